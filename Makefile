@@ -1,0 +1,44 @@
+# The only entries: demo, test, check, bench, up. Each makes the environment it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench up clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/.installed: requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Griot needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .venv/.installed ## A conversation over several sessions, from nothing, with real servers
+	@$(BIN)/griot demo
+
+test: .venv/.installed ## The whole test suite against real servers
+	@$(BIN)/pytest $(TESTS)
+
+check: .venv/.installed ## Style, types, layers, sizes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed ## The benchmark, as ratios in one run
+	@$(BIN)/python -m bench
+
+up: .venv/.installed ## Keep worker, maintenance, beat and Flower running (Procfile)
+	@$(BIN)/griot up
+
+lock: ## Resolve the requirements anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra worker pyproject.toml -o requirements/worker.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group dev --extra worker --extra sandbox pyproject.toml -o requirements/dev.lock
+
+clean: ## Remove the environment and the caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis logs

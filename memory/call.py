@@ -1,0 +1,53 @@
+"""A command or script for Redis that has not been sent yet.
+
+The rest of the package says *what* to ask Redis, as values of `Call`; `connection.Connection`
+(blocking) and `aio.AsyncConnection` (on an event loop) know *how* to send them. So every operation
+is written once, is pure, and serves both.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+Argument = str | bytes | int | float
+"""What redis-py can encode as an argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua operation: its source and the digest by which Redis knows it."""
+
+    name: str
+    source: str
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> "Script":
+        """Read `memory/lua/<name>.lua`."""
+        source = files("memory").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+        sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+        return cls(name=name, source=source, sha=sha)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T_co]):
+    """One question to Redis and how to read its answer.
+
+    With a `script`, `keys` and `args` are its KEYS and ARGV. Without, `args` is a plain command
+    and `keys` stays empty. `parse` turns the raw reply (bytes, int, list …) into the result.
+    """
+
+    parse: Callable[[object], T_co]
+    args: tuple[Argument, ...]
+    keys: tuple[str, ...] = ()
+    script: Script | None = None
+
+    def wire(self) -> tuple[Argument, ...]:
+        """The command as it is sent; a script goes by its digest."""
+        if self.script is None:
+            return self.args
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)

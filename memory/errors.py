@@ -1,0 +1,62 @@
+"""What can go wrong in the memory, by what the caller can do about it.
+
+MemoryServiceError
+├── InvalidInput            the caller's data is wrong: fix it; nothing was written
+├── MemoryUnavailable       Redis cannot be reached or did not answer in time: try again later
+│   └── MemoryBusy          it answered, but cannot serve now (loading, read-only, fail-over)
+├── MemoryFull              Redis is out of memory: free some, then try again; nothing was written
+├── MemoryRefused           wrong password, or the user may not do this: fix the configuration
+├── CorruptData             a key holds another type than ours, or a reply makes no sense
+└── MailboxError            an operation of a session's mailbox was refused
+    └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING
+
+Nothing above this package ever sees an exception of redis-py: `connection.translating` is the one
+place where those become these.
+"""
+
+
+class MemoryServiceError(Exception):
+    """Any failure of the memory service."""
+
+
+class InvalidInput(MemoryServiceError, ValueError):
+    """An argument is not acceptable. Raised before anything is written."""
+
+
+class MemoryUnavailable(MemoryServiceError, ConnectionError):
+    """Redis could not be reached, or did not answer in time.
+
+    Whether a write under way took effect is not known; every write of this package is safe to
+    repeat.
+    """
+
+
+class MemoryBusy(MemoryUnavailable):
+    """Redis answers but cannot serve just now: it loads its data, fails over or is read-only."""
+
+
+class MemoryFull(MemoryServiceError):
+    """Redis has reached `maxmemory` and refused the write. Nothing was written."""
+
+
+class MemoryRefused(MemoryServiceError, PermissionError):
+    """Redis refused the credentials, or this user may not run the command or touch the key."""
+
+
+class CorruptData(MemoryServiceError):
+    """A key holds a value of another type than this package writes. Nothing was written."""
+
+
+class MailboxError(MemoryServiceError):
+    """A mailbox refused an operation."""
+
+
+class Backpressure(MailboxError):
+    """The session already has as many unanswered jobs as it may have. The job was not taken in."""
+
+    def __init__(self, agent_id: str, session_id: str, pending: int) -> None:
+        super().__init__(
+            f"session {session_id!r} of agent {agent_id!r} already has {pending} unanswered jobs; "
+            "wait for some of them, or raise CHAT_MAX_PENDING"
+        )
+        self.pending = pending

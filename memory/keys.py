@@ -1,0 +1,153 @@
+"""Every key that Griot keeps in Redis: its name, its type, how long it lives.
+
+Key names are a contract (docs/redis-keys.md; a test holds the two together). The companions of a
+session carry the session's history key in braces, so that all of a session's keys lie in one slot
+of a Redis Cluster and one script may touch them together.
+"""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from memory.errors import InvalidInput
+
+DEFAULT_PREFIX = "ecowas"
+MAX_ID_BYTES = 512
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,127}")
+PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyKind:
+    """One kind of key: what the documentation says of it."""
+
+    pattern: str
+    redis_type: str
+    ttl: str
+    holds: str
+    is_permanent: bool = False
+
+
+KINDS: tuple[KeyKind, ...] = (
+    KeyKind("history:<agent>:<session>", "list", "session", "messages, JSON, oldest first"),
+    KeyKind("state:<agent>", "string", "session", "the agent's state, JSON"),
+    KeyKind(
+        "session:<session>:<key>", "string", "session", "one value of the session's data, JSON"
+    ),
+    KeyKind(
+        "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
+    ),
+    KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
+    KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
+    KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
+    KeyKind("done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled or dead"),
+    KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
+    KeyKind("events:{H}", "stream", "session", "the session's events"),
+    KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
+    KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
+    KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
+    KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
+    KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
+)
+"""`H` stands for the session's history key. A permanent kind may live without a TTL."""
+
+
+def encode_id(value: str, *, what: str) -> str:
+    """`value` as it stands in a key: plain ids as they are, any other percent-encoded UTF-8.
+
+    Distinct ids give distinct results, none of which contains a `:`, a brace or a glob character.
+    Raises InvalidInput when it is not a string, empty, not valid Unicode, or too long.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} must be a string, not {type(value).__name__}")
+    if _PLAIN_ID.fullmatch(value):
+        return value
+    if not value:
+        raise InvalidInput(f"{what} must not be empty")
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError as exc:
+        raise InvalidInput(f"{what} is not valid Unicode") from exc
+    if size_bytes > MAX_ID_BYTES:
+        raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
+    return quote(value, safe="@")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """The keys of one session of one agent; all lie in one cluster slot."""
+
+    agent_id: str
+    session_id: str
+    history: str
+    queue: str
+    jobs: str
+    lease: str
+    done: str
+    dead: str
+    events: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """Names the keys under one prefix (`REDIS_KEY_PREFIX`)."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def __post_init__(self) -> None:
+        if not re.match(PREFIX_PATTERN, self.prefix):
+            raise InvalidInput(f"key prefix {self.prefix!r} may hold letters, digits and . _ - :")
+
+    def session(self, agent_id: str, session_id: str) -> SessionKeys:
+        """The keys of one session."""
+        agent = encode_id(agent_id, what="agent_id")
+        session = encode_id(session_id, what="session_id")
+        history = f"{self.prefix}:history:{agent}:{session}"
+        return SessionKeys(
+            agent_id=agent_id,
+            session_id=session_id,
+            history=history,
+            queue=f"{self.prefix}:queue:{{{history}}}",
+            jobs=f"{self.prefix}:jobs:{{{history}}}",
+            lease=f"{self.prefix}:lease:{{{history}}}",
+            done=f"{self.prefix}:done:{{{history}}}",
+            dead=f"{self.prefix}:dead:{{{history}}}",
+            events=f"{self.prefix}:events:{{{history}}}",
+        )
+
+    def state(self, agent_id: str) -> str:
+        """The agent's state."""
+        return f"{self.prefix}:state:{encode_id(agent_id, what='agent_id')}"
+
+    def session_data(self, session_id: str, key: str) -> str:
+        """One value of the session's data."""
+        session = encode_id(session_id, what="session_id")
+        return f"{self.prefix}:session:{session}:{encode_id(key, what='key')}"
+
+    def session_fields(self, session_id: str) -> str:
+        """The index of a session's data keys."""
+        return f"{self.prefix}:fields:{encode_id(session_id, what='session_id')}"
+
+    def sessions(self, agent_id: str) -> str:
+        """The index of an agent's sessions."""
+        return f"{self.prefix}:sessions:{encode_id(agent_id, what='agent_id')}"
+
+    def job(self, job_id: str) -> str:
+        """Where to find a job's mailbox."""
+        return f"{self.prefix}:job:{encode_id(job_id, what='job_id')}"
+
+    @property
+    def agents(self) -> str:
+        """The index of all agents."""
+        return f"{self.prefix}:agents"
+
+    @property
+    def due(self) -> str:
+        """The mailboxes to look at, by time."""
+        return f"{self.prefix}:due"
+
+    @property
+    def stats(self) -> str:
+        """The memory statistics over time."""
+        return f"{self.prefix}:stats"

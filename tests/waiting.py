@@ -1,0 +1,27 @@
+"""Waiting for a fact instead of sleeping: the one place in the tests that looks at the clock."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+POLL_S = 0.01
+
+
+def wait_until(predicate: Callable[[], object], *, timeout_s: float = 10.0, what: str) -> None:
+    """Return as soon as `predicate()` is true; fail with `what` after `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        time.sleep(POLL_S)
+
+
+async def eventually(
+    predicate: Callable[[], object], *, timeout_s: float = 10.0, what: str
+) -> None:
+    """`wait_until` for a test that runs on an event loop."""
+    deadline = time.monotonic() + timeout_s
+    while not predicate():
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}")
+        await asyncio.sleep(POLL_S)
