@@ -1,1 +1,68 @@
+"""Ollama: requests, streams, errors. Knows nothing of Celery, Redis or agents.
 
+`LLMService` is the synchronous service, `OllamaClient` the asynchronous client; both send a
+`ChatRequest`, read `Delta`s and one `Final`, and raise nothing but an `LLMError`.
+"""
+
+from llm.client import OllamaClient
+from llm.errors import (
+    AccessDeniedError,
+    ContextOverflowError,
+    FirstTokenTimeoutError,
+    IdleTimeoutError,
+    InvalidReplyError,
+    InvalidRequestError,
+    LLMError,
+    LLMTimeoutError,
+    ModelNotFoundError,
+    OllamaBusyError,
+    OllamaFailedError,
+    OllamaUnreachableError,
+    PermanentLLMError,
+    QuotaExceededError,
+    RequestRejectedError,
+    ResponseTooLargeError,
+    RetryableLLMError,
+    StreamCutError,
+    TotalTimeoutError,
+)
+from llm.records import Delta, Final, Reply, ToolCall
+from llm.requests import ChatRequest, Message, check_model_name
+from llm.service import LLMService
+from llm.settings import LLMSettings
+from llm.singleton import get_llm_service
+from llm.timeouts import Timeouts
+
+__all__ = [
+    "AccessDeniedError",
+    "ChatRequest",
+    "ContextOverflowError",
+    "Delta",
+    "Final",
+    "FirstTokenTimeoutError",
+    "IdleTimeoutError",
+    "InvalidReplyError",
+    "InvalidRequestError",
+    "LLMError",
+    "LLMService",
+    "LLMSettings",
+    "LLMTimeoutError",
+    "Message",
+    "ModelNotFoundError",
+    "OllamaBusyError",
+    "OllamaClient",
+    "OllamaFailedError",
+    "OllamaUnreachableError",
+    "PermanentLLMError",
+    "QuotaExceededError",
+    "Reply",
+    "RequestRejectedError",
+    "ResponseTooLargeError",
+    "RetryableLLMError",
+    "StreamCutError",
+    "Timeouts",
+    "ToolCall",
+    "TotalTimeoutError",
+    "check_model_name",
+    "get_llm_service",
+]

@@ -1,0 +1,39 @@
+"""Where Ollama listens. The address comes from settings only, never from a job."""
+
+import ssl
+from functools import cache
+from urllib.parse import urlsplit
+
+ADDRESS_RULE = "must be http://host:port or https://host:port, with no user, path or query"
+
+
+def check_base_url(url: str) -> str:
+    """Return `url` without a trailing slash; raise ValueError unless it is scheme, host and port.
+
+    The message does not repeat the URL: a wrong one may hold a password.
+    """
+    parts = urlsplit(url.strip())
+    is_address = (
+        parts.scheme in ("http", "https")
+        and parts.hostname
+        and "@" not in parts.netloc
+        and parts.path in ("", "/")
+        and not parts.query
+        and not parts.fragment
+    )
+    if not is_address or any(char.isspace() or char == "\\" for char in parts.netloc):
+        raise ValueError(ADDRESS_RULE)
+    if parts.port == 0:  # reading it also raises ValueError over 65535 or for what is no number
+        raise ValueError("the port must be between 1 and 65535")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@cache
+def ssl_context_for(scheme: str) -> ssl.SSLContext:
+    """The TLS context for a scheme, made once: httpx's own default takes 25 ms per client.
+
+    For `http` it is a context that trusts nobody; nothing uses it.
+    """
+    if scheme == "https":
+        return ssl.create_default_context()
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

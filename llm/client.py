@@ -1,0 +1,208 @@
+"""The asynchronous client: many streams at once, on one event loop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from llm.address import check_base_url
+from llm.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, async_http_client
+from llm.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
+from llm.errors import LLMError, OllamaUnreachableError
+from llm.records import Delta, Final, Reply, joined
+from llm.reply import ReplyReader
+from llm.requests import ChatRequest
+from llm.settings import LLMSettings
+from llm.timeouts import Timeouts
+from llm.watch import StreamWatch
+
+DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+END_OF_REPLY_S = 1.0
+"""After `done: true`: how long to wait for the end of the bytes, to keep the connection."""
+
+
+class OllamaClient:
+    """Chats with one Ollama over one pool of connections. Make it once per event loop.
+
+    `max_connections` bounds the calls in flight; one more waits, within its `first_token_s`. The
+    pool is made at the first call and belongs to that call's loop; `aclose()` closes it. The
+    environment's proxies are not used and redirects are not followed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        timeouts: Timeouts | None = None,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = check_base_url(base_url)
+        self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
+        self._max_connections = max_connections
+        self._timeouts = timeouts or Timeouts()
+        self._max_response_bytes = max_response_bytes
+        self._transport = transport
+        self._http: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watches: set[StreamWatch] = set()
+        self._is_closed = False
+
+    @classmethod
+    def from_settings(cls, settings: LLMSettings, *, max_connections: int) -> Self:
+        """The client of these settings; `max_connections` is the process's concurrency."""
+        return cls(
+            settings.base_url,
+            max_connections=max_connections,
+            timeouts=settings.timeouts,
+            max_response_bytes=settings.max_response_bytes,
+        )
+
+    async def stream(
+        self, request: ChatRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncGenerator[Delta | Final, None]:
+        """Yield the deltas of the reply as they come, then exactly one Final, the last item.
+
+        Use it as `async with aclosing(client.stream(request)) as records:`. Leaving that block
+        early, or cancelling the task, closes the connection at once: Ollama then stops the model.
+        Anything but a whole answer raises an LLMError. Repeating a call asks the model again.
+        """
+        limits = timeouts or self._timeouts
+        watch = StreamWatch(limits)
+        self._watches.add(watch)
+        reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
+        try:
+            async with aclosing(self._chunks(request, limits, watch)) as chunks:
+                async for chunk in chunks:
+                    for delta in reader.feed(chunk):
+                        yield delta
+                    if reader.is_done:
+                        await _read_to_end(chunks, watch)
+                        break
+            for delta in reader.finish():
+                yield delta
+            yield reader.final()
+        finally:
+            watch.close()
+            self._watches.discard(watch)
+
+    async def chat(self, request: ChatRequest, *, timeouts: Timeouts | None = None) -> Reply:
+        """The whole reply at once; the same promises as `stream`."""
+        async with aclosing(self.stream(request, timeouts=timeouts)) as records:
+            return joined([record async for record in records])
+
+    async def health_check(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
+        """True if Ollama answers in time. Says nothing about a model; never raises an error.
+
+        While it starts up Ollama accepts connections and stays silent: that is False.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._client().get(f"{self.base_url}/api/version")
+        except (*TRANSPORT_ERRORS, LLMError):
+            return False
+        return response.status_code == 200
+
+    async def aclose(self) -> None:
+        """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
+        self._is_closed = True
+        # aiohttp closes the sockets without waking those who read from them.
+        for watch in self._watches:
+            watch.abort(_closed())
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _chunks(
+        self, request: ChatRequest, timeouts: Timeouts, watch: StreamWatch
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of a reply of status 200; any failure as an LLMError."""
+        response: httpx.Response | None = None
+        try:
+            with watch:
+                response = await self._send(request, timeouts)
+            raw = response.aiter_raw()
+            if response.status_code != 200:
+                raise await self._refusal(response, raw, request, watch)
+            while True:
+                with watch:
+                    chunk = await anext(raw, None)
+                if chunk is None:
+                    return
+                watch.heard()
+                yield chunk
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
+            ) from exc
+        finally:
+            if response is not None:
+                with suppress(*TRANSPORT_ERRORS):
+                    await response.aclose()
+
+    async def _send(self, request: ChatRequest, timeouts: Timeouts) -> httpx.Response:
+        http = self._client()
+        message = http.build_request(
+            "POST",
+            self._chat_url,
+            content=request.body(),
+            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
+        )
+        return await http.send(message, stream=True)
+
+    async def _refusal(
+        self,
+        response: httpx.Response,
+        raw: AsyncIterator[bytes],
+        request: ChatRequest,
+        watch: StreamWatch,
+    ) -> LLMError:
+        body = b""
+        while len(body) < MAX_ERROR_BODY_BYTES:
+            with watch:
+                chunk = await anext(raw, None)
+            if chunk is None:
+                break
+            body += chunk
+        return refused(response.status_code, body, model=request.model, base_url=self.base_url)
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._is_closed:
+            raise _closed()
+        loop = asyncio.get_running_loop()
+        if self._http is None:
+            self._loop = loop
+            self._http = async_http_client(self.base_url, self._max_connections, self._transport)
+        elif self._loop is not loop:
+            raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
+        return self._http
+
+
+def _closed() -> OllamaUnreachableError:
+    return OllamaUnreachableError("this client of Ollama has been closed")
+
+
+async def _read_to_end(chunks: AsyncGenerator[bytes, None], watch: StreamWatch) -> None:
+    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
+    watch.expect_end(END_OF_REPLY_S)
+    read_bytes = 0
+    with suppress(LLMError):
+        async for chunk in chunks:
+            read_bytes += len(chunk)
+            if read_bytes > MAX_ERROR_BODY_BYTES:
+                return

@@ -1,0 +1,132 @@
+"""What can go wrong with a model call, as a tree whose leaves say what the caller can do.
+
+    LLMError
+    ├── RetryableLLMError          the same request may succeed later or elsewhere
+    │   ├── OllamaUnreachableError   nothing listens, or it went away before it answered
+    │   ├── OllamaBusyError          it answers that it cannot take the request now (502, 503, 504)
+    │   ├── OllamaFailedError        it took the request and failed (500, error line, runner gone)
+    │   ├── StreamCutError           the reply began and never came to its end
+    │   └── LLMTimeoutError
+    │       ├── FirstTokenTimeoutError   queue, load and prompt evaluation took too long
+    │       ├── IdleTimeoutError         silence between two tokens
+    │       └── TotalTimeoutError        the reply as a whole took too long
+    └── PermanentLLMError          the same request will fail again
+        ├── InvalidRequestError      our own fault: found before sending, or options Ollama refuses
+        ├── RequestRejectedError     Ollama refuses the request (400, 413, ...)
+        │   └── ContextOverflowError   the prompt is longer than the window: shorten it
+        ├── ModelNotFoundError       the model is not installed
+        ├── AccessDeniedError        401 or 403
+        ├── QuotaExceededError       402 or 429
+        ├── ResponseTooLargeError    the reply is over the limit in bytes
+        └── InvalidReplyError        the reply is not Ollama's protocol
+
+No message ever holds text of a prompt or of a reply. Every error can be made from its message
+alone, so that it survives pickling and Celery's JSON.
+"""
+
+
+class LLMError(Exception):
+    """Root of everything that this package raises; never an httpx or aiohttp error."""
+
+
+class RetryableLLMError(LLMError):
+    """The same request may succeed later or elsewhere."""
+
+
+class OllamaUnreachableError(RetryableLLMError):
+    """No connection, or it was lost before the first byte of an answer."""
+
+
+class OllamaBusyError(RetryableLLMError):
+    """Ollama, or what it passes the request on to, cannot take it now: back off."""
+
+
+class OllamaFailedError(RetryableLLMError):
+    """Ollama took the request and failed; parts of a reply may have been read before."""
+
+
+class StreamCutError(RetryableLLMError):
+    """The reply ended without `done: true`; what was read before is not a whole answer."""
+
+
+class LLMTimeoutError(RetryableLLMError):
+    """One of our own limits passed; the connection is closed, which stops the model."""
+
+    def __init__(self, message: str, *, limit_s: float | None = None) -> None:
+        super().__init__(message)
+        self.limit_s = limit_s
+
+
+class FirstTokenTimeoutError(LLMTimeoutError):
+    """Not one byte within the limit: queue, model load and prompt evaluation pass in silence."""
+
+
+class IdleTimeoutError(LLMTimeoutError):
+    """The stream began and then fell silent for longer than the limit."""
+
+
+class TotalTimeoutError(LLMTimeoutError):
+    """The whole reply took longer than the limit, though it may have been flowing."""
+
+
+class PermanentLLMError(LLMError):
+    """The same request will fail again: change it, or Ollama's installation, first."""
+
+
+class InvalidRequestError(PermanentLLMError, ValueError):
+    """The request is wrong in itself: nothing was sent, or Ollama refused one of its options."""
+
+
+class RequestRejectedError(PermanentLLMError):
+    """Ollama refuses this request with a status of the 4xx kind."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ContextOverflowError(RequestRejectedError):
+    """The prompt does not fit the model's window; shorten it and send it again.
+
+    `n_prompt_tokens` and `n_ctx` are Ollama's own counts, None where it does not tell them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        n_prompt_tokens: int | None = None,
+        n_ctx: int | None = None,
+    ) -> None:
+        super().__init__(message, status=status)
+        self.n_prompt_tokens = n_prompt_tokens
+        self.n_ctx = n_ctx
+
+
+class ModelNotFoundError(PermanentLLMError):
+    """The model is not installed on this Ollama; pull it there."""
+
+    def __init__(self, message: str, *, model: str | None = None) -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class AccessDeniedError(PermanentLLMError):
+    """Ollama answers 401 or 403: not signed in, or not the host name it allows."""
+
+
+class QuotaExceededError(PermanentLLMError):
+    """A quota of the account that Ollama uses is exhausted (402, 429)."""
+
+
+class ResponseTooLargeError(PermanentLLMError):
+    """The reply is longer than the limit; the connection is closed."""
+
+    def __init__(self, message: str, *, limit_bytes: int | None = None) -> None:
+        super().__init__(message)
+        self.limit_bytes = limit_bytes
+
+
+class InvalidReplyError(PermanentLLMError):
+    """What came back is not what Ollama sends: is it something else that listens there?"""

@@ -1,0 +1,87 @@
+"""Newline-delimited JSON: bytes in, objects out. No I/O.
+
+Split on the byte b"\\n" and nothing else: a raw U+0085 or U+2028 inside a text is no line end
+(`str.splitlines`, and with it `httpx.Response.iter_lines`, would cut the JSON in two there).
+"""
+
+import orjson
+
+from llm.errors import InvalidReplyError, ResponseTooLargeError
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""The longest line that Ollama's own client reads (api/client.go)."""
+
+
+class NDJSONDecoder:
+    """Feed it chunks as they come, split anywhere; it returns one object per line.
+
+    `feed()` reads complete lines and skips blank ones. `finish()`, to be called at a clean end
+    of the input, reads what follows the last newline (a single JSON body has none). Both raise
+    ResponseTooLargeError over a limit in bytes and InvalidReplyError on what is no JSON object;
+    the decoder is of no use after that.
+    """
+
+    def __init__(self, *, max_bytes: int, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._max_line_bytes = max_line_bytes
+        self._read_bytes = 0
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
+
+    def feed(self, chunk: bytes) -> list[dict[str, object]]:
+        """The objects whose lines end in this chunk."""
+        self._read_bytes += len(chunk)
+        if self._read_bytes > self._max_bytes:
+            raise _too_large("reply", self._max_bytes)
+        head, *lines = chunk.split(b"\n")
+        # Joined only when the line ends, so that a long line costs no copy per chunk.
+        self._keep(head)
+        if not lines:
+            return []
+        lines.insert(0, self._take())
+        self._keep(lines.pop())
+        return [self._decoded(line) for line in lines if not _is_blank(line)]
+
+    def finish(self) -> list[dict[str, object]]:
+        """The object after the last newline, if there is one."""
+        line = self._take()
+        return [] if _is_blank(line) else [self._decoded(line)]
+
+    def _keep(self, part: bytes) -> None:
+        if part:
+            self._rest.append(part)
+            self._rest_bytes += len(part)
+            if self._rest_bytes > self._max_line_bytes:
+                raise _too_large("line", self._max_line_bytes)
+
+    def _take(self) -> bytes:
+        line = b"".join(self._rest)
+        self._rest.clear()
+        self._rest_bytes = 0
+        return line
+
+    def _decoded(self, line: bytes) -> dict[str, object]:
+        if len(line) > self._max_line_bytes:
+            raise _too_large("line", self._max_line_bytes)
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            # Not `from exc`: a JSONDecodeError holds the whole document, which is the reply.
+            raise InvalidReplyError(
+                f"a line of {len(line)} bytes of the reply is not JSON"
+            ) from None
+        if not isinstance(record, dict):
+            raise InvalidReplyError(
+                f"a line of the reply is {type(record).__name__}, not an object"
+            )
+        return record
+
+
+def _is_blank(line: bytes) -> bool:
+    return not line or line.isspace()
+
+
+def _too_large(what: str, limit_bytes: int) -> ResponseTooLargeError:
+    return ResponseTooLargeError(
+        f"a {what} of over {limit_bytes} bytes is not read", limit_bytes=limit_bytes
+    )

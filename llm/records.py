@@ -1,0 +1,133 @@
+"""The records of a chat stream as typed values. No I/O; lenient, for Ollama's versions differ.
+
+Field names and units are Ollama's (api/types.go): durations on the wire are nanoseconds. Unknown
+fields and unknown `done_reason` values pass; missing counts are 0, missing durations None. What a
+model said is in no repr: text of conversations stays out of logs and tracebacks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function that the model wants called."""
+
+    name: str
+    arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the reply: usually about one token of `text` or of `thinking`."""
+
+    text: str = field(default="", repr=False)
+    thinking: str = field(default="", repr=False)
+    tool_calls: tuple[ToolCall, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.text or self.thinking or self.tool_calls)
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The end of a reply and its counts. Times in milliseconds, None where Ollama tells none.
+
+    `done_reason` is "stop", or "length" when the reply ran into `max_tokens` or the window.
+    `load_ms` includes waiting in Ollama's scheduler; `completion_tokens` includes thinking.
+    """
+
+    model: str = ""
+    done_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_ms: float | None = None
+    load_ms: float | None = None
+    prompt_eval_ms: float | None = None
+    eval_ms: float | None = None
+
+    @property
+    def slot_wait_ms(self) -> float | None:
+        """Time spent waiting for a free slot of the loaded model; None if not known."""
+        parts = (self.total_ms, self.load_ms, self.prompt_eval_ms, self.eval_ms)
+        known = [part for part in parts if part is not None]
+        return max(0.0, known[0] - sum(known[1:])) if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply: all deltas joined, and the final counts."""
+
+    text: str = field(repr=False)
+    final: Final
+    thinking: str = field(default="", repr=False)
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+def joined(records: Sequence[Delta | Final]) -> Reply:
+    """The whole reply of a stream that was read to its end, its Final included."""
+    deltas = [record for record in records if isinstance(record, Delta)]
+    return Reply(
+        text="".join(delta.text for delta in deltas),
+        final=next(record for record in records if isinstance(record, Final)),
+        thinking="".join(delta.thinking for delta in deltas),
+        tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
+    )
+
+
+def delta_of(record: Mapping[str, object]) -> Delta:
+    """The message part of a record; falsy if it brings nothing. A final record may bring some."""
+    message = record.get("message")
+    if not isinstance(message, dict):
+        return Delta()
+    calls = message.get("tool_calls")
+    return Delta(
+        text=_text(message.get("content")),
+        thinking=_text(message.get("thinking")),
+        tool_calls=tuple(map(_tool_call, calls)) if isinstance(calls, list) else (),
+    )
+
+
+def final_of(record: Mapping[str, object]) -> Final | None:
+    """The end of the reply if this record is it (`done: true`), else None."""
+    if record.get("done") is not True:
+        return None
+    return Final(
+        model=_text(record.get("model")),
+        done_reason=_text(record.get("done_reason")),
+        prompt_tokens=_count(record.get("prompt_eval_count")),
+        completion_tokens=_count(record.get("eval_count")),
+        total_ms=_ms(record.get("total_duration")),
+        load_ms=_ms(record.get("load_duration")),
+        prompt_eval_ms=_ms(record.get("prompt_eval_duration")),
+        eval_ms=_ms(record.get("eval_duration")),
+    )
+
+
+def _tool_call(call: object) -> ToolCall:
+    call = call if isinstance(call, dict) else {}
+    function = call.get("function")
+    function = function if isinstance(function, dict) else {}
+    arguments = function.get("arguments")
+    return ToolCall(
+        name=_text(function.get("name")),
+        arguments=arguments if isinstance(arguments, dict) else {},
+        id=_text(call.get("id")) or None,
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _ms(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value / NS_PER_MS

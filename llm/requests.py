@@ -1,0 +1,133 @@
+"""A chat request: what goes into the body of `POST /api/chat`. No I/O."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import orjson
+
+from llm.errors import InvalidRequestError
+
+Message: TypeAlias = Mapping[str, object] | bytes
+"""A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
+
+# Security: the pattern of the specification with Ollama's case, and no "//": Ollama strips a
+# leading "scheme://", and a model's name must never read as an address.
+_MODEL_NAME = re.compile(r"(?!.*//)[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
+MODEL_NAME_RULE = (
+    "a model name is 1 to 128 letters, digits and . _ : / -, "
+    "begins with a letter or digit and holds no //"
+)
+
+
+def check_model_name(name: object) -> str:
+    """Return `name` if it is a model name; raise InvalidRequestError if not. Never an address."""
+    if not isinstance(name, str) or _MODEL_NAME.fullmatch(name) is None:
+        raise InvalidRequestError(f"{_quoted(name)} is not a model: {MODEL_NAME_RULE}")
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One call of a model. Checked when made: InvalidRequestError, and nothing is sent.
+
+    `temperature` is 0 or more; `max_tokens` bounds the reply in tokens (Ollama's `num_predict`).
+    Other options go into `options` under Ollama's names; those that Ollama reads at load time
+    (`num_ctx`, `num_batch`, ...) and `shift` must be the same in every request to a model, or
+    each change reloads it. No messages: only load the model (or, with `keep_alive=0`, unload it).
+
+    `truncate` and `shift` are False so that nothing is cut silently: a prompt over the window is a
+    ContextOverflowError, a full window ends the reply with `done_reason` "length". The messages are
+    not in the repr.
+    """
+
+    model: str
+    messages: tuple[Message, ...] = field(default=(), repr=False)
+    temperature: float | None = None
+    max_tokens: int | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+    keep_alive: str | float | None = None
+    format: str | Mapping[str, object] | None = None
+    think: bool | str | None = None
+    tools: tuple[Mapping[str, object], ...] = ()
+    truncate: bool = False
+    shift: bool = False
+
+    def __post_init__(self) -> None:
+        check_model_name(self.model)
+        if self.temperature is not None:
+            _check_temperature(self.temperature)
+        if self.max_tokens is not None:
+            _check_max_tokens(self.max_tokens)
+
+    @property
+    def expects_answer(self) -> bool:
+        """False for a request that only loads or unloads the model."""
+        return bool(self.messages)
+
+    def body(self) -> bytes:
+        """The JSON body, always with `stream: true`; InvalidRequestError if JSON cannot hold it."""
+        body: dict[str, object] = {
+            "model": self.model,
+            "messages": [_spliced(message) for message in self.messages],
+            "stream": True,
+            "truncate": self.truncate,
+            "shift": self.shift,
+        }
+        body |= {name: value for name, value in self._optional() if value is not None}
+        try:
+            return orjson.dumps(body, default=_plain)
+        except TypeError as exc:
+            # The cause is left out: a lone surrogate, for one, is reported with nothing of use.
+            raise InvalidRequestError(
+                "the request cannot be written as JSON: text must be valid Unicode "
+                "(no lone surrogates) and values plain JSON values"
+            ) from exc
+
+    def _optional(self) -> tuple[tuple[str, object], ...]:
+        options = dict(self.options)
+        if self.temperature is not None:
+            options["temperature"] = self.temperature
+        if self.max_tokens is not None:
+            options["num_predict"] = self.max_tokens
+        return (
+            ("options", options or None),
+            ("keep_alive", self.keep_alive),
+            ("format", self.format),
+            ("think", self.think),
+            ("tools", self.tools or None),
+        )
+
+
+def _check_temperature(temperature: object) -> None:
+    number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if not number or not math.isfinite(temperature) or temperature < 0:  # type: ignore[arg-type, operator]  # `number` is the check
+        raise InvalidRequestError(
+            f"temperature must be a number of 0 or more, not {_quoted(temperature)}"
+        )
+
+
+def _check_max_tokens(max_tokens: object) -> None:
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
+        raise InvalidRequestError(
+            f"max_tokens must be a whole number of 1 or more, not {_quoted(max_tokens)}"
+        )
+
+
+def _quoted(value: object) -> str:
+    """A short form of a wrong argument for a message."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."
+
+
+def _spliced(message: Message) -> object:
+    return orjson.Fragment(message) if isinstance(message, bytes) else message
+
+
+def _plain(value: object) -> object:
+    """orjson knows only dict itself; any other Mapping is written the same way."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"not a JSON value: {type(value).__name__}")

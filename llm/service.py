@@ -1,0 +1,229 @@
+"""The synchronous service of the documentation: ask a model, get its words."""
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from llm.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, sync_http_client
+from llm.error_map import (
+    MAX_ERROR_BODY_BYTES,
+    TRANSPORT_ERRORS,
+    lost_connection,
+    refused,
+    total_timeout,
+)
+from llm.errors import LLMError, OllamaUnreachableError
+from llm.records import Delta, Final, Reply, joined
+from llm.reply import ReplyReader
+from llm.requests import ChatRequest, Message
+from llm.settings import LLMSettings
+
+
+class LLMService:
+    """Chats with Ollama from ordinary threads; safe to share between them.
+
+    Every call returns a whole answer or raises an LLMError. Arguments that are None take the
+    settings' value. A call that is repeated asks the model again.
+    """
+
+    def __init__(
+        self,
+        settings: LLMSettings | None = None,
+        *,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.settings = settings or LLMSettings()
+        self._timeouts = self.settings.timeouts
+        self._chat_url = f"{self.settings.base_url}/api/chat"
+        self._http = sync_http_client(
+            self.settings.base_url, max_connections, self._timeouts, transport
+        )
+
+    def chat(
+        self,
+        prompt: str,
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        model: str | None = None,
+    ) -> str:
+        """The model's answer to one message."""
+        return self.chat_with_history(
+            [{"role": "user", "content": prompt}], system_prompt, temperature, max_tokens, model
+        )
+
+    def chat_with_history(
+        self,
+        messages: Sequence[Message],
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        model: str | None = None,
+    ) -> str:
+        """The model's answer to a conversation whose last message is the question."""
+        request = self._request(messages, system_prompt, temperature, max_tokens, model)
+        return self.complete(request).text
+
+    def stream_chat(
+        self,
+        prompt: str,
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        model: str | None = None,
+    ) -> Generator[str, None, None]:
+        """`chat`, piece by piece. Closing the generator early stops the model."""
+        return self.stream_chat_with_history(
+            [{"role": "user", "content": prompt}], system_prompt, temperature, max_tokens, model
+        )
+
+    def stream_chat_with_history(
+        self,
+        messages: Sequence[Message],
+        system_prompt: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        model: str | None = None,
+    ) -> Generator[str, None, None]:
+        """`chat_with_history`, piece by piece. Closing the generator early stops the model."""
+        request = self._request(messages, system_prompt, temperature, max_tokens, model)
+        return _texts(self.stream(request))
+
+    def complete(self, request: ChatRequest) -> Reply:
+        """The whole reply to a request, with its counts."""
+        return joined(list(self.stream(request)))
+
+    def stream(self, request: ChatRequest) -> Generator[Delta | Final, None, None]:
+        """Yield the deltas of the reply as they come, then exactly one Final, the last item.
+
+        Closing the generator closes the connection, which stops the model.
+        """
+        reader = ReplyReader(
+            request,
+            base_url=self.settings.base_url,
+            max_bytes=self.settings.max_response_bytes,
+        )
+        with closing(self._chunks(request)) as chunks:
+            for chunk in chunks:
+                yield from reader.feed(chunk)
+                if reader.is_done:
+                    _read_to_end(chunks)
+                    break
+        yield from reader.finish()
+        yield reader.final()
+
+    def health_check(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
+        """True if Ollama answers in time. Says nothing about a model; never raises an error."""
+        if self._http.is_closed:
+            return False
+        try:
+            response = self._http.get(
+                f"{self.settings.base_url}/api/version", timeout=httpx.Timeout(timeout_s)
+            )
+        except TRANSPORT_ERRORS:
+            return False
+        return response.status_code == 200
+
+    def close(self) -> None:
+        """Close all connections. Safe to repeat."""
+        self._http.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """True after `close()`."""
+        return self._http.is_closed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _request(
+        self,
+        messages: Sequence[Message],
+        system_prompt: str | None,
+        temperature: float | None,
+        max_tokens: int | None,
+        model: str | None,
+    ) -> ChatRequest:
+        head: tuple[Mapping[str, object], ...] = ()
+        if system_prompt is not None:
+            head = ({"role": "system", "content": system_prompt},)
+        return self.settings.chat_request(
+            (*head, *messages), model=model, temperature=temperature, max_tokens=max_tokens
+        )
+
+    def _chunks(self, request: ChatRequest) -> Generator[bytes, None, None]:
+        """The bytes of a reply of status 200; any failure as an LLMError.
+
+        A synchronous read cannot be interrupted, so the whole time is looked at between chunks:
+        a call may last `idle_s` (or `first_token_s`) longer than `total_s`.
+        """
+        ends_at_s = time.monotonic() + self._timeouts.total_s
+        response: httpx.Response | None = None
+        try:
+            response = self._send(request)
+            if response.status_code != 200:
+                raise self._refusal(response, request)
+            for chunk in response.iter_raw():
+                if time.monotonic() >= ends_at_s:
+                    raise total_timeout(self._timeouts)
+                yield chunk
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc,
+                replying=response is not None,
+                base_url=self.settings.base_url,
+                timeouts=self._timeouts,
+            ) from exc
+        finally:
+            if response is not None:
+                response.close()
+
+    def _send(self, request: ChatRequest) -> httpx.Response:
+        if self._http.is_closed:
+            raise OllamaUnreachableError("this client of Ollama has been closed")
+        message = self._http.build_request("POST", self._chat_url, content=request.body())
+        response = self._http.send(message, stream=True)
+        # The head has come with the first token: from here on silence is limited by idle_s.
+        # httpcore reads this when the body is begun; httpx 0.28 has no public way to say it.
+        message.extensions["timeout"]["read"] = self._timeouts.idle_s
+        return response
+
+    def _refusal(self, response: httpx.Response, request: ChatRequest) -> LLMError:
+        body = b""
+        for chunk in response.iter_raw():
+            body += chunk
+            if len(body) >= MAX_ERROR_BODY_BYTES:
+                break
+        return refused(
+            response.status_code, body, model=request.model, base_url=self.settings.base_url
+        )
+
+
+def _read_to_end(chunks: Iterator[bytes]) -> None:
+    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
+    read_bytes = 0
+    with suppress(LLMError):
+        for chunk in chunks:
+            read_bytes += len(chunk)
+            if read_bytes > MAX_ERROR_BODY_BYTES:
+                return
+
+
+def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None, None]:
+    with closing(records) as open_records:
+        for record in open_records:
+            if isinstance(record, Delta) and record.text:
+                yield record.text

@@ -1,0 +1,135 @@
+"""The environment of this package: the only place in it that reads the environment."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from llm.address import check_base_url
+from llm.requests import ChatRequest, Message, check_model_name
+from llm.timeouts import Timeouts
+
+HOUR_S = 3600.0
+
+
+class LLMSettings(BaseSettings):
+    """Where Ollama is and how it is asked. Made from the environment, `.env` or field names."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        # Fields can be given by name in code. pydantic-settings would then read their bare names
+        # (MODEL, ...) from the environment too; with this prefix no such variable exists.
+        env_prefix="GRIOT_UNUSED_LLM_",
+        hide_input_in_errors=True,
+    )
+
+    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
+        default="http://localhost:11434",
+        validation_alias="OLLAMA_BASE_URL",
+        description="Ollama's address: http or https, host and port, nothing else.",
+    )
+    model: Annotated[str, AfterValidator(check_model_name)] = Field(
+        default="qwen2.5:0.5b",
+        validation_alias="OLLAMA_MODEL",
+        description="The model used where a request names none.",
+    )
+    temperature: float = Field(
+        default=0.7,
+        ge=0,
+        le=2,
+        allow_inf_nan=False,
+        validation_alias="LLM_TEMPERATURE",
+        description="Sampling temperature, 0 to 2.",
+    )
+    idle_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        le=HOUR_S,
+        validation_alias="LLM_TIMEOUT",
+        description="Longest silence between two tokens, in seconds.",
+    )
+    connect_timeout_s: float = Field(
+        default=3,
+        gt=0,
+        le=60,
+        validation_alias="LLM_CONNECT_TIMEOUT",
+        description="Longest wait for a connection to Ollama, in seconds.",
+    )
+    first_token_timeout_s: float = Field(
+        default=120,
+        gt=0,
+        le=HOUR_S,
+        validation_alias="LLM_FIRST_TOKEN_TIMEOUT",
+        description="Longest wait for the first token, in seconds: Ollama's queue, the loading of "
+        "the model and the evaluation of the prompt pass without a byte.",
+    )
+    total_timeout_s: float = Field(
+        default=600,
+        gt=0,
+        le=24 * HOUR_S,
+        validation_alias="LLM_TOTAL_TIMEOUT",
+        description="Longest time for a whole reply, in seconds.",
+    )
+    max_response_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        validation_alias="LLM_MAX_RESPONSE_BYTES",
+        description="Largest reply, in bytes on the wire (about 150 to 300 per token).",
+    )
+    keep_alive: str | None = Field(
+        default=None,
+        pattern=r"^-?(\d+(\.\d+)?(ns|us|ms|s|m|h))+$",
+        max_length=32,
+        validation_alias="LLM_KEEP_ALIVE",
+        description="How long Ollama keeps the model loaded after a call, as a duration with its "
+        "unit such as 30m or 1h30m; negative: for ever. Unset: Ollama's own value.",
+    )
+    num_ctx: int | None = Field(
+        default=None,
+        ge=256,
+        le=4_194_304,
+        validation_alias="LLM_NUM_CTX",
+        description="The model's window, in tokens; the same for every program that uses this "
+        "Ollama, or each change reloads the model. Unset: Ollama's own value.",
+    )
+    num_predict: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_048_576,
+        validation_alias="LLM_NUM_PREDICT",
+        description="Longest reply, in tokens, where a request gives no max_tokens. Unset: until "
+        "the window is full.",
+    )
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """The limits of a call, per phase."""
+        return Timeouts(
+            connect_s=self.connect_timeout_s,
+            first_token_s=self.first_token_timeout_s,
+            idle_s=self.idle_timeout_s,
+            total_s=self.total_timeout_s,
+        )
+
+    def chat_request(
+        self,
+        messages: tuple[Message, ...],
+        *,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> ChatRequest:
+        """A request with these settings where an argument is None. Raises InvalidRequestError."""
+        return ChatRequest(
+            model=self.model if model is None else model,
+            messages=messages,
+            temperature=self.temperature if temperature is None else temperature,
+            max_tokens=self.num_predict if max_tokens is None else max_tokens,
+            options={} if self.num_ctx is None else {"num_ctx": self.num_ctx},
+            keep_alive=self.keep_alive,
+        )

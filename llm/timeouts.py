@@ -1,0 +1,21 @@
+"""The time limits of a model call, one per phase; never one number for all of them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds, fractions allowed.
+
+    - `connect_s`: until the TCP (and TLS) connection stands.
+    - `first_token_s`: from sending until the first byte of the reply. Ollama sends nothing, not
+      even headers, while the request queues, the model loads and the prompt is evaluated. Shorter
+      than a cold load, it aborts that load each time, and the model never loads.
+    - `idle_s`: longest silence within the reply. Tool calls are generated silently.
+    - `total_s`: the whole call.
+    """
+
+    connect_s: float = 3.0
+    first_token_s: float = 120.0
+    idle_s: float = 30.0
+    total_s: float = 600.0

@@ -1,0 +1,159 @@
+"""The settings of llm: names, defaults, bounds."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from llm import LLMSettings
+from llm.address import ssl_context_for
+
+NAMES = [str(field.validation_alias) for field in LLMSettings.model_fields.values()]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of this machine and no .env file plays a part."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_documented_defaults() -> None:
+    """services-readme.md shows them."""
+    settings = LLMSettings()
+    assert settings.base_url == "http://localhost:11434"
+    assert settings.model == "qwen2.5:0.5b"
+    assert settings.temperature == 0.7
+    assert settings.timeouts.idle_s == 30
+    assert settings.timeouts.first_token_s == 120
+
+
+def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its documented name."""
+    values = {
+        "OLLAMA_BASE_URL": "https://ollama.internal:8443/",
+        "OLLAMA_MODEL": "Llama3.2:1b",
+        "LLM_TEMPERATURE": "0",
+        "LLM_TIMEOUT": "0.5",
+        "LLM_CONNECT_TIMEOUT": "1.5",
+        "LLM_FIRST_TOKEN_TIMEOUT": "2.5",
+        "LLM_TOTAL_TIMEOUT": "3.5",
+        "LLM_MAX_RESPONSE_BYTES": "2048",
+        "LLM_KEEP_ALIVE": "1h30m",
+        "LLM_NUM_CTX": "8192",
+        "LLM_NUM_PREDICT": "64",
+    }
+    assert sorted(values) == sorted(NAMES)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = LLMSettings()
+    assert settings.base_url == "https://ollama.internal:8443"
+    assert settings.model == "Llama3.2:1b"
+    limits = settings.timeouts
+    assert (limits.idle_s, limits.connect_s) == (0.5, 1.5)
+    assert (limits.first_token_s, limits.total_s) == (2.5, 3.5)
+    assert (settings.max_response_bytes, settings.keep_alive) == (2048, "1h30m")
+    assert (settings.num_ctx, settings.num_predict) == (8192, 64)
+
+
+def test_a_dotenv_file_is_read_and_other_names_in_it_ignored(tmp_path: Path) -> None:
+    """It is shared with the other packages."""
+    (tmp_path / ".env").write_text("OLLAMA_MODEL=from-file\nREDIS_HOST=elsewhere\n")
+    assert LLMSettings().model == "from-file"
+
+
+@pytest.mark.parametrize("name", ["MODEL", "BASE_URL", "TEMPERATURE", "LLM_MODEL"])
+def test_no_other_variable_is_mistaken_for_a_setting(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A field's bare name in the environment belongs to someone else."""
+    monkeypatch.setenv(name, "http://1.1.1.1:1")
+    assert LLMSettings() == LLMSettings.model_construct()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:11434",
+        "ftp://localhost:11434",
+        "http://",
+        "http://user:secret@localhost:11434",
+        "http://localhost:11434/api",
+        "http://localhost:11434?x=1",
+        "http://localhost:11434#x",
+        "http://localhost:0",
+        "http://localhost:65536",
+        "http://localhost:port",
+        "http://a b:1",
+        "http://a\\@b:1",
+        "",
+    ],
+)
+def test_an_address_is_scheme_host_and_port_and_nothing_else(url: str) -> None:
+    """And a wrong one is named without being shown, for it may hold a password."""
+    with pytest.raises(ValidationError, match="OLLAMA_BASE_URL") as caught:
+        LLMSettings(OLLAMA_BASE_URL=url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:11434", "http://ollama", "HTTPS://Ollama:443/"])
+def test_addresses_of_other_shapes_are_addresses(url: str) -> None:
+    """IPv6, no port, capitals, a trailing slash."""
+    assert LLMSettings(base_url=url).base_url.endswith(url[5:].strip("S:/").rstrip("/"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OLLAMA_MODEL", "http://evil/m"),
+        ("OLLAMA_MODEL", ""),
+        ("LLM_TEMPERATURE", "2.1"),
+        ("LLM_TEMPERATURE", "-0.1"),
+        ("LLM_TEMPERATURE", "nan"),
+        ("LLM_TIMEOUT", "0"),
+        ("LLM_TIMEOUT", "inf"),
+        ("LLM_CONNECT_TIMEOUT", "61"),
+        ("LLM_MAX_RESPONSE_BYTES", "1023"),
+        ("LLM_KEEP_ALIVE", "300"),
+        ("LLM_KEEP_ALIVE", "soon"),
+        ("LLM_NUM_CTX", "255"),
+        ("LLM_NUM_PREDICT", "0"),
+    ],
+)
+def test_a_value_out_of_bounds_names_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong setting stops the process at its start."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name):
+        LLMSettings()
+
+
+def test_a_request_takes_the_settings_where_it_says_nothing() -> None:
+    """And its own values, zero included, where it does."""
+    settings = LLMSettings(model="m", temperature=0.5, num_ctx=4096, num_predict=9, keep_alive="5m")
+    plain = settings.chat_request(())
+    assert (plain.model, plain.temperature, plain.max_tokens) == ("m", 0.5, 9)
+    assert (plain.options, plain.keep_alive) == ({"num_ctx": 4096}, "5m")
+    own = settings.chat_request((), model="other", temperature=0, max_tokens=3)
+    assert (own.model, own.temperature, own.max_tokens) == ("other", 0, 3)
+
+
+def test_every_setting_has_a_description() -> None:
+    """With its unit, for the table in the README."""
+    assert all(field.description for field in LLMSettings.model_fields.values())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_tls_checks_certificate_and_host(scheme: str) -> None:
+    """Also the context that a plain address gets, should it ever be used."""
+    context = ssl_context_for(scheme)
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert ssl_context_for(scheme) is context
+
+
+def test_the_context_of_a_plain_address_trusts_nobody() -> None:
+    """It is made without reading any certificate, which is why it is cheap."""
+    assert ssl_context_for("http").get_ca_certs() == []
