@@ -1,0 +1,103 @@
+"""An agent that holds one conversation in the memory of its process."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from agents.profiles import Profile, Profiles
+from agents.settings import AgentSettings
+from agents.turn import Ask, prompt_for
+from llm import LLMService, get_llm_service
+
+
+class SessionInfo(TypedDict):
+    """What `get_session_info` tells."""
+
+    agent_id: str
+    session_id: str | None
+    history_length: int
+    keep_history: bool
+    max_history: int
+    use_redis: bool
+
+
+class BaseAgent:
+    """One agent in one conversation: `agent.chat("…")` answers and remembers.
+
+    `max_history` bounds the earlier messages that the model is shown and the history kept here;
+    None takes it from the agent's profile. With `keep_history=False` each message stands alone.
+    An unknown `agent_id` speaks with the default profile. One agent serves one thread at a time.
+    """
+
+    def __init__(
+        self,
+        agent_id: str,
+        session_id: str | None = None,
+        keep_history: bool = True,
+        max_history: int | None = None,
+        *,
+        llm: LLMService | None = None,
+        profiles: Profiles | None = None,
+    ) -> None:
+        if max_history is not None and max_history < 0:
+            raise ValueError(f"max_history must be 0 or more, not {max_history}")
+        self.agent_id = agent_id
+        self.session_id = session_id
+        self.keep_history = keep_history
+        self.profile: Profile = (profiles or Profiles.load(AgentSettings())).of(agent_id)
+        self.max_history = self.profile.max_history if max_history is None else max_history
+        self._llm = llm or get_llm_service()
+        self._messages: list[Mapping[str, object]] = []
+
+    @property
+    def history(self) -> list[Mapping[str, object]]:
+        """The conversation so far, oldest first: at most `max_history` messages."""
+        return list(self._messages)
+
+    def chat(
+        self,
+        message: str,
+        *,
+        system_prompt: str | None = None,
+        model: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> str:
+        """Answer `message`, and remember both if history is kept.
+
+        Nothing is remembered where the model fails. Raises llm.LLMError.
+        """
+        ask = Ask(
+            message=message,
+            system_prompt=system_prompt,
+            model=model,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            max_history=self.max_history,
+        )
+        earlier = self.history if self.keep_history else []
+        prompt = prompt_for(ask, self.profile, earlier, self._llm.settings)
+        reply = self._llm.complete(prompt.request).text
+        if self.keep_history:
+            self._remember(
+                [{"role": "user", "content": message}, {"role": "assistant", "content": reply}]
+            )
+        return reply
+
+    def reset_history(self) -> None:
+        """Forget the conversation."""
+        self._messages = []
+
+    def get_session_info(self) -> SessionInfo:
+        """Whose conversation this is, and how long it has become."""
+        return SessionInfo(
+            agent_id=self.agent_id,
+            session_id=self.session_id,
+            history_length=len(self.history),
+            keep_history=self.keep_history,
+            max_history=self.max_history,
+            use_redis=False,
+        )
+
+    def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:
+        self._messages.extend(turn)
+        del self._messages[: max(0, len(self._messages) - self.max_history)]

@@ -1,0 +1,106 @@
+"""Agent profiles: what an agent id stands for."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agents.errors import InvalidProfiles
+from agents.settings import AgentSettings
+
+SUPERVISOR = "supervisor"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one agent speaks: None means that the setting of the model or of the agents decides.
+
+    `max_history` counts earlier messages that the model is shown; `max_tokens` bounds the reply.
+    """
+
+    agent_id: str
+    system_prompt: str | None
+    model: str | None
+    temperature: float | None
+    max_tokens: int | None
+    max_history: int
+
+
+class _Table(BaseModel):
+    """One table of the TOML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    system_prompt: str | None = None
+    model: str | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_history: Annotated[int, Field(ge=0)] | None = None
+
+
+class _File(BaseModel):
+    """The whole TOML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    default: _Table = _Table()
+    agents: dict[str, _Table] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """All agents: `profiles.of("energy")`. An unknown id gets the default profile."""
+
+    default: Profile
+    by_id: Mapping[str, Profile]
+
+    def of(self, agent_id: str) -> Profile:
+        """The profile of `agent_id`."""
+        known = self.by_id.get(agent_id)
+        return known if known is not None else replace(self.default, agent_id=agent_id)
+
+    @classmethod
+    def load(cls, settings: AgentSettings) -> "Profiles":
+        """Read the file that the settings name, else the built-in set. Raises InvalidProfiles."""
+        text, origin = _read(settings.profiles)
+        try:
+            file = _File.model_validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as exc:
+            raise InvalidProfiles(f"{origin} is not valid TOML: {exc}") from exc
+        except ValidationError as exc:
+            raise InvalidProfiles(f"{origin}: {_first_problem(exc)}") from exc
+        return cls(
+            default=_profile("default", file.default, settings),
+            by_id={name: _profile(name, table, settings) for name, table in file.agents.items()},
+        )
+
+
+def _read(path: Path | None) -> tuple[str, str]:
+    if path is None:
+        return files("agents").joinpath("profiles.toml").read_text("utf-8"), "agents/profiles.toml"
+    try:
+        return path.read_text("utf-8"), str(path)
+    except OSError as exc:
+        raise InvalidProfiles(f"AGENT_PROFILES={path}: {exc.strerror}") from exc
+
+
+def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
+    is_supervisor = agent_id == SUPERVISOR
+    window = settings.supervisor_max_history if is_supervisor else settings.max_history
+    return Profile(
+        agent_id=agent_id,
+        system_prompt=table.system_prompt.strip() if table.system_prompt else None,
+        model=table.model,
+        temperature=table.temperature,
+        max_tokens=table.max_tokens,
+        max_history=window if table.max_history is None else table.max_history,
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
