@@ -1,0 +1,80 @@
+"""Celery's settings, each with its reason. Everything an operator changes comes from the environment.
+
+What may be set there, and its bounds: tasks/settings.py and the table in README.md. The times and
+limits below are about the broker's connection; session-related times are `CHAT_*` settings.
+"""
+
+from kombu import Queue
+
+from tasks.schedule import beat_entries
+from tasks.wiring import load_settings
+
+_settings = load_settings()
+_queue = _settings.queue
+
+# --- where ---------------------------------------------------------------------------------------
+broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
+result_backend = _settings.result_backend  # likewise
+result_expires = _queue.result_ttl_s  # results live for a day unless CELERY_RESULT_TTL says otherwise
+
+# --- what is accepted: JSON, nothing that could run code ------------------------------------------
+accept_content = ["json"]  # messages
+result_accept_content = ["json"]  # results
+task_serializer = "json"
+result_serializer = "json"
+result_extended = False  # a result never holds the task's arguments, which may hold text
+timezone = "UTC"
+enable_utc = True
+
+# --- queues ---------------------------------------------------------------------------------------
+task_default_queue = "celery"  # where a service that imports nothing of ours sends its jobs
+task_queues = [Queue("chat"), Queue("celery")]  # what `celery -A worker worker` consumes
+task_create_missing_queues = True  # the maintenance worker names its queue with -Q maintenance
+task_routes = {
+    "tasks.chat_task": {"queue": "chat"},
+    "tasks.sweep": {"queue": "maintenance"},
+    "tasks.maintenance.*": {"queue": "maintenance"},
+}
+
+# --- the worker -----------------------------------------------------------------------------------
+worker_pool = "threads"  # a chat job waits for its model; one event loop does the waiting
+worker_concurrency = _queue.concurrency  # turns at once in one process (WORKER_CONCURRENCY)
+worker_prefetch_multiplier = 1  # a message that waits in a worker cannot be taken by an idle one
+task_acks_late = True  # a message is acknowledged when its task is over
+task_reject_on_worker_lost = False  # the mailbox brings a lost job back; a killer job must not loop
+worker_hijack_root_logger = False  # worker/logs.py sets logging up
+worker_redirect_stdouts = False  # prints are prints
+worker_send_task_events = True  # Flower needs no `celery control enable_events`
+task_track_started = False  # one write less per job; events tell the same
+worker_cancel_long_running_tasks_on_connection_loss = False  # the lease decides, not the broker
+
+# --- the broker's connection: nothing waits for ever -----------------------------------------------
+broker_connection_retry_on_startup = True  # the broker may start after the worker
+broker_connection_max_retries = None  # a running worker outlives any outage
+broker_connection_timeout = 4.0  # seconds to connect
+broker_pool_limit = 10  # connections that publish, per process
+broker_transport_options = {
+    "visibility_timeout": 3600,  # seconds; the lease, not this, brings a dead worker's turn back
+    "socket_timeout": 10.0,  # seconds for one answer; longer than the blocking read below
+    "socket_connect_timeout": 4.0,  # seconds
+    "socket_keepalive": True,
+    "health_check_interval": 25,  # seconds
+    "retry_on_timeout": True,
+}
+redis_socket_timeout = 10.0  # the result backend's, seconds
+redis_socket_connect_timeout = 4.0
+redis_retry_on_timeout = True
+redis_backend_health_check_interval = 25
+result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
+task_publish_retry = True
+task_publish_retry_policy = {  # a publish that fails is over after about a second; the sweeper has it
+    "max_retries": 2,
+    "interval_start": 0.1,
+    "interval_step": 0.2,
+    "interval_max": 0.5,
+}
+
+# --- beat -----------------------------------------------------------------------------------------
+beat_scheduler = "celery.beat:Scheduler"  # in memory: every entry is an interval and idempotent
+beat_schedule = beat_entries(_queue)  # sweep, TTL extension, clean-up, statistics
+beat_max_loop_interval = 5  # seconds

@@ -1,1 +1,45 @@
+"""The queue: `from tasks import chat_task` is all that a producer needs."""
 
+from memory import Backpressure, Event, EventType, MemoryFull
+from tasks.app import app
+from tasks.chat import chat_task
+from tasks.errors import (
+    ChatError,
+    ConfigurationError,
+    InvalidJob,
+    JobCancelled,
+    JobFailed,
+    NotAccepted,
+)
+from tasks.follow import follow, follow_job
+from tasks.maintenance import (
+    clean_stale_sessions,
+    extend_active_sessions,
+    snapshot_memory_stats,
+)
+from tasks.result import ChatResult, Timings, Usage
+from tasks.sweep import sweep
+
+__all__ = [
+    "Backpressure",
+    "ChatError",
+    "ChatResult",
+    "ConfigurationError",
+    "Event",
+    "EventType",
+    "InvalidJob",
+    "JobCancelled",
+    "JobFailed",
+    "MemoryFull",
+    "NotAccepted",
+    "Timings",
+    "Usage",
+    "app",
+    "chat_task",
+    "clean_stale_sessions",
+    "extend_active_sessions",
+    "follow",
+    "follow_job",
+    "snapshot_memory_stats",
+    "sweep",
+]

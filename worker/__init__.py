@@ -1,1 +1,25 @@
+"""A worker process: `celery -A worker worker | beat | flower`.
 
+Importing it checks every setting before Celery reads any, and puts the hardened transport in the
+place of kombu's.
+"""
+
+import sys
+
+from tasks.errors import ConfigurationError
+from tasks.wiring import load_settings
+from worker.transport import register_transport
+
+try:
+    load_settings()
+except ConfigurationError as exc:
+    sys.exit(f"griot: {exc}")
+
+register_transport()
+
+from tasks import app  # noqa: E402  # reads celeryconfig, so only after the check
+from worker import process  # noqa: E402
+
+process.prepare(app)
+
+__all__ = ["app"]

@@ -1,0 +1,153 @@
+"""The chat task: what producers call, and what a worker runs for each message."""
+
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from celery import Task
+from celery.exceptions import Ignore, Reject, Retry
+from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
+
+from memory import MemoryServiceError, SessionKeys
+from tasks.app import app
+from tasks.attempt import JobRef, attempt
+from tasks.errors import InvalidJob, JobCancelled, JobFailed
+from tasks.job import ChatJob, Envelope
+from tasks.producer import publish_options, submit
+from tasks.result import Private
+from tasks.verdict import Answered, Ended, Later, NotNow, Verdict
+from tasks.wakeup import CHAT_QUEUE, CHAT_TASK, publish, wake, wakeup_kwargs
+from tasks.wiring import services
+
+logger = logging.getLogger(__name__)
+
+_ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
+
+
+class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
+    """Celery's task class, with the mailbox between `delay` and the broker."""
+
+    abstract = True
+    Request = "tasks.request:ChatRequest"
+
+    def apply_async(
+        self,
+        args: Sequence[object] | None = None,
+        kwargs: Mapping[str, object] | None = None,
+        task_id: str | None = None,
+        **options: object,
+    ) -> AsyncResult:
+        """Send a chat job; when this returns, it is in its session's mailbox.
+
+        `kwargs` are those of `chat_task`. Sending again with the same `task_id` (or the same
+        `idempotency_key`) is safe and gives the same job. Raises InvalidJob (nothing was sent),
+        memory.Backpressure (the session has CHAT_MAX_PENDING unanswered jobs), memory.MemoryFull,
+        or NotAccepted (Redis did not confirm within CHAT_SEND_TIMEOUT; send it again).
+        """
+        if self.app.conf.task_always_eager:
+            return super().apply_async(args, kwargs, task_id=task_id, **options)
+        job = checked_job(args or (), kwargs or {})
+        job_id = job.job_id(task_id)
+        submit(self.app, job, job_id, options)
+        return self.AsyncResult(job_id)
+
+
+@app.task(
+    bind=True,
+    base=ChatTask,
+    name=CHAT_TASK,
+    queue=CHAT_QUEUE,
+    acks_late=True,
+    throws=(JobFailed, JobCancelled, InvalidJob),
+)
+def chat_task(
+    self: Task, agent_id: str, session_id: str, message: str | None = None, **options: object
+) -> Private:
+    """Answer one message of a session with the agent's model and remember both.
+
+    Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
+    """
+    ref = _job_ref(self, agent_id, session_id, message, options)
+    try:
+        verdict = services().runtime.run(attempt(services(), ref))
+    except MemoryServiceError as exc:
+        _again(self, exc)
+    keys = services().keyspace.session(agent_id, session_id)
+    wake(self.app, keys, verdict.wake)
+    return _settle(self, keys, ref, verdict)
+
+
+def checked_job(args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
+    """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
+    try:
+        bound = _ARGUMENTS.bind(*args, **kwargs).arguments
+    except TypeError as exc:
+        raise InvalidJob(f"chat_task(agent_id, session_id, message, **options): {exc}") from None
+    named = {**bound.pop("options", {}), **bound}
+    return ChatJob.checked(named, max_message_bytes=services().settings.queue.max_message_bytes)
+
+
+def _job_ref(
+    task: Task,
+    agent_id: str,
+    session_id: str,
+    message: str | None,
+    options: Mapping[str, object],
+) -> JobRef:
+    max_history = options.get("max_history")
+    window = max_history if isinstance(max_history, int) else None
+    if message is None:
+        return JobRef(task.request.id, agent_id, session_id, window)
+    job = checked_job((agent_id, session_id, message), options)
+    envelope = Envelope(job=job, publish=_options_of(task))
+    return JobRef(task.request.id, agent_id, session_id, window, envelope.pack())
+
+
+def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Private:
+    match verdict:
+        case Answered(result):
+            return Private(result)
+        case Ended(error):
+            raise error
+        case Later(error, delay_s):
+            _publish_again(task, wakeup_kwargs(keys, ref.max_history), delay_s)
+            raise Retry(exc=error, when=delay_s)
+        case NotNow(reason):
+            # Without a closing event Flower would show the task as running for ever.
+            task.send_event("task-retried", exception=reason, traceback="")
+            raise Ignore(reason)
+
+
+def _again(task: Task, error: MemoryServiceError) -> NoReturn:
+    """Redis failed before the job was ours: the same message once more, a little later."""
+    delay_s = services().settings.queue.retry_base_s
+    if not _publish_again(task, task.request.kwargs, delay_s):
+        raise Reject(str(error), requeue=True) from error
+    raise Retry(exc=error, when=delay_s)
+
+
+def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> bool:
+    try:
+        publish(
+            task.app,
+            task.request.id,
+            kwargs,
+            _options_of(task),
+            retries=task.request.retries + 1,
+            countdown_s=delay_s,
+        )
+    except OperationalError as exc:
+        logger.warning("job %s: retry not published: %s", task.request.id, exc)
+        return False
+    return True
+
+
+def _options_of(task: Task) -> dict[str, object]:
+    """The options that the message being handled was published with."""
+    options = task.request.as_execution_options()
+    for name in ("task_id", "retries", "origin", "expires", "time_limit", "soft_time_limit"):
+        options.pop(name, None)
+    queue = (task.request.delivery_info or {}).get("routing_key")
+    return dict(publish_options({**options, "queue": queue}))

@@ -1,0 +1,144 @@
+"""A chat job: what a producer asks for, checked, and the envelope in which it lies in the mailbox.
+
+The envelope is JSON with two parts: `job`, the request, and `publish`, the Celery options that its
+wake-up is published with (queue, priority, links, group …). Redis never looks inside.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from agents import Ask
+from llm import check_model_name
+from llm.errors import InvalidRequestError
+from memory import InvalidInput
+from memory.keys import encode_id
+from tasks.errors import InvalidJob
+
+IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
+MAX_SYSTEM_PROMPT_BYTES = 65_536
+MAX_METADATA_BYTES = 8192
+
+_UNICODE_ERROR = re.compile("[\ud800-\udfff]")
+
+Text = Annotated[str, StringConstraints(strict=True)]
+
+
+class ChatJob(BaseModel):
+    """The arguments of `chat_task`, checked.
+
+    `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
+    that the model is shown. `metadata` is any small JSON object; it comes back with the result.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    agent_id: Text
+    session_id: Text
+    message: Annotated[Text, StringConstraints(min_length=1)]
+    system_prompt: Text | None = None
+    model: Text | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    max_history: Annotated[int, Field(ge=0, le=100_000, strict=True)] | None = None
+    idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
+    on_busy: Literal["enqueue"] = "enqueue"
+    metadata: dict[str, JsonValue] | None = None
+
+    @classmethod
+    def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
+        """The job that `arguments` describe; InvalidJob says which of them is wrong, and why.
+
+        The error never holds the message's text.
+        """
+        try:
+            job = cls.model_validate(dict(arguments))
+            encode_id(job.agent_id, what="agent_id")
+            encode_id(job.session_id, what="session_id")
+            if job.model is not None:
+                check_model_name(job.model)
+        except ValidationError as exc:
+            raise InvalidJob(_problems(exc)) from None
+        except (InvalidInput, InvalidRequestError) as exc:
+            raise InvalidJob(str(exc)) from None
+        _check_size("message", job.message, max_message_bytes)
+        _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
+        _check_metadata(job.metadata)
+        return job
+
+    def job_id(self, task_id: str | None) -> str:
+        """The id of this job: the one given, the one of its idempotency key, or a new one."""
+        if self.idempotency_key is not None:
+            if task_id is not None:
+                raise InvalidJob("give either task_id or idempotency_key, not both")
+            parts = [self.agent_id, self.session_id, self.idempotency_key]
+            return str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, orjson.dumps(parts).decode()))
+        return task_id or str(uuid.uuid4())
+
+    @property
+    def ask(self) -> Ask:
+        """What the agent is asked."""
+        return Ask(
+            message=self.message,
+            system_prompt=self.system_prompt,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            max_history=self.max_history,
+        )
+
+
+class Envelope(BaseModel):
+    """A job as it lies in its session's mailbox."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    job: ChatJob
+    publish: dict[str, JsonValue] = {}
+    sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
+
+    def pack(self) -> bytes:
+        """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
+        try:
+            return orjson.dumps(self.model_dump(mode="json", exclude_none=True))
+        except (TypeError, ValueError):
+            raise InvalidJob("the job's options must be JSON values") from None
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """The envelope of these bytes. Raises InvalidJob on anything else."""
+        try:
+            return cls.model_validate_json(packed)
+        except ValidationError as exc:
+            raise InvalidJob(f"not a job's envelope: {_problems(exc)}") from None
+
+
+def _check_size(name: str, text: str, max_bytes: int) -> None:
+    if _UNICODE_ERROR.search(text):
+        raise InvalidJob(f"{name} is not valid Unicode: it holds a lone surrogate")
+    size_bytes = len(text.encode())
+    if size_bytes > max_bytes:
+        raise InvalidJob(f"{name} has {size_bytes} bytes, at most {max_bytes} are allowed")
+
+
+def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
+    try:
+        size_bytes = len(orjson.dumps(metadata))
+    except TypeError:
+        raise InvalidJob("metadata must be a JSON object") from None
+    if size_bytes > MAX_METADATA_BYTES:
+        raise InvalidJob(f"metadata has {size_bytes} bytes, at most {MAX_METADATA_BYTES}")
+
+
+def _problems(error: ValidationError) -> str:
+    """Each wrong argument and why, in one line and without its value."""
+    lines = (
+        f"{'.'.join(map(str, problem['loc'])) or 'job'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return "; ".join(lines)

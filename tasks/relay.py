@@ -1,0 +1,57 @@
+"""From the model's stream to the session's event stream: one pipeline per tick for all streams.
+
+An event waits at most TICK_S; the tokens of one attempt that gather meanwhile become one event.
+Nobody waits for the relay, and nothing depends on it: a lost event costs a follower some text that
+the history has.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from dataclasses import replace
+
+from memory import AsyncConnection, Event, EventType, MemoryServiceError, SessionKeys, events
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.02
+TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
+
+
+class Relay:
+    """Collects the events of all attempts of a process; used on the event loop only."""
+
+    def __init__(self, memory: AsyncConnection, *, ttl_s: int) -> None:
+        self._memory = memory
+        self._ttl_s = ttl_s
+        self._waiting: dict[SessionKeys, list[Event]] = defaultdict(list)
+        self._flush: asyncio.Task[None] | None = None
+
+    def emit(self, keys: SessionKeys, event: Event) -> None:
+        """Have an event published within a tick."""
+        waiting = self._waiting[keys]
+        if waiting and _continues(waiting[-1], event):
+            waiting[-1] = replace(waiting[-1], text=waiting[-1].text + event.text)
+        else:
+            waiting.append(event)
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.create_task(self._publish())
+
+    async def _publish(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(TICK_S)
+            batch, self._waiting = self._waiting, defaultdict(list)
+            calls = [
+                call
+                for keys, waiting in batch.items()
+                for call in events.publish(keys, waiting, ttl_s=self._ttl_s)
+            ]
+            try:
+                await self._memory.run_all(*calls)
+            except MemoryServiceError as exc:
+                logger.warning("%d events of %d sessions lost: %s", len(calls), len(batch), exc)
+
+
+def _continues(last: Event, event: Event) -> bool:
+    same_attempt = last.job_id == event.job_id and last.attempt == event.attempt
+    return same_attempt and last.type is event.type and event.type in TEXT_EVENTS

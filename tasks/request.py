@@ -1,0 +1,25 @@
+"""How a worker sees the message of a chat job: without the text of the conversation."""
+
+from celery.worker.request import Request
+
+from tasks.wakeup import repr_of
+
+
+class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
+    """A received chat job.
+
+    A raw `send_task` brings representations of its arguments made by a foreign sender, text
+    included; they go to events, logs and Flower. Here they are replaced on receipt.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        named = dict(zip(("agent_id", "session_id"), self._args or (), strict=False))
+        self._argsrepr = "()"
+        self._kwargsrepr = repr_of({**named, **(self._kwargs or {})})
+        self._request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+
+    def info(self, safe: bool = False) -> dict[str, object]:
+        """What `celery inspect` tells: always the safe form."""
+        told: dict[str, object] = super().info(safe=True)
+        return told

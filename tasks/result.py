@@ -1,0 +1,152 @@
+"""The result of a chat job, and the two history messages that it is remembered by. Pure."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NotRequired, TypedDict, cast
+
+from pydantic import JsonValue
+
+from agents import Answer
+from tasks.job import ChatJob
+
+
+class Usage(TypedDict):
+    """Tokens as the model's server counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Timings(TypedDict):
+    """Where the time went, milliseconds; None where the model's server does not tell."""
+
+    queue_wait_ms: float
+    first_token_ms: float | None
+    model_ms: float
+    load_ms: float | None
+    eval_ms: float | None
+
+
+class ChatResult(TypedDict):
+    """What `chat_task.delay(...).get()` gives."""
+
+    job_id: str
+    agent_id: str
+    session_id: str
+    response: str
+    model: str
+    usage: Usage
+    done_reason: str
+    attempt: int
+    history_messages: int
+    timings: NotRequired[Timings]
+    metadata: NotRequired[dict[str, JsonValue]]
+
+
+class Private(Mapping[str, object]):
+    """A result as a task returns it: its repr holds no text of the conversation.
+
+    Celery writes the repr of what a task returns into its log and its events (5.7.0), and spells
+    out a dict; of any other object it asks the repr. kombu encodes it by `__json__`, so who
+    fetches the result gets a plain dict.
+    """
+
+    def __init__(self, result: ChatResult) -> None:
+        self._result = result
+
+    def __json__(self) -> ChatResult:
+        return self._result
+
+    def __getitem__(self, name: str) -> object:
+        return dict(self._result)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._result)
+
+    def __len__(self) -> int:
+        return len(self._result)
+
+    def __repr__(self) -> str:
+        told = {name: self._result[name] for name in ("agent_id", "session_id", "model", "usage")}
+        return repr(told)
+
+
+def result_of(
+    job_id: str,
+    job: ChatJob,
+    answer: Answer,
+    *,
+    attempt: int,
+    history_messages: int,
+    timings: Timings,
+) -> ChatResult:
+    """The result of a turn that was just computed."""
+    result = ChatResult(
+        job_id=job_id,
+        agent_id=job.agent_id,
+        session_id=job.session_id,
+        response=answer.text,
+        model=answer.final.model,
+        usage=Usage(
+            prompt_tokens=answer.final.prompt_tokens,
+            completion_tokens=answer.final.completion_tokens,
+        ),
+        done_reason=answer.final.done_reason,
+        attempt=attempt,
+        history_messages=history_messages,
+        timings=timings,
+    )
+    if job.metadata is not None:
+        result["metadata"] = job.metadata
+    return result
+
+
+def told(result: ChatResult) -> dict[str, JsonValue]:
+    """What the `done` event says of a result besides its text."""
+    return {name: value for name, value in result.items() if name != "response"}  # type: ignore[misc]  # all values are JSON
+
+
+def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], dict[str, object]]:
+    """The turn as the history keeps it: the question and the reply, both with the job's id."""
+    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    question: dict[str, object] = {
+        "role": "user",
+        "content": job.message,
+        "job_id": result["job_id"],
+        "at": at,
+    }
+    if job.metadata is not None:
+        question["metadata"] = job.metadata
+    kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages")
+    reply = {"role": "assistant", "content": result["response"], "at": at}
+    return question, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
+
+
+def result_from_reply(
+    job_id: str, agent_id: str, session_id: str, found: Sequence[Mapping[str, JsonValue]]
+) -> ChatResult:
+    """The result of a turn committed earlier, from its reply in the history (or nothing).
+
+    The timings of that attempt are not kept there. A reply that was trimmed or cleared since gives
+    an empty response.
+    """
+    reply = found[0] if found else {}
+    usage = reply.get("usage")
+    return ChatResult(
+        job_id=job_id,
+        agent_id=agent_id,
+        session_id=session_id,
+        response=str(reply.get("content", "")),
+        model=str(reply.get("model", "")),
+        usage=cast(Usage, usage)
+        if isinstance(usage, dict)
+        else Usage(prompt_tokens=0, completion_tokens=0),
+        done_reason=str(reply.get("done_reason", "")),
+        attempt=_whole(reply.get("attempt")),
+        history_messages=_whole(reply.get("history_messages")),
+    )
+
+
+def _whole(value: JsonValue) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,39 @@
+"""Which failure of an attempt is tried again, and when. The only place that decides it. Pure."""
+
+import random
+from dataclasses import dataclass
+
+from llm import LLMError, PermanentLLMError, RetryableLLMError
+
+# The first row that fits decides. Everything that is not listed is a fault of ours: a dead letter
+# at once, so that it is seen and the session goes on.
+RETRIED: tuple[tuple[type[Exception], bool], ...] = (
+    (PermanentLLMError, False),
+    (RetryableLLMError, True),
+    (LLMError, False),
+)
+
+
+_RNG = random.Random()  # noqa: S311  # jitter is no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential back-off with full jitter, in seconds.
+
+    Formula: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015;
+    here the lower half is kept free, so that a pause never shrinks to nothing.
+    """
+
+    base_s: float
+    max_s: float
+
+    def delay_s(self, attempt: int, rng: random.Random = _RNG) -> float:
+        """The pause after attempt number `attempt` (1 is the first)."""
+        ceiling_s = min(self.max_s, self.base_s * 2.0 ** min(attempt - 1, 30))
+        return ceiling_s * (0.5 + 0.5 * rng.random())
+
+
+def is_retried(error: Exception) -> bool:
+    """Whether the same job may succeed later."""
+    return next((again for kind, again in RETRIED if isinstance(error, kind)), False)

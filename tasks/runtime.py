@@ -1,0 +1,50 @@
+"""The one event loop of a process, on which all the waiting is done.
+
+A task body hands its coroutine to `Runtime.run` and sleeps until it is done; that one call is all
+that the body knows of the loop, so the pool under it can be exchanged. The loop is made on first
+use and once per process: a fork (Celery's prefork pool) gets its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """An event loop in a daemon thread, started on first use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run `coroutine` on the loop; return its result or raise its error.
+
+        An exception that interrupts the calling thread (a time limit, a shutdown) cancels the
+        coroutine.
+        """
+        future = self.spawn(coroutine)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def spawn(self, coroutine: Coroutine[object, object, T]) -> "Future[T]":
+        """Start `coroutine` on the loop and return its future at once."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._ensure_loop())
+
+    def _ensure_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = uvloop.new_event_loop()
+                threading.Thread(
+                    target=self._loop.run_forever, name="griot-loop", daemon=True
+                ).start()
+            return self._loop

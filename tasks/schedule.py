@@ -1,0 +1,38 @@
+"""What beat sends, and how often. Pure."""
+
+from typing import TypedDict
+
+from tasks.settings import QueueSettings
+
+SWEEP_TASK = "tasks.sweep"
+EXTEND_TASK = "tasks.maintenance.extend_active_sessions"
+CLEANUP_TASK = "tasks.maintenance.clean_stale_sessions"
+STATS_TASK = "tasks.maintenance.snapshot_memory_stats"
+
+
+class Options(TypedDict):
+    """How beat publishes an entry."""
+
+    expires: float
+
+
+class Entry(TypedDict):
+    """One entry of Celery's `beat_schedule`; times in seconds."""
+
+    task: str
+    schedule: float
+    options: Options
+
+
+def beat_entries(queue: QueueSettings) -> dict[str, Entry]:
+    """All periodic tasks. Each message expires before the next is sent, so they never pile up."""
+    every_s = {
+        SWEEP_TASK: queue.sweep_s,
+        EXTEND_TASK: queue.extend_every_s,
+        CLEANUP_TASK: queue.cleanup_every_s,
+        STATS_TASK: queue.stats_every_s,
+    }
+    return {
+        task.rpartition(".")[2]: Entry(task=task, schedule=s, options=Options(expires=s))
+        for task, s in every_s.items()
+    }

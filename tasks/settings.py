@@ -1,0 +1,175 @@
+"""The settings of the queue, from the environment and `.env`."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DAY_S = 86_400.0
+
+
+class QueueSettings(BaseSettings):
+    """The broker, the mailbox's times and bounds, and what beat does how often."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
+        # would be read from the environment too.
+        env_prefix="GRIOT_UNUSED_QUEUE_",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    broker_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="CELERY_BROKER_URL",
+        description="Celery's broker; default: the memory's server, db number + 1",
+    )
+    result_backend: SecretStr | None = Field(
+        default=None,
+        validation_alias="CELERY_RESULT_BACKEND",
+        description="Celery's result backend; default: the memory's server, db number + 2",
+    )
+    result_ttl_s: int = Field(
+        default=86_400,
+        ge=1,
+        le=31_536_000,
+        validation_alias="CELERY_RESULT_TTL",
+        description="How long a result can be fetched, seconds",
+    )
+    concurrency: int = Field(
+        default=100,
+        ge=1,
+        le=2000,
+        validation_alias="WORKER_CONCURRENCY",
+        description="Turns that one worker process runs at once",
+    )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        validation_alias="WORKER_DRAIN_SECONDS",
+        description="How long a stopping worker lets running turns finish, seconds",
+    )
+    lease_s: float = Field(
+        default=30.0,
+        ge=0.5,
+        le=3600,
+        validation_alias="CHAT_LEASE_SECONDS",
+        description="How long a turn belongs to a worker that gives no sign of life, seconds",
+    )
+    sweep_s: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=600,
+        validation_alias="CHAT_SWEEP_SECONDS",
+        description="Time between two looks at the mailboxes that are due, seconds",
+    )
+    grace_s: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=600,
+        validation_alias="CHAT_GRACE_SECONDS",
+        description="How long a wake-up may be under way before it counts as lost, seconds",
+    )
+    max_attempts: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        validation_alias="CHAT_MAX_ATTEMPTS",
+        description="Attempts at a job before it becomes a dead letter",
+    )
+    max_pending: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        validation_alias="CHAT_MAX_PENDING",
+        description="Unanswered jobs that one session may have",
+    )
+    max_message_bytes: int = Field(
+        default=32_768,
+        ge=1,
+        le=1_048_576,
+        validation_alias="CHAT_MAX_MESSAGE_BYTES",
+        description="Longest message, bytes of UTF-8",
+    )
+    retry_base_s: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=600,
+        validation_alias="CHAT_RETRY_BASE_SECONDS",
+        description="Pause before the second attempt, seconds; doubled for each further one",
+    )
+    retry_max_s: float = Field(
+        default=60.0,
+        ge=0.01,
+        le=3600,
+        validation_alias="CHAT_RETRY_MAX_SECONDS",
+        description="Longest pause between two attempts, seconds",
+    )
+    send_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=300,
+        validation_alias="CHAT_SEND_TIMEOUT",
+        description="Longest time that sending a job may take when Redis does not answer, seconds",
+    )
+    extend_every_s: float = Field(
+        default=300.0,
+        ge=0.1,
+        le=DAY_S,
+        validation_alias="MEMORY_EXTEND_EVERY",
+        description="Time between two extensions of the TTL of active sessions, seconds",
+    )
+    active_window_s: float = Field(
+        default=3600.0,
+        ge=1,
+        le=30 * DAY_S,
+        validation_alias="MEMORY_ACTIVE_WINDOW",
+        description="A session used within this time is active, seconds",
+    )
+    cleanup_every_s: float = Field(
+        default=3600.0,
+        ge=0.1,
+        le=DAY_S,
+        validation_alias="MEMORY_CLEANUP_EVERY",
+        description="Time between two clean-ups of stale sessions, seconds",
+    )
+    stale_after_s: float | None = Field(
+        default=None,
+        ge=1,
+        le=3650 * DAY_S,
+        validation_alias="MEMORY_STALE_AFTER",
+        description="A session unused for this time is deleted, seconds; "
+        "default: REDIS_MEMORY_TTL, at least a week",
+    )
+    stats_every_s: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=DAY_S,
+        validation_alias="MEMORY_STATS_EVERY",
+        description="Time between two snapshots of the memory statistics, seconds",
+    )
+    stats_kept: int = Field(
+        default=10_080,
+        ge=1,
+        le=1_000_000,
+        validation_alias="MEMORY_STATS_KEPT",
+        description="Snapshots kept (10 080 are a week of minutes)",
+    )
+
+    @property
+    def lease_ms(self) -> int:
+        """`lease_s` in whole milliseconds."""
+        return round(self.lease_s * 1000)
+
+    @property
+    def grace_ms(self) -> int:
+        """`grace_s` in whole milliseconds."""
+        return round(self.grace_s * 1000)
+
+    @property
+    def dedupe_ms(self) -> int:
+        """How long a finished job's id is remembered: seven days, longer than any redelivery."""
+        return round(7 * DAY_S * 1000)

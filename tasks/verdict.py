@@ -1,0 +1,47 @@
+"""What an attempt says its Celery task shall do. Pure values.
+
+`wake` is the job that is now first in the mailbox: whoever gets it publishes its wake-up.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from memory import Waiting
+from tasks.errors import ChatError
+from tasks.result import ChatResult
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The turn is committed: return the result."""
+
+    result: ChatResult
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The attempt failed, the job keeps its place: retry in `delay_s`."""
+
+    error: ChatError
+    delay_s: float
+    wake: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job is over without an answer: fail with `error`."""
+
+    error: ChatError
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """This message has nothing to do now; another will. End it without a result."""
+
+    reason: str
+    wake: Waiting | None = None
+
+
+Verdict: TypeAlias = Answered | Later | Ended | NotNow

@@ -1,0 +1,164 @@
+"""Where a process is wired together: settings → clients → services, each built on first use.
+
+Below this module there are only constructor arguments.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Generic, TypeVar, get_args
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings
+
+from agents import AgentSettings, InvalidProfiles, Profiles
+from llm import LLMSettings, OllamaClient
+from memory import AsyncConnection, Connection, Keyspace, MemorySettings
+from tasks.errors import ConfigurationError
+from tasks.lease import Running
+from tasks.relay import Relay
+from tasks.retry import Backoff
+from tasks.runtime import Runtime
+from tasks.settings import QueueSettings
+
+T = TypeVar("T")
+S = TypeVar("S", bound=BaseSettings)
+
+WEEK_S = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process, checked."""
+
+    memory: MemorySettings
+    llm: LLMSettings
+    agents: AgentSettings
+    queue: QueueSettings
+    profiles: Profiles
+
+    @property
+    def broker_url(self) -> str:
+        """Celery's broker. Holds the password: never log it."""
+        return _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
+
+    @property
+    def result_backend(self) -> str:
+        """Celery's result backend. Holds the password: never log it."""
+        return _celery_url(self.memory, self.queue.result_backend, 2, "CELERY_RESULT_BACKEND")
+
+    @property
+    def stale_after_s(self) -> float:
+        """How long a session must be unused to be deleted: never less than its TTL promises."""
+        given_s = self.queue.stale_after_s
+        return max(WEEK_S, self.memory.default_ttl_s) if given_s is None else given_s
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read and check every setting, once. Raises ConfigurationError: one line, no secret in it."""
+    agents = _read(AgentSettings)
+    try:
+        profiles = Profiles.load(agents)
+    except InvalidProfiles as exc:
+        raise ConfigurationError(str(exc)) from exc
+    settings = Settings(
+        memory=_read(MemorySettings),
+        llm=_read(LLMSettings),
+        agents=agents,
+        queue=_read(QueueSettings),
+        profiles=profiles,
+    )
+    _ = settings.broker_url, settings.result_backend
+    return settings
+
+
+class Services:
+    """What the chat jobs of one process share, on the process' event loop and off it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keyspace = Keyspace(settings.memory.key_prefix)
+        self.backoff = Backoff(settings.queue.retry_base_s, settings.queue.retry_max_s)
+        self.runtime = Runtime()
+        self.running = Running()
+
+    @cached_property
+    def memory(self) -> Connection:
+        """The blocking connection: the producer's side and maintenance."""
+        return Connection(self.settings.memory)
+
+    @cached_property
+    def async_memory(self) -> AsyncConnection:
+        """The connection of the event loop; first used on it."""
+        return AsyncConnection(self.settings.memory)
+
+    @cached_property
+    def ollama(self) -> OllamaClient:
+        """The model client of the event loop; first used on it."""
+        return OllamaClient.from_settings(
+            self.settings.llm, max_connections=self.settings.queue.concurrency + 10
+        )
+
+    @cached_property
+    def relay(self) -> Relay:
+        """The way of tokens to the event streams; used on the event loop only."""
+        return Relay(self.async_memory, ttl_s=self.settings.memory.default_ttl_s)
+
+
+class PerProcess(Generic[T]):
+    """A value built on first use, once per process: thread-safe, and anew after a fork."""
+
+    def __init__(self, build: Callable[[], T]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._made: tuple[T] | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def __call__(self) -> T:
+        made = self._made
+        if made is None:
+            with self._lock:
+                made = self._made = self._made or (self._build(),)
+        return made[0]
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._made = None
+
+
+services = PerProcess(lambda: Services(load_settings()))
+"""The services of this process."""
+
+
+def _read(kind: type[S]) -> S:
+    try:
+        return kind()
+    except ValidationError as exc:
+        raise ConfigurationError(_one_line(kind, exc)) from None
+
+
+def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
+    """`NAME=value: what is wrong; NAME: what it means`, for the first wrong setting."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    field = next(
+        (known for known in kind.model_fields.values() if known.validation_alias == name), None
+    )
+    if field is None:
+        return reason
+    is_secret = SecretStr in (field.annotation, *get_args(field.annotation))
+    shown = "" if is_secret else f"={first['input']}"
+    return f"{name}{shown}: {reason} ({field.description})"
+
+
+def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int, name: str) -> str:
+    if given is not None:
+        return given.get_secret_value()
+    try:
+        return memory.url_of_db(db_offset)
+    except ValueError as exc:
+        raise ConfigurationError(f"{name} must be given: {exc}") from exc

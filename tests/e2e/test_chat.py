@@ -1,0 +1,180 @@
+"""A chat job from `delay` to its answer, with a real worker."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+
+from memory import get_redis_memory
+from sandbox.ollama import OllamaStandIn, reply_to
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
+from tests.waiting import wait_until
+
+WAIT_S = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(stack: GriotStack) -> Iterator[ServerProcess]:
+    """One worker for all tests of this module."""
+    return stack.worker()
+
+
+@pytest.fixture
+def session_id() -> str:
+    """A session of the test's own."""
+    return f"session-{uuid.uuid4()}"
+
+
+def test_a_job_sent_with_delay_is_answered(session_id: str) -> None:
+    """`.get()` gives the reply and the facts that product.md promises."""
+    sent = chat_task.delay("energy", session_id, "What is WAPP?")
+    result = sent.get(timeout=WAIT_S)
+    assert result["job_id"] == sent.id
+    assert (result["agent_id"], result["session_id"]) == ("energy", session_id)
+    assert "What is WAPP?" in result["response"]
+    assert result["model"] == "qwen2.5:0.5b"
+    assert result["usage"]["prompt_tokens"] > 0
+    assert result["usage"]["completion_tokens"] > 0
+
+
+def test_the_second_turn_sees_the_first(session_id: str, ollama: OllamaStandIn) -> None:
+    """The model is shown the turns before, in order, as they are stored."""
+    first = chat_task.delay("energy", session_id, "one").get(timeout=WAIT_S)
+    second = chat_task.delay("energy", session_id, "two").get(timeout=WAIT_S)
+    shown = ollama.calls[-1].messages
+    assert [message["content"] for message in shown[1:]] == ["one", first["response"], "two"]
+    assert second["response"] == reply_to(shown)
+    history = get_redis_memory().get_conversation_history("energy", session_id)
+    assert [(past["role"], past["content"]) for past in history] == [
+        ("user", "one"),
+        ("assistant", first["response"]),
+        ("user", "two"),
+        ("assistant", second["response"]),
+    ]
+
+
+def test_jobs_sent_at_once_are_answered_in_their_order(session_id: str) -> None:
+    """A burst on one session comes out as one conversation."""
+    sent = [chat_task.delay("energy", session_id, f"message {n}") for n in range(12)]
+    for job in sent:
+        job.get(timeout=WAIT_S)
+    history = get_redis_memory().get_conversation_history("energy", session_id)
+    assert [past["content"] for past in history[::2]] == [f"message {n}" for n in range(12)]
+
+
+def test_a_raw_send_task_is_answered(session_id: str, valkey: ValkeyServer) -> None:
+    """A service that imports nothing of ours sends to Celery's default queue and is served."""
+    foreign = Celery("foreign", broker=valkey.url(1), backend=valkey.url(2), set_as_current=False)
+    sent = foreign.send_task(
+        "tasks.chat_task",
+        kwargs={"agent_id": "energy", "session_id": session_id, "message": "from afar"},
+    )
+    assert "from afar" in sent.get(timeout=WAIT_S)["response"]
+    history = get_redis_memory().get_conversation_history("energy", session_id)
+    assert [past["role"] for past in history] == ["user", "assistant"]
+    foreign.close()
+
+
+def test_the_same_task_id_is_one_job(session_id: str) -> None:
+    """Sending again after a lost reply cannot double a turn, and gives the same result."""
+    job_id = str(uuid.uuid4())
+    kwargs = {"agent_id": "energy", "session_id": session_id, "message": "once"}
+    first, second = (chat_task.apply_async(kwargs=kwargs, task_id=job_id) for _ in range(2))
+    assert first.get(timeout=WAIT_S) == second.get(timeout=WAIT_S)
+    assert len(get_redis_memory().get_conversation_history("energy", session_id)) == 2
+
+
+def test_an_idempotency_key_is_one_job(session_id: str) -> None:
+    """The same key in the same session names the same job."""
+    first, second = (
+        chat_task.delay("energy", session_id, "once", idempotency_key="k1") for _ in range(2)
+    )
+    assert first.id == second.id
+    first.get(timeout=WAIT_S)
+    assert len(get_redis_memory().get_conversation_history("energy", session_id)) == 2
+
+
+def test_options_reach_the_model(session_id: str, ollama: OllamaStandIn) -> None:
+    """Model, temperature, length, window and system prompt are the caller's to set."""
+    chat_task.delay("energy", session_id, "before").get(timeout=WAIT_S)
+    result = chat_task.delay(
+        "energy",
+        session_id,
+        "now",
+        system_prompt="Be brief.",
+        model="ok:5",
+        temperature=0.1,
+        max_tokens=7,
+        max_history=0,
+        metadata={"user": "u1"},
+    ).get(timeout=WAIT_S)
+    call = ollama.calls[-1]
+    assert call.model == "ok:5"
+    assert [m["content"] for m in call.messages] == ["Be brief.", "now"]
+    assert call.options == {"temperature": 0.1, "num_predict": 7}
+    assert result["metadata"] == {"user": "u1"}
+
+
+def test_a_failure_that_can_pass_is_tried_again(session_id: str, ollama: OllamaStandIn) -> None:
+    """Three times busy, then well: one turn, and the job behind it waited for its place."""
+    ollama.script("ok", ["busy-503", "busy-503", "busy-503", "ok"])
+    first = chat_task.delay("energy", session_id, "first", model="ok")
+    second = chat_task.delay("energy", session_id, "second")
+    assert first.get(timeout=WAIT_S)["attempt"] == 4
+    second.get(timeout=WAIT_S)
+    history = get_redis_memory().get_conversation_history("energy", session_id)
+    assert [past["content"] for past in history[::2]] == ["first", "second"]
+
+
+def test_a_refusal_fails_at_once_and_the_next_job_runs(
+    session_id: str, ollama: OllamaStandIn
+) -> None:
+    """A model that is not installed is not tried again; the error says what to do."""
+    calls_before = len(ollama.calls)
+    refused = chat_task.delay("energy", session_id, "anyone?", model="missing")
+    after = chat_task.delay("energy", session_id, "next")
+    with pytest.raises(JobFailed, match="ollama pull missing"):
+        refused.get(timeout=WAIT_S)
+    assert "next" in after.get(timeout=WAIT_S)["response"]
+    assert len(ollama.calls) == calls_before + 2
+    assert len(get_redis_memory().get_conversation_history("energy", session_id)) == 2
+
+
+def test_tokens_can_be_followed(session_id: str) -> None:
+    """Following a job gives its tokens as they come, and ends with its result."""
+    sent = chat_task.delay("energy", session_id, "tell me", model="slow-tokens:20x0.02s")
+    events = list(follow_job(sent.id))
+    assert events[0].type is EventType.STARTED
+    assert events[-1].type is EventType.DONE
+    pieces = [event.text for event in events if event.type is EventType.TOKEN]
+    assert len(pieces) > 3
+    assert "".join(pieces) == sent.get(timeout=WAIT_S)["response"] == events[-1].text
+
+
+def test_a_job_with_nothing_in_it_is_refused_by_delay() -> None:
+    """What is wrong is told before anything is sent."""
+    with pytest.raises(InvalidJob, match="message"):
+        chat_task.delay("energy", "s", "")
+
+
+def test_every_queue_is_empty_in_the_end(valkey: ValkeyServer) -> None:
+    """No message is left behind, neither waiting nor unacknowledged."""
+    wait_until(
+        lambda: valkey_dbsize(valkey, 1) == 0, timeout_s=10, what="the broker's lists are empty"
+    )
+
+
+def valkey_dbsize(valkey: ValkeyServer, db: int) -> int:
+    """Messages in the broker: in queues, and taken but not acknowledged."""
+    script = (
+        "redis.call('SELECT', ARGV[1]) "
+        "return redis.call('LLEN', 'chat') + redis.call('LLEN', 'celery') "
+        "+ redis.call('HLEN', 'unacked')"
+    )
+    answer = valkey.command("EVAL", script, 0, db)
+    assert isinstance(answer, int)
+    return answer

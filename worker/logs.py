@@ -1,0 +1,51 @@
+"""Logs: a line per event on the terminal and in `logs/app.log`, no word of a conversation."""
+
+import logging
+from logging.config import dictConfig
+
+from worker.settings import WorkerSettings
+
+LINE = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
+KEPT_FILES = 5
+
+# Chatty below WARNING, and nothing in it that an operator of ours needs.
+QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.access")
+
+
+def set_up(settings: WorkerSettings, level: str | None = None) -> None:
+    """Send the logs of this process to the terminal and to the settings' file.
+
+    `level` overrides the settings' (Celery's `--loglevel`). A file that cannot be written is told
+    once on the terminal and done without.
+    """
+    chosen = level or settings.log_level
+    dictConfig(_config(settings, chosen, handlers=["terminal"]))
+    if settings.log_file is None:
+        return
+    try:
+        settings.log_file.parent.mkdir(parents=True, exist_ok=True)
+        dictConfig(_config(settings, chosen, handlers=["terminal", "file"]))
+    except (OSError, ValueError) as exc:
+        logging.getLogger(__name__).warning("no log file: %s", exc.__cause__ or exc)
+
+
+def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[str, object]:
+    known: dict[str, dict[str, object]] = {
+        "terminal": {"class": "logging.StreamHandler", "formatter": "line"},
+        "file": {
+            "class": "logging.handlers.RotatingFileHandler",
+            "filename": str(settings.log_file),
+            "maxBytes": settings.log_max_bytes,
+            "backupCount": KEPT_FILES,
+            "encoding": "utf-8",
+            "formatter": "line",
+        },
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": LINE}},
+        "handlers": {name: known[name] for name in handlers},
+        "root": {"level": level, "handlers": handlers},
+        "loggers": {name: {"level": "WARNING"} for name in QUIET},
+    }

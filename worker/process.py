@@ -1,0 +1,50 @@
+"""What a worker process does besides running tasks: checks at start, sweeper, drain."""
+
+import logging
+
+from celery import Celery, signals
+from celery.apps.worker import Worker
+from celery.signals import setup_logging
+
+from tasks.sweep import sweep_forever
+from tasks.wiring import services
+from worker import logs
+from worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+
+class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
+    """Celery's worker without gossip and mingle.
+
+    Nothing here needs workers to know of each other; gossip raised on a restart of Redis
+    (celery 5.7.0), and mingle makes each start wait a second. Celery has no setting for either.
+    """
+
+    def prepare_args(self, **kwargs: object) -> dict[str, object]:
+        """The options that the worker is set up with."""
+        return {**kwargs, "without_gossip": True, "without_mingle": True}
+
+
+def prepare(app: Celery) -> None:
+    """Have every worker of `app` log, sweep and drain as it should."""
+    app.Worker = app.subclass_with_self(GriotWorker)
+    setup_logging.connect(_set_up_logging, weak=False)
+    signals.worker_ready.connect(_start_sweeper, weak=False)
+    signals.worker_shutting_down.connect(_drain, weak=False)
+
+
+def _set_up_logging(loglevel: int | str | None = None, **_: object) -> None:
+    name = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
+    logs.set_up(WorkerSettings(), level=None if name in {None, "WARNING"} else name)
+
+
+def _start_sweeper(sender: object = None, **_: object) -> None:
+    shared = services()
+    app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
+    shared.runtime.spawn(sweep_forever(shared, app))
+
+
+def _drain(**_: object) -> None:
+    shared = services()
+    shared.runtime.spawn(shared.running.drain(shared.settings.queue.drain_s))

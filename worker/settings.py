@@ -1,0 +1,37 @@
+"""The settings of a worker process itself, from the environment and `.env`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Where the logs go."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        # Fields can be given by name in code; without a prefix their bare names would be read from
+        # the environment too.
+        env_prefix="GRIOT_UNUSED_WORKER_",
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", validation_alias="LOG_LEVEL", description="Least important line logged"
+    )
+    log_file: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = Field(
+        default=Path("logs/app.log"),
+        validation_alias="LOG_FILE",
+        description="Where the log is kept besides the terminal; empty: nowhere",
+    )
+    log_max_bytes: int = Field(
+        default=10_000_000,
+        ge=10_000,
+        le=1_000_000_000,
+        validation_alias="LOG_MAX_BYTES",
+        description="Size at which the log file is turned over, bytes; five are kept",
+    )
