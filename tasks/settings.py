@@ -1,6 +1,8 @@
 """The settings of the queue, from the environment and `.env`."""
 
-from pydantic import Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DAY_S = 86_400.0
@@ -158,6 +160,15 @@ class QueueSettings(BaseSettings):
         validation_alias="MEMORY_STATS_KEPT",
         description="Snapshots kept (10 080 are a week of minutes)",
     )
+
+    @model_validator(mode="after")
+    def _active_is_not_stale(self) -> Self:
+        if self.stale_after_s is not None and self.stale_after_s <= self.active_window_s:
+            raise ValueError(
+                f"MEMORY_STALE_AFTER={self.stale_after_s:g} must be longer than "
+                f"MEMORY_ACTIVE_WINDOW={self.active_window_s:g}: an active session is not stale"
+            )
+        return self
 
     @property
     def lease_ms(self) -> int:

@@ -25,3 +25,9 @@ async def eventually(
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}")
         await asyncio.sleep(POLL_S)
+
+
+def elapsed(seconds: float) -> Callable[[], bool]:
+    """A predicate that is true once `seconds` have passed: for a fault that must last."""
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() >= until

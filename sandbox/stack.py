@@ -1,0 +1,119 @@
+"""Griot's own processes on this machine: worker, maintenance worker, beat, Flower."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sandbox.ports import free_port
+from sandbox.process import ServerProcess
+
+READY_TIMEOUT_S = 30.0
+STOP_GRACE_S = 30.0
+
+# What the names of our settings begin with.
+_OURS = (
+    "REDIS_",
+    "OLLAMA_",
+    "LLM_",
+    "AGENT_",
+    "SUPERVISOR_",
+    "CELERY_",
+    "CHAT_",
+    "WORKER_",
+    "HISTORY_",
+    "MEMORY_",
+    "LOG_",
+    "FLOWER_",
+)
+
+
+class GriotStack:
+    """Starts Griot's processes with one environment; leaving the context stops them all.
+
+    `settings` are environment variables on top of the parent's own, from which everything that
+    configures Griot is taken out, so that a stack is what its arguments say. Logs go to
+    `directory`, one file per process.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        redis_url: str,
+        ollama_url: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.env = {
+            **_neutral_environment(),
+            "REDIS_URL": redis_url,
+            "OLLAMA_BASE_URL": ollama_url,
+            "LOG_FILE": "",
+            **(settings or {}),
+        }
+        self._processes: list[ServerProcess] = []
+
+    def worker(self, *options: str, name: str = "worker", **settings: str) -> ServerProcess:
+        """A started worker that consumes the chat queues; `options` as of `celery worker`."""
+        process = self._celery(
+            "worker", "--hostname", f"{name}@%h", *options, name=name, **settings
+        )
+        seen_bytes = len(process.log_text())
+        process.start()
+        process.wait_ready(lambda: " ready." in process.log_text()[seen_bytes:], READY_TIMEOUT_S)
+        return process
+
+    def maintenance(self, name: str = "maintenance", **settings: str) -> ServerProcess:
+        """A started worker for the maintenance queue."""
+        return self.worker("-Q", "maintenance", "-c", "4", name=name, **settings)
+
+    def beat(self, **settings: str) -> ServerProcess:
+        """A started beat."""
+        process = self._celery("beat", name="beat", **settings).start()
+        process.wait_ready(lambda: "beat: Starting" in process.log_text(), READY_TIMEOUT_S)
+        return process
+
+    def flower(self, port: int | None = None, **settings: str) -> tuple[ServerProcess, str]:
+        """A started Flower, `celery -A worker flower` as it is, and its address on this machine.
+
+        Its API answers only with FLOWER_BASIC_AUTH (`user:password`) among the settings.
+        """
+        port = port or free_port()
+        process = self._celery("flower", name="flower", **{"FLOWER_PORT": str(port), **settings})
+        process.start()
+        process.wait_ready(lambda: "Visit me at" in process.log_text(), READY_TIMEOUT_S)
+        return process, f"http://127.0.0.1:{port}"
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> None:
+        """Stop everything, last started first."""
+        while self._processes:
+            self._processes.pop().stop(grace_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _celery(self, *arguments: str, name: str, **settings: str) -> ServerProcess:
+        process = ServerProcess(
+            (sys.executable, "-m", "celery", "-A", "worker", *arguments),
+            log_path=self.directory / f"{name}.log",
+            cwd=self.directory,
+            env={**self.env, **settings},
+            name=name,
+        )
+        self._processes.append(process)
+        return process
+
+
+def _neutral_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
