@@ -1,0 +1,152 @@
+"""The routes, as an aiohttp application."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+
+from aiohttp import web
+
+from sandbox.ollama import catalog, gojson
+from sandbox.ollama.bodies import read_object
+from sandbox.ollama.chat import Calls, refusal_response
+from sandbox.ollama.errors import Refused, UnknownScenario
+from sandbox.ollama.gojson import JsonObject
+from sandbox.ollama.house import House
+from sandbox.ollama.ledger import Call
+from sandbox.ollama.playing import json_response
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_PLAIN = {"Content-Type": "text/plain"}
+
+
+def make_app(house: House) -> web.Application:
+    """An application that plays `house`. Serve it with `handler_cancellation=True`.
+
+    Without that no disconnect is noticed.
+    """
+    app = web.Application(client_max_size=0)  # no limit, like Ollama
+    calls, lookups, door = Calls(house), _Lookups(house), _StageDoor(house)
+    routes: list[tuple[str, str, _Handler]] = [
+        ("POST", "/api/chat", calls.chat),
+        ("POST", "/api/generate", calls.generate),
+        ("GET", "/", lookups.root),
+        ("GET", "/api/version", lookups.version),
+        ("GET", "/api/tags", lookups.tags),
+        ("GET", "/api/ps", lookups.processes),
+        ("POST", "/api/show", lookups.show),
+        ("GET", "/standin/stats", door.stats),
+        ("GET", "/standin/calls", door.calls),
+        ("POST", "/standin/reset", door.reset),
+        ("POST", "/standin/script", door.script),
+    ]
+    for method, path, handler in routes:
+        if method == "GET":
+            app.router.add_get(path, handler, allow_head=True)
+        else:
+            app.router.add_post(path, handler)
+    unrouted = _Unrouted(frozenset(path for _, path, _ in routes))
+    app.router.add_route("*", "/{anything:.*}", unrouted.answer)
+    app.on_response_prepare.append(_without_server_header)
+    return app
+
+
+async def _without_server_header(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unrouted:
+    """What no route takes: gin's two plain texts."""
+
+    paths: frozenset[str]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path in self.paths:
+            return web.Response(status=405, body=b"405 method not allowed", headers=_PLAIN)
+        return web.Response(status=404, body=b"404 page not found", headers=_PLAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lookups:
+    """The routes that start no model."""
+
+    house: House
+
+    async def root(self, _request: web.Request) -> web.Response:
+        return web.Response(text="Ollama is running")
+
+    async def version(self, _request: web.Request) -> web.Response:
+        return self._answer(catalog.version(self.house.profile))
+
+    async def tags(self, _request: web.Request) -> web.Response:
+        return self._answer(catalog.tags(self.house.models))
+
+    async def processes(self, _request: web.Request) -> web.Response:
+        return self._answer(catalog.processes(self.house.runners.loaded()))
+
+    async def show(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            return self._answer(self._shown(read_object(body, "ShowRequest")))
+        except Refused as refused:
+            return refusal_response(refused)
+
+    def _shown(self, asked: JsonObject) -> JsonObject:
+        model = asked.get("model") or asked.get("name")
+        if not isinstance(model, str):
+            raise Refused(400, "model is required")
+        try:
+            scenario = self.house.own_scenario(model)
+        except UnknownScenario as exc:
+            raise Refused(400, f"stand-in: {exc}") from exc
+        if scenario.refusal == "missing":
+            raise Refused(404, f"model '{catalog.full_name(model)}' not found")
+        self.house.install([model])
+        return catalog.show(model, scenario, self.house.profile)
+
+    def _answer(self, value: JsonObject) -> web.Response:
+        self.house.ledger.looked_up()
+        return _json(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _StageDoor:
+    """Not Ollama's: the counters, the calls and the programming of failures."""
+
+    house: House
+
+    async def stats(self, _request: web.Request) -> web.Response:
+        return _json(asdict(self.house.ledger.stats))
+
+    async def calls(self, _request: web.Request) -> web.Response:
+        return _json({"calls": [call_as_json(call) for call in self.house.ledger.calls]})
+
+    async def reset(self, _request: web.Request) -> web.Response:
+        self.house.reset()
+        return _json({})
+
+    async def script(self, request: web.Request) -> web.Response:
+        try:
+            wanted = read_object(await request.read(), "Script")
+            model, names = wanted.get("model"), wanted.get("scenarios")
+            if not isinstance(model, str) or not isinstance(names, list):
+                raise Refused(400, 'wanted: {"model": "...", "scenarios": ["...", ...]}')
+            self.house.programme.script(model, [str(name) for name in names])
+        except Refused as refused:
+            return refusal_response(refused)
+        except UnknownScenario as exc:
+            return refusal_response(Refused(400, str(exc)))
+        return _json({})
+
+
+def call_as_json(call: Call) -> JsonObject:
+    """A call as JSON; the body as text."""
+    members: JsonObject = asdict(call)
+    return {
+        **members,
+        "messages": list(call.messages),
+        "body": call.body.decode(errors="replace"),
+    }
+
+
+def _json(value: JsonObject) -> web.Response:
+    return json_response(200, gojson.encode(value).encode())

@@ -1,0 +1,113 @@
+"""What /api/tags, /api/ps, /api/show and /api/version say (ollama.md section 2.3). Pure."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+
+from sandbox.ollama import gotime
+from sandbox.ollama.gojson import JsonObject, JsonValue
+from sandbox.ollama.records import Profile
+from sandbox.ollama.runners import DEFAULT_WINDOW_TOKENS, Runner
+from sandbox.ollama.scenarios import SCENARIOS, Manner, Scenario
+
+INSTALLED = ("qwen2.5:0.5b", *(f"{name}:latest" for name in SCENARIOS if name != "missing"))
+"""The models that /api/tags lists at the start; others join when they are first named."""
+
+_MODIFIED_AT = "2026-01-01T00:00:00Z"
+_SIZE_BYTES = 397_821_319
+_LATEST_NS = 9_000_000_000_000_000_000
+_VERSIONS: dict[Profile, str] = {"0.33": "0.33.0", "0.40": "0.40.12"}
+_DETAILS: JsonObject = {
+    "parent_model": "",
+    "format": "gguf",
+    "family": "stand-in",
+    "families": ["stand-in"],
+    "parameter_size": "494.03M",
+    "quantization_level": "Q4_K_M",
+}
+
+
+def version(profile: Profile) -> JsonObject:
+    """GET /api/version."""
+    return {"version": _VERSIONS[profile]}
+
+
+def tags(models: Iterable[str]) -> JsonObject:
+    """GET /api/tags."""
+    return {"models": [_tag(model) for model in models]}
+
+
+def _tag(model: str) -> JsonValue:
+    return {
+        "name": full_name(model),
+        "model": full_name(model),
+        "modified_at": _MODIFIED_AT,
+        "size": _SIZE_BYTES,
+        "digest": _digest(model),
+        "details": _DETAILS,
+    }
+
+
+def processes(loaded: Mapping[str, Runner]) -> JsonObject:
+    """GET /api/ps."""
+    return {"models": [_process(model, runner) for model, runner in loaded.items()]}
+
+
+def _process(model: str, runner: Runner) -> JsonValue:
+    left_s = min(runner.expires_s - time.monotonic(), gotime.FOR_EVER_S)
+    expires_ns = min(time.time_ns() + int(left_s * 1e9), _LATEST_NS)
+    return {
+        "name": full_name(model),
+        "model": full_name(model),
+        "size": _SIZE_BYTES,
+        "digest": _digest(model),
+        "details": _DETAILS,
+        "expires_at": gotime.timestamp(expires_ns),
+        "size_vram": 0,
+        "context_length": runner.window_tokens,
+    }
+
+
+def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
+    """POST /api/show."""
+    window_tokens = (scenario and scenario.window_tokens) or DEFAULT_WINDOW_TOKENS
+    shown: JsonObject = {
+        "modelfile": f"FROM {model}\n",
+        "template": "{{ .Prompt }}",
+        "details": _DETAILS,
+        "model_info": {
+            "general.architecture": "stand-in",
+            "stand-in.context_length": window_tokens,
+        },
+        "capabilities": [*capabilities(scenario)],
+        "modified_at": _MODIFIED_AT,
+    }
+    if profile == "0.40" and can_think(scenario):
+        shown["thinking"] = {"values": ["low", "medium", "high", "max"], "default": "medium"}
+    return shown
+
+
+def capabilities(scenario: Scenario | None) -> list[str]:
+    """What the model can do, in Ollama's words."""
+    if scenario is not None and not scenario.can_chat:
+        return ["embedding"]
+    has_tools = scenario is None or scenario.has_tools
+    return [
+        "completion",
+        *(["tools"] if has_tools else []),
+        *(["thinking"] if can_think(scenario) else []),
+    ]
+
+
+def can_think(scenario: Scenario | None) -> bool:
+    """Whether the model has a thinking mode."""
+    return scenario is not None and scenario.manner is Manner.THINKING
+
+
+def full_name(model: str) -> str:
+    """The name with its tag, `latest` if it has none."""
+    return model if ":" in model else f"{model}:latest"
+
+
+def _digest(model: str) -> str:
+    return hashlib.sha256(full_name(model).encode(errors="replace")).hexdigest()

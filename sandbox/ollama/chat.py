@@ -1,0 +1,148 @@
+"""POST /api/chat and /api/generate: from the request to the reply that its scenario wants."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sandbox.ollama import catalog, gotime, options, plans, records, refusals, replies
+from sandbox.ollama.bodies import Asked, read_chat, read_generate
+from sandbox.ollama.errors import Refused, UnknownScenario
+from sandbox.ollama.house import House
+from sandbox.ollama.ledger import OpenCall
+from sandbox.ollama.playing import Clock, Play, json_response
+from sandbox.ollama.records import RecordWriter, Shape
+from sandbox.ollama.runners import slot
+from sandbox.ollama.scenarios import Scenario
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,300}")
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The two routes of the model. One instance serves all requests."""
+
+    house: House
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/chat."""
+        return await self._answer(request, "chat", read_chat)
+
+    async def generate(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/generate."""
+        return await self._answer(request, "generate", read_generate)
+
+    async def _answer(
+        self, request: web.Request, shape: Shape, read: Callable[[bytes], Asked]
+    ) -> web.StreamResponse:
+        ledger = self.house.ledger
+        call = ledger.begin(request.path, await request.read())
+        try:
+            return await self._played(request, call, shape, read(call.body))
+        except Refused as refused:
+            ledger.end(call, "refused", refused.status)
+            return refusal_response(refused, is_streamed=call.stream)
+        except (asyncio.CancelledError, ConnectionError):
+            # The client has gone: aiohttp cancels the handler, or a write fails.
+            ledger.disconnected(call)
+            raise
+        finally:
+            ledger.end(call, "broken", 0)
+
+    async def _played(
+        self, request: web.Request, call: OpenCall, shape: Shape, asked: Asked
+    ) -> web.StreamResponse:
+        scenario = self._scenario(asked, shape)
+        self.house.ledger.understood(call, asked, scenario.name)
+        if scenario.refusal is not None:
+            await asyncio.sleep(scenario.first_s)
+            tokens = replies.prompt_tokens(asked.messages)
+            raise refusals.refusal(scenario.refusal, asked.model, tokens)
+        self.house.install([asked.model])
+        if not asked.messages:
+            return await self._loaded(call, shape, asked, scenario)
+        _check(asked, scenario, shape)
+        return await self._replied(request, call, shape, asked, scenario)
+
+    def _scenario(self, asked: Asked, shape: Shape) -> Scenario:
+        """A programmed scenario first; a request that only loads the model takes none."""
+        if not asked.model:
+            raise refusals.no_model(shape)
+        if _MODEL_NAME.fullmatch(asked.model) is None:
+            raise Refused(400, "invalid model name")
+        scripted = self.house.programme.next(asked.model) if asked.messages else None
+        try:
+            return scripted or self.house.own_scenario(asked.model)
+        except UnknownScenario as exc:
+            raise Refused(400, f"stand-in: {exc}") from exc
+
+    async def _loaded(
+        self, call: OpenCall, shape: Shape, asked: Asked, scenario: Scenario
+    ) -> web.Response:
+        """No messages: load the model, or unload it at once, and say so in one object."""
+        reason = "load"
+        if asked.keep_alive_s == 0:
+            self.house.runners.unload(asked.model)
+            reason = "unload"
+        else:
+            async with self.house.runners.using(asked, scenario):
+                pass
+        self.house.ledger.end(call, "answered", 200)
+        writer = RecordWriter(shape, asked.model)
+        now = gotime.timestamp(time.time_ns())
+        return json_response(200, writer.record(now, plans.NOTHING, records.done(reason)))
+
+    async def _replied(
+        self, request: web.Request, call: OpenCall, shape: Shape, asked: Asked, scenario: Scenario
+    ) -> web.StreamResponse:
+        arrived_ns = time.monotonic_ns()
+        async with self.house.runners.using(asked, scenario) as runner:
+            loaded_ns = time.monotonic_ns()
+            async with slot(runner, leaks=scenario.leaks_slot):
+                play = Play(
+                    request=request,
+                    call=call,
+                    scenario=scenario,
+                    plan=plans.plan(asked, scenario),
+                    clock=Clock(arrived_ns, loaded_ns, slot_ns=time.monotonic_ns()),
+                    writer=RecordWriter(shape, asked.model),
+                    ledger=self.house.ledger,
+                    cached_tokens=self._cached_tokens(asked),
+                )
+                return await self._performed(play, asked)
+
+    def _cached_tokens(self, asked: Asked) -> int | None:
+        """All but the last message, as after the turn before; told by the newer profile alone."""
+        if self.house.profile == "0.33":
+            return None
+        return replies.prompt_tokens(asked.messages[:-1])
+
+    async def _performed(self, play: Play, asked: Asked) -> web.StreamResponse:
+        try:
+            return await (play.stream() if asked.stream else play.whole())
+        except (asyncio.CancelledError, ConnectionError):
+            if play.scenario.deaf:
+                self.house.ledger.disconnected(play.call)
+                await play.produce_to_the_end()
+            raise
+
+
+def _check(asked: Asked, scenario: Scenario, shape: Shape) -> None:
+    options.check_options(asked.options)
+    options.check_format(asked.response_format)
+    if not scenario.can_chat:
+        raise refusals.no_chat(asked.model, shape)
+    if asked.has_tools and not scenario.has_tools:
+        raise refusals.no_tools(asked.model)
+    if asked.think and not catalog.can_think(scenario):
+        raise refusals.no_thinking(asked.model)
+
+
+def refusal_response(refused: Refused, *, is_streamed: bool = False) -> web.Response:
+    """The error answer, with the content type that its place wants."""
+    beside = {} if refused.signin_url is None else {"signin_url": refused.signin_url}
+    body = records.error(refused.text, **beside)
+    return json_response(refused.status, body, late=refused.late and is_streamed)

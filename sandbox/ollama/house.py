@@ -1,0 +1,43 @@
+"""What the routes of one stand-in share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from sandbox.ollama import catalog
+from sandbox.ollama.ledger import Ledger
+from sandbox.ollama.programme import Programme
+from sandbox.ollama.records import Profile
+from sandbox.ollama.runners import Runners
+from sandbox.ollama.scenarios import SCENARIOS, Scenario, scenario_of
+
+
+@dataclass(slots=True)
+class House:
+    """The models, what is programmed for them, and what was recorded."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    programme: Programme = field(default_factory=Programme)
+    profile: Profile = "0.33"
+    token_s: float = 0.0
+    """The pace of models that are no scenario's, in seconds per token."""
+    models: list[str] = field(default_factory=lambda: list(catalog.INSTALLED))
+    runners: Runners = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.runners = Runners(self.ledger)
+
+    def own_scenario(self, model: str) -> Scenario:
+        """How `model` behaves unless something is programmed. Raises UnknownScenario."""
+        scenario = scenario_of(model)
+        return replace(SCENARIOS["ok"], token_s=self.token_s) if scenario is None else scenario
+
+    def install(self, models: Sequence[str]) -> None:
+        """List these models in /api/tags, too."""
+        for model in models:
+            if (name := catalog.full_name(model)) not in self.models:
+                self.models.append(name)
+
+    def reset(self) -> None:
+        """Forget calls, counters and programmes; models stay loaded."""
+        self.programme.clear()
+        self.ledger.reset()

@@ -1,0 +1,124 @@
+"""What a reply will consist of, decided before its first byte. Pure: a request in, a `Plan` out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import cycle
+
+from sandbox.ollama import gojson, options, refusals, replies, structured
+from sandbox.ollama.bodies import Asked, Messages
+from sandbox.ollama.gojson import JsonValue
+from sandbox.ollama.scenarios import Ending, Manner, Scenario
+
+BIG_LAST_CHARS = 1_000_000
+"""The text that the scenario `big-last` puts into its final record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What one record carries. `tokens` counts it as the model would."""
+
+    content: str = ""
+    thinking: str = ""
+    tool_calls: tuple[JsonValue, ...] = ()
+    tokens: int = 1
+
+
+NOTHING = Delta(tokens=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The deltas in order, what the final record carries, and the counts it states."""
+
+    deltas: tuple[Delta, ...]
+    final: Delta = NOTHING
+    done_reason: str = "stop"
+    prompt_tokens: int = 0
+
+    @property
+    def eval_tokens(self) -> int:
+        """Generated tokens, thinking included, as `eval_count` has them."""
+        return sum(delta.tokens for delta in self.deltas) + self.final.tokens
+
+    def without_end(self) -> Iterator[Delta]:
+        """The deltas over and over."""
+        return cycle(self.deltas or (Delta("on "),))
+
+
+def plan(asked: Asked, scenario: Scenario) -> Plan:
+    """The reply of `scenario` to `asked`. Raises Refused if the prompt does not fit its window."""
+    if scenario.window_tokens is not None and asked.truncate:
+        asked = replace(asked, messages=_trimmed(asked.messages, _window(asked, scenario)))
+    prompt_tokens = _fitting(asked, scenario)
+    deltas, final = _spoken(asked, scenario)
+    limit = options.integer(asked.options, "num_predict") or 0
+    if 0 < limit < len(deltas) and scenario.ending is not Ending.ENDLESS:
+        return Plan(deltas[:limit], NOTHING, "length", prompt_tokens)
+    return Plan(deltas, final, "stop", prompt_tokens)
+
+
+def _window(asked: Asked, scenario: Scenario) -> int:
+    return options.integer(asked.options, "num_ctx") or scenario.window_tokens or 0
+
+
+def _trimmed(messages: Messages, window_tokens: int) -> Messages:
+    """What Ollama keeps: system messages, the last one, and of the others the newest that fit."""
+    kept = list(messages)
+    while replies.prompt_tokens(kept) > window_tokens:
+        others = [index for index, message in enumerate(kept[:-1]) if message["role"] != "system"]
+        if not others:
+            break
+        del kept[others[0]]
+    return tuple(kept)
+
+
+def _fitting(asked: Asked, scenario: Scenario) -> int:
+    """The `prompt_eval_count`: the whole prompt's, or of what is left where it is cut silently."""
+    tokens = replies.prompt_tokens(asked.messages)
+    if scenario.window_tokens is None:
+        return tokens
+    window = _window(asked, scenario)
+    if tokens <= window:
+        return tokens
+    if scenario.halves_prompt:
+        return window // 2 + 2
+    raise refusals.overflow(tokens, window)
+
+
+def _spoken(asked: Asked, scenario: Scenario) -> tuple[tuple[Delta, ...], Delta]:
+    text = _text(asked)
+    if scenario.manner is Manner.NEXT_LINE:
+        text = f"one\u0085line {text}"
+    said = tuple(_word(piece) for piece in replies.pieces(text, scenario.tokens))
+    if scenario.manner is Manner.THINKING and asked.think is not False:
+        thoughts = replies.pieces(f"I was sent {len(asked.messages)} messages. ")
+        return (*(Delta(thinking=thought) for thought in thoughts), *said), NOTHING
+    if scenario.manner is Manner.BIG_LAST:
+        return said, Delta("x" * BIG_LAST_CHARS)
+    if asked.has_tools and scenario.manner in {Manner.TOOLS_FINAL, Manner.TOOLS_EARLY}:
+        call = Delta(tool_calls=(_tool_call(asked, scenario),))
+        return ((), call) if scenario.manner is Manner.TOOLS_FINAL else ((call,), NOTHING)
+    return said, NOTHING
+
+
+@lru_cache(maxsize=8192)
+def _word(piece: str) -> Delta:
+    """A plain delta, remembered: a model says the same words again and again."""
+    return Delta(piece)
+
+
+def _text(asked: Asked) -> str:
+    text = replies.reply_to(asked.messages)
+    if asked.response_format in (None, ""):
+        return text
+    return gojson.encode(structured.instance(asked.response_format, text))
+
+
+def _tool_call(asked: Asked, scenario: Scenario) -> JsonValue:
+    seen = replies.fingerprint(asked.messages)
+    is_early = scenario.manner is Manner.TOOLS_EARLY
+    return {
+        "id": f"call_{seen}" if is_early else seen * 4,
+        "function": {"index": 0, "name": asked.tool_name, "arguments": {"seen": seen}},
+    }

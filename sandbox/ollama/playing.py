@@ -1,0 +1,182 @@
+"""One reply on the model's own clock: waits, tokens, and the ending that the scenario wants."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sandbox.ollama import gotime, records, refusals
+from sandbox.ollama.ledger import Ledger, OpenCall, Outcome
+from sandbox.ollama.plans import NOTHING, Delta, Plan
+from sandbox.ollama.records import Metrics, RecordWriter
+from sandbox.ollama.scenarios import Ending, Framing, Scenario
+from sandbox.ollama.wire import Wire
+
+_TOKENS_PER_TURN = 64
+"""So many tokens without pace are produced before other requests get a turn of the loop."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """When what began, in nanoseconds of the monotonic clock."""
+
+    arrived_ns: int
+    loaded_ns: int
+    slot_ns: int
+    first_ns: int = 0
+
+    def metrics(self, plan: Plan, cached_tokens: int | None) -> Metrics:
+        """The final record's numbers now. The wait for a slot is in the total alone."""
+        now_ns = time.monotonic_ns()
+        return Metrics(
+            total_ns=now_ns - self.arrived_ns,
+            load_ns=max(1, self.loaded_ns - self.arrived_ns),
+            prompt_eval_ns=max(1, self.first_ns - self.slot_ns),
+            eval_ns=max(1, now_ns - self.first_ns),
+            prompt_tokens=plan.prompt_tokens,
+            eval_tokens=plan.eval_tokens,
+            cached_tokens=cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Everything that one reply needs. Use one method, once."""
+
+    request: web.Request
+    call: OpenCall
+    scenario: Scenario
+    plan: Plan
+    clock: Clock
+    writer: RecordWriter
+    ledger: Ledger
+    cached_tokens: int | None = None
+
+    async def stream(self) -> web.StreamResponse:
+        """The reply as lines."""
+        wire = Wire(self.request, self.scenario.framing)
+        if self.scenario.framing is Framing.ONE_WRITE and not self.scenario.token_s:
+            await self._burst(wire)
+            return await self._end(wire)
+        async for delta in self._produced(self.plan.deltas):
+            await wire.send(self.writer.line(_now(), delta))
+        return await self._end(wire)
+
+    async def whole(self) -> web.StreamResponse:
+        """The reply as one object, for `stream: false`."""
+        said = [delta async for delta in self._produced(self.plan.deltas)]
+        ending = self.scenario.ending
+        if ending in {Ending.STALL, Ending.ENDLESS}:
+            await self._stay_silent()
+        if ending in {Ending.CUT, Ending.RESET}:
+            self._over("broken", 0)
+            return await Wire(self.request, self.scenario.framing).cut(reset=ending is Ending.RESET)
+        if ending is Ending.ERROR_LINE:
+            self._over("broken", 500)
+            return json_response(500, records.error(refusals.CRASH_LINE))
+        return self._one_object(said, is_done=ending is Ending.DONE)
+
+    async def produce_to_the_end(self) -> None:
+        """Generate the tokens that are left, for nobody, as a model deaf to a cancel does."""
+        left = self.plan.deltas[self.call.tokens :]
+        async for _ in self._produced(left, is_first=not self.clock.first_ns):
+            pass
+
+    async def _produced(
+        self, deltas: Iterable[Delta], *, is_first: bool = True
+    ) -> AsyncIterator[Delta]:
+        if is_first:
+            await self._reach_first_token()
+        began_s, pace_s = time.monotonic(), self.scenario.token_s
+        for index, delta in enumerate(deltas, start=1):
+            if pace_s:
+                await _until(began_s + index * pace_s)
+            elif index % _TOKENS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            self.ledger.produced(self.call, delta.content, delta.tokens)
+            yield delta
+
+    async def _burst(self, wire: Wire) -> None:
+        """All deltas at one instant: what `_produced` does, without a step for each token."""
+        await self._reach_first_token()
+        text = "".join(delta.content for delta in self.plan.deltas)
+        self.ledger.produced(self.call, text, len(self.plan.deltas))
+        now = _now()
+        await wire.send(b"".join([self.writer.line(now, delta) for delta in self.plan.deltas]))
+
+    async def _reach_first_token(self) -> None:
+        await _until(self.clock.slot_ns / 1e9 + self.scenario.first_s)
+        self.clock.first_ns = time.monotonic_ns()
+
+    async def _end(self, wire: Wire) -> web.StreamResponse:
+        ending = self.scenario.ending
+        if ending is Ending.DONE:
+            line = self._final() + b"\n"
+            self._over("answered", 200)
+            return await wire.end(line)
+        if ending is Ending.ERROR_LINE and not wire.has_begun:
+            raise refusals.refusal("gone-500", self.call.model, 0)
+        if ending is Ending.STALL:
+            await self._stay_silent()
+        if ending is Ending.ENDLESS:
+            async for delta in self._produced(self.plan.without_end(), is_first=False):
+                await wire.send(self.writer.line(_now(), delta))
+        self._over("broken", 200 if wire.has_begun else 0)
+        if ending in {Ending.CUT, Ending.RESET}:
+            return await wire.cut(reset=ending is Ending.RESET)
+        line = records.error(refusals.CRASH_LINE) + b"\n" if ending is Ending.ERROR_LINE else b""
+        return await wire.end(line)
+
+    def _final(self, said: Iterable[Delta] = ()) -> bytes:
+        """The final record, which carries `said` if it is to be the only one."""
+        final = self.plan.final
+        if final is not NOTHING:
+            self.ledger.produced(self.call, final.content, final.tokens)
+        metrics = self.clock.metrics(self.plan, self.cached_tokens)
+        tail = records.done(self.plan.done_reason, metrics)
+        return self.writer.record(_now(), _joined([*said, final]), tail)
+
+    def _one_object(self, said: list[Delta], *, is_done: bool) -> web.Response:
+        if is_done:
+            body = self._final(said)
+        elif said:
+            body = self.writer.record(_now(), _joined(said), {"done": False})
+        else:
+            body = self.writer.zero_object()
+        self._over("answered" if is_done else "broken", 200)
+        return json_response(200, body)
+
+    def _over(self, outcome: Outcome, status: int) -> None:
+        """Ends the call before its last bytes leave: who has read them finds it ended."""
+        self.ledger.end(self.call, outcome, status)
+
+    async def _stay_silent(self) -> None:
+        """Until the client goes: its leaving cancels this task."""
+        await asyncio.get_running_loop().create_future()
+
+
+def json_response(status: int, body: bytes, *, late: bool = False) -> web.Response:
+    """A JSON body as gin sends it; `late` leaves out the charset."""
+    kind = "application/json" if late else "application/json; charset=utf-8"
+    return web.Response(status=status, body=body, headers={"Content-Type": kind})
+
+
+def _joined(deltas: Iterable[Delta]) -> Delta:
+    said = list(deltas)
+    return Delta(
+        content="".join(delta.content for delta in said),
+        thinking="".join(delta.thinking for delta in said),
+        tool_calls=tuple(call for delta in said for call in delta.tool_calls),
+    )
+
+
+def _now() -> str:
+    return gotime.timestamp(time.time_ns())
+
+
+async def _until(monotonic_s: float) -> None:
+    wait_s = monotonic_s - time.monotonic()
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)

@@ -1,0 +1,97 @@
+"""The records of /api/chat and /api/generate, keys in Go's order (ollama.md section 2.2). Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sandbox.ollama import gojson
+from sandbox.ollama.gojson import JsonObject, JsonValue
+from sandbox.ollama.plans import Delta
+
+Shape = Literal["chat", "generate"]
+Profile = Literal["0.33", "0.40"]
+"""Which release's shapes are spoken: 0.40 adds `prompt_eval_cached_count`, among others."""
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+"""Go's zero time, in the object Ollama answers when a reply held nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Counts and nanoseconds of the final record. Zero means left out, as `omitempty` does."""
+
+    total_ns: int
+    load_ns: int
+    prompt_eval_ns: int
+    eval_ns: int
+    prompt_tokens: int
+    eval_tokens: int
+    cached_tokens: int | None = None
+
+    def fields(self) -> JsonObject:
+        """The members in Go's order."""
+        members: dict[str, int | None] = {
+            "total_duration": self.total_ns,
+            "load_duration": self.load_ns,
+            "prompt_eval_count": self.prompt_tokens,
+            "prompt_eval_cached_count": self.cached_tokens,
+            "prompt_eval_duration": self.prompt_eval_ns,
+            "eval_count": self.eval_tokens,
+            "eval_duration": self.eval_ns,
+        }
+        return {name: value for name, value in members.items() if value}
+
+
+class RecordWriter:
+    """Writes the records of one reply. What does not change within it is encoded once."""
+
+    def __init__(self, shape: Shape, model: str) -> None:
+        self._shape = shape
+        self._model = model
+        self._start = '{"model":' + gojson.encode(model) + ',"created_at":"'
+        self._plain = (
+            '","message":{"role":"assistant","content":' if shape == "chat" else '","response":'
+        )
+        self._end = '},"done":false}\n' if shape == "chat" else ',"done":false}\n'
+
+    def line(self, created_at: str, delta: Delta) -> bytes:
+        """One record of a stream before the final one, with its line end."""
+        if not delta.thinking and not delta.tool_calls:
+            content = gojson.quote(delta.content)
+            return f"{self._start}{created_at}{self._plain}{content}{self._end}".encode()
+        return self.record(created_at, delta, {"done": False}) + b"\n"
+
+    def record(self, created_at: str, delta: Delta, rest: JsonObject) -> bytes:
+        """One record without line end; `rest` holds `done` and what follows it."""
+        record: JsonObject = {"model": self._model, "created_at": created_at}
+        return gojson.encode({**record, **_body(self._shape, delta), **rest}).encode()
+
+    def zero_object(self) -> bytes:
+        """What a reply without any record becomes when it was not to be streamed."""
+        record: JsonObject = {"model": "", "created_at": ZERO_TIME}
+        empty: JsonObject = {"message": {"role": "", "content": ""}}
+        if self._shape == "generate":
+            empty = {"response": ""}
+        return gojson.encode({**record, **empty, "done": False}).encode()
+
+
+def done(reason: str, metrics: Metrics | None = None) -> JsonObject:
+    """The tail of a final record; without metrics that of a load or an unload."""
+    tail: JsonObject = {"done": True, "done_reason": reason}
+    return tail if metrics is None else {**tail, **metrics.fields()}
+
+
+def error(text: str, **beside: str) -> bytes:
+    """An error body, without line end."""
+    members: JsonObject = {"error": text, **beside}
+    return gojson.encode(members).encode()
+
+
+def _body(shape: Shape, delta: Delta) -> JsonObject:
+    extra: dict[str, JsonValue] = {}
+    if delta.thinking:
+        extra["thinking"] = delta.thinking
+    if delta.tool_calls:
+        extra["tool_calls"] = list(delta.tool_calls)
+    if shape == "generate":
+        return {"response": delta.content, **extra}
+    return {"message": {"role": "assistant", "content": delta.content, **extra}}

@@ -1,0 +1,144 @@
+"""The stand-in as a server: in the running loop (`serving`) or in a thread (`OllamaStandIn`)."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from types import TracebackType
+
+from aiohttp import web
+
+from sandbox.ollama.app import make_app
+from sandbox.ollama.errors import NotServing
+from sandbox.ollama.house import House
+from sandbox.ollama.ledger import Call, Ledger, Stats
+from sandbox.ollama.records import Profile
+
+START_TIMEOUT_S = 10.0
+_BACKLOG = 4096
+_CLEANUP_S = 1.0
+
+
+@asynccontextmanager
+async def serving(house: House, host: str, port: int) -> AsyncIterator[int]:
+    """Listen on `host:port` within the block; gives the port, chosen by the system if `port` is 0.
+
+    The end is as abrupt as Ollama's: every connection is cut where it is (ollama.md section 1).
+    Raises OSError if the address cannot be had.
+    """
+    runner = web.AppRunner(
+        make_app(house),
+        access_log=None,
+        handler_cancellation=True,
+        keepalive_timeout=3600.0,
+        shutdown_timeout=_CLEANUP_S,
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        yield runner.addresses[0][1]
+    finally:
+        house.ledger.end_all()
+        _cut_all(runner)
+        await runner.cleanup()
+        house.runners.clear()
+
+
+def _cut_all(runner: web.AppRunner) -> None:
+    for connection in runner.server.connections if runner.server else []:
+        if connection.transport is not None:
+            connection.transport.abort()
+
+
+class OllamaStandIn:
+    """A stand-in for Ollama in a thread of its own, on loopback.
+
+    `with OllamaStandIn() as ollama: ... ollama.url ...`. It can be stopped and started again;
+    calls, counters and port stay. `stats`, `calls`, `script` and `reset` are safe from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        profile: Profile = "0.33",
+        token_s: float = 0.0,
+        keep_calls: int = 10_000,
+        models: Sequence[str] = (),
+    ) -> None:
+        """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's."""
+        self._host, self._port = host, port
+        self._house = House(Ledger(keep_calls), profile=profile, token_s=token_s)
+        self._house.install(models)
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+
+    def start(self) -> None:
+        """Listen. Returns once requests are answered. Raises NotServing."""
+        ready: Future[int] = Future()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve(ready)), name="ollama-stand-in", daemon=True
+        )
+        self._thread.start()
+        try:
+            self._port = ready.result(START_TIMEOUT_S)
+        except (OSError, TimeoutError) as exc:
+            self._thread = None
+            raise NotServing(f"cannot listen on {self._host}:{self._port}: {exc}") from exc
+
+    def stop(self) -> None:
+        """Cut every connection and stop. Safe to repeat."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._loop is None or self._stop is None:
+            return
+        self._loop.call_soon_threadsafe(self._stop.set)
+        thread.join(START_TIMEOUT_S)
+
+    def __enter__(self) -> "OllamaStandIn":
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at the end."""
+        return f"http://{self._host}:{self._port}"
+
+    @property
+    def stats(self) -> Stats:
+        """The counters now."""
+        return self._house.ledger.stats
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls since the last reset, oldest first."""
+        return self._house.ledger.calls
+
+    def script(self, model: str, scenarios: Sequence[str]) -> None:
+        """Let the next calls of `model` ("*": of any) play `scenarios`. Raises UnknownScenario."""
+        self._house.programme.script(model, scenarios)
+
+    def reset(self) -> None:
+        """Forget calls, counters and programmes; models stay loaded."""
+        self._house.reset()
+
+    async def _serve(self, ready: "Future[int]") -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            async with serving(self._house, self._host, self._port) as port:
+                ready.set_result(port)
+                await self._stop.wait()
+        except OSError as exc:
+            if ready.done():
+                raise
+            ready.set_exception(exc)
