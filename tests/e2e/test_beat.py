@@ -1,6 +1,6 @@
 """Beat's periodic tasks, run by the maintenance worker, leave their effects."""
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -22,11 +22,11 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def processes(stack: GriotStack) -> Iterator[list[ServerProcess]]:
+def processes(stack: GriotStack) -> list[ServerProcess]:
     """A maintenance worker and two beats: nothing may happen twice."""
     maintenance = stack.maintenance(**OFTEN)
     beats = [stack.beat(**OFTEN), stack.beat(**OFTEN)]
-    yield [maintenance, *beats]
+    return [maintenance, *beats]
 
 
 def test_an_active_session_gets_its_ttl_again(valkey: ValkeyServer) -> None:
@@ -62,5 +62,5 @@ def test_statistics_become_a_series_in_time() -> None:
     housekeeping = Housekeeping(memory.connection, memory.keyspace)
     wait_until(lambda: len(housekeeping.read_stats()) >= 3, what="three snapshots")
     points = housekeeping.read_stats()
-    assert all(point.at < later.at for point, later in zip(points, points[1:], strict=False))
+    assert all(point.at < later.at for point, later in pairwise(points))
     assert points[-1].used_memory_bytes > 0
