@@ -1,0 +1,261 @@
+"""Kombu's Redis transport, hardened: no reply and no message of the broker ends a worker.
+
+Every class and function here works around something in kombu 5.7.0 or celery 5.7.0, named at its
+place; tests/unit/test_versions.py fails when either changes, so that each is looked at again.
+"""
+
+# mypy: allow-untyped-calls
+# Kombu says it is typed, but its transports are not.
+
+import logging
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty
+from typing import ClassVar
+
+import kombu.connection
+import redis
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache, virtual
+from kombu.transport import redis as kombu_redis
+from kombu.utils.encoding import bytes_to_str
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from worker.messages import MALFORMED, checked_message, decode_message
+
+logger = logging.getLogger(__name__)
+
+QUARANTINE_SUFFIX = ".quarantine"
+QUARANTINE_MAX_ELEMENTS = 1000
+QUARANTINE_TTL_S = 7 * 24 * 3600
+
+# Between two starts of a worker's consumer. When a reachable server refuses (READONLY, NOPERM, ...)
+# celery 5.7.0 reconnects at once, and so six times a second with a critical error each time.
+RESTART_PAUSE_S = 1.0
+
+# Elements put aside by this process, by queue.
+quarantined: Counter[str] = Counter()
+
+
+def register_transport() -> None:
+    """Let `redis://`, `rediss://` and `sentinel://` mean the classes of this module.
+
+    For this process, and before its first broker connection. Safe to repeat. Replacing kombu's
+    aliases, unlike Celery's setting `broker_transport`, leaves the URL's scheme in force: with
+    the setting a bare `rediss://` connected in plain text (celery 5.7.0).
+    """
+    TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
+    TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"
+    for alias in ("redis", "rediss", "sentinel"):
+        _transport_cache.pop(alias, None)
+    _require_certificates()
+
+
+class QoS(kombu_redis.QoS):
+    """Kombu's notes on messages that are not acknowledged yet."""
+
+    def append(self, message: virtual.Message, delivery_tag: str) -> None:
+        """Note a message that has been taken from its list, if that can be done.
+
+        By then it exists in this process only. Kombu 5.7.0 raises when the note fails (OOM,
+        NOPERM, a time-out), and the message is gone (celery/kombu#305). Here it is handled
+        without: a note serves only to bring it back should this process die, and a connection
+        that is really lost shows at the next read.
+        """
+        try:
+            super().append(message, delivery_tag)
+        except redis.RedisError as error:
+            logger.warning("message %s is not noted as unacked: %s", delivery_tag, _reason(error))
+            virtual.QoS.append(self, message, delivery_tag)
+
+    def ack(self, delivery_tag: str) -> None:
+        """Take the note on a message away, and give its place to the next one in any case.
+
+        Kombu 5.7.0 keeps the place when the server refuses or does not answer. Celery logs the
+        error and goes on; once that had happened as often as the prefetch count is high, the
+        worker took no message any more. The note stays until the visibility time-out.
+        """
+        try:
+            super().ack(delivery_tag)
+        except redis.RedisError:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
+
+
+class Channel(kombu_redis.Channel):
+    """A channel that puts aside what it cannot decode and survives its connection's end."""
+
+    QoS = QoS
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, object]:
+        # Kombu 5.7.0 (celery/celery#10242) closes a channel a second time after a lost
+        # connection, when its transport's client is None; reading the host of None then ended
+        # the worker. A ConnectionError is expected there and ignored.
+        if self.connection is None or self.connection.client is None:
+            raise redis.ConnectionError("the connection to the broker is closed")
+        params: dict[str, object] = super()._connparams(asynchronous)
+        # redis-py 8.1: a bare pool does not retry, a client by host does so ten times. Said
+        # here: never. Kombu reconnects and Celery publishes again, each by its own policy.
+        params["retry"] = Retry(NoBackoff(), 0)
+        return params
+
+    def _brpop_read(self, **options: object) -> bool:
+        # As in kombu 5.7.0, but for an element that cannot be decoded (celery/celery#4308, #7975).
+        try:
+            reply = self._read_brpop_reply(**options)
+            if not reply:
+                raise Empty
+            key, element = reply
+            queue = bytes_to_str(key).rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._hand_over(element, queue)
+            return True
+        finally:
+            self._in_poll = False
+            self._flush_brpop_reauth()
+
+    def _read_brpop_reply(self, **options: object) -> tuple[bytes, bytes] | None:
+        connection = self.client.connection
+        try:
+            with _refusals_named():
+                reply: tuple[bytes, bytes] | None = self.client.parse_response(
+                    connection, "BRPOP", **options
+                )
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        return reply
+
+    def _queue_bind(self, *args: object) -> None:
+        with _refusals_named():
+            super()._queue_bind(*args)
+
+    def _size(self, queue: str) -> int:
+        with _refusals_named():
+            return int(super()._size(queue))
+
+    def _hand_over(self, element: bytes, queue: str) -> None:
+        """Deliver one element to its consumer, or put it aside if that cannot be done."""
+        message: dict[str, object] = {}
+        try:
+            message = self._accepted(decode_message(element))
+            self.connection._deliver(message, queue)
+        except MALFORMED as error:
+            logger.error(
+                "a message of %d bytes on %r cannot be handled (%s) and goes to %s%s",
+                len(element), queue, type(error).__name__, queue, QUARANTINE_SUFFIX,
+            )  # fmt: skip
+            self._quarantine(element, queue)
+            self._forget(message)
+
+    def _accepted(self, message: dict[str, object]) -> dict[str, object]:
+        """The message, once kombu's own class has accepted it: body encoding, compression."""
+        errors = self.Message(message, channel=self).errors
+        if errors:
+            raise ValueError("the body cannot be decoded") from errors[0][1]
+        return message
+
+    def _quarantine(self, element: bytes, queue: str) -> None:
+        quarantined[queue] += 1
+        # Of these commands kombu 5.7.0 adds `global_keyprefix` to LPUSH alone.
+        key = queue + QUARANTINE_SUFFIX
+        full_key = self.global_keyprefix + key
+        try:
+            with self.conn_or_acquire() as client, client.pipeline() as pipe:
+                pipe.lpush(key, element)
+                pipe.ltrim(full_key, 0, QUARANTINE_MAX_ELEMENTS - 1)
+                pipe.expire(full_key, QUARANTINE_TTL_S)
+                pipe.execute()
+        except redis.ResponseError as refusal:
+            logger.error("the message is lost, %s refused it: %s", full_key, _reason(refusal))
+
+    def _forget(self, message: dict[str, object]) -> None:
+        """Take a message that its consumer choked on out of the notes, lest it comes again."""
+        properties = message.get("properties")
+        tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
+        if tag in self.qos._delivered:
+            self.qos.reject(tag, requeue=False)
+
+    def _deliver_fanout_message(self, message: object, exchange: str) -> bool:
+        # Kombu 5.7.0 guards against broadcasts that are not JSON, not against the rest.
+        try:
+            delivered = super()._deliver_fanout_message(
+                self._accepted(checked_message(message)), exchange
+            )
+        except MALFORMED as error:
+            logger.error("a broadcast on %r is ignored (%s)", exchange, type(error).__name__)
+            return False
+        return bool(delivered)
+
+
+class SentinelChannel(Channel, kombu_redis.SentinelChannel):
+    """The same through Redis Sentinel."""
+
+
+class Transport(kombu_redis.Transport):
+    """A transport on which a refused command is answered by reconnecting."""
+
+    Channel = Channel
+
+    # Kombu 5.7.0 has ResponseError (READONLY, OOM, NOPERM, WRONGTYPE, MISCONF, NOREPLICAS ...)
+    # among the channel errors, and celery 5.7.0 ends the worker on those unless
+    # `broker_channel_error_retry` is set; that setting does not cover the event loop's timers
+    # nor acknowledgements. As a connection error it is covered everywhere: the worker
+    # reconnects, `delay()` raises kombu's OperationalError after its retries.
+    connection_errors = (
+        *kombu_redis.Transport.connection_errors,
+        redis.ResponseError,
+        redis.InvalidResponse,
+    )
+
+    # When this process last started to consume, by the monotonic clock.
+    _consuming_since_s: ClassVar[float] = float("-inf")
+
+    def register_with_event_loop(self, connection: object, loop: object) -> None:
+        """Called by a worker each time it has connected in order to consume."""
+        started = Transport._consuming_since_s
+        time.sleep(max(0.0, started + RESTART_PAUSE_S - time.monotonic()))
+        Transport._consuming_since_s = time.monotonic()
+        super().register_with_event_loop(connection, loop)
+
+
+class SentinelTransport(Transport, kombu_redis.SentinelTransport):
+    """The same through Redis Sentinel."""
+
+    default_port = kombu_redis.SentinelTransport.default_port
+    Channel = SentinelChannel
+
+
+def _reason(error: redis.RedisError) -> str:
+    # redis-py 8.1 puts the start of the command before the error of a pipeline, and with it the
+    # start of a message.
+    return str(error).rpartition("of pipeline caused error: ")[2]
+
+
+@contextmanager
+def _refusals_named() -> Iterator[None]:
+    # Celery 5.7.0 logs the repr of what ended a connection; redis-py 8.1's has no message.
+    try:
+        yield
+    except redis.ResponseError as refusal:
+        logger.warning("the broker refuses a command: %s", _reason(refusal))
+        raise
+
+
+def _require_certificates() -> None:
+    """Check the server's certificate on `rediss://` unless the URL says `ssl_cert_reqs=none`.
+
+    Kombu 5.7.0 fills in CERT_NONE, and after that nobody can tell its default from the user's
+    wish, so its default is what has to change. An explicit wish takes another way
+    (kombu.utils.url) and stays. The warning that goes with the default would no longer be true.
+    """
+    vars(kombu.connection)["CERT_NONE"] = ssl.CERT_REQUIRED
+    kombu.connection.logger.addFilter(_is_not_the_insecure_default)
+
+
+def _is_not_the_insecure_default(record: logging.LogRecord) -> bool:
+    return "defaulting to insecure SSL" not in str(record.msg)
