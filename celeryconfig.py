@@ -1,4 +1,4 @@
-"""Celery's settings, each with its reason. Everything an operator changes comes from the environment.
+"""Celery's settings, each with its reason. What an operator changes comes from the environment.
 
 What may be set there, and its bounds: tasks/settings.py and the table in README.md. The times and
 limits below are about the broker's connection; session-related times are `CHAT_*` settings.
@@ -11,11 +11,14 @@ from tasks.wiring import load_settings
 
 _settings = load_settings()
 _queue = _settings.queue
+_timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts a second
 
 # --- where ---------------------------------------------------------------------------------------
 broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
 result_backend = _settings.result_backend  # likewise
-result_expires = _queue.result_ttl_s  # results live for a day unless CELERY_RESULT_TTL says otherwise
+result_expires = (
+    _queue.result_ttl_s
+)  # results live for a day unless CELERY_RESULT_TTL says otherwise
 
 # --- what is accepted: JSON, nothing that could run code ------------------------------------------
 accept_content = ["json"]  # messages
@@ -48,31 +51,32 @@ worker_send_task_events = True  # Flower needs no `celery control enable_events`
 task_track_started = False  # one write less per job; events tell the same
 worker_cancel_long_running_tasks_on_connection_loss = False  # the lease decides, not the broker
 
-# --- the broker's connection: nothing waits for ever -----------------------------------------------
+# --- the broker's connection: nothing waits for ever ----------------------------------------------
 broker_connection_retry_on_startup = True  # the broker may start after the worker
 broker_connection_max_retries = None  # a running worker outlives any outage
 broker_connection_timeout = 4.0  # seconds to connect
 broker_pool_limit = 10  # connections that publish, per process
 broker_transport_options = {
     "visibility_timeout": 3600,  # seconds; the lease, not this, brings a dead worker's turn back
-    "socket_timeout": 10.0,  # seconds for one answer; longer than the blocking read below
-    "socket_connect_timeout": 4.0,  # seconds
+    "unacked_restore_interval": 10,  # seconds between two looks for messages of dead workers …
+    "unacked_restore_throttle": 1,  # … at each of them (Celery's default: every tenth)
+    "socket_timeout": _timeout_s,  # seconds for one answer; longer than a blocking read
+    "socket_connect_timeout": _timeout_s,
     "socket_keepalive": True,
     "health_check_interval": 25,  # seconds
-    "retry_on_timeout": True,
 }
-redis_socket_timeout = 10.0  # the result backend's, seconds
-redis_socket_connect_timeout = 4.0
-redis_retry_on_timeout = True
-redis_backend_health_check_interval = 25
-result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
 task_publish_retry = True
-task_publish_retry_policy = {  # a publish that fails is over after about a second; the sweeper has it
-    "max_retries": 2,
+task_publish_retry_policy = {  # once more on a fresh connection; after that the sweeper has it
+    "max_retries": 1,
     "interval_start": 0.1,
-    "interval_step": 0.2,
-    "interval_max": 0.5,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
 }
+redis_socket_timeout = _timeout_s  # the result backend's
+redis_socket_connect_timeout = _timeout_s
+redis_retry_on_timeout = True
+redis_backend_health_check_interval = 25  # seconds
+result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
 
 # --- beat -----------------------------------------------------------------------------------------
 beat_scheduler = "celery.beat:Scheduler"  # in memory: every entry is an interval and idempotent

@@ -44,7 +44,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         `kwargs` are those of `chat_task`. Sending again with the same `task_id` (or the same
         `idempotency_key`) is safe and gives the same job. Raises InvalidJob (nothing was sent),
         memory.Backpressure (the session has CHAT_MAX_PENDING unanswered jobs), memory.MemoryFull,
-        or NotAccepted (Redis did not confirm within CHAT_SEND_TIMEOUT; send it again).
+        or NotAccepted (Redis did not confirm in time; send it again).
         """
         if self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id=task_id, **options)

@@ -110,13 +110,6 @@ class QueueSettings(BaseSettings):
         validation_alias="CHAT_RETRY_MAX_SECONDS",
         description="Longest pause between two attempts, seconds",
     )
-    send_timeout_s: float = Field(
-        default=10.0,
-        ge=0.1,
-        le=300,
-        validation_alias="CHAT_SEND_TIMEOUT",
-        description="Longest time that sending a job may take when Redis does not answer, seconds",
-    )
     extend_every_s: float = Field(
         default=300.0,
         ge=0.1,

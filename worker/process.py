@@ -1,9 +1,11 @@
 """What a worker process does besides running tasks: checks at start, sweeper, drain."""
 
 import logging
+import warnings
 
 from celery import Celery, signals
 from celery.apps.worker import Worker
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
 from tasks.sweep import sweep_forever
@@ -28,6 +30,8 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
 
 def prepare(app: Celery) -> None:
     """Have every worker of `app` log, sweep and drain as it should."""
+    # Says how to cancel running tasks at each loss of the broker; the lease decides here.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     app.Worker = app.subclass_with_self(GriotWorker)
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
