@@ -32,6 +32,7 @@ from memory import (
     encode_message,
     index,
 )
+from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job import ChatJob, Envelope
 from tasks.lease import Stoppable, Stopped, StopReason, kept
@@ -79,6 +80,7 @@ class Attempt:
 
         Raises MemoryServiceError when Redis fails before the job is ours.
         """
+        passing(CrashPoint.BEFORE_ACQUIRE)
         acquired = await self._acquire()
         wake = acquired.next or acquired.head
         match acquired.outcome:
@@ -105,12 +107,13 @@ class Attempt:
             lease_ms=self._queue.lease_ms,
             history_n=self._profile.max_history if window is None else window,
             max_attempts=self._queue.max_attempts,
-            grace_ms=self._queue.grace_ms,
+            grace_ms=self._services.grace_ms,
         )
         return (await self._memory.run_all(*calls))[-1]
 
     async def _hold(self, acquired: Acquired) -> Verdict:
         """Compute and commit the turn while the lease is ours."""
+        passing(CrashPoint.AFTER_ACQUIRE)
         stoppable = Stoppable()
         keeping = kept(
             self._memory,
@@ -151,9 +154,11 @@ class Attempt:
                 self._emit(EventType.THINKING, text=delta.thinking)
             if delta.text:
                 self._emit(EventType.TOKEN, text=delta.text)
+            passing(CrashPoint.TOKEN)
 
         async with aclosing(self._services.ollama.stream(prompt.request)) as records:
             answer = await read_answer(records, on_delta)
+        passing(CrashPoint.MODEL_DONE)
         return result_of(
             self._ref.job_id,
             job,
@@ -176,11 +181,13 @@ class Attempt:
             records,
             keep=memory.history_max_messages,
             ttl_s=memory.default_ttl_s,
-            grace_ms=self._queue.grace_ms,
+            grace_ms=self._services.grace_ms,
         )
         touches = index.touch(self._services.keyspace, self._ref.agent_id, self._ref.session_id)
         calls = (look, commit, *touches)
+        passing(CrashPoint.BEFORE_COMMIT)
         committed = await self._patiently(calls)
+        passing(CrashPoint.AFTER_COMMIT)
         match committed.outcome:
             case CommitOutcome.OK:
                 self._emit(EventType.DONE, text=result["response"], data=told(result))
@@ -216,7 +223,7 @@ class Attempt:
             str(error),
             self._token,
             cancelled=False,
-            grace_ms=self._queue.grace_ms,
+            grace_ms=self._services.grace_ms,
         )
         self._emit(EventType.FAILED, data={"error": str(error)})
         discarded = (await self._memory.run_all(*calls))[-1]
@@ -234,7 +241,7 @@ class Attempt:
             self._token,
             delay_ms=round(delay_s * 1000),
             refund=refund,
-            grace_ms=self._queue.grace_ms,
+            grace_ms=self._services.grace_ms,
         )
         await self._memory.run_all(*calls)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -13,12 +14,13 @@ from kombu.exceptions import OperationalError
 from memory import MemoryServiceError, SessionKeys
 from tasks.app import app
 from tasks.attempt import JobRef, attempt
+from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobCancelled, JobFailed
 from tasks.job import ChatJob, Envelope
 from tasks.producer import publish_options, submit
 from tasks.result import Private
 from tasks.verdict import Answered, Ended, Later, NotNow, Verdict
-from tasks.wakeup import CHAT_QUEUE, CHAT_TASK, publish, wake, wakeup_kwargs
+from tasks.wakeup import CHAT_QUEUE, CHAT_TASK, DUE_HEADER, publish, wake, wakeup_kwargs
 from tasks.wiring import services
 
 logger = logging.getLogger(__name__)
@@ -69,13 +71,18 @@ def chat_task(
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
     """
+    due_at = self.request.get(DUE_HEADER)
+    if isinstance(due_at, float):
+        services().queue_wait.note(time.time() - due_at)
     ref = _job_ref(self, agent_id, session_id, message, options)
     try:
         verdict = services().runtime.run(attempt(services(), ref))
     except MemoryServiceError as exc:
         _again(self, exc)
     keys = services().keyspace.session(agent_id, session_id)
+    passing(CrashPoint.BEFORE_WAKE)
     wake(self.app, keys, verdict.wake)
+    passing(CrashPoint.BEFORE_RESULT)
     return _settle(self, keys, ref, verdict)
 
 

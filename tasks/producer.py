@@ -9,6 +9,7 @@ from kombu.utils import json
 from pydantic import JsonValue
 
 from memory import Backpressure, EnqueueOutcome, Mailbox, MemoryUnavailable
+from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, NotAccepted
 from tasks.job import ChatJob, Envelope
 from tasks.wakeup import publish, wakeup_kwargs
@@ -38,7 +39,7 @@ def submit(app: Celery, job: ChatJob, job_id: str, options: Mapping[str, object]
         job_id,
         envelope.pack(),
         cap=queue.max_pending,
-        grace_ms=queue.grace_ms,
+        grace_ms=shared.grace_ms,
         dedupe_ms=queue.dedupe_ms,
     )
     try:
@@ -51,6 +52,7 @@ def submit(app: Celery, job: ChatJob, job_id: str, options: Mapping[str, object]
     if enqueued.outcome is EnqueueOutcome.FULL:
         raise Backpressure(job.agent_id, job.session_id, enqueued.position)
     if enqueued.position == 0:
+        passing(CrashPoint.ENQUEUED)
         _knock(app, job_id, wakeup_kwargs(mailbox.keys, job.max_history), envelope.publish)
 
 

@@ -2,6 +2,7 @@
 
 from celery.worker.request import Request
 
+from tasks.crash_points import CrashPoint, passing
 from tasks.wakeup import repr_of
 
 
@@ -18,6 +19,11 @@ class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
         self._argsrepr = "()"
         self._kwargsrepr = repr_of({**named, **(self._kwargs or {})})
         self._request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+
+    def acknowledge(self) -> None:
+        """Tell the broker that the task is over."""
+        passing(CrashPoint.BEFORE_ACK)
+        super().acknowledge()
 
     def info(self, safe: bool = False) -> dict[str, object]:
         """What `celery inspect` tells: always the safe form."""

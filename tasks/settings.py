@@ -169,11 +169,6 @@ class QueueSettings(BaseSettings):
         return round(self.lease_s * 1000)
 
     @property
-    def grace_ms(self) -> int:
-        """`grace_s` in whole milliseconds."""
-        return round(self.grace_s * 1000)
-
-    @property
     def dedupe_ms(self) -> int:
         """How long a finished job's id is remembered: seven days, longer than any redelivery."""
         return round(7 * DAY_S * 1000)

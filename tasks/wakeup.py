@@ -4,6 +4,7 @@ A wake-up carries no text of the conversation. It may be lost, doubled or late: 
 """
 
 import logging
+import time
 from collections.abc import Mapping
 
 from celery import Celery
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 CHAT_TASK = "tasks.chat_task"
 CHAT_QUEUE = "chat"
+DUE_HEADER = "griot_due_at"
+"""Header of our messages: when the task is to start, Unix time in seconds."""
 
 # What Celery's message format takes by itself (celery.app.amqp.AMQP.as_task_v2 of 5.7.0); all other
 # options say how the message is sent.
@@ -95,9 +98,12 @@ def publish(
         kwargsrepr=repr_of(kwargs),
         **{"root_id": job_id, **of_message},
     )
+    due_at = time.time() + (countdown_s or 0.0)
+    given = of_sending.pop("headers", None)
+    headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
     with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
         app.amqp.send_task_message(
-            producer, CHAT_TASK, message, **{"queue": CHAT_QUEUE, **of_sending}
+            producer, CHAT_TASK, message, **{"queue": CHAT_QUEUE, **of_sending}, headers=headers
         )
 
 

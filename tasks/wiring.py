@@ -18,6 +18,7 @@ from llm import LLMSettings, OllamaClient
 from memory import AsyncConnection, Connection, Keyspace, MemorySettings
 from tasks.errors import ConfigurationError
 from tasks.lease import Running
+from tasks.queue_wait import QueueWait
 from tasks.relay import Relay
 from tasks.retry import Backoff
 from tasks.runtime import Runtime
@@ -84,6 +85,12 @@ class Services:
         self.backoff = Backoff(settings.queue.retry_base_s, settings.queue.retry_max_s)
         self.runtime = Runtime()
         self.running = Running()
+        self.queue_wait = QueueWait()
+
+    @property
+    def grace_ms(self) -> int:
+        """How long a wake-up may be under way before it counts as lost."""
+        return self.queue_wait.patience_ms(self.settings.queue.grace_s)
 
     @cached_property
     def memory(self) -> Connection:

@@ -1,0 +1,69 @@
+"""Named points of the code at which a test can let the process die as if by `kill -9`.
+
+Inert unless GRIOT_CRASH_AT=`name:n` is in the environment when this module is imported: then the
+process kills itself at the n-th passage of that point. It is no setting of the product and not read
+from `.env`; tests/faults arms it for one worker or one producer at a time.
+"""
+
+import os
+import signal
+import threading
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+VARIABLE = "GRIOT_CRASH_AT"
+
+
+class CrashPoint(StrEnum):
+    """Between two effects that others can see: before or after a write, a publication, a token."""
+
+    ENQUEUED = "enqueued"
+    """The producer's job is in the mailbox, its wake-up not published."""
+    BEFORE_ACQUIRE = "before-acquire"
+    AFTER_ACQUIRE = "after-acquire"
+    """The attempt holds the lease."""
+    TOKEN = "token"  # noqa: S105  # a piece of a reply
+    """A piece of the reply has come."""
+    MODEL_DONE = "model-done"
+    """The model's final record has come."""
+    BEFORE_COMMIT = "before-commit"
+    AFTER_COMMIT = "after-commit"
+    BEFORE_WAKE = "before-wake"
+    """The verdict is there, the next job not published."""
+    BEFORE_RESULT = "before-result"
+    """The next job is published, this one's result not stored."""
+    BEFORE_ACK = "before-ack"
+    """The result is stored, the message not acknowledged."""
+    SWEEP_WAKE = "sweep-wake"
+    """The sweeper has noted a wake-up and not published it."""
+
+
+@dataclass(slots=True)
+class _Fuse:
+    """Burns down with each passage of one point, and kills the process at its end."""
+
+    point: CrashPoint
+    passages_left: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def burn(self) -> None:
+        with self.lock:
+            self.passages_left -= 1
+            if self.passages_left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _armed(wanted: str) -> _Fuse | None:
+    if not wanted:
+        return None
+    name, _, passage = wanted.partition(":")
+    return _Fuse(CrashPoint(name), int(passage or 1))
+
+
+_fuse = _armed(os.environ.get(VARIABLE, ""))
+
+
+def passing(point: CrashPoint) -> None:
+    """Say that the code is at `point`; nothing happens unless a test has armed it."""
+    if _fuse is not None and _fuse.point is point:
+        _fuse.burn()
