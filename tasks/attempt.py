@@ -28,6 +28,7 @@ from memory import (
     Mailbox,
     MemoryUnavailable,
     Waiting,
+    dead_letters,
     decode_messages,
     encode_message,
     index,
@@ -93,6 +94,7 @@ class Attempt:
             case AcquireOutcome.GONE:
                 return Ended(JobFailed("the job was withdrawn or had failed before"), wake)
             case AcquireOutcome.DEAD:
+                await self._memory.run(self._note_dead())
                 attempts = self._queue.max_attempts
                 return Ended(JobFailed(f"no answer after {attempts} attempts"), wake)
             case waiting:
@@ -226,8 +228,11 @@ class Attempt:
             grace_ms=self._services.grace_ms,
         )
         self._emit(EventType.FAILED, data={"error": str(error)})
-        discarded = (await self._memory.run_all(*calls))[-1]
+        discarded = (await self._memory.run_all(self._note_dead(), *calls))[-1]
         return Ended(JobFailed(str(error)), discarded.next)
+
+    def _note_dead(self) -> Call[int]:
+        return dead_letters.note(self._mailbox, at_ms=round(time.time() * 1000))
 
     async def _give_back(self, reason: StopReason, acquired: Acquired) -> Verdict:
         """Leave the job to another worker: the attempt does not count."""

@@ -40,8 +40,8 @@ class ChatJob(BaseModel):
 
     agent_id: Text
     session_id: Text
-    message: Annotated[Text, StringConstraints(min_length=1)]
-    system_prompt: Text | None = None
+    message: Annotated[Text, StringConstraints(min_length=1)] = Field(repr=False)
+    system_prompt: Text | None = Field(default=None, repr=False)
     model: Text | None = None
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None

@@ -50,7 +50,7 @@ def submit(app: Celery, job: ChatJob, job_id: str, options: Mapping[str, object]
             "Send it again with this task_id: it cannot be doubled"
         ) from exc
     if enqueued.outcome is EnqueueOutcome.FULL:
-        raise Backpressure(job.agent_id, job.session_id, enqueued.position)
+        raise Backpressure(job.agent_id, job.session_id, enqueued.pending)
     if enqueued.position == 0:
         passing(CrashPoint.ENQUEUED)
         _knock(app, job_id, wakeup_kwargs(mailbox.keys, job.max_history), envelope.publish)

@@ -1,0 +1,62 @@
+"""A job that cannot be answered is kept with its reason, and can be sent again."""
+
+import uuid
+
+import pytest
+from celery.result import AsyncResult
+
+from memory import get_redis_memory
+from sandbox.ollama import OllamaStandIn
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from tasks import InvalidJob, JobFailed, app, chat_task
+from tasks.dead_letters import all_letters, drop, letter_of, requeue
+
+WAIT_S = 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(stack: GriotStack) -> ServerProcess:
+    """One worker for all tests of this module."""
+    return stack.worker()
+
+
+@pytest.fixture
+def dead_job(ollama: OllamaStandIn) -> str:
+    """The id of a job that the model has refused."""
+    ollama.script("ok", ["bad-400"])
+    sent = chat_task.delay("energy", f"s-{uuid.uuid4()}", "hear me", model="ok")
+    with pytest.raises(JobFailed):
+        sent.get(timeout=WAIT_S)
+    return str(sent.id)
+
+
+def test_a_dead_letter_says_what_why_and_when(dead_job: str) -> None:
+    """It is listed with reason, attempts and time, and shows the job that was asked for."""
+    found = letter_of(dead_job)
+    assert found.letter.job_id in {one.letter.job_id for one in all_letters()}
+    assert found.letter.attempts == 1
+    assert found.letter.died_at_ms > 0
+    assert found.letter.reason
+    assert found.job is not None
+    assert found.job.message == "hear me"
+    assert "hear me" not in repr(found)
+
+
+def test_a_dead_job_is_sent_again(dead_job: str) -> None:
+    """Under a new id; answered, remembered, and no longer among the dead letters."""
+    session_id = letter_of(dead_job).session_id
+    new_id = requeue(app, dead_job)
+    result = AsyncResult(new_id, app=app).get(timeout=WAIT_S)
+    assert "hear me" in result["response"]
+    assert len(get_redis_memory().get_conversation_history("energy", session_id)) == 2
+    with pytest.raises(InvalidJob):
+        letter_of(dead_job)
+
+
+def test_a_dead_letter_is_dropped(dead_job: str) -> None:
+    """It is gone, and so is its session from the list."""
+    drop(dead_job)
+    with pytest.raises(InvalidJob, match=dead_job):
+        requeue(app, dead_job)
+    assert dead_job not in {one.letter.job_id for one in all_letters()}
