@@ -26,6 +26,7 @@ from llm.errors import (
     StreamCutError,
     TotalTimeoutError,
 )
+from llm.models import is_installed
 from llm.records import Delta, Final, Reply, ToolCall
 from llm.requests import ChatRequest, Message, check_model_name
 from llm.service import LLMService
@@ -65,4 +66,5 @@ __all__ = [
     "TotalTimeoutError",
     "check_model_name",
     "get_llm_service",
+    "is_installed",
 ]

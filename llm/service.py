@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from llm.error_map import (
     total_timeout,
 )
 from llm.errors import LLMError, OllamaUnreachableError
+from llm.models import read_models
 from llm.records import Delta, Final, Reply, joined
 from llm.reply import ReplyReader
 from llm.requests import ChatRequest, Message
@@ -128,6 +130,20 @@ class LLMService:
         except TRANSPORT_ERRORS:
             return False
         return response.status_code == 200
+
+    def installed_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[str, ...]:
+        """The names of the models that Ollama has, each with its tag. Raises an LLMError."""
+        base_url = self.settings.base_url
+        limits = replace(self._timeouts, first_token_s=timeout_s)
+        try:
+            response = self._http.get(f"{base_url}/api/tags", timeout=httpx.Timeout(timeout_s))
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(exc, replying=False, base_url=base_url, timeouts=limits) from exc
+        if response.status_code != 200:
+            raise refused(
+                response.status_code, response.content, model=self.settings.model, base_url=base_url
+            )
+        return read_models(response.content, base_url=base_url)
 
     def close(self) -> None:
         """Close all connections. Safe to repeat."""

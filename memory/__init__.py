@@ -1,1 +1,89 @@
+"""The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
+from memory import dead_letters, events, index
+from memory.aio import AsyncConnection
+from memory.call import Call
+from memory.codec import decode_messages, encode_message
+from memory.codes import Waiting
+from memory.connection import Connection
+from memory.due import Due, DueEntry
+from memory.errors import (
+    Backpressure,
+    CorruptData,
+    InvalidInput,
+    MailboxError,
+    MemoryBusy,
+    MemoryFull,
+    MemoryRefused,
+    MemoryServiceError,
+    MemoryUnavailable,
+)
+from memory.events import Event, EventType
+from memory.factory import (
+    create_redis_memory_from_config,
+    get_redis_memory,
+    reset_redis_memory,
+)
+from memory.housekeeping import Housekeeping
+from memory.keys import Keyspace, SessionKeys
+from memory.mailbox import Mailbox, locate
+from memory.outcomes import (
+    Acquired,
+    AcquireOutcome,
+    CleanOutcome,
+    CommitOutcome,
+    Committed,
+    DiscardOutcome,
+    EnqueueOutcome,
+    FailOutcome,
+    SweepOutcome,
+)
+from memory.service import RedisMemoryService
+from memory.settings import MemorySettings
+from memory.stats import MemoryStats, StatsPoint
+
+__all__ = [
+    "AcquireOutcome",
+    "Acquired",
+    "AsyncConnection",
+    "Backpressure",
+    "Call",
+    "CleanOutcome",
+    "CommitOutcome",
+    "Committed",
+    "Connection",
+    "CorruptData",
+    "DiscardOutcome",
+    "Due",
+    "DueEntry",
+    "EnqueueOutcome",
+    "Event",
+    "EventType",
+    "FailOutcome",
+    "Housekeeping",
+    "InvalidInput",
+    "Keyspace",
+    "Mailbox",
+    "MailboxError",
+    "MemoryBusy",
+    "MemoryFull",
+    "MemoryRefused",
+    "MemoryServiceError",
+    "MemorySettings",
+    "MemoryStats",
+    "MemoryUnavailable",
+    "RedisMemoryService",
+    "SessionKeys",
+    "StatsPoint",
+    "SweepOutcome",
+    "Waiting",
+    "create_redis_memory_from_config",
+    "dead_letters",
+    "decode_messages",
+    "encode_message",
+    "events",
+    "get_redis_memory",
+    "index",
+    "locate",
+    "reset_redis_memory",
+]

@@ -51,3 +51,12 @@ class Call(Generic[T_co]):
         if self.script is None:
             return self.args
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    def wire_with_source(self) -> tuple[Argument, ...]:
+        """The command as it is sent after NOSCRIPT: with the script itself.
+
+        EVAL runs and remembers it in one step, on the node of a cluster that owns the keys.
+        """
+        if self.script is None:
+            return self.args
+        return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)

@@ -5,12 +5,12 @@ MemoryServiceError
 ├── MemoryUnavailable       Redis cannot be reached or did not answer in time: try again later
 │   └── MemoryBusy          it answered, but cannot serve now (loading, read-only, fail-over)
 ├── MemoryFull              Redis is out of memory: free some, then try again; nothing was written
-├── MemoryRefused           wrong password, or the user may not do this: fix the configuration
+├── MemoryRefused           wrong password, no permission, bad certificate: fix the configuration
 ├── CorruptData             a key holds another type than ours, or a reply makes no sense
 └── MailboxError            an operation of a session's mailbox was refused
     └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING
 
-Nothing above this package ever sees an exception of redis-py: `connection.translating` is the one
+Nothing above this package ever sees an exception of redis-py: `failures.translating` is the one
 place where those become these.
 """
 
@@ -40,7 +40,8 @@ class MemoryFull(MemoryServiceError):
 
 
 class MemoryRefused(MemoryServiceError, PermissionError):
-    """Redis refused the credentials, or this user may not run the command or touch the key."""
+    """Redis refused the credentials, this user may not run the command or touch the key, or its
+    certificate was not accepted."""
 
 
 class CorruptData(MemoryServiceError):

@@ -7,9 +7,9 @@ of a Redis Cluster and one script may touch them together.
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from memory.errors import InvalidInput
+from memory.errors import CorruptData, InvalidInput
 
 DEFAULT_PREFIX = "ecowas"
 MAX_ID_BYTES = 512
@@ -44,10 +44,15 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled or dead"),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
     KeyKind("events:{H}", "stream", "session", "the session's events"),
+    KeyKind(
+        "writes:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
+    ),
     KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
     KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
+    KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
+    KeyKind("wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key. A permanent kind may live without a TTL."""
@@ -87,6 +92,7 @@ class SessionKeys:
     done: str
     dead: str
     events: str
+    writes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,23 @@ class Keyspace:
             done=f"{self.prefix}:done:{{{history}}}",
             dead=f"{self.prefix}:dead:{{{history}}}",
             events=f"{self.prefix}:events:{{{history}}}",
+            writes=f"{self.prefix}:writes:{{{history}}}",
         )
+
+    def parse_history(self, history_key: str) -> SessionKeys:
+        """The keys of the session whose history key this is: `session` the other way round.
+
+        Raises CorruptData for a key that `session` never gives.
+        """
+        parts = history_key.removeprefix(f"{self.prefix}:history:").split(":")
+        if len(parts) == 2:
+            try:
+                keys = self.session(*(unquote(part, errors="strict") for part in parts))
+            except ValueError:  # InvalidInput, or not UTF-8
+                keys = None
+            if keys is not None and keys.history == history_key:
+                return keys
+        raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
 
     def state(self, agent_id: str) -> str:
         """The agent's state."""
@@ -146,6 +168,16 @@ class Keyspace:
     def due(self) -> str:
         """The mailboxes to look at, by time."""
         return f"{self.prefix}:due"
+
+    @property
+    def dead(self) -> str:
+        """The sessions that have dead letters."""
+        return f"{self.prefix}:dead"
+
+    @property
+    def queue_wait(self) -> str:
+        """How long wake-ups lie in the broker's queue."""
+        return f"{self.prefix}:wait"
 
     @property
     def stats(self) -> str:

@@ -1,10 +1,12 @@
 """The settings of the memory, from the environment and `.env`."""
 
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 
 
@@ -19,6 +21,9 @@ class MemorySettings(BaseSettings):
         extra="ignore",
         frozen=True,
         populate_by_name=True,
+        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
+        # would be read from the environment too.
+        env_prefix="GRIOT_UNUSED_MEMORY_",
         hide_input_in_errors=True,
         env_ignore_empty=True,
     )
@@ -91,6 +96,27 @@ class MemorySettings(BaseSettings):
         description="Largest message, state or session value, bytes of JSON",
     )
 
+    def url_of_db(self, offset: int) -> str:
+        """The address of the db `offset` numbers after the memory's, on the same server.
+
+        It holds the password: never log it. Raises ValueError where the memory does not lie on one
+        server with numbered dbs that an address can name.
+        """
+        if self.mode != "single":
+            raise ValueError(f"REDIS_MODE={self.mode} has no numbered dbs")
+        if self.url is None:
+            user = quote(self.username or "", safe="")
+            secret = quote(self.password.get_secret_value(), safe="") if self.password else ""
+            login = f"{user}:{secret}@" if user or secret else ""
+            return f"redis://{login}{self.host}:{self.port}/{self.db + offset}"
+        parts = urlsplit(self.url.get_secret_value())
+        if parts.scheme not in {"redis", "rediss"}:
+            raise ValueError(f"REDIS_URL is a {parts.scheme}:// address")
+        db = parts.path.strip("/") or "0"
+        if not db.isdecimal():
+            raise ValueError("REDIS_URL does not end in a db number")
+        return urlunsplit(parts._replace(path=f"/{int(db) + offset}"))
+
     @model_validator(mode="before")
     @classmethod
     def _split_sentinels(cls, data: object) -> object:
@@ -106,3 +132,47 @@ class MemorySettings(BaseSettings):
         if self.mode == "sentinel" and not self.sentinels:
             raise ValueError("REDIS_MODE=sentinel needs REDIS_SENTINELS=host:port,host:port,…")
         return self
+
+
+def read_settings() -> MemorySettings:
+    """The settings of the environment and `.env`. InvalidInput names what is wrong, no secret."""
+    try:
+        return MemorySettings()
+    except ValidationError as exc:
+        raise _refusal(exc) from None
+
+
+def settings_for(
+    *,
+    host: str,
+    port: int,
+    db: int,
+    password: str | None,
+    default_ttl_s: int,
+    username: str | None = None,
+) -> MemorySettings:
+    """One server, or a node of a cluster, at an address; the rest comes from the environment.
+
+    InvalidInput names what is wrong, no secret.
+    """
+    try:
+        settings = MemorySettings(
+            url=None,
+            host=host,
+            port=port,
+            db=db,
+            username=username,
+            password=None if password is None else SecretStr(password),
+            default_ttl_s=default_ttl_s,
+        )
+    except ValidationError as exc:
+        raise _refusal(exc) from None
+    if settings.mode == "sentinel":
+        # Who names a server means that one, not the master that some Sentinels know.
+        return settings.model_copy(update={"mode": "single"})
+    return settings
+
+
+def _refusal(exc: ValidationError) -> InvalidInput:
+    problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in exc.errors())
+    return InvalidInput("settings of the memory: " + "; ".join(problems))

@@ -1,0 +1,232 @@
+"""The blocking executor of calls."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar, cast, overload
+
+from redis import Redis, RedisCluster, exceptions
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.cluster import ClusterNode
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from memory.call import Argument, Call
+from memory.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
+from memory.errors import MemoryUnavailable
+from memory.failures import Attempts, translating
+from memory.settings import MemorySettings
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+PIPELINE_CALLS = 256
+"""A longer series is sent in parts, so that neither side has to buffer all of it."""
+
+
+class Connection:
+    """Sends calls to Redis and waits for the answers, from any number of threads.
+
+    Nothing is sent before the first call. It may be used after a fork, and again after `close`.
+    Every method raises only `MemoryServiceError`s, within about twice `REDIS_TIMEOUT` (looking
+    up the host's name excepted, which no client can bound).
+    """
+
+    def __init__(
+        self,
+        settings: MemorySettings,
+        *,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        new_client: Callable[[Endpoint], Redis | RedisCluster] | None = None,
+    ) -> None:
+        """`new_client` makes the client instead of redis-py, such as one of fakeredis.
+
+        InvalidInput where the settings contradict each other.
+        """
+        self.timeout_s = settings.timeout_s
+        self.endpoint = endpoint(settings, max_connections=max_connections)
+        self._new_client = new_client or _new_client
+        self._client: Redis | RedisCluster | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    @property
+    def label(self) -> str:
+        """The server, as messages name it: no credentials."""
+        return self.endpoint.label
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a Redis Cluster, where calls go to several servers."""
+        return self.endpoint.mode == "cluster"
+
+    def run(self, call: Call[T]) -> T:
+        """The result of one call."""
+        return call.parse(self._insist(lambda client: _exchange(client, [call]))[0])
+
+    @overload
+    def run_all(self, first: Call[A], /) -> tuple[A]: ...
+    @overload
+    def run_all(self, first: Call[A], second: Call[B], /) -> tuple[A, B]: ...
+    @overload
+    def run_all(self, first: Call[A], second: Call[B], third: Call[C], /) -> tuple[A, B, C]: ...
+    @overload
+    def run_all(
+        self, first: Call[A], second: Call[B], third: Call[C], fourth: Call[D], /
+    ) -> tuple[A, B, C, D]: ...
+    def run_all(self, *calls: Call[object]) -> tuple[object, ...]:
+        """The results of some calls that are sent together, in this order, not atomically.
+
+        An error reply to one does not keep Redis from running the next; the first error is
+        raised. On a cluster they are sent one after the other.
+        """
+        return tuple(self.run_each(calls))
+
+    def run_last(self, *calls: *tuple[*tuple[Call[object], ...], Call[T]]) -> T:
+        """`run_all` for any number of calls, and of the results only the last."""
+        *before, last = calls
+        replies = self._insist(partial(_exchange, calls=calls))
+        for call, reply in zip(before, replies, strict=False):
+            call.parse(reply)
+        return last.parse(replies[-1])
+
+    def run_each(self, calls: Sequence[Call[T]]) -> list[T]:
+        """`run_all` for any number of calls of one kind, sent in parts of 256."""
+        results: list[T] = []
+        for start in range(0, len(calls), PIPELINE_CALLS):
+            part = calls[start : start + PIPELINE_CALLS]
+            replies = self._insist(partial(_exchange, calls=part))
+            results += [call.parse(reply) for call, reply in zip(part, replies, strict=True)]
+        return results
+
+    def run_on_every_server(self, call: Call[T]) -> list[T]:
+        """The result of each primary of a cluster; of the one server otherwise."""
+        replies = self._insist(lambda client: _ask_every_server(client, call.wire()))
+        return [call.parse(reply) for reply in replies]
+
+    def close(self) -> None:
+        """Close all connections. Safe to repeat; the next call opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            with translating(self.label):
+                client.close()
+
+    def _insist(self, send: Callable[[Redis | RedisCluster], list[object]]) -> list[object]:
+        attempts = Attempts(self.timeout_s)
+        while True:
+            try:
+                with translating(self.label):
+                    return _without_errors(send(self._connected()))
+            except MemoryUnavailable:
+                delay_s = attempts.next_delay_s()
+                if delay_s is None:
+                    raise
+                time.sleep(delay_s)
+
+    def _connected(self) -> Redis | RedisCluster:
+        if self._pid != os.getpid():
+            # After a fork: the sockets belong to the parent, and the lock may be held for ever.
+            self._lock, self._client = threading.Lock(), None
+            self._pid = os.getpid()
+        client = self._client
+        if client is None:
+            with self._lock:
+                client = self._client
+                if client is None:
+                    client = self._client = self._new_client(self.endpoint)
+        return client
+
+
+class _RawRedis(Redis):
+    """A client that answers as Redis does, and closes its Sentinels with itself."""
+
+    sentinels: Sentinel | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.sentinels is not None:
+            self.sentinels.close()
+
+
+class _RawCluster(RedisCluster):
+    """A cluster client whose nodes answer as Redis does."""
+
+    def get_redis_connection(self, node: ClusterNode) -> Redis:
+        client: Redis = super().get_redis_connection(node)
+        keep_raw(client.response_callbacks)
+        return client
+
+
+def _new_client(where: Endpoint) -> Redis | RedisCluster:
+    """A client that never tries again by itself. One of a cluster connects here, others do not."""
+    never = Retry(NoBackoff(), 0)
+    if where.mode == "cluster":
+        return _RawCluster(retry=never, **where.cluster_options())  # type: ignore[arg-type]
+    if where.mode == "sentinel":
+        client = _sentinel_client(where, never)
+    else:
+        client = _RawRedis(retry=never, **where.options)  # type: ignore[arg-type]
+    keep_raw(client.response_callbacks)
+    return client
+
+
+def _sentinel_client(where: Endpoint, retry: Retry) -> _RawRedis:
+    make: Callable[..., Sentinel] = Sentinel
+    sentinel = make(where.sentinels, sentinel_kwargs=where.sentinel_options() | {"retry": retry})
+    options = {k: v for k, v in where.options.items() if k not in ("host", "port")}
+    open_master: Callable[..., _RawRedis] = sentinel.master_for
+    client = open_master(where.sentinel_master, redis_class=_RawRedis, retry=retry, **options)
+    client.sentinels = sentinel
+    return client
+
+
+def _exchange(client: Redis | RedisCluster, calls: Sequence[Call[object]]) -> list[object]:
+    replies = _send(client, [call.wire() for call in calls])
+    for index, reply in enumerate(replies):
+        if isinstance(reply, exceptions.NoScriptError):
+            # Redis forgot its scripts (a restart, a fail-over). What came after is sent once
+            # more, so that the order holds; every call is safe to repeat.
+            again = [call.wire_with_source() for call in calls[index:]]
+            replies[index:] = _send(client, again)
+            break
+    return replies
+
+
+def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) -> list[object]:
+    if not isinstance(client, RedisCluster):
+        return [_send_one(client, wire)]
+    nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    return [_send_one(client, wire, target_nodes=node) for node in nodes]
+
+
+def _without_errors(replies: list[object]) -> list[object]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+    """One reply for each; an error reply is a value of the list."""
+    if len(wires) == 1 or isinstance(client, RedisCluster):
+        return [_send_one(client, wire) for wire in wires]
+    pipeline: Pipeline = client.pipeline(transaction=False)
+    for wire in wires:
+        pipeline.execute_command(*wire)  # type: ignore[no-untyped-call]
+    return cast("list[object]", pipeline.execute(raise_on_error=False))
+
+
+def _send_one(
+    client: Redis | RedisCluster, wire: tuple[Argument, ...], **options: object
+) -> object:
+    try:
+        return client.execute_command(*wire, **options)  # type: ignore[no-untyped-call]
+    except exceptions.ResponseError as exc:
+        return exc

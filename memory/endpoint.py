@@ -1,0 +1,135 @@
+"""Where Redis is and how to speak to it: the part that the blocking and the async client share.
+
+Pure: nothing here connects. A client made from these options never tries again by itself
+(`failures.Attempts` is the one place that does), answers in bytes, and gives each answer a
+bounded time.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from redis.connection import SSLConnection, parse_url
+
+from memory.errors import InvalidInput
+from memory.settings import MemorySettings
+
+CLIENT_NAME = "griot"
+DEFAULT_MAX_CONNECTIONS = 512
+HEALTH_CHECK_INTERVAL_S = 25
+"""A connection that was idle for longer is asked PING before it is used again."""
+
+_CLUSTER_REPLIES = ("CLUSTER", "COMMAND")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One Redis: its label for messages (without credentials) and the options of its clients.
+
+    `options` are keyword arguments that both `redis.Redis` and `redis.asyncio.Redis` take,
+    the retry policy excepted, which is another class in each.
+    """
+
+    label: str
+    mode: str
+    options: dict[str, object]
+    sentinels: tuple[tuple[str, int], ...] = ()
+    sentinel_master: str = ""
+
+    def sentinel_options(self) -> dict[str, object]:
+        """Options of the clients that ask the Sentinels: time-outs and TLS, no database."""
+        wanted = ("socket_", "ssl", "client_name", "protocol")
+        return {name: value for name, value in self.options.items() if name.startswith(wanted)}
+
+    def cluster_options(self) -> dict[str, object]:
+        """Options of a client of Redis Cluster, which has no database numbers."""
+        return {name: value for name, value in self.options.items() if name != "db"}
+
+
+def endpoint(
+    settings: MemorySettings, *, max_connections: int = DEFAULT_MAX_CONNECTIONS
+) -> Endpoint:
+    """The endpoint that `settings` describe. Raises InvalidInput where they contradict."""
+    address = _address(settings)
+    if settings.mode == "cluster":
+        if "unix_socket_path" in address:
+            raise InvalidInput("REDIS_MODE=cluster needs a host, not a unix socket")
+        if address.get("db"):
+            raise InvalidInput("Redis Cluster has only database 0: set REDIS_DB=0")
+    options = _common(settings, max_connections) | address
+    return Endpoint(
+        label=_label(settings, address),
+        mode=settings.mode,
+        options=options,
+        sentinels=tuple(_host_and_port(node) for node in settings.sentinels),
+        sentinel_master=settings.sentinel_master,
+    )
+
+
+def keep_raw(callbacks: dict[str, _V]) -> None:
+    """Make a client answer as Redis does, in bytes, integers and lists, whatever the command.
+
+    `callbacks` are the client's `response_callbacks`; those that redis-py needs itself to learn
+    the layout of a cluster stay.
+    """
+    for command in [name for name in callbacks if not name.startswith(_CLUSTER_REPLIES)]:
+        del callbacks[command]
+
+
+def _common(settings: MemorySettings, max_connections: int) -> dict[str, object]:
+    return {
+        "socket_timeout": settings.timeout_s,
+        "socket_connect_timeout": settings.timeout_s,
+        "health_check_interval": HEALTH_CHECK_INTERVAL_S,
+        "max_connections": max_connections,
+        "client_name": CLIENT_NAME,
+        # The same replies from every server, and no handshake that an old proxy does not know.
+        "protocol": 2,
+        "decode_responses": False,
+    }
+
+
+def _address(settings: MemorySettings) -> dict[str, object]:
+    if settings.url is not None:
+        return _parse(settings.url.get_secret_value())
+    parts: dict[str, object] = {"host": settings.host, "port": settings.port, "db": settings.db}
+    if settings.username is not None:
+        parts["username"] = settings.username
+    if settings.password is not None:
+        parts["password"] = settings.password.get_secret_value()
+    return parts
+
+
+def _parse(url: str) -> dict[str, object]:
+    try:
+        parts: dict[str, object] = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    except ValueError:
+        # Not `from exc`: its message may repeat the URL, password and all.
+        raise InvalidInput(
+            "REDIS_URL must look like redis://, rediss:// or unix:// "
+            "[user:password@]host[:port][/db], with known options only"
+        ) from None
+    if parts.pop("connection_class", None) is SSLConnection:
+        # Certificate and host name are verified unless the URL says otherwise.
+        parts = {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True} | parts
+    if "path" in parts:
+        parts["unix_socket_path"] = parts.pop("path")
+    else:
+        parts = {"host": "localhost", "port": 6379} | parts
+    return {"db": 0} | parts
+
+
+def _label(settings: MemorySettings, address: dict[str, object]) -> str:
+    if settings.mode == "sentinel":
+        return f"{settings.sentinel_master} (Sentinels {', '.join(settings.sentinels)})"
+    if "unix_socket_path" in address:
+        return f"{address['unix_socket_path']}, db {address['db']}"
+    where = f"{address['host']}:{address['port']}"
+    return f"cluster {where}" if settings.mode == "cluster" else f"{where}, db {address['db']}"
+
+
+def _host_and_port(node: str) -> tuple[str, int]:
+    host, _, port = node.rpartition(":")
+    if not host or not port.isdecimal():
+        raise InvalidInput(f"REDIS_SENTINELS: {node!r} is not host:port")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,117 @@
+"""A session's event stream: what happens to its jobs, token by token, for anyone who follows.
+
+One stream per session, capped, with a TTL; the cursor of an event is its id in the stream. Losing
+it loses nothing of the conversation: the history is the record.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import orjson
+from pydantic import JsonValue
+
+from memory.call import Argument, Call
+from memory.errors import CorruptData
+from memory.keys import SessionKeys
+
+MAX_EVENTS = 10_000
+"""About how many events of a session are kept; the oldest go first."""
+FROM_START = "0-0"
+
+
+class EventType(StrEnum):
+    """What happened to a job."""
+
+    STARTED = "started"
+    TOKEN = "token"  # noqa: S105  # no password
+    THINKING = "thinking"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a job's attempt; `text` is a piece of the reply, `data` what else is known.
+
+    Who sees a higher `attempt` drops the text of the lower. `cursor` is "" before it is stored.
+    """
+
+    type: EventType
+    job_id: str
+    attempt: int
+    text: str = field(default="", repr=False)
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
+    cursor: str = ""
+
+
+def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[Call[None]]:
+    """Append events in their order, keep about MAX_EVENTS, and let the stream live `ttl_s` more.
+
+    Not safe to repeat after a lost reply: an event may then stand twice.
+    """
+    adds = [Call(_nothing, _add(keys.events, event)) for event in events]
+    return [*adds, Call(_nothing, ("EXPIRE", keys.events, ttl_s))]
+
+
+def read(keys: SessionKeys, after: str, *, count: int, block_ms: int) -> Call[list[Event]]:
+    """Up to `count` events after a cursor; waits up to `block_ms` for the first."""
+    command: tuple[Argument, ...] = ("XREAD", "COUNT", count, "BLOCK", block_ms)
+    return Call(_read, (*command, "STREAMS", keys.events, after))
+
+
+def last_cursor(keys: SessionKeys) -> Call[str]:
+    """The cursor of the newest event, FROM_START where there is none."""
+    args = ("XREVRANGE", keys.events, "+", "-", "COUNT", 1)
+    return Call(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
+
+
+def _add(key: str, event: Event) -> tuple[Argument, ...]:
+    fields: tuple[Argument, ...] = (
+        "type",
+        event.type,
+        "job",
+        event.job_id,
+        "attempt",
+        event.attempt,
+    )
+    if event.text:
+        fields = (*fields, "text", event.text)
+    if event.data:
+        fields = (*fields, "data", orjson.dumps(dict(event.data)))
+    return ("XADD", key, "MAXLEN", "~", MAX_EVENTS, "*", *fields)
+
+
+def _read(reply: object) -> list[Event]:
+    """XREAD's reply: a list of [stream, entries] (RESP2), a mapping of them (RESP3), or None."""
+    match reply:
+        case None | [] | {}:
+            return []
+        case [[_, entries]]:
+            return _events(entries)
+        case dict():
+            (entries,) = reply.values()
+            return _events(entries[0] if len(entries) == 1 else entries)
+    raise CorruptData(f"not the reply of a stream: {type(reply).__name__}")
+
+
+def _events(entries: object) -> list[Event]:
+    if not isinstance(entries, list):
+        raise CorruptData("not the entries of a stream")
+    return [_event(cursor, fields) for cursor, fields in entries]
+
+
+def _event(cursor: bytes, flat: Sequence[bytes]) -> Event:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Event(
+        type=EventType(fields[b"type"].decode()),
+        job_id=fields[b"job"].decode(),
+        attempt=int(fields[b"attempt"]),
+        text=fields.get(b"text", b"").decode(),
+        data=orjson.loads(fields.get(b"data", b"{}")),
+        cursor=cursor.decode(),
+    )
+
+
+def _nothing(_: object) -> None:
+    """For a command whose answer says nothing."""

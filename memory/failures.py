@@ -1,0 +1,111 @@
+"""What can fail between us and Redis: `translating`, the one place where errors of redis-py become
+ours, and `Attempts`, the one place that decides to try again. Shared by both executors.
+"""
+
+import random
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions
+
+from memory.errors import (
+    CorruptData,
+    InvalidInput,
+    MemoryBusy,
+    MemoryFull,
+    MemoryRefused,
+    MemoryServiceError,
+    MemoryUnavailable,
+)
+
+RETRY_DELAYS_S = (0.05, 0.2, 0.5)
+
+_BUSY = (
+    exceptions.BusyLoadingError,
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.MaxConnectionsError,
+    exceptions.ClusterError,
+)
+_REFUSED = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.NoPermissionError,
+    exceptions.AuthenticationWrongNumberOfArgsError,
+)
+_REFUSING_REPLIES = ("NOAUTH", "NOPERM", "WRONGPASS")
+_BUSY_REPLIES = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "NOREPL")
+
+
+class Attempts:
+    """How often, and how long, one operation is tried: four times, within about twice the
+    time-out of one answer. Every write of this package is safe to repeat."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._last_start = time.monotonic() + 1.5 * timeout_s
+        self._delays_s = iter(RETRY_DELAYS_S)
+
+    def next_delay_s(self) -> float | None:
+        """How long to wait before the next attempt; None: give up."""
+        delay_s = next(self._delays_s, None)
+        if delay_s is None or time.monotonic() + delay_s > self._last_start:
+            return None
+        # Clients that lost the same server should not all come back at the same moment.
+        return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+@contextmanager
+def translating(label: str) -> Iterator[None]:
+    """Turn what redis-py raises into the errors of `memory.errors`; `label` names the server.
+
+    Messages carry neither values nor credentials.
+    """
+    try:
+        yield
+    except (exceptions.DataError, UnicodeEncodeError) as exc:
+        # Not `from exc`: it holds the value. It is found before anything is sent.
+        reason = f"an argument cannot be sent to Redis ({type(exc).__name__})"
+        raise InvalidInput(reason) from None
+    except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+        raise translated(exc, label) from exc
+
+
+def translated(exc: BaseException, label: str) -> MemoryServiceError:
+    """The error of ours that stands for `exc`, an exception or an error reply of redis-py."""
+    reply = str(exc)
+    cause = exc.__cause__
+    if isinstance(exc, exceptions.RedisClusterException) and isinstance(cause, _REFUSED):
+        return translated(cause, label)
+    if isinstance(exc, _REFUSED) or reply.startswith(_REFUSING_REPLIES):
+        return MemoryRefused(
+            f"Redis at {label} refused the credentials or the command ({reply}); "
+            "check REDIS_PASSWORD and the rights of REDIS_USERNAME"
+        )
+    if isinstance(exc.__context__, ssl.SSLCertVerificationError):
+        return MemoryRefused(
+            f"the certificate of Redis at {label} was not accepted "
+            f"({exc.__context__.verify_message}); check host and ssl_ca_certs in REDIS_URL"
+        )
+    if isinstance(exc, _BUSY) or reply.startswith(_BUSY_REPLIES):
+        return MemoryBusy(f"Redis at {label} cannot serve now ({type(exc).__name__}: {reply})")
+    if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
+        return _error_reply(reply, label)
+    return MemoryUnavailable(
+        f"Redis at {label} cannot be reached or did not answer in time "
+        f"({type(exc).__name__}: {reply}); is it running, and is its address right?"
+    )
+
+
+def _error_reply(reply: str, label: str) -> MemoryServiceError:
+    if reply.startswith(("OOM", "command not allowed when used memory")):
+        return MemoryFull(
+            f"Redis at {label} is out of memory; free some, or raise its maxmemory, and try again"
+        )
+    if reply.startswith("WRONGTYPE"):
+        return CorruptData(f"a key at {label} holds another type than this program writes")
+    # An unknown command is quoted together with its arguments, which may be somebody's words.
+    reason = reply.partition(", with args")[0]
+    return CorruptData(f"Redis at {label} answered with an error: {reason}")

@@ -1,0 +1,110 @@
+"""The history of a conversation: a list of messages, JSON, oldest first."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory.call import Call, Script
+from memory.codec import Decoded, decode_messages
+from memory.keys import SessionKeys
+from memory.replies import code, count, strings
+
+LEASE_TTL_MS = 7 * 24 * 3600 * 1000
+"""TTL of a lease that has none when a documented write bumps its revision."""
+
+_APPEND = Script.load("append")
+_REPLACE = Script.load("replace")
+_CLEAR = Script.load("clear")
+_ERASE = Script.load("erase")
+_EXTEND = Script.load("extend")
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many keys went, and whether jobs wait, which kept the others."""
+
+    keys: int
+    is_pending: bool
+
+
+def new_write_id() -> bytes:
+    """A name for one write: however often the call is sent, it acts once."""
+    return os.urandom(12)
+
+
+def read(keys: SessionKeys, *, at_most: int) -> Call[Decoded]:
+    """The last `at_most` messages, oldest first."""
+    return Call(_decoded, ("LRANGE", keys.history, -at_most, -1))
+
+
+def append(
+    keys: SessionKeys,
+    records: Sequence[bytes],
+    *,
+    write_id: bytes,
+    keep: int,
+    ttl_s: int,
+    is_exact: bool,
+) -> Call[int]:
+    """Add encoded messages, keep the last `keep`, renew the TTL. How many there are now.
+
+    The TTL becomes `ttl_s`; unless `is_exact`, a longer one stays. Safe to repeat.
+    """
+    return Call(
+        count,
+        (write_id, keep, ttl_s * 1000, int(is_exact), *records),
+        keys=(keys.history, keys.writes),
+        script=_APPEND,
+    )
+
+
+def replace(
+    keys: SessionKeys, records: Sequence[bytes], *, write_id: bytes, ttl_s: int
+) -> Call[int]:
+    """Put encoded messages, at least one, in the place of all. How many there were before.
+
+    What waits in the session's mailbox stays. Safe to repeat.
+    """
+    return Call(
+        count,
+        (write_id, ttl_s * 1000, LEASE_TTL_MS, *records),
+        keys=(keys.history, keys.lease, keys.writes),
+        script=_REPLACE,
+    )
+
+
+def clear(keys: SessionKeys, *, write_id: bytes) -> Call[int]:
+    """Remove all messages. How many there were. What waits stays. Safe to repeat."""
+    return Call(
+        count,
+        (write_id, LEASE_TTL_MS),
+        keys=(keys.history, keys.lease, keys.writes),
+        script=_CLEAR,
+    )
+
+
+def erase(keys: SessionKeys) -> Call[Erased]:
+    """Remove history, events and dead letters; the history only while jobs wait. Safe to repeat."""
+    return Call(
+        _erased,
+        (LEASE_TTL_MS,),
+        keys=(keys.history, keys.queue, keys.lease, keys.events, keys.dead),
+        script=_ERASE,
+    )
+
+
+def extend(keys: SessionKeys, *, ttl_s: int) -> Call[int]:
+    """Let history and events live at least `ttl_s` longer. How many of the two exist.
+
+    Safe to repeat.
+    """
+    return Call(count, (ttl_s * 1000,), keys=(keys.history, keys.events), script=_EXTEND)
+
+
+def _erased(reply: object) -> Erased:
+    keys = count(reply)
+    return Erased(keys=keys, is_pending=code(reply) == b"PENDING")
+
+
+def _decoded(reply: object) -> Decoded:
+    return decode_messages(strings(reply))

@@ -1,0 +1,101 @@
+"""What a scheduler does for the memory: extend what is used, remove what is stale, note statistics.
+
+Each run does a bounded amount of work, and may be repeated or run twice at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memory import history, index, session_data, values
+from memory.cleanup import CleanedUp, clean_stale
+from memory.connection import Connection
+from memory.index import Entry
+from memory.keys import Keyspace
+from memory.limits import MAX_TTL_S, whole_number
+from memory.stats import MemoryStats, StatsPoint, read_stats, record_stats
+
+BATCH_SESSIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """What a run of `extend_active` did; not complete where it stopped at its bound."""
+
+    sessions: int
+    keys: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Housekeeping:
+    """The maintenance of the memory that `connection` reaches.
+
+    Every method raises only `MemoryServiceError`s, and then did a part of its work at most.
+    """
+
+    connection: Connection
+    keyspace: Keyspace
+
+    def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
+        """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
+        history, events, data, and the state of its agent. This does not count as use."""
+        whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
+        since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
+        sessions = keys = 0
+        for agent in self._agents_since(since_ms):
+            state = values.extend(self.keyspace.state(agent), ttl_s=ttl_s)
+            keys += self.connection.run(state)
+            sessions_key = self.keyspace.sessions(agent)
+            for batch in index.oldest_pages(
+                self.connection, sessions_key, since_ms=since_ms, limit=BATCH_SESSIONS
+            ):
+                part = batch[: max_sessions - sessions]
+                keys += self._extend(agent, part, ttl_s)
+                sessions += len(part)
+                if len(part) < len(batch):
+                    return Extended(sessions, keys, is_complete=False)
+        return Extended(sessions, keys, is_complete=True)
+
+    def clean_stale(
+        self, *, idle_s: float, max_sessions: int = 100_000, budget_s: float = 60.0
+    ) -> CleanedUp:
+        """Delete the sessions that nobody used for `idle_s`, the longest unused of an agent first.
+
+        History and events go, and the session's data unless another agent still uses a session of
+        that id. A session with work waiting or running, or whose history was read meanwhile, stays
+        and counts as used now. At most about `max_sessions` sessions and `budget_s` per run.
+        """
+        return clean_stale(
+            self.connection,
+            self.keyspace,
+            idle_s=idle_s,
+            max_sessions=max_sessions,
+            budget_s=budget_s,
+        )
+
+    def record_stats(self, *, keep: int = 10_000) -> MemoryStats:
+        """Note the memory statistics of now; about the last `keep` points are kept."""
+        return record_stats(self.connection, self.keyspace, keep=keep)
+
+    def read_stats(
+        self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
+    ) -> list[StatsPoint]:
+        """The statistics noted between two moments, at most the last `limit`, oldest first."""
+        return read_stats(self.connection, self.keyspace, since=since, until=until, limit=limit)
+
+    def _agents_since(self, since_ms: float) -> list[str]:
+        pages = index.oldest_pages(self.connection, self.keyspace.agents, since_ms=since_ms)
+        return [entry.member for page in pages for entry in page]
+
+    def _extend(self, agent: str, batch: Sequence[Entry], ttl_s: int) -> int:
+        ids = [entry.member for entry in batch]
+        sessions = [self.keyspace.session(agent, one) for one in ids]
+        found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
+        most = session_data.MAX_FIELDS
+        fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
+        data = [
+            session_data.extend_data(self.connection, self.keyspace, one, names, ttl_s=ttl_s)
+            for one, names in zip(ids, self.connection.run_each(fields), strict=True)
+        ]
+        return sum(found) + sum(data)

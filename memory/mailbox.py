@@ -1,0 +1,272 @@
+"""A session's mailbox: its jobs in order, one turn each, whatever dies in between.
+
+The record of a job lies here until its turn is committed; a Celery message only wakes a worker.
+Everything here is pure: methods name calls, which an executor sends. Where several are named they
+are sent together in this order, and the last is the one that answers: LOOK goes before the
+operation that it guards.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from memory import scripts
+from memory.call import Call
+from memory.codes import raw, senseless, sequence_of
+from memory.keys import Keyspace, SessionKeys
+from memory.outcomes import Acquired, Cleaned, Committed, Discarded, Enqueued, Failed, Swept
+
+DEDUPE_MS = 7 * 24 * 3600 * 1000
+"""How long the mark of a done job is kept: longer than any message is delivered again."""
+DEAD_MS = 30 * 24 * 3600 * 1000
+DEAD_MAX = 1000
+"""Dead letters kept per session; the oldest go first."""
+REPLY_SEARCH_MESSAGES = 1000
+_NO_CAP = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """The calls on one session's mailbox. `now_us` replaces the server's clock, for simulation.
+
+    Each is safe to repeat after a lost reply. Each may raise CorruptData when sent: a key holds
+    another type than ours, and nothing was written. `dedupe_ms` is at least as long as any
+    message may be delivered again, and the same everywhere.
+    """
+
+    keyspace: Keyspace
+    keys: SessionKeys
+    now_us: int | None = None
+
+    @classmethod
+    def of(cls, keyspace: Keyspace, agent_id: str, session_id: str) -> "Mailbox":
+        """The mailbox of a session. Raises InvalidInput for an id that cannot be in a key."""
+        return cls(keyspace, keyspace.session(agent_id, session_id))
+
+    def enqueue(
+        self, job_id: str, envelope: bytes, *, cap: int, grace_ms: int, dedupe_ms: int = DEDUPE_MS
+    ) -> tuple[Call[None], Call[int], Call[Enqueued]]:
+        """Take a job in, unless `cap` jobs are pending.
+
+        MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
+        """
+        return (
+            self._point(job_id, dedupe_ms),
+            self._look(grace_ms),
+            self._enqueue(job_id, envelope, cap, dedupe_ms),
+        )
+
+    def acquire(
+        self,
+        job_id: str,
+        envelope: bytes | None,
+        token: str,
+        *,
+        lease_ms: int,
+        history_n: int,
+        max_attempts: int,
+        grace_ms: int,
+        dedupe_ms: int = DEDUPE_MS,
+        dead_ms: int = DEAD_MS,
+        dead_max: int = DEAD_MAX,
+    ) -> tuple[*tuple[Call[object], ...], Call[Acquired]]:
+        """Ask to run a job. `token` is new for each try; a repeat bears the same one.
+
+        With an `envelope` (a raw send_task) a job that is unknown is taken in first; our own
+        wake-ups have none. `history_n` is how many messages RUN brings along.
+        """
+        ask = scripts.acquire(
+            self.keys,
+            job=job_id,
+            token=token,
+            lease_ms=lease_ms,
+            history_n=history_n,
+            max_attempts=max_attempts,
+            dedupe_ms=dedupe_ms,
+            dead_ms=dead_ms,
+            dead_max=dead_max,
+            now_us=self.now_us,
+        )
+        if envelope is None:
+            return (self._keep_pointer(job_id, dedupe_ms), self._look(grace_ms), ask)
+        take_in = self.enqueue(
+            job_id, envelope, cap=_NO_CAP, grace_ms=grace_ms, dedupe_ms=dedupe_ms
+        )
+        return (*take_in, ask)
+
+    def renew(self, token: str, *, lease_ms: int, dedupe_ms: int = DEDUPE_MS) -> Call[bool]:
+        """Prolong the lease; False: it is lost, stop working."""
+        return scripts.renew(
+            self.keys, token=token, lease_ms=lease_ms, dedupe_ms=dedupe_ms, now_us=self.now_us
+        )
+
+    def commit(
+        self,
+        token: str,
+        job_id: str,
+        records: Iterable[bytes],
+        *,
+        keep: int,
+        ttl_s: int,
+        grace_ms: int,
+        dedupe_ms: int = DEDUPE_MS,
+    ) -> tuple[Call[int], Call[Committed]]:
+        """Append the turn (at least one message of JSON), keep the last `keep` messages, done."""
+        return self._look(grace_ms), scripts.commit(
+            self.keys,
+            token=token,
+            job=job_id,
+            keep=keep,
+            ttl_s=ttl_s,
+            dedupe_ms=dedupe_ms,
+            now_us=self.now_us,
+            records=tuple(records),
+        )
+
+    def fail(
+        self,
+        token: str,
+        *,
+        delay_ms: int,
+        refund: bool,
+        grace_ms: int,
+        dedupe_ms: int = DEDUPE_MS,
+    ) -> tuple[Call[int], Call[Failed]]:
+        """Give the lease back; the job may run again in `delay_ms`. Later jobs wait behind it.
+
+        `refund`: this attempt does not count (a worker that shuts down).
+        """
+        return self._look(delay_ms + grace_ms), scripts.fail(
+            self.keys,
+            token=token,
+            delay_ms=delay_ms,
+            refund=refund,
+            dedupe_ms=dedupe_ms,
+            now_us=self.now_us,
+        )
+
+    def discard(
+        self,
+        job_id: str,
+        reason: str,
+        token: str = "",
+        *,
+        cancelled: bool,
+        grace_ms: int,
+        dedupe_ms: int = DEDUPE_MS,
+        dead_ms: int = DEAD_MS,
+        dead_max: int = DEAD_MAX,
+    ) -> tuple[Call[int], Call[Discarded]]:
+        """Take a job out without a turn: `cancelled`, or else kept as a dead letter.
+
+        `token` is the holder's where the caller runs the job; without one a running job is
+        answered RUNNING.
+        """
+        return self._look(grace_ms), scripts.discard(
+            self.keys,
+            job=job_id,
+            reason=reason,
+            token=token,
+            is_dead=not cancelled,
+            dedupe_ms=dedupe_ms,
+            dead_ms=dead_ms,
+            dead_max=dead_max,
+            now_us=self.now_us,
+        )
+
+    def sweep(self, gap_ms: int, *, dedupe_ms: int = DEDUPE_MS) -> Call[Swept]:
+        """Ask whether the mailbox needs a wake-up; `due.Due.settle` notes the answer."""
+        return scripts.sweep(self.keys, gap_ms=gap_ms, dedupe_ms=dedupe_ms, now_us=self.now_us)
+
+    def unwake(self) -> Call[None]:
+        """Take back what a SWEEP noted of a wake-up that could not be published."""
+        return Call(_nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
+
+    def clean(self, idle_ms: int) -> Call[Cleaned]:
+        """Delete the conversation if nothing is pending and nobody used it for `idle_ms`."""
+        return scripts.clean(self.keys, idle_ms=idle_ms, now_us=self.now_us)
+
+    def pending(self) -> Call[list[str]]:
+        """The ids of all jobs that are not done, in order; the first is the head."""
+        args = ("ZRANGE", self.keys.queue, 0, -1)
+        return Call(lambda reply: sequence_of(lambda job: raw(job).decode(), reply), args)
+
+    def is_committed(self, job_id: str) -> Call[bool | None]:
+        """True: the job has its turn. False: it was cancelled or is dead. None: it is not done."""
+        return Call(_read_mark, ("ZSCORE", self.keys.done, job_id))
+
+    def reply_of(self, job_id: str, *, limit: int = REPLY_SEARCH_MESSAGES) -> Call[bytes | None]:
+        """The committed reply of a done job, as `find_reply` finds it in the last messages."""
+        args = ("LRANGE", self.keys.history, -limit, -1)
+        return Call(lambda reply: find_reply(sequence_of(raw, reply), job_id), args)
+
+    def _look(self, delay_ms: int) -> Call[int]:
+        return scripts.look(
+            self.keyspace.due,
+            history_key=self.keys.history,
+            delay_ms=delay_ms,
+            now_us=self.now_us,
+        )
+
+    def _enqueue(self, job_id: str, envelope: bytes, cap: int, dedupe_ms: int) -> Call[Enqueued]:
+        return scripts.enqueue(
+            self.keys,
+            job=job_id,
+            envelope=envelope,
+            cap=cap,
+            dedupe_ms=dedupe_ms,
+            now_us=self.now_us,
+        )
+
+    def _point(self, job_id: str, dedupe_ms: int) -> Call[None]:
+        pointer = self.keyspace.job(job_id)
+        return Call(_nothing, ("SET", pointer, self.keys.history, "PX", dedupe_ms))
+
+    def _keep_pointer(self, job_id: str, dedupe_ms: int) -> Call[None]:
+        # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
+        return Call(_nothing, ("PEXPIRE", self.keyspace.job(job_id), dedupe_ms))
+
+
+def locate(keyspace: Keyspace, job_id: str) -> Call[SessionKeys | None]:
+    """The keys of the session whose mailbox has, or had, the job; None if nobody knows it."""
+
+    def parse(reply: object) -> SessionKeys | None:
+        return None if reply is None else keyspace.parse_history(raw(reply).decode())
+
+    return Call(parse, ("GET", keyspace.job(job_id)))
+
+
+def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
+    """The assistant's message, as it is stored, that the turn of `job_id` wrote.
+
+    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over.
+    """
+    found = None
+    for message in messages:
+        if b'"job_id"' not in message:
+            continue
+        try:
+            fields = orjson.loads(message)
+        except orjson.JSONDecodeError:
+            continue
+        if (
+            isinstance(fields, dict)
+            and fields.get("job_id") == job_id
+            and fields.get("role") == "assistant"
+        ):
+            found = message
+    return found
+
+
+def _read_mark(reply: object) -> bool | None:
+    match reply:
+        case None:
+            return None
+        case float() | bytes():
+            return float(reply) > 0
+    raise senseless(reply)
+
+
+def _nothing(_: object) -> None:
+    """For a command whose answer says nothing."""

@@ -1,0 +1,233 @@
+"""What the mailbox answers, as values. `from_reply` reads the reply of one Lua operation.
+
+The codes are the operations' own; memory/lua/*.lua says when each is given. A reply of another
+shape, and the code CORRUPT, raise CorruptData.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from memory.codes import (
+    Waiting,
+    code_and_next,
+    code_and_rest,
+    raw,
+    senseless,
+    sequence_of,
+    waiting,
+)
+
+
+class EnqueueOutcome(StrEnum):
+    """Whether a job is in the mailbox now."""
+
+    NEW = "NEW"
+    PENDING = "PENDING"
+    DONE = "DONE"
+    FULL = "FULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The answer to ENQUEUE.
+
+    `seq_us` and `position` are those of NEW and PENDING; at position 0 the caller publishes the
+    wake-up. `is_committed` says of DONE whether there is a turn (else cancelled or dead).
+    `pending` is the number of jobs at FULL.
+    """
+
+    outcome: EnqueueOutcome
+    seq_us: int = 0
+    position: int = -1
+    is_committed: bool = False
+    pending: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Enqueued":
+        """Read the reply of enqueue.lua."""
+        outcome, rest = code_and_rest(EnqueueOutcome, reply)
+        match outcome, rest:
+            case EnqueueOutcome.DONE, [int(mark_ms)]:
+                return cls(outcome, is_committed=mark_ms > 0)
+            case EnqueueOutcome.FULL, [int(pending)]:
+                return cls(outcome, pending=pending)
+            case _, [int(seq_us), int(position)]:
+                return cls(outcome, seq_us=seq_us, position=position)
+        raise senseless(reply)
+
+
+class AcquireOutcome(StrEnum):
+    """Whether the caller runs the job now, and if not, why."""
+
+    RUN = "RUN"
+    DONE = "DONE"
+    GONE = "GONE"
+    UNKNOWN = "UNKNOWN"
+    BUSY = "BUSY"
+    NOT_HEAD = "NOT_HEAD"
+    WAIT = "WAIT"
+    DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The answer to ACQUIRE.
+
+    RUN fills `seq_us`, `attempt` (from 1), `envelope` and `history` (raw messages, oldest first);
+    BUSY and WAIT fill `wait_ms`; NOT_HEAD fills `head`; GONE, UNKNOWN and DEAD may fill `next`.
+    """
+
+    outcome: AcquireOutcome
+    seq_us: int = 0
+    attempt: int = 0
+    envelope: bytes = field(default=b"", repr=False)
+    history: tuple[bytes, ...] = field(default=(), repr=False)
+    next: Waiting | None = None
+    head: Waiting | None = None
+    wait_ms: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Acquired":
+        """Read the reply of acquire.lua."""
+        outcome, rest = code_and_rest(AcquireOutcome, reply)
+        match outcome, rest:
+            case AcquireOutcome.DONE, []:
+                return cls(outcome)
+            case AcquireOutcome.RUN, [int(seq_us), int(attempt), bytes(envelope), list(history)]:
+                return cls(outcome, seq_us, attempt, envelope, tuple(sequence_of(raw, history)))
+            case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
+                return cls(outcome, wait_ms=wait_ms)
+            case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:
+                return cls(outcome, head=waiting(job, envelope))
+            case _, [bytes(job), bytes(envelope)]:
+                return cls(outcome, next=waiting(job, envelope))
+        raise senseless(reply)
+
+
+class CommitOutcome(StrEnum):
+    """Whether the turn is in the history."""
+
+    OK = "OK"
+    ALREADY = "ALREADY"
+    GONE = "GONE"
+    FENCED = "FENCED"
+    REORDER = "REORDER"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The answer to COMMIT. OK and ALREADY are success; FENCED and REORDER drop the output."""
+
+    outcome: CommitOutcome
+    next: Waiting | None = None
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Committed":
+        """Read the reply of commit.lua."""
+        return cls(*code_and_next(CommitOutcome, reply))
+
+
+class FailOutcome(StrEnum):
+    """Whether the lease was given back."""
+
+    OK = "OK"
+    FENCED = "FENCED"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer to FAIL; `attempts` counts those used up so far."""
+
+    outcome: FailOutcome
+    attempts: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Failed":
+        """Read the reply of fail.lua."""
+        outcome, rest = code_and_rest(FailOutcome, reply)
+        match rest:
+            case []:
+                return cls(outcome)
+            case [int(attempts)]:
+                return cls(outcome, attempts)
+        raise senseless(reply)
+
+
+class DiscardOutcome(StrEnum):
+    """Whether the job is out of the mailbox without a turn."""
+
+    DISCARDED = "DISCARDED"
+    GONE = "GONE"
+    DONE = "DONE"
+    RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """The answer to DISCARD. DISCARDED and GONE (a repeat) are success."""
+
+    outcome: DiscardOutcome
+    next: Waiting | None = None
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Discarded":
+        """Read the reply of discard.lua."""
+        return cls(*code_and_next(DiscardOutcome, reply))
+
+
+class SweepOutcome(StrEnum):
+    """What a mailbox needs."""
+
+    IDLE = "IDLE"
+    BUSY = "BUSY"
+    WAIT = "WAIT"
+    WOKEN = "WOKEN"
+    WAKE = "WAKE"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """The answer to SWEEP: WAKE fills `head`; `wait_ms` is how long nothing more is needed."""
+
+    outcome: SweepOutcome
+    head: Waiting | None = None
+    wait_ms: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Swept":
+        """Read the reply of sweep.lua."""
+        outcome, rest = code_and_rest(SweepOutcome, reply)
+        match rest:
+            case []:
+                return cls(outcome)
+            case [int(wait_ms)]:
+                return cls(outcome, wait_ms=wait_ms)
+            case [bytes(job), bytes(envelope), int(wait_ms)]:
+                return cls(outcome, waiting(job, envelope), wait_ms)
+        raise senseless(reply)
+
+
+class CleanOutcome(StrEnum):
+    """Whether a stale session was deleted, and if not, why."""
+
+    PENDING = "PENDING"
+    BUSY = "BUSY"
+    FRESH = "FRESH"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The answer to CLEAN; `amount` is in jobs (PENDING), keys (DELETED) or ms (BUSY, FRESH)."""
+
+    outcome: CleanOutcome
+    amount: int
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Cleaned":
+        """Read the reply of clean.lua."""
+        outcome, rest = code_and_rest(CleanOutcome, reply)
+        match rest:
+            case [int(amount)]:
+                return cls(outcome, amount)
+        raise senseless(reply)

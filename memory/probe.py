@@ -1,0 +1,48 @@
+"""Asking whether a server answers, with a bound that nothing can stretch.
+
+A look-up of a host's name may block far beyond every time-out of a client, so the question is
+asked in a thread of its own and not waited for any longer.
+"""
+
+import threading
+from collections.abc import Callable
+
+from memory.errors import MemoryServiceError
+
+
+class Probe:
+    """At most one question is under way; who asks meanwhile waits for the same answer."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        """`ask` returns if the server is well and raises a MemoryServiceError if not."""
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._question: _Question | None = None
+
+    def is_answered(self, timeout_s: float) -> bool:
+        """Whether the question was answered within `timeout_s`. Never raises."""
+        try:
+            with self._lock:
+                question = self._question
+                if question is None or not question.is_alive():
+                    question = self._question = _Question(self._ask)
+                    question.start()
+        except RuntimeError:
+            # No thread to be had: this process is not well.
+            return False
+        question.join(timeout_s)
+        return question.is_answered
+
+
+class _Question(threading.Thread):
+    def __init__(self, ask: Callable[[], object]) -> None:
+        super().__init__(name="redis-probe", daemon=True)
+        self._ask = ask
+        self.is_answered = False
+
+    def run(self) -> None:
+        try:
+            self._ask()
+        except MemoryServiceError:
+            return
+        self.is_answered = True

@@ -1,0 +1,191 @@
+"""One typed function for each Lua operation of the mailbox; memory/lua/*.lua says what they do.
+
+The parameters bear the names of the operation's ARGV, in their order. All are pure: a `Call` is
+sent by `connection.Connection` or `aio.AsyncConnection`. `now_us` replaces the server's clock, for
+simulation; None is the server's TIME.
+"""
+
+from collections.abc import Sequence
+
+from memory.call import Call, Script
+from memory.codes import raw, read_flag, read_ok, read_ok_integer, senseless
+from memory.keys import SessionKeys
+from memory.outcomes import (
+    Acquired,
+    Cleaned,
+    Committed,
+    Discarded,
+    Enqueued,
+    Failed,
+    Swept,
+)
+
+LOOK = Script.load("look")
+ENQUEUE = Script.load("enqueue")
+ACQUIRE = Script.load("acquire")
+RENEW = Script.load("renew")
+COMMIT = Script.load("commit")
+FAIL = Script.load("fail")
+DISCARD = Script.load("discard")
+SWEEP = Script.load("sweep")
+CLEAN = Script.load("clean")
+DUE = Script.load("due")
+SETTLE = Script.load("settle")
+
+SCRIPTS = (LOOK, ENQUEUE, ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, SWEEP, CLEAN, DUE, SETTLE)
+
+
+def look(due: str, *, history_key: str, delay_ms: int, now_us: int | None = None) -> Call[int]:
+    """LOOK: when someone will look at the mailbox, ms."""
+    args = (history_key, delay_ms, _clock(now_us))
+    return Call(read_ok_integer, args, (due,), LOOK)
+
+
+def enqueue(
+    keys: SessionKeys,
+    *,
+    job: str,
+    envelope: bytes,
+    cap: int,
+    dedupe_ms: int,
+    now_us: int | None = None,
+) -> Call[Enqueued]:
+    """ENQUEUE."""
+    args = (job, envelope, cap, dedupe_ms, _clock(now_us))
+    return Call(Enqueued.from_reply, args, (keys.queue, keys.jobs, keys.lease, keys.done), ENQUEUE)
+
+
+def acquire(
+    keys: SessionKeys,
+    *,
+    job: str,
+    token: str,
+    lease_ms: int,
+    history_n: int,
+    max_attempts: int,
+    dedupe_ms: int,
+    dead_ms: int,
+    dead_max: int,
+    now_us: int | None = None,
+) -> Call[Acquired]:
+    """ACQUIRE."""
+    limits = (lease_ms, history_n, max_attempts, dedupe_ms, dead_ms, dead_max)
+    return Call(
+        Acquired.from_reply,
+        (job, token, *limits, _clock(now_us)),
+        (keys.history, keys.queue, keys.jobs, keys.lease, keys.done, keys.dead),
+        ACQUIRE,
+    )
+
+
+def renew(
+    keys: SessionKeys, *, token: str, lease_ms: int, dedupe_ms: int, now_us: int | None = None
+) -> Call[bool]:
+    """RENEW: whether the lease is still held."""
+    return Call(read_flag, (token, lease_ms, dedupe_ms, _clock(now_us)), (keys.lease,), RENEW)
+
+
+def commit(
+    keys: SessionKeys,
+    *,
+    token: str,
+    job: str,
+    keep: int,
+    ttl_s: int,
+    dedupe_ms: int,
+    now_us: int | None = None,
+    records: Sequence[bytes],
+) -> Call[Committed]:
+    """COMMIT."""
+    return Call(
+        Committed.from_reply,
+        (token, job, keep, ttl_s, dedupe_ms, _clock(now_us), *records),
+        (keys.history, keys.queue, keys.jobs, keys.lease, keys.done),
+        COMMIT,
+    )
+
+
+def fail(
+    keys: SessionKeys,
+    *,
+    token: str,
+    delay_ms: int,
+    refund: bool,
+    dedupe_ms: int,
+    now_us: int | None = None,
+) -> Call[Failed]:
+    """FAIL."""
+    args = (token, delay_ms, int(refund), dedupe_ms, _clock(now_us))
+    return Call(Failed.from_reply, args, (keys.lease,), FAIL)
+
+
+def discard(
+    keys: SessionKeys,
+    *,
+    job: str,
+    reason: str,
+    token: str,
+    is_dead: bool,
+    dedupe_ms: int,
+    dead_ms: int,
+    dead_max: int,
+    now_us: int | None = None,
+) -> Call[Discarded]:
+    """DISCARD."""
+    limits = (dedupe_ms, dead_ms, dead_max)
+    return Call(
+        Discarded.from_reply,
+        (job, reason, token, int(is_dead), *limits, _clock(now_us)),
+        (keys.queue, keys.jobs, keys.lease, keys.done, keys.dead),
+        DISCARD,
+    )
+
+
+def sweep(
+    keys: SessionKeys, *, gap_ms: int, dedupe_ms: int, now_us: int | None = None
+) -> Call[Swept]:
+    """SWEEP."""
+    args = (gap_ms, dedupe_ms, _clock(now_us))
+    return Call(Swept.from_reply, args, (keys.queue, keys.jobs, keys.lease), SWEEP)
+
+
+def clean(keys: SessionKeys, *, idle_ms: int, now_us: int | None = None) -> Call[Cleaned]:
+    """CLEAN."""
+    args = (idle_ms, _clock(now_us))
+    return Call(
+        Cleaned.from_reply, args, (keys.history, keys.queue, keys.lease, keys.events), CLEAN
+    )
+
+
+def due(due: str, *, limit: int, now_us: int | None = None) -> Call[list[tuple[str, float]]]:
+    """DUE: the history keys of due mailboxes, each with its score."""
+    return Call(_read_due, (limit, _clock(now_us)), (due,), DUE)
+
+
+def settle(
+    due: str,
+    *,
+    history_key: str,
+    seen_ms: float,
+    delay_ms: int | None,
+    is_idle: bool,
+    now_us: int | None = None,
+) -> Call[bool]:
+    """SETTLE: whether the entry was unchanged, and so put off (dropped if `delay_ms` is None)."""
+    delay = "drop" if delay_ms is None else delay_ms
+    args = (history_key, repr(seen_ms), delay, int(is_idle), _clock(now_us))
+    return Call(read_flag, args, (due,), SETTLE)
+
+
+def _clock(now_us: int | None) -> int | str:
+    return "" if now_us is None else now_us
+
+
+def _read_due(reply: object) -> list[tuple[str, float]]:
+    pairs = read_ok(reply)
+    if len(pairs) % 2:
+        raise senseless(reply)
+    return [
+        (raw(key).decode(), float(raw(at_ms)))
+        for key, at_ms in zip(pairs[::2], pairs[1::2], strict=True)
+    ]

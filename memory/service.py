@@ -1,0 +1,220 @@
+"""The documented memory service: conversations, agent state and session data in Redis."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from pydantic import JsonValue
+
+from memory import history as histories
+from memory import index, values
+from memory.call import Call
+from memory.codec import Decoded, encode_mapping, encode_message, encode_value
+from memory.connection import Connection
+from memory.erasure import erase_agent
+from memory.index import live_sessions
+from memory.keys import Keyspace
+from memory.limits import encoded_history, kept_messages, seconds
+from memory.probe import Probe
+from memory.replies import integer
+from memory.session_data import extend_session
+from memory.settings import MemorySettings, settings_for
+from memory.stats import MemoryStats, memory_stats
+
+_log = logging.getLogger(__name__)
+
+
+class RedisMemoryService:
+    """Persistent memory of agents, shared by every process that uses the same Redis.
+
+    Threads may share one instance, and so may the parent and the child of a fork. Nothing is
+    sent before the first call. Every method but `health_check` and `close` raises only
+    `MemoryServiceError`s: InvalidInput before anything is written, MemoryUnavailable when Redis
+    did not answer, and then calling again is safe.
+
+    An `agent_id`, a `session_id` and a `key` are any text of 1 to 512 bytes. A `ttl` is in whole
+    seconds; None means the service's default.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int = 0,
+        password: str | None = None,
+        default_ttl: int = 86400,
+        *,
+        settings: MemorySettings | None = None,
+        connection: Connection | None = None,
+    ) -> None:
+        """The Redis at `host`; limits and key prefix come from the environment.
+
+        With `settings` the arguments before do not count; a `connection` is used instead of a new
+        one. InvalidInput for an impossible address.
+        """
+        if settings is None:
+            settings = settings_for(
+                host=host, port=port, db=db, password=password, default_ttl_s=default_ttl
+            )
+        self.default_ttl = settings.default_ttl_s
+        self.keyspace = Keyspace(settings.key_prefix)
+        self.connection = connection or Connection(settings)
+        self._settings = settings
+        self._probe = Probe(self._ask)
+
+    @classmethod
+    def from_settings(cls, settings: MemorySettings) -> Self:
+        """The service that `settings` describe."""
+        return cls(settings=settings)
+
+    def save_conversation_history(
+        self,
+        agent_id: str,
+        session_id: str,
+        history: Sequence[Mapping[str, object]],
+        ttl: int | None = None,
+    ) -> bool:
+        """Put `history`, oldest message first, in the place of what is there. True.
+
+        A message is a dict of JSON values with a `role`, and comes back unchanged. At most
+        HISTORY_MAX_MESSAGES; none at all clears. Jobs that wait in the session's mailbox stay.
+        """
+        keys = self.keyspace.session(agent_id, session_id)
+        ttl_s = seconds(ttl, default_s=self.default_ttl)
+        records = encoded_history(
+            history,
+            most=self._settings.history_max_messages,
+            max_bytes=self._settings.max_value_bytes,
+        )
+        write_id = histories.new_write_id()
+        if records:
+            write = histories.replace(keys, records, write_id=write_id, ttl_s=ttl_s)
+        else:
+            write = histories.clear(keys, write_id=write_id)
+        self._write(write, agent_id, session_id)
+        return True
+
+    def get_conversation_history(
+        self, agent_id: str, session_id: str
+    ) -> list[dict[str, JsonValue]]:
+        """The messages, oldest first; empty when there are none. At most HISTORY_MAX_MESSAGES,
+        the newest. An element that is no message is left out and a warning logged."""
+        return self.read_history(agent_id, session_id).messages
+
+    def read_history(self, agent_id: str, session_id: str) -> Decoded:
+        """`get_conversation_history`, with the number of elements that were no messages."""
+        keys = self.keyspace.session(agent_id, session_id)
+        at_most = self._settings.history_max_messages
+        decoded = self.connection.run(histories.read(keys, at_most=at_most))
+        if decoded.corrupt:
+            _log.warning("%d elements of %s are no messages", decoded.corrupt, keys.history)
+        return decoded
+
+    def append_to_history(
+        self,
+        agent_id: str,
+        session_id: str,
+        message: Mapping[str, object],
+        max_history: int | None = None,
+        ttl: int | None = None,
+    ) -> bool:
+        """Add one message, keep the last `max_history` (never more than HISTORY_MAX_MESSAGES) and
+        renew the TTL, in one step. True. Without a `ttl` a longer TTL stays."""
+        keys = self.keyspace.session(agent_id, session_id)
+        write = histories.append(
+            keys,
+            [encode_message(message, self._settings.max_value_bytes)],
+            write_id=histories.new_write_id(),
+            keep=kept_messages(max_history, most=self._settings.history_max_messages),
+            ttl_s=seconds(ttl, default_s=self.default_ttl),
+            is_exact=ttl is not None,
+        )
+        self._write(write, agent_id, session_id)
+        return True
+
+    def clear_conversation_history(self, agent_id: str, session_id: str) -> bool:
+        """Remove the messages. Whether there were any. Jobs that wait in the mailbox stay."""
+        keys = self.keyspace.session(agent_id, session_id)
+        return self.connection.run(histories.clear(keys, write_id=histories.new_write_id())) > 0
+
+    def save_agent_state(
+        self, agent_id: str, state: Mapping[str, object], ttl: int | None = None
+    ) -> bool:
+        """Write the agent's state, a dict of JSON values, in the place of the former. True."""
+        key = self.keyspace.state(agent_id)
+        encoded = encode_mapping(state, self._settings.max_value_bytes, what="state")
+        return self._set(key, encoded, ttl)
+
+    def get_agent_state(self, agent_id: str) -> dict[str, JsonValue] | None:
+        """The agent's state; None when there is none. CorruptData when it is no JSON object."""
+        return self.connection.run(values.load_mapping(self.keyspace.state(agent_id)))
+
+    def set_session_data(
+        self, session_id: str, key: str, value: object, ttl: int | None = None
+    ) -> bool:
+        """Write one value of the session's data, any JSON. True."""
+        ttl_s = seconds(ttl, default_s=self.default_ttl)
+        encoded = encode_value(value, self._settings.max_value_bytes, what="value")
+        self.connection.run_all(
+            values.note_fields(self.keyspace, session_id, [key], ttl_s=ttl_s, is_exact=True),
+            values.save(self.keyspace.session_data(session_id, key), encoded, ttl_s=ttl_s),
+        )
+        return True
+
+    def get_session_data(self, session_id: str, key: str) -> JsonValue:
+        """One value of the session's data; None when there is none."""
+        return self.connection.run(values.load(self.keyspace.session_data(session_id, key)))
+
+    def get_all_sessions_for_agent(self, agent_id: str) -> list[str]:
+        """The ids of the agent's sessions that have a history or jobs waiting, last used first."""
+        return live_sessions(self.connection, self.keyspace, agent_id)
+
+    def extend_ttl(self, agent_id: str, session_id: str, ttl: int | None = None) -> bool:
+        """Let a session (history, events, session data) live at least `ttl` longer.
+
+        Nothing is shortened. False when there is nothing to extend.
+        """
+        ttl_s = seconds(ttl, default_s=self.default_ttl)
+        return extend_session(self.connection, self.keyspace, agent_id, session_id, ttl_s=ttl_s)
+
+    def get_memory_stats(self) -> MemoryStats:
+        """What Redis says of its memory, keys and clients, and how many sessions there are."""
+        return memory_stats(self.connection, self.keyspace)
+
+    def clear_all_agent_data(self, agent_id: str) -> int:
+        """Remove state, histories, events and dead letters of an agent. How many keys went.
+
+        Where jobs wait in a session's mailbox, they stay and only the history goes. Session data
+        belongs to no agent and stays.
+        """
+        return erase_agent(self.connection, self.keyspace, agent_id)
+
+    def health_check(self) -> bool:
+        """Whether Redis answers within REDIS_TIMEOUT, and to us. Never raises."""
+        return self._probe.is_answered(self._settings.timeout_s)
+
+    def close(self) -> None:
+        """Close all connections. Safe to repeat; the next call opens new ones."""
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ask(self) -> None:
+        self.connection.run(Call(integer, ("EXISTS", self.keyspace.agents)))
+
+    def _set(self, key: str, encoded: bytes, ttl: int | None) -> bool:
+        ttl_s = seconds(ttl, default_s=self.default_ttl)
+        return self.connection.run(values.save(key, encoded, ttl_s=ttl_s))
+
+    def _write(self, write: Call[int], agent_id: str, session_id: str) -> None:
+        self.connection.run_all(write, *index.touch(self.keyspace, agent_id, session_id))

@@ -1,0 +1,185 @@
+"""Who lives in a simulated world: workers, producers, sweepers, and those who disturb them."""
+
+from collections.abc import Iterable
+
+import orjson
+
+from memory.codes import Waiting
+from memory.due import DueEntry
+from memory.outcomes import (
+    Acquired,
+    AcquireOutcome,
+    Committed,
+    Discarded,
+    Enqueued,
+    EnqueueOutcome,
+    Swept,
+)
+from tests.contract.mailbox_world import (
+    GAP_MS,
+    GRACE_MS,
+    LEASE_MS,
+    SWEEP_MS,
+    Actor,
+    Ask,
+    Publish,
+    Sleep,
+    World,
+)
+
+MAX_ATTEMPTS = 5
+KEEP = 10_000
+TTL_S = 3600
+RENEW_MS = LEASE_MS // 3
+RETRY_MS = 200
+
+
+def work(world: World, message: Publish) -> Actor:
+    """One Celery message: take the job, ask the model, commit, wake the next."""
+    session, job, token = message.session, message.job, world.new_token()
+    *_, acquired = yield Ask(
+        lambda now_us: world.box(session, now_us).acquire(
+            job,
+            message.envelope,
+            token,
+            lease_ms=LEASE_MS,
+            history_n=KEEP,
+            max_attempts=MAX_ATTEMPTS,
+            grace_ms=GRACE_MS,
+        )
+    )
+    assert isinstance(acquired, Acquired)
+    if acquired.outcome is AcquireOutcome.RUN:
+        yield from run(world, message, token, acquired)
+        return
+    yield from wake(session, acquired.next or acquired.head)
+
+
+def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
+    """The model answers, fails for a while, or refuses."""
+    session, job = message.session, message.job
+    left_ms = world.random.randint(20, 400) if world.random.random() < 0.9 else 1500
+    while left_ms > 0:
+        yield Sleep(min(left_ms, RENEW_MS))
+        left_ms -= RENEW_MS
+        if left_ms > 0:
+            (is_held,) = yield Ask(
+                lambda now_us: (world.box(session, now_us).renew(token, lease_ms=LEASE_MS),)
+            )
+            if not is_held:
+                return
+    fate = world.random.random()
+    if fate < world.model_fails:
+        yield from fail(world, message, token)
+    elif fate < world.model_fails + world.model_refuses:
+        yield from refuse(world, message, token)
+    else:
+        yield from commit(world, message, token, acquired)
+
+
+def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
+    """The turn says which turns it was made from."""
+    session, job = message.session, message.job
+    seen = [str(orjson.loads(record)["job_id"]) for record in acquired.history[::2]]
+    turn = [{"role": role, "job_id": job, "seen": seen} for role in ("user", "assistant")]
+    records = [orjson.dumps(record) for record in turn]
+    _, committed = yield Ask(
+        lambda now_us: world.box(session, now_us).commit(
+            token, job, records, keep=KEEP, ttl_s=TTL_S, grace_ms=GRACE_MS
+        )
+    )
+    assert isinstance(committed, Committed)
+    yield from wake(session, committed.next)
+
+
+def fail(world: World, message: Publish, token: str) -> Actor:
+    """Back off, and come back as Celery's retry does."""
+    yield Ask(
+        lambda now_us: world.box(message.session, now_us).fail(
+            token, delay_ms=RETRY_MS, refund=False, grace_ms=GRACE_MS
+        )
+    )
+    yield Publish(message.session, message.job, message.envelope, delay_ms=RETRY_MS)
+
+
+def refuse(world: World, message: Publish, token: str) -> Actor:
+    """A dead letter by the holder."""
+    _, discarded = yield Ask(
+        lambda now_us: world.box(message.session, now_us).discard(
+            message.job, "refused", token, cancelled=False, grace_ms=GRACE_MS
+        )
+    )
+    assert isinstance(discarded, Discarded)
+    yield from wake(message.session, discarded.next)
+
+
+def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
+    """Send one job after the other; a producer that dies takes the rest with it."""
+    for job in jobs:
+        yield Sleep(world.random.choice((0, 1, 50, 300)))
+        calls = range(3)
+        parts = [calls] if world.random.random() < 0.5 else [calls[:1], calls[1:2], calls[2:]]
+        for part in parts:
+            results = yield Ask(
+                lambda now_us, part=part: world.box(session, now_us).enqueue(
+                    job,  # noqa: B023 - asked for at once
+                    b"envelope",
+                    cap=1000,
+                    grace_ms=GRACE_MS,
+                )[part.start : part.stop]
+            )
+        enqueued = results[-1]
+        assert isinstance(enqueued, Enqueued)
+        assert enqueued.outcome is not EnqueueOutcome.FULL
+        world.ledger.accept(world.box(session, 0).keys.history, job)
+        if enqueued.position == 0:
+            yield Publish(session, job)
+
+
+def send_raw(session: str, job: str) -> Actor:
+    """A service that imports nothing of ours."""
+    yield Publish(session, job, b"raw envelope")
+
+
+def cancel(world: World, session: str, job: str) -> Actor:
+    """Whoever it is, and wherever the job is."""
+    _, discarded = yield Ask(
+        lambda now_us: world.box(session, now_us).discard(
+            job, "cancelled", cancelled=True, grace_ms=GRACE_MS
+        )
+    )
+    assert isinstance(discarded, Discarded)
+    yield from wake(session, discarded.next)
+
+
+def clean(world: World, session: str) -> Actor:
+    """Cleanup meets whatever is there."""
+    yield Ask(lambda now_us: (world.box(session, now_us).clean(0),))
+
+
+def sweep(world: World) -> Actor:
+    """Look at what is due, for ever."""
+    while True:
+        yield Sleep(SWEEP_MS)
+        (entries,) = yield Ask(lambda now_us: (world.due(now_us).entries(limit=100),))
+        assert isinstance(entries, list)
+        for entry in entries:
+            yield from look_after(world, entry)
+
+
+def look_after(world: World, entry: DueEntry) -> Actor:
+    """One mailbox: wake its head if it needs that, and note when to look again."""
+    session = world.keyspace.parse_history(entry.history_key).session_id
+    (swept,) = yield Ask(lambda now_us: (world.box(session, now_us).sweep(GAP_MS),))
+    assert isinstance(swept, Swept)
+    if swept.head is not None:
+        (is_published,) = yield Publish(session, swept.head.job_id)
+        if not is_published:
+            yield Ask(lambda now_us: (world.box(session, now_us).unwake(),))
+    yield Ask(lambda now_us: (world.due(now_us).settle(entry, swept, grace_ms=GRACE_MS),))
+
+
+def wake(session: str, waiting: Waiting | None) -> Actor:
+    """Publish the wake-up of the job that an answer named."""
+    if waiting is not None:
+        yield Publish(session, waiting.job_id)

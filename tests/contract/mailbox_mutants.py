@@ -1,0 +1,107 @@
+"""The operations with one rule taken out, as tests of the tests."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory import scripts
+from memory.call import Script
+from tests.contract.mailbox_simulation import Plan
+from tests.contract.mailbox_world import Faults
+
+DONE_CHECK = """if mark_ms > 0 then return {'ALREADY', first()} end
+if mark_ms < 0 then return {'GONE', first()} end
+"""
+TOKEN_CHECK = "if held[1] ~= token or held[3] ~= job then return {'FENCED'} end\n"
+COMMIT_HEAD_CHECK = "if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end\n"
+ACQUIRE_HEAD_CHECK = (
+    "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"
+)
+GONE_MARK = "redis.call('ZADD', done, -now_ms, job)\n"
+FRACTION_CHECK = """if delay_ms == 'drop' then
+  return old_ms % 1 ~= 0 and"""
+PEACE = Faults()
+HARSH = Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Edits to operations, the plan under which it shows, and what is violated then."""
+
+    scripts: tuple[Script, ...]
+    plan: Plan
+    violation: str
+
+
+def mutate(script: Script, *edits: tuple[str, str]) -> Script:
+    """`script` with each text replaced, which must be there once."""
+    source = script.source
+    for old, new in edits:
+        assert source.count(old) == 1, f"{script.name}: {old!r} is not there once"
+        source = source.replace(old, new)
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(script.name, source, sha)
+
+
+def without(script: Script, *rules: str) -> Script:
+    """`script` with some of its lines taken out."""
+    return mutate(script, *((rule, "") for rule in rules))
+
+
+def mutants_by_violation() -> dict[str, Mutant]:
+    """Those that break an invariant."""
+    return {
+        "COMMIT checks nothing": Mutant(
+            (without(scripts.COMMIT, DONE_CHECK, TOKEN_CHECK, COMMIT_HEAD_CHECK),),
+            Plan(),
+            "I1|I3|I4|I5|repeated commit",
+        ),
+        "COMMIT does not ask whether the job is done": Mutant(
+            (without(scripts.COMMIT, DONE_CHECK),), Plan(), "repeated commit .* FENCED"
+        ),
+        "COMMIT does not compare the token": Mutant(
+            (without(scripts.COMMIT, TOKEN_CHECK),), Plan(), "I5"
+        ),
+        "COMMIT answers ALREADY for a cancelled job": Mutant(
+            (mutate(scripts.COMMIT, ("if mark_ms > 0 then", "if mark_ms ~= 0 then")),),
+            Plan(faults=HARSH, cancels=24, cleans=0),
+            "first commit .* ALREADY",
+        ),
+        "a job that is given up is not marked": Mutant(
+            (without(scripts.ACQUIRE, GONE_MARK), without(scripts.DISCARD, GONE_MARK)),
+            Plan(faults=HARSH, raw_sends=20, model_refuses=0.3),
+            "taken in again|runs again|given up|I10",
+        ),
+        "an idle entry is dropped at once": Mutant(
+            (
+                mutate(
+                    scripts.SETTLE,
+                    (FRACTION_CHECK, "if delay_ms == 'drop' or is_idle == '1' then\n  return"),
+                ),
+            ),
+            Plan(faults=Faults(kill=0.05, stop=0.15), raw_sends=0, cancels=0),
+            "I10",
+        ),
+        "nobody sweeps": Mutant(
+            (), Plan(sweepers=0, raw_sends=0, cancels=0, faults=Faults(lose_message=0.05)), "I10"
+        ),
+    }
+
+
+def mutants_by_idleness() -> dict[str, Mutant]:
+    """Those after which the sweeper is needed where nothing went wrong."""
+    peace = Plan(faults=PEACE, raw_sends=0)
+    often = Plan(faults=PEACE, raw_sends=0, model_fails=0.7)
+    return {
+        name: Mutant((mutate(script, (f"'{code}', first()", f"'{code}', '', ''")),), plan, "idle")
+        for name, script, code, plan in (
+            ("COMMIT names no next", scripts.COMMIT, "OK", peace),
+            ("DISCARD names no next", scripts.DISCARD, "DISCARDED", peace),
+            ("DEAD names no next", scripts.ACQUIRE, "DEAD", often),
+        )
+    }
+
+
+def by_name(mutants: Sequence[Script]) -> dict[str, Script]:
+    """As a world takes them."""
+    return {script.name: script for script in mutants}

@@ -1,0 +1,201 @@
+"""The scripts against a model in plain Python: any series of operations gives the same answers."""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from memory.codes import Waiting
+from memory.dead_letters import letters
+from tests.contract.mailbox_model import Model
+from tests.contract.mailbox_rig import (
+    GAP_MS,
+    LEASE_MS,
+    Rig,
+    envelope_of,
+    turn_of,
+)
+
+pytest_plugins = ["tests.contract.mailbox_fixtures"]
+
+CAP = 4
+ATTEMPTS = 2
+JOBS = st.sampled_from([f"j{number}" for number in range(6)])
+TOKENS = st.sampled_from([f"t{number}" for number in range(4)])
+DELAYS_MS = st.sampled_from([0, 1, 700, GAP_MS - 1, GAP_MS, LEASE_MS - 1, LEASE_MS, 100_000])
+
+
+class MailboxMachine(RuleBasedStateMachine):
+    """Each rule is one operation, asked of both."""
+
+    rig: ClassVar[Rig]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = self.rig.other(f"session-{uuid.uuid4().hex}")
+        self.model = Model(LEASE_MS, ATTEMPTS, CAP, GAP_MS, now_ms=self.box.now_ms)
+
+    @rule(delay_ms=DELAYS_MS)
+    def time_goes_on(self, delay_ms: int) -> None:
+        self.box.later(delay_ms)
+        self.model.now_ms += delay_ms
+
+    @rule(job=JOBS)
+    def enqueue(self, job: str) -> None:
+        enqueued = self.box.enqueue(job, cap=CAP)
+        assert enqueued.outcome == self.model.enqueue(job)
+        if job in self.model.pending:
+            assert enqueued.position == self.model.pending.index(job)
+        assert enqueued.is_committed == (job in self.model.committed)
+
+    @rule(job=JOBS, token=TOKENS, is_raw=st.booleans())
+    def acquire(self, job: str, token: str, is_raw: bool) -> None:
+        envelope = envelope_of(job) if is_raw else None
+        acquired = self.box.acquire(job, token, envelope=envelope, max_attempts=ATTEMPTS)
+        outcome = self.model.acquire(job, token, is_raw=is_raw)
+        assert acquired.outcome == outcome
+        match outcome:
+            case "RUN":
+                assert acquired.attempt == self.model.attempts
+                assert acquired.envelope == envelope_of(job)
+                assert acquired.history == self.expected_history()
+            case "NOT_HEAD":
+                assert acquired.head == waiting(self.model.next)
+            case "BUSY":
+                assert acquired.wait_ms == self.model.live_ms
+            case "WAIT":
+                assert acquired.wait_ms == self.model.not_before_ms - self.model.now_ms
+            case "DONE":
+                assert acquired.next is None
+            case _:
+                assert acquired.next == waiting(self.model.next)
+
+    @rule(token=TOKENS)
+    def renew(self, token: str) -> None:
+        assert self.box.renew(token) == self.model.renew(token)
+
+    @rule(job=JOBS, token=TOKENS)
+    def commit(self, job: str, token: str) -> None:
+        committed = self.box.commit(token, job)
+        outcome = self.model.commit(token, job)
+        assert committed.outcome == outcome
+        names_next = outcome in ("OK", "ALREADY", "GONE")
+        assert committed.next == (waiting(self.model.next) if names_next else None)
+
+    @rule()
+    def commit_what_runs(self) -> None:
+        if self.model.lease is not None:
+            self.commit(self.model.lease.job, self.model.lease.token)
+
+    @rule(token=TOKENS)
+    def acquire_the_head(self, token: str) -> None:
+        if self.model.pending:
+            self.acquire(self.model.pending[0], token, is_raw=False)
+
+    @rule()
+    def the_lease_ends(self) -> None:
+        self.time_goes_on(self.model.live_ms)
+
+    @rule(token=TOKENS, delay_ms=DELAYS_MS, refund=st.booleans())
+    def fail(self, token: str, delay_ms: int, refund: bool) -> None:
+        failed = self.box.fail(token, delay_ms=delay_ms, refund=refund)
+        assert failed.outcome == self.model.fail(token, delay_ms, refund=refund)
+        if failed.outcome == "OK":
+            assert failed.attempts == self.model.attempts
+
+    @rule(job=JOBS, token=TOKENS | st.just(""), cancelled=st.booleans())
+    def discard(self, job: str, token: str, cancelled: bool) -> None:
+        discard = self.box.cancel if cancelled else self.box.bury
+        discarded = discard(job, token)
+        outcome = self.model.discard(job, token, cancelled=cancelled)
+        assert discarded.outcome == outcome
+        names_next = outcome in ("DISCARDED", "GONE")
+        assert discarded.next == (waiting(self.model.next) if names_next else None)
+
+    @rule()
+    def sweep(self) -> None:
+        swept = self.box.sweep()
+        outcome, wait_ms = self.model.sweep()
+        assert (swept.outcome, swept.wait_ms) == (outcome, wait_ms)
+        assert swept.head == (waiting(self.model.next) if outcome == "WAKE" else None)
+
+    @rule()
+    def clean(self) -> None:
+        if self.model.pending:
+            assert self.box.clean(0).outcome == "PENDING"
+
+    @invariant()
+    def the_state_is_the_models(self) -> None:
+        assert self.box.pending() == self.model.pending
+        assert tuple(self.box.history()) == self.expected_history()
+        found = self.box.connection.run(letters(self.box.box))
+        assert [letter.job_id for letter in found.letters] == self.model.dead
+
+    @invariant()
+    def every_mailbox_with_work_will_be_looked_at(self) -> None:
+        if self.model.pending:
+            assert self.box.due_at_ms() is not None
+
+    def expected_history(self) -> tuple[bytes, ...]:
+        return tuple(message for job in self.model.committed for message in turn_of(job))
+
+
+def waiting(job: str | None) -> Waiting | None:
+    """The job as an answer names it."""
+    return Waiting(job, envelope_of(job)) if job else None
+
+
+@contextmanager
+def machine_on(rig: Rig) -> Iterator[type[MailboxMachine]]:
+    """The machine, each of its runs in a session of its own on the server of `rig`."""
+    yield type("MachineOnServer", (MailboxMachine,), {"rig": rig})
+
+
+def test_any_series_of_operations_answers_as_the_model_does(real_rig: Rig) -> None:
+    """Order, exactly-once, attempts, back-off, wake-ups, dead letters: all at once."""
+    with machine_on(real_rig) as machine:
+        run(machine, phases=[Phase.generate, Phase.shrink])
+
+
+LIES: dict[str, Callable[[Model], object]] = {
+    "one attempt more": lambda model: setattr(model, "max_attempts", ATTEMPTS + 1),
+    "one job more": lambda model: setattr(model, "cap", CAP + 1),
+    "a longer lease": lambda model: setattr(model, "lease_ms", LEASE_MS + 1),
+    "a shorter gap": lambda model: setattr(model, "gap_ms", GAP_MS - 1),
+    "a job never sent": lambda model: model.pending.append("never sent"),
+    "an earlier commit": lambda model: model.committed.append("j0"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_the_machine_finds_a_mailbox_that_differs(real_rig: Rig, lie: str) -> None:
+    """The test of the test: with a model that promises something else it fails."""
+    with machine_on(real_rig) as machine:
+
+        class Lying(machine):  # type: ignore[misc, valid-type]  # made above
+            def __init__(self) -> None:
+                super().__init__()
+                LIES[lie](self.model)
+
+        with pytest.raises(AssertionError):
+            run(Lying, phases=[Phase.generate])
+
+
+def run(machine: type[MailboxMachine], phases: Sequence[Phase]) -> None:
+    """100 runs of 40 steps, or fewer where one fails."""
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis leaves it untyped
+        machine,
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=40,
+            deadline=None,
+            database=None,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
