@@ -10,6 +10,7 @@ from memory.due import Due, DueEntry
 from memory.errors import (
     Backpressure,
     CorruptData,
+    CursorExpired,
     InvalidInput,
     MailboxError,
     MemoryBusy,
@@ -34,6 +35,7 @@ from memory.outcomes import (
     CommitOutcome,
     Committed,
     DiscardOutcome,
+    Enqueued,
     EnqueueOutcome,
     FailOutcome,
     SweepOutcome,
@@ -41,6 +43,7 @@ from memory.outcomes import (
 from memory.service import RedisMemoryService
 from memory.settings import MemorySettings
 from memory.stats import MemoryStats, StatsPoint
+from memory.tail import Tail
 
 __all__ = [
     "AcquireOutcome",
@@ -53,10 +56,12 @@ __all__ = [
     "Committed",
     "Connection",
     "CorruptData",
+    "CursorExpired",
     "DiscardOutcome",
     "Due",
     "DueEntry",
     "EnqueueOutcome",
+    "Enqueued",
     "Event",
     "EventType",
     "FailOutcome",
@@ -76,6 +81,7 @@ __all__ = [
     "SessionKeys",
     "StatsPoint",
     "SweepOutcome",
+    "Tail",
     "Waiting",
     "create_redis_memory_from_config",
     "dead_letters",

@@ -7,6 +7,7 @@ MemoryServiceError
 ├── MemoryFull              Redis is out of memory: free some, then try again; nothing was written
 ├── MemoryRefused           wrong password, no permission, bad certificate: fix the configuration
 ├── CorruptData             a key holds another type than ours, or a reply makes no sense
+├── CursorExpired           the events after the cursor are gone: read the history, follow from now
 └── MailboxError            an operation of a session's mailbox was refused
     └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING
 
@@ -46,6 +47,16 @@ class MemoryRefused(MemoryServiceError, PermissionError):
 
 class CorruptData(MemoryServiceError):
     """A key holds a value of another type than this package writes. Nothing was written."""
+
+
+class CursorExpired(MemoryServiceError):
+    """Events after this cursor have been trimmed or have expired; the history has what was said."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            f"the events after {cursor} are no longer kept; read the history and follow from now"
+        )
+        self.cursor = cursor
 
 
 class MailboxError(MemoryServiceError):

@@ -12,7 +12,7 @@ import orjson
 from pydantic import JsonValue
 
 from memory.call import Argument, Call
-from memory.errors import CorruptData
+from memory.errors import CorruptData, CursorExpired
 from memory.keys import SessionKeys
 
 MAX_EVENTS = 10_000
@@ -21,8 +21,9 @@ FROM_START = "0-0"
 
 
 class EventType(StrEnum):
-    """What happened to a job."""
+    """What happened to a job; `keep_alive` says that nothing did, and is never stored."""
 
+    KEEP_ALIVE = "keep_alive"
     STARTED = "started"
     TOKEN = "token"  # noqa: S105  # no password
     THINKING = "thinking"
@@ -55,15 +56,43 @@ def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[C
 
 
 def read(keys: SessionKeys, after: str, *, count: int, block_ms: int) -> Call[list[Event]]:
-    """Up to `count` events after a cursor; waits up to `block_ms` for the first."""
-    command: tuple[Argument, ...] = ("XREAD", "COUNT", count, "BLOCK", block_ms)
-    return Call(_read, (*command, "STREAMS", keys.events, after))
+    """Up to `count` events after a cursor; waits up to `block_ms` (not 0) for the first."""
+    several = read_several({keys.events: after}, count=count, block_ms=block_ms)
+    return Call(lambda reply: several.parse(reply).get(keys.events, []), several.args)
+
+
+def read_several(
+    cursors: Mapping[str, str], *, count: int, block_ms: int
+) -> Call[dict[str, list[Event]]]:
+    """Up to `count` events of each stream after its cursor, of those streams that have any.
+
+    `cursors` are by key (`SessionKeys.events`); on a cluster all keys must lie in one slot. Waits
+    up to `block_ms` (not 0) for the first event of any.
+    """
+    limits: tuple[Argument, ...] = ("COUNT", count, "BLOCK", block_ms)
+    return Call(_read, ("XREAD", *limits, "STREAMS", *cursors, *cursors.values()))
+
+
+def check_cursor(keys: SessionKeys, cursor: str) -> Call[None]:
+    """Raise CursorExpired where events after `cursor` may be missing."""
+
+    def check(reply: object) -> None:
+        oldest = _events(reply)
+        if cursor != FROM_START and (not oldest or is_after(oldest[0].cursor, cursor)):
+            raise CursorExpired(cursor)
+
+    return Call(check, ("XRANGE", keys.events, "-", "+", "COUNT", 1))
 
 
 def last_cursor(keys: SessionKeys) -> Call[str]:
     """The cursor of the newest event, FROM_START where there is none."""
     args = ("XREVRANGE", keys.events, "+", "-", "COUNT", 1)
     return Call(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
+
+
+def is_after(cursor: str, other: str) -> bool:
+    """Whether an event stands behind another in their stream."""
+    return _order(cursor) > _order(other)
 
 
 def _add(key: str, event: Event) -> tuple[Argument, ...]:
@@ -82,17 +111,20 @@ def _add(key: str, event: Event) -> tuple[Argument, ...]:
     return ("XADD", key, "MAXLEN", "~", MAX_EVENTS, "*", *fields)
 
 
-def _read(reply: object) -> list[Event]:
-    """XREAD's reply: a list of [stream, entries] (RESP2), a mapping of them (RESP3), or None."""
-    match reply:
-        case None | [] | {}:
-            return []
-        case [[_, entries]]:
-            return _events(entries)
-        case dict():
-            (entries,) = reply.values()
-            return _events(entries[0] if len(entries) == 1 else entries)
-    raise CorruptData(f"not the reply of a stream: {type(reply).__name__}")
+def _read(reply: object) -> dict[str, list[Event]]:
+    """XREAD's reply: [stream, entries] pairs (RESP2), a mapping (RESP3), or None for nothing."""
+    if isinstance(reply, dict):
+        pairs = list(reply.items())
+    elif reply is None or isinstance(reply, list):
+        pairs = reply or []
+    else:
+        raise CorruptData(f"not the reply of XREAD: {type(reply).__name__}")
+    return {key.decode(): _events(entries) for key, entries in pairs}
+
+
+def _order(cursor: str) -> tuple[int, int]:
+    ms, _, number = cursor.partition("-")
+    return int(ms), int(number or 0)
 
 
 def _events(entries: object) -> list[Event]:

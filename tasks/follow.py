@@ -2,78 +2,69 @@
 
 from collections.abc import Iterator
 
-from memory import (
-    Connection,
-    Event,
-    EventType,
-    Mailbox,
-    SessionKeys,
-    decode_messages,
-    events,
-    locate,
-)
+from memory import Connection, Event, SessionKeys, events, locate
 from tasks.errors import InvalidJob
+from tasks.following import JobFollower, SessionFollower, start_cursor
 from tasks.wiring import services
 
 READ_EVENTS = 500
 BLOCK_MS = 500
-ENDINGS = frozenset({EventType.DONE, EventType.FAILED})
+NO_WAIT_MS = 1
 
 
 def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator[Event]:
     """The events of a session as they come, without end: stop iterating when you have enough.
 
     They begin after the cursor `after`, or with what happens from now on. Any number of clients
-    may follow; a slow one delays nobody. Raises memory.MemoryServiceError.
+    may follow; a slow one delays nobody. Raises memory.CursorExpired where events after the cursor
+    are no longer kept, and memory.MemoryServiceError.
     """
     shared = services()
     keys = shared.keyspace.session(agent_id, session_id)
     cursor = shared.memory.run(events.last_cursor(keys)) if after is None else after
+    follower = SessionFollower(keys, cursor)
+    shared.memory.run(events.check_cursor(keys, cursor))
     while True:
-        for event in _read(shared.memory, keys, cursor):
-            cursor = event.cursor
-            yield event
+        yield from follower.take(_read(shared.memory, follower, BLOCK_MS))
 
 
 def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     """The events of one job from the cursor `after` (default: from its first), until it ends.
 
-    The last one is `done`, with the result in `data`, or `failed`. A job that has ended and whose
-    events are gone gives one `done` from the history. Raises InvalidJob for an id that nobody
-    knows.
+    The last one is `done`, with the reply in `text` and the result in `data`, or `failed`. A job
+    that has ended and whose events are gone gives one `done` from the history. Raises InvalidJob
+    for an id that nobody knows; otherwise as `follow`.
     """
+    shared = services()
+    follower = JobFollower(shared.keyspace, _keys_of(job_id), job_id, start_cursor(after))
+    if after is not None:
+        shared.memory.run(events.check_cursor(follower.keys, after))
+    block_ms = NO_WAIT_MS
+    while not follower.is_over:
+        found = _read(shared.memory, follower, block_ms)
+        block_ms = BLOCK_MS
+        yield from follower.take(found)
+        if not found and (is_committed := shared.memory.run(follower.ending())) is not None:
+            reply = shared.memory.run(follower.reply()) if is_committed else None
+            yield follower.conclude(is_committed=is_committed, reply=reply)
+
+
+def _keys_of(job_id: str) -> SessionKeys:
     shared = services()
     keys = shared.memory.run(locate(shared.keyspace, job_id))
     if keys is None:
-        raise InvalidJob(f"job {job_id} is not known: never sent, or longer ago than a week")
-    cursor = after or events.FROM_START
-    while True:
-        found = _read(shared.memory, keys, cursor)
-        for event in found:
-            cursor = event.cursor
-            if event.job_id == job_id:
-                yield event
-                if event.type in ENDINGS:
-                    return
-        if not found and (ending := _ending(shared.memory, keys, job_id)) is not None:
-            yield ending
-            return
+        raise unknown_job(job_id)
+    return keys
 
 
-def _read(memory: Connection, keys: SessionKeys, cursor: str) -> list[Event]:
-    block_ms = min(BLOCK_MS, int(memory.timeout_s * 500))
-    return memory.run(events.read(keys, cursor, count=READ_EVENTS, block_ms=block_ms))
+def unknown_job(job_id: str) -> InvalidJob:
+    """The error for an id that nobody knows."""
+    return InvalidJob(f"job {job_id} is not known: never sent, or longer ago than a week")
 
 
-def _ending(memory: Connection, keys: SessionKeys, job_id: str) -> Event | None:
-    """How a job ended whose last event never came; None while it has not ended."""
-    mailbox = Mailbox(services().keyspace, keys)
-    is_committed = memory.run(mailbox.is_committed(job_id))
-    if is_committed is None:
-        return None
-    if not is_committed:
-        return Event(EventType.FAILED, job_id, 0)
-    stored = memory.run(mailbox.reply_of(job_id))
-    reply = decode_messages([stored] if stored else []).messages
-    text = str(reply[0]["content"]) if reply else ""
-    return Event(EventType.DONE, job_id, 0, text=text)
+def _read(memory: Connection, follower: SessionFollower, block_ms: int) -> list[Event]:
+    # Well below the time in which an answer must come.
+    block_ms = min(block_ms, int(memory.timeout_s * 500))
+    return memory.run(
+        events.read(follower.keys, follower.cursor, count=READ_EVENTS, block_ms=block_ms)
+    )

@@ -2,18 +2,26 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from kombu.utils import json
 from pydantic import JsonValue
 
-from memory import Backpressure, EnqueueOutcome, Mailbox, MemoryUnavailable
-from tasks.crash_points import CrashPoint, passing
+from memory import (
+    Backpressure,
+    Call,
+    Enqueued,
+    EnqueueOutcome,
+    Mailbox,
+    MemoryUnavailable,
+    index,
+)
 from tasks.errors import InvalidJob, NotAccepted
 from tasks.job import ChatJob, Envelope
 from tasks.wakeup import publish, wakeup_kwargs
-from tasks.wiring import services
+from tasks.wiring import Services, services
 
 logger = logging.getLogger(__name__)
 
@@ -25,35 +33,79 @@ _LOCAL = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A job on its way into its mailbox: what to send, and what the answer means."""
+
+    shared: Services
+    mailbox: Mailbox
+    job: ChatJob
+    job_id: str
+    envelope: Envelope
+
+    def calls(self) -> tuple[*tuple[Call[object], ...], Call[Enqueued]]:
+        """What goes to Redis, in one round trip; the last call answers."""
+        job = self.job
+        return (
+            *index.touch(self.shared.keyspace, job.agent_id, job.session_id),
+            *self.mailbox.enqueue(
+                self.job_id,
+                self.envelope.pack(),
+                cap=self.shared.settings.queue.max_pending,
+                grace_ms=self.shared.grace_ms,
+            ),
+        )
+
+    def is_first(self, enqueued: Enqueued) -> bool:
+        """Whether the job is at the head of its mailbox, so that its wake-up is to be published.
+
+        Raises memory.Backpressure where it was not taken in.
+        """
+        if enqueued.outcome is EnqueueOutcome.FULL:
+            raise Backpressure(self.job.agent_id, self.job.session_id, enqueued.pending)
+        return enqueued.position == 0
+
+    def knock(self, app: Celery) -> None:
+        """Publish the wake-up. A failure is logged: the job is in, the sweeper wakes it."""
+        kwargs = wakeup_kwargs(self.mailbox.keys, self.job.max_history)
+        try:
+            publish(app, self.job_id, kwargs, self.envelope.publish)
+        except OperationalError as exc:
+            logger.warning("wake-up of job %s not published: %s", self.job_id, exc)
+
+    def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
+        """The error for a job of which it is not known whether it is in."""
+        return NotAccepted(
+            f"Redis did not confirm job {self.job_id}: {error}; it may be in or not. "
+            "Send it again with this task_id: it cannot be doubled"
+        )
+
+
+def prepare(job: ChatJob, job_id: str, options: Mapping[str, object]) -> Submission:
+    """What is to be sent for a job. Raises InvalidJob for options that it cannot take along."""
+    shared = services()
+    return Submission(
+        shared=shared,
+        mailbox=Mailbox.of(shared.keyspace, job.agent_id, job.session_id),
+        job=job,
+        job_id=job_id,
+        envelope=Envelope(job=job, publish=publish_options(options)),
+    )
+
+
 def submit(app: Celery, job: ChatJob, job_id: str, options: Mapping[str, object]) -> None:
     """Put a job into its session's mailbox; wake a worker if it is first there.
 
     When this returns, the job is in. Safe to repeat with the same `job_id`. Raises InvalidJob,
     memory.Backpressure, memory.MemoryFull (not in, for certain) or NotAccepted (not known).
     """
-    shared = services()
-    queue = shared.settings.queue
-    mailbox = Mailbox.of(shared.keyspace, job.agent_id, job.session_id)
-    envelope = Envelope(job=job, publish=publish_options(options))
-    calls = mailbox.enqueue(
-        job_id,
-        envelope.pack(),
-        cap=queue.max_pending,
-        grace_ms=shared.grace_ms,
-        dedupe_ms=queue.dedupe_ms,
-    )
+    submission = prepare(job, job_id, options)
     try:
-        enqueued = shared.memory.run_all(*calls)[-1]
+        enqueued = submission.shared.memory.run_last(*submission.calls())
     except MemoryUnavailable as exc:
-        raise NotAccepted(
-            f"Redis did not confirm job {job_id}: {exc}; it may be in or not. "
-            "Send it again with this task_id: it cannot be doubled"
-        ) from exc
-    if enqueued.outcome is EnqueueOutcome.FULL:
-        raise Backpressure(job.agent_id, job.session_id, enqueued.pending)
-    if enqueued.position == 0:
-        passing(CrashPoint.ENQUEUED)
-        _knock(app, job_id, wakeup_kwargs(mailbox.keys, job.max_history), envelope.publish)
+        raise submission.not_confirmed(exc) from exc
+    if submission.is_first(enqueued):
+        submission.knock(app)
 
 
 def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
@@ -71,13 +123,3 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
     except (TypeError, ValueError):
         raise InvalidJob("the Celery options of a chat job must be JSON values") from None
     return plain
-
-
-def _knock(
-    app: Celery, job_id: str, kwargs: Mapping[str, object], options: Mapping[str, JsonValue]
-) -> None:
-    try:
-        publish(app, job_id, kwargs, options)
-    except OperationalError as exc:
-        # The job is in; the sweeper wakes it within CHAT_SWEEP_SECONDS + CHAT_GRACE_SECONDS.
-        logger.warning("wake-up of job %s not published: %s", job_id, exc)

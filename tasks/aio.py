@@ -1,0 +1,126 @@
+"""Sending and following from an event loop, with the guarantees of their blocking twins.
+
+    from tasks.aio import send, follow_job
+
+    job = await send("energy", "session-1", "Hello")
+    async for event in follow_job(job.id):
+        ...
+
+Connections are opened per event loop; `await aclose()` closes those of the running one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from celery.result import AsyncResult
+
+from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
+from tasks.app import app
+from tasks.chat import checked_job
+from tasks.follow import unknown_job
+from tasks.following import JobFollower, SessionFollower, start_cursor
+from tasks.producer import prepare
+from tasks.wiring import services
+
+LOOK_S = 0.5
+"""How long to wait for an event before asking whether the job has ended unseen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Connections:
+    memory: AsyncConnection
+    tail: Tail
+
+
+_by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Connections]" = WeakKeyDictionary()
+
+
+async def send(
+    agent_id: str,
+    session_id: str,
+    message: str,
+    *,
+    task_id: str | None = None,
+    **options: object,
+) -> AsyncResult:
+    """Send a chat job; when this returns, it is in its session's mailbox.
+
+    `options` are those of `chat_task`; the errors too. Of the result only `id` should be used on
+    an event loop: `get()` blocks; `follow_job` ends with the result.
+    """
+    job = checked_job((agent_id, session_id, message), options)
+    submission = prepare(job, job.job_id(task_id), {})
+    try:
+        enqueued = await _connections().memory.run_last(*submission.calls())
+    except MemoryUnavailable as exc:
+        raise submission.not_confirmed(exc) from exc
+    if submission.is_first(enqueued):
+        await asyncio.to_thread(submission.knock, app)
+    return AsyncResult(submission.job_id, app=app)
+
+
+async def follow(
+    agent_id: str,
+    session_id: str,
+    after: str | None = None,
+    *,
+    keep_alive_s: float | None = None,
+) -> AsyncIterator[Event]:
+    """`tasks.follow` on an event loop. With `keep_alive_s`, a `keep_alive` event for each such
+    time in which nothing happened."""
+    connections = _connections()
+    keys = services().keyspace.session(agent_id, session_id)
+    cursor = await connections.memory.run(events.last_cursor(keys)) if after is None else after
+    await connections.memory.run(events.check_cursor(keys, cursor))
+    follower = SessionFollower(keys, cursor)
+    while True:
+        found = await connections.tail.after(
+            keys.events, follower.cursor, timeout_s=keep_alive_s or LOOK_S
+        )
+        for event in follower.take(found):
+            yield event
+        if not found and keep_alive_s is not None:
+            yield Event(EventType.KEEP_ALIVE, "", 0, cursor=follower.cursor)
+
+
+async def follow_job(job_id: str, after: str | None = None) -> AsyncIterator[Event]:
+    """`tasks.follow_job` on an event loop."""
+    connections, shared = _connections(), services()
+    keys = await connections.memory.run(locate(shared.keyspace, job_id))
+    if keys is None:
+        raise unknown_job(job_id)
+    if after is not None:
+        await connections.memory.run(events.check_cursor(keys, after))
+    follower = JobFollower(shared.keyspace, keys, job_id, start_cursor(after))
+    timeout_s = 0.05
+    while not follower.is_over:
+        found = await connections.tail.after(keys.events, follower.cursor, timeout_s=timeout_s)
+        timeout_s = LOOK_S
+        for event in follower.take(found):
+            yield event
+        if found:
+            continue
+        is_committed = await connections.memory.run(follower.ending())
+        if is_committed is not None:
+            reply = await connections.memory.run(follower.reply()) if is_committed else None
+            yield follower.conclude(is_committed=is_committed, reply=reply)
+
+
+async def aclose() -> None:
+    """Close the connections of the running event loop. Safe to repeat."""
+    connections = _by_loop.pop(asyncio.get_running_loop(), None)
+    if connections is not None:
+        await connections.tail.aclose()
+        await connections.memory.aclose()
+
+
+def _connections() -> _Connections:
+    loop = asyncio.get_running_loop()
+    known = _by_loop.get(loop)
+    if known is None:
+        settings = services().settings.memory
+        known = _Connections(AsyncConnection(settings), Tail(lambda: AsyncConnection(settings)))
+        _by_loop[loop] = known
+    return known
