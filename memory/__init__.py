@@ -3,6 +3,7 @@
 from memory import dead_letters, events, index
 from memory.aio import AsyncConnection
 from memory.call import Call
+from memory.cleanup import CleanedUp
 from memory.codec import decode_messages, encode_message
 from memory.codes import Waiting
 from memory.connection import Connection
@@ -25,7 +26,7 @@ from memory.factory import (
     get_redis_memory,
     reset_redis_memory,
 )
-from memory.housekeeping import Housekeeping
+from memory.housekeeping import Extended, Housekeeping
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import Mailbox, locate
 from memory.outcomes import (
@@ -52,6 +53,7 @@ __all__ = [
     "Backpressure",
     "Call",
     "CleanOutcome",
+    "CleanedUp",
     "CommitOutcome",
     "Committed",
     "Connection",
@@ -64,6 +66,7 @@ __all__ = [
     "Enqueued",
     "Event",
     "EventType",
+    "Extended",
     "FailOutcome",
     "Housekeeping",
     "InvalidInput",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, overload
 
-from memory.aio_client import Calls, Client, Replies, new_client
+from memory.aio_client import MAX_CONNECTIONS, Calls, Client, Replies, new_client
 from memory.call import Call
 from memory.endpoint import endpoint
 from memory.errors import InvalidInput, MemoryServiceError, MemoryUnavailable
@@ -56,7 +56,7 @@ class AsyncConnection:
     def __init__(self, settings: MemorySettings, *, client: Client | None = None) -> None:
         """`client` stands in for the one that `settings` describe, and is closed likewise."""
         self.timeout_s = settings.timeout_s
-        self._endpoint = endpoint(settings, max_connections=2 * BATCHES_UNDER_WAY)
+        self._endpoint = endpoint(settings, max_connections=MAX_CONNECTIONS)
         self._client = client
         self._waiting: deque[_Group] = deque()
         self._senders: set[asyncio.Task[None]] = set()

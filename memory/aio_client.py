@@ -5,7 +5,8 @@ A client made here never tries again by itself; `aio.AsyncConnection` does.
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 
 import hiredis
@@ -19,8 +20,8 @@ from redis.backoff import NoBackoff
 from memory.call import Argument, Call
 from memory.endpoint import Endpoint, keep_raw
 
-CLUSTER_CALLERS = 64
-"""Groups under way at once on a cluster, where each takes a connection."""
+MAX_CONNECTIONS = 64
+"""Connections per server, and so groups under way at once on a cluster, where each takes one."""
 READ_AT_ONCE = 64
 """Replies for which one time-out is set."""
 
@@ -71,8 +72,8 @@ class ServerClient:
     async def _send(self, wires: Sequence[Wire]) -> Replies:
         # What redis-py's pipeline does, at a third of its cost: packed by hiredis, and with one
         # time-out that moves on, not one for each reply.
-        request = b"".join(map(hiredis.pack_command, wires))
-        connection = await self._pool.get_connection()
+        request = b"".join(map(hiredis.pack_command, wires))  # type: ignore[arg-type]  # the stub says: a tuple of one
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.send_packed_command(request)
             return await self._read(connection, len(wires))
@@ -101,37 +102,72 @@ class ServerClient:
 
 
 class ClusterClient:
-    """A cluster: the calls of a group go to their nodes one after the other."""
+    """A cluster: the calls of a group go to their nodes one after the other.
 
-    def __init__(self, client: RedisCluster) -> None:
-        self._client = client
-        self._callers = asyncio.Semaphore(CLUSTER_CALLERS)
-        keep_raw(client.response_callbacks)
+    redis-py 8.1's client breaks when several coroutines make it learn the layout of the cluster at
+    once (seen as `Connection closed by server`), at first use and after a lost connection. So it
+    learns it alone here, and a client that lost a connection is replaced.
+    """
+
+    def __init__(self, new_cluster: Callable[[], RedisCluster]) -> None:
+        """`new_cluster` makes a client that has not connected yet."""
+        self._new_cluster = new_cluster
+        self._cluster: RedisCluster | None = None
+        self._learning = asyncio.Lock()
+        self._callers = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def exchange(self, groups: Sequence[Calls]) -> list[Replies]:
-        """As `ServerClient.exchange`."""
-        return await asyncio.gather(*(self._exchange_group(calls) for calls in groups))
+        """As `ServerClient.exchange`; a group that failed has its error as its only reply."""
+        cluster = await self._ready()
+        answers = await asyncio.gather(*(self._exchange_group(cluster, calls) for calls in groups))
+        if any(isinstance(answer, Exception) for answer in answers):
+            await self._replace(cluster)
+        return [[answer] if isinstance(answer, Exception) else answer for answer in answers]
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if self._cluster is not None:
+            await self._cluster.aclose()
 
-    async def _exchange_group(self, calls: Calls) -> Replies:
+    async def _ready(self) -> RedisCluster:
+        async with self._learning:
+            if self._cluster is None:
+                cluster = self._new_cluster()
+                await cluster.initialize()
+                keep_raw(cluster.response_callbacks)
+                self._cluster = cluster
+            return self._cluster
+
+    async def _replace(self, cluster: RedisCluster) -> None:
+        if self._cluster is cluster:
+            self._cluster = None
+        with suppress(exceptions.RedisError, OSError):
+            await cluster.aclose()
+
+    async def _exchange_group(self, cluster: RedisCluster, calls: Calls) -> Replies | Exception:
+        """The replies, or why there are none: a connection was lost."""
         async with self._callers:
-            replies = []
-            for call in calls:
-                reply = await self._send(call.wire())
-                if isinstance(reply, exceptions.NoScriptError):
-                    reply = await self._send(call.wire_with_source())
-                replies.append(reply)
+            replies: Replies = []
+            try:
+                for call in calls:
+                    reply = await _reply_or_error(cluster, call.wire())
+                    if isinstance(reply, exceptions.NoScriptError):
+                        reply = await _reply_or_error(cluster, call.wire_with_source())
+                    replies.append(reply)
+            except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
+                return exc
+            except AttributeError:
+                # Another coroutine has closed this very connection (redis-py 8.1, see above).
+                return exceptions.ConnectionError("the connection was closed")
             return replies
 
-    async def _send(self, wire: Wire) -> object:
-        try:
-            reply: object = await self._client.execute_command(*wire)
-        except exceptions.ResponseError as exc:
-            return exc
-        return reply
+
+async def _reply_or_error(cluster: RedisCluster, wire: Wire) -> object:
+    try:
+        reply: object = await cluster.execute_command(*wire)
+    except exceptions.ResponseError as exc:
+        return exc
+    return reply
 
 
 Client = ServerClient | ClusterClient
@@ -141,7 +177,7 @@ def new_client(where: Endpoint, *, timeout_s: float) -> Client:
     """A client that connects with its first exchange."""
     never = Retry(NoBackoff(), 0)
     if where.mode == "cluster":
-        return ClusterClient(RedisCluster(retry=never, **where.cluster_options()))  # type: ignore[arg-type]
+        return ClusterClient(lambda: RedisCluster(retry=never, **where.cluster_options()))  # type: ignore[arg-type]
     if where.mode == "sentinel":
         sentinel_options = where.sentinel_options() | {"retry": never}
         sentinel = Sentinel(where.sentinels, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from memory import index, scripts, session_data
+from memory import index, scripts, session_data, values
 from memory.call import Call
 from memory.connection import Connection
 from memory.errors import CorruptData
@@ -98,7 +98,8 @@ class _Run:
             else:
                 kept.append(entry)
         self.met += len(batch)
-        self._remove_data(agent, [entry.member for entry in gone])
+        if gone:
+            self._remove_data(agent, [entry.member for entry in gone])
         self._update_index(agent, gone, kept)
 
     def forget_if_empty(self, agent: str) -> None:
@@ -131,10 +132,17 @@ class _Run:
     def _remove_data(self, agent: str, session_ids: Sequence[str]) -> None:
         if len(self.agents) > MAX_SHARERS:
             return
-        sizes = [index.size(self.keyspace.session_fields(one)) for one in session_ids]
-        for session_id, fields in zip(session_ids, self.connection.run_each(sizes), strict=True):
-            if fields and not self._is_used_by_others(agent, session_id):
+        for session_id in self._with_data(session_ids):
+            if not self._is_used_by_others(agent, session_id):
                 self.keys += session_data.remove_data(self.connection, self.keyspace, session_id)
+
+    def _with_data(self, session_ids: Sequence[str]) -> list[str]:
+        fields = [self.keyspace.session_fields(one) for one in session_ids]
+        # Most sessions have none: one question for all of them first.
+        if not self.connection.is_cluster and not self.connection.run(values.exist(fields)):
+            return []
+        exist = self.connection.run_each([values.exist([key]) for key in fields])
+        return [one for one, is_there in zip(session_ids, exist, strict=True) if is_there]
 
     def _is_used_by_others(self, agent: str, session_id: str) -> bool:
         scores = self.connection.run_each(

@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar, cast, overload
+from typing import TypeVar, overload
 
+import hiredis
 from redis import Redis, RedisCluster, exceptions
 from redis.backoff import NoBackoff
-from redis.client import Pipeline
 from redis.cluster import ClusterNode
+from redis.connection import ConnectionInterface, ConnectionPool
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -144,8 +145,8 @@ class Connection:
         return client
 
 
-class _RawRedis(Redis):
-    """A client that answers as Redis does, and closes its Sentinels with itself."""
+class _SentinelRedis(Redis):
+    """The master that some Sentinels know; their clients are closed with it."""
 
     sentinels: Sentinel | None = None
 
@@ -170,19 +171,16 @@ def _new_client(where: Endpoint) -> Redis | RedisCluster:
     if where.mode == "cluster":
         return _RawCluster(retry=never, **where.cluster_options())  # type: ignore[arg-type]
     if where.mode == "sentinel":
-        client = _sentinel_client(where, never)
-    else:
-        client = _RawRedis(retry=never, **where.options)  # type: ignore[arg-type]
-    keep_raw(client.response_callbacks)
-    return client
+        return _sentinel_client(where, never)
+    return Redis(retry=never, **where.options)  # type: ignore[arg-type]
 
 
-def _sentinel_client(where: Endpoint, retry: Retry) -> _RawRedis:
+def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
     make: Callable[..., Sentinel] = Sentinel
     sentinel = make(where.sentinels, sentinel_kwargs=where.sentinel_options() | {"retry": retry})
     options = {k: v for k, v in where.options.items() if k not in ("host", "port")}
-    open_master: Callable[..., _RawRedis] = sentinel.master_for
-    client = open_master(where.sentinel_master, redis_class=_RawRedis, retry=retry, **options)
+    open_master: Callable[..., _SentinelRedis] = sentinel.master_for
+    client = open_master(where.sentinel_master, redis_class=_SentinelRedis, retry=retry, **options)
     client.sentinels = sentinel
     return client
 
@@ -201,7 +199,7 @@ def _exchange(client: Redis | RedisCluster, calls: Sequence[Call[object]]) -> li
 
 def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) -> list[object]:
     if not isinstance(client, RedisCluster):
-        return [_send_one(client, wire)]
+        return _send(client, [wire])
     nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
     return [_send_one(client, wire, target_nodes=node) for node in nodes]
 
@@ -215,17 +213,38 @@ def _without_errors(replies: list[object]) -> list[object]:
 
 def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
     """One reply for each; an error reply is a value of the list."""
-    if len(wires) == 1 or isinstance(client, RedisCluster):
+    if isinstance(client, RedisCluster):
         return [_send_one(client, wire) for wire in wires]
-    pipeline: Pipeline = client.pipeline(transaction=False)
-    for wire in wires:
-        pipeline.execute_command(*wire)  # type: ignore[no-untyped-call]
-    return cast("list[object]", pipeline.execute(raise_on_error=False))
+    # What redis-py's pipeline does, at half of its cost.
+    request = _packed(wires)
+    pool: ConnectionPool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command([request])  # type: ignore[no-untyped-call]
+        return [_read_one(connection) for _ in wires]
+    except BaseException:
+        # Replies that nobody has read must not become another caller's.
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise
+    finally:
+        pool.release(connection)
 
 
-def _send_one(
-    client: Redis | RedisCluster, wire: tuple[Argument, ...], **options: object
-) -> object:
+def _packed(wires: Sequence[tuple[Argument, ...]]) -> bytes:
+    try:
+        return b"".join(map(hiredis.pack_command, wires))  # type: ignore[arg-type]  # its stub takes a tuple of one for any tuple
+    except TypeError as exc:
+        raise exceptions.DataError(*exc.args) from exc
+
+
+def _read_one(connection: ConnectionInterface) -> object:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as exc:
+        return exc
+
+
+def _send_one(client: RedisCluster, wire: tuple[Argument, ...], **options: object) -> object:
     try:
         return client.execute_command(*wire, **options)  # type: ignore[no-untyped-call]
     except exceptions.ResponseError as exc:

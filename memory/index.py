@@ -7,6 +7,7 @@ whose keys have expired are left out of a listing and dropped, unless someone us
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from memory import values
 from memory.call import Call, Script
 from memory.connection import Connection
 from memory.keys import Keyspace
@@ -138,7 +139,7 @@ def _exist(
     calls = []
     for entry in entries:
         keys = keyspace.session(agent_id, entry.member)
-        calls.append(Call(integer, ("EXISTS", keys.history, keys.queue)))
+        calls.append(values.exist([keys.history, keys.queue]))
     return connection.run_each(calls)
 
 

@@ -38,7 +38,7 @@ def extend_data(
         return 0
     keys = [keyspace.session_data(session_id, name) for name in names]
     connection.run_each([values.extend(key, ttl_s=ttl_s) for key in keys])
-    exist = connection.run_each([values.exists(key) for key in keys])
+    exist = connection.run_each([values.exist([key]) for key in keys])
     alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
     if alive:
         noted = values.note_fields(keyspace, session_id, alive, ttl_s=ttl_s, is_exact=False)

@@ -40,9 +40,9 @@ def extend(key: str, *, ttl_s: int) -> Call[int]:
     return Call(integer, ("EXPIRE", key, ttl_s, "GT"))
 
 
-def exists(key: str) -> Call[int]:
-    """1 where the key is there, 0 where not."""
-    return Call(integer, ("EXISTS", key))
+def exist(keys: Sequence[str]) -> Call[int]:
+    """How many of the keys, at least one, are there; on a cluster all in one slot."""
+    return Call(integer, ("EXISTS", *keys))
 
 
 def remove(key: str) -> Call[int]:

@@ -85,7 +85,9 @@ class GriotStack:
         process = self._celery("flower", name="flower", **{"FLOWER_PORT": str(port), **settings})
         seen_bytes = len(process.log_text())
         process.start()
-        process.wait_ready(lambda: "Visit me at" in process.log_text()[seen_bytes:], READY_TIMEOUT_S)
+        process.wait_ready(
+            lambda: "Visit me at" in process.log_text()[seen_bytes:], READY_TIMEOUT_S
+        )
         return process, f"http://127.0.0.1:{port}"
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:

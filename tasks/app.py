@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 
 from celery import Celery
+from celery.local import PromiseProxy
 
 _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 
@@ -23,4 +24,6 @@ def _load_config() -> ModuleType:
 
 
 app = Celery("griot", set_as_current=False)
-app.config_from_object(_load_config())
+# Read when it is first needed: importing `tasks` looks at no setting, and a process can check them
+# all first (worker/__init__.py).
+app.config_from_object(PromiseProxy(_load_config))

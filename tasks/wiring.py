@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings, OllamaClient
-from memory import AsyncConnection, Connection, Keyspace, MemorySettings
+from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings
 from tasks.errors import ConfigurationError
 from tasks.lease import Running
 from tasks.queue_wait import QueueWait
@@ -60,18 +60,22 @@ class Settings:
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
     """Read and check every setting, once. Raises ConfigurationError: one line, no secret in it."""
-    agents = _read(AgentSettings)
+    agents = checked(AgentSettings)
     try:
         profiles = Profiles.load(agents)
     except InvalidProfiles as exc:
         raise ConfigurationError(str(exc)) from exc
     settings = Settings(
-        memory=_read(MemorySettings),
-        llm=_read(LLMSettings),
+        memory=checked(MemorySettings),
+        llm=checked(LLMSettings),
         agents=agents,
-        queue=_read(QueueSettings),
+        queue=checked(QueueSettings),
         profiles=profiles,
     )
+    try:
+        Connection(settings.memory)
+    except InvalidInput as exc:
+        raise ConfigurationError(str(exc)) from None
     _ = settings.broker_url, settings.result_backend
     return settings
 
@@ -140,7 +144,8 @@ services = PerProcess(lambda: Services(load_settings()))
 """The services of this process."""
 
 
-def _read(kind: type[S]) -> S:
+def checked(kind: type[S]) -> S:
+    """The settings of one package. Raises ConfigurationError: one line, no secret in it."""
     try:
         return kind()
     except ValidationError as exc:

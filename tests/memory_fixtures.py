@@ -16,7 +16,7 @@ from redis import Redis
 
 from memory import MemorySettings, RedisMemoryService
 from memory.connection import Connection
-from memory.endpoint import Endpoint, keep_raw
+from memory.endpoint import Endpoint
 from memory.keys import KINDS
 from sandbox.valkey import ValkeyServer
 from tests.conftest import USER_REDIS_URL
@@ -45,13 +45,19 @@ class Backend:
 
     def immortal_keys(self) -> list[str]:
         """Keys without a TTL that are not of a permanent kind: leaks."""
-        permanent = {kind.pattern.partition(":")[0] for kind in KINDS if kind.is_permanent}
         return [
             key
             for key in self.keys()
-            if self.observer.ttl(key) == -1
-            and key.removeprefix(f"{self.prefix}:").partition(":")[0] not in permanent
+            if self.observer.ttl(key) == -1 and not self._is_permanent(key)
         ]
+
+    def _is_permanent(self, key: str) -> bool:
+        name = key.removeprefix(f"{self.prefix}:")
+        word, colon, _ = name.partition(":")
+        permanent = [kind.pattern for kind in KINDS if kind.is_permanent]
+        if colon:
+            return any(pattern.startswith(f"{word}:") for pattern in permanent)
+        return name in permanent
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +92,7 @@ def fake_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     server = fakeredis.FakeServer(server_type="valkey", version=(8, 0))
 
     def new_client(_: Endpoint) -> Redis:
-        client = fakeredis.FakeRedis(server=server, protocol=2)
-        keep_raw(client.response_callbacks)
-        return client
+        return fakeredis.FakeRedis(server=server, protocol=2)
 
     with fakeredis.FakeRedis(server=server, protocol=2) as observer:
         yield from _checked(

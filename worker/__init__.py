@@ -7,11 +7,13 @@ place of kombu's.
 import sys
 
 from tasks.errors import ConfigurationError
-from tasks.wiring import load_settings
+from tasks.wiring import checked, load_settings
+from worker.settings import WorkerSettings
 from worker.transport import register_transport
 
 try:
     load_settings()
+    checked(WorkerSettings)
 except ConfigurationError as exc:
     sys.exit(f"griot: {exc}")
 

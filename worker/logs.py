@@ -8,8 +8,9 @@ from worker.settings import WorkerSettings
 LINE = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
 KEPT_FILES = 5
 
-# Chatty below WARNING, and nothing in it that an operator of ours needs.
-QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.access")
+# Chatty below WARNING, and nothing in it that an operator of ours needs; redis-py's cluster client
+# (8.1) even logs the arguments of commands, which hold messages.
+QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.access", "redis")
 
 
 def set_up(settings: WorkerSettings, level: str | None = None) -> None:

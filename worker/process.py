@@ -1,6 +1,7 @@
 """What a worker process does besides running tasks: checks at start, sweeper, drain."""
 
 import logging
+import sys
 import warnings
 
 from celery import Celery, signals
@@ -8,9 +9,11 @@ from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
+from tasks.errors import ConfigurationError
 from tasks.sweep import sweep_forever
-from tasks.wiring import services
-from worker import logs
+from tasks.wiring import checked, services
+from worker import flower, logs, pulse
+from worker.health import worker_start_checks
 from worker.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -23,24 +26,34 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
     (celery 5.7.0), and mingle makes each start wait a second. Celery has no setting for either.
     """
 
+    def on_before_init(self, **kwargs: object) -> None:
+        """Check Redis before anything is taken from a queue."""
+        super().on_before_init(**kwargs)
+        try:
+            worker_start_checks(services().memory)
+        except ConfigurationError as exc:
+            sys.exit(f"griot: {exc}")
+
     def prepare_args(self, **kwargs: object) -> dict[str, object]:
         """The options that the worker is set up with."""
         return {**kwargs, "without_gossip": True, "without_mingle": True}
 
 
 def prepare(app: Celery) -> None:
-    """Have every worker of `app` log, sweep and drain as it should."""
+    """Have every worker of `app` check, log, sweep, show a pulse and drain as it should."""
     # Says how to cancel running tasks at each loss of the broker; the lease decides here.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     app.Worker = app.subclass_with_self(GriotWorker)
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
     signals.worker_shutting_down.connect(_drain, weak=False)
+    pulse.prepare(checked(WorkerSettings).alive_file)
+    flower.prepare()
 
 
 def _set_up_logging(loglevel: int | str | None = None, **_: object) -> None:
     name = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
-    logs.set_up(WorkerSettings(), level=None if name in {None, "WARNING"} else name)
+    logs.set_up(checked(WorkerSettings), level=None if name in {None, "WARNING"} else name)
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:

@@ -28,6 +28,12 @@ class WorkerSettings(BaseSettings):
         validation_alias="LOG_FILE",
         description="Where the log is kept besides the terminal; empty: nowhere",
     )
+    alive_file: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = Field(
+        default=None,
+        validation_alias="WORKER_ALIVE_FILE",
+        description="A file touched every few seconds while the worker or beat does its work; "
+        "empty: none",
+    )
     log_max_bytes: int = Field(
         default=10_000_000,
         ge=10_000,

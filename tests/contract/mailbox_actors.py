@@ -57,7 +57,7 @@ def work(world: World, message: Publish) -> Actor:
 
 def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
     """The model answers, fails for a while, or refuses."""
-    session, job = message.session, message.job
+    session = message.session
     left_ms = world.random.randint(20, 400) if world.random.random() < 0.9 else 1500
     while left_ms > 0:
         yield Sleep(min(left_ms, RENEW_MS))

@@ -12,7 +12,7 @@ from tests.contract.mailbox_world import Faults
 DONE_CHECK = """if mark_ms > 0 then return {'ALREADY', first()} end
 if mark_ms < 0 then return {'GONE', first()} end
 """
-TOKEN_CHECK = "if held[1] ~= token or held[3] ~= job then return {'FENCED'} end\n"
+TOKEN_CHECK = "if held[1] ~= token or held[3] ~= job then return {'FENCED'} end\n"  # noqa: S105 - Lua
 COMMIT_HEAD_CHECK = "if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end\n"
 ACQUIRE_HEAD_CHECK = (
     "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"

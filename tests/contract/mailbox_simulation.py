@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from memory.call import Script
+from memory.due import IDLE_MS
 from memory.keys import Keyspace
 from tests.contract import mailbox_actors as actors
 from tests.contract.mailbox_ledger import Violation
@@ -12,7 +13,9 @@ from tests.contract.mailbox_world import Faults, Wire, World
 SESSIONS = ("s1", "s2", "s3")
 JOBS_PER_SESSION = 8
 FAULTY_MS = 60_000
-DRAIN_MS = 120_000
+DRAIN_MS = IDLE_MS + 120_000
+"""A producer that stops between LOOK and ENQUEUE for longer than a sweep, and dies before it
+publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
 LATE_MS = 11_000
 """No message is later than this."""
 

@@ -106,7 +106,6 @@ class Process:
 
     actor: Actor
     on_end: Callable[[bool], None]
-    is_immortal: bool = False
     was_killed: bool = False
 
 
@@ -158,10 +157,9 @@ class World:
         actor: Actor,
         *,
         on_end: Callable[[bool], None] = lambda _: None,
-        is_immortal: bool = False,
         delay_ms: int = 0,
     ) -> None:
-        process = Process(actor, on_end, is_immortal)
+        process = Process(actor, on_end)
         self.at(self.now_ms + delay_ms, lambda: self._advance(process, None))
 
     def run(self, until: Callable[[], bool], *, for_ms: int) -> bool:
@@ -230,36 +228,38 @@ class World:
         self.at(self.now_ms + self.random.randint(0, 2), lambda: self._perform(process, step))
 
     def _perform(self, process: Process, step: Step) -> None:
-        faults = Faults() if process.is_immortal else self.faults
-        if self.happens(faults.kill):
+        if self.happens(self.faults.kill):
             self._kill(process)
             return
-        pause_ms = self.random.randint(1, 3) * LEASE_MS if self.happens(faults.stop) else 0
+        pause_ms = self.random.randint(1, 3) * LEASE_MS if self.happens(self.faults.stop) else 0
         match step:
             case Sleep(ms):
-                answer: list[object] = []
+                answer: list[object] | None = []
                 pause_ms += ms
             case Publish():
-                answer = [not self.happens(faults.fail_publish)]
-                if answer[0]:
-                    self.deliver(step)
+                answer = [self._publish(step)]
             case Ask(make):
-                calls = make(self.now_ms * 1000)
-                if self.happens(faults.lose_request):
-                    self.execute(calls[: self.random.randrange(len(calls))])
-                    self._again(process, step)
-                    return
-                answer = self.execute(calls)
-                if self.happens(faults.lose_reply):
-                    self._again(process, step)
-                    return
-        if self.happens(faults.kill):
+                answer = self._ask(make(self.now_ms * 1000))
+        if answer is None:
+            self.at(self.now_ms + REQUEST_TIMEOUT_MS, lambda: self._perform(process, step))
+        elif self.happens(self.faults.kill):
             self._kill(process)
-            return
-        self.at(self.now_ms + pause_ms, lambda: self._advance(process, answer))
+        else:
+            self.at(self.now_ms + pause_ms, lambda: self._advance(process, answer))
 
-    def _again(self, process: Process, step: Step) -> None:
-        self.at(self.now_ms + REQUEST_TIMEOUT_MS, lambda: self._perform(process, step))
+    def _publish(self, message: Publish) -> bool:
+        if self.happens(self.faults.fail_publish):
+            return False
+        self.deliver(message)
+        return True
+
+    def _ask(self, calls: Sequence[Call[object]]) -> list[object] | None:
+        """The results; None where the request was lost on its way, or the reply."""
+        if self.happens(self.faults.lose_request):
+            self.execute(calls[: self.random.randrange(len(calls))])
+            return None
+        results = self.execute(calls)
+        return None if self.happens(self.faults.lose_reply) else results
 
     def _kill(self, process: Process) -> None:
         process.was_killed = True

@@ -19,7 +19,6 @@ from memory import (
     MemoryUnavailable,
     RedisMemoryService,
 )
-from memory.call import Call
 from sandbox.proxy import Proxy
 from sandbox.valkey import ValkeyServer
 from tests.memory_fixtures import Backend
@@ -40,16 +39,16 @@ def server() -> Iterator[ValkeyServer]:
         yield server
 
 
-def test_scripts_that_redis_forgot_are_sent_again(real_backend: Backend) -> None:
+def test_scripts_that_redis_forgot_are_sent_again(server: ValkeyServer) -> None:
     """After SCRIPT FLUSH the same calls work, in the same order."""
-    service = real_backend.service()
-    service.append_to_history("a", "s", MESSAGE)
-    real_backend.connection.run(Call(lambda _: None, ("SCRIPT", "FLUSH")))
+    with _service(server) as service:
+        service.append_to_history("a", "s", MESSAGE)
+        server.command("SCRIPT", "FLUSH")
 
-    service.append_to_history("a", "s", MESSAGE)
-    service.extend_ttl("a", "s")
+        service.append_to_history("a", "s", MESSAGE)
+        service.extend_ttl("a", "s")
 
-    assert len(service.get_conversation_history("a", "s")) == 2
+        assert len(service.get_conversation_history("a", "s")) == 2
 
 
 def test_a_restarted_server_is_found_again(server: ValkeyServer) -> None:
@@ -83,13 +82,11 @@ def test_a_frozen_server_costs_a_bounded_time(server: ValkeyServer) -> None:
         assert service.health_check() is True
 
 
-def test_a_black_hole_costs_a_bounded_time(real_backend: Backend) -> None:
+def test_a_black_hole_costs_a_bounded_time(server: ValkeyServer) -> None:
     """A connection that is accepted and never answered."""
-    port = real_backend.observer.connection_pool.connection_kwargs["port"]
-    with Proxy(port) as proxy:
+    with Proxy(server.port) as proxy:
         proxy.black_hole()
-        settings = MemorySettings(url=None, host="127.0.0.1", port=proxy.port, timeout_s=0.3)
-        with RedisMemoryService(settings=settings) as service:
+        with _service(server, port=proxy.port, timeout_s=0.3) as service:
             started = time.monotonic()
             assert service.health_check() is False
             with pytest.raises(MemoryUnavailable):

@@ -9,6 +9,7 @@ from redis import Redis
 from memory import CorruptData, MemorySettings, RedisMemoryService, encode_message, history
 from memory.connection import Connection
 from sandbox.proxy import Proxy
+from sandbox.valkey import ValkeyServer
 from tests.memory_fixtures import Backend
 
 MESSAGES = [{"role": "user", "content": str(number)} for number in range(5)]
@@ -54,15 +55,11 @@ def test_a_repeated_save_does_not_undo_a_later_append(backend: Backend) -> None:
     assert service.get_conversation_history("a", "s") == MESSAGES[:2]
 
 
-def test_a_lost_reply_does_not_append_twice(real_backend: Backend) -> None:
+def test_a_lost_reply_does_not_append_twice() -> None:
     """The write happens, its reply is lost with the connection, the client sends it again."""
-    observer = real_backend.observer
-    port = observer.connection_pool.connection_kwargs["port"]
-    with Proxy(port) as proxy:
-        settings = MemorySettings(
-            url=None, host="127.0.0.1", port=proxy.port, key_prefix=real_backend.prefix
-        )
-        with RedisMemoryService(settings=settings) as service:
+    with ValkeyServer() as server, Proxy(server.port) as proxy:
+        settings = MemorySettings(url=None, host="127.0.0.1", port=proxy.port)
+        with RedisMemoryService(settings=settings) as service, Redis(port=server.port) as observer:
             assert service.health_check()
             proxy.latency_s = 0.1
             cut = threading.Thread(target=_cut_once_written, args=(observer, service, proxy))

@@ -1,0 +1,91 @@
+"""`celery -A worker flower`: where Flower 2.2.0 starts out otherwise than by its own defaults.
+
+Its environment (FLOWER_*), configuration file and command line override the defaults set here.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from ipaddress import ip_address
+from typing import Protocol
+
+from celery import Celery
+
+from tasks.errors import ConfigurationError
+
+# A chat job takes as long as its model; Flower's own buckets end at ten seconds.
+RUNTIME_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+PURGE_OFFLINE_WORKERS_S = 3600
+
+
+class Options(Protocol):
+    """The options of Flower that are looked at here, after all its sources have been read."""
+
+    address: str
+    unix_socket: str
+    auth: str
+    basic_auth: Sequence[str] | None
+
+
+def prepare() -> None:
+    """Set Flower's defaults, and have it checked and confined when it starts.
+
+    Celery's command line loads Flower's command before it loads the app; in any other process
+    there is no Flower, and nothing is done.
+    """
+    command = sys.modules.get("flower.command")
+    if command is None:
+        return
+    known = vars(command)
+    options = known["options"]
+    options.address = "127.0.0.1"
+    options.purge_offline_workers = PURGE_OFFLINE_WORKERS_S
+    options.task_runtime_metric_buckets = list(RUNTIME_BUCKETS_S)
+    known["Flower"] = partial(_start, known["Flower"])
+
+
+def check_access(options: Options) -> None:
+    """Refuse a Flower that others can reach without a password. Raises ConfigurationError."""
+    # Flower takes an empty FLOWER_BASIC_AUTH for a user without name and password, and answers
+    # 500 to every request when there is more than ASCII in one.
+    for credential in options.basic_auth or ():
+        user, _, password = credential.partition(":")
+        if not (user and password and credential.isascii()):
+            raise ConfigurationError("FLOWER_BASIC_AUTH: must be user:password, in ASCII")
+    is_open = not (options.basic_auth or options.auth)
+    if is_open and not options.unix_socket and not _is_loopback(options.address):
+        raise ConfigurationError(
+            f"FLOWER_ADDRESS={options.address}: can be reached from elsewhere, "
+            "so set FLOWER_BASIC_AUTH=user:password"
+        )
+
+
+def confine(app: Celery) -> None:
+    """Let `app` only watch: no unacknowledged message of a worker is put back, no result read.
+
+    With kombu's `ack_emulation` on (5.7.0), whoever consumes from a Redis broker also restores the
+    messages that others have held for longer than the visibility timeout. Results hold replies.
+    """
+    options = {**app.conf.broker_transport_options, "ack_emulation": False}
+    app.conf.update(broker_transport_options=options, result_backend="disabled")
+
+
+def _start(
+    build: Callable[..., object], *, capp: Celery, options: Options, **settings: object
+) -> object:
+    try:
+        check_access(options)
+    except ConfigurationError as exc:
+        sys.exit(f"griot: {exc}")
+    confine(capp)
+    capp.set_default()  # Flower looks results up in the current app, whichever that is.
+    return build(capp=capp, options=options, **settings)
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

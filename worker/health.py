@@ -1,0 +1,215 @@
+"""Whether a chat job would be done here: Redis, broker, results, Ollama, workers.
+
+Each check is a plain function that answers with findings and does not raise; `griot check` shows
+them, a starting worker acts on those that `worker_start_checks` looks at.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from llm import LLMError, LLMService, is_installed
+from memory import Connection, MemoryRefused, MemoryServiceError, MemoryUnavailable
+from memory.server_info import ServerInfo, server_info
+from tasks.errors import ConfigurationError
+from tasks.wakeup import CHAT_QUEUE
+from tasks.wiring import Settings
+
+logger = logging.getLogger(__name__)
+
+OLDEST_REDIS = 7  # scripts carry flags (`#!lua flags=…`), which Redis knows since 7.0
+CROWDED = 0.8  # of maxmemory
+REPLY_TIMEOUT_S = 1.0
+MAINTENANCE_QUEUE = "maintenance"
+START = "start one with `make up` (or: celery -A worker worker)"
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, and what to do about it where it is not OK. Holds no secret."""
+
+    check: str
+    level: Level
+    found: str
+    advice: str = ""
+
+
+def check_settings(settings: Settings) -> Finding:
+    """The settings: they were checked when the process started; the main ones are named."""
+    memory, queue = settings.memory, settings.queue
+    found = (
+        f"prefix {memory.key_prefix}, sessions kept {memory.default_ttl_s} s, "
+        f"{queue.concurrency} turns per worker"
+    )
+    return Finding("settings", Level.OK, found)
+
+
+def check_redis(connection: Connection) -> list[Finding]:
+    """Whether Redis can be reached, and whether it is set up to hold mailboxes."""
+    try:
+        servers = server_info(connection)
+    except MemoryServiceError as exc:
+        advice = "start Redis, or set REDIS_URL; for a try: griot up --sandbox"
+        return [Finding("redis", Level.FAIL, str(exc), advice)]
+    return [finding for server in servers for finding in server_findings(server, connection.label)]
+
+
+def server_findings(server: ServerInfo, label: str) -> list[Finding]:
+    """Whether one server may hold mailboxes; `label` says where it is."""
+    return [
+        _version(server, label),
+        _eviction(server),
+        _durability(server),
+        _headroom(server),
+    ]
+
+
+def check_broker(app: Celery) -> Finding:
+    """Whether Celery's broker can be reached."""
+    with app.connection_for_write() as connection:
+        where = connection.as_uri()
+        try:
+            connection.ensure_connection(max_retries=1)
+        except OperationalError as exc:
+            return Finding("broker", Level.FAIL, f"{where}: {exc}", "check CELERY_BROKER_URL")
+    return Finding("broker", Level.OK, where)
+
+
+def check_results(app: Celery) -> Finding:
+    """Whether Celery's result backend can be reached."""
+    where = app.backend.as_uri()
+    try:
+        app.backend.get_state("griot-check")
+    except (*app.backend.connection_errors, *app.backend.channel_errors) as exc:
+        return Finding("results", Level.FAIL, f"{where}: {exc}", "check CELERY_RESULT_BACKEND")
+    return Finding("results", Level.OK, where)
+
+
+def check_ollama(settings: Settings) -> list[Finding]:
+    """Whether Ollama answers and has every model that an agent may ask for."""
+    with LLMService(settings.llm) as service:
+        try:
+            installed = service.installed_models()
+        except LLMError as exc:
+            advice = "start it, or set OLLAMA_BASE_URL; for a try: griot up --sandbox"
+            return [Finding("ollama", Level.FAIL, str(exc), advice)]
+    findings = [Finding("ollama", Level.OK, f"{settings.llm.base_url}, {len(installed)} models")]
+    for model in wanted_models(settings):
+        if is_installed(model, installed):
+            findings.append(Finding("model", Level.OK, model))
+        else:
+            advice = f"run `ollama pull {model}`, or set OLLAMA_MODEL"
+            findings.append(Finding("model", Level.FAIL, f"{model} is not installed", advice))
+    return findings
+
+
+def check_workers(app: Celery) -> Finding:
+    """How many workers answer, and whether any of them takes chat jobs."""
+    try:
+        queues = queues_of_workers(app)
+    except OperationalError as exc:
+        return Finding("workers", Level.WARN, f"cannot be asked: {exc}", "see the broker")
+    found = f"{len(queues)} answer"
+    if not any(CHAT_QUEUE in consumed for consumed in queues.values()):
+        return Finding("workers", Level.WARN, f"{found}, none takes chat jobs", START)
+    if not any(MAINTENANCE_QUEUE in consumed for consumed in queues.values()):
+        advice = f"celery -A worker worker -Q {MAINTENANCE_QUEUE}"
+        return Finding("workers", Level.WARN, f"{found}, none does maintenance", advice)
+    return Finding("workers", Level.OK, found)
+
+
+def queues_of_workers(
+    app: Celery, *, timeout_s: float = REPLY_TIMEOUT_S
+) -> Mapping[str, frozenset[str]]:
+    """The queues of each worker that answers within `timeout_s`; takes that long.
+
+    Raises kombu's OperationalError if the broker cannot be reached.
+    """
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1)
+        try:
+            replies = app.control.inspect(timeout=timeout_s, connection=connection).active_queues()
+        except (*connection.connection_errors, *connection.channel_errors) as exc:
+            raise OperationalError(str(exc)) from exc
+    return {
+        worker: frozenset(queue["name"] for queue in queues)
+        for worker, queues in sorted((replies or {}).items())
+    }
+
+
+def wanted_models(settings: Settings) -> list[str]:
+    """Every model that a job without one of its own may be answered by."""
+    profiles = (settings.profiles.default, *settings.profiles.by_id.values())
+    return sorted({profile.model or settings.llm.model for profile in profiles})
+
+
+def worker_start_checks(connection: Connection) -> None:
+    """What a worker asks of Redis before it takes a job.
+
+    Raises ConfigurationError, one line, where it must not start: wrong credentials, missing rights,
+    a server that evicts keys or is too old. What is merely unwise is logged, and so is a Redis
+    that cannot be reached: a worker waits for it.
+    """
+    try:
+        servers = server_info(connection)
+    except MemoryUnavailable as exc:
+        logger.warning("starting without Redis, waiting for it: %s", exc)
+        return
+    except MemoryRefused as exc:
+        raise ConfigurationError(str(exc)) from exc
+    except MemoryServiceError as exc:
+        logger.warning("starting although Redis says nothing of itself: %s", exc)
+        return
+    for server in servers:
+        for finding in server_findings(server, connection.label):
+            line = f"{finding.check}: {finding.found}; {finding.advice}"
+            if finding.level is Level.FAIL:
+                raise ConfigurationError(line)
+            if finding.level is Level.WARN:
+                logger.warning(line)
+
+
+def _version(server: ServerInfo, label: str) -> Finding:
+    found = f"{server.product} at {label}"
+    major = server.version.partition(".")[0]
+    if not major.isdecimal() or int(major) < OLDEST_REDIS:
+        return Finding("redis", Level.FAIL, found, f"use Redis {OLDEST_REDIS} or newer, or Valkey")
+    return Finding("redis", Level.OK, found)
+
+
+def _eviction(server: ServerInfo) -> Finding:
+    found = f"maxmemory-policy {server.eviction_policy or 'unknown'}"
+    if server.is_evicting:
+        advice = "Redis may drop waiting jobs: CONFIG SET maxmemory-policy noeviction"
+        return Finding("redis eviction", Level.FAIL, found, advice)
+    return Finding("redis eviction", Level.OK, found)
+
+
+def _durability(server: ServerInfo) -> Finding:
+    if server.is_append_only:
+        return Finding("redis durability", Level.OK, "append-only file on")
+    advice = "a crash of Redis loses jobs and histories: CONFIG SET appendonly yes"
+    return Finding("redis durability", Level.WARN, "append-only file off", advice)
+
+
+def _headroom(server: ServerInfo) -> Finding:
+    used_mb = server.used_memory_bytes / 1_000_000
+    if server.fill is None:
+        return Finding("redis memory", Level.OK, f"{used_mb:.1f} MB used, no maxmemory")
+    found = f"{used_mb:.1f} MB used, {server.fill:.0%} of maxmemory"
+    advice = "raise maxmemory, or keep less: REDIS_MEMORY_TTL, HISTORY_MAX_MESSAGES"
+    if server.fill >= CROWDED:
+        return Finding("redis memory", Level.WARN, found, advice)
+    return Finding("redis memory", Level.OK, found)

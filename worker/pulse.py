@@ -1,0 +1,65 @@
+"""A file whose age says whether this process does its work: a health check that costs nothing.
+
+`celery inspect ping` starts an interpreter and asks the whole cluster; a file's age is one `stat`.
+docs/operations.md has the command.
+"""
+
+import logging
+from concurrent.futures import Future
+from pathlib import Path
+
+from celery import signals
+
+from memory import Due, MemoryServiceError
+from tasks.wiring import Services, services
+
+logger = logging.getLogger(__name__)
+
+
+class Pulse:
+    """Touches `path` whenever the process has just shown that it works."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._question: Future[None] | None = None
+
+    def of_worker(self, **_: object) -> None:
+        """Called with each heartbeat, which needs the broker and Celery's loop: ask the rest.
+
+        The rest is our event loop and the memory, and the question is the sweeper's.
+        """
+        if self._question is None or self._question.done():
+            shared = services()
+            self._question = shared.runtime.spawn(self._beat_if_answered(shared))
+
+    def of_beat(self, **_: object) -> None:
+        """Called with each message that beat has published."""
+        self._beat()
+
+    async def _beat_if_answered(self, shared: Services) -> None:
+        try:
+            await shared.async_memory.run(Due(shared.keyspace).entries(limit=1))
+        except MemoryServiceError as exc:
+            logger.warning("not well: the memory does not answer: %s", exc)
+            return
+        self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self._path.touch()
+        except OSError as exc:
+            logger.error("WORKER_ALIVE_FILE=%s cannot be written: %s", self._path, exc.strerror)
+
+
+def prepare(path: Path | None) -> None:
+    """Have every worker and beat of this process touch `path`, if there is one."""
+    if path is None:
+        return
+    pulse = Pulse(path)
+    signals.heartbeat_sent.connect(pulse.of_worker, weak=False)
+
+    def follow_beat(**_: object) -> None:
+        # Only in beat: whatever else publishes has other signs of life.
+        signals.after_task_publish.connect(pulse.of_beat, weak=False)
+
+    signals.beat_init.connect(follow_beat, weak=False)
