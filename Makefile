@@ -39,6 +39,8 @@ lock: ## Resolve the requirements anew (needs uv)
 		--extra worker pyproject.toml -o requirements/worker.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group dev --extra worker --extra sandbox pyproject.toml -o requirements/dev.lock
+	echo 'hatchling==1.33.0' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --constraint requirements/dev.lock - -o requirements/build.lock
 
 clean: ## Remove the environment and the caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis logs

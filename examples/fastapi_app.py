@@ -1,0 +1,100 @@
+"""Griot behind FastAPI: an answer in the request, or a job to come back for.
+
+    uvicorn examples.fastapi_app:app
+
+`POST /jobs` is for chat that may take its time: the job survives this process, and the messages of
+a session are answered in the order in which they were sent. `POST /chat` asks the model within the
+request; do not send jobs to the same session, for it does not wait for its turn.
+"""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import Depends, FastAPI, Header, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, JsonValue
+
+from agents import RedisAgent
+from llm import LLMError
+from memory import MemoryUnavailable, RedisMemoryService, get_redis_memory
+from tasks import Backpressure, InvalidJob, MemoryFull, NotAccepted, chat_task
+from tasks import app as celery
+
+app = FastAPI(title="Griot")
+
+# What the caller can do: mend the request, wait for earlier answers, try again.
+STATUS_OF = {
+    InvalidJob: 422,
+    Backpressure: 429,
+    NotAccepted: 503,
+    MemoryFull: 503,
+    MemoryUnavailable: 503,
+    LLMError: 502,
+}
+RETRY_AFTER_S = 5
+
+
+def refuse(status: int, request: Request, error: Exception) -> Response:
+    """The error as an answer; its message never holds the conversation's text."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
+    return JSONResponse({"detail": str(error)}, status, headers)
+
+
+for kind, status in STATUS_OF.items():
+    app.add_exception_handler(kind, partial(refuse, status))
+
+
+class NewJob(BaseModel):
+    """A message for a session."""
+
+    agent_id: str
+    session_id: str
+    message: str
+
+
+class Job(BaseModel):
+    """Where a job is. An id that nobody knows is `waiting` too: Celery cannot tell."""
+
+    job_id: str
+    state: Literal["waiting", "answered", "failed"] = "waiting"
+    result: dict[str, JsonValue] | None = None
+    error: str | None = None
+
+
+# The endpoints are plain functions, which FastAPI runs in threads: nothing here blocks its loop.
+
+
+@app.post("/chat")
+def chat(
+    agent_id: str,
+    session_id: str,
+    message: str,
+    redis_memory: Annotated[RedisMemoryService, Depends(get_redis_memory)],
+) -> dict[str, str]:
+    """Answer now; the turn is in the session's history when this returns."""
+    agent = RedisAgent(agent_id, session_id, redis_memory=redis_memory)
+    return {"response": agent.chat(message)}
+
+
+@app.post("/jobs", status_code=202)
+def send(
+    new: NewJob, response: Response, idempotency_key: Annotated[str | None, Header()] = None
+) -> Job:
+    """Take a job in. After a 503 send it again with the same Idempotency-Key: it cannot double."""
+    sent = chat_task.delay(**new.model_dump(), idempotency_key=idempotency_key)
+    response.headers["Location"] = f"/jobs/{sent.id}"
+    return Job(job_id=sent.id)
+
+
+@app.get("/jobs/{job_id}", response_model_exclude_none=True)
+def look(job_id: str) -> Job:
+    """Whether a job is answered yet, and its answer."""
+    found = chat_task.AsyncResult(job_id)
+    try:
+        if found.successful():
+            return Job(job_id=job_id, state="answered", result=found.result)
+        if found.failed():
+            return Job(job_id=job_id, state="failed", error=str(found.result))
+    except celery.backend.connection_errors as exc:
+        raise MemoryUnavailable("the results cannot be read") from exc
+    return Job(job_id=job_id)
