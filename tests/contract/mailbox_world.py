@@ -81,7 +81,7 @@ class Wire:
 
     def ask(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
         """The replies to commands that are sent together; the first error is raised."""
-        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))
+        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))  # type: ignore[arg-type]
         replies = [self._read() for _ in wires]
         for reply in replies:
             if isinstance(reply, Exception):

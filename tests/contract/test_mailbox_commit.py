@@ -209,3 +209,14 @@ def test_the_committed_reply_is_found_by_the_jobs_id(rig: Rig) -> None:
     assert rig.connection.run(rig.box.reply_of("j1")) == turn_of("j1")[1]
     assert rig.connection.run(rig.box.reply_of("j3")) is None
     assert rig.connection.run(rig.box.reply_of("j1", limit=4)) is None
+
+
+def test_whether_a_job_is_committed_can_be_asked(rig: Rig) -> None:
+    """True, False for one that was given up, None while nothing is decided."""
+    for job in ("j1", "j2", "j3"):
+        rig.enqueue(job)
+    rig.acquire("j1", "t1")
+    rig.commit("t1", "j1")
+    rig.cancel("j2")
+    answers = [rig.connection.run(rig.box.is_committed(job)) for job in ("j1", "j2", "j3")]
+    assert answers == [True, False, None]

@@ -138,6 +138,19 @@ def test_a_letter_is_dropped_once(rig: Rig) -> None:
     assert rig.enqueue("j1").outcome is EnqueueOutcome.DONE
 
 
+def test_sessions_with_dead_letters_are_listed_the_latest_first(rig: Rig) -> None:
+    """An operator asks for all of them, and no more than can be shown."""
+    other = rig.other("session-2")
+    for number, one in enumerate((rig, other)):
+        rig.connection.run(dead_letters.note(one.box, at_ms=START_MS + number))
+    listed = dead_letters.sessions(rig.keyspace, limit=9)
+    assert rig.connection.run(listed) == [other.box.keys, rig.box.keys]
+    first_only = dead_letters.sessions(rig.keyspace, limit=1)
+    assert rig.connection.run(first_only) == [other.box.keys]
+    rig.connection.run(dead_letters.forget(other.box))
+    assert rig.connection.run(listed) == [rig.box.keys]
+
+
 @pytest.mark.parametrize(
     ("job_id", "again"),
     [("x", "x~r1"), ("x~r1", "x~r2"), ("x~r9", "x~r10"), ("~r1", "~r1~r1"), ("x~r", "x~r~r1")],

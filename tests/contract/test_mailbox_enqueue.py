@@ -2,6 +2,7 @@
 
 import pytest
 
+from memory.codes import raw, sequence_of
 from memory.mailbox import DEDUPE_MS, locate
 from memory.outcomes import EnqueueOutcome
 from tests.contract.mailbox_rig import GRACE_MS, START_MS, Rig, envelope_of
@@ -121,7 +122,7 @@ def test_the_envelope_comes_back_byte_for_byte(rig: Rig) -> None:
 def test_without_a_clock_of_ours_the_servers_is_used(rig: Rig) -> None:
     """In production nobody passes a time."""
     calls = type(rig.box).of(rig.keyspace, "a", "s").enqueue("j1", b"", cap=1, grace_ms=GRACE_MS)
-    seconds, micros = rig.ask("TIME")  # type: ignore[misc]  # two numbers
+    seconds, micros = sequence_of(raw, rig.ask("TIME"))
     _, at_ms, enqueued = rig.connection.run_all(*calls)
     now_us = int(seconds) * 1_000_000 + int(micros)
     assert now_us <= enqueued.seq_us < now_us + 60_000_000

@@ -273,3 +273,11 @@ def test_a_stray_mailbox_is_found_and_looked_at(rig: Rig) -> None:
     for history_key in found:
         rig.connection.run(rig.due.add_stray(history_key))
     assert (rig.due_at_ms(), other.due_at_ms()) == (0, at_ms)
+
+
+def test_the_wait_in_the_queue_is_told_to_all_sweepers(rig: Rig) -> None:
+    """For a minute; then nobody knows of any."""
+    assert rig.connection.run(rig.due.told_wait_ms()) == 0
+    rig.connection.run(rig.due.tell_wait(7000))
+    assert rig.connection.run(rig.due.told_wait_ms()) == 7000
+    assert 0 < rig.ttl_ms(rig.keyspace.queue_wait) <= 60_000

@@ -1,9 +1,11 @@
 """A job that cannot be answered is kept with its reason, and can be sent again."""
 
+import json
 import uuid
 
 import pytest
 from celery.result import AsyncResult
+from click.testing import CliRunner
 
 from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
@@ -11,6 +13,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import InvalidJob, JobFailed, app, chat_task
 from tasks.dead_letters import all_letters, drop, letter_of, requeue
+from worker.cli import main
 
 WAIT_S = 20
 
@@ -60,3 +63,19 @@ def test_a_dead_letter_is_dropped(dead_job: str) -> None:
     with pytest.raises(InvalidJob, match=dead_job):
         requeue(app, dead_job)
     assert dead_job not in {one.letter.job_id for one in all_letters()}
+
+
+def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
+    """Each subcommand does what its name says; only `show` tells what was said."""
+    run = CliRunner().invoke
+    listed = run(main, ["dead-letters", "list", "--json"])
+    assert dead_job in {letter["job_id"] for letter in json.loads(listed.output)}
+    assert "hear me" not in listed.output
+    assert "hear me" in run(main, ["dead-letters", "show", dead_job]).output
+    again = run(main, ["dead-letters", "requeue", dead_job])
+    assert again.exit_code == 0
+    new_id = again.output.split()[-1]
+    assert "hear me" in AsyncResult(new_id, app=app).get(timeout=WAIT_S)["response"]
+    refused = run(main, ["dead-letters", "drop", dead_job])
+    assert refused.exit_code == 1
+    assert dead_job in refused.output

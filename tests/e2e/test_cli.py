@@ -1,0 +1,266 @@
+"""The commands against real servers and workers."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from llm import LLMSettings
+from sandbox.ollama import OllamaStandIn
+from sandbox.ports import free_port
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tasks import app
+from tasks.wiring import load_settings, services
+from tests.waiting import wait_until
+from worker.cli import main
+from worker.cli.demo import why_busy
+from worker.cli.servers import ollama_trouble
+from worker.health import (
+    Level,
+    check_broker,
+    check_ollama,
+    check_redis,
+    check_results,
+    check_workers,
+)
+
+TIMEOUT_S = 50
+SECRET = "geheim-0815"  # noqa: S105  # of a server of this test
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers(stack: GriotStack) -> None:
+    """A worker and a maintenance worker, at the servers that this process knows."""
+    stack.worker()
+    stack.maintenance()
+
+
+def griot(*arguments: str, said: str = "") -> Result:
+    """A command in this process, in a pipe, with `said` on its standard input."""
+    return CliRunner().invoke(main, arguments, input=said)
+
+
+def process(
+    stack: GriotStack, *arguments: str, said: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """A command as a process, with settings of its own."""
+    return subprocess.run(
+        (sys.executable, "-m", "worker.cli", *arguments),
+        env={**stack.env, **settings},
+        cwd=stack.directory,
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+def test_a_working_system_is_found_well(ollama: OllamaStandIn) -> None:
+    """Every check is OK where servers and workers are as they should be."""
+    settings = replace(load_settings(), llm=LLMSettings(base_url=ollama.url))
+    findings = [
+        *check_redis(services().memory),
+        check_broker(app),
+        check_results(app),
+        *check_ollama(settings),
+        check_workers(app),
+    ]
+    assert [finding for finding in findings if finding.level is not Level.OK] == []
+
+
+def test_a_model_that_is_missing_is_found(ollama: OllamaStandIn) -> None:
+    """With the command that installs it."""
+    llm = LLMSettings(base_url=ollama.url, model="llama9:1b")
+    found, missing = check_ollama(replace(load_settings(), llm=llm))
+    assert (found.level, missing.level) == (Level.OK, Level.FAIL)
+    assert "ollama pull llama9:1b" in missing.advice
+
+
+def test_the_demo_knows_when_it_must_make_replies_up(ollama: OllamaStandIn) -> None:
+    """Where no Ollama answers, or the one that does lacks the model; it says which."""
+    assert ollama_trouble(LLMSettings(base_url=ollama.url)) is None
+    lacking = ollama_trouble(LLMSettings(base_url=ollama.url, model="llama9:1b"))
+    assert lacking == f"the Ollama at {ollama.url} has no model llama9:1b"
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    assert ollama_trouble(LLMSettings(base_url=nowhere)) == f"no Ollama answers at {nowhere}"
+
+
+def test_the_demo_leaves_a_broker_alone_that_is_at_work() -> None:
+    """Workers that answer there would take its wake-ups, and it theirs."""
+    assert why_busy() == "2 workers answer"
+
+
+def test_check_says_what_is_wrong_and_what_to_do(stack: GriotStack) -> None:
+    """Exit code 1; refused credentials and an absent Ollama are named, the password is not."""
+    with ValkeyServer(password="another") as guarded:  # noqa: S106  # of a server of this test
+        checked = process(
+            stack,
+            "check",
+            "--json",
+            REDIS_URL=f"redis://:{SECRET}@127.0.0.1:{guarded.port}/0",
+            OLLAMA_BASE_URL=f"http://127.0.0.1:{free_port()}",
+        )
+    findings = json.loads(checked.stdout)
+    failed = {finding["check"]: finding for finding in findings if finding["level"] == "fail"}
+    assert checked.returncode == 1
+    assert set(failed) == {"redis", "broker", "results", "ollama"}
+    assert "REDIS_PASSWORD" in failed["redis"]["found"]
+    assert all(finding["advice"] for finding in failed.values())
+    assert SECRET not in checked.stdout + checked.stderr
+
+
+def test_a_piped_chat_answers_line_by_line() -> None:
+    """Each line is a message of the same session; standard output has the replies alone."""
+    talked = griot("chat", "energy", "piped", said="Hello\n\nAgain\n")
+    assert talked.exit_code == 0, talked.output
+    first, second = talked.stdout.splitlines()
+    assert first.startswith("You said: “Hello”. This is our first turn.")
+    assert second.startswith("You said: “Again”. I remember 1 earlier turn.")
+    assert talked.stderr == ""
+
+
+def test_a_failed_reply_is_told_and_the_rest_goes_on() -> None:
+    """A model that is not there fails each message, in one line each, and the exit code is 1."""
+    before = json.loads(griot("status", "--json").stdout)["mailboxes"]["dead_letters"]
+    talked = griot("chat", "energy", "failing", "--model", "missing", said="a\nb\n")
+    assert (talked.exit_code, talked.stdout) == (1, "")
+    assert talked.stderr.count("ollama pull missing") == 2
+    after = json.loads(griot("status", "--json").stdout)["mailboxes"]["dead_letters"]
+    assert after - before == 2
+
+
+def test_sessions_and_stats_tell_what_is_there() -> None:
+    """Tab-separated in a pipe; the same facts as JSON."""
+    griot("chat", "agriculture", "listed", said="Hello\n")
+    (session,) = json.loads(griot("sessions", "agriculture", "--json").stdout)
+    assert (session["session_id"], session["messages"], session["pending"]) == ("listed", 2, 0)
+    assert 0 < session["ttl_s"] <= 86_400
+    lines = griot("sessions", "agriculture").stdout.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["session", "listed"]
+    numbers = json.loads(griot("stats", "--json").stdout)
+    assert numbers["sessions"] >= 1
+    assert numbers["used_memory_bytes"] > 0
+    assert json.loads(griot("stats", "--history", "5", "--json").stdout) == []
+
+
+def test_status_tells_queues_and_workers() -> None:
+    """Of each worker that answers, what it consumes; nothing waits."""
+    status = json.loads(griot("status", "--json").stdout)
+    assert {queue["queue"] for queue in status["queues"]} == {"chat", "celery", "maintenance"}
+    consumed = [worker["queues"] for worker in status["workers"]]
+    assert consumed == [["maintenance"], ["celery", "chat"]]
+    assert status["mailboxes"]["pending_jobs"] == 0
+    assert "worker@" in griot("status").stdout
+
+
+def test_chat_without_a_worker_says_so(stack: GriotStack) -> None:
+    """Within seconds, with the way out; the message waits in its mailbox."""
+    with ValkeyServer(password=SECRET) as alone:
+        talked = process(stack, "chat", "energy", "s", said="Hello\n", REDIS_URL=alone.url())
+        pending = alone.command("ZCARD", "ecowas:queue:{ecowas:history:energy:s}")
+    assert (talked.returncode, talked.stdout) == (1, "")
+    assert "no worker seems to be running" in talked.stderr
+    assert "make up" in talked.stderr
+    assert pending == 1
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("chat", "a", "b")])
+def test_without_redis_a_command_fails_in_one_line(
+    stack: GriotStack, arguments: tuple[str, ...]
+) -> None:
+    """Exit code 1, one line on standard error, no traceback, no password."""
+    url = f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"
+    ended = process(stack, *arguments, said="Hello\n", REDIS_URL=url)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("griot: ")
+    assert ended.stderr.count("\n") == 1
+    assert SECRET not in ended.stderr
+
+
+def test_ctrl_c_in_a_terminal_stops_showing_the_reply_only(stack: GriotStack) -> None:
+    """The prompt comes back, the job goes on, its turn is in the history; Ctrl-D leaves with 0."""
+    with Terminal(stack, "chat", "energy", "tty", "--model", "slow-tokens:100x20ms") as terminal:
+        terminal.expect("you> ")
+        terminal.type("Hello\n")
+        terminal.expect("You said")
+        terminal.type("\x03")
+        terminal.expect("the job goes on")
+        terminal.expect("you> ")
+        terminal.type("\x04")
+        assert terminal.exit_code() == 0
+    wait_until(
+        lambda: "tty\t2\t0" in griot("sessions", "energy").stdout,
+        timeout_s=20,
+        what="the turn of the reply that was no longer shown",
+    )
+    with Terminal(stack, "chat", "energy", "tty") as terminal:
+        terminal.expect("you> Hello")
+        terminal.expect("energy> You said")
+        terminal.expect("Ctrl-D leaves")
+        terminal.expect("you> ")
+        terminal.type("\x03")
+        assert terminal.exit_code() == 130
+
+
+class Terminal:
+    """A command on a terminal of its own, typed at and read."""
+
+    def __init__(self, stack: GriotStack, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        self._process = subprocess.Popen(
+            # Its own session with this terminal, so that ^C is a signal to it.
+            (sys.executable, "-c", _ON_TERMINAL, os.ttyname(theirs), *arguments),
+            env={**stack.env, "TERM": "xterm"},
+            cwd=stack.directory,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self._read = ""
+        self._at = 0
+
+    def type(self, keys: str) -> None:
+        """Press some keys."""
+        os.write(self._ours, keys.encode())
+
+    def expect(self, text: str) -> None:
+        """Wait for text after what was expected before."""
+        wait_until(lambda: text in self._screen()[self._at :], timeout_s=20, what=repr(text))
+        self._at = self._read.index(text, self._at) + len(text)
+
+    def exit_code(self) -> int:
+        """Wait for its end."""
+        return self._process.wait(20)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
+
+    def _screen(self) -> str:
+        with suppress(OSError):  # nothing to read just now, or the other end is closed
+            self._read += os.read(self._ours, 65_536).decode(errors="replace")
+        return self._read
+
+
+_ON_TERMINAL = """
+import os, sys
+tty = os.open(sys.argv.pop(1), os.O_RDWR)  # the first a session opens is its own
+for fd in (0, 1, 2):
+    os.dup2(tty, fd)
+from worker.cli import main
+from worker.cli.demo import why_busy
+from worker.cli.servers import ollama_trouble
+main(prog_name="griot")
+"""

@@ -1,0 +1,84 @@
+"""The command line without any server: help, usage, errors, exit codes."""
+
+import click
+import pytest
+from click.testing import CliRunner
+from kombu.exceptions import OperationalError
+
+from llm import OllamaUnreachableError
+from memory import MemoryUnavailable
+from sandbox.errors import BinaryMissing
+from tasks.errors import InvalidJob
+from worker.cli import main
+from worker.cli.group import Commands, Failed
+
+COMMANDS = ("demo", "up", "check", "chat", "sessions", "stats", "status")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_teaches_with_a_summary_and_an_example(name: str) -> None:
+    """`griot COMMAND --help` ends with 0, has a one-line summary and an example."""
+    help_of = CliRunner().invoke(main, [name, "--help"])
+    assert help_of.exit_code == 0
+    assert "Example:" in help_of.output
+    assert f"griot {name}" in help_of.output
+    assert name in CliRunner().invoke(main, ["--help"]).output
+
+
+def test_the_help_names_every_command() -> None:
+    """`griot --help` lists all commands that there are, no more and no fewer."""
+    assert set(main.commands) >= set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such-command"], ["chat", "energy"], ["stats", "--history", "0"], ["sessions"]],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+    """Exit code 2 tells wrong usage from failure."""
+    assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryUnavailable("it is away"),
+        OllamaUnreachableError("it is away"),
+        InvalidJob("it is away"),
+        BinaryMissing("it is away"),
+        OperationalError("it is away"),
+        OSError("it is away"),
+        Failed("it is away"),
+    ],
+)
+def test_a_failure_is_one_line_and_1(error: Exception) -> None:
+    """What fails below becomes one line on standard error, no traceback, and exit code 1."""
+    ended = CliRunner().invoke(_group_raising(error), ["act"])
+    assert ended.exit_code == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("griot: ")
+    assert "it is away" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_with_130() -> None:
+    """Ctrl-C is told from failure by the shell's own code, and says nothing."""
+    ended = CliRunner().invoke(_group_raising(KeyboardInterrupt()), ["act"])
+    assert (ended.exit_code, ended.output) == (130, "")
+
+
+def test_a_fault_of_our_own_is_not_hidden() -> None:
+    """An error that is no failure of a service keeps its traceback."""
+    ended = CliRunner().invoke(_group_raising(ZeroDivisionError()), ["act"])
+    assert isinstance(ended.exception, ZeroDivisionError)
+
+
+def _group_raising(error: BaseException) -> click.Group:
+    @click.group(cls=Commands)
+    def group() -> None: ...
+
+    @group.command()
+    def act() -> None:
+        raise error
+
+    return group

@@ -1,0 +1,177 @@
+"""`griot chat`: talk to an agent, in a terminal or through a pipe."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+import click
+
+from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
+from tasks import app, chat_task
+from tasks.errors import ChatError
+from tasks.wakeup import CHAT_QUEUE
+from tasks.wiring import services
+from worker.cli.console import is_terminal, note, say, write
+from worker.cli.feed import Feed, Silence
+from worker.cli.group import INTERRUPTED, Failed
+from worker.health import START, queues_of_workers
+
+with suppress(ImportError):  # not on every system; where it is, `input` can be edited
+    import readline  # noqa: F401
+
+SHOWN_MESSAGES = 10
+PATIENCE_S = 5.0
+"""How long nothing may happen to a job before the workers are asked whether they are there."""
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("session")
+@click.option("--model", help="A model other than the agent's.")
+@click.option(
+    "--last",
+    type=click.IntRange(0, 1000),
+    default=SHOWN_MESSAGES,
+    show_default=True,
+    help="Messages of the history shown at the start.",
+)
+def chat(agent: str, session: str, model: str | None, last: int) -> None:
+    """Talk to AGENT in SESSION; the reply is shown as it comes.
+
+    In a terminal: Ctrl-C while a reply comes stops showing it (the job itself goes on and its
+    turn will be in the history), Ctrl-D leaves. In a pipe each line is a message, and the replies
+    go to standard output; the exit code is 1 if one of them failed.
+
+    \b
+    Example:
+      griot chat energy me-1
+      echo "What is the WAPP?" | griot chat energy me-1
+    """
+    is_interactive = sys.stdin.isatty() and is_terminal()
+    conversation = Conversation(agent, session, model, is_interactive=is_interactive)
+    if is_interactive:
+        show_history(agent, session, last)
+        say("Ctrl-C stops showing a reply, Ctrl-D leaves.", style="dim")
+    for message in _prompted() if is_interactive else _lines():
+        if message.strip():
+            conversation.exchange(message)
+    if conversation.failures and not is_interactive:
+        raise click.exceptions.Exit(1)
+
+
+class Conversation:
+    """One terminal's view of a session: sends messages and shows the replies."""
+
+    def __init__(self, agent: str, session: str, model: str | None, *, is_interactive: bool):
+        self.failures = 0
+        self._agent = agent
+        self._session = session
+        self._options = {} if model is None else {"model": model}
+        self._is_interactive = is_interactive
+
+    def exchange(self, message: str) -> None:
+        """Send one message and show its reply.
+
+        In a terminal a failure is shown and the conversation goes on. Raises Failed when no worker
+        is there to answer.
+        """
+        try:
+            job_id = chat_task.delay(self._agent, self._session, message, **self._options).id
+            self._show_reply(job_id)
+        except (ChatError, Backpressure) as exc:
+            self._failed(str(exc))
+        except MemoryServiceError as exc:
+            if not self._is_interactive:
+                raise
+            self._failed(str(exc))
+        except KeyboardInterrupt:
+            if not self._is_interactive:
+                raise
+            say("\n(no longer shown; the job goes on, and its turn will be in the history)")
+
+    def _show_reply(self, job_id: str) -> None:
+        reply = Reply()
+        is_asked = False
+        for event in Feed(job_id).events(PATIENCE_S):
+            match event:
+                case Silence():
+                    if not reply.attempt and not is_asked:
+                        _require_worker(job_id)
+                        is_asked = True
+                case Event(type=EventType.FAILED):
+                    reply.end()
+                    self._failed(str(event.data.get("error", "the job failed")))
+                case Event():
+                    reply.show(event)
+
+    def _failed(self, reason: str) -> None:
+        self.failures += 1
+        note(f"griot: {reason}")
+
+
+class Reply:
+    """One reply as it appears: tokens as they come, and whatever its last event adds to them."""
+
+    def __init__(self) -> None:
+        self.attempt = 0
+        self._shown = ""
+
+    def show(self, event: Event) -> None:
+        """Show what an event brings. A new attempt begins the reply again."""
+        if event.type is EventType.STARTED:
+            if self._shown:
+                note("\n(the worker was lost; the reply begins again)")
+            self.attempt, self._shown = event.attempt, ""
+        elif event.type is EventType.TOKEN:
+            self._shown += event.text
+            write(event.text)
+        elif event.type is EventType.DONE:
+            # Tokens may have been lost on their way; the last event has the whole reply.
+            if not event.text.startswith(self._shown):
+                self.end()
+            write(event.text.removeprefix(self._shown))
+            write("\n")
+
+    def end(self) -> None:
+        """End the line that has begun, if one has."""
+        if self._shown:
+            write("\n")
+        self._shown = ""
+
+
+def show_history(agent: str, session: str, last: int) -> None:
+    """Print the last messages of a session."""
+    memory = RedisMemoryService.from_settings(services().settings.memory)
+    messages = memory.get_conversation_history(agent, session)
+    shown = messages[-last:] if last else []
+    if len(messages) > len(shown):
+        say(f"… {len(messages) - len(shown)} earlier messages", style="dim")
+    for message in shown:
+        who = "you" if message["role"] == "user" else agent
+        say(f"{who}> {message.get('content') or ''}", style="bold" if who == "you" else "")
+
+
+def _require_worker(job_id: str) -> None:
+    """Raise Failed if no worker takes chat jobs."""
+    if not any(CHAT_QUEUE in queues for queues in queues_of_workers(app).values()):
+        raise Failed(
+            f"no worker seems to be running: {START}. "
+            f"The message waits in its mailbox (job {job_id}) and will be answered then"
+        )
+
+
+def _prompted() -> Iterator[str]:
+    while True:
+        try:
+            yield input("you> ")
+        except EOFError:
+            say()
+            return
+        except KeyboardInterrupt:
+            say()
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin:
+        yield line.rstrip("\n")

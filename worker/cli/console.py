@@ -1,0 +1,134 @@
+"""What commands print: tables on a terminal, tab-separated lines in a pipe, JSON when asked.
+
+Text of others (ids, messages, replies) goes through `printable`, so that it cannot steer a
+terminal.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+F = TypeVar("F", bound=Callable[..., object])
+_KEPT = frozenset("\n\t")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headings. A cell is shown as `str` gives it, None as nothing."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+def is_terminal() -> bool:
+    """Whether what is printed goes to a terminal."""
+    return sys.stdout.isatty()
+
+
+def terminal() -> Console:
+    """Rich's console on what is standard output now; only where `is_terminal`."""
+    return Console(highlight=False)
+
+
+def show(table: Table, *, is_to_read: bool = False) -> None:
+    """Print a table: drawn on a terminal, else a line of headings and tab-separated lines.
+
+    With `is_to_read` a person reads it in any case: in a pipe its columns are aligned.
+    """
+    rows = [[_cell(value) for value in row] for row in table.rows]
+    if is_terminal():
+        terminal().print(_drawn(table, rows))
+        return
+    plain = [[name.lower() for name in table.columns], *rows]
+    if is_to_read:
+        click.echo(f"{table.title}\n" + "\n".join(_aligned(plain)))
+        return
+    for row in plain:
+        click.echo("\t".join(" ".join(cell.split()) for cell in row))
+
+
+def show_json(value: object) -> None:
+    """Print `value` as JSON. Dataclasses and dates are understood."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+
+
+def say(text: str = "", *, style: str = "") -> None:
+    """Print text to standard output, a long line wrapped on a terminal only."""
+    if is_terminal():
+        terminal().print(Text(printable(text), style=style))
+    else:
+        click.echo(printable(text))
+
+
+def write(text: str) -> None:
+    """Print a piece of text at once, without a line's end."""
+    click.echo(printable(text), nl=False)
+
+
+def note(text: str) -> None:
+    """Print a remark, to standard error: it is no part of what was asked for."""
+    click.echo(printable(text), err=True)
+
+
+def printable(text: str) -> str:
+    """`text` without control characters, line ends and tabs excepted."""
+    return "".join(
+        char for char in text if char in _KEPT or not unicodedata.category(char).startswith("C")
+    )
+
+
+def ago(at_ms: float, *, now_ms: float) -> str:
+    """How long ago a moment was: `3 s ago`, `5 min ago`."""
+    return f"{duration(max(0.0, now_ms - at_ms) / 1000)} ago"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit: `3 s`, `5 min`, `2 h`, `4 d`."""
+    for unit, size_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size_s:
+            return f"{seconds / size_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def moment(at: datetime) -> str:
+    """A moment in UTC, to the second, as ISO 8601 has it."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def json_option(command: F) -> F:
+    """The option `--json` of a command, as the argument `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def _drawn(table: Table, rows: Sequence[Sequence[str]]) -> RichTable:
+    drawn = RichTable(title=table.title, title_justify="left", header_style="bold")
+    for name in table.columns:
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    return drawn
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else printable(str(value))

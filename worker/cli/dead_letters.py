@@ -1,0 +1,99 @@
+"""`griot dead-letters`: jobs that ended without an answer."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import islice
+
+import click
+from pydantic import JsonValue
+
+from tasks import app
+from tasks.dead_letters import Letter, all_letters, drop, letter_of, requeue
+from worker.cli.console import Table, json_option, moment, say, show, show_json
+
+
+@click.group(name="dead-letters")
+def dead_letters() -> None:
+    """List, show, send again or drop jobs that ended without an answer.
+
+    A job becomes a dead letter when the model refuses it, or when its attempts are used up. It is
+    kept for 30 days. The session goes on without it.
+
+    \b
+    Example:
+      griot dead-letters list
+      griot dead-letters requeue 4d10cdb2-681c-4eba-810c-bd649f2ffa50
+    """
+
+
+@dead_letters.command(name="list")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@json_option
+def list_letters(limit: int, as_json: bool) -> None:
+    """List dead letters, the latest session first; without what was said."""
+    found = list(islice(all_letters(), limit))
+    if as_json:
+        show_json([_facts(letter) for letter in found])
+        return
+    rows = [
+        (
+            _died(one),
+            one.agent_id,
+            one.session_id,
+            one.letter.job_id,
+            one.letter.attempts,
+            one.letter.reason,
+        )
+        for one in found
+    ]
+    columns = ("Since", "Agent", "Session", "Job", "Attempts", "Reason")
+    show(Table("Dead letters", columns, rows))
+
+
+@dead_letters.command(name="show")
+@click.argument("job_id")
+@json_option
+def show_letter(job_id: str, as_json: bool) -> None:
+    """Show one dead letter with its message and options."""
+    found = letter_of(job_id)
+    job: dict[str, JsonValue] = {}
+    if found.job is not None:
+        job = found.job.model_dump(mode="json", exclude_none=True)
+    facts = {**_facts(found), "job": job}
+    if as_json:
+        show_json(facts)
+        return
+    rows = [(name, value) for name, value in {**_facts(found), **job}.items()]
+    show(Table(f"Dead letter {job_id}", ("What", "Value"), rows), is_to_read=True)
+
+
+@dead_letters.command(name="requeue")
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
+def requeue_letters(job_ids: tuple[str, ...]) -> None:
+    """Send dead jobs again, each at the end of its session and under a new id."""
+    for job_id in job_ids:
+        say(f"{job_id} is sent again as {requeue(app, job_id)}")
+
+
+@dead_letters.command(name="drop")
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
+def drop_letters(job_ids: tuple[str, ...]) -> None:
+    """Delete dead letters for good."""
+    for job_id in job_ids:
+        drop(job_id)
+        say(f"{job_id} is dropped")
+
+
+def _facts(found: Letter) -> dict[str, object]:
+    letter = asdict(found.letter)
+    kept = ("job_id", "attempts", "reason")
+    return {
+        "agent_id": found.agent_id,
+        "session_id": found.session_id,
+        **{name: letter[name] for name in kept},
+        "died_at": _died(found),
+    }
+
+
+def _died(found: Letter) -> str:
+    return moment(datetime.fromtimestamp(found.letter.died_at_ms / 1000, UTC))

@@ -1,0 +1,207 @@
+"""`griot demo`: a conversation over several sessions, from nothing, with real servers."""
+
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import click
+
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tasks import app
+from tasks.wiring import Settings, load_settings
+from worker.cli.console import say
+from worker.cli.footprint import Footprint
+from worker.cli.group import Failed
+from worker.cli.servers import (
+    environment_of,
+    names_own_redis,
+    ollama_trouble,
+    redis_trouble,
+    start_stand_in,
+)
+from worker.cli.status import queue_lengths
+from worker.health import queues_of_workers
+
+TERMINATED = 128 + signal.SIGTERM
+CONVERSATION_TIMEOUT_S = {True: 50.0, False: 600.0}
+"""By whether a stand-in replies; a real model on a small machine may take its time."""
+
+CONVERSATION_STOP_S = 3.0
+
+# Everything that beat does is to be seen within seconds.
+SHORT_TIMES = {
+    "WORKER_CONCURRENCY": "20",
+    "WORKER_DRAIN_SECONDS": "2",
+    "CHAT_SWEEP_SECONDS": "1",
+    "CHAT_GRACE_SECONDS": "1",
+    "MEMORY_STATS_EVERY": "1",
+    "MEMORY_EXTEND_EVERY": "2",
+    "MEMORY_CLEANUP_EVERY": "5",
+    "CELERY_RESULT_TTL": "600",
+}
+
+
+@click.command()
+def demo() -> None:
+    """Hold a conversation over several sessions, from nothing.
+
+    Starts an embedded Redis-compatible server (or uses the Redis that REDIS_URL or REDIS_HOST
+    names, under a key prefix of its own, and cleans up behind itself), a stand-in for Ollama where
+    no Ollama answers, two workers and beat. Then it sends messages with `chat_task.delay`, shows
+    the tokens as they arrive, the histories as they lie in Redis, and the memory statistics.
+    Everything is stopped at the end; Ctrl-C stops it earlier.
+
+    \b
+    Example:
+      griot demo
+      REDIS_URL=redis://localhost:6379/0 griot demo
+    """
+    began_s = time.monotonic()
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        with ExitStack() as cleanup:
+            try:
+                status = _run(load_settings(), cleanup)
+            finally:
+                say("\nStopping everything …", style="dim")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if status:
+        raise Failed(f"the conversation ended with status {status}")
+    say(f"Done in {time.monotonic() - began_s:.0f} s: all processes are stopped.")
+
+
+def _run(settings: Settings, cleanup: ExitStack) -> int:
+    directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="griot-demo-")))
+    say("Servers", style="bold")
+    redis = _redis(settings, directory, cleanup)
+    is_stand_in, ollama = _ollama(settings, directory, cleanup)
+    stack = GriotStack(
+        directory,
+        redis_url=redis.get("REDIS_URL", ""),
+        ollama_url=ollama["OLLAMA_BASE_URL"],
+        settings={**SHORT_TIMES, **redis, **ollama},
+    )
+    cleanup.callback(stack.stop)  # what has been started when the start is interrupted
+    say("  Griot   a worker, a maintenance worker and beat")
+    cleanup.callback(_stop, *_start(stack))
+    say()
+    return _converse(stack, CONVERSATION_TIMEOUT_S[is_stand_in])
+
+
+def _redis(settings: Settings, directory: Path, cleanup: ExitStack) -> Mapping[str, str]:
+    """The environment that says where Redis is."""
+    if names_own_redis(settings.memory):
+        own = _own_redis(settings, cleanup)
+        if own is not None:
+            return own
+    server = ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
+    cleanup.callback(server.close)
+    server.start()
+    say(f"  Redis   embedded Valkey on port {server.port}, removed afterwards")
+    return {"REDIS_URL": server.url()}
+
+
+def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | None:
+    """The environment for the Redis that the settings name; None if it is better left alone.
+
+    Raises Failed if it does not answer.
+    """
+    if settings.memory.mode != "single" or not _is_plain(settings):
+        say("  Redis   yours is no single server: the demo leaves it alone")
+        return None
+    if (trouble := redis_trouble(settings.memory)) is not None:
+        raise Failed(f"{trouble} Without REDIS_URL and REDIS_HOST the demo starts its own")
+    prefix = f"griot-demo-{secrets.token_hex(4)}"
+    footprint = Footprint(settings, prefix)
+    if (reason := why_busy()) is not None:
+        say(f"  Redis   yours is at work ({reason}): the demo leaves it alone")
+        return None
+    cleanup.callback(_remove, footprint)
+    say(f"  Redis   your own; keys begin with {prefix} and are removed afterwards")
+    return {
+        **environment_of(settings.memory),
+        "REDIS_KEY_PREFIX": prefix,
+        "CELERY_BROKER_URL": settings.broker_url,
+        "CELERY_RESULT_BACKEND": settings.result_backend,
+    }
+
+
+def _is_plain(settings: Settings) -> bool:
+    urls = (settings.broker_url, settings.result_backend)
+    return all(url.startswith(("redis://", "rediss://")) for url in urls)
+
+
+def why_busy() -> str | None:
+    """Why the demo's wake-ups must not lie in the settings' broker; None if they may.
+
+    Workers of others would take them, and know nothing of their jobs, and the other way round.
+    """
+    if workers := queues_of_workers(app):
+        return f"{len(workers)} workers answer"
+    if any(queue.messages for queue in queue_lengths(app)):
+        return "messages wait in its queues"
+    return None
+
+
+def _remove(footprint: Footprint) -> None:
+    removed = footprint.remove()
+    say(f"Removed the demo's {removed} keys from your Redis.")
+
+
+def _ollama(
+    settings: Settings, directory: Path, cleanup: ExitStack
+) -> tuple[bool, Mapping[str, str]]:
+    """Whether a stand-in replies, and the environment that says where."""
+    known = environment_of(settings.llm)
+    trouble = ollama_trouble(settings.llm)
+    if trouble is None:
+        say(f"  Ollama  {settings.llm.base_url}, model {settings.llm.model}")
+        return False, known
+    process, url = start_stand_in(directory, settings.llm)
+    cleanup.callback(process.stop)
+    say(f"  Ollama  {trouble}: a stand-in makes up the replies, there is no model in them")
+    return True, {**known, "OLLAMA_BASE_URL": url}
+
+
+def _start(stack: GriotStack) -> tuple[ServerProcess, ServerProcess, ServerProcess]:
+    """Start Griot's own processes side by side: beat, worker, maintenance worker."""
+    with ThreadPoolExecutor() as pool:
+        worker, maintenance = pool.submit(stack.worker), pool.submit(stack.maintenance)
+        return pool.submit(stack.beat).result(), worker.result(), maintenance.result()
+
+
+def _stop(beat: ServerProcess, *workers: ServerProcess) -> None:
+    """Stop beat, then the workers side by side: what beat has sent, they still take."""
+    beat.stop()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(ServerProcess.stop, workers))
+
+
+def _converse(stack: GriotStack, timeout_s: float) -> int:
+    """Run the conversation in a process of its own: settings are read once per process."""
+    # A session of its own: Ctrl-C reaches this process alone, which ends the other with SIGTERM.
+    with subprocess.Popen(
+        (sys.executable, "-m", "worker.cli.conversation"),
+        env=stack.env,
+        cwd=stack.directory,
+        start_new_session=True,
+    ) as conversation:
+        try:
+            return conversation.wait(timeout_s)
+        except subprocess.TimeoutExpired as exc:
+            raise Failed(f"the conversation was not over within {timeout_s:g} s") from exc
+        finally:
+            conversation.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                conversation.wait(CONVERSATION_STOP_S)
+            conversation.kill()

@@ -1,0 +1,42 @@
+"""The group of all commands: what fails becomes one line on standard error, and an exit code."""
+
+import sys
+from typing import IO
+
+import click
+from kombu.exceptions import OperationalError
+
+from llm import LLMError
+from memory import MemoryServiceError
+from sandbox.errors import SandboxError
+from tasks.errors import ChatError
+
+INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
+FAILURES = (MemoryServiceError, LLMError, ChatError, SandboxError, OSError)
+
+
+class Failed(click.ClickException):
+    """What was asked for could not be done: exit code 1."""
+
+    exit_code = 1
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Print the message to standard error."""
+        click.echo(f"griot: {self.message}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A group whose commands end with 0 (done), 1 (failed), 2 (usage) or 130 (Ctrl-C)."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # click ends quietly when the reader of a pipe has left
+        except OperationalError as exc:
+            raise Failed(f"the broker does not answer ({exc}); see: griot check") from exc
+        except FAILURES as exc:
+            raise Failed(str(exc)) from exc
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None

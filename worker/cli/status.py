@@ -1,0 +1,168 @@
+"""`griot status`: queues, workers, mailboxes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import click
+from celery import Celery
+from kombu.connection import Connection as BrokerConnection
+from kombu.exceptions import ChannelError, OperationalError
+
+from memory import Call, Connection, Keyspace, SessionKeys, dead_letters, index
+from memory.errors import CorruptData
+from memory.replies import integer, strings
+from tasks import app
+from tasks.wakeup import CHAT_QUEUE
+from tasks.wiring import services
+from worker.cli.console import Table, json_option, say, show, show_json
+from worker.health import MAINTENANCE_QUEUE, REPLY_TIMEOUT_S, queues_of_workers
+from worker.transport import QUARANTINE_SUFFIX
+
+QUEUES = (CHAT_QUEUE, "celery", MAINTENANCE_QUEUE)
+MAX_MAILBOXES = 5000
+MAX_SESSIONS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLength:
+    """A queue of the broker: messages waiting, and those put aside as unreadable."""
+
+    queue: str
+    messages: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker that answers: what it consumes, and how many tasks it runs."""
+
+    worker: str
+    queues: tuple[str, ...]
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mailboxes:
+    """The sessions' mailboxes: listed for the sweeper, due now, jobs in them, dead letters.
+
+    Jobs are counted in the first MAX_MAILBOXES mailboxes, dead letters in the MAX_SESSIONS sessions
+    that had one last; `is_complete` says whether those were all.
+    """
+
+    listed: int
+    due: int
+    pending_jobs: int
+    dead_letters: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All of it."""
+
+    queues: tuple[QueueLength, ...]
+    workers: tuple[WorkerState, ...]
+    mailboxes: Mailboxes
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Show queues, workers, and what waits in the mailboxes.
+
+    \b
+    Example:
+      griot status
+      griot status --json | jq .mailboxes.pending_jobs
+    """
+    shared = services()
+    now = Status(
+        queues=queue_lengths(app),
+        workers=worker_states(app),
+        mailboxes=mailboxes(shared.memory, shared.keyspace),
+    )
+    show_json(now) if as_json else _show(now)
+
+
+def queue_lengths(celery: Celery) -> tuple[QueueLength, ...]:
+    """How many messages each queue holds. Raises kombu's OperationalError."""
+    with celery.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1)
+        try:
+            return tuple(
+                QueueLength(
+                    name, _length(connection, name), _length(connection, name + QUARANTINE_SUFFIX)
+                )
+                for name in QUEUES
+            )
+        except (*connection.connection_errors, *connection.channel_errors) as exc:
+            raise OperationalError(str(exc)) from exc
+
+
+def worker_states(celery: Celery) -> tuple[WorkerState, ...]:
+    """The workers that answer within a second. Raises kombu's OperationalError."""
+    consumed = queues_of_workers(celery)
+    running = _running(celery, len(consumed)) if consumed else {}
+    return tuple(
+        WorkerState(name, tuple(sorted(queues)), running.get(name, 0))
+        for name, queues in consumed.items()
+    )
+
+
+def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
+    """What waits and what was given up."""
+    now_ms = connection.run(index.server_time_ms())
+    listed, due, members = connection.run_all(
+        Call(integer, ("ZCARD", keyspace.due)),
+        Call(integer, ("ZCOUNT", keyspace.due, "-inf", now_ms)),
+        Call(strings, ("ZRANGE", keyspace.due, 0, MAX_MAILBOXES - 1)),
+    )
+    seen = list(_sessions_of(keyspace, members))
+    dead = connection.run(dead_letters.sessions(keyspace, limit=MAX_SESSIONS))
+    return Mailboxes(
+        listed=listed,
+        due=due,
+        pending_jobs=_sum(connection, "ZCARD", [keys.queue for keys in seen]),
+        dead_letters=_sum(connection, "LLEN", [keys.dead for keys in dead]),
+        is_complete=listed <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
+    )
+
+
+def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
+    return sum(connection.run_each([Call(integer, (command, key)) for key in keys]))
+
+
+def _length(connection: BrokerConnection, queue: str) -> int:
+    try:
+        return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0  # a list without elements does not exist
+
+
+def _running(celery: Celery, workers: int) -> Mapping[str, int]:
+    inspect = celery.control.inspect(timeout=REPLY_TIMEOUT_S, limit=workers)
+    return {name: len(tasks) for name, tasks in (inspect.active() or {}).items()}
+
+
+def _sessions_of(keyspace: Keyspace, members: list[bytes]) -> Iterator[SessionKeys]:
+    for member in members:
+        try:
+            yield keyspace.parse_history(member.decode(errors="replace"))
+        except CorruptData:
+            continue  # no mailbox of ours; the sweeper drops it and says so
+
+
+def _show(now: Status) -> None:
+    queues = [(one.queue, one.messages, one.quarantined) for one in now.queues]
+    show(Table("Queues", ("Queue", "Messages", "Quarantined"), queues))
+    say()
+    workers = [(one.worker, ", ".join(one.queues), one.running) for one in now.workers]
+    if workers:
+        show(Table("Workers", ("Worker", "Queues", "Running"), workers))
+    else:
+        say("No worker answers: start one with `make up`.")
+    say()
+    boxes = now.mailboxes
+    more = "" if boxes.is_complete else " at least"
+    row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
+    show(Table("Mailboxes", ("Listed", "Due now", "Jobs waiting", "Dead letters"), [row]))
