@@ -70,10 +70,11 @@ def note(mailbox: Mailbox, *, at_ms: int) -> Call[int]:
 
 
 def sessions(keyspace: Keyspace, *, limit: int) -> Call[list[SessionKeys]]:
-    """The sessions that were noted, the latest first."""
+    """The sessions that were noted, the latest first; what is no session's key is left out."""
 
     def read(reply: object) -> list[SessionKeys]:
-        return [keyspace.parse_history(raw(key).decode()) for key in sequence_of(raw, reply)]
+        named = (raw(key).decode(errors="replace") for key in sequence_of(raw, reply))
+        return [keys for name in named if (keys := _session(keyspace, name)) is not None]
 
     return Call(read, ("ZREVRANGE", keyspace.dead, 0, limit - 1))
 
@@ -110,6 +111,13 @@ def requeued_id(job_id: str) -> str:
     if match := _AGAIN.fullmatch(job_id):
         return f"{match['job_id']}~r{int(match['times']) + 1}"
     return f"{job_id}~r1"
+
+
+def _session(keyspace: Keyspace, history_key: str) -> SessionKeys | None:
+    try:
+        return keyspace.parse_history(history_key)
+    except CorruptData:
+        return None
 
 
 def _read(reply: object) -> Letters:

@@ -105,8 +105,7 @@ class Due:
 
     def told_wait_ms(self) -> Call[int]:
         """How long wake-ups lie in the queue, as a worker told last; 0 where none did."""
-        args = ("GET", self.keyspace.queue_wait)
-        return Call(lambda reply: 0 if reply is None else int(raw(reply)), args)
+        return Call(_milliseconds, ("GET", self.keyspace.queue_wait))
 
     def _settle(
         self, entry: DueEntry, delay_ms: int | None, *, is_idle: bool = False
@@ -119,3 +118,8 @@ class Due:
             is_idle=is_idle,
             now_us=self.now_us,
         )
+
+
+def _milliseconds(reply: object) -> int:
+    told = b"" if reply is None else raw(reply)
+    return int(told) if told.isdigit() else 0

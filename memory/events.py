@@ -13,15 +13,19 @@ from pydantic import JsonValue
 
 from memory.call import Argument, Call
 from memory.errors import CorruptData, CursorExpired
-from memory.keys import SessionKeys
+from memory.keys import Keyspace, SessionKeys
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
+MAX_STOPS = 1000
 FROM_START = "0-0"
 
 
 class EventType(StrEnum):
-    """What happened to a job; `keep_alive` says that nothing did, and is never stored."""
+    """What happened to a job.
+
+    `keep_alive` says that nothing did, and is never stored; `stop` is for the workers only.
+    """
 
     KEEP_ALIVE = "keep_alive"
     STARTED = "started"
@@ -29,6 +33,8 @@ class EventType(StrEnum):
     THINKING = "thinking"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +90,16 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Call[None]:
     return Call(check, ("XRANGE", keys.events, "-", "+", "COUNT", 1))
 
 
-def last_cursor(keys: SessionKeys) -> Call[str]:
-    """The cursor of the newest event, FROM_START where there is none."""
-    args = ("XREVRANGE", keys.events, "+", "-", "COUNT", 1)
+def announce_stop(keyspace: Keyspace, job_id: str) -> Call[None]:
+    """Tell all workers at once that a job is to be stopped; its lease says how."""
+    event = packed(Event(EventType.STOP, job_id, 0))
+    args: tuple[Argument, ...] = ("MAXLEN", "~", MAX_STOPS, "*", "event", event)
+    return Call(_nothing, ("XADD", keyspace.stops, *args))
+
+
+def last_cursor(stream: str) -> Call[str]:
+    """The cursor of the newest event of a stream, FROM_START where there is none."""
+    args = ("XREVRANGE", stream, "+", "-", "COUNT", 1)
     return Call(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
 
 
@@ -95,20 +108,18 @@ def is_after(cursor: str, other: str) -> bool:
     return _order(cursor) > _order(other)
 
 
-def _add(key: str, event: Event) -> tuple[Argument, ...]:
-    fields: tuple[Argument, ...] = (
-        "type",
-        event.type,
-        "job",
-        event.job_id,
-        "attempt",
-        event.attempt,
-    )
+def packed(event: Event) -> bytes:
+    """An event as it lies in the stream, in one field; the cursor is the entry's id."""
+    facts: dict[str, object] = {"type": event.type, "job": event.job_id, "attempt": event.attempt}
     if event.text:
-        fields = (*fields, "text", event.text)
+        facts["text"] = event.text
     if event.data:
-        fields = (*fields, "data", orjson.dumps(dict(event.data)))
-    return ("XADD", key, "MAXLEN", "~", MAX_EVENTS, "*", *fields)
+        facts["data"] = dict(event.data)
+    return orjson.dumps(facts)
+
+
+def _add(key: str, event: Event) -> tuple[Argument, ...]:
+    return ("XADD", key, "MAXLEN", "~", MAX_EVENTS, "*", "event", packed(event))
 
 
 def _read(reply: object) -> dict[str, list[Event]]:
@@ -133,16 +144,19 @@ def _events(entries: object) -> list[Event]:
     return [_event(cursor, fields) for cursor, fields in entries]
 
 
-def _event(cursor: bytes, flat: Sequence[bytes]) -> Event:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    return Event(
-        type=EventType(fields[b"type"].decode()),
-        job_id=fields[b"job"].decode(),
-        attempt=int(fields[b"attempt"]),
-        text=fields.get(b"text", b"").decode(),
-        data=orjson.loads(fields.get(b"data", b"{}")),
-        cursor=cursor.decode(),
-    )
+def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
+    try:
+        facts = orjson.loads(fields[fields.index(b"event") + 1])
+        return Event(
+            type=EventType(facts["type"]),
+            job_id=facts["job"],
+            attempt=facts["attempt"],
+            text=facts.get("text", ""),
+            data=facts.get("data", {}),
+            cursor=cursor.decode(),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as exc:
+        raise CorruptData("an entry of the event stream is none of ours") from exc
 
 
 def _nothing(_: object) -> None:

@@ -52,6 +52,7 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
+    KeyKind("stops", "stream", "none; capped", "jobs whose holder is asked to stop", True),
     KeyKind("wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
@@ -173,6 +174,11 @@ class Keyspace:
     def dead(self) -> str:
         """The sessions that have dead letters."""
         return f"{self.prefix}:dead"
+
+    @property
+    def stops(self) -> str:
+        """The jobs whose holder is asked to stop, as they come."""
+        return f"{self.prefix}:stops"
 
     @property
     def queue_wait(self) -> str:

@@ -14,8 +14,20 @@ import orjson
 from memory import scripts
 from memory.call import Call
 from memory.codes import raw, senseless, sequence_of
+from memory.events import MAX_EVENTS
 from memory.keys import Keyspace, SessionKeys
-from memory.outcomes import Acquired, Cleaned, Committed, Discarded, Enqueued, Failed, Swept
+from memory.outcomes import (
+    Acquired,
+    Cleaned,
+    Committed,
+    Discarded,
+    Enqueued,
+    Failed,
+    Stopping,
+    StopPolicy,
+    Swept,
+    read_stop,
+)
 
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """How long the mark of a done job is kept: longer than any message is delivered again."""
@@ -110,9 +122,13 @@ class Mailbox:
         keep: int,
         ttl_s: int,
         grace_ms: int,
+        event: bytes = b"",
         dedupe_ms: int = DEDUPE_MS,
     ) -> tuple[Call[int], Call[Committed]]:
-        """Append the turn (at least one message of JSON), keep the last `keep` messages, done."""
+        """Append the turn (at least one message of JSON), keep the last `keep` messages, done.
+
+        The turn and its last `event` (`events.packed`) are there together, or neither is.
+        """
         return self._look(grace_ms), scripts.commit(
             self.keys,
             token=token,
@@ -120,7 +136,9 @@ class Mailbox:
             keep=keep,
             ttl_s=ttl_s,
             dedupe_ms=dedupe_ms,
+            events_max=MAX_EVENTS,
             now_us=self.now_us,
+            event=event,
             records=tuple(records),
         )
 
@@ -173,6 +191,20 @@ class Mailbox:
             dead_ms=dead_ms,
             dead_max=dead_max,
             now_us=self.now_us,
+        )
+
+    def stop(
+        self, job_id: str, policy: StopPolicy, *, dedupe_ms: int = DEDUPE_MS
+    ) -> Call[Stopping]:
+        """Ask whoever runs the job to stop it. It stays asked for, whoever runs it next."""
+        return scripts.stop(
+            self.keys, job=job_id, policy=policy, dedupe_ms=dedupe_ms, now_us=self.now_us
+        )
+
+    def stop_asked(self, job_id: str) -> Call[StopPolicy | None]:
+        """How the job is to be stopped; None where nobody asked."""
+        return Call(
+            lambda reply: read_stop(reply, job_id), ("HMGET", self.keys.lease, "stop_job", "stop")
         )
 
     def sweep(self, gap_ms: int, *, dedupe_ms: int = DEDUPE_MS) -> Call[Swept]:

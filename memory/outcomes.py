@@ -16,6 +16,7 @@ from memory.codes import (
     sequence_of,
     waiting,
 )
+from memory.errors import CorruptData
 
 
 class EnqueueOutcome(StrEnum):
@@ -56,6 +57,13 @@ class Enqueued:
         raise senseless(reply)
 
 
+class StopPolicy(StrEnum):
+    """What becomes of a turn that is stopped: kept as far as it came, or not recorded."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
 class AcquireOutcome(StrEnum):
     """Whether the caller runs the job now, and if not, why."""
 
@@ -73,7 +81,8 @@ class AcquireOutcome(StrEnum):
 class Acquired:
     """The answer to ACQUIRE.
 
-    RUN fills `seq_us`, `attempt` (from 1), `envelope` and `history` (raw messages, oldest first);
+    RUN fills `seq_us`, `attempt` (from 1), `envelope`, `history` (raw messages, oldest first) and,
+    where the job was asked to stop and its holder died, `stop`;
     BUSY and WAIT fill `wait_ms`; NOT_HEAD fills `head`; GONE, UNKNOWN and DEAD may fill `next`.
     """
 
@@ -85,6 +94,7 @@ class Acquired:
     next: Waiting | None = None
     head: Waiting | None = None
     wait_ms: int = 0
+    stop: StopPolicy | None = None
 
     @classmethod
     def from_reply(cls, reply: object) -> "Acquired":
@@ -93,8 +103,18 @@ class Acquired:
         match outcome, rest:
             case AcquireOutcome.DONE, []:
                 return cls(outcome)
-            case AcquireOutcome.RUN, [int(seq_us), int(attempt), bytes(envelope), list(history)]:
-                return cls(outcome, seq_us, attempt, envelope, tuple(sequence_of(raw, history)))
+            case (
+                AcquireOutcome.RUN,
+                [int(seq_us), int(attempt), bytes(envelope), list(history), bytes(stop)],
+            ):
+                return cls(
+                    outcome,
+                    seq_us,
+                    attempt,
+                    envelope,
+                    tuple(sequence_of(raw, history)),
+                    stop=_policy(stop) if stop else None,
+                )
             case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
                 return cls(outcome, wait_ms=wait_ms)
             case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:
@@ -173,6 +193,45 @@ class Discarded:
     def from_reply(cls, reply: object) -> "Discarded":
         """Read the reply of discard.lua."""
         return cls(*code_and_next(DiscardOutcome, reply))
+
+
+class StopOutcome(StrEnum):
+    """Whether a running job was asked to stop."""
+
+    STOPPING = "STOPPING"
+    IDLE = "IDLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The answer to STOP. IDLE: the job does not run now."""
+
+    outcome: StopOutcome
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Stopping":
+        """Read the reply of stop.lua."""
+        outcome, rest = code_and_rest(StopOutcome, reply)
+        if rest:
+            raise senseless(reply)
+        return cls(outcome)
+
+
+def _policy(stored: bytes) -> StopPolicy:
+    try:
+        return StopPolicy(stored.decode())
+    except ValueError as exc:
+        raise CorruptData("a lease names no policy of ours for its stop") from exc
+
+
+def read_stop(reply: object, job_id: str) -> StopPolicy | None:
+    """The policy in HMGET's [stop_job, stop], where it is about this job."""
+    match reply:
+        case [bytes(job), bytes(policy)] if job == job_id.encode():
+            return _policy(policy)
+        case [_, _]:
+            return None
+    raise senseless(reply)
 
 
 class SweepOutcome(StrEnum):

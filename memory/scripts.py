@@ -17,6 +17,7 @@ from memory.outcomes import (
     Discarded,
     Enqueued,
     Failed,
+    Stopping,
     Swept,
 )
 
@@ -27,12 +28,13 @@ RENEW = Script.load("renew")
 COMMIT = Script.load("commit")
 FAIL = Script.load("fail")
 DISCARD = Script.load("discard")
+STOP = Script.load("stop")
 SWEEP = Script.load("sweep")
 CLEAN = Script.load("clean")
 DUE = Script.load("due")
 SETTLE = Script.load("settle")
 
-SCRIPTS = (LOOK, ENQUEUE, ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, SWEEP, CLEAN, DUE, SETTLE)
+SCRIPTS = (LOOK, ENQUEUE, ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, STOP, SWEEP, CLEAN, DUE, SETTLE)
 
 
 def look(due: str, *, history_key: str, delay_ms: int, now_us: int | None = None) -> Call[int]:
@@ -93,14 +95,16 @@ def commit(
     keep: int,
     ttl_s: int,
     dedupe_ms: int,
+    events_max: int,
     now_us: int | None = None,
+    event: bytes,
     records: Sequence[bytes],
 ) -> Call[Committed]:
     """COMMIT."""
     return Call(
         Committed.from_reply,
-        (token, job, keep, ttl_s, dedupe_ms, _clock(now_us), *records),
-        (keys.history, keys.queue, keys.jobs, keys.lease, keys.done),
+        (token, job, keep, ttl_s, dedupe_ms, events_max, _clock(now_us), event, *records),
+        (keys.history, keys.queue, keys.jobs, keys.lease, keys.done, keys.events),
         COMMIT,
     )
 
@@ -139,6 +143,14 @@ def discard(
         (keys.queue, keys.jobs, keys.lease, keys.done, keys.dead),
         DISCARD,
     )
+
+
+def stop(
+    keys: SessionKeys, *, job: str, policy: str, dedupe_ms: int, now_us: int | None = None
+) -> Call[Stopping]:
+    """STOP."""
+    args = (job, policy, dedupe_ms, _clock(now_us))
+    return Call(Stopping.from_reply, args, (keys.lease,), STOP)
 
 
 def sweep(

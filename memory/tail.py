@@ -27,8 +27,9 @@ class Tail:
     """Reads the ends of event streams. `connect` makes the connection that is kept for it alone:
     a blocking read would hold up anything else on it."""
 
-    def __init__(self, connect: Callable[[], AsyncConnection]) -> None:
+    def __init__(self, connect: Callable[[], AsyncConnection], *, block_ms: int = BLOCK_MS) -> None:
         self._connection = connect()
+        self._block_ms = block_ms
         self._waiting: list[_Waiting] = []
         self._reader: asyncio.Task[None] | None = None
 
@@ -60,7 +61,7 @@ class Tail:
     async def _read(self) -> None:
         while self._waiting:
             cursors = _earliest(self._waiting)
-            call = read_several(cursors, count=READ_EVENTS, block_ms=BLOCK_MS)
+            call = read_several(cursors, count=READ_EVENTS, block_ms=self._block_ms)
             try:
                 self._hand_out(await self._connection.run(call))
             except MemoryServiceError as exc:

@@ -90,6 +90,11 @@ class GriotStack:
         )
         return process, f"http://127.0.0.1:{port}"
 
+    @property
+    def processes(self) -> tuple[ServerProcess, ...]:
+        """All processes so far, in the order of their start."""
+        return tuple(self._processes)
+
     def stop(self, grace_s: float = STOP_GRACE_S) -> None:
         """Stop everything, last started first."""
         while self._processes:

@@ -2,6 +2,7 @@
 
 from memory import Backpressure, Event, EventType, MemoryFull
 from tasks.app import app
+from tasks.cancelling import CancelOutcome
 from tasks.chat import chat_task
 from tasks.errors import (
     ChatError,
@@ -22,6 +23,7 @@ from tasks.sweep import sweep
 
 __all__ = [
     "Backpressure",
+    "CancelOutcome",
     "ChatError",
     "ChatResult",
     "ConfigurationError",

@@ -12,13 +12,15 @@ Connections are opened per event loop; `await aclose()` closes those of the runn
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 from celery.result import AsyncResult
 
 from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
 from tasks.app import app
-from tasks.chat import checked_job
+from tasks.cancelling import CancelOutcome
+from tasks.chat import chat_task, checked_job
 from tasks.follow import unknown_job
 from tasks.following import JobFollower, SessionFollower, start_cursor
 from tasks.producer import prepare
@@ -72,7 +74,9 @@ async def follow(
     time in which nothing happened."""
     connections = _connections()
     keys = services().keyspace.session(agent_id, session_id)
-    cursor = await connections.memory.run(events.last_cursor(keys)) if after is None else after
+    cursor = (
+        await connections.memory.run(events.last_cursor(keys.events)) if after is None else after
+    )
     await connections.memory.run(events.check_cursor(keys, cursor))
     follower = SessionFollower(keys, cursor)
     while True:
@@ -106,6 +110,11 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncIterator[Eve
         if is_committed is not None:
             reply = await connections.memory.run(follower.reply()) if is_committed else None
             yield follower.conclude(is_committed=is_committed, reply=reply)
+
+
+async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:
+    """`chat_task.cancel` on an event loop."""
+    return await asyncio.to_thread(chat_task.cancel, job_id, policy)
 
 
 async def aclose() -> None:

@@ -4,23 +4,26 @@ import inspect
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.result import AsyncResult
+from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
-from memory import MemoryServiceError, SessionKeys
+from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
 from tasks.app import app
-from tasks.attempt import JobRef, attempt
+from tasks.attempt import attempt
+from tasks.cancelling import CancelOutcome, cancel
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobCancelled, JobFailed
+from tasks.holder import JobRef
 from tasks.job import ChatJob, Envelope
 from tasks.producer import publish_options, submit
 from tasks.result import Private
-from tasks.verdict import Answered, Ended, Later, NotNow, Verdict
-from tasks.wakeup import CHAT_QUEUE, CHAT_TASK, DUE_HEADER, publish, wake, wakeup_kwargs
+from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
+from tasks.wakeup import CHAT_TASK, DUE_HEADER, publish, wake, wakeup_kwargs
 from tasks.wiring import services
 
 logger = logging.getLogger(__name__)
@@ -55,12 +58,17 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         submit(self.app, job, job_id, options)
         return self.AsyncResult(job_id)
 
+    def cancel(
+        self, job_id: str, policy: Literal["keep", "discard"] | None = None
+    ) -> CancelOutcome:
+        """Cancel a job, waiting or running, from any process; see `tasks.cancelling.cancel`."""
+        return cancel(self.app, job_id, None if policy is None else StopPolicy(policy))
+
 
 @app.task(
     bind=True,
     base=ChatTask,
     name=CHAT_TASK,
-    queue=CHAT_QUEUE,
     acks_late=True,
     throws=(JobFailed, JobCancelled, InvalidJob),
 )
@@ -77,8 +85,11 @@ def chat_task(
     ref = _job_ref(self, agent_id, session_id, message, options)
     try:
         verdict = services().runtime.run(attempt(services(), ref))
+    except InvalidInput as exc:
+        # An id that cannot be in a key will not be able to be the next time either.
+        raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
-        _again(self, exc)
+        _again(self, ref, exc)
     keys = services().keyspace.session(agent_id, session_id)
     passing(CrashPoint.BEFORE_WAKE)
     wake(self.app, keys, verdict.wake)
@@ -121,14 +132,35 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Pri
         case Later(error, delay_s):
             _publish_again(task, wakeup_kwargs(keys, ref.max_history), delay_s)
             raise Retry(exc=error, when=delay_s)
+        case Cancelled():
+            raise _end_as_revoked(task)
+        case Withdrawn():
+            if task.backend.get_state(task.request.id) in READY_STATES:
+                raise _end_without_result(task, "over before")
+            raise JobFailed("the job was cancelled or had failed before")
         case NotNow(reason):
-            # Without a closing event Flower would show the task as running for ever.
-            task.send_event("task-retried", exception=reason, traceback="")
-            raise Ignore(reason)
+            raise _end_without_result(task, reason)
 
 
-def _again(task: Task, error: MemoryServiceError) -> NoReturn:
+def _end_as_revoked(task: Task) -> Ignore:
+    task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
+    task.send_event("task-revoked", terminated=False, signum=None, expired=False)
+    return Ignore("cancelled")
+
+
+def _end_without_result(task: Task, reason: str) -> Ignore:
+    # Without a closing event Flower would show the task as running for ever.
+    task.send_event("task-retried", exception=reason, traceback="")
+    return Ignore(reason)
+
+
+def _again(task: Task, ref: JobRef, error: MemoryServiceError) -> NoReturn:
     """Redis failed before the job was ours: the same message once more, a little later."""
+    if isinstance(error, CorruptData) and ref.envelope is None:
+        # It lasts until somebody mends the key, and the job waits in its mailbox. The sweeper comes
+        # by, less and less often; a message that published itself again would stay beside each.
+        logger.error("job %s cannot run: %s", task.request.id, error)
+        raise _end_without_result(task, str(error))
     delay_s = services().settings.queue.retry_base_s
     if not _publish_again(task, task.request.kwargs, delay_s):
         raise Reject(str(error), requeue=True) from error

@@ -21,7 +21,7 @@ def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator
     """
     shared = services()
     keys = shared.keyspace.session(agent_id, session_id)
-    cursor = shared.memory.run(events.last_cursor(keys)) if after is None else after
+    cursor = shared.memory.run(events.last_cursor(keys.events)) if after is None else after
     follower = SessionFollower(keys, cursor)
     shared.memory.run(events.check_cursor(keys, cursor))
     while True:

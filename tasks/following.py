@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from memory import Call, Event, EventType, Keyspace, Mailbox, SessionKeys, decode_messages, events
 
-ENDINGS = frozenset({EventType.DONE, EventType.FAILED})
+ENDINGS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED})
 
 
 class SessionFollower:

@@ -23,6 +23,8 @@ from tasks.errors import InvalidJob
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
 MAX_METADATA_BYTES = 8192
+MAX_PATH = 4
+"""A problem deep in the metadata is named by the first parts of its path."""
 
 _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 
@@ -72,13 +74,22 @@ class ChatJob(BaseModel):
         return job
 
     def job_id(self, task_id: str | None) -> str:
-        """The id of this job: the one given, the one of its idempotency key, or a new one."""
+        """The id of this job: the one given, the one of its idempotency key, or a new one.
+
+        Raises InvalidJob for an id that cannot be one, or where both are given.
+        """
         if self.idempotency_key is not None:
             if task_id is not None:
                 raise InvalidJob("give either task_id or idempotency_key, not both")
             parts = [self.agent_id, self.session_id, self.idempotency_key]
             return str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, orjson.dumps(parts).decode()))
-        return task_id or str(uuid.uuid4())
+        if not task_id:
+            return str(uuid.uuid4())
+        try:
+            encode_id(task_id, what="task_id")
+        except InvalidInput as exc:
+            raise InvalidJob(str(exc)) from None
+        return task_id
 
     @property
     def ask(self) -> Ask:
@@ -128,17 +139,21 @@ def _check_size(name: str, text: str, max_bytes: int) -> None:
 
 def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
     try:
-        size_bytes = len(orjson.dumps(metadata))
+        packed = orjson.dumps(metadata)
     except TypeError:
         raise InvalidJob("metadata must be a JSON object") from None
-    if size_bytes > MAX_METADATA_BYTES:
-        raise InvalidJob(f"metadata has {size_bytes} bytes, at most {MAX_METADATA_BYTES}")
+    if orjson.loads(packed) != metadata:
+        raise InvalidJob("metadata must be a JSON object: it holds a number that is not finite")
+    if len(packed) > MAX_METADATA_BYTES:
+        raise InvalidJob(
+            f"metadata has {len(packed)} bytes, at most {MAX_METADATA_BYTES} are allowed"
+        )
 
 
 def _problems(error: ValidationError) -> str:
     """Each wrong argument and why, in one line and without its value."""
     lines = (
-        f"{'.'.join(map(str, problem['loc'])) or 'job'}: {problem['msg']}"
+        f"{'.'.join(map(str, problem['loc'][:MAX_PATH])) or 'job'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     )
     return "; ".join(lines)

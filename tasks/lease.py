@@ -1,16 +1,18 @@
 """Keeping a lease while its turn is computed, and the reasons to stop computing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from memory import AsyncConnection, Mailbox, MemoryServiceError
+from memory import AsyncConnection, Mailbox, MemoryServiceError, StopPolicy
 
 T = TypeVar("T")
 
 RENEWALS_PER_LEASE = 3
+FIRST_LOOK_S = 0.5
 
 
 class StopReason(StrEnum):
@@ -18,6 +20,21 @@ class StopReason(StrEnum):
 
     LEASE_LOST = "lease lost"
     DRAINED = "worker is stopping"
+    CANCELLED = "cancelled"
+    DISCARDED = "cancelled and discarded"
+
+    @classmethod
+    def of(cls, policy: StopPolicy) -> "StopReason":
+        """The reason that goes with how a job is to be stopped."""
+        return cls.CANCELLED if policy is StopPolicy.KEEP else cls.DISCARDED
+
+    @property
+    def policy(self) -> StopPolicy | None:
+        """What becomes of the turn; None where the job goes on elsewhere."""
+        return {
+            StopReason.CANCELLED: StopPolicy.KEEP,
+            StopReason.DISCARDED: StopPolicy.DISCARD,
+        }.get(self)
 
 
 class Stopped(Exception):  # it is no error: someone asked for it
@@ -48,52 +65,68 @@ class Stoppable:
             if not task.done():
                 task.cancel()
                 await asyncio.wait((task,))
-        if task.cancelled():
+        if task.cancelled() and self._reason.done():
             raise Stopped(self._reason.result())
         return task.result()
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds which job: what `kept` keeps."""
+
+    mailbox: Mailbox
+    job_id: str
+    token: str
+    length_ms: int
+
+
 class Running:
-    """The attempts whose lease this process holds, so that a stopping worker gives them back."""
+    """The attempts whose lease this process holds: a stopping worker gives them back, and who
+    cancels a job finds it here."""
 
     def __init__(self) -> None:
-        self._held: set[Stoppable] = set()
+        self._held: dict[str, tuple[Lease, Stoppable]] = {}
         self._is_draining = False
 
     @contextmanager
-    def holding(self, stoppable: Stoppable) -> Iterator[None]:
+    def holding(self, lease: Lease, stoppable: Stoppable) -> Iterator[None]:
         """Count an attempt in; one that comes while the worker gives back is stopped at once."""
-        self._held.add(stoppable)
+        held = self._held[lease.job_id] = lease, stoppable
         if self._is_draining:
             stoppable.stop(StopReason.DRAINED)
         try:
             yield
         finally:
-            self._held.discard(stoppable)
+            if self._held.get(lease.job_id) is held:
+                del self._held[lease.job_id]
 
     async def drain(self, after_s: float) -> int:
         """Let running attempts finish for `after_s` seconds, then stop the rest; how many."""
         await asyncio.sleep(after_s)
         self._is_draining = True
-        for stoppable in self._held:
+        for _, stoppable in self._held.values():
             stoppable.stop(StopReason.DRAINED)
         return len(self._held)
 
+    async def obey(self, memory: AsyncConnection, job_id: str) -> None:
+        """Stop a job if it runs here and somebody asked for it."""
+        held = self._held.get(job_id)
+        if held is None:
+            return
+        lease, stoppable = held
+        policy = await memory.run(lease.mailbox.stop_asked(job_id))
+        if policy is not None:
+            stoppable.stop(StopReason.of(policy))
+
 
 @asynccontextmanager
-async def kept(
-    memory: AsyncConnection,
-    mailbox: Mailbox,
-    token: str,
-    *,
-    lease_ms: int,
-    on_lost: Callable[[], None],
-) -> AsyncIterator[None]:
-    """Renew the lease every third of its length; call `on_lost` once if it is somebody else's.
+async def kept(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> AsyncIterator[None]:
+    """Renew the lease every third of its length; stop the work if the lease is somebody else's, or
+    if somebody asked for the job's end and the announcement was missed.
 
     Redis being away does not end the work: the commit decides whether the turn still counts.
     """
-    renewals = asyncio.create_task(_renew(memory, mailbox, token, lease_ms, on_lost))
+    renewals = asyncio.create_task(_renew(memory, lease, stoppable))
     try:
         yield
     finally:
@@ -101,19 +134,22 @@ async def kept(
         await asyncio.wait((renewals,))
 
 
-async def _renew(
-    memory: AsyncConnection,
-    mailbox: Mailbox,
-    token: str,
-    lease_ms: int,
-    on_lost: Callable[[], None],
-) -> None:
+async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
+    third_s = lease.length_ms / 1000 / RENEWALS_PER_LEASE
+    # The first look comes soon: a stop may have been announced while the job was being acquired.
+    pause_s = min(FIRST_LOOK_S, third_s)
     while True:
-        await asyncio.sleep(lease_ms / 1000 / RENEWALS_PER_LEASE)
+        await asyncio.sleep(pause_s)
+        pause_s = third_s
         try:
-            is_ours = await memory.run(mailbox.renew(token, lease_ms=lease_ms))
+            is_ours, policy = await memory.run_all(
+                lease.mailbox.renew(lease.token, lease_ms=lease.length_ms),
+                lease.mailbox.stop_asked(lease.job_id),
+            )
         except MemoryServiceError:
             continue
         if not is_ours:
-            on_lost()
+            stoppable.stop(StopReason.LEASE_LOST)
             return
+        if policy is not None:
+            stoppable.stop(StopReason.of(policy))

@@ -8,9 +8,10 @@ the history has.
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
-from memory import AsyncConnection, Event, EventType, MemoryServiceError, SessionKeys, events
+from memory import AsyncConnection, Call, Event, EventType, MemoryServiceError, SessionKeys, events
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Relay:
         self._ttl_s = ttl_s
         self._waiting: dict[SessionKeys, list[Event]] = defaultdict(list)
         self._flush: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     def emit(self, keys: SessionKeys, event: Event) -> None:
         """Have an event published within a tick."""
@@ -37,19 +39,31 @@ class Relay:
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._publish())
 
+    async def taken(self, keys: SessionKeys) -> list[Call[None]]:
+        """What still waits of a session, for the caller to send; what was under way is there."""
+        if self._sending is not None:
+            await asyncio.wait((self._sending,))
+        waiting = self._waiting.pop(keys, [])
+        return events.publish(keys, waiting, ttl_s=self._ttl_s) if waiting else []
+
     async def _publish(self) -> None:
         while self._waiting:
             await asyncio.sleep(TICK_S)
             batch, self._waiting = self._waiting, defaultdict(list)
-            calls = [
-                call
-                for keys, waiting in batch.items()
-                for call in events.publish(keys, waiting, ttl_s=self._ttl_s)
-            ]
-            try:
-                await self._memory.run_all(*calls)
-            except MemoryServiceError as exc:
-                logger.warning("%d events of %d sessions lost: %s", len(calls), len(batch), exc)
+            self._sending = asyncio.create_task(self._send(batch))
+            await self._sending
+            self._sending = None
+
+    async def _send(self, batch: Mapping[SessionKeys, list[Event]]) -> None:
+        calls = [
+            call
+            for keys, waiting in batch.items()
+            for call in events.publish(keys, waiting, ttl_s=self._ttl_s)
+        ]
+        try:
+            await self._memory.run_each(calls)
+        except MemoryServiceError as exc:
+            logger.warning("events of %d sessions lost: %s", len(batch), exc)
 
 
 def _continues(last: Event, event: Event) -> bool:

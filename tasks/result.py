@@ -123,6 +123,16 @@ def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], di
     return question, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
 
 
+def cancelled_messages(job_id: str, job: ChatJob, said: str) -> tuple[dict[str, object], ...]:
+    """A cancelled turn as the history keeps it: the question, and the answer as far as it came."""
+    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
+    question = {"role": "user", "content": job.message, **mark}
+    if not said:
+        return (question,)
+    return question, {"role": "assistant", "content": said, **mark}
+
+
 def result_from_reply(
     job_id: str, agent_id: str, session_id: str, found: Sequence[Mapping[str, JsonValue]]
 ) -> ChatResult:

@@ -1,6 +1,6 @@
 """The settings of the queue, from the environment and `.env`."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -95,6 +95,12 @@ class QueueSettings(BaseSettings):
         le=1_048_576,
         validation_alias="CHAT_MAX_MESSAGE_BYTES",
         description="Longest message, bytes of UTF-8",
+    )
+    cancel_policy: Literal["keep", "discard"] = Field(
+        default="keep",
+        validation_alias="CHAT_CANCEL_POLICY",
+        description="What becomes of a turn that is cancelled while it runs: keep (message and "
+        "answer as far as it came, marked) or discard",
     )
     retry_base_s: float = Field(
         default=1.0,

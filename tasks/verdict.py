@@ -37,6 +37,20 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The job was cancelled while it ran: end it as revoked."""
+
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The job was cancelled, or had failed, before: its result says which, if it is still there."""
+
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NotNow:
     """This message has nothing to do now; another will. End it without a result."""
 
@@ -44,4 +58,4 @@ class NotNow:
     wake: Waiting | None = None
 
 
-Verdict: TypeAlias = Answered | Later | Ended | NotNow
+Verdict: TypeAlias = Answered | Later | Ended | Cancelled | Withdrawn | NotNow

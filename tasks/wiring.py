@@ -3,6 +3,7 @@
 Below this module there are only constructor arguments.
 """
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from tasks.relay import Relay
 from tasks.retry import Backoff
 from tasks.runtime import Runtime
 from tasks.settings import QueueSettings
+from tasks.stopping import obey_stops
 
 T = TypeVar("T")
 S = TypeVar("S", bound=BaseSettings)
@@ -90,6 +92,7 @@ class Services:
         self.runtime = Runtime()
         self.running = Running()
         self.queue_wait = QueueWait()
+        self._obeying: asyncio.Task[None] | None = None
 
     @property
     def grace_ms(self) -> int:
@@ -117,6 +120,13 @@ class Services:
     def relay(self) -> Relay:
         """The way of tokens to the event streams; used on the event loop only."""
         return Relay(self.async_memory, ttl_s=self.settings.memory.default_ttl_s)
+
+    def obey_stops(self) -> None:
+        """Have this process stop the jobs whose end somebody asks for; on the event loop only."""
+        if self._obeying is None or self._obeying.done():
+            self._obeying = asyncio.create_task(
+                obey_stops(self.settings.memory, self.keyspace, self.running)
+            )
 
 
 class PerProcess(Generic[T]):
@@ -162,8 +172,10 @@ def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
     )
     if field is None:
         return reason
-    is_secret = SecretStr in (field.annotation, *get_args(field.annotation))
-    shown = "" if is_secret else f"={first['input']}"
+    value = " ".join(str(first["input"]).split())
+    # An address in a field that takes no login may still hold one.
+    is_secret = SecretStr in (field.annotation, *get_args(field.annotation)) or "@" in value
+    shown = "" if is_secret else f"={value}"
     return f"{name}{shown}: {reason} ({field.description})"
 
 

@@ -4,13 +4,17 @@ import logging
 import sys
 import warnings
 
-from celery import Celery, signals
+from celery import Celery, Task, signals
+from celery.app.task import Context
 from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
-from tasks.errors import ConfigurationError
+from memory import MemoryServiceError
+from tasks.cancelling import cancel
+from tasks.errors import ConfigurationError, InvalidJob
 from tasks.sweep import sweep_forever
+from tasks.wakeup import CHAT_TASK
 from tasks.wiring import checked, services
 from worker import flower, logs, pulse
 from worker.health import worker_start_checks
@@ -47,6 +51,7 @@ def prepare(app: Celery) -> None:
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
     signals.worker_shutting_down.connect(_drain, weak=False)
+    signals.task_revoked.connect(_cancel_revoked, weak=False)
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
 
@@ -60,6 +65,18 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     shared = services()
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
     shared.runtime.spawn(sweep_forever(shared, app))
+
+
+def _cancel_revoked(
+    sender: Task | None = None, request: Context | None = None, **_: object
+) -> None:
+    # A worker that refuses a revoked message would leave its job at the head of the mailbox.
+    if sender is None or request is None or sender.name != CHAT_TASK:
+        return
+    try:
+        cancel(sender.app, request.id)
+    except (InvalidJob, MemoryServiceError) as exc:
+        logger.warning("revoked job %s not cancelled in its mailbox: %s", request.id, exc)
 
 
 def _drain(**_: object) -> None:

@@ -6,7 +6,8 @@
 -- ARGV  job token lease_ms history_n max_attempts dedupe_ms dead_ms dead_max now_us
 -- now_us is the server's TIME where it is ''
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
---   {'RUN', seq_us, attempt, envelope, messages}  messages: the last history_n, oldest first
+--   {'RUN', seq_us, attempt, envelope, messages, stop}  messages: the last history_n, oldest first;
+--                                stop: the policy where the job was asked to stop, else ''
 --   {'DONE'}                      committed; the caller never publishes another: it would not end
 --   {'GONE', next, envelope}      cancelled or dead
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
@@ -67,4 +68,5 @@ redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes')
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
-return {'RUN', tonumber(seq_us), attempt, envelope, messages}
+local wish = redis.call('HMGET', lease, 'stop_job', 'stop')
+return {'RUN', tonumber(seq_us), attempt, envelope, messages, wish[1] == job and wish[2] or ''}

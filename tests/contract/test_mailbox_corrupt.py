@@ -10,7 +10,7 @@ from memory.connection import Connection
 from memory.due import DueEntry
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
-from memory.outcomes import AcquireOutcome, CommitOutcome, EnqueueOutcome
+from memory.outcomes import AcquireOutcome, CommitOutcome, EnqueueOutcome, StopPolicy
 from memory.settings import MemorySettings
 from sandbox.valkey import ValkeyServer
 from tests.contract.mailbox_rig import GAP_MS, GRACE_MS, LEASE_MS, TTL_S, Rig, turn_of
@@ -35,8 +35,9 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         lambda rig: rig.box.commit(
             "t1", "j1", turn_of("j1"), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS
         )[1],
-        ("history", "queue", "jobs", "lease", "done"),
+        ("history", "queue", "jobs", "lease", "done", "events"),
     ),
+    "stop": (lambda rig: rig.box.stop("j1", StopPolicy.KEEP), ("lease",)),
     "fail": (
         lambda rig: rig.box.fail("t1", delay_ms=1, refund=False, grace_ms=GRACE_MS)[1],
         ("lease",),

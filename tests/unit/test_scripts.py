@@ -17,7 +17,7 @@ LUA = Path(scripts.__file__).parent / "lua"
 KEYS = Keyspace().session("energy", "session-1")
 MAX_CODE_LINES = 40
 LONGER = {
-    "acquire": 52,  # it alone decides between eight answers, and may not be split: it is atomic
+    "acquire": 53,  # it alone decides between eight answers, and may not be split: it is atomic
 }
 OUTCOMES = {
     "enqueue": outcomes.EnqueueOutcome,
@@ -25,6 +25,7 @@ OUTCOMES = {
     "commit": outcomes.CommitOutcome,
     "fail": outcomes.FailOutcome,
     "discard": outcomes.DiscardOutcome,
+    "stop": outcomes.StopOutcome,
     "sweep": outcomes.SweepOutcome,
     "clean": outcomes.CleanOutcome,
 }
@@ -34,6 +35,7 @@ RESULTS: dict[str, Callable[[object], object]] = {
     "commit": outcomes.Committed.from_reply,
     "fail": outcomes.Failed.from_reply,
     "discard": outcomes.Discarded.from_reply,
+    "stop": outcomes.Stopping.from_reply,
     "sweep": outcomes.Swept.from_reply,
     "clean": outcomes.Cleaned.from_reply,
 }
@@ -191,9 +193,8 @@ def test_the_typed_result_reads_each_reply_that_the_header_lists(
     names = re.findall(r", (\w+)", line[: line.index("}")])
     assert len(names) == amount
     text = {"next", "head", "envelope"}
-    values: list[object] = [
-        b"text" if name in text else [b"m"] if name == "messages" else 7 for name in names
-    ]
+    others: dict[str, object] = {"messages": [b"m"], "stop": b"keep"}
+    values = [b"text" if name in text else others.get(name, 7) for name in names]
     result = RESULTS[name]([code.encode(), *values])
     assert getattr(result, "outcome") == code  # noqa: B009 - the results share no type
     with pytest.raises(CorruptData):

@@ -1,0 +1,148 @@
+"""What one attempt says to its session's mailbox: the settings and the token are in every call."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory import (
+    Acquired,
+    Call,
+    Committed,
+    Discarded,
+    Event,
+    Mailbox,
+    MemoryUnavailable,
+    dead_letters,
+    decode_messages,
+    events,
+    index,
+)
+from tasks.crash_points import CrashPoint, passing
+from tasks.lease import Lease
+from tasks.result import ChatResult, result_from_reply
+from tasks.wiring import Services
+
+COMMIT_PATIENCE_S = 60.0
+COMMIT_PAUSE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """Which job an attempt is for.
+
+    `max_history` is the window that the job asks for, None for its agent's; `envelope` comes with
+    a raw send_task only.
+    """
+
+    job_id: str
+    agent_id: str
+    session_id: str
+    max_history: int | None = None
+    envelope: bytes | None = None
+
+
+class Holder:
+    """One try to hold the lease of one job. Every method raises only MemoryServiceError."""
+
+    def __init__(self, services: Services, ref: JobRef) -> None:
+        self.mailbox = Mailbox.of(services.keyspace, ref.agent_id, ref.session_id)
+        self.token = uuid.uuid4().hex
+        self._services = services
+        self._queue = services.settings.queue
+        self._kept = services.settings.memory
+        self._memory = services.async_memory
+        self._ref = ref
+
+    @property
+    def lease(self) -> Lease:
+        """The lease that RUN has given."""
+        return Lease(self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms)
+
+    async def acquire(self, *, history_n: int) -> Acquired:
+        """Ask for the job, with the last `history_n` messages of its session."""
+        calls = self.mailbox.acquire(
+            self._ref.job_id,
+            self._ref.envelope,
+            self.token,
+            lease_ms=self._queue.lease_ms,
+            history_n=history_n,
+            max_attempts=self._queue.max_attempts,
+            grace_ms=self._services.grace_ms,
+        )
+        return await self._memory.run_last(*calls)
+
+    async def commit(self, records: Sequence[bytes], last: Event) -> Committed:
+        """Write the turn and its last event.
+
+        As long as Redis is away it is tried again: the answer has cost a model call.
+        """
+        look, commit = self.mailbox.commit(
+            self.token,
+            self._ref.job_id,
+            records,
+            keep=self._kept.history_max_messages,
+            ttl_s=self._kept.default_ttl_s,
+            grace_ms=self._services.grace_ms,
+            event=events.packed(last),
+        )
+        touches = index.touch(self._services.keyspace, self._ref.agent_id, self._ref.session_id)
+        # What the relay still has of this session goes first: the last event is the last.
+        before: list[Call[object]] = [*await self._services.relay.taken(self.mailbox.keys)]
+        passing(CrashPoint.BEFORE_COMMIT)
+        deadline = time.monotonic() + COMMIT_PATIENCE_S
+        while True:
+            try:
+                committed = await self._memory.run_last(*before, look, *touches, commit)
+            except MemoryUnavailable:
+                if time.monotonic() >= deadline:
+                    raise
+                before = []
+                await asyncio.sleep(COMMIT_PAUSE_S)
+            else:
+                passing(CrashPoint.AFTER_COMMIT)
+                return committed
+
+    async def fail(self, *, delay_s: float, refund: bool) -> None:
+        """Give the lease back; the job may run again in `delay_s`."""
+        calls = self.mailbox.fail(
+            self.token,
+            delay_ms=round(delay_s * 1000),
+            refund=refund,
+            grace_ms=self._services.grace_ms,
+        )
+        await self._memory.run_all(*calls)
+
+    async def bury(self, reason: str) -> Discarded:
+        """Make the job a dead letter."""
+        calls = self._discard(reason, cancelled=False)
+        return await self._memory.run_last(self._note_dead(), *calls)
+
+    async def withdraw(self, reason: str) -> Discarded:
+        """Take the job out without a turn."""
+        return await self._memory.run_last(*self._discard(reason, cancelled=True))
+
+    async def note_dead(self) -> None:
+        """Note that ACQUIRE has made the job a dead letter."""
+        await self._memory.run(self._note_dead())
+
+    async def committed_result(self) -> ChatResult:
+        """The result of the turn that this job has in the history."""
+        ref = self._ref
+        call = self.mailbox.reply_of(ref.job_id, limit=self._kept.history_max_messages)
+        stored = await self._memory.run(call)
+        reply = decode_messages([stored] if stored else []).messages
+        return result_from_reply(ref.job_id, ref.agent_id, ref.session_id, reply)
+
+    def _discard(self, reason: str, *, cancelled: bool) -> tuple[Call[int], Call[Discarded]]:
+        return self.mailbox.discard(
+            self._ref.job_id,
+            reason,
+            self.token,
+            cancelled=cancelled,
+            grace_ms=self._services.grace_ms,
+        )
+
+    def _note_dead(self) -> Call[int]:
+        return dead_letters.note(self.mailbox, at_ms=round(time.time() * 1000))
