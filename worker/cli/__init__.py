@@ -2,6 +2,7 @@
 
 import click
 
+from worker.cli.cancel import cancel
 from worker.cli.chat import chat
 from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
@@ -31,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (demo, up, check, chat, sessions, stats, status, dead_letters):
+for command in (demo, up, check, chat, cancel, sessions, stats, status, dead_letters):
     main.add_command(command)

@@ -38,8 +38,8 @@ PATIENCE_S = 5.0
 def chat(agent: str, session: str, model: str | None, last: int) -> None:
     """Talk to AGENT in SESSION; the reply is shown as it comes.
 
-    In a terminal: Ctrl-C while a reply comes stops showing it (the job itself goes on and its
-    turn will be in the history), Ctrl-D leaves. In a pipe each line is a message, and the replies
+    In a terminal: Ctrl-C while a reply comes cancels it (what was said so far is kept, marked as
+    cancelled), Ctrl-D leaves. In a pipe each line is a message, and the replies
     go to standard output; the exit code is 1 if one of them failed.
 
     \b
@@ -51,7 +51,7 @@ def chat(agent: str, session: str, model: str | None, last: int) -> None:
     conversation = Conversation(agent, session, model, is_interactive=is_interactive)
     if is_interactive:
         show_history(agent, session, last)
-        say("Ctrl-C stops showing a reply, Ctrl-D leaves.", style="dim")
+        say("Ctrl-C cancels a reply, Ctrl-D leaves.", style="dim")
     for message in _prompted() if is_interactive else _lines():
         if message.strip():
             conversation.exchange(message)
@@ -75,6 +75,7 @@ class Conversation:
         In a terminal a failure is shown and the conversation goes on. Raises Failed when no worker
         is there to answer.
         """
+        job_id: str | None = None
         try:
             job_id = chat_task.delay(self._agent, self._session, message, **self._options).id
             self._show_reply(job_id)
@@ -87,7 +88,9 @@ class Conversation:
         except KeyboardInterrupt:
             if not self._is_interactive:
                 raise
-            say("\n(no longer shown; the job goes on, and its turn will be in the history)")
+            if job_id is not None:
+                chat_task.cancel(job_id)
+            say("\n(cancelled)")
 
     def _show_reply(self, job_id: str) -> None:
         reply = Reply()
@@ -98,6 +101,9 @@ class Conversation:
                     if not reply.attempt and not is_asked:
                         _require_worker(job_id)
                         is_asked = True
+                case Event(type=EventType.CANCELLED):
+                    reply.end()
+                    say("(cancelled)")
                 case Event(type=EventType.FAILED):
                     reply.end()
                     self._failed(str(event.data.get("error", "the job failed")))
