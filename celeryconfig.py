@@ -65,6 +65,8 @@ broker_transport_options = {
     "socket_keepalive": True,
     "health_check_interval": 25,  # seconds
 }
+if broker_url.startswith("sentinel"):
+    broker_transport_options["master_name"] = _settings.memory.sentinel_master
 task_publish_retry = True
 task_publish_retry_policy = {  # once more on a fresh connection; after that the sweeper has it
     "max_retries": 1,
@@ -77,6 +79,8 @@ redis_socket_connect_timeout = _timeout_s
 redis_retry_on_timeout = True
 redis_backend_health_check_interval = 25  # seconds
 result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
+if result_backend.startswith("sentinel"):
+    result_backend_transport_options["master_name"] = _settings.memory.sentinel_master
 
 # --- beat -----------------------------------------------------------------------------------------
 beat_scheduler = "celery.beat:Scheduler"  # in memory: every entry is an interval and idempotent

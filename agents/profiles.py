@@ -7,10 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
+from llm import check_model_name
 
 SUPERVISOR = "supervisor"
 
@@ -36,8 +37,8 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     system_prompt: str | None = None
-    model: str | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    model: Annotated[str, AfterValidator(check_model_name)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_history: Annotated[int, Field(ge=0)] | None = None
 
@@ -86,6 +87,8 @@ def _read(path: Path | None) -> tuple[str, str]:
         return path.read_text("utf-8"), str(path)
     except OSError as exc:
         raise InvalidProfiles(f"AGENT_PROFILES={path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidProfiles(f"AGENT_PROFILES={path}: it is not UTF-8") from exc
 
 
 def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
@@ -103,4 +106,6 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
 
 def _first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    is_no_table = first["type"] in ("model_type", "dict_type")
+    reason = "must be a table" if is_no_table else first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in first['loc'])}: {reason}"

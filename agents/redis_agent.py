@@ -1,13 +1,16 @@
 """An agent whose conversation lies in Redis, and goes on while Redis is away."""
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from agents.agent import BaseAgent, SessionInfo
+from agents.conversation import Conversation, Turn
 from agents.profiles import Profiles
 from agents.settings import AgentSettings
 from llm import LLMService
-from memory import MemoryUnavailable, RedisMemoryService, get_redis_memory
+from memory import MemoryFull, MemoryUnavailable, RedisMemoryService, get_redis_memory
+from memory.settings import read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -15,9 +18,14 @@ logger = logging.getLogger(__name__)
 class RedisAgent(BaseAgent):
     """A BaseAgent that any process can continue: its history is loaded from and saved to Redis.
 
-    While Redis is away it goes on in the memory of its process, with one warning in the log; the
-    turns of that time are handed to Redis when it is back, in their order. `use_redis=None` takes
-    AGENT_USE_REDIS_MEMORY.
+    `max_history` bounds what the model is shown and what `history` gives; Redis keeps
+    HISTORY_MAX_MESSAGES. `use_redis=None` takes AGENT_USE_REDIS_MEMORY.
+
+    While Redis is away, or full, it goes on in the memory of its process, with one warning in the
+    log; the turns of that time are handed to Redis when it is back, in their order, each as a
+    whole and once. (If Redis went away while a turn was being written and is away for more than
+    ten minutes, that one turn may be there twice.) Other errors of the memory, such as a wrong
+    password, are raised: MemoryServiceError.
     """
 
     def __init__(
@@ -35,66 +43,72 @@ class RedisAgent(BaseAgent):
         super().__init__(
             agent_id, session_id, keep_history, max_history, llm=llm, profiles=profiles
         )
-        self._session: str = session_id
         self.use_redis = AgentSettings().use_redis_memory if use_redis is None else use_redis
-        self._redis = (redis_memory or get_redis_memory()) if self.use_redis else None
-        self._unsaved: list[Mapping[str, object]] = []
+        self._stored: Conversation | None = None
+        self._unsaved: deque[Turn] = deque()
         self._is_away = False
-        self._load()
+        if self.use_redis:
+            memory = redis_memory or get_redis_memory()
+            self._stored = Conversation(memory, agent_id, session_id, read_settings())
+            self._load(self._stored)
 
     @property
     def history(self) -> list[Mapping[str, object]]:
         """The conversation so far, oldest first, as Redis has it now; at most `max_history`."""
-        self._load()
+        if self._stored is not None:
+            self._load(self._stored)
         return super().history
 
     def reset_history(self) -> None:
-        """Forget the conversation, here and in Redis. Raises MemoryUnavailable if Redis is away:
-        what is there would come back."""
+        """Forget the conversation, in Redis and here.
+
+        Raises MemoryUnavailable if Redis is away, and then nothing is forgotten: what is there
+        would come back.
+        """
+        if self._stored is not None:
+            self._stored.clear()
+        self._unsaved.clear()
         super().reset_history()
-        self._unsaved = []
-        if self._redis is not None:
-            self._redis.clear_conversation_history(self.agent_id, self._session)
 
     def get_session_info(self) -> SessionInfo:
         """Whose conversation this is, and how long it has become."""
         return SessionInfo(**{**super().get_session_info(), "use_redis": self.use_redis})
 
     def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:
+        if self._stored is not None:
+            # First, for it refuses what cannot be kept.
+            self._unsaved.append(self._stored.turn(turn))
         super()._remember(turn)
-        self._unsaved.extend(turn)
-        self._save()
+        if self._stored is not None:
+            self._save(self._stored)
 
-    def _load(self) -> None:
-        """Take the history from Redis; what Redis has not got yet stands behind it."""
-        if self._redis is None or not self.keep_history:
-            return
-        self._save()
-        try:
-            stored = self._redis.get_conversation_history(self.agent_id, self._session)
-        except MemoryUnavailable as exc:
-            self._note_away(exc)
-            return
-        self._messages = []
-        super()._remember([*stored, *self._unsaved])
-
-    def _save(self) -> None:
-        """Hand Redis what it has not got; each message leaves the list once it is there."""
-        if self._redis is None:
+    def _load(self, stored: Conversation) -> None:
+        """Take the history from Redis once Redis has all that happened here; else keep ours."""
+        if not self.keep_history or not self._save(stored):
             return
         try:
-            while self._unsaved:
-                self._redis.append_to_history(self.agent_id, self._session, self._unsaved[0])
-                self._unsaved.pop(0)
+            self._messages = list(stored.last(self.max_history))
         except MemoryUnavailable as exc:
             self._note_away(exc)
             return
         self._is_away = False
 
-    def _note_away(self, error: MemoryUnavailable) -> None:
+    def _save(self, stored: Conversation) -> bool:
+        """Hand Redis what it has not got, turn by turn. Whether it has everything now."""
+        try:
+            while self._unsaved:
+                stored.add(self._unsaved[0])
+                self._unsaved.popleft()
+                self._is_away = False
+        except (MemoryUnavailable, MemoryFull) as exc:
+            self._note_away(exc)
+            return False
+        return True
+
+    def _note_away(self, error: MemoryUnavailable | MemoryFull) -> None:
         if not self._is_away:
             logger.warning(
-                "Redis is away; agent %s goes on in the memory of its process: %s",
+                "Redis is away or full; agent %s goes on in the memory of its process: %s",
                 self.agent_id,
                 error,
             )

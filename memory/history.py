@@ -1,8 +1,10 @@
 """The history of a conversation: a list of messages, JSON, oldest first."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+import orjson
 
 from memory.call import Call, Script
 from memory.codec import Decoded, decode_messages
@@ -108,3 +110,25 @@ def _erased(reply: object) -> Erased:
 
 def _decoded(reply: object) -> Decoded:
     return decode_messages(strings(reply))
+
+
+def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
+    """The assistant's message, as it is stored, that the turn of `job_id` wrote.
+
+    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over.
+    """
+    found = None
+    for message in messages:
+        if b'"job_id"' not in message:
+            continue
+        try:
+            fields = orjson.loads(message)
+        except orjson.JSONDecodeError:
+            continue
+        if (
+            isinstance(fields, dict)
+            and fields.get("job_id") == job_id
+            and fields.get("role") == "assistant"
+        ):
+            found = message
+    return found

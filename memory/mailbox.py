@@ -9,12 +9,11 @@ operation that it guards.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import orjson
-
 from memory import scripts
 from memory.call import Call
 from memory.codes import raw, senseless, sequence_of
 from memory.events import MAX_EVENTS
+from memory.history import find_reply
 from memory.keys import Keyspace, SessionKeys
 from memory.outcomes import (
     Acquired,
@@ -267,28 +266,6 @@ def locate(keyspace: Keyspace, job_id: str) -> Call[SessionKeys | None]:
         return None if reply is None else keyspace.parse_history(raw(reply).decode())
 
     return Call(parse, ("GET", keyspace.job(job_id)))
-
-
-def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
-    """The assistant's message, as it is stored, that the turn of `job_id` wrote.
-
-    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over.
-    """
-    found = None
-    for message in messages:
-        if b'"job_id"' not in message:
-            continue
-        try:
-            fields = orjson.loads(message)
-        except orjson.JSONDecodeError:
-            continue
-        if (
-            isinstance(fields, dict)
-            and fields.get("job_id") == job_id
-            and fields.get("role") == "assistant"
-        ):
-            found = message
-    return found
 
 
 def _read_mark(reply: object) -> bool | None:

@@ -108,7 +108,8 @@ class MemorySettings(BaseSettings):
             user = quote(self.username or "", safe="")
             secret = quote(self.password.get_secret_value(), safe="") if self.password else ""
             login = f"{user}:{secret}@" if user or secret else ""
-            return f"redis://{login}{self.host}:{self.port}/{self.db + offset}"
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            return f"redis://{login}{host}:{self.port}/{self.db + offset}"
         parts = urlsplit(self.url.get_secret_value())
         if parts.scheme not in {"redis", "rediss"}:
             raise ValueError(f"REDIS_URL is a {parts.scheme}:// address")

@@ -49,7 +49,14 @@ class Settings:
 
     @property
     def result_backend(self) -> str:
-        """Celery's result backend. Holds the password: never log it."""
+        """Celery's result backend. Holds the password: never log it.
+
+        Beside a broker that was given for a Sentinel or a Cluster: the db after the broker's.
+        """
+        if self.queue.result_backend is None and self.memory.mode != "single":
+            server, _, db = self.broker_url.rpartition("/")
+            if db.isdecimal():
+                return f"{server}/{int(db) + 1}"
         return _celery_url(self.memory, self.queue.result_backend, 2, "CELERY_RESULT_BACKEND")
 
     @property

@@ -8,7 +8,8 @@ from memory import dead_letters
 from memory.dead_letters import DeadLetter
 from memory.errors import CorruptData, InvalidInput
 from memory.keys import MAX_ID_BYTES, Keyspace
-from memory.mailbox import Mailbox, find_reply
+from memory.history import find_reply
+from memory.mailbox import Mailbox
 
 BOX = Mailbox.of(Keyspace(), "energy", "session-1")
 LETTER = DeadLetter("j1", 1, 1, 1, "reason", b"envelope", b"stored")

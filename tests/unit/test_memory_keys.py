@@ -118,7 +118,7 @@ def test_an_impossible_prefix_is_refused(prefix: str) -> None:
 
 
 def test_every_kind_of_key_has_a_name_of_its_own() -> None:
-    """The word after the prefix tells what a key is."""
-    words = [kind.pattern.partition(":")[0] for kind in KINDS]
+    """The word after the prefix, and whether something follows it, tells what a key is."""
+    words = [kind.pattern.partition(":")[:2] for kind in KINDS]
 
     assert len(set(words)) == len(words)
