@@ -1,7 +1,6 @@
 """The one event loop of a process: what a task body may rely on."""
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -91,7 +90,9 @@ def test_interrupting_the_thread_cancels_its_coroutine(runtime: Runtime) -> None
     cancelled = threading.Event()
 
     async def work() -> None:
-        os.kill(os.getpid(), signal.SIGUSR1)
+        # Not at once: by then the main thread waits for this coroutine.
+        main = threading.main_thread().ident or 0
+        asyncio.get_running_loop().call_later(0.3, signal.pthread_kill, main, signal.SIGUSR1)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
