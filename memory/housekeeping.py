@@ -3,6 +3,7 @@
 Each run does a bounded amount of work, and may be repeated or run twice at once.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from datetime import datetime
 from memory import history, index, session_data, values
 from memory.cleanup import CleanedUp, clean_stale
 from memory.connection import Connection
+from memory.due import Due
 from memory.index import Entry
 from memory.keys import Keyspace
 from memory.limits import MAX_TTL_S, whole_number
@@ -73,6 +75,24 @@ class Housekeeping:
             max_sessions=max_sessions,
             budget_s=budget_s,
         )
+
+    def add_strays(self, *, budget_s: float = 60.0) -> int:
+        """Put mailboxes with jobs that the sweeper's list has lost back on it; how many.
+
+        Looks at every session of the index for at most `budget_s`, the last used first.
+        """
+        deadline = time.monotonic() + budget_s
+        added = 0
+        for agent in self._agents_since(0):
+            for page in index.pages(self.connection, self.keyspace.sessions(agent)):
+                if time.monotonic() >= deadline:
+                    return added
+                keys = [self.keyspace.session(agent, entry.member) for entry in page]
+                pending = self.connection.run_each([index.size(one.queue) for one in keys])
+                waiting = [one.history for one, jobs in zip(keys, pending, strict=True) if jobs]
+                due = Due(self.keyspace)
+                added += sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
+        return added
 
     def record_stats(self, *, keep: int = 10_000) -> MemoryStats:
         """Note the memory statistics of now; about the last `keep` points are kept."""

@@ -11,7 +11,7 @@ from celery import Task
 
 from memory import Housekeeping, MemoryUnavailable
 from tasks.app import app
-from tasks.schedule import CLEANUP_TASK, EXTEND_TASK, STATS_TASK
+from tasks.schedule import CLEANUP_TASK, EXTEND_TASK, STATS_TASK, STRAYS_TASK
 from tasks.wiring import services
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,12 @@ def snapshot_memory_stats() -> dict[str, object]:
     """Note the memory statistics of now; MEMORY_STATS_KEPT points are kept."""
     stats = _housekeeping().record_stats(keep=services().settings.queue.stats_kept)
     return _told("memory statistics", dict(stats))
+
+
+@app.task(base=MaintenanceTask, name=STRAYS_TASK)
+def find_stray_mailboxes() -> dict[str, object]:
+    """Put mailboxes that the sweeper's list has lost back on it."""
+    return _told("stray mailboxes", {"found": _housekeeping().add_strays()})
 
 
 def _housekeeping() -> Housekeeping:

@@ -7,7 +7,10 @@ from tasks.settings import QueueSettings
 SWEEP_TASK = "tasks.sweep"
 EXTEND_TASK = "tasks.maintenance.extend_active_sessions"
 CLEANUP_TASK = "tasks.maintenance.clean_stale_sessions"
+STRAYS_TASK = "tasks.maintenance.find_stray_mailboxes"
 STATS_TASK = "tasks.maintenance.snapshot_memory_stats"
+STRAYS_EVERY_S = 21_600.0
+"""A mailbox gets lost from the sweeper's list only if Redis itself loses data."""
 
 
 class Options(TypedDict):
@@ -31,6 +34,7 @@ def beat_entries(queue: QueueSettings) -> dict[str, Entry]:
         EXTEND_TASK: queue.extend_every_s,
         CLEANUP_TASK: queue.cleanup_every_s,
         STATS_TASK: queue.stats_every_s,
+        STRAYS_TASK: STRAYS_EVERY_S,
     }
     return {
         task.rpartition(".")[2]: Entry(task=task, schedule=s, options=Options(expires=s))

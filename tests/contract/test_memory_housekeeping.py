@@ -6,6 +6,7 @@ import pytest
 
 from memory import InvalidInput, RedisMemoryService
 from memory.housekeeping import Housekeeping
+from memory.mailbox import Mailbox
 from tests.memory_fixtures import Backend
 
 MESSAGE = {"role": "user", "content": "x"}
@@ -226,3 +227,21 @@ def test_a_moment_without_time_zone_is_refused(housekeeping: Housekeeping) -> No
         housekeeping.read_stats(since=datetime(2026, 1, 1))
     with pytest.raises(InvalidInput):
         housekeeping.read_stats(limit=0)
+
+
+def test_a_mailbox_that_the_sweeper_has_lost_is_found(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Sessions with jobs come back to the list; the others, and those on it, are left alone."""
+    keyspace = service.keyspace
+    for session in ("lost", "listed", "idle"):
+        service.append_to_history("a", session, MESSAGE)
+    for session in ("lost", "listed"):
+        mailbox = Mailbox.of(keyspace, "a", session)
+        service.connection.run_all(*mailbox.enqueue("j", b"{}", cap=9, grace_ms=5000))
+    lost = keyspace.session("a", "lost").history
+    real_backend.observer.zrem(keyspace.due, lost)
+
+    assert housekeeping.add_strays() == 1
+    assert real_backend.observer.zscore(keyspace.due, lost) == 0
+    assert housekeeping.add_strays() == 0

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from memory import dead_letters
 from memory.dead_letters import DeadLetter
 from memory.errors import CorruptData, InvalidInput
-from memory.keys import MAX_ID_BYTES, Keyspace
 from memory.history import find_reply
+from memory.keys import MAX_ID_BYTES, Keyspace
 from memory.mailbox import Mailbox
 
 BOX = Mailbox.of(Keyspace(), "energy", "session-1")

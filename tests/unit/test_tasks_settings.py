@@ -160,6 +160,7 @@ def test_beat_sends_every_periodic_task_and_lets_none_pile_up() -> None:
         "tasks.maintenance.extend_active_sessions": 2,
         "tasks.maintenance.clean_stale_sessions": 3,
         "tasks.maintenance.snapshot_memory_stats": 4,
+        "tasks.maintenance.find_stray_mailboxes": 21_600.0,
     }
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in entries)
 
