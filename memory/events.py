@@ -41,7 +41,8 @@ class EventType(StrEnum):
 class Event:
     """One event of a job's attempt; `text` is a piece of the reply, `data` what else is known.
 
-    Who sees a higher `attempt` drops the text of the lower. `cursor` is "" before it is stored.
+    A `started` begins the text anew: an attempt that was given back starts again under its number,
+    and who sees a higher `attempt` drops the text of the lower. `cursor` is "" before it is stored.
     """
 
     type: EventType

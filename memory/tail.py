@@ -63,14 +63,18 @@ class Tail:
             cursors = _earliest(self._waiting)
             call = read_several(cursors, count=READ_EVENTS, block_ms=self._block_ms)
             try:
-                self._hand_out(await self._connection.run(call))
+                self._hand_out(cursors, await self._connection.run(call))
             except MemoryServiceError as exc:
                 self._tell(exc)
             # Whoever was served comes back for more before the next read.
             await asyncio.sleep(0)
 
-    def _hand_out(self, found: dict[str, list[Event]]) -> None:
+    def _hand_out(self, cursors: dict[str, str], found: dict[str, list[Event]]) -> None:
         for waiting in list(self._waiting):
+            # Who came during the read and is further behind would miss what lies between.
+            begun = cursors.get(waiting.key)
+            if begun is None or is_after(begun, waiting.cursor):
+                continue
             new = [e for e in found.get(waiting.key, ()) if is_after(e.cursor, waiting.cursor)]
             if new and not waiting.found.done():
                 waiting.found.set_result(new)

@@ -10,7 +10,7 @@ Connections are opened per event loop; `await aclose()` closes those of the runn
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -69,7 +69,7 @@ async def follow(
     after: str | None = None,
     *,
     keep_alive_s: float | None = None,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """`tasks.follow` on an event loop. With `keep_alive_s`, a `keep_alive` event for each such
     time in which nothing happened."""
     connections = _connections()
@@ -89,7 +89,7 @@ async def follow(
             yield Event(EventType.KEEP_ALIVE, "", 0, cursor=follower.cursor)
 
 
-async def follow_job(job_id: str, after: str | None = None) -> AsyncIterator[Event]:
+async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
     """`tasks.follow_job` on an event loop."""
     connections, shared = _connections(), services()
     keys = await connections.memory.run(locate(shared.keyspace, job_id))

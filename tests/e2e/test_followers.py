@@ -1,0 +1,193 @@
+"""Those who follow an answer: restarted, late, slow, and over the death of a worker."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import closing
+from itertools import islice
+
+import pytest
+
+from memory import Event, EventType, get_redis_memory
+from memory.events import FROM_START
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from tasks import chat_task, follow, follow_job
+from tasks.aio import aclose
+from tasks.aio import follow as afollow
+from tasks.aio import follow_job as afollow_job
+from tests.waiting import elapsed, eventually
+
+WAIT_S = 40
+RESTARTS = 10
+A_LOOK = 3
+"""Events that a follower takes before it is restarted."""
+AGENT = "energy"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(stack: GriotStack) -> ServerProcess:
+    """One worker for all tests of this module."""
+    return stack.worker()
+
+
+@pytest.fixture(autouse=True)
+async def connections() -> AsyncIterator[None]:
+    """Closes what the test's loop has opened."""
+    yield
+    await aclose()
+
+
+@pytest.fixture
+def session_id() -> str:
+    """A session of the test's own."""
+    return f"session-{uuid.uuid4()}"
+
+
+def text_of(told: Iterable[Event]) -> str:
+    """What a follower has on its screen: the text since the last beginning."""
+    attempt, text = 0, ""
+    for event in told:
+        if event.type is EventType.STARTED or event.attempt > attempt:
+            attempt, text = event.attempt, ""
+        if event.type is EventType.TOKEN and event.attempt == attempt:
+            text += event.text
+    return text
+
+
+def committed(session_id: str) -> str:
+    """The one reply of the session's history."""
+    _, reply = get_redis_memory().get_conversation_history(AGENT, session_id)
+    return str(reply["content"])
+
+
+def is_over(told: Sequence[Event]) -> bool:
+    """Whether the follower has seen the end."""
+    return bool(told) and told[-1].type is EventType.DONE
+
+
+def take(follower: Iterable[Event], told: list[Event], *, at_most: int | None = None) -> None:
+    """Follow to the end, or so many events far, and leave."""
+    with closing(iter(follower)) as found:  # type: ignore[type-var]  # it is a generator
+        for event in islice(found, at_most):
+            told.append(event)
+            if is_over(told):
+                return
+
+
+async def atake(
+    follower: AsyncIterator[Event], told: list[Event], *, at_most: int | None = None
+) -> None:
+    """`take` on an event loop."""
+    seen = 0
+    async for event in follower:
+        told.append(event)
+        seen += 1
+        if is_over(told) or seen == at_most:
+            break
+    await follower.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+
+def assert_whole(told: Sequence[Event], session_id: str) -> None:
+    """Nothing is missing, nothing twice, and it is what the history has."""
+    assert text_of(told) == told[-1].text == committed(session_id)
+    cursors = [event.cursor for event in told]
+    assert len(set(cursors)) == len(cursors)
+
+
+@pytest.mark.parametrize(
+    "followed",
+    [
+        lambda job_id, _, after: follow_job(job_id, after),
+        lambda _, session_id, after: follow(AGENT, session_id, after or FROM_START),
+    ],
+    ids=["job", "session"],
+)
+def test_a_follower_restarted_ten_times_misses_nothing(
+    session_id: str, followed: Callable[[str, str, str | None], Iterable[Event]]
+) -> None:
+    """Each goes on at the cursor of the one before; together they have the committed text."""
+    job = chat_task.delay(AGENT, session_id, "tell me", model="slow-tokens:50x0.03s")
+    told: list[Event] = []
+    for _ in range(RESTARTS):
+        take(followed(job.id, session_id, told[-1].cursor if told else None), told, at_most=A_LOOK)
+        assert not is_over(told), "the answer was over before all restarts"
+    take(followed(job.id, session_id, told[-1].cursor), told)
+    assert_whole(told, session_id)
+
+
+@pytest.mark.parametrize(
+    "followed",
+    [
+        lambda job_id, _, after: afollow_job(job_id, after),
+        lambda _, session_id, after: afollow(AGENT, session_id, after or FROM_START),
+    ],
+    ids=["job", "session"],
+)
+async def test_a_follower_on_a_loop_restarted_ten_times_misses_nothing(
+    session_id: str, followed: Callable[[str, str, str | None], AsyncIterator[Event]]
+) -> None:
+    """As from a thread."""
+    model = "slow-tokens:50x0.03s"
+    job = await asyncio.to_thread(chat_task.delay, AGENT, session_id, "tell me", model=model)
+    told: list[Event] = []
+    for _ in range(RESTARTS):
+        after = told[-1].cursor if told else None
+        await atake(followed(job.id, session_id, after), told, at_most=A_LOOK)
+        assert not is_over(told), "the answer was over before all restarts"
+    await atake(followed(job.id, session_id, told[-1].cursor), told)
+    assert_whole(told, session_id)
+
+
+async def test_all_followers_see_the_second_attempt_replace_the_first(
+    session_id: str, worker: ServerProcess
+) -> None:
+    """The worker is killed in mid-answer; whoever follows, in whatever way, ends with the text that
+    the second attempt has committed."""
+    model = "slow-tokens:40x0.05s"
+    job = await asyncio.to_thread(chat_task.delay, AGENT, session_id, "tell me", model=model)
+    screens: list[list[Event]] = [[] for _ in range(4)]
+    followers = [
+        asyncio.create_task(asyncio.to_thread(take, follow_job(job.id), screens[0])),
+        asyncio.create_task(
+            asyncio.to_thread(take, follow(AGENT, session_id, FROM_START), screens[1])
+        ),
+        asyncio.create_task(atake(afollow_job(job.id), screens[2])),
+        asyncio.create_task(atake(afollow(AGENT, session_id, FROM_START), screens[3])),
+    ]
+    await eventually(
+        lambda: all(len(told) > A_LOOK for told in screens), timeout_s=WAIT_S, what="tokens"
+    )
+    worker.kill()
+    worker.start()
+    await asyncio.wait_for(asyncio.gather(*followers), WAIT_S)
+    for told in screens:
+        assert {event.attempt for event in told} == {1, 2}
+        assert told[-1].attempt == 2
+        assert_whole(told, session_id)
+
+
+async def test_slow_followers_do_not_slow_the_worker(session_id: str) -> None:
+    """The model's time is what it is with nobody there; they get the whole text, only later."""
+    model = "slow-tokens:40x0.025s"
+
+    def model_ms(job: str) -> float:
+        result = chat_task.AsyncResult(job).get(timeout=WAIT_S)
+        return float(result["timings"]["model_ms"])
+
+    async def follow_slowly(job_id: str, told: list[Event]) -> None:
+        async for event in afollow_job(job_id):
+            told.append(event)
+            await eventually(elapsed(0.05), what="the next look")
+
+    alone = await asyncio.to_thread(chat_task.delay, AGENT, f"{session_id}-0", "hello", model=model)
+    alone_ms = await asyncio.to_thread(model_ms, alone.id)
+    watched = await asyncio.to_thread(chat_task.delay, AGENT, session_id, "hello", model=model)
+    screens: list[list[Event]] = [[] for _ in range(10)]
+    slow = [asyncio.create_task(follow_slowly(watched.id, told)) for told in screens]
+    watched_ms = await asyncio.to_thread(model_ms, watched.id)
+    assert not any(is_over(told) for told in screens), "they were not slow"
+    assert watched_ms < 1.3 * alone_ms + 200
+    await asyncio.wait_for(asyncio.gather(*slow), WAIT_S)
+    for told in screens:
+        assert_whole(told, session_id)
