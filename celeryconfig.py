@@ -47,6 +47,7 @@ task_acks_late = True  # a message is acknowledged when its task is over
 task_reject_on_worker_lost = False  # the mailbox brings a lost job back; a killer job must not loop
 worker_hijack_root_logger = False  # worker/logs.py sets logging up
 worker_redirect_stdouts = False  # prints are prints
+worker_consumer = "worker.consumer:GriotConsumer"  # sends events in batches
 worker_send_task_events = True  # Flower needs no `celery control enable_events`
 task_track_started = False  # one write less per job; events tell the same
 worker_cancel_long_running_tasks_on_connection_loss = False  # the lease decides, not the broker

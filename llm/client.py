@@ -9,7 +9,7 @@ from typing import Self
 import httpx
 
 from llm.address import check_base_url
-from llm.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, async_http_client
+from llm.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
 from llm.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.records import Delta, Final, Reply, joined
@@ -47,7 +47,7 @@ class OllamaClient:
         self._timeouts = timeouts or Timeouts()
         self._max_response_bytes = max_response_bytes
         self._transport = transport
-        self._http: httpx.AsyncClient | None = None
+        self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: set[StreamWatch] = set()
         self._is_closed = False
@@ -102,7 +102,9 @@ class OllamaClient:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._client().get(f"{self.base_url}/api/version")
+                response = await self._request("GET", f"{self.base_url}/api/version")
+                await response.aread()
+                await response.aclose()
         except (*TRANSPORT_ERRORS, LLMError):
             return False
         return response.status_code == 200
@@ -156,14 +158,28 @@ class OllamaClient:
                     await response.aclose()
 
     async def _send(self, request: ChatRequest, timeouts: Timeouts) -> httpx.Response:
-        http = self._client()
-        message = http.build_request(
-            "POST",
-            self._chat_url,
-            content=request.body(),
-            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
+        return await self._request(
+            "POST", self._chat_url, content=request.body(), connect_s=timeouts.connect_s
         )
-        return await http.send(message, stream=True)
+
+    async def _request(
+        self,
+        method: str,
+        url: httpx.URL | str,
+        *,
+        content: bytes | None = None,
+        connect_s: float | None = None,
+    ) -> httpx.Response:
+        """The response to a request, its body unread."""
+        return await self._transport_here().handle_async_request(
+            httpx.Request(
+                method,
+                url,
+                headers=HEADERS,
+                content=content,
+                extensions={"timeout": {"connect": connect_s}},
+            )
+        )
 
     async def _refusal(
         self,
@@ -181,13 +197,14 @@ class OllamaClient:
             body += chunk
         return refused(response.status_code, body, model=request.model, base_url=self.base_url)
 
-    def _client(self) -> httpx.AsyncClient:
+    def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:
             raise _closed()
         loop = asyncio.get_running_loop()
         if self._http is None:
             self._loop = loop
-            self._http = async_http_client(self.base_url, self._max_connections, self._transport)
+            made = self._transport or async_transport(self.base_url, self._max_connections)
+            self._http = made
         elif self._loop is not loop:
             raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
         return self._http

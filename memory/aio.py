@@ -218,7 +218,7 @@ def _refuse_unsendable(call: Call[object]) -> None:
     # redis-py would find out while it packs the pipeline, and fail every caller's calls.
     try:
         for argument in (*call.keys, *call.args):
-            if isinstance(argument, str):
+            if isinstance(argument, str) and not argument.isascii():
                 argument.encode()
     except UnicodeEncodeError as exc:
         raise InvalidInput("text for Redis is not valid Unicode (a lone surrogate)") from exc

@@ -39,6 +39,8 @@ _REFUSED = (
 _REFUSING_REPLIES = ("NOAUTH", "NOPERM", "WRONGPASS")
 _BUSY_REPLIES = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "NOREPL")
 
+_RNG = random.Random()  # noqa: S311  # jitter is no secret
+
 
 class Attempts:
     """How often, and how long, one operation is tried: four times, within about twice the
@@ -54,7 +56,7 @@ class Attempts:
         if delay_s is None or time.monotonic() + delay_s > self._last_start:
             return None
         # Clients that lost the same server should not all come back at the same moment.
-        return delay_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        return delay_s * _RNG.uniform(0.5, 1.0)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from celery.result import AsyncResult
 
 from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
 from tasks.app import app
+from tasks.awaiting import JobResult
 from tasks.cancelling import CancelOutcome
 from tasks.chat import chat_task, checked_job
 from tasks.follow import unknown_job
@@ -60,7 +61,7 @@ async def send(
         raise submission.not_confirmed(exc) from exc
     if submission.is_first(enqueued):
         await asyncio.to_thread(submission.knock, app)
-    return AsyncResult(submission.job_id, app=app)
+    return JobResult(submission.job_id, app=app)
 
 
 async def follow(

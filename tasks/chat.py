@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
 from tasks.app import app
 from tasks.attempt import attempt
+from tasks.awaiting import JobResult
 from tasks.cancelling import CancelOutcome, cancel
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobCancelled, JobFailed
@@ -56,7 +57,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         job = checked_job(args or (), kwargs or {})
         job_id = job.job_id(task_id)
         submit(self.app, job, job_id, options)
-        return self.AsyncResult(job_id)
+        return JobResult(job_id, app=self.app)
 
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None

@@ -8,8 +8,9 @@ the history has.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from memory import AsyncConnection, Call, Event, EventType, MemoryServiceError, SessionKeys, events
 
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.02
 TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
 
+_Run: TypeAlias = list[Event]
+"""Events that follow each other and become one."""
+
 
 class Relay:
     """Collects the events of all attempts of a process; used on the event loop only."""
@@ -25,17 +29,17 @@ class Relay:
     def __init__(self, memory: AsyncConnection, *, ttl_s: int) -> None:
         self._memory = memory
         self._ttl_s = ttl_s
-        self._waiting: dict[SessionKeys, list[Event]] = defaultdict(list)
+        self._waiting: dict[SessionKeys, list[_Run]] = defaultdict(list)
         self._flush: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
 
     def emit(self, keys: SessionKeys, event: Event) -> None:
         """Have an event published within a tick."""
         waiting = self._waiting[keys]
-        if waiting and _continues(waiting[-1], event):
-            waiting[-1] = replace(waiting[-1], text=waiting[-1].text + event.text)
+        if waiting and _continues(waiting[-1][0], event):
+            waiting[-1].append(event)
         else:
-            waiting.append(event)
+            waiting.append([event])
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._publish())
 
@@ -44,7 +48,7 @@ class Relay:
         if self._sending is not None:
             await asyncio.wait((self._sending,))
         waiting = self._waiting.pop(keys, [])
-        return events.publish(keys, waiting, ttl_s=self._ttl_s) if waiting else []
+        return self._calls(keys, waiting) if waiting else []
 
     async def _publish(self) -> None:
         while self._waiting:
@@ -54,16 +58,21 @@ class Relay:
             await self._sending
             self._sending = None
 
-    async def _send(self, batch: Mapping[SessionKeys, list[Event]]) -> None:
-        calls = [
-            call
-            for keys, waiting in batch.items()
-            for call in events.publish(keys, waiting, ttl_s=self._ttl_s)
-        ]
+    async def _send(self, batch: Mapping[SessionKeys, list[_Run]]) -> None:
+        calls = [call for keys, waiting in batch.items() for call in self._calls(keys, waiting)]
         try:
             await self._memory.run_each(calls)
         except MemoryServiceError as exc:
             logger.warning("events of %d sessions lost: %s", len(batch), exc)
+
+    def _calls(self, keys: SessionKeys, waiting: Sequence[_Run]) -> list[Call[None]]:
+        return events.publish(keys, [_joined(run) for run in waiting], ttl_s=self._ttl_s)
+
+
+def _joined(run: _Run) -> Event:
+    if len(run) == 1:
+        return run[0]
+    return replace(run[0], text="".join([event.text for event in run]))
 
 
 def _continues(last: Event, event: Event) -> bool:

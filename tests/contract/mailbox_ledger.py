@@ -62,7 +62,7 @@ class Ledger:
         """Look at what a commit or a clean is about to change."""
         for call in calls:
             if call.script is not None and call.script.name == "commit":
-                _, queue, _, lease, _ = call.keys
+                _, queue, _, lease, *_ = call.keys
                 self._seen = tuple(  # type: ignore[assignment]  # two replies
                     self._ask(("HMGET", lease, "token", "job"), ("ZRANGE", queue, 0, 0))
                 )

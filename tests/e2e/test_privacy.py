@@ -100,7 +100,8 @@ return table.concat(all, ' ')
 
 def test_inspection_shows_no_text(valkey: ValkeyServer) -> None:
     """`celery inspect active` and `conf` show neither what is said nor a password."""
-    with raw_sender(valkey) as foreign:
+    # A connection of its own: those that this process keeps may lead to an earlier server.
+    with raw_sender(valkey) as foreign, app.connection_for_write() as connection:
         foreign.send_task(
             "tasks.chat_task",
             kwargs={
@@ -110,7 +111,7 @@ def test_inspection_shows_no_text(valkey: ValkeyServer) -> None:
                 "model": "delay:2.0s",
             },
         )
-        inspect = app.control.inspect(timeout=1.0)
+        inspect = app.control.inspect(timeout=1.0, connection=connection)
         wait_until(lambda: any((inspect.active() or {}).values()), what="the job is active")
         told = json.dumps(inspect.active(), default=str)
     assert "slow" in told

@@ -1,0 +1,65 @@
+"""`python -m bench`: measure, print the table."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import report
+from bench.arena import Arena
+from bench.measures import LONG, MEASURES, Measure
+from bench.rows import Row
+from bench.size import FULL, QUICK
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure Griot, as ratios.")
+    parser.add_argument("--quick", action="store_true", help="a short look: small and noisy")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=[*MEASURES, *LONG],
+        metavar="NAME",
+        help=f"measure this alone, may be repeated: {', '.join([*MEASURES, *LONG])}",
+    )
+    parser.add_argument("--million", action="store_true", help="a million sessions, too: minutes")
+    parser.add_argument("--json", action="store_true", help="the result as JSON")
+    parser.add_argument("--markdown", action="store_true", help="the table as the docs have it")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs in this directory")
+    return parser.parse_args(given)
+
+
+def chosen(options: argparse.Namespace) -> dict[str, Measure]:
+    """What is to be measured."""
+    if options.only:
+        every = {**MEASURES, **LONG}
+        return {name: every[name] for name in options.only}
+    return {**MEASURES, **LONG} if options.million else dict(MEASURES)
+
+
+def main() -> None:
+    """Measure and print; progress goes to the standard error output."""
+    options = arguments()
+    size = QUICK if options.quick else FULL
+    facts = report.machine()
+    rows: list[Row] = []
+    with Arena(keep_dir=options.keep) as arena:
+        for name, measure in chosen(options).items():
+            arena.say(f"{name}: begins")
+            found = measure(arena, size)
+            rows += found
+            for row in found:
+                arena.say(f"  {report.row_line(row)}")
+    after = report.machine()
+    facts |= {f"{name}_after": after[name] for name in ("load_1min", "million_additions_ms")}
+    if options.json:
+        sys.stdout.write(report.document(rows, facts) + "\n")
+        return
+    machine = ", ".join(f"{name} {value}" for name, value in facts.items())
+    shown = report.markdown(rows) if options.markdown else report.table(rows)
+    sys.stdout.write(f"\n{shown}\n\n{machine}\n")
+
+
+if __name__ == "__main__":
+    main()

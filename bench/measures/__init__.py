@@ -1,0 +1,41 @@
+"""The measurements, by name, in the order in which they run."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from bench.arena import Arena
+from bench.measures import (
+    fairness,
+    handover,
+    history,
+    idle,
+    micro,
+    million,
+    relay,
+    start,
+    throughput,
+    wide,
+)
+from bench.rows import Row
+from bench.size import Size
+
+Measure: TypeAlias = Callable[[Arena, Size], list[Row]]
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "throughput": throughput.measure,
+        "wide": wide.measure,
+        "idle": idle.measure,
+        "relay": relay.measure,
+        "history": history.measure,
+        "handover": handover.measure,
+        "fairness": fairness.measure,
+        "start": start.measure,
+        "micro": micro.measure,
+    }
+)
+"""What `make bench` measures."""
+
+LONG: Mapping[str, Measure] = MappingProxyType({"million": million.measure})
+"""What takes minutes and is measured on request only."""

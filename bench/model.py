@@ -1,0 +1,64 @@
+"""The model's stand-in as a process, and its ledger."""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from sandbox.process import ServerProcess
+
+READY_TIMEOUT_S = 20.0
+KEEP_CALLS = 5000
+
+_ADDRESS = re.compile(r"listening on (http://\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One call as the ledger has it; times are seconds of the machine's monotonic clock."""
+
+    started_s: float
+    finished_s: float
+
+
+class ModelProcess:
+    """`python -m sandbox.ollama`, started."""
+
+    def __init__(self, directory: Path) -> None:
+        command = (sys.executable, "-m", "sandbox.ollama", "--port", "0")
+        self.process = ServerProcess(
+            (*command, "--keep-calls", str(KEEP_CALLS)),
+            log_path=directory / "model.log",
+            name="model",
+        )
+        self.process.start()
+        self.process.wait_ready(lambda: _ADDRESS.search(self.process.log_text()), READY_TIMEOUT_S)
+        found = _ADDRESS.search(self.process.log_text())
+        assert found is not None
+        self.url = found[1]
+        self._http = httpx.Client(base_url=self.url, timeout=30.0, trust_env=False)
+
+    def reset(self) -> None:
+        """Forget all calls."""
+        self._http.post("/standin/reset").raise_for_status()
+
+    def peak_calls(self) -> int:
+        """The most calls at once since the reset."""
+        return int(self._http.get("/standin/stats").raise_for_status().json()["peak"])
+
+    def calls(self) -> list[ModelCall]:
+        """The finished calls since the reset, by their start."""
+        found = self._http.get("/standin/calls").raise_for_status().json()["calls"]
+        calls = [
+            ModelCall(call["started_s"], call["finished_s"])
+            for call in found
+            if call["finished_s"] is not None
+        ]
+        return sorted(calls, key=lambda call: call.started_s)
+
+    def close(self) -> None:
+        """Stop it."""
+        self._http.close()
+        self.process.stop()

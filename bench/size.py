@@ -1,0 +1,55 @@
+"""How much is measured: enough for a verdict, or a short look."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The amounts of all measurements. A round is one pass over the systems that are compared."""
+
+    rounds: int
+    throughput_jobs: int
+    wide_sessions: int
+    idle_pairs: int
+    relay_streams: int
+    long_history: int
+    history_turns: int
+    handover_jobs: int
+    crowd: int
+    backlog: int
+    starts: int
+    micro_calls: int
+    million_sessions: int
+
+
+FULL = Size(
+    rounds=5,
+    throughput_jobs=600,
+    wide_sessions=500,
+    idle_pairs=300,
+    relay_streams=100,
+    long_history=10_000,
+    history_turns=150,
+    handover_jobs=200,
+    crowd=50,
+    backlog=1000,
+    starts=5,
+    micro_calls=2000,
+    million_sessions=1_000_000,
+)
+
+QUICK = Size(
+    rounds=2,
+    throughput_jobs=200,
+    wide_sessions=500,
+    idle_pairs=50,
+    relay_streams=100,
+    long_history=10_000,
+    history_turns=30,
+    handover_jobs=50,
+    crowd=50,
+    backlog=300,
+    starts=2,
+    micro_calls=300,
+    million_sessions=20_000,
+)
