@@ -1,8 +1,8 @@
-# The only entries: demo, test, check, bench, up. Each makes the environment it needs.
+# The entries: demo, test, check, bench, soak, up. Each makes the environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench up clean
+.PHONY: demo test check bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -30,6 +30,9 @@ check: .venv/.installed ## Style, types, layers, sizes
 
 bench: .venv/.installed ## The benchmark, as ratios in one run
 	@$(BIN)/python -m bench
+
+soak: .venv/.installed ## Minutes of seeded random faults: make soak MINUTES=30 SEED=7
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 up: .venv/.installed ## Keep worker, maintenance, beat and Flower running (Procfile)
 	@$(BIN)/griot up
