@@ -18,6 +18,7 @@ from memory import (
     MemoryUnavailable,
     index,
 )
+from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, NotAccepted
 from tasks.job import ChatJob, Envelope
 from tasks.wakeup import publish, wakeup_kwargs
@@ -67,6 +68,7 @@ class Submission:
 
     def knock(self, app: Celery) -> None:
         """Publish the wake-up. A failure is logged: the job is in, the sweeper wakes it."""
+        passing(CrashPoint.ENQUEUED)
         kwargs = wakeup_kwargs(self.mailbox.keys, self.job.max_history)
         try:
             publish(app, self.job_id, kwargs, self.envelope.publish)

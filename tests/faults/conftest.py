@@ -1,34 +1,28 @@
-"""A world of its own for each test, since each test breaks a part of it."""
+"""A world for each module of tests; a test that breaks a part of it puts that right again."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from sandbox.ollama import OllamaStandIn
-from sandbox.stack import GriotStack
-from sandbox.valkey import ValkeyServer
-from tests.conftest import FAST, REDIS_PORT
+from sandbox.process import ServerProcess
+from tests.faults.rig import Rig, new_rig
+from tests.faults.sender import Sender
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Servers of the module's own, and what starts workers."""
+    with new_rig(tmp_path_factory.mktemp("faults")) as made:
+        yield made
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ValkeyServer]:
-    """A server that keeps what it acknowledged, at the address that the producer here knows."""
-    with ValkeyServer(REDIS_PORT, tmp_path / "valkey", append_only="always") as server:
-        yield server
+def sender() -> Sender:
+    """A producer with sessions of its own."""
+    return Sender()
 
 
-@pytest.fixture
-def ollama() -> Iterator[OllamaStandIn]:
-    """A stand-in for Ollama."""
-    with OllamaStandIn() as server:
-        yield server
-
-
-@pytest.fixture
-def stack(valkey: ValkeyServer, ollama: OllamaStandIn, tmp_path: Path) -> Iterator[GriotStack]:
-    """Starts Griot's processes against these servers and stops them after the test."""
-    with GriotStack(
-        tmp_path / "logs", redis_url=valkey.url(), ollama_url=ollama.url, settings=FAST
-    ) as started:
-        yield started
+@pytest.fixture(scope="module")
+def steady(rig: Rig) -> ServerProcess:
+    """A worker that lives as long as the module."""
+    return rig.worker(name="steady")

@@ -1,53 +1,149 @@
-"""Redis goes away while jobs run: the worker lives, and every job is answered once, in order."""
+"""Redis is killed, frozen, far away, cut off, or forgets its scripts: faults 13, 14, 17 and 18."""
 
-from memory import get_redis_memory
-from sandbox.ollama import OllamaStandIn
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from sandbox.process import ServerProcess
+from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
-from sandbox.valkey import ValkeyServer
-from tasks import chat_task
+from tests.faults.rig import SETTINGS, Rig
+from tests.faults.sender import Sender
 from tests.waiting import elapsed, wait_until
 
 WAIT_S = 40
 
 
-def answered(session_id: str) -> list[object]:
-    """The user's messages in the history."""
-    history = get_redis_memory().get_conversation_history("energy", session_id)
-    return [past["content"] for past in history if past["role"] == "user"]
+@contextmanager
+def storm(sender: Sender, *, sessions: int, jobs: int) -> Iterator[list["Future[None]"]]:
+    """Producers that send all the time within the block, four at once, until all is sent."""
+
+    def converse(session_id: str) -> None:
+        for _ in range(jobs):
+            sender.insist(session_id)
+
+    with ThreadPoolExecutor(4) as producers:
+        futures = [producers.submit(converse, one) for one in sender.sessions(sessions)]
+        yield futures
+        for future in futures:
+            future.result(timeout=WAIT_S)
 
 
-def test_redis_killed_and_restarted_while_jobs_run(
-    valkey: ValkeyServer, ollama: OllamaStandIn, stack: GriotStack
+def test_redis_killed_in_a_storm(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
+    """kill -9 among ENQUEUE, ACQUIRE and COMMIT: what was acknowledged is there, and answered."""
+    sender.model = "delay:20ms"
+    with storm(sender, sessions=8, jobs=25):
+        for done in (20, 80):
+            wait_until(lambda: _answered(rig) >= done, what="the storm is under way")  # noqa: B023
+            rig.valkey.kill()
+            rig.valkey.start()
+    rig.check(sender, timeout_s=WAIT_S)
+    assert steady.is_running, steady.log_tail()
+
+
+def test_redis_killed_while_the_model_answers(
+    rig: Rig, steady: ServerProcess, sender: Sender
 ) -> None:
-    """Killed with kill -9 in mid-turn and restarted: nothing acknowledged is lost or doubled."""
-    worker = stack.worker()
-    sessions = [f"s{n}" for n in range(4)]
-    for n in range(3):
-        for session_id in sessions:
-            chat_task.delay("energy", session_id, f"m{n}", model="delay:0.5s")
-    wait_until(lambda: ollama.stats.active == len(sessions), what="the first turns run")
-    valkey.kill()
-    wait_until(lambda: ollama.stats.active == 0, what="the model has answered into the void")
-    valkey.start()
-    wait_until(
-        lambda: all(answered(session_id) == ["m0", "m1", "m2"] for session_id in sessions),
-        timeout_s=WAIT_S,
-        what="every job is answered, once and in order",
-    )
-    assert worker.is_running, worker.log_tail()
-    late = chat_task.delay("energy", "s0", "after")
-    assert late.get(timeout=WAIT_S)["history_messages"] == 6
+    """The reply that has cost a model call is kept until Redis is back, and committed then."""
+    sender.model = "delay:0.5s"
+    sender.send_all(sender.sessions(4), 3)
+    rig.wait_active(4)
+    rig.valkey.kill()
+    rig.wait_active(0)
+    rig.valkey.start()
+    rig.check(sender, timeout_s=WAIT_S, max_calls=2)
+    assert steady.is_running, steady.log_tail()
 
 
-def test_redis_frozen_for_a_while(valkey: ValkeyServer, stack: GriotStack) -> None:
-    """Stopped for longer than the lease, then going on: one turn, the worker lives."""
-    worker = stack.worker()
-    sent = chat_task.delay("energy", "s0", "m0", model="delay:0.3s")
-    wait_until(lambda: "received" in worker.log_text(), what="the job has reached the worker")
-    valkey.freeze()
-    wait_until(lambda: not valkey.is_ready(), what="Redis answers nothing")
-    wait_until(elapsed(3.0), what="longer than the lease has passed")
-    valkey.thaw()
-    assert sent.get(timeout=WAIT_S)["job_id"] == sent.id
-    assert answered("s0") == ["m0"]
-    assert worker.is_running, worker.log_tail()
+def _freeze(rig: Rig) -> None:
+    rig.valkey.freeze()
+    wait_until(elapsed(8), what="8 s have passed", timeout_s=10)
+    rig.valkey.thaw()
+
+
+def _pause(rig: Rig) -> None:
+    rig.valkey.command("CLIENT", "PAUSE", 3000, "ALL")
+
+
+@pytest.mark.parametrize("hold", [_freeze, _pause], ids=["SIGSTOP 8 s", "CLIENT PAUSE 3 s"])
+def test_redis_frozen_in_mid_turn(
+    rig: Rig, steady: ServerProcess, sender: Sender, hold: Callable[[Rig], None]
+) -> None:
+    """Longer than the lease without an answer: the worker lives, each job has one turn."""
+    sender.model = "delay:0.5s"
+    sender.send_all(sender.sessions(3), 3)
+    rig.wait_active(3)
+    hold(rig)
+    rig.check(sender, timeout_s=WAIT_S)
+    assert steady.is_running, steady.log_tail()
+
+
+def test_scripts_forgotten_under_load(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
+    """SCRIPT FLUSH again and again: scripts are sent anew, and no model call is made twice."""
+    with storm(sender, sessions=4, jobs=15) as producers:
+        while not all(future.done() for future in producers):
+            rig.valkey.command("SCRIPT", "FLUSH")
+    rig.check(sender, timeout_s=WAIT_S, max_calls=1)
+    assert steady.is_running, steady.log_tail()
+
+
+@dataclass
+class Far:
+    """A worker whose way to Redis leads through a proxy; the producer's does not."""
+
+    proxy: Proxy
+    worker: ServerProcess
+
+
+@pytest.fixture(scope="module")
+def far_worker(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Far]:
+    """It takes the queue "far"."""
+    with (
+        Proxy(rig.valkey.port) as proxy,
+        GriotStack(
+            tmp_path_factory.mktemp("far"),
+            redis_url=f"redis://127.0.0.1:{proxy.port}/0",
+            ollama_url=rig.ollama.url,
+            settings=SETTINGS,
+        ) as stack,
+    ):
+        yield Far(proxy, stack.worker("-Q", "far", name="far"))
+
+
+@pytest.fixture
+def far(far_worker: Far) -> Iterator[Far]:
+    """The same, alive after the test, and as near as before."""
+    yield far_worker
+    far_worker.proxy.latency_s = 0
+    assert far_worker.worker.is_running, far_worker.worker.log_tail()
+
+
+@pytest.mark.parametrize("round_trip_ms", [50, 500])
+def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) -> None:
+    """Slower, and correct: no lease is lost to the distance."""
+    far.proxy.latency_s = round_trip_ms / 2000
+    # Few of them: Celery takes one message after the other, at several round trips each.
+    (session_id,) = sender.sessions(1)
+    for _ in range(3):
+        sender.send(session_id, queue="far")
+    rig.check(sender, timeout_s=WAIT_S, max_calls=1)
+
+
+def test_connections_dropped_all_the_time(rig: Rig, far: Far, sender: Sender) -> None:
+    """Every connection of the worker is reset five times in mid-turn: each job has one turn."""
+    sender.model = "delay:0.1s"
+    calls_before = rig.ollama.stats.requests
+    for session_id in sender.sessions(6):
+        for _ in range(6):
+            sender.send(session_id, queue="far")
+    for calls in (3, 9, 15, 21, 27):
+        wait_until(lambda: rig.ollama.stats.requests - calls_before >= calls, what="jobs run")  # noqa: B023
+        assert far.proxy.drop_connections() > 0
+    rig.check(sender, timeout_s=WAIT_S)
+
+
+def _answered(rig: Rig) -> int:
+    return sum(call.outcome == "answered" for call in rig.ollama.calls)

@@ -1,0 +1,102 @@
+"""Messages lost, doubled, foreign and malformed: faults 23, 24 and 26."""
+
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from celery import Celery
+
+from sandbox.process import ServerProcess
+from tasks import app, chat_task
+from tasks.wakeup import publish, wakeup_kwargs
+from tests.faults.celery_messages import MALFORMED
+from tests.faults.rig import GRACE_S, SWEEP_S, Rig
+from tests.faults.sender import Sender
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("steady")
+
+
+@pytest.fixture(scope="module")
+def foreign(rig: Rig) -> Iterator[Celery]:
+    """A service that imports nothing of ours."""
+    urls = {"broker": rig.valkey.url(1), "backend": rig.valkey.url(2)}
+    with Celery("foreign", **urls, set_as_current=False) as celery:
+        yield celery
+
+
+def test_a_wake_up_published_100_times(rig: Rig, sender: Sender) -> None:
+    """A hundred messages for one job: one turn, one model call; the next job is not delayed."""
+    (session_id,) = sender.sessions(1)
+    job = sender.send(session_id, model="delay:0.2s")
+    sender.send(session_id)
+    for _ in range(100):
+        publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
+    rig.check(sender, max_calls=1)
+    wait_until(lambda: _waiting(rig, "chat") == 0, what="all messages are taken")
+    publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
+    rig.check(sender, max_calls=1)
+    assert job.get(timeout=5)["job_id"] == job.id
+
+
+def test_the_same_task_id_from_two_producers(rig: Rig, sender: Sender) -> None:
+    """Both are told that the job is in; it has one turn."""
+    with ThreadPoolExecutor(2) as producers:
+        for session_id in sender.sessions(20):
+            job_id, message = str(uuid.uuid4()), sender.next_message(session_id)
+            kwargs = {"agent_id": "energy", "session_id": session_id, "message": message}
+            both = [
+                producers.submit(chat_task.apply_async, kwargs=kwargs, task_id=job_id)
+                for _ in range(2)
+            ]
+            assert {sent.result().id for sent in both} == {job_id}
+            sender.note(session_id, job_id, message)
+    rig.check(sender, max_calls=1)
+
+
+def test_a_raw_send_task_sent_twice(rig: Rig, sender: Sender, foreign: Celery) -> None:
+    """It is taken in when a worker gets it, and has one turn among those of `delay`."""
+    for session_id in sender.sessions(5):
+        sender.send(session_id)
+        rig.wait_drained(sender)
+        job_id, message = str(uuid.uuid4()), sender.next_message(session_id)
+        kwargs = {"agent_id": "energy", "session_id": session_id, "message": message}
+        for _ in range(2):
+            sent = foreign.send_task("tasks.chat_task", kwargs=kwargs, task_id=job_id)
+        sender.note(session_id, job_id, message)
+        assert message in sent.get(timeout=15)["response"]
+        sender.send(session_id)
+    rig.check(sender, max_calls=1)
+
+
+def test_a_message_taken_off_the_queue_by_hand(rig: Rig, sender: Sender) -> None:
+    """A job whose message is lost is answered within sweep + grace + 1 s."""
+    worker = rig.worker("-Q", "narrow", "-c", "1", name="narrow")
+    busy, robbed = sender.sessions(2)
+    sender.send(busy, model="delay:0.5s", queue="narrow")
+    rig.wait_active(1)
+    sender.send(robbed, queue="narrow")
+    assert rig.broker("LPOP", "narrow"), "the message lay in the queue"
+    rig.check(sender, timeout_s=SWEEP_S + GRACE_S + 1 + rig.delay_s, max_calls=1)
+    worker.kill()
+
+
+@pytest.mark.parametrize("queue", ["chat", "celery"])
+def test_garbage_in_front_of_a_job(
+    rig: Rig, steady: ServerProcess, sender: Sender, queue: str
+) -> None:
+    """Whatever lies in the broker's list, the job behind it is done within a second."""
+    (session_id,) = sender.sessions(1)
+    sender.send(session_id)
+    rig.check(sender)
+    garbage = [part.replace(b'"echo"', b'"tasks.chat_task"') for part in MALFORMED.values()]
+    rig.broker("LPUSH", queue, *garbage)
+    sender.send(session_id, queue=queue)
+    rig.check(sender, timeout_s=1 + rig.delay_s, max_calls=1)
+    assert rig.broker("LLEN", f"{queue}.quarantine") == len(garbage)
+    assert steady.is_running, steady.log_tail()
+
+
+def _waiting(rig: Rig, queue: str) -> int:
+    return int(str(rig.broker("LLEN", queue)))

@@ -1,0 +1,51 @@
+"""The same conversations under every pool of Celery's, killed in the middle: fault 33."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sandbox.process import ServerProcess
+from tests.faults.rig import Rig
+from tests.faults.sender import Sender
+from tests.waiting import wait_until
+
+POOLS = {"threads": "8", "prefork": "3", "solo": "1"}
+JOBS, SESSIONS = 5, 4
+
+
+def _start_all(rig: Rig) -> list[ServerProcess]:
+    """A worker of each pool, with a queue of its own."""
+
+    def start(pool: str) -> ServerProcess:
+        return rig.worker("-P", pool, "-c", POOLS[pool], "-Q", pool, name=pool)
+
+    with ThreadPoolExecutor(len(POOLS)) as threads:
+        return list(threads.map(start, POOLS))
+
+
+@pytest.fixture(scope="module")
+def senders(rig: Rig) -> dict[str, Sender]:
+    """Conversations in each pool whose worker was killed when each session had had a turn."""
+    senders = {pool: Sender("delay:60ms") for pool in POOLS}
+    workers = _start_all(rig)
+    for pool, sender in senders.items():
+        sessions = sender.sessions(SESSIONS)
+        for _ in range(JOBS):
+            for session_id in sessions:
+                sender.send(session_id, queue=pool)
+    for worker, sender in zip(workers, senders.values(), strict=True):
+        wait_until(
+            lambda: all(dump.history for dump in rig.dumps(sender)),  # noqa: B023
+            what="each session has had a turn",
+        )
+        worker.kill()
+    _start_all(rig)
+    return senders
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_killed_worker_of_each_pool(rig: Rig, senders: dict[str, Sender], pool: str) -> None:
+    """Order, memory and turns are the same whatever runs the body of the task."""
+    sender = senders[pool]
+    rig.check(sender, max_calls=2)
+    assert sum(len(dump.history) for dump in rig.dumps(sender)) == 2 * JOBS * SESSIONS
