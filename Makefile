@@ -27,6 +27,7 @@ check: .venv/.installed ## Style, types, layers, sizes
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q -p no:randomly tests/unit/test_house.py tests/unit/test_layers.py
 
 bench: .venv/.installed ## The benchmark, as ratios in one run
 	@$(BIN)/python -m bench
