@@ -72,6 +72,11 @@ class Rig:
         return Redis.from_url(self.valkey.url(), protocol=2, socket_timeout=5)
 
     @cached_property
+    def results(self) -> Redis:
+        """The same for Celery's results."""
+        return Redis.from_url(self.valkey.url(2), protocol=2, socket_timeout=5)
+
+    @cached_property
     def connection(self) -> Connection:
         """The memory's own connection."""
         return get_redis_memory().connection

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import Celery
+from celery.result import AsyncResult
 
 from sandbox.process import ServerProcess
 from tasks import app, chat_task
@@ -38,6 +39,29 @@ def test_a_wake_up_published_100_times(rig: Rig, sender: Sender) -> None:
     publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
     rig.check(sender, max_calls=1)
     assert job.get(timeout=5)["job_id"] == job.id
+
+
+def test_a_late_message_of_a_job_whose_result_was_lost(rig: Rig, sender: Sender) -> None:
+    """The reply is in the history: the result is stored again, without a model call."""
+    (session_id,) = sender.sessions(1)
+    job = sender.send(session_id)
+    first = job.get(timeout=10)
+    key = app.backend.get_key_for_task(job.id)
+    assert rig.results.delete(key) == 1
+    publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
+    wait_until(lambda: rig.results.exists(key), what="the result is there again")
+    assert AsyncResult(job.id, app=app).get(timeout=5)["response"] == first["response"]
+    rig.check(sender, max_calls=1)
+
+
+def test_messages_in_the_wrong_order(rig: Rig, sender: Sender) -> None:
+    """A message for a job that is not first runs nothing; it wakes the one that is."""
+    for session_id in sender.sessions(5):
+        for _ in range(4):
+            rig.enqueue_silently(sender, session_id)
+        for job in reversed(sender.jobs[session_id][1:]):
+            publish(app, job.job_id, wakeup_kwargs(rig.keys(session_id), None), {})
+    rig.check(sender, max_calls=1)
 
 
 def test_the_same_task_id_from_two_producers(rig: Rig, sender: Sender) -> None:

@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 WAIT_S = 15
 
 KEPT_IDS = (
-    "a:b", "a", "*", "?", "[x]", "{x}", "new\nline", "nul\x00", " ", "%", "%3A",
+    "a:b", "a", "b:a", "*", "?", "[x]", "{x}", "new\nline", "nul\x00", " ", "%", "%3A",
     "é", "e\u0301", "😀", "x" * 512,
 )  # fmt: skip
 REFUSED_IDS: Mapping[str, object] = {
@@ -47,7 +47,7 @@ REFUSED_MESSAGES: Mapping[str, object] = {
 
 def test_ids_of_every_kind(steady: ServerProcess) -> None:
     """Each agent and each session has a conversation of its own, under exactly its id."""
-    pairs = [(agent_id, session_id) for agent_id in KEPT_IDS[:9] for session_id in KEPT_IDS]
+    pairs = [(agent_id, session_id) for agent_id in KEPT_IDS[:8] for session_id in KEPT_IDS]
     sent = [
         chat_task.delay(agent_id, session_id, f"{agent_id!r} {session_id!r}", model="instant")
         for agent_id, session_id in pairs
