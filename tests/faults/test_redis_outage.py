@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from kombu.asynchronous.hub import Hub
+from kombu.connection import Connection
 
 from sandbox.process import ServerProcess
 from sandbox.proxy import Proxy
@@ -13,6 +15,7 @@ from sandbox.stack import GriotStack
 from tests.faults.rig import SETTINGS, Rig
 from tests.faults.sender import Sender
 from tests.waiting import elapsed, wait_until
+from worker.transport import Transport
 
 WAIT_S = 40
 
@@ -144,6 +147,16 @@ def test_connections_dropped_all_the_time(rig: Rig, far: Far, sender: Sender) ->
         wait_until(lambda: rig.ollama.stats.requests - calls_before >= calls, what="jobs run")  # noqa: B023
         assert far.proxy.drop_connections() > 0
     rig.check(sender, timeout_s=WAIT_S)
+
+
+def test_reconnections_leave_nothing_in_the_event_loop(rig: Rig) -> None:
+    """What a worker's loop does on each turn does not grow with each connection it has lost."""
+    hub, turns = Hub(), []
+    for _ in range(3):
+        with Connection(rig.valkey.url(1), transport=Transport) as connection:
+            connection.register_with_event_loop(hub)
+            turns.append(len(hub.on_tick))
+    assert turns == [turns[0]] * 3
 
 
 def _answered(rig: Rig) -> int:
