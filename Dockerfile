@@ -9,10 +9,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /src
 COPY requirements/build.lock requirements/worker.lock requirements/
 RUN python -m venv /opt/build \
-    && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements/build.lock \
+    && /opt/build/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/build.lock \
     && python -m venv --without-pip /opt/griot \
     && /opt/build/bin/pip --python /opt/griot install \
-        --require-hashes --only-binary :all: -r requirements/worker.lock
+        --no-deps --require-hashes --only-binary :all: -r requirements/worker.lock
 COPY . .
 RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
     && /opt/build/bin/pip --python /opt/griot install --no-deps --no-index /dist/*.whl
