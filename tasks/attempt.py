@@ -7,12 +7,10 @@ verdict says.
 import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import aclosing
 
 from pydantic import JsonValue
 
-from agents import prompt_for, read_answer
-from llm import Delta, LLMError
+from llm import LLMError
 from memory import (
     Acquired,
     AcquireOutcome,
@@ -23,17 +21,16 @@ from memory import (
     InvalidInput,
     StopPolicy,
     Waiting,
-    decode_messages,
     encode_message,
 )
+from tasks.asking import Asking
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobFailed
 from tasks.holder import Holder, JobRef
 from tasks.job import ChatJob, Envelope
 from tasks.lease import Stoppable, Stopped, StopReason, kept
-from tasks.result import ChatResult, cancelled_messages, messages_of, result_of, told
+from tasks.result import cancelled_messages, messages_of, told
 from tasks.retry import is_retried
-from tasks.stopwatch import Stopwatch
 from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.wiring import Services
 
@@ -57,8 +54,8 @@ class Attempt:
         self._ref = ref
         self._holder = Holder(services, ref)
         self._profile = services.settings.profiles.of(ref.agent_id)
+        self._asking = Asking(services, self._profile, self._emit)
         self._number = 0
-        self._said: list[str] = []
 
     async def run(self) -> Verdict:
         """Take the job if it is its turn, and see it through."""
@@ -103,7 +100,7 @@ class Attempt:
         except InvalidJob as error:
             return await self._failed(error)
         try:
-            result = await stoppable.run(self._ask_model(envelope, acquired))
+            result = await stoppable.run(self._asking.run(self._ref.job_id, envelope, acquired))
             records = self._encoded(messages_of(envelope.job, result))
         except Stopped as stopped:
             return await self._stopped(stopped.reason, acquired, envelope.job)
@@ -117,34 +114,6 @@ class Attempt:
         if committed.outcome is CommitOutcome.OK:
             return Answered(result, committed.next)
         return await self._refused(committed)
-
-    async def _ask_model(self, envelope: Envelope, acquired: Acquired) -> ChatResult:
-        job = envelope.job
-        history = decode_messages(acquired.history).messages
-        prompt = prompt_for(job.ask, self._profile, history, self._services.settings.llm)
-        watch = Stopwatch()
-        self._emit(EventType.STARTED, data={"model": prompt.request.model})
-
-        def on_delta(delta: Delta) -> None:
-            watch.on_delta()
-            self._said.append(delta.text)
-            if delta.thinking:
-                self._emit(EventType.THINKING, text=delta.thinking)
-            if delta.text:
-                self._emit(EventType.TOKEN, text=delta.text)
-            passing(CrashPoint.TOKEN)
-
-        async with aclosing(self._services.ollama.stream(prompt.request)) as records:
-            answer = await read_answer(records, on_delta)
-        passing(CrashPoint.MODEL_DONE)
-        return result_of(
-            self._ref.job_id,
-            job,
-            answer,
-            attempt=acquired.attempt,
-            history_messages=prompt.history_messages,
-            timings=watch.timings(answer, sent_at=envelope.sent_at),
-        )
 
     async def _refused(self, committed: Committed) -> Verdict:
         """What a commit that was not OK means."""
@@ -180,7 +149,7 @@ class Attempt:
 
     async def _keep(self, job: ChatJob) -> Verdict:
         """Record a cancelled turn as far as it came."""
-        said = "".join(self._said)
+        said = self._asking.said
         records = self._encoded(cancelled_messages(self._ref.job_id, job, said))
         committed = await self._holder.commit(records, self._event(EventType.CANCELLED, text=said))
         if committed.outcome is CommitOutcome.OK:
