@@ -4,7 +4,7 @@ No Celery, no Redis, no HTTP: the worker and the agents bring those.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from agents.profiles import Profile
@@ -21,6 +21,7 @@ class Ask:
     """What a user asks, and what the caller wants other than the profile says (None: as it says).
 
     `max_history` counts earlier messages that the model is shown; `max_tokens` bounds the reply.
+    `images` (base64), `format` and `think` are as in Ollama's /api/chat.
     """
 
     message: str
@@ -29,6 +30,9 @@ class Ask:
     temperature: float | None = None
     max_tokens: int | None = None
     max_history: int | None = None
+    images: tuple[str, ...] = field(default=(), repr=False)
+    format: str | Mapping[str, object] | None = field(default=None, repr=False)
+    think: bool | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +68,18 @@ def prompt_for(
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
     shown = _shown(history, window_of(ask, profile))
     request = settings.chat_request(
-        (*system, *shown, {"role": "user", "content": ask.message}),
+        (*system, *shown, question_of(ask)),
         model=_first(ask.model, profile.model),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
     )
-    return Prompt(request, len(shown))
+    return Prompt(replace(request, format=ask.format, think=ask.think), len(shown))
+
+
+def question_of(ask: Ask) -> dict[str, object]:
+    """The user's new message, as the model is sent it."""
+    question: dict[str, object] = {"role": "user", "content": ask.message}
+    return {**question, "images": list(ask.images)} if ask.images else question
 
 
 async def read_answer(

@@ -4,11 +4,13 @@
 `ChatRequest`, read `Delta`s and one `Final`, and raise nothing but an `LLMError`.
 """
 
+from llm.capabilities import Ability, Capabilities
 from llm.client import OllamaClient
 from llm.errors import (
     AccessDeniedError,
     ContextOverflowError,
     FirstTokenTimeoutError,
+    FormatMismatchError,
     IdleTimeoutError,
     InvalidReplyError,
     InvalidRequestError,
@@ -25,6 +27,7 @@ from llm.errors import (
     RetryableLLMError,
     StreamCutError,
     TotalTimeoutError,
+    UnsupportedError,
 )
 from llm.models import is_installed
 from llm.records import Delta, Final, Reply, ToolCall
@@ -35,12 +38,15 @@ from llm.singleton import get_llm_service
 from llm.timeouts import Timeouts
 
 __all__ = [
+    "Ability",
     "AccessDeniedError",
+    "Capabilities",
     "ChatRequest",
     "ContextOverflowError",
     "Delta",
     "Final",
     "FirstTokenTimeoutError",
+    "FormatMismatchError",
     "IdleTimeoutError",
     "InvalidReplyError",
     "InvalidRequestError",
@@ -64,6 +70,7 @@ __all__ = [
     "Timeouts",
     "ToolCall",
     "TotalTimeoutError",
+    "UnsupportedError",
     "check_model_name",
     "get_llm_service",
     "is_installed",

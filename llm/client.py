@@ -3,14 +3,23 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 import httpx
+import orjson
 
 from llm.address import check_base_url
+from llm.capabilities import read_capabilities
 from llm.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
-from llm.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
+from llm.error_map import (
+    MAX_ERROR_BODY_BYTES,
+    TRANSPORT_ERRORS,
+    first_token_timeout,
+    lost_connection,
+    refused,
+)
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.records import Delta, Final, Reply, joined
 from llm.reply import ReplyReader
@@ -108,6 +117,30 @@ class OllamaClient:
         except (*TRANSPORT_ERRORS, LLMError):
             return False
         return response.status_code == 200
+
+    async def capabilities(
+        self, model: str, *, timeout_s: float = HEALTH_TIMEOUT_S
+    ) -> frozenset[str] | None:
+        """What a model can do, in Ollama's words; None where this server does not tell.
+
+        Raises an LLMError.
+        """
+        limits = replace(self._timeouts, first_token_s=timeout_s)
+        url, asked = f"{self.base_url}/api/show", orjson.dumps({"model": model})
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._request("POST", url, content=asked)
+                body = await response.aread()
+                await response.aclose()
+        except TimeoutError as exc:
+            raise first_token_timeout(limits) from exc
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc, replying=False, base_url=self.base_url, timeouts=limits
+            ) from exc
+        if response.status_code != 200:
+            raise refused(response.status_code, body, model=model, base_url=self.base_url)
+        return read_capabilities(body)
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""

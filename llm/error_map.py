@@ -27,6 +27,7 @@ from llm.errors import (
     RequestRejectedError,
     StreamCutError,
     TotalTimeoutError,
+    UnsupportedError,
 )
 from llm.timeouts import Timeouts
 
@@ -63,6 +64,7 @@ _OVERFLOW = re.compile(
     r"exceed_context_size_error|exceeds the (available )?context (size|length)"
     r"|prompt is longer than the context length"
 )
+_UNSUPPORTED = re.compile(r"does not support (tools|thinking|chat|generate)")
 _OWN_FAULT = re.compile(r"option \"\w+\" must be|invalid format")
 
 
@@ -74,7 +76,7 @@ def refused(status: int, body: bytes, *, model: str, base_url: str) -> LLMError:
     if status == 404:
         return _not_found(text, model, base_url)
     if 400 <= status < 500:
-        return _client_error(status, text, base_url)
+        return _client_error(status, text, model, base_url)
     return InvalidReplyError(
         f"{base_url} answers HTTP {status} where 200 is due (redirects are not followed): "
         "is it Ollama that listens there?"
@@ -134,6 +136,15 @@ def total_timeout(timeouts: Timeouts) -> TotalTimeoutError:
     )
 
 
+def cannot(model: str, ability: str, *, status: int | None = None) -> UnsupportedError:
+    """What to raise when a model lacks an ability (tools, thinking, vision, chat)."""
+    return UnsupportedError(
+        f"model '{model}' does not support {ability}: choose one that does "
+        f"(`ollama show {model}` lists what it can do), or ask without",
+        status=status,
+    )
+
+
 def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMError:
     # httpx-aiohttp 0.2 reports most failures as httpx.ConnectTimeout: look underneath.
     cause = exc.__cause__ if isinstance(exc.__cause__, aiohttp.ClientError) else exc
@@ -174,7 +185,7 @@ def _not_found(text: str, model: str, base_url: str) -> LLMError:
     return InvalidReplyError(f"{base_url} has no /api/chat (HTTP 404): is it Ollama?")
 
 
-def _client_error(status: int, text: str, base_url: str) -> LLMError:
+def _client_error(status: int, text: str, model: str, base_url: str) -> LLMError:
     if _OVERFLOW.search(text):
         return _overflow(status, text)
     if status == 401:
@@ -192,6 +203,12 @@ def _client_error(status: int, text: str, base_url: str) -> LLMError:
         )
     if status in (408, 499):
         return OllamaFailedError(f"Ollama at {base_url} dropped the request (HTTP {status})")
+    return _rejected(status, text, model, base_url)
+
+
+def _rejected(status: int, text: str, model: str, base_url: str) -> LLMError:
+    if status == 400 and (unsupported := _UNSUPPORTED.search(text)):
+        return cannot(model, unsupported.group(1), status=status)
     return RequestRejectedError(
         f"Ollama at {base_url} refuses the request (HTTP {status}){_said(text)}", status=status
     )

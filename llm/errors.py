@@ -6,6 +6,7 @@
     │   ├── OllamaBusyError          it answers that it cannot take the request now (502, 503, 504)
     │   ├── OllamaFailedError        it took the request and failed (500, error line, runner gone)
     │   ├── StreamCutError           the reply began and never came to its end
+    │   ├── FormatMismatchError      the reply is whole, but not of the form that was asked for
     │   └── LLMTimeoutError
     │       ├── FirstTokenTimeoutError   queue, load and prompt evaluation took too long
     │       ├── IdleTimeoutError         silence between two tokens
@@ -13,7 +14,8 @@
     └── PermanentLLMError          the same request will fail again
         ├── InvalidRequestError      our own fault: found before sending, or options Ollama refuses
         ├── RequestRejectedError     Ollama refuses the request (400, 413, ...)
-        │   └── ContextOverflowError   the prompt is longer than the window: shorten it
+        │   ├── ContextOverflowError   the prompt is longer than the window: shorten it
+        │   └── UnsupportedError       the model has no tools, no thinking or no vision
         ├── ModelNotFoundError       the model is not installed
         ├── AccessDeniedError        401 or 403
         ├── QuotaExceededError       402 or 429
@@ -47,6 +49,10 @@ class OllamaFailedError(RetryableLLMError):
 
 class StreamCutError(RetryableLLMError):
     """The reply ended without `done: true`; what was read before is not a whole answer."""
+
+
+class FormatMismatchError(RetryableLLMError):
+    """The reply is not JSON, or does not fit the schema, that the request's `format` asks for."""
 
 
 class LLMTimeoutError(RetryableLLMError):
@@ -102,6 +108,10 @@ class ContextOverflowError(RequestRejectedError):
         super().__init__(message, status=status)
         self.n_prompt_tokens = n_prompt_tokens
         self.n_ctx = n_ctx
+
+
+class UnsupportedError(RequestRejectedError):
+    """The model cannot do what the request wants of it: choose another, or ask for less."""
 
 
 class ModelNotFoundError(PermanentLLMError):

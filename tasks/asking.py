@@ -9,9 +9,10 @@ from pydantic import JsonValue
 from agents import Profile, prompt_for, read_answer
 from llm import Delta
 from memory import Acquired, EventType, decode_messages
+from tasks.abilities import within_abilities
 from tasks.crash_points import CrashPoint, passing
 from tasks.job import Envelope
-from tasks.result import ChatResult, result_of
+from tasks.result import ChatResult, parsed_answer, result_of
 from tasks.stopwatch import Stopwatch
 from tasks.wiring import Services
 
@@ -44,20 +45,22 @@ class Asking:
         job = envelope.job
         history: Sequence[Mapping[str, object]] = decode_messages(acquired.history).messages
         prompt = prompt_for(job.ask, self._profile, history, self._services.settings.llm)
+        request = await within_abilities(prompt.request, job.ask, self._services.capabilities)
         watch = Stopwatch()
-        self._tell(EventType.STARTED, data={"model": prompt.request.model})
+        self._tell(EventType.STARTED, data={"model": request.model})
 
         def on_delta(delta: Delta) -> None:
             watch.on_delta()
             self._heard(delta)
 
-        async with aclosing(self._services.ollama.stream(prompt.request)) as records:
+        async with aclosing(self._services.ollama.stream(request)) as records:
             answer = await read_answer(records, on_delta)
         passing(CrashPoint.MODEL_DONE)
         return result_of(
             job_id,
             job,
             answer,
+            parsed=parsed_answer(answer, job),
             attempt=acquired.attempt,
             history_messages=prompt.history_messages,
             timings=watch.timings(answer, sent_at=envelope.sent_at),

@@ -20,6 +20,7 @@ from tasks.cancelling import CancelOutcome, cancel
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobCancelled, JobFailed
 from tasks.holder import JobRef
+from tasks.images import check_images
 from tasks.job import ChatJob, Envelope
 from tasks.producer import publish_options, submit
 from tasks.result import Private
@@ -105,7 +106,13 @@ def checked_job(args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob
     except TypeError as exc:
         raise InvalidJob(f"chat_task(agent_id, session_id, message, **options): {exc}") from None
     named = {**bound.pop("options", {}), **bound}
-    return ChatJob.checked(named, max_message_bytes=services().settings.queue.max_message_bytes)
+    settings = services().settings
+    job = ChatJob.checked(named, max_message_bytes=settings.queue.max_message_bytes)
+    if job.images:
+        check_images(
+            job.images, max_count=settings.queue.max_images, max_bytes=settings.max_image_bytes
+        )
+    return job
 
 
 def _job_ref(

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+)
 
 from agents import Ask
 from llm import check_model_name
@@ -19,6 +27,7 @@ from llm.errors import InvalidRequestError
 from memory import InvalidInput
 from memory.keys import encode_id
 from tasks.errors import InvalidJob
+from tasks.reply_format import ReplyFormat, check_format
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
@@ -29,13 +38,17 @@ MAX_PATH = 4
 _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 
 Text = Annotated[str, StringConstraints(strict=True)]
+ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""Which levels there are is the model's to say."""
 
 
 class ChatJob(BaseModel):
     """The arguments of `chat_task`, checked.
 
     `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
-    that the model is shown. `metadata` is any small JSON object; it comes back with the result.
+    that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
+    must fit; `think` switches thinking on or off, or names a level. `metadata` is any small JSON
+    object; it comes back with the result.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -48,6 +61,9 @@ class ChatJob(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
     max_history: Annotated[int, Field(ge=0, le=100_000, strict=True)] | None = None
+    images: list[Text] | None = Field(default=None, repr=False)
+    format: ReplyFormat | None = Field(default=None, repr=False)
+    think: StrictBool | ThinkLevel | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: Literal["enqueue"] = "enqueue"
     metadata: dict[str, JsonValue] | None = None
@@ -71,6 +87,7 @@ class ChatJob(BaseModel):
         _check_size("message", job.message, max_message_bytes)
         _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(job.metadata)
+        check_format(job.format)
         return job
 
     def job_id(self, task_id: str | None) -> str:
@@ -101,6 +118,9 @@ class ChatJob(BaseModel):
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             max_history=self.max_history,
+            images=tuple(self.images or ()),
+            format=self.format,
+            think=self.think,
         )
 
 

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NotRequired, TypedDict, cast
 
+import orjson
 from pydantic import JsonValue
 
 from agents import Answer
 from tasks.job import ChatJob
+from tasks.reply_format import parsed_reply
 
 
 class Usage(TypedDict):
@@ -29,7 +31,7 @@ class Timings(TypedDict):
 
 
 class ChatResult(TypedDict):
-    """What `chat_task.delay(...).get()` gives."""
+    """What `chat_task.delay(...).get()` gives; `parsed` is the value of a reply with a `format`."""
 
     job_id: str
     agent_id: str
@@ -42,6 +44,7 @@ class ChatResult(TypedDict):
     history_messages: int
     timings: NotRequired[Timings]
     metadata: NotRequired[dict[str, JsonValue]]
+    parsed: NotRequired[JsonValue]
 
 
 class Private(Mapping[str, object]):
@@ -72,6 +75,16 @@ class Private(Mapping[str, object]):
         return repr(told)
 
 
+def parsed_answer(answer: Answer, job: ChatJob) -> JsonValue:
+    """The value of an answer whose job asks for a `format`, else None.
+
+    Raises llm.FormatMismatchError.
+    """
+    if job.format is None:
+        return None
+    return parsed_reply(answer.text, job.format, done_reason=answer.final.done_reason)
+
+
 def result_of(
     job_id: str,
     job: ChatJob,
@@ -80,6 +93,7 @@ def result_of(
     attempt: int,
     history_messages: int,
     timings: Timings,
+    parsed: JsonValue = None,
 ) -> ChatResult:
     """The result of a turn that was just computed."""
     result = ChatResult(
@@ -99,12 +113,14 @@ def result_of(
     )
     if job.metadata is not None:
         result["metadata"] = job.metadata
+    if job.format is not None:
+        result["parsed"] = parsed
     return result
 
 
 def told(result: ChatResult) -> dict[str, JsonValue]:
     """What the `done` event says of a result besides its text."""
-    return {name: value for name, value in result.items() if name != "response"}  # type: ignore[misc]  # all values are JSON
+    return {n: value for n, value in result.items() if n not in ("response", "parsed")}  # type: ignore[misc]  # all values are JSON
 
 
 def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], dict[str, object]]:
@@ -118,8 +134,12 @@ def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], di
     }
     if job.metadata is not None:
         question["metadata"] = job.metadata
+    if job.images:
+        question["images"] = list(job.images)
     kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages")
     reply = {"role": "assistant", "content": result["response"], "at": at}
+    if job.format is not None:
+        reply["format"] = "json"
     return question, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
 
 
@@ -127,7 +147,9 @@ def cancelled_messages(job_id: str, job: ChatJob, said: str) -> tuple[dict[str, 
     """A cancelled turn as the history keeps it: the question, and the answer as far as it came."""
     at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
-    question = {"role": "user", "content": job.message, **mark}
+    question: dict[str, object] = {"role": "user", "content": job.message, **mark}
+    if job.images:
+        question["images"] = list(job.images)
     if not said:
         return (question,)
     return question, {"role": "assistant", "content": said, **mark}
@@ -143,7 +165,7 @@ def result_from_reply(
     """
     reply = found[0] if found else {}
     usage = reply.get("usage")
-    return ChatResult(
+    result = ChatResult(
         job_id=job_id,
         agent_id=agent_id,
         session_id=session_id,
@@ -156,6 +178,18 @@ def result_from_reply(
         attempt=_whole(reply.get("attempt")),
         history_messages=_whole(reply.get("history_messages")),
     )
+    if reply.get("format") == "json":
+        result["parsed"] = _value(result["response"])
+    return result
+
+
+def _value(text: str) -> JsonValue:
+    """What a reply stands for; None where somebody has changed it since."""
+    try:
+        value: JsonValue = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value
 
 
 def _whole(value: JsonValue) -> int:

@@ -96,6 +96,21 @@ class QueueSettings(BaseSettings):
         validation_alias="CHAT_MAX_MESSAGE_BYTES",
         description="Longest message, bytes of UTF-8",
     )
+    max_images: int = Field(
+        default=4,
+        ge=0,
+        le=100,
+        validation_alias="CHAT_MAX_IMAGES",
+        description="Images that one message may bring",
+    )
+    max_image_bytes: int = Field(
+        default=524_288,
+        ge=1,
+        le=33_554_432,
+        validation_alias="CHAT_MAX_IMAGE_BYTES",
+        description="Size of all images of one message together, bytes; never more than half of "
+        "MEMORY_MAX_VALUE_BYTES, for they are kept in the history",
+    )
     cancel_policy: Literal["keep", "discard"] = Field(
         default="keep",
         validation_alias="CHAT_CANCEL_POLICY",

@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles
-from llm import LLMSettings, OllamaClient
+from llm import Capabilities, LLMSettings, OllamaClient
 from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings
 from tasks.errors import ConfigurationError
 from tasks.lease import Running
@@ -58,6 +58,12 @@ class Settings:
             if db.isdecimal():
                 return f"{server}/{int(db) + 1}"
         return _celery_url(self.memory, self.queue.result_backend, 2, "CELERY_RESULT_BACKEND")
+
+    @property
+    def max_image_bytes(self) -> int:
+        """How large the images of one message may be, decoded: with base64 and the text beside
+        them they must fit into one message of the history."""
+        return min(self.queue.max_image_bytes, self.memory.max_value_bytes // 2)
 
     @property
     def stale_after_s(self) -> float:
@@ -122,6 +128,11 @@ class Services:
         return OllamaClient.from_settings(
             self.settings.llm, max_connections=self.settings.queue.concurrency + 10
         )
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What the models can do; used on the event loop only."""
+        return Capabilities(self.ollama.capabilities)
 
     @cached_property
     def relay(self) -> Relay:

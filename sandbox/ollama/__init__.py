@@ -24,10 +24,12 @@ installed, healthy model that behaves as `ok`.
     reset             3 tokens, then a TCP reset
     close             the connection is closed before a response
     think             thinking first (unless `think` is false), then the reply
-    tools             a call of the first tool, in the final record
+    tools             a call of the first tool, in the final record; after its result, the reply
     tools-early       the same, in a record before the final one
     no-tools          a model that refuses tools
     embedder          a model that refuses to chat
+    vision            a model that says it can see images (any other takes them without a look)
+    untold            refuses tools, on a server too old for /api/show to name abilities
     window            drops old messages silently if the prompt exceeds num_ctx (or 4096); what
                       cannot be dropped, or may not (`truncate: false`), gets 400 with nested JSON
     half-window       cuts in place of that 400: prompt_eval_count is half the window and 2
@@ -52,6 +54,7 @@ The tag may carry settings, for any scenario, joined by `-`: `slow-tokens:50x20m
     2.0s, 200ms       time before the first byte
     load2s            time to load the model
     slots2            replies at once
+    rounds3           calls of tools, one after the other, before the reply
     ctx4096           context window in tokens; prompts over it as in `window`
 
 Any other tag of a scenario's name is answered with 400. A server that hangs at its start is one

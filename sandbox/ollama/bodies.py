@@ -36,6 +36,8 @@ class Asked:
     think: bool | str | None = None
     has_tools: bool = False
     tool_name: str = ""
+    """The first tool's, as are its parameters."""
+    tool_parameters: JsonObject = field(default_factory=dict)
     truncate: bool = True
     shift: bool = True
 
@@ -84,6 +86,7 @@ def _asked(fields: "_Fields", messages: Messages) -> Asked:
     if isinstance(top_logprobs, int) and not 0 <= top_logprobs <= 20:
         raise Refused(400, "top_logprobs must be between 0 and 20")
     tools = fields.items("tools", "api.Tools")
+    name, parameters = _first_tool(tools)
     return Asked(
         model=fields.text("model"),
         messages=messages,
@@ -93,7 +96,8 @@ def _asked(fields: "_Fields", messages: Messages) -> Asked:
         keep_alive_s=keep_alive_s(fields.members.get("keep_alive")),
         think=_think(fields.members.get("think")),
         has_tools=bool(tools),
-        tool_name=_tool_name(tools),
+        tool_name=name,
+        tool_parameters=parameters,
         truncate=fields.flag("truncate", default=True),
         shift=fields.flag("shift", default=True),
     )
@@ -137,13 +141,16 @@ def _message(item: JsonValue) -> JsonObject:
     return {**message, "role": role.lower()}
 
 
-def _tool_name(tools: list[JsonValue]) -> str:
+def _first_tool(tools: list[JsonValue]) -> tuple[str, JsonObject]:
+    """The name and the parameters of the first tool that has a name."""
     for tool in tools:
         function = tool.get("function") if isinstance(tool, dict) else None
-        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict):
+            continue
+        name, parameters = function.get("name"), function.get("parameters")
         if isinstance(name, str):
-            return name
-    return ""
+            return name, parameters if isinstance(parameters, dict) else {}
+    return "", {}
 
 
 def _mismatch(value: JsonValue, path: str, wanted: str) -> Refused:

@@ -71,6 +71,7 @@ def _process(model: str, runner: Runner) -> JsonValue:
 def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
     """POST /api/show."""
     window_tokens = (scenario and scenario.window_tokens) or DEFAULT_WINDOW_TOKENS
+    told: JsonObject = {"capabilities": [*capabilities(scenario)]}
     shown: JsonObject = {
         "modelfile": f"FROM {model}\n",
         "template": "{{ .Prompt }}",
@@ -79,7 +80,7 @@ def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
             "general.architecture": "stand-in",
             "stand-in.context_length": window_tokens,
         },
-        "capabilities": [*capabilities(scenario)],
+        **(told if scenario is None or scenario.tells_abilities else {}),
         "modified_at": _MODIFIED_AT,
     }
     if profile == "0.40" and can_think(scenario):
@@ -96,6 +97,7 @@ def capabilities(scenario: Scenario | None) -> list[str]:
         "completion",
         *(["tools"] if has_tools else []),
         *(["thinking"] if can_think(scenario) else []),
+        *(["vision"] if scenario is not None and scenario.can_see else []),
     ]
 
 

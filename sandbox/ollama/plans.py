@@ -96,7 +96,7 @@ def _spoken(asked: Asked, scenario: Scenario) -> tuple[tuple[Delta, ...], Delta]
         return (*(Delta(thinking=thought) for thought in thoughts), *said), NOTHING
     if scenario.manner is Manner.BIG_LAST:
         return said, Delta("x" * BIG_LAST_CHARS)
-    if asked.has_tools and scenario.manner in {Manner.TOOLS_FINAL, Manner.TOOLS_EARLY}:
+    if _calls_a_tool(asked, scenario):
         call = Delta(tool_calls=(_tool_call(asked, scenario),))
         return ((), call) if scenario.manner is Manner.TOOLS_FINAL else ((call,), NOTHING)
     return said, NOTHING
@@ -115,10 +115,25 @@ def _text(asked: Asked) -> str:
     return gojson.encode(structured.instance(asked.response_format, text))
 
 
+def _calls_a_tool(asked: Asked, scenario: Scenario) -> bool:
+    """Until the results of its calls in this turn are as many as its rounds."""
+    if not asked.has_tools or scenario.manner not in {Manner.TOOLS_FINAL, Manner.TOOLS_EARLY}:
+        return False
+    roles = [message.get("role") for message in asked.messages]
+    turn = roles[len(roles) - roles[::-1].index("user") :] if "user" in roles else roles
+    return turn.count("tool") < scenario.tool_rounds
+
+
 def _tool_call(asked: Asked, scenario: Scenario) -> JsonValue:
     seen = replies.fingerprint(asked.messages)
     is_early = scenario.manner is Manner.TOOLS_EARLY
     return {
         "id": f"call_{seen}" if is_early else seen * 4,
-        "function": {"index": 0, "name": asked.tool_name, "arguments": {"seen": seen}},
+        "function": {"index": 0, "name": asked.tool_name, "arguments": _arguments(asked)},
     }
+
+
+def _arguments(asked: Asked) -> JsonValue:
+    """What fits the tool's parameters, with the user's last words for every string."""
+    said = replies.last_user_text(asked.messages)
+    return structured.instance({"type": "object", **asked.tool_parameters}, said)

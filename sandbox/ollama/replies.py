@@ -20,7 +20,7 @@ def reply_to(messages: Sequence[Mapping[str, object]]) -> str:
     An earlier turn is an assistant message before the end. For example
     `You said: “Hello”. This is our first turn. (1a2b3c4d)`.
     """
-    said = _last_user_text(messages)
+    said = last_user_text(messages)
     echo = said if len(said) <= MAX_ECHO_CHARS else said[:MAX_ECHO_CHARS] + "…"
     return f"You said: “{echo}”. {_memory(messages)} ({fingerprint(messages)})"
 
@@ -51,7 +51,8 @@ def _text(message: Mapping[str, object], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _last_user_text(messages: Sequence[Mapping[str, object]]) -> str:
+def last_user_text(messages: Sequence[Mapping[str, object]]) -> str:
+    """What the user said last, "" if nothing."""
     for message in reversed(messages):
         if message.get("role") == "user":
             return _text(message, "content")

@@ -71,6 +71,11 @@ class Scenario:
     """Never gives back the slot of a client that left."""
     has_tools: bool = True
     can_chat: bool = True
+    can_see: bool = False
+    tells_abilities: bool = True
+    """Whether /api/show has `capabilities`, which old servers have not."""
+    tool_rounds: int = 1
+    """How often the model calls a tool before it answers, where it is offered any."""
 
 
 _REFUSALS = (
@@ -107,6 +112,8 @@ _ALL = (
     Scenario("tools-early", manner=Manner.TOOLS_EARLY),
     Scenario("no-tools", has_tools=False),
     Scenario("embedder", can_chat=False),
+    Scenario("vision", can_see=True),
+    Scenario("untold", has_tools=False, tells_abilities=False),
     Scenario("window", window_tokens=4096),
     Scenario("half-window", window_tokens=4096, halves_prompt=True),
     Scenario("cold", load_s=2.0),
@@ -128,6 +135,7 @@ _SETTING = re.compile(
     r"""
       load(?P<load>\d+(?:\.\d+)?)(?P<load_unit>ms|s)
     | slots(?P<slots>[1-9]\d*)
+    | rounds(?P<rounds>[1-9]\d*)
     | ctx(?P<window>[1-9]\d*)
     | (?P<first>\d+(?:\.\d+)?)(?P<first_unit>ms|s)
     | (?P<tokens>\d+)?(?:x(?P<pace>\d+(?:\.\d+)?)(?P<pace_unit>ms|s))?
@@ -160,6 +168,8 @@ def _with_setting(scenario: Scenario, setting: str, model: str) -> Scenario:
         return replace(scenario, load_s=_seconds(part["load"], part["load_unit"]))
     if part["slots"]:
         return replace(scenario, slots=int(part["slots"]))
+    if part["rounds"]:
+        return replace(scenario, tool_rounds=int(part["rounds"]))
     if part["window"]:
         return replace(scenario, window_tokens=int(part["window"]))
     if part["first"]:

@@ -31,6 +31,7 @@ from llm import (
     ResponseTooLargeError,
     StreamCutError,
     TotalTimeoutError,
+    UnsupportedError,
 )
 from llm.records import joined
 from sandbox.ollama import OllamaStandIn, pieces, reply_to
@@ -174,7 +175,7 @@ def test_a_model_is_loaded_by_a_request_without_messages(ask: Asker, ollama: Oll
     [
         ("missing", ModelNotFoundError),
         ("bad-400", RequestRejectedError),
-        ("embedder", RequestRejectedError),
+        ("embedder", UnsupportedError),
         ("overflow-400", ContextOverflowError),
         ("unsigned-401", AccessDeniedError),
         ("disabled-403", AccessDeniedError),

@@ -327,6 +327,9 @@ def test_show_tells_abilities_and_training_window(client: httpx.Client) -> None:
     shown = client.post("/api/show", json={"name": "think"}).json()
     assert shown["capabilities"] == ["completion", "tools", "thinking"]
     assert shown["model_info"]["stand-in.context_length"] == 32_768
+    shown = client.post("/api/show", json={"model": "vision"}).json()
+    assert shown["capabilities"] == ["completion", "tools", "vision"]
+    assert "capabilities" not in client.post("/api/show", json={"model": "untold"}).json()
     response = client.post("/api/show", json={"model": "missing"})
     assert (response.status_code, response.json()) == (
         404,
@@ -360,6 +363,32 @@ def test_a_tool_call_has_an_object_for_arguments(
     assert call["function"]["name"] == "look_up"
     assert isinstance(call["function"]["arguments"], dict)
     assert len([r for r in records if "tool_calls" in r["message"]]) == 1
+
+
+@pytest.mark.parametrize("model", ["tools", "tools-early", "tools:rounds3"])
+def test_a_model_with_the_results_of_its_calls_answers(client: httpx.Client, model: str) -> None:
+    """After as many rounds as its tag says; the arguments fit the parameters."""
+    parameters = {"type": "object", "properties": {"n": {"type": "integer"}, "of": {}}}
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": parameters}}
+    messages = [{"role": "tool", "content": "of an earlier turn"}, *MESSAGES]
+    rounds = 3 if "rounds" in model else 1
+    for _ in range(rounds):
+        (call,) = replied(client, model, messages, tool)["tool_calls"]
+        assert call["function"]["arguments"] == {"n": 1, "of": MESSAGES[-1]["content"]}
+        messages += [{"role": "assistant", "content": "", "tool_calls": [call]}]
+        messages += [{"role": "tool", "content": "42", "tool_name": "look_up"}]
+    answer = replied(client, model, messages, tool)
+    assert "tool_calls" not in answer
+    assert answer["content"] == reply_to(messages)
+
+
+def replied(
+    client: httpx.Client, model: str, messages: list[dict[str, object]], tool: object
+) -> dict[str, object]:
+    """The message of a whole reply."""
+    asked = {"model": model, "messages": messages, "tools": [tool], "stream": False}
+    message: dict[str, object] = client.post("/api/chat", json=asked).json()["message"]
+    return message
 
 
 def test_a_model_without_tools_refuses_them_by_its_full_name(client: httpx.Client) -> None:

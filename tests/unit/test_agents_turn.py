@@ -99,6 +99,20 @@ def test_only_fields_that_a_model_knows_are_sent() -> None:
     assert shown(Ask(message="new"), PLAIN, [{**past, **ours}])[0] == past
 
 
+def test_images_format_and_thinking_go_with_the_new_message() -> None:
+    """Images in the message, the others in the request; a plain ask sends none of them."""
+    ask = Ask(message="new", images=("iVBORw0KGgo=",), format="json", think="low")
+    request = prompt_for(ask, PLAIN, turns(1), SETTINGS).request
+    assert request.messages[-1] == {"role": "user", "content": "new", "images": ["iVBORw0KGgo="]}
+    assert (request.format, request.think) == ("json", "low")
+    plain = prompt_for(Ask(message="new"), PLAIN, [], SETTINGS).request
+    assert (plain.messages[-1], plain.format, plain.think) == (
+        {"role": "user", "content": "new"},
+        None,
+        None,
+    )
+
+
 def test_the_history_is_not_changed() -> None:
     """The caller's list and dicts stay as they are."""
     history: list[dict[str, object]] = [{"role": "assistant", "content": "orphan"}, *turns(1)]

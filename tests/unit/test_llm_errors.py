@@ -27,7 +27,8 @@ def error_for(status: int, text: str) -> errors.LLMError:
     ("status", "text", "kind"),
     [
         (400, "missing request body", errors.RequestRejectedError),
-        (400, "library/x:latest does not support tools", errors.RequestRejectedError),
+        (400, "library/x:latest does not support tools", errors.UnsupportedError),
+        (400, '"x" does not support thinking', errors.UnsupportedError),
         (400, OVERFLOW, errors.ContextOverflowError),
         (400, "the prompt is longer than the context length currently available to the model; x",
          errors.ContextOverflowError),

@@ -34,6 +34,11 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "a list": ({"message": [SECRET]}, "message: Input should be a valid string"),
     "a lone surrogate": ({"message": f"{SECRET}\ud800"}, "message: "),
     "no agent": ({"agent_id": None}, "agent_id: "),
+    "a format of no kind": ({"format": "yaml"}, "format"),
+    "a format that is no schema": ({"format": {"type": "nothing"}}, "format is no JSON Schema"),
+    "a level that is none": ({"think": "Very Hard"}, "think"),
+    "a number to think": ({"think": 1}, "think"),
+    "images that are no list": ({"images": SECRET}, "images: Input should be a valid list"),
     "an empty agent": ({"agent_id": ""}, "agent_id must not be empty"),
     "a long agent": ({"agent_id": "a" * 513}, "agent_id has 513 bytes, at most 512"),
     "a surrogate for an agent": ({"agent_id": "\udfff"}, "agent_id is not valid Unicode"),
@@ -200,6 +205,9 @@ jobs: st.SearchStrategy[dict[str, object]] = st.builds(
     max_tokens=st.none() | st.integers(1, 1_000_000),
     max_history=st.none() | st.integers(0, 100_000),
     idempotency_key=st.none() | text.filter(bool),
+    images=st.none() | st.lists(st.just("iVBORw0KGgo="), max_size=2),
+    format=st.none() | st.just("json") | st.just({"type": "object", "default": None}),
+    think=st.none() | st.booleans() | st.sampled_from(["low", "high", "xhigh"]),
     metadata=st.none() | st.dictionaries(text, json_values, max_size=3),
 )
 

@@ -18,7 +18,9 @@ from tasks.result import (
     ChatResult,
     Private,
     Timings,
+    cancelled_messages,
     messages_of,
+    parsed_answer,
     result_from_reply,
     result_of,
     told,
@@ -81,6 +83,29 @@ def test_a_turn_in_the_history_bears_its_job_and_its_time() -> None:
     assert datetime.fromisoformat(str(reply["at"])).tzinfo is not None
     assert question["metadata"] == {"twg": "energy"}
     assert "metadata" not in reply
+
+
+def test_the_value_of_a_reply_can_be_read_back_too() -> None:
+    """From its mark in the history; a reply that somebody changed since has none."""
+    given = ChatJob(agent_id="energy", session_id="s", message="q", format={"type": "object"})
+    answer = Answer('{"a": 1}', Final(model="m", done_reason="stop"))
+    parsed = parsed_answer(answer, given)
+    found = result_of(
+        "job-1", given, answer, parsed=parsed, attempt=1, history_messages=0, timings=TIMINGS
+    )
+    assert found["parsed"] == {"a": 1}
+    assert "parsed" not in told(found)
+    reply = decode_messages([encode_message(messages_of(given, found)[1], 10**7)]).messages[0]
+    assert result_from_reply("job-1", "energy", "s", [reply])["parsed"] == {"a": 1}
+    changed = {**reply, "content": "no JSON"}
+    assert result_from_reply("job-1", "energy", "s", [changed])["parsed"] is None
+
+
+def test_images_stay_with_their_message() -> None:
+    """In a turn, and in one that was cancelled."""
+    given = ChatJob(agent_id="energy", session_id="s", message="q", images=["iVBORw0KGgo="])
+    for kept in (messages_of(given, result(given)), cancelled_messages("job-1", given, "a")):
+        assert [message.get("images") for message in kept] == [["iVBORw0KGgo="], None]
 
 
 @pytest.mark.parametrize(

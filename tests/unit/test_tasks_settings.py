@@ -34,6 +34,8 @@ BOUNDS = (
     Bound("CHAT_MAX_ATTEMPTS", "max_attempts", 5, 1, 100),
     Bound("CHAT_MAX_PENDING", "max_pending", 100, 1, 100_000),
     Bound("CHAT_MAX_MESSAGE_BYTES", "max_message_bytes", 32_768, 1, 1_048_576),
+    Bound("CHAT_MAX_IMAGES", "max_images", 4, 0, 100),
+    Bound("CHAT_MAX_IMAGE_BYTES", "max_image_bytes", 524_288, 1, 33_554_432),
     Bound("CHAT_RETRY_BASE_SECONDS", "retry_base_s", 1, 0.01, 600),
     Bound("CHAT_RETRY_MAX_SECONDS", "retry_max_s", 60, 0.01, 3600),
     Bound("MEMORY_EXTEND_EVERY", "extend_every_s", 300, 0.1, DAY_S),
