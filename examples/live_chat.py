@@ -59,7 +59,6 @@ logger = logging.getLogger(__name__)
 KEEP_ALIVE_S = 15.0  # proxies commonly close a connection that is silent for 60 s
 RECONNECT_MS = 1000
 RETRY_AFTER_S = 5
-READ_EVENTS = 500
 SHOWN = ("user", "assistant")
 
 PAGE = FilePath(__file__).with_name("live_chat.html").read_text(encoding="utf-8")
@@ -293,6 +292,6 @@ def events_until(memory: RedisMemoryService, keys: SessionKeys, cursor: str) -> 
     """The events that are kept up to a cursor."""
     at = events.FROM_START
     while events.is_after(cursor, at):
-        found = memory.connection.run(events.read(keys, at, count=READ_EVENTS, block_ms=1))
+        found = memory.connection.run(events.read(keys, at, block_ms=1))
         yield from (event for event in found if not events.is_after(event.cursor, cursor))
         at = found[-1].cursor if found else cursor

@@ -68,6 +68,11 @@ class AsyncConnection:
         """The server, as messages name it: no credentials."""
         return self._endpoint.label
 
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a Redis Cluster, where calls go to several servers."""
+        return self._endpoint.mode == "cluster"
+
     async def run(self, call: Call[T]) -> T:
         """The result of one call."""
         return call.parse((await self._ask((call,)))[0])

@@ -18,6 +18,8 @@ from memory.keys import Keyspace, SessionKeys
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
 MAX_STOPS = 1000
+READ_EVENTS = 500
+"""How many events one read of a stream gives at most; far below MAX_EVENTS, see `may_have_gap`."""
 FROM_START = "0-0"
 
 
@@ -62,33 +64,60 @@ def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[C
     return [*adds, Call(_nothing, ("EXPIRE", keys.events, ttl_s))]
 
 
-def read(keys: SessionKeys, after: str, *, count: int, block_ms: int) -> Call[list[Event]]:
-    """Up to `count` events after a cursor; waits up to `block_ms` (not 0) for the first."""
-    several = read_several({keys.events: after}, count=count, block_ms=block_ms)
+def read(keys: SessionKeys, after: str, *, block_ms: int) -> Call[list[Event]]:
+    """Up to READ_EVENTS events after a cursor; waits up to `block_ms` (not 0) for the first."""
+    several = read_several({keys.events: after}, block_ms=block_ms)
     return Call(lambda reply: several.parse(reply).get(keys.events, []), several.args)
 
 
-def read_several(
-    cursors: Mapping[str, str], *, count: int, block_ms: int
-) -> Call[dict[str, list[Event]]]:
-    """Up to `count` events of each stream after its cursor, of those streams that have any.
+def read_several(cursors: Mapping[str, str], *, block_ms: int) -> Call[dict[str, list[Event]]]:
+    """Up to READ_EVENTS events of each stream after its cursor, of those streams that have any.
 
     `cursors` are by key (`SessionKeys.events`); on a cluster all keys must lie in one slot. Waits
     up to `block_ms` (not 0) for the first event of any.
     """
-    limits: tuple[Argument, ...] = ("COUNT", count, "BLOCK", block_ms)
+    limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)
     return Call(_read, ("XREAD", *limits, "STREAMS", *cursors, *cursors.values()))
+
+
+def read_now(stream: str, after: str) -> Call[list[Event]]:
+    """Up to READ_EVENTS events of a stream after a cursor, without waiting.
+
+    XRANGE: redis-py's client of a cluster asks a server where the keys of an XREAD are, each time.
+    """
+    return Call(_events, ("XRANGE", stream, f"({after}", "+", "COUNT", READ_EVENTS))
+
+
+def may_have_gap(found: Sequence[Event]) -> bool:
+    """Whether events may be missing between the cursor of a read and what it has found.
+
+    The cap leaves MAX_EVENTS at least. So where it has taken what a reader has not seen, all that
+    is kept lies behind the reader's cursor, and the read was full; then ask `check_cursor`. Nobody
+    else pays for the question.
+    """
+    return len(found) >= READ_EVENTS
 
 
 def check_cursor(keys: SessionKeys, cursor: str) -> Call[None]:
     """Raise CursorExpired where events after `cursor` may be missing."""
+    oldest = oldest_cursor(keys.events)
 
     def check(reply: object) -> None:
-        oldest = _events(reply)
-        if cursor != FROM_START and (not oldest or is_after(oldest[0].cursor, cursor)):
+        if is_expired(cursor, oldest.parse(reply)):
             raise CursorExpired(cursor)
 
-    return Call(check, ("XRANGE", keys.events, "-", "+", "COUNT", 1))
+    return Call(check, oldest.args)
+
+
+def is_expired(cursor: str, oldest: str | None) -> bool:
+    """Whether events after `cursor` may be missing from a stream that begins with `oldest`."""
+    return cursor != FROM_START and (oldest is None or is_after(oldest, cursor))
+
+
+def oldest_cursor(stream: str) -> Call[str | None]:
+    """The cursor of the oldest event that is kept of a stream, None where there is none."""
+    args = ("XRANGE", stream, "-", "+", "COUNT", 1)
+    return Call(lambda reply: _events(reply)[0].cursor if reply else None, args)
 
 
 def announce_stop(keyspace: Keyspace, job_id: str) -> Call[None]:

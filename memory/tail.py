@@ -1,6 +1,7 @@
 """Waiting for new events of many streams on one event loop, with one blocking read for all.
 
-A follower that waits costs nothing of its own: all that wait in a process share one XREAD.
+A follower that waits costs nothing of its own: all that wait in a process share one XREAD. On a
+cluster, where streams lie on several servers, each stream is looked at by itself instead.
 """
 
 import asyncio
@@ -8,10 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from memory.aio import AsyncConnection
-from memory.errors import MemoryServiceError
-from memory.events import Event, is_after, read_several
+from memory.errors import CursorExpired, MemoryServiceError
+from memory.events import (
+    Event,
+    is_after,
+    is_expired,
+    may_have_gap,
+    oldest_cursor,
+    read_now,
+    read_several,
+)
 
-READ_EVENTS = 500
 BLOCK_MS = 25
 """How long one read waits; who begins to follow meanwhile waits as long for the next."""
 
@@ -36,7 +44,7 @@ class Tail:
     async def after(self, key: str, cursor: str, *, timeout_s: float) -> list[Event]:
         """The events of a stream after a cursor; nothing if none comes in time.
 
-        Raises MemoryServiceError.
+        Raises CursorExpired where some are no longer kept, and MemoryServiceError.
         """
         waiting = _Waiting(key, cursor, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -61,13 +69,36 @@ class Tail:
     async def _read(self) -> None:
         while self._waiting:
             cursors = _earliest(self._waiting)
-            call = read_several(cursors, count=READ_EVENTS, block_ms=self._block_ms)
             try:
-                self._hand_out(cursors, await self._connection.run(call))
+                found = await self._events_after(cursors)
+                await self._refuse_the_late(found)
             except MemoryServiceError as exc:
                 self._tell(exc)
+            else:
+                self._hand_out(cursors, found)
             # Whoever was served comes back for more before the next read.
             await asyncio.sleep(0)
+
+    async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
+        if len(cursors) == 1 or not self._connection.is_cluster:
+            return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
+        # One command may not touch two slots, and a blocking one would hold a connection each.
+        reads = [self._connection.run(read_now(*one)) for one in cursors.items()]
+        pages = await asyncio.gather(*reads)
+        found = {key: page for key, page in zip(cursors, pages, strict=True) if page}
+        if not found:
+            await asyncio.sleep(min(self._block_ms, BLOCK_MS) / 1000)
+        return found
+
+    async def _refuse_the_late(self, found: dict[str, list[Event]]) -> None:
+        """Tell those whose events the stream's cap has taken before they were read."""
+        for key in [key for key, page in found.items() if may_have_gap(page)]:
+            oldest = await self._connection.run(oldest_cursor(key))
+            for waiting in list(self._waiting):
+                if waiting.key == key and is_expired(waiting.cursor, oldest):
+                    self._waiting.remove(waiting)
+                    if not waiting.found.done():
+                        waiting.found.set_exception(CursorExpired(waiting.cursor))
 
     def _hand_out(self, cursors: dict[str, str], found: dict[str, list[Event]]) -> None:
         for waiting in list(self._waiting):

@@ -7,7 +7,6 @@ from tasks.errors import InvalidJob
 from tasks.following import JobFollower, SessionFollower, start_cursor
 from tasks.wiring import services
 
-READ_EVENTS = 500
 BLOCK_MS = 500
 NO_WAIT_MS = 1
 
@@ -17,7 +16,8 @@ def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator
 
     They begin after the cursor `after`, or with what happens from now on. Any number of clients
     may follow; a slow one delays nobody. Raises memory.CursorExpired where events after the cursor
-    are no longer kept, and memory.MemoryServiceError.
+    are no longer kept, at the start or because the client was too slow, and
+    memory.MemoryServiceError.
     """
     shared = services()
     keys = shared.keyspace.session(agent_id, session_id)
@@ -65,6 +65,7 @@ def unknown_job(job_id: str) -> InvalidJob:
 def _read(memory: Connection, follower: SessionFollower, block_ms: int) -> list[Event]:
     # Well below the time in which an answer must come.
     block_ms = min(block_ms, int(memory.timeout_s * 500))
-    return memory.run(
-        events.read(follower.keys, follower.cursor, count=READ_EVENTS, block_ms=block_ms)
-    )
+    found = memory.run(events.read(follower.keys, follower.cursor, block_ms=block_ms))
+    if events.may_have_gap(found):
+        memory.run(events.check_cursor(follower.keys, follower.cursor))
+    return found

@@ -5,6 +5,7 @@ import logging
 
 from memory import (
     AsyncConnection,
+    CursorExpired,
     Keyspace,
     MemoryServiceError,
     MemorySettings,
@@ -23,7 +24,8 @@ PAUSE_S = 1.0
 async def obey_stops(settings: MemorySettings, keyspace: Keyspace, running: Running) -> None:
     """Stop running jobs as their end is announced, until cancelled.
 
-    An announcement that is missed while Redis is away is made up for at the lease's renewal.
+    An announcement that is missed, because Redis is away or so many come that the stream's cap
+    takes them, is made up for at the lease's renewal.
     """
     memory = AsyncConnection(settings)
     tail = Tail(lambda: AsyncConnection(settings), block_ms=BLOCK_MS)
@@ -36,6 +38,8 @@ async def obey_stops(settings: MemorySettings, keyspace: Keyspace, running: Runn
                 for event in await tail.after(keyspace.stops, cursor, timeout_s=LOOK_S):
                     cursor = event.cursor
                     await running.obey(memory, event.job_id)
+            except CursorExpired:
+                cursor = None
             except MemoryServiceError as exc:
                 logger.info("stops cannot be followed just now: %s", exc)
                 await asyncio.sleep(PAUSE_S)

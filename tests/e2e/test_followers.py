@@ -8,8 +8,8 @@ from itertools import islice
 
 import pytest
 
-from memory import Event, EventType, get_redis_memory
-from memory.events import FROM_START
+from memory import CursorExpired, Event, EventType, Mailbox, events, get_redis_memory
+from memory.events import FROM_START, MAX_EVENTS
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import chat_task, follow, follow_job
@@ -165,6 +165,23 @@ async def test_all_followers_see_the_second_attempt_replace_the_first(
         assert {event.attempt for event in told} == {1, 2}
         assert told[-1].attempt == 2
         assert_whole(told, session_id)
+
+
+def test_a_follower_that_is_too_slow_is_told(session_id: str) -> None:
+    """The cap has taken events that it has not read: an error in mid-following, not a gap."""
+    memory = get_redis_memory()
+    keys = Mailbox.of(memory.keyspace, AGENT, session_id).keys
+
+    def say(texts: Sequence[str]) -> None:
+        told = [Event(EventType.TOKEN, "job", 1, text) for text in texts]
+        memory.connection.run_each(events.publish(keys, told, ttl_s=60))
+
+    say(["one", "two"])
+    with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator
+        assert [next(followed).text for _ in range(2)] == ["one", "two"]
+        say(["more"] * (MAX_EVENTS + 500))
+        with pytest.raises(CursorExpired):
+            next(followed)
 
 
 async def test_slow_followers_do_not_slow_the_worker(session_id: str) -> None:

@@ -1,0 +1,101 @@
+"""The whole of it with the memory on a Redis Cluster and the broker on a server of its own."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.cluster import ValkeyCluster
+from sandbox.ollama import OllamaStandIn
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tests.conftest import FAST
+
+SESSIONS = 9
+
+# A process of its own: the producer in this one knows one address for all tests.
+CLIENT = """
+import asyncio, json, sys
+from memory import get_redis_memory
+from tasks import chat_task, follow_job
+from tasks.aio import aclose, follow, follow_job as afollow_job, send
+
+async def talk(session):
+    job = await send("energy", session, f"tell {session}", model="slow-tokens:20x0.02s")
+    texts = ["".join([e.text async for e in afollow_job(job.id) if e.type == "token"])]
+    async for event in follow("energy", session, "0-0"):
+        if event.type == "done":
+            return [*texts, event.text]
+
+async def stop(session):
+    job = await send("energy", session, "talk for ever", model="endless")
+    async for event in afollow_job(job.id):
+        if event.type == "token":
+            chat_task.cancel(job.id)
+    return event.type
+
+async def main(sessions):
+    told = await asyncio.gather(*map(talk, sessions))
+    stopped = await stop("stopped")
+    await aclose()
+    return told, stopped
+
+sessions = sys.argv[1:]
+told, stopped = asyncio.run(main(sessions))
+history = get_redis_memory().get_conversation_history
+for session, texts in zip(sessions, told):
+    texts.append(history("energy", session)[-1]["content"])
+late = chat_task.delay("energy", sessions[0], "and now?")
+blocking = "".join(event.text for event in follow_job(late.id) if event.type == "token")
+asked = late.get(timeout=10)["response"]
+print(json.dumps({"told": told, "stopped": stopped, "late": [blocking, asked]}))
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
+    """One worker; three servers for the memory, one for the broker and the results."""
+    with (
+        ValkeyCluster() as cluster,
+        ValkeyServer() as broker,
+        OllamaStandIn() as ollama,
+        GriotStack(
+            tmp_path_factory.mktemp("cluster"),
+            redis_url=cluster.url.removesuffix("/0"),
+            ollama_url=ollama.url,
+            settings={
+                **FAST,
+                "REDIS_MODE": "cluster",
+                "CELERY_BROKER_URL": broker.url(1),
+                "CELERY_RESULT_BACKEND": broker.url(2),
+            },
+        ) as stack,
+    ):
+        stack.worker()
+        yield stack
+
+
+def test_sessions_on_all_servers_are_answered_followed_and_cancelled(
+    stack: GriotStack, tmp_path: Path
+) -> None:
+    """From one event loop and from a thread, every follower has the committed text."""
+    sessions = [f"session-{number}" for number in range(SESSIONS)]
+    client = subprocess.run(
+        (sys.executable, "-c", CLIENT, *sessions),
+        env=stack.env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert client.returncode == 0, client.stderr[-3000:]
+    seen = json.loads(client.stdout)
+    for session, texts in zip(sessions, seen["told"], strict=True):
+        assert len(set(texts)) == 1
+        assert f"tell {session}" in texts[0]
+    assert seen["stopped"] == "cancelled"
+    assert seen["late"][0] == seen["late"][1]
