@@ -10,13 +10,14 @@ request; do not send jobs to the same session, for it does not wait for its turn
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import Depends, FastAPI, Header, Request, Response
+from celery.states import REVOKED
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, JsonValue
 
 from agents import RedisAgent
 from llm import LLMError
-from memory import MemoryUnavailable, RedisMemoryService, get_redis_memory
+from memory import InvalidInput, MemoryUnavailable, RedisMemoryService, get_redis_memory, locate
 from tasks import Backpressure, InvalidJob, MemoryFull, NotAccepted, chat_task
 from tasks import app as celery
 
@@ -25,6 +26,7 @@ app = FastAPI(title="Griot")
 # What the caller can do: mend the request, wait for earlier answers, try again.
 STATUS_OF = {
     InvalidJob: 422,
+    InvalidInput: 422,
     Backpressure: 429,
     NotAccepted: 503,
     MemoryFull: 503,
@@ -53,10 +55,10 @@ class NewJob(BaseModel):
 
 
 class Job(BaseModel):
-    """Where a job is. An id that nobody knows is `waiting` too: Celery cannot tell."""
+    """Where a job is. One that runs is `waiting` too: its answer is not there yet."""
 
     job_id: str
-    state: Literal["waiting", "answered", "failed"] = "waiting"
+    state: Literal["waiting", "answered", "failed", "cancelled"] = "waiting"
     result: dict[str, JsonValue] | None = None
     error: str | None = None
 
@@ -87,14 +89,21 @@ def send(
 
 
 @app.get("/jobs/{job_id}", response_model_exclude_none=True)
-def look(job_id: str) -> Job:
-    """Whether a job is answered yet, and its answer."""
+def look(
+    job_id: str, redis_memory: Annotated[RedisMemoryService, Depends(get_redis_memory)]
+) -> Job:
+    """Whether a job is answered yet, and its answer. 404 where nobody knows it any more."""
     found = chat_task.AsyncResult(job_id)
     try:
         if found.successful():
             return Job(job_id=job_id, state="answered", result=found.result)
         if found.failed():
             return Job(job_id=job_id, state="failed", error=str(found.result))
+        if found.state == REVOKED:
+            return Job(job_id=job_id, state="cancelled")
     except celery.backend.connection_errors as exc:
         raise MemoryUnavailable("the results cannot be read") from exc
+    # Of an id that nobody has sent Celery says the same as of a job that waits; the memory knows.
+    if redis_memory.connection.run(locate(redis_memory.keyspace, job_id)) is None:
+        raise HTTPException(404, "this job was never sent, or more than a week ago")
     return Job(job_id=job_id)

@@ -89,6 +89,18 @@ def test_a_job_that_failed_says_why(web: TestClient, new: dict[str, str]) -> Non
     assert "missing" in web.get(f"/jobs/{job.id}").json()["error"]
 
 
+def test_a_job_that_nobody_knows_is_not_found(web: TestClient, new: dict[str, str]) -> None:
+    """404; a job that waits for another's answer is found, and so is one that was cancelled."""
+    assert web.get(f"/jobs/{uuid.uuid4()}").status_code == 404
+    assert web.get(f"/jobs/{'x' * 2000}").status_code == 422
+    running, waiting = chat_task.delay(**new, model="delay:1s"), web.post("/jobs", json=new).json()
+    assert web.get(f"/jobs/{running.id}").json()["state"] == "waiting"
+    place = f"/jobs/{waiting['job_id']}"
+    assert web.get(place).json() == {"job_id": waiting["job_id"], "state": "waiting"}
+    chat_task.cancel(waiting["job_id"])
+    assert web.get(place).json()["state"] == "cancelled"
+
+
 @pytest.mark.parametrize("wrong", [{"message": ""}, {"session_id": ""}, {"message": "x" * 40_000}])
 def test_a_wrong_job_is_the_callers_mistake(
     web: TestClient, new: dict[str, str], wrong: dict[str, str]
