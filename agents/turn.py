@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from agents.profiles import Profile
-from llm import ChatRequest, Delta, Final, LLMSettings, StreamCutError
+from llm import (
+    UNLIMITED,
+    ChatRequest,
+    Delta,
+    Final,
+    Fit,
+    LLMSettings,
+    Precedent,
+    Room,
+    StreamCutError,
+    fit,
+)
 
 T = TypeVar("T")
 
@@ -37,10 +48,21 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is asked for one turn; `history_messages` earlier messages are in it."""
+    """What the model is asked for one turn; `history_messages` earlier messages are in it.
+
+    `fit` tells how long it is, by the estimate.
+    """
 
     request: ChatRequest
     history_messages: int
+    fit: Fit
+
+    def asking(self, request: ChatRequest) -> "Prompt":
+        """The same prompt after its request was changed: less may be left to estimate."""
+        if request is self.request:
+            return self
+        messages = [message for message in request.messages if isinstance(message, Mapping)]
+        return replace(self, request=request, fit=self.fit.of(messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +78,46 @@ def window_of(ask: Ask, profile: Profile) -> int:
     return profile.max_history if ask.max_history is None else ask.max_history
 
 
-def prompt_for(
-    ask: Ask, profile: Profile, history: Sequence[Mapping[str, object]], settings: LLMSettings
-) -> Prompt:
-    """The prompt of one turn: system prompt, the last messages of the history, the new message.
+def model_of(ask: Ask, profile: Profile, settings: LLMSettings) -> str:
+    """The model that is asked."""
+    return _first(ask.model, profile.model) or settings.model
 
-    The history begins with a user's message: a reply whose question fell out of the window goes
-    with it.
+
+def reply_bound(ask: Ask, profile: Profile, settings: LLMSettings) -> int | None:
+    """The most tokens that the reply may have; None: no bound but the window."""
+    return _first(ask.max_tokens, profile.max_tokens, settings.num_predict)
+
+
+def prompt_for(
+    ask: Ask,
+    profile: Profile,
+    history: Sequence[Mapping[str, object]],
+    settings: LLMSettings,
+    room: Room = UNLIMITED,
+    *,
+    precedent: Precedent | None = None,
+) -> Prompt:
+    """The prompt of one turn: system prompt, recent whole turns, the new message.
+
+    Of the last `max_history` messages those are shown that fit in `room`, beginning where the
+    session's last prompt began (`precedent`) as long as that is possible. A reply whose question
+    is not shown is not shown either. Raises llm.ContextOverflowError where the new message alone
+    does not fit.
     """
     system_prompt = _first(ask.system_prompt, profile.system_prompt)
     system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    shown = _shown(history, window_of(ask, profile))
+    question = question_of(ask)
+    window = window_of(ask, profile)
+    recent = [_bare(past) for past in history[-window:]] if window else []
+    fitting = fit(system, recent, [question], room, precedent=_of(recent, history, precedent))
+    shown = recent[fitting.first :]
     request = settings.chat_request(
-        (*system, *shown, question_of(ask)),
-        model=_first(ask.model, profile.model),
+        (*system, *shown, question),
+        model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
     )
-    return Prompt(replace(request, format=ask.format, think=ask.think), len(shown))
+    return Prompt(replace(request, format=ask.format, think=ask.think), len(shown), fitting)
 
 
 def question_of(ask: Ask) -> dict[str, object]:
@@ -103,11 +147,20 @@ async def read_answer(
     return Answer("".join(parts), final)
 
 
-def _shown(history: Sequence[Mapping[str, object]], window: int) -> list[Mapping[str, object]]:
-    recent = list(history[-window:]) if window else []
-    while recent and recent[0].get("role") not in {"user", "system"}:
-        recent.pop(0)
-    return [{name: past[name] for name in _MODEL_FIELDS if name in past} for past in recent]
+def _bare(past: Mapping[str, object]) -> Mapping[str, object]:
+    return {name: past[name] for name in _MODEL_FIELDS if name in past}
+
+
+def _of(
+    recent: Sequence[object], history: Sequence[object], precedent: Precedent | None
+) -> Precedent | None:
+    """The same precedent, counted from the begin of `recent`; none where it lies before that."""
+    if precedent is None:
+        return None
+    gone = len(history) - len(recent)
+    if precedent.end <= gone:
+        return None
+    return replace(precedent, first=precedent.first - gone, end=precedent.end - gone)
 
 
 def _first(*values: T | None) -> T | None:

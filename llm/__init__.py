@@ -4,6 +4,7 @@
 `ChatRequest`, read `Delta`s and one `Final`, and raise nothing but an `LLMError`.
 """
 
+from llm.budget import UNLIMITED, Fit, History, Precedent, Room, estimated, fit, turn_starts
 from llm.capabilities import Ability, Capabilities
 from llm.client import OllamaClient
 from llm.errors import (
@@ -29,6 +30,7 @@ from llm.errors import (
     TotalTimeoutError,
     UnsupportedError,
 )
+from llm.gauge import Gauge
 from llm.models import is_installed
 from llm.records import Delta, Final, Reply, ToolCall
 from llm.requests import ChatRequest, Message, check_model_name
@@ -38,6 +40,7 @@ from llm.singleton import get_llm_service
 from llm.timeouts import Timeouts
 
 __all__ = [
+    "UNLIMITED",
     "Ability",
     "AccessDeniedError",
     "Capabilities",
@@ -46,7 +49,10 @@ __all__ = [
     "Delta",
     "Final",
     "FirstTokenTimeoutError",
+    "Fit",
     "FormatMismatchError",
+    "Gauge",
+    "History",
     "IdleTimeoutError",
     "InvalidReplyError",
     "InvalidRequestError",
@@ -61,17 +67,22 @@ __all__ = [
     "OllamaFailedError",
     "OllamaUnreachableError",
     "PermanentLLMError",
+    "Precedent",
     "QuotaExceededError",
     "Reply",
     "RequestRejectedError",
     "ResponseTooLargeError",
     "RetryableLLMError",
+    "Room",
     "StreamCutError",
     "Timeouts",
     "ToolCall",
     "TotalTimeoutError",
     "UnsupportedError",
     "check_model_name",
+    "estimated",
+    "fit",
     "get_llm_service",
     "is_installed",
+    "turn_starts",
 ]

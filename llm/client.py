@@ -20,7 +20,7 @@ from llm.error_map import (
     lost_connection,
     refused,
 )
-from llm.errors import LLMError, OllamaUnreachableError
+from llm.errors import LLMError, OllamaUnreachableError, ResponseTooLargeError
 from llm.records import Delta, Final, Reply, joined
 from llm.reply import ReplyReader
 from llm.requests import ChatRequest
@@ -29,6 +29,8 @@ from llm.timeouts import Timeouts
 from llm.watch import StreamWatch
 
 DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+MAX_LOOKUP_BYTES = 8 * 1024 * 1024
+"""The longest list of models that is read; an entry has about 0.5 KB."""
 END_OF_REPLY_S = 1.0
 """After `done: true`: how long to wait for the end of the bytes, to keep the connection."""
 
@@ -110,13 +112,38 @@ class OllamaClient:
         While it starts up Ollama accepts connections and stays silent: that is False.
         """
         try:
-            async with asyncio.timeout(timeout_s):
-                response = await self._request("GET", f"{self.base_url}/api/version")
-                await response.aread()
-                await response.aclose()
-        except (*TRANSPORT_ERRORS, LLMError):
+            await self.lookup("/api/version", timeout_s=timeout_s)
+        except LLMError:
             return False
-        return response.status_code == 200
+        return True
+
+    async def lookup(
+        self, path: str, *, timeout_s: float = HEALTH_TIMEOUT_S, content: bytes | None = None
+    ) -> bytes:
+        """The body of a GET (`/api/tags`, `/api/ps`), in time and bounded; with `content` a POST.
+
+        Raises an LLMError.
+        """
+        method = "GET" if content is None else "POST"
+        limits = replace(self._timeouts, connect_s=timeout_s, first_token_s=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._request(method, f"{self.base_url}{path}", content=content)
+                try:
+                    body = await _bounded(response.aiter_raw(), MAX_LOOKUP_BYTES)
+                finally:
+                    await response.aclose()
+        except TimeoutError as exc:
+            raise OllamaUnreachableError(
+                f"Ollama at {self.base_url} does not answer within {timeout_s:g} s"
+            ) from exc
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc, replying=False, base_url=self.base_url, timeouts=limits
+            ) from exc
+        if response.status_code != 200:
+            raise refused(response.status_code, body, model="", base_url=self.base_url)
+        return body
 
     async def capabilities(
         self, model: str, *, timeout_s: float = HEALTH_TIMEOUT_S
@@ -245,6 +272,17 @@ class OllamaClient:
 
 def _closed() -> OllamaUnreachableError:
     return OllamaUnreachableError("this client of Ollama has been closed")
+
+
+async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            raise ResponseTooLargeError(
+                f"the answer is over {max_bytes} bytes", limit_bytes=max_bytes
+            )
+    return bytes(body)
 
 
 async def _read_to_end(chunks: AsyncGenerator[bytes, None], watch: StreamWatch) -> None:

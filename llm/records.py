@@ -38,6 +38,7 @@ class Final:
 
     `done_reason` is "stop", or "length" when the reply ran into `max_tokens` or the window.
     `load_ms` includes waiting in Ollama's scheduler; `completion_tokens` includes thinking.
+    `server` is host and port of the Ollama that answered.
     """
 
     model: str = ""
@@ -48,6 +49,14 @@ class Final:
     load_ms: float | None = None
     prompt_eval_ms: float | None = None
     eval_ms: float | None = None
+    server: str = ""
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """How fast the reply was generated; None if not known."""
+        if not self.eval_ms:
+            return None
+        return round(self.completion_tokens / self.eval_ms * 1000, 1)
 
     @property
     def slot_wait_ms(self) -> float | None:

@@ -97,6 +97,14 @@ class LLMSettings(BaseSettings):
         description="The model's window, in tokens; the same for every program that uses this "
         "Ollama, or each change reloads the model. Unset: Ollama's own value.",
     )
+    assumed_window_tokens: int = Field(
+        default=4096,
+        ge=256,
+        le=4_194_304,
+        validation_alias="OLLAMA_CONTEXT_LENGTH",
+        description="The window, in tokens, that a model is assumed to have while Ollama does not "
+        "tell: before it is loaded, without LLM_NUM_CTX. Ollama's own default has the same name.",
+    )
     num_predict: int | None = Field(
         default=None,
         ge=1,

@@ -81,8 +81,8 @@ class AcquireOutcome(StrEnum):
 class Acquired:
     """The answer to ACQUIRE.
 
-    RUN fills `seq_us`, `attempt` (from 1), `envelope`, `history` (raw messages, oldest first) and,
-    where the job was asked to stop and its holder died, `stop`;
+    RUN fills `seq_us`, `attempt` (from 1), `envelope`, `history` (raw messages, oldest first; the
+    last of `stored_messages`) and, where the job was asked to stop and its holder died, `stop`;
     BUSY and WAIT fill `wait_ms`; NOT_HEAD fills `head`; GONE, UNKNOWN and DEAD may fill `next`.
     """
 
@@ -95,6 +95,7 @@ class Acquired:
     head: Waiting | None = None
     wait_ms: int = 0
     stop: StopPolicy | None = None
+    stored_messages: int = 0
 
     @classmethod
     def from_reply(cls, reply: object) -> "Acquired":
@@ -103,18 +104,17 @@ class Acquired:
         match outcome, rest:
             case AcquireOutcome.DONE, []:
                 return cls(outcome)
-            case (
-                AcquireOutcome.RUN,
-                [int(seq_us), int(attempt), bytes(envelope), list(history), bytes(stop)],
-            ):
-                return cls(
-                    outcome,
-                    seq_us,
-                    attempt,
-                    envelope,
-                    tuple(sequence_of(raw, history)),
-                    stop=_policy(stop) if stop else None,
-                )
+            case AcquireOutcome.RUN, [
+                int(seq),
+                int(n),
+                bytes(job),
+                list(past),
+                bytes(stop),
+                int(m),
+            ]:
+                history = tuple(sequence_of(raw, past))
+                policy = _policy(stop) if stop else None
+                return cls(outcome, seq, n, job, history, stop=policy, stored_messages=m)
             case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
                 return cls(outcome, wait_ms=wait_ms)
             case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:

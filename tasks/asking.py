@@ -1,17 +1,19 @@
 """Asking the model for one turn: prompt, stream, result; what is said is told as events."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from typing import Protocol
 
 from pydantic import JsonValue
 
-from agents import Profile, prompt_for, read_answer
-from llm import Delta
+from agents import Profile, Prompt, prompt_for
+from agents.turn import model_of, reply_bound
+from llm import Delta, Room
 from memory import Acquired, EventType, decode_messages
 from tasks.abilities import within_abilities
 from tasks.crash_points import CrashPoint, passing
+from tasks.exchange import Interview
 from tasks.job import Envelope
+from tasks.precedent import precedent_of
 from tasks.result import ChatResult, parsed_answer, result_of
 from tasks.stopwatch import Stopwatch
 from tasks.wiring import Services
@@ -34,6 +36,7 @@ class Asking:
         self._profile = profile
         self._tell = tell
         self._said: list[str] = []
+        self._watch = Stopwatch()
 
     @property
     def said(self) -> str:
@@ -42,31 +45,42 @@ class Asking:
 
     async def run(self, job_id: str, envelope: Envelope, acquired: Acquired) -> ChatResult:
         """The turn's result. Raises LLMError."""
-        job = envelope.job
+        self._watch = Stopwatch()
+        job, settings = envelope.job, self._services.settings.llm
         history: Sequence[Mapping[str, object]] = decode_messages(acquired.history).messages
-        prompt = prompt_for(job.ask, self._profile, history, self._services.settings.llm)
-        request = await within_abilities(prompt.request, job.ask, self._services.capabilities)
-        watch = Stopwatch()
-        self._tell(EventType.STARTED, data={"model": request.model})
+        model = model_of(job.ask, self._profile, settings)
+        precedent = precedent_of(history, model)
 
-        def on_delta(delta: Delta) -> None:
-            watch.on_delta()
-            self._heard(delta)
+        async def make(room: Room) -> Prompt:
+            prompt = prompt_for(
+                job.ask, self._profile, history, settings, room, precedent=precedent
+            )
+            capabilities = self._services.capabilities
+            return prompt.asking(await within_abilities(prompt.request, job.ask, capabilities))
 
-        async with aclosing(self._services.ollama.stream(request)) as records:
-            answer = await read_answer(records, on_delta)
+        interview = Interview(self._services.gauge, self._services.ollama.stream, self)
+        bound = reply_bound(job.ask, self._profile, settings)
+        exchange = await interview.ask(make, model, bound)
         passing(CrashPoint.MODEL_DONE)
         return result_of(
             job_id,
             job,
-            answer,
-            parsed=parsed_answer(answer, job),
+            exchange,
+            parsed=parsed_answer(exchange.answer, job),
             attempt=acquired.attempt,
-            history_messages=prompt.history_messages,
-            timings=watch.timings(answer, sent_at=envelope.sent_at),
+            stored_messages=acquired.stored_messages,
+            timings=self._watch.timings(exchange.answer, sent_at=envelope.sent_at),
         )
 
-    def _heard(self, delta: Delta) -> None:
+    def begins(self, model: str) -> None:
+        """The model is asked, perhaps for the second time: what it has said is dropped."""
+        self._said.clear()
+        self._watch.begin()
+        self._tell(EventType.STARTED, data={"model": model})
+
+    def hears(self, delta: Delta) -> None:
+        """A piece of the reply has come."""
+        self._watch.on_delta()
         self._said.append(delta.text)
         if delta.thinking:
             self._tell(EventType.THINKING, text=delta.thinking)

@@ -9,6 +9,7 @@ import orjson
 from pydantic import JsonValue
 
 from agents import Answer
+from tasks.exchange import Exchange
 from tasks.job import ChatJob
 from tasks.reply_format import parsed_reply
 
@@ -21,13 +22,39 @@ class Usage(TypedDict):
 
 
 class Timings(TypedDict):
-    """Where the time went, milliseconds; None where the model's server does not tell."""
+    """Where the time went, milliseconds; None where the model's server does not tell.
+
+    From sending to the model's call, from that to its first token, the whole call; then what the
+    server says: loading the model and waiting for it, waiting for a free slot, reading the prompt,
+    writing the reply.
+    """
 
     queue_wait_ms: float
     first_token_ms: float | None
     model_ms: float
     load_ms: float | None
+    slot_wait_ms: float | None
+    prompt_eval_ms: float | None
     eval_ms: float | None
+    tokens_per_s: float | None
+
+
+class Receipt(TypedDict):
+    """What the model was shown for a reply, and what was kept from it.
+
+    `messages_sent` counts all messages of the prompt, `messages_left_out` those of the stored
+    history that are not among them. `window_tokens` is None where it is only assumed,
+    `prompt_tokens` (as counted by the model's server) where it does not tell. `truncated`: the
+    server cut the prompt, so the model has seen less than was sent.
+    """
+
+    messages_sent: int
+    messages_left_out: int
+    window_tokens: int | None
+    estimated_prompt_tokens: int
+    prompt_tokens: int | None
+    done_reason: str
+    truncated: bool
 
 
 class ChatResult(TypedDict):
@@ -42,6 +69,7 @@ class ChatResult(TypedDict):
     done_reason: str
     attempt: int
     history_messages: int
+    receipt: NotRequired[Receipt]
     timings: NotRequired[Timings]
     metadata: NotRequired[dict[str, JsonValue]]
     parsed: NotRequired[JsonValue]
@@ -88,14 +116,15 @@ def parsed_answer(answer: Answer, job: ChatJob) -> JsonValue:
 def result_of(
     job_id: str,
     job: ChatJob,
-    answer: Answer,
+    exchange: Exchange,
     *,
     attempt: int,
-    history_messages: int,
+    stored_messages: int,
     timings: Timings,
     parsed: JsonValue = None,
 ) -> ChatResult:
-    """The result of a turn that was just computed."""
+    """The result of a turn that was just computed; the session has `stored_messages` before it."""
+    answer = exchange.answer
     result = ChatResult(
         job_id=job_id,
         agent_id=job.agent_id,
@@ -108,7 +137,8 @@ def result_of(
         ),
         done_reason=answer.final.done_reason,
         attempt=attempt,
-        history_messages=history_messages,
+        history_messages=exchange.prompt.history_messages,
+        receipt=_receipt(exchange, stored_messages),
         timings=timings,
     )
     if job.metadata is not None:
@@ -116,6 +146,19 @@ def result_of(
     if job.format is not None:
         result["parsed"] = parsed
     return result
+
+
+def _receipt(exchange: Exchange, stored_messages: int) -> Receipt:
+    prompt, final = exchange.prompt, exchange.answer.final
+    return Receipt(
+        messages_sent=len(prompt.request.messages),
+        messages_left_out=max(0, stored_messages - prompt.history_messages),
+        window_tokens=exchange.room.window_tokens if exchange.room.is_known else None,
+        estimated_prompt_tokens=prompt.fit.estimated_tokens,
+        prompt_tokens=final.prompt_tokens or None,
+        done_reason=final.done_reason,
+        truncated=exchange.is_truncated,
+    )
 
 
 def told(result: ChatResult) -> dict[str, JsonValue]:
@@ -136,7 +179,7 @@ def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], di
         question["metadata"] = job.metadata
     if job.images:
         question["images"] = list(job.images)
-    kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages")
+    kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages", "receipt")
     reply = {"role": "assistant", "content": result["response"], "at": at}
     if job.format is not None:
         reply["format"] = "json"
@@ -178,6 +221,8 @@ def result_from_reply(
         attempt=_whole(reply.get("attempt")),
         history_messages=_whole(reply.get("history_messages")),
     )
+    if isinstance(receipt := reply.get("receipt"), dict):
+        result["receipt"] = cast(Receipt, receipt)
     if reply.get("format") == "json":
         result["parsed"] = _value(result["response"])
     return result

@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles
-from llm import Capabilities, LLMSettings, OllamaClient
+from llm import Capabilities, Gauge, LLMSettings, OllamaClient
 from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings
 from tasks.errors import ConfigurationError
 from tasks.lease import Running
@@ -133,6 +133,11 @@ class Services:
     def capabilities(self) -> Capabilities:
         """What the models can do; used on the event loop only."""
         return Capabilities(self.ollama.capabilities)
+
+    @cached_property
+    def gauge(self) -> Gauge:
+        """What is known of the models' windows; used on the event loop only."""
+        return Gauge([self.ollama], self.settings.llm)
 
     @cached_property
     def relay(self) -> Relay:

@@ -1,18 +1,21 @@
-"""The mailbox's operations alone, on loopback, from a blocking client."""
+"""The mailbox's operations alone, on loopback, from a blocking client; and the context budget."""
 
 import time
 from collections.abc import Callable
 from functools import partial
 
 from bench.arena import Arena
-from bench.conversation import AGENT, HISTORY_MESSAGES, stored
-from bench.rows import Row, median, shown
+from bench.conversation import AGENT, HISTORY_MESSAGES, MESSAGE, stored
+from bench.rows import Row, Target, median, shown
 from bench.size import Size
+from llm import Precedent, Room, fit
 from memory import Mailbox, encode_message, index
 
 ENVELOPE = b'{"job":{"agent_id":"bench","session_id":"s","message":"' + b"m" * 200 + b'"}}'
 LEASE_MS = 30_000
 GRACE_MS = 5000
+LONG_HISTORY = 200
+BUDGET = Target(now=100, goal=100)
 
 
 def measure(arena: Arena, size: Size) -> list[Row]:
@@ -28,12 +31,30 @@ def measure(arena: Arena, size: Size) -> list[Row]:
         taken_us["take"].append(_timed_us(partial(turn.take, job)))
     arena.forget()
     bare, enqueue, take = (median(taken_us[name]) for name in ("bare", "enqueue", "take"))
+    budget = median([_timed_us(cut) for cut in _cuts() for _ in range(size.micro_calls)])
     arena.say(f"micro: bare {bare:.0f}, ENQUEUE {enqueue:.0f}, the turn {take:.0f} µs")
     beside = f"a bare round trip takes {shown(bare)} µs"
     return [
         Row("micro", "LOOK + ENQUEUE, one pipeline", enqueue, "µs", None, beside),
         Row("micro", "ACQUIRE, RENEW, COMMIT: three pipelines", take, "µs", None, beside),
+        Row("micro", f"the budget, {LONG_HISTORY} messages", budget, "µs", BUDGET, "no I/O"),
     ]
+
+
+def _cuts() -> list[Callable[[], object]]:
+    """Fitting a long history into a window that has room for all of it, and into one that has not.
+
+    Half of the text is not ASCII, which takes longest to estimate.
+    """
+    history = [
+        message | {"content": f"{message['content']}{'é' * (number % 2)}"}
+        for number, message in enumerate(stored(LONG_HISTORY))
+    ]
+    head = [{"role": "system", "content": "You are brief."}]
+    question = [{"role": "user", "content": MESSAGE}]
+    last = Precedent(LONG_HISTORY // 2, LONG_HISTORY - 1, 3000)
+    rooms = (Room.of(32_768, None), Room.of(4096, None))
+    return [partial(fit, head, history, question, room, precedent=last) for room in rooms]
 
 
 class _Turns:
@@ -73,7 +94,7 @@ class _Turns:
         )
 
 
-def _timed_us(act: Callable[[], None]) -> float:
+def _timed_us(act: Callable[[], object]) -> float:
     began_ns = time.perf_counter_ns()
     act()
     return (time.perf_counter_ns() - began_ns) / 1000

@@ -6,8 +6,8 @@
 -- ARGV  job token lease_ms history_n max_attempts dedupe_ms dead_ms dead_max now_us
 -- now_us is the server's TIME where it is ''
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
---   {'RUN', seq_us, attempt, envelope, messages, stop}  messages: the last history_n, oldest first;
---                                stop: the policy where the job was asked to stop, else ''
+--   {'RUN', seq_us, attempt, envelope, messages, stop, stored}  messages: the last history_n of
+--                                `stored`, oldest first; stop: how the job was asked to stop, or ''
 --   {'DONE'}                      committed; the caller never publishes another: it would not end
 --   {'GONE', next, envelope}      cancelled or dead
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
@@ -69,4 +69,5 @@ redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
 local wish = redis.call('HMGET', lease, 'stop_job', 'stop')
-return {'RUN', tonumber(seq_us), attempt, envelope, messages, wish[1] == job and wish[2] or ''}
+local stop = wish[1] == job and wish[2] or ''
+return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, redis.call('LLEN', history)}

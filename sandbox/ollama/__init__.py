@@ -33,6 +33,7 @@ installed, healthy model that behaves as `ok`.
     window            drops old messages silently if the prompt exceeds num_ctx (or 4096); what
                       cannot be dropped, or may not (`truncate: false`), gets 400 with nested JSON
     half-window       cuts in place of that 400: prompt_eval_count is half the window and 2
+    rendered          as `window`, but the 400 is that of the rendered path, which tells no count
     cold              takes 2 s to load, lost if its client leaves; again after a changed num_ctx
     serial            one reply at a time, first come first served
     leaky             the same, but a client that leaves keeps its slot until the model is unloaded
@@ -56,6 +57,7 @@ The tag may carry settings, for any scenario, joined by `-`: `slow-tokens:50x20m
     slots2            replies at once
     rounds3           calls of tools, one after the other, before the reply
     ctx4096           context window in tokens; prompts over it as in `window`
+    dense3            counts three tokens where plain text has one
 
 Any other tag of a scenario's name is answered with 400. A server that hangs at its start is one
 that is stopped with SIGSTOP: connections are accepted and nothing answers.

@@ -70,7 +70,7 @@ def _process(model: str, runner: Runner) -> JsonValue:
 
 def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
     """POST /api/show."""
-    window_tokens = (scenario and scenario.window_tokens) or DEFAULT_WINDOW_TOKENS
+    window_tokens = (scenario and scenario.window_tokens) or 0
     told: JsonObject = {"capabilities": [*capabilities(scenario)]}
     shown: JsonObject = {
         "modelfile": f"FROM {model}\n",
@@ -78,7 +78,8 @@ def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
         "details": _DETAILS,
         "model_info": {
             "general.architecture": "stand-in",
-            "stand-in.context_length": window_tokens,
+            # What it was trained for; Ollama mostly loads a model with less.
+            "stand-in.context_length": max(window_tokens, DEFAULT_WINDOW_TOKENS),
         },
         **(told if scenario is None or scenario.tells_abilities else {}),
         "modified_at": _MODIFIED_AT,

@@ -49,10 +49,10 @@ class Plan:
 def plan(asked: Asked, scenario: Scenario) -> Plan:
     """The reply of `scenario` to `asked`. Raises Refused if the prompt does not fit its window."""
     if scenario.window_tokens is not None and asked.truncate:
-        asked = replace(asked, messages=_trimmed(asked.messages, _window(asked, scenario)))
+        asked = replace(asked, messages=_trimmed(asked, scenario))
     prompt_tokens = _fitting(asked, scenario)
     deltas, final = _spoken(asked, scenario)
-    limit = options.integer(asked.options, "num_predict") or 0
+    limit = _most_tokens(asked, scenario, prompt_tokens)
     if 0 < limit < len(deltas) and scenario.ending is not Ending.ENDLESS:
         return Plan(deltas[:limit], NOTHING, "length", prompt_tokens)
     return Plan(deltas, final, "stop", prompt_tokens)
@@ -62,10 +62,10 @@ def _window(asked: Asked, scenario: Scenario) -> int:
     return options.integer(asked.options, "num_ctx") or scenario.window_tokens or 0
 
 
-def _trimmed(messages: Messages, window_tokens: int) -> Messages:
+def _trimmed(asked: Asked, scenario: Scenario) -> Messages:
     """What Ollama keeps: system messages, the last one, and of the others the newest that fit."""
-    kept = list(messages)
-    while replies.prompt_tokens(kept) > window_tokens:
+    kept = list(asked.messages)
+    while replies.prompt_tokens(kept, scenario.density) > _window(asked, scenario):
         others = [index for index, message in enumerate(kept[:-1]) if message["role"] != "system"]
         if not others:
             break
@@ -73,9 +73,18 @@ def _trimmed(messages: Messages, window_tokens: int) -> Messages:
     return tuple(kept)
 
 
+def _most_tokens(asked: Asked, scenario: Scenario, prompt_tokens: int) -> int:
+    """The longest reply: num_predict, and without `shift` what the window has left; 0: no limit."""
+    limit = options.integer(asked.options, "num_predict") or 0
+    if scenario.window_tokens is None or asked.shift:
+        return limit
+    left = max(1, _window(asked, scenario) - prompt_tokens)
+    return min(limit, left) if limit > 0 else left
+
+
 def _fitting(asked: Asked, scenario: Scenario) -> int:
     """The `prompt_eval_count`: the whole prompt's, or of what is left where it is cut silently."""
-    tokens = replies.prompt_tokens(asked.messages)
+    tokens = replies.prompt_tokens(asked.messages, scenario.density)
     if scenario.window_tokens is None:
         return tokens
     window = _window(asked, scenario)
@@ -83,6 +92,8 @@ def _fitting(asked: Asked, scenario: Scenario) -> int:
         return tokens
     if scenario.halves_prompt:
         return window // 2 + 2
+    if scenario.is_rendered:
+        raise refusals.overflow_of_rendered()
     raise refusals.overflow(tokens, window)
 
 

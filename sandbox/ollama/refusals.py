@@ -77,6 +77,15 @@ def overflow(prompt_tokens: int, window_tokens: int) -> Refused:
     return Refused(400, nested, late=True)
 
 
+def overflow_of_rendered() -> Refused:
+    """The same for a model whose prompt Ollama renders itself: no counts."""
+    text = (
+        "the prompt is longer than the context length currently available to the model; "
+        "increase the context length or shorten the prompt"
+    )
+    return Refused(400, text, late=True)
+
+
 def no_tools(model: str) -> Refused:
     """Tools were sent to a model that has none."""
     name = model if ":" in model else f"{model}:latest"

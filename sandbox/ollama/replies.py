@@ -11,6 +11,9 @@ from itertools import cycle, islice
 MAX_ECHO_CHARS = 400
 """How much of the last user message a reply repeats."""
 
+IMAGE_TOKENS = 768
+"""What Ollama reckons for an image, whatever its size (ollama.md section 5)."""
+
 _PIECE = re.compile(r"\S+\s*|\s+")
 
 
@@ -41,9 +44,16 @@ def pieces(text: str, tokens: int | None = None) -> list[str]:
     return list(islice(cycle(_PIECE.findall(text + " ")), tokens))
 
 
-def prompt_tokens(messages: Sequence[Mapping[str, object]]) -> int:
-    """The length of the prompt: 4 tokens per message and one per 4 characters, rounded up."""
-    return sum(4 + (len(_text(message, "content")) + 3) // 4 for message in messages)
+def prompt_tokens(messages: Sequence[Mapping[str, object]], density: int = 1) -> int:
+    """The length of the prompt: 4 tokens per message, one per 4 characters, rounded up, 768 per
+    image; `density` times that."""
+    return density * sum(_tokens(message) for message in messages)
+
+
+def _tokens(message: Mapping[str, object]) -> int:
+    images = message.get("images")
+    pictures = len(images) if isinstance(images, list) else 0
+    return 4 + (len(_text(message, "content")) + 3) // 4 + IMAGE_TOKENS * pictures
 
 
 def _text(message: Mapping[str, object], key: str) -> str:

@@ -58,6 +58,8 @@ class Scenario:
     load_s: float = 0.0
     slots: int | None = None
     window_tokens: int | None = None
+    density: int = 1
+    """Tokens counted for each that is counted of plain text: as of a script that is cut finely."""
     ending: Ending = Ending.DONE
     manner: Manner = Manner.PLAIN
     framing: Framing = Framing.LINE
@@ -65,6 +67,8 @@ class Scenario:
     """The key of a row in refusals.py."""
     halves_prompt: bool = False
     """Cuts a prompt over the window silently instead of refusing it (ollama.md section 5)."""
+    is_rendered: bool = False
+    """Refuses a prompt over the window in the words of the rendered path, without any count."""
     deaf: bool = False
     """Goes on generating after the client left."""
     leaks_slot: bool = False
@@ -116,6 +120,7 @@ _ALL = (
     Scenario("untold", has_tools=False, tells_abilities=False),
     Scenario("window", window_tokens=4096),
     Scenario("half-window", window_tokens=4096, halves_prompt=True),
+    Scenario("rendered", window_tokens=4096, is_rendered=True),
     Scenario("cold", load_s=2.0),
     Scenario("serial", slots=1),
     Scenario("leaky", slots=1, tokens=50, token_s=0.05, leaks_slot=True),
@@ -128,6 +133,9 @@ _ALL = (
     *(Scenario(name, refusal=name) for name in _REFUSALS),
 )
 
+_NUMBERS = ("slots", "tool_rounds", "window_tokens", "density")
+"""Settings that are a whole number, by the names of their fields and of their groups below."""
+
 SCENARIOS = {scenario.name: scenario for scenario in _ALL}
 """Every scenario by its name."""
 
@@ -135,8 +143,9 @@ _SETTING = re.compile(
     r"""
       load(?P<load>\d+(?:\.\d+)?)(?P<load_unit>ms|s)
     | slots(?P<slots>[1-9]\d*)
-    | rounds(?P<rounds>[1-9]\d*)
-    | ctx(?P<window>[1-9]\d*)
+    | rounds(?P<tool_rounds>[1-9]\d*)
+    | ctx(?P<window_tokens>[1-9]\d*)
+    | dense(?P<density>[1-9]\d*)
     | (?P<first>\d+(?:\.\d+)?)(?P<first_unit>ms|s)
     | (?P<tokens>\d+)?(?:x(?P<pace>\d+(?:\.\d+)?)(?P<pace_unit>ms|s))?
     """,
@@ -166,12 +175,9 @@ def _with_setting(scenario: Scenario, setting: str, model: str) -> Scenario:
     part = found.groupdict()
     if part["load"]:
         return replace(scenario, load_s=_seconds(part["load"], part["load_unit"]))
-    if part["slots"]:
-        return replace(scenario, slots=int(part["slots"]))
-    if part["rounds"]:
-        return replace(scenario, tool_rounds=int(part["rounds"]))
-    if part["window"]:
-        return replace(scenario, window_tokens=int(part["window"]))
+    numbers = {name: int(part[name]) for name in _NUMBERS if part[name]}
+    if numbers:
+        return replace(scenario, **numbers)  # type: ignore[arg-type]  # these fields are numbers
     if part["first"]:
         return replace(scenario, first_s=_seconds(part["first"], part["first_unit"]))
     tokens = scenario.tokens if part["tokens"] is None else int(part["tokens"])

@@ -244,6 +244,36 @@ def test_a_half_window_shows_in_the_prompt_count_alone(client: httpx.Client) -> 
     assert final["prompt_eval_count"] == 6
 
 
+def test_the_rendered_path_refuses_without_counts(client: httpx.Client) -> None:
+    """Its own words, of which no number can be read."""
+    response = chat(client, "rendered:ctx5")
+    assert response.status_code == 400
+    assert response.json()["error"].startswith("the prompt is longer than the context length")
+
+
+def test_a_dense_model_counts_more_for_the_same_text(client: httpx.Client) -> None:
+    """And its window is filled the sooner."""
+    counted = lines(chat(client, "ok:dense3"))[-1]["prompt_eval_count"]
+    assert counted == 3 * prompt_tokens(MESSAGES)
+    assert chat(client, f"window:ctx{counted}-dense3").status_code == 200
+    assert chat(client, f"window:ctx{counted - 1}-dense3").status_code == 400
+
+
+def test_an_image_counts_as_ollama_reckons(client: httpx.Client) -> None:
+    """768 tokens, whatever its size."""
+    seen = [{"role": "user", "content": "see", "images": ["aGk=", "aGk="]}]
+    body = {"model": "ok", "messages": seen, "stream": False}
+    assert client.post("/api/chat", json=body).json()["prompt_eval_count"] == 5 + 2 * 768
+
+
+def test_without_shift_a_reply_ends_where_the_window_does(client: httpx.Client) -> None:
+    """With the reason `length`; with it, the reply goes on."""
+    model = f"window:ctx{prompt_tokens(MESSAGES) + 3}"
+    final = lines(chat(client, model, shift=False))[-1]
+    assert (final["eval_count"], final["done_reason"]) == (3, "length")
+    assert lines(chat(client, model))[-1]["done_reason"] == "stop"
+
+
 @pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags", "/api/ps"])
 def test_head_works_where_get_does(client: httpx.Client, path: str) -> None:
     """The same headers, no body."""

@@ -35,6 +35,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     values = {
         "OLLAMA_BASE_URL": "https://ollama.internal:8443/",
         "OLLAMA_MODEL": "Llama3.2:1b",
+        "OLLAMA_CONTEXT_LENGTH": "2048",
         "LLM_TEMPERATURE": "0",
         "LLM_TIMEOUT": "0.5",
         "LLM_CONNECT_TIMEOUT": "1.5",
@@ -56,6 +57,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert (limits.first_token_s, limits.total_s) == (2.5, 3.5)
     assert (settings.max_response_bytes, settings.keep_alive) == (2048, "1h30m")
     assert (settings.num_ctx, settings.num_predict) == (8192, 64)
+    assert settings.assumed_window_tokens == 2048
 
 
 def test_a_dotenv_file_is_read_and_other_names_in_it_ignored(tmp_path: Path) -> None:

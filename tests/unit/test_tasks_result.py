@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from kombu.utils import json
 from pydantic import JsonValue
 
-from agents import Answer
-from llm import Final
+from agents import Answer, Prompt
+from llm import ChatRequest, Final, Fit, Room
 from memory import decode_messages, encode_message
+from tasks.exchange import Exchange
 from tasks.job import ChatJob
 from tasks.result import (
     ChatResult,
@@ -27,7 +28,17 @@ from tasks.result import (
 )
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
-TIMINGS = Timings(queue_wait_ms=1, first_token_ms=None, model_ms=2, load_ms=None, eval_ms=3)
+ROOM = Room.of(4096, None)
+TIMINGS = Timings(
+    queue_wait_ms=1,
+    first_token_ms=None,
+    model_ms=2,
+    load_ms=None,
+    slot_wait_ms=None,
+    prompt_eval_ms=None,
+    eval_ms=3,
+    tokens_per_s=None,
+)
 
 
 def job(message: str = "question", metadata: dict[str, JsonValue] | None = None) -> ChatJob:
@@ -35,12 +46,20 @@ def job(message: str = "question", metadata: dict[str, JsonValue] | None = None)
     return ChatJob(agent_id="energy", session_id="s", message=message, metadata=metadata)
 
 
-def result(given: ChatJob, text: str = SECRET) -> ChatResult:
+def result(
+    given: ChatJob, text: str = SECRET, room: Room = ROOM, counted_tokens: int = 7
+) -> ChatResult:
     """What came of it."""
-    final = Final(model="m", done_reason="stop", prompt_tokens=7, completion_tokens=3)
-    return result_of(
-        "job-1", given, Answer(text, final), attempt=2, history_messages=4, timings=TIMINGS
-    )
+    final = Final(model="m", done_reason="stop", prompt_tokens=counted_tokens, completion_tokens=3)
+    exchange = exchange_of(given, Answer(text, final), room)
+    return result_of("job-1", given, exchange, attempt=2, stored_messages=10, timings=TIMINGS)
+
+
+def exchange_of(given: ChatJob, answer: Answer, room: Room = ROOM) -> Exchange:
+    """Six messages were sent, four of them of the history."""
+    request = ChatRequest(model="m", messages=({"role": "user", "content": given.message},) * 6)
+    prompt = Prompt(request, history_messages=4, fit=Fit(2, 9, 8.5, 1.0))
+    return Exchange(prompt, answer, room)
 
 
 def test_a_result_has_what_the_interface_promises() -> None:
@@ -56,9 +75,24 @@ def test_a_result_has_what_the_interface_promises() -> None:
         "done_reason": "stop",
         "attempt": 2,
         "history_messages": 4,
+        "receipt": {
+            "messages_sent": 6,
+            "messages_left_out": 6,
+            "window_tokens": 4096,
+            "estimated_prompt_tokens": 9,
+            "prompt_tokens": 7,
+            "done_reason": "stop",
+            "truncated": False,
+        },
         "timings": TIMINGS,
     }
     assert result(job(metadata={"a": None}))["metadata"] == {"a": None}
+
+
+def test_a_receipt_does_not_claim_what_nobody_knows() -> None:
+    """A window that was assumed, and a count that the model's server left out."""
+    receipt = result(job(), room=Room.of(4096, None, is_known=False), counted_tokens=0)["receipt"]
+    assert (receipt["window_tokens"], receipt["prompt_tokens"]) == (None, None)
 
 
 @given(question=st.text(min_size=1), reply=st.text())
@@ -91,7 +125,13 @@ def test_the_value_of_a_reply_can_be_read_back_too() -> None:
     answer = Answer('{"a": 1}', Final(model="m", done_reason="stop"))
     parsed = parsed_answer(answer, given)
     found = result_of(
-        "job-1", given, answer, parsed=parsed, attempt=1, history_messages=0, timings=TIMINGS
+        "job-1",
+        given,
+        exchange_of(given, answer),
+        parsed=parsed,
+        attempt=1,
+        stored_messages=4,
+        timings=TIMINGS,
     )
     assert found["parsed"] == {"a": 1}
     assert "parsed" not in told(found)

@@ -1,0 +1,125 @@
+"""The windows of one server's models, as far as they are known. No I/O.
+
+A model that is loaded has the window that GET /api/ps tells. Of another one there is the setting
+(LLM_NUM_CTX), else what its Modelfile says and the length it was trained for (POST /api/show), else
+an assumption: Ollama chooses the window when it loads the model, by the memory that it then has.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from llm.errors import InvalidReplyError
+from llm.recent import RecentlyUsed
+
+KNOWN_FOR_S = 60.0
+"""How long the window of a loaded model is believed."""
+ASSUMED_FOR_S = 2.0
+FAILED_FOR_S = 10.0
+"""How long a server that did not tell is left in peace."""
+
+_NUM_CTX = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What POST /api/show says of a model's window; None where it says nothing."""
+
+    trained_tokens: int | None = None
+    num_ctx: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A model's window in tokens, and whether that is more than an assumption."""
+
+    tokens: int
+    is_known: bool
+
+
+class Windows:
+    """What one server has told of its models; `now_s` is any clock that only goes forward."""
+
+    def __init__(self, *, num_ctx: int | None, assumed_tokens: int) -> None:
+        self._num_ctx = num_ctx
+        self._assumed_tokens = assumed_tokens
+        self._loaded: RecentlyUsed[int] = RecentlyUsed()
+        self._shown: RecentlyUsed[Shown] = RecentlyUsed()
+        self._due_at: RecentlyUsed[float] = RecentlyUsed()
+
+    def of(self, model: str) -> Window:
+        """The window that a call of `model` will find."""
+        shown = self._shown.get(model, Shown())
+        loaded = self._loaded.get(model)
+        told = self._num_ctx or shown.num_ctx
+        if loaded is not None:
+            # A setting that the loaded model does not have makes Ollama load it anew.
+            return Window(min(loaded, self._num_ctx or loaded), is_known=True)
+        trained = shown.trained_tokens or told or self._assumed_tokens
+        return Window(min(told or self._assumed_tokens, trained), is_known=told is not None)
+
+    def is_due(self, model: str, now_s: float) -> bool:
+        """Whether the server should be asked (again)."""
+        return now_s >= self._due_at.get(model, now_s)
+
+    def wants_show(self, model: str) -> bool:
+        """Whether /api/show could tell what is not known yet."""
+        return model not in self._loaded and model not in self._shown
+
+    def note_loaded(self, model: str, loaded: Mapping[str, int], now_s: float) -> None:
+        """What /api/ps told, asked for the sake of `model`. What it has not got keeps its last
+        window: it will most likely be loaded with the same again."""
+        tokens = loaded.get(full_name(model))
+        if tokens:
+            self._loaded[model] = tokens
+        self._due_at[model] = now_s + (KNOWN_FOR_S if tokens else ASSUMED_FOR_S)
+
+    def note_shown(self, model: str, shown: Shown) -> None:
+        """What /api/show told."""
+        self._shown[model] = shown
+
+    def note_failure(self, model: str, now_s: float) -> None:
+        """The server did not tell."""
+        self._due_at[model] = now_s + FAILED_FOR_S
+
+    def note_refusal(self, model: str, n_ctx: int, now_s: float) -> None:
+        """The server has refused a prompt and named its window."""
+        self._loaded[model] = n_ctx
+        self._due_at[model] = now_s + KNOWN_FOR_S
+
+    def doubt(self, model: str) -> None:
+        """Have the server asked again before the next call."""
+        self._due_at.pop(model, None)
+
+
+def full_name(model: str) -> str:
+    """The name with its tag: without one it means `latest`, as Ollama has it."""
+    return model if ":" in model else f"{model}:latest"
+
+
+def read_windows(body: bytes) -> dict[str, int]:
+    """The window of each loaded model in an answer of /api/ps. Raises InvalidReplyError."""
+    try:
+        models = orjson.loads(body)["models"] or ()
+        return {model["name"]: _count(model.get("context_length")) for model in models}
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as exc:
+        raise InvalidReplyError("no list of loaded models: is it Ollama?") from exc
+
+
+def read_shown(body: bytes) -> Shown:
+    """What an answer of /api/show says of the window. Raises InvalidReplyError."""
+    try:
+        document = orjson.loads(body)
+        facts = document.get("model_info") or {}
+        architecture = facts.get("general.architecture")
+        trained = _count(facts.get(f"{architecture}.context_length"))
+        num_ctx = _NUM_CTX.search(str(document.get("parameters") or ""))
+    except (orjson.JSONDecodeError, TypeError, AttributeError) as exc:
+        raise InvalidReplyError("no description of a model: is it Ollama?") from exc
+    return Shown(trained or None, int(num_ctx.group(1)) if num_ctx else None)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,176 @@
+"""One question to the model, against the stand-in: overflow and silent cuts, and how many calls."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from agents import Ask, Profile, Prompt, prompt_for
+from llm import ContextOverflowError, Delta, Gauge, LLMSettings, OllamaClient, Room
+from sandbox.ollama import OllamaStandIn
+from tasks.exchange import Exchange, Interview
+
+PROFILE = Profile("energy", "Be brief.", None, None, None, max_history=1000)
+HISTORY = [
+    {"role": role, "content": f"{role} {number} " + "says this and that " * 10}
+    for number in range(40)
+    for role in ("user", "assistant")
+]
+
+
+@dataclass
+class Ear:
+    """Notes what it hears; what was heard before a new begin counts no more."""
+
+    said: list[str] = field(default_factory=list)
+    begun: int = 0
+
+    def begins(self, model: str) -> None:
+        """The model is asked."""
+        self.begun += 1
+        self.said.clear()
+
+    def hears(self, delta: Delta) -> None:
+        """A piece of the reply."""
+        self.said.append(delta.text)
+
+
+@pytest.fixture(scope="module")
+def standin() -> Iterator[OllamaStandIn]:
+    """One for this module."""
+    with OllamaStandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def ollama(standin: OllamaStandIn) -> OllamaStandIn:
+    """The stand-in with nothing recorded."""
+    standin.reset()
+    return standin
+
+
+@pytest.fixture
+async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
+    """A client of it."""
+    async with OllamaClient(ollama.url) as made:
+        yield made
+
+
+@pytest.fixture
+def ear() -> Ear:
+    """A listener."""
+    return Ear()
+
+
+async def ask(
+    client: OllamaClient,
+    ear: Ear,
+    model: str,
+    message: str = "And now?",
+    gauge: Gauge | None = None,
+) -> Exchange:
+    """Ask with the whole history that fits."""
+    settings = LLMSettings(base_url=client.base_url)
+    question = Ask(message=message, model=model)
+
+    async def make(room: Room) -> Prompt:
+        return prompt_for(question, PROFILE, HISTORY, settings, room)
+
+    gauge = gauge or Gauge([client], settings)
+    try:
+        return await Interview(gauge, client.stream, ear).ask(make, model, None)
+    finally:
+        await gauge.aclose()
+
+
+async def test_what_fits_is_asked_once(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """And all of it is shown; the estimate is near the count."""
+    gauge = Gauge([client], LLMSettings(num_ctx=32_768))
+    exchange = await ask(client, ear, "ok", gauge=gauge)
+    assert (ollama.stats.requests, ear.begun) == (1, 1)
+    assert exchange.prompt.history_messages == len(HISTORY)
+    assert not exchange.is_truncated
+    counted = exchange.answer.final.prompt_tokens
+    assert exchange.prompt.fit.estimated_tokens == pytest.approx(counted, rel=0.15)
+
+
+async def test_a_known_window_needs_no_second_call(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Fewer turns are shown, and nothing is refused or cut."""
+    gauge = Gauge([client], LLMSettings(num_ctx=1500))
+    exchange = await ask(client, ear, "window:ctx1500", gauge=gauge)
+    assert ollama.stats.requests == 1
+    assert 0 < exchange.prompt.history_messages < len(HISTORY)
+    assert exchange.answer.final.prompt_tokens <= 1500
+
+
+@pytest.mark.parametrize("model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2"])
+async def test_a_refused_prompt_is_shortened_and_asked_once_more(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear, model: str
+) -> None:
+    """The model counts far more than was estimated: two calls, and an honest answer."""
+    exchange = await ask(client, ear, model)
+    assert [call.status for call in ollama.calls] == [400, 200]
+    assert ear.begun == 2
+    assert not exchange.is_truncated
+    assert 0 < exchange.prompt.history_messages < len(HISTORY)
+    assert "".join(ear.said) == exchange.answer.text
+
+
+async def test_a_silent_cut_is_noticed_and_asked_again_shorter(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """The window was assumed to be larger. The first reply is dropped: nobody takes it for an
+    answer to the whole prompt."""
+    exchange = await ask(client, ear, "half-window:ctx1000")
+    first, second = ollama.calls
+    assert (first.status, second.status) == (200, 200)
+    assert len(second.messages) < len(first.messages)
+    assert not exchange.is_truncated
+    assert "".join(ear.said) == exchange.answer.text == second.reply
+
+
+async def test_what_is_cut_twice_is_marked(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """A model that counts far more the second time: two calls, and the truth."""
+    ollama.script("twice", ["half-window:ctx1500", "half-window:ctx1500-dense4"])
+    exchange = await ask(client, ear, "twice")
+    assert ollama.stats.requests == 2
+    assert exchange.is_truncated
+
+
+async def test_a_message_that_is_cut_alone_is_marked_at_once(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nothing can be left out of it: asking again would be cut again."""
+    ollama.script("ok", ["half-window:ctx400-dense4"])
+    gauge = Gauge([client], LLMSettings(num_ctx=400))
+    # About 300 tokens by the estimate, 1200 as counted.
+    exchange = await ask(client, ear, "ok", "x" * 1080, gauge)
+    assert ollama.stats.requests == 1
+    assert exchange.is_truncated
+    assert exchange.answer.final.prompt_tokens == 202
+
+
+async def test_a_message_that_cannot_fit_is_refused_before_any_call(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """The window is known."""
+    gauge = Gauge([client], LLMSettings(num_ctx=1000))
+    with pytest.raises(ContextOverflowError, match="does not fit the model's window"):
+        await ask(client, ear, "ok", "x" * 8000, gauge)
+    assert ollama.stats.requests == 0
+    assert ear.begun == 0
+
+
+async def test_a_message_that_proves_too_long_is_asked_once(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nothing could be left out of it: asking again would be refused again."""
+    with pytest.raises(ContextOverflowError):
+        await ask(client, ear, "window:ctx1000-dense2", "x" * 8000)
+    assert ollama.stats.requests == 1

@@ -1,0 +1,206 @@
+"""The room of a model's prompts, asked of the stand-in."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from llm import (
+    UNLIMITED,
+    ChatRequest,
+    ContextOverflowError,
+    Final,
+    Fit,
+    Gauge,
+    LLMSettings,
+    OllamaClient,
+    OllamaUnreachableError,
+    Room,
+    fit,
+)
+from sandbox.ollama import OllamaStandIn
+from tests.waiting import eventually
+
+LONG = tuple({"role": "user", "content": "a long story " * 40} for _ in range(20))
+
+
+class Clock:
+    """A clock that goes when it is told."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture(scope="module")
+def standin() -> Iterator[OllamaStandIn]:
+    """One for this module."""
+    with OllamaStandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def ollama(standin: OllamaStandIn) -> OllamaStandIn:
+    """The stand-in with nothing recorded; models that were loaded stay so."""
+    standin.reset()
+    return standin
+
+
+@pytest.fixture
+async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
+    """A client of it."""
+    async with OllamaClient(ollama.url) as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The gauge's clock."""
+    return Clock()
+
+
+@pytest.fixture
+async def gauge(client: OllamaClient, clock: Clock) -> AsyncIterator[Gauge]:
+    """A gauge of the stand-in."""
+    made = Gauge([client], LLMSettings(), clock=clock)
+    yield made
+    await made.aclose()
+
+
+def request(model: str, messages: tuple[dict[str, str], ...] = LONG[:1]) -> ChatRequest:
+    """A call of `model`."""
+    return ChatRequest(model=model, messages=messages)
+
+
+def fitting(messages: tuple[dict[str, str], ...] = LONG[:1]) -> Fit:
+    """Its estimate."""
+    return fit([], [], messages, UNLIMITED)
+
+
+async def test_a_model_that_is_not_loaded_is_assumed_to_be_small(gauge: Gauge) -> None:
+    """As Ollama loads it without a graphics card; known it is only afterwards."""
+    room = await gauge.room("cold-one", 100)
+    assert (room.window_tokens, room.is_known) == (4096, False)
+
+
+async def test_a_loaded_model_tells_its_window(gauge: Gauge, client: OllamaClient) -> None:
+    """After the first reply the true window is known."""
+    await gauge.room("warm-one", 100)
+    reply = await client.chat(request("warm-one"))
+    gauge.learn("warm-one", fitting(), reply.final)
+    room = await gauge.room("warm-one", 100)
+    assert (room.window_tokens, room.is_known) == (32_768, True)
+
+
+async def test_learning_the_window_costs_no_call_per_turn(
+    gauge: Gauge, client: OllamaClient, ollama: OllamaStandIn, clock: Clock
+) -> None:
+    """One look-up for many turns, also when they come at once; renewed in the background."""
+    await client.chat(request("busy-one"))
+    rooms = await asyncio.gather(*(gauge.room("busy-one", 100) for _ in range(50)))
+    assert {room.window_tokens for room in rooms} == {32_768}
+    assert ollama.stats.lookups == 1
+    clock.now_s += 61
+    assert (await gauge.room("busy-one", 100)).is_known
+    await eventually(lambda: ollama.stats.lookups == 2, what="it is looked up anew")
+
+
+async def test_the_setting_is_known_without_any_call(client: OllamaClient) -> None:
+    """LLM_NUM_CTX is sent with each request, so the window is that."""
+    gauge = Gauge([client], LLMSettings(num_ctx=8192))
+    room = await gauge.room("another-one", None)
+    assert (room.window_tokens, room.is_known) == (8192, True)
+    await gauge.aclose()
+
+
+class Deaf:
+    """A server that never answers a look-up, or fails it."""
+
+    base_url = "http://deaf:1"
+
+    def __init__(self, *, fails: bool) -> None:
+        self.asked = 0
+        self._fails = fails
+
+    async def lookup(self, path: str, *, timeout_s: float, content: bytes | None = None) -> bytes:
+        """Nothing."""
+        self.asked += 1
+        if not self._fails:
+            await asyncio.Event().wait()
+        raise OllamaUnreachableError("nobody there")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_server_that_does_not_tell_holds_nobody_up(clock: Clock, fails: bool) -> None:
+    """A second at most, then an assumption serves; and it is left in peace for a while."""
+    deaf = Deaf(fails=fails)
+    gauge = Gauge([deaf], LLMSettings(), clock=clock)
+    async with asyncio.timeout(5):
+        rooms = await asyncio.gather(*(gauge.room("m", 10) for _ in range(20)))
+    assert {(room.window_tokens, room.is_known) for room in rooms} == {(4096, False)}
+    assert deaf.asked == 1
+    if fails:
+        await gauge.room("m", 10)
+        assert deaf.asked == 1
+    await gauge.aclose()
+
+
+async def test_a_refusal_teaches_window_and_ratio(gauge: Gauge, client: OllamaClient) -> None:
+    """So that the second try is short enough."""
+    model = "window:ctx3000-dense3"
+    with pytest.raises(ContextOverflowError) as caught:
+        await client.chat(request(model, LONG))
+    room = await gauge.room_after(model, 100, fitting(LONG), caught.value)
+    assert (room.window_tokens, room.is_known, room.is_measured) == (3000, True, True)
+    assert 2.5 < room.ratio < 3.5
+    assert (await gauge.room(model, 100)).ratio > 2.5, "and it is remembered"
+
+
+async def test_a_refusal_without_counts_makes_the_prompt_shorter(
+    gauge: Gauge, client: OllamaClient
+) -> None:
+    """The rendered path tells nothing: the prompt was longer than the window, that is all."""
+    model = "rendered:ctx2000"
+    await client.chat(request(model))
+    with pytest.raises(ContextOverflowError) as caught:
+        await client.chat(request(model, LONG))
+    assert caught.value.n_ctx is None
+    room = await gauge.room_after(model, 100, fitting(LONG), caught.value)
+    assert room.window_tokens == 2000
+    assert fitting(LONG).plain_tokens * room.ratio > 2000
+
+
+async def test_a_silent_cut_is_noticed(gauge: Gauge, client: OllamaClient) -> None:
+    """Also where the window was thought to be another one."""
+    model = "half-window:ctx2000"
+    reply = await client.chat(request(model, LONG))
+    assert reply.final.prompt_tokens == 1002
+    assert await gauge.is_cut(model, fitting(LONG), reply.final, Room.of(32_768, 100))
+    honest = await client.chat(request(model))
+    assert not await gauge.is_cut(model, fitting(), honest.final, Room.of(2000, 100))
+
+
+async def test_counts_are_learned_from(gauge: Gauge) -> None:
+    """Per model; a count that was left out teaches nothing."""
+    fitted = fitting(LONG)
+    gauge.learn("m", fitted, Final(model="m", prompt_tokens=round(fitted.plain_tokens * 1.5)))
+    gauge.learn("m", fitted, Final(model="m", prompt_tokens=0))
+    assert (await gauge.room("m", 100)).ratio == pytest.approx(1.5, abs=0.01)
+    assert (await gauge.room("n", 100)).ratio == 1
+
+
+async def test_with_several_servers_a_prompt_fits_each_of_them(
+    client: OllamaClient, ollama: OllamaStandIn
+) -> None:
+    """A call may move from one to another; a server that tells nothing does not count."""
+    await client.chat(request("shared-one"))
+    with OllamaStandIn() as other:
+        async with OllamaClient(other.url) as narrow:
+            small = ChatRequest(model="shared-one", messages=LONG[:1], options={"num_ctx": 1024})
+            await narrow.chat(small)
+            gauge = Gauge([client, narrow, Deaf(fails=True)], LLMSettings())
+            room = await gauge.room("shared-one", 100)
+            assert (room.window_tokens, room.is_known) == (1024, True)
+            await gauge.aclose()
