@@ -31,7 +31,7 @@ from llm.errors import (
     UnsupportedError,
 )
 from llm.gauge import Gauge
-from llm.models import is_installed
+from llm.models import full_name, is_installed
 from llm.records import Delta, Final, Reply, ToolCall
 from llm.requests import ChatRequest, Message, check_model_name
 from llm.service import LLMService
@@ -82,6 +82,7 @@ __all__ = [
     "check_model_name",
     "estimated",
     "fit",
+    "full_name",
     "get_llm_service",
     "is_installed",
     "turn_starts",

@@ -1,8 +1,11 @@
-"""Which models an Ollama has installed, as GET /api/tags tells. Pure."""
+"""Models by their names: which an Ollama has installed, and how many calls each gets. Pure."""
 
 import orjson
 
 from llm.errors import InvalidReplyError
+from llm.requests import check_model_name
+
+MAX_PARALLEL = 1024
 
 
 def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
@@ -15,5 +18,29 @@ def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
 
 
 def is_installed(model: str, installed: tuple[str, ...]) -> bool:
-    """Whether `model` is among the names; without a tag it means `latest`, as Ollama has it."""
-    return (model if ":" in model else f"{model}:latest") in installed
+    """Whether `model` is among the names."""
+    return full_name(model) in installed
+
+
+def full_name(model: str) -> str:
+    """The name with its tag; without one it means `latest`, as Ollama has it."""
+    return model if ":" in model else f"{model}:latest"
+
+
+def read_limits(text: str) -> dict[str, int]:
+    """`model=number, model=number` by full names. Raises ValueError that says what is wrong."""
+    limits = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        model, _, number = (word.strip() for word in part.rpartition("="))
+        if not model or not number.isdecimal() or not 1 <= int(number) <= MAX_PARALLEL:
+            raise ValueError(
+                f"{part!r} is not model=number, with a number from 1 to {MAX_PARALLEL}"
+            )
+        limits[full_name(check_model_name(model))] = int(number)
+    return limits
+
+
+def check_limits(text: str) -> str:
+    """`text`, if `read_limits` reads it."""
+    read_limits(text)
+    return text

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from llm.address import check_base_url
+from llm.models import MAX_PARALLEL, check_limits, full_name, read_limits
 from llm.requests import ChatRequest, Message, check_model_name
 from llm.timeouts import Timeouts
 
@@ -113,6 +114,31 @@ class LLMSettings(BaseSettings):
         description="Longest reply, in tokens, where a request gives no max_tokens. Unset: until "
         "the window is full.",
     )
+
+    num_parallel: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_PARALLEL,
+        validation_alias="OLLAMA_NUM_PARALLEL",
+        description="How many calls one model of one server gets at once from all workers; jobs "
+        "beyond wait in their mailboxes. Give it Ollama's own OLLAMA_NUM_PARALLEL. Unset or 0: no "
+        "bound, and Ollama queues them.",
+    )
+    num_parallel_by_model: Annotated[str, AfterValidator(check_limits)] = Field(
+        default="",
+        validation_alias="OLLAMA_NUM_PARALLEL_BY_MODEL",
+        description="The same for single models, such as: qwen3-vl:8b=1, llama3.2:3b=8.",
+    )
+
+    def parallel_calls(self, model: str) -> int | None:
+        """How many calls `model` gets at once from all workers; None: no bound."""
+        own = read_limits(self.num_parallel_by_model).get(full_name(model))
+        return own or self.num_parallel or None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the calls to any model are bounded."""
+        return bool(self.num_parallel or self.num_parallel_by_model)
 
     @property
     def timeouts(self) -> Timeouts:

@@ -1,6 +1,6 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
-from memory import dead_letters, events, index
+from memory import dead_letters, events, index, places
 from memory.aio import AsyncConnection
 from memory.call import Call
 from memory.cleanup import CleanedUp
@@ -44,6 +44,7 @@ from memory.outcomes import (
     StopPolicy,
     SweepOutcome,
 )
+from memory.places import InLine, Occupancy, Places
 from memory.service import RedisMemoryService
 from memory.settings import MemorySettings
 from memory.stats import MemoryStats, StatsPoint
@@ -73,6 +74,7 @@ __all__ = [
     "Extended",
     "FailOutcome",
     "Housekeeping",
+    "InLine",
     "InvalidInput",
     "Keyspace",
     "Mailbox",
@@ -84,6 +86,8 @@ __all__ = [
     "MemorySettings",
     "MemoryStats",
     "MemoryUnavailable",
+    "Occupancy",
+    "Places",
     "RedisMemoryService",
     "SessionKeys",
     "StatsPoint",
@@ -100,5 +104,6 @@ __all__ = [
     "get_redis_memory",
     "index",
     "locate",
+    "places",
     "reset_redis_memory",
 ]

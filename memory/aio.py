@@ -105,6 +105,16 @@ class AsyncConnection:
             call.parse(earlier)
         return last.parse(reply)
 
+    async def run_last_two(
+        self, *calls: *tuple[*tuple[Call[object], ...], Call[A], Call[B]]
+    ) -> tuple[A, B]:
+        """`run_all` for any number of calls, and of the results only the last two."""
+        *before, first, second = calls
+        *replies, first_reply, second_reply = await self._ask((*before, first, second))
+        for call, earlier in zip(before, replies, strict=True):
+            call.parse(earlier)
+        return first.parse(first_reply), second.parse(second_reply)
+
     async def run_each(self, calls: Sequence[Call[T]]) -> list[T]:
         """`run_all` for any number of calls of one kind, sent in parts of 512."""
         results: list[T] = []

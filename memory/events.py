@@ -30,6 +30,7 @@ class EventType(StrEnum):
     """
 
     KEEP_ALIVE = "keep_alive"
+    WAITING = "waiting"
     STARTED = "started"
     TOKEN = "token"  # noqa: S105  # no password
     THINKING = "thinking"

@@ -35,9 +35,14 @@ def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Call[int]
     Two calls, for the two indexes lie in different slots of a cluster. Safe to repeat.
     """
     return (
-        Call(count, (session_id,), keys=(keyspace.sessions(agent_id),), script=_TOUCH),
-        Call(count, (agent_id,), keys=(keyspace.agents,), script=_TOUCH),
+        touch_index(keyspace.sessions(agent_id), session_id),
+        touch_index(keyspace.agents, agent_id),
     )
+
+
+def touch_index(index_key: str, member: str) -> Call[int]:
+    """Note that a member of one index is active now. Safe to repeat."""
+    return Call(count, (member,), keys=(index_key,), script=_TOUCH)
 
 
 def forget(index_key: str, entries: Sequence[Entry]) -> Call[int]:

@@ -47,16 +47,25 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind(
         "writes:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
     ),
+    KeyKind(
+        "places:{M}", "zset", "1 day", "holder's token, or session that is called → until when, ms"
+    ),
+    KeyKind("line:{M}", "zset", "1 day", "who waits: <agent>:<arrival, µs>:<session>"),
+    KeyKind("turns:{M}", "zset", "1 day", "agent that waits → its turn in the round"),
+    KeyKind("arrivals:{M}", "hash", "1 day", "<agent>:<session> that waits → its arrival, µs"),
+    KeyKind("pace:{M}", "hash", "1 day", "how many calls there were, and their mean length, ms"),
     KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
     KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
     KeyKind("stops", "stream", "none; capped", "jobs whose holder is asked to stop", True),
+    KeyKind("lines", "zset", "none", "M → ms at which somebody stood in its line last", True),
     KeyKind("wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
-"""`H` stands for the session's history key. A permanent kind may live without a TTL."""
+"""`H` stands for the session's history key, `M` for a model of a server. A permanent kind may live
+without a TTL."""
 
 
 def encode_id(value: str, *, what: str) -> str:
@@ -98,6 +107,18 @@ class SessionKeys:
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
         return hash(self.history)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceKeys:
+    """The keys of one model of one server; all lie in one cluster slot. `tag` names the two."""
+
+    tag: str
+    places: str
+    line: str
+    turns: str
+    arrivals: str
+    pace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +164,18 @@ class Keyspace:
                 return keys
         raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
 
+    def places(self, server: str, model: str) -> PlaceKeys:
+        """The keys of one model of one server."""
+        tag = f"{encode_id(server, what='server')}:{encode_id(model, what='model')}"
+        return PlaceKeys(
+            tag=tag,
+            places=f"{self.prefix}:places:{{{tag}}}",
+            line=f"{self.prefix}:line:{{{tag}}}",
+            turns=f"{self.prefix}:turns:{{{tag}}}",
+            arrivals=f"{self.prefix}:arrivals:{{{tag}}}",
+            pace=f"{self.prefix}:pace:{{{tag}}}",
+        )
+
     def state(self, agent_id: str) -> str:
         """The agent's state."""
         return f"{self.prefix}:state:{encode_id(agent_id, what='agent_id')}"
@@ -183,6 +216,11 @@ class Keyspace:
     def stops(self) -> str:
         """The jobs whose holder is asked to stop, as they come."""
         return f"{self.prefix}:stops"
+
+    @property
+    def lines(self) -> str:
+        """The models in whose line somebody stood lately."""
+        return f"{self.prefix}:lines"
 
     @property
     def queue_wait(self) -> str:

@@ -148,17 +148,20 @@ class Mailbox:
         delay_ms: int,
         refund: bool,
         grace_ms: int,
+        line_ms: int = 0,
         dedupe_ms: int = DEDUPE_MS,
     ) -> tuple[Call[int], Call[Failed]]:
         """Give the lease back; the job may run again in `delay_ms`. Later jobs wait behind it.
 
-        `refund`: this attempt does not count (a worker that shuts down).
+        `refund`: this attempt does not count (a worker that shuts down). `line_ms`: so long no
+        sweeper wakes the job, for it stands in the line of a model and will be called.
         """
-        return self._look(delay_ms + grace_ms), scripts.fail(
+        return self._look(delay_ms + line_ms + grace_ms), scripts.fail(
             self.keys,
             token=token,
             delay_ms=delay_ms,
             refund=refund,
+            line_ms=line_ms,
             dedupe_ms=dedupe_ms,
             now_us=self.now_us,
         )

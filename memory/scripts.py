@@ -115,11 +115,12 @@ def fail(
     token: str,
     delay_ms: int,
     refund: bool,
+    line_ms: int,
     dedupe_ms: int,
     now_us: int | None = None,
 ) -> Call[Failed]:
     """FAIL."""
-    args = (token, delay_ms, int(refund), dedupe_ms, _clock(now_us))
+    args = (token, delay_ms, int(refund), line_ms, dedupe_ms, _clock(now_us))
     return Call(Failed.from_reply, args, (keys.lease,), FAIL)
 
 

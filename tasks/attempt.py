@@ -19,6 +19,7 @@ from memory import (
     Event,
     EventType,
     InvalidInput,
+    Places,
     StopPolicy,
     Waiting,
     encode_message,
@@ -85,6 +86,16 @@ class Attempt:
         """Compute and commit the turn while the lease is ours."""
         passing(CrashPoint.AFTER_ACQUIRE)
         self._number = acquired.attempt
+        try:
+            envelope = Envelope.unpack(acquired.envelope)
+        except InvalidJob as error:
+            return await self._failed(error)
+        at = self._services.places_at(
+            self._services.settings.llm.base_url, self._model_of(envelope)
+        )
+        # Who is to be stopped asks no model.
+        if at and not acquired.stop and not await self._holder.take_place(at, acquired):
+            return await self._stand_in_line(at, acquired)
         stoppable = Stoppable()
         if acquired.stop is not None:
             stoppable.stop(StopReason.of(acquired.stop))
@@ -92,20 +103,29 @@ class Attempt:
         keeping = kept(self._services.async_memory, lease, stoppable)
         with self._services.running.holding(lease, stoppable):
             async with keeping:
-                return await self._take_turn(acquired, stoppable)
+                return await self._take_turn(envelope, acquired, stoppable)
 
-    async def _take_turn(self, acquired: Acquired, stoppable: Stoppable) -> Verdict:
-        try:
-            envelope = Envelope.unpack(acquired.envelope)
-        except InvalidJob as error:
-            return await self._failed(error)
+    async def _stand_in_line(self, at: Places, acquired: Acquired) -> Verdict:
+        """Leave the worker's slot until the job is called to its model."""
+        in_line, stop = await self._holder.stand_in_line(at)
+        told: dict[str, JsonValue] = {"ahead": in_line.ahead}
+        if in_line.wait_ms is not None:
+            told["wait_s"] = round(in_line.wait_ms / 1000, 1)
+        self._emit(EventType.WAITING, data=told)
+        # Who was told to stop meanwhile does not wait for that.
+        mine = None if stop is None else Waiting(self._ref.job_id, acquired.envelope)
+        return NotNow("waits for a place at its model", mine)
+
+    async def _take_turn(
+        self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable
+    ) -> Verdict:
         try:
             result = await stoppable.run(self._asking.run(self._ref.job_id, envelope, acquired))
             records = self._encoded(messages_of(envelope.job, result))
         except Stopped as stopped:
             return await self._stopped(stopped.reason, acquired, envelope.job)
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(acquired))
+            await asyncio.shield(self._give_back(acquired, StopReason.DRAINED))
             raise
         except (LLMError, InvalidInput, InvalidJob) as error:
             return await self._failed(error)
@@ -143,9 +163,10 @@ class Attempt:
                 discarded = await self._holder.withdraw(reason.value)
                 self._emit(EventType.CANCELLED)
                 return Cancelled(discarded.next)
-        if reason is StopReason.DRAINED:
-            return await self._give_back(acquired)
-        return NotNow(reason.value)
+        if reason is StopReason.LEASE_LOST:
+            await self._holder.leave()
+            return NotNow(reason.value)
+        return await self._give_back(acquired, reason)
 
     async def _keep(self, job: ChatJob) -> Verdict:
         """Record a cancelled turn as far as it came."""
@@ -156,11 +177,14 @@ class Attempt:
             return Cancelled(committed.next)
         return await self._refused(committed)
 
-    async def _give_back(self, acquired: Acquired) -> Verdict:
-        """Leave the job to another worker: the attempt does not count."""
-        await self._holder.fail(delay_s=0.0, refund=True)
+    async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
+        """Leave the job to another worker: the attempt does not count, unless it went wrong."""
+        await self._holder.fail(delay_s=0.0, refund=reason is StopReason.DRAINED)
         mine = Waiting(self._ref.job_id, acquired.envelope)
-        return NotNow(StopReason.DRAINED.value, mine)
+        return NotNow(reason.value, mine)
+
+    def _model_of(self, envelope: Envelope) -> str:
+        return envelope.job.model or self._profile.model or self._services.settings.llm.model
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
         limit_bytes = self._services.settings.memory.max_value_bytes

@@ -1,28 +1,40 @@
 """What one attempt says to its session's mailbox: the settings and the token are in every call."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from memory import (
     Acquired,
     Call,
     Committed,
+    CorruptData,
     Discarded,
     Event,
+    InLine,
     Mailbox,
     MemoryUnavailable,
+    Places,
+    SessionKeys,
+    StopPolicy,
     dead_letters,
     decode_messages,
     events,
     index,
+    places,
 )
 from tasks.crash_points import CrashPoint, passing
 from tasks.lease import Lease
 from tasks.result import ChatResult, result_from_reply
 from tasks.wiring import Services
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 COMMIT_PATIENCE_S = 60.0
 COMMIT_PAUSE_S = 0.25
@@ -44,7 +56,11 @@ class JobRef:
 
 
 class Holder:
-    """One try to hold the lease of one job. Every method raises only MemoryServiceError."""
+    """One try to hold the lease of one job, and a place at its model where those are counted.
+
+    What ends the lease leaves the place, in the same pipeline. Every method raises only
+    MemoryServiceError.
+    """
 
     def __init__(self, services: Services, ref: JobRef) -> None:
         self.mailbox = Mailbox.of(services.keyspace, ref.agent_id, ref.session_id)
@@ -54,11 +70,14 @@ class Holder:
         self._kept = services.settings.memory
         self._memory = services.async_memory
         self._ref = ref
+        self._places: Places | None = None
+        self._placed_at = 0.0
+        self._arrived_us = 0
 
     @property
     def lease(self) -> Lease:
-        """The lease that RUN has given."""
-        return Lease(self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms)
+        """The lease that RUN has given, with the place that was taken."""
+        return Lease(self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms, self._places)
 
     async def acquire(self, *, history_n: int) -> Acquired:
         """Ask for the job, with the last `history_n` messages of its session."""
@@ -72,6 +91,49 @@ class Holder:
             grace_ms=self._services.grace_ms,
         )
         return await self._memory.run_last(*calls)
+
+    async def take_place(self, at: Places, acquired: Acquired) -> bool:
+        """Whether the job got a place at its model; if not, `stand_in_line`."""
+        keys = self.mailbox.keys
+        try:
+            last_turn_us, is_taken = await self._memory.run_all(
+                places.last_turn_us(keys),
+                at.take(keys, self.token, lease_ms=self._queue.lease_ms),
+            )
+        except CorruptData as exc:
+            # What cannot be counted bounds nothing: better too many calls than none.
+            logger.error("the calls to a model are not counted: %s", exc)
+            return True
+        self._arrived_us = max(acquired.seq_us, last_turn_us)
+        if is_taken:
+            self._places, self._placed_at = at, time.monotonic()
+        return is_taken
+
+    async def stand_in_line(self, at: Places) -> tuple[InLine, StopPolicy | None]:
+        """Give the lease back, the attempt not counted, and stand in line: where, and how the job
+        is to be stopped if somebody asked for it meanwhile."""
+        mailbox = self.mailbox
+        # In this order: whoever is called finds the lease given back.
+        in_line, called = await self._memory.run_last_two(
+            at.note(),
+            *mailbox.fail(
+                self.token,
+                delay_ms=0,
+                refund=True,
+                line_ms=places.LINE_MS,
+                grace_ms=self._services.grace_ms,
+            ),
+            at.stand(mailbox.keys, arrived_us=self._arrived_us),
+            self._services.usher.next_call(at),
+        )
+        self._services.usher.call(at, called)
+        return in_line, await self._memory.run(mailbox.stop_asked(self._ref.job_id))
+
+    async def leave(self) -> None:
+        """Leave the place, if there is one, where the lease is not ours any more."""
+        at, self._places = self._places, None
+        if at is not None:
+            self._services.usher.call(at, await self._memory.run_last(*self._leaving(at)))
 
     async def commit(self, records: Sequence[bytes], last: Event) -> Committed:
         """Write the turn and its last event.
@@ -94,7 +156,7 @@ class Holder:
         deadline = time.monotonic() + COMMIT_PATIENCE_S
         while True:
             try:
-                committed = await self._memory.run_last(*before, look, *touches, commit)
+                committed = await self._ending(*before, look, *touches, commit)
             except MemoryUnavailable:
                 if time.monotonic() >= deadline:
                     raise
@@ -112,16 +174,16 @@ class Holder:
             refund=refund,
             grace_ms=self._services.grace_ms,
         )
-        await self._memory.run_all(*calls)
+        await self._ending(*calls)
 
     async def bury(self, reason: str) -> Discarded:
         """Make the job a dead letter."""
         calls = self._discard(reason, cancelled=False)
-        return await self._memory.run_last(self._note_dead(), *calls)
+        return await self._ending(self._note_dead(), *calls)
 
     async def withdraw(self, reason: str) -> Discarded:
         """Take the job out without a turn."""
-        return await self._memory.run_last(*self._discard(reason, cancelled=True))
+        return await self._ending(*self._discard(reason, cancelled=True))
 
     async def note_dead(self) -> None:
         """Note that ACQUIRE has made the job a dead letter."""
@@ -134,6 +196,21 @@ class Holder:
         stored = await self._memory.run(call)
         reply = decode_messages([stored] if stored else []).messages
         return result_from_reply(ref.job_id, ref.agent_id, ref.session_id, reply)
+
+    async def _ending(self, *calls: *tuple[*tuple[Call[object], ...], Call[T]]) -> T:
+        """The result of the last of these calls, which end the lease; the place is left first."""
+        at = self._places
+        if at is None:
+            return await self._memory.run_last(*calls)
+        *before, last = calls
+        called, answer = await self._memory.run_last_two(*before, *self._leaving(at), last)
+        self._places = None
+        self._services.usher.call(at, called)
+        return answer
+
+    def _leaving(self, at: Places) -> tuple[Call[bool], Call[list[SessionKeys]]]:
+        took_ms = round((time.monotonic() - self._placed_at) * 1000)
+        return at.leave(self.token, took_ms=took_ms), self._services.usher.next_call(at)
 
     def _discard(self, reason: str, *, cancelled: bool) -> tuple[Call[int], Call[Discarded]]:
         return self.mailbox.discard(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from memory import AsyncConnection, Mailbox, MemoryServiceError, StopPolicy
+from memory import AsyncConnection, Mailbox, MemoryServiceError, Places, StopPolicy
 
 T = TypeVar("T")
 
@@ -19,6 +19,7 @@ class StopReason(StrEnum):
     """Why the work under a lease was stopped from outside."""
 
     LEASE_LOST = "lease lost"
+    PLACE_LOST = "place at the model lost"
     DRAINED = "worker is stopping"
     CANCELLED = "cancelled"
     DISCARDED = "cancelled and discarded"
@@ -57,7 +58,13 @@ class Stoppable:
             self._reason.set_result(reason)
 
     async def run(self, work: Coroutine[object, object, T]) -> T:
-        """Run `work` to its end, or cancel it and raise Stopped as soon as someone asks."""
+        """Run `work` to its end, or cancel it and raise Stopped as soon as someone asks.
+
+        What was asked before is obeyed before `work` begins.
+        """
+        if self._reason.done():
+            work.close()
+            raise Stopped(self._reason.result())
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait((task, self._reason), return_when=asyncio.FIRST_COMPLETED)
@@ -72,12 +79,13 @@ class Stoppable:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds which job: what `kept` keeps."""
+    """Who holds which job, and a place at its model where those are counted: what `kept` keeps."""
 
     mailbox: Mailbox
     job_id: str
     token: str
     length_ms: int
+    places: Places | None = None
 
 
 class Running:
@@ -121,8 +129,8 @@ class Running:
 
 @asynccontextmanager
 async def kept(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> AsyncIterator[None]:
-    """Renew the lease every third of its length; stop the work if the lease is somebody else's, or
-    if somebody asked for the job's end and the announcement was missed.
+    """Renew the lease every third of its length; stop the work if the lease or the place is
+    somebody else's, or if somebody asked for the job's end and the announcement was missed.
 
     Redis being away does not end the work: the commit decides whether the turn still counts.
     """
@@ -142,10 +150,7 @@ async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) ->
         await asyncio.sleep(pause_s)
         pause_s = third_s
         try:
-            is_ours, policy = await memory.run_all(
-                lease.mailbox.renew(lease.token, lease_ms=lease.length_ms),
-                lease.mailbox.stop_asked(lease.job_id),
-            )
+            is_ours, policy, has_place = await _look(memory, lease)
         except MemoryServiceError:
             continue
         if not is_ours:
@@ -153,3 +158,15 @@ async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) ->
             return
         if policy is not None:
             stoppable.stop(StopReason.of(policy))
+        if not has_place:
+            stoppable.stop(StopReason.PLACE_LOST)
+
+
+async def _look(memory: AsyncConnection, lease: Lease) -> tuple[bool, StopPolicy | None, bool]:
+    """Whether the lease is still ours, how the job is to be stopped, and whether it has a place."""
+    renew = lease.mailbox.renew(lease.token, lease_ms=lease.length_ms)
+    asked = lease.mailbox.stop_asked(lease.job_id)
+    if lease.places is None:
+        return *await memory.run_all(renew, asked), True
+    hold = lease.places.hold(lease.token, lease_ms=lease.length_ms)
+    return await memory.run_all(renew, asked, hold)

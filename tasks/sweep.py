@@ -1,4 +1,5 @@
-"""The sweeper: finds mailboxes whose wake-up was lost and wakes them.
+"""The sweeper: finds mailboxes whose wake-up was lost and wakes them, and free places at models
+to which nobody was called.
 
 It runs as a timer in every worker and as a beat task; any number may run at once.
 """
@@ -9,7 +10,17 @@ from collections import Counter
 
 from celery import Celery
 
-from memory import CorruptData, Due, DueEntry, MemoryServiceError, SweepOutcome
+from memory import (
+    CorruptData,
+    Due,
+    DueEntry,
+    InvalidInput,
+    MemoryServiceError,
+    SweepOutcome,
+    index,
+    places,
+)
+from memory.due import IDLE_MS
 from tasks.app import app
 from tasks.crash_points import CrashPoint, passing
 from tasks.schedule import SWEEP_TASK
@@ -50,7 +61,38 @@ async def sweep_due(shared: Services, celery: Celery) -> Counter[str]:
     if entries:
         await _share_queue_wait(shared, due)
     outcomes = await asyncio.gather(*(_sweep_one(shared, celery, due, e) for e in entries))
+    if shared.settings.llm.is_bounded:
+        await _sweep_lines(shared)
     return Counter(outcomes)
+
+
+async def _sweep_lines(shared: Services) -> None:
+    """Call whoever is next wherever a place is free, and forget the lines in which nobody stands.
+
+    Who gave the place back may have died before the next was woken, or have died holding it.
+    """
+    lines = places.lines(shared.keyspace)
+    now_ms, entries = await shared.async_memory.run_all(index.server_time_ms(), lines)
+    for entry in entries:
+        try:
+            is_idle = await _sweep_line(shared, entry.member)
+        except (CorruptData, InvalidInput) as exc:
+            logger.error("cannot call anybody to %s: %s", entry.member, exc)
+            continue
+        if is_idle and entry.seen_ms < now_ms - IDLE_MS:
+            await shared.async_memory.run(index.forget(shared.keyspace.lines, [entry]))
+
+
+async def _sweep_line(shared: Services, tag: str) -> bool:
+    """Call who is next to one model; whether nobody stands in its line."""
+    at = shared.places_at(*places.server_and_model(tag))
+    if at is None:
+        # Bounded no more: the mailboxes' own sweep wakes who stands in line.
+        return True
+    next_call = shared.usher.next_call(at)
+    called, waiting = await shared.async_memory.run_all(next_call, at.waiting())
+    shared.usher.call(at, called)
+    return not called and not waiting
 
 
 async def _share_queue_wait(shared: Services, due: Due) -> None:

@@ -8,15 +8,16 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Generic, TypeVar, get_args
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles
-from llm import Capabilities, Gauge, LLMSettings, OllamaClient
-from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings
+from llm import Capabilities, Gauge, LLMSettings, OllamaClient, full_name
+from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings, Places
+from tasks.app import app
 from tasks.errors import ConfigurationError
 from tasks.lease import Running
 from tasks.queue_wait import QueueWait
@@ -25,6 +26,8 @@ from tasks.retry import Backoff
 from tasks.runtime import Runtime
 from tasks.settings import QueueSettings
 from tasks.stopping import obey_stops
+from tasks.usher import Usher
+from tasks.wakeup import wake
 
 T = TypeVar("T")
 S = TypeVar("S", bound=BaseSettings)
@@ -143,6 +146,23 @@ class Services:
     def relay(self) -> Relay:
         """The way of tokens to the event streams; used on the event loop only."""
         return Relay(self.async_memory, ttl_s=self.settings.memory.default_ttl_s)
+
+    @cached_property
+    def usher(self) -> Usher:
+        """Who wakes those that are called out of a model's line; used on the event loop only."""
+        return Usher(
+            self.async_memory,
+            self.keyspace,
+            patience_ms=lambda: self.grace_ms,
+            wake=partial(wake, app),
+        )
+
+    def places_at(self, server: str, model: str) -> Places | None:
+        """The places at a model of the server with this base URL; None where nothing bounds it."""
+        limit = self.settings.llm.parallel_calls(model)
+        if limit is None:
+            return None
+        return Places(self.keyspace, self.keyspace.places(server, full_name(model)), limit)
 
     def obey_stops(self) -> None:
         """Have this process stop the jobs whose end somebody asks for; on the event loop only."""

@@ -38,7 +38,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, and what to do about it where it is not OK. Holds no secret."""
+    """What one check found, and what to do about it where something can be. Holds no secret."""
 
     check: str
     level: Level
@@ -113,6 +113,18 @@ def check_ollama(settings: Settings) -> list[Finding]:
             advice = f"run `ollama pull {model}`, or set OLLAMA_MODEL"
             findings.append(Finding("model", Level.FAIL, f"{model} is not installed", advice))
     return findings
+
+
+def check_calls(settings: Settings) -> Finding:
+    """Whether jobs that a model has no room for wait where they can be seen."""
+    if not settings.llm.is_bounded:
+        advice = "set OLLAMA_NUM_PARALLEL as Ollama has it: jobs then wait in order, and visibly"
+        return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
+    found = ", ".join(
+        f"{settings.llm.parallel_calls(model) or 'any number'} at once for {model}"
+        for model in wanted_models(settings)
+    )
+    return Finding("model calls", Level.OK, found)
 
 
 def check_workers(app: Celery) -> Finding:

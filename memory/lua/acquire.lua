@@ -57,14 +57,14 @@ if not is_ours and attempt >= tonumber(max_attempts) then
   redis.call('ZREM', queue, job)
   redis.call('HDEL', jobs, job)
   redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed',
-    'woken_at', 'wakes')
+    'woken_at', 'wakes', 'line_until')
   live_ms = 0
   return {'DEAD', first()}
 end
 if not is_ours then attempt = attempt + 1 end
 redis.call('HSET', lease, 'token', token, 'until', now_ms + lease_ms, 'job', job,
   'attempt', attempt, 'seq', seq_us)
-redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes')
+redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'line_until')
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end

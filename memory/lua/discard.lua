@@ -54,5 +54,5 @@ if held[3] == job then
   redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed')
   live_ms = 0
 end
-redis.call('HDEL', lease, 'woken_at', 'wakes')
+redis.call('HDEL', lease, 'woken_at', 'wakes', 'line_until')
 return {'DISCARDED', first()}

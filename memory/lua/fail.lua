@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
--- FAIL: give the lease back; the job keeps its place and may run again in `delay_ms`.
+-- FAIL: give the lease back; the job keeps its place and may run again in `delay_ms`. Where it
+-- stands in the line of a model it will be called: no sweeper wakes it for `line_ms`.
 -- Safe to repeat: the same token is answered OK again.
 --
 -- KEYS  lease
--- ARGV  token delay_ms refund dedupe_ms now_us
+-- ARGV  token delay_ms refund line_ms dedupe_ms now_us
 -- refund: 1 where the attempt is not to count, else 0; now_us is the server's TIME where it is ''
 -- Returns
 --   {'OK', attempt}              attempts counted so far
@@ -12,9 +13,9 @@
 local found = redis.call('TYPE', KEYS[1]).ok
 if found ~= 'hash' and found ~= 'none' then return {'CORRUPT', KEYS[1], found} end
 local lease = KEYS[1]
-local token, delay_ms, refund, dedupe_ms = unpack(ARGV)
+local token, delay_ms, refund, line_ms, dedupe_ms = unpack(ARGV)
 local time = redis.call('TIME')
-local now_ms = math.floor((tonumber(ARGV[5]) or time[1] * 1000000 + time[2]) / 1000)
+local now_ms = math.floor((tonumber(ARGV[6]) or time[1] * 1000000 + time[2]) / 1000)
 
 local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed')
 local attempt = tonumber(held[2]) or 0
@@ -23,5 +24,6 @@ if held[1] ~= token then return {'FENCED'} end
 attempt = attempt - refund
 redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'attempt', attempt, 'failed', token)
 redis.call('HDEL', lease, 'token', 'until', 'seq', 'woken_at', 'wakes')
+if tonumber(line_ms) > 0 then redis.call('HSET', lease, 'line_until', now_ms + line_ms) end
 redis.call('PEXPIRE', lease, dedupe_ms)
 return {'OK', attempt}

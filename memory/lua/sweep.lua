@@ -9,7 +9,8 @@
 -- Returns
 --   {'IDLE'}                       no job
 --   {'BUSY', ms}                   the head's lease lives so long
---   {'WAIT', ms}                   the head backs off so long
+--   {'WAIT', ms}                   the head backs off so long, or stands in the line of a model and
+--                                  is given so long to be called
 --   {'WOKEN', ms}                  a wake-up was sent; the next is not due before
 --   {'WAKE', head, envelope, gap_ms}  publish the head's wake-up; the next is due after the gap
 --   {'CORRUPT', key, type}         a key of another type; nothing was written
@@ -24,10 +25,11 @@ local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 10
 
 local head = redis.call('ZRANGE', queue, 0, 0)[1]
 if not head then return {'IDLE'} end
-local held = redis.call('HMGET', lease, 'token', 'until', 'not_before', 'woken_at', 'wakes')
+local held = redis.call('HMGET', lease, 'token', 'until', 'not_before', 'woken_at', 'wakes',
+  'line_until')
 local live_ms = held[1] and (tonumber(held[2]) or 0) - now_ms or 0
 if live_ms > 0 then return {'BUSY', live_ms} end
-local wait_ms = (tonumber(held[3]) or 0) - now_ms
+local wait_ms = math.max(tonumber(held[3]) or 0, tonumber(held[6]) or 0) - now_ms
 if wait_ms > 0 then return {'WAIT', wait_ms} end
 local wakes = tonumber(held[5]) or 0
 local woken_ms = (tonumber(held[4]) or 0) + gap_ms * 2 ^ math.min(wakes - 1, 4) - now_ms

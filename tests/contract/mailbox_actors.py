@@ -80,9 +80,7 @@ def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor
 def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
     """The turn says which turns it was made from."""
     session, job = message.session, message.job
-    seen = [str(orjson.loads(record)["job_id"]) for record in acquired.history[::2]]
-    turn = [{"role": role, "job_id": job, "seen": seen} for role in ("user", "assistant")]
-    records = [orjson.dumps(record) for record in turn]
+    records = records_of(job, acquired)
     _, committed = yield Ask(
         lambda now_us: world.box(session, now_us).commit(
             token, job, records, keep=KEEP, ttl_s=TTL_S, grace_ms=GRACE_MS
@@ -90,6 +88,13 @@ def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Ac
     )
     assert isinstance(committed, Committed)
     yield from wake(session, committed.next)
+
+
+def records_of(job: str, acquired: Acquired) -> list[bytes]:
+    """The messages of a job's turn, each of which says which turns it was made from."""
+    seen = [str(orjson.loads(record)["job_id"]) for record in acquired.history[::2]]
+    turn = [{"role": role, "job_id": job, "seen": seen} for role in ("user", "assistant")]
+    return [orjson.dumps(record) for record in turn]
 
 
 def fail(world: World, message: Publish, token: str) -> Actor:

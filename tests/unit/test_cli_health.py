@@ -13,7 +13,7 @@ from memory.server_info import ServerInfo
 from tasks.settings import QueueSettings
 from tasks.wiring import load_settings
 from worker.cli.servers import environment_of, names_own_redis
-from worker.health import Level, check_settings, server_findings, wanted_models
+from worker.health import Level, check_calls, check_settings, server_findings, wanted_models
 
 WELL = ServerInfo(
     product="Valkey 9.1.2",
@@ -54,6 +54,20 @@ def test_a_server_just_below_crowded_is_well() -> None:
     """The bound is 80 % of maxmemory; without a limit there is none."""
     for server in (replace(WELL, used_memory_bytes=79), replace(WELL, maxmemory_bytes=0)):
         assert all(f.level is Level.OK for f in server_findings(server, "here"))
+
+
+def test_it_is_told_whether_calls_are_bounded() -> None:
+    """Unset is well, as it may be meant; what could be set is told."""
+    settings = load_settings()
+    unbounded = check_calls(settings)
+    assert unbounded.level is Level.OK
+    assert "OLLAMA_NUM_PARALLEL" in unbounded.advice
+    model = settings.llm.model
+    for llm in (LLMSettings(num_parallel=4), LLMSettings(num_parallel_by_model=f"{model}=4")):
+        bounded = check_calls(replace(settings, llm=llm))
+        assert (bounded.found, bounded.advice) == (f"4 at once for {model}", "")
+    other = check_calls(replace(settings, llm=LLMSettings(num_parallel_by_model="other=4")))
+    assert other.found == f"any number at once for {model}"
 
 
 def test_models_are_read_with_their_tags() -> None:

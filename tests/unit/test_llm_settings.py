@@ -45,6 +45,8 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "LLM_KEEP_ALIVE": "1h30m",
         "LLM_NUM_CTX": "8192",
         "LLM_NUM_PREDICT": "64",
+        "OLLAMA_NUM_PARALLEL": "4",
+        "OLLAMA_NUM_PARALLEL_BY_MODEL": "qwen3-vl:8b=1, llama3.2 = 8,",
     }
     assert sorted(values) == sorted(NAMES)
     for name, value in values.items():
@@ -58,6 +60,27 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert (settings.max_response_bytes, settings.keep_alive) == (2048, "1h30m")
     assert (settings.num_ctx, settings.num_predict) == (8192, 64)
     assert settings.assumed_window_tokens == 2048
+    assert settings.parallel_calls("any:1b") == 4
+    assert settings.parallel_calls("qwen3-vl:8b") == 1
+    assert settings.parallel_calls("llama3.2:latest") == 8
+
+
+@pytest.mark.parametrize("number", [None, 0])
+def test_calls_are_not_bounded_unless_somebody_says_how_many(number: int | None) -> None:
+    """0 is Ollama's own word for: as you like. A model may have a bound of its own."""
+    settings = LLMSettings(num_parallel=number)
+    assert settings.parallel_calls("any") is None
+    assert not settings.is_bounded
+    one = LLMSettings(num_parallel=number, num_parallel_by_model="one=1")
+    assert one.is_bounded
+    assert (one.parallel_calls("one:latest"), one.parallel_calls("one:8b")) == (1, None)
+
+
+@pytest.mark.parametrize("limits", ["one", "one=", "one=0", "=1", "one=x", "one=1025", "o e=1"])
+def test_a_bound_of_a_model_is_a_name_and_a_number(limits: str) -> None:
+    """What is wrong is named when the process starts."""
+    with pytest.raises(ValidationError, match="OLLAMA_NUM_PARALLEL_BY_MODEL"):
+        LLMSettings(OLLAMA_NUM_PARALLEL_BY_MODEL=limits)
 
 
 def test_a_dotenv_file_is_read_and_other_names_in_it_ignored(tmp_path: Path) -> None:

@@ -1,11 +1,20 @@
 """Work under a lease: how it is kept, lost, stopped and given back; the connection is a stub."""
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
-from memory import AsyncConnection, Call, Keyspace, Mailbox, MemoryUnavailable, StopPolicy
+from memory import (
+    AsyncConnection,
+    Call,
+    Keyspace,
+    Mailbox,
+    MemoryUnavailable,
+    Places,
+    StopPolicy,
+)
 from tasks.lease import RENEWALS_PER_LEASE, Lease, Running, Stoppable, Stopped, StopReason, kept
 from tests.waiting import eventually
 
@@ -22,6 +31,8 @@ class Redis:
     def __init__(self, *answers: tuple[bool, StopPolicy | None] | Exception) -> None:
         self.answers = list(answers)
         self.calls: list[Call[object]] = []
+        self.holds: list[Call[object]] = []
+        self.has_place = True
 
     @property
     def looks(self) -> int:
@@ -29,18 +40,20 @@ class Redis:
         return len(self.calls)
 
     async def run_all(
-        self, renewal: Call[object], asked: Call[object]
-    ) -> tuple[bool, StopPolicy | None]:
-        """One look."""
+        self, renewal: Call[object], asked: Call[object], *hold: Call[object]
+    ) -> tuple[bool | StopPolicy | None, ...]:
+        """One look; a place is there as long as the lease is asked for."""
         self.calls.append(renewal)
+        self.holds += hold
         answer = self.answers[min(self.looks, len(self.answers)) - 1]
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return (*answer, self.has_place) if hold else answer
 
     async def run(self, asked: Call[object]) -> StopPolicy | None:
         """Whether somebody asked for the job's end."""
-        return (await self.run_all(asked, asked))[1]
+        _, policy = await self.run_all(asked, asked)
+        return cast("StopPolicy | None", policy)
 
     def as_connection(self) -> AsyncConnection:
         """In the eyes of the type checker."""
@@ -171,6 +184,34 @@ async def test_a_stop_whose_announcement_was_missed_is_seen_at_a_renewal(
     async with kept(redis.as_connection(), lease_of(), stoppable):
         assert await reason_of(stoppable) is reason
     assert reason.policy is policy
+
+
+async def test_a_place_at_a_model_is_held_with_the_lease() -> None:
+    """In the same look, under the same token; losing it stops the call."""
+    keyspace = Keyspace()
+    places = Places(keyspace, keyspace.places("http://ollama:11434", "llama3.2:1b"), 1)
+    redis, stoppable = Redis((True, None)), Stoppable()
+    lease = replace(lease_of(), places=places)
+    async with kept(redis.as_connection(), lease, stoppable):
+        await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
+        redis.has_place = False
+        assert await reason_of(stoppable) is StopReason.PLACE_LOST
+    assert StopReason.PLACE_LOST.policy is None, "the job goes on elsewhere"
+    assert all(call.keys == (places.keys.places,) for call in redis.holds)
+    assert all("token" in call.args for call in redis.holds)
+
+
+async def test_work_that_was_stopped_before_never_begins() -> None:
+    """A model that nobody waits for is not asked."""
+    stoppable, begun = Stoppable(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+
+    stoppable.stop(StopReason.CANCELLED)
+    with pytest.raises(Stopped):
+        await stoppable.run(work())
+    assert not begun.is_set()
 
 
 async def test_an_outage_of_redis_does_not_end_the_work() -> None:

@@ -104,6 +104,8 @@ class Conversation:
                 case Event(type=EventType.CANCELLED):
                     reply.end()
                     say("(cancelled)")
+                case Event(type=EventType.WAITING):
+                    note(waiting_line(event))
                 case Event(type=EventType.FAILED):
                     reply.end()
                     self._failed(str(event.data.get("error", "the job failed")))
@@ -143,6 +145,13 @@ class Reply:
         if self._shown:
             write("\n")
         self._shown = ""
+
+
+def waiting_line(event: Event) -> str:
+    """What a person is told while the model has no place free."""
+    ahead, wait_s = event.data.get("ahead"), event.data.get("wait_s")
+    about = "" if wait_s is None else f", about {wait_s:.0f} s"
+    return f"(the model is busy: {ahead} before you{about})"
 
 
 def show_history(agent: str, session: str, last: int) -> None:

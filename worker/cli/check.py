@@ -11,6 +11,7 @@ from worker.health import (
     Finding,
     Level,
     check_broker,
+    check_calls,
     check_ollama,
     check_redis,
     check_results,
@@ -47,6 +48,7 @@ def all_findings() -> list[Finding]:
     broker = check_broker(app)
     findings = [check_settings(shared.settings), *check_redis(shared.memory), broker]
     findings += [check_results(app), *check_ollama(shared.settings)]
+    findings.append(check_calls(shared.settings))
     if broker.level is Level.OK:
         findings.append(check_workers(app))
     return findings

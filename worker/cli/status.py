@@ -1,4 +1,4 @@
-"""`griot status`: queues, workers, mailboxes."""
+"""`griot status`: queues, workers, mailboxes, models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from tasks import app
 from tasks.wakeup import CHAT_QUEUE
 from tasks.wiring import services
 from worker.cli.console import Table, json_option, say, show, show_json
+from worker.cli.models import ModelPlaces, model_places, table_of
 from worker.health import MAINTENANCE_QUEUE, REPLY_TIMEOUT_S, queues_of_workers
 from worker.transport import QUARANTINE_SUFFIX
 
@@ -63,12 +64,13 @@ class Status:
     queues: tuple[QueueLength, ...]
     workers: tuple[WorkerState, ...]
     mailboxes: Mailboxes
+    models: tuple[ModelPlaces, ...]
 
 
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show queues, workers, and what waits in the mailboxes.
+    """Show queues, workers, what waits in the mailboxes, and how full the models are.
 
     \b
     Example:
@@ -80,6 +82,7 @@ def status(as_json: bool) -> None:
         queues=queue_lengths(app),
         workers=worker_states(app),
         mailboxes=mailboxes(shared.memory, shared.keyspace),
+        models=model_places(shared),
     )
     show_json(now) if as_json else _show(now)
 
@@ -166,3 +169,6 @@ def _show(now: Status) -> None:
     more = "" if boxes.is_complete else " at least"
     row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
     show(Table("Mailboxes", ("Listed", "Due now", "Jobs waiting", "Dead letters"), [row]))
+    if now.models:
+        say()
+        show(table_of(now.models))

@@ -1,0 +1,139 @@
+"""Places in a simulated world: seeded kills, pauses, losses and duplicates, and a real server.
+
+P1 never more than the limit hold a place; P2 no agent is called twice while another waits; P3 in
+order of arrival within an agent; P4 nothing is left when all is done; I1 to I5 and I10 besides.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from memory import places
+from memory.call import Script
+from sandbox.valkey import ValkeyServer
+from tests.contract.mailbox_ledger import Violation
+from tests.contract.mailbox_mutants import by_name, mutate
+from tests.contract.mailbox_world import Faults, Wire
+from tests.contract.place_simulation import PlacePlan, simulate
+
+SEEDS = 120
+PART = 30
+PEACEFUL_SEEDS = 10
+MUTANT_SEEDS = 40
+FREE_MS = 20
+PEACE = PlacePlan(faults=Faults(), cancels=0, model_fails=0)
+HARSH = PlacePlan(
+    faults=Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
+)
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """A server for the simulation alone."""
+    with ValkeyServer() as server:
+        wire = Wire(server.port)
+        yield wire
+        wire.close()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
+def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
+    """P1, P4 and those of the mailbox; every job is done when the faults are over."""
+    called = 0
+    for seed in range(first_seed, first_seed + PART):
+        try:
+            called += simulate(wire, seed, HARSH if seed % 3 == 0 else PlacePlan()).called
+        except Violation as violation:
+            violation.add_note(f"seed {seed}")
+            raise
+    assert called > PART * 10, "there is a line"
+
+
+def test_without_faults_it_is_fair_and_no_place_is_free_in_vain(wire: Wire) -> None:
+    """P2 and P3; and as long as anybody waits, a place that was left is kept for the next."""
+    for seed in range(PEACEFUL_SEEDS):
+        report = simulate(wire, seed, PEACE)
+        assert report.longest_free_ms <= FREE_MS, f"seed {seed}"
+        assert report.called > 20
+
+
+MUTANTS: dict[str, tuple[Script, PlacePlan, str]] = {
+    "PLACE does not count": (
+        mutate(places.PLACE, (" or redis.call('ZCARD', places) >= tonumber(limit)", "")),
+        PEACE,
+        "P1",
+    ),
+    "CALL keeps one place too many": (
+        mutate(places.CALL, (">= tonumber(limit)", "> tonumber(limit)")),
+        PEACE,
+        "P1",
+    ),
+    "HOLD takes a place back that was given away": (
+        mutate(
+            places.HOLD,
+            ("if not redis.call('ZSCORE', KEYS[1], token) then return 0 end\n", ""),
+        ),
+        HARSH,
+        "P1",
+    ),
+    "CALL forgets who did not come": (
+        mutate(places.CALL, ("  if arrived then\n", "  if false then\n")),
+        PlacePlan(faults=Faults(kill=0.05, lose_message=0.2), cancels=0),
+        "I10|P4",
+    ),
+    "nobody's place is free before it is left": (
+        mutate(places.CALL, ("'-inf', now_ms", "'-inf', '-inf'")),
+        HARSH,
+        "I10|P4",
+    ),
+    "the agent that was called stays the first": (
+        mutate(
+            places.CALL,
+            (
+                "if more then last_of_round(agent)",
+                "if more then redis.call('ZADD', turns, 0, agent)",
+            ),
+        ),
+        PEACE,
+        "P2",
+    ),
+    "the line is in no order of arrival": (
+        mutate(
+            places.STAND,
+            (
+                "local entry = agent .. ':' .. arrived",
+                "local entry = agent .. ':' .. string.reverse(arrived)",
+            ),
+        ),
+        PEACE,
+        "P3|P4|I10",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_places_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
+    """The test of the test: some seed ends in the violation that is expected of it."""
+    script, plan, violation = MUTANTS[name]
+    assert re.search(violation, first_violation(wire, script, plan))
+
+
+def test_places_that_nobody_leaves_are_found_out_by_time(wire: Wire) -> None:
+    """All invariants hold then, as leases end; only time shows it."""
+    leave = mutate(places.LEAVE, ("redis.call('ZREM', places, who) == 0", "true"))
+    mutated = replace(PEACE, mutants=by_name((leave,)))
+    assert simulate(wire, 1, mutated).took_ms > 5 * simulate(wire, 1, PEACE).took_ms
+
+
+def first_violation(wire: Wire, mutant: Script, plan: PlacePlan) -> str:
+    """How the first of the seeds ends that ends badly."""
+    mutated = replace(plan, mutants=by_name((mutant,)))
+    for seed in range(MUTANT_SEEDS):
+        try:
+            simulate(wire, seed, mutated)
+        except Violation as violation:
+            return str(violation)
+    return f"no violation in {MUTANT_SEEDS} seeds"
