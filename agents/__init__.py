@@ -1,10 +1,13 @@
 """Agents: who answers, and one turn of a conversation."""
 
 from agents.agent import BaseAgent, SessionInfo
-from agents.errors import AgentError, InvalidProfiles
-from agents.profiles import Profile, Profiles
+from agents.errors import AgentError, InvalidProfiles, ToolError, UnknownTool
+from agents.profiles import Profile, Profiles, ToolSpec
 from agents.redis_agent import RedisAgent
 from agents.settings import AgentSettings
+from agents.tool_rounds import ToolEvent, ToolRounds
+from agents.toolbox import Toolbox
+from agents.tools import Tool, ToolContext
 from agents.turn import Answer, Ask, Prompt, prompt_for, read_answer
 
 __all__ = [
@@ -19,6 +22,14 @@ __all__ = [
     "Prompt",
     "RedisAgent",
     "SessionInfo",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolEvent",
+    "ToolRounds",
+    "ToolSpec",
+    "Toolbox",
+    "UnknownTool",
     "prompt_for",
     "read_answer",
 ]

@@ -1,7 +1,10 @@
 """What can go wrong with an agent, by what the caller can do about it.
 
 AgentError
-└── InvalidProfiles     the profiles' file is missing or wrong: fix it
+├── InvalidProfiles     the profiles' file is missing or wrong, or names a tool that is none: fix it
+├── InvalidTool         a function cannot be a tool
+├── UnknownTool         a turn asks for a tool that its agent has not
+└── ToolError           raised by a tool: its text is told to the model
 
 The errors of a turn are those of the model (`llm.errors`) and of the memory (`memory.errors`).
 """
@@ -13,3 +16,18 @@ class AgentError(Exception):
 
 class InvalidProfiles(AgentError, ValueError):
     """The file of agent profiles cannot be read or holds something unknown."""
+
+
+class InvalidTool(AgentError, ValueError):
+    """A function cannot be a tool; the message says why, not which."""
+
+
+class UnknownTool(AgentError, ValueError):
+    """A turn asks for a tool that its agent's profile does not name."""
+
+
+class ToolError(AgentError):
+    """A tool could not do what it was asked for. Raise it in a tool's function.
+
+    Its text is told to the model, kept in the history and shown to followers.
+    """

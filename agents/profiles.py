@@ -7,7 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
@@ -16,11 +23,23 @@ from llm import check_model_name
 SUPERVISOR = "supervisor"
 
 
+TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as a profile names it: the dotted path of a function, and how long it may take."""
+
+    function: str
+    timeout_s: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How one agent speaks: None means that the setting of the model or of the agents decides.
 
     `max_history` counts earlier messages that the model is shown; `max_tokens` bounds the reply.
+    `tools` are the functions that a worker may run for it.
     """
 
     agent_id: str
@@ -29,6 +48,20 @@ class Profile:
     temperature: float | None
     max_tokens: int | None
     max_history: int
+    tools: tuple[ToolSpec, ...] = ()
+
+
+class _ToolTable(BaseModel):
+    """A tool: its path alone, or with a time limit of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    function: Annotated[str, Field(pattern=TOOL_PATH)]
+    timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
+
+
+def _as_table(named: object) -> object:
+    return {"function": named} if isinstance(named, str) else named
 
 
 class _Table(BaseModel):
@@ -41,6 +74,7 @@ class _Table(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_history: Annotated[int, Field(ge=0)] | None = None
+    tools: list[Annotated[_ToolTable, BeforeValidator(_as_table)]] | None = None
 
 
 class _File(BaseModel):
@@ -101,6 +135,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         temperature=table.temperature,
         max_tokens=table.max_tokens,
         max_history=window if table.max_history is None else table.max_history,
+        tools=tuple(ToolSpec(tool.function, tool.timeout_s) for tool in table.tools or ()),
     )
 
 

@@ -39,6 +39,28 @@ class AgentSettings(BaseSettings):
         validation_alias="SUPERVISOR_MAX_HISTORY",
         description="Earlier messages that the supervisor's model is shown",
     )
+    tool_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        validation_alias="AGENT_TOOL_TIMEOUT",
+        description="How long one call of a tool may take where its profile gives no timeout_s, "
+        "seconds",
+    )
+    tool_rounds: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        validation_alias="AGENT_TOOL_ROUNDS",
+        description="How often a model may call tools in one turn before it must answer",
+    )
+    tool_result_bytes: int = Field(
+        default=8192,
+        ge=64,
+        le=262_144,
+        validation_alias="AGENT_TOOL_RESULT_BYTES",
+        description="What the model is shown of one result of a tool, bytes",
+    )
     profiles: Path | None = Field(
         default=None,
         validation_alias="AGENT_PROFILES",

@@ -18,6 +18,8 @@ from llm import (
     Precedent,
     Room,
     StreamCutError,
+    ToolCall,
+    estimated,
     fit,
 )
 
@@ -69,8 +71,10 @@ class Prompt:
 class Answer:
     """The model's whole reply to one request, and its counts."""
 
-    text: str
+    text: str = field(repr=False)
     final: Final
+    tool_calls: tuple[ToolCall, ...] = ()
+    thinking: str = field(default="", repr=False)
 
 
 def window_of(ask: Ask, profile: Profile) -> int:
@@ -96,28 +100,42 @@ def prompt_for(
     room: Room = UNLIMITED,
     *,
     precedent: Precedent | None = None,
+    steps: Sequence[Mapping[str, object]] = (),
+    tools: Sequence[Mapping[str, object]] = (),
 ) -> Prompt:
-    """The prompt of one turn: system prompt, recent whole turns, the new message.
+    """The prompt of one turn: system prompt, recent whole turns, the new message, and what has
+    followed it in this turn (`steps`: calls of tools and their results); `tools` are on offer.
 
     Of the last `max_history` messages those are shown that fit in `room`, beginning where the
     session's last prompt began (`precedent`) as long as that is possible. A reply whose question
     is not shown is not shown either. Raises llm.ContextOverflowError where the new message alone
     does not fit.
     """
-    system_prompt = _first(ask.system_prompt, profile.system_prompt)
-    system = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    question = question_of(ask)
+    system, turn = _system(ask, profile), [question_of(ask), *steps]
     window = window_of(ask, profile)
     recent = [_bare(past) for past in history[-window:]] if window else []
-    fitting = fit(system, recent, [question], room, precedent=_of(recent, history, precedent))
+    fitting = fit(
+        system,
+        recent,
+        turn,
+        room,
+        precedent=_of(recent, history, precedent),
+        extra_tokens=estimated({"content": [*tools]}) if tools else 0.0,
+    )
     shown = recent[fitting.first :]
     request = settings.chat_request(
-        (*system, *shown, question),
+        (*system, *shown, *turn),
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
     )
-    return Prompt(replace(request, format=ask.format, think=ask.think), len(shown), fitting)
+    request = replace(request, format=ask.format, think=ask.think, tools=tuple(tools))
+    return Prompt(request, len(shown), fitting)
+
+
+def _system(ask: Ask, profile: Profile) -> list[dict[str, object]]:
+    prompt = _first(ask.system_prompt, profile.system_prompt)
+    return [{"role": "system", "content": prompt}] if prompt else []
 
 
 def question_of(ask: Ask) -> dict[str, object]:
@@ -133,18 +151,23 @@ async def read_answer(
 
     Raises what the stream raises; a stream without its end is a StreamCutError.
     """
-    parts: list[str] = []
+    deltas: list[Delta] = []
     final: Final | None = None
     async for record in records:
         if isinstance(record, Final):
             final = record
             continue
-        parts.append(record.text)
+        deltas.append(record)
         if on_delta is not None:
             on_delta(record)
     if final is None:
         raise StreamCutError("the reply ended before it was complete")
-    return Answer("".join(parts), final)
+    return Answer(
+        text="".join([delta.text for delta in deltas]),
+        final=final,
+        tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
+        thinking="".join([delta.thinking for delta in deltas]),
+    )
 
 
 def _bare(past: Mapping[str, object]) -> Mapping[str, object]:

@@ -22,7 +22,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path as FilePath
@@ -212,7 +212,7 @@ def look(agent_id: Id, session_id: Id, memory: Memory) -> Session:
     cursor = memory.connection.run(events.last_cursor(mailbox.keys.events))
     pending = asked(memory, mailbox)
     history = memory.get_conversation_history(agent_id, session_id)
-    messages = [Said.model_validate(one) for one in history if one["role"] in SHOWN]
+    messages = [Said.model_validate(one) for one in history if is_shown(one)]
     answered = {said.job_id for said in messages}
     pending = [one for one in pending if one.job_id not in answered]
     if pending:
@@ -252,6 +252,11 @@ async def told(agent_id: str, session_id: str, after: str) -> AsyncIterator[str]
         logger.warning("a stream of events ends: %s", exc)
 
 
+def is_shown(message: Mapping[str, object]) -> bool:
+    """Whether it is somebody's word: not a call of a tool, nor its result."""
+    return message["role"] in SHOWN and "tool_calls" not in message
+
+
 def server_sent(event: Event) -> str:
     """An event as the standard has it; one that says that nothing happened is a comment."""
     if event.type is EventType.KEEP_ALIVE:
@@ -282,7 +287,9 @@ def tell(pending: Iterable[Asked], happened: Iterable[Event]) -> None:
         if one is None or event.attempt < one.attempt:
             continue
         # An attempt that a stopping worker gave back starts again under the same number.
-        if event.type is EventType.STARTED or event.attempt > one.attempt:
+        # What is said before a tool is called is no part of the answer.
+        begins = (EventType.STARTED, EventType.TOOL_CALL)
+        if event.type in begins or event.attempt > one.attempt:
             one.attempt, one.text = event.attempt, ""
         if event.type is EventType.TOKEN:
             one.text += event.text

@@ -16,7 +16,6 @@ from llm.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, a
 from llm.error_map import (
     MAX_ERROR_BODY_BYTES,
     TRANSPORT_ERRORS,
-    first_token_timeout,
     lost_connection,
     refused,
 )
@@ -152,22 +151,9 @@ class OllamaClient:
 
         Raises an LLMError.
         """
-        limits = replace(self._timeouts, first_token_s=timeout_s)
-        url, asked = f"{self.base_url}/api/show", orjson.dumps({"model": model})
-        try:
-            async with asyncio.timeout(timeout_s):
-                response = await self._request("POST", url, content=asked)
-                body = await response.aread()
-                await response.aclose()
-        except TimeoutError as exc:
-            raise first_token_timeout(limits) from exc
-        except TRANSPORT_ERRORS as exc:
-            raise lost_connection(
-                exc, replying=False, base_url=self.base_url, timeouts=limits
-            ) from exc
-        if response.status_code != 200:
-            raise refused(response.status_code, body, model=model, base_url=self.base_url)
-        return read_capabilities(body)
+        asked = orjson.dumps({"model": model})
+        shown = await self.lookup("/api/show", timeout_s=timeout_s, content=asked)
+        return read_capabilities(shown)
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""

@@ -1,6 +1,10 @@
 """The time limits of a model call, one per phase; never one number for all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+TOOLS_IDLE_S = 120.0
+"""A tool's arguments are generated without a byte on the wire."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +23,7 @@ class Timeouts:
     first_token_s: float = 120.0
     idle_s: float = 30.0
     total_s: float = 600.0
+
+    def for_tools(self) -> Self:
+        """The same for a request with tools, within which a reply may be silent for longer."""
+        return replace(self, idle_s=max(self.idle_s, TOOLS_IDLE_S))

@@ -34,6 +34,7 @@ class EventType(StrEnum):
     STARTED = "started"
     TOKEN = "token"  # noqa: S105  # no password
     THINKING = "thinking"
+    TOOL_CALL = "tool_call"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -45,7 +46,8 @@ class Event:
     """One event of a job's attempt; `text` is a piece of the reply, `data` what else is known.
 
     A `started` begins the text anew: an attempt that was given back starts again under its number,
-    and who sees a higher `attempt` drops the text of the lower. `cursor` is "" before it is stored.
+    and who sees a higher `attempt` drops the text of the lower. A `tool_call` does, too: what was
+    said before it is no part of the reply. `cursor` is "" before it is stored.
     """
 
     type: EventType

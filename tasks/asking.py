@@ -1,21 +1,22 @@
 """Asking the model for one turn: prompt, stream, result; what is said is told as events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from pydantic import JsonValue
 
-from agents import Profile, Prompt, prompt_for
+from agents import Profile, Prompt, ToolEvent, ToolRounds, prompt_for
 from agents.turn import model_of, reply_bound
-from llm import Delta, Room
+from llm import ChatRequest, Delta, Final, Room
 from memory import Acquired, EventType, decode_messages
 from tasks.abilities import within_abilities
 from tasks.crash_points import CrashPoint, passing
-from tasks.exchange import Interview
-from tasks.job import Envelope
+from tasks.exchange import Exchange, Interview
+from tasks.job import ChatJob, Envelope
 from tasks.precedent import precedent_of
 from tasks.result import ChatResult, parsed_answer, result_of
 from tasks.stopwatch import Stopwatch
+from tasks.tool_use import tool_rounds
 from tasks.wiring import Services
 
 
@@ -37,43 +38,81 @@ class Asking:
         self._tell = tell
         self._said: list[str] = []
         self._watch = Stopwatch()
+        self._rounds: ToolRounds | None = None
 
     @property
     def said(self) -> str:
-        """The text that the model has said so far."""
+        """What the model has said so far of its reply."""
         return "".join(self._said)
 
+    @property
+    def steps(self) -> Sequence[Mapping[str, object]]:
+        """The calls of tools and their results, as messages between the user's and the reply."""
+        return self._rounds.steps if self._rounds is not None else ()
+
     async def run(self, job_id: str, envelope: Envelope, acquired: Acquired) -> ChatResult:
-        """The turn's result. Raises LLMError."""
+        """The turn's result. Raises LLMError or InvalidJob."""
         self._watch = Stopwatch()
-        job, settings = envelope.job, self._services.settings.llm
+        job = envelope.job
+        rounds = self._rounds = tool_rounds(
+            self._services,
+            self._profile,
+            job,
+            job_id=job_id,
+            attempt=acquired.attempt,
+            on_event=self._called,
+        )
         history: Sequence[Mapping[str, object]] = decode_messages(acquired.history).messages
-        model = model_of(job.ask, self._profile, settings)
+        exchanges = [await self._exchange(job, history, rounds)]
+        while await rounds.take(exchanges[-1].answer):
+            passing(CrashPoint.TOOLS_DONE)
+            exchanges.append(await self._exchange(job, history, rounds))
+        passing(CrashPoint.MODEL_DONE)
+        *earlier, last = exchanges
+        return result_of(
+            job_id,
+            job,
+            last,
+            parsed=parsed_answer(last.answer, job),
+            earlier=[exchange.answer for exchange in earlier],
+            attempt=acquired.attempt,
+            stored_messages=acquired.stored_messages,
+            timings=self._watch.timings(last.answer, sent_at=envelope.sent_at),
+        )
+
+    async def _exchange(
+        self, job: ChatJob, history: Sequence[Mapping[str, object]], rounds: ToolRounds
+    ) -> Exchange:
+        """One call of the model, with what its tools have done in this turn so far."""
+        settings, ask = self._services.settings.llm, job.ask
+        model = model_of(ask, self._profile, settings)
         precedent = precedent_of(history, model)
 
         async def make(room: Room) -> Prompt:
             prompt = prompt_for(
-                job.ask, self._profile, history, settings, room, precedent=precedent
+                ask,
+                self._profile,
+                history,
+                settings,
+                room,
+                precedent=precedent,
+                steps=rounds.steps,
+                tools=rounds.offered,
             )
             capabilities = self._services.capabilities
-            return prompt.asking(await within_abilities(prompt.request, job.ask, capabilities))
+            return prompt.asking(await within_abilities(prompt.request, ask, capabilities))
 
-        interview = Interview(self._services.gauge, self._services.ollama.stream, self)
-        bound = reply_bound(job.ask, self._profile, settings)
-        exchange = await interview.ask(make, model, bound)
-        passing(CrashPoint.MODEL_DONE)
-        return result_of(
-            job_id,
-            job,
-            exchange,
-            parsed=parsed_answer(exchange.answer, job),
-            attempt=acquired.attempt,
-            stored_messages=acquired.stored_messages,
-            timings=self._watch.timings(exchange.answer, sent_at=envelope.sent_at),
-        )
+        interview = Interview(self._services.gauge, self._stream, self)
+        return await interview.ask(make, model, reply_bound(ask, self._profile, settings))
+
+    def _stream(self, request: ChatRequest) -> AsyncGenerator[Delta | Final, None]:
+        limits = self._services.settings.llm.timeouts
+        if request.tools:
+            limits = limits.for_tools()
+        return self._services.ollama.stream(request, timeouts=limits)
 
     def begins(self, model: str) -> None:
-        """The model is asked, perhaps for the second time: what it has said is dropped."""
+        """The model is asked, perhaps not for the first time: what it has said is dropped."""
         self._said.clear()
         self._watch.begin()
         self._tell(EventType.STARTED, data={"model": model})
@@ -87,3 +126,7 @@ class Asking:
         if delta.text:
             self._tell(EventType.TOKEN, text=delta.text)
         passing(CrashPoint.TOKEN)
+
+    def _called(self, event: ToolEvent) -> None:
+        self._said.clear()
+        self._tell(EventType.TOOL_CALL, data=event.data)

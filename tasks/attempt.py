@@ -121,7 +121,7 @@ class Attempt:
     ) -> Verdict:
         try:
             result = await stoppable.run(self._asking.run(self._ref.job_id, envelope, acquired))
-            records = self._encoded(messages_of(envelope.job, result))
+            records = self._encoded(messages_of(envelope.job, result, self._asking.steps))
         except Stopped as stopped:
             return await self._stopped(stopped.reason, acquired, envelope.job)
         except asyncio.CancelledError:
@@ -171,7 +171,8 @@ class Attempt:
     async def _keep(self, job: ChatJob) -> Verdict:
         """Record a cancelled turn as far as it came."""
         said = self._asking.said
-        records = self._encoded(cancelled_messages(self._ref.job_id, job, said))
+        kept = cancelled_messages(self._ref.job_id, job, said, self._asking.steps)
+        records = self._encoded(kept)
         committed = await self._holder.commit(records, self._event(EventType.CANCELLED, text=said))
         if committed.outcome is CommitOutcome.OK:
             return Cancelled(committed.next)

@@ -32,6 +32,7 @@ from tasks.reply_format import ReplyFormat, check_format
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
 MAX_METADATA_BYTES = 8192
+MAX_TOOLS = 128
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
 
@@ -47,7 +48,8 @@ class ChatJob(BaseModel):
 
     `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
     that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
-    must fit; `think` switches thinking on or off, or names a level. `metadata` is any small JSON
+    must fit; `think` switches thinking on or off, or names a level. `tools` names those
+    of its agent's tools that the model may call, None all of them. `metadata` is any small JSON
     object; it comes back with the result.
     """
 
@@ -64,6 +66,7 @@ class ChatJob(BaseModel):
     images: list[Text] | None = Field(default=None, repr=False)
     format: ReplyFormat | None = Field(default=None, repr=False)
     think: StrictBool | ThinkLevel | None = None
+    tools: Annotated[list[Text], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: Literal["enqueue"] = "enqueue"
     metadata: dict[str, JsonValue] | None = None
@@ -88,6 +91,8 @@ class ChatJob(BaseModel):
         _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(job.metadata)
         check_format(job.format)
+        if job.format is not None and job.tools:
+            raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
         return job
 
     def job_id(self, task_id: str | None) -> str:
@@ -107,6 +112,11 @@ class ChatJob(BaseModel):
         except InvalidInput as exc:
             raise InvalidJob(str(exc)) from None
         return task_id
+
+    @property
+    def tool_names(self) -> list[str] | None:
+        """The tools that the model is offered; None: all that its agent has."""
+        return self.tools if self.format is None else []
 
     @property
     def ask(self) -> Ask:

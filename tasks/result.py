@@ -122,9 +122,15 @@ def result_of(
     stored_messages: int,
     timings: Timings,
     parsed: JsonValue = None,
+    earlier: Sequence[Answer] = (),
 ) -> ChatResult:
-    """The result of a turn that was just computed; the session has `stored_messages` before it."""
+    """The result of a turn that was just computed; the session has `stored_messages` before it.
+
+    `earlier` are the answers that called tools: their tokens are in the usage too; receipt and
+    timings are those of the last call.
+    """
     answer = exchange.answer
+    finals = [one.final for one in (*earlier, answer)]
     result = ChatResult(
         job_id=job_id,
         agent_id=job.agent_id,
@@ -132,8 +138,8 @@ def result_of(
         response=answer.text,
         model=answer.final.model,
         usage=Usage(
-            prompt_tokens=answer.final.prompt_tokens,
-            completion_tokens=answer.final.completion_tokens,
+            prompt_tokens=sum(final.prompt_tokens for final in finals),
+            completion_tokens=sum(final.completion_tokens for final in finals),
         ),
         done_reason=answer.final.done_reason,
         attempt=attempt,
@@ -166,8 +172,13 @@ def told(result: ChatResult) -> dict[str, JsonValue]:
     return {n: value for n, value in result.items() if n not in ("response", "parsed")}  # type: ignore[misc]  # all values are JSON
 
 
-def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], dict[str, object]]:
-    """The turn as the history keeps it: the question and the reply, both with the job's id."""
+def messages_of(
+    job: ChatJob, result: ChatResult, steps: Sequence[Mapping[str, object]] = ()
+) -> tuple[dict[str, object], ...]:
+    """The turn as the history keeps it: the question, what tools did, and the reply.
+
+    Each message has the job's id.
+    """
     at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     question: dict[str, object] = {
         "role": "user",
@@ -183,19 +194,31 @@ def messages_of(job: ChatJob, result: ChatResult) -> tuple[dict[str, object], di
     reply = {"role": "assistant", "content": result["response"], "at": at}
     if job.format is not None:
         reply["format"] = "json"
-    return question, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
+    between = _steps(steps, {"job_id": result["job_id"], "at": at})
+    return question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
 
 
-def cancelled_messages(job_id: str, job: ChatJob, said: str) -> tuple[dict[str, object], ...]:
-    """A cancelled turn as the history keeps it: the question, and the answer as far as it came."""
+def cancelled_messages(
+    job_id: str, job: ChatJob, said: str, steps: Sequence[Mapping[str, object]] = ()
+) -> tuple[dict[str, object], ...]:
+    """A cancelled turn as the history keeps it: the question, what tools did until then, and the
+    answer as far as it came."""
     at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
     question: dict[str, object] = {"role": "user", "content": job.message, **mark}
     if job.images:
         question["images"] = list(job.images)
+    between = _steps(steps, mark)
     if not said:
-        return (question,)
-    return question, {"role": "assistant", "content": said, **mark}
+        return question, *between
+    return question, *between, {"role": "assistant", "content": said, **mark}
+
+
+def _steps(
+    steps: Sequence[Mapping[str, object]], mark: Mapping[str, object]
+) -> list[dict[str, object]]:
+    """Calls of tools and their results, marked; what the model thought of them is not kept."""
+    return [{**{name: step[name] for name in step if name != "thinking"}, **mark} for step in steps]
 
 
 def result_from_reply(

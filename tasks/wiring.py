@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
-from agents import AgentSettings, InvalidProfiles, Profiles
+from agents import AgentSettings, InvalidProfiles, Profiles, Toolbox
 from llm import Capabilities, Gauge, LLMSettings, OllamaClient, full_name
 from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings, Places
 from tasks.app import app
@@ -131,6 +131,11 @@ class Services:
         return OllamaClient.from_settings(
             self.settings.llm, max_connections=self.settings.queue.concurrency + 10
         )
+
+    @cached_property
+    def toolbox(self) -> Toolbox:
+        """The tools that models may call. Raises InvalidProfiles."""
+        return Toolbox(self.settings.profiles, self.settings.agents)
 
     @cached_property
     def capabilities(self) -> Capabilities:

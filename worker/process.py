@@ -10,6 +10,7 @@ from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
+from agents import InvalidProfiles
 from memory import MemoryServiceError
 from tasks.cancelling import cancel
 from tasks.errors import ConfigurationError, InvalidJob
@@ -31,11 +32,12 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
     """
 
     def on_before_init(self, **kwargs: object) -> None:
-        """Check Redis before anything is taken from a queue."""
+        """Check Redis and the tools before anything is taken from a queue."""
         super().on_before_init(**kwargs)
         try:
             worker_start_checks(services().memory)
-        except ConfigurationError as exc:
+            _ = services().toolbox
+        except (ConfigurationError, InvalidProfiles) as exc:
             sys.exit(f"griot: {exc}")
 
     def prepare_args(self, **kwargs: object) -> dict[str, object]:

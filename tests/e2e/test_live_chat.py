@@ -396,9 +396,10 @@ def test_text_of_several_lines_stays_one_event() -> None:
         ([("started", 2, ""), ("token", 1, "late"), ("token", 2, "b")], (2, "b")),
         ([("started", 1, ""), ("token", 1, "a"), ("started", 1, ""), ("token", 1, "b")], (1, "b")),
         ([("token", 1, "a"), ("token", 2, "b")], (2, "b")),
+        ([("token", 1, "I'll look"), ("tool_call", 1, ""), ("token", 1, "b")], (1, "b")),
         ([], (0, "")),
     ],
-    ids=["one", "second replaces", "late", "given back", "beginning lost", "none"],
+    ids=["one", "second replaces", "late", "given back", "beginning lost", "tool", "none"],
 )
 def test_a_snapshot_has_the_text_of_the_last_attempt(
     happened: list[tuple[str, int, str]], expected: tuple[int, str]

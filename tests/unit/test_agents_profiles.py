@@ -124,6 +124,9 @@ def test_the_settings_come_from_the_environment(
         "AGENT_MAX_HISTORY": "3",
         "SUPERVISOR_MAX_HISTORY": "4",
         "AGENT_PROFILES": str(tmp_path / "p.toml"),
+        "AGENT_TOOL_TIMEOUT": "5",
+        "AGENT_TOOL_ROUNDS": "6",
+        "AGENT_TOOL_RESULT_BYTES": "700",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -133,6 +136,8 @@ def test_the_settings_come_from_the_environment(
     settings = AgentSettings()
     assert (settings.use_redis_memory, settings.max_history) == (False, 3)
     assert (settings.supervisor_max_history, settings.profiles) == (4, tmp_path / "p.toml")
+    limits = (settings.tool_timeout_s, settings.tool_rounds, settings.tool_result_bytes)
+    assert limits == (5.0, 6, 700)
 
 
 @pytest.mark.parametrize("name", ["AGENT_MAX_HISTORY", "SUPERVISOR_MAX_HISTORY"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import Ask, Profile, prompt_for, read_answer
-from llm import Delta, Final, LLMSettings, OllamaFailedError, StreamCutError
+from llm import Delta, Final, LLMSettings, OllamaFailedError, Room, StreamCutError
 
 SETTINGS = LLMSettings(model="of-settings", temperature=0.7, num_predict=70)
 PLAIN = Profile("energy", None, None, None, None, max_history=10)
@@ -111,6 +111,24 @@ def test_images_format_and_thinking_go_with_the_new_message() -> None:
         None,
         None,
     )
+
+
+def test_what_tools_have_done_stands_behind_the_message_and_is_never_left_out() -> None:
+    """The history gives way to it; tools count, too."""
+    call = {"function": {"name": "f", "arguments": {}}}
+    steps: list[dict[str, object]] = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "x" * 400, "tool_name": "f"},
+    ]
+    tools = [{"type": "function", "function": {"name": "f", "description": "y" * 400}}]
+    past = [dict(one, content=str(one["content"]) + "z" * 100) for one in turns(5)]
+    room = Room.of(640, 64)
+    plain = prompt_for(Ask(message="new"), PLAIN, past, SETTINGS, room)
+    called = prompt_for(Ask(message="new"), PLAIN, past, SETTINGS, room, steps=steps, tools=tools)
+    assert called.request.messages[-3:] == ({"role": "user", "content": "new"}, *steps)
+    assert called.request.tools == tuple(tools)
+    assert called.history_messages < plain.history_messages == 10
+    assert called.history_messages % 2 == 0
 
 
 def test_the_history_is_not_changed() -> None:

@@ -130,6 +130,10 @@ class Reply:
             if self._shown:
                 note("\n(the worker was lost; the reply begins again)")
             self.attempt, self._shown = event.attempt, ""
+        elif event.type is EventType.TOOL_CALL:
+            self.end()
+            if "arguments" in event.data:
+                note(f"[{event.data.get('name')}]")
         elif event.type is EventType.TOKEN:
             self._shown += event.text
             write(event.text)
@@ -158,6 +162,7 @@ def show_history(agent: str, session: str, last: int) -> None:
     """Print the last messages of a session."""
     memory = RedisMemoryService.from_settings(services().settings.memory)
     messages = memory.get_conversation_history(agent, session)
+    messages = [one for one in messages if one["role"] != "tool" and "tool_calls" not in one]
     shown = messages[-last:] if last else []
     if len(messages) > len(shown):
         say(f"… {len(messages) - len(shown)} earlier messages", style="dim")

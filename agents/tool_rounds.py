@@ -1,0 +1,156 @@
+"""The rounds of one turn in which the model calls tools, before it answers."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import orjson
+from pydantic import JsonValue
+
+from agents.tool_threads import ToolThreads
+from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext
+from agents.turn import Answer
+from llm import ToolCall
+
+MAX_CALLS_PER_ROUND = 16
+"""Of more calls in one answer the rest are dropped; the model may make them in the next round."""
+MAX_NAME_CHARS = 64
+
+_CANCELLED = Outcome("error: cancelled before it ended", is_error=True)
+_TOO_LONG = Outcome(
+    f"error: the arguments are no JSON object of at most {MAX_ARGUMENTS_BYTES} bytes", is_error=True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEvent:
+    """A call of a tool that begins (`outcome` is None) or has ended, in `ms` milliseconds."""
+
+    number: int
+    name: str
+    arguments: Mapping[str, object] = field(repr=False)
+    outcome: Outcome | None = None
+    ms: float = 0.0
+
+    @property
+    def data(self) -> dict[str, JsonValue]:
+        """What followers are told: arguments at the beginning, the result at the end."""
+        told: dict[str, JsonValue] = {"call": self.number, "name": self.name}
+        if self.outcome is None:
+            return {**told, "arguments": dict(self.arguments)}  # type: ignore[arg-type]  # they were read from JSON
+        ended: dict[str, JsonValue] = {
+            "result": self.outcome.content,
+            "is_error": self.outcome.is_error,
+            "ms": round(self.ms, 1),
+        }
+        return told | ended
+
+
+class ToolRounds:
+    """Runs what the model calls, one call after the other, and keeps it as messages.
+
+    After `max_rounds` rounds the model is offered no tools any more, so that it answers. `on_event`
+    is told of each call as it begins and as it ends.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        context: ToolContext,
+        threads: ToolThreads,
+        *,
+        max_rounds: int,
+        on_event: Callable[[ToolEvent], None],
+    ) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+        self._context = context
+        self._threads = threads
+        self._rounds_left = max_rounds if tools else 0
+        self._on_event = on_event
+        self._steps: list[dict[str, object]] = []
+        self._unanswered: list[ToolCall] = []
+        self._calls = 0
+
+    @property
+    def steps(self) -> list[dict[str, object]]:
+        """What happened between the user's message and the reply, as messages of /api/chat.
+
+        Every call has its result: one that was cut short says that it was cancelled.
+        """
+        missing = [_result_message(call, _CANCELLED) for call in self._unanswered]
+        return [*self._steps, *missing]
+
+    @property
+    def offered(self) -> tuple[Mapping[str, JsonValue], ...]:
+        """The tools that the model may call now, as /api/chat describes them."""
+        if not self._rounds_left:
+            return ()
+        return tuple(tool.definition for tool in self._tools.values())
+
+    async def take(self, answer: Answer) -> bool:
+        """Run the calls of an answer. Whether there were any, and the model is to be asked again.
+
+        Where no tools were offered, calls are passed over: the answer's text is the reply.
+        """
+        if not self._rounds_left or not answer.tool_calls:
+            return False
+        self._rounds_left -= 1
+        calls = [_recorded(call) for call in answer.tool_calls[:MAX_CALLS_PER_ROUND]]
+        self._steps.append(_call_message(answer, [call for call, _ in calls]))
+        self._unanswered = [call for call, _ in calls]
+        for call, is_whole in calls:
+            outcome = await self._called(call, is_whole=is_whole)
+            self._unanswered.pop(0)
+            self._steps.append(_result_message(call, outcome))
+        return True
+
+    async def _called(self, call: ToolCall, *, is_whole: bool) -> Outcome:
+        self._calls += 1
+        began = ToolEvent(self._calls, call.name, call.arguments)
+        began_at = time.monotonic()
+        self._on_event(began)
+        outcome = await self._outcome(call, is_whole=is_whole)
+        ms = (time.monotonic() - began_at) * 1000
+        self._on_event(replace(began, outcome=outcome, ms=ms))
+        return outcome
+
+    async def _outcome(self, call: ToolCall, *, is_whole: bool) -> Outcome:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            known = ", ".join(self._tools)
+            return Outcome(f"error: there is no such tool; there are: {known}", is_error=True)
+        if not is_whole:
+            return _TOO_LONG
+        context = replace(self._context, call_number=self._calls)
+        return await tool.call(call.arguments, context, self._threads)
+
+
+def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:
+    """A call as it can be kept, and whether that is all of it."""
+    call = replace(call, name=call.name[:MAX_NAME_CHARS])
+    try:
+        is_whole = len(orjson.dumps(dict(call.arguments))) <= MAX_ARGUMENTS_BYTES
+    except TypeError:  # nested too deep
+        is_whole = False
+    return (call if is_whole else replace(call, arguments={})), is_whole
+
+
+def _call_message(answer: Answer, calls: Sequence[ToolCall]) -> dict[str, object]:
+    message: dict[str, object] = {"role": "assistant", "content": answer.text}
+    if answer.thinking:
+        message["thinking"] = answer.thinking
+    return message | {"tool_calls": [_as_sent(call) for call in calls]}
+
+
+def _as_sent(call: ToolCall) -> dict[str, object]:
+    function = {"name": call.name, "arguments": dict(call.arguments)}
+    return {"function": function} if call.id is None else {"id": call.id, "function": function}
+
+
+def _result_message(call: ToolCall, outcome: Outcome) -> dict[str, object]:
+    message: dict[str, object] = {
+        "role": "tool",
+        "content": outcome.content,
+        "tool_name": call.name,
+    }
+    return message if call.id is None else message | {"tool_call_id": call.id}

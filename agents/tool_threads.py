@@ -1,0 +1,62 @@
+"""Threads for tools that are ordinary functions: the event loop must not wait for them."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+
+MAX_THREADS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a function ended: with a value, or with an error."""
+
+    value: object = None
+    error: BaseException | None = None
+
+
+class ToolThreads:
+    """At most so many threads at once; used on one event loop.
+
+    They are daemons: a function that never returns keeps its thread, but does not keep the process
+    from ending.
+    """
+
+    def __init__(self, most: int = MAX_THREADS) -> None:
+        self._free = asyncio.Semaphore(most)
+
+    async def run(self, call: Callable[[], object]) -> Ended:
+        """Run `call` in a thread, as soon as one is free. A cancel leaves it running."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[Ended] = loop.create_future()
+
+        def settle(how: Ended) -> None:
+            self._free.release()
+            if not ended.done():
+                ended.set_result(how)
+
+        def tell(how: Ended) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                loop.call_soon_threadsafe(settle, how)
+
+        threading.Thread(
+            target=_run, args=(copy_context().run, call, tell), name="griot-tool", daemon=True
+        ).start()
+        return await ended
+
+
+def _run(
+    within: Callable[[Callable[[], object]], object],
+    call: Callable[[], object],
+    tell: Callable[[Ended], None],
+) -> None:
+    try:
+        value = within(call)
+    except BaseException as exc:
+        tell(Ended(error=exc))
+    else:
+        tell(Ended(value))

@@ -1,0 +1,60 @@
+"""The tools of all agents: the functions that the profiles name, and no others."""
+
+import pkgutil
+from collections.abc import Sequence
+
+from agents.errors import InvalidProfiles, InvalidTool, UnknownTool
+from agents.profiles import Profile, Profiles, ToolSpec
+from agents.settings import AgentSettings
+from agents.tool_threads import ToolThreads
+from agents.tools import Tool
+
+
+class Toolbox:
+    """Imports every function that a profile names, when it is made. Raises InvalidProfiles.
+
+    What a module raises while it is imported is passed on.
+    """
+
+    def __init__(self, profiles: Profiles, settings: AgentSettings) -> None:
+        self.threads = ToolThreads()
+        self._settings = settings
+        self._tools: dict[ToolSpec, Tool] = {}
+        for profile in (profiles.default, *profiles.by_id.values()):
+            self._load(profile)
+
+    def of(self, profile: Profile, names: Sequence[str] | None = None) -> tuple[Tool, ...]:
+        """The tools of an agent; of these only the named ones where `names` are given.
+
+        Raises UnknownTool for a name that is none of them.
+        """
+        tools = {tool.name: tool for tool in (self._tools[spec] for spec in profile.tools)}
+        if names is None:
+            return tuple(tools.values())
+        for name in names:
+            if name not in tools:
+                raise UnknownTool(f"tools: agent {profile.agent_id} has no tool {name[:64]!r}")
+        return tuple(tools[name] for name in dict.fromkeys(names))
+
+    def _load(self, profile: Profile) -> None:
+        for spec in profile.tools:
+            try:
+                self._tools[spec] = self._tools.get(spec) or self._tool(spec)
+            except InvalidTool as exc:
+                place = f"tools of agent {profile.agent_id}: {spec.function}"
+                raise InvalidProfiles(f"{place} cannot be a tool: {exc}") from exc
+        names = [self._tools[spec].name for spec in profile.tools]
+        if len(set(names)) < len(names):
+            raise InvalidProfiles(f"tools of agent {profile.agent_id}: two have the same name")
+
+    def _tool(self, spec: ToolSpec) -> Tool:
+        try:
+            function = pkgutil.resolve_name(spec.function)
+        except (ImportError, AttributeError) as exc:
+            raise InvalidTool(f"{exc} (is it on the worker's PYTHONPATH?)") from exc
+        settings = self._settings
+        return Tool(
+            function,
+            timeout_s=settings.tool_timeout_s if spec.timeout_s is None else spec.timeout_s,
+            max_result_bytes=settings.tool_result_bytes,
+        )

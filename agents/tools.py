@@ -1,0 +1,236 @@
+"""A Python function that a model may call: what the model is told of it, and one call of it."""
+
+import asyncio
+import inspect
+import logging
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError, to_json
+
+from agents.errors import InvalidTool, ToolError
+from agents.tool_threads import Ended, ToolThreads
+
+logger = logging.getLogger(__name__)
+
+ToolFunction: TypeAlias = Callable[..., object]
+
+MAX_ARGUMENTS_BYTES = 65_536
+MAX_DESCRIPTION_CHARS = 4096
+MAX_PROBLEMS = 5
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """For whom a tool is called. A function that has a parameter of this type is given it.
+
+    A tool may be called again for the same job, when a worker died before the turn was committed:
+    `job_id` is the same then and `attempt` is higher. `call_number` counts the calls of one
+    attempt, from 1.
+    """
+
+    agent_id: str
+    session_id: str
+    job_id: str
+    attempt: int
+    call_number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a call came to, as the model is told it."""
+
+    content: str = field(repr=False)
+    is_error: bool = False
+
+
+class _Schemas(GenerateJsonSchema):
+    """JSON Schemas without titles: they repeat the names and cost tokens in every prompt."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        """Never."""
+        return False
+
+
+class Tool:
+    """One function with typed parameters. InvalidTool where it cannot be one.
+
+    Its parameters have annotations that pydantic knows, its docstring is what the model reads. It
+    may be asynchronous, or an ordinary function, which then runs in a thread. What it returns is
+    text, or anything that pydantic can write as JSON.
+    """
+
+    def __init__(self, function: ToolFunction, *, timeout_s: float, max_result_bytes: int) -> None:
+        self.name = _checked_name(function)
+        self._function = function
+        self._timeout_s = timeout_s
+        self._max_result_bytes = max_result_bytes
+        self._arguments, self._context_name = _read_parameters(function, self.name)
+        self.definition = _definition(function, self.name, self._arguments)
+
+    async def call(
+        self, arguments: Mapping[str, object], context: ToolContext, threads: ToolThreads
+    ) -> Outcome:
+        """Call the function with what the model gave; every failure is an outcome too.
+
+        An error of the function is told by its kind alone, unless it is a ToolError. A function
+        that takes too long is cancelled; a thread cannot be, and is left to itself.
+        """
+        try:
+            given = self._checked(arguments)
+        except ValidationError as exc:
+            return Outcome(f"error: wrong arguments: {_problems(exc)}", is_error=True)
+        if self._context_name is not None:
+            given[self._context_name] = context
+        work = asyncio.ensure_future(self._run(given, threads))
+        work.add_done_callback(_look_at)
+        try:
+            await asyncio.wait((work,), timeout=self._timeout_s)
+        finally:
+            work.cancel()
+        if not work.done():
+            return Outcome(f"error: no result within {self._timeout_s:g} s", is_error=True)
+        return self._outcome(work, context)
+
+    def _checked(self, arguments: Mapping[str, object]) -> dict[str, object]:
+        """The arguments by the function's names, as its annotations want them."""
+        checked = self._arguments.model_validate_json(to_json(dict(arguments)))
+        fields = type(checked).model_fields
+        return {
+            str(fields[name].alias): getattr(checked, name) for name in checked.model_fields_set
+        }
+
+    async def _run(self, given: Mapping[str, object], threads: ToolThreads) -> Ended:
+        if not inspect.iscoroutinefunction(self._function):
+            return await threads.run(partial(self._function, **given))
+        try:
+            return Ended(await self._function(**given))
+        except (SystemExit, KeyboardInterrupt) as exc:  # asyncio would end the loop of all turns
+            return Ended(error=exc)
+
+    def _outcome(self, work: "asyncio.Future[Ended]", context: ToolContext) -> Outcome:
+        if work.cancelled():
+            return Outcome("error: the tool was cancelled", is_error=True)
+        failed = work.exception()
+        ended = Ended(error=failed) if failed is not None else work.result()
+        if ended.error is not None:
+            return self._failure(ended.error, context)
+        try:
+            return Outcome(_within(_text(ended.value), self._max_result_bytes))
+        except (PydanticSerializationError, ValueError, RecursionError) as exc:
+            return self._failure(exc, context)
+
+    def _failure(self, error: BaseException, context: ToolContext) -> Outcome:
+        if isinstance(error, ToolError):
+            return Outcome(_within(f"error: {error}", self._max_result_bytes), is_error=True)
+        kind = type(error).__name__
+        where = [
+            f"{frame.filename}:{frame.lineno}"
+            for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        # Neither the message nor the traceback: they may quote the conversation, or hold a secret.
+        logger.warning(
+            "tool %s failed for job %s: %s at %s", self.name, context.job_id, kind, where[-1:]
+        )
+        return Outcome(f"error: the tool failed ({kind})", is_error=True)
+
+
+def _checked_name(function: ToolFunction) -> str:
+    name = getattr(function, "__name__", "")
+    if not inspect.isroutine(function) or _NAME.fullmatch(name) is None:
+        raise InvalidTool("it is no function with an ASCII name of at most 64 characters")
+    return name
+
+
+def _read_parameters(function: ToolFunction, name: str) -> tuple[type[BaseModel], str | None]:
+    """A model of the arguments, and the name of the parameter that is given the context."""
+    try:
+        hints = get_type_hints(function, include_extras=True)
+        parameters = inspect.signature(function).parameters.values()
+    except (NameError, TypeError, ValueError) as exc:
+        raise InvalidTool(f"its annotations cannot be read: {exc}") from exc
+    context_names = [one.name for one in parameters if hints.get(one.name) is ToolContext]
+    asked = [one for one in parameters if one.name not in context_names[:1]]
+    fields = {f"p{n}": _field(one, hints) for n, one in enumerate(asked)}
+    try:
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]  # made at run time
+    except (PydanticUserError, TypeError) as exc:
+        raise InvalidTool(f"pydantic does not know its annotations: {_line(exc)}") from exc
+    return model, next(iter(context_names), None)
+
+
+def _field(parameter: inspect.Parameter, hints: Mapping[str, object]) -> tuple[object, object]:
+    """Under a name of ours: a parameter may be called as something that pydantic's models have."""
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if parameter.kind not in by_name:
+        raise InvalidTool(f"its parameter {parameter.name} cannot be given by name")
+    if parameter.name not in hints:
+        raise InvalidTool(f"its parameter {parameter.name} has no annotation")
+    hint = hints[parameter.name]
+    if parameter.default is inspect.Parameter.empty:
+        return hint, Field(alias=parameter.name)
+    # The function's own default stays with it: only what the model gives is handed over.
+    return hint, Field(alias=parameter.name, default_factory=lambda: None)
+
+
+def _definition(
+    function: ToolFunction, name: str, arguments: type[BaseModel]
+) -> dict[str, JsonValue]:
+    description = inspect.getdoc(function) or ""
+    if not description:
+        raise InvalidTool("it has no docstring: the model reads it to know when to call it")
+    try:
+        parameters = arguments.model_json_schema(schema_generator=_Schemas)
+    except PydanticUserError as exc:
+        raise InvalidTool(f"its parameters have no JSON Schema: {_line(exc)}") from exc
+    parameters.pop("title", None)
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description[:MAX_DESCRIPTION_CHARS],
+            "parameters": {"properties": {}, **parameters},
+        },
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return to_json(value, inf_nan_mode="null").decode()
+
+
+def _within(text: str, max_bytes: int) -> str:
+    """The text, cut where it is longer, and what JSON cannot hold replaced."""
+    encoded = text.encode(errors="replace")
+    if len(encoded) <= max_bytes:
+        return encoded.decode()
+    return f"{encoded[:max_bytes].decode(errors='ignore')}\n[cut: it has {len(encoded)} bytes]"
+
+
+def _problems(error: ValidationError) -> str:
+    """Which arguments are wrong, and why; the model may try again."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}"
+        for one in found[:MAX_PROBLEMS]
+    )
+
+
+def _look_at(work: "asyncio.Future[Ended]") -> None:
+    """Take notice of an error that comes too late: asyncio would log it, text and all."""
+    if not work.cancelled():
+        work.exception()
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,48 @@
+"""Functions that the tests let a model call."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from agents import ToolContext, ToolError
+
+BOOKED = "where bookings are noted"
+
+
+def capacity_of(place: str) -> dict[str, object]:
+    """Installed capacity of a place, in MW."""
+    return {"place": place, "capacity_mw": 4975}
+
+
+def book_seat(seat: int, context: ToolContext) -> str:
+    """Book a seat at the summit, once per job."""
+    with Path(os.environ["TEST_BOOKINGS"]).open("a", encoding="utf-8") as bookings:
+        bookings.write(f"{context.job_id} {context.attempt} {seat}\n")
+    return f"seat {seat} is booked"
+
+
+def refuse(reason: str) -> str:
+    """Refuse, with a reason for the model."""
+    raise ToolError(f"not today: {reason}")
+
+
+def crash(password: str) -> str:
+    """Crash, with a secret in the error."""
+    raise RuntimeError(f"cannot log in with {password}")
+
+
+async def wait_long(what: str) -> str:
+    """Wait for longer than anybody has time."""
+    return str(await asyncio.get_running_loop().create_future())
+
+
+def count_high(least: Annotated[int, Field(ge=1000)]) -> str:
+    """Count from a large number."""
+    return str(least)
+
+
+def silent(word: str) -> str:
+    return word
