@@ -26,6 +26,7 @@ from memory.factory import (
     get_redis_memory,
     reset_redis_memory,
 )
+from memory.history import is_cancelled
 from memory.housekeeping import Extended, Housekeeping
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import Mailbox, locate
@@ -103,6 +104,7 @@ __all__ = [
     "events",
     "get_redis_memory",
     "index",
+    "is_cancelled",
     "locate",
     "places",
     "reset_redis_memory",

@@ -1,7 +1,7 @@
 """The history of a conversation: a list of messages, JSON, oldest first."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -115,7 +115,8 @@ def _decoded(reply: object) -> Decoded:
 def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
     """The assistant's message, as it is stored, that the turn of `job_id` wrote.
 
-    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over.
+    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over. Of a
+    turn that was cancelled before the assistant had said anything: the question, marked as such.
     """
     found = None
     for message in messages:
@@ -125,10 +126,13 @@ def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
             fields = orjson.loads(message)
         except orjson.JSONDecodeError:
             continue
-        if (
-            isinstance(fields, dict)
-            and fields.get("job_id") == job_id
-            and fields.get("role") == "assistant"
-        ):
+        if not isinstance(fields, dict) or fields.get("job_id") != job_id:
+            continue
+        if fields.get("role") == "assistant" or is_cancelled(fields):
             found = message
     return found
+
+
+def is_cancelled(message: Mapping[str, object]) -> bool:
+    """Whether a message of the history is of a turn that was cancelled while it was computed."""
+    return message.get("cancelled") is True

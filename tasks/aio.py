@@ -109,8 +109,7 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
             continue
         is_committed = await connections.memory.run(follower.ending())
         if is_committed is not None:
-            reply = await connections.memory.run(follower.reply()) if is_committed else None
-            yield follower.conclude(is_committed=is_committed, reply=reply)
+            yield await connections.memory.run(follower.conclusion(is_committed=is_committed))
 
 
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:

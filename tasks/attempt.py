@@ -16,6 +16,7 @@ from memory import (
     AcquireOutcome,
     CommitOutcome,
     Committed,
+    DiscardOutcome,
     Event,
     EventType,
     InvalidInput,
@@ -70,11 +71,11 @@ class Attempt:
             case AcquireOutcome.RUN:
                 return await self._hold(acquired)
             case AcquireOutcome.DONE:
-                return Answered(await self._holder.committed_result())
+                return await self._committed()
             case AcquireOutcome.UNKNOWN:
                 return Ended(JobFailed("nothing is known of this job: its mailbox is gone"), wake)
             case AcquireOutcome.GONE:
-                return Withdrawn(wake)
+                return Withdrawn(await self._holder.why_dead(), wake)
             case AcquireOutcome.DEAD:
                 await self._holder.note_dead()
                 attempts = self._services.settings.queue.max_attempts
@@ -139,12 +140,17 @@ class Attempt:
         """What a commit that was not OK means."""
         match committed.outcome:
             case CommitOutcome.ALREADY:
-                return Answered(await self._holder.committed_result(), committed.next)
+                return await self._committed(committed.next)
             case CommitOutcome.GONE:
-                return Withdrawn(committed.next)
+                return Withdrawn(await self._holder.why_dead(), committed.next)
             case refused:
                 logger.warning("late commit of job %s refused: %s", self._ref.job_id, refused.value)
                 return NotNow(refused.value)
+
+    async def _committed(self, wake: Waiting | None = None) -> Verdict:
+        """The end of a job whose turn was committed before, by whatever attempt."""
+        result = await self._holder.committed_result()
+        return Cancelled(wake) if result is None else Answered(result, wake)
 
     async def _failed(self, error: Exception) -> Verdict:
         """Keep the place and try again later, or make it a dead letter."""
@@ -160,13 +166,23 @@ class Attempt:
             case StopPolicy.KEEP:
                 return await self._keep(job)
             case StopPolicy.DISCARD:
-                discarded = await self._holder.withdraw(reason.value)
-                self._emit(EventType.CANCELLED)
-                return Cancelled(discarded.next)
+                return await self._withdraw(reason)
         if reason is StopReason.LEASE_LOST:
             await self._holder.leave()
             return NotNow(reason.value)
         return await self._give_back(acquired, reason)
+
+    async def _withdraw(self, reason: StopReason) -> Verdict:
+        """Take a cancelled job out with nothing of it recorded."""
+        discarded = await self._holder.withdraw(reason.value)
+        match discarded.outcome:
+            case DiscardOutcome.DONE:
+                return await self._committed()
+            case DiscardOutcome.RUNNING:
+                # Another holder has it, and the wish with it.
+                return NotNow(StopReason.LEASE_LOST.value)
+        self._emit(EventType.CANCELLED)
+        return Cancelled(discarded.next)
 
     async def _keep(self, job: ChatJob) -> Verdict:
         """Record a cancelled turn as far as it came."""

@@ -142,10 +142,11 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Pri
             raise Retry(exc=error, when=delay_s)
         case Cancelled():
             raise _end_as_revoked(task)
-        case Withdrawn():
+        case Withdrawn(dead):
+            # Who ended it stores the result too, before or after: it must come to the same.
             if task.backend.get_state(task.request.id) in READY_STATES:
                 raise _end_without_result(task, "over before")
-            raise JobFailed("the job was cancelled or had failed before")
+            raise _end_as_revoked(task) if dead is None else JobFailed(dead)
         case NotNow(reason):
             raise _end_without_result(task, reason)
 

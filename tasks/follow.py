@@ -31,9 +31,9 @@ def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator
 def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     """The events of one job from the cursor `after` (default: from its first), until it ends.
 
-    The last one is `done`, with the reply in `text` and the result in `data`, or `failed`. A job
-    that has ended and whose events are gone gives one `done` from the history. Raises InvalidJob
-    for an id that nobody knows; otherwise as `follow`.
+    The last one is `done`, with the reply in `text` and the result in `data`, `failed` or
+    `cancelled`. A job that has ended and whose events are gone gives only that, from what is kept
+    of it. Raises InvalidJob for an id that nobody knows; otherwise as `follow`.
     """
     shared = services()
     follower = JobFollower(shared.keyspace, _keys_of(job_id), job_id, start_cursor(after))
@@ -45,8 +45,7 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
         block_ms = BLOCK_MS
         yield from follower.take(found)
         if not found and (is_committed := shared.memory.run(follower.ending())) is not None:
-            reply = shared.memory.run(follower.reply()) if is_committed else None
-            yield follower.conclude(is_committed=is_committed, reply=reply)
+            yield shared.memory.run(follower.conclusion(is_committed=is_committed))
 
 
 def _keys_of(job_id: str) -> SessionKeys:

@@ -5,7 +5,19 @@
 
 from collections.abc import Sequence
 
-from memory import Call, Event, EventType, Keyspace, Mailbox, SessionKeys, decode_messages, events
+from memory import (
+    Call,
+    Event,
+    EventType,
+    Keyspace,
+    Mailbox,
+    SessionKeys,
+    dead_letters,
+    decode_messages,
+    events,
+    is_cancelled,
+)
+from memory.dead_letters import Letters
 
 ENDINGS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED})
 
@@ -29,7 +41,8 @@ class SessionFollower:
 class JobFollower(SessionFollower):
     """Follows one job to its end.
 
-    When nothing comes, ask `ending`: the last event may never have been stored, or be gone.
+    When nothing comes, ask `ending`: the last event may never have been stored, or be gone. Where
+    it says that the job is over, ask `conclusion`, the event that is to be told instead.
     """
 
     def __init__(self, keyspace: Keyspace, keys: SessionKeys, job_id: str, cursor: str) -> None:
@@ -50,18 +63,29 @@ class JobFollower(SessionFollower):
         """Whether the job is over: True with a turn, False without, None not yet."""
         return self._mailbox.is_committed(self._job_id)
 
-    def reply(self) -> Call[bytes | None]:
-        """The committed reply of a job that has its turn."""
-        return self._mailbox.reply_of(self._job_id)
+    def conclusion(self, *, is_committed: bool) -> Call[Event]:
+        """The last event of a job that ended unseen, from what is kept of it."""
+        if is_committed:
+            reply = self._mailbox.reply_of(self._job_id)
+            return Call(lambda answer: self._committed(reply.parse(answer)), reply.args)
+        letters = dead_letters.letters(self._mailbox)
+        return Call(lambda answer: self._withdrawn(letters.parse(answer)), letters.args)
 
-    def conclude(self, *, is_committed: bool, reply: bytes | None) -> Event:
-        """The last event of a job that ended unseen."""
-        self.is_over = True
-        if not is_committed:
-            return Event(EventType.FAILED, self._job_id, 0)
+    def _committed(self, reply: bytes | None) -> Event:
         messages = decode_messages([] if reply is None else [reply]).messages
-        text = str(messages[0]["content"]) if messages else ""
-        return Event(EventType.DONE, self._job_id, 0, text=text)
+        last = messages[0] if messages else {}
+        text = str(last["content"]) if last.get("role") == "assistant" else ""
+        return self._last(EventType.CANCELLED if is_cancelled(last) else EventType.DONE, text)
+
+    def _withdrawn(self, letters: Letters) -> Event:
+        letter = letters.find(self._job_id)
+        if letter is None:
+            return self._last(EventType.CANCELLED)
+        return self._last(EventType.FAILED, error=letter.reason)
+
+    def _last(self, kind: EventType, text: str = "", **data: str) -> Event:
+        self.is_over = True
+        return Event(kind, self._job_id, 0, text, data)
 
 
 def start_cursor(after: str | None) -> str:

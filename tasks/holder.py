@@ -25,6 +25,7 @@ from memory import (
     decode_messages,
     events,
     index,
+    is_cancelled,
     places,
 )
 from tasks.crash_points import CrashPoint, passing
@@ -189,13 +190,21 @@ class Holder:
         """Note that ACQUIRE has made the job a dead letter."""
         await self._memory.run(self._note_dead())
 
-    async def committed_result(self) -> ChatResult:
-        """The result of the turn that this job has in the history."""
+    async def committed_result(self) -> ChatResult | None:
+        """The result of the turn that this job has in the history; None: it was cancelled."""
         ref = self._ref
         call = self.mailbox.reply_of(ref.job_id, limit=self._kept.history_max_messages)
         stored = await self._memory.run(call)
         reply = decode_messages([stored] if stored else []).messages
+        if any(map(is_cancelled, reply)):
+            return None
         return result_from_reply(ref.job_id, ref.agent_id, ref.session_id, reply)
+
+    async def why_dead(self) -> str | None:
+        """Why this job, which is over without a turn, is a dead letter; None: it was cancelled."""
+        found = await self._memory.run(dead_letters.letters(self.mailbox))
+        letter = found.find(self._ref.job_id)
+        return None if letter is None else letter.reason
 
     async def _ending(self, *calls: *tuple[*tuple[Call[object], ...], Call[T]]) -> T:
         """The result of the last of these calls, which end the lease; the place is left first."""

@@ -45,8 +45,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The job was cancelled, or had failed, before: its result says which, if it is still there."""
+    """The job had failed before, for the reason `dead`, or was cancelled: end it so, unless its
+    result is there."""
 
+    dead: str | None
     wake: Waiting | None = None
 
 

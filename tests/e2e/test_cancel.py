@@ -1,16 +1,19 @@
 """Cancel stops the model, leaves the session going on, and is remembered."""
 
+import time
 import uuid
+from typing import Literal
 
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from memory import get_redis_memory
+from memory import Call, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import CancelOutcome, EventType, InvalidJob, app, chat_task, follow_job
-from tests.waiting import wait_until
+from tasks.wakeup import publish, wakeup_kwargs
+from tests.waiting import elapsed, wait_until
 
 WAIT_S = 20
 ENDLESS = "endless"
@@ -57,6 +60,41 @@ def test_a_running_job_is_stopped_at_the_model(session_id: str, ollama: OllamaSt
     assert ollama.stats.tokens_after_disconnect == 0
 
 
+def test_no_token_is_produced_later_than_a_second_after_a_cancel(
+    stack: GriotStack, ollama: OllamaStandIn
+) -> None:
+    """Of twenty streams at once, by the model's own ledger: neither late nor a second time."""
+    # With its default lease: what is in time here is no work of the lease's renewal.
+    stack.worker("-Q", "patient", name="patient", CHAT_LEASE_SECONDS="30")
+    ollama.reset()
+    jobs = [
+        chat_task.apply_async(
+            ("energy", f"session-{uuid.uuid4()}", "talk for ever"),
+            {"model": ENDLESS},
+            queue="patient",
+        )
+        for _ in range(20)
+    ]
+    wait_until(lambda: ollama.stats.active == len(jobs), timeout_s=WAIT_S, what="all are asked")
+    wait_until(elapsed(1), what="no lease is looked at for the first time any more")
+    cancelled_s = {}
+    for job in jobs:
+        chat_task.cancel(job.id)
+        cancelled_s[job.id] = time.monotonic()
+    last_s = max(cancelled_s.values())
+    wait_until(lambda: time.monotonic() >= last_s + 1, what="a second has passed")
+    tokens = ollama.stats.tokens
+    assert all(call.finished_s is not None for call in ollama.calls)
+    left_s = sorted(call.disconnected_s for call in ollama.calls if call.disconnected_s)
+    late_s = [
+        left - asked for left, asked in zip(left_s, sorted(cancelled_s.values()), strict=True)
+    ]
+    assert max(late_s) < 1
+    wait_until(elapsed(0.3), what="time for a model that would go on")
+    assert ollama.stats.tokens == tokens
+    assert ollama.stats.requests == len(jobs)
+
+
 def test_a_follower_sees_the_end(session_id: str) -> None:
     """The last event says that it was cancelled, with the text that was kept."""
     job = chat_task.delay("energy", session_id, "talk for ever", model=ENDLESS)
@@ -93,6 +131,40 @@ def test_a_waiting_job_is_taken_out_at_once(session_id: str, ollama: OllamaStand
     assert first.get(timeout=WAIT_S)
     assert [text for role, text, _ in said(session_id) if role == "user"] == ["first", "third"]
     assert not any(call.messages[-1]["content"] == "second" for call in ollama.calls)
+
+
+@pytest.mark.parametrize(
+    ("model", "policy", "remembered"),
+    [(ENDLESS, "keep", 2), ("hang", "keep", 1), ("hang", "discard", 0)],
+)
+def test_a_late_message_of_a_cancelled_job_changes_nothing(
+    session_id: str,
+    ollama: OllamaStandIn,
+    model: str,
+    policy: Literal["keep", "discard"],
+    remembered: int,
+) -> None:
+    """It stays revoked, whatever was kept of it; who follows so late is told the same."""
+    job = chat_task.delay("energy", session_id, "talk for ever", model=model)
+    wait_until(lambda: ollama.stats.active == 1, what="the model is asked")
+    if model == ENDLESS:
+        started(job.id)
+    chat_task.cancel(job.id, policy)
+    with pytest.raises(TaskRevokedError):
+        job.get(timeout=WAIT_S)
+    kept = said(session_id)
+    assert len(kept) == remembered
+    assert [event.type for event in follow_job(job.id)][-1] is EventType.CANCELLED
+    keys = get_redis_memory().keyspace.session("energy", session_id)
+    get_redis_memory().connection.run(Call(bool, ("UNLINK", keys.events)))
+    app.backend.forget(job.id)
+    publish(app, job.id, wakeup_kwargs(keys, None), {})
+    with pytest.raises(TaskRevokedError):
+        chat_task.AsyncResult(job.id).get(timeout=WAIT_S)
+    assert said(session_id) == kept
+    (told,) = follow_job(job.id)
+    assert told.type is EventType.CANCELLED
+    assert told.text == (kept[1][1] if remembered == 2 else "")
 
 
 def test_a_job_that_is_done_stays_done(session_id: str) -> None:

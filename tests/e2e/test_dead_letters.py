@@ -7,12 +7,13 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import get_redis_memory
+from memory import Call, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tasks import InvalidJob, JobFailed, app, chat_task
+from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
 from tasks.dead_letters import all_letters, drop, letter_of, requeue
+from tasks.wakeup import publish, wakeup_kwargs
 from worker.cli import main
 
 WAIT_S = 20
@@ -44,6 +45,21 @@ def test_a_dead_letter_says_what_why_and_when(dead_job: str) -> None:
     assert found.job is not None
     assert found.job.message == "hear me"
     assert "hear me" not in repr(found)
+
+
+def test_a_late_message_of_a_dead_job_fails_for_the_same_reason(dead_job: str) -> None:
+    """Also when its result and its events are gone; who follows so late is told the same."""
+    found = letter_of(dead_job)
+    assert [event.type for event in follow_job(dead_job)][-1] is EventType.FAILED
+    keys = get_redis_memory().keyspace.session("energy", found.session_id)
+    get_redis_memory().connection.run(Call(bool, ("UNLINK", keys.events)))
+    app.backend.forget(dead_job)
+    publish(app, dead_job, wakeup_kwargs(keys, None), {})
+    with pytest.raises(JobFailed) as failed:
+        AsyncResult(dead_job, app=app).get(timeout=WAIT_S)
+    assert str(failed.value) == found.letter.reason
+    (told,) = follow_job(dead_job)
+    assert (told.type, told.data) == (EventType.FAILED, {"error": found.letter.reason})
 
 
 def test_a_dead_job_is_sent_again(dead_job: str) -> None:

@@ -115,6 +115,15 @@ def test_the_last_reply_of_a_job_is_found() -> None:
     assert find_reply([], "j1") is None
 
 
+def test_of_a_cancelled_turn_the_last_message_is_found() -> None:
+    """The answer as far as it came, or the question where there is none; both are marked."""
+    question = b'{"role":"user","job_id":"j1","content":"1","cancelled":true}'
+    answer = b'{"role":"assistant","job_id":"j1","content":"2","cancelled":true}'
+    assert find_reply([question], "j1") == question
+    assert find_reply([question, answer], "j1") == answer
+    assert find_reply([question], "j2") is None
+
+
 def test_results_do_not_show_what_users_wrote() -> None:
     """Envelopes and histories stay out of logs and tracebacks."""
     assert "envelope" not in repr(LETTER).replace("envelope_of", "")
