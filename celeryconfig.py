@@ -40,7 +40,9 @@ task_routes = {
 }
 
 # --- the worker -----------------------------------------------------------------------------------
-worker_pool = "threads"  # a chat job waits for its model; one event loop does the waiting
+worker_pool = (
+    "worker.pool:LoopPool"  # a chat job waits for its model on the event loop, without a thread
+)
 worker_concurrency = _queue.concurrency  # turns at once in one process (WORKER_CONCURRENCY)
 worker_prefetch_multiplier = 1  # a message that waits in a worker cannot be taken by an idle one
 task_acks_late = True  # a message is acknowledged when its task is over

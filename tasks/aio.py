@@ -21,10 +21,10 @@ from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, e
 from tasks.app import app
 from tasks.awaiting import JobResult
 from tasks.cancelling import CancelOutcome
-from tasks.chat import chat_task, checked_job
+from tasks.chat import chat_task
 from tasks.follow import unknown_job
 from tasks.following import JobFollower, SessionFollower, start_cursor
-from tasks.producer import prepare
+from tasks.producer import checked_job, prepare
 from tasks.wiring import services
 
 LOOK_S = 0.5

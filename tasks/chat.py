@@ -1,8 +1,6 @@
 """The chat task: what producers call, and what a worker runs for each message."""
 
-import inspect
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NoReturn
 
@@ -14,23 +12,19 @@ from kombu.exceptions import OperationalError
 
 from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
 from tasks.app import app
-from tasks.attempt import attempt
 from tasks.awaiting import JobResult
+from tasks.begun import begin, begun_before, options_of
 from tasks.cancelling import CancelOutcome, cancel
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobCancelled, JobFailed
 from tasks.holder import JobRef
-from tasks.images import check_images
-from tasks.job import ChatJob, Envelope
-from tasks.producer import publish_options, submit
+from tasks.producer import checked_job, submit
 from tasks.result import Private
 from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
-from tasks.wakeup import CHAT_TASK, DUE_HEADER, publish, wake, wakeup_kwargs
+from tasks.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
 from tasks.wiring import services
 
 logger = logging.getLogger(__name__)
-
-_ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
 
 
 class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
@@ -81,12 +75,10 @@ def chat_task(
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
     """
-    due_at = self.request.get(DUE_HEADER)
-    if isinstance(due_at, float):
-        services().queue_wait.note(time.time() - due_at)
-    ref = _job_ref(self, agent_id, session_id, message, options)
+    begun = begun_before.get() or begin(self.request, agent_id, session_id, message, **options)
+    ref = begun.ref
     try:
-        verdict = services().runtime.run(attempt(services(), ref))
+        verdict = services().runtime.wait(begun.verdict)
     except InvalidInput as exc:
         # An id that cannot be in a key will not be able to be the next time either.
         raise InvalidJob(str(exc)) from None
@@ -97,38 +89,6 @@ def chat_task(
     wake(self.app, keys, verdict.wake)
     passing(CrashPoint.BEFORE_RESULT)
     return _settle(self, keys, ref, verdict)
-
-
-def checked_job(args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
-    """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
-    try:
-        bound = _ARGUMENTS.bind(*args, **kwargs).arguments
-    except TypeError as exc:
-        raise InvalidJob(f"chat_task(agent_id, session_id, message, **options): {exc}") from None
-    named = {**bound.pop("options", {}), **bound}
-    settings = services().settings
-    job = ChatJob.checked(named, max_message_bytes=settings.queue.max_message_bytes)
-    if job.images:
-        check_images(
-            job.images, max_count=settings.queue.max_images, max_bytes=settings.max_image_bytes
-        )
-    return job
-
-
-def _job_ref(
-    task: Task,
-    agent_id: str,
-    session_id: str,
-    message: str | None,
-    options: Mapping[str, object],
-) -> JobRef:
-    max_history = options.get("max_history")
-    window = max_history if isinstance(max_history, int) else None
-    if message is None:
-        return JobRef(task.request.id, agent_id, session_id, window)
-    job = checked_job((agent_id, session_id, message), options)
-    envelope = Envelope(job=job, publish=_options_of(task))
-    return JobRef(task.request.id, agent_id, session_id, window, envelope.pack())
 
 
 def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Private:
@@ -182,7 +142,7 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
             task.app,
             task.request.id,
             kwargs,
-            _options_of(task),
+            options_of(task.request),
             retries=task.request.retries + 1,
             countdown_s=delay_s,
         )
@@ -190,12 +150,3 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
         logger.warning("job %s: retry not published: %s", task.request.id, exc)
         return False
     return True
-
-
-def _options_of(task: Task) -> dict[str, object]:
-    """The options that the message being handled was published with."""
-    options = task.request.as_execution_options()
-    for name in ("task_id", "retries", "origin", "expires", "time_limit", "soft_time_limit"):
-        options.pop(name, None)
-    queue = (task.request.delivery_info or {}).get("routing_key")
-    return dict(publish_options({**options, "queue": queue}))

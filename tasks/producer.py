@@ -1,7 +1,8 @@
 """The producer's side: a job goes into its session's mailbox, and its wake-up to the broker."""
 
+import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from celery import Celery
@@ -20,12 +21,14 @@ from memory import (
 )
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, NotAccepted
+from tasks.images import check_images
 from tasks.job import ChatJob, Envelope
 from tasks.wakeup import publish, wakeup_kwargs
 from tasks.wiring import Services, services
 
 logger = logging.getLogger(__name__)
 
+_ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
 # Celery's options that a mailbox cannot keep: they would take a job out of its place in the order.
 _REFUSED = frozenset({"countdown", "eta", "expires", "time_limit", "soft_time_limit"})
 # Celery's options that are about this process only, not about the job.
@@ -81,6 +84,22 @@ class Submission:
             f"Redis did not confirm job {self.job_id}: {error}; it may be in or not. "
             "Send it again with this task_id: it cannot be doubled"
         )
+
+
+def checked_job(args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
+    """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
+    try:
+        bound = _ARGUMENTS.bind(*args, **kwargs).arguments
+    except TypeError as exc:
+        raise InvalidJob(f"chat_task(agent_id, session_id, message, **options): {exc}") from None
+    named = {**bound.pop("options", {}), **bound}
+    settings = services().settings
+    job = ChatJob.checked(named, max_message_bytes=settings.queue.max_message_bytes)
+    if job.images:
+        check_images(
+            job.images, max_count=settings.queue.max_images, max_bytes=settings.max_image_bytes
+        )
+    return job
 
 
 def prepare(job: ChatJob, job_id: str, options: Mapping[str, object]) -> Submission:

@@ -29,7 +29,10 @@ class Runtime:
         An exception that interrupts the calling thread (a time limit, a shutdown) cancels the
         coroutine.
         """
-        future = self.spawn(coroutine)
+        return self.wait(self.spawn(coroutine))
+
+    def wait(self, future: "Future[T]") -> T:
+        """The result of what was spawned, or its error; as `run` otherwise."""
         try:
             return future.result()
         except BaseException:

@@ -1,0 +1,80 @@
+"""From a Celery request to an attempt that is under way on the event loop.
+
+The task body begins it itself under Celery's own pools; `worker.pool` begins it before the body
+runs, so that no thread waits for a model.
+"""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from celery.app.task import Context
+
+from tasks.attempt import attempt
+from tasks.holder import JobRef
+from tasks.job import Envelope
+from tasks.producer import checked_job, publish_options
+from tasks.verdict import Verdict
+from tasks.wakeup import DUE_HEADER
+from tasks.wiring import services
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt under way: `verdict` gives what it comes to, or raises MemoryServiceError."""
+
+    ref: JobRef
+    verdict: "Future[Verdict]"
+    at_s: float = field(default_factory=time.monotonic)
+    """When it began, by the monotonic clock."""
+
+
+begun_before: ContextVar[Begun | None] = ContextVar("begun_before", default=None)
+"""The attempt that was begun for the task which runs in this context, if there is one."""
+
+
+def begin(
+    request: Context,
+    /,
+    agent_id: str,
+    session_id: str,
+    message: str | None = None,
+    **options: object,
+) -> Begun:
+    """Begin the attempt that a message of `chat_task` asks for.
+
+    Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
+    Raises InvalidJob for a raw job that cannot be one, and TypeError for arguments that are none.
+    """
+    due_at = request.get(DUE_HEADER)
+    if isinstance(due_at, float):
+        services().queue_wait.note(time.time() - due_at)
+    ref = _job_ref(request, agent_id, session_id, message, options)
+    return Begun(ref, services().runtime.spawn(attempt(services(), ref)))
+
+
+def options_of(request: Context) -> dict[str, object]:
+    """The options that the message being handled was published with."""
+    options = request.as_execution_options()
+    for name in ("task_id", "retries", "origin", "expires", "time_limit", "soft_time_limit"):
+        options.pop(name, None)
+    queue = (request.delivery_info or {}).get("routing_key")
+    return dict(publish_options({**options, "queue": queue}))
+
+
+def _job_ref(
+    request: Context,
+    agent_id: str,
+    session_id: str,
+    message: str | None,
+    options: Mapping[str, object],
+) -> JobRef:
+    max_history = options.get("max_history")
+    window = max_history if isinstance(max_history, int) else None
+    if message is None:
+        return JobRef(request.id, agent_id, session_id, window)
+    job = checked_job((agent_id, session_id, message), options)
+    envelope = Envelope(job=job, publish=options_of(request))
+    return JobRef(request.id, agent_id, session_id, window, envelope.pack())

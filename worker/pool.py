@@ -1,0 +1,157 @@
+"""Celery's pool for chat jobs: they wait on the event loop, and a thread only for their end.
+
+Under Celery's `threads` pool each waiting job holds a thread, which hands a coroutine over to the
+loop and is woken by its end. Here the attempt is begun at once, and when its verdict is there a
+thread runs Celery's own tracer with the task's body, which finds the verdict made. So results,
+retries, links, signals and events are Celery's; what a thread does is short. Every other task runs
+in those threads from its beginning.
+
+It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
+"""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Condition
+
+from celery.app.task import Context
+from celery.concurrency.base import BasePool, apply_target
+from kombu.serialization import loads, prepare_accept_content
+
+from tasks.begun import Begun, begin, begun_before
+from tasks.errors import InvalidJob
+from tasks.wakeup import CHAT_TASK
+
+MOST_THREADS = 16
+"""Ends of jobs that are handled at once, each within a few round trips to Redis."""
+
+ACCEPTED = prepare_accept_content(["json"])
+
+Target = Callable[..., object]
+Callback = Callable[[Sequence[object]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What Celery asks a pool to do: run `target`, its tracer, with the message of one task."""
+
+    target: Target
+    args: Sequence[object]
+    callback: Callback
+    accepted: Callable[[int, float], None]
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is a chat job, whose waiting is done on the event loop."""
+        return self.args[0] == CHAT_TASK
+
+    def begin(self) -> Begun | None:
+        """Begin the attempt; None where the message is no chat job: the task's body says why."""
+        _, _, request, body, content_type, encoding = self.args
+        args, kwargs, embed = loads(body, content_type, encoding, accept=ACCEPTED)
+        context = Context(request, args=args, kwargs=kwargs, **(embed or {}))
+        try:
+            return begin(context, *args, **kwargs)
+        except (InvalidJob, TypeError):
+            return None
+
+    def accept(self) -> None:
+        """Tell Celery that the task has begun."""
+        self.accepted(os.getpid(), time.monotonic())
+
+    def finish(self, begun: Begun | None) -> None:
+        """Run the tracer and hand its result to Celery, in the calling thread."""
+        token = begun_before.set(begun)
+        try:
+            apply_target(self.target, self.args, callback=self._whole(begun))
+        finally:
+            begun_before.reset(token)
+
+    def _whole(self, begun: Begun | None) -> Callback:
+        """Celery's callback, told how long the job took from its beginning."""
+        if begun is None:
+            return self.callback
+
+        def told(result: Sequence[object]) -> object:
+            failed, value, _ = result
+            return self.callback((failed, value, time.monotonic() - begun.at_s))
+
+        return told
+
+
+class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
+    """At most `limit` tasks at once; see the module."""
+
+    body_can_be_buffer = True
+    signal_safe = False
+
+    def on_start(self) -> None:
+        """Make the threads, and have Celery's log tell how long a job took as a whole."""
+        self._threads = ThreadPoolExecutor(min(self.limit, MOST_THREADS), "griot-task")
+        self._waiting: deque[Call] = deque()
+        self._running = 0
+        self._changed = Condition()
+        logging.getLogger("celery.app.trace").addFilter(_tell_whole_runtime)
+
+    def on_apply(
+        self,
+        target: Target,
+        args: Sequence[object],
+        kwargs: Mapping[str, object] | None = None,
+        *,
+        callback: Callback,
+        accept_callback: Callable[[int, float], None],
+        **_: object,
+    ) -> None:
+        """Take a task on; called by Celery's consumer. It begins at once, or as one ends."""
+        self._waiting.append(Call(target, args, callback, accept_callback))
+        self._begin_next()
+
+    def on_stop(self) -> None:
+        """Wait for all that has begun; what has not, another worker gets."""
+        with self._changed:
+            self._waiting.clear()
+            self._changed.wait_for(lambda: not self._running)
+        self._threads.shutdown()
+        logging.getLogger("celery.app.trace").removeFilter(_tell_whole_runtime)
+
+    def _begin_next(self) -> None:
+        with self._changed:
+            if not self._waiting or self._running >= self.limit:
+                return
+            self._running += 1
+            call = self._waiting.popleft()
+        call.accept()
+        begun = call.begin() if call.is_chat else None
+        if begun is None:
+            self._threads.submit(self._finish, call, None)
+        else:
+            begun.verdict.add_done_callback(
+                lambda _: self._threads.submit(self._finish, call, begun)
+            )
+
+    def _finish(self, call: Call, begun: Begun | None) -> None:
+        try:
+            call.finish(begun)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+            self._begin_next()
+
+    def _get_info(self) -> dict[str, object]:
+        """What `celery inspect stats` tells of it."""
+        info: dict[str, object] = super()._get_info()
+        return info | {"max-concurrency": self.limit, "running": self._running}
+
+
+def _tell_whole_runtime(record: logging.LogRecord) -> bool:
+    # Celery's tracer measures from where the thread began; `succeeded in 0.002s` would be false.
+    begun = begun_before.get()
+    if begun is not None and isinstance(record.args, dict) and "runtime" in record.args:
+        record.args["runtime"] = time.monotonic() - begun.at_s
+    return True
