@@ -60,7 +60,7 @@ broker_connection_max_retries = None  # a running worker outlives any outage
 broker_connection_timeout = 4.0  # seconds to connect
 broker_pool_limit = 10  # connections that publish, per process
 broker_transport_options = {
-    "visibility_timeout": 3600,  # seconds; the lease, not this, brings a dead worker's turn back
+    "visibility_timeout": 300,  # seconds; brings raw messages back that a dead worker had taken
     "unacked_restore_interval": 10,  # seconds between two looks for messages of dead workers …
     "unacked_restore_throttle": 1,  # … at each of them (Celery's default: every tenth)
     "socket_timeout": _timeout_s,  # seconds for one answer; longer than a blocking read

@@ -1,6 +1,6 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
-from memory import dead_letters, events, index, places
+from memory import dead_letters, events, index, owed, places
 from memory.aio import AsyncConnection
 from memory.call import Call
 from memory.cleanup import CleanedUp
@@ -107,5 +107,6 @@ __all__ = [
     "is_cancelled",
     "locate",
     "places",
+    "owed",
     "reset_redis_memory",
 ]

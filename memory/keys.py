@@ -56,6 +56,7 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("pace:{M}", "hash", "1 day", "how many calls there were, and their mean length, ms"),
     KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
     KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
+    KeyKind("owed", "zset", "none", "job id → ms at which its result is overdue", True),
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
@@ -206,6 +207,11 @@ class Keyspace:
     def due(self) -> str:
         """The mailboxes to look at, by time."""
         return f"{self.prefix}:due"
+
+    @property
+    def owed(self) -> str:
+        """The jobs that are over and whose result is not stored yet, by time."""
+        return f"{self.prefix}:owed"
 
     @property
     def dead(self) -> str:

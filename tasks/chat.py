@@ -54,6 +54,15 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         submit(self.app, job, job_id, options)
         return JobResult(job_id, app=self.app)
 
+    def on_success(self, retval: object, task_id: str, *_: object) -> None:
+        """Celery has stored the result."""
+        services().owing.stored(task_id)
+
+    def on_failure(self, exc: Exception, task_id: str, *_: object) -> None:
+        """Celery has stored what ended the job; of a message that was none, nothing is owed."""
+        if not isinstance(exc, InvalidJob):
+            services().owing.stored(task_id)
+
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None
     ) -> CancelOutcome:
@@ -83,7 +92,8 @@ def chat_task(
         # An id that cannot be in a key will not be able to be the next time either.
         raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
-        _again(self, ref, exc)
+        given = {"agent_id": agent_id, "session_id": session_id, "message": message, **options}
+        _again(self, ref, given, exc)
     keys = services().keyspace.session(agent_id, session_id)
     passing(CrashPoint.BEFORE_WAKE)
     wake(self.app, keys, verdict.wake)
@@ -105,6 +115,7 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Pri
         case Withdrawn(dead):
             # Who ended it stores the result too, before or after: it must come to the same.
             if task.backend.get_state(task.request.id) in READY_STATES:
+                services().owing.stored(task.request.id)
                 raise _end_without_result(task, "over before")
             raise _end_as_revoked(task) if dead is None else JobFailed(dead)
         case NotNow(reason):
@@ -113,6 +124,7 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Pri
 
 def _end_as_revoked(task: Task) -> Ignore:
     task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
+    services().owing.stored(task.request.id)
     task.send_event("task-revoked", terminated=False, signum=None, expired=False)
     return Ignore("cancelled")
 
@@ -123,7 +135,9 @@ def _end_without_result(task: Task, reason: str) -> Ignore:
     return Ignore(reason)
 
 
-def _again(task: Task, ref: JobRef, error: MemoryServiceError) -> NoReturn:
+def _again(
+    task: Task, ref: JobRef, given: Mapping[str, object], error: MemoryServiceError
+) -> NoReturn:
     """Redis failed before the job was ours: the same message once more, a little later."""
     if isinstance(error, CorruptData) and ref.envelope is None:
         # It lasts until somebody mends the key, and the job waits in its mailbox. The sweeper comes
@@ -131,7 +145,8 @@ def _again(task: Task, ref: JobRef, error: MemoryServiceError) -> NoReturn:
         logger.error("job %s cannot run: %s", task.request.id, error)
         raise _end_without_result(task, str(error))
     delay_s = services().settings.queue.retry_base_s
-    if not _publish_again(task, task.request.kwargs, delay_s):
+    kwargs = {name: value for name, value in given.items() if value is not None}
+    if not _publish_again(task, kwargs, delay_s):
         raise Reject(str(error), requeue=True) from error
     raise Retry(exc=error, when=delay_s)
 

@@ -26,6 +26,7 @@ from memory import (
     events,
     index,
     is_cancelled,
+    owed,
     places,
 )
 from tasks.crash_points import CrashPoint, passing
@@ -137,7 +138,7 @@ class Holder:
             self._services.usher.call(at, await self._memory.run_last(*self._leaving(at)))
 
     async def commit(self, records: Sequence[bytes], last: Event) -> Committed:
-        """Write the turn and its last event.
+        """Write the turn and its last event; its result is owed from then on.
 
         As long as Redis is away it is tried again: the answer has cost a model call.
         """
@@ -153,11 +154,12 @@ class Holder:
         touches = index.touch(self._services.keyspace, self._ref.agent_id, self._ref.session_id)
         # What the relay still has of this session goes first: the last event is the last.
         before: list[Call[object]] = [*await self._services.relay.taken(self.mailbox.keys)]
+        note = self._owe()
         passing(CrashPoint.BEFORE_COMMIT)
         deadline = time.monotonic() + COMMIT_PATIENCE_S
         while True:
             try:
-                committed = await self._ending(*before, look, *touches, commit)
+                committed = await self._ending(*before, look, *touches, note, commit)
             except MemoryUnavailable:
                 if time.monotonic() >= deadline:
                     raise
@@ -180,15 +182,15 @@ class Holder:
     async def bury(self, reason: str) -> Discarded:
         """Make the job a dead letter."""
         calls = self._discard(reason, cancelled=False)
-        return await self._ending(self._note_dead(), *calls)
+        return await self._ending(self._note_dead(), self._owe(), *calls)
 
     async def withdraw(self, reason: str) -> Discarded:
         """Take the job out without a turn."""
-        return await self._ending(*self._discard(reason, cancelled=True))
+        return await self._ending(self._owe(), *self._discard(reason, cancelled=True))
 
     async def note_dead(self) -> None:
         """Note that ACQUIRE has made the job a dead letter."""
-        await self._memory.run(self._note_dead())
+        await self._memory.run_all(self._note_dead(), self._owe())
 
     async def committed_result(self) -> ChatResult | None:
         """The result of the turn that this job has in the history; None: it was cancelled."""
@@ -229,6 +231,9 @@ class Holder:
             cancelled=cancelled,
             grace_ms=self._services.grace_ms,
         )
+
+    def _owe(self) -> Call[int]:
+        return owed.owe(self._services.keyspace, self._ref.job_id, grace_ms=self._services.grace_ms)
 
     def _note_dead(self) -> Call[int]:
         return dead_letters.note(self.mailbox, at_ms=round(time.time() * 1000))

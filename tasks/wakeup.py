@@ -20,6 +20,8 @@ CHAT_TASK = "tasks.chat_task"
 CHAT_QUEUE = "chat"
 DUE_HEADER = "griot_due_at"
 """Header of our messages: when the task is to start, Unix time in seconds."""
+WAKEUP_HEADER = "griot_wakeup"
+"""Header of a message whose loss costs seconds: its job lies in the mailbox, nothing follows it."""
 
 # What Celery's message format takes by itself (celery.app.amqp.AMQP.as_task_v2 of 5.7.0); all other
 # options say how the message is sent.
@@ -39,6 +41,9 @@ _MESSAGE_OPTIONS = frozenset(
     }
 )
 
+# Options that have something follow the job, known to its message alone.
+_FOLLOWED = frozenset({"link", "link_error", "chord", "chain", "group_id"})
+
 
 def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
     """Publish the wake-up of the job at the head of a mailbox, if there is one.
@@ -57,6 +62,19 @@ def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
         publish(app, waiting.job_id, wakeup_kwargs(keys, max_history), options)
     except OperationalError as exc:
         logger.warning("wake-up of job %s not published: %s", waiting.job_id, exc)
+        return False
+    return True
+
+
+def bring_result(app: Celery, keys: SessionKeys, job_id: str) -> bool:
+    """Publish a message that has the result of a job which is over stored once more.
+
+    A failure is logged; the sweeper comes again. False if so.
+    """
+    try:
+        publish(app, job_id, wakeup_kwargs(keys, None), {})
+    except OperationalError as exc:
+        logger.warning("result of job %s not asked for: %s", job_id, exc)
         return False
     return True
 
@@ -101,10 +119,17 @@ def publish(
     due_at = time.time() + (countdown_s or 0.0)
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
+    if "message" not in kwargs and not _FOLLOWED & options.keys():
+        headers[WAKEUP_HEADER] = True
     with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
         app.amqp.send_task_message(
             producer, CHAT_TASK, message, **{"queue": CHAT_QUEUE, **of_sending}, headers=headers
         )
+
+
+def is_wakeup(headers: Mapping[str, object] | None) -> bool:
+    """Whether a message with these headers is a wake-up of ours: losing it costs seconds."""
+    return headers is not None and headers.get(WAKEUP_HEADER) is True
 
 
 def repr_of(kwargs: Mapping[str, object]) -> str:

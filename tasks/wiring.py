@@ -20,6 +20,7 @@ from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySe
 from tasks.app import app
 from tasks.errors import ConfigurationError
 from tasks.lease import Running
+from tasks.owing import Owing
 from tasks.queue_wait import QueueWait
 from tasks.relay import Relay
 from tasks.retry import Backoff
@@ -124,6 +125,11 @@ class Services:
     def async_memory(self) -> AsyncConnection:
         """The connection of the event loop; first used on it."""
         return AsyncConnection(self.settings.memory)
+
+    @cached_property
+    def owing(self) -> Owing:
+        """What this process tells of the results that it has stored."""
+        return Owing(self.runtime, self.keyspace, lambda: self.async_memory)
 
     @cached_property
     def ollama(self) -> OllamaClient:

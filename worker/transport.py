@@ -19,13 +19,14 @@ from typing import ClassVar
 import kombu.connection
 import redis
 from kombu.asynchronous.hub import Hub
-from kombu.transport import TRANSPORT_ALIASES, _transport_cache, virtual
+from kombu.transport import TRANSPORT_ALIASES, _transport_cache
 from kombu.transport import redis as kombu_redis
 from kombu.utils.encoding import bytes_to_str
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from worker.messages import MALFORMED, checked_message, decode_message
+from worker.unacked import QoS, reason
 
 logger = logging.getLogger(__name__)
 
@@ -54,37 +55,6 @@ def register_transport() -> None:
     for alias in ("redis", "rediss", "sentinel"):
         _transport_cache.pop(alias, None)
     _require_certificates()
-
-
-class QoS(kombu_redis.QoS):
-    """Kombu's notes on messages that are not acknowledged yet."""
-
-    def append(self, message: virtual.Message, delivery_tag: str) -> None:
-        """Note a message that has been taken from its list, if that can be done.
-
-        By then it exists in this process only. Kombu 5.7.0 raises when the note fails (OOM,
-        NOPERM, a time-out), and the message is gone (celery/kombu#305). Here it is handled
-        without: a note serves only to bring it back should this process die, and a connection
-        that is really lost shows at the next read.
-        """
-        try:
-            super().append(message, delivery_tag)
-        except redis.RedisError as error:
-            logger.warning("message %s is not noted as unacked: %s", delivery_tag, _reason(error))
-            virtual.QoS.append(self, message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """Take the note on a message away, and give its place to the next one in any case.
-
-        Kombu 5.7.0 keeps the place when the server refuses or does not answer. Celery logs the
-        error and goes on; once that had happened as often as the prefetch count is high, the
-        worker took no message any more. The note stays until the visibility time-out.
-        """
-        try:
-            super().ack(delivery_tag)
-        except redis.RedisError:
-            virtual.QoS.ack(self, delivery_tag)
-            raise
 
 
 class Channel(kombu_redis.Channel):
@@ -189,7 +159,7 @@ class Channel(kombu_redis.Channel):
                 pipe.expire(full_key, QUARANTINE_TTL_S)
                 pipe.execute()
         except redis.ResponseError as refusal:
-            logger.error("the message is lost, %s refused it: %s", full_key, _reason(refusal))
+            logger.error("the message is lost, %s refused it: %s", full_key, reason(refusal))
 
     def _forget(self, message: dict[str, object]) -> None:
         """Take a message that its consumer choked on out of the notes, lest it comes again."""
@@ -255,19 +225,13 @@ class SentinelTransport(Transport, kombu_redis.SentinelTransport):
     Channel = SentinelChannel
 
 
-def _reason(error: redis.RedisError) -> str:
-    # redis-py 8.1 puts the start of the command before the error of a pipeline, and with it the
-    # start of a message.
-    return str(error).rpartition("of pipeline caused error: ")[2]
-
-
 @contextmanager
 def _refusals_named() -> Iterator[None]:
     # Celery 5.7.0 logs the repr of what ended a connection; redis-py 8.1's has no message.
     try:
         yield
     except redis.ResponseError as refusal:
-        logger.warning("the broker refuses a command: %s", _reason(refusal))
+        logger.warning("the broker refuses a command: %s", reason(refusal))
         raise
 
 

@@ -106,6 +106,18 @@ def test_a_worker_dies_and_another_goes_on(rig: Rig, cases: dict[str, Case], fau
     assert case.done_at - case.died_at < fault.within_s + own_run_s + rig.slack_s
 
 
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_result_can_be_had_whoever_died(rig: Rig, cases: dict[str, Case], fault: Fault) -> None:
+    """Also where the turn was committed and its worker died before it stored the result."""
+    sent = cases[fault.name].sender.jobs.values()
+    jobs = [job.job_id for of_session in sent for job in of_session]
+    wait_until(
+        lambda: all(rig.results.exists(f"celery-task-meta-{job_id}") for job_id in jobs),
+        timeout_s=NO_LEASE_S + rig.slack_s,
+        what="every result is stored",
+    )
+
+
 def test_a_producer_dies_before_it_publishes(
     rig: Rig, steady: ServerProcess, sender: Sender
 ) -> None:

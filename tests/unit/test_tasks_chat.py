@@ -3,7 +3,7 @@
 import pytest
 
 from tasks import InvalidJob, chat_task
-from tasks.chat import checked_job
+from tasks.producer import checked_job
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 

@@ -1,0 +1,61 @@
+"""Results that are owed: jobs which are over in their mailbox, until their result is stored.
+
+The end of a job and its result lie on different servers, and a worker may die in between. So who
+ends a job notes it here first, and takes the note away when the result is stored; whoever sweeps
+has what stays here told once more. The same scripts as on the sweeper's list, with a job's id in
+the place of a mailbox.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory import scripts
+from memory.call import Call
+from memory.keys import Keyspace
+from memory.replies import integer
+
+AGAIN_MS = 10 * 60 * 1000
+"""How long the message that brings a result may be under way before another is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwedResult:
+    """A job whose result should have been stored, and the score under which it was found."""
+
+    job_id: str
+    at_ms: float
+
+
+def owe(keyspace: Keyspace, job_id: str, *, grace_ms: int) -> Call[int]:
+    """Note that a job's result is owed; overdue after `grace_ms`. Safe to repeat.
+
+    Send it before the operation that ends the job, in its pipeline.
+    """
+    return scripts.look(keyspace.owed, history_key=job_id, delay_ms=grace_ms)
+
+
+def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Call[int]:
+    """Take the notes on these jobs away; how many there were. Safe to repeat."""
+    return Call(integer, ("ZREM", keyspace.owed, *job_ids))
+
+
+def overdue(keyspace: Keyspace, *, limit: int) -> Call[list[OwedResult]]:
+    """The jobs whose result is overdue, the longest first."""
+    found = scripts.due(keyspace.owed, limit=limit)
+    return Call(
+        lambda reply: [OwedResult(job_id, at_ms) for job_id, at_ms in found.parse(reply)],
+        found.args,
+        found.keys,
+        found.script,
+    )
+
+
+def reminded(keyspace: Keyspace, owed: OwedResult) -> Call[bool]:
+    """Note that a message was sent that will bring the result; False if someone did before."""
+    return scripts.settle(
+        keyspace.owed,
+        history_key=owed.job_id,
+        seen_ms=owed.at_ms,
+        delay_ms=AGAIN_MS,
+        is_idle=False,
+    )
