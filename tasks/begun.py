@@ -5,7 +5,6 @@ runs, so that no thread waits for a model.
 """
 
 import time
-from collections.abc import Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,24 +34,34 @@ begun_before: ContextVar[Begun | None] = ContextVar("begun_before", default=None
 """The attempt that was begun for the task which runs in this context, if there is one."""
 
 
-def begin(
+def begin(ref: JobRef) -> Begun:
+    """Begin an attempt at a job."""
+    return Begun(ref, services().runtime.spawn(attempt(services(), ref)))
+
+
+def received(
     request: Context,
     /,
     agent_id: str,
     session_id: str,
     message: str | None = None,
     **options: object,
-) -> Begun:
-    """Begin the attempt that a message of `chat_task` asks for.
+) -> JobRef:
+    """The job that a message of `chat_task` is about; how long it lay in the queue is noted.
 
-    Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
+    Without a text it is a wake-up of ours: the job lies in the mailbox under the task's id.
     Raises InvalidJob for a raw job that cannot be one, and TypeError for arguments that are none.
     """
     due_at = request.get(DUE_HEADER)
     if isinstance(due_at, float):
         services().queue_wait.note(time.time() - due_at)
-    ref = _job_ref(request, agent_id, session_id, message, options)
-    return Begun(ref, services().runtime.spawn(attempt(services(), ref)))
+    max_history = options.get("max_history")
+    window = max_history if isinstance(max_history, int) else None
+    if message is None:
+        return JobRef(request.id, agent_id, session_id, window)
+    job = checked_job((agent_id, session_id, message), options)
+    envelope = Envelope(job=job, publish=options_of(request))
+    return JobRef(request.id, agent_id, session_id, window, envelope.pack())
 
 
 def options_of(request: Context) -> dict[str, object]:
@@ -62,19 +71,3 @@ def options_of(request: Context) -> dict[str, object]:
         options.pop(name, None)
     queue = (request.delivery_info or {}).get("routing_key")
     return dict(publish_options({**options, "queue": queue}))
-
-
-def _job_ref(
-    request: Context,
-    agent_id: str,
-    session_id: str,
-    message: str | None,
-    options: Mapping[str, object],
-) -> JobRef:
-    max_history = options.get("max_history")
-    window = max_history if isinstance(max_history, int) else None
-    if message is None:
-        return JobRef(request.id, agent_id, session_id, window)
-    job = checked_job((agent_id, session_id, message), options)
-    envelope = Envelope(job=job, publish=options_of(request))
-    return JobRef(request.id, agent_id, session_id, window, envelope.pack())

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
 from tasks.app import app
 from tasks.awaiting import JobResult
-from tasks.begun import begin, begun_before, options_of
+from tasks.begun import begin, begun_before, options_of, received
 from tasks.cancelling import CancelOutcome, cancel
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobCancelled, JobFailed
@@ -84,7 +84,9 @@ def chat_task(
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
     """
-    begun = begun_before.get() or begin(self.request, agent_id, session_id, message, **options)
+    begun = begun_before.get() or begin(
+        received(self.request, agent_id, session_id, message, **options)
+    )
     ref = begun.ref
     try:
         verdict = services().runtime.wait(begun.verdict)

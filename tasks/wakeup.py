@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 
 from celery import Celery
+from celery.utils.functional import maybe_list
 from kombu.exceptions import OperationalError
 
 from memory import SessionKeys, Waiting
@@ -110,8 +111,8 @@ def publish(
         dict(kwargs),
         retries=retries,
         countdown=countdown_s,
-        callbacks=of_sending.pop("link", None),
-        errbacks=of_sending.pop("link_error", None),
+        callbacks=maybe_list(of_sending.pop("link", None)),
+        errbacks=maybe_list(of_sending.pop("link_error", None)),
         argsrepr="()",
         kwargsrepr=repr_of(kwargs),
         **{"root_id": job_id, **of_message},

@@ -1,10 +1,10 @@
-"""Celery's pool for chat jobs: they wait on the event loop, and a thread only for their end.
+"""Celery's pool for chat jobs: they wait on the event loop, and most of them end there.
 
 Under Celery's `threads` pool each waiting job holds a thread, which hands a coroutine over to the
-loop and is woken by its end. Here the attempt is begun at once, and when its verdict is there a
-thread runs Celery's own tracer with the task's body, which finds the verdict made. So results,
-retries, links, signals and events are Celery's; what a thread does is short. Every other task runs
-in those threads from its beginning.
+loop and is woken by its end. Here the attempt is begun at once. When its verdict is there, the
+common end is made on the loop (`worker.plain_end`); for any other a thread runs Celery's own tracer
+with the task's body, which finds the verdict made. So results, retries, links, signals and events
+are Celery's. Every other task runs in those threads from its beginning.
 
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
@@ -14,21 +14,25 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from threading import Condition
 
 from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
-from tasks.begun import Begun, begin, begun_before
+from tasks.attempt import attempt
+from tasks.begun import Begun, begun_before, received
 from tasks.errors import InvalidJob
+from tasks.holder import JobRef
+from tasks.verdict import Verdict
 from tasks.wakeup import CHAT_TASK
+from tasks.wiring import services
+from worker.plain_end import PlainEnd
 
 MOST_THREADS = 16
 """Ends of jobs that are handled at once, each within a few round trips to Redis."""
-
 ACCEPTED = prepare_accept_content(["json"])
 
 Target = Callable[..., object]
@@ -49,21 +53,23 @@ class Call:
         """Whether it is a chat job, whose waiting is done on the event loop."""
         return self.args[0] == CHAT_TASK
 
-    def begin(self) -> Begun | None:
-        """Begin the attempt; None where the message is no chat job: the task's body says why."""
-        _, _, request, body, content_type, encoding = self.args
-        args, kwargs, embed = loads(body, content_type, encoding, accept=ACCEPTED)
-        context = Context(request, args=args, kwargs=kwargs, **(embed or {}))
-        try:
-            return begin(context, *args, **kwargs)
-        except (InvalidJob, TypeError):
-            return None
+    def decoded(self) -> tuple["Call", Context]:
+        """The same with its message's body decoded, which then is not done again; its request."""
+        name, job_id, headers, packed, content_type, encoding = self.args
+        body = loads(packed, content_type, encoding, accept=ACCEPTED)
+        args, kwargs, embed = body
+        request = Context(headers, args=args, kwargs=kwargs, **(embed or {}))
+        return replace(self, args=(name, job_id, headers, body, None, None)), request
 
     def accept(self) -> None:
         """Tell Celery that the task has begun."""
         self.accepted(os.getpid(), time.monotonic())
 
-    def finish(self, begun: Begun | None) -> None:
+    def succeed(self, shown: str, began_s: float) -> None:
+        """Tell Celery that the task has ended well; `shown` stands for its result."""
+        self.callback((0, shown, time.monotonic() - began_s))
+
+    def trace(self, begun: Begun | None) -> None:
         """Run the tracer and hand its result to Celery, in the calling thread."""
         token = begun_before.set(begun)
         try:
@@ -95,6 +101,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting: deque[Call] = deque()
         self._running = 0
         self._changed = Condition()
+        self._plain_end = PlainEnd(self.app)
         logging.getLogger("celery.app.trace").addFilter(_tell_whole_runtime)
 
     def on_apply(
@@ -117,6 +124,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._waiting.clear()
             self._changed.wait_for(lambda: not self._running)
         self._threads.shutdown()
+        services().runtime.run(self._plain_end.aclose())
         logging.getLogger("celery.app.trace").removeFilter(_tell_whole_runtime)
 
     def _begin_next(self) -> None:
@@ -126,22 +134,45 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._running += 1
             call = self._waiting.popleft()
         call.accept()
-        begun = call.begin() if call.is_chat else None
-        if begun is None:
-            self._threads.submit(self._finish, call, None)
-        else:
-            begun.verdict.add_done_callback(
-                lambda _: self._threads.submit(self._finish, call, begun)
-            )
-
-    def _finish(self, call: Call, begun: Begun | None) -> None:
+        if not call.is_chat:
+            self._threads.submit(self._trace, call, None)
+            return
+        call, request = call.decoded()
         try:
-            call.finish(begun)
+            ref = received(request, *request.args, **request.kwargs)
+        except (InvalidJob, TypeError):
+            self._threads.submit(self._trace, call, None)  # the task's body says what is wrong
+        else:
+            services().runtime.spawn(self._answer(call, request, ref))
+
+    async def _answer(self, call: Call, request: Context, ref: JobRef) -> None:
+        """Run a chat job on the event loop, to its end if that is the common one."""
+        verdict: Future[Verdict] = Future()
+        begun = Begun(ref, verdict)
+        try:
+            verdict.set_result(await attempt(services(), ref))
+            result = await self._plain_end.make(request, verdict.result(), begun.at_s)
+        except BaseException as exc:  # whatever it is, the task's body raises it for Celery
+            if not verdict.done():
+                verdict.set_exception(exc)
+            result = None
+        if result is None:
+            self._threads.submit(self._trace, call, begun)
+        else:
+            call.succeed(repr(result), begun.at_s)
+            self._end()
+
+    def _trace(self, call: Call, begun: Begun | None) -> None:
+        try:
+            call.trace(begun)
         finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
-            self._begin_next()
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+        self._begin_next()
 
     def _get_info(self) -> dict[str, object]:
         """What `celery inspect stats` tells of it."""

@@ -1,5 +1,6 @@
 """A chat job from `delay` to its answer, with a real worker."""
 
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -178,3 +179,30 @@ def valkey_dbsize(valkey: ValkeyServer, db: int) -> int:
     answer = valkey.command("EVAL", script, 0, db)
     assert isinstance(answer, int)
     return answer
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_the_log_tells_how_long_a_job_took_as_a_whole(
+    session_id: str, worker: ServerProcess, is_linked: bool
+) -> None:
+    """From its beginning, whether its end is made on the event loop or by Celery's tracer."""
+    kwargs = {
+        "agent_id": "energy",
+        "session_id": session_id,
+        "message": "slowly",
+        "model": "delay:0.4s",
+    }
+    linked = {**kwargs, "message": "linked", "model": "instant"}
+    link = chat_task.signature(kwargs=linked, immutable=True) if is_linked else None
+    sent = chat_task.apply_async(kwargs=kwargs, link=link)
+    sent.get(timeout=WAIT_S)
+    line = re.compile(rf"\[{sent.id}\] succeeded in (\S+)s")
+    wait_until(lambda: line.search(worker.log_text()) is not None, what="the log tells of it")
+    found = line.search(worker.log_text())
+    assert found is not None
+    assert 0.4 <= float(found[1]) < 5
+    memory, messages = get_redis_memory(), 4 if is_linked else 2
+    wait_until(
+        lambda: len(memory.get_conversation_history("energy", session_id)) == messages,
+        what="the linked job is answered too",
+    )

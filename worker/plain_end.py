@@ -1,0 +1,90 @@
+"""The common end of a chat job, made on the event loop: its result is stored, and that is all.
+
+Celery's tracer makes every end that asks for more (a next job to wake, a retry, a failure, links,
+a group, receivers of its signals), in a thread and with a round trip after the other. What is
+stored, sent and logged here is what celery 5.7.0 stores, sends and logs.
+"""
+
+import logging
+import time
+
+from celery import Celery, signals
+from celery.app.task import Context
+from celery.app.trace import LOG_SUCCESS
+from celery.backends.redis import RedisBackend
+from celery.states import SUCCESS
+
+from memory import AsyncConnection, Call, MemoryServiceError, MemorySettings
+from tasks.crash_points import CrashPoint, passing
+from tasks.result import Private
+from tasks.verdict import Answered, Verdict
+from tasks.wakeup import CHAT_TASK, is_wakeup
+from tasks.wiring import services
+
+logger = logging.getLogger("celery.app.trace")
+
+_SIGNALS = (signals.task_prerun, signals.task_postrun, signals.task_success)
+
+
+class PlainEnd:
+    """Ends chat jobs that leave nothing to do but to store their result; on the loop only."""
+
+    def __init__(self, app: Celery) -> None:
+        self._backend = app.backend
+        self._results: AsyncConnection | None = None
+        settings = services().settings
+        if type(app.backend) is RedisBackend and settings.memory.mode == "single":
+            where = MemorySettings(url=settings.result_backend, timeout_s=settings.memory.timeout_s)
+            self._results = AsyncConnection(where)
+
+    async def make(self, request: Context, verdict: Verdict, began_s: float) -> Private | None:
+        """Store the result of an answered job; None where Celery's tracer has to make the end.
+
+        `began_s` is when the attempt began, by the monotonic clock. A result that cannot be stored
+        here is the tracer's too: it tries for longer.
+        """
+        if self._results is None or not isinstance(verdict, Answered) or not _is_plain(request):
+            return None
+        if verdict.wake is not None:
+            return None
+        passing(CrashPoint.BEFORE_WAKE)
+        passing(CrashPoint.BEFORE_RESULT)
+        result = Private(verdict.result)
+        try:
+            await self._results.run_all(*self._stored(request, result))
+        except MemoryServiceError as exc:
+            logger.warning("result of job %s not stored yet: %s", request.id, exc)
+            return None
+        services().owing.stored(request.id)
+        told = {
+            "id": request.id,
+            "name": CHAT_TASK,
+            "return_value": repr(result),
+            "runtime": time.monotonic() - began_s,
+            "args": request.argsrepr,
+            "kwargs": request.kwargsrepr,
+        }
+        logger.info(LOG_SUCCESS, told, extra={"data": told})
+        return result
+
+    async def aclose(self) -> None:
+        """Close the connection to the results."""
+        if self._results is not None:
+            await self._results.aclose()
+
+    def _stored(self, request: Context, result: Private) -> tuple[Call[None], Call[None]]:
+        backend = self._backend
+        meta = backend._get_result_meta(result, SUCCESS, None, request)
+        packed = backend.encode({**meta, "task_id": request.id})
+        key = backend.get_key_for_task(request.id)
+        kept = ("SETEX", key, int(backend.expires), packed)
+        return Call(_nothing, kept), Call(_nothing, ("PUBLISH", key, packed))
+
+
+def _is_plain(request: Context) -> bool:
+    has_receivers = any(signal.receivers for signal in _SIGNALS)
+    return is_wakeup(vars(request)) and not request.ignore_result and not has_receivers
+
+
+def _nothing(_: object) -> None:
+    """For a command whose answer says nothing."""
