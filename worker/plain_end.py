@@ -15,6 +15,7 @@ from celery.backends.redis import RedisBackend
 from celery.states import SUCCESS
 
 from memory import AsyncConnection, Call, MemoryServiceError, MemorySettings
+from tasks.begun import Begun
 from tasks.crash_points import CrashPoint, passing
 from tasks.result import Private
 from tasks.verdict import Answered, Verdict
@@ -37,15 +38,14 @@ class PlainEnd:
             where = MemorySettings(url=settings.result_backend, timeout_s=settings.memory.timeout_s)
             self._results = AsyncConnection(where)
 
-    async def make(self, request: Context, verdict: Verdict, began_s: float) -> Private | None:
-        """Store the result of an answered job; None where Celery's tracer has to make the end.
+    async def make(self, request: Context, begun: Begun) -> str | None:
+        """Store the result of an answered job that `is_plain`, and log it; how it may be shown.
 
-        `began_s` is when the attempt began, by the monotonic clock. A result that cannot be stored
-        here is the tracer's too: it tries for longer.
+        None where Celery's tracer has to make the end: for another kind of result backend, and
+        for a result that cannot be stored here, for the tracer tries for longer.
         """
-        if self._results is None or not isinstance(verdict, Answered) or not _is_plain(request):
-            return None
-        if verdict.wake is not None:
+        verdict = begun.verdict.result()
+        if self._results is None or not isinstance(verdict, Answered):
             return None
         passing(CrashPoint.BEFORE_WAKE)
         passing(CrashPoint.BEFORE_RESULT)
@@ -56,16 +56,8 @@ class PlainEnd:
             logger.warning("result of job %s not stored yet: %s", request.id, exc)
             return None
         services().owing.stored(request.id)
-        told = {
-            "id": request.id,
-            "name": CHAT_TASK,
-            "return_value": repr(result),
-            "runtime": time.monotonic() - began_s,
-            "args": request.argsrepr,
-            "kwargs": request.kwargsrepr,
-        }
-        logger.info(LOG_SUCCESS, told, extra={"data": told})
-        return result
+        _log(request, repr(result), time.monotonic() - begun.at_s)
+        return repr(result)
 
     async def aclose(self) -> None:
         """Close the connection to the results."""
@@ -81,9 +73,23 @@ class PlainEnd:
         return Call(_nothing, kept), Call(_nothing, ("PUBLISH", key, packed))
 
 
-def _is_plain(request: Context) -> bool:
+def is_plain(request: Context, verdict: Verdict) -> bool:
+    """Whether nothing is left to do for a job but to store its result."""
     has_receivers = any(signal.receivers for signal in _SIGNALS)
-    return is_wakeup(vars(request)) and not request.ignore_result and not has_receivers
+    is_last = isinstance(verdict, Answered) and verdict.wake is None
+    return is_last and is_wakeup(vars(request)) and not (request.ignore_result or has_receivers)
+
+
+def _log(request: Context, shown: str, runtime_s: float) -> None:
+    told = {
+        "id": request.id,
+        "name": CHAT_TASK,
+        "return_value": shown,
+        "runtime": runtime_s,
+        "args": request.argsrepr,
+        "kwargs": request.kwargsrepr,
+    }
+    logger.info(LOG_SUCCESS, told, extra={"data": told})
 
 
 def _nothing(_: object) -> None:

@@ -9,12 +9,13 @@ are Celery's. Every other task runs in those threads from its beginning.
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
 
+import asyncio
 import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Condition
 
@@ -22,14 +23,11 @@ from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
-from tasks.attempt import attempt
-from tasks.begun import Begun, begun_before, received
+from tasks.begun import Begun, begin, begun_before, received
 from tasks.errors import InvalidJob
-from tasks.holder import JobRef
-from tasks.verdict import Verdict
 from tasks.wakeup import CHAT_TASK
 from tasks.wiring import services
-from worker.plain_end import PlainEnd
+from worker.plain_end import PlainEnd, is_plain
 
 MOST_THREADS = 16
 """Ends of jobs that are handled at once, each within a few round trips to Redis."""
@@ -101,6 +99,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting: deque[Call] = deque()
         self._running = 0
         self._changed = Condition()
+        self._endings: set[asyncio.Task[None]] = set()
         self._plain_end = PlainEnd(self.app)
         logging.getLogger("celery.app.trace").addFilter(_tell_whole_runtime)
 
@@ -143,23 +142,27 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         except (InvalidJob, TypeError):
             self._threads.submit(self._trace, call, None)  # the task's body says what is wrong
         else:
-            services().runtime.spawn(self._answer(call, request, ref))
+            begun = begin(ref)
+            begun.verdict.add_done_callback(lambda _: self._decided(call, request, begun))
 
-    async def _answer(self, call: Call, request: Context, ref: JobRef) -> None:
-        """Run a chat job on the event loop, to its end if that is the common one."""
-        verdict: Future[Verdict] = Future()
-        begun = Begun(ref, verdict)
-        try:
-            verdict.set_result(await attempt(services(), ref))
-            result = await self._plain_end.make(request, verdict.result(), begun.at_s)
-        except BaseException as exc:  # whatever it is, the task's body raises it for Celery
-            if not verdict.done():
-                verdict.set_exception(exc)
-            result = None
-        if result is None:
-            self._threads.submit(self._trace, call, begun)
+    def _decided(self, call: Call, request: Context, begun: Begun) -> None:
+        """The verdict on a chat job is there; on the loop's thread."""
+        if begun.verdict.exception() is None and is_plain(request, begun.verdict.result()):
+            ending = asyncio.create_task(self._end_plainly(call, request, begun))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
         else:
-            call.succeed(repr(result), begun.at_s)
+            self._threads.submit(self._trace, call, begun)
+
+    async def _end_plainly(self, call: Call, request: Context, begun: Begun) -> None:
+        shown: str | None = None
+        try:
+            shown = await self._plain_end.make(request, begun)
+        finally:
+            if shown is None:
+                self._threads.submit(self._trace, call, begun)
+        if shown is not None:
+            call.succeed(shown, begun.at_s)
             self._end()
 
     def _trace(self, call: Call, begun: Begun | None) -> None:
