@@ -106,7 +106,7 @@ __all__ = [
     "index",
     "is_cancelled",
     "locate",
-    "places",
     "owed",
+    "places",
     "reset_redis_memory",
 ]

@@ -150,7 +150,7 @@ class Attempt:
     async def _committed(self, wake: Waiting | None = None) -> Verdict:
         """The end of a job whose turn was committed before, by whatever attempt."""
         result = await self._holder.committed_result()
-        return Cancelled(wake) if result is None else Answered(result, wake)
+        return Cancelled(wake) if result is None else Answered(result, wake, is_repeat=True)
 
     async def _failed(self, error: Exception) -> Verdict:
         """Keep the place and try again later, or make it a dead letter."""

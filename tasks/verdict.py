@@ -13,10 +13,14 @@ from tasks.result import ChatResult
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The turn is committed: return the result."""
+    """The turn is committed: return the result.
+
+    `is_repeat`: it was committed by an earlier attempt, whose result may be stored, with more in it.
+    """
 
     result: ChatResult
     wake: Waiting | None = None
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

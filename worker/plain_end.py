@@ -76,7 +76,7 @@ class PlainEnd:
 def is_plain(request: Context, verdict: Verdict) -> bool:
     """Whether nothing is left to do for a job but to store its result."""
     has_receivers = any(signal.receivers for signal in _SIGNALS)
-    is_last = isinstance(verdict, Answered) and verdict.wake is None
+    is_last = isinstance(verdict, Answered) and verdict.wake is None and not verdict.is_repeat
     return is_last and is_wakeup(vars(request)) and not (request.ignore_result or has_receivers)
 
 
