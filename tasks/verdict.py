@@ -15,7 +15,7 @@ from tasks.result import ChatResult
 class Answered:
     """The turn is committed: return the result.
 
-    `is_repeat`: it was committed by an earlier attempt, whose result may be stored, with more in it.
+    `is_repeat`: an earlier attempt committed it, whose result may be stored, with more in it.
     """
 
     result: ChatResult
