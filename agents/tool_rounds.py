@@ -8,13 +8,15 @@ import orjson
 from pydantic import JsonValue
 
 from agents.tool_threads import ToolThreads
-from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext
+from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext, within
 from agents.turn import Answer
 from llm import ToolCall
 
 MAX_CALLS_PER_ROUND = 16
 """Of more calls in one answer the rest are dropped; the model may make them in the next round."""
 MAX_NAME_CHARS = 64
+SHORT_BYTES = 256
+"""A result of so many bytes is not cut, however small the window."""
 
 _CANCELLED = Outcome("error: cancelled before it ended", is_error=True)
 _TOO_LONG = Outcome(
@@ -86,6 +88,19 @@ class ToolRounds:
         if not self._rounds_left:
             return ()
         return tuple(tool.definition for tool in self._tools.values())
+
+    def shorten(self) -> bool:
+        """Cut the longest results of this turn to half. False where they are all short.
+
+        For a turn that is too long for its model's window.
+        """
+        results = [step for step in self._steps if step["role"] == "tool"]
+        longest = max((len(str(step["content"]).encode()) for step in results), default=0)
+        if longest <= SHORT_BYTES:
+            return False
+        for step in results:
+            step["content"] = within(str(step["content"]), longest // 2)
+        return True
 
     async def take(self, answer: Answer) -> bool:
         """Run the calls of an answer. Whether there were any, and the model is to be asked again.

@@ -25,6 +25,7 @@ ToolFunction: TypeAlias = Callable[..., object]
 MAX_ARGUMENTS_BYTES = 65_536
 MAX_DESCRIPTION_CHARS = 4096
 MAX_PROBLEMS = 5
+CUT = "\n[cut: the rest is too long]"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -33,8 +34,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 class ToolContext:
     """For whom a tool is called. A function that has a parameter of this type is given it.
 
-    A tool may be called again for the same job, when a worker died before the turn was committed:
-    `job_id` is the same then and `attempt` is higher. `call_number` counts the calls of one
+    A tool may be called again for the same job, when a worker died or stopped before the turn was
+    committed: `job_id` is the same then; `attempt` is higher, unless the worker gave the job back
+    by itself. `call_number` counts the calls of one
     attempt, from 1.
     """
 
@@ -125,13 +127,13 @@ class Tool:
         if ended.error is not None:
             return self._failure(ended.error, context)
         try:
-            return Outcome(_within(_text(ended.value), self._max_result_bytes))
+            return Outcome(within(_text(ended.value), self._max_result_bytes))
         except (PydanticSerializationError, ValueError, RecursionError) as exc:
             return self._failure(exc, context)
 
     def _failure(self, error: BaseException, context: ToolContext) -> Outcome:
         if isinstance(error, ToolError):
-            return Outcome(_within(f"error: {error}", self._max_result_bytes), is_error=True)
+            return Outcome(within(f"error: {error}", self._max_result_bytes), is_error=True)
         kind = type(error).__name__
         where = [
             f"{frame.filename}:{frame.lineno}"
@@ -209,12 +211,12 @@ def _text(value: object) -> str:
     return to_json(value, inf_nan_mode="null").decode()
 
 
-def _within(text: str, max_bytes: int) -> str:
-    """The text, cut where it is longer, and what JSON cannot hold replaced."""
+def within(text: str, max_bytes: int) -> str:
+    """The text, cut where it is longer, and what JSON cannot hold replaced; a mark says so."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= max_bytes:
         return encoded.decode()
-    return f"{encoded[:max_bytes].decode(errors='ignore')}\n[cut: it has {len(encoded)} bytes]"
+    return f"{encoded[:max_bytes].decode(errors='ignore')}{CUT}"
 
 
 def _problems(error: ValidationError) -> str:

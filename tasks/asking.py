@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from agents import Profile, Prompt, ToolEvent, ToolRounds, prompt_for
 from agents.turn import model_of, reply_bound
-from llm import ChatRequest, Delta, Final, Room
+from llm import ChatRequest, ContextOverflowError, Delta, Final, Room
 from memory import Acquired, EventType, decode_messages
 from tasks.abilities import within_abilities
 from tasks.crash_points import CrashPoint, passing
@@ -103,7 +103,13 @@ class Asking:
             return prompt.asking(await within_abilities(prompt.request, ask, capabilities))
 
         interview = Interview(self._services.gauge, self._stream, self)
-        return await interview.ask(make, model, reply_bound(ask, self._profile, settings))
+        bound = reply_bound(ask, self._profile, settings)
+        while True:
+            try:
+                return await interview.ask(make, model, bound)
+            except ContextOverflowError:
+                if not rounds.shorten():
+                    raise
 
     def _stream(self, request: ChatRequest) -> AsyncGenerator[Delta | Final, None]:
         limits = self._services.settings.llm.timeouts

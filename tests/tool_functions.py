@@ -44,5 +44,10 @@ def count_high(least: Annotated[int, Field(ge=1000)]) -> str:
     return str(least)
 
 
+def recite(what: str) -> str:
+    """Recite all that is known of something."""
+    return f"{what} and so on. " * 1000
+
+
 def silent(word: str) -> str:
     return word

@@ -33,6 +33,8 @@ tools = ["{HERE}.crash"]
 tools = ["{HERE}.count_high"]
 [agents.waiting]
 tools = [{{function = "{HERE}.wait_long", timeout_s = 0.2}}]
+[agents.reciting]
+tools = ["{HERE}.recite"]
 [agents.patient]
 tools = ["{HERE}.wait_long"]
 """
@@ -165,6 +167,20 @@ def test_a_tool_that_fails_is_told_to_the_model_and_the_turn_goes_on(
     assert answer["content"] == FAILURES[agent_id]
     assert ollama.stats.requests == 2
     assert SECRET not in worker.log_text()
+
+
+def test_results_that_do_not_fit_the_window_are_cut_until_they_do(
+    session_id: str, ollama: OllamaStandIn
+) -> None:
+    """And the history has what the model has seen."""
+    model = "tools:ctx1024-rounds2"
+    result = chat_task.delay("reciting", session_id, "Ghana", model=model).get(WAIT_S)
+    seen = ollama.calls[-1].messages
+    assert [one["role"] for one in seen] == ["user", *["assistant", "tool"] * 2]
+    assert result["receipt"]["truncated"] is False
+    kept = history("reciting", session_id)
+    assert [one["content"] for one in kept[:-1]] == [one["content"] for one in seen]
+    assert "[cut: " in str(kept[2]["content"])
 
 
 def test_a_job_may_want_fewer_tools_and_none_that_its_agent_has_not(

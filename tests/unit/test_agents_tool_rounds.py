@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import Answer, Tool, ToolContext, ToolEvent, ToolRounds
-from agents.tool_rounds import MAX_CALLS_PER_ROUND
+from agents.tool_rounds import MAX_CALLS_PER_ROUND, SHORT_BYTES
 from agents.tool_threads import ToolThreads
 from llm import Final, ToolCall
-from tests.tool_functions import capacity_of, count_high, wait_long
+from tests.tool_functions import capacity_of, count_high, recite, wait_long
 from tests.waiting import eventually
 
 DONE = Final(model="m", done_reason="stop")
@@ -128,6 +129,23 @@ async def test_a_turn_that_is_cut_short_has_a_result_for_every_call() -> None:
     contents = [str(step["content"]) for step in turn.steps[1:]]
     assert contents[0].startswith('{"place"')
     assert contents[1:] == ["error: cancelled before it ended"] * 2
+
+
+async def test_results_are_cut_in_halves_until_they_are_short() -> None:
+    """For a window that they do not fit; a short one stays as it is, and the calls do."""
+    tools = [Tool(one, timeout_s=5, max_result_bytes=4096) for one in (recite, capacity_of)]
+    context = ToolContext("energy", "s", "job-1", attempt=1)
+    turn = ToolRounds(tools, context, ToolThreads(), max_rounds=3, on_event=lambda _: None)
+    assert not turn.shorten()
+    await turn.take(calling(ToolCall("recite", {"what": "Ghana"}), CAPACITY))
+    call, long, short = (dict(step) for step in turn.steps)
+    sizes = [len(str(long["content"]))]
+    while turn.shorten():
+        sizes.append(len(str(turn.steps[1]["content"])))
+        assert str(turn.steps[1]["content"]).count("[cut: ") == 1
+    assert all(after < before * 0.7 for before, after in pairwise(sizes))
+    assert sizes[-1] <= SHORT_BYTES
+    assert (turn.steps[0], turn.steps[2]) == (call, short)
 
 
 def is_second_running(turn: ToolRounds) -> bool:

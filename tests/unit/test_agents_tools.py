@@ -221,7 +221,7 @@ async def test_a_result_is_cut_at_its_limit_and_says_so() -> None:
 
     assert await outcome(give, {"size": 50}, max_bytes=100) == ("é" * 50, False)
     content, _ = await outcome(give, {"size": 51}, max_bytes=101)
-    assert content == "é" * 50 + "\n[cut: it has 102 bytes]"
+    assert content == "é" * 50 + "\n[cut: the rest is too long]"
 
 
 def fail(error: BaseException) -> Callable[[], str]:

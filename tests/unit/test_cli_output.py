@@ -157,5 +157,18 @@ def test_a_second_attempt_begins_the_reply_again(capsys: pytest.CaptureFixture[s
     assert "begins again" in err
 
 
+def test_a_call_of_a_tool_begins_the_reply_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name is a remark; what was said before it stands on a line of its own."""
+    reply = Reply()
+    called = Event(EventType.TOOL_CALL, "job", 1, data={"name": "look_up", "arguments": {}})
+    ended = Event(EventType.TOOL_CALL, "job", 1, data={"name": "look_up", "result": "42"})
+    told = (_event("started"), _event("token", "Let me see."), called, ended)
+    for event in (*told, _event("started"), _event("token", "It is"), _event("done", "It is 42.")):
+        reply.show(event)
+    out, err = capsys.readouterr()
+    assert out == "Let me see.\nIt is 42.\n"
+    assert err == "[look_up]\n"
+
+
 def _event(kind: str, text: str = "", attempt: int = 1) -> Event:
     return Event(EventType(kind), "job", attempt, text)

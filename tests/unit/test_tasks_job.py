@@ -39,6 +39,9 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "a level that is none": ({"think": "Very Hard"}, "think"),
     "a number to think": ({"think": 1}, "think"),
     "images that are no list": ({"images": SECRET}, "images: Input should be a valid list"),
+    "tools that are no list": ({"tools": "capacity_of"}, "tools: Input should be a valid list"),
+    "too many tools": ({"tools": ["a"] * 129}, "tools: List should have at most 128"),
+    "a format and a tool": ({"tools": ["a"], "format": "json"}, "cannot be combined"),
     "an empty agent": ({"agent_id": ""}, "agent_id must not be empty"),
     "a long agent": ({"agent_id": "a" * 513}, "agent_id has 513 bytes, at most 512"),
     "a surrogate for an agent": ({"agent_id": "\udfff"}, "agent_id is not valid Unicode"),
@@ -208,6 +211,7 @@ jobs: st.SearchStrategy[dict[str, object]] = st.builds(
     images=st.none() | st.lists(st.just("iVBORw0KGgo="), max_size=2),
     format=st.none() | st.just("json") | st.just({"type": "object", "default": None}),
     think=st.none() | st.booleans() | st.sampled_from(["low", "high", "xhigh"]),
+    tools=st.none() | st.just([]),
     metadata=st.none() | st.dictionaries(text, json_values, max_size=3),
 )
 
