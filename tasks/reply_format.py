@@ -1,8 +1,8 @@
 """The form that a reply must have: any JSON, or JSON that fits a schema.
 
-A schema comes from whoever sends the job, so nothing in it may cost more than its length: it is
-never compiled to Python, its patterns run in linear time (no look-around, no back-references) and
-its references lead nowhere outside of it.
+A schema comes from whoever sends the job, and is used on the event loop of all turns. So its work is
+bounded: it is never compiled to Python, its patterns run in linear time (no look-around, no
+back-references), its references lead nowhere outside of it and do not multiply.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from llm import FormatMismatchError
 from tasks.errors import InvalidJob
+from tasks.schema_weight import check_weight
 
 ReplyFormat: TypeAlias = Literal["json"] | dict[str, JsonValue]
 
@@ -33,6 +34,7 @@ def check_format(wanted: ReplyFormat | None) -> None:
     size_bytes = len(_packed(wanted))
     if size_bytes > MAX_SCHEMA_BYTES:
         raise InvalidJob(f"format has {size_bytes} bytes, at most {MAX_SCHEMA_BYTES} are allowed")
+    check_weight(wanted)
     _validator(wanted)
 
 

@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from llm import FormatMismatchError
 from tasks.errors import InvalidJob
@@ -58,9 +59,20 @@ def test_schemas_of_any_draft_are_taken(schema: ReplyFormat) -> None:
 WRONG: dict[str, tuple[ReplyFormat, str]] = {
     "an unknown type": ({"type": "word"}, "see /type"),
     "a property that is no schema": ({"properties": {"a": 5}}, "see /properties/a"),
-    "a reference to a server": ({"$ref": "http://127.0.0.1:9/x"}, "references within it"),
-    "a reference to a file": ({"$ref": "file:///etc/passwd"}, "references within it"),
-    "a reference to nothing": ({"$ref": "#/$defs/none"}, "no JSON Schema"),
+    "a reference to a server": ({"$ref": "http://127.0.0.1:9/x"}, "leads nowhere in it"),
+    "a reference to a file": ({"$ref": "file:///etc/passwd"}, "leads nowhere in it"),
+    "a reference to nothing": ({"$ref": "#/$defs/none"}, "leads nowhere in it"),
+    "a reference through a number": ({"title": "x", "$ref": "#/title/0"}, "leads nowhere in it"),
+    "a recursive one": ({"properties": {"next": {"$ref": "#"}}}, "is recursive"),
+    "a hidden recursion": ({"items": {"$ref": "#/%69tems"}}, "is recursive"),
+    "two that name each other": (
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"not": {"$ref": "#/$defs/a"}}}},
+        "is recursive",
+    ),
+    "an anchor": ({"$anchor": "here", "not": {"$ref": "#here"}}, "must not use $anchor"),
+    "a dynamic reference": ({"items": {"$dynamicRef": "#x"}}, "must not use $dynamicRef"),
+    "an old draft": ({"$schema": "http://json-schema.org/draft-04/schema#"}, "draft 6 or newer"),
+    "a name of its own": ({"$id": "http://h/", "$ref": "other"}, "must not use $id"),
     "a draft nobody knows": ({"$schema": "http://127.0.0.1:9/draft"}, "no JSON Schema"),
     "a pattern that looks around": ({"pattern": "(?=a)b"}, "see /pattern"),
     "a pattern that grows": ({"pattern": "a{9999}{9999}"}, "see /pattern"),
@@ -77,6 +89,34 @@ def test_a_schema_that_cannot_be_used_is_refused_with_its_place(case: str) -> No
     with pytest.raises(InvalidJob, match=r"^format ") as caught:
         check_format(schema)
     assert reason in str(caught.value)
+
+
+def doubling(times: int) -> ReplyFormat:
+    """Definitions that each name the next one twice."""
+    definitions: dict[str, JsonValue] = {
+        f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(times)
+    }
+    return {"$defs": {**definitions, f"a{times}": {"type": "string"}}, "$ref": "#/$defs/a0"}
+
+
+def test_references_do_not_multiply() -> None:
+    """A schema of 2 KB whose check would take for ever is refused at once."""
+    check_format(doubling(8))
+    began = time.monotonic()
+    for times in (12, 40):
+        with pytest.raises(InvalidJob, match="over 10000 parts"):
+            check_format(doubling(times))
+    with pytest.raises(InvalidJob, match="deeper than 128 levels"):
+        check_format(doubling(100))
+    assert time.monotonic() - began < 1
+
+
+def test_a_schema_at_the_limits_is_checked_quickly() -> None:
+    """Of a reply that does not fit, too."""
+    began = time.monotonic()
+    with pytest.raises(FormatMismatchError):
+        parsed_reply("5", doubling(8), done_reason="stop")
+    assert time.monotonic() - began < 1
 
 
 @given(value=json_values)
