@@ -1,6 +1,6 @@
 """The form that a reply must have: any JSON, or JSON that fits a schema.
 
-A schema comes from whoever sends the job, and is used on the event loop of all turns. So its work is
+A schema comes from whoever sends the job and is used on the event loop of all turns. So its work is
 bounded: it is never compiled to Python, its patterns run in linear time (no look-around, no
 back-references), its references lead nowhere outside of it and do not multiply.
 """
