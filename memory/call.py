@@ -6,11 +6,17 @@ is written once, is pure, and serves both.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Generic, TypeVar
 
+from memory.errors import CorruptData
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 Argument = str | bytes | int | float
@@ -60,3 +66,20 @@ class Call(Generic[T_co]):
         if self.script is None:
             return self.args
         return ("EVAL", self.script.source, len(self.keys), *self.keys, *self.args)
+
+
+def forgiving(call: Call[T], otherwise: T) -> Call[T]:
+    """The same, but a script's CORRUPT is logged, and the result is `otherwise`.
+
+    For what goes beside an operation in its pipeline, as an index does: the operation is executed
+    in any case, so its caller must not be told that it failed.
+    """
+
+    def parse(reply: object) -> T:
+        try:
+            return call.parse(reply)
+        except CorruptData as exc:
+            logger.error("%s; it is passed over until somebody mends it", exc)
+            return otherwise
+
+    return replace(call, parse=parse)

@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from memory.call import Call
+from memory.call import Call, forgiving
 from memory.codes import raw, sequence_of
 from memory.errors import CorruptData
+from memory.index import touch_index
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import DEDUPE_MS, Mailbox
 from memory.outcomes import Enqueued
@@ -64,9 +65,9 @@ class Letters:
         return next((letter for letter in self.letters if letter.job_id == job_id), None)
 
 
-def note(mailbox: Mailbox, *, at_ms: int) -> Call[int]:
+def note(mailbox: Mailbox) -> Call[int]:
     """Note that a session has a dead letter. Goes before the operation that makes it one."""
-    return Call(_number, ("ZADD", mailbox.keyspace.dead, at_ms, mailbox.keys.history))
+    return forgiving(touch_index(mailbox.keyspace.dead, mailbox.keys.history), 0)
 
 
 def sessions(keyspace: Keyspace, *, limit: int) -> Call[list[SessionKeys]]:

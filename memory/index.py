@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from memory import values
-from memory.call import Call, Script
+from memory.call import Call, Script, forgiving
 from memory.connection import Connection
 from memory.keys import Keyspace
 from memory.replies import count, integer, optional, strings, unexpected
@@ -32,11 +32,12 @@ class Entry:
 def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Call[int], Call[int]]:
     """Note that a session is active now. Send both after the write, in its pipeline.
 
-    Two calls, for the two indexes lie in different slots of a cluster. Safe to repeat.
+    Two calls, for the two indexes lie in different slots of a cluster. Safe to repeat. An index
+    that is damaged keeps nobody from writing: it is logged.
     """
     return (
-        touch_index(keyspace.sessions(agent_id), session_id),
-        touch_index(keyspace.agents, agent_id),
+        forgiving(touch_index(keyspace.sessions(agent_id), session_id), 0),
+        forgiving(touch_index(keyspace.agents, agent_id), 0),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from memory import scripts
-from memory.call import Call
+from memory.call import Call, forgiving
 from memory.codes import raw, senseless, sequence_of
 from memory.events import MAX_EVENTS
 from memory.history import find_reply
@@ -236,12 +236,14 @@ class Mailbox:
         return Call(lambda reply: find_reply(sequence_of(raw, reply), job_id), args)
 
     def _look(self, delay_ms: int) -> Call[int]:
-        return scripts.look(
+        # Without the sweeper's list nothing is swept; jobs are taken in, woken and done as ever.
+        look = scripts.look(
             self.keyspace.due,
             history_key=self.keys.history,
             delay_ms=delay_ms,
             now_us=self.now_us,
         )
+        return forgiving(look, 0)
 
     def _enqueue(self, job_id: str, envelope: bytes, cap: int, dedupe_ms: int) -> Call[Enqueued]:
         return scripts.enqueue(

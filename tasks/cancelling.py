@@ -7,6 +7,7 @@ from enum import StrEnum
 from celery import Celery
 
 from memory import (
+    CorruptData,
     DiscardOutcome,
     Event,
     EventType,
@@ -92,5 +93,8 @@ def _stop(
     stopping = shared.memory.run(mailbox.stop(job_id, policy))
     if stopping.outcome is StopOutcome.IDLE:
         return None
-    shared.memory.run(events.announce_stop(shared.keyspace, job_id))
+    try:
+        shared.memory.run(events.announce_stop(shared.keyspace, job_id))
+    except CorruptData as exc:
+        logger.error("the stop of job %s waits for its lease's renewal: %s", job_id, exc)
     return CancelOutcome.STOPPING

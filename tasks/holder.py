@@ -236,4 +236,4 @@ class Holder:
         return owed.owe(self._services.keyspace, self._ref.job_id, grace_ms=self._services.grace_ms)
 
     def _note_dead(self) -> Call[int]:
-        return dead_letters.note(self.mailbox, at_ms=round(time.time() * 1000))
+        return dead_letters.note(self.mailbox)

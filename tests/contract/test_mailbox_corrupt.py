@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from memory import scripts
 from memory.call import Call
 from memory.codes import raw, sequence_of
 from memory.connection import Connection
@@ -19,7 +20,10 @@ pytest_plugins = ["tests.contract.mailbox_fixtures"]
 
 Operation = Callable[[Rig], Call[object]]
 OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
-    "look": (lambda rig: rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)[1], ("due",)),
+    "look": (
+        lambda rig: scripts.look(rig.keyspace.due, history_key="H", delay_ms=GRACE_MS),
+        ("due",),
+    ),
     "enqueue": (
         lambda rig: rig.box.enqueue("j3", b"", cap=9, grace_ms=GRACE_MS)[2],
         ("queue", "jobs", "lease", "done"),

@@ -1,13 +1,14 @@
 """Strange ids and messages, and keys that others have damaged: faults 31 and 32, end to end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
+from celery.exceptions import TaskRevokedError
 
 from memory import CorruptData, get_redis_memory
-from memory.keys import SessionKeys
+from memory.keys import Keyspace, SessionKeys
 from sandbox.process import ServerProcess
-from tasks import InvalidJob, chat_task
+from tasks import CancelOutcome, InvalidJob, JobFailed, chat_task
 from tests.faults.rig import Rig
 from tests.faults.sender import AGENT_ID, Sender
 from tests.waiting import wait_until
@@ -153,5 +154,44 @@ def test_a_key_of_a_wrong_type_in_mid_turn(
         assert not rig.observer.exists(*(getattr(rig.keys(damaged_id), name) for name in intact))
     rig.observer.delete(damaged)
     sender.send(other)
+    rig.check(sender)
+    assert steady.is_running
+
+
+BESIDE: Mapping[str, Callable[[Keyspace], str]] = {
+    "the sweeper's list": lambda keys: keys.due,
+    "the list of agents": lambda keys: keys.agents,
+    "the list of an agent's sessions": lambda keys: keys.sessions(AGENT_ID),
+    "the list of dead letters": lambda keys: keys.dead,
+    "the announcements of stops": lambda keys: keys.stops,
+    "the wait in the queue": lambda keys: keys.queue_wait,
+    "the statistics": lambda keys: keys.stats,
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_a_key_of_a_wrong_type_beside_the_sessions(
+    rig: Rig, steady: ServerProcess, sender: Sender, kind: str
+) -> None:
+    """No session needs it: jobs are taken in, answered, cancelled and given up as ever."""
+    damaged = BESIDE[kind](rig.keyspace)
+    rig.observer.delete(damaged)
+    # A hash: none of them is one.
+    rig.observer.hset(damaged, "not", "ours")
+    try:
+        answered, endless, refused = sender.sessions(3)
+        job = sender.send(answered)
+        assert sender.jobs[answered][0].message in job.get(timeout=WAIT_S)["response"]
+        running = chat_task.delay(AGENT_ID, endless, "talk", model="endless")
+        rig.wait_active(1)
+        assert chat_task.cancel(running.id) is CancelOutcome.STOPPING
+        with pytest.raises(TaskRevokedError):
+            running.get(timeout=WAIT_S)
+        with pytest.raises(JobFailed):
+            chat_task.delay(AGENT_ID, refused, "hello", model="bad-400").get(timeout=WAIT_S)
+        assert rig.observer.hgetall(damaged) == {b"not": b"ours"}
+    finally:
+        rig.observer.delete(damaged)
+    sender.send(answered)
     rig.check(sender)
     assert steady.is_running

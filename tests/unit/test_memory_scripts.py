@@ -19,7 +19,7 @@ CALLS: dict[str, Call[object]] = {
     "clear": history.clear(KEYS, write_id=b"w"),
     "erase": history.erase(KEYS),
     "extend": history.extend(KEYS, ttl_s=1),
-    "touch": index.touch(KEYSPACE, "a", "s")[0],
+    "touch": index.touch_index(KEYSPACE.sessions("a"), "s"),
     "forget": index.forget("k", [Entry("a", 1), Entry("b", 2)]),
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
 }
