@@ -125,10 +125,12 @@ class Rig:
         armed = {VARIABLE: f"{point.value}:{passage}"}
         return self.worker(*options, name=name, **settings, **armed)
 
-    def python(self, code: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    def python(
+        self, code: str, *arguments: str, **settings: str
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a producer of its own to its end."""
         return subprocess.run(
-            (sys.executable, "-c", code),
+            (sys.executable, "-c", code, *arguments),
             env={**self.stack.env, **settings},
             cwd=self.stack.directory,
             capture_output=True,

@@ -85,6 +85,36 @@ def test_redis_frozen_in_mid_turn(
     assert steady.is_running, steady.log_tail()
 
 
+PRODUCER = """
+import sys, time
+from tasks import NotAccepted, chat_task
+session_id, *messages = sys.argv[1:]
+for message in messages:
+    began = time.monotonic()
+    try:
+        chat_task.apply_async(("energy", session_id, message), task_id=f"job {message}")
+    except NotAccepted as exc:
+        print(f"{time.monotonic() - began:.2f}", exc)
+"""
+
+
+def test_a_producer_while_redis_is_frozen(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
+    """It hears within twice the time-out that nobody knows; sent again, the job has one turn."""
+    (session_id,) = sender.sessions(1)
+    message = sender.next_message(session_id)
+    rig.valkey.freeze()
+    try:
+        told = rig.python(PRODUCER, session_id, message, REDIS_TIMEOUT="1")
+    finally:
+        rig.valkey.thaw()
+    took_s, _, why = told.stdout.partition(" ")
+    assert float(took_s) < 2 + rig.slack_s
+    assert f"did not confirm job job {message}" in why
+    assert not rig.python(PRODUCER, session_id, message).stdout
+    sender.note(session_id, f"job {message}", message)
+    rig.check(sender, max_calls=1)
+
+
 def test_scripts_forgotten_under_load(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
     """SCRIPT FLUSH again and again: scripts are sent anew, and no model call is made twice."""
     with storm(sender, sessions=4, jobs=15) as producers:
@@ -133,6 +163,20 @@ def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) 
     (session_id,) = sender.sessions(1)
     for _ in range(3):
         sender.send(session_id, queue="far")
+    rig.check(sender, timeout_s=WAIT_S, max_calls=1)
+
+
+def test_a_producer_far_away(rig: Rig, far: Far, steady: ServerProcess, sender: Sender) -> None:
+    """Slower, and each job is in, once and in its order."""
+    far.proxy.latency_s = 0.05
+    (session_id,) = sender.sessions(1)
+    messages = []
+    for _ in range(3):
+        messages.append(sender.next_message(session_id))
+        sender.note(session_id, f"job {messages[-1]}", messages[-1])
+    url = f"redis://127.0.0.1:{far.proxy.port}/0"
+    produced = rig.python(PRODUCER, session_id, *messages, REDIS_URL=url)
+    assert (produced.returncode, produced.stdout) == (0, ""), produced.stderr
     rig.check(sender, timeout_s=WAIT_S, max_calls=1)
 
 

@@ -3,7 +3,13 @@
 import pytest
 
 from tests.faults.rig import Rig
-from tests.faults.soak import Soak
+from tests.faults.soak import (
+    MAX_GROWTH_BYTES,
+    MAX_GROWTH_FILES,
+    Footprint,
+    Soak,
+    assert_not_grown,
+)
 
 
 @pytest.mark.timeout(150)
@@ -13,3 +19,15 @@ def test_a_round_of_random_faults(rig: Rig) -> None:
     soaking.round(sessions=4)
     assert soaking.steady.is_running
     assert soaking.faults.total() > 3
+
+
+@pytest.mark.parametrize(
+    "after",
+    [Footprint(100_000_000 + MAX_GROWTH_BYTES, 40), Footprint(100_000_000, 40 + MAX_GROWTH_FILES)],
+)
+def test_a_worker_that_grows_is_noticed(after: Footprint) -> None:
+    """By its memory or by its files; of lost connections a little memory is known to stay."""
+    before = Footprint(100_000_000, 40)
+    assert_not_grown(before, before, losses=0)
+    with pytest.raises(AssertionError, match=r"grown|more open files"):
+        assert_not_grown(before, after, losses=0)
