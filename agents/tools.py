@@ -12,10 +12,10 @@ from typing import TypeAlias, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 from pydantic.errors import PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 
 from agents.errors import InvalidTool, ToolError
+from agents.tool_schema import parameters_schema
 from agents.tool_threads import Ended, ToolThreads
 
 logger = logging.getLogger(__name__)
@@ -53,14 +53,6 @@ class Outcome:
 
     content: str = field(repr=False)
     is_error: bool = False
-
-
-class _Schemas(GenerateJsonSchema):
-    """JSON Schemas without titles: they repeat the names and cost tokens in every prompt."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        """Never."""
-        return False
 
 
 class Tool:
@@ -190,17 +182,12 @@ def _definition(
     description = inspect.getdoc(function) or ""
     if not description:
         raise InvalidTool("it has no docstring: the model reads it to know when to call it")
-    try:
-        parameters = arguments.model_json_schema(schema_generator=_Schemas)
-    except PydanticUserError as exc:
-        raise InvalidTool(f"its parameters have no JSON Schema: {_line(exc)}") from exc
-    parameters.pop("title", None)
     return {
         "type": "function",
         "function": {
             "name": name,
             "description": description[:MAX_DESCRIPTION_CHARS],
-            "parameters": {"properties": {}, **parameters},
+            "parameters": parameters_schema(arguments),
         },
     }
 

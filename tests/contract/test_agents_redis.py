@@ -218,3 +218,23 @@ def test_reset_while_redis_is_away_forgets_nothing(llm: LLMService) -> None:
     with pytest.raises(MemoryUnavailable):
         agent.reset_history()
     assert len(agent.history) == 2
+
+
+def test_an_agent_continues_a_session_in_which_a_worker_ran_tools(
+    new_agent: NewAgent, memory: RedisMemoryService, ollama: OllamaStandIn
+) -> None:
+    """The turn is shown whole or not at all; the agent itself runs no tools."""
+    call = {"id": "call_1", "function": {"name": "capacity_of", "arguments": {"place": "Ghana"}}}
+    turn: list[dict[str, object]] = [
+        {"role": "user", "content": "Ghana?", "job_id": "j"},
+        {"role": "assistant", "content": "", "tool_calls": [call], "job_id": "j"},
+        {"role": "tool", "content": "4975", "tool_name": "capacity_of", "job_id": "j"},
+        {"role": "assistant", "content": "4975 MW", "job_id": "j"},
+    ]
+    memory.save_conversation_history("energy", "s", turn)
+    new_agent(max_history=4).chat("and?")
+    assert shown(ollama) == ["Ghana?", "", "4975", "4975 MW", "and?"]
+    assert [call] in [message.get("tool_calls") for message in ollama.calls[-1].messages]
+    memory.save_conversation_history("energy", "t", turn)
+    new_agent("t", max_history=3).chat("and?")
+    assert shown(ollama) == ["and?"]

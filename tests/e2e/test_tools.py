@@ -247,3 +247,17 @@ def test_a_worker_with_a_tool_that_is_none_does_not_start(
     )
     assert started.returncode == 1
     assert "griot: tools of agent energy: nowhere.at_all cannot be a tool" in started.stderr
+
+
+def test_tools_run_under_another_pool(
+    stack: GriotStack, profiles: Path, session_id: str, ollama: OllamaStandIn
+) -> None:
+    """Imported before the fork, threads after it."""
+    options = ("-P", "prefork", "-c", "1", "-Q", "forked")
+    forked = stack.worker(*options, name="forked", AGENT_PROFILES=str(profiles))
+    sent = chat_task.apply_async(
+        args=["energy", session_id, "Ghana"], kwargs={"model": "tools"}, queue="forked"
+    )
+    sent.get(WAIT_S)
+    assert history("energy", session_id)[2]["content"] == RESULT
+    assert forked.stop() == 0

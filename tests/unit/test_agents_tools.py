@@ -88,6 +88,35 @@ def test_the_model_is_told_name_docstring_and_parameters() -> None:
     }
 
 
+def test_what_is_named_elsewhere_is_written_out() -> None:
+    """Ollama drops a reference, and with it all that the model is told of a parameter."""
+
+    def route(
+        start: Place, stops: list[Place], unit: Annotated[Unit, Field(description="of power")]
+    ) -> str:
+        """Plan."""
+        return f"{start}{stops}{unit}"
+
+    place = {
+        "description": "A model as an annotation.",
+        "type": "object",
+        "properties": {"country": {"type": "string"}, "city": {"type": "string", "default": ""}},
+        "required": ["country"],
+    }
+    function = tool(route).definition["function"]
+    assert isinstance(function, dict)
+    assert function["parameters"] == {
+        "type": "object",
+        "properties": {
+            "start": place,
+            "stops": {"type": "array", "items": place},
+            "unit": {"type": "string", "enum": ["MW", "kW"], "description": "of power"},
+        },
+        "required": ["start", "stops", "unit"],
+        "additionalProperties": False,
+    }
+
+
 async def test_only_what_the_model_gives_is_handed_over() -> None:
     """The function's own defaults stand."""
     assert await outcome(capacity, {"country": "GH"}) == ("GH 2030 MW", False)
@@ -358,6 +387,17 @@ async def test_a_cancel_of_the_turn_cancels_its_tool() -> None:
     assert turn.cancelled()
 
 
+class Tree(BaseModel):
+    """A model that holds itself."""
+
+    branches: list["Tree"] = []
+
+
+def recursive(tree: Tree) -> str:
+    """Documented."""
+    return str(tree)
+
+
 def undocumented(n: int) -> str:
     return str(n)
 
@@ -408,6 +448,7 @@ def unwritable(n: Callable[[], int]) -> str:
         (strange, "pydantic does not know"),
         (unresolved, "annotations cannot be read"),
         (unwritable, "no JSON Schema"),
+        (recursive, "are recursive"),
         (Place, "no function"),
         (lambda: "", "no function with an ASCII name"),
     ],

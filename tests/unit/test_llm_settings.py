@@ -182,3 +182,11 @@ def test_tls_checks_certificate_and_host(scheme: str) -> None:
 def test_the_context_of_a_plain_address_trusts_nobody() -> None:
     """It is made without reading any certificate, which is why it is cheap."""
     assert ssl_context_for("http").get_ca_certs() == []
+
+
+def test_a_reply_with_tools_may_be_silent_for_longer() -> None:
+    """Their arguments come without a byte; a longer limit of the operator's stays."""
+    short, long = LLMSettings(idle_timeout_s=30), LLMSettings(idle_timeout_s=300)
+    assert short.timeouts.for_tools().idle_s == 120
+    assert long.timeouts.for_tools().idle_s == 300
+    assert short.timeouts.for_tools().first_token_s == short.timeouts.first_token_s
