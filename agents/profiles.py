@@ -40,6 +40,7 @@ class Profile:
 
     `max_history` counts earlier messages that the model is shown; `max_tokens` bounds the reply.
     `tools` are the functions that a worker may run for it.
+    With `summary` a worker sums up, when nobody waits, what the model is not shown any more.
     """
 
     agent_id: str
@@ -49,6 +50,7 @@ class Profile:
     max_tokens: int | None
     max_history: int
     tools: tuple[ToolSpec, ...] = ()
+    summary: bool = False
 
 
 class _ToolTable(BaseModel):
@@ -75,6 +77,7 @@ class _Table(BaseModel):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_history: Annotated[int, Field(ge=0)] | None = None
     tools: list[Annotated[_ToolTable, BeforeValidator(_as_table)]] | None = None
+    summary: bool = False
 
 
 class _File(BaseModel):
@@ -92,6 +95,11 @@ class Profiles:
 
     default: Profile
     by_id: Mapping[str, Profile]
+
+    @property
+    def has_summaries(self) -> bool:
+        """Whether any agent's conversations are summed up."""
+        return self.default.summary or any(one.summary for one in self.by_id.values())
 
     def of(self, agent_id: str) -> Profile:
         """The profile of `agent_id`."""
@@ -136,6 +144,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         max_tokens=table.max_tokens,
         max_history=window if table.max_history is None else table.max_history,
         tools=tuple(ToolSpec(tool.function, tool.timeout_s) for tool in table.tools or ()),
+        summary=table.summary,
     )
 
 

@@ -52,12 +52,14 @@ class Ask:
 class Prompt:
     """What the model is asked for one turn; `history_messages` earlier messages are in it.
 
-    `fit` tells how long it is, by the estimate.
+    `fit` tells how long it is, by the estimate; `has_summary` whether a summary of earlier turns is
+    in its system prompt.
     """
 
     request: ChatRequest
     history_messages: int
     fit: Fit
+    has_summary: bool = False
 
     def asking(self, request: ChatRequest) -> "Prompt":
         """The same prompt after its request was changed: less may be left to estimate."""
@@ -85,6 +87,11 @@ def window_of(ask: Ask, profile: Profile) -> int:
 def model_of(ask: Ask, profile: Profile, settings: LLMSettings) -> str:
     """The model that is asked."""
     return _first(ask.model, profile.model) or settings.model
+
+
+def system_prompt_of(ask: Ask, profile: Profile) -> str | None:
+    """What the model is told first; empty or None: nothing."""
+    return _first(ask.system_prompt, profile.system_prompt)
 
 
 def reply_bound(ask: Ask, profile: Profile, settings: LLMSettings) -> int | None:
@@ -134,7 +141,7 @@ def prompt_for(
 
 
 def _system(ask: Ask, profile: Profile) -> list[dict[str, object]]:
-    prompt = _first(ask.system_prompt, profile.system_prompt)
+    prompt = system_prompt_of(ask, profile)
     return [{"role": "system", "content": prompt}] if prompt else []
 
 

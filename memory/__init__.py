@@ -1,6 +1,6 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
-from memory import dead_letters, events, index, owed, places
+from memory import dead_letters, events, index, owed, places, summary
 from memory.aio import AsyncConnection
 from memory.call import Call
 from memory.cleanup import CleanedUp
@@ -109,4 +109,5 @@ __all__ = [
     "owed",
     "places",
     "reset_redis_memory",
+    "summary",
 ]

@@ -70,7 +70,7 @@ def replace(
     return Call(
         count,
         (write_id, ttl_s * 1000, LEASE_TTL_MS, *records),
-        keys=(keys.history, keys.lease, keys.writes),
+        keys=(keys.history, keys.lease, keys.writes, keys.summary),
         script=_REPLACE,
     )
 
@@ -80,7 +80,7 @@ def clear(keys: SessionKeys, *, write_id: bytes) -> Call[int]:
     return Call(
         count,
         (write_id, LEASE_TTL_MS),
-        keys=(keys.history, keys.lease, keys.writes),
+        keys=(keys.history, keys.lease, keys.writes, keys.summary),
         script=_CLEAR,
     )
 
@@ -90,17 +90,18 @@ def erase(keys: SessionKeys) -> Call[Erased]:
     return Call(
         _erased,
         (LEASE_TTL_MS,),
-        keys=(keys.history, keys.queue, keys.lease, keys.events, keys.dead),
+        keys=(keys.history, keys.queue, keys.lease, keys.events, keys.dead, keys.summary),
         script=_ERASE,
     )
 
 
 def extend(keys: SessionKeys, *, ttl_s: int) -> Call[int]:
-    """Let history and events live at least `ttl_s` longer. How many of the two exist.
+    """Let history, events and summary live at least `ttl_s` longer. How many of them exist.
 
     Safe to repeat.
     """
-    return Call(count, (ttl_s * 1000,), keys=(keys.history, keys.events), script=_EXTEND)
+    session = (keys.history, keys.events, keys.summary)
+    return Call(count, (ttl_s * 1000,), keys=session, script=_EXTEND)
 
 
 def _erased(reply: object) -> Erased:

@@ -54,6 +54,7 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("turns:{M}", "zset", "1 day", "agent that waits → its turn in the round"),
     KeyKind("arrivals:{M}", "hash", "1 day", "<agent>:<session> that waits → its arrival, µs"),
     KeyKind("pace:{M}", "hash", "1 day", "how many calls there were, and their mean length, ms"),
+    KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
     KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
     KeyKind("owed", "zset", "none", "job id → ms at which its result is overdue", True),
@@ -62,6 +63,7 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
     KeyKind("stops", "stream", "none; capped", "jobs whose holder is asked to stop", True),
     KeyKind("lines", "zset", "none", "M → ms at which somebody stood in its line last", True),
+    KeyKind("summarising", "string", "seconds", "who makes a summary now; a message takes it away"),
     KeyKind("wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
@@ -104,6 +106,7 @@ class SessionKeys:
     dead: str
     events: str
     writes: str
+    summary: str
 
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
@@ -148,6 +151,7 @@ class Keyspace:
             dead=f"{self.prefix}:dead:{{{history}}}",
             events=f"{self.prefix}:events:{{{history}}}",
             writes=f"{self.prefix}:writes:{{{history}}}",
+            summary=f"{self.prefix}:summary:{{{history}}}",
         )
 
     def parse_history(self, history_key: str) -> SessionKeys:
@@ -227,6 +231,11 @@ class Keyspace:
     def lines(self) -> str:
         """The models in whose line somebody stood lately."""
         return f"{self.prefix}:lines"
+
+    @property
+    def summarising(self) -> str:
+        """Who makes a summary now."""
+        return f"{self.prefix}:summarising"
 
     @property
     def queue_wait(self) -> str:

@@ -165,9 +165,8 @@ def sweep(
 def clean(keys: SessionKeys, *, idle_ms: int, now_us: int | None = None) -> Call[Cleaned]:
     """CLEAN."""
     args = (idle_ms, _clock(now_us))
-    return Call(
-        Cleaned.from_reply, args, (keys.history, keys.queue, keys.lease, keys.events), CLEAN
-    )
+    session = (keys.history, keys.queue, keys.lease, keys.events, keys.summary)
+    return Call(Cleaned.from_reply, args, session, CLEAN)
 
 
 def due(due: str, *, limit: int, now_us: int | None = None) -> Call[list[tuple[str, float]]]:

@@ -1,16 +1,18 @@
 """Asking the model for one turn: prompt, stream, result; what is said is told as events."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from pydantic import JsonValue
 
-from agents import Profile, Prompt, ToolEvent, ToolRounds, prompt_for
+from agents import Ask, Profile, Prompt, ToolEvent, ToolRounds, prompt_for
 from agents.turn import model_of, reply_bound
 from llm import ChatRequest, ContextOverflowError, Delta, Final, Room
 from memory import Acquired, EventType, decode_messages
 from tasks.abilities import within_abilities
 from tasks.crash_points import CrashPoint, passing
+from tasks.earlier import told_of_earlier
 from tasks.exchange import Exchange, Interview
 from tasks.job import ChatJob, Envelope
 from tasks.precedent import precedent_of
@@ -39,6 +41,8 @@ class Asking:
         self._said: list[str] = []
         self._watch = Stopwatch()
         self._rounds: ToolRounds | None = None
+        self._noted: Ask | None = None
+        self._stored_messages = 0
 
     @property
     def said(self) -> str:
@@ -63,6 +67,8 @@ class Asking:
             on_event=self._called,
         )
         history: Sequence[Mapping[str, object]] = decode_messages(acquired.history).messages
+        self._noted = await told_of_earlier(self._services, self._profile, job, acquired)
+        self._stored_messages = acquired.stored_messages
         exchanges = [await self._exchange(job, history, rounds)]
         while await rounds.take(exchanges[-1].answer):
             passing(CrashPoint.TOOLS_DONE)
@@ -88,8 +94,8 @@ class Asking:
         model = model_of(ask, self._profile, settings)
         precedent = precedent_of(history, model)
 
-        async def make(room: Room) -> Prompt:
-            prompt = prompt_for(
+        def fitted(ask: Ask, room: Room) -> Prompt:
+            return prompt_for(
                 ask,
                 self._profile,
                 history,
@@ -99,6 +105,11 @@ class Asking:
                 steps=rounds.steps,
                 tools=rounds.offered,
             )
+
+        async def make(room: Room) -> Prompt:
+            prompt = fitted(ask, room)
+            if self._noted is not None and prompt.history_messages < self._stored_messages:
+                prompt = replace(fitted(self._noted, room), has_summary=True)
             capabilities = self._services.capabilities
             return prompt.asking(await within_abilities(prompt.request, ask, capabilities))
 

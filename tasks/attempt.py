@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from agents.turn import window_of
 from llm import LLMError
 from memory import (
     Acquired,
@@ -31,8 +32,9 @@ from tasks.errors import InvalidJob, JobFailed
 from tasks.holder import Holder, JobRef
 from tasks.job import ChatJob, Envelope
 from tasks.lease import Stoppable, Stopped, StopReason, kept
-from tasks.result import cancelled_messages, messages_of, told
+from tasks.result import ChatResult, cancelled_messages, messages_of, told
 from tasks.retry import is_retried
+from tasks.summarising import Wanted
 from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.wiring import Services
 
@@ -133,8 +135,19 @@ class Attempt:
         done = self._event(EventType.DONE, text=result["response"], data=told(result))
         committed = await self._holder.commit(records, done)
         if committed.outcome is CommitOutcome.OK:
+            if committed.next is None:
+                self._want_summary(envelope.job, result, len(records))
             return Answered(result, committed.next)
         return await self._refused(committed)
+
+    def _want_summary(self, job: ChatJob, result: ChatResult, turn_messages: int) -> None:
+        """Nobody waits in this session: time to sum up what its model will not be shown again."""
+        window = window_of(job.ask, self._profile)
+        had = result["history_messages"] + turn_messages
+        is_any_hidden = result["receipt"]["messages_left_out"] or had > window
+        if self._profile.summary and window and is_any_hidden:
+            wanted = Wanted(self._holder.mailbox, result["model"], min(had, window))
+            self._services.summaries.want(wanted)
 
     async def _refused(self, committed: Committed) -> Verdict:
         """What a commit that was not OK means."""

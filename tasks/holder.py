@@ -28,6 +28,7 @@ from memory import (
     is_cancelled,
     owed,
     places,
+    summary,
 )
 from tasks.crash_points import CrashPoint, passing
 from tasks.lease import Lease
@@ -92,6 +93,9 @@ class Holder:
             max_attempts=self._queue.max_attempts,
             grace_ms=self._services.grace_ms,
         )
+        if self._services.settings.profiles.has_summaries:
+            self._services.summaries.interrupt()
+            await self._memory.run(summary.give_way(self._services.keyspace))
         return await self._memory.run_last(*calls)
 
     async def take_place(self, at: Places, acquired: Acquired) -> bool:
@@ -155,6 +159,8 @@ class Holder:
         # What the relay still has of this session goes first: the last event is the last.
         before: list[Call[object]] = [*await self._services.relay.taken(self.mailbox.keys)]
         note = self._owe()
+        if self._services.settings.profiles.has_summaries:
+            before.append(summary.prolong(self.mailbox.keys, ttl_s=self._kept.default_ttl_s))
         passing(CrashPoint.BEFORE_COMMIT)
         deadline = time.monotonic() + COMMIT_PATIENCE_S
         while True:

@@ -43,13 +43,15 @@ class Receipt(TypedDict):
     """What the model was shown for a reply, and what was kept from it.
 
     `messages_sent` counts all messages of the prompt, `messages_left_out` those of the stored
-    history that are not among them. `window_tokens` is None where it is only assumed,
+    history that are not among them; with `summary` a summary of earlier turns was shown in their
+    place. `window_tokens` is None where it is only assumed,
     `prompt_tokens` (as counted by the model's server) where it does not tell. `truncated`: the
     server cut the prompt, so the model has seen less than was sent.
     """
 
     messages_sent: int
     messages_left_out: int
+    summary: bool
     window_tokens: int | None
     estimated_prompt_tokens: int
     prompt_tokens: int | None
@@ -159,6 +161,7 @@ def _receipt(exchange: Exchange, stored_messages: int) -> Receipt:
     return Receipt(
         messages_sent=len(prompt.request.messages),
         messages_left_out=max(0, stored_messages - prompt.history_messages),
+        summary=prompt.has_summary,
         window_tokens=exchange.room.window_tokens if exchange.room.is_known else None,
         estimated_prompt_tokens=prompt.fit.estimated_tokens,
         prompt_tokens=final.prompt_tokens or None,

@@ -27,6 +27,7 @@ from tasks.retry import Backoff
 from tasks.runtime import Runtime
 from tasks.settings import QueueSettings
 from tasks.stopping import obey_stops
+from tasks.summarising import Summaries
 from tasks.usher import Usher
 from tasks.wakeup import wake
 
@@ -152,6 +153,12 @@ class Services:
     def gauge(self) -> Gauge:
         """What is known of the models' windows; used on the event loop only."""
         return Gauge([self.ollama], self.settings.llm)
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """The summaries to be made when nobody waits; used on the event loop only."""
+        llm, stream = self.settings.llm, self.ollama.stream
+        return Summaries(self.async_memory, self.keyspace, self.gauge, stream, llm)
 
     @cached_property
     def relay(self) -> Relay:

@@ -4,7 +4,7 @@
 -- would run a job again. Whether the history was used is the server's own note of its last access;
 -- without one (an LFU policy) it counts as used. Safe to repeat.
 --
--- KEYS  history queue lease events
+-- KEYS  history queue lease events summary
 -- ARGV  idle_ms now_us
 -- now_us is the server's TIME where it is ''
 -- Returns
@@ -13,11 +13,11 @@
 --   {'FRESH', idle_ms}           used so long ago only; nothing was deleted
 --   {'DELETED', keys}            so many keys, 0 where there was nothing
 --   {'CORRUPT', key, type}       a key of another type; nothing was deleted
-for i, kind in ipairs({'list', 'zset', 'hash', 'stream'}) do
+for i, kind in ipairs({'list', 'zset', 'hash', 'stream', 'hash'}) do
   local found = redis.call('TYPE', KEYS[i]).ok
   if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
 end
-local history, queue, lease, events = unpack(KEYS)
+local history, queue, lease, events, summary = unpack(KEYS)
 local time = redis.call('TIME')
 local now_ms = math.floor((tonumber(ARGV[2]) or time[1] * 1000000 + time[2]) / 1000)
 
@@ -33,4 +33,4 @@ if redis.call('EXISTS', history) == 1 then
   idle_ms = math.min(idle_ms, idle_s * 1000)
 end
 if idle_ms < tonumber(ARGV[1]) then return {'FRESH', idle_ms} end
-return {'DELETED', redis.call('UNLINK', history, events)}
+return {'DELETED', redis.call('UNLINK', history, events, summary)}

@@ -51,7 +51,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         ("queue", "jobs", "lease", "done", "dead"),
     ),
     "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
-    "clean": (lambda rig: rig.box.clean(0), ("history", "queue", "lease", "events")),
+    "clean": (lambda rig: rig.box.clean(0), ("history", "queue", "lease", "events", "summary")),
     "due": (lambda rig: rig.due.entries(limit=9), ("due",)),
     "settle": (lambda rig: rig.due.put_off(DueEntry("x", 1.0), 1), ("due",)),
 }

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from memory import history, index, values
+from memory import history, index, summary, values
 from memory.call import Call
 from memory.errors import CorruptData
 from memory.index import Entry
@@ -19,6 +19,9 @@ CALLS: dict[str, Call[object]] = {
     "clear": history.clear(KEYS, write_id=b"w"),
     "erase": history.erase(KEYS),
     "extend": history.extend(KEYS, ttl_s=1),
+    "summarise": summary.keep(
+        KEYS, summary.Earlier(b"c", b"1", None, ()), summary.Summary("t", b"u")
+    ),
     "touch": index.touch_index(KEYSPACE.sessions("a"), "s"),
     "forget": index.forget("k", [Entry("a", 1), Entry("b", 2)]),
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),

@@ -78,6 +78,7 @@ def test_a_result_has_what_the_interface_promises() -> None:
         "receipt": {
             "messages_sent": 6,
             "messages_left_out": 6,
+            "summary": False,
             "window_tokens": 4096,
             "estimated_prompt_tokens": 9,
             "prompt_tokens": 7,
