@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -169,6 +169,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(arguments=st.dictionaries(st.sampled_from(["n", "word", "rest", "self"]), json_values))
 def test_whatever_the_model_gives_the_function_sees_its_own_types(
     arguments: dict[str, object],
