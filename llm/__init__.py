@@ -1,7 +1,8 @@
 """Ollama: requests, streams, errors. Knows nothing of Celery, Redis or agents.
 
-`LLMService` is the synchronous service, `OllamaClient` the asynchronous client; both send a
-`ChatRequest`, read `Delta`s and one `Final`, and raise nothing but an `LLMError`.
+`LLMService` is the synchronous service, `OllamaClient` the asynchronous client of one server,
+`Fleet` that of several; all send a `ChatRequest`, read `Delta`s and one `Final`, and raise nothing
+but an `LLMError`.
 """
 
 from llm.budget import UNLIMITED, Fit, History, Precedent, Room, estimated, fit, turn_starts
@@ -30,8 +31,9 @@ from llm.errors import (
     TotalTimeoutError,
     UnsupportedError,
 )
+from llm.fleet import Fleet
 from llm.gauge import Gauge
-from llm.models import full_name, is_installed
+from llm.models import Loaded, full_name, is_installed
 from llm.records import Delta, Final, Reply, ToolCall
 from llm.requests import ChatRequest, Message, check_model_name
 from llm.service import LLMService
@@ -50,6 +52,7 @@ __all__ = [
     "Final",
     "FirstTokenTimeoutError",
     "Fit",
+    "Fleet",
     "FormatMismatchError",
     "Gauge",
     "History",
@@ -60,6 +63,7 @@ __all__ = [
     "LLMService",
     "LLMSettings",
     "LLMTimeoutError",
+    "Loaded",
     "Message",
     "ModelNotFoundError",
     "OllamaBusyError",

@@ -5,6 +5,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 ADDRESS_RULE = "must be http://host:port or https://host:port, with no user, path or query"
+MAX_SERVERS = 32
 
 
 def check_base_url(url: str) -> str:
@@ -26,6 +27,29 @@ def check_base_url(url: str) -> str:
     if parts.port == 0:  # reading it also raises ValueError over 65535 or for what is no number
         raise ValueError("the port must be between 1 and 65535")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def split_addresses(value: object) -> object:
+    """The parts of a comma-separated text, without blanks; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    parts = (part.strip() for part in value.split(","))
+    return tuple(part for part in parts if part)
+
+
+def check_base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """`check_base_url` for each; raise ValueError if there are too many, or one is named twice."""
+    checked = tuple(map(check_base_url, urls))
+    if len(checked) > MAX_SERVERS:
+        raise ValueError(f"at most {MAX_SERVERS} servers")
+    if len(set(checked)) < len(checked):
+        raise ValueError("a server is named twice")
+    return checked
+
+
+def label_of(base_url: str) -> str:
+    """Host and port of a checked address: a server's short name, which holds no secret."""
+    return base_url.partition("://")[2]
 
 
 @cache

@@ -59,7 +59,7 @@ class OllamaClient:
         self._transport = transport
         self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watches: set[StreamWatch] = set()
+        self._watches: dict[StreamWatch, str] = {}
         self._is_closed = False
 
     @classmethod
@@ -83,7 +83,7 @@ class OllamaClient:
         """
         limits = timeouts or self._timeouts
         watch = StreamWatch(limits)
-        self._watches.add(watch)
+        self._watches[watch] = request.model
         reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
         try:
             async with aclosing(self._chunks(request, limits, watch)) as chunks:
@@ -98,7 +98,7 @@ class OllamaClient:
             yield reader.final()
         finally:
             watch.close()
-            self._watches.discard(watch)
+            del self._watches[watch]
 
     async def chat(self, request: ChatRequest, *, timeouts: Timeouts | None = None) -> Reply:
         """The whole reply at once; the same promises as `stream`."""
@@ -154,6 +154,13 @@ class OllamaClient:
         asked = orjson.dumps({"model": model})
         shown = await self.lookup("/api/show", timeout_s=timeout_s, content=asked)
         return read_capabilities(shown)
+
+    def abort(self, model: str, error: LLMError) -> int:
+        """Let the calls of `model` in flight raise `error`; how many there were."""
+        aborted = [watch for watch, asked in self._watches.items() if asked == model]
+        for watch in aborted:
+            watch.abort(error)
+        return len(aborted)
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""

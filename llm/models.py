@@ -1,4 +1,8 @@
-"""Models by their names: which an Ollama has installed, and how many calls each gets. Pure."""
+"""Models by their names: which an Ollama has installed (GET /api/tags) and loaded (GET /api/ps),
+and how many calls each gets. Pure.
+"""
+
+from dataclasses import dataclass
 
 import orjson
 
@@ -6,6 +10,14 @@ from llm.errors import InvalidReplyError
 from llm.requests import check_model_name
 
 MAX_PARALLEL = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory: its name with the tag, and its window in tokens (0: not told)."""
+
+    name: str
+    window_tokens: int
 
 
 def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
@@ -17,14 +29,26 @@ def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
         raise InvalidReplyError(f"{base_url} has no list of models: is it Ollama?") from exc
 
 
-def is_installed(model: str, installed: tuple[str, ...]) -> bool:
-    """Whether `model` is among the names."""
-    return full_name(model) in installed
+def read_loaded(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
+    """The models in the answer of /api/ps; one that is still loading is not among them.
+
+    Raises InvalidReplyError.
+    """
+    try:
+        models = orjson.loads(body)["models"] or ()
+        return tuple(Loaded(model["name"], _count(model.get("context_length"))) for model in models)
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as exc:
+        raise InvalidReplyError(f"{base_url} has no list of loaded models: is it Ollama?") from exc
 
 
 def full_name(model: str) -> str:
-    """The name with its tag; without one it means `latest`, as Ollama has it."""
-    return model if ":" in model else f"{model}:latest"
+    """The name with its tag: without one it means `latest`, as Ollama has it."""
+    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+def is_installed(model: str, installed: tuple[str, ...]) -> bool:
+    """Whether `model` is among the names."""
+    return full_name(model) in installed
 
 
 def read_limits(text: str) -> dict[str, int]:
@@ -44,3 +68,7 @@ def check_limits(text: str) -> str:
     """`text`, if `read_limits` reads it."""
     read_limits(text)
     return text
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

@@ -1,7 +1,9 @@
 """Reading one reply: bytes in, deltas out, and at its end either a Final or the error. No I/O."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from llm.address import label_of
 from llm.error_map import error_line
 from llm.errors import OllamaFailedError, StreamCutError
 from llm.ndjson import NDJSONDecoder
@@ -63,4 +65,4 @@ class ReplyReader:
             raise OllamaFailedError(
                 f"Ollama at {self._base_url} only loaded the model and gave no answer"
             )
-        self._final = final
+        self._final = replace(final, server=label_of(self._base_url))

@@ -18,7 +18,7 @@ from llm.error_map import (
     total_timeout,
 )
 from llm.errors import LLMError, OllamaUnreachableError
-from llm.models import read_models
+from llm.models import Loaded, read_loaded, read_models
 from llm.records import Delta, Final, Reply, joined
 from llm.reply import ReplyReader
 from llm.requests import ChatRequest, Message
@@ -26,7 +26,7 @@ from llm.settings import LLMSettings
 
 
 class LLMService:
-    """Chats with Ollama from ordinary threads; safe to share between them.
+    """Chats with one Ollama, the first of the settings', from ordinary threads; safe to share.
 
     Every call returns a whole answer or raises an LLMError. Arguments that are None take the
     settings' value. A call that is repeated asks the model again.
@@ -40,11 +40,10 @@ class LLMService:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = settings or LLMSettings()
+        self.base_url = self.settings.servers[0]
         self._timeouts = self.settings.timeouts
-        self._chat_url = f"{self.settings.base_url}/api/chat"
-        self._http = sync_http_client(
-            self.settings.base_url, max_connections, self._timeouts, transport
-        )
+        self._chat_url = f"{self.base_url}/api/chat"
+        self._http = sync_http_client(self.base_url, max_connections, self._timeouts, transport)
 
     def chat(
         self,
@@ -107,7 +106,7 @@ class LLMService:
         """
         reader = ReplyReader(
             request,
-            base_url=self.settings.base_url,
+            base_url=self.base_url,
             max_bytes=self.settings.max_response_bytes,
         )
         with closing(self._chunks(request)) as chunks:
@@ -125,7 +124,7 @@ class LLMService:
             return False
         try:
             response = self._http.get(
-                f"{self.settings.base_url}/api/version", timeout=httpx.Timeout(timeout_s)
+                f"{self.base_url}/api/version", timeout=httpx.Timeout(timeout_s)
             )
         except TRANSPORT_ERRORS:
             return False
@@ -133,17 +132,11 @@ class LLMService:
 
     def installed_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[str, ...]:
         """The names of the models that Ollama has, each with its tag. Raises an LLMError."""
-        base_url = self.settings.base_url
-        limits = replace(self._timeouts, first_token_s=timeout_s)
-        try:
-            response = self._http.get(f"{base_url}/api/tags", timeout=httpx.Timeout(timeout_s))
-        except TRANSPORT_ERRORS as exc:
-            raise lost_connection(exc, replying=False, base_url=base_url, timeouts=limits) from exc
-        if response.status_code != 200:
-            raise refused(
-                response.status_code, response.content, model=self.settings.model, base_url=base_url
-            )
-        return read_models(response.content, base_url=base_url)
+        return read_models(self._lookup("/api/tags", timeout_s), base_url=self.base_url)
+
+    def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
+        """The models that Ollama has in memory. Raises an LLMError."""
+        return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
 
     def close(self) -> None:
         """Close all connections. Safe to repeat."""
@@ -164,6 +157,23 @@ class LLMService:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _lookup(self, path: str, timeout_s: float) -> bytes:
+        limits = replace(self._timeouts, first_token_s=timeout_s)
+        try:
+            response = self._http.get(f"{self.base_url}{path}", timeout=httpx.Timeout(timeout_s))
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc, replying=False, base_url=self.base_url, timeouts=limits
+            ) from exc
+        if response.status_code != 200:
+            raise refused(
+                response.status_code,
+                response.content,
+                model=self.settings.model,
+                base_url=self.base_url,
+            )
+        return response.content
 
     def _request(
         self,
@@ -200,7 +210,7 @@ class LLMService:
             raise lost_connection(
                 exc,
                 replying=response is not None,
-                base_url=self.settings.base_url,
+                base_url=self.base_url,
                 timeouts=self._timeouts,
             ) from exc
         finally:
@@ -223,9 +233,7 @@ class LLMService:
             body += chunk
             if len(body) >= MAX_ERROR_BODY_BYTES:
                 break
-        return refused(
-            response.status_code, body, model=request.model, base_url=self.settings.base_url
-        )
+        return refused(response.status_code, body, model=request.model, base_url=self.base_url)
 
 
 def _read_to_end(chunks: Iterator[bytes]) -> None:

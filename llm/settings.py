@@ -1,11 +1,11 @@
 """The environment of this package: the only place in it that reads the environment."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from llm.address import check_base_url
+from llm.address import check_base_url, check_base_urls, split_addresses
 from llm.models import MAX_PARALLEL, check_limits, full_name, read_limits
 from llm.requests import ChatRequest, Message, check_model_name
 from llm.timeouts import Timeouts
@@ -32,6 +32,14 @@ class LLMSettings(BaseSettings):
         default="http://localhost:11434",
         validation_alias="OLLAMA_BASE_URL",
         description="Ollama's address: http or https, host and port, nothing else.",
+    )
+    base_urls: Annotated[
+        tuple[str, ...], NoDecode, BeforeValidator(split_addresses), AfterValidator(check_base_urls)
+    ] = Field(
+        default=(),
+        validation_alias="OLLAMA_BASE_URLS",
+        description="The addresses of several Ollamas, separated by commas, in place of "
+        "OLLAMA_BASE_URL; calls are spread over them.",
     )
     model: Annotated[str, AfterValidator(check_model_name)] = Field(
         default="qwen2.5:0.5b",
@@ -139,6 +147,15 @@ class LLMSettings(BaseSettings):
     def is_bounded(self) -> bool:
         """Whether the calls to any model are bounded."""
         return bool(self.num_parallel or self.num_parallel_by_model)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The addresses of all Ollamas, at least one. What knows only one uses the first."""
+        return self.base_urls or (self.base_url,)
+
+    def at(self, base_url: str) -> Self:
+        """The same settings for one server alone."""
+        return self.model_copy(update={"base_url": check_base_url(base_url), "base_urls": ()})
 
     @property
     def timeouts(self) -> Timeouts:

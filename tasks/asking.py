@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -113,7 +114,8 @@ class Asking:
             capabilities = self._services.capabilities
             return prompt.asking(await within_abilities(prompt.request, ask, capabilities))
 
-        interview = Interview(self._services.gauge, self._stream, self)
+        stream = partial(self._stream, session=f"{job.agent_id}:{job.session_id}")
+        interview = Interview(self._services.gauge, stream, self)
         bound = reply_bound(ask, self._profile, settings)
         while True:
             try:
@@ -122,11 +124,11 @@ class Asking:
                 if not rounds.shorten():
                     raise
 
-    def _stream(self, request: ChatRequest) -> AsyncGenerator[Delta | Final, None]:
+    def _stream(self, request: ChatRequest, *, session: str) -> AsyncGenerator[Delta | Final, None]:
         limits = self._services.settings.llm.timeouts
         if request.tools:
             limits = limits.for_tools()
-        return self._services.ollama.stream(request, timeouts=limits)
+        return self._services.ollama.stream(request, session=session, timeouts=limits)
 
     def begins(self, model: str) -> None:
         """The model is asked, perhaps not for the first time: what it has said is dropped."""

@@ -73,6 +73,8 @@ class ChatResult(TypedDict):
     history_messages: int
     receipt: NotRequired[Receipt]
     timings: NotRequired[Timings]
+    server: NotRequired[str]
+    """Host and port of the Ollama that answered."""
     metadata: NotRequired[dict[str, JsonValue]]
     parsed: NotRequired[JsonValue]
 
@@ -149,6 +151,8 @@ def result_of(
         receipt=_receipt(exchange, stored_messages),
         timings=timings,
     )
+    if answer.final.server:
+        result["server"] = answer.final.server
     if job.metadata is not None:
         result["metadata"] = job.metadata
     if job.format is not None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles, Toolbox
-from llm import Capabilities, Gauge, LLMSettings, OllamaClient, full_name
+from llm import Capabilities, Fleet, Gauge, LLMSettings, full_name
 from memory import AsyncConnection, Connection, InvalidInput, Keyspace, MemorySettings, Places
 from tasks.app import app
 from tasks.errors import ConfigurationError
@@ -133,9 +133,9 @@ class Services:
         return Owing(self.runtime, self.keyspace, lambda: self.async_memory)
 
     @cached_property
-    def ollama(self) -> OllamaClient:
-        """The model client of the event loop; first used on it."""
-        return OllamaClient.from_settings(
+    def ollama(self) -> Fleet:
+        """The model servers of the event loop; first used on it."""
+        return Fleet.from_settings(
             self.settings.llm, max_connections=self.settings.queue.concurrency + 10
         )
 
@@ -152,7 +152,7 @@ class Services:
     @cached_property
     def gauge(self) -> Gauge:
         """What is known of the models' windows; used on the event loop only."""
-        return Gauge([self.ollama], self.settings.llm)
+        return Gauge(self.ollama.clients, self.settings.llm)
 
     @cached_property
     def summaries(self) -> Summaries:

@@ -5,19 +5,20 @@ them, a starting worker acts on those that `worker_start_checks` looks at.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from llm import LLMError, LLMService, is_installed
+from llm import is_installed
 from memory import Connection, MemoryRefused, MemoryServiceError, MemoryUnavailable
 from memory.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.wakeup import CHAT_QUEUE
 from tasks.wiring import Settings
+from worker.model_servers import ModelServer, model_servers
 
 logger = logging.getLogger(__name__)
 
@@ -98,20 +99,11 @@ def check_results(app: Celery) -> Finding:
 
 
 def check_ollama(settings: Settings) -> list[Finding]:
-    """Whether Ollama answers and has every model that an agent may ask for."""
-    with LLMService(settings.llm) as service:
-        try:
-            installed = service.installed_models()
-        except LLMError as exc:
-            advice = "start it, or set OLLAMA_BASE_URL; for a try: griot up --sandbox"
-            return [Finding("ollama", Level.FAIL, str(exc), advice)]
-    findings = [Finding("ollama", Level.OK, f"{settings.llm.base_url}, {len(installed)} models")]
-    for model in wanted_models(settings):
-        if is_installed(model, installed):
-            findings.append(Finding("model", Level.OK, model))
-        else:
-            advice = f"run `ollama pull {model}`, or set OLLAMA_MODEL"
-            findings.append(Finding("model", Level.FAIL, f"{model} is not installed", advice))
+    """Whether each Ollama answers, and one of them has every model that an agent may ask for."""
+    servers = model_servers(settings.llm)
+    findings = list(_servers(servers))
+    if answering := [server for server in servers if not server.trouble]:
+        findings += [_model(model, answering) for model in wanted_models(settings)]
     return findings
 
 
@@ -125,6 +117,30 @@ def check_calls(settings: Settings) -> Finding:
         for model in wanted_models(settings)
     )
     return Finding("model calls", Level.OK, found)
+
+
+def _servers(servers: Sequence[ModelServer]) -> Iterator[Finding]:
+    is_served = any(not server.trouble for server in servers)
+    for server in servers:
+        if not server.trouble:
+            yield Finding("ollama", Level.OK, f"{server.url}, {len(server.installed)} models")
+        elif is_served:
+            advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
+            yield Finding("ollama", Level.WARN, server.trouble, advice)
+        else:
+            advice = "start it, or set OLLAMA_BASE_URL; for a try: griot up --sandbox"
+            yield Finding("ollama", Level.FAIL, server.trouble, advice)
+
+
+def _model(model: str, servers: Sequence[ModelServer]) -> Finding:
+    lacking = [server.url for server in servers if not is_installed(model, server.installed)]
+    if not lacking:
+        return Finding("model", Level.OK, model)
+    if len(lacking) == len(servers):
+        advice = f"run `ollama pull {model}`, or set OLLAMA_MODEL"
+        return Finding("model", Level.FAIL, f"{model} is not installed", advice)
+    found = f"{model} is not installed at {', '.join(lacking)}"
+    return Finding("model", Level.WARN, found, f"run `ollama pull {model}` there")
 
 
 def check_workers(app: Celery) -> Finding:

@@ -158,6 +158,7 @@ def test_status_tells_queues_and_workers() -> None:
     consumed = [worker["queues"] for worker in status["workers"]]
     assert consumed == [["maintenance"], ["celery", "chat"]]
     assert status["mailboxes"]["pending_jobs"] == 0
+    assert [server["url"] for server in status["servers"]] == ["http://localhost:11434"]
     assert "worker@" in griot("status").stdout
 
 

@@ -170,11 +170,11 @@ class Rig:
 
     def dumps(self, sender: Sender) -> list[SessionDump]:
         """What Redis has of the sessions of `sender`."""
-        return [self.dump(session_id) for session_id in sender.jobs]
+        return [self.dump(session_id, sender.agent_id) for session_id in sender.jobs]
 
-    def dump(self, session_id: str) -> SessionDump:
+    def dump(self, session_id: str, agent_id: str = AGENT_ID) -> SessionDump:
         """What Redis has of one session."""
-        return read_session(self.observer, self.keyspace, AGENT_ID, session_id)
+        return read_session(self.observer, self.keyspace, agent_id, session_id)
 
     def check(self, sender: Sender, *, timeout_s: float = 15.0, **rules: object) -> None:
         """Wait until every job is done, then assert all invariants. `rules` as of Rules."""

@@ -106,6 +106,7 @@ def test_the_models_of_all_agents_are_wanted() -> None:
         lambda: MemorySettings(url=SecretStr("redis://:geheim@h:1/2"), key_prefix="griot-demo-1"),
         lambda: MemorySettings(url=None, mode="sentinel", sentinels=("a:1", "b:2")),
         lambda: LLMSettings(model="llama3", keep_alive="30m"),
+        lambda: LLMSettings(base_urls=("http://a:1", "http://b:1")),
         lambda: QueueSettings(lease_s=2.5, broker_url=SecretStr("redis://:geheim@h:1/3")),
     ],
 )

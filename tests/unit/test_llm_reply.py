@@ -58,6 +58,7 @@ def test_a_reply_is_its_deltas_and_then_its_final() -> None:
             load_ms=1.0,
             prompt_eval_ms=2.0,
             eval_ms=3.5,
+            server="ollama:11434",
         ),
     ]
 
@@ -121,7 +122,9 @@ def test_a_model_that_only_loaded_gave_no_answer(reason: str) -> None:
 def test_a_request_that_only_loads_is_answered_by_load() -> None:
     """And has neither text nor durations."""
     answer = {"model": "m", "message": {"content": ""}, "done": True, "done_reason": "load"}
-    assert read(answer, request=LOAD) == [Final(model="m", done_reason="load")]
+    assert read(answer, request=LOAD) == [
+        Final(model="m", done_reason="load", server="ollama:11434")
+    ]
 
 
 @pytest.mark.parametrize("reason", ["length", "something-new", ""])

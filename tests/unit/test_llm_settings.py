@@ -34,6 +34,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     """Under its documented name."""
     values = {
         "OLLAMA_BASE_URL": "https://ollama.internal:8443/",
+        "OLLAMA_BASE_URLS": "http://a:11434, https://b:11434/ ,",
         "OLLAMA_MODEL": "Llama3.2:1b",
         "OLLAMA_CONTEXT_LENGTH": "2048",
         "LLM_TEMPERATURE": "0",
@@ -53,6 +54,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     settings = LLMSettings()
     assert settings.base_url == "https://ollama.internal:8443"
+    assert settings.servers == ("http://a:11434", "https://b:11434")
     assert settings.model == "Llama3.2:1b"
     limits = settings.timeouts
     assert (limits.idle_s, limits.connect_s) == (0.5, 1.5)
@@ -120,6 +122,34 @@ def test_an_address_is_scheme_host_and_port_and_nothing_else(url: str) -> None:
     """And a wrong one is named without being shown, for it may hold a password."""
     with pytest.raises(ValidationError, match="OLLAMA_BASE_URL") as caught:
         LLMSettings(OLLAMA_BASE_URL=url)
+    assert "secret" not in str(caught.value)
+
+
+def test_one_address_is_the_form_for_one_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several override it; an empty list is none."""
+    one = LLMSettings(base_url="http://a:1")
+    assert one.servers == ("http://a:1",)
+    several = LLMSettings(base_url="http://a:1", base_urls=("http://b:1", "http://c:1"))
+    assert several.servers == ("http://b:1", "http://c:1")
+    assert several.at("http://c:1/").servers == ("http://c:1",)
+    monkeypatch.setenv("OLLAMA_BASE_URLS", "")
+    assert LLMSettings().servers == ("http://localhost:11434",)
+
+
+@pytest.mark.parametrize(
+    ("urls", "reason"),
+    [
+        ("http://a:1,http://user:secret@b:1", "no user"),
+        ("http://a:1,b:1", "must be http"),
+        ("http://a:1,http://a:1/", "named twice"),
+        (",".join(f"http://a:{port}" for port in range(1, 34)), "at most 32"),
+    ],
+)
+def test_each_of_several_addresses_is_checked(urls: str, reason: str) -> None:
+    """By the same rule, and none is shown."""
+    with pytest.raises(ValidationError, match=reason) as caught:
+        LLMSettings(OLLAMA_BASE_URLS=urls)
+    assert "OLLAMA_BASE_URLS" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 

@@ -47,10 +47,20 @@ def job(message: str = "question", metadata: dict[str, JsonValue] | None = None)
 
 
 def result(
-    given: ChatJob, text: str = SECRET, room: Room = ROOM, counted_tokens: int = 7
+    given: ChatJob,
+    text: str = SECRET,
+    room: Room = ROOM,
+    counted_tokens: int = 7,
+    server: str = "",
 ) -> ChatResult:
     """What came of it."""
-    final = Final(model="m", done_reason="stop", prompt_tokens=counted_tokens, completion_tokens=3)
+    final = Final(
+        model="m",
+        done_reason="stop",
+        prompt_tokens=counted_tokens,
+        completion_tokens=3,
+        server=server,
+    )
     exchange = exchange_of(given, Answer(text, final), room)
     return result_of("job-1", given, exchange, attempt=2, stored_messages=10, timings=TIMINGS)
 
@@ -88,6 +98,7 @@ def test_a_result_has_what_the_interface_promises() -> None:
         "timings": TIMINGS,
     }
     assert result(job(metadata={"a": None}))["metadata"] == {"a": None}
+    assert result(job(), server="ollama:11434")["server"] == "ollama:11434"
 
 
 def test_a_receipt_does_not_claim_what_nobody_knows() -> None:

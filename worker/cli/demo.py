@@ -165,12 +165,12 @@ def _ollama(
     known = environment_of(settings.llm)
     trouble = ollama_trouble(settings.llm)
     if trouble is None:
-        say(f"  Ollama  {settings.llm.base_url}, model {settings.llm.model}")
+        say(f"  Ollama  {settings.llm.servers[0]}, model {settings.llm.model}")
         return False, known
     process, url = start_stand_in(directory, settings.llm)
     cleanup.callback(process.stop)
     say(f"  Ollama  {trouble}: a stand-in makes up the replies, there is no model in them")
-    return True, {**known, "OLLAMA_BASE_URL": url}
+    return True, {**known, "OLLAMA_BASE_URL": url, "OLLAMA_BASE_URLS": ""}
 
 
 def _start(stack: GriotStack) -> tuple[ServerProcess, ServerProcess, ServerProcess]:

@@ -29,7 +29,7 @@ def model_places(shared: Services) -> tuple[ModelPlaces, ...]:
     """Every model that agents ask for, or in whose line somebody stood lately, if bounded."""
     if not shared.settings.llm.is_bounded:
         return ()
-    server = shared.settings.llm.base_url
+    server = shared.settings.llm.servers[0]
     known = dict.fromkeys((server, model) for model in wanted_models(shared.settings))
     for entry in shared.memory.run(places.lines(shared.keyspace)):
         known[places.server_and_model(entry.member)] = None

@@ -39,9 +39,9 @@ def ollama_trouble(settings: LLMSettings) -> str | None:
         try:
             installed = service.installed_models()
         except LLMError:
-            return f"no Ollama answers at {settings.base_url}"
+            return f"no Ollama answers at {service.base_url}"
     if not is_installed(settings.model, installed):
-        return f"the Ollama at {settings.base_url} has no model {settings.model}"
+        return f"the Ollama at {service.base_url} has no model {settings.model}"
     return None
 
 

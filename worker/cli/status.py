@@ -1,4 +1,4 @@
-"""`griot status`: queues, workers, mailboxes, models."""
+"""`griot status`: queues, workers, mailboxes, models and their servers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from tasks.wiring import services
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.cli.models import ModelPlaces, model_places, table_of
 from worker.health import MAINTENANCE_QUEUE, REPLY_TIMEOUT_S, queues_of_workers
+from worker.model_servers import ModelServer, model_servers
 from worker.transport import QUARANTINE_SUFFIX
 
 QUEUES = (CHAT_QUEUE, "celery", MAINTENANCE_QUEUE)
@@ -65,12 +66,13 @@ class Status:
     workers: tuple[WorkerState, ...]
     mailboxes: Mailboxes
     models: tuple[ModelPlaces, ...]
+    servers: tuple[ModelServer, ...]
 
 
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show queues, workers, what waits in the mailboxes, and how full the models are.
+    """Show queues, workers, what waits in the mailboxes, the models and their servers.
 
     \b
     Example:
@@ -83,6 +85,7 @@ def status(as_json: bool) -> None:
         workers=worker_states(app),
         mailboxes=mailboxes(shared.memory, shared.keyspace),
         models=model_places(shared),
+        servers=model_servers(shared.settings.llm),
     )
     show_json(now) if as_json else _show(now)
 
@@ -172,3 +175,9 @@ def _show(now: Status) -> None:
     if now.models:
         say()
         show(table_of(now.models))
+    say()
+    servers = [
+        (one.url, "no answer" if one.trouble else len(one.installed), ", ".join(one.loaded))
+        for one in now.servers
+    ]
+    show(Table("Model servers", ("Server", "Models", "Loaded"), servers))

@@ -67,7 +67,7 @@ def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool
     trouble = ollama_trouble(settings)
     if trouble is None:
         return
-    parts = urlsplit(settings.base_url)
+    parts = urlsplit(settings.servers[0])
     is_here = parts.hostname in LOOPBACK and trouble.startswith("no Ollama")
     if not has_sandbox or not is_here:
         say(f"Ollama: {trouble}; jobs will wait for it, or fail")

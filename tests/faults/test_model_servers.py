@@ -1,0 +1,99 @@
+"""Several model servers, of which some fail: every job is answered, none twice."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
+
+import pytest
+
+from llm import LLMService, LLMSettings
+from sandbox.ollama import OllamaStandIn
+from tests.faults.invariants import Rules, assert_invariants
+from tests.faults.rig import Rig
+from tests.faults.sender import Sender
+from tests.waiting import wait_until
+
+Servers = tuple[OllamaStandIn, OllamaStandIn, OllamaStandIn]
+
+IMPATIENT = {"LLM_FIRST_TOKEN_TIMEOUT": "1.5", "LLM_TIMEOUT": "1", "LLM_CONNECT_TIMEOUT": "1"}
+MODEL = "slow-tokens:10x20ms"
+JOBS = 4
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Three servers of one fleet, with the model loaded."""
+    with ExitStack() as started:
+        first, second, third = (started.enter_context(OllamaStandIn()) for _ in range(3))
+        for server in (first, second, third):
+            with LLMService(LLMSettings(base_url=server.url)) as service:
+                service.chat("load the model", model=MODEL)
+            server.reset()
+        yield first, second, third
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(rig: Rig, servers: Servers) -> None:
+    """A worker that knows all three."""
+    urls = ",".join(server.url for server in servers)
+    rig.worker(name="fleet", OLLAMA_BASE_URLS=urls, **IMPATIENT)
+
+
+@pytest.fixture
+def sender() -> Sender:
+    """Sends what takes a while to answer."""
+    return Sender(model=MODEL)
+
+
+def check(rig: Rig, sender: Sender, servers: Servers) -> None:
+    """All invariants, with the calls of every server as the witness."""
+    rig.wait_drained(sender, timeout_s=30)
+    calls = list(chain.from_iterable(server.calls for server in servers))
+    assert_invariants(rig.dumps(sender), sender.jobs, calls, Rules())
+
+
+def under_way(servers: Servers) -> None:
+    """Wait until each server is at work."""
+    wait_until(
+        lambda: all(server.stats.active and server.stats.tokens for server in servers),
+        what="each server is at work",
+    )
+
+
+def test_a_server_is_killed_in_mid_stream(rig: Rig, servers: Servers, sender: Sender) -> None:
+    """Its calls begin anew elsewhere; when it is back it is used again."""
+    sender.send_all(sender.sessions(12), JOBS)
+    under_way(servers)
+    servers[0].stop()
+    try:
+        check(rig, sender, servers)
+    finally:
+        servers[0].start()
+    assert any(call.outcome == "broken" for call in servers[0].calls)
+
+
+def test_a_server_hangs(rig: Rig, servers: Servers, sender: Sender) -> None:
+    """Its calls get no token: they move to another server within the same attempt."""
+    servers[1].script(MODEL, ["hang"] * 1000)
+    sender.send_all(sender.sessions(12), JOBS)
+    try:
+        check(rig, sender, servers)
+    finally:
+        servers[1].script(MODEL, [])
+
+
+def test_a_server_is_full(rig: Rig, servers: Servers, sender: Sender) -> None:
+    """It refuses: the others do its work, and no job needs a second attempt."""
+    for server in servers:
+        server.reset()
+    servers[2].script(MODEL, ["busy-503"] * 1000)
+    sent = [sender.send(session_id) for session_id in sender.sessions(12) for _ in range(JOBS)]
+    try:
+        check(rig, sender, servers)
+    finally:
+        servers[2].script(MODEL, [])
+    assert [result.get(timeout=10)["attempt"] for result in sent] == [1] * len(sent)
+    refused = [call for call in servers[2].calls if call.status == 503]
+    assert 0 < len(refused) < len(sent) / 2
+    answered = {result.get(timeout=10)["server"] for result in sent}
+    assert answered <= {server.url.removeprefix("http://") for server in servers[:2]}
