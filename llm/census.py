@@ -51,9 +51,13 @@ class Census:
         if self._installed is not None:
             self._installed.add(name)
 
+    def note_cold(self, model: str) -> None:
+        """The model is about to be unloaded."""
+        self._loaded.pop(full_name(model), None)
+
     def note_absent(self, model: str) -> None:
         """The server has just said that it does not have the model."""
-        self._loaded.pop(full_name(model), None)
+        self.note_cold(model)
         if self._installed is not None:
             self._installed.discard(full_name(model))
 

@@ -13,12 +13,7 @@ import orjson
 from llm.address import check_base_url
 from llm.capabilities import read_capabilities
 from llm.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
-from llm.error_map import (
-    MAX_ERROR_BODY_BYTES,
-    TRANSPORT_ERRORS,
-    lost_connection,
-    refused,
-)
+from llm.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
 from llm.errors import LLMError, OllamaUnreachableError, ResponseTooLargeError
 from llm.records import Delta, Final, Reply, joined
 from llm.reply import ReplyReader
@@ -117,11 +112,16 @@ class OllamaClient:
         return True
 
     async def lookup(
-        self, path: str, *, timeout_s: float = HEALTH_TIMEOUT_S, content: bytes | None = None
+        self,
+        path: str,
+        *,
+        timeout_s: float = HEALTH_TIMEOUT_S,
+        content: bytes | None = None,
+        model: str = "",
     ) -> bytes:
         """The body of a GET (`/api/tags`, `/api/ps`), in time and bounded; with `content` a POST.
 
-        Raises an LLMError.
+        `model` is the one that is asked about. Raises an LLMError.
         """
         method = "GET" if content is None else "POST"
         limits = replace(self._timeouts, connect_s=timeout_s, first_token_s=timeout_s)
@@ -141,7 +141,7 @@ class OllamaClient:
                 exc, replying=False, base_url=self.base_url, timeouts=limits
             ) from exc
         if response.status_code != 200:
-            raise refused(response.status_code, body, model="", base_url=self.base_url)
+            raise refused(response.status_code, body, model=model, base_url=self.base_url)
         return body
 
     async def capabilities(
@@ -152,8 +152,9 @@ class OllamaClient:
         Raises an LLMError.
         """
         asked = orjson.dumps({"model": model})
-        shown = await self.lookup("/api/show", timeout_s=timeout_s, content=asked)
-        return read_capabilities(shown)
+        return read_capabilities(
+            await self.lookup("/api/show", timeout_s=timeout_s, content=asked, model=model)
+        )
 
     def abort(self, model: str, error: LLMError) -> int:
         """Let the calls of `model` in flight raise `error`; how many there were."""

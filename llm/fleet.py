@@ -8,8 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from llm.breaker import Breaker
-from llm.choice import best_of
+from llm.choice import best_of, one_to_warm
 from llm.client import OllamaClient
 from llm.errors import (
     LLMError,
@@ -22,7 +21,7 @@ from llm.records import Delta, Final, Reply, joined
 from llm.requests import ChatRequest
 from llm.server import Server, ServerState
 from llm.settings import LLMSettings
-from llm.timeouts import Timeouts
+from llm.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 LOOK_AGAIN_S = 1.0
 """How long a call that no server may take waits at most before it looks again."""
@@ -36,11 +35,23 @@ class Fleet:
     """
 
     def __init__(
-        self, clients: Sequence[OllamaClient], *, timeouts: Timeouts | None = None
+        self,
+        clients: Sequence[OllamaClient],
+        *,
+        timeouts: Timeouts | None = None,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        keep_warm_s: float = KEEP_WARM_S,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._servers = tuple(
-            Server(client, breaker=Breaker(), on_change=self._announce) for client in clients
+            Server(
+                client,
+                timeouts=self._timeouts,
+                load_timeout_s=load_timeout_s,
+                keep_warm_s=keep_warm_s,
+                on_change=self._announce,
+            )
+            for client in clients
         )
         self._by_url = {server.url: server for server in self._servers}
         self._change = asyncio.Event()
@@ -55,6 +66,8 @@ class Fleet:
                 for url in settings.servers
             ],
             timeouts=settings.timeouts,
+            load_timeout_s=settings.load_timeout_s,
+            keep_warm_s=settings.keep_warm_s,
         )
 
     @property
@@ -87,12 +100,14 @@ class Fleet:
         """
         journey = _Journey(timeouts or self._timeouts)
         while True:
-            server = await self._next(request.model, session, journey)
-            limits = journey.limits
+            server = await self._next(request, session, journey)
             has_spoken = False
             try:
-                with server.calling(request.model) as trial:
-                    async with aclosing(server.client.stream(request, timeouts=limits)) as records:
+                with server.calling(request) as trial:
+                    if not server.warmer.is_warm(request):
+                        await server.warmer.ensure(request)
+                    stream = server.client.stream(request, timeouts=journey.ask())
+                    async with aclosing(stream) as records:
                         async for record in records:
                             if not has_spoken:
                                 has_spoken = True
@@ -127,29 +142,31 @@ class Fleet:
     ) -> None:
         await self.aclose()
 
-    async def _next(self, model: str, session: str, journey: "_Journey") -> Server:
+    async def _next(self, request: ChatRequest, session: str, journey: "_Journey") -> Server:
         """The server to try next. Raises the error to end with where there is none."""
         if len(self._servers) == 1:
             if journey.tried:
-                raise journey.end(model, ())
+                raise journey.end(request.model, ())
             return self._servers[0]
         await self._look_round()
         while True:
-            if (server := self._best(model, session, journey)) is not None:
+            if (server := self._best(request, session, journey)) is not None:
                 return server
             left = [server for server in self._servers if server.url not in journey.tried]
             if journey.tried or journey.patience_s <= 0:
-                raise journey.end(model, left)
+                raise journey.end(request.model, left)
             # No time to wait means that the trial of another call is under way.
             wait_s = min(server.breaker.wait_s or LOOK_AGAIN_S for server in left)
             await self._wait_for_change(min(wait_s, journey.patience_s))
 
-    def _best(self, model: str, session: str, journey: "_Journey") -> Server | None:
+    def _best(self, request: ChatRequest, session: str, journey: "_Journey") -> Server | None:
         candidates = [
-            server.candidate(model)
+            server.candidate(request.model)
             for server in self._servers
             if server.url not in journey.tried and server.breaker.admits
         ]
+        if (idle := one_to_warm(candidates, session)) is not None:
+            self._by_url[idle.url].warmer.begin(request)
         best = best_of(candidates, session)
         return None if best is None else self._by_url[best.url]
 
@@ -177,21 +194,22 @@ class Fleet:
 
 
 class _Journey:
-    """One call on its way from server to server; its whole time is counted over all of them."""
+    """One call on its way from server to server; its time is counted over all of them.
+
+    The loading of a model and the wait for a server have limits of their own.
+    """
 
     def __init__(self, timeouts: Timeouts) -> None:
         self.tried: set[str] = set()
         self._timeouts = timeouts
         self._began = time.monotonic()
+        self._asked_at: float | None = None
         self._error: LLMError | None = None
 
-    @property
-    def limits(self) -> Timeouts:
-        """What is left for the next server."""
-        if not self.tried:
-            return self._timeouts
-        left_s = self._timeouts.total_s - (time.monotonic() - self._began)
-        return replace(self._timeouts, total_s=max(left_s, 0.001))
+    def ask(self) -> Timeouts:
+        """A server is asked now; the limits for that."""
+        self._asked_at = time.monotonic()
+        return self._timeouts
 
     @property
     def patience_s(self) -> float:
@@ -201,6 +219,10 @@ class _Journey:
     def goes_on_after(self, error: LLMError, url: str) -> bool:
         """Note the failure of a server; whether another one may do better."""
         self.tried.add(url)
+        if self._asked_at is not None:
+            left_s = self._timeouts.total_s - (time.monotonic() - self._asked_at)
+            self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
+            self._asked_at = None
         may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
         if not may_move or isinstance(error, TotalTimeoutError):
             return False

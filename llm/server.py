@@ -1,23 +1,38 @@
 """One server of a fleet: its client, its health, its models, its load."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm.address import label_of
 from llm.breaker import Breaker, State, Trial
 from llm.census import Census
-from llm.choice import Candidate, Readiness
+from llm.choice import Candidate
 from llm.client import OllamaClient
 from llm.errors import (
     FirstTokenTimeoutError,
     IdleTimeoutError,
+    LLMError,
     ModelNotFoundError,
     OllamaBusyError,
+    OllamaFailedError,
     OllamaUnreachableError,
     PermanentLLMError,
     StreamCutError,
 )
+from llm.models import full_name, read_loaded
+from llm.requests import ChatRequest
+from llm.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
+from llm.warmup import Warmer
+from llm.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+
+UNLOAD_TIMEOUT_S = 10.0
+RESTART_PAUSE_S = 2.0
 
 # What says that the server is not well. A failed request (OllamaFailedError) may be the model's
 # fault: who asks for a broken model must not close the server to all others.
@@ -46,15 +61,30 @@ class Server:
     """
 
     def __init__(
-        self, client: OllamaClient, *, breaker: Breaker, on_change: Callable[[], None]
+        self,
+        client: OllamaClient,
+        *,
+        timeouts: Timeouts,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        keep_warm_s: float = KEEP_WARM_S,
+        on_change: Callable[[], None],
     ) -> None:
         self.url = client.base_url
         self.label = label_of(self.url)
         self.client = client
-        self.breaker = breaker
+        self.breaker = Breaker()
         self.census = Census(client)
+        self.warmer = Warmer(
+            client,
+            limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
+            keep_warm_s=keep_warm_s,
+            on_loaded=self.census.note_warm,
+        )
         self.in_flight = 0
+        self._timeouts = timeouts
         self._on_change = on_change
+        self._watchdog = Watchdog()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def state(self) -> ServerState:
@@ -63,31 +93,29 @@ class Server:
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
-        return Candidate(self.url, self.readiness(model), self.in_flight)
-
-    def readiness(self, model: str) -> Readiness:
-        """How soon it can answer with `model`."""
-        return self.census.readiness(model)
+        return Candidate(self.url, self.census.readiness(model), self.in_flight)
 
     @contextmanager
-    def calling(self, model: str) -> Iterator[Trial]:
-        """Make a call within the block: it counts as load, and its end counts for the breaker."""
+    def calling(self, request: ChatRequest) -> Iterator[Trial]:
+        """Make a call within the block: it counts as load, and how it ends is drawn upon."""
         trial = self.breaker.begin()
         self.in_flight += 1
         try:
             yield trial
-        except SERVERS_FAULT:
+        except SERVERS_FAULT as exc:
             trial.failed()
+            if isinstance(exc, FirstTokenTimeoutError):
+                self._timed_out(request)
             raise
-        except ModelNotFoundError:
-            self.census.note_absent(model)
-            trial.succeeded()
-            raise
-        except PermanentLLMError:
+        except PermanentLLMError as exc:
             trial.succeeded()  # it refuses, so it is well
+            if isinstance(exc, ModelNotFoundError):
+                self.census.note_absent(request.model)
+                self.warmer.forget(request.model)
             raise
         else:
             trial.succeeded()
+            self.warmer.note_used(request.model)
         finally:
             self.in_flight -= 1
             trial.abandoned()
@@ -97,9 +125,51 @@ class Server:
         """The first piece of a reply has come."""
         trial.answered()
         self.census.note_warm(model)
+        self._watchdog.answered(model)
         self._on_change()
 
     async def aclose(self) -> None:
-        """Stop looking, and close all connections."""
-        await self.census.aclose()
+        """Stop what is done in the background, and close all connections."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self.client.aclose()
+        await self.warmer.aclose()
+        await self.census.aclose()
+
+    def _timed_out(self, request: ChatRequest) -> None:
+        # Perhaps it was dropped from memory: the next chat looks to that first.
+        self.warmer.forget(request.model)
+        if self._watchdog.timed_out(request.model):
+            self._spawn(self._restart_if_loaded(request))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restart_if_loaded(self, request: ChatRequest) -> None:
+        """Unload and load a model that stands in /api/ps and answers nobody."""
+        model = request.model
+        try:
+            loaded = read_loaded(await self.client.lookup("/api/ps"), base_url=self.url)
+        except LLMError:
+            return  # it is the server that is silent, not the model
+        if full_name(model) not in {one.name for one in loaded}:
+            return
+        logger.warning("%s: %s is loaded and answers nobody: it is restarted", self.url, model)
+        self.census.note_cold(model)
+        self.client.abort(
+            model, OllamaFailedError(f"Ollama at {self.url} is told to restart {model}: it hangs")
+        )
+        self.warmer.restart(request, lambda: self._unload(model))
+
+    async def _unload(self, model: str) -> None:
+        limits = replace(self._timeouts, first_token_s=UNLOAD_TIMEOUT_S, total_s=UNLOAD_TIMEOUT_S)
+        try:
+            await self.client.chat(ChatRequest(model=model, keep_alive=0), timeouts=limits)
+        except LLMError as exc:
+            logger.warning("%s: %s is not unloaded: %s", self.url, model, exc)
+        # Other workers may do the same just now; and the runner has to end.
+        await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret

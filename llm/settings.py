@@ -6,9 +6,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm.address import check_base_url, check_base_urls, split_addresses
+from llm.durations import DURATION_PATTERN
 from llm.models import MAX_PARALLEL, check_limits, full_name, read_limits
 from llm.requests import ChatRequest, Message, check_model_name
-from llm.timeouts import Timeouts
+from llm.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 HOUR_S = 3600.0
 
@@ -83,6 +84,22 @@ class LLMSettings(BaseSettings):
         validation_alias="LLM_TOTAL_TIMEOUT",
         description="Longest time for a whole reply, in seconds.",
     )
+    load_timeout_s: float = Field(
+        default=LOAD_TIMEOUT_S,
+        gt=0,
+        le=HOUR_S,
+        validation_alias="LLM_LOAD_TIMEOUT",
+        description="Longest wait for a model to be loaded before its first chat, in seconds; the "
+        "chats that wait do not count it as theirs.",
+    )
+    keep_warm_s: float = Field(
+        default=KEEP_WARM_S,
+        ge=0,
+        le=24 * HOUR_S,
+        validation_alias="LLM_KEEP_WARM",
+        description="How long after its last use a model is loaded anew whenever Ollama is about "
+        "to drop it, in seconds; 0: never.",
+    )
     max_response_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=1024,
@@ -92,7 +109,7 @@ class LLMSettings(BaseSettings):
     )
     keep_alive: str | None = Field(
         default=None,
-        pattern=r"^-?(\d+(\.\d+)?(ns|us|ms|s|m|h))+$",
+        pattern=DURATION_PATTERN,
         max_length=32,
         validation_alias="LLM_KEEP_ALIVE",
         description="How long Ollama keeps the model loaded after a call, as a duration with its "

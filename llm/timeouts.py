@@ -6,6 +6,12 @@ from typing import Self
 TOOLS_IDLE_S = 120.0
 """A tool's arguments are generated without a byte on the wire."""
 
+LOAD_TIMEOUT_S = 600.0
+"""For the loading of a model ahead of its chats."""
+
+KEEP_WARM_S = 900.0
+"""How long after its last use a model is kept loaded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:

@@ -9,6 +9,7 @@ import orjson
 from pydantic import JsonValue
 
 from agents import Answer
+from llm import Final
 from tasks.exchange import Exchange
 from tasks.job import ChatJob
 from tasks.reply_format import parsed_reply
@@ -134,17 +135,13 @@ def result_of(
     timings are those of the last call.
     """
     answer = exchange.answer
-    finals = [one.final for one in (*earlier, answer)]
     result = ChatResult(
         job_id=job_id,
         agent_id=job.agent_id,
         session_id=job.session_id,
         response=answer.text,
         model=answer.final.model,
-        usage=Usage(
-            prompt_tokens=sum(final.prompt_tokens for final in finals),
-            completion_tokens=sum(final.completion_tokens for final in finals),
-        ),
+        usage=_usage([one.final for one in (*earlier, answer)]),
         done_reason=answer.final.done_reason,
         attempt=attempt,
         history_messages=exchange.prompt.history_messages,
@@ -158,6 +155,13 @@ def result_of(
     if job.format is not None:
         result["parsed"] = parsed
     return result
+
+
+def _usage(finals: Sequence[Final]) -> Usage:
+    return Usage(
+        prompt_tokens=sum(final.prompt_tokens for final in finals),
+        completion_tokens=sum(final.completion_tokens for final in finals),
+    )
 
 
 def _receipt(exchange: Exchange, stored_messages: int) -> Receipt:

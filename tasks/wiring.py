@@ -180,6 +180,7 @@ class Services:
         limit = self.settings.llm.parallel_calls(model)
         if limit is None:
             return None
+        limit *= len(self.settings.llm.servers)
         return Places(self.keyspace, self.keyspace.places(server, full_name(model)), limit)
 
     def obey_stops(self) -> None:

@@ -57,7 +57,7 @@ class Calls:
     ) -> web.StreamResponse:
         scenario = self._scenario(asked, shape)
         self.house.ledger.understood(call, asked, scenario.name)
-        if scenario.refusal is not None:
+        if scenario.refusal is not None and (asked.messages or scenario.refuses_load):
             await asyncio.sleep(scenario.first_s)
             tokens = replies.prompt_tokens(asked.messages)
             raise refusals.refusal(scenario.refusal, asked.model, tokens)

@@ -15,11 +15,17 @@ Outcome = Literal["running", "answered", "refused", "broken", "disconnected"]
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters since the start or the last reset. A request is a call of chat or generate."""
+    """Counters since the start or the last reset. A request is a call of chat or generate.
+
+    One that only loads or unloads a model counts in `load_requests` in place of `requests`.
+    """
 
     requests: int = 0
+    load_requests: int = 0
     active: int = 0
-    """Calls that are being served now."""
+    """Calls that are being served now, those that only load a model aside."""
+    loading: int = 0
+    """Requests that only load a model and wait for it now."""
     peak: int = 0
     """The most calls that were served at once."""
     disconnects: int = 0
@@ -60,11 +66,12 @@ class Call:
 class OpenCall:
     """The ledger's own, growing record of a call. Only the ledger writes it."""
 
-    number: int
     epoch: int
     path: str
     body: bytes
     started_s: float
+    number: int = 0
+    is_listed: bool = False
     model: str = ""
     scenario: str = ""
     messages: Messages = ()
@@ -114,18 +121,14 @@ class Ledger:
         self._on_end = on_end
         self._epoch = 0
         self._open: set[OpenCall] = set()
+        self._active: set[OpenCall] = set()
         self._counts = _Counts()
 
     def begin(self, path: str, body: bytes) -> OpenCall:
-        """A request has been read."""
+        """A request has been read. It is listed once it is known what it wants, or has ended."""
         with self._lock:
-            self._counts.requests += 1
-            call = OpenCall(
-                self._counts.requests, self._epoch, path, body, started_s=time.monotonic()
-            )
-            self._calls.append(call)
+            call = OpenCall(self._epoch, path, body, started_s=time.monotonic())
             self._open.add(call)
-            self._counts.peak = max(self._counts.peak, len(self._open))
         return call
 
     def understood(self, call: OpenCall, asked: Asked, scenario: str) -> None:
@@ -133,6 +136,7 @@ class Ledger:
         with self._lock:
             call.model, call.messages, call.options = asked.model, asked.messages, asked.options
             call.stream, call.scenario = asked.stream, scenario
+            self._list(call, is_load=not asked.messages)
 
     def produced(self, call: OpenCall, text: str, tokens: int = 1) -> None:
         """The model produced `tokens` tokens that say `text`, whether or not anyone reads them."""
@@ -152,7 +156,9 @@ class Ledger:
                 return
             call.finished_s, call.status = time.monotonic(), status
             call.outcome = outcome if call.disconnected_s is None else "disconnected"
+            self._list(call)
             self._open.discard(call)
+            self._active.discard(call)
         if self._on_end is not None:
             self._on_end(call.snapshot())
 
@@ -186,7 +192,21 @@ class Ledger:
         with self._lock:
             self._epoch += 1
             self._calls.clear()
-            self._counts = _Counts(peak=len(self._open))
+            self._counts = _Counts(peak=len(self._active))
+
+    def _list(self, call: OpenCall, *, is_load: bool = False) -> None:
+        """Count the call, and number and list it if it is for more than a load. Only once."""
+        if call.is_listed or call.epoch != self._epoch:
+            return
+        call.is_listed = True
+        if is_load:
+            self._counts.load_requests += 1
+            return
+        self._counts.requests += 1
+        call.number = self._counts.requests
+        self._calls.append(call)
+        self._active.add(call)
+        self._counts.peak = max(self._counts.peak, len(self._active))
 
     @property
     def stats(self) -> Stats:
@@ -195,7 +215,9 @@ class Ledger:
             counts = self._counts
             return Stats(
                 requests=counts.requests,
-                active=len(self._open),
+                load_requests=counts.load_requests,
+                active=len(self._active),
+                loading=len(self._open) - len(self._active),
                 peak=counts.peak,
                 disconnects=counts.disconnects,
                 tokens=counts.tokens,
@@ -206,7 +228,7 @@ class Ledger:
 
     @property
     def calls(self) -> list[Call]:
-        """The calls since the last reset, oldest first."""
+        """The calls since the last reset, oldest first, without those that only load a model."""
         with self._lock:
             return [call.snapshot() for call in self._calls]
 
@@ -214,6 +236,7 @@ class Ledger:
 @dataclass(slots=True)
 class _Counts:
     requests: int = 0
+    load_requests: int = 0
     peak: int = 0
     disconnects: int = 0
     tokens: int = 0

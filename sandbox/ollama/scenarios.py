@@ -81,6 +81,11 @@ class Scenario:
     tool_rounds: int = 1
     """How often the model calls a tool before it answers, where it is offered any."""
 
+    @property
+    def refuses_load(self) -> bool:
+        """Whether a request that only loads the model is refused likewise."""
+        return self.refusal in _REFUSED_LOADS
+
 
 _REFUSALS = (
     "missing",
@@ -96,6 +101,8 @@ _REFUSALS = (
     "busy-503",
     "overloaded-503",
 )
+
+_REFUSED_LOADS = ("missing", "load-500", "unreachable-502", "busy-503", "overloaded-503")
 
 _ALL = (
     Scenario("ok"),

@@ -53,5 +53,5 @@ async def test_a_server_that_is_not_there() -> None:
         await told(f"http://127.0.0.1:{free_port()}", "ok")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(OllamaUnreachableError):
+        with pytest.raises(OllamaUnreachableError, match=r"0\.2 s"):
             await told(url, "ok", timeout_s=0.2)

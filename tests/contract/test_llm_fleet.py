@@ -235,7 +235,8 @@ async def test_a_model_that_no_server_has_is_an_error_that_says_what_to_do(pair:
     async with pair.fleet() as fleet:
         with pytest.raises(ModelNotFoundError, match="ollama pull missing"):
             await fleet.chat(chat("missing"), session=pair.session)
-    assert pair.counts == (1, 1)
+    assert [server.stats.load_requests for server in pair.servers] == [1, 1]
+    assert pair.counts == (0, 0)
 
 
 async def test_a_server_that_is_down_may_have_the_missing_model(pair: Pair) -> None:
