@@ -1,6 +1,6 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
-from memory import dead_letters, events, index, owed, places, summary
+from memory import dead_letters, events, index, intake, owed, places, summary
 from memory.aio import AsyncConnection
 from memory.call import Call
 from memory.cleanup import CleanedUp
@@ -8,6 +8,7 @@ from memory.codec import decode_messages, encode_message
 from memory.codes import Waiting
 from memory.connection import Connection
 from memory.due import Due, DueEntry
+from memory.enqueued import Enqueued, EnqueueOutcome, Untold
 from memory.errors import (
     Backpressure,
     CorruptData,
@@ -28,7 +29,9 @@ from memory.factory import (
 )
 from memory.history import is_cancelled
 from memory.housekeeping import Extended, Housekeeping
+from memory.intake import Carried, Intake, OnBusy, Request
 from memory.keys import Keyspace, SessionKeys
+from memory.last_attempt import LastAttempt
 from memory.mailbox import Mailbox, locate
 from memory.outcomes import (
     Acquired,
@@ -38,8 +41,6 @@ from memory.outcomes import (
     Committed,
     Discarded,
     DiscardOutcome,
-    Enqueued,
-    EnqueueOutcome,
     FailOutcome,
     StopOutcome,
     StopPolicy,
@@ -57,6 +58,7 @@ __all__ = [
     "AsyncConnection",
     "Backpressure",
     "Call",
+    "Carried",
     "CleanOutcome",
     "CleanedUp",
     "CommitOutcome",
@@ -76,8 +78,10 @@ __all__ = [
     "FailOutcome",
     "Housekeeping",
     "InLine",
+    "Intake",
     "InvalidInput",
     "Keyspace",
+    "LastAttempt",
     "Mailbox",
     "MailboxError",
     "MemoryBusy",
@@ -88,14 +92,17 @@ __all__ = [
     "MemoryStats",
     "MemoryUnavailable",
     "Occupancy",
+    "OnBusy",
     "Places",
     "RedisMemoryService",
+    "Request",
     "SessionKeys",
     "StatsPoint",
     "StopOutcome",
     "StopPolicy",
     "SweepOutcome",
     "Tail",
+    "Untold",
     "Waiting",
     "create_redis_memory_from_config",
     "dead_letters",
@@ -104,6 +111,7 @@ __all__ = [
     "events",
     "get_redis_memory",
     "index",
+    "intake",
     "is_cancelled",
     "locate",
     "owed",

@@ -9,16 +9,16 @@ the same, putting back may be repeated after a lost reply without doubling the j
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from memory.call import Call, forgiving
 from memory.codes import raw, sequence_of
+from memory.enqueued import Enqueued
 from memory.errors import CorruptData
 from memory.index import touch_index
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import DEDUPE_MS, Mailbox
-from memory.outcomes import Enqueued
+from memory.netstrings import netstrings
 
 _AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
 
@@ -39,7 +39,7 @@ class DeadLetter:
     def parse(cls, stored: bytes) -> "DeadLetter":
         """Read an element of the list. Raises CorruptData where it is none of ours."""
         try:
-            job_id, seq_us, attempts, died_at_ms, reason, envelope = _netstrings(stored)
+            job_id, seq_us, attempts, died_at_ms, reason, envelope = netstrings(stored)
             return cls(
                 job_id=job_id.decode(),
                 seq_us=int(float(seq_us)),
@@ -135,15 +135,3 @@ def _number(reply: object) -> int:
     if isinstance(reply, int):
         return reply
     raise CorruptData("Redis answered no number")
-
-
-def _netstrings(stored: bytes) -> Iterator[bytes]:
-    """The strings of a series of netstrings. Raises ValueError where it is none."""
-    at = 0
-    while at < len(stored):
-        colon = stored.index(b":", at)
-        end = colon + 1 + int(stored[at:colon])
-        if stored[end : end + 1] != b",":
-            raise ValueError("a netstring does not end with a comma")
-        yield stored[colon + 1 : end]
-        at = end + 1

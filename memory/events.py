@@ -21,15 +21,21 @@ MAX_STOPS = 1000
 READ_EVENTS = 500
 """How many events one read of a stream gives at most; far below MAX_EVENTS, see `may_have_gap`."""
 FROM_START = "0-0"
+NEWEST = "+"
+BACK_EVENTS = 500
+QUEUED_TAIL = b"}}"
 
 
 class EventType(StrEnum):
     """What happened to a job.
 
-    `keep_alive` says that nothing did, and is never stored; `stop` is for the workers only.
+    `queued` has in `data` the `position`: how many jobs are before it; `merged` has `into`, the job
+    that answers its message too. `keep_alive` says that nothing happened, and is never stored;
+    `stop` is for the workers only.
     """
 
     KEEP_ALIVE = "keep_alive"
+    QUEUED = "queued"
     WAITING = "waiting"
     STARTED = "started"
     TOKEN = "token"  # noqa: S105  # no password
@@ -38,6 +44,7 @@ class EventType(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    MERGED = "merged"
     STOP = "stop"
 
 
@@ -136,6 +143,17 @@ def last_cursor(stream: str) -> Call[str]:
     return Call(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
 
 
+def read_back(keys: SessionKeys, before: str) -> Call[list[Event]]:
+    """The events up to `before` (NEWEST, or the `before` of a cursor), the newest first."""
+    args: tuple[Argument, ...] = ("XREVRANGE", keys.events, before, "-", "COUNT", BACK_EVENTS)
+    return Call(_events, args)
+
+
+def before(cursor: str) -> str:
+    """What `read_back` takes to go on behind an event."""
+    return f"({cursor}"
+
+
 def is_after(cursor: str, other: str) -> bool:
     """Whether an event stands behind another in their stream."""
     return _order(cursor) > _order(other)
@@ -149,6 +167,16 @@ def packed(event: Event) -> bytes:
     if event.data:
         facts["data"] = dict(event.data)
     return orjson.dumps(facts)
+
+
+def queued_head(job_id: str) -> bytes:
+    """The `queued` event of a job up to its position, which the operation puts in that counts it.
+
+    What ends it there is `QUEUED_TAIL`.
+    """
+    return packed(Event(EventType.QUEUED, job_id, 0, data={"position": 0})).removesuffix(
+        b"0" + QUEUED_TAIL
+    )
 
 
 def _add(key: str, event: Event) -> tuple[Argument, ...]:

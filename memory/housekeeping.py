@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from memory import history, index, session_data, values
+from memory import history, index, scripts, session_data, values
 from memory.cleanup import CleanedUp, clean_stale
 from memory.connection import Connection
 from memory.due import Due
@@ -18,6 +18,8 @@ from memory.limits import MAX_TTL_S, whole_number
 from memory.stats import MemoryStats, StatsPoint, read_stats, record_stats
 
 BATCH_SESSIONS = 100
+ASKED_SLACK = 1000
+"""A session is rid of what it remembers of forgotten jobs when there are so many of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Housekeeping:
 
     def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
         """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
-        history, events, data, and the state of its agent. This does not count as use."""
+        history, events, data, and the state of its agent. This does not count as use. What is
+        remembered of jobs that are forgotten goes."""
         whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
         since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
         sessions = keys = 0
@@ -112,6 +115,7 @@ class Housekeeping:
         ids = [entry.member for entry in batch]
         sessions = [self.keyspace.session(agent, one) for one in ids]
         found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
+        self.connection.run_each([scripts.trim(one, slack=ASKED_SLACK) for one in sessions])
         most = session_data.MAX_FIELDS
         fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
         data = [

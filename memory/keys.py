@@ -41,7 +41,11 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
     KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
     KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
-    KeyKind("done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled or dead"),
+    KeyKind(
+        "done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled, merged or dead"
+    ),
+    KeyKind("asked:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"),
+    KeyKind("untold:{H}", "hash", "dedupe window", "job taken out by another → the one it is in"),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
     KeyKind("events:{H}", "stream", "session", "the session's events"),
     KeyKind(
@@ -103,6 +107,8 @@ class SessionKeys:
     jobs: str
     lease: str
     done: str
+    asked: str
+    untold: str
     dead: str
     events: str
     writes: str
@@ -148,6 +154,8 @@ class Keyspace:
             jobs=f"{self.prefix}:jobs:{{{history}}}",
             lease=f"{self.prefix}:lease:{{{history}}}",
             done=f"{self.prefix}:done:{{{history}}}",
+            asked=f"{self.prefix}:asked:{{{history}}}",
+            untold=f"{self.prefix}:untold:{{{history}}}",
             dead=f"{self.prefix}:dead:{{{history}}}",
             events=f"{self.prefix}:events:{{{history}}}",
             writes=f"{self.prefix}:writes:{{{history}}}",

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from memory import scripts
 from memory.call import Call, forgiving
 from memory.codes import raw, senseless, sequence_of
+from memory.enqueued import Enqueued
 from memory.events import MAX_EVENTS
 from memory.history import find_reply
+from memory.intake import Intake, Request
 from memory.keys import Keyspace, SessionKeys
 from memory.outcomes import (
     Acquired,
     Cleaned,
     Committed,
     Discarded,
-    Enqueued,
     Failed,
     Stopping,
     StopPolicy,
@@ -34,7 +35,8 @@ DEAD_MS = 30 * 24 * 3600 * 1000
 DEAD_MAX = 1000
 """Dead letters kept per session; the oldest go first."""
 REPLY_SEARCH_MESSAGES = 1000
-_NO_CAP = 1_000_000_000
+NO_CAP = 1_000_000_000
+"""The bound where there is none: who sends past it is not there to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,20 @@ class Mailbox:
     def enqueue(
         self, job_id: str, envelope: bytes, *, cap: int, grace_ms: int, dedupe_ms: int = DEDUPE_MS
     ) -> tuple[Call[None], Call[int], Call[Enqueued]]:
-        """Take a job in, unless `cap` jobs are pending.
+        """`take_in` with nothing but a bound: the job waits behind those that are there."""
+        return self.take_in(Intake(job_id, envelope, cap), grace_ms=grace_ms, dedupe_ms=dedupe_ms)
+
+    def take_in(
+        self, intake: Intake, *, grace_ms: int, dedupe_ms: int = DEDUPE_MS
+    ) -> tuple[Call[None], Call[int], Call[Enqueued]]:
+        """Take a job in, and do to the others what it asks for.
 
         MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
         """
         return (
-            self._point(job_id, dedupe_ms),
+            self._point(intake.job_id, dedupe_ms),
             self._look(grace_ms),
-            self._enqueue(job_id, envelope, cap, dedupe_ms),
+            intake.call(self.keys, dedupe_ms=dedupe_ms, now_us=self.now_us),
         )
 
     def acquire(
@@ -81,11 +89,12 @@ class Mailbox:
         dedupe_ms: int = DEDUPE_MS,
         dead_ms: int = DEAD_MS,
         dead_max: int = DEAD_MAX,
+        request: Request | None = None,
     ) -> tuple[*tuple[Call[object], ...], Call[Acquired]]:
         """Ask to run a job. `token` is new for each try; a repeat bears the same one.
 
-        With an `envelope` (a raw send_task) a job that is unknown is taken in first; our own
-        wake-ups have none. `history_n` is how many messages RUN brings along.
+        With an `envelope` (a raw send_task, and its `request`) a job that is unknown is taken in
+        first; our own wake-ups have none. `history_n` is how many messages RUN brings along.
         """
         ask = scripts.acquire(
             self.keys,
@@ -101,10 +110,8 @@ class Mailbox:
         )
         if envelope is None:
             return (self._keep_pointer(job_id, dedupe_ms), self._look(grace_ms), ask)
-        take_in = self.enqueue(
-            job_id, envelope, cap=_NO_CAP, grace_ms=grace_ms, dedupe_ms=dedupe_ms
-        )
-        return (*take_in, ask)
+        raw_job = Intake(job_id, envelope, NO_CAP, request=request or Request())
+        return (*self.take_in(raw_job, grace_ms=grace_ms, dedupe_ms=dedupe_ms), ask)
 
     def renew(self, token: str, *, lease_ms: int, dedupe_ms: int = DEDUPE_MS) -> Call[bool]:
         """Prolong the lease; False: it is lost, stop working."""
@@ -244,16 +251,6 @@ class Mailbox:
             now_us=self.now_us,
         )
         return forgiving(look, 0)
-
-    def _enqueue(self, job_id: str, envelope: bytes, cap: int, dedupe_ms: int) -> Call[Enqueued]:
-        return scripts.enqueue(
-            self.keys,
-            job=job_id,
-            envelope=envelope,
-            cap=cap,
-            dedupe_ms=dedupe_ms,
-            now_us=self.now_us,
-        )
 
     def _point(self, job_id: str, dedupe_ms: int) -> Call[None]:
         pointer = self.keyspace.job(job_id)

@@ -19,44 +19,6 @@ from memory.codes import (
 from memory.errors import CorruptData
 
 
-class EnqueueOutcome(StrEnum):
-    """Whether a job is in the mailbox now."""
-
-    NEW = "NEW"
-    PENDING = "PENDING"
-    DONE = "DONE"
-    FULL = "FULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Enqueued:
-    """The answer to ENQUEUE.
-
-    `seq_us` and `position` are those of NEW and PENDING; at position 0 the caller publishes the
-    wake-up. `is_committed` says of DONE whether there is a turn (else cancelled or dead).
-    `pending` is the number of jobs at FULL.
-    """
-
-    outcome: EnqueueOutcome
-    seq_us: int = 0
-    position: int = -1
-    is_committed: bool = False
-    pending: int = 0
-
-    @classmethod
-    def from_reply(cls, reply: object) -> "Enqueued":
-        """Read the reply of enqueue.lua."""
-        outcome, rest = code_and_rest(EnqueueOutcome, reply)
-        match outcome, rest:
-            case EnqueueOutcome.DONE, [int(mark_ms)]:
-                return cls(outcome, is_committed=mark_ms > 0)
-            case EnqueueOutcome.FULL, [int(pending)]:
-                return cls(outcome, pending=pending)
-            case _, [int(seq_us), int(position)]:
-                return cls(outcome, seq_us=seq_us, position=position)
-        raise senseless(reply)
-
-
 class StopPolicy(StrEnum):
     """What becomes of a turn that is stopped: kept as far as it came, or not recorded."""
 

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from memory.call import Call, Script
 from memory.codes import raw, read_flag, read_ok, read_ok_integer, senseless
+from memory.enqueued import Enqueued
 from memory.keys import SessionKeys
 from memory.outcomes import (
     Acquired,
     Cleaned,
     Committed,
     Discarded,
-    Enqueued,
     Failed,
     Stopping,
     Swept,
@@ -23,6 +23,9 @@ from memory.outcomes import (
 
 LOOK = Script.load("look")
 ENQUEUE = Script.load("enqueue")
+INTERRUPT = Script.load("interrupt")
+SUPERSEDE = Script.load("supersede")
+MERGE = Script.load("merge")
 ACQUIRE = Script.load("acquire")
 RENEW = Script.load("renew")
 COMMIT = Script.load("commit")
@@ -33,8 +36,11 @@ SWEEP = Script.load("sweep")
 CLEAN = Script.load("clean")
 DUE = Script.load("due")
 SETTLE = Script.load("settle")
+TRIM = Script.load("trim")
 
-SCRIPTS = (LOOK, ENQUEUE, ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, STOP, SWEEP, CLEAN, DUE, SETTLE)
+INTAKES = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE)
+HANDLING = (LOOK, ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, STOP, SWEEP, CLEAN, DUE, SETTLE, TRIM)
+SCRIPTS = (*INTAKES, *HANDLING)
 
 
 def look(due: str, *, history_key: str, delay_ms: int, now_us: int | None = None) -> Call[int]:
@@ -49,12 +55,78 @@ def enqueue(
     job: str,
     envelope: bytes,
     cap: int,
+    request: str,
+    event: bytes,
+    events_max: int,
+    ttl_s: int,
     dedupe_ms: int,
     now_us: int | None = None,
 ) -> Call[Enqueued]:
     """ENQUEUE."""
-    args = (job, envelope, cap, dedupe_ms, _clock(now_us))
-    return Call(Enqueued.from_reply, args, (keys.queue, keys.jobs, keys.lease, keys.done), ENQUEUE)
+    limits = (events_max, ttl_s, dedupe_ms, _clock(now_us))
+    args = (job, envelope, cap, request, event, *limits)
+    touched = (keys.queue, keys.jobs, keys.lease, keys.done, keys.asked, keys.events)
+    return Call(Enqueued.from_reply, args, touched, ENQUEUE)
+
+
+def interrupt(
+    keys: SessionKeys,
+    *,
+    job: str,
+    envelope: bytes,
+    cap: int,
+    request: str,
+    event: bytes,
+    events_max: int,
+    ttl_s: int,
+    dedupe_ms: int,
+    now_us: int | None = None,
+) -> Call[Enqueued]:
+    """INTERRUPT."""
+    limits = (events_max, ttl_s, dedupe_ms, _clock(now_us))
+    args = (job, envelope, cap, request, event, *limits)
+    touched = (keys.queue, keys.jobs, keys.lease, keys.done, keys.asked, keys.events)
+    return Call(Enqueued.from_taking_over, args, touched, INTERRUPT)
+
+
+def supersede(
+    keys: SessionKeys,
+    *,
+    job: str,
+    envelope: bytes,
+    cap: int,
+    request: str,
+    is_all: bool,
+    event: bytes,
+    events_max: int,
+    ttl_s: int,
+    dedupe_ms: int,
+    now_us: int | None = None,
+) -> Call[Enqueued]:
+    """SUPERSEDE."""
+    limits = (events_max, ttl_s, dedupe_ms, _clock(now_us))
+    args = (job, envelope, cap, request, int(is_all), event, *limits)
+    return Call(Enqueued.from_taking_over, args, _taken_over(keys), SUPERSEDE)
+
+
+def merge(
+    keys: SessionKeys,
+    *,
+    job: str,
+    envelope: bytes,
+    cap: int,
+    request: str,
+    most_bytes: int,
+    event: bytes,
+    events_max: int,
+    ttl_s: int,
+    dedupe_ms: int,
+    now_us: int | None = None,
+) -> Call[Enqueued]:
+    """MERGE."""
+    limits = (events_max, ttl_s, dedupe_ms, _clock(now_us))
+    args = (job, envelope, cap, request, most_bytes, event, *limits)
+    return Call(Enqueued.from_taking_over, args, _taken_over(keys), MERGE)
 
 
 def acquire(
@@ -187,6 +259,16 @@ def settle(
     delay = "drop" if delay_ms is None else delay_ms
     args = (history_key, repr(seen_ms), delay, int(is_idle), _clock(now_us))
     return Call(read_flag, args, (due,), SETTLE)
+
+
+def trim(keys: SessionKeys, *, slack: int) -> Call[int]:
+    """TRIM: how many were forgotten."""
+    return Call(read_ok_integer, (slack,), (keys.queue, keys.done, keys.asked), TRIM)
+
+
+def _taken_over(keys: SessionKeys) -> tuple[str, ...]:
+    known = (keys.queue, keys.jobs, keys.lease, keys.done, keys.asked)
+    return (*known, keys.untold, keys.events)
 
 
 def _clock(now_us: int | None) -> int | str:

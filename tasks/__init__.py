@@ -1,6 +1,6 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
-from memory import Backpressure, Event, EventType, MemoryFull
+from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
 from tasks.app import app
 from tasks.cancelling import CancelOutcome
 from tasks.chat import chat_task
@@ -9,8 +9,10 @@ from tasks.errors import (
     ConfigurationError,
     InvalidJob,
     JobCancelled,
+    JobConflict,
     JobFailed,
     NotAccepted,
+    SessionBusy,
 )
 from tasks.follow import follow, follow_job
 from tasks.maintenance import (
@@ -31,9 +33,12 @@ __all__ = [
     "EventType",
     "InvalidJob",
     "JobCancelled",
+    "JobConflict",
     "JobFailed",
     "MemoryFull",
     "NotAccepted",
+    "OnBusy",
+    "SessionBusy",
     "Timings",
     "Usage",
     "app",

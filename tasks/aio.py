@@ -59,8 +59,8 @@ async def send(
         enqueued = await _connections().memory.run_last(*submission.calls())
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
-    if submission.is_first(enqueued):
-        await asyncio.to_thread(submission.knock, app)
+    if submission.is_to_be_told(enqueued):
+        await asyncio.to_thread(submission.tell, app, enqueued)
     return JobResult(submission.job_id, app=app)
 
 
@@ -109,7 +109,9 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
             continue
         is_committed = await connections.memory.run(follower.ending())
         if is_committed is not None:
-            yield await connections.memory.run(follower.conclusion(is_committed=is_committed))
+            into = None if is_committed else await connections.memory.run(follower.merged_into())
+            conclusion = follower.conclusion(is_committed=is_committed, into=into)
+            yield await connections.memory.run(conclusion)
 
 
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:

@@ -26,6 +26,7 @@ from memory import (
     Waiting,
     encode_message,
 )
+from tasks.arriving import arrive
 from tasks.asking import Asking
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, JobFailed
@@ -34,6 +35,7 @@ from tasks.job import ChatJob, Envelope
 from tasks.lease import Stoppable, Stopped, StopReason, kept
 from tasks.result import ChatResult, cancelled_messages, messages_of, told
 from tasks.retry import is_retried
+from tasks.said_before import said_before
 from tasks.summarising import Wanted
 from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.wiring import Services
@@ -62,6 +64,14 @@ class Attempt:
         self._number = 0
 
     async def run(self) -> Verdict:
+        """Take a raw job in, and see it through if it is its turn."""
+        refused = await arrive(self._services, self._ref)
+        if refused is None:
+            return await self._take()
+        self._emit(EventType.FAILED, data={"error": str(refused)})
+        return Ended(refused)
+
+    async def _take(self) -> Verdict:
         """Take the job if it is its turn, and see it through."""
         window = self._ref.max_history
         passing(CrashPoint.BEFORE_ACQUIRE)
@@ -124,9 +134,10 @@ class Attempt:
     ) -> Verdict:
         try:
             result = await stoppable.run(self._asking.run(self._ref.job_id, envelope, acquired))
-            records = self._encoded(messages_of(envelope.job, result, self._asking.steps))
+            turn = messages_of(envelope.job, result, self._asking.steps, envelope.merged)
+            records = self._encoded(turn)
         except Stopped as stopped:
-            return await self._stopped(stopped.reason, acquired, envelope.job)
+            return await self._stopped(stopped.reason, acquired, envelope)
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(acquired, StopReason.DRAINED))
             raise
@@ -174,10 +185,10 @@ class Attempt:
         buried = await self._holder.bury(str(error))
         return self._ended(str(error), buried.next)
 
-    async def _stopped(self, reason: StopReason, acquired: Acquired, job: ChatJob) -> Verdict:
+    async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
             case StopPolicy.KEEP:
-                return await self._keep(job)
+                return await self._keep(acquired, envelope)
             case StopPolicy.DISCARD:
                 return await self._withdraw(reason)
         if reason is StopReason.LEASE_LOST:
@@ -197,10 +208,14 @@ class Attempt:
         self._emit(EventType.CANCELLED)
         return Cancelled(discarded.next)
 
-    async def _keep(self, job: ChatJob) -> Verdict:
-        """Record a cancelled turn as far as it came."""
-        said = self._asking.said
-        kept = cancelled_messages(self._ref.job_id, job, said, self._asking.steps)
+    async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
+        """Record a cancelled turn as far as it came, be it with a holder that has died since."""
+        job_id, said = self._ref.job_id, self._asking.said
+        if acquired.stop is not None:
+            keys = self._holder.mailbox.keys
+            said = await said_before(self._services.async_memory, keys, job_id)
+        steps, merged = self._asking.steps, envelope.merged
+        kept = cancelled_messages(job_id, envelope.job, said, steps, merged)
         records = self._encoded(kept)
         committed = await self._holder.commit(records, self._event(EventType.CANCELLED, text=said))
         if committed.outcome is CommitOutcome.OK:

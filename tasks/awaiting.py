@@ -1,6 +1,7 @@
 """Waiting for the result of a chat job."""
 
 import time
+from collections.abc import Mapping
 
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
@@ -20,9 +21,16 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     def get(self, timeout: float | None = None, **options: object) -> object:
         """The result, a dict as in `tasks.ChatResult`; waits for `timeout` seconds, None: for ever.
 
-        Raises what ended the job, or celery.exceptions.TimeoutError.
+        Of a job that was merged into another it is the other's. Raises what ended the job, or
+        celery.exceptions.TimeoutError.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        found = self._get(deadline, options)
+        while isinstance(found, Mapping) and isinstance(into := found.get("merged_into"), str):
+            found = JobResult(into, app=self.app)._get(deadline, options)
+        return found
+
+    def _get(self, deadline: float | None, options: Mapping[str, object]) -> object:
         while True:
             left_s = LOOK_AGAIN_S if deadline is None else deadline - time.monotonic()
             try:

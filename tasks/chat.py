@@ -16,10 +16,11 @@ from tasks.awaiting import JobResult
 from tasks.begun import begin, begun_before, options_of, received
 from tasks.cancelling import CancelOutcome, cancel
 from tasks.crash_points import CrashPoint, passing
-from tasks.errors import InvalidJob, JobCancelled, JobFailed
+from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
 from tasks.holder import JobRef
 from tasks.producer import checked_job, submit
 from tasks.result import Private
+from tasks.untold import tell_all
 from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
 from tasks.wiring import services
@@ -43,9 +44,11 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         """Send a chat job; when this returns, it is in its session's mailbox.
 
         `kwargs` are those of `chat_task`. Sending again with the same `task_id` (or the same
-        `idempotency_key`) is safe and gives the same job. Raises InvalidJob (nothing was sent),
-        memory.Backpressure (the session has CHAT_MAX_PENDING unanswered jobs), memory.MemoryFull,
-        or NotAccepted (Redis did not confirm in time; send it again).
+        `idempotency_key`) is safe and gives the same job. `on_busy` says what becomes of the
+        session's other jobs (memory.OnBusy). Raises InvalidJob (nothing was sent), JobConflict (the
+        id is another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
+        memory.Backpressure (it has CHAT_MAX_PENDING unanswered ones), memory.MemoryFull, or
+        NotAccepted (Redis did not confirm in time; send it again).
         """
         if self.app.conf.task_always_eager:
             return super().apply_async(args, kwargs, task_id=task_id, **options)
@@ -75,7 +78,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     base=ChatTask,
     name=CHAT_TASK,
     acks_late=True,
-    throws=(JobFailed, JobCancelled, InvalidJob),
+    throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
 )
 def chat_task(
     self: Task, agent_id: str, session_id: str, message: str | None = None, **options: object
@@ -105,6 +108,8 @@ def chat_task(
 
 def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Private:
     match verdict:
+        case Answered(is_repeat=True) | Withdrawn() if _is_over(task, keys):
+            raise _end_without_result(task, "over before")
         case Answered(result):
             return Private(result)
         case Ended(error):
@@ -115,13 +120,19 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Pri
         case Cancelled():
             raise _end_as_revoked(task)
         case Withdrawn(dead):
-            # Who ended it stores the result too, before or after: it must come to the same.
-            if task.backend.get_state(task.request.id) in READY_STATES:
-                services().owing.stored(task.request.id)
-                raise _end_without_result(task, "over before")
             raise _end_as_revoked(task) if dead is None else JobFailed(dead)
         case NotNow(reason):
             raise _end_without_result(task, reason)
+
+
+def _is_over(task: Task, keys: SessionKeys) -> bool:
+    """Whether the job has its result, which stays as it is."""
+    # Who has taken it out of the mailbox may have died before telling.
+    tell_all(task.app, services(), keys)
+    is_over = task.backend.get_state(task.request.id) in READY_STATES
+    if is_over:
+        services().owing.stored(task.request.id)
+    return is_over
 
 
 def _end_as_revoked(task: Task) -> Ignore:

@@ -2,6 +2,8 @@
 
 ChatError
 ├── InvalidJob          the job is wrong: fix it; nothing was sent
+│   └── JobConflict     its task_id or idempotency_key is another request's: take a new one
+├── SessionBusy         the session has a job and the new one was not to wait: not taken in
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
 ├── JobCancelled        the job was withdrawn
@@ -11,6 +13,8 @@ A full mailbox raises `memory.Backpressure`. Every error can be made from its me
 survives the way through Celery's result backend.
 """
 
+from typing import Self
+
 
 class ChatError(Exception):
     """Any failure of a chat job."""
@@ -18,6 +22,32 @@ class ChatError(Exception):
 
 class InvalidJob(ChatError, ValueError):
     """The job's arguments are not acceptable. Nothing was sent."""
+
+
+class JobConflict(InvalidJob):
+    """The `task_id` or `idempotency_key` is that of another request, sent within a week.
+
+    That one stays as it is; nothing was sent.
+    """
+
+
+class SessionBusy(ChatError):
+    """The session has a job that runs or waits, and the new one said `on_busy="reject"`.
+
+    It is not in. `job_id` is the job that runs, or is the first to run.
+    """
+
+    _BEFORE_ID = "; it answers job "
+
+    @classmethod
+    def with_job(cls, agent_id: str, session_id: str, job_id: str) -> Self:
+        """The error that names the session and its job."""
+        return cls(f"session {session_id!r} of agent {agent_id!r} is busy{cls._BEFORE_ID}{job_id}")
+
+    @property
+    def job_id(self) -> str:
+        """From the message, which is all that the way through a result backend leaves."""
+        return str(self).rpartition(self._BEFORE_ID)[2]
 
 
 class NotAccepted(ChatError, ConnectionError):

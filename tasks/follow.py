@@ -31,9 +31,10 @@ def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator
 def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     """The events of one job from the cursor `after` (default: from its first), until it ends.
 
-    The last one is `done`, with the reply in `text` and the result in `data`, `failed` or
-    `cancelled`. A job that has ended and whose events are gone gives only that, from what is kept
-    of it. Raises InvalidJob for an id that nobody knows; otherwise as `follow`.
+    The last one is `done`, with the reply in `text` and the result in `data`; `failed`;
+    `cancelled`; or `merged`, with the job that answers instead in `data["into"]`. A job that has
+    ended and whose events are gone gives only that, from what is kept of it. Raises InvalidJob for
+    an id that nobody knows; otherwise as `follow`.
     """
     shared = services()
     follower = JobFollower(shared.keyspace, _keys_of(job_id), job_id, start_cursor(after))
@@ -45,7 +46,9 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
         block_ms = BLOCK_MS
         yield from follower.take(found)
         if not found and (is_committed := shared.memory.run(follower.ending())) is not None:
-            yield shared.memory.run(follower.conclusion(is_committed=is_committed))
+            into = None if is_committed else shared.memory.run(follower.merged_into())
+            conclusion = follower.conclusion(is_committed=is_committed, into=into)
+            yield shared.memory.run(conclusion)
 
 
 def _keys_of(job_id: str) -> SessionKeys:

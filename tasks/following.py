@@ -15,11 +15,12 @@ from memory import (
     dead_letters,
     decode_messages,
     events,
+    intake,
     is_cancelled,
 )
 from memory.dead_letters import Letters
 
-ENDINGS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED})
+ENDINGS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED, EventType.MERGED})
 
 
 class SessionFollower:
@@ -63,13 +64,17 @@ class JobFollower(SessionFollower):
         """Whether the job is over: True with a turn, False without, None not yet."""
         return self._mailbox.is_committed(self._job_id)
 
-    def conclusion(self, *, is_committed: bool) -> Call[Event]:
+    def merged_into(self) -> Call[str | None]:
+        """The job that has taken in the message of one without a turn; None where none has."""
+        return intake.merged_into(self.keys, self._job_id)
+
+    def conclusion(self, *, is_committed: bool, into: str | None = None) -> Call[Event]:
         """The last event of a job that ended unseen, from what is kept of it."""
         if is_committed:
             reply = self._mailbox.reply_of(self._job_id)
             return Call(lambda answer: self._committed(reply.parse(answer)), reply.args)
         letters = dead_letters.letters(self._mailbox)
-        return Call(lambda answer: self._withdrawn(letters.parse(answer)), letters.args)
+        return Call(lambda answer: self._withdrawn(letters.parse(answer), into), letters.args)
 
     def _committed(self, reply: bytes | None) -> Event:
         messages = decode_messages([] if reply is None else [reply]).messages
@@ -77,7 +82,9 @@ class JobFollower(SessionFollower):
         text = str(last["content"]) if last.get("role") == "assistant" else ""
         return self._last(EventType.CANCELLED if is_cancelled(last) else EventType.DONE, text)
 
-    def _withdrawn(self, letters: Letters) -> Event:
+    def _withdrawn(self, letters: Letters, into: str | None) -> Event:
+        if into is not None:
+            return self._last(EventType.MERGED, into=into)
         letter = letters.find(self._job_id)
         if letter is None:
             return self._last(EventType.CANCELLED)

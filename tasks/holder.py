@@ -31,6 +31,7 @@ from memory import (
     summary,
 )
 from tasks.crash_points import CrashPoint, passing
+from tasks.job import Envelope
 from tasks.lease import Lease
 from tasks.result import ChatResult, result_from_reply
 from tasks.wiring import Services
@@ -84,14 +85,16 @@ class Holder:
 
     async def acquire(self, *, history_n: int) -> Acquired:
         """Ask for the job, with the last `history_n` messages of its session."""
+        raw_job = self._ref.envelope
         calls = self.mailbox.acquire(
             self._ref.job_id,
-            self._ref.envelope,
+            raw_job,
             self.token,
             lease_ms=self._queue.lease_ms,
             history_n=history_n,
             max_attempts=self._queue.max_attempts,
             grace_ms=self._services.grace_ms,
+            request=Envelope.unpack(raw_job).job.request if raw_job else None,
         )
         if self._services.settings.profiles.has_summaries:
             self._services.summaries.interrupt()

@@ -8,7 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import orjson
 from pydantic import (
@@ -24,7 +24,7 @@ from pydantic import (
 from agents import Ask
 from llm import check_model_name
 from llm.errors import InvalidRequestError
-from memory import InvalidInput
+from memory import Carried, CorruptData, InvalidInput, OnBusy, Request
 from memory.keys import encode_id
 from tasks.errors import InvalidJob
 from tasks.reply_format import ReplyFormat, check_format
@@ -33,6 +33,9 @@ IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
 MAX_METADATA_BYTES = 8192
 MAX_TOOLS = 128
+USER_ID = "user_id"
+"""What in a job's metadata says whose message it is."""
+BETWEEN_MERGED = "\n\n"
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
 
@@ -50,7 +53,7 @@ class ChatJob(BaseModel):
     that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
     must fit; `think` switches thinking on or off, or names a level. `tools` names those
     of its agent's tools that the model may call, None all of them. `metadata` is any small JSON
-    object; it comes back with the result.
+    object; it comes back with the result, and its `user_id` says whose messages may be merged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -68,7 +71,7 @@ class ChatJob(BaseModel):
     think: StrictBool | ThinkLevel | None = None
     tools: Annotated[list[Text], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
-    on_busy: Literal["enqueue"] = "enqueue"
+    on_busy: OnBusy = OnBusy.ENQUEUE
     metadata: dict[str, JsonValue] | None = None
 
     @classmethod
@@ -119,6 +122,21 @@ class ChatJob(BaseModel):
         return self.tools if self.format is None else []
 
     @property
+    def request(self) -> Request:
+        """What this job is known by again: the same id is refused for any other.
+
+        Of the same one are jobs of the same user that ask for the same in all but the message.
+        """
+        options = self.model_dump(mode="json", exclude=_NOT_ASKED, exclude_defaults=True)
+        message = options.pop("message")
+        user = (self.metadata or {}).get(USER_ID)
+        return Request.of(
+            what=orjson.dumps([message, options]),
+            who=orjson.dumps([user, options]),
+            size_bytes=len(message.encode()),
+        )
+
+    @property
     def ask(self) -> Ask:
         """What the agent is asked."""
         return Ask(
@@ -134,25 +152,58 @@ class ChatJob(BaseModel):
         )
 
 
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
+"""Arguments that change nothing of what is asked."""
+
+
+class MergedJob(BaseModel):
+    """A job whose message another one bears besides its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    metadata: dict[str, JsonValue] | None = None
+
+
 class Envelope(BaseModel):
-    """A job as it lies in its session's mailbox."""
+    """A job as it lies in its session's mailbox; `merged` are the jobs that it answers besides."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     job: ChatJob
     publish: dict[str, JsonValue] = {}
     sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
+    merged: tuple[MergedJob, ...] = ()
 
     def pack(self) -> bytes:
         """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
         try:
-            return orjson.dumps(self.model_dump(mode="json", exclude_none=True))
+            packed = self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
+            return orjson.dumps(packed)
         except (TypeError, ValueError):
             raise InvalidJob("the job's options must be JSON values") from None
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """The envelope of these bytes. Raises InvalidJob on anything else."""
+        """The envelope of these bytes; its message is joined of those that were merged into it.
+
+        Raises InvalidJob on anything else.
+        """
+        try:
+            carried = Carried.parse(packed)
+        except CorruptData as exc:
+            raise InvalidJob(f"not a job's envelope: {exc}") from None
+        own = cls._parsed(carried.envelope)
+        if not carried.merged:
+            return own
+        others = [(one.job_id, cls._parsed(one.envelope).job) for one in carried.merged]
+        messages = [*(job.message for _, job in others), own.job.message]
+        merged = [MergedJob(job_id=job_id, metadata=job.metadata) for job_id, job in others]
+        job = own.job.model_copy(update={"message": BETWEEN_MERGED.join(messages)})
+        return own.model_copy(update={"job": job, "merged": tuple(merged)})
+
+    @classmethod
+    def _parsed(cls, packed: bytes) -> Self:
         try:
             return cls.model_validate_json(packed)
         except ValidationError as exc:

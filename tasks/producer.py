@@ -10,18 +10,11 @@ from kombu.exceptions import OperationalError
 from kombu.utils import json
 from pydantic import JsonValue
 
-from memory import (
-    Backpressure,
-    Call,
-    Enqueued,
-    EnqueueOutcome,
-    Mailbox,
-    MemoryUnavailable,
-    index,
-)
+from memory import Call, Enqueued, Mailbox, MemoryUnavailable, index
 from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob, NotAccepted
 from tasks.images import check_images
+from tasks.intake import check_taken_in, has_effects, intake_of, see_to_others
 from tasks.job import ChatJob, Envelope
 from tasks.wakeup import publish, wakeup_kwargs
 from tasks.wiring import Services, services
@@ -49,28 +42,32 @@ class Submission:
 
     def calls(self) -> tuple[*tuple[Call[object], ...], Call[Enqueued]]:
         """What goes to Redis, in one round trip; the last call answers."""
-        job = self.job
+        job, shared = self.job, self.shared
+        cap = shared.settings.queue.max_pending
+        intake = intake_of(shared, self.job_id, job, self.envelope.pack(), cap=cap)
         return (
-            *index.touch(self.shared.keyspace, job.agent_id, job.session_id),
-            *self.mailbox.enqueue(
-                self.job_id,
-                self.envelope.pack(),
-                cap=self.shared.settings.queue.max_pending,
-                grace_ms=self.shared.grace_ms,
-            ),
+            *index.touch(shared.keyspace, job.agent_id, job.session_id),
+            *self.mailbox.take_in(intake, grace_ms=shared.grace_ms),
         )
 
-    def is_first(self, enqueued: Enqueued) -> bool:
-        """Whether the job is at the head of its mailbox, so that its wake-up is to be published.
+    def is_to_be_told(self, enqueued: Enqueued) -> bool:
+        """Whether anyone is to be told of the job that is in now.
 
-        Raises memory.Backpressure where it was not taken in.
+        Raises memory.Backpressure, SessionBusy or JobConflict where it was not taken in.
         """
-        if enqueued.outcome is EnqueueOutcome.FULL:
-            raise Backpressure(self.job.agent_id, self.job.session_id, enqueued.pending)
-        return enqueued.position == 0
+        check_taken_in(self.job, self.job_id, enqueued)
+        return enqueued.position == 0 or has_effects(enqueued)
 
-    def knock(self, app: Celery) -> None:
-        """Publish the wake-up. A failure is logged: the job is in, the sweeper wakes it."""
+    def tell(self, app: Celery, enqueued: Enqueued) -> None:
+        """Wake a worker for the job if it is the first, and tell what it did to others.
+
+        A failure is logged: the job is in, and what is left the sweeper sees to.
+        """
+        see_to_others(app, self.shared, self.mailbox.keys, enqueued)
+        if enqueued.position == 0:
+            self._knock(app)
+
+    def _knock(self, app: Celery) -> None:
         passing(CrashPoint.ENQUEUED)
         kwargs = wakeup_kwargs(self.mailbox.keys, self.job.max_history)
         try:
@@ -118,15 +115,16 @@ def submit(app: Celery, job: ChatJob, job_id: str, options: Mapping[str, object]
     """Put a job into its session's mailbox; wake a worker if it is first there.
 
     When this returns, the job is in. Safe to repeat with the same `job_id`. Raises InvalidJob,
-    memory.Backpressure, memory.MemoryFull (not in, for certain) or NotAccepted (not known).
+    SessionBusy, memory.Backpressure, memory.MemoryFull (not in, for certain) or NotAccepted (not
+    known).
     """
     submission = prepare(job, job_id, options)
     try:
         enqueued = submission.shared.memory.run_last(*submission.calls())
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
-    if submission.is_first(enqueued):
-        submission.knock(app)
+    if submission.is_to_be_told(enqueued):
+        submission.tell(app, enqueued)
 
 
 def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from agents import Answer
 from llm import Final
 from tasks.exchange import Exchange
-from tasks.job import ChatJob
+from tasks.job import ChatJob, MergedJob
 from tasks.reply_format import parsed_reply
 
 
@@ -78,6 +78,7 @@ class ChatResult(TypedDict):
     """Host and port of the Ollama that answered."""
     metadata: NotRequired[dict[str, JsonValue]]
     parsed: NotRequired[JsonValue]
+    merged_into: NotRequired[str]
 
 
 class Private(Mapping[str, object]):
@@ -183,12 +184,26 @@ def told(result: ChatResult) -> dict[str, JsonValue]:
     return {n: value for n, value in result.items() if n not in ("response", "parsed")}  # type: ignore[misc]  # all values are JSON
 
 
+def merged_result(job_id: str, agent_id: str, session_id: str, into: str) -> ChatResult:
+    """The result of a job that was merged into another, which has the reply."""
+    result = result_from_reply(job_id, agent_id, session_id, ())
+    return {**result, "done_reason": "merged", "merged_into": into}
+
+
+def merged_note(merged: Sequence[MergedJob]) -> dict[str, object]:
+    """What a question says of the jobs that were merged into it; nothing where there are none."""
+    return {"merged": [one.model_dump(exclude_none=True) for one in merged]} if merged else {}
+
+
 def messages_of(
-    job: ChatJob, result: ChatResult, steps: Sequence[Mapping[str, object]] = ()
+    job: ChatJob,
+    result: ChatResult,
+    steps: Sequence[Mapping[str, object]] = (),
+    merged: Sequence[MergedJob] = (),
 ) -> tuple[dict[str, object], ...]:
     """The turn as the history keeps it: the question, what tools did, and the reply.
 
-    Each message has the job's id.
+    Each message has the job's id; the question names the jobs that were `merged` into this one.
     """
     at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     question: dict[str, object] = {
@@ -196,6 +211,7 @@ def messages_of(
         "content": job.message,
         "job_id": result["job_id"],
         "at": at,
+        **merged_note(merged),
     }
     if job.metadata is not None:
         question["metadata"] = job.metadata
@@ -210,13 +226,17 @@ def messages_of(
 
 
 def cancelled_messages(
-    job_id: str, job: ChatJob, said: str, steps: Sequence[Mapping[str, object]] = ()
+    job_id: str,
+    job: ChatJob,
+    said: str,
+    steps: Sequence[Mapping[str, object]] = (),
+    merged: Sequence[MergedJob] = (),
 ) -> tuple[dict[str, object], ...]:
     """A cancelled turn as the history keeps it: the question, what tools did until then, and the
     answer as far as it came."""
     at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
-    question: dict[str, object] = {"role": "user", "content": job.message, **mark}
+    question = {"role": "user", "content": job.message, **mark, **merged_note(merged)}
     if job.images:
         question["images"] = list(job.images)
     between = _steps(steps, mark)

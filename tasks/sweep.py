@@ -19,6 +19,7 @@ from memory import (
     MemoryServiceError,
     SweepOutcome,
     index,
+    intake,
     locate,
     owed,
     places,
@@ -27,6 +28,7 @@ from memory.due import IDLE_MS
 from tasks.app import app
 from tasks.crash_points import CrashPoint, passing
 from tasks.schedule import SWEEP_TASK
+from tasks.untold import tell_untold
 from tasks.wakeup import bring_result, wake
 from tasks.wiring import Services, services
 
@@ -116,11 +118,13 @@ async def _sweep_one(shared: Services, celery: Celery, due: Due, entry: DueEntry
         await memory.run(due.forget(entry))
         return "FORGOTTEN"
     try:
-        swept = await memory.run(mailbox.sweep(grace_ms))
+        swept, untold = await memory.run_all(mailbox.sweep(grace_ms), intake.untold(mailbox.keys))
     except CorruptData as exc:
         logger.error("cannot sweep %s: %s", entry.history_key, exc)
         await memory.run(due.put_off(entry, CORRUPT_PAUSE_MS))
         return "CORRUPT"
+    if untold:
+        await asyncio.to_thread(tell_untold, celery, shared, mailbox.keys, untold)
     if swept.outcome is SweepOutcome.WAKE:
         passing(CrashPoint.SWEEP_WAKE)
         is_published = await asyncio.to_thread(wake, celery, mailbox.keys, swept.head)

@@ -7,7 +7,8 @@
 -- now_us is the server's TIME where it is ''
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
 --   {'RUN', seq_us, attempt, envelope, messages, stop, stored}  messages: the last history_n of
---                                `stored`, oldest first; stop: how the job was asked to stop, or ''
+--                                `stored`, oldest first; stop: how the job was asked to stop, by
+--                                STOP or by an INTERRUPT that came after it, or ''
 --   {'DONE'}                      committed; the caller never publishes another: it would not end
 --   {'GONE', next, envelope}      cancelled or dead
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
@@ -68,6 +69,7 @@ redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'line_unt
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
-local wish = redis.call('HMGET', lease, 'stop_job', 'stop')
-local stop = wish[1] == job and wish[2] or ''
+local wish = redis.call('HMGET', lease, 'stop_job', 'stop', 'stop_below')
+local stop = tonumber(seq_us) < (tonumber(wish[3]) or 0) and 'keep' or ''
+if wish[1] == job then stop = wish[2] end
 return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, redis.call('LLEN', history)}

@@ -6,15 +6,9 @@ import orjson
 
 from memory.codes import Waiting
 from memory.due import DueEntry
-from memory.outcomes import (
-    Acquired,
-    AcquireOutcome,
-    Committed,
-    Discarded,
-    Enqueued,
-    EnqueueOutcome,
-    Swept,
-)
+from memory.enqueued import Enqueued, EnqueueOutcome
+from memory.intake import Intake, OnBusy, Request, told, untold
+from memory.outcomes import Acquired, AcquireOutcome, Committed, Discarded, StopPolicy, Swept
 from tests.contract.mailbox_world import (
     GAP_MS,
     GRACE_MS,
@@ -32,6 +26,7 @@ KEEP = 10_000
 TTL_S = 3600
 RENEW_MS = LEASE_MS // 3
 RETRY_MS = 200
+MERGED_BYTES = 40
 
 
 def work(world: World, message: Publish) -> Actor:
@@ -57,17 +52,26 @@ def work(world: World, message: Publish) -> Actor:
 
 def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
     """The model answers, fails for a while, or refuses."""
-    session = message.session
+    session, stop = message.session, acquired.stop
     left_ms = world.random.randint(20, 400) if world.random.random() < 0.9 else 1500
-    while left_ms > 0:
+    while left_ms > 0 and stop is None:
         yield Sleep(min(left_ms, RENEW_MS))
         left_ms -= RENEW_MS
         if left_ms > 0:
-            (is_held,) = yield Ask(
-                lambda now_us: (world.box(session, now_us).renew(token, lease_ms=LEASE_MS),)
+            is_held, stop = yield Ask(
+                lambda now_us: (
+                    world.box(session, now_us).renew(token, lease_ms=LEASE_MS),
+                    world.box(session, now_us).stop_asked(message.job),
+                )
             )
             if not is_held:
                 return
+    if stop is not None:
+        if stop is StopPolicy.KEEP:
+            yield from commit(world, message, token, acquired)
+        else:
+            yield from refuse(world, message, token)
+        return
     fate = world.random.random()
     if fate < world.model_fails:
         yield from fail(world, message, token)
@@ -141,6 +145,26 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
             yield Publish(session, job)
 
 
+def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
+    """Send while others run or wait, and tell them what that did to them, or die before."""
+    request = Request(digest=f"{job:>032}", size_bytes=10)
+    intake = Intake(job, b"envelope", 1000, on_busy, request, merged_bytes=MERGED_BYTES)
+    *_, enqueued = yield Ask(
+        lambda now_us: world.box(session, now_us).take_in(intake, grace_ms=GRACE_MS)
+    )
+    assert isinstance(enqueued, Enqueued)
+    if enqueued.outcome is EnqueueOutcome.FULL:
+        return
+    keys = world.box(session, 0).keys
+    world.ledger.accept(keys.history, job)
+    if enqueued.wake:
+        yield Publish(session, enqueued.wake)
+    if enqueued.position == 0:
+        yield Publish(session, job)
+    if enqueued.untold:
+        yield Ask(lambda now_us: (told(keys, enqueued.untold),))
+
+
 def send_raw(session: str, job: str) -> Actor:
     """A service that imports nothing of ours."""
     yield Publish(session, job, b"raw envelope")
@@ -175,8 +199,14 @@ def sweep(world: World) -> Actor:
 def look_after(world: World, entry: DueEntry) -> Actor:
     """One mailbox: wake its head if it needs that, and note when to look again."""
     session = world.keyspace.parse_history(entry.history_key).session_id
-    (swept,) = yield Ask(lambda now_us: (world.box(session, now_us).sweep(GAP_MS),))
+    keys = world.box(session, 0).keys
+    swept, unknowing = yield Ask(
+        lambda now_us: (world.box(session, now_us).sweep(GAP_MS), untold(keys))
+    )
     assert isinstance(swept, Swept)
+    assert isinstance(unknowing, tuple)
+    if unknowing:
+        yield Ask(lambda now_us: (told(keys, unknowing),))
     if swept.head is not None:
         (is_published,) = yield Publish(session, swept.head.job_id)
         if not is_published:

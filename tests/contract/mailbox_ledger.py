@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from memory.call import Call
+from memory.enqueued import Enqueued, EnqueueOutcome
+from memory.intake import Carried
 from memory.keys import Keyspace, SessionKeys
 from memory.outcomes import (
     Acquired,
@@ -17,8 +19,6 @@ from memory.outcomes import (
     Committed,
     Discarded,
     DiscardOutcome,
-    Enqueued,
-    EnqueueOutcome,
     Failed,
     FailOutcome,
 )
@@ -36,6 +36,8 @@ class Session:
     seq_us: dict[str, int] = field(default_factory=dict)
     committed: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
+    merged_into: dict[str, str] = field(default_factory=dict)
+    """In the order in which they were sent."""
     archived: list[list[bytes]] = field(default_factory=list)
     is_running: bool = False
     not_before_ms: int = 0
@@ -111,6 +113,16 @@ class Ledger:
             if job not in session.committed | session.gone | session.pending:
                 raise Violation(f"I2: {job} of {history_key} was accepted and is lost")
 
+    def check_told(self, keys: SessionKeys) -> None:
+        """Everyone who was taken out knows of it, and leads to a job that is done."""
+        session = self.sessions[keys.history]
+        (waiting,) = self._ask(("HGETALL", keys.untold))
+        if waiting:
+            raise Violation(f"I10: still untold: {waiting}")
+        for job, into in session.merged_into.items():
+            if into not in session.committed | session.gone:
+                raise Violation(f"I2: {job} was merged into {into}, which is not done")
+
     def _check_what_was_seen(self, epoch: Sequence[bytes]) -> None:
         jobs = _jobs(epoch)
         for position, job in enumerate(jobs):
@@ -124,6 +136,7 @@ class Ledger:
             case Enqueued(EnqueueOutcome.NEW):
                 if job in session.committed | session.gone:
                     raise Violation(f"I1: {job} is done and was taken in again")
+                self._book_taken_out(session, call, result)
                 session.pending.add(job)
             case Acquired():
                 self._book_acquired(session, job, result)
@@ -140,11 +153,33 @@ class Ledger:
                 assert isinstance(history, list)
                 session.archived.append(history)
 
+    def _book_taken_out(self, session: Session, call: Call[object], enqueued: Enqueued) -> None:
+        out = sorted(one.job_id for one in enqueued.untold if one.job_id not in session.gone)
+        into = {one.job_id: one.into for one in enqueued.untold if one.into}
+        for job in out:
+            self._book_gone(session, job)
+        is_all = call.script is not None and call.script.name == "supersede"
+        if is_all and enqueued.stopping:
+            session.is_running = False
+        session.merged_into |= {job: into[job] for job in out if job in into}
+
+    def _check_carried(self, session: Session, job: str, envelope: bytes) -> None:
+        """A job that runs has the messages of all that were merged into it, or into those."""
+        carried = {one.job_id for one in Carried.parse(envelope).merged}
+        expected: set[str] = set()
+        found = {job}
+        while found:
+            found = {one for one, into in session.merged_into.items() if into in found}
+            expected |= found
+        if carried != expected:
+            raise Violation(f"I2: {job} carries {sorted(carried)}, not {sorted(expected)}")
+
     def _book_acquired(self, session: Session, job: str, acquired: Acquired) -> None:
         match acquired.outcome:
             case AcquireOutcome.RUN:
                 if job in session.committed | session.gone:
                     raise Violation(f"I1: {job} is done and runs again")
+                self._check_carried(session, job, acquired.envelope)
                 session.pending.add(job)
                 session.seq_us[job] = acquired.seq_us
                 session.is_running = True

@@ -2,14 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from memory.outcomes import (
-    AcquireOutcome,
-    CommitOutcome,
-    DiscardOutcome,
-    EnqueueOutcome,
-    FailOutcome,
-    SweepOutcome,
-)
+from memory.enqueued import EnqueueOutcome
+from memory.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, FailOutcome, SweepOutcome
 
 
 @dataclass

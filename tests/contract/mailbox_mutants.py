@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memory import scripts
 from memory.call import Script
@@ -18,6 +18,8 @@ ACQUIRE_HEAD_CHECK = (
     "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"
 )
 GONE_MARK = "redis.call('ZADD', done, -now_ms, job)\n"
+REPLACED_MARK = "  redis.call('ZADD', done, -math.floor(now_us / 1000), other)\n"
+REPLACED_NOTE = "  redis.call('HSET', untold, other, '')\n"
 FRACTION_CHECK = """if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and"""
 PEACE = Faults()
@@ -82,6 +84,29 @@ def mutants_by_violation() -> dict[str, Mutant]:
             Plan(faults=Faults(kill=0.05, stop=0.15), raw_sends=0, cancels=0),
             "I10",
         ),
+        "a job that is replaced is not marked": Mutant(
+            (without(scripts.SUPERSEDE, REPLACED_MARK),),
+            Plan(faults=HARSH, takeovers=12),
+            "taken in again|runs again|given up|I2|I10|KeyError|UNKNOWN",
+        ),
+        "a merged message is not carried": Mutant(
+            (mutate(scripts.MERGE, ("carried ~= '' and carried or envelope", "envelope")),),
+            Plan(takeovers=12),
+            "I2: .* carries",
+        ),
+        "an interrupt overtakes": Mutant(
+            (
+                mutate(
+                    scripts.INTERRUPT,
+                    ("math.max((tonumber(held[5]) or 0) + 1, now_us)", "now_us - 600000000"),
+                ),
+            ),
+            Plan(takeovers=12),
+            "I3|I10",
+        ),
+        "nobody who was taken out is remembered": Mutant(
+            (without(scripts.SUPERSEDE, REPLACED_NOTE),), Plan(takeovers=12), "I2|I10|runs again"
+        ),
         "nobody sweeps": Mutant(
             (), Plan(sweepers=0, raw_sends=0, cancels=0, faults=Faults(lose_message=0.05)), "I10"
         ),
@@ -92,7 +117,9 @@ def mutants_by_idleness() -> dict[str, Mutant]:
     """Those after which the sweeper is needed where nothing went wrong."""
     peace = Plan(faults=PEACE, raw_sends=0)
     often = Plan(faults=PEACE, raw_sends=0, model_fails=0.7)
-    return {
+    rollback = mutate(scripts.SUPERSEDE, ("if kept == 0 then", "if kept == 9 then"))
+    kept_lease = Mutant((rollback,), replace(peace, takeovers=12), "idle")
+    return {"a turn that is rolled back keeps its lease": kept_lease} | {
         name: Mutant((mutate(script, (f"'{code}', first()", f"'{code}', '', ''")),), plan, "idle")
         for name, script, code, plan in (
             ("COMMIT names no next", scripts.COMMIT, "OK", peace),

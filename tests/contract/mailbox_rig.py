@@ -2,21 +2,17 @@
 
 from dataclasses import dataclass, replace
 
+from memory import events
 from memory.call import Call
 from memory.codes import raw, sequence_of
 from memory.connection import Connection
 from memory.due import Due
+from memory.enqueued import Enqueued
+from memory.events import Event
+from memory.intake import Intake, OnBusy, Request
 from memory.keys import Keyspace
 from memory.mailbox import Mailbox
-from memory.outcomes import (
-    Acquired,
-    Cleaned,
-    Committed,
-    Discarded,
-    Enqueued,
-    Failed,
-    Swept,
-)
+from memory.outcomes import Acquired, Cleaned, Committed, Discarded, Failed, Swept
 
 START_MS = 1_800_000_000_000
 LEASE_MS = 30_000
@@ -26,6 +22,7 @@ MAX_ATTEMPTS = 3
 KEEP = 1000
 TTL_S = 3600
 CAP = 100
+MERGED_BYTES = 1000
 
 
 @dataclass
@@ -58,6 +55,32 @@ class Rig:
         envelope = envelope_of(job) if envelope is None else envelope
         calls = self.box.enqueue(job, envelope, cap=cap, grace_ms=GRACE_MS)
         return self.connection.run_all(*calls)[2]
+
+    def take_in(
+        self,
+        job: str,
+        on_busy: OnBusy = OnBusy.ENQUEUE,
+        *,
+        text: str | None = None,
+        who: str = "someone",
+        cap: int = CAP,
+        merged_bytes: int = MERGED_BYTES,
+    ) -> Enqueued:
+        """Send a job that asks `text`, its own id where it is None."""
+        words = (job if text is None else text).encode()
+        request = Request.of(what=words, who=who.encode(), size_bytes=len(words))
+        intake = Intake(job, envelope_of(job), cap, on_busy, request, merged_bytes, TTL_S)
+        calls = self.box.take_in(intake, grace_ms=GRACE_MS)
+        return self.connection.run_all(*calls)[2]
+
+    def events(self) -> list[Event]:
+        """All that lies in the session's stream."""
+        call = events.read(self.box.keys, events.FROM_START, block_ms=1)
+        return self.connection.run(call)
+
+    def told(self) -> list[tuple[str, str]]:
+        """The events as (type, job)."""
+        return [(event.type.value, event.job_id) for event in self.events()]
 
     def acquire(
         self,

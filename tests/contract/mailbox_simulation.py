@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from memory.call import Script
 from memory.due import IDLE_MS
+from memory.intake import OnBusy
 from memory.keys import Keyspace
 from tests.contract import mailbox_actors as actors
 from tests.contract.mailbox_ledger import Violation
@@ -42,6 +43,7 @@ class Plan:
     cancels: int = 3
     cleans: int = 3
     sweepers: int = 2
+    takeovers: int = 0
     mutants: Mapping[str, Script] = field(default_factory=dict)
 
 
@@ -97,6 +99,11 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         session = draw.choice(SESSIONS)
         job = f"{session}-j{draw.randrange(JOBS_PER_SESSION)}"
         world.start(actors.cancel(world, session, job), delay_ms=draw.randint(0, 3000))
+    for number in range(plan.takeovers):
+        on_busy = draw.choice([one for one in OnBusy if one is not OnBusy.ENQUEUE])
+        session = draw.choice(SESSIONS)
+        sender = actors.send_again(world, session, f"{session}-again{number}", on_busy)
+        world.start(sender, delay_ms=draw.randint(0, 3000))
     for _ in range(plan.cleans):
         cleaner = actors.clean(world, draw.choice(SESSIONS))
         world.start(cleaner, delay_ms=draw.randint(0, 6000))
@@ -121,6 +128,7 @@ def _check(world: World) -> None:
     for session in SESSIONS:
         mailbox = world.box(session, 0)
         world.ledger.check_history(mailbox.keys)
+        world.ledger.check_told(mailbox.keys)
         if pending := mailbox.pending().parse(world.wire.ask(mailbox.pending().wire())[0]):
             raise Violation(f"I10: {pending} came back after all was drained")
     world.ledger.check_accepted()

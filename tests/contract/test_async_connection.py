@@ -12,6 +12,7 @@ from memory import scripts
 from memory.aio import BATCH_CALLS, AsyncConnection
 from memory.aio_client import ServerClient
 from memory.call import Call
+from memory.enqueued import EnqueueOutcome
 from memory.errors import (
     CorruptData,
     InvalidInput,
@@ -21,7 +22,7 @@ from memory.errors import (
 )
 from memory.keys import Keyspace
 from memory.mailbox import Mailbox
-from memory.outcomes import AcquireOutcome, CommitOutcome, EnqueueOutcome
+from memory.outcomes import AcquireOutcome, CommitOutcome
 from memory.settings import MemorySettings
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer

@@ -1,6 +1,7 @@
 """CLEAN: a stale conversation is deleted, and never one with work."""
 
-from memory.outcomes import AcquireOutcome, CleanOutcome, EnqueueOutcome
+from memory.enqueued import EnqueueOutcome
+from memory.outcomes import AcquireOutcome, CleanOutcome
 from tests.contract.mailbox_rig import LEASE_MS, Rig
 
 pytest_plugins = ["tests.contract.mailbox_fixtures"]

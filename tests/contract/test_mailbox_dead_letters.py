@@ -5,8 +5,9 @@ import pytest
 from memory import dead_letters
 from memory.call import Call
 from memory.dead_letters import DeadLetter, requeued_id
+from memory.enqueued import Enqueued, EnqueueOutcome
 from memory.errors import CorruptData
-from memory.outcomes import AcquireOutcome, Enqueued, EnqueueOutcome
+from memory.outcomes import AcquireOutcome
 from tests.contract.mailbox_rig import CAP, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.contract.mailbox_fixtures"]

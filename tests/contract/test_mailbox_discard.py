@@ -4,13 +4,9 @@ import pytest
 
 from memory.codes import Waiting
 from memory.dead_letters import letters
+from memory.enqueued import EnqueueOutcome
 from memory.mailbox import DEDUPE_MS
-from memory.outcomes import (
-    AcquireOutcome,
-    CommitOutcome,
-    DiscardOutcome,
-    EnqueueOutcome,
-)
+from memory.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome
 from tests.contract.mailbox_rig import GRACE_MS, LEASE_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.contract.mailbox_fixtures"]

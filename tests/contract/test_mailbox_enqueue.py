@@ -3,8 +3,8 @@
 import pytest
 
 from memory.codes import raw, sequence_of
+from memory.enqueued import EnqueueOutcome
 from memory.mailbox import DEDUPE_MS, locate
-from memory.outcomes import EnqueueOutcome
 from tests.contract.mailbox_rig import GRACE_MS, START_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.contract.mailbox_fixtures"]

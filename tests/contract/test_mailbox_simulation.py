@@ -34,6 +34,7 @@ PEACEFUL_SEEDS = 20
 PART = 50
 IDLE_MS = 100
 MUTANT_SEEDS = 40
+TAKEOVERS = 6
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +49,12 @@ def wire() -> Iterator[Wire]:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
-    """I1 to I5 throughout, and I10 when the faults are over."""
+    """I1 to I5 throughout, and I10 when the faults are over; every other time with people who
+    interrupt, roll back, replace and merge."""
     commits = 0
     for seed in range(first_seed, first_seed + PART):
         try:
-            commits += simulate(wire, seed, Plan()).commits
+            commits += simulate(wire, seed, Plan(takeovers=seed % 2 * TAKEOVERS)).commits
         except Violation as violation:
             violation.add_note(f"seed {seed}")
             raise
@@ -62,7 +64,8 @@ def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> No
 def test_without_faults_no_mailbox_with_work_stands_idle(wire: Wire) -> None:
     """The next job starts at once; nothing waits for the sweeper."""
     for seed in range(PEACEFUL_SEEDS):
-        report = simulate(wire, seed, PEACE_PLAN)
+        plan = replace(PEACE_PLAN, takeovers=seed % 2 * TAKEOVERS)
+        report = simulate(wire, seed, plan)
         assert report.longest_idle_ms <= IDLE_MS, f"seed {seed}"
 
 

@@ -195,7 +195,8 @@ def test_celerys_own_revoke_of_a_waiting_job_cancels_it(session_id: str) -> None
 
 
 def test_a_cancel_outlives_the_worker(stack: GriotStack, session_id: str) -> None:
-    """Killed between the call and the stop, the job does not come back to life."""
+    """Killed between the call and the stop, the job does not come back to life; what its followers
+    have seen of the answer is kept."""
     job = chat_task.delay("energy", session_id, "talk for ever", model=ENDLESS)
     started(job.id)
     (worker,) = (p for p in stack.processes if p.name == "worker")
@@ -205,6 +206,9 @@ def test_a_cancel_outlives_the_worker(stack: GriotStack, session_id: str) -> Non
     stack.worker(name="worker-2")
     with pytest.raises(TaskRevokedError):
         job.get(timeout=WAIT_S)
-    assert said(session_id) == [("user", "talk for ever", True)]
+    told = list(follow_job(job.id))
+    seen = "".join(event.text for event in told if event.type is EventType.TOKEN)
+    assert (told[-1].type, told[-1].text) == (EventType.CANCELLED, seen)
+    assert said(session_id) == [("user", "talk for ever", True), ("assistant", seen, True)]
     later = chat_task.delay("energy", session_id, "still there?")
     assert later.get(timeout=WAIT_S)

@@ -154,11 +154,12 @@ async def committed(session_id: str) -> str:
 async def test_a_message_is_taken_in_and_its_answer_told(
     web: httpx.AsyncClient, session_id: str, place: str
 ) -> None:
-    """202 at once; then started, tokens and the whole reply, each with job, attempt and cursor."""
+    """202 at once; then its place, tokens and the whole reply, each with job, attempt, cursor."""
     job_id = await ask(web, session_id)
     told = await until_end(listen(web, place))
-    assert told[0].type == "started"
-    assert {(event.data["job_id"], event.data["attempt"]) for event in told} == {(job_id, 1)}
+    assert [event.type for event in told[:2]] == ["queued", "started"]
+    assert {event.data["job_id"] for event in told} == {job_id}
+    assert [event.data["attempt"] for event in told] == [0] + [1] * (len(told) - 1)
     assert all(set(event.data) == {"job_id", "attempt", "text", "data"} for event in told)
     assert tokens(told) == told[-1].text == await committed(session_id)
 
@@ -260,7 +261,7 @@ async def test_a_cursor_that_is_too_old_tells_the_client_to_load_anew(
     assert [said["content"] for said in fresh["messages"]] == ["What is WAPP?", told[-1].text]
     await ask(web, session_id, "and now?")
     more = await until_end(listen(web, place, fresh["cursor"]))
-    assert more[0].type == "started"
+    assert more[0].type == "queued"
 
 
 async def test_an_outage_ends_the_stream_and_the_client_goes_on_where_it_was(

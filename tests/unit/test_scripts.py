@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from memory import outcomes, scripts
+from memory import enqueued, outcomes, scripts
 from memory.call import Call, Script
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
@@ -18,9 +18,13 @@ KEYS = Keyspace().session("energy", "session-1")
 MAX_CODE_LINES = 40
 LONGER = {
     "acquire": 53,  # it alone decides between eight answers, and may not be split: it is atomic
+    "merge": 48,  # takes in, takes out and moves envelopes, and may not be split either
 }
 OUTCOMES = {
-    "enqueue": outcomes.EnqueueOutcome,
+    "enqueue": enqueued.EnqueueOutcome,
+    "interrupt": enqueued.EnqueueOutcome,
+    "supersede": enqueued.EnqueueOutcome,
+    "merge": enqueued.EnqueueOutcome,
     "acquire": outcomes.AcquireOutcome,
     "commit": outcomes.CommitOutcome,
     "fail": outcomes.FailOutcome,
@@ -30,7 +34,10 @@ OUTCOMES = {
     "clean": outcomes.CleanOutcome,
 }
 RESULTS: dict[str, Callable[[object], object]] = {
-    "enqueue": outcomes.Enqueued.from_reply,
+    "enqueue": enqueued.Enqueued.from_reply,
+    "interrupt": enqueued.Enqueued.from_taking_over,
+    "supersede": enqueued.Enqueued.from_taking_over,
+    "merge": enqueued.Enqueued.from_taking_over,
     "acquire": outcomes.Acquired.from_reply,
     "commit": outcomes.Committed.from_reply,
     "fail": outcomes.Failed.from_reply,
@@ -112,8 +119,9 @@ def test_every_typed_function_has_its_file() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_shebang_says_whether_it_runs_without_memory(name: str) -> None:
-    """All but ENQUEUE do: work in hand is finished."""
-    expected = "#!lua" if name == "enqueue" else "#!lua flags=allow-oom"
+    """All but those that take a job in do: work in hand is finished."""
+    is_intake = name in {script.name for script in scripts.INTAKES}
+    expected = "#!lua" if is_intake else "#!lua flags=allow-oom"
     assert source(name).splitlines()[0] == expected
 
 
@@ -192,8 +200,8 @@ def test_the_typed_result_reads_each_reply_that_the_header_lists(
     line = next(line for line in header(name).splitlines() if line.startswith(f"  {{'{code}'"))
     names = re.findall(r", (\w+)", line[: line.index("}")])
     assert len(names) == amount
-    text = {"next", "head", "envelope"}
-    others: dict[str, object] = {"messages": [b"m"], "stop": b"keep"}
+    text = {"next", "head", "envelope", "first", "stopping", "wake"}
+    others: dict[str, object] = {"messages": [b"m"], "stop": b"keep", "untold": [b"j1", b""]}
     values = [b"text" if name in text else others.get(name, 7) for name in names]
     result = RESULTS[name]([code.encode(), *values])
     assert getattr(result, "outcome") == code  # noqa: B009 - the results share no type

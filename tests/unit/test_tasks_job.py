@@ -65,7 +65,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "an empty key": ({"idempotency_key": ""}, "idempotency_key: "),
     "a long key": ({"idempotency_key": "k" * 257}, "idempotency_key: "),
     "a surrogate for a key": ({"idempotency_key": "\ud800"}, "idempotency_key: "),
-    "an unknown way to wait": ({"on_busy": "reject"}, "on_busy: "),
+    "an unknown way to wait": ({"on_busy": "later"}, "on_busy: "),
     "a list for metadata": ({"metadata": [1]}, "metadata: "),
     "a tuple in metadata": ({"metadata": {"a": (1, 2)}}, "metadata.a: "),
     "an object in metadata": ({"metadata": {"a": object()}}, "metadata.a: "),
@@ -242,3 +242,57 @@ def test_a_damaged_envelope_does_not_spill_its_text() -> None:
     with pytest.raises(InvalidJob) as caught:
         Envelope.unpack(packed)
     assert SECRET not in repr(caught.value)
+
+
+def stored(*jobs: ChatJob) -> bytes:
+    """The last of these jobs as MERGE stores it, carrying the others under the ids j0, j1 …"""
+    *others, own = [Envelope(job=one).pack() for one in jobs]
+    parts = [own, *(part for n, other in enumerate(others) for part in (f"j{n}".encode(), other))]
+    return b"".join(b"%d:%s," % (len(part), part) for part in parts)
+
+
+def test_merged_jobs_are_one_with_all_their_messages() -> None:
+    """In their order, a blank line between; whose they were, and their metadata, is kept."""
+    first, second = job(message="one", metadata={"n": 1}), job(message="two\n")
+    envelope = Envelope.unpack(stored(first, second, job(message="three", metadata={"n": 3})))
+    assert envelope.job.message == "one\n\ntwo\n\n\nthree"
+    assert envelope.job.metadata == {"n": 3}
+    merged = [(one.job_id, one.metadata) for one in envelope.merged]
+    assert merged == [("j0", {"n": 1}), ("j1", None)]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 40, -1])
+def test_a_torn_series_of_envelopes_is_refused(cut: int) -> None:
+    """A dead letter, with a reason and without a word of it."""
+    whole = stored(job(message="one"), job(message="two"))
+    with pytest.raises(InvalidJob) as caught:
+        Envelope.unpack(whole[:cut])
+    assert "one" not in str(caught.value)
+
+
+def test_a_request_is_known_by_what_it_asks() -> None:
+    """Metadata, the way to wait and the key change nothing of it; every other argument does."""
+    plain = job().request
+    assert job(metadata={"a": 1}, on_busy="merge", idempotency_key="k").request.digest == (
+        plain.digest
+    )
+    others = ({"message": "other"}, {"model": "m"}, {"temperature": 0.1}, {"max_tokens": 5},
+              {"max_history": 0}, {"system_prompt": "p"}, {"think": True}, {"format": "json"},
+              {"images": ["aGk="]})  # fmt: skip
+    digests = {job(**other).request.digest for other in others}
+    assert len(digests | {plain.digest}) == len(others) + 1
+
+
+def test_those_are_the_same_who_ask_for_the_same_as_the_same_user() -> None:
+    """`user_id` in the metadata says whose a message is; without it all are of one."""
+    anyone = job().request.asker
+    me = job(metadata={"user_id": "me"}).request.asker
+    assert job(message="other", metadata={"other": 1}).request.asker == anyone
+    assert job(message="other", metadata={"user_id": "me", "n": 1}).request.asker == me
+    assert len({anyone, me, job(metadata={"user_id": 1}).request.asker}) == 3
+    assert job(metadata={"user_id": "me"}, model="other").request.asker != me
+
+
+def test_a_request_tells_its_size() -> None:
+    """In bytes of UTF-8, in eight digits."""
+    assert job(message="é").request.packed().endswith(":00000002")

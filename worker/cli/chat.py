@@ -1,13 +1,13 @@
 """`griot chat`: talk to an agent, in a terminal or through a pipe."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import click
 
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
-from tasks import app, chat_task
+from tasks import OnBusy, app, chat_task
 from tasks.errors import ChatError
 from tasks.wakeup import CHAT_QUEUE
 from tasks.wiring import services
@@ -29,18 +29,26 @@ PATIENCE_S = 5.0
 @click.argument("session")
 @click.option("--model", help="A model other than the agent's.")
 @click.option(
+    "--on-busy",
+    type=click.Choice([way.value for way in OnBusy]),
+    default=OnBusy.ENQUEUE.value,
+    show_default=True,
+    help="What a message does to those that the session is still answering.",
+)
+@click.option(
     "--last",
     type=click.IntRange(0, 1000),
     default=SHOWN_MESSAGES,
     show_default=True,
     help="Messages of the history shown at the start.",
 )
-def chat(agent: str, session: str, model: str | None, last: int) -> None:
+def chat(agent: str, session: str, model: str | None, on_busy: str, last: int) -> None:
     """Talk to AGENT in SESSION; the reply is shown as it comes.
 
     In a terminal: Ctrl-C while a reply comes cancels it (what was said so far is kept, marked as
-    cancelled), Ctrl-D leaves. In a pipe each line is a message, and the replies
-    go to standard output; the exit code is 1 if one of them failed.
+    cancelled), Ctrl-D leaves. Where another client has asked something in the session, a message
+    waits for its turn, or does what --on-busy says. In a pipe each line is a message, and the
+    replies go to standard output; the exit code is 1 if one of them failed.
 
     \b
     Example:
@@ -48,7 +56,8 @@ def chat(agent: str, session: str, model: str | None, last: int) -> None:
       echo "What is the WAPP?" | griot chat energy me-1
     """
     is_interactive = sys.stdin.isatty() and is_terminal()
-    conversation = Conversation(agent, session, model, is_interactive=is_interactive)
+    options = {"on_busy": on_busy} | ({} if model is None else {"model": model})
+    conversation = Conversation(agent, session, options, is_interactive=is_interactive)
     if is_interactive:
         show_history(agent, session, last)
         say("Ctrl-C cancels a reply, Ctrl-D leaves.", style="dim")
@@ -62,11 +71,14 @@ def chat(agent: str, session: str, model: str | None, last: int) -> None:
 class Conversation:
     """One terminal's view of a session: sends messages and shows the replies."""
 
-    def __init__(self, agent: str, session: str, model: str | None, *, is_interactive: bool):
+    def __init__(
+        self, agent: str, session: str, options: Mapping[str, object], *, is_interactive: bool
+    ) -> None:
+        """`options` are those of the chat task."""
         self.failures = 0
         self._agent = agent
         self._session = session
-        self._options = {} if model is None else {"model": model}
+        self._options = dict(options)
         self._is_interactive = is_interactive
 
     def exchange(self, message: str) -> None:
@@ -101,16 +113,22 @@ class Conversation:
                     if not reply.attempt and not is_asked:
                         _require_worker(job_id)
                         is_asked = True
-                case Event(type=EventType.CANCELLED):
+                case Event(type=EventType.QUEUED | EventType.WAITING):
+                    tell_place(event)
+                case Event(type=EventType.CANCELLED | EventType.FAILED):
                     reply.end()
-                    say("(cancelled)")
-                case Event(type=EventType.WAITING):
-                    note(waiting_line(event))
-                case Event(type=EventType.FAILED):
-                    reply.end()
-                    self._failed(str(event.data.get("error", "the job failed")))
+                    self._unanswered(event)
+                case Event(type=EventType.MERGED):
+                    note("(answered together with a later message)")
+                    self._show_reply(str(event.data["into"]))
                 case Event():
                     reply.show(event)
+
+    def _unanswered(self, event: Event) -> None:
+        if event.type is EventType.CANCELLED:
+            say("(cancelled)")
+        else:
+            self._failed(str(event.data.get("error", "the job failed")))
 
     def _failed(self, reason: str) -> None:
         self.failures += 1
@@ -149,6 +167,14 @@ class Reply:
         if self._shown:
             write("\n")
         self._shown = ""
+
+
+def tell_place(event: Event) -> None:
+    """Tell a person how many come first, in the session or at the model."""
+    if event.type is EventType.WAITING:
+        note(waiting_line(event))
+    elif event.data.get("position"):
+        note(f"({event.data['position']} before this one)")
 
 
 def waiting_line(event: Event) -> str:

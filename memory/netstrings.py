@@ -1,0 +1,19 @@
+"""Netstrings: `<size in bytes>:<bytes>,` one after the other. Pure.
+
+The Lua operations write them where several values go into one: whatever is in the values stays as
+it is, and nothing needs decoding there.
+"""
+
+from collections.abc import Iterator
+
+
+def netstrings(stored: bytes) -> Iterator[bytes]:
+    """The strings of a series of netstrings. Raises ValueError where it is none."""
+    at = 0
+    while at < len(stored):
+        colon = stored.index(b":", at)
+        end = colon + 1 + int(stored[at:colon])
+        if stored[end : end + 1] != b",":
+            raise ValueError("a netstring does not end with a comma")
+        yield stored[colon + 1 : end]
+        at = end + 1
