@@ -144,8 +144,10 @@ def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:
     """A call as it can be kept, and whether that is all of it."""
     call = replace(call, name=call.name[:MAX_NAME_CHARS])
     try:
-        is_whole = len(orjson.dumps(dict(call.arguments))) <= MAX_ARGUMENTS_BYTES
-    except TypeError:  # nested too deep
+        # As deep as it will lie in a request: what cannot be sent must not be run.
+        packed = orjson.dumps({"messages": [{"tool_calls": [_as_sent(call)]}]})
+        is_whole = len(packed) <= MAX_ARGUMENTS_BYTES
+    except TypeError:
         is_whole = False
     return (call if is_whole else replace(call, arguments={})), is_whole
 

@@ -79,13 +79,7 @@ class Tool:
         An error of the function is told by its kind alone, unless it is a ToolError. A function
         that takes too long is cancelled; a thread cannot be, and is left to itself.
         """
-        try:
-            given = self._checked(arguments)
-        except ValidationError as exc:
-            return Outcome(f"error: wrong arguments: {_problems(exc)}", is_error=True)
-        if self._context_name is not None:
-            given[self._context_name] = context
-        work = asyncio.ensure_future(self._run(given, threads))
+        work = asyncio.ensure_future(self._run(arguments, context, threads))
         work.add_done_callback(_look_at)
         try:
             await asyncio.wait((work,), timeout=self._timeout_s)
@@ -103,7 +97,15 @@ class Tool:
             str(fields[name].alias): getattr(checked, name) for name in checked.model_fields_set
         }
 
-    async def _run(self, given: Mapping[str, object], threads: ToolThreads) -> Ended:
+    async def _run(
+        self, arguments: Mapping[str, object], context: ToolContext, threads: ToolThreads
+    ) -> Ended:
+        try:
+            given = self._checked(arguments)
+        except ValidationError as exc:
+            return Ended(error=ToolError(f"wrong arguments: {_problems(exc)}"))
+        if self._context_name is not None:
+            given[self._context_name] = context
         if not inspect.iscoroutinefunction(self._function):
             return await threads.run(partial(self._function, **given))
         try:

@@ -144,6 +144,16 @@ def test_ollama_calls_tools(client: ollama.Client, model: str) -> None:
         parts = [answer] if isinstance(answer, ollama.ChatResponse) else list(answer)
         calls = [call for part in parts for call in part.message.tool_calls or []]
         assert [call.function.name for call in calls] == ["add"]
+        (call,) = calls
+        result = str(add(**call.function.arguments))
+        told = [
+            *MESSAGES,
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": result, "tool_name": "add"},
+        ]
+        reply = client.chat(model, told, tools=[add])
+        assert not reply.message.tool_calls
+        assert "I remember" in (reply.message.content or "")
 
 
 def test_ollama_gets_structured_replies(client: ollama.Client) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from agents import Answer, Tool, ToolContext, ToolEvent, ToolRounds
 from agents.tool_rounds import MAX_CALLS_PER_ROUND, SHORT_BYTES
 from agents.tool_threads import ToolThreads
-from llm import Final, ToolCall
+from llm import ChatRequest, Final, ToolCall
+from memory import encode_message
 from tests.tool_functions import capacity_of, count_high, recite, wait_long
 from tests.waiting import eventually
 
@@ -105,16 +106,30 @@ async def test_too_many_calls_at_once_are_not_run_and_not_kept() -> None:
 async def test_arguments_that_cannot_be_kept_are_not_run() -> None:
     """Too long, or no JSON of ours; what is kept of them is nothing."""
     turn = rounds()
-    deep: object = []
-    for _ in range(300):
-        deep = [deep]
     long = {"place": "x" * 70_000}
-    await turn.take(
-        calling(ToolCall("capacity_of", long), ToolCall("capacity_of", {"place": deep}))
-    )
+    wrong = [long, *({"place": nested(depth)} for depth in (250, 300))]
+    await turn.take(calling(*(ToolCall("capacity_of", arguments) for arguments in wrong)))
     call, *results = turn.steps
     assert "xxx" not in str(call)
     assert all("error: the arguments are no JSON object" in str(one) for one in results)
+
+
+async def test_whatever_is_run_can_be_sent_and_kept() -> None:
+    """Nested as deep as JSON goes here."""
+    for depth in range(235, 255):
+        turn = rounds()
+        await turn.take(calling(ToolCall("capacity_of", {"place": nested(depth)})))
+        ChatRequest(model="m", messages=tuple(turn.steps)).body()
+        for step in turn.steps:
+            encode_message(step, 10**6)
+
+
+def nested(depth: int) -> object:
+    """A list in a list, so often."""
+    deep: object = []
+    for _ in range(depth):
+        deep = [deep]
+    return deep
 
 
 async def test_a_turn_that_is_cut_short_has_a_result_for_every_call() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from agents import Tool, ToolContext, ToolError
 from agents.errors import InvalidTool
@@ -160,6 +160,37 @@ async def test_wrong_arguments_call_nothing_and_are_told(
     assert content.startswith("error: wrong arguments: ")
     assert told in content
     assert is_error
+
+
+def must_be_known(word: str) -> str:
+    """A validator of an operator's, with a fault."""
+    return {"known": word}[word]
+
+
+async def test_a_fault_in_a_validator_is_an_error_of_the_tool() -> None:
+    """The turn goes on."""
+
+    def say(word: Annotated[str, AfterValidator(must_be_known)]) -> str:
+        """Say."""
+        return word
+
+    assert await outcome(say, {"word": "known"}) == ("known", False)
+    assert await outcome(say, {"word": SECRET}) == ("error: the tool failed (KeyError)", True)
+
+
+@pytest.mark.parametrize("depth", [100, 190, 250, 300, 900])
+async def test_arguments_of_any_depth_are_an_outcome(depth: int) -> None:
+    """Whatever a parser on the way makes of them."""
+    deep: object = []
+    for _ in range(depth):
+        deep = [deep]
+
+    def measure(deep: list[object]) -> str:
+        """Measure."""
+        return str(len(deep))
+
+    content, is_error = await outcome(measure, {"deep": deep})
+    assert content == "1" or is_error
 
 
 json_values = st.recursive(
