@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -134,32 +134,40 @@ async def kept(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> A
 
     Redis being away does not end the work: the commit decides whether the turn still counts.
     """
-    renewals = asyncio.create_task(_renew(memory, lease, stoppable))
+    renewals: list[asyncio.Task[None]] = []
+
+    def begin() -> None:
+        renewals.append(asyncio.create_task(_renew(memory, lease, stoppable)))
+
+    # The first look comes soon: a stop may have been announced while the job was being acquired.
+    # A turn that is over sooner costs no task.
+    first_look_s = min(FIRST_LOOK_S, _third_s(lease))
+    timer = asyncio.get_running_loop().call_later(first_look_s, begin)
     try:
         yield
     finally:
-        renewals.cancel()
-        await asyncio.wait((renewals,))
+        timer.cancel()
+        for renewal in renewals:
+            renewal.cancel()
+            await asyncio.wait((renewal,))
+
+
+def _third_s(lease: Lease) -> float:
+    return lease.length_ms / 1000 / RENEWALS_PER_LEASE
 
 
 async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
-    third_s = lease.length_ms / 1000 / RENEWALS_PER_LEASE
-    # The first look comes soon: a stop may have been announced while the job was being acquired.
-    pause_s = min(FIRST_LOOK_S, third_s)
     while True:
-        await asyncio.sleep(pause_s)
-        pause_s = third_s
-        try:
+        with suppress(MemoryServiceError):
             is_ours, policy, has_place = await _look(memory, lease)
-        except MemoryServiceError:
-            continue
-        if not is_ours:
-            stoppable.stop(StopReason.LEASE_LOST)
-            return
-        if policy is not None:
-            stoppable.stop(StopReason.of(policy))
-        if not has_place:
-            stoppable.stop(StopReason.PLACE_LOST)
+            if not is_ours:
+                stoppable.stop(StopReason.LEASE_LOST)
+                return
+            if policy is not None:
+                stoppable.stop(StopReason.of(policy))
+            if not has_place:
+                stoppable.stop(StopReason.PLACE_LOST)
+        await asyncio.sleep(_third_s(lease))
 
 
 async def _look(memory: AsyncConnection, lease: Lease) -> tuple[bool, StopPolicy | None, bool]:

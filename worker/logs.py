@@ -11,6 +11,8 @@ KEPT_FILES = 5
 # Chatty below WARNING, and nothing in it that an operator of ours needs; redis-py's cluster client
 # (8.1) even logs the arguments of commands, which hold messages.
 QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.access", "redis")
+# "Task … received", for each message: its end has a line of its own, and Flower shows what runs.
+ON_RECEIPT = "celery.worker.strategy"
 
 
 def set_up(settings: WorkerSettings, level: str | None = None) -> None:
@@ -48,5 +50,8 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
         "formatters": {"line": {"format": LINE}},
         "handlers": {name: known[name] for name in handlers},
         "root": {"level": level, "handlers": handlers},
-        "loggers": {name: {"level": "WARNING"} for name in QUIET},
+        "loggers": {
+            **{name: {"level": "WARNING"} for name in QUIET},
+            ON_RECEIPT: {"level": level if level == "DEBUG" else "WARNING"},
+        },
     }

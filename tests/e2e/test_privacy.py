@@ -31,6 +31,7 @@ def events(worker: ServerProcess) -> Iterator[list[dict[str, object]]]:
         receiver = app.events.Receiver(connection, handlers={"*": seen.append})
         thread = threading.Thread(target=_capture, args=(receiver,), daemon=True)
         thread.start()
+        wait_until(lambda: seen, what="the monitor hears the worker's heartbeat")
         yield seen
         receiver.should_stop = True
         thread.join(5)
