@@ -96,10 +96,10 @@ class Holder:
             grace_ms=self._services.grace_ms,
             request=Envelope.unpack(raw_job).job.request if raw_job else None,
         )
-        if self._services.settings.profiles.has_summaries:
-            self._services.summaries.interrupt()
-            await self._memory.run(summary.give_way(self._services.keyspace))
-        return await self._memory.run_last(*calls)
+        if not self._services.settings.profiles.has_summaries:
+            return await self._memory.run_last(*calls)
+        self._services.summaries.interrupt()
+        return await self._memory.run_last(summary.give_way(self._services.keyspace), *calls)
 
     async def take_place(self, at: Places, acquired: Acquired) -> bool:
         """Whether the job got a place at its model; if not, `stand_in_line`."""

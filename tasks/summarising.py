@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from agents import read_answer
 from agents.summary import MAX_SUMMARY_CHARS, SUMMARY_TOKENS, digest_of
@@ -39,6 +40,17 @@ class Wanted:
     shown_messages: int
 
 
+class _Outcome(Enum):
+    """What came of a try to make a summary."""
+
+    OVER = auto()
+    """There is nothing more to sum up, or the history is another one now."""
+    PARTLY = auto()
+    """There was more than fits into one call."""
+    STOPPED = auto()
+    """Somebody else makes one, or a user's message came first."""
+
+
 class Summaries:
     """The summaries that the sessions of one process want; used on its event loop only."""
 
@@ -55,33 +67,43 @@ class Summaries:
         self._gauge = gauge
         self._stream = stream
         self._settings = settings
-        self._wanted: OrderedDict[str, Wanted] = OrderedDict()
+        self.wanted: OrderedDict[str, Wanted] = OrderedDict()
+        """What is still to be done, by history key."""
         self._interrupted = asyncio.Event()
         self._run: asyncio.Task[None] | None = None
 
     def want(self, wanted: Wanted) -> None:
         """Have a session summed up when it is quiet. The newest wishes are kept, not too many."""
-        self._wanted[wanted.mailbox.keys.history] = wanted
-        if len(self._wanted) > MAX_WANTED:
-            self._wanted.popitem(last=False)
+        self.wanted[wanted.mailbox.keys.history] = wanted
+        if len(self.wanted) > MAX_WANTED:
+            self.wanted.popitem(last=False)
         if self._run is None or self._run.done():
             self._run = asyncio.create_task(self._work())
+
+    async def aclose(self) -> None:
+        """Stop; what was wanted is wanted again by the next turns. Safe to repeat."""
+        if self._run is not None:
+            self._run.cancel()
+            await asyncio.wait((self._run,))
 
     def interrupt(self) -> None:
         """A user's message has come to this process: it goes first."""
         self._interrupted.set()
 
     async def _work(self) -> None:
-        while self._wanted:
+        while self.wanted:
             await self._quiet()
-            _, wanted = self._wanted.popitem(last=False)
+            key, wanted = next(iter(self.wanted.items()))
+            outcome = _Outcome.OVER
             try:
-                is_over = await self._sum_up(wanted)
-            except (MemoryServiceError, LLMError) as exc:
-                logger.info("no summary of %s: %s", wanted.mailbox.keys.history, exc)
-                continue
-            if not is_over:
-                self._wanted.setdefault(wanted.mailbox.keys.history, wanted)
+                outcome = await self._sum_up(wanted)
+            except MemoryServiceError as exc:
+                logger.info("no summary of %s: %s", key, exc)
+            # Another turn may have wished for more meanwhile.
+            if outcome is _Outcome.OVER and self.wanted.get(key) is wanted:
+                del self.wanted[key]
+            elif key in self.wanted:
+                self.wanted.move_to_end(key)
 
     async def _quiet(self) -> None:
         """Wait until no message has come for a while."""
@@ -93,35 +115,40 @@ class Summaries:
             except TimeoutError:
                 return
 
-    async def _sum_up(self, wanted: Wanted) -> bool:
-        """Make one summary; False: later again. Raises MemoryServiceError and LLMError."""
+    async def _sum_up(self, wanted: Wanted) -> _Outcome:
+        """Make one summary. Raises MemoryServiceError."""
         name = os.urandom(12)
         if not await self._memory.run(summary.take_turn(self._keyspace, name, ttl_ms=TURN_MS)):
-            return False
-        is_over, is_ours = await self._made(wanted, name)
-        if is_ours:
+            return _Outcome.STOPPED
+        try:
+            outcome = await self._made(wanted, name)
+        except LLMError as exc:
+            logger.info("no summary of %s: %s", wanted.mailbox.keys.history, exc)
+            outcome = _Outcome.OVER
+        if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
             await self._memory.run(summary.give_way(self._keyspace))
-        return is_over
+        return outcome
 
-    async def _made(self, wanted: Wanted, name: bytes) -> tuple[bool, bool]:
-        """Whether it is over with the session's wish, and whether the turn is still ours."""
+    async def _made(self, wanted: Wanted, name: bytes) -> _Outcome:
+        """The same while it is our turn. Raises MemoryServiceError and LLMError."""
         if await self._memory.run(wanted.mailbox.pending()):
-            return True, True  # the session goes on: its next turn wants a summary again
+            return _Outcome.OVER  # the session goes on: its next turn wants a summary again
         earlier = await self._earlier(wanted, name)
         decoded = decode_messages(earlier.messages).messages
         so_far = earlier.so_far.text if earlier.so_far else None
         room = await self._gauge.room(wanted.model, SUMMARY_TOKENS)
         digest = digest_of(decoded, so_far, room, self._settings, wanted.model)
         if digest is None:
-            return True, True
+            return _Outcome.OVER
         text = await self._written(digest.request, wanted, name)
         if text is None:
-            return False, False
+            return _Outcome.STOPPED
         until = summary.name_of(earlier.messages[digest.messages - 1])
         new = Summary(text[:MAX_SUMMARY_CHARS], until)
         kept = summary.keep(wanted.mailbox.keys, earlier, new)
         is_kept = bool(text) and await self._memory.run(kept)
-        return not is_kept or digest.messages == len(decoded), True
+        is_all = digest.messages == len(decoded)
+        return _Outcome.OVER if is_all or not is_kept else _Outcome.PARTLY
 
     async def _earlier(self, wanted: Wanted, name: bytes) -> Earlier:
         """Claim the summary first, then read: what is removed later takes the claim along."""
