@@ -2,7 +2,7 @@
 
 from memory import dead_letters, events, index, intake, owed, places, summary
 from memory.aio import AsyncConnection
-from memory.call import Call
+from memory.call import Call, forgiving
 from memory.cleanup import CleanedUp
 from memory.codec import decode_messages, encode_message
 from memory.codes import Waiting
@@ -109,6 +109,7 @@ __all__ = [
     "decode_messages",
     "encode_message",
     "events",
+    "forgiving",
     "get_redis_memory",
     "index",
     "intake",

@@ -6,6 +6,7 @@ of a Redis Cluster and one script may touch them together.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -52,7 +53,10 @@ KINDS: tuple[KeyKind, ...] = (
         "writes:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
     ),
     KeyKind(
-        "places:{M}", "zset", "1 day", "holder's token, or session that is called → until when, ms"
+        "places:{M}:<server>",
+        "zset",
+        "1 day",
+        "holder's token, or session that is called → until when, ms",
     ),
     KeyKind("line:{M}", "zset", "1 day", "who waits: <agent>:<arrival, µs>:<session>"),
     KeyKind("turns:{M}", "zset", "1 day", "agent that waits → its turn in the round"),
@@ -71,7 +75,7 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
-"""`H` stands for the session's history key, `M` for a model of a server. A permanent kind may live
+"""`H` stands for the session's history key, `M` for a model. A permanent kind may live
 without a TTL."""
 
 
@@ -121,14 +125,17 @@ class SessionKeys:
 
 @dataclass(frozen=True, slots=True)
 class PlaceKeys:
-    """The keys of one model of one server; all lie in one cluster slot. `tag` names the two."""
+    """The keys of one model at some servers; all lie in one cluster slot. `tag` names the model.
+
+    `places` are the servers' keys, in the servers' order.
+    """
 
     tag: str
-    places: str
     line: str
     turns: str
     arrivals: str
     pace: str
+    places: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +184,13 @@ class Keyspace:
                 return keys
         raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
 
-    def places(self, server: str, model: str) -> PlaceKeys:
-        """The keys of one model of one server."""
-        tag = f"{encode_id(server, what='server')}:{encode_id(model, what='model')}"
+    def places(self, model: str, servers: Sequence[str]) -> PlaceKeys:
+        """The keys of one model at these servers."""
+        tag = encode_id(model, what="model")
+        names = [encode_id(server, what="server") for server in servers]
         return PlaceKeys(
             tag=tag,
-            places=f"{self.prefix}:places:{{{tag}}}",
+            places=tuple(f"{self.prefix}:places:{{{tag}}}:{name}" for name in names),
             line=f"{self.prefix}:line:{{{tag}}}",
             turns=f"{self.prefix}:turns:{{{tag}}}",
             arrivals=f"{self.prefix}:arrivals:{{{tag}}}",

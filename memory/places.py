@@ -1,20 +1,22 @@
-"""Places at a model: how many calls it gets at once, from all workers, and who is next.
+"""Places at a model: how many calls each server gets at once, from all workers, and who is next.
 
-A place is taken under the token of a session's lease, renewed with that lease, and left in the
-pipeline that ends the turn. A session that gets none stands in line: the agents are served in
-turn, and of each agent the job that arrived first. Who leaves is told who is called; a place is
-kept for those for a while. A mailbox whose head stands in line is still a mailbox: its sweeper only
-has more patience, so nothing that is lost here can keep a job for good.
+There is one line for a model, whatever the number of its servers. A place is taken under the token
+of a session's lease, renewed with that lease, and left in the pipeline that ends the turn. A
+session that gets none stands in line: the agents are served in turn, and of each agent the job that
+arrived first. Who leaves is told who is called; a place is kept for those for a while. A mailbox
+whose head stands in line is still a mailbox: its sweeper only has more patience, so nothing that is
+lost here can keep a job for good.
 
 Pure, as `mailbox`: methods name calls, which an executor sends.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from memory import scripts
-from memory.call import Argument, Call, Script
-from memory.codes import raw, read_flag, read_ok, senseless
+from memory.call import Argument, Call, Script, forgiving
+from memory.codes import raw, read_flag, read_ok, read_ok_integer, senseless
 from memory.index import Entry, newest, touch_index
 from memory.keys import Keyspace, PlaceKeys, SessionKeys
 from memory.mailbox import Mailbox
@@ -30,8 +32,9 @@ PLACE = Script.load("place")
 HOLD = Script.load("hold")
 STAND = Script.load("stand")
 LEAVE = Script.load("leave")
+LAPSE = Script.load("lapse")
 CALL = Script.load("call")
-SCRIPTS = (PLACE, HOLD, STAND, LEAVE, CALL)
+SCRIPTS = (PLACE, HOLD, STAND, LEAVE, LAPSE, CALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +48,72 @@ class InLine:
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """How full a model is: places taken or kept, sessions in line, mean length of a call."""
+    """How full a model is: places taken or kept at each server, sessions in line, mean length of a
+    call."""
 
-    taken: int
+    taken: tuple[int, ...]
     waiting: int
     call_ms: float | None
 
     def wait_ms(self, limit: int) -> float | None:
         """About how long a session waits that comes now; None where nobody can say."""
-        if not self.waiting and self.taken < limit:
+        if not self.waiting and any(taken < limit for taken in self.taken):
             return 0.0
-        return None if self.call_ms is None else (self.waiting + 1) * self.call_ms / limit
+        if self.call_ms is None:
+            return None
+        return (self.waiting + 1) * self.call_ms / (limit * len(self.taken))
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The calls on the places at one model of one server, of which there are `limit`.
+    """The calls on the places at one model, of which each of the `servers` has `limit`.
 
     `now_us` replaces the server's clock, for simulation. Each is safe to repeat after a lost reply;
     each may raise CorruptData when sent: a key holds another type than ours.
     """
 
     keyspace: Keyspace
-    keys: PlaceKeys
+    model: str
+    servers: tuple[str, ...]
     limit: int
     now_us: int | None = None
 
-    def take(self, session: SessionKeys, token: str, *, lease_ms: int) -> Call[bool]:
-        """Take a place for the holder of a session's lease; False: give that back, then stand."""
-        args = (self._name(session), token, lease_ms, self.limit, TTL_MS, self._clock())
-        return Call(read_flag, args, self._keys(), PLACE)
+    @property
+    def keys(self) -> PlaceKeys:
+        """The keys of the model at these servers."""
+        return self.keyspace.places(self.model, self.servers)
+
+    def take(
+        self, session: SessionKeys, token: str, *, lease_ms: int, servers: Sequence[str] = ()
+    ) -> Call[str | None]:
+        """Take a place for the holder of a session's lease, at one of `servers`, the best first.
+
+        The server; None: give the lease back, then stand.
+        """
+        others = [server for server in self.servers if servers and server not in servers]
+        known = (*(servers or self.servers), *others)
+        choice = len(known) - len(others)
+        keys = self.keyspace.places(self.model, known)
+        return Call(
+            lambda reply: _read_taken(reply, known),
+            (self._name(session), token, lease_ms, self.limit, choice, TTL_MS, self._clock()),
+            (keys.line, keys.turns, keys.arrivals, keys.pace, *keys.places),
+            PLACE,
+        )
 
     def hold(self, token: str, *, lease_ms: int) -> Call[bool]:
         """Prolong a place; False: it is lost."""
-        return Call(read_flag, (token, lease_ms, TTL_MS, self._clock()), (self.keys.places,), HOLD)
+        return Call(read_flag, (token, lease_ms, TTL_MS, self._clock()), self.keys.places, HOLD)
 
     def stand(self, session: SessionKeys, *, arrived_us: int) -> Call[InLine]:
-        """Have a session stand in line; whoever gets another place first leaves it there."""
-        args = (self._name(session), f"{arrived_us:016d}", self.limit, TTL_MS)
-        return Call(_read_in_line, args, self._keys(), STAND)
+        """Have a session stand in line; its lease was given back before."""
+        keys = self.keys
+        return Call(
+            _read_in_line,
+            (self._name(session), f"{arrived_us:016d}", self.limit, TTL_MS),
+            (keys.line, keys.turns, keys.arrivals, keys.pace, *keys.places),
+            STAND,
+        )
 
     def leave(self, token: str, *, took_ms: int) -> Call[bool]:
         """Give a place back that was taken for so long; `call_next` goes with it."""
@@ -93,33 +123,43 @@ class Places:
         """Give the place back that is kept for a session which will not come; as `leave`."""
         return self._leave(self._name(session), "")
 
+    def lapse(self) -> Call[int]:
+        """Take back what nobody gave back: how many places. `call_next` goes with it."""
+        keys = self.keys
+        args = (TTL_MS, self._clock())
+        return Call(
+            read_ok_integer, args, (keys.line, keys.turns, keys.arrivals, *keys.places), LAPSE
+        )
+
     def call_next(self, *, reserve_ms: int) -> Call[list[SessionKeys]]:
         """Call who is next to each free place: the sessions to wake.
 
         A place is kept for each for `reserve_ms`.
         """
+        keys = self.keys
         args = (self.limit, reserve_ms, TTL_MS, self._clock())
-        return Call(self._read_called, args, self._keys()[:4], CALL)
+        return Call(self._read_called, args, (keys.line, keys.turns, *keys.places), CALL)
 
     def note(self) -> Call[int]:
         """Put the model on the sweeper's list; to be sent before `stand`."""
-        return touch_index(self.keyspace.lines, self.keys.tag)
+        return forgiving(touch_index(self.keyspace.lines, self.keys.tag), 0)
 
     def waiting(self) -> Call[int]:
         """How many sessions stand in line."""
         return Call(integer, ("ZCARD", self.keys.line))
 
-    def occupancy(self) -> tuple[Call[int], Call[int], Call[float | None]]:
-        """What `Occupancy` is made of."""
-        return (
-            Call(integer, ("ZCARD", self.keys.places)),
-            self.waiting(),
-            Call(_read_mean, ("HGET", self.keys.pace, "mean_ms")),
-        )
+    def taken(self) -> list[Call[int]]:
+        """How many places are taken or kept at each server."""
+        return [Call(integer, ("ZCARD", places)) for places in self.keys.places]
+
+    def mean_ms(self) -> Call[float | None]:
+        """How long a place is taken in the mean."""
+        return Call(_read_mean, ("HGET", self.keys.pace, "mean_ms"))
 
     def _leave(self, who: str, took_ms: Argument) -> Call[bool]:
-        keys = (self.keys.places, self.keys.arrivals, self.keys.pace)
-        return Call(read_flag, (who, took_ms, TTL_MS), keys, LEAVE)
+        keys = self.keys
+        args = (who, took_ms, TTL_MS)
+        return Call(read_flag, args, (keys.arrivals, keys.pace, *keys.places), LEAVE)
 
     def _read_called(self, reply: object) -> list[SessionKeys]:
         before = f"{self.keyspace.prefix}:history:"
@@ -128,10 +168,6 @@ class Places:
 
     def _name(self, session: SessionKeys) -> str:
         return session.history.removeprefix(f"{self.keyspace.prefix}:history:")
-
-    def _keys(self) -> tuple[str, ...]:
-        keys = self.keys
-        return (keys.places, keys.line, keys.turns, keys.arrivals, keys.pace)
 
     def _clock(self) -> int | str:
         return "" if self.now_us is None else self.now_us
@@ -142,10 +178,9 @@ def lines(keyspace: Keyspace) -> Call[list[Entry]]:
     return newest(keyspace.lines, until_ms=None, skip=0, limit=LINES_MAX)
 
 
-def server_and_model(tag: str) -> tuple[str, str]:
-    """Which model of which server a `PlaceKeys.tag` names."""
-    server, _, model = tag.partition(":")
-    return unquote(server), unquote(model)
+def model_of(tag: str) -> str:
+    """The model that a `PlaceKeys.tag` names."""
+    return unquote(tag)
 
 
 def summon(mailbox: Mailbox, *, grace_ms: int) -> tuple[Call[int], Call[None], Call[Swept]]:
@@ -154,11 +189,14 @@ def summon(mailbox: Mailbox, *, grace_ms: int) -> tuple[Call[int], Call[None], C
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """
     keys = mailbox.keys
-    look = scripts.look(
-        mailbox.keyspace.due,
-        history_key=keys.history,
-        delay_ms=grace_ms,
-        now_us=mailbox.now_us,
+    look = forgiving(
+        scripts.look(
+            mailbox.keyspace.due,
+            history_key=keys.history,
+            delay_ms=grace_ms,
+            now_us=mailbox.now_us,
+        ),
+        0,
     )
     forget: Call[None] = Call(lambda _: None, ("HDEL", keys.lease, "line_until"))
     return look, forget, mailbox.sweep(grace_ms)
@@ -178,6 +216,17 @@ def _read_last_turn(reply: object) -> int:
             return 0
         case [bytes(), bytes(at_ms)]:
             return max(0, round(float(at_ms) * 1000))
+    raise senseless(reply)
+
+
+def _read_taken(reply: object, servers: Sequence[str]) -> str | None:
+    match reply:
+        case [b"FULL"]:
+            return None
+        case [b"TAKEN", int(number)] if 1 <= number <= len(servers):
+            return servers[number - 1]
+        case [b"CORRUPT", *_]:
+            read_ok(reply)
     raise senseless(reply)
 
 

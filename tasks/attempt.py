@@ -103,9 +103,7 @@ class Attempt:
             envelope = Envelope.unpack(acquired.envelope)
         except InvalidJob as error:
             return await self._failed(error)
-        at = self._services.places_at(
-            self._services.settings.llm.servers[0], self._model_of(envelope)
-        )
+        at = self._services.places_at(self._model_of(envelope))
         # Who is to be stopped asks no model.
         if at and not acquired.stop and not await self._holder.take_place(at, acquired):
             return await self._stand_in_line(at, acquired)

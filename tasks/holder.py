@@ -24,6 +24,7 @@ from memory import (
     dead_letters,
     decode_messages,
     events,
+    forgiving,
     index,
     is_cancelled,
     owed,
@@ -105,7 +106,7 @@ class Holder:
         """Whether the job got a place at its model; if not, `stand_in_line`."""
         keys = self.mailbox.keys
         try:
-            last_turn_us, is_taken = await self._memory.run_all(
+            last_turn_us, server = await self._memory.run_all(
                 places.last_turn_us(keys),
                 at.take(keys, self.token, lease_ms=self._queue.lease_ms),
             )
@@ -114,9 +115,9 @@ class Holder:
             logger.error("the calls to a model are not counted: %s", exc)
             return True
         self._arrived_us = max(acquired.seq_us, last_turn_us)
-        if is_taken:
+        if server is not None:
             self._places, self._placed_at = at, time.monotonic()
-        return is_taken
+        return server is not None
 
     async def stand_in_line(self, at: Places) -> tuple[InLine, StopPolicy | None]:
         """Give the lease back, the attempt not counted, and stand in line: where, and how the job
@@ -132,6 +133,7 @@ class Holder:
                 line_ms=places.LINE_MS,
                 grace_ms=self._services.grace_ms,
             ),
+            at.lapse(),
             at.stand(mailbox.keys, arrived_us=self._arrived_us),
             self._services.usher.next_call(at),
         )
@@ -230,7 +232,8 @@ class Holder:
 
     def _leaving(self, at: Places) -> tuple[Call[bool], Call[list[SessionKeys]]]:
         took_ms = round((time.monotonic() - self._placed_at) * 1000)
-        return at.leave(self.token, took_ms=took_ms), self._services.usher.next_call(at)
+        leave = forgiving(at.leave(self.token, took_ms=took_ms), False)
+        return leave, self._services.usher.next_call(at)
 
     def _discard(self, reason: str, *, cancelled: bool) -> tuple[Call[int], Call[Discarded]]:
         return self.mailbox.discard(

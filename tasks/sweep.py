@@ -92,12 +92,12 @@ async def _sweep_lines(shared: Services) -> None:
 
 async def _sweep_line(shared: Services, tag: str) -> bool:
     """Call who is next to one model; whether nobody stands in its line."""
-    at = shared.places_at(*places.server_and_model(tag))
+    at = shared.places_at(places.model_of(tag))
     if at is None:
         # Bounded no more: the mailboxes' own sweep wakes who stands in line.
         return True
     next_call = shared.usher.next_call(at)
-    called, waiting = await shared.async_memory.run_all(next_call, at.waiting())
+    _, called, waiting = await shared.async_memory.run_all(at.lapse(), next_call, at.waiting())
     shared.usher.call(at, called)
     return not called and not waiting
 

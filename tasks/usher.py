@@ -15,6 +15,7 @@ from memory import (
     SessionKeys,
     SweepOutcome,
     Waiting,
+    forgiving,
     places,
 )
 
@@ -48,7 +49,7 @@ class Usher:
 
     def next_call(self, at: Places) -> Call[list[SessionKeys]]:
         """What says whom to `call`; a place is kept as long as a wake-up may be under way."""
-        return at.call_next(reserve_ms=self._patience_ms())
+        return forgiving(at.call_next(reserve_ms=self._patience_ms()), [])
 
     def call(self, at: Places, sessions: Sequence[SessionKeys]) -> None:
         """Wake the heads of these sessions; a place of one that has nothing to run goes on."""

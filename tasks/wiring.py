@@ -175,13 +175,12 @@ class Services:
             wake=partial(wake, app),
         )
 
-    def places_at(self, server: str, model: str) -> Places | None:
-        """The places at a model of the server with this base URL; None where nothing bounds it."""
+    def places_at(self, model: str) -> Places | None:
+        """The places at a model, at every server; None where nothing bounds it."""
         limit = self.settings.llm.parallel_calls(model)
         if limit is None:
             return None
-        limit *= len(self.settings.llm.servers)
-        return Places(self.keyspace, self.keyspace.places(server, full_name(model)), limit)
+        return Places(self.keyspace, full_name(model), self.settings.llm.servers, limit)
 
     def obey_stops(self) -> None:
         """Have this process stop the jobs whose end somebody asks for; on the event loop only."""

@@ -1,52 +1,51 @@
 #!lua flags=allow-oom
 -- CALL: keep each place that is free for the first in line: the agents in turn, of each the job
--- that arrived first. A place whose holder gave no sign of life is free; a session that did not
--- come for the place kept for it stands in line again.
--- Safe to repeat; whoever was named in a reply that got lost is named again later.
+-- that arrived first; the servers in turn too, so that their load is even.
+-- Safe to repeat; whoever was named in a reply that got lost is named again after LAPSE.
 --
--- KEYS  places line turns arrivals
+-- KEYS  line turns places...
 -- ARGV  limit reserve_ms ttl_ms now_us
--- limit: places that there are; now_us is the server's TIME where it is ''
+-- places: of the servers that may be asked; limit: places that each has;
+-- now_us is the server's TIME where it is ''
 -- Returns
 --   {'OK', session, session, …}  a place is kept for each, for `reserve_ms`: wake them
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, kind in ipairs({'zset', 'zset', 'zset', 'hash'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
+for _, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'zset' and found ~= 'none' then return {'CORRUPT', key, found} end
 end
-local places, line, turns, arrivals = unpack(KEYS)
+local line, turns = unpack(KEYS)
 local limit, reserve_ms, ttl_ms, now_us = unpack(ARGV)
 local time = redis.call('TIME')
 local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 1000)
-local function last_of_round(agent)
-  local last = redis.call('ZRANGE', turns, -1, -1, 'WITHSCORES')
-  redis.call('ZADD', turns, 'NX', (tonumber(last[2]) or 0) + 1, agent)
+local function next_in_line()
+  -- Bounded, whatever somebody has done to a key: each pass finds a session or drops an agent.
+  for _ = 0, redis.call('ZCARD', turns) do
+    local agent = redis.call('ZRANGE', turns, 0, 0)[1]
+      or string.match(redis.call('ZRANGE', line, 0, 0)[1] or '', '^[^:]*')
+    local first, more = unpack(redis.call('ZRANGEBYLEX', line, '[' .. agent .. ':',
+      '(' .. agent .. ';', 'LIMIT', 0, 2))
+    redis.call('ZREM', turns, agent)
+    local last = redis.call('ZRANGE', turns, -1, -1, 'WITHSCORES')
+    if more then redis.call('ZADD', turns, (tonumber(last[2]) or 0) + 1, agent) end
+    if first then
+      redis.call('ZREM', line, first)
+      return (string.gsub(first, ':%d+:', ':', 1))
+    end
+  end
 end
 
-for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', places, '-inf', now_ms)) do
-  redis.call('ZREM', places, lapsed)
-  local arrived = redis.call('HGET', arrivals, lapsed)
-  if arrived then
-    redis.call('ZADD', line, 0, (string.gsub(lapsed, ':', ':' .. arrived .. ':', 1)))
-    last_of_round((string.match(lapsed, '^[^:]*')))
-  end
-end
 local reply = {'OK'}
--- Bounded, whatever somebody has done to a key: each pass calls a session or drops an agent.
-for _ = 1, limit + redis.call('ZCARD', turns) do
-  if redis.call('ZCARD', places) >= tonumber(limit) or redis.call('ZCARD', line) == 0 then break end
-  local agent = redis.call('ZRANGE', turns, 0, 0)[1]
-    or string.match(redis.call('ZRANGE', line, 0, 0)[1], '^[^:]*')
-  local first, more = unpack(redis.call('ZRANGEBYLEX', line, '[' .. agent .. ':',
-    '(' .. agent .. ';', 'LIMIT', 0, 2))
-  redis.call('ZREM', turns, agent)
-  if more then last_of_round(agent) end
-  if first then
-    local session = string.gsub(first, ':%d+:', ':', 1)
-    redis.call('ZREM', line, first)
-    redis.call('ZADD', places, now_ms + reserve_ms, session)
-    table.insert(reply, session)
+for _ = 1, limit do
+  if redis.call('ZCARD', line) == 0 then break end
+  for i = 3, #KEYS do
+    local session = redis.call('ZCARD', KEYS[i]) < tonumber(limit) and next_in_line()
+    if session then
+      redis.call('ZADD', KEYS[i], now_ms + reserve_ms, session)
+      redis.call('PEXPIRE', KEYS[i], ttl_ms)
+      table.insert(reply, session)
+    end
   end
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end
+redis.call('PEXPIRE', turns, ttl_ms)
 return reply

@@ -2,22 +2,26 @@
 -- LEAVE: give a place back. CALL follows, in the same pipeline: somebody may wait for it.
 -- Safe to repeat: 0.
 --
--- KEYS  places arrivals pace
+-- KEYS  arrivals pace places...
 -- ARGV  who took_ms ttl_ms
--- who: the holder's token, or the session for which a place is kept in vain; took_ms: how long the
--- place was taken, '' where that says nothing of a call
+-- places: of all servers; who: the holder's token, or the session for which a place is kept in
+-- vain; took_ms: how long the place was taken, '' where that says nothing of a call
 -- Returns
 --   1                            it is free
 --   0                            there was none: it was left before, or given away
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, kind in ipairs({'zset', 'hash', 'hash'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
+for i, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= (i <= 2 and 'hash' or 'zset') and found ~= 'none' then
+    return {'CORRUPT', key, found}
+  end
 end
-local places, arrivals, pace = unpack(KEYS)
+local arrivals, pace = unpack(KEYS)
 local who, took_ms, ttl_ms = unpack(ARGV)
 
-if redis.call('ZREM', places, who) == 0 then return 0 end
+local left = 0
+for i = 3, #KEYS do left = left + redis.call('ZREM', KEYS[i], who) end
+if left == 0 then return 0 end
 redis.call('HDEL', arrivals, who)
 if took_ms ~= '' then
   local weight = math.max(1 / redis.call('HINCRBY', pace, 'calls', 1), 0.1)

@@ -1,31 +1,43 @@
 #!lua flags=allow-oom
--- PLACE: take a place at a model, or the one that is kept for the session. Who comes while others
--- wait in line overtakes nobody. Safe to repeat: the same token is answered 1 again.
+-- PLACE: take a place at a model: the one that is kept for the session, else at the first server
+-- that has one free. Who comes while others wait in line overtakes nobody.
+-- Safe to repeat: the same token is given the same place again.
 --
--- KEYS  places line turns arrivals pace
--- ARGV  session token lease_ms limit ttl_ms now_us
--- session: <agent>:<session>; limit: places that there are; now_us is the server's TIME where it
--- is ''
+-- KEYS  line turns arrivals pace places...
+-- ARGV  session token lease_ms limit choice ttl_ms now_us
+-- places: of all servers; only the first `choice` of them may be asked, the best first;
+-- session: <agent>:<session>; limit: places that each server has; now_us is the server's TIME
+-- where it is ''
 -- Returns
---   1                            taken; it ends `lease_ms` from now, but for HOLD and LEAVE
---   0                            none is free: give the session's lease back, then STAND
+--   {'TAKEN', number}            at which of the servers, from 1; it ends `lease_ms` from now, but
+--                                for HOLD and LEAVE
+--   {'FULL'}                     none is free: give the session's lease back, then STAND
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, kind in ipairs({'zset', 'zset', 'zset', 'hash', 'hash'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
+for i, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  local kind = i >= 3 and i <= 4 and 'hash' or 'zset'
+  if found ~= kind and found ~= 'none' then return {'CORRUPT', key, found} end
 end
-local places, line, turns, arrivals = unpack(KEYS)
-local session, token, lease_ms, limit, ttl_ms, now_us = unpack(ARGV)
+local line, turns, arrivals = unpack(KEYS)
+local session, token, lease_ms, limit, choice, ttl_ms, now_us = unpack(ARGV)
 local time = redis.call('TIME')
 local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 1000)
 
-if not redis.call('ZSCORE', places, token) then
-  if redis.call('ZREM', places, session) == 1 then
-    redis.call('HDEL', arrivals, session)
-  elseif redis.call('ZCARD', line) > 0 or redis.call('ZCARD', places) >= tonumber(limit) then
-    return 0
-  end
+local mine, kept
+for i = 5, #KEYS do
+  if redis.call('ZSCORE', KEYS[i], token) then mine = i end
+  if redis.call('ZSCORE', KEYS[i], session) then kept = i end
 end
-redis.call('ZADD', places, now_ms + lease_ms, token)
-redis.call('PEXPIRE', places, ttl_ms)
-return 1
+if kept then
+  redis.call('ZREM', KEYS[kept], session)
+  redis.call('HDEL', arrivals, session)
+  if kept - 4 <= tonumber(choice) then mine = mine or kept end
+end
+for i = 5, 4 + choice do
+  local may_choose = not mine and (kept or redis.call('ZCARD', line) == 0)
+  if may_choose and redis.call('ZCARD', KEYS[i]) < tonumber(limit) then mine = i end
+end
+if not mine then return {'FULL'} end
+redis.call('ZADD', KEYS[mine], now_ms + lease_ms, token)
+redis.call('PEXPIRE', KEYS[mine], ttl_ms)
+return {'TAKEN', mine - 4}

@@ -4,22 +4,26 @@
 -- Agents are served in turn; one that is new to the line is the last of the round.
 -- Safe to repeat: a session stands once, and one for which a place is kept already does not.
 --
--- KEYS  places line turns arrivals pace
+-- KEYS  line turns arrivals pace places...
 -- ARGV  session arrived limit ttl_ms
--- session: <agent>:<session>; arrived: µs, 16 digits; limit: places that there are
+-- places: of all servers; session: <agent>:<session>; arrived: µs, 16 digits; limit: places that
+-- each server has
 -- Returns
 --   {'OK', ahead, wait_ms}       so many are called before; wait_ms: estimated, -1 where no call
 --                                has ended yet
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, kind in ipairs({'zset', 'zset', 'zset', 'hash', 'hash'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
+for i, key in ipairs(KEYS) do
+  local found = redis.call('TYPE', key).ok
+  local kind = i >= 3 and i <= 4 and 'hash' or 'zset'
+  if found ~= kind and found ~= 'none' then return {'CORRUPT', key, found} end
 end
-local places, line, turns, arrivals, pace = unpack(KEYS)
+local line, turns, arrivals, pace = unpack(KEYS)
 local session, arrived, limit, ttl_ms = unpack(ARGV)
 local agent, name = string.match(session, '^([^:]*):(.*)$')
 local entry = agent .. ':' .. arrived .. ':' .. name
-if redis.call('ZSCORE', places, session) then return {'OK', 0, 0} end
+for i = 5, #KEYS do
+  if redis.call('ZSCORE', KEYS[i], session) then return {'OK', 0, 0} end
+end
 
 local before = redis.call('HGET', arrivals, session)
 if before then redis.call('ZREM', line, agent .. ':' .. before .. ':' .. name) end
@@ -29,7 +33,7 @@ if not redis.call('ZSCORE', turns, agent) then
   local last = redis.call('ZRANGE', turns, -1, -1, 'WITHSCORES')
   redis.call('ZADD', turns, (tonumber(last[2]) or 0) + 1, agent)
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end
+for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ttl_ms) end
 
 local rounds = redis.call('ZLEXCOUNT', line, '[' .. agent .. ':', '(' .. entry)
 local turn, agents = redis.call('ZRANK', turns, agent), redis.call('ZRANGE', turns, 0, -1)
@@ -41,5 +45,5 @@ if rounds > 0 and #agents <= 100 then
     if i ~= turn + 1 then ahead = ahead + math.min(waiting, i <= turn and rounds + 1 or rounds) end
   end
 end
-local mean_ms = tonumber(redis.call('HGET', pace, 'mean_ms'))
-return {'OK', ahead, mean_ms and math.ceil((ahead + 1) * mean_ms / limit) or -1}
+local mean_ms, all = tonumber(redis.call('HGET', pace, 'mean_ms')), limit * (#KEYS - 4)
+return {'OK', ahead, mean_ms and math.ceil((ahead + 1) * mean_ms / all) or -1}

@@ -6,12 +6,12 @@ from memory.call import Call
 from memory.codes import raw, sequence_of
 from memory.connection import Connection
 from memory.keys import Keyspace, SessionKeys
-from memory.places import InLine, Places
+from memory.places import InLine, Occupancy, Places
 
 START_MS = 1_800_000_000_000
 LEASE_MS = 30_000
 RESERVE_MS = 5_000
-SERVER = "http://ollama:11434"
+SERVER, OTHER = "http://ollama:11434", "http://other:11434"
 MODEL = "llama3.2:1b"
 
 
@@ -23,12 +23,12 @@ class PlaceRig:
     keyspace: Keyspace
     limit: int = 1
     model: str = MODEL
+    servers: tuple[str, ...] = (SERVER,)
     now_ms: int = START_MS
 
     @property
     def places(self) -> Places:
-        keys = self.keyspace.places(SERVER, self.model)
-        return Places(self.keyspace, keys, self.limit, self.now_ms * 1000)
+        return Places(self.keyspace, self.model, self.servers, self.limit, self.now_ms * 1000)
 
     def later(self, delay_ms: int) -> None:
         self.now_ms += delay_ms
@@ -37,10 +37,15 @@ class PlaceRig:
         agent, session = name.split("/")
         return self.keyspace.session(agent, session)
 
-    def take(self, name: str, token: str = "") -> bool:
-        """By default a session's token is named like the session."""
+    def take(self, name: str) -> bool:
+        """Whether a session got a place; its token is named like itself."""
+        return self.take_at(name) is not None
+
+    def take_at(self, name: str, *servers: str) -> str | None:
+        """The server at which a session got a place."""
         session = self.keys_of(name)
-        return self.connection.run(self.places.take(session, token or name, lease_ms=LEASE_MS))
+        call = self.places.take(session, name, lease_ms=LEASE_MS, servers=servers)
+        return self.connection.run(call)
 
     def hold(self, token: str) -> bool:
         return self.connection.run(self.places.hold(token, lease_ms=LEASE_MS))
@@ -49,8 +54,9 @@ class PlaceRig:
         return self.connection.run(self.places.stand(self.keys_of(name), arrived_us=arrived_us))
 
     def call_next(self) -> list[str]:
-        """The sessions that are called."""
-        called = self.connection.run(self.places.call_next(reserve_ms=RESERVE_MS))
+        """The sessions that are called, after what lapsed was taken back."""
+        calls = self.places.lapse(), self.places.call_next(reserve_ms=RESERVE_MS)
+        called = self.connection.run_last(*calls)
         return [f"{keys.agent_id}/{keys.session_id}" for keys in called]
 
     def leave(self, token: str, took_ms: int = 1000) -> list[str]:
@@ -62,6 +68,12 @@ class PlaceRig:
         """Give the place of a session back that does not come; who is called to it."""
         self.connection.run(self.places.pass_on(self.keys_of(name)))
         return self.call_next()
+
+    def occupancy(self) -> Occupancy:
+        """How full the model is."""
+        at = self.places
+        taken = tuple(self.connection.run_each(at.taken()))
+        return Occupancy(taken, *self.connection.run_all(at.waiting(), at.mean_ms()))
 
     def called_until_all_are(self) -> list[str]:
         """Have each that is called take its place and leave it, until nobody is called."""

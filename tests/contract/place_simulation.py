@@ -50,6 +50,7 @@ class PlacePlan:
 
     faults: Faults = EVERYTHING
     jobs: int = 4
+    servers: int = 1
     cancels: int = 6
     model_fails: float = 0.1
     mutants: Mapping[str, Script] = field(default_factory=dict)
@@ -112,6 +113,7 @@ class PlaceWorld(World):
         self.books = Books(is_fair=self.faults == Faults())
         self.free_since_ms: int | None = None
         self.longest_free_ms = 0
+        self.servers: tuple[str, ...] = ()
 
     def box(self, session: str, now_us: int) -> Mailbox:
         return replace(Mailbox(self.keyspace, self.keys_of(session)), now_us=now_us)
@@ -120,8 +122,9 @@ class PlaceWorld(World):
         return self.keyspace.session(session.partition("-")[0], session)
 
     def places(self, now_us: int) -> Places:
-        keys = self.keyspace.places("http://ollama:11434", "llama3.2:1b")
-        return Places(self.keyspace, keys, LIMIT, now_us)
+        return Places(
+            self.keyspace, "llama3.2:1b", self.servers, LIMIT // len(self.servers), now_us
+        )
 
     def execute(self, calls: Sequence[Call[object]]) -> list[object]:
         """Place by place: the mailbox' operations are the ledger's, the others the books'."""
@@ -140,7 +143,7 @@ class PlaceWorld(World):
         assert call.script is not None
         who = str(call.args[0])
         match call.script.name, result:
-            case "place", True:
+            case "place", str():
                 self.books.taken(str(call.args[1]), self.now_ms)
             case "hold", True:
                 self.books.taken(who, self.now_ms)
@@ -156,10 +159,13 @@ class PlaceWorld(World):
 
     def _note_free(self) -> None:
         keys = self.places(0).keys
-        taken, waiting = self.wire.ask(("ZCARD", keys.places), ("ZCARD", keys.line))
-        assert isinstance(taken, int)
-        if taken > LIMIT:
-            raise Violation(f"P1: {taken} places are taken or kept")
+        *each, waiting = self.wire.ask(
+            *(("ZCARD", places) for places in keys.places), ("ZCARD", keys.line)
+        )
+        assert all(isinstance(taken, int) for taken in each)
+        if any(taken > LIMIT // len(each) for taken in each):  # type: ignore[operator]  # ints
+            raise Violation(f"P1: {each} places are taken or kept")
+        taken = sum(each)  # type: ignore[arg-type]  # ints
         if taken < LIMIT and waiting:
             self.free_since_ms = self.now_ms if self.free_since_ms is None else self.free_since_ms
         elif self.free_since_ms is not None:
@@ -180,6 +186,7 @@ def simulate(wire: Wire, seed: int, plan: PlacePlan) -> Report:
         model_fails=plan.model_fails,
         model_refuses=0.05,
     )
+    world.servers = tuple(f"http://ollama{n}:11434" for n in range(plan.servers))
     producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
     world.faults = Faults()
@@ -225,7 +232,7 @@ def _check(world: PlaceWorld) -> None:
         world.ledger.check_history(world.keyspace.parse_history(history_key))
     world.ledger.check_accepted()
     keys = world.places(0).keys
-    left = world.wire.ask(*(("EXISTS", key) for key in (keys.places, keys.line, keys.arrivals)))
+    left = world.wire.ask(*(("EXISTS", key) for key in (*keys.places, keys.line, keys.arrivals)))
     if any(left):
         raise Violation(f"P4: places, line, arrivals are not empty when all is done: {left}")
 
@@ -252,14 +259,14 @@ def work(world: PlaceWorld, message: Publish) -> Actor:
         yield from actors.wake(session, acquired.next or acquired.head)
         return
     keys = world.keys_of(session)
-    last_us, is_taken = yield Ask(
+    last_us, server = yield Ask(
         lambda now_us: (
             places.last_turn_us(keys),
             world.places(now_us).take(keys, token, lease_ms=LEASE_MS),
         )
     )
     assert isinstance(last_us, int)
-    if is_taken:
+    if server is not None:
         yield from ask_model(world, message, token, acquired)
     else:
         yield from stand(world, message, token, max(acquired.seq_us, last_us))
@@ -391,5 +398,10 @@ def sweep_line(world: PlaceWorld) -> Actor:
     """Call whoever is next, for ever."""
     while True:
         yield Sleep(SWEEP_MS)
-        (called,) = yield Ask(lambda now_us: (world.places(now_us).call_next(reserve_ms=GRACE_MS),))
+        _, called = yield Ask(
+            lambda now_us: (
+                world.places(now_us).lapse(),
+                world.places(now_us).call_next(reserve_ms=GRACE_MS),
+            )
+        )
         yield from bring(world, called)

@@ -1,14 +1,16 @@
 """Places at a model: taken, held, left, kept for the next in line."""
 
+import re
+
 import pytest
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.places import TTL_MS, Occupancy
-from tests.contract.place_rig import LEASE_MS, MODEL, RESERVE_MS, PlaceRig
+from tests.contract.place_rig import LEASE_MS, MODEL, OTHER, RESERVE_MS, SERVER, PlaceRig
 from tests.memory_fixtures import Backend
 
-KEYS = ("places", "line", "turns", "arrivals", "pace")
+KEYS = ("line", "turns", "arrivals", "pace")
 
 
 @pytest.fixture
@@ -323,11 +325,13 @@ def test_the_wait_is_estimated_from_the_mean_length_of_calls(rig: PlaceRig) -> N
     rig.take("b/1")
     assert rig.stand("b/2", 2).wait_ms == 500
     assert rig.stand("b/3", 3).wait_ms == 1000
-    for _ in range(60):
-        rig.take("c/1", "t")
-        rig.leave("a/2", took_ms=2000)
-        rig.ask("ZADD", rig.places.keys.places, rig.now_ms + LEASE_MS, "a/2")
-    assert 1900 <= float(str(rig.ask("HGET", rig.places.keys.pace, "mean_ms"), "ascii")) <= 2000  # type: ignore[arg-type]
+    others = rig.at_model("fresh")
+    for length_ms in [1000] + [2000] * 60:
+        others.take("c/1")
+        others.leave("c/1", took_ms=length_ms)
+    mean_ms = others.occupancy().call_ms
+    assert mean_ms is not None
+    assert 1990 < mean_ms < 2000, "the mean is one of the last calls"
 
 
 def test_who_had_no_place_does_not_count_as_a_call(rig: PlaceRig) -> None:
@@ -345,11 +349,11 @@ def test_the_occupancy_tells_places_line_and_mean(rig: PlaceRig) -> None:
     rig.take("a/2")
     rig.stand("b/1", 1)
     rig.stand("b/2", 2)
-    occupancy = Occupancy(*rig.connection.run_all(*rig.places.occupancy()))
-    assert occupancy == Occupancy(taken=1, waiting=2, call_ms=1500.0)
-    assert occupancy.wait_ms(1) == 4500.0
-    assert Occupancy(0, 0, None).wait_ms(1) == 0.0
-    assert Occupancy(1, 0, None).wait_ms(1) is None
+    assert rig.occupancy() == Occupancy(taken=(1,), waiting=2, call_ms=1500.0)
+    assert rig.occupancy().wait_ms(1) == 4500.0
+    assert Occupancy((1, 0), 0, None).wait_ms(1) == 0.0
+    assert Occupancy((1, 1), 0, None).wait_ms(1) is None
+    assert Occupancy((1, 1), 3, 1000.0).wait_ms(1) == 2000.0
 
 
 # ---- keys
@@ -362,29 +366,113 @@ def test_every_key_ends_by_itself(rig: PlaceRig) -> None:
     rig.leave("x", took_ms=1)
     rig.leave("a/1", took_ms=1)
     rig.stand("b/2", 2)
-    for name in KEYS:
-        ttl_ms = rig.ask("PTTL", getattr(rig.places.keys, name))
+    keys = rig.places.keys
+    for name in [*keys.places, *(getattr(keys, name) for name in KEYS)]:
+        ttl_ms = rig.ask("PTTL", name)
         assert isinstance(ttl_ms, int)
         assert TTL_MS - 60_000 < ttl_ms <= TTL_MS, name
 
 
-@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("name", [*KEYS, "places"])
 def test_a_key_of_another_type_is_an_error_and_nothing_is_written(rig: PlaceRig, name: str) -> None:
     """PLACE looks at all keys: what it lets through, LEAVE will not refuse."""
-    rig.ask("SET", getattr(rig.places.keys, name), "mine", "PX", 60_000)
+    key = rig.places.keys.places[0] if name == "places" else getattr(rig.places.keys, name)
+    rig.ask("SET", key, "mine", "PX", 60_000)
     before = rig.dump()
-    asks = [lambda: rig.take("a/1"), lambda: rig.stand("a/1", 1), lambda: rig.leave("a/1")]
-    others = {"places": [lambda: rig.hold("a/1"), rig.call_next], "pace": []}
+    asks = [lambda: rig.take("a/1"), lambda: rig.stand("a/1", 1)]
+    others = {
+        "places": [lambda: rig.hold("a/1"), lambda: rig.leave("a/1"), rig.call_next],
+        "pace": [lambda: rig.leave("a/1")],
+    }
     for ask in (*asks, *others.get(name, [rig.call_next])):
         with pytest.raises(CorruptData, match="holds a string"):
             ask()
     assert rig.dump() == before
 
 
+# ---- several servers
+
+
+@pytest.fixture
+def wide(rig: PlaceRig) -> PlaceRig:
+    """Two servers with one place each."""
+    rig.servers = (SERVER, OTHER)
+    return rig
+
+
+def test_each_server_has_its_places(wide: PlaceRig) -> None:
+    """The first of those that may be asked is taken where it has one free."""
+    assert wide.take_at("a/1") == SERVER
+    assert wide.take_at("a/2") == OTHER
+    assert wide.take_at("a/3") is None
+    wide.leave("a/2")
+    assert wide.take_at("a/3", OTHER, SERVER) == OTHER
+    assert wide.take_at("a/3", SERVER) == OTHER, "a repeat gets the same place"
+
+
+def test_a_server_that_may_not_be_asked_gives_no_place(wide: PlaceRig) -> None:
+    """It is down, or lacks the model."""
+    assert wide.take_at("a/1", OTHER) == OTHER
+    assert wide.take_at("a/2", OTHER) is None
+    assert wide.take_at("a/2", SERVER) == SERVER
+
+
+def test_one_line_serves_all_servers(wide: PlaceRig) -> None:
+    """Whichever has a place free first: the first in line gets it."""
+    wide.take_at("a/1")
+    wide.take_at("a/2")
+    wide.stand("b/1", 1)
+    wide.stand("b/2", 2)
+    assert wide.stand("b/3", 3).ahead == 2
+    assert wide.leave("a/2") == ["b/1"]
+    assert wide.take_at("b/1") == OTHER
+    assert wide.leave("a/1") == ["b/2"]
+    assert wide.take_at("b/2", OTHER, SERVER) == SERVER, "the place that is kept goes first"
+    assert wide.hold("b/1")
+    assert wide.hold("b/2")
+    assert wide.occupancy() == Occupancy(taken=(1, 1), waiting=1, call_ms=1000.0)
+
+
+def test_calls_are_spread_over_the_servers(wide: PlaceRig) -> None:
+    """One place at each in turn."""
+    wide.limit = 3
+    for number in range(4):
+        wide.stand(f"a/{number}", number)
+    assert len(wide.call_next()) == 4
+    assert wide.occupancy().taken == (2, 2)
+
+
+def test_a_place_kept_at_a_server_that_may_not_be_asked_any_more_is_given_up(
+    wide: PlaceRig,
+) -> None:
+    """The session was called, so it goes before the line where another place is free."""
+    wide.take_at("a/1", OTHER)
+    wide.stand("b/1", 1)
+    assert wide.call_next() == ["b/1"]
+    wide.leave("a/1")
+    wide.stand("c/1", 2)
+    assert wide.take_at("b/1", OTHER) == OTHER
+    assert wide.call_next() == ["c/1"]
+    assert wide.take_at("c/1", OTHER) is None
+    assert wide.occupancy().taken == (0, 1)
+
+
+def test_a_dead_holder_is_noticed_at_any_server(wide: PlaceRig) -> None:
+    """Its place, and no other, is given away."""
+    wide.take_at("a/1")
+    wide.take_at("a/2")
+    wide.stand("b/1", 1)
+    wide.later(LEASE_MS - 1)
+    assert wide.hold("a/1")
+    wide.later(1)
+    assert wide.call_next() == ["b/1"]
+    assert wide.take_at("b/1") == OTHER
+
+
 def test_the_keys_of_a_model_lie_in_one_slot() -> None:
-    """Whatever its name is made of."""
-    keys = Keyspace().places("http://[::1]:11434", "hf.co/a/{b}:Q4")
-    for name in KEYS:
-        assert getattr(keys, name).endswith(f":{{{keys.tag}}}")
-        assert keys.tag.count("{") == keys.tag.count("}") == 0
-    assert keys.tag != Keyspace().places("http://[::1]:11434", MODEL).tag
+    """Whatever its name and its servers' are made of."""
+    keys = Keyspace().places("hf.co/a/{b}:Q4", ["http://[::1]:11434", "http://{x}:1"])
+    for key in [*keys.places, *(getattr(keys, name) for name in KEYS)]:
+        assert re.findall(r"[{](.*?)[}]", key) == [keys.tag]
+    assert len(set(keys.places)) == 2
+    assert keys.tag != Keyspace().places(MODEL, []).tag

@@ -11,20 +11,22 @@ from memory.keys import Keyspace, PlaceKeys
 from memory.places import InLine, Places
 
 KEYSPACE = Keyspace()
-KEYS = KEYSPACE.places("http://ollama:11434", "llama3.2:1b")
+SERVERS = ("http://ollama:11434", "http://other:11434")
 SESSION = KEYSPACE.session("energy", "s:1")
-PLACES = Places(KEYSPACE, KEYS, 7)
+PLACES = Places(KEYSPACE, "llama3.2:1b", SERVERS, 7)
+KEYS = PLACES.keys
 MAX_CODE_LINES = 40
 CALLS: dict[str, Call[object]] = {
     "place": PLACES.take(SESSION, "token", lease_ms=30_000),
     "hold": PLACES.hold("token", lease_ms=30_000),
     "stand": PLACES.stand(SESSION, arrived_us=42),
     "leave": PLACES.leave("token", took_ms=5),
+    "lapse": PLACES.lapse(),
     "call": PLACES.call_next(reserve_ms=5000),
 }
 VALUES = {
     "session": "energy:s%3A1", "token": "token", "who": "token", "lease_ms": 30_000, "limit": 7,
-    "ttl_ms": 86_400_000, "now_us": "", "arrived": "0000000000000042", "took_ms": 5,
+    "choice": 2, "ttl_ms": 86_400_000, "now_us": "", "arrived": "0000000000000042", "took_ms": 5,
     "reserve_ms": 5000,
 }  # fmt: skip
 
@@ -46,7 +48,9 @@ def words(name: str, heading: str) -> list[str]:
 def test_keys_and_arguments_are_those_of_the_header_in_its_order(name: str) -> None:
     """All of a model's keys are passed, and no other."""
     known = {field.name: getattr(KEYS, field.name) for field in fields(PlaceKeys)}
-    assert list(CALLS[name].keys) == [known[key] for key in words(name, "KEYS")]
+    *others, places = words(name, "KEYS")
+    assert places == "places..."
+    assert list(CALLS[name].keys) == [*(known[key] for key in others), *KEYS.places]
     assert list(CALLS[name].args) == [VALUES[argument] for argument in words(name, "ARGV")]
 
 
@@ -86,11 +90,14 @@ def test_a_corrupt_key_is_an_error_that_names_it(name: str) -> None:
 
 def test_replies_are_read_as_values() -> None:
     """Flags, a position with and without an estimate, sessions."""
-    assert CALLS["place"].parse(1) is True
+    assert CALLS["place"].parse([b"TAKEN", 2]) == SERVERS[1]
+    assert CALLS["place"].parse([b"FULL"]) is None
+    assert CALLS["lapse"].parse([b"OK", 3]) == 3
     assert CALLS["hold"].parse(0) is CALLS["leave"].parse(0) is False
     assert CALLS["stand"].parse([b"OK", 3, 1500]) == InLine(3, 1500)
     assert CALLS["stand"].parse([b"OK", 3, -1]) == InLine(3, None)
     assert CALLS["call"].parse([b"OK"]) == []
     assert CALLS["call"].parse([b"OK", b"energy:s%3A1"]) == [SESSION]
-    with pytest.raises(CorruptData):
-        CALLS["call"].parse([b"OK", b"no session"])
+    for name, reply in (("call", [b"OK", b"no session"]), ("place", [b"TAKEN", 3])):
+        with pytest.raises(CorruptData):
+            CALLS[name].parse(reply)

@@ -188,8 +188,7 @@ async def test_a_stop_whose_announcement_was_missed_is_seen_at_a_renewal(
 
 async def test_a_place_at_a_model_is_held_with_the_lease() -> None:
     """In the same look, under the same token; losing it stops the call."""
-    keyspace = Keyspace()
-    places = Places(keyspace, keyspace.places("http://ollama:11434", "llama3.2:1b"), 1)
+    places = Places(Keyspace(), "llama3.2:1b", ("http://ollama:11434",), 1)
     redis, stoppable = Redis((True, None)), Stoppable()
     lease = replace(lease_of(), places=places)
     async with kept(redis.as_connection(), lease, stoppable):
@@ -197,7 +196,7 @@ async def test_a_place_at_a_model_is_held_with_the_lease() -> None:
         redis.has_place = False
         assert await reason_of(stoppable) is StopReason.PLACE_LOST
     assert StopReason.PLACE_LOST.policy is None, "the job goes on elsewhere"
-    assert all(call.keys == (places.keys.places,) for call in redis.holds)
+    assert all(call.keys == places.keys.places for call in redis.holds)
     assert all("token" in call.args for call in redis.holds)
 
 
