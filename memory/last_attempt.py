@@ -18,6 +18,7 @@ class LastAttempt:
         self.is_whole = False
         self._job_id = job_id
         self._attempt = 0
+        self._is_cut = False
         self._pieces: list[str] = []
 
     @property
@@ -40,8 +41,11 @@ class LastAttempt:
             self.is_whole = event.type in _ENDS and event.attempt > 0
         elif event.type in _BEGINNINGS:
             self.is_whole = True
-        elif event.type is EventType.TOKEN and event.attempt >= self._attempt:
+        elif event.type in (EventType.TOKEN, EventType.TOOL_CALL):
             if event.attempt > self._attempt:
                 # What came later is of a worker that did not know yet that it had lost the job.
-                self._attempt, self._pieces = event.attempt, []
-            self._pieces.append(event.text)
+                self._attempt, self._is_cut, self._pieces = event.attempt, False, []
+            if event.attempt == self._attempt and not self._is_cut:
+                # What was said before a tool was called is no part of the reply.
+                self._is_cut = event.type is EventType.TOOL_CALL
+                self._pieces.append(event.text)

@@ -8,6 +8,7 @@ KINDS = {
     "queued": EventType.QUEUED,
     "started": EventType.STARTED,
     "thinking": EventType.THINKING,
+    "tool_call": EventType.TOOL_CALL,
     "done": EventType.DONE,
     "cancelled": EventType.CANCELLED,
 }
@@ -33,6 +34,14 @@ SAID = {
     "the last, which has said nothing": (("j1 started 1", "j1 a 1", "j1 started 2"), ""),
     "given back, and again under its number": (
         ("j1 started 1", "j1 a 1", "j1 started 1", "j1 b 1"),
+        "b",
+    ),
+    "before a tool is called nothing of the reply is said": (
+        ("j1 started 1", "j1 a 1", "j1 tool_call 1", "j1 tool_call 1", "j1 b 1"),
+        "b",
+    ),
+    "a late call of the lost attempt": (
+        ("j1 started 1", "j1 a 1", "j1 started 2", "j1 b 2", "j1 tool_call 1"),
         "b",
     ),
     "a late token of the lost attempt": (
