@@ -180,8 +180,8 @@ REFUSALS = {
     ),
     "NOPERM": (
         "no permissions",
-        _command("ACL", "SETUSER", "default", "-brpop"),
-        _command("ACL", "SETUSER", "default", "+brpop"),
+        _command("ACL", "SETUSER", "default", "-blmpop"),
+        _command("ACL", "SETUSER", "default", "+blmpop"),
     ),
     "WRONGTYPE": (
         "WRONGTYPE",

@@ -54,7 +54,7 @@ def restricted(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 DENIED = {
     "scripts": "-evalsha",
-    "the broker's reads": "-brpop",
+    "the broker's reads": "-blmpop",
     "the broker's writes": "-lpush",
     "everything": "-@all",
 }
