@@ -53,6 +53,9 @@ for i = pending, has_begun and 2 or 1, -1 do
     redis.call('HSET', untold, other, job)
     redis.call('HDEL', jobs, other)
     redis.call('ZREM', queue, other)
+    -- What the lease says of a head that is no more is not about the next one.
+    if i == 1 then redis.call('HDEL', lease, 'job', 'attempt', 'not_before', 'failed',
+      'woken_at', 'wakes', 'line_until') end
   end
 end
 if carried ~= '' then carried = #envelope .. ':' .. envelope .. ',' .. carried end

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from memory.enqueued import EnqueueOutcome
+from memory.intake import OnBusy
 from memory.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, FailOutcome, SweepOutcome
 
 
@@ -32,6 +33,10 @@ class Model:
     lease: Lease | None = None
     not_before_ms: int = 0
     last_failed: str | None = None
+    stopped: set[str] = field(default_factory=set)
+    """Jobs that an interrupt has come after."""
+    carried: dict[str, list[str]] = field(default_factory=dict)
+    """What was merged into a job, the oldest first."""
     woken_ms: int = 0
     wakes: int = 0
 
@@ -45,6 +50,11 @@ class Model:
         """The job that an answer with `next` names."""
         return self.pending[0] if self.pending and not self.live_ms else None
 
+    @property
+    def begun(self) -> list[str]:
+        """The head, if an attempt at it counts."""
+        return self.pending[:1] if self.attempts else []
+
     def holds(self, token: str, job: str) -> bool:
         """Whether `token` is the one of the lease, and on this job."""
         return self.lease is not None and (self.lease.token, self.lease.job) == (token, job)
@@ -57,6 +67,30 @@ class Model:
         if len(self.pending) >= self.cap:
             return EnqueueOutcome.FULL
         self.pending.append(job)
+        return EnqueueOutcome.NEW
+
+    def take_in(self, job: str, on_busy: OnBusy) -> EnqueueOutcome:
+        """With all that it does to others."""
+        cap, before = (1 if on_busy is OnBusy.REJECT else self.cap), self.pending
+        stay = [] if on_busy is OnBusy.ROLLBACK else self.begun
+        makes_room = on_busy in (OnBusy.ROLLBACK, OnBusy.REPLACE_PENDING)
+        if job in self.committed or job in self.gone or job in before:
+            return self.enqueue(job)
+        if len(stay if makes_room else before) >= cap:
+            return EnqueueOutcome.FULL
+        if on_busy is OnBusy.INTERRUPT:
+            self.stopped |= set(before)
+            self.not_before_ms, self.wakes = 0, 0
+        elif makes_room or on_busy is OnBusy.MERGE:
+            out = before[len(stay) :]
+            if on_busy is OnBusy.MERGE:
+                self.carried[job] = [one for o in out for one in (*self.carried.pop(o, []), o)]
+            self.gone |= set(out)
+            self.pending = stay
+            if not stay and (makes_room or out):
+                self._forget_head()
+                self.wakes = 0
+        self.pending = [*self.pending, job]
         return EnqueueOutcome.NEW
 
     def acquire(self, job: str, token: str, *, is_raw: bool) -> AcquireOutcome:  # noqa: PLR0911 - eight answers
@@ -151,7 +185,10 @@ class Model:
 
     def _leave(self, job: str) -> None:
         if self.pending[0] == job:
-            self.lease, self.attempts, self.not_before_ms = None, 0, 0
-            self.last_failed = None
+            self._forget_head()
         self.pending.remove(job)
         self.wakes = 0
+
+    def _forget_head(self) -> None:
+        self.lease, self.attempts, self.not_before_ms = None, 0, 0
+        self.last_failed = None

@@ -67,8 +67,7 @@ class Rig:
         merged_bytes: int = MERGED_BYTES,
     ) -> Enqueued:
         """Send a job that asks `text`, its own id where it is None."""
-        words = (job if text is None else text).encode()
-        request = Request.of(what=words, who=who.encode(), size_bytes=len(words))
+        request = request_of(job if text is None else text, who)
         intake = Intake(job, envelope_of(job), cap, on_busy, request, merged_bytes, TTL_S)
         calls = self.box.take_in(intake, grace_ms=GRACE_MS)
         return self.connection.run_all(*calls)[2]
@@ -91,6 +90,7 @@ class Rig:
         history_n: int = 20,
         max_attempts: int = MAX_ATTEMPTS,
         lease_ms: int = LEASE_MS,
+        request: Request | None = None,
     ) -> Acquired:
         calls = self.box.acquire(
             job,
@@ -100,6 +100,7 @@ class Rig:
             history_n=history_n,
             max_attempts=max_attempts,
             grace_ms=GRACE_MS,
+            request=request,
         )
         *before, last = calls
         self.connection.run_each(before)
@@ -164,6 +165,12 @@ class Rig:
 def envelope_of(job: str) -> bytes:
     """Bytes that are no text and no JSON: the mailbox must not care."""
     return b"\x00\xff envelope of " + job.encode() + b"\r\n"
+
+
+def request_of(text: str, who: str = "someone") -> Request:
+    """What is kept of somebody's asking a text."""
+    words = text.encode()
+    return Request.of(what=words, who=who.encode(), size_bytes=len(words))
 
 
 def turn_of(job: str) -> tuple[bytes, bytes]:

@@ -13,18 +13,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from memory.call import Call
 from memory.codes import Waiting
 from memory.dead_letters import letters
+from memory.intake import Carried, OnBusy
+from memory.outcomes import StopPolicy
 from tests.contract.mailbox_model import Model
 from tests.contract.mailbox_rig import (
     GAP_MS,
     LEASE_MS,
     Rig,
     envelope_of,
+    request_of,
     turn_of,
 )
 
 pytest_plugins = ["tests.contract.mailbox_fixtures"]
 
-CAP = 3
+CAP = 4
 ATTEMPTS = 2
 JOBS = st.sampled_from([f"j{number}" for number in range(6)])
 TOKENS = st.sampled_from([f"t{number}" for number in range(4)])
@@ -46,9 +49,30 @@ class MailboxMachine(RuleBasedStateMachine):
         self.box.later(delay_ms)
         self.model.now_ms += delay_ms
 
+    @rule(job=JOBS, on_busy=st.sampled_from(OnBusy))
+    def take_in(self, job: str, on_busy: OnBusy) -> None:
+        before, is_live = list(self.model.pending), bool(self.model.live_ms)
+        begun, is_rollback = self.model.begun, on_busy is OnBusy.ROLLBACK
+        enqueued = self.box.take_in(job, on_busy, cap=CAP)
+        outcome = self.model.take_in(job, on_busy)
+        assert enqueued.outcome == outcome
+        if outcome == "NEW" and on_busy is OnBusy.INTERRUPT:
+            head = before[0] if before else ""
+            assert (enqueued.stopping, enqueued.wake) == (("", head), (head, ""))[is_live]
+        elif outcome == "NEW":
+            assert enqueued.stopping == "".join(begun if is_rollback else [])
+            assert {one.job_id for one in enqueued.untold} >= set(before) - set(self.model.pending)
+        elif outcome == "FULL":
+            assert (enqueued.first, enqueued.pending) == (before[0], len(before))
+
+    @rule(job=JOBS, token=TOKENS)
+    def what_waits_is_merged_and_runs(self, job: str, token: str) -> None:
+        self.take_in(job, OnBusy.MERGE)
+        self.acquire_the_head(token)
+
     @rule(job=JOBS)
     def enqueue(self, job: str) -> None:
-        enqueued = self.box.enqueue(job, cap=CAP)
+        enqueued = self.box.take_in(job, cap=CAP)
         assert enqueued.outcome == self.model.enqueue(job)
         if job in self.model.pending:
             assert enqueued.position == self.model.pending.index(job)
@@ -57,16 +81,21 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(job=JOBS, token=TOKENS, is_raw=st.booleans())
     def acquire(self, job: str, token: str, is_raw: bool) -> None:
         envelope = envelope_of(job) if is_raw else None
-        acquired = self.box.acquire(job, token, envelope=envelope, max_attempts=ATTEMPTS)
+        acquired = self.box.acquire(
+            job, token, envelope=envelope, max_attempts=ATTEMPTS, request=request_of(job)
+        )
         outcome = self.model.acquire(job, token, is_raw=is_raw)
         assert acquired.outcome == outcome
         match outcome:
             case "RUN":
                 assert acquired.attempt == self.model.attempts
-                assert acquired.envelope == envelope_of(job)
+                assert own_envelope(acquired.envelope) == envelope_of(job)
+                merged = [one.job_id for one in Carried.parse(acquired.envelope).merged]
+                assert merged == self.model.carried.get(job, [])
+                assert acquired.stop == (StopPolicy.KEEP if job in self.model.stopped else None)
                 assert acquired.history == self.expected_history()
             case "NOT_HEAD":
-                assert acquired.head == waiting(self.model.next)
+                assert named(acquired.head) == self.model.next
             case "BUSY":
                 assert acquired.wait_ms == self.model.live_ms
             case "WAIT":
@@ -74,7 +103,7 @@ class MailboxMachine(RuleBasedStateMachine):
             case "DONE":
                 assert acquired.next is None
             case _:
-                assert acquired.next == waiting(self.model.next)
+                assert named(acquired.next) == self.model.next
 
     @rule(token=TOKENS)
     def renew(self, token: str) -> None:
@@ -86,7 +115,7 @@ class MailboxMachine(RuleBasedStateMachine):
         outcome = self.model.commit(token, job)
         assert committed.outcome == outcome
         names_next = outcome in ("OK", "ALREADY", "GONE")
-        assert committed.next == (waiting(self.model.next) if names_next else None)
+        assert named(committed.next) == (self.model.next if names_next else None)
 
     @rule()
     def commit_what_runs(self) -> None:
@@ -126,14 +155,14 @@ class MailboxMachine(RuleBasedStateMachine):
         outcome = self.model.discard(job, token, cancelled=cancelled)
         assert discarded.outcome == outcome
         names_next = outcome in ("DISCARDED", "GONE")
-        assert discarded.next == (waiting(self.model.next) if names_next else None)
+        assert named(discarded.next) == (self.model.next if names_next else None)
 
     @rule()
     def sweep(self) -> None:
         swept = self.box.sweep()
         outcome, wait_ms = self.model.sweep()
         assert (swept.outcome, swept.wait_ms) == (outcome, wait_ms)
-        assert swept.head == (waiting(self.model.next) if outcome == "WAKE" else None)
+        assert named(swept.head) == (self.model.next if outcome == "WAKE" else None)
 
     @rule()
     def clean(self) -> None:
@@ -158,9 +187,17 @@ class MailboxMachine(RuleBasedStateMachine):
         return tuple(message for job in self.model.committed for message in turn_of(job))
 
 
-def waiting(job: str | None) -> Waiting | None:
-    """The job as an answer names it."""
-    return Waiting(job, envelope_of(job)) if job else None
+def own_envelope(stored: bytes) -> bytes:
+    """A job's own, whatever it carries."""
+    return Carried.parse(stored).envelope
+
+
+def named(waiting: Waiting | None) -> str | None:
+    """The job that an answer names, with its envelope."""
+    if waiting is None:
+        return None
+    assert own_envelope(waiting.envelope) == envelope_of(waiting.job_id)
+    return waiting.job_id
 
 
 @contextmanager
@@ -180,6 +217,7 @@ LIES: dict[str, Callable[[Model], object]] = {
     "one job more": lambda model: setattr(model, "cap", CAP + 1),
     "a longer lease": lambda model: setattr(model, "lease_ms", LEASE_MS + 1),
     "a shorter gap": lambda model: setattr(model, "gap_ms", GAP_MS - 1),
+    "an interrupt of what is not there": lambda model: model.stopped.add("j0"),
     "a job never sent": lambda model: model.pending.append("never sent"),
     "an earlier commit": lambda model: model.committed.append("j0"),
 }

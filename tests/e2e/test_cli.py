@@ -16,7 +16,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
-from tasks import app
+from tasks import EventType, app, chat_task, follow_job
 from tasks.wiring import load_settings, services
 from tests.waiting import wait_until
 from worker.cli import main
@@ -160,6 +160,21 @@ def test_status_tells_queues_and_workers() -> None:
     assert status["mailboxes"]["pending_jobs"] == 0
     assert [server["url"] for server in status["servers"]] == ["http://localhost:11434"]
     assert "worker@" in griot("status").stdout
+
+
+def test_a_message_to_a_busy_session_does_what_it_is_told_to() -> None:
+    """By default it says how many are before it; `--on-busy` has the words of the chat task."""
+    job = chat_task.delay("energy", "busy", "talk for ever", model="endless")
+    assert any(event.type is EventType.TOKEN for event in follow_job(job.id))
+    refused = griot("chat", "energy", "busy", "--on-busy", "reject", said="Hello\n")
+    assert refused.exit_code == 1
+    assert f"is busy; it answers job {job.id}" in refused.stderr
+    talked = griot("chat", "energy", "busy", "--on-busy", "interrupt", said="Stop that\n")
+    assert (talked.exit_code, talked.stderr) == (0, "(1 before this one)\n")
+    assert "Stop that" in talked.stdout
+    wrong = griot("chat", "energy", "busy", "--on-busy", "shout", said="Hello\n")
+    assert wrong.exit_code == 2
+    assert "replace_pending" in wrong.stderr
 
 
 def test_chat_without_a_worker_says_so(stack: GriotStack) -> None:

@@ -18,7 +18,7 @@ KEYS = Keyspace().session("energy", "session-1")
 MAX_CODE_LINES = 40
 LONGER = {
     "acquire": 53,  # it alone decides between eight answers, and may not be split: it is atomic
-    "merge": 48,  # takes in, takes out and moves envelopes, and may not be split either
+    "merge": 51,  # takes in, takes out and moves envelopes, and may not be split either
 }
 OUTCOMES = {
     "enqueue": enqueued.EnqueueOutcome,
