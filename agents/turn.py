@@ -66,7 +66,8 @@ class Prompt:
         if request is self.request:
             return self
         messages = [message for message in request.messages if isinstance(message, Mapping)]
-        return replace(self, request=request, fit=self.fit.of(messages))
+        fitting = self.fit.of(messages, _of_tools(request.tools))
+        return replace(self, request=request, fit=fitting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def prompt_for(
         turn,
         room,
         precedent=_of(recent, history, precedent),
-        extra_tokens=estimated({"content": [*tools]}) if tools else 0.0,
+        extra_tokens=_of_tools(tools),
     )
     shown = recent[fitting.first :]
     request = settings.chat_request(
@@ -175,6 +176,11 @@ async def read_answer(
         tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
         thinking="".join([delta.thinking for delta in deltas]),
     )
+
+
+def _of_tools(tools: Sequence[Mapping[str, object]]) -> float:
+    """About how many tokens the tools on offer have."""
+    return estimated({"content": [*tools]}) if tools else 0.0
 
 
 def _bare(past: Mapping[str, object]) -> Mapping[str, object]:

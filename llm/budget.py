@@ -116,9 +116,9 @@ class Fit:
     plain_tokens: float
     ratio: float
 
-    def of(self, messages: History) -> "Fit":
-        """The same of these messages: all that is sent after all."""
-        plain_tokens = PROMPT_TOKENS + sum(map(estimated, messages))
+    def of(self, messages: History, extra_tokens: float = 0.0) -> "Fit":
+        """The same of these messages, and of what is sent besides them: all that is sent."""
+        plain_tokens = PROMPT_TOKENS + extra_tokens + sum(map(estimated, messages))
         estimated_tokens = math.ceil(plain_tokens * self.ratio)
         return replace(self, estimated_tokens=estimated_tokens, plain_tokens=plain_tokens)
 

@@ -1,6 +1,7 @@
 """One turn as a pure function: what the model is shown, and how a stream is read."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -129,6 +130,8 @@ def test_what_tools_have_done_stands_behind_the_message_and_is_never_left_out() 
     assert called.request.tools == tuple(tools)
     assert called.history_messages < plain.history_messages == 10
     assert called.history_messages % 2 == 0
+    changed = called.asking(replace(called.request, keep_alive="5m"))
+    assert changed.fit.estimated_tokens == called.fit.estimated_tokens
 
 
 def test_the_history_is_not_changed() -> None:
