@@ -114,14 +114,14 @@ def prompt_for(
     """The prompt of one turn: system prompt, recent whole turns, the new message, and what has
     followed it in this turn (`steps`: calls of tools and their results); `tools` are on offer.
 
-    Of the last `max_history` messages those are shown that fit in `room`, beginning where the
-    session's last prompt began (`precedent`) as long as that is possible. A reply whose question
-    is not shown is not shown either. Raises llm.ContextOverflowError where the new message alone
-    does not fit.
+    Of the last `max_history` messages (not counted: calls of tools and their results) those are
+    shown that fit in `room`, beginning where the session's last prompt began (`precedent`) as long
+    as that is possible. A reply whose question is not shown is not shown either. Raises
+    llm.ContextOverflowError where the new message alone does not fit.
     """
     system, turn = _system(ask, profile), [question_of(ask), *steps]
     window = window_of(ask, profile)
-    recent = [_bare(past) for past in history[-window:]] if window else []
+    recent = [_bare(past) for past in history[_begin(history, window) :]]
     fitting = fit(
         system,
         recent,
@@ -176,6 +176,15 @@ async def read_answer(
         tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
         thinking="".join([delta.thinking for delta in deltas]),
     )
+
+
+def _begin(history: Sequence[Mapping[str, object]], window: int) -> int:
+    """Where the last `window` messages begin that somebody has said."""
+    for at in range(len(history) - 1, -1, -1):
+        window -= history[at].get("role") != "tool" and "tool_calls" not in history[at]
+        if window < 0:
+            return at + 1
+    return 0
 
 
 def _of_tools(tools: Sequence[Mapping[str, object]]) -> float:

@@ -37,6 +37,7 @@ from tasks.result import ChatResult, cancelled_messages, messages_of, told
 from tasks.retry import is_retried
 from tasks.said_before import said_before
 from tasks.summarising import Wanted
+from tasks.tool_use import messages_to_bring
 from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.wiring import Services
 
@@ -73,11 +74,9 @@ class Attempt:
 
     async def _take(self) -> Verdict:
         """Take the job if it is its turn, and see it through."""
-        window = self._ref.max_history
         passing(CrashPoint.BEFORE_ACQUIRE)
-        acquired = await self._holder.acquire(
-            history_n=self._profile.max_history if window is None else window
-        )
+        history_n = messages_to_bring(self._profile, self._ref.max_history)
+        acquired = await self._holder.acquire(history_n=history_n)
         wake = acquired.next or acquired.head
         match acquired.outcome:
             case AcquireOutcome.RUN:

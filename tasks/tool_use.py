@@ -7,6 +7,19 @@ from tasks.errors import InvalidJob
 from tasks.job import ChatJob
 from tasks.wiring import Services
 
+PER_SAID_MESSAGE = 4
+"""So many messages of the history are brought for one that is said, where tools may be called."""
+MOST_MESSAGES = 1000
+
+
+def messages_to_bring(profile: Profile, max_history: int | None) -> int:
+    """How many messages of the history a turn needs, to show `max_history` that were said.
+
+    None: as many as the profile says. Calls of tools and their results lie between them.
+    """
+    said = profile.max_history if max_history is None else max_history
+    return max(said, min(said * PER_SAID_MESSAGE, MOST_MESSAGES)) if profile.tools else said
+
 
 def tool_rounds(
     services: Services,

@@ -85,11 +85,26 @@ def test_whatever_the_history_the_model_gets_a_tidy_end_of_it(
 ) -> None:
     """At most the window, a tail of the history, beginning with a question, its own fields only."""
     sent = shown(Ask(message="new", max_history=window), PLAIN, history)[:-1]
-    assert len(sent) <= window
+    assert len([message for message in sent if message["role"] != "tool"]) <= window
     assert not sent or sent[0]["role"] in ("user", "system")
     assert all(set(message) <= MODEL_FIELDS for message in sent)
     tail = history[len(history) - len(sent) :]
     assert [message["content"] for message in sent] == [message["content"] for message in tail]
+
+
+@pytest.mark.parametrize(
+    ("window", "turns_shown"), [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (9, 3)]
+)
+def test_the_window_counts_what_is_said_and_not_what_tools_did(
+    window: int, turns_shown: int
+) -> None:
+    """A turn with many calls would else push the conversation out, itself included."""
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f"}}]}
+    result = {"role": "tool", "content": "42", "tool_name": "f"}
+    question, reply = turns(1)
+    turn: list[dict[str, object]] = [question, *[call, result] * 3, reply]
+    sent = shown(Ask(message="new", max_history=window), PLAIN, turn * 3)[:-1]
+    assert sent == turn * turns_shown
 
 
 def test_only_fields_that_a_model_knows_are_sent() -> None:
