@@ -5,8 +5,8 @@ from typing import TypedDict
 
 from agents.profiles import Profile, Profiles
 from agents.settings import AgentSettings
-from agents.turn import Ask, prompt_for
-from llm import LLMService, get_llm_service
+from agents.turn import Ask, Prompt, model_of, prompt_for, reply_bound
+from llm import LLMService, Precedent, Room, get_llm_service
 
 
 class SessionInfo(TypedDict):
@@ -47,6 +47,7 @@ class BaseAgent:
         self.max_history = self.profile.max_history if max_history is None else max_history
         self._llm = llm or get_llm_service()
         self._messages: list[Mapping[str, object]] = []
+        self._last: Prompt | None = None
 
     @property
     def history(self) -> list[Mapping[str, object]]:
@@ -64,7 +65,8 @@ class BaseAgent:
     ) -> str:
         """Answer `message`, and remember both if history is kept.
 
-        Nothing is remembered where the model fails. Raises llm.LLMError.
+        The model is shown as many whole turns as fit its window. Nothing is remembered where it
+        fails. Raises llm.LLMError.
         """
         ask = Ask(
             message=message,
@@ -74,9 +76,7 @@ class BaseAgent:
             max_tokens=max_tokens,
             max_history=self.max_history,
         )
-        earlier = self.history if self.keep_history else []
-        prompt = prompt_for(ask, self.profile, earlier, self._llm.settings)
-        reply = self._llm.complete(prompt.request).text
+        reply = self._reply(ask)
         if self.keep_history:
             self._remember(
                 [{"role": "user", "content": message}, {"role": "assistant", "content": reply}]
@@ -97,6 +97,23 @@ class BaseAgent:
             max_history=self.max_history,
             use_redis=False,
         )
+
+    def _reply(self, ask: Ask) -> str:
+        """The model's reply to as much of the conversation as fits its window."""
+        earlier = self.history if self.keep_history else []
+        settings, last = self._llm.settings, self._last
+        precedent = None
+        if last is not None:  # its question and its reply are the last two of the history
+            end = len(earlier) - 1
+            precedent = Precedent(end - 1 - last.history_messages, max(0, end))
+
+        def make(room: Room) -> Prompt:
+            return prompt_for(ask, self.profile, earlier, settings, room, precedent=precedent)
+
+        model = model_of(ask, self.profile, settings)
+        bound = reply_bound(ask, self.profile, settings)
+        self._last, reply = self._llm.complete_within(make, model, bound)
+        return reply.text
 
     def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:
         self._messages.extend(turn)

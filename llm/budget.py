@@ -35,6 +35,9 @@ FULL, TRIMMED = 0.9, 0.6
 TOO_LATE = 0.5
 """A cut that shows so little although one turn more would still fit is not kept."""
 
+OVERFLOW_MARGIN, UNKNOWN_OVERFLOW = 1.05, 1.25
+"""How much more than it was a prompt is taken for that proved too long."""
+
 MIN_RATIO, MAX_RATIO = 0.6, 6.0
 MIN_COUNTED_TOKENS = 64
 """A shorter prompt says too little of the text: it is mostly template."""
@@ -108,13 +111,15 @@ class Precedent:
 class Fit:
     """What fits: `history[first:]`, and how long the prompt then is by the estimate.
 
-    `plain_tokens` is the estimate before it is put right by `ratio`.
+    `plain_tokens` is the estimate before it is put right by `ratio`. `is_cut`: there were turns
+    that did not fit.
     """
 
     first: int
     estimated_tokens: int
     plain_tokens: float
     ratio: float
+    is_cut: bool = False
 
     def of(self, messages: History, extra_tokens: float = 0.0) -> "Fit":
         """The same of these messages, and of what is sent besides them: all that is sent."""
@@ -149,7 +154,7 @@ def fit(
     starts = [*turn_starts(history), len(history)]
     lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
     at = _cut(starts, lengths, room.prompt_tokens, precedent)
-    return Fit(starts[at], math.ceil(lengths[at]), lengths[at] / ratio, ratio)
+    return Fit(starts[at], math.ceil(lengths[at]), lengths[at] / ratio, ratio, at > 0)
 
 
 def estimated(message: Mapping[str, object]) -> float:
@@ -200,6 +205,19 @@ def is_cut(counted_tokens: int, estimated_tokens: int, window_tokens: int) -> bo
     """
     looks_halved = abs(counted_tokens - (window_tokens // 2 + 2)) <= 4
     return looks_halved and counted_tokens * 1.3 < estimated_tokens
+
+
+def measured(room: Room, fit: Fit, counted_tokens: int | None) -> Room:
+    """The room for a second try of the prompt that was `fit`, which proved too long.
+
+    `counted_tokens` is what the server counted for it; None: all that is certain is that it was
+    longer than the window.
+    """
+    if counted_tokens:
+        ratio = counted_tokens / fit.plain_tokens * OVERFLOW_MARGIN
+    else:
+        ratio = max(fit.ratio, room.window_tokens / fit.plain_tokens) * UNKNOWN_OVERFLOW
+    return replace(room, ratio=bounded(ratio), is_measured=True)
 
 
 def _cut(

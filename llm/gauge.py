@@ -4,24 +4,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import orjson
 
-from llm.budget import Fit, Room, bounded, is_cut
+from llm.budget import Fit, Room, is_cut, measured
 from llm.calibration import Calibration
 from llm.errors import ContextOverflowError, LLMError
+from llm.models import read_loaded
 from llm.records import Final
 from llm.settings import LLMSettings
-from llm.windows import Window, Windows, read_shown, read_windows
+from llm.windows import Window, Windows, read_shown
 
 logger = logging.getLogger(__name__)
 
 LOOKUP_TIMEOUT_S = 1.0
 """A call waits no longer for what is known of its model; without it an assumption serves."""
-OVERFLOW_MARGIN = 1.05
-UNKNOWN_OVERFLOW = 1.25
 
 
 class LookUp(Protocol):
@@ -57,6 +55,15 @@ class Gauge:
         if first:
             await asyncio.wait(first, timeout=LOOKUP_TIMEOUT_S)
         return self._room(model, max_tokens)
+
+    def tells_loaded(self, model: str) -> bool:
+        """Whether it is worth loading a model to know its window: old versions never tell it."""
+        return any(server.windows.is_told(model) for server in self._servers)
+
+    def doubt(self, model: str) -> None:
+        """Have the window of a model looked up for the next room of it."""
+        for server in self._servers:
+            server.windows.doubt(model)
 
     def learn(self, model: str, fit: Fit, final: Final) -> None:
         """Note what the model counted for a prompt, unless it was cut."""
@@ -103,10 +110,7 @@ class Gauge:
                 server.calibration.learn(
                     model, plain_tokens=fit.plain_tokens, counted_tokens=counted
                 )
-            ratio = counted / fit.plain_tokens * OVERFLOW_MARGIN
-        else:  # all that is certain is that it was longer than the window
-            ratio = max(fit.ratio, room.window_tokens / fit.plain_tokens) * UNKNOWN_OVERFLOW
-        return replace(room, ratio=bounded(ratio), is_measured=True)
+        return measured(room, fit, counted)
 
     async def aclose(self) -> None:
         """Stop looking. Safe to repeat."""
@@ -167,8 +171,9 @@ class _Server:
 
     async def _ask(self, model: str) -> None:
         try:
-            loaded = await self._server.lookup("/api/ps", timeout_s=LOOKUP_TIMEOUT_S)
-            self.windows.note_loaded(model, read_windows(loaded), self._clock())
+            body = await self._server.lookup("/api/ps", timeout_s=LOOKUP_TIMEOUT_S)
+            loaded = read_loaded(body, base_url=self._server.base_url)
+            self.windows.note_loaded(model, loaded, self._clock())
             if self.windows.wants_show(model):
                 asked = orjson.dumps({"model": model})
                 shown = await self._server.lookup(

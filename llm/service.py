@@ -1,14 +1,15 @@
 """The synchronous service of the documentation: ask a model, get its words."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, TypeVar
 
 import httpx
 
+from llm.budget import Fit, Room
 from llm.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, sync_http_client
 from llm.error_map import (
     MAX_ERROR_BODY_BYTES,
@@ -17,12 +18,29 @@ from llm.error_map import (
     refused,
     total_timeout,
 )
-from llm.errors import LLMError, OllamaUnreachableError
+from llm.errors import ContextOverflowError, LLMError, OllamaUnreachableError
+from llm.gauge import LOOKUP_TIMEOUT_S
 from llm.models import Loaded, read_loaded, read_models
 from llm.records import Delta, Final, Reply, joined
 from llm.reply import ReplyReader
 from llm.requests import ChatRequest, Message
 from llm.settings import LLMSettings
+from llm.thread_gauge import ThreadGauge
+
+
+class Promptable(Protocol):
+    """A prompt: its request, and the estimate of its length."""
+
+    @property
+    def request(self) -> ChatRequest:
+        """What is sent."""
+
+    @property
+    def fit(self) -> Fit:
+        """How long it is."""
+
+
+Prompted = TypeVar("Prompted", bound=Promptable)
 
 
 class LLMService:
@@ -44,6 +62,9 @@ class LLMService:
         self._timeouts = self.settings.timeouts
         self._chat_url = f"{self.base_url}/api/chat"
         self._http = sync_http_client(self.base_url, max_connections, self._timeouts, transport)
+        self._gauge = ThreadGauge(
+            lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self.settings
+        )
 
     def chat(
         self,
@@ -137,6 +158,32 @@ class LLMService:
     def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
         """The models that Ollama has in memory. Raises an LLMError."""
         return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
+
+    def room(self, model: str, max_tokens: int | None) -> Room:
+        """How long a prompt for `model` may be, if its reply is bounded by `max_tokens`.
+
+        Ollama is asked for the model's window once a minute, for a second at most. Never raises.
+        """
+        return self._gauge.room(model, max_tokens)
+
+    def complete_within(
+        self, make: Callable[[Room], Prompted], model: str, max_tokens: int | None
+    ) -> tuple[Prompted, Reply]:
+        """The prompt that `make` makes of the model's room, and the reply to it.
+
+        Where the model refuses it as too long, it is made shorter once and sent again.
+        """
+        prompt = make(self.room(model, max_tokens))
+        try:
+            reply = self.complete(prompt.request)
+        except ContextOverflowError as refusal:
+            shorter = make(self._gauge.room_after(model, max_tokens, prompt.fit, refusal))
+            if len(shorter.request.messages) >= len(prompt.request.messages):
+                raise
+            prompt = shorter
+            reply = self.complete(prompt.request)
+        self._gauge.learn(model, prompt.fit, reply.final)
+        return prompt, reply
 
     def close(self) -> None:
         """Close all connections. Safe to repeat."""

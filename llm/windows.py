@@ -6,12 +6,13 @@ an assumption: Ollama chooses the window when it loads the model, by the memory 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import orjson
 
 from llm.errors import InvalidReplyError
+from llm.models import Loaded, full_name
 from llm.recent import RecentlyUsed
 
 KNOWN_FOR_S = 60.0
@@ -47,6 +48,7 @@ class Windows:
         self._assumed_tokens = assumed_tokens
         self._loaded: RecentlyUsed[int] = RecentlyUsed()
         self._shown: RecentlyUsed[Shown] = RecentlyUsed()
+        self._untold: RecentlyUsed[bool] = RecentlyUsed()
         self._due_at: RecentlyUsed[float] = RecentlyUsed()
 
     def of(self, model: str) -> Window:
@@ -68,13 +70,20 @@ class Windows:
         """Whether /api/show could tell what is not known yet."""
         return model not in self._loaded and model not in self._shown
 
-    def note_loaded(self, model: str, loaded: Mapping[str, int], now_s: float) -> None:
+    def is_told(self, model: str) -> bool:
+        """Whether the server tells the window of a model that is loaded, as far as is known."""
+        return model not in self._untold
+
+    def note_loaded(self, model: str, loaded: Iterable[Loaded], now_s: float) -> None:
         """What /api/ps told, asked for the sake of `model`. What it has not got keeps its last
         window: it will most likely be loaded with the same again."""
-        tokens = loaded.get(full_name(model))
-        if tokens:
-            self._loaded[model] = tokens
-        self._due_at[model] = now_s + (KNOWN_FOR_S if tokens else ASSUMED_FOR_S)
+        found = next((one for one in loaded if one.name == full_name(model)), None)
+        if found is not None and found.window_tokens:
+            self._loaded[model] = found.window_tokens
+        elif found is not None:
+            self._untold[model] = True
+        is_known = found is not None and found.window_tokens
+        self._due_at[model] = now_s + (KNOWN_FOR_S if is_known else ASSUMED_FOR_S)
 
     def note_shown(self, model: str, shown: Shown) -> None:
         """What /api/show told."""
@@ -92,20 +101,6 @@ class Windows:
     def doubt(self, model: str) -> None:
         """Have the server asked again before the next call."""
         self._due_at.pop(model, None)
-
-
-def full_name(model: str) -> str:
-    """The name with its tag: without one it means `latest`, as Ollama has it."""
-    return model if ":" in model else f"{model}:latest"
-
-
-def read_windows(body: bytes) -> dict[str, int]:
-    """The window of each loaded model in an answer of /api/ps. Raises InvalidReplyError."""
-    try:
-        models = orjson.loads(body)["models"] or ()
-        return {model["name"]: _count(model.get("context_length")) for model in models}
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as exc:
-        raise InvalidReplyError("no list of loaded models: is it Ollama?") from exc
 
 
 def read_shown(body: bytes) -> Shown:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agents import Answer, Prompt, read_answer
 from llm import ChatRequest, ContextOverflowError, Delta, Final, Gauge, Room
+from llm.warmup import load_request
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +60,9 @@ class Interview:
 
         An answer to a prompt that was cut the second time too is marked as such.
         """
-        room = await self._gauge.room(model, max_tokens)
-        prompt = await make(room)
+        room, prompt, is_begun = await self._fitted(make, model, max_tokens)
         try:
-            first = await self._ask_once(prompt, room)
+            first = await self._ask_once(prompt, room, is_begun=is_begun)
         except ContextOverflowError as refusal:
             logger.warning("%s; %s", refusal, ONCE_MORE)
             room = await self._gauge.room_after(model, max_tokens, prompt.fit, refusal)
@@ -82,9 +82,30 @@ class Interview:
         is_cut = second.answer.final.prompt_tokens == first.answer.final.prompt_tokens
         return replace(second, is_truncated=is_cut or second.is_truncated)
 
-    async def _ask_once(self, prompt: Prompt, room: Room) -> Exchange:
-        model = prompt.request.model
+    async def _fitted(
+        self, make: Callable[[Room], Awaitable[Prompt]], model: str, max_tokens: int | None
+    ) -> tuple[Room, Prompt, bool]:
+        """The prompt for the model's room, and whether the listener was told of the begin.
+
+        Where the window is only assumed and something would be left out for it, the model is loaded
+        first: then its window is known.
+        """
+        room = await self._gauge.room(model, max_tokens)
+        prompt = await make(room)
+        if room.is_known or not prompt.fit.is_cut or not self._gauge.tells_loaded(model):
+            return room, prompt, False
         self._listener.begins(model)
+        async with aclosing(self._stream(load_request(prompt.request))) as records:
+            async for _ in records:
+                pass
+        self._gauge.doubt(model)
+        room = await self._gauge.room(model, max_tokens)
+        return room, await make(room), True
+
+    async def _ask_once(self, prompt: Prompt, room: Room, *, is_begun: bool = False) -> Exchange:
+        model = prompt.request.model
+        if not is_begun:
+            self._listener.begins(model)
         async with aclosing(self._stream(prompt.request)) as records:
             answer = await read_answer(records, self._listener.hears)
         if await self._gauge.is_cut(model, prompt.fit, answer.final, room):

@@ -67,14 +67,16 @@ async def ask(
     ear: Ear,
     model: str,
     message: str = "And now?",
+    *,
     gauge: Gauge | None = None,
+    limit: int = len(HISTORY),
 ) -> Exchange:
     """Ask with the whole history that fits."""
     settings = LLMSettings(base_url=client.base_url)
     question = Ask(message=message, model=model)
 
     async def make(room: Room) -> Prompt:
-        return prompt_for(question, PROFILE, HISTORY, settings, room)
+        return prompt_for(question, PROFILE, HISTORY[len(HISTORY) - limit :], settings, room)
 
     gauge = gauge or Gauge([client], settings)
     try:
@@ -107,12 +109,28 @@ async def test_a_known_window_needs_no_second_call(
     assert exchange.answer.final.prompt_tokens <= 1500
 
 
+async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nobody knows its window before that; a short conversation does not wait for it."""
+    exchange = await ask(client, ear, "cold:load50ms")
+    assert ollama.stats.load_requests == 1
+    assert [len(call.messages) for call in ollama.calls] == [len(HISTORY) + 2]
+    assert exchange.prompt.history_messages == len(HISTORY)
+    assert exchange.room.is_known
+    assert ear.begun == 1
+    ollama.reset()
+    await ask(client, ear, "cold:load1ms", limit=4)
+    assert (ollama.stats.load_requests, len(ollama.calls)) == (0, 1)
+
+
 @pytest.mark.parametrize("model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2"])
 async def test_a_refused_prompt_is_shortened_and_asked_once_more(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear, model: str
 ) -> None:
     """The model counts far more than was estimated: two calls, and an honest answer."""
-    exchange = await ask(client, ear, model)
+    gauge = Gauge([client], LLMSettings(num_ctx=4096))
+    exchange = await ask(client, ear, model, gauge=gauge)
     assert [call.status for call in ollama.calls] == [400, 200]
     assert ear.begun == 2
     assert not exchange.is_truncated
@@ -125,7 +143,8 @@ async def test_a_silent_cut_is_noticed_and_asked_again_shorter(
 ) -> None:
     """The window was assumed to be larger. The first reply is dropped: nobody takes it for an
     answer to the whole prompt."""
-    exchange = await ask(client, ear, "half-window:ctx1000")
+    gauge = Gauge([client], LLMSettings(num_ctx=4096))
+    exchange = await ask(client, ear, "half-window:ctx1000", gauge=gauge)
     first, second = ollama.calls
     assert (first.status, second.status) == (200, 200)
     assert len(second.messages) < len(first.messages)
@@ -138,7 +157,8 @@ async def test_what_is_cut_twice_is_marked(
 ) -> None:
     """A model that counts far more the second time: two calls, and the truth."""
     ollama.script("twice", ["half-window:ctx1500", "half-window:ctx1500-dense4"])
-    exchange = await ask(client, ear, "twice")
+    gauge = Gauge([client], LLMSettings(num_ctx=4096))
+    exchange = await ask(client, ear, "twice", gauge=gauge)
     assert ollama.stats.requests == 2
     assert exchange.is_truncated
 
@@ -150,7 +170,7 @@ async def test_a_message_that_is_cut_alone_is_marked_at_once(
     ollama.script("ok", ["half-window:ctx400-dense4"])
     gauge = Gauge([client], LLMSettings(num_ctx=400))
     # About 300 tokens by the estimate, 1200 as counted.
-    exchange = await ask(client, ear, "ok", "x" * 1080, gauge)
+    exchange = await ask(client, ear, "ok", "x" * 1080, gauge=gauge)
     assert ollama.stats.requests == 1
     assert exchange.is_truncated
     assert exchange.answer.final.prompt_tokens == 202
@@ -162,7 +182,7 @@ async def test_a_message_that_cannot_fit_is_refused_before_any_call(
     """The window is known."""
     gauge = Gauge([client], LLMSettings(num_ctx=1000))
     with pytest.raises(ContextOverflowError, match="does not fit the model's window"):
-        await ask(client, ear, "ok", "x" * 8000, gauge)
+        await ask(client, ear, "ok", "x" * 8000, gauge=gauge)
     assert ollama.stats.requests == 0
     assert ear.begun == 0
 
@@ -172,5 +192,5 @@ async def test_a_message_that_proves_too_long_is_asked_once(
 ) -> None:
     """Nothing could be left out of it: asking again would be refused again."""
     with pytest.raises(ContextOverflowError):
-        await ask(client, ear, "window:ctx1000-dense2", "x" * 8000)
-    assert ollama.stats.requests == 1
+        await ask(client, ear, "window:ctx1000-dense2", "x" * 8000, limit=0)
+    assert [call.status for call in ollama.calls] == [400]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from agents import AgentSettings, BaseAgent, Profiles
-from llm import LLMService, LLMSettings, OllamaBusyError
+from llm import ContextOverflowError, LLMService, LLMSettings, OllamaBusyError
 
 
 class Model:
@@ -17,10 +17,19 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[dict[str, object]] = []
         self.is_busy = False
+        self.window_tokens = 4096
+        self.refuses_over = 0
+        """A longer request, in bytes, is refused; 0: none."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/ps":
+            loaded = {"name": LLMSettings().model, "context_length": self.window_tokens}
+            return httpx.Response(200, json={"models": [loaded]})
         if self.is_busy:
             return httpx.Response(503, content=iter([b'{"error": "server busy"}']))
+        if self.refuses_over and len(request.content) > self.refuses_over:
+            text = b'{"error":"the prompt is longer than the context length"}'
+            return httpx.Response(400, content=iter([text]))
         self.asked.append(orjson.loads(request.content))
         message = {"role": "assistant", "content": f"reply {len(self.asked)}"}
         record = {"model": "m", "message": message, "done": True, "done_reason": "stop"}
@@ -158,3 +167,47 @@ def test_the_history_that_is_handed_out_is_a_copy(llm: LLMService, profiles: Pro
     agent.chat("one")
     agent.history.clear()
     assert len(agent.history) == 2
+
+
+def test_the_model_is_shown_what_fits_its_window(
+    llm: LLMService, profiles: Profiles, model: Model
+) -> None:
+    """Whole turns; and the prompt begins where the one before began, until the room is full."""
+    model.window_tokens = 1000
+    agent = BaseAgent("energy", max_history=1000, llm=llm, profiles=profiles)
+    begins = []
+    for number in range(40):
+        agent.chat(f"{number:3} {'word ' * 20}")
+        begins.append(model.shown[0][:3])
+        assert model.shown[::2] == [
+            f"{n:3} {'word ' * 20}" for n in range(int(begins[-1]), number + 1)
+        ]
+    assert 3 <= len(set(begins)) <= 10
+    assert len(agent.history) == 80
+
+
+def test_a_message_that_cannot_fit_is_not_sent(
+    llm: LLMService, profiles: Profiles, model: Model
+) -> None:
+    """The window is known."""
+    model.window_tokens = 1000
+    agent = BaseAgent("energy", llm=llm, profiles=profiles)
+    with pytest.raises(ContextOverflowError, match="does not fit"):
+        agent.chat("x" * 8000)
+    assert model.asked == []
+    assert agent.history == []
+
+
+def test_a_prompt_that_is_refused_is_shortened_once(
+    llm: LLMService, profiles: Profiles, model: Model
+) -> None:
+    """The model counted more than was estimated."""
+    agent = BaseAgent("energy", max_history=1000, llm=llm, profiles=profiles)
+    for number in range(20):
+        agent.chat(f"question {number} {'x' * 400}")
+    model.refuses_over = 9000
+    agent.chat("and now?")
+    assert 1 < len(model.shown) < 41
+    model.refuses_over = 300
+    with pytest.raises(ContextOverflowError):
+        agent.chat("and then?")

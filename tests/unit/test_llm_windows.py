@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from llm import InvalidReplyError
 from llm.budget import MAX_RATIO, MIN_RATIO
 from llm.calibration import Calibration
+from llm.models import Loaded
 from llm.recent import MOST, RecentlyUsed
 from llm.windows import (
     ASSUMED_FOR_S,
@@ -17,7 +18,6 @@ from llm.windows import (
     Window,
     Windows,
     read_shown,
-    read_windows,
 )
 
 
@@ -29,9 +29,9 @@ def windows(num_ctx: int | None = None) -> Windows:
 def test_a_loaded_model_has_the_window_that_ps_tells() -> None:
     """And keeps it when it is unloaded, for it will be loaded with the same again."""
     known = windows()
-    known.note_loaded("m", {"m:latest": 8192}, 0)
+    known.note_loaded("m", [Loaded("m:latest", 8192)], 0)
     assert known.of("m") == Window(8192, is_known=True)
-    known.note_loaded("m", {}, 100)
+    known.note_loaded("m", [], 100)
     assert known.of("m") == Window(8192, is_known=True)
     known.note_refusal("m", 2048, 100)
     assert known.of("m") == Window(2048, is_known=True)
@@ -43,7 +43,7 @@ def test_the_setting_holds_for_a_model_that_is_not_loaded_or_loaded_otherwise() 
     assert known.of("m") == Window(8192, is_known=True)
     known.note_shown("m", Shown(trained_tokens=2048))
     assert known.of("m") == Window(2048, is_known=True)
-    known.note_loaded("m", {"m:latest": 32_768}, 0)
+    known.note_loaded("m", [Loaded("m:latest", 32_768)], 0)
     assert known.of("m") == Window(8192, is_known=True)
 
 
@@ -61,10 +61,10 @@ def test_a_server_is_asked_again_after_a_while() -> None:
     """Soon where the model was not loaded, and less soon where the server failed."""
     known = windows()
     assert known.is_due("m", 0)
-    known.note_loaded("m", {}, 0)
+    known.note_loaded("m", [], 0)
     assert not known.is_due("m", ASSUMED_FOR_S - 0.1)
     assert known.is_due("m", ASSUMED_FOR_S)
-    known.note_loaded("m", {"m:latest": 8192}, 0)
+    known.note_loaded("m", [Loaded("m:latest", 8192)], 0)
     assert not known.is_due("m", KNOWN_FOR_S - 0.1)
     known.note_failure("m", 0)
     assert not known.is_due("m", FAILED_FOR_S - 0.1)
@@ -73,9 +73,6 @@ def test_a_server_is_asked_again_after_a_while() -> None:
 
 def test_answers_of_ollama_are_read() -> None:
     """ollama.md, section 2.3; leniently."""
-    ps = {"models": [{"name": "m:latest", "context_length": 4096}, {"name": "old:1b"}]}
-    assert read_windows(orjson.dumps(ps)) == {"m:latest": 4096, "old:1b": 0}
-    assert read_windows(b'{"models":null}') == {}
     info = {"general.architecture": "qwen2", "qwen2.context_length": 32_768}
     parameters = "stop    <|end|>\nnum_ctx                        8192\ntemperature 0.5"
     assert read_shown(orjson.dumps({"model_info": info, "parameters": parameters})) == Shown(
@@ -84,14 +81,20 @@ def test_answers_of_ollama_are_read() -> None:
     assert read_shown(b"{}") == Shown()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"models":3}', b'{"models":[1]}', b"<html>"])
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"model_info":3}', b"<html>"])
 def test_what_is_no_answer_of_ollama_is_an_error(body: bytes) -> None:
     """One that a caller can catch."""
     with pytest.raises(InvalidReplyError):
-        read_windows(body)
-    if body != b"" and b"models" not in body:
-        with pytest.raises(InvalidReplyError):
-            read_shown(body)
+        read_shown(body)
+
+
+def test_a_version_that_never_tells_is_remembered() -> None:
+    """It is not worth loading a model to learn its window there."""
+    known = windows()
+    assert known.is_told("m")
+    known.note_loaded("m", [Loaded("m:latest", 0)], 0)
+    assert not known.is_told("m")
+    assert not known.of("m").is_known
 
 
 def test_the_first_count_is_taken_as_it_is_and_later_ones_in_part() -> None:
