@@ -115,8 +115,7 @@ class Arena:
             self._celery_command(kind, dbs),
             log_path=self.directory / f"{kind}.log",
             cwd=self.directory,
-            # The no-op's worker has Griot's transport, and so its package, but not its habits.
-            env={**self.griot.env, "LOG_LEVEL": "WARNING", "CHAT_SWEEP_SECONDS": "600"},
+            env=self.griot.env,
             name=kind,
         )
         with worker:
@@ -159,5 +158,4 @@ class Arena:
         where = ("-A", f"bench.{kind}_app", "--broker", broker, "--result-backend", results)
         pool = ("--pool", "threads", "--concurrency", str(CONCURRENCY))
         quiet = ("--without-gossip", "--without-mingle", "--hostname", f"{kind}@%h")
-        transport = ("-I", "worker") if kind == "noop" else ()
-        return (sys.executable, "-m", "celery", *where, "worker", *pool, *quiet, *transport)
+        return (sys.executable, "-m", "celery", *where, "worker", *pool, *quiet)

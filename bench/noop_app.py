@@ -1,8 +1,6 @@
 """The yardstick: a Celery task that returns its argument.
 
-Celery's own defaults; only pool, concurrency and transport are those of Griot's worker. It is
-started as `celery -A bench.noop_app --broker … --result-backend … worker -I worker`, where `worker`
-registers the hardened transport.
+Celery's own defaults and transport; pool and concurrency are said on the command line.
 """
 
 from celery import Celery
