@@ -18,7 +18,15 @@ from pydantic import BaseModel, JsonValue
 from agents import RedisAgent
 from llm import LLMError
 from memory import InvalidInput, MemoryUnavailable, RedisMemoryService, get_redis_memory, locate
-from tasks import Backpressure, InvalidJob, MemoryFull, NotAccepted, chat_task
+from tasks import (
+    Backpressure,
+    InvalidJob,
+    JobConflict,
+    MemoryFull,
+    NotAccepted,
+    SessionBusy,
+    chat_task,
+)
 from tasks import app as celery
 
 app = FastAPI(title="Griot")
@@ -26,6 +34,8 @@ app = FastAPI(title="Griot")
 # What the caller can do: mend the request, wait for earlier answers, try again.
 STATUS_OF = {
     InvalidJob: 422,
+    JobConflict: 409,
+    SessionBusy: 409,
     InvalidInput: 422,
     Backpressure: 429,
     NotAccepted: 503,

@@ -51,7 +51,7 @@ from memory import (
     get_redis_memory,
 )
 from tasks.aio import aclose, cancel, follow, send
-from tasks.errors import InvalidJob, NotAccepted
+from tasks.errors import InvalidJob, JobConflict, NotAccepted
 from tasks.job import Envelope
 
 logger = logging.getLogger(__name__)
@@ -124,6 +124,7 @@ def refuse(status: int, request: Request, error: Exception) -> Response:
 # What the caller can do: mend the request, wait for earlier answers, try again.
 for kind, status in {
     InvalidJob: 422,
+    JobConflict: 409,
     InvalidInput: 422,
     Backpressure: 429,
     NotAccepted: 503,

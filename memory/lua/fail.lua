@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- FAIL: give the lease back; the job keeps its place and may run again in `delay_ms`. Where it
--- stands in the line of a model it will be called: no sweeper wakes it for `line_ms`.
+-- stands in the line of a model it will be called: no sweeper wakes it for `line_ms`. One that was
+-- asked to stop waits for nothing: whoever runs it next ends it.
 -- Safe to repeat: the same token is answered OK again.
 --
 -- KEYS  lease
@@ -17,11 +18,14 @@ local token, delay_ms, refund, line_ms, dedupe_ms = unpack(ARGV)
 local time = redis.call('TIME')
 local now_ms = math.floor((tonumber(ARGV[6]) or time[1] * 1000000 + time[2]) / 1000)
 
-local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed')
+local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
+  'stop_below')
 local attempt = tonumber(held[2]) or 0
 if held[3] == token then return {'OK', attempt} end
 if held[1] ~= token then return {'FENCED'} end
 attempt = attempt - refund
+local is_to_stop = held[4] == held[5] or (tonumber(held[6]) or 0) < (tonumber(held[7]) or 0)
+if is_to_stop then delay_ms = 0 end
 redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'attempt', attempt, 'failed', token)
 redis.call('HDEL', lease, 'token', 'until', 'seq', 'woken_at', 'wakes')
 if tonumber(line_ms) > 0 then redis.call('HSET', lease, 'line_until', now_ms + line_ms) end

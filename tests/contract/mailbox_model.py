@@ -144,7 +144,8 @@ class Model:
         if self.lease is None or self.lease.token != token:
             return FailOutcome.FENCED
         self.attempts -= refund
-        self.not_before_ms = self.now_ms + delay_ms
+        is_to_stop = self.lease.job in self.stopped
+        self.not_before_ms = self.now_ms + (0 if is_to_stop else delay_ms)
         self.lease, self.last_failed, self.wakes = None, token, 0
         return FailOutcome.OK
 

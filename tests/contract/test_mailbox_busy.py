@@ -184,6 +184,21 @@ def test_an_interrupt_ends_a_back_off(rig: Rig) -> None:
     assert (again.outcome, again.stop) == (AcquireOutcome.RUN, StopPolicy.KEEP)
 
 
+def test_a_turn_that_fails_after_an_interrupt_does_not_back_off(rig: Rig) -> None:
+    """Nor one that was asked to stop: it is to end, and the sweeper may wake it at once."""
+    for job, is_interrupted in (("j1", True), ("j2", False)):
+        rig.take_in(job)
+        rig.acquire(job, f"t-{job}")
+        if is_interrupted:
+            rig.take_in("j2", OnBusy.INTERRUPT)
+        else:
+            rig.connection.run(rig.box.stop(job, StopPolicy.KEEP))
+        rig.fail(f"t-{job}", delay_ms=60_000)
+        again = rig.acquire(job, f"again-{job}")
+        assert (again.outcome, again.stop) == (AcquireOutcome.RUN, StopPolicy.KEEP)
+        rig.commit(f"again-{job}", job)
+
+
 def test_an_interrupt_ends_what_waits_before_it_and_nothing_after_it(rig: Rig) -> None:
     """Each question is kept in its place, none is answered; later ones are."""
     for job in ("j1", "j2"):

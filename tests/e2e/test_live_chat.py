@@ -307,10 +307,14 @@ async def test_nobody_can_stop_a_job_that_nobody_knows(web: httpx.AsyncClient) -
 async def test_the_same_idempotency_key_is_the_same_message(
     web: httpx.AsyncClient, session_id: str, place: str
 ) -> None:
-    """A page that did not see the answer sends again, and nothing doubles."""
+    """A page that did not see the answer sends again, and nothing doubles; another message under
+    the same key is a conflict."""
     new = {"agent_id": "energy", "session_id": session_id, "message": "once"}
-    answers = [await web.post("/chat", json=new, headers={"Idempotency-Key": "k"}) for _ in "12"]
+    headers = {"Idempotency-Key": "k"}
+    answers = [await web.post("/chat", json=new, headers=headers) for _ in "12"]
     assert len({answer.json()["job_id"] for answer in answers}) == 1
+    other = await web.post("/chat", json={**new, "message": "twice"}, headers=headers)
+    assert other.status_code == 409
     assert len((await web.get(place)).json()["pending"]) == 1
 
 
