@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 CORRUPT_PAUSE_MS = 600_000
+UNTOLD_PAUSE_MS = 30_000
+"""Where results cannot be stored, each try takes seconds."""
 
 
 @app.task(name=SWEEP_TASK, ignore_result=True)
@@ -123,15 +125,19 @@ async def _sweep_one(shared: Services, celery: Celery, due: Due, entry: DueEntry
         logger.error("cannot sweep %s: %s", entry.history_key, exc)
         await memory.run(due.put_off(entry, CORRUPT_PAUSE_MS))
         return "CORRUPT"
-    if untold:
-        await asyncio.to_thread(tell_untold, celery, shared, mailbox.keys, untold)
+    is_told = not untold or await asyncio.to_thread(
+        tell_untold, celery, shared, mailbox.keys, untold
+    )
     if swept.outcome is SweepOutcome.WAKE:
         passing(CrashPoint.SWEEP_WAKE)
         is_published = await asyncio.to_thread(wake, celery, mailbox.keys, swept.head)
         if not is_published:
             await memory.run(mailbox.unwake())
             return "UNPUBLISHED"
-    await memory.run(due.settle(entry, swept, grace_ms=grace_ms))
+    if is_told:
+        await memory.run(due.settle(entry, swept, grace_ms=grace_ms))
+    else:
+        await memory.run(due.put_off(entry, UNTOLD_PAUSE_MS))
     return swept.outcome.value
 
 

@@ -19,22 +19,25 @@ logger = logging.getLogger(__name__)
 WITHDRAWN = "withdrawn: another message has taken its place"
 
 
-def tell_untold(app: Celery, shared: Services, keys: SessionKeys, jobs: Sequence[Untold]) -> None:
+def tell_untold(app: Celery, shared: Services, keys: SessionKeys, jobs: Sequence[Untold]) -> bool:
     """Give these jobs their last event and their result: revoked, or where the answer will be.
 
-    Safe to repeat. A failure is logged, and the jobs stay untold.
+    Safe to repeat. A failure is logged, and the jobs stay untold: False.
     """
     if not jobs:
-        return
+        return True
     told = [_last_event(job) for job in jobs]
     ttl_s = shared.settings.memory.default_ttl_s
     try:
-        shared.memory.run_each(events.publish(keys, told, ttl_s=ttl_s))
+        # First what may fail for long: each try would write the events anew.
         for job in jobs:
             _store_result(app, keys, job)
+        shared.memory.run_each(events.publish(keys, told, ttl_s=ttl_s))
         shared.memory.run(intake.told(keys, jobs))
     except (MemoryServiceError, OperationalError, *app.backend.connection_errors) as exc:
         logger.warning("the end of %d jobs is still untold: %s", len(jobs), exc)
+        return False
+    return True
 
 
 def tell_all(app: Celery, shared: Services, keys: SessionKeys) -> None:

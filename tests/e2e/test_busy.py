@@ -4,11 +4,13 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from celery import Celery
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 
 from memory import Event, get_redis_memory
 from sandbox.ollama import OllamaStandIn
+from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import (
@@ -24,6 +26,7 @@ from tasks import (
 from tasks.aio import aclose, send
 from tasks.job import ChatJob
 from tasks.producer import prepare
+from tasks.untold import tell_untold
 from tasks.wiring import services
 from tests.waiting import wait_until
 
@@ -294,6 +297,25 @@ def test_what_a_dead_sender_did_to_others_is_told_by_the_sweeper(
         assert last_event(second.id).type is EventType.CANCELLED
     chat_task.cancel(first.id)
     assert AsyncResult(third.job_id, app=app).get(timeout=WAIT_S)["response"]
+
+
+def test_what_cannot_be_told_stays_to_be_told(session_id: str) -> None:
+    """The sender's result backend is away: the job is in all the same, and the sweeper tells."""
+    first = running(session_id)
+    second = chat_task.delay("energy", session_id, "second")
+    asked_for = {"session_id": session_id, "message": "third", "on_busy": "replace_pending"}
+    job = ChatJob.checked({"agent_id": "energy", **asked_for}, max_message_bytes=100)
+    third = prepare(job, str(uuid.uuid4()), {})
+    enqueued = services().memory.run_last(*third.calls())
+    away = Celery("away", backend=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
+    away.conf.result_backend_transport_options = {"retry_policy": {"timeout": 0.2}}
+    keys = third.mailbox.keys
+    assert [one.job_id for one in enqueued.untold] == [second.id]
+    assert not tell_untold(away, services(), keys, enqueued.untold)
+    ended = AsyncResult(second.id, app=app)
+    wait_until(ended.ready, timeout_s=WAIT_S, what="the sweeper has told it")
+    assert ended.state == "REVOKED"
+    chat_task.cancel(first.id)
 
 
 async def test_an_event_loop_sends_with_the_same_effects(session_id: str) -> None:
