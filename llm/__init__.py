@@ -32,6 +32,7 @@ from llm.errors import (
     UnsupportedError,
 )
 from llm.fleet import Fleet
+from llm.gate import Gate
 from llm.gauge import Gauge
 from llm.models import Loaded, full_name, is_installed
 from llm.records import Delta, Final, Reply, ToolCall
@@ -54,6 +55,7 @@ __all__ = [
     "Fit",
     "Fleet",
     "FormatMismatchError",
+    "Gate",
     "Gauge",
     "History",
     "IdleTimeoutError",

@@ -1,22 +1,19 @@
 """Several Ollamas as one: a call goes to the best server, and to another if that one fails it."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from llm.choice import best_of, one_to_warm
+from llm.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.client import OllamaClient
 from llm.errors import (
     LLMError,
-    ModelNotFoundError,
     OllamaUnreachableError,
-    RetryableLLMError,
-    TotalTimeoutError,
 )
+from llm.gate import Gate
+from llm.journey import Journey
 from llm.records import Delta, Final, Reply, joined
 from llm.requests import ChatRequest
 from llm.server import Server, ServerState
@@ -90,17 +87,37 @@ class Fleet:
                 error = exc
         raise error or OllamaUnreachableError("there is no Ollama")
 
+    def open_to(self, model: str) -> tuple[str, ...]:
+        """The servers that may be asked for a model, as far as is known; never none."""
+        return self._ranked(model, "") or tuple(self._by_url)
+
+    async def ranked(self, model: str, session: str) -> tuple[str, ...]:
+        """The same, the best for `session` first."""
+        if len(self._servers) > 1:
+            await self._look_round()
+        return self._ranked(model, session) or tuple(self._by_url)
+
     async def stream(
-        self, request: ChatRequest, *, session: str = "", timeouts: Timeouts | None = None
+        self,
+        request: ChatRequest,
+        *,
+        session: str = "",
+        timeouts: Timeouts | None = None,
+        gate: Gate | None = None,
     ) -> AsyncGenerator[Delta | Final, None]:
         """As `OllamaClient.stream`, by the server that is best for `session` now.
 
         A retryable failure before the first piece of the reply moves the call to another server;
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
+        With a `gate` that has a place, only the server of the place is asked.
         """
-        journey = _Journey(timeouts or self._timeouts)
+        journey = Journey(timeouts or self._timeouts)
+        is_bounded = gate is not None and bool(gate.server)
         while True:
-            server = await self._next(request, session, journey)
+            if gate is not None and is_bounded:
+                server = await self._placed(request, session, journey, gate)
+            else:
+                server = await self._next(request, session, journey)
             has_spoken = False
             try:
                 with server.calling(request) as trial:
@@ -142,7 +159,7 @@ class Fleet:
     ) -> None:
         await self.aclose()
 
-    async def _next(self, request: ChatRequest, session: str, journey: "_Journey") -> Server:
+    async def _next(self, request: ChatRequest, session: str, journey: Journey) -> Server:
         """The server to try next. Raises the error to end with where there is none."""
         if len(self._servers) == 1:
             if journey.tried:
@@ -152,19 +169,53 @@ class Fleet:
         while True:
             if (server := self._best(request, session, journey)) is not None:
                 return server
-            left = [server for server in self._servers if server.url not in journey.tried]
             if journey.tried or journey.patience_s <= 0:
-                raise journey.end(request.model, left)
-            # No time to wait means that the trial of another call is under way.
-            wait_s = min(server.breaker.wait_s or LOOK_AGAIN_S for server in left)
-            await self._wait_for_change(min(wait_s, journey.patience_s))
+                raise journey.end(request.model, self._left(journey))
+            await self._wait_for_change(min(self._wait_s(journey), journey.patience_s))
 
-    def _best(self, request: ChatRequest, session: str, journey: "_Journey") -> Server | None:
-        candidates = [
-            server.candidate(request.model)
+    async def _placed(
+        self, request: ChatRequest, session: str, journey: Journey, gate: Gate
+    ) -> Server:
+        """The server of the caller's place, which goes along to another after a failure."""
+        while journey.tried or not self._may_be_asked(gate.server):
+            others = self._ranked(request.model, session, journey.tried)
+            if others and await gate.move(others):
+                break
+            if others or journey.tried or journey.patience_s <= 0:
+                raise journey.end(request.model, self._left(journey))
+            await self._wait_for_change(min(self._wait_s(journey), journey.patience_s))
+        return self._by_url[gate.server]
+
+    def _may_be_asked(self, url: str) -> bool:
+        return len(self._servers) == 1 or self._by_url[url].breaker.admits
+
+    def _left(self, journey: Journey) -> list[Server]:
+        return [server for server in self._servers if server.url not in journey.tried]
+
+    def _wait_s(self, journey: Journey) -> float:
+        # No time to wait means that the trial of another call is under way.
+        return min(server.breaker.wait_s or LOOK_AGAIN_S for server in self._left(journey))
+
+    def _ranked(
+        self, model: str, session: str, but: Collection[str] = frozenset()
+    ) -> tuple[str, ...]:
+        candidates = self._candidates(model, but)
+        able = [one for one in candidates if one.readiness is not Readiness.ABSENT] or candidates
+        order: list[str] = []
+        while (best := best_of(able, session)) is not None:
+            order.append(best.url)
+            able.remove(best)
+        return tuple(order)
+
+    def _candidates(self, model: str, but: Collection[str]) -> list[Candidate]:
+        return [
+            server.candidate(model)
             for server in self._servers
-            if server.url not in journey.tried and server.breaker.admits
+            if server.url not in but and server.breaker.admits
         ]
+
+    def _best(self, request: ChatRequest, session: str, journey: Journey) -> Server | None:
+        candidates = self._candidates(request.model, journey.tried)
         if (idle := one_to_warm(candidates, session)) is not None:
             self._by_url[idle.url].warmer.begin(request)
         best = best_of(candidates, session)
@@ -191,52 +242,3 @@ class Fleet:
         if self._waiting:
             self._change.set()
             self._change = asyncio.Event()
-
-
-class _Journey:
-    """One call on its way from server to server; its time is counted over all of them.
-
-    The loading of a model and the wait for a server have limits of their own.
-    """
-
-    def __init__(self, timeouts: Timeouts) -> None:
-        self.tried: set[str] = set()
-        self._timeouts = timeouts
-        self._began = time.monotonic()
-        self._asked_at: float | None = None
-        self._error: LLMError | None = None
-
-    def ask(self) -> Timeouts:
-        """A server is asked now; the limits for that."""
-        self._asked_at = time.monotonic()
-        return self._timeouts
-
-    @property
-    def patience_s(self) -> float:
-        """How much longer it waits for a server: as long in all as for a first token."""
-        return self._timeouts.first_token_s - (time.monotonic() - self._began)
-
-    def goes_on_after(self, error: LLMError, url: str) -> bool:
-        """Note the failure of a server; whether another one may do better."""
-        self.tried.add(url)
-        if self._asked_at is not None:
-            left_s = self._timeouts.total_s - (time.monotonic() - self._asked_at)
-            self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
-            self._asked_at = None
-        may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
-        if not may_move or isinstance(error, TotalTimeoutError):
-            return False
-        if not isinstance(self._error, RetryableLLMError) or isinstance(error, RetryableLLMError):
-            self._error = error
-        return True
-
-    def end(self, model: str, left: Sequence[Server]) -> LLMError:
-        """What to raise when no other server can be asked; `left` are out of service."""
-        names = ", ".join(server.label for server in left)
-        if self._error is None:
-            return OllamaUnreachableError(f"no Ollama can be asked: {names} failed again and again")
-        if left and isinstance(self._error, ModelNotFoundError):
-            return OllamaUnreachableError(
-                f"no server that can be asked has the model '{model}'; out of service: {names}"
-            )
-        return self._error

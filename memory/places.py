@@ -131,12 +131,12 @@ class Places:
             read_ok_integer, args, (keys.line, keys.turns, keys.arrivals, *keys.places), LAPSE
         )
 
-    def call_next(self, *, reserve_ms: int) -> Call[list[SessionKeys]]:
-        """Call who is next to each free place: the sessions to wake.
+    def call_next(self, *, reserve_ms: int, servers: Sequence[str] = ()) -> Call[list[SessionKeys]]:
+        """Call who is next to each place that is free at `servers`: the sessions to wake.
 
         A place is kept for each for `reserve_ms`.
         """
-        keys = self.keys
+        keys = self.keyspace.places(self.model, servers or self.servers)
         args = (self.limit, reserve_ms, TTL_MS, self._clock())
         return Call(self._read_called, args, (keys.line, keys.turns, *keys.places), CALL)
 

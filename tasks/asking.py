@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from agents import Ask, Profile, Prompt, ToolEvent, ToolRounds, prompt_for
 from agents.turn import model_of, reply_bound
-from llm import ChatRequest, ContextOverflowError, Delta, Final, Room
+from llm import ChatRequest, ContextOverflowError, Delta, Final, Gate, Room
 from memory import Acquired, EventType, decode_messages
 from tasks.abilities import within_abilities
 from tasks.crash_points import CrashPoint, passing
@@ -35,8 +35,9 @@ class Tell(Protocol):
 class Asking:
     """One attempt's conversation with the model; `said` is the reply as far as it came."""
 
-    def __init__(self, services: Services, profile: Profile, tell: Tell) -> None:
+    def __init__(self, services: Services, profile: Profile, tell: Tell, gate: Gate) -> None:
         self._services = services
+        self._gate = gate
         self._profile = profile
         self._tell = tell
         self._said: list[str] = []
@@ -114,7 +115,8 @@ class Asking:
             capabilities = self._services.capabilities
             return prompt.asking(await within_abilities(prompt.request, ask, capabilities))
 
-        stream = partial(self._stream, session=f"{job.agent_id}:{job.session_id}")
+        session = f"{job.agent_id}:{job.session_id}"
+        stream = partial(self._stream, session=session)
         interview = Interview(self._services.gauge, stream, self)
         bound = reply_bound(ask, self._profile, settings)
         while True:
@@ -128,7 +130,8 @@ class Asking:
         limits = self._services.settings.llm.timeouts
         if request.tools:
             limits = limits.for_tools()
-        return self._services.ollama.stream(request, session=session, timeouts=limits)
+        ollama = self._services.ollama
+        return ollama.stream(request, session=session, timeouts=limits, gate=self._gate)
 
     def begins(self, model: str) -> None:
         """The model is asked, perhaps not for the first time: what it has said is dropped."""

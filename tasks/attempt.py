@@ -61,7 +61,7 @@ class Attempt:
         self._ref = ref
         self._holder = Holder(services, ref)
         self._profile = services.settings.profiles.of(ref.agent_id)
-        self._asking = Asking(services, self._profile, self._emit)
+        self._asking = Asking(services, self._profile, self._emit, self._holder)
         self._number = 0
 
     async def run(self) -> Verdict:
@@ -104,8 +104,10 @@ class Attempt:
             return await self._failed(error)
         at = self._services.places_at(self._model_of(envelope))
         # Who is to be stopped asks no model.
-        if at and not acquired.stop and not await self._holder.take_place(at, acquired):
-            return await self._stand_in_line(at, acquired)
+        if at and not acquired.stop:
+            servers = await self._services.ollama.ranked(at.model, self._ref.session)
+            if not await self._holder.take_place(at, acquired, servers):
+                return await self._stand_in_line(at, acquired)
         stoppable = Stoppable()
         if acquired.stop is not None:
             stoppable.stop(StopReason.of(acquired.stop))

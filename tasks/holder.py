@@ -17,6 +17,7 @@ from memory import (
     Event,
     InLine,
     Mailbox,
+    MemoryServiceError,
     MemoryUnavailable,
     Places,
     SessionKeys,
@@ -59,6 +60,11 @@ class JobRef:
     max_history: int | None = None
     envelope: bytes | None = None
 
+    @property
+    def session(self) -> str:
+        """What tells sessions apart where a server is chosen for one."""
+        return f"{self.agent_id}:{self.session_id}"
+
 
 class Holder:
     """One try to hold the lease of one job, and a place at its model where those are counted.
@@ -78,6 +84,7 @@ class Holder:
         self._places: Places | None = None
         self._placed_at = 0.0
         self._arrived_us = 0
+        self._server = ""
 
     @property
     def lease(self) -> Lease:
@@ -102,13 +109,18 @@ class Holder:
         self._services.summaries.interrupt()
         return await self._memory.run_last(summary.give_way(self._services.keyspace), *calls)
 
-    async def take_place(self, at: Places, acquired: Acquired) -> bool:
-        """Whether the job got a place at its model; if not, `stand_in_line`."""
+    @property
+    def server(self) -> str:
+        """Where the attempt has a place; empty where nothing bounds the calls."""
+        return self._server
+
+    async def take_place(self, at: Places, acquired: Acquired, servers: Sequence[str]) -> bool:
+        """Whether the job got a place at its model at one of `servers`; if not, `stand_in_line`."""
         keys = self.mailbox.keys
         try:
             last_turn_us, server = await self._memory.run_all(
                 places.last_turn_us(keys),
-                at.take(keys, self.token, lease_ms=self._queue.lease_ms),
+                at.take(keys, self.token, lease_ms=self._queue.lease_ms, servers=servers),
             )
         except CorruptData as exc:
             # What cannot be counted bounds nothing: better too many calls than none.
@@ -116,7 +128,25 @@ class Holder:
             return True
         self._arrived_us = max(acquired.seq_us, last_turn_us)
         if server is not None:
-            self._places, self._placed_at = at, time.monotonic()
+            self._places, self._placed_at, self._server = at, time.monotonic(), server
+        return server is not None
+
+    async def move(self, servers: Sequence[str]) -> bool:
+        """Move the place to another server, as `llm.Gate` has it: the call had no answer there."""
+        at = self._places
+        if at is None:
+            return False
+        keys, lease_ms = self.mailbox.keys, self._queue.lease_ms
+        try:
+            server, called = await self._memory.run_all(
+                at.take(keys, self.token, lease_ms=lease_ms, servers=servers),
+                self._services.usher.next_call(at),
+            )
+        except MemoryServiceError as exc:
+            logger.warning("the place of job %s cannot be moved: %s", self._ref.job_id, exc)
+            return False
+        self._services.usher.call(at, called)
+        self._server = server or self._server
         return server is not None
 
     async def stand_in_line(self, at: Places) -> tuple[InLine, StopPolicy | None]:

@@ -38,18 +38,22 @@ class Usher:
         keyspace: Keyspace,
         *,
         patience_ms: Callable[[], int],
+        open_to: Callable[[str], Sequence[str]],
         wake: Callable[[SessionKeys, Waiting | None], bool],
     ) -> None:
-        """`patience_ms`: how long a wake-up may be under way; `wake` publishes one, blocking."""
+        """`patience_ms`: how long a wake-up may be under way; `open_to`: the servers that may be
+        asked for a model; `wake` publishes one wake-up, blocking."""
         self._memory = memory
         self._keyspace = keyspace
         self._patience_ms = patience_ms
+        self._open_to = open_to
         self._wake = wake
         self._under_way: set[asyncio.Task[None]] = set()
 
     def next_call(self, at: Places) -> Call[list[SessionKeys]]:
         """What says whom to `call`; a place is kept as long as a wake-up may be under way."""
-        return forgiving(at.call_next(reserve_ms=self._patience_ms()), [])
+        servers = self._open_to(at.model)
+        return forgiving(at.call_next(reserve_ms=self._patience_ms(), servers=servers), [])
 
     def call(self, at: Places, sessions: Sequence[SessionKeys]) -> None:
         """Wake the heads of these sessions; a place of one that has nothing to run goes on."""

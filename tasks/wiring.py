@@ -172,6 +172,7 @@ class Services:
             self.async_memory,
             self.keyspace,
             patience_ms=lambda: self.grace_ms,
+            open_to=self.ollama.open_to,
             wake=partial(wake, app),
         )
 

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- PLACE: take a place at a model: the one that is kept for the session, else at the first server
--- that has one free. Who comes while others wait in line overtakes nobody.
+-- that has one free. Who comes while others wait in line overtakes nobody; who was called, or moves
+-- from a server that may not be asked any more, waits no second time.
 -- Safe to repeat: the same token is given the same place again.
 --
 -- KEYS  line turns arrivals pace places...
@@ -11,7 +12,8 @@
 -- Returns
 --   {'TAKEN', number}            at which of the servers, from 1; it ends `lease_ms` from now, but
 --                                for HOLD and LEAVE
---   {'FULL'}                     none is free: give the session's lease back, then STAND
+--   {'FULL'}                     none is free, and none is taken or kept any more: give the
+--                                session's lease back, then STAND
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 for i, key in ipairs(KEYS) do
   local found = redis.call('TYPE', key).ok
@@ -31,10 +33,15 @@ end
 if kept then
   redis.call('ZREM', KEYS[kept], session)
   redis.call('HDEL', arrivals, session)
-  if kept - 4 <= tonumber(choice) then mine = mine or kept end
+  mine = mine or kept
+end
+local was_let_in = mine
+if mine and mine > 4 + choice then
+  redis.call('ZREM', KEYS[mine], token)
+  mine = nil
 end
 for i = 5, 4 + choice do
-  local may_choose = not mine and (kept or redis.call('ZCARD', line) == 0)
+  local may_choose = not mine and (was_let_in or redis.call('ZCARD', line) == 0)
   if may_choose and redis.call('ZCARD', KEYS[i]) < tonumber(limit) then mine = i end
 end
 if not mine then return {'FULL'} end

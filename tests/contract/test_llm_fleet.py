@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -372,3 +372,66 @@ async def test_a_closed_fleet_takes_no_calls(pair: Pair) -> None:
         await task
     with pytest.raises(OllamaUnreachableError, match="closed"):
         await fleet.chat(chat())
+
+
+# ---- where somebody bounds the calls
+
+
+@dataclass
+class OnePlace:
+    """A gate with a place at `server`; it moves to the first server of those in `free`."""
+
+    server: str
+    free: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+    async def move(self, servers: Sequence[str]) -> bool:
+        self.asked = tuple(servers)
+        self.server = next((url for url in servers if url in self.free), self.server)
+        return self.server in self.free
+
+
+async def test_only_the_server_of_the_place_is_asked(pair: Pair) -> None:
+    """Though another one is the session's own."""
+    async with pair.fleet() as fleet:
+        await said(fleet, session=pair.session, gate=OnePlace(pair.other.url))
+        assert pair.counts == (0, 1)
+        await said(fleet, session=pair.session, gate=OnePlace(""))
+        assert pair.counts == (1, 1), "an empty place bounds nothing"
+
+
+async def test_the_place_moves_with_the_call(pair: Pair) -> None:
+    """To another server after a failure, if there is one free."""
+    pair.own.script("ok", ["busy-503"])
+    gate = OnePlace(pair.own.url, free=(pair.other.url,))
+    async with pair.fleet() as fleet:
+        assert await said(fleet, session=pair.session, gate=gate) == ANSWER
+    assert gate.asked == (pair.other.url,)
+    assert pair.counts == (1, 1)
+
+
+async def test_a_call_whose_place_cannot_move_ends_with_its_error(pair: Pair) -> None:
+    """No server is asked at which there is no place."""
+    pair.own.script("ok", ["busy-503"])
+    async with pair.fleet() as fleet:
+        with pytest.raises(OllamaBusyError):
+            await said(fleet, session=pair.session, gate=OnePlace(pair.own.url))
+    assert pair.counts == (1, 0)
+
+
+async def test_a_server_without_the_model_is_open_to_no_call_of_it(pair: Pair) -> None:
+    """Unless no server is known to have it; the session's own is the first of the others."""
+    async with pair.fleet() as fleet:
+        both = {pair.own.url, pair.other.url}
+        assert await fleet.ranked("ok", pair.session) == (pair.own.url, pair.other.url)
+        assert set(fleet.open_to("nobody-has-it")) == both
+        pair.own.script("ok", ["missing"])
+        await said(fleet, session=pair.session)
+        assert fleet.open_to("ok") == (pair.other.url,)
+
+
+async def said(fleet: Fleet, *, session: str, gate: OnePlace | None = None) -> str:
+    """What the fleet answers."""
+    stream = fleet.stream(chat(), session=session, gate=gate)
+    async with aclosing(stream) as records:
+        return "".join([one.text async for one in records if isinstance(one, Delta)])

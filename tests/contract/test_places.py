@@ -407,7 +407,26 @@ def test_each_server_has_its_places(wide: PlaceRig) -> None:
     assert wide.take_at("a/3") is None
     wide.leave("a/2")
     assert wide.take_at("a/3", OTHER, SERVER) == OTHER
-    assert wide.take_at("a/3", SERVER) == OTHER, "a repeat gets the same place"
+    assert wide.take_at("a/3") == OTHER, "a repeat gets the same place"
+
+
+def test_a_place_moves_to_a_server_that_may_be_asked(wide: PlaceRig) -> None:
+    """At once, for it was let in before; the one that is left goes to the next in line."""
+    wide.take_at("a/1")
+    wide.stand("b/1", 1)
+    assert wide.take_at("a/1", OTHER) == OTHER
+    assert wide.hold("a/1")
+    assert wide.occupancy().taken == (0, 1)
+    assert wide.call_next() == ["b/1"]
+
+
+def test_a_place_that_cannot_move_is_lost(wide: PlaceRig) -> None:
+    """The server failed, and the others are full."""
+    wide.take_at("a/1")
+    wide.take_at("a/2")
+    assert wide.take_at("a/1", OTHER) is None
+    assert not wide.hold("a/1")
+    assert wide.occupancy().taken == (0, 1)
 
 
 def test_a_server_that_may_not_be_asked_gives_no_place(wide: PlaceRig) -> None:

@@ -18,6 +18,8 @@ Servers = tuple[OllamaStandIn, OllamaStandIn, OllamaStandIn]
 IMPATIENT = {"LLM_FIRST_TOKEN_TIMEOUT": "1.5", "LLM_TIMEOUT": "1", "LLM_CONNECT_TIMEOUT": "1"}
 MODEL = "slow-tokens:10x20ms"
 JOBS = 4
+LIMIT = 2
+BOUNDED = "bounded"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,9 @@ def worker(rig: Rig, servers: Servers) -> None:
     """A worker that knows all three."""
     urls = ",".join(server.url for server in servers)
     rig.worker(name="fleet", OLLAMA_BASE_URLS=urls, **IMPATIENT)
+    for number in range(2):
+        bounds = {"OLLAMA_NUM_PARALLEL": str(LIMIT), **IMPATIENT}
+        rig.worker("-Q", BOUNDED, name=f"bounded{number}", OLLAMA_BASE_URLS=urls, **bounds)
 
 
 @pytest.fixture
@@ -97,3 +102,51 @@ def test_a_server_is_full(rig: Rig, servers: Servers, sender: Sender) -> None:
     assert 0 < len(refused) < len(sent) / 2
     answered = {result.get(timeout=10)["server"] for result in sent}
     assert answered <= {server.url.removeprefix("http://") for server in servers[:2]}
+
+
+def send_bounded(sender: Sender, sessions: int) -> None:
+    """To workers that know how many calls each server gets at once."""
+    for session_id in sender.sessions(sessions):
+        for _ in range(JOBS):
+            sender.send(session_id, queue=BOUNDED)
+
+
+def test_no_server_gets_more_calls_than_it_has_places(
+    rig: Rig, servers: Servers, sender: Sender
+) -> None:
+    """From both workers together; and each server is used."""
+    for server in servers:
+        server.reset()
+    send_bounded(sender, 20)
+    check(rig, sender, servers)
+    assert [server.stats.peak for server in servers] == [LIMIT] * len(servers)
+    assert sum(server.stats.requests for server in servers) == 20 * JOBS
+
+
+def test_a_bounded_server_is_killed_in_mid_stream(
+    rig: Rig, servers: Servers, sender: Sender
+) -> None:
+    """The others do its work, within their bounds; when it is back it is used again."""
+    for server in servers:
+        server.reset()
+    send_bounded(sender, 20)
+    under_way(servers)
+    servers[0].stop()
+    try:
+        check(rig, sender, servers)
+    finally:
+        servers[0].start()
+    assert max(server.stats.peak for server in servers) <= LIMIT
+
+
+def test_a_bounded_server_refuses(rig: Rig, servers: Servers, sender: Sender) -> None:
+    """Its calls move to places at the others, or are tried again later."""
+    for server in servers:
+        server.reset()
+    servers[2].script(MODEL, ["busy-503"] * 1000)
+    send_bounded(sender, 12)
+    try:
+        check(rig, sender, servers)
+    finally:
+        servers[2].script(MODEL, [])
+    assert max(server.stats.peak for server in servers) <= LIMIT

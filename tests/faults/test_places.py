@@ -156,7 +156,9 @@ def test_a_job_in_line_is_told_so_and_can_be_cancelled(rig: Rig) -> None:
     holding, waits, behind = sender.sessions(3)
     held = sender.send(holding)
     rig.wait_active(1)
-    in_line, last = sender.send(waits), sender.send(behind)
+    in_line = sender.send(waits)
+    wait_until(lambda: waiting(rig, LONG) == 1, what="one stands in line")
+    last = sender.send(behind)
     wait_until(lambda: waiting(rig, LONG) == 2, what="two stand in line")
     told = next(event for event in follow_job(last.id) if event.type is EventType.WAITING)
     assert told.data["ahead"] == 1
