@@ -12,7 +12,7 @@ from kombu.connection import Connection
 from sandbox.process import ServerProcess
 from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
-from tests.faults.rig import SETTINGS, Rig
+from tests.faults.rig import LEASE_S, SETTINGS, Rig
 from tests.faults.sender import Sender
 from tests.waiting import elapsed, wait_until
 from worker.transport import Transport
@@ -161,8 +161,8 @@ def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) 
     far.proxy.latency_s = round_trip_ms / 2000
     # Few of them: Celery takes one message after the other, at several round trips each.
     (session_id,) = sender.sessions(1)
-    for _ in range(3):
-        sender.send(session_id, queue="far")
+    for model in (f"delay:{LEASE_S + 0.5}s", "instant", "instant"):
+        sender.send(session_id, queue="far", model=model)
     rig.check(sender, timeout_s=WAIT_S, max_calls=1)
 
 
