@@ -77,9 +77,15 @@ def test_redis_frozen_in_mid_turn(
     rig: Rig, steady: ServerProcess, sender: Sender, hold: Callable[[Rig], None]
 ) -> None:
     """Longer than the lease without an answer: the worker lives, each job has one turn."""
-    sender.model = "delay:0.5s"
-    sender.send_all(sender.sessions(3), 3)
-    rig.wait_active(3)
+    sessions = sender.sessions(12)
+    # So that Redis knows the scripts, and executes what it finds waiting, and the worker has
+    # connections on which to send it.
+    sender.send_all(sessions, 2)
+    rig.wait_drained(sender)
+    for session_id in sessions:
+        sender.send(session_id, model="delay:0.4s")
+    sender.send_all(sessions, 1)
+    wait_until(lambda: rig.ollama.stats.active >= len(sessions) / 2, what="turns are under way")
     hold(rig)
     rig.check(sender, timeout_s=WAIT_S)
     assert steady.is_running, steady.log_tail()
@@ -161,7 +167,8 @@ def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) 
     far.proxy.latency_s = round_trip_ms / 2000
     # Few of them: Celery takes one message after the other, at several round trips each.
     (session_id,) = sender.sessions(1)
-    for model in (f"delay:{LEASE_S + 0.5}s", "instant", "instant"):
+    # The farther away, the longer a turn: at 500 ms some leases, and time to lose it.
+    for model in (f"delay:{LEASE_S * round_trip_ms / 125}s", "instant", "instant"):
         sender.send(session_id, queue="far", model=model)
     rig.check(sender, timeout_s=WAIT_S, max_calls=1)
 
