@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from sandbox.process import ServerProcess
@@ -9,7 +10,9 @@ from tests.faults.rig import Rig
 from tests.faults.sender import Sender
 from tests.waiting import wait_until
 
-POOLS = {"threads": "8", "prefork": "3", "solo": "1"}
+POOLS = {"threads": "8", "processes": "3", "solo": "1"}
+"""By the names of `-P`: Celery 5.7.0 takes `prefork` for nothing said, and then ours."""
+SHOWN = {"threads": "thread", "processes": "prefork", "solo": "solo"}
 JOBS, SESSIONS = 5, 4
 
 
@@ -48,4 +51,28 @@ def test_a_killed_worker_of_each_pool(rig: Rig, senders: dict[str, Sender], pool
     """Order, memory and turns are the same whatever runs the body of the task."""
     sender = senders[pool]
     rig.check(sender, max_calls=2)
+    assert f" ({SHOWN[pool]})" in _worker(rig, pool).log_text(), "another pool was started"
     assert sum(len(dump.history) for dump in rig.dumps(sender)) == 2 * JOBS * SESSIONS
+
+
+def test_killed_children_of_the_prefork_pool(
+    rig: Rig, senders: dict[str, Sender], sender: Sender
+) -> None:
+    """All die in mid-turn: those that follow, forked off a worker that runs, do their jobs."""
+    worker = _worker(rig, "processes")
+    sessions = sender.sessions(int(POOLS["processes"]))
+    for session_id in sessions:
+        sender.send(session_id, queue="processes", model="delay:0.5s")
+        sender.send(session_id, queue="processes")
+    rig.wait_active(len(sessions))
+    children = psutil.Process(worker.pid).children()
+    assert len(children) == len(sessions)
+    for child in children:
+        child.kill()
+    rig.check(sender, max_calls=2)
+    assert worker.is_running, worker.log_tail()
+
+
+def _worker(rig: Rig, name: str) -> ServerProcess:
+    (worker,) = (p for p in rig.stack.processes if p.name == name and p.is_running)
+    return worker
