@@ -81,7 +81,8 @@ class OllamaClient:
         self._watches[watch] = request.model
         reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
         try:
-            async with aclosing(self._chunks(request, limits, watch)) as chunks:
+            answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
+            async with aclosing(answer) as chunks:
                 async for chunk in chunks:
                     for delta in reader.feed(chunk):
                         yield delta
@@ -184,17 +185,31 @@ class OllamaClient:
     ) -> None:
         await self.aclose()
 
+    async def post(
+        self, path: str, content: bytes, *, model: str, timeouts: Timeouts
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of another streamed answer, about `model`; the same promises as `stream`."""
+        watch, url = StreamWatch(timeouts), httpx.URL(f"{self.base_url}{path}")
+        try:
+            async with aclosing(self._chunks(url, content, model, timeouts, watch)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            watch.close()
+
     async def _chunks(
-        self, request: ChatRequest, timeouts: Timeouts, watch: StreamWatch
+        self, url: httpx.URL, content: bytes, model: str, timeouts: Timeouts, watch: StreamWatch
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of a reply of status 200; any failure as an LLMError."""
         response: httpx.Response | None = None
         try:
             with watch:
-                response = await self._send(request, timeouts)
+                response = await self._request(
+                    "POST", url, content=content, connect_s=timeouts.connect_s
+                )
             raw = response.aiter_raw()
             if response.status_code != 200:
-                raise await self._refusal(response, raw, request, watch)
+                raise await self._refusal(response, raw, model, watch)
             while True:
                 with watch:
                     chunk = await anext(raw, None)
@@ -210,11 +225,6 @@ class OllamaClient:
             if response is not None:
                 with suppress(*TRANSPORT_ERRORS):
                     await response.aclose()
-
-    async def _send(self, request: ChatRequest, timeouts: Timeouts) -> httpx.Response:
-        return await self._request(
-            "POST", self._chat_url, content=request.body(), connect_s=timeouts.connect_s
-        )
 
     async def _request(
         self,
@@ -239,7 +249,7 @@ class OllamaClient:
         self,
         response: httpx.Response,
         raw: AsyncIterator[bytes],
-        request: ChatRequest,
+        model: str,
         watch: StreamWatch,
     ) -> LLMError:
         body = b""
@@ -249,7 +259,7 @@ class OllamaClient:
             if chunk is None:
                 break
             body += chunk
-        return refused(response.status_code, body, model=request.model, base_url=self.base_url)
+        return refused(response.status_code, body, model=model, base_url=self.base_url)
 
     def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:

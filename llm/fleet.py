@@ -14,6 +14,7 @@ from llm.errors import (
 )
 from llm.gate import Gate
 from llm.journey import Journey
+from llm.pull import Pulls
 from llm.records import Delta, Final, Reply, joined
 from llm.requests import ChatRequest
 from llm.server import Server, ServerState
@@ -38,6 +39,7 @@ class Fleet:
         timeouts: Timeouts | None = None,
         load_timeout_s: float = LOAD_TIMEOUT_S,
         keep_warm_s: float = KEEP_WARM_S,
+        pulls: Pulls | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._servers = tuple(
@@ -46,6 +48,7 @@ class Fleet:
                 timeouts=self._timeouts,
                 load_timeout_s=load_timeout_s,
                 keep_warm_s=keep_warm_s,
+                pulls=pulls,
                 on_change=self._announce,
             )
             for client in clients
@@ -55,8 +58,14 @@ class Fleet:
         self._waiting = 0
 
     @classmethod
-    def from_settings(cls, settings: LLMSettings, *, max_connections: int) -> Self:
-        """The fleet of these settings; `max_connections`, the process's concurrency, per server."""
+    def from_settings(
+        cls, settings: LLMSettings, *, max_connections: int, models: Collection[str] = ()
+    ) -> Self:
+        """The fleet of these settings; `max_connections`, the process's concurrency, per server.
+
+        Of `models`, and no others, servers download what they lack, if the settings allow it.
+        """
+        pulls = Pulls(models, limit_s=settings.pull_timeout_s) if settings.pull_missing else None
         return cls(
             [
                 OllamaClient.from_settings(settings.at(url), max_connections=max_connections)
@@ -65,6 +74,7 @@ class Fleet:
             timeouts=settings.timeouts,
             load_timeout_s=settings.load_timeout_s,
             keep_warm_s=settings.keep_warm_s,
+            pulls=pulls,
         )
 
     @property

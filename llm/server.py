@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from llm.address import label_of
 from llm.breaker import Breaker, State, Trial
@@ -24,6 +25,7 @@ from llm.errors import (
     StreamCutError,
 )
 from llm.models import full_name, read_loaded
+from llm.pull import Pulls
 from llm.requests import ChatRequest
 from llm.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 from llm.warmup import Warmer
@@ -67,6 +69,7 @@ class Server:
         timeouts: Timeouts,
         load_timeout_s: float = LOAD_TIMEOUT_S,
         keep_warm_s: float = KEEP_WARM_S,
+        pulls: Pulls | None = None,
         on_change: Callable[[], None],
     ) -> None:
         self.url = client.base_url
@@ -79,6 +82,7 @@ class Server:
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
             keep_warm_s=keep_warm_s,
             on_loaded=self.census.note_warm,
+            pull=None if pulls is None else partial(pulls.into, client),
         )
         self.in_flight = 0
         self._timeouts = timeouts

@@ -100,6 +100,20 @@ class LLMSettings(BaseSettings):
         description="How long after its last use a model is loaded anew whenever Ollama is about "
         "to drop it, in seconds; 0: never.",
     )
+    pull_missing: bool = Field(
+        default=False,
+        validation_alias="OLLAMA_PULL_MISSING",
+        description="Whether a server downloads a model of an agent that it lacks (true, false); "
+        "jobs wait for it. Models that only a job names are never downloaded.",
+    )
+    pull_timeout_s: float = Field(
+        default=3600,
+        gt=0,
+        le=24 * HOUR_S,
+        validation_alias="OLLAMA_PULL_TIMEOUT",
+        description="Longest time for such a download, in seconds; the next try goes on "
+        "from there.",
+    )
     max_response_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=1024,

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from llm.client import OllamaClient
 from llm.connection import HEALTH_TIMEOUT_S
 from llm.durations import seconds_of
-from llm.errors import LLMError, LLMTimeoutError, OllamaFailedError, OllamaUnreachableError
+from llm.errors import (
+    LLMError,
+    LLMTimeoutError,
+    ModelNotFoundError,
+    OllamaFailedError,
+    OllamaUnreachableError,
+)
 from llm.requests import ChatRequest
 from llm.timeouts import KEEP_WARM_S, Timeouts
 
@@ -72,7 +78,8 @@ class Warmer:
     """The loaded models of one server, as far as this process loads them. One event loop.
 
     A model that was used within `keep_warm_s` is loaded anew before Ollama lets it go. `on_loaded`
-    is told each model that is loaded.
+    is told each model that is loaded. `pull`, if there is one, is to bring a model that the server
+    lacks; it raises the ModelNotFoundError where it may not.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class Warmer:
         limits: Timeouts,
         keep_warm_s: float = KEEP_WARM_S,
         on_loaded: Callable[[str], None],
+        pull: Callable[[str], Awaitable[None]] | None = None,
         shortest_rewarm_s: float = SHORTEST_REWARM_S,
         look_every_s: float = LOOK_EVERY_S,
         clock: Callable[[], float] = time.monotonic,
@@ -90,6 +98,7 @@ class Warmer:
         self._limits = limits
         self._keep_warm_s = keep_warm_s
         self._on_loaded = on_loaded
+        self._pull = pull
         self._shortest_rewarm_s = shortest_rewarm_s
         self._look_every_s = look_every_s
         self._clock = clock
@@ -171,7 +180,7 @@ class Warmer:
             await before()
         began = self._clock()
         try:
-            await self._answered(request)
+            await self._loaded_or_pulled(request)
         except LLMTimeoutError as exc:
             raise OllamaFailedError(
                 f"Ollama at {self._client.base_url} did not load {request.model} within "
@@ -183,6 +192,15 @@ class Warmer:
                 "%s: loaded %s in %.1f s", self._client.base_url, request.model, now - began
             )
         self._note_loaded(request, now)
+
+    async def _loaded_or_pulled(self, request: ChatRequest) -> None:
+        try:
+            await self._answered(request)
+        except ModelNotFoundError:
+            if self._pull is None:
+                raise
+            await self._pull(request.model)
+            await self._answered(request)
 
     async def _answered(self, request: ChatRequest) -> None:
         """Wait for the load as long as the server shows that it is alive."""

@@ -71,6 +71,12 @@ class Settings:
         return min(self.queue.max_image_bytes, self.memory.max_value_bytes // 2)
 
     @property
+    def models(self) -> list[str]:
+        """Every model that a job without one of its own may be answered by."""
+        profiles = (self.profiles.default, *self.profiles.by_id.values())
+        return sorted({profile.model or self.llm.model for profile in profiles})
+
+    @property
     def stale_after_s(self) -> float:
         """How long a session must be unused to be deleted: never less than its TTL promises."""
         given_s = self.queue.stale_after_s
@@ -136,7 +142,9 @@ class Services:
     def ollama(self) -> Fleet:
         """The model servers of the event loop; first used on it."""
         return Fleet.from_settings(
-            self.settings.llm, max_connections=self.settings.queue.concurrency + 10
+            self.settings.llm,
+            max_connections=self.settings.queue.concurrency + 10,
+            models=self.settings.models,
         )
 
     @cached_property

@@ -103,7 +103,7 @@ def check_ollama(settings: Settings) -> list[Finding]:
     servers = model_servers(settings.llm)
     findings = list(_servers(servers))
     if answering := [server for server in servers if not server.trouble]:
-        findings += [_model(model, answering) for model in wanted_models(settings)]
+        findings += [_model(model, answering) for model in settings.models]
     return findings
 
 
@@ -114,7 +114,7 @@ def check_calls(settings: Settings) -> Finding:
         return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
     found = ", ".join(
         f"{settings.llm.parallel_calls(model) or 'any number'} at once for {model}"
-        for model in wanted_models(settings)
+        for model in settings.models
     )
     return Finding("model calls", Level.OK, found)
 
@@ -175,12 +175,6 @@ def queues_of_workers(
         worker: frozenset(queue["name"] for queue in queues)
         for worker, queues in sorted((replies or {}).items())
     }
-
-
-def wanted_models(settings: Settings) -> list[str]:
-    """Every model that a job without one of its own may be answered by."""
-    profiles = (settings.profiles.default, *settings.profiles.by_id.values())
-    return sorted({profile.model or settings.llm.model for profile in profiles})
 
 
 def worker_start_checks(connection: Connection) -> None:

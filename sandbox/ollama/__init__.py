@@ -43,7 +43,8 @@ installed, healthy model that behaves as `ok`.
     blank-lines       a blank line after each line
     next-line         a raw U+0085 in the text
     big-last          a final record of 1 MB
-    missing           404, not installed
+    missing           404, not installed; after a pull it behaves as `ok`
+    nowhere           404, and a pull fails: no registry has it
     bad-400, overflow-400, unsigned-401, disabled-403, quota-429, gone-500, load-500, option-500,
     unreachable-502, busy-503, overloaded-503
                       that status with Ollama's exact text

@@ -13,6 +13,7 @@ from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.house import House
 from sandbox.ollama.ledger import Call
 from sandbox.ollama.playing import json_response
+from sandbox.ollama.pulling import Pulling
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
@@ -33,6 +34,7 @@ def make_app(house: House) -> web.Application:
         ("GET", "/api/tags", lookups.tags),
         ("GET", "/api/ps", lookups.processes),
         ("POST", "/api/show", lookups.show),
+        ("POST", "/api/pull", Pulling(house).pull),
         ("GET", "/standin/stats", door.stats),
         ("GET", "/standin/calls", door.calls),
         ("POST", "/standin/reset", door.reset),

@@ -10,7 +10,10 @@ from sandbox.ollama.records import Profile
 from sandbox.ollama.runners import DEFAULT_WINDOW_TOKENS, Runner
 from sandbox.ollama.scenarios import SCENARIOS, Manner, Scenario
 
-INSTALLED = ("qwen2.5:0.5b", *(f"{name}:latest" for name in SCENARIOS if name != "missing"))
+INSTALLED = (
+    "qwen2.5:0.5b",
+    *(f"{one.name}:latest" for one in SCENARIOS.values() if one.is_installed),
+)
 """The models that /api/tags lists at the start; others join when they are first named."""
 
 _MODIFIED_AT = "2026-01-01T00:00:00Z"
@@ -43,7 +46,7 @@ def _tag(model: str) -> JsonValue:
         "model": full_name(model),
         "modified_at": _MODIFIED_AT,
         "size": _SIZE_BYTES,
-        "digest": _digest(model),
+        "digest": digest(model),
         "details": _DETAILS,
     }
 
@@ -60,7 +63,7 @@ def _process(model: str, runner: Runner) -> JsonValue:
         "name": full_name(model),
         "model": full_name(model),
         "size": _SIZE_BYTES,
-        "digest": _digest(model),
+        "digest": digest(model),
         "details": _DETAILS,
         "expires_at": gotime.timestamp(expires_ns),
         "size_vram": 0,
@@ -112,5 +115,6 @@ def full_name(model: str) -> str:
     return model if ":" in model else f"{model}:latest"
 
 
-def _digest(model: str) -> str:
+def digest(model: str) -> str:
+    """The model's digest, made up of its name."""
     return hashlib.sha256(full_name(model).encode(errors="replace")).hexdigest()

@@ -21,6 +21,8 @@ class House:
     token_s: float = 0.0
     """The pace of models that are no scenario's, in seconds per token."""
     models: list[str] = field(default_factory=lambda: list(catalog.INSTALLED))
+    pulled: set[str] = field(default_factory=set)
+    """Models that were missing until they were pulled."""
     runners: Runners = field(init=False)
 
     def __post_init__(self) -> None:
@@ -28,6 +30,8 @@ class House:
 
     def own_scenario(self, model: str) -> Scenario:
         """How `model` behaves unless something is programmed. Raises UnknownScenario."""
+        if catalog.full_name(model) in self.pulled:
+            return SCENARIOS["ok"]
         scenario = scenario_of(model)
         return replace(SCENARIOS["ok"], token_s=self.token_s) if scenario is None else scenario
 
@@ -36,6 +40,12 @@ class House:
         for model in models:
             if (name := catalog.full_name(model)) not in self.models:
                 self.models.append(name)
+
+    def pull(self, model: str) -> None:
+        """The model has been downloaded: it is installed and, if it was missing, healthy."""
+        if self.own_scenario(model).refusal == "missing":
+            self.pulled.add(catalog.full_name(model))
+        self.install([model])
 
     def reset(self) -> None:
         """Forget calls, counters and programmes; models stay loaded."""

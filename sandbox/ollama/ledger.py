@@ -36,6 +36,8 @@ class Stats:
     """How often a model was loaded, reloads included."""
     lookups: int = 0
     """Requests to every other path of the API."""
+    pulls: int = 0
+    """Requests to download a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,11 @@ class Ledger:
         with self._lock:
             self._counts.lookups += 1
 
+    def pulled(self) -> None:
+        """A model is to be downloaded."""
+        with self._lock:
+            self._counts.pulls += 1
+
     def loaded(self) -> None:
         """A model was loaded."""
         with self._lock:
@@ -224,6 +231,7 @@ class Ledger:
                 tokens_after_disconnect=counts.tokens_after_disconnect,
                 loads=counts.loads,
                 lookups=counts.lookups,
+                pulls=counts.pulls,
             )
 
     @property
@@ -243,3 +251,4 @@ class _Counts:
     tokens_after_disconnect: int = 0
     loads: int = 0
     lookups: int = 0
+    pulls: int = 0

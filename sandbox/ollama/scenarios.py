@@ -82,6 +82,11 @@ class Scenario:
     """How often the model calls a tool before it answers, where it is offered any."""
 
     @property
+    def is_installed(self) -> bool:
+        """Whether /api/tags lists it."""
+        return self.refusal != "missing"
+
+    @property
     def refuses_load(self) -> bool:
         """Whether a request that only loads the model is refused likewise."""
         return self.refusal in _REFUSED_LOADS
@@ -137,6 +142,7 @@ _ALL = (
     Scenario("blank-lines", framing=Framing.BLANK),
     Scenario("next-line", manner=Manner.NEXT_LINE),
     Scenario("big-last", manner=Manner.BIG_LAST),
+    Scenario("nowhere", refusal="missing"),
     *(Scenario(name, refusal=name) for name in _REFUSALS),
 )
 

@@ -13,7 +13,7 @@ from memory.server_info import ServerInfo
 from tasks.settings import QueueSettings
 from tasks.wiring import load_settings
 from worker.cli.servers import environment_of, names_own_redis
-from worker.health import Level, check_calls, check_settings, server_findings, wanted_models
+from worker.health import Level, check_calls, check_settings, server_findings
 
 WELL = ServerInfo(
     product="Valkey 9.1.2",
@@ -96,7 +96,7 @@ def test_a_model_without_a_tag_means_latest() -> None:
 def test_the_models_of_all_agents_are_wanted() -> None:
     """Without one of their own they all have OLLAMA_MODEL, which is asked for once."""
     settings = load_settings()
-    assert wanted_models(settings) == [settings.llm.model]
+    assert settings.models == [settings.llm.model]
     assert check_settings(settings).level is Level.OK
 
 

@@ -43,6 +43,8 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "LLM_FIRST_TOKEN_TIMEOUT": "2.5",
         "LLM_TOTAL_TIMEOUT": "3.5",
         "LLM_LOAD_TIMEOUT": "4.5",
+        "OLLAMA_PULL_MISSING": "true",
+        "OLLAMA_PULL_TIMEOUT": "7",
         "LLM_KEEP_WARM": "60",
         "LLM_MAX_RESPONSE_BYTES": "2048",
         "LLM_KEEP_ALIVE": "1h30m",
@@ -62,6 +64,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert (limits.idle_s, limits.connect_s) == (0.5, 1.5)
     assert (limits.first_token_s, limits.total_s) == (2.5, 3.5)
     assert (settings.load_timeout_s, settings.keep_warm_s) == (4.5, 60)
+    assert (settings.pull_missing, settings.pull_timeout_s) == (True, 7)
     assert (settings.max_response_bytes, settings.keep_alive) == (2048, "1h30m")
     assert (settings.num_ctx, settings.num_predict) == (8192, 64)
     assert settings.assumed_window_tokens == 2048

@@ -7,7 +7,6 @@ from llm import full_name
 from memory import Occupancy, places
 from tasks.wiring import Services
 from worker.cli.console import Table
-from worker.health import wanted_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def model_places(shared: Services) -> tuple[ModelPlaces, ...]:
     if not shared.settings.llm.is_bounded:
         return ()
     lines = shared.memory.run(places.lines(shared.keyspace))
-    models = [*map(full_name, wanted_models(shared.settings))]
+    models = [*map(full_name, shared.settings.models)]
     models += [places.model_of(entry.member) for entry in lines]
     return tuple(row for model in dict.fromkeys(models) for row in _row(shared, model))
 

@@ -1,0 +1,75 @@
+"""POST /api/pull: the lines of a download that is none (ollama.md section 2.3)."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from sandbox.ollama import catalog, gojson
+from sandbox.ollama.bodies import read_object
+from sandbox.ollama.chat import refusal_response
+from sandbox.ollama.errors import Refused
+from sandbox.ollama.gojson import JsonObject
+from sandbox.ollama.house import House
+from sandbox.ollama.playing import json_response
+
+LINES = 20
+LINE_S = 0.02
+_SIZE_BYTES = 397_821_319
+_NOT_THERE = "pull model manifest: file does not exist"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """The route. One instance serves all requests."""
+
+    house: House
+
+    async def pull(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/pull. A model of the scenario `nowhere` is in no registry."""
+        try:
+            asked = read_object(await request.read(), "PullRequest")
+        except Refused as refused:
+            return refusal_response(refused)
+        model = asked.get("model") or asked.get("name")
+        if not isinstance(model, str):
+            return refusal_response(Refused(400, "model is required"))
+        self.house.ledger.pulled()
+        is_there = self.house.own_scenario(model).name != "nowhere"
+        if asked.get("stream") is False:
+            return self._whole(model, is_there=is_there)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        for line in _lines(model) if is_there else _failure():
+            await response.write(gojson.encode(line).encode() + b"\n")
+            await asyncio.sleep(LINE_S)
+        if is_there:
+            self.house.pull(model)
+            await response.write(gojson.encode({"status": "success"}).encode() + b"\n")
+        await response.write_eof()
+        return response
+
+    def _whole(self, model: str, *, is_there: bool) -> web.Response:
+        if not is_there:
+            return refusal_response(Refused(500, _NOT_THERE))
+        self.house.pull(model)
+        return json_response(200, gojson.encode({"status": "success"}).encode(), late=True)
+
+
+def _failure() -> Iterator[JsonObject]:
+    yield {"error": _NOT_THERE}
+
+
+def _lines(model: str) -> Iterator[JsonObject]:
+    digest = catalog.digest(model)
+    yield {"status": "pulling manifest"}
+    for number in range(1, LINES + 1):
+        yield {
+            "status": f"pulling {digest[:12]}",
+            "digest": f"sha256:{digest}",
+            "total": _SIZE_BYTES,
+            "completed": _SIZE_BYTES * number // LINES,
+        }
+    yield {"status": "verifying sha256 digest"}
+    yield {"status": "writing manifest"}
