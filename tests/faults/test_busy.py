@@ -1,0 +1,111 @@
+"""People who interrupt, roll back, replace and merge, while workers and Redis are killed."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+from celery.result import AsyncResult
+
+from memory import Call, Connection, OnBusy, Untold, intake
+from sandbox.process import ServerProcess
+from tasks import app
+from tests.faults.dump import SessionDump
+from tests.faults.rig import Rig
+from tests.faults.sender import Sender
+from tests.waiting import elapsed, wait_until
+
+SESSIONS, JOBS = 10, 20
+WORKERS = ("first", "second")
+KILLS = 3
+KILL_EVERY_S = 1.5
+MODEL = "slow-tokens:10x10ms"
+
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture
+def workers(rig: Rig) -> Iterator[list[ServerProcess]]:
+    """Two workers, started at once."""
+    with ThreadPoolExecutor(len(WORKERS)) as threads:
+        started = list(threads.map(lambda name: rig.worker(name=name), WORKERS))
+    yield started
+    for worker in started:
+        worker.kill()
+
+
+def send_all(sender: Sender) -> None:
+    """All sessions in turn, each message in a way of its own; only nobody is refused."""
+    rng = random.Random(4)
+    ways = [way for way in OnBusy if way is not OnBusy.REJECT]
+    sessions = sender.sessions(SESSIONS)
+    for _ in range(JOBS):
+        for session_id in sessions:
+            sender.insist(session_id, model=MODEL, on_busy=rng.choice(ways))
+
+
+def problems(dump: SessionDump, sent: list[str]) -> Iterator[str]:
+    """What is not as promised in a session that is drained."""
+    questions = [past for past in dump.history if past["role"] == "user"]
+    turns = [str(past["job_id"]) for past in questions]
+    marks = dict(dump.marks)
+    if turns != sorted(set(turns), key=sent.index):
+        yield f"I1, I3: turns {turns} of {sent}"
+    for job_id in sent:
+        if (job_id in turns) != (marks[job_id] > 0):
+            yield f"I2: {job_id} is marked {marks[job_id]}, and its turn is not so"
+        bearing = [past for past in questions if job_id in str(past.get("merged", ""))]
+        if len(bearing) > (job_id not in turns):
+            yield f"I1: {job_id} is in {len(bearing)} turns of others"
+    if dump.pending or dump.envelopes:
+        yield f"I10: {dump.pending} {sorted(dump.envelopes)}"
+
+
+def end_of(dump: SessionDump, job_id: str, sent: list[str]) -> str:
+    """How a job ended, by its result; fails where the history says something else."""
+    result = AsyncResult(job_id, app=app)
+    wait_until(result.ready, timeout_s=20, what=f"{job_id} has a result")
+    of_job = [past for past in dump.history if past["job_id"] == job_id]
+    if result.state == "REVOKED":
+        assert all(past.get("cancelled") for past in of_job), job_id
+        return "kept" if of_job else "withdrawn"
+    if of_job:
+        assert result.result["response"] == of_job[-1]["content"], job_id
+        return "answered"
+    assert result.result["merged_into"] in sent, job_id
+    return "merged"
+
+
+def test_each_message_has_one_end_whatever_dies(
+    rig: Rig, workers: list[ServerProcess], sender: Sender
+) -> None:
+    """In the history once and in order, or withdrawn, or in another's turn; and its sender hears
+    which."""
+    with ThreadPoolExecutor(1) as producer:
+        sending = producer.submit(send_all, sender)
+        for kill in range(KILLS):
+            wait_until(elapsed(KILL_EVERY_S), what="it is time for a fault")
+            workers[kill % 2].kill()
+            if kill == 1:
+                rig.valkey.kill()
+                rig.valkey.start()
+            workers[kill % 2] = rig.worker(name=WORKERS[kill % 2])
+        sending.result(timeout=90)
+    rig.wait_drained(sender, timeout_s=60)
+    ends: Counter[str] = Counter()
+    for dump in rig.dumps(sender):
+        sent = [job.job_id for job in sender.jobs[dump.session_id]]
+        assert list(problems(dump, sent)) == []
+        ends.update(end_of(dump, job_id, sent) for job_id in sent)
+        unknowing = intake.untold(rig.keys(dump.session_id))
+        wait_until(
+            partial(nobody, rig.connection, unknowing), timeout_s=20, what="all have been told"
+        )
+    assert set(ends) == {"answered", "kept", "withdrawn", "merged"}
+
+
+def nobody(connection: Connection, unknowing: Call[tuple[Untold, ...]]) -> bool:
+    """Whether everyone knows."""
+    return not connection.run(unknowing)
