@@ -5,9 +5,21 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from memory import MemorySettings, RedisMemoryService
+from memory import (
+    AsyncConnection,
+    CommitOutcome,
+    Connection,
+    Keyspace,
+    Mailbox,
+    MemorySettings,
+    Places,
+    RedisMemoryService,
+    SweepOutcome,
+    places,
+)
 from memory.housekeeping import Housekeeping
 from sandbox.cluster import ValkeyCluster
+from tests.contract.place_rig import OTHER, SERVER, PlaceRig
 
 MESSAGES = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
 SESSIONS = [f"session-{number}" for number in range(30)]
@@ -26,9 +38,7 @@ def service(cluster: ValkeyCluster) -> Iterator[RedisMemoryService]:
     """The service, told nothing but the mode and one node."""
     for node in cluster.nodes:
         node.command("FLUSHALL")
-    url = cluster.url.removesuffix("/0")
-    settings = MemorySettings(url=SecretStr(url), mode="cluster", timeout_s=2)
-    with RedisMemoryService(settings=settings) as service:
+    with RedisMemoryService(settings=cluster_settings(cluster)) as service:
         yield service
 
 
@@ -90,6 +100,54 @@ def test_maintenance_works(service: RedisMemoryService) -> None:
     housekeeping.record_stats()
     assert len(housekeeping.read_stats()) == 1
     assert service.get_all_sessions_for_agent("a") == []
+
+
+def test_places_at_models_are_given_on_every_node(cluster: ValkeyCluster) -> None:
+    """Each model's keys lie on one node, the lists of what to look at on others."""
+    settings = cluster_settings(cluster)
+    for number in range(12):
+        rig = PlaceRig(Connection(settings), Keyspace(), 1, f"model:{number}", (SERVER, OTHER))
+        assert [rig.take_at(name) for name in ("a/1", "a/2", "a/3")] == [SERVER, OTHER, None]
+        rig.stand("a/3", 3)
+        rig.stand("b/1", 4)
+        assert rig.leave("a/2") == ["a/3"]
+        assert rig.take_at("a/3") == OTHER
+        assert rig.hold("a/1")
+        assert rig.occupancy().waiting == 1
+
+
+async def test_a_turn_ends_and_leaves_its_place_on_a_cluster(cluster: ValkeyCluster) -> None:
+    """Mailbox and places lie on different nodes; who is next is told all the same."""
+    memory, keyspace = AsyncConnection(cluster_settings(cluster)), Keyspace()
+    at = Places(keyspace, "some:model", (SERVER,), 1)
+    for number in range(6):
+        mine, other = (Mailbox.of(keyspace, "a", f"{name}-{number}") for name in ("mine", "other"))
+        times = {"lease_ms": 30_000, "grace_ms": 5000}
+        await memory.run_last(*mine.enqueue("job", b"{}", cap=9, grace_ms=5000))
+        await memory.run_last(
+            *mine.acquire("job", None, "token", history_n=9, max_attempts=5, **times)
+        )
+        last_turn_us, server = await memory.run_all(
+            places.last_turn_us(mine.keys), at.take(mine.keys, "token", lease_ms=30_000)
+        )
+        assert (last_turn_us, server) == (0, SERVER)
+        await memory.run_last(at.note(), at.stand(other.keys, arrived_us=number))
+        *_, commit = mine.commit("token", "job", [b"{}"], keep=9, ttl_s=60, grace_ms=5000)
+        called, committed = await memory.run_last_two(
+            at.leave("token", took_ms=5), at.call_next(reserve_ms=5000), commit
+        )
+        assert called == [other.keys]
+        assert committed.outcome is CommitOutcome.OK
+        *_, swept = await memory.run_all(*places.summon(other, grace_ms=5000))
+        assert swept.outcome is SweepOutcome.IDLE
+        assert await memory.run_last(at.pass_on(other.keys), at.call_next(reserve_ms=5000)) == []
+    await memory.aclose()
+
+
+def cluster_settings(cluster: ValkeyCluster) -> MemorySettings:
+    """How the three are reached."""
+    url = cluster.url.removesuffix("/0")
+    return MemorySettings(url=SecretStr(url), mode="cluster", timeout_s=2)
 
 
 def test_the_service_is_well(service: RedisMemoryService) -> None:

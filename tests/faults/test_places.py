@@ -1,5 +1,6 @@
 """No more calls at a model than it has places, from all workers, whatever dies."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,6 +117,28 @@ def occupied(rig: Rig, model: str) -> Iterator[None]:
     assert rig.connection.run(at.take(rig.keys("nobody"), "nobody", lease_ms=60_000))
     yield
     rig.connection.run(at.leave("nobody", took_ms=1))  # the sweeper calls
+
+
+def test_a_stopping_worker_leaves_its_place_at_once(rig: Rig) -> None:
+    """SIGTERM with too little time: who stands in line is called before any lease ends."""
+    rig.ollama.reset()
+    stopping = rig.worker("-Q", "stopping", name="stopping", WORKER_DRAIN_SECONDS="0.1", **BOUNDED)
+    sender = Sender(LONG)
+    holding, following = sender.sessions(2)
+    held = sender.send(holding, queue="stopping")
+    rig.wait_active(1)
+    later = sender.send(following)
+    wait_until(lambda: waiting(rig, LONG) == 1, what="the other stands in line")
+    began = time.monotonic()
+    stopping.signal(signal.SIGTERM)
+    wait_until(lambda: rig.ollama.stats.requests == 2, what="the next asks the model")
+    assert time.monotonic() - began < 0.1 + SWEEP_S + rig.slack_s
+    assert stopping.wait(10) == 0, stopping.log_tail()
+    assert rig.ollama.stats.peak == 1
+    for job in (held, later):
+        chat_task.cancel(job.id, "discard")
+    rig.wait_active(0)
+    assert_nobody_is_left(rig, LONG)
 
 
 def test_jobs_of_one_agent_ask_in_the_order_of_sending(rig: Rig) -> None:
