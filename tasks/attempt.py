@@ -154,9 +154,11 @@ class Attempt:
         """Nobody waits in this session: time to sum up what its model will not be shown again."""
         window = window_of(job.ask, self._profile)
         had = result["history_messages"] + turn_messages
-        is_any_hidden = result["receipt"]["messages_left_out"] or had > window
+        # What tools did is not counted in the window: with tools only what has fallen out is known.
+        stays = had if self._profile.tools else min(had, window)
+        is_any_hidden = result["receipt"]["messages_left_out"] or stays < had
         if self._profile.summary and window and is_any_hidden:
-            wanted = Wanted(self._holder.mailbox, result["model"], min(had, window))
+            wanted = Wanted(self._holder.mailbox, result["model"], stays)
             self._services.summaries.want(wanted)
 
     async def _refused(self, committed: Committed) -> Verdict:
