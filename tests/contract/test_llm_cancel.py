@@ -1,6 +1,7 @@
 """Leaving a call early stops the model: closing the connection is the only way to tell Ollama."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from llm import (
     ChatRequest,
     Delta,
     Final,
+    Fleet,
     IdleTimeoutError,
     LLMService,
     LLMSettings,
@@ -29,6 +31,8 @@ SOON_S = 0.5
 
 CHURN_CALLS = 1000
 CHURN_AT_ONCE = 20
+FLEET_CHURN_CALLS = int(os.environ.get("GRIOT_CHURN_CALLS", "1000"))
+CHURN_TIMEOUT_S = 60 + FLEET_CHURN_CALLS / 50
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +214,40 @@ async def test_after_a_thousand_random_cancels_every_call_works(ollama: OllamaSt
         await eventually(lambda: ollama.stats.active == 0, what="the server has no open request")
         replies = await asyncio.gather(*(client.chat(chat("ok")) for _ in range(50)))
         assert all(reply.text == reply_to(list(MESSAGES)) for reply in replies)
+
+
+@pytest.mark.timeout(CHURN_TIMEOUT_S)
+async def test_random_cancels_leave_no_slot_of_any_server_taken() -> None:
+    """Cancels at any moment of calls that are spread over servers with few slots.
+
+    GRIOT_CHURN_CALLS=10000 makes it longer than the suite has time for.
+    """
+    dice = random.Random(11)
+    model = "slow-tokens:10x1ms-slots2"
+    with OllamaStandIn(models=[model]) as one, OllamaStandIn(models=[model]) as other:
+        servers = (one, other)
+        clients = [OllamaClient(server.url, max_connections=20) for server in servers]
+        async with Fleet(clients) as fleet:
+            await fleet.chat(chat(model))
+            gate = asyncio.Semaphore(CHURN_AT_ONCE)
+
+            async def one_call(number: int) -> bool:
+                async with gate:
+                    task = asyncio.create_task(fleet.chat(chat(model), session=f"s-{number}"))
+                    await asyncio.wait([task], timeout=dice.random() * 0.06)
+                    task.cancel()
+                    await asyncio.wait([task])
+                    return task.cancelled()
+
+            cancelled = await asyncio.gather(*(one_call(n) for n in range(FLEET_CHURN_CALLS)))
+            assert sum(cancelled) > FLEET_CHURN_CALLS // 4
+            await eventually(
+                lambda: not any(server.stats.active for server in servers),
+                what="no server has an open request",
+            )
+            assert {state.in_flight for state in fleet.states} == {0}
+            replies = await asyncio.gather(
+                *(fleet.chat(chat(model), session=f"s-{n}") for n in range(20))
+            )
+            assert {reply.final.done_reason for reply in replies} == {"stop"}
+        assert all(server.stats.peak > 1 for server in servers)

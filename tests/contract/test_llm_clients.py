@@ -201,6 +201,33 @@ def test_each_failure_of_ollama_is_an_error_of_its_kind(
         ask(settings_for(ollama.url), chat(model))
     assert type(caught.value) is kind
     assert "kora" not in str(caught.value)
+    assert ollama.stats.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        (
+            chat("no-tools", tools=({"type": "function", "function": {"name": "f"}},)),
+            UnsupportedError,
+        ),
+        (chat("ok", think=True), UnsupportedError),
+        (chat("ok", think="hardly"), RequestRejectedError),
+        (chat("ok", keep_alive="300"), RequestRejectedError),
+        (chat("ok", format="yaml"), InvalidRequestError),
+        (chat("ok", options={"top_k": "many"}), InvalidRequestError),
+        (chat("ok", options={"stop": 7}), InvalidRequestError),
+    ],
+    ids=["tools", "thinking", "think level", "keep_alive", "format", "option", "stop"],
+)
+def test_each_refusal_of_what_a_request_holds_is_an_error_of_its_kind(
+    ask: Asker, ollama: OllamaStandIn, request_: ChatRequest, kind: type[LLMError]
+) -> None:
+    """Found by Ollama, after one call, and never worth another."""
+    with pytest.raises(LLMError) as caught:
+        ask(settings_for(ollama.url), request_)
+    assert type(caught.value) is kind
+    assert ollama.stats.requests == 1
 
 
 def test_a_prompt_over_the_window_tells_both_counts(ask: Asker, ollama: OllamaStandIn) -> None:

@@ -1,10 +1,12 @@
 """Several stand-ins as one: who is asked, who is asked next, and who is left alone."""
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,8 @@ from llm import (
 from llm.breaker import FAILURES, State
 from llm.choice import Candidate, Readiness, best_of
 from sandbox.ollama import OllamaStandIn, reply_to
+from sandbox.ports import free_port
+from sandbox.process import ServerProcess
 from tests.waiting import eventually, wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the balafon."},)
@@ -435,3 +439,21 @@ async def said(fleet: Fleet, *, session: str, gate: OnePlace | None = None) -> s
     stream = fleet.stream(chat(), session=session, gate=gate)
     async with aclosing(stream) as records:
         return "".join([one.text async for one in records if isinstance(one, Delta)])
+
+
+async def test_a_server_that_is_frozen_is_found_out_and_left_alone(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Its connections are accepted and nothing answers, as while Ollama starts."""
+    port = free_port()
+    command = (sys.executable, "-m", "sandbox.ollama", "--port", str(port))
+    with ServerProcess(command, log_path=tmp_path / "frozen.log", name="frozen") as process:
+        process.wait_ready(lambda: "listening on" in process.log_text(), 20)
+        process.freeze()
+        frozen = OllamaClient(f"http://127.0.0.1:{port}", timeouts=LIMITS)
+        async with Fleet([frozen, OllamaClient(pair.own.url)], timeouts=LIMITS) as fleet:
+            for number in range(5):
+                reply = await fleet.chat(chat(), session=f"s-{number}")
+                assert reply.text == ANSWER
+        process.kill()
+    assert pair.own.stats.requests == 5
