@@ -29,9 +29,10 @@ QUEUED_TAIL = b"}}"
 class EventType(StrEnum):
     """What happened to a job.
 
-    `queued` has in `data` the `position`: how many jobs are before it; `merged` has `into`, the job
-    that answers its message too. `keep_alive` says that nothing happened, and is never stored;
-    `stop` is for the workers only.
+    `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
+    `ahead`, how many are called to its model before it, and `wait_s`, about how long that takes,
+    where that is known. `merged` has `into`, the job that answers its message too. `keep_alive`
+    says that nothing happened, and is never stored; `stop` is for the workers only.
     """
 
     KEEP_ALIVE = "keep_alive"
