@@ -83,7 +83,7 @@ class Gauge:
         if not 0 < final.prompt_tokens * 1.3 < fit.estimated_tokens:
             return False
         server = self._at(final.server)
-        await asyncio.wait((server.look(model),), timeout=LOOKUP_TIMEOUT_S)
+        await server.look_anew(model)
         windows = {room.window_tokens, server.windows.of(model).tokens}
         return any(is_cut(final.prompt_tokens, fit.estimated_tokens, one) for one in windows)
 
@@ -102,7 +102,7 @@ class Gauge:
             if refusal is not None and refusal.n_ctx:
                 server.refused(model, refusal.n_ctx)
             else:
-                await asyncio.wait((server.look(model),), timeout=LOOKUP_TIMEOUT_S)
+                await server.look_anew(model)
         room = self._room(model, max_tokens)
         counted = refusal.n_prompt_tokens if refusal is not None else None
         if counted:
@@ -156,6 +156,11 @@ class _Server:
             look = self._looks[model] = asyncio.create_task(self._ask(model))
             look.add_done_callback(lambda _: self._looks.pop(model, None))
         return look
+
+    async def look_anew(self, model: str) -> None:
+        """Look once more: a look under way may have been answered before the model was loaded."""
+        for _ in range(2 if model in self._looks else 1):
+            await asyncio.wait((self.look(model),), timeout=LOOKUP_TIMEOUT_S)
 
     def refused(self, model: str, n_ctx: int) -> None:
         """The server has named its window itself."""

@@ -182,6 +182,40 @@ async def test_a_silent_cut_is_noticed(gauge: Gauge, client: OllamaClient) -> No
     assert not await gauge.is_cut(model, fitting(), honest.final, Room.of(2000, 100))
 
 
+class Slow:
+    """A server whose first answer, of a model not loaded yet, is still on its way."""
+
+    base_url = "http://slow:1"
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.asked = 0
+
+    async def lookup(self, path: str, *, timeout_s: float, content: bytes | None = None) -> bytes:
+        """What it has."""
+        if path == "/api/show":
+            return b"{}"
+        self.asked += 1
+        if self.asked == 1:
+            await self.first.wait()
+            return b'{"models":[]}'
+        return b'{"models":[{"name":"m:latest","context_length":1000}]}'
+
+
+async def test_a_look_that_began_before_the_call_does_not_hide_a_cut() -> None:
+    """Its answer is of the time before: the server is asked once more."""
+    slow = Slow()
+    gauge = Gauge([slow], LLMSettings(num_ctx=4096))
+    room = await gauge.room("m", 100)
+    final = Final(model="m", prompt_tokens=502)
+    asked = asyncio.create_task(gauge.is_cut("m", fitting(LONG), final, room))
+    await asyncio.sleep(0)
+    slow.first.set()
+    assert await asked
+    assert slow.asked == 2
+    await gauge.aclose()
+
+
 async def test_counts_are_learned_from(gauge: Gauge) -> None:
     """Per model; a count that was left out teaches nothing."""
     fitted = fitting(LONG)
