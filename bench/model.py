@@ -21,6 +21,10 @@ class ModelCall:
 
     started_s: float
     finished_s: float
+    asked: str
+    """The last message of the prompt."""
+    first_token_s: float | None
+    disconnected_s: float | None
 
 
 class ModelProcess:
@@ -48,11 +52,21 @@ class ModelProcess:
         """The most calls at once since the reset."""
         return int(self._http.get("/standin/stats").raise_for_status().json()["peak"])
 
+    def active_calls(self) -> int:
+        """The calls that are being served now."""
+        return int(self._http.get("/standin/stats").raise_for_status().json()["active"])
+
     def calls(self) -> list[ModelCall]:
         """The finished calls since the reset, by their start."""
         found = self._http.get("/standin/calls").raise_for_status().json()["calls"]
         calls = [
-            ModelCall(call["started_s"], call["finished_s"])
+            ModelCall(
+                started_s=call["started_s"],
+                finished_s=call["finished_s"],
+                asked=call["messages"][-1]["content"],
+                first_token_s=call["first_token_s"],
+                disconnected_s=call["disconnected_s"],
+            )
             for call in found
             if call["finished_s"] is not None
         ]

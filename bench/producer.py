@@ -4,6 +4,7 @@ It reads one JSON object per line, `{"act": …, …}`, does it and writes one l
 `{"error": …}`. `Producer` is the other end.
 """
 
+import asyncio
 import json
 import sys
 import time
@@ -22,7 +23,7 @@ from bench.plain_app import app as plain_app
 from bench.plain_app import plain
 from llm import LLMService
 from memory import MemoryServiceError
-from tasks import ChatError, chat_task
+from tasks import ChatError, EventType, aio, chat_task, follow_job
 
 RESULT_TIMEOUT_S = 120.0
 LOOK_AGAIN_S = 5.0
@@ -100,7 +101,51 @@ def pairs(*, sessions: Sequence[str], model: str, max_history: int) -> Facts:
     return {"direct_ms": direct_ms, "job_ms": job_ms}
 
 
-ACTS: dict[str, Callable[..., Facts]] = {act.__name__: act for act in (burst, fill, turns, pairs)}
+def follow(*, sessions: Sequence[str], model: str, every_s: float) -> Facts:
+    """Send a job to one session after the other, one each `every_s` seconds, with the session's id
+    as its message, and follow all to their ends on one event loop.
+
+    By session, when the first piece of its reply was there: seconds of the monotonic clock.
+    """
+
+    async def first_piece(after_s: float, session: str) -> float:
+        await asyncio.sleep(after_s)
+        first_s = 0.0
+        job = await aio.send(AGENT, session, session, model=model)
+        async for event in aio.follow_job(job.id):
+            if event.type is EventType.TOKEN and not first_s:
+                first_s = time.monotonic()
+        return first_s
+
+    async def all_of_them() -> dict[str, float]:
+        try:
+            starts_s = [number * every_s for number in range(len(sessions))]
+            seen_s = await asyncio.gather(*map(first_piece, starts_s, sessions))
+        finally:
+            await aio.aclose()
+        return dict(zip(sessions, seen_s, strict=True))
+
+    return {"seen_s": asyncio.run(all_of_them())}
+
+
+def stop(*, sessions: Sequence[str], model: str) -> Facts:
+    """One job after the other, its session's id as the message, cancelled once it speaks.
+
+    By session, when `cancel` was called: seconds of the monotonic clock.
+    """
+    asked_s = {}
+    for session in sessions:
+        job = chat_task.delay(AGENT, session, session, model=model)
+        for event in follow_job(job.id):
+            if event.type is EventType.TOKEN and session not in asked_s:
+                asked_s[session] = time.monotonic()
+                chat_task.cancel(job.id)
+    return {"asked_s": asked_s}
+
+
+ACTS: dict[str, Callable[..., Facts]] = {
+    act.__name__: act for act in (burst, fill, turns, pairs, follow, stop)
+}
 
 
 def answer(line: str) -> Facts:

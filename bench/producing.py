@@ -81,6 +81,15 @@ class Producer:
         )
         return _numbers(answer["direct_ms"]), _numbers(answer["job_ms"])
 
+    def follow(self, sessions: Sequence[str], model: str, every_s: float) -> dict[str, float]:
+        """A followed job every so many seconds: when its first piece was seen, by session."""
+        asked = {"sessions": list(sessions), "model": model, "every_s": every_s}
+        return _times(self._ask("follow", **asked)["seen_s"])
+
+    def stop(self, sessions: Sequence[str], model: str) -> dict[str, float]:
+        """One job after the other, cancelled as it speaks: when, by session."""
+        return _times(self._ask("stop", sessions=list(sessions), model=model)["asked_s"])
+
     def _ask(self, act: str, **arguments: object) -> dict[str, object]:
         child = self._child
         if child is None or child.stdin is None or child.stdout is None:
@@ -106,3 +115,8 @@ def _number(value: object) -> float:
 def _numbers(value: object) -> list[float]:
     assert isinstance(value, list)
     return [_number(item) for item in value]
+
+
+def _times(value: object) -> dict[str, float]:
+    assert isinstance(value, dict)
+    return {str(session): _number(at_s) for session, at_s in value.items()}

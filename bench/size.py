@@ -12,6 +12,7 @@ class Size:
     wide_sessions: int
     idle_pairs: int
     relay_streams: int
+    stops: int
     long_history: int
     history_turns: int
     handover_jobs: int
@@ -28,6 +29,7 @@ FULL = Size(
     wide_sessions=500,
     idle_pairs=300,
     relay_streams=100,
+    stops=50,
     long_history=10_000,
     history_turns=150,
     handover_jobs=200,
@@ -44,6 +46,7 @@ QUICK = Size(
     wide_sessions=500,
     idle_pairs=50,
     relay_streams=100,
+    stops=10,
     long_history=10_000,
     history_turns=30,
     handover_jobs=50,

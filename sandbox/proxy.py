@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from enum import Enum
 from types import TracebackType
@@ -38,6 +38,8 @@ class Proxy:
         self.target_port = target_port
         self.port = port if port is not None else free_port()
         self.latency_s = latency_s
+        self.round_trips = 0
+        """How often a client has asked since it was last answered, over all connections."""
         self._traffic = Traffic.FORWARD
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -140,9 +142,10 @@ class Proxy:
                 pass
             return
         upstream_reader, upstream_writer = await asyncio.open_connection(HOST, self.target_port)
+        turns = _Turns(self)
         pumps = {
-            asyncio.create_task(self._pump(reader, upstream_writer)),
-            asyncio.create_task(self._pump(upstream_reader, writer)),
+            asyncio.create_task(self._pump(reader, upstream_writer, turns.asked)),
+            asyncio.create_task(self._pump(upstream_reader, writer, turns.answered)),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
@@ -152,11 +155,14 @@ class Proxy:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, passed: Callable[[], None]
+    ) -> None:
         under_way: _Queue = asyncio.Queue()
         delivery = asyncio.create_task(self._deliver(under_way, sink))
         try:
             while chunk := await source.read(CHUNK_BYTES):
+                passed()
                 under_way.put_nowait((self._loop.time() + self.latency_s, chunk))
             under_way.put_nowait((self._loop.time() + self.latency_s, b""))
             await delivery
@@ -171,6 +177,22 @@ class Proxy:
                 await _write(sink, chunk)
             if not chunk:
                 return
+
+
+class _Turns:
+    """Counts the round trips of one connection: what is asked before an answer comes is one."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._is_waiting = False
+
+    def asked(self) -> None:
+        if not self._is_waiting:
+            self._proxy.round_trips += 1
+        self._is_waiting = True
+
+    def answered(self) -> None:
+        self._is_waiting = False
 
 
 async def _write(sink: asyncio.StreamWriter, chunk: bytes) -> None:

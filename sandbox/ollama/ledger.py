@@ -62,6 +62,7 @@ class Call:
     tokens_after_disconnect: int
     reply: str
     """The text produced so far, thinking excluded."""
+    first_token_s: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +82,7 @@ class OpenCall:
     stream: bool = True
     finished_s: float | None = None
     disconnected_s: float | None = None
+    first_token_s: float | None = None
     outcome: Outcome = "running"
     status: int = 0
     tokens: int = 0
@@ -106,6 +108,7 @@ class OpenCall:
             tokens=self.tokens,
             tokens_after_disconnect=self.tokens_after_disconnect,
             reply="".join(self.texts),
+            first_token_s=self.first_token_s,
         )
 
 
@@ -143,6 +146,8 @@ class Ledger:
     def produced(self, call: OpenCall, text: str, tokens: int = 1) -> None:
         """The model produced `tokens` tokens that say `text`, whether or not anyone reads them."""
         with self._lock:
+            if call.first_token_s is None:
+                call.first_token_s = time.monotonic()
             call.tokens += tokens
             call.texts.append(text)
             is_counted = call.epoch == self._epoch

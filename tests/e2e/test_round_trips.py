@@ -1,0 +1,130 @@
+"""How often a job goes to Redis, counted on the wire: what its costs are made of."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.ollama import OllamaStandIn
+from sandbox.proxy import Proxy
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tests.conftest import FAST
+from tests.waiting import wait_until
+
+JOBS = 60
+SERIES = 10
+# A process of its own, whose memory is behind one proxy and whose broker is behind another.
+PRODUCER = """
+import sys
+from tasks import chat_task
+for _ in sys.stdin:
+    job = chat_task.delay("energy", "counted", "hello", model="instant")
+    print(job.id, flush=True)
+"""
+
+
+@pytest.fixture
+def memory(valkey: ValkeyServer) -> Iterator[Proxy]:
+    """The way to the memory, which counts."""
+    with Proxy(valkey.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def broker(valkey: ValkeyServer) -> Iterator[Proxy]:
+    """The way to the broker, which counts."""
+    with Proxy(valkey.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def counted(
+    memory: Proxy,
+    broker: Proxy,
+    valkey: ValkeyServer,
+    ollama: OllamaStandIn,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[GriotStack]:
+    """Processes whose ways lead through the proxies; nothing is swept while it is counted."""
+    with GriotStack(
+        tmp_path_factory.mktemp("counted"),
+        redis_url=f"redis://127.0.0.1:{memory.port}/0",
+        ollama_url=ollama.url,
+        settings={
+            **FAST,
+            "CHAT_LEASE_SECONDS": "30",
+            "CHAT_SWEEP_SECONDS": "600",
+            "CELERY_BROKER_URL": f"redis://127.0.0.1:{broker.port}/1",
+            "CELERY_RESULT_BACKEND": valkey.url(2),
+        },
+    ) as stack:
+        yield stack
+
+
+@pytest.fixture
+def producer(counted: GriotStack) -> Iterator["subprocess.Popen[str]"]:
+    """Sends one job for each line, and says its id."""
+    with subprocess.Popen(
+        (sys.executable, "-c", PRODUCER),
+        env=counted.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as process:
+        send(process)  # opens the connections
+        yield process
+        process.kill()
+
+
+def send(producer: "subprocess.Popen[str]") -> str:
+    """Have one job sent. Its id."""
+    assert producer.stdin is not None
+    assert producer.stdout is not None
+    producer.stdin.write("\n")
+    return producer.stdout.readline().strip()
+
+
+def test_a_producer_makes_one_round_trip_and_publishes(
+    producer: "subprocess.Popen[str]", memory: Proxy, broker: Proxy
+) -> None:
+    """Only the first job of a session is published: the others cost one round trip in all."""
+    before = memory.round_trips, broker.round_trips
+    for _ in range(JOBS):
+        assert send(producer)
+    assert memory.round_trips - before[0] == JOBS
+    assert broker.round_trips == before[1]
+
+
+def test_a_worker_makes_two_round_trips_for_a_turn(
+    producer: "subprocess.Popen[str]",
+    counted: GriotStack,
+    memory: Proxy,
+    valkey: ValkeyServer,
+) -> None:
+    """ACQUIRE with the history, COMMIT with all that is told.
+
+    The relay, the leases and the wait for stops make some besides, by the clock and not by turn: so
+    of all series of turns the one counts that met the fewest of them.
+    """
+    for _ in range(JOBS - 1):
+        send(producer)
+    producer.kill()
+    counted.worker()
+    seen: dict[int, int] = {}
+
+    def is_done() -> bool:
+        committed = int(str(valkey.command("LLEN", "ecowas:history:energy:counted"))) // 2
+        seen.setdefault(committed, memory.round_trips)
+        return committed >= JOBS
+
+    wait_until(is_done, timeout_s=20, what="all turns are committed")
+    per_turn = [
+        (later_trips - trips) / (later - turns)
+        for turns, trips in seen.items()
+        for later, later_trips in seen.items()
+        if turns and later - turns >= SERIES
+    ]
+    assert 1.8 < min(per_turn) < 2.3
