@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,7 @@ PRODUCER = """
 import sys
 from tasks import chat_task
 for _ in sys.stdin:
-    job = chat_task.delay("energy", "counted", "hello", model="instant")
+    job = chat_task.delay("energy", sys.argv[1], "hello", model="instant")
     print(job.id, flush=True)
 """
 
@@ -47,7 +48,8 @@ def counted(
     ollama: OllamaStandIn,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GriotStack]:
-    """Processes whose ways lead through the proxies; nothing is swept while it is counted."""
+    """Processes whose ways lead through the proxies; they do nothing but what is counted."""
+    valkey.command("FLUSHALL")  # the jobs of another test would be done too
     with GriotStack(
         tmp_path_factory.mktemp("counted"),
         redis_url=f"redis://127.0.0.1:{memory.port}/0",
@@ -64,10 +66,16 @@ def counted(
 
 
 @pytest.fixture
-def producer(counted: GriotStack) -> Iterator["subprocess.Popen[str]"]:
+def session_id() -> str:
+    """A session of the test's own."""
+    return f"session-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def producer(counted: GriotStack, session_id: str) -> Iterator["subprocess.Popen[str]"]:
     """Sends one job for each line, and says its id."""
     with subprocess.Popen(
-        (sys.executable, "-c", PRODUCER),
+        (sys.executable, "-c", PRODUCER, session_id),
         env=counted.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -103,6 +111,7 @@ def test_a_worker_makes_two_round_trips_for_a_turn(
     counted: GriotStack,
     memory: Proxy,
     valkey: ValkeyServer,
+    session_id: str,
 ) -> None:
     """ACQUIRE with the history, COMMIT with all that is told.
 
@@ -116,7 +125,7 @@ def test_a_worker_makes_two_round_trips_for_a_turn(
     seen: dict[int, int] = {}
 
     def is_done() -> bool:
-        committed = int(str(valkey.command("LLEN", "ecowas:history:energy:counted"))) // 2
+        committed = int(str(valkey.command("LLEN", f"ecowas:history:energy:{session_id}"))) // 2
         seen.setdefault(committed, memory.round_trips)
         return committed >= JOBS
 
@@ -127,4 +136,5 @@ def test_a_worker_makes_two_round_trips_for_a_turn(
         for later, later_trips in seen.items()
         if turns and later - turns >= SERIES
     ]
-    assert 1.8 < min(per_turn) < 2.3
+    # Looked at between two round trips, a series may seem one shorter than it is.
+    assert 1.6 < min(per_turn) < 2.3
