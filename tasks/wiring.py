@@ -116,6 +116,8 @@ class Services:
         self.runtime = Runtime()
         self.running = Running()
         self.queue_wait = QueueWait()
+        self.concurrency = settings.queue.concurrency
+        """Turns that this process runs at once; a pool that was told otherwise (`-c`) says so."""
         self._obeying: asyncio.Task[None] | None = None
 
     @property
@@ -143,7 +145,7 @@ class Services:
         """The model servers of the event loop; first used on it."""
         return Fleet.from_settings(
             self.settings.llm,
-            max_connections=self.settings.queue.concurrency + 10,
+            max_connections=self.concurrency + 10,
             models=self.settings.models,
         )
 

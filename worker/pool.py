@@ -101,6 +101,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._changed = Condition()
         self._endings: set[asyncio.Task[None]] = set()
         self._plain_end = PlainEnd(self.app)
+        services().concurrency = self.limit
         logging.getLogger("celery.app.trace").addFilter(_tell_whole_runtime)
 
     def on_apply(

@@ -5,6 +5,7 @@ from threading import Event, Lock
 
 import pytest
 
+from tasks.wiring import services
 from tests.waiting import wait_until
 from worker import app
 from worker.pool import LoopPool
@@ -101,3 +102,8 @@ def test_stopping_waits_for_what_runs_and_forgets_the_rest() -> None:
     pool.stop()
     assert (0, "any.task 0", 0.0) in board.results
     assert board.running == 0
+
+
+def test_the_pool_tells_how_many_turns_it_runs_at_once(board: Board) -> None:
+    """So that there are as many connections to the model, whatever WORKER_CONCURRENCY says."""
+    assert services().concurrency == LIMIT
