@@ -1,4 +1,4 @@
-"""A stand-in for Ollama: a real HTTP server that speaks the protocol of `/api/*`, failures too.
+"""A stand-in for Ollama: a real HTTP server that speaks `/api/*`, failures too, and chats of `/v1`.
 
 In a thread: `with OllamaStandIn() as ollama: ...` (`url`, `stats`, `calls`, `script`, `reset`).
 As a process: `python -m sandbox.ollama --port 0` prints `listening on http://127.0.0.1:PORT`; the

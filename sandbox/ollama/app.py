@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from aiohttp import web
 
-from sandbox.ollama import catalog, gojson
+from sandbox.ollama import catalog, gojson, openai_answers
 from sandbox.ollama.bodies import read_object
 from sandbox.ollama.chat import Calls, refusal_response
 from sandbox.ollama.errors import Refused, UnknownScenario
@@ -35,6 +35,9 @@ def make_app(house: House) -> web.Application:
         ("GET", "/api/ps", lookups.processes),
         ("POST", "/api/show", lookups.show),
         ("POST", "/api/pull", Pulling(house).pull),
+        ("POST", "/v1/chat/completions", calls.complete),
+        ("GET", "/v1/models", lookups.models),
+        ("GET", "/v1/models/{name:.+}", lookups.model),
         ("GET", "/standin/stats", door.stats),
         ("GET", "/standin/calls", door.calls),
         ("POST", "/standin/reset", door.reset),
@@ -84,6 +87,19 @@ class _Lookups:
 
     async def processes(self, _request: web.Request) -> web.Response:
         return self._answer(catalog.processes(self.house.runners.loaded()))
+
+    async def models(self, _request: web.Request) -> web.Response:
+        names = [catalog.full_name(model) for model in self.house.models]
+        return self._answer(openai_answers.models(names, catalog.MODIFIED_S))
+
+    async def model(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        try:
+            self._shown({"model": name})
+        except Refused as refused:
+            body = openai_answers.error(refused.status, {"error": refused.text})
+            return json_response(refused.status, body, late=True)
+        return self._answer(openai_answers.model(name, catalog.MODIFIED_S))
 
     async def show(self, request: web.Request) -> web.Response:
         body = await request.read()

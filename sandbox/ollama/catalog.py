@@ -16,7 +16,10 @@ INSTALLED = (
 )
 """The models that /api/tags lists at the start; others join when they are first named."""
 
-_MODIFIED_AT = "2026-01-01T00:00:00Z"
+MODIFIED_S = 1_767_225_600
+"""When every model was made, in seconds since 1970."""
+
+_MODIFIED_AT = gotime.timestamp(MODIFIED_S * 1_000_000_000)
 _SIZE_BYTES = 397_821_319
 _LATEST_NS = 9_000_000_000_000_000_000
 _VERSIONS: dict[Profile, str] = {"0.33": "0.33.0", "0.40": "0.40.12"}

@@ -1,4 +1,4 @@
-"""POST /api/chat and /api/generate: from the request to the reply that its scenario wants."""
+"""POST /api/chat and its kin: from the request to the reply that its scenario wants."""
 
 import asyncio
 import re
@@ -13,35 +13,57 @@ from sandbox.ollama.bodies import Asked, read_chat, read_generate
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.house import House
 from sandbox.ollama.ledger import OpenCall
+from sandbox.ollama.openai_answers import Translation
 from sandbox.ollama.playing import Clock, Play, json_response
 from sandbox.ollama.records import RecordWriter, Shape
 from sandbox.ollama.runners import slot
 from sandbox.ollama.scenarios import Scenario
+from sandbox.ollama.wire import Rewrite
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,300}")
 
 
 @dataclass(frozen=True, slots=True)
+class Face:
+    """How one route is spoken: its records, its requests, and what is made of its lines."""
+
+    shape: Shape
+    read: Callable[[bytes], Asked]
+    rewrite: Rewrite | None = None
+
+
+_CHAT, _GENERATE = Face("chat", read_chat), Face("generate", read_generate)
+
+
+@dataclass(frozen=True, slots=True)
 class Calls:
-    """The two routes of the model. One instance serves all requests."""
+    """The routes of the model. One instance serves all requests."""
 
     house: House
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /api/chat."""
-        return await self._answer(request, "chat", read_chat)
+        return await self._answer(request, _CHAT)
 
     async def generate(self, request: web.Request) -> web.StreamResponse:
         """POST /api/generate."""
-        return await self._answer(request, "generate", read_generate)
+        return await self._answer(request, _GENERATE)
 
-    async def _answer(
-        self, request: web.Request, shape: Shape, read: Callable[[bytes], Asked]
-    ) -> web.StreamResponse:
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions: a chat whose request and whose answer are rewritten."""
+        translation = Translation()
+        face = Face("chat", translation.read, translation.events)
+        answer = await self._answer(request, face)
+        if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
+            return answer  # a stream, rewritten as it went
+        body = translation.answer(answer.status, answer.body)
+        return json_response(answer.status, body, late=True)
+
+    async def _answer(self, request: web.Request, face: Face) -> web.StreamResponse:
         ledger = self.house.ledger
         call = ledger.begin(request.path, await request.read())
         try:
-            return await self._played(request, call, shape, read(call.body))
+            return await self._played(request, call, face, face.read(call.body))
         except Refused as refused:
             ledger.end(call, "refused", refused.status)
             return refusal_response(refused, is_streamed=call.stream)
@@ -53,9 +75,9 @@ class Calls:
             ledger.end(call, "broken", 0)
 
     async def _played(
-        self, request: web.Request, call: OpenCall, shape: Shape, asked: Asked
+        self, request: web.Request, call: OpenCall, face: Face, asked: Asked
     ) -> web.StreamResponse:
-        scenario = self._scenario(asked, shape)
+        scenario = self._scenario(asked, face.shape)
         self.house.ledger.understood(call, asked, scenario.name)
         if scenario.refusal is not None and (asked.messages or scenario.refuses_load):
             await asyncio.sleep(scenario.first_s)
@@ -63,9 +85,9 @@ class Calls:
             raise refusals.refusal(scenario.refusal, asked.model, tokens)
         self.house.install([asked.model])
         if not asked.messages:
-            return await self._loaded(call, shape, asked, scenario)
-        _check(asked, scenario, shape)
-        return await self._replied(request, call, shape, asked, scenario)
+            return await self._loaded(call, face.shape, asked, scenario)
+        _check(asked, scenario, face.shape)
+        return await self._replied(request, call, face, asked, scenario)
 
     def _scenario(self, asked: Asked, shape: Shape) -> Scenario:
         """A programmed scenario first; a request that only loads the model takes none."""
@@ -96,7 +118,7 @@ class Calls:
         return json_response(200, writer.record(now, plans.NOTHING, records.done(reason)))
 
     async def _replied(
-        self, request: web.Request, call: OpenCall, shape: Shape, asked: Asked, scenario: Scenario
+        self, request: web.Request, call: OpenCall, face: Face, asked: Asked, scenario: Scenario
     ) -> web.StreamResponse:
         arrived_ns = time.monotonic_ns()
         async with self.house.runners.using(asked, scenario) as runner:
@@ -108,9 +130,10 @@ class Calls:
                     scenario=scenario,
                     plan=plans.plan(asked, scenario),
                     clock=Clock(arrived_ns, loaded_ns, slot_ns=time.monotonic_ns()),
-                    writer=RecordWriter(shape, asked.model),
+                    writer=RecordWriter(face.shape, asked.model),
                     ledger=self.house.ledger,
                     cached_tokens=self._cached_tokens(asked),
+                    rewrite=face.rewrite,
                 )
                 return await self._performed(play, asked)
 

@@ -12,7 +12,7 @@ from sandbox.ollama.ledger import Ledger, OpenCall, Outcome
 from sandbox.ollama.plans import NOTHING, Delta, Plan
 from sandbox.ollama.records import Metrics, RecordWriter
 from sandbox.ollama.scenarios import Ending, Framing, Scenario
-from sandbox.ollama.wire import Wire
+from sandbox.ollama.wire import Rewrite, Wire
 
 _TOKENS_PER_TURN = 64
 """So many tokens without pace are produced before other requests get a turn of the loop."""
@@ -53,10 +53,11 @@ class Play:
     writer: RecordWriter
     ledger: Ledger
     cached_tokens: int | None = None
+    rewrite: Rewrite | None = None
 
     async def stream(self) -> web.StreamResponse:
         """The reply as lines."""
-        wire = Wire(self.request, self.scenario.framing)
+        wire = Wire(self.request, self.scenario.framing, self.rewrite)
         if self.scenario.framing is Framing.ONE_WRITE and not self.scenario.token_s:
             await self._burst(wire)
             return await self._end(wire)

@@ -3,13 +3,18 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
 from sandbox.ollama.scenarios import Framing
 
+Rewrite = Callable[[bytes], bytes]
+"""Makes whole lines of /api/* into what another face of the server says in their place."""
+
 NDJSON = {"Content-Type": "application/x-ndjson"}
+EVENTS = {"Content-Type": "text/event-stream"}
 _MERGED_LINES = 3
 _LINGER_AND_RESET = struct.pack("ii", 1, 0)
 
@@ -19,13 +24,17 @@ class Wire:
 
     Each line is one HTTP chunk unless the framing says otherwise. Chunks of one turn of the loop
     leave in one write. Methods may raise ConnectionError if the client has gone.
+    With `rewrite` the stream is one of server-sent events.
     """
 
-    def __init__(self, request: web.Request, framing: Framing) -> None:
+    def __init__(
+        self, request: web.Request, framing: Framing, rewrite: Rewrite | None = None
+    ) -> None:
         self._request = request
         self._framing = framing
+        self._rewrite = rewrite
         # A Response, unlike a StreamResponse, sends its headers together with the first chunk.
-        self._response = web.Response(headers=NDJSON)
+        self._response = web.Response(headers=EVENTS if rewrite else NDJSON)
         self._response.enable_chunked_encoding()
         self._writer: StreamWriter | None = None
         self._held: list[bytes] = []
@@ -38,6 +47,8 @@ class Wire:
 
     async def send(self, line: bytes) -> None:
         """One line, in the chunks that the framing wants."""
+        if self._rewrite is not None:
+            line = self._rewrite(line)
         if self._framing is Framing.LINE:
             await self._chunk(line)
         elif self._framing is Framing.BLANK:
@@ -49,6 +60,8 @@ class Wire:
 
     async def end(self, line: bytes = b"") -> web.Response:
         """The last line, if any, and the terminating chunk in one write."""
+        if self._rewrite is not None:
+            line = self._rewrite(line)
         writer = await self._prepared()
         self._flush()
         await writer.write_eof(self._take_held() + line)
