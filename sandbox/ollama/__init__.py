@@ -25,6 +25,7 @@ installed, healthy model that behaves as `ok`.
     close             the connection is closed before a response
     think             thinking first (unless `think` is false), then the reply
     tools             a call of the first tool, in the final record; after its result, the reply
+                      (for its arguments: the user's last words, and the first number in them)
     tools-early       the same, in a record before the final one
     no-tools          a model that refuses tools
     embedder          a model that refuses to chat

@@ -7,7 +7,7 @@ from itertools import cycle
 
 from sandbox.ollama import gojson, options, refusals, replies, structured
 from sandbox.ollama.bodies import Asked, Messages
-from sandbox.ollama.gojson import JsonValue
+from sandbox.ollama.gojson import JsonObject, JsonValue
 from sandbox.ollama.scenarios import Ending, Manner, Scenario
 
 BIG_LAST_CHARS = 1_000_000
@@ -145,6 +145,7 @@ def _tool_call(asked: Asked, scenario: Scenario) -> JsonValue:
 
 
 def _arguments(asked: Asked) -> JsonValue:
-    """What fits the tool's parameters, with the user's last words for every string."""
+    """What fits the tool's parameters: the user's last words, and the first number in them."""
     said = replies.last_user_text(asked.messages)
-    return structured.instance({"type": "object", **asked.tool_parameters}, said)
+    parameters: JsonObject = {"type": "object", **asked.tool_parameters}
+    return structured.instance(parameters, said, replies.first_number(said) or 1)

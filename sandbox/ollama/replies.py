@@ -14,6 +14,7 @@ MAX_ECHO_CHARS = 400
 IMAGE_TOKENS = 768
 """What Ollama reckons for an image, whatever its size (ollama.md section 5)."""
 
+_NUMBER = re.compile(r"(?<!\d)\d{1,9}(?!\d)")
 _PIECE = re.compile(r"\S+\s*|\s+")
 
 
@@ -67,6 +68,12 @@ def last_user_text(messages: Sequence[Mapping[str, object]]) -> str:
         if message.get("role") == "user":
             return _text(message, "content")
     return ""
+
+
+def first_number(text: str) -> int | None:
+    """The first whole number in `text`, of nine digits at most."""
+    found = _NUMBER.search(text)
+    return int(found.group()) if found else None
 
 
 def _memory(messages: Sequence[Mapping[str, object]]) -> str:

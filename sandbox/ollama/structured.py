@@ -3,30 +3,32 @@
 from sandbox.ollama.gojson import JsonObject, JsonValue
 
 
-def instance(response_format: JsonValue, text: str) -> JsonValue:
-    """A value that fits the schema, with `text` for every string; for `"json"` `{"reply": text}`.
+def instance(response_format: JsonValue, text: str, number: int = 1) -> JsonValue:
+    """A value that fits the schema; for `"json"` `{"reply": text}`.
 
-    Knows type, properties, items, enum, const, anyOf and `$ref` into `$defs`; no bounds.
+    `text` stands for every string, `number` for every number. Knows type, properties, items, enum,
+    const, anyOf and `$ref` into `$defs`; no bounds.
     """
     if not isinstance(response_format, dict):
         return {"reply": text}
-    return _of(response_format, response_format, text)
+    plain: JsonObject = {"string": text, "boolean": True, "null": None, "object": {}}
+    plain |= {"integer": number, "number": number}
+    return _of(response_format, response_format, plain)
 
 
-def _of(schema: JsonValue, root: JsonObject, text: str) -> JsonValue:
+def _of(schema: JsonValue, root: JsonObject, plain: JsonObject) -> JsonValue:
     schema = _resolved(schema, root)
     if "const" in schema:
         return schema["const"]
     if isinstance(enum := schema.get("enum"), list) and enum:
         return enum[0]
     if isinstance(variants := schema.get("anyOf"), list) and variants:
-        return _of(variants[0], root, text)
+        return _of(variants[0], root, plain)
     if isinstance(properties := schema.get("properties"), dict):
-        return {name: _of(member, root, text) for name, member in properties.items()}
+        return {name: _of(member, root, plain) for name, member in properties.items()}
     if schema.get("type") == "array":
-        return [_of(schema.get("items"), root, text)]
-    plain: JsonObject = {"integer": 1, "number": 1, "boolean": True, "null": None, "object": {}}
-    return plain.get(str(schema.get("type")), text)
+        return [_of(schema.get("items"), root, plain)]
+    return plain.get(str(schema.get("type")), plain["string"])
 
 
 def _resolved(schema: JsonValue, root: JsonObject) -> JsonObject:

@@ -243,6 +243,17 @@ def test_langchain_binds_tools(stand_in: OllamaStandIn, model: str) -> None:
     assert [call["name"] for call in answer.tool_calls] == ["look_up"]
 
 
+def test_langchain_sends_images(stand_in: OllamaStandIn) -> None:
+    """The picture beside the text, without its data URI."""
+    picture = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    langchain(stand_in, "vision").invoke(
+        [HumanMessage([{"type": "text", "text": "What is it?"}, picture])]
+    )
+    (message,) = stand_in.calls[0].messages
+    assert message["images"] == ["iVBORw0KGgo="]
+    assert str(message["content"]).strip() == "What is it?"
+
+
 def test_langchain_gets_structured_output(stand_in: OllamaStandIn) -> None:
     """Through Ollama's format."""
     model = langchain(stand_in).with_structured_output(Verdict, method="json_schema")

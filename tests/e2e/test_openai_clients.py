@@ -150,7 +150,7 @@ def test_it_calls_tools(
         (called,) = answer.choices[0].message.tool_calls or []
     assert called.function is not None
     assert called.function.name == "add"
-    assert json.loads(called.function.arguments or "") == {"a": 1, "b": 1}
+    assert json.loads(called.function.arguments or "") == {"a": 2, "b": 2}
     function = {"name": "add", "arguments": called.function.arguments}
     told = [
         *MESSAGES,
@@ -165,7 +165,7 @@ def test_it_calls_tools(
     assert not reply.choices[0].message.tool_calls
     asked = stand_in.calls[-1].messages
     assert asked[-1] == {"role": "tool", "content": "2", "tool_name": "add"}
-    assert asked[-2]["tool_calls"] == [{"function": {"name": "add", "arguments": {"a": 1, "b": 1}}}]
+    assert asked[-2]["tool_calls"] == [{"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}]
 
 
 def test_it_gets_structured_replies(client: openai.OpenAI) -> None:
