@@ -19,6 +19,7 @@ installed, healthy model that behaves as `ok`.
     stall             3 tokens, then silence
     endless           tokens for ever, one every 10 ms
     error-line        3 tokens, then an error line and a tidy end
+    bad-call          the same, for arguments of a tool that no parser takes
     no-done           3 tokens, then a tidy end without `done: true`
     cut               3 tokens, then the connection is closed without the last chunk
     reset             3 tokens, then a TCP reset
@@ -46,9 +47,11 @@ installed, healthy model that behaves as `ok`.
     big-last          a final record of 1 MB
     missing           404, not installed; after a pull it behaves as `ok`
     nowhere           404, and a pull fails: no registry has it
-    bad-400, overflow-400, unsigned-401, disabled-403, quota-429, gone-500, load-500, option-500,
-    unreachable-502, busy-503, overloaded-503
-                      that status with Ollama's exact text
+    bad-400, overflow-400, unsigned-401, disabled-403, quota-429, gone-500, option-500, odd-500,
+    slots-500, load-500, exit-500, late-500, gpu-500, binary-500, old-500, unreachable-502,
+    busy-503, overloaded-503
+                      that status with Ollama's exact text; odd: of a runner that is out of order,
+                      from load on: the model cannot be loaded (load: for want of memory)
 
 The tag may carry settings, for any scenario, joined by `-`: `slow-tokens:50x20ms-2s`.
 

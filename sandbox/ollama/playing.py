@@ -76,7 +76,7 @@ class Play:
             return await Wire(self.request, self.scenario.framing).cut(reset=ending is Ending.RESET)
         if ending is Ending.ERROR_LINE:
             self._over("broken", 500)
-            return json_response(500, records.error(refusals.CRASH_LINE))
+            return json_response(500, records.error(refusals.line(self.scenario.name)))
         return self._one_object(said, is_done=ending is Ending.DONE)
 
     async def produce_to_the_end(self) -> None:
@@ -127,7 +127,11 @@ class Play:
         self._over("broken", 200 if wire.has_begun else 0)
         if ending in {Ending.CUT, Ending.RESET}:
             return await wire.cut(reset=ending is Ending.RESET)
-        line = records.error(refusals.CRASH_LINE) + b"\n" if ending is Ending.ERROR_LINE else b""
+        line = (
+            records.error(refusals.line(self.scenario.name)) + b"\n"
+            if ending is Ending.ERROR_LINE
+            else b""
+        )
         return await wire.end(line)
 
     def _final(self, said: Iterable[Delta] = ()) -> bytes:

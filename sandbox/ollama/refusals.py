@@ -9,12 +9,20 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 CRASH_LINE = "an error was encountered while running the model: unexpected EOF"
 """The text of the error line when the runner dies in mid-stream."""
 
+_LINES = {
+    "bad-call": "llama-server returned invalid tool call arguments for look_up: unexpected end"
+}
+
 _GONE = (
     "model runner has unexpectedly stopped, this may be due to resource limitations "
     "or an internal error, check ollama server logs for details"
 )
 _OUT_OF_MEMORY = (
     "llama-server reported out-of-memory during startup: cudaMalloc failed: out of memory"
+)
+_INCOMPATIBLE = (
+    "error loading model: unknown architecture: this model may be incompatible with your version "
+    "of Ollama. If you previously pulled this model, try updating it"
 )
 _QUOTA = (
     "you (stand-in) have reached your weekly usage limit, upgrade for higher limits: "
@@ -32,6 +40,13 @@ _ROWS = {
     "quota-429": (429, _QUOTA),
     "gone-500": (500, _GONE),
     "load-500": (500, _OUT_OF_MEMORY),
+    "exit-500": (500, "llama-server process has terminated: exit status 2: no such device"),
+    "late-500": (500, "timed out waiting for llama-server to start - progress 0.42 - "),
+    "gpu-500": (500, "unable to load full model on GPU"),
+    "binary-500": (500, "error starting llama-server: llama-server binary not found"),
+    "old-500": (500, _INCOMPATIBLE),
+    "odd-500": (500, "unexpected server status: llm server not responding"),
+    "slots-500": (500, "no slots available after 10 retries"),
     "option-500": (500, 'option "temperature" must be of type float32'),
     "unreachable-502": (502, _UNREACHABLE),
     "busy-503": (503, BUSY),
@@ -50,6 +65,11 @@ def refusal(key: str, model: str, prompt_tokens: int) -> Refused:
         return Refused(401, "unauthorized", signin_url="https://ollama.com/connect?name=stand-in")
     status, text = _ROWS[key]
     return Refused(status, text, late=key in _LATE)
+
+
+def line(scenario: str) -> str:
+    """The text of the error line that ends a stream of `scenario`."""
+    return _LINES.get(scenario, CRASH_LINE)
 
 
 def not_found(model: str) -> Refused:

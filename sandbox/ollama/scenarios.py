@@ -92,22 +92,13 @@ class Scenario:
         return self.refusal in _REFUSED_LOADS
 
 
+_FAILED_LOADS = ("load-500", "exit-500", "late-500", "gpu-500", "binary-500", "old-500")
+_REFUSED_LOADS = ("missing", *_FAILED_LOADS, "unreachable-502", "busy-503", "overloaded-503")
 _REFUSALS = (
-    "missing",
-    "bad-400",
-    "overflow-400",
-    "unsigned-401",
-    "disabled-403",
-    "quota-429",
-    "gone-500",
-    "load-500",
-    "option-500",
-    "unreachable-502",
-    "busy-503",
-    "overloaded-503",
+    *_REFUSED_LOADS,
+    *("bad-400", "overflow-400", "unsigned-401", "disabled-403", "quota-429"),
+    *("gone-500", "option-500", "odd-500", "slots-500"),
 )
-
-_REFUSED_LOADS = ("missing", "load-500", "unreachable-502", "busy-503", "overloaded-503")
 
 _ALL = (
     Scenario("ok"),
@@ -119,6 +110,7 @@ _ALL = (
     Scenario("stall", tokens=3, ending=Ending.STALL),
     Scenario("endless", token_s=0.01, ending=Ending.ENDLESS),
     Scenario("error-line", tokens=3, ending=Ending.ERROR_LINE),
+    Scenario("bad-call", tokens=3, ending=Ending.ERROR_LINE),
     Scenario("no-done", tokens=3, ending=Ending.NO_DONE),
     Scenario("cut", tokens=3, ending=Ending.CUT),
     Scenario("reset", tokens=3, ending=Ending.RESET),

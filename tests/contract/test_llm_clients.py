@@ -1,8 +1,10 @@
 """One contract for both clients, the asynchronous and the synchronous, against the stand-in."""
 
 import asyncio
+import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from typing import Protocol
 
@@ -35,6 +37,7 @@ from llm import (
 )
 from llm.records import joined
 from sandbox.ollama import OllamaStandIn, pieces, reply_to
+from sandbox.ollama.records import Profile
 from tests.waiting import wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the kora, please."},)
@@ -182,11 +185,22 @@ def test_a_model_is_loaded_by_a_request_without_messages(ask: Asker, ollama: Oll
         ("quota-429", QuotaExceededError),
         ("gone-500", OllamaFailedError),
         ("load-500", OllamaFailedError),
+        ("exit-500", OllamaFailedError),
+        ("late-500", OllamaFailedError),
+        ("gpu-500", OllamaFailedError),
+        ("binary-500", OllamaFailedError),
+        ("old-500", OllamaFailedError),
+        ("odd-500", OllamaFailedError),
+        ("slots-500", OllamaFailedError),
         ("option-500", InvalidRequestError),
         ("unreachable-502", OllamaBusyError),
         ("busy-503", OllamaBusyError),
         ("overloaded-503", OllamaBusyError),
+        ("window:ctx2", ContextOverflowError),
+        ("rendered:ctx2", ContextOverflowError),
         ("error-line", OllamaFailedError),
+        ("error-line:0", OllamaFailedError),
+        ("bad-call", OllamaFailedError),
         ("no-done", StreamCutError),
         ("cut", StreamCutError),
         ("reset", StreamCutError),
@@ -196,7 +210,13 @@ def test_a_model_is_loaded_by_a_request_without_messages(ask: Asker, ollama: Oll
 def test_each_failure_of_ollama_is_an_error_of_its_kind(
     ask: Asker, ollama: OllamaStandIn, model: str, kind: type[LLMError]
 ) -> None:
-    """And of no other; the prompt is not in its message."""
+    """And of no other, after one call; the prompt is not in its message.
+
+    Rows of Ollama's errors that no request of ours meets: an empty or malformed body and a name
+    that is no model's are refused before the call, `top_logprobs` and `/api/generate` are never
+    asked for, 499 is in Ollama's log alone, and what comes without a stream (`done: false`, the
+    zero object) is in test_llm_wire.py.
+    """
     with pytest.raises(LLMError) as caught:
         ask(settings_for(ollama.url), chat(model))
     assert type(caught.value) is kind
@@ -214,11 +234,21 @@ def test_each_failure_of_ollama_is_an_error_of_its_kind(
         (chat("ok", think=True), UnsupportedError),
         (chat("ok", think="hardly"), RequestRejectedError),
         (chat("ok", keep_alive="300"), RequestRejectedError),
+        (chat("ok", keep_alive=True), RequestRejectedError),
         (chat("ok", format="yaml"), InvalidRequestError),
         (chat("ok", options={"top_k": "many"}), InvalidRequestError),
         (chat("ok", options={"stop": 7}), InvalidRequestError),
     ],
-    ids=["tools", "thinking", "think level", "keep_alive", "format", "option", "stop"],
+    ids=[
+        "tools",
+        "thinking",
+        "think level",
+        "keep_alive",
+        "keep_alive's type",
+        "format",
+        "option",
+        "stop",
+    ],
 )
 def test_each_refusal_of_what_a_request_holds_is_an_error_of_its_kind(
     ask: Asker, ollama: OllamaStandIn, request_: ChatRequest, kind: type[LLMError]
@@ -228,6 +258,59 @@ def test_each_refusal_of_what_a_request_holds_is_an_error_of_its_kind(
         ask(settings_for(ollama.url), request_)
     assert type(caught.value) is kind
     assert ollama.stats.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("load-500", "out-of-memory"),
+        ("exit-500", "exit status 2"),
+        ("late-500", "timed out waiting"),
+        ("gpu-500", "full model on GPU"),
+        ("binary-500", "error starting llama-server"),
+        ("old-500", "incompatible with your version"),
+        ("odd-500", "unexpected server status"),
+        ("slots-500", "no slots available"),
+        ("bad-call", "invalid tool call arguments"),
+    ],
+)
+def test_why_ollama_failed_is_in_the_message(
+    ask: Asker, ollama: OllamaStandIn, model: str, reason: str
+) -> None:
+    """An operator need not look for it in Ollama's log."""
+    with pytest.raises(OllamaFailedError, match=reason):
+        ask(settings_for(ollama.url), chat(model))
+
+
+@pytest.mark.parametrize("profile", ["0.33", "0.40"])
+def test_gos_escapes_and_either_shape_of_records_are_read(ask: Asker, profile: Profile) -> None:
+    """Text comes as it was said, and members that we do not know pass."""
+    messages = ({"role": "user", "content": "Is <a> & b \u2028 it?"},)
+    with OllamaStandIn(profile=profile) as server:
+        reply = reply_of(ask, server.url, ChatRequest(model="ok", messages=messages))
+    assert reply.text == reply_to(list(messages))
+
+
+def test_a_reply_with_a_format_is_one_reply(ask: Asker, ollama: OllamaStandIn) -> None:
+    """A schema goes out as it is, and what fits it comes back in pieces."""
+    schema = {"type": "object", "properties": {"said": {"type": "string"}}}
+    reply = reply_of(ask, ollama.url, chat("ok", format=schema))
+    assert json.loads(reply.text) == {"said": reply_to(list(MESSAGES))}
+
+
+def test_a_server_restarted_in_mid_reply_cuts_it(ask: Asker) -> None:
+    """With one call; what was read is seen, and the server is found again."""
+    seen: Records = []
+    with OllamaStandIn() as server, ThreadPoolExecutor() as threads:
+        settings = settings_for(server.url)
+        cut = threads.submit(ask, settings, chat("slow-tokens:1000x5ms"), seen)
+        wait_until(lambda: len(seen) > 0, what="the first token")
+        server.stop()
+        with pytest.raises(StreamCutError):
+            cut.result(timeout=5)
+        assert server.stats.requests == 1
+        server.start()
+        assert joined(ask(settings, chat("ok"))).text == reply_to(list(MESSAGES))
 
 
 def test_a_prompt_over_the_window_tells_both_counts(ask: Asker, ollama: OllamaStandIn) -> None:

@@ -129,6 +129,23 @@ def test_a_body_that_breaks_off_is_a_cut_stream(chat: Chatter, answer: bytes) ->
         chat(settings_for(url))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        with_length(b'{"model":"m","message":{"role":"assistant","content":"h"},"done":false}'),
+        with_length(
+            b'{"model":"","created_at":"0001-01-01T00:00:00Z",'
+            b'"message":{"role":"","content":""},"done":false}'
+        ),
+    ],
+    ids=["done-false", "zero-object"],
+)
+def test_an_answer_in_one_object_must_be_done_too(chat: Chatter, answer: bytes) -> None:
+    """Ollama gives these where nothing is streamed. We always stream; a proxy may not."""
+    with answering(answer) as url, pytest.raises(StreamCutError):
+        chat(settings_for(url))
+
+
 def test_a_whole_answer_is_an_answer_though_the_connection_then_breaks(chat: Chatter) -> None:
     """After `done: true` only the connection is at stake."""
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(DONE) + DONE + b"\r\n"
