@@ -28,13 +28,14 @@ def tell_untold(app: Celery, shared: Services, keys: SessionKeys, jobs: Sequence
         return True
     told = [_last_event(job) for job in jobs]
     ttl_s = shared.settings.memory.default_ttl_s
+    refusals = (*app.backend.connection_errors, *app.backend.channel_errors)  # out of memory, too
     try:
         # First what may fail for long: each try would write the events anew.
         for job in jobs:
             _store_result(app, keys, job)
         shared.memory.run_each(events.publish(keys, told, ttl_s=ttl_s))
         shared.memory.run(intake.told(keys, jobs))
-    except (MemoryServiceError, OperationalError, *app.backend.connection_errors) as exc:
+    except (MemoryServiceError, OperationalError, *refusals) as exc:
         logger.warning("the end of %d jobs is still untold: %s", len(jobs), exc)
         return False
     return True

@@ -1,6 +1,7 @@
 """People who interrupt, roll back, replace and merge, while workers and Redis are killed."""
 
 import random
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,11 @@ from celery.result import AsyncResult
 from memory import Call, Connection, OnBusy, Untold, intake
 from sandbox.process import ServerProcess
 from tasks import app
+from tasks.job import ChatJob
+from tasks.producer import prepare
 from tests.faults.dump import SessionDump
 from tests.faults.rig import Rig
-from tests.faults.sender import Sender
+from tests.faults.sender import AGENT_ID, Sender
 from tests.waiting import elapsed, wait_until
 
 SESSIONS, JOBS = 10, 20
@@ -104,6 +107,29 @@ def test_each_message_has_one_end_whatever_dies(
             partial(nobody, rig.connection, unknowing), timeout_s=20, what="all have been told"
         )
     assert set(ends) == {"answered", "kept", "withdrawn", "merged"}
+
+
+def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: Sender) -> None:
+    """Who cannot be told their end is told later, and lost wake-ups are found as before."""
+    worker = rig.worker(name="sweeping")
+    replaced, lost = sender.sessions(2)
+    worker.freeze()
+    rig.enqueue_silently(Sender(), replaced)
+    replacing = {"message": "instead", "on_busy": OnBusy.REPLACE_PENDING}
+    job = ChatJob.model_validate({"agent_id": AGENT_ID, "session_id": replaced, **replacing})
+    submission = prepare(job, str(uuid.uuid4()), {})
+    (untold,) = rig.connection.run_last(*submission.calls()).untold
+    rig.enqueue_silently(sender, lost)
+    with rig.full_memory():
+        worker.thaw()
+        wait_until(
+            lambda: "still untold" in worker.log_text(), what="the result could not be stored"
+        )
+    rig.wait_drained(sender)
+    ended = AsyncResult(untold.job_id, app=app)
+    wait_until(ended.ready, timeout_s=45, what="it is told after all")
+    assert ended.state == "REVOKED"
+    worker.kill()
 
 
 def nobody(connection: Connection, unknowing: Call[tuple[Untold, ...]]) -> bool:
