@@ -25,6 +25,13 @@ class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
         passing(CrashPoint.BEFORE_ACK)
         super().acknowledge()
 
+    def terminate(self, pool: object, signal: object = None) -> None:
+        """Obey `control.revoke(..., terminate=True)`: cancel the job, waiting or running.
+
+        Its mailbox does that (`task_revoked`); there is no process of its own to be killed.
+        """
+        self._announce_revoked("terminated", True, signal, False)
+
     def info(self, safe: bool = False) -> dict[str, object]:
         """What `celery inspect` tells: always the safe form."""
         told: dict[str, object] = super().info(safe=True)

@@ -9,13 +9,12 @@ are Celery's. Every other task runs in those threads from its beginning.
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
 
-import asyncio
 import logging
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Condition
 
@@ -27,6 +26,7 @@ from tasks.begun import Begun, begin, begun_before, received
 from tasks.errors import InvalidJob
 from tasks.wakeup import CHAT_TASK
 from tasks.wiring import services
+from worker.messages import MALFORMED
 from worker.plain_end import PlainEnd, is_plain
 
 MOST_THREADS = 16
@@ -45,19 +45,22 @@ class Call:
     args: Sequence[object]
     callback: Callback
     accepted: Callable[[int, float], None]
+    request: Context | None = None
+    """Of a chat job, whose waiting is done on the event loop."""
 
-    @property
-    def is_chat(self) -> bool:
-        """Whether it is a chat job, whose waiting is done on the event loop."""
-        return self.args[0] == CHAT_TASK
+    def decoded(self) -> "Call":
+        """A chat job with its message's body decoded, which then is not done again.
 
-    def decoded(self) -> tuple["Call", Context]:
-        """The same with its message's body decoded, which then is not done again; its request."""
+        Raises one of MALFORMED for a body that Celery's tracer could not handle.
+        """
+        if self.args[0] != CHAT_TASK:
+            return self
         name, job_id, headers, packed, content_type, encoding = self.args
-        body = loads(packed, content_type, encoding, accept=ACCEPTED)
-        args, kwargs, embed = body
+        # Of Celery's first protocol, the body comes decoded and without a type.
+        body = loads(packed, content_type, encoding, accept=ACCEPTED) if content_type else packed
+        args, kwargs, embed = body  # type: ignore[misc]  # what it is not made of raises
         request = Context(headers, args=args, kwargs=kwargs, **(embed or {}))
-        return replace(self, args=(name, job_id, headers, body, None, None)), request
+        return replace(self, args=(name, job_id, headers, body, None, None), request=request)
 
     def accept(self) -> None:
         """Tell Celery that the task has begun."""
@@ -99,7 +102,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting: deque[Call] = deque()
         self._running = 0
         self._changed = Condition()
-        self._endings: set[asyncio.Task[None]] = set()
+        self._endings: set[Future[None]] = set()
         self._plain_end = PlainEnd(self.app)
         services().concurrency = self.limit
         logging.getLogger("celery.app.trace").addFilter(_tell_whole_runtime)
@@ -114,8 +117,11 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         accept_callback: Callable[[int, float], None],
         **_: object,
     ) -> None:
-        """Take a task on; called by Celery's consumer. It begins at once, or as one ends."""
-        self._waiting.append(Call(target, args, callback, accept_callback))
+        """Take a task on; called by Celery's consumer. It begins at once, or as one ends.
+
+        Raises one of MALFORMED for a message that cannot be a chat job's.
+        """
+        self._waiting.append(Call(target, args, callback, accept_callback).decoded())
         self._begin_next()
 
     def on_stop(self) -> None:
@@ -133,23 +139,35 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
                 return
             self._running += 1
             call = self._waiting.popleft()
-        call.accept()
-        if not call.is_chat:
+        is_begun = False
+        try:
+            call.accept()
+            self._begin(call)
+            is_begun = True
+        finally:
+            if not is_begun:
+                self._end()
+
+    def _begin(self, call: Call) -> None:
+        request = call.request
+        if request is None:
             self._threads.submit(self._trace, call, None)
             return
-        call, request = call.decoded()
         try:
             ref = received(request, *request.args, **request.kwargs)
-        except (InvalidJob, TypeError):
+        except (InvalidJob, *MALFORMED):
             self._threads.submit(self._trace, call, None)  # the task's body says what is wrong
         else:
             begun = begin(ref)
             begun.verdict.add_done_callback(lambda _: self._decided(call, request, begun))
 
     def _decided(self, call: Call, request: Context, begun: Begun) -> None:
-        """The verdict on a chat job is there; on the loop's thread."""
-        if begun.verdict.exception() is None and is_plain(request, begun.verdict.result()):
-            ending = asyncio.create_task(self._end_plainly(call, request, begun))
+        """The verdict on a chat job is there; on the loop's thread, or on the one that began it
+        where the verdict came before anybody asked."""
+        verdict = begun.verdict
+        is_there = not verdict.cancelled() and verdict.exception() is None
+        if is_there and is_plain(request, verdict.result()):
+            ending = services().runtime.spawn(self._end_plainly(call, request, begun))
             self._endings.add(ending)
             ending.add_done_callback(self._endings.discard)
         else:
@@ -163,8 +181,10 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             if shown is None:
                 self._threads.submit(self._trace, call, begun)
         if shown is not None:
-            call.succeed(shown, begun.at_s)
-            self._end()
+            try:
+                call.succeed(shown, begun.at_s)
+            finally:
+                self._end()
 
     def _trace(self, call: Call, begun: Begun | None) -> None:
         try:

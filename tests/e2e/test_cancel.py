@@ -1,5 +1,6 @@
 """Cancel stops the model, leaves the session going on, and is remembered."""
 
+import socket
 import time
 import uuid
 from typing import Literal
@@ -192,6 +193,36 @@ def test_celerys_own_revoke_of_a_waiting_job_cancels_it(session_id: str) -> None
     assert first.get(timeout=WAIT_S)
     with pytest.raises(TaskRevokedError):
         second.get(timeout=WAIT_S)
+
+
+def test_celerys_own_revoke_terminates_a_job_wherever_it_is(
+    stack: GriotStack, session_id: str, ollama: OllamaStandIn
+) -> None:
+    """Running or waiting for a place in the pool: it is cancelled, and takes no place for good."""
+    stack.worker("-Q", "one", "-c", "1", "--prefetch-multiplier", "9", name="one")
+    sent = [
+        chat_task.apply_async(
+            ("energy", f"{session_id}-{n}", "hello"), {"model": model}, queue="one"
+        )
+        for n, model in enumerate((ENDLESS, "echo", "echo"))
+    ]
+    started(sent[0].id)
+    wait_until(lambda: _reserved("one") == {job.id for job in sent[1:]}, what="the others wait")
+    for job in (sent[1], sent[0]):
+        app.control.revoke(job.id, terminate=True)
+    assert sent[2].get(timeout=WAIT_S)["history_messages"] == 0
+    for job in sent[:2]:
+        with pytest.raises(TaskRevokedError):
+            job.get(timeout=WAIT_S)
+    assert said(f"{session_id}-1") == []
+    assert ollama.stats.active == 0
+
+
+def _reserved(worker: str) -> set[str]:
+    """The jobs that a worker has taken and not begun."""
+    names = [f"{worker}@{socket.gethostname()}"]
+    told = app.control.inspect(destination=names, timeout=1).reserved() or {}
+    return {request["id"] for requests in told.values() for request in requests}
 
 
 def test_a_cancel_outlives_the_worker(stack: GriotStack, session_id: str) -> None:

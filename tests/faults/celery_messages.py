@@ -41,6 +41,17 @@ def _body(payload: object) -> str:
     return base64.b64encode(json.dumps(payload).encode()).decode()
 
 
+def first_protocol_job(job_id: str, *args: object) -> bytes:
+    """A raw chat job as a client with Celery's first protocol sends it."""
+    body = _body({"task": "tasks.chat_task", "id": job_id, "args": args, "kwargs": {}})
+    return element("never", body=body, headers={}, properties=task_properties(job_id))
+
+
+def embedding_job(embedded: object) -> bytes:
+    """A raw chat job with something else where its callbacks should be."""
+    return element("tasks.chat_task", body=_body([["energy", "s", "never"], {}, embedded]))
+
+
 def _without(field: str) -> bytes:
     message = task_message("echo", "never")
     del message[field]

@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from sandbox.process import ServerProcess
 from tasks import app, chat_task
 from tasks.wakeup import publish, wakeup_kwargs
-from tests.faults.celery_messages import MALFORMED
+from tests.faults.celery_messages import MALFORMED, embedding_job, first_protocol_job
 from tests.faults.rig import GRACE_S, SWEEP_S, Rig
 from tests.faults.sender import Sender
 from tests.waiting import wait_until
@@ -120,6 +120,32 @@ def test_garbage_in_front_of_a_job(
     rig.check(sender, timeout_s=1 + rig.delay_s, max_calls=1)
     assert rig.broker("LLEN", f"{queue}.quarantine") == len(garbage)
     assert steady.is_running, steady.log_tail()
+
+
+def test_more_jobs_of_celerys_first_protocol_than_the_pool_has_places(
+    rig: Rig, sender: Sender
+) -> None:
+    """They come decoded; each is answered, and none takes a place for good."""
+    rig.worker("-Q", "old", "-c", "2", name="old")
+    for session_id in sender.sessions(5):
+        job_id, message = str(uuid.uuid4()), sender.next_message(session_id)
+        rig.broker("LPUSH", "old", first_protocol_job(job_id, "energy", session_id, message))
+        sender.note(session_id, job_id, message)
+    rig.check(sender, max_calls=1)
+
+
+def test_more_broken_options_than_the_pool_has_places(rig: Rig, sender: Sender) -> None:
+    """A body whose third part is no object is put aside, also where it has to wait for a place."""
+    worker = rig.worker("-Q", "broken", "-c", "1", "--prefetch-multiplier", "9", name="broken")
+    (session_id,) = sender.sessions(1)
+    sender.send(session_id, queue="broken", model="delay:0.5s")
+    rig.wait_active(1)
+    broken = [embedding_job([1, 2]) for _ in range(3)]
+    rig.broker("LPUSH", "broken", *broken)
+    sender.send(session_id, queue="broken")
+    rig.check(sender, max_calls=1)
+    assert rig.broker("LLEN", "broken.quarantine") == len(broken)
+    assert worker.is_running, worker.log_tail()
 
 
 def _waiting(rig: Rig, queue: str) -> int:
