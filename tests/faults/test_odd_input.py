@@ -136,12 +136,12 @@ def test_a_key_of_a_wrong_type_in_mid_turn(
 ) -> None:
     """The commit is refused as a whole; other sessions and the worker go on."""
     damaged_id, other = sender.sessions(2)
-    stuck = chat_task.delay(AGENT_ID, damaged_id, "hello", model="delay:0.5s")
-    rig.wait_active(1)
+    stuck = chat_task.delay(AGENT_ID, damaged_id, f"hello {damaged_id}", model="delay:0.5s")
+    wait_until(lambda: _is_asked(rig, damaged_id), what="the model is asked")
     damaged = _wrong_type(rig, rig.keys(damaged_id), kind)
     sender.send(other)
     rig.check(sender)
-    rig.wait_active(0)
+    wait_until(lambda: not _is_asked(rig, damaged_id), what="the model has answered")
     if kind == "dead":
         assert "hello" in stuck.get(timeout=WAIT_S)["response"], "the turn needs no such key"
     else:
@@ -182,8 +182,8 @@ def test_a_key_of_a_wrong_type_beside_the_sessions(
         answered, endless, refused = sender.sessions(3)
         job = sender.send(answered)
         assert sender.jobs[answered][0].message in job.get(timeout=WAIT_S)["response"]
-        running = chat_task.delay(AGENT_ID, endless, "talk", model="endless")
-        rig.wait_active(1)
+        running = chat_task.delay(AGENT_ID, endless, f"talk {endless}", model="endless")
+        wait_until(lambda: _is_asked(rig, endless), what="the model is asked")
         assert chat_task.cancel(running.id) is CancelOutcome.STOPPING
         with pytest.raises(TaskRevokedError):
             running.get(timeout=WAIT_S)
@@ -195,3 +195,11 @@ def test_a_key_of_a_wrong_type_beside_the_sessions(
     sender.send(answered)
     rig.check(sender)
     assert steady.is_running
+
+
+def _is_asked(rig: Rig, words: str) -> bool:
+    """Whether the model is being asked this. A job of another test may run as well."""
+    return any(
+        call.outcome == "running" and words in str(call.messages[-1]["content"])
+        for call in rig.ollama.calls
+    )
