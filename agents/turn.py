@@ -97,7 +97,8 @@ def system_prompt_of(ask: Ask, profile: Profile) -> str | None:
 
 def reply_bound(ask: Ask, profile: Profile, settings: LLMSettings) -> int | None:
     """The most tokens that the reply may have; None: no bound but the window."""
-    return _first(ask.max_tokens, profile.max_tokens, settings.num_predict)
+    own = settings.reply_tokens(model_of(ask, profile, settings))
+    return _first(ask.max_tokens, profile.max_tokens, own)
 
 
 def prompt_for(

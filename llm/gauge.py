@@ -135,7 +135,7 @@ class _Server:
     def __init__(self, server: LookUp, settings: LLMSettings, clock: Callable[[], float]) -> None:
         self.label = server.base_url.partition("://")[2]
         self.windows = Windows(
-            num_ctx=settings.num_ctx, assumed_tokens=settings.assumed_window_tokens
+            asked_tokens=settings.window_tokens, assumed_tokens=settings.assumed_window_tokens
         )
         self.calibration = Calibration()
         self._server = server

@@ -1,15 +1,16 @@
 """Models by their names: which an Ollama has installed (GET /api/tags) and loaded (GET /api/ps),
-and how many calls each gets. Pure.
+and what the settings say of single ones. Pure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 import orjson
 
 from llm.errors import InvalidReplyError
 from llm.requests import check_model_name
-
-MAX_PARALLEL = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +52,33 @@ def is_installed(model: str, installed: tuple[str, ...]) -> bool:
     return full_name(model) in installed
 
 
-def read_limits(text: str) -> dict[str, int]:
+@lru_cache(maxsize=16)
+def read_numbers(text: str, least: int, most: int) -> Mapping[str, int]:
     """`model=number, model=number` by full names. Raises ValueError that says what is wrong."""
-    limits = {}
+    numbers = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         model, _, number = (word.strip() for word in part.rpartition("="))
-        if not model or not number.isdecimal() or not 1 <= int(number) <= MAX_PARALLEL:
-            raise ValueError(
-                f"{part!r} is not model=number, with a number from 1 to {MAX_PARALLEL}"
-            )
-        limits[full_name(check_model_name(model))] = int(number)
-    return limits
+        if not model or not number.isdecimal() or not least <= int(number) <= most:
+            raise ValueError(f"{part!r} is not model=number, with a number from {least} to {most}")
+        numbers[full_name(check_model_name(model))] = int(number)
+    return MappingProxyType(numbers)
 
 
-def check_limits(text: str) -> str:
-    """`text`, if `read_limits` reads it."""
-    read_limits(text)
-    return text
+@dataclass(frozen=True, slots=True)
+class ByModel:
+    """A setting of numbers by models, each from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def check(self, text: str) -> str:
+        """`text`, if it can be read. Raises ValueError that says what is wrong."""
+        read_numbers(text, self.least, self.most)
+        return text
+
+    def number(self, text: str, model: str) -> int | None:
+        """The number of `model` in a `text` that was checked, None if it has none of its own."""
+        return read_numbers(text, self.least, self.most).get(full_name(model))
 
 
 def _count(value: object) -> int:

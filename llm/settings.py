@@ -7,11 +7,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm.address import check_base_url, check_base_urls, split_addresses
 from llm.durations import DURATION_PATTERN
-from llm.models import MAX_PARALLEL, check_limits, full_name, read_limits
+from llm.models import ByModel
 from llm.requests import ChatRequest, Message, check_model_name
 from llm.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 HOUR_S = 3600.0
+
+WINDOW = ByModel(256, 4_194_304)
+REPLY = ByModel(1, 1_048_576)
+PARALLEL = ByModel(1, 1024)
 
 
 class LLMSettings(BaseSettings):
@@ -131,39 +135,48 @@ class LLMSettings(BaseSettings):
     )
     num_ctx: int | None = Field(
         default=None,
-        ge=256,
-        le=4_194_304,
+        ge=WINDOW.least,
+        le=WINDOW.most,
         validation_alias="LLM_NUM_CTX",
         description="The model's window, in tokens; the same for every program that uses this "
         "Ollama, or each change reloads the model. Unset: Ollama's own value.",
     )
+    num_ctx_by_model: Annotated[str, AfterValidator(WINDOW.check)] = Field(
+        default="",
+        validation_alias="LLM_NUM_CTX_BY_MODEL",
+        description="The same for single models, such as: qwen3:8b=32768, llama3.2:3b=8192.",
+    )
     assumed_window_tokens: int = Field(
         default=4096,
-        ge=256,
-        le=4_194_304,
+        ge=WINDOW.least,
+        le=WINDOW.most,
         validation_alias="OLLAMA_CONTEXT_LENGTH",
         description="The window, in tokens, that a model is assumed to have while Ollama does not "
         "tell: before it is loaded, without LLM_NUM_CTX. Ollama's own default has the same name.",
     )
     num_predict: int | None = Field(
         default=None,
-        ge=1,
-        le=1_048_576,
+        ge=REPLY.least,
+        le=REPLY.most,
         validation_alias="LLM_NUM_PREDICT",
         description="Longest reply, in tokens, where a request gives no max_tokens. Unset: until "
         "the window is full.",
     )
-
+    num_predict_by_model: Annotated[str, AfterValidator(REPLY.check)] = Field(
+        default="",
+        validation_alias="LLM_NUM_PREDICT_BY_MODEL",
+        description="The same for single models, such as: qwen3:8b=2048, llama3.2:3b=512.",
+    )
     num_parallel: int | None = Field(
         default=None,
         ge=0,
-        le=MAX_PARALLEL,
+        le=PARALLEL.most,
         validation_alias="OLLAMA_NUM_PARALLEL",
         description="How many calls one model of one server gets at once from all workers; jobs "
         "beyond wait in their mailboxes. Give it Ollama's own OLLAMA_NUM_PARALLEL. Unset or 0: no "
         "bound, and Ollama queues them.",
     )
-    num_parallel_by_model: Annotated[str, AfterValidator(check_limits)] = Field(
+    num_parallel_by_model: Annotated[str, AfterValidator(PARALLEL.check)] = Field(
         default="",
         validation_alias="OLLAMA_NUM_PARALLEL_BY_MODEL",
         description="The same for single models, such as: qwen3-vl:8b=1, llama3.2:3b=8.",
@@ -171,8 +184,16 @@ class LLMSettings(BaseSettings):
 
     def parallel_calls(self, model: str) -> int | None:
         """How many calls `model` gets at once from all workers; None: no bound."""
-        own = read_limits(self.num_parallel_by_model).get(full_name(model))
+        own = PARALLEL.number(self.num_parallel_by_model, model)
         return own or self.num_parallel or None
+
+    def window_tokens(self, model: str) -> int | None:
+        """The window that `model` is loaded with, in tokens; None: Ollama's own."""
+        return WINDOW.number(self.num_ctx_by_model, model) or self.num_ctx
+
+    def reply_tokens(self, model: str) -> int | None:
+        """The longest reply of `model` where nothing else is asked, in tokens; None: no bound."""
+        return REPLY.number(self.num_predict_by_model, model) or self.num_predict
 
     @property
     def is_bounded(self) -> bool:
@@ -207,11 +228,13 @@ class LLMSettings(BaseSettings):
         max_tokens: int | None = None,
     ) -> ChatRequest:
         """A request with these settings where an argument is None. Raises InvalidRequestError."""
+        model = self.model if model is None else model
+        window_tokens = self.window_tokens(model)
         return ChatRequest(
-            model=self.model if model is None else model,
+            model=model,
             messages=messages,
             temperature=self.temperature if temperature is None else temperature,
-            max_tokens=self.num_predict if max_tokens is None else max_tokens,
-            options={} if self.num_ctx is None else {"num_ctx": self.num_ctx},
+            max_tokens=self.reply_tokens(model) if max_tokens is None else max_tokens,
+            options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
         )

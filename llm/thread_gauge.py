@@ -29,7 +29,7 @@ class ThreadGauge:
         self._look = look
         self._clock = clock
         self._windows = Windows(
-            num_ctx=settings.num_ctx, assumed_tokens=settings.assumed_window_tokens
+            asked_tokens=settings.window_tokens, assumed_tokens=settings.assumed_window_tokens
         )
         self._calibration = Calibration()
         self._looking = threading.Lock()

@@ -1,12 +1,13 @@
 """The windows of one server's models, as far as they are known. No I/O.
 
 A model that is loaded has the window that GET /api/ps tells. Of another one there is the setting
-(LLM_NUM_CTX), else what its Modelfile says and the length it was trained for (POST /api/show), else
-an assumption: Ollama chooses the window when it loads the model, by the memory that it then has.
+(LLM_NUM_CTX or its LLM_NUM_CTX_BY_MODEL), else what its Modelfile says and the length it was
+trained for (POST /api/show), else an assumption: Ollama chooses the window when it loads the model,
+by the memory that it then has.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import orjson
@@ -41,10 +42,13 @@ class Window:
 
 
 class Windows:
-    """What one server has told of its models; `now_s` is any clock that only goes forward."""
+    """What one server has told of its models; `now_s` is any clock that only goes forward.
 
-    def __init__(self, *, num_ctx: int | None, assumed_tokens: int) -> None:
-        self._num_ctx = num_ctx
+    `asked_tokens` says with what window we have a model loaded, None: with Ollama's own.
+    """
+
+    def __init__(self, *, asked_tokens: Callable[[str], int | None], assumed_tokens: int) -> None:
+        self._asked_tokens = asked_tokens
         self._assumed_tokens = assumed_tokens
         self._loaded: RecentlyUsed[int] = RecentlyUsed()
         self._shown: RecentlyUsed[Shown] = RecentlyUsed()
@@ -55,10 +59,11 @@ class Windows:
         """The window that a call of `model` will find."""
         shown = self._shown.get(model, Shown())
         loaded = self._loaded.get(model)
-        told = self._num_ctx or shown.num_ctx
+        asked = self._asked_tokens(model)
+        told = asked or shown.num_ctx
         if loaded is not None:
             # A setting that the loaded model does not have makes Ollama load it anew.
-            return Window(min(loaded, self._num_ctx or loaded), is_known=True)
+            return Window(min(loaded, asked or loaded), is_known=True)
         trained = shown.trained_tokens or told or self._assumed_tokens
         return Window(min(told or self._assumed_tokens, trained), is_known=told is not None)
 

@@ -7,11 +7,14 @@ from contextlib import aclosing
 
 import pytest
 
+from agents.summary import digest_of
 from llm import (
     ChatRequest,
     FirstTokenTimeoutError,
     Fleet,
+    Gauge,
     LLMError,
+    LLMSettings,
     ModelNotFoundError,
     OllamaClient,
     OllamaFailedError,
@@ -48,6 +51,13 @@ async def fleet(ollama: OllamaStandIn) -> AsyncIterator[Fleet]:
         yield fleet
 
 
+@pytest.fixture
+async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
+    """A client beside the fleet's own."""
+    async with OllamaClient(ollama.url) as made:
+        yield made
+
+
 def chat(model: str, **more: object) -> ChatRequest:
     return ChatRequest(model=model, messages=MESSAGES, **more)  # type: ignore[arg-type]  # by field
 
@@ -82,6 +92,29 @@ async def test_the_load_has_the_options_of_the_chat(ollama: OllamaStandIn, fleet
     assert (ollama.stats.loads, ollama.stats.load_requests) == (1, 1)
     await fleet.chat(chat("cold:load0.1s", options={"num_ctx": 4096}))
     assert (ollama.stats.loads, ollama.stats.load_requests) == (2, 2)
+
+
+async def test_all_that_call_a_model_load_it_with_the_window_set_for_it(
+    ollama: OllamaStandIn, client: OllamaClient, fleet: Fleet
+) -> None:
+    """Warm-up, chat, summary and budget: another value in one of them would load it anew."""
+    windows = {"cold:load0.05s": 8192, "cold:load0.06s": 2048}
+    settings = LLMSettings(num_ctx=2048, num_ctx_by_model="cold:load0.05s=8192, other=512")
+    gauge = Gauge([client], settings)
+    past = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
+    for model, window_tokens in windows.items():
+        room = await gauge.room(model, None)
+        assert (room.window_tokens, room.is_known) == (window_tokens, True)
+        digest = digest_of(past, None, room, settings, model)
+        assert digest is not None
+        await fleet.chat(settings.chat_request(MESSAGES, model=model))
+        await fleet.chat(digest.request)
+    await gauge.aclose()
+    asked = [(call.model, call.options["num_ctx"]) for call in ollama.calls]
+    assert asked == [(model, window) for model, window in windows.items() for _ in range(2)]
+    loaded = read_loaded(await client.lookup("/api/ps"), base_url=client.base_url)
+    assert {one.name: one.window_tokens for one in loaded} == windows
+    assert ollama.stats.loads == len(windows)
 
 
 async def test_a_user_who_cancels_does_not_stop_the_load(

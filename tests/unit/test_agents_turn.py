@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import Ask, Profile, prompt_for, read_answer
+from agents.turn import reply_bound
 from llm import Delta, Final, LLMSettings, OllamaFailedError, Room, StreamCutError
 
 SETTINGS = LLMSettings(model="of-settings", temperature=0.7, num_predict=70)
@@ -227,3 +228,19 @@ async def test_an_error_of_the_stream_is_raised_as_it_is() -> None:
 async def test_an_empty_reply_is_an_answer() -> None:
     """A model may say nothing."""
     assert (await read_answer(stream(Final()))).text == ""
+
+
+def test_room_is_kept_for_the_reply_that_is_asked_for() -> None:
+    """Of the model that is asked, unless the job or the profile bounds it."""
+    settings = SETTINGS.model_copy(update={"num_predict_by_model": "big=700, of-profile=7"})
+    plain = Ask(message="new", model="big")
+    for ask, profile in (
+        (plain, PLAIN),
+        (Ask(message="new"), PLAIN),
+        (Ask(message="new"), SPEAKING),
+        (replace(plain, max_tokens=3), SPEAKING),
+    ):
+        asked = prompt_for(ask, profile, [], settings).request
+        assert reply_bound(ask, profile, settings) == asked.max_tokens
+    assert reply_bound(plain, PLAIN, settings) == 700
+    assert reply_bound(plain, SPEAKING, settings) == 40

@@ -49,7 +49,9 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "LLM_MAX_RESPONSE_BYTES": "2048",
         "LLM_KEEP_ALIVE": "1h30m",
         "LLM_NUM_CTX": "8192",
+        "LLM_NUM_CTX_BY_MODEL": "qwen3:8b=32768, llama3.2=4096",
         "LLM_NUM_PREDICT": "64",
+        "LLM_NUM_PREDICT_BY_MODEL": "qwen3:8b=2048",
         "OLLAMA_NUM_PARALLEL": "4",
         "OLLAMA_NUM_PARALLEL_BY_MODEL": "qwen3-vl:8b=1, llama3.2 = 8,",
     }
@@ -68,6 +70,9 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     assert (settings.max_response_bytes, settings.keep_alive) == (2048, "1h30m")
     assert (settings.num_ctx, settings.num_predict) == (8192, 64)
     assert settings.assumed_window_tokens == 2048
+    models = ("qwen3:8b", "llama3.2:latest", "llama3.2:1b")
+    assert [settings.window_tokens(model) for model in models] == [32_768, 4096, 8192]
+    assert [settings.reply_tokens(model) for model in models] == [2048, 64, 64]
     assert settings.parallel_calls("any:1b") == 4
     assert settings.parallel_calls("qwen3-vl:8b") == 1
     assert settings.parallel_calls("llama3.2:latest") == 8
@@ -89,6 +94,39 @@ def test_a_bound_of_a_model_is_a_name_and_a_number(limits: str) -> None:
     """What is wrong is named when the process starts."""
     with pytest.raises(ValidationError, match="OLLAMA_NUM_PARALLEL_BY_MODEL"):
         LLMSettings(OLLAMA_NUM_PARALLEL_BY_MODEL=limits)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("LLM_NUM_CTX_BY_MODEL", "one=255"),
+        ("LLM_NUM_CTX_BY_MODEL", "one=4194305"),
+        ("LLM_NUM_CTX_BY_MODEL", "one"),
+        ("LLM_NUM_PREDICT_BY_MODEL", "one=0"),
+        ("LLM_NUM_PREDICT_BY_MODEL", "one=1, two=x"),
+    ],
+)
+def test_windows_and_replies_of_single_models_have_the_limits_of_all(
+    name: str, numbers: str
+) -> None:
+    """Likewise."""
+    with pytest.raises(ValidationError, match=name):
+        LLMSettings(**{name: numbers})  # type: ignore[arg-type]  # by alias
+
+
+def test_a_request_takes_what_is_set_for_its_model() -> None:
+    """Before what is set for all; its own bound goes before both."""
+    settings = LLMSettings(
+        num_ctx=4096,
+        num_ctx_by_model="wide=65536",
+        num_predict=9,
+        num_predict_by_model="wide:latest=99",
+    )
+    wide = settings.chat_request((), model="wide")
+    assert (wide.options, wide.max_tokens) == ({"num_ctx": 65_536}, 99)
+    other = settings.chat_request((), model="wide:1b")
+    assert (other.options, other.max_tokens) == ({"num_ctx": 4096}, 9)
+    assert settings.chat_request((), model="wide", max_tokens=3).max_tokens == 3
 
 
 def test_a_dotenv_file_is_read_and_other_names_in_it_ignored(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from llm.windows import (
 
 def windows(num_ctx: int | None = None) -> Windows:
     """Of a server that has told nothing yet."""
-    return Windows(num_ctx=num_ctx, assumed_tokens=4096)
+    return Windows(asked_tokens=lambda _: num_ctx, assumed_tokens=4096)
 
 
 def test_a_loaded_model_has_the_window_that_ps_tells() -> None:
