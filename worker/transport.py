@@ -12,7 +12,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from queue import Empty
 from typing import ClassVar
 
@@ -122,8 +122,10 @@ class Channel(kombu_redis.Channel):
             list_key = bytes_to_str(key).removeprefix(self.global_keyprefix)
             queue = list_key.rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
-            for element in elements:
-                self._hand_over(element, queue)
+            # All are off their list: what one of them raises must not lose those behind it.
+            with ExitStack() as handing_over:
+                for element in reversed(elements):
+                    handing_over.callback(self._hand_over, element, queue)
             return True
         finally:
             self._in_poll = False

@@ -123,6 +123,30 @@ def test_a_message_that_its_consumer_chokes_on_is_put_aside(
     assert inbox.channel.qos.can_consume()
 
 
+class Outage(Inbox):
+    """A consumer whose result backend is away when its first message comes."""
+
+    def receive(self, message: Message) -> None:
+        """Fail as Celery does when it cannot store that a task is revoked or unknown."""
+        super().receive(message)
+        if len(self.bodies) == 1:
+            raise redis.ConnectionError("the result backend is away")
+
+
+def test_what_was_taken_together_is_delivered_whatever_one_of_them_raises(
+    server: ValkeyServer, connection: Connection
+) -> None:
+    """The rest is off its list: it would be gone."""
+    texts = [f"no. {n}" for n in range(5)]
+    for text in texts:
+        server.command("LPUSH", QUEUE, element("echo", text))
+    inbox = Outage(connection, prefetch_count=10)
+    with pytest.raises(redis.ConnectionError, match="result backend"):
+        inbox.drain_until(lambda: False, "the error shows")
+    assert [_text_of(body) for body in inbox.bodies] == texts
+    assert server.command("HLEN", "unacked") == len(texts)
+
+
 def test_the_quarantine_is_bounded(server: ValkeyServer, connection: Connection) -> None:
     """The oldest elements go."""
     inbox = Inbox(connection)
