@@ -13,6 +13,7 @@ import pytest
 from llm import (
     AccessDeniedError,
     ChatRequest,
+    ContextOverflowError,
     Delta,
     Final,
     FirstTokenTimeoutError,
@@ -31,6 +32,7 @@ from llm import (
     StreamCutError,
     Timeouts,
     TotalTimeoutError,
+    UnsupportedError,
 )
 from llm.breaker import FAILURES, State
 from llm.choice import Candidate, Readiness, best_of
@@ -139,6 +141,14 @@ BEFORE_THE_FIRST_TOKEN = {
     "unreachable-502": OllamaBusyError,
     "gone-500": OllamaFailedError,
     "load-500": OllamaFailedError,
+    "exit-500": OllamaFailedError,
+    "late-500": OllamaFailedError,
+    "gpu-500": OllamaFailedError,
+    "binary-500": OllamaFailedError,
+    "old-500": OllamaFailedError,
+    "odd-500": OllamaFailedError,
+    "slots-500": OllamaFailedError,
+    "reset:0": OllamaUnreachableError,
     "close": OllamaUnreachableError,
     "error-line:0": OllamaFailedError,
     "no-done:0": StreamCutError,
@@ -146,6 +156,9 @@ BEFORE_THE_FIRST_TOKEN = {
 }
 NEVER_ELSEWHERE = {
     "bad-400": RequestRejectedError,
+    "overflow-400": ContextOverflowError,
+    "rendered:ctx2": ContextOverflowError,
+    "embedder": UnsupportedError,
     "unsigned-401": AccessDeniedError,
     "disabled-403": AccessDeniedError,
     "quota-429": QuotaExceededError,
@@ -153,6 +166,7 @@ NEVER_ELSEWHERE = {
 }
 AFTER_A_TOKEN = {
     "error-line": OllamaFailedError,
+    "bad-call": OllamaFailedError,
     "no-done": StreamCutError,
     "cut": StreamCutError,
     "reset": StreamCutError,
