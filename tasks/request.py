@@ -1,9 +1,12 @@
 """How a worker sees the message of a chat job: without the text of the conversation."""
 
+import os
+
 from celery.worker.request import Request
 
 from tasks.crash_points import CrashPoint, passing
 from tasks.wakeup import repr_of
+from tasks.wiring import services
 
 
 class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
@@ -28,9 +31,24 @@ class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
     def terminate(self, pool: object, signal: object = None) -> None:
         """Obey `control.revoke(..., terminate=True)`: cancel the job, waiting or running.
 
-        Its mailbox does that (`task_revoked`); there is no process of its own to be killed.
+        Its mailbox does that (`task_revoked`), where the job has no process of its own.
         """
-        self._announce_revoked("terminated", True, signal, False)
+        if self._has_process:
+            super().terminate(pool, signal)
+        else:
+            self._announce_revoked("terminated", True, signal, False)
+
+    def cancel(self, pool: object, signal: object = None, **options: object) -> None:
+        """Obey a cold shutdown (SIGQUIT, Ctrl-C again): give back what runs here, and at once."""
+        if self._has_process:
+            super().cancel(pool, signal, **options)
+        else:
+            shared = services()
+            shared.runtime.spawn(shared.running.drain(0.0))
+
+    @property
+    def _has_process(self) -> bool:
+        return self.worker_pid not in {None, os.getpid()}
 
     def info(self, safe: bool = False) -> dict[str, object]:
         """What `celery inspect` tells: always the safe form."""

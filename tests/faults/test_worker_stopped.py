@@ -38,6 +38,25 @@ def test_a_stopping_worker_gives_back_what_takes_too_long(
     assert sent.get(timeout=5)["attempt"] == 1, "an attempt that was given back does not count"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_stopping_worker_that_is_told_to_hurry(
+    rig: Rig, steady: ServerProcess, sender: Sender, number: signal.Signals
+) -> None:
+    """A second Ctrl-C, or a SIGQUIT: nothing is waited for, all that runs is given back."""
+    worker = rig.worker("-Q", number.name, name=number.name, WORKER_DRAIN_SECONDS="60")
+    rig.ollama.script("ok", ["slow-tokens:500x20ms", "slow-tokens:500x20ms", "instant", "instant"])
+    sent = [sender.send(one, model="ok", queue=number.name) for one in sender.sessions(2)]
+    rig.wait_active(2)
+    rig.consume(number.name)
+    worker.signal(signal.SIGINT)
+    wait_until(lambda: "Warm shutdown" in worker.log_text(), what="it has heard the first")
+    worker.signal(number)
+    worker.wait(10)
+    assert "Traceback" not in worker.log_text(), worker.log_tail()
+    rig.check(sender, timeout_s=1 + rig.slack_s, max_calls=2)
+    assert [job.get(timeout=5)["attempt"] for job in sent] == [1, 1]
+
+
 @pytest.mark.parametrize("is_late", [False, True], ids=["other still runs", "other is done"])
 def test_a_worker_that_slept_past_its_lease(
     rig: Rig, steady: ServerProcess, sender: Sender, is_late: bool
