@@ -2,7 +2,7 @@
 
 The end of a job and its result lie on different servers, and a worker may die in between. So who
 ends a job notes it here first, and takes the note away when the result is stored; whoever sweeps
-has what stays here told once more. The same scripts as on the sweeper's list, with a job's id in
+stores what is still noted here. The same scripts as on the sweeper's list, with a job's id in
 the place of a mailbox.
 """
 
@@ -15,7 +15,7 @@ from memory.keys import Keyspace
 from memory.replies import integer
 
 AGAIN_MS = 10 * 60 * 1000
-"""How long the message that brings a result may be under way before another is sent."""
+"""How long to wait where a result cannot be stored now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ def overdue(keyspace: Keyspace, *, limit: int) -> Call[list[OwedResult]]:
     )
 
 
-def reminded(keyspace: Keyspace, owed: OwedResult) -> Call[bool]:
-    """Note that a message was sent that will bring the result; False if someone did before."""
+def put_off(keyspace: Keyspace, owed: OwedResult) -> Call[bool]:
+    """Try again in ten minutes; False if someone has put it off before."""
     return scripts.settle(
         keyspace.owed,
         history_key=owed.job_id,

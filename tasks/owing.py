@@ -16,7 +16,7 @@ BATCH_S = 0.2
 class Owing:
     """Takes the notes on owed results away (`memory.owed`) once Celery has stored the results.
 
-    A note that stays, because this process dies or Redis is away, costs one message more.
+    A note that stays, because this process dies or Redis is away, costs the sweeper a look.
     """
 
     def __init__(
@@ -35,13 +35,19 @@ class Owing:
             self._stored.append(job_id)
             is_first = len(self._stored) == 1
         if is_first:
-            self._runtime.spawn(self._tell())
+            self._runtime.spawn(self._tell_soon())
 
-    async def _tell(self) -> None:
-        await asyncio.sleep(BATCH_S)
+    async def tell(self) -> None:
+        """Tell what is noted so far; on the loop. A failure is logged."""
         with self._lock:
             told, self._stored = self._stored, []
+        if not told:
+            return
         try:
             await self._memory().run(owed.stored(self._keyspace, told))
         except MemoryServiceError as exc:
-            logger.info("%d results will be stored twice: %s", len(told), exc)
+            logger.info("%d results will be looked for once more: %s", len(told), exc)
+
+    async def _tell_soon(self) -> None:
+        await asyncio.sleep(BATCH_S)
+        await self.tell()

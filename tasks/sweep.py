@@ -15,21 +15,20 @@ from memory import (
     Due,
     DueEntry,
     InvalidInput,
-    Mailbox,
     MemoryServiceError,
     SweepOutcome,
     index,
     intake,
-    locate,
     owed,
     places,
 )
 from memory.due import IDLE_MS
 from tasks.app import app
 from tasks.crash_points import CrashPoint, passing
+from tasks.overdue import bring
 from tasks.schedule import SWEEP_TASK
 from tasks.untold import tell_untold
-from tasks.wakeup import bring_result, wake
+from tasks.wakeup import wake
 from tasks.wiring import Services, services
 
 logger = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ async def sweep_due(shared: Services, celery: Celery) -> Counter[str]:
     if shared.settings.llm.is_bounded:
         await _sweep_lines(shared)
     overdue = await shared.async_memory.run(owed.overdue(shared.keyspace, limit=BATCH))
-    brought = await asyncio.gather(*(_bring_one(shared, celery, result) for result in overdue))
+    brought = await asyncio.gather(*(bring(shared, celery, late) for late in overdue))
     return Counter([*outcomes, *brought])
 
 
@@ -139,19 +138,3 @@ async def _sweep_one(shared: Services, celery: Celery, due: Due, entry: DueEntry
     else:
         await memory.run(due.put_off(entry, UNTOLD_PAUSE_MS))
     return swept.outcome.value
-
-
-async def _bring_one(shared: Services, celery: Celery, result: owed.OwedResult) -> str:
-    """Have the result of a job stored whose worker ended the job and then died."""
-    memory = shared.async_memory
-    keys = await memory.run(locate(shared.keyspace, result.job_id))
-    is_over = None
-    if keys is not None:
-        is_over = await memory.run(Mailbox(shared.keyspace, keys).is_committed(result.job_id))
-    if keys is None or is_over is None:
-        # Its end did not come about, or is too long ago.
-        await memory.run(owed.stored(shared.keyspace, [result.job_id]))
-        return "NOT_OWED"
-    if await asyncio.to_thread(bring_result, celery, keys, result.job_id):
-        await memory.run(owed.reminded(shared.keyspace, result))
-    return "OWED"

@@ -67,19 +67,6 @@ def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
     return True
 
 
-def bring_result(app: Celery, keys: SessionKeys, job_id: str) -> bool:
-    """Publish a message that has the result of a job which is over stored once more.
-
-    A failure is logged; the sweeper comes again. False if so.
-    """
-    try:
-        publish(app, job_id, wakeup_kwargs(keys, None), {})
-    except OperationalError as exc:
-        logger.warning("result of job %s not asked for: %s", job_id, exc)
-        return False
-    return True
-
-
 def wakeup_kwargs(keys: SessionKeys, max_history: int | None) -> dict[str, object]:
     """The arguments of a wake-up: where to look, and how much history to bring."""
     kwargs: dict[str, object] = {"agent_id": keys.agent_id, "session_id": keys.session_id}

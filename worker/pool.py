@@ -131,6 +131,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._changed.wait_for(lambda: not self._running)
         self._threads.shutdown()
         services().runtime.run(self._plain_end.aclose())
+        services().runtime.run(services().owing.tell())
         logging.getLogger("celery.app.trace").removeFilter(_tell_whole_runtime)
 
     def _begin_next(self) -> None:
