@@ -45,9 +45,11 @@ async def bring(shared: Services, celery: Celery, late: owed.OwedResult) -> str:
         await memory.run(owed.stored(keyspace, [late.job_id]))
         return "NOT_OWED"
     end = await _end(shared, keys, late.job_id, is_committed=is_committed)
+    backend = celery.backend
+    refusals = (*backend.connection_errors, *backend.channel_errors)  # out of memory, too
     try:
         await asyncio.to_thread(_store, celery, late.job_id, end)
-    except (OperationalError, *celery.backend.connection_errors) as exc:
+    except (OperationalError, *refusals) as exc:
         logger.warning("result of job %s still not stored: %s", late.job_id, exc)
         await memory.run(owed.put_off(keyspace, late))
         return "STILL_OWED"
