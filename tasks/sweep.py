@@ -47,17 +47,19 @@ def sweep() -> dict[str, int]:
 
 
 async def sweep_forever(shared: Services, celery: Celery) -> None:
-    """Sweep every CHAT_SWEEP_SECONDS until cancelled; an outage of Redis is logged once."""
+    """Sweep every CHAT_SWEEP_SECONDS until cancelled; an outage of Redis is logged once.
+
+    Nothing ends it: what is found in one mailbox must not cost all others their wake-ups.
+    """
     is_away = False
     while True:
         await asyncio.sleep(shared.settings.queue.sweep_s)
-        try:
-            await sweep_due(shared, celery)
-            is_away = False
-        except MemoryServiceError as exc:
-            if not is_away:
-                logger.warning("the sweeper cannot reach Redis: %s", exc)
-            is_away = True
+        (ended,) = await asyncio.gather(sweep_due(shared, celery), return_exceptions=True)
+        was_away, is_away = is_away, isinstance(ended, MemoryServiceError)
+        if is_away and not was_away:
+            logger.warning("the sweeper cannot reach Redis: %s", ended)
+        elif isinstance(ended, BaseException) and not is_away:
+            logger.error("a sweep ended early: %s", type(ended).__name__)
 
 
 async def sweep_due(shared: Services, celery: Celery) -> Counter[str]:

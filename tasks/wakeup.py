@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from celery import Celery
 from celery.utils.functional import maybe_list
-from kombu.exceptions import OperationalError
+from kombu.exceptions import OperationalError, SerializerNotInstalled
 
 from memory import SessionKeys, Waiting
 from tasks.errors import InvalidJob
@@ -42,6 +42,16 @@ _MESSAGE_OPTIONS = frozenset(
     }
 )
 
+UNSENDABLE = (
+    SerializerNotInstalled,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What kombu and Celery raise on options that they do not check before."""
+
 # Options that have something follow the job, known to its message alone.
 _FOLLOWED = frozenset({"link", "link_error", "chord", "chain", "group_id"})
 
@@ -59,8 +69,16 @@ def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
     except InvalidJob:
         # Wake it all the same: the worker makes it a dead letter, and the session goes on.
         options, max_history = {}, None
+    kwargs = wakeup_kwargs(keys, max_history)
     try:
-        publish(app, waiting.job_id, wakeup_kwargs(keys, max_history), options)
+        try:
+            publish(app, waiting.job_id, kwargs, options)
+        except UNSENDABLE as exc:
+            kind = type(exc).__name__
+            logger.error(
+                "options of job %s cannot be sent, it goes without: %s", waiting.job_id, kind
+            )
+            publish(app, waiting.job_id, kwargs, {})
     except OperationalError as exc:
         logger.warning("wake-up of job %s not published: %s", waiting.job_id, exc)
         return False
