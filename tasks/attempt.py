@@ -63,6 +63,7 @@ class Attempt:
         self._profile = services.settings.profiles.of(ref.agent_id)
         self._asking = Asking(services, self._profile, self._emit, self._holder)
         self._number = 0
+        self._is_silent = True
 
     async def run(self) -> Verdict:
         """Take a raw job in, and see it through if it is its turn."""
@@ -244,7 +245,10 @@ class Attempt:
         self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None
     ) -> None:
         event = self._event(kind, text=text, data=data or {})
-        self._services.relay.emit(self._holder.mailbox.keys, event)
+        is_first_token = kind is EventType.TOKEN and self._is_silent
+        if kind in {EventType.STARTED, EventType.TOKEN}:
+            self._is_silent = kind is EventType.STARTED
+        self._services.relay.emit(self._holder.mailbox.keys, event, soon=is_first_token)
 
     def _event(
         self, kind: EventType, *, text: str = "", data: Mapping[str, JsonValue] | None = None

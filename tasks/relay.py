@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -17,6 +18,8 @@ from memory import AsyncConnection, Call, Event, EventType, MemoryServiceError, 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.02
+SOON_S = 0.003
+"""How long what is to be sent soon waits for others like it."""
 TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
 
 _Run: TypeAlias = list[Event]
@@ -26,15 +29,20 @@ _Run: TypeAlias = list[Event]
 class Relay:
     """Collects the events of all attempts of a process; used on the event loop only."""
 
-    def __init__(self, memory: AsyncConnection, *, ttl_s: int) -> None:
+    def __init__(self, memory: AsyncConnection, *, ttl_s: int, tick_s: float = TICK_S) -> None:
         self._memory = memory
         self._ttl_s = ttl_s
+        self._tick_s = tick_s
         self._waiting: dict[SessionKeys, list[_Run]] = defaultdict(list)
         self._flush: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
-    def emit(self, keys: SessionKeys, event: Event) -> None:
-        """Have an event published within a tick."""
+    def emit(self, keys: SessionKeys, event: Event, *, soon: bool = False) -> None:
+        """Have an event published within a tick; `soon` ends the tick that is running.
+
+        Somebody looks at an empty screen until the first token of a reply: that one is sent soon.
+        """
         waiting = self._waiting[keys]
         if waiting and _continues(waiting[-1][0], event):
             waiting[-1].append(event)
@@ -42,6 +50,8 @@ class Relay:
             waiting.append([event])
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._publish())
+        if soon:
+            self._hurry.set()
 
     async def taken(self, keys: SessionKeys) -> list[Call[None]]:
         """What still waits of a session, for the caller to send; what was under way is there."""
@@ -52,11 +62,18 @@ class Relay:
 
     async def _publish(self) -> None:
         while self._waiting:
-            await asyncio.sleep(TICK_S)
+            await self._tick()
             batch, self._waiting = self._waiting, defaultdict(list)
             self._sending = asyncio.create_task(self._send(batch))
             await self._sending
             self._sending = None
+
+    async def _tick(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._tick_s):
+                await self._hurry.wait()
+                await asyncio.sleep(SOON_S)
+        self._hurry.clear()
 
     async def _send(self, batch: Mapping[SessionKeys, list[_Run]]) -> None:
         calls = [call for keys, waiting in batch.items() for call in self._calls(keys, waiting)]
