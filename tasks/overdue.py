@@ -27,6 +27,8 @@ from tasks.wiring import Services
 logger = logging.getLogger(__name__)
 
 CANCELLED = "cancelled"
+STILL_OWED = "STILL_OWED"
+"""What `bring` answers where the result cannot be stored now."""
 
 
 async def bring(shared: Services, celery: Celery, late: owed.OwedResult) -> str:
@@ -52,7 +54,7 @@ async def bring(shared: Services, celery: Celery, late: owed.OwedResult) -> str:
     except (OperationalError, *refusals) as exc:
         logger.warning("result of job %s still not stored: %s", late.job_id, exc)
         await memory.run(owed.put_off(keyspace, late))
-        return "STILL_OWED"
+        return STILL_OWED
     await memory.run(owed.stored(keyspace, [late.job_id]))
     return "BROUGHT"
 

@@ -20,6 +20,7 @@ class QueueWait:
     def __init__(self) -> None:
         self._waited_s = 0.0
         self._noted_at = time.monotonic()
+        self._heard_s = 0.0
 
     def note(self, waited_s: float) -> None:
         """A wake-up was received so long after it was published."""
@@ -27,11 +28,18 @@ class QueueWait:
         if waited_s > now_s:
             self._waited_s, self._noted_at = waited_s, time.monotonic()
 
+    def hear(self, waited_s: float) -> None:
+        """Another process tells of such a wait; it counts until the next word.
+
+        It is not passed on: two that told each other would never forget it.
+        """
+        self._heard_s = waited_s
+
     def lately_s(self) -> float:
-        """The longest wait of late, seconds."""
+        """The longest wait that was seen here of late, seconds."""
         passed_s = time.monotonic() - self._noted_at
         return float(self._waited_s * 0.5 ** (passed_s / HALVED_EACH_S))
 
     def patience_ms(self, grace_s: float) -> int:
         """How long a wake-up may be under way before it counts as lost, milliseconds."""
-        return round(max(grace_s, PATIENCE * self.lately_s()) * 1000)
+        return round(max(grace_s, PATIENCE * self.lately_s(), PATIENCE * self._heard_s) * 1000)

@@ -7,6 +7,7 @@ It runs as a timer in every worker and as a beat task; any number may run at onc
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 from celery import Celery
 
@@ -25,7 +26,8 @@ from memory import (
 from memory.due import IDLE_MS
 from tasks.app import app
 from tasks.crash_points import CrashPoint, passing
-from tasks.overdue import bring
+from tasks.overdue import STILL_OWED, bring
+from tasks.queue_wait import PATIENCE
 from tasks.schedule import SWEEP_TASK
 from tasks.untold import tell_untold
 from tasks.wakeup import wake
@@ -68,12 +70,36 @@ async def sweep_due(shared: Services, celery: Celery) -> Counter[str]:
     entries = await shared.async_memory.run(due.entries(limit=BATCH))
     if entries:
         await _share_queue_wait(shared, due)
-    outcomes = await asyncio.gather(*(_sweep_one(shared, celery, due, e) for e in entries))
+    sweeping = (_sweep_one(shared, celery, due, entry) for entry in entries)
+    outcomes = _each_by_itself(entries, await asyncio.gather(*sweeping, return_exceptions=True))
     if shared.settings.llm.is_bounded:
         await _sweep_lines(shared)
-    overdue = await shared.async_memory.run(owed.overdue(shared.keyspace, limit=BATCH))
-    brought = await asyncio.gather(*(bring(shared, celery, late) for late in overdue))
-    return Counter([*outcomes, *brought])
+    return Counter([*outcomes, *await _bring_overdue(shared, celery)])
+
+
+def _each_by_itself(
+    entries: Sequence[DueEntry], outcomes: Sequence[str | BaseException]
+) -> list[str]:
+    """The outcomes; what went wrong with one mailbox is logged and costs no other anything.
+
+    Raises MemoryServiceError: Redis is away for all of them.
+    """
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        if isinstance(outcome, MemoryServiceError):
+            raise outcome
+        if isinstance(outcome, BaseException):
+            logger.error("cannot sweep %s: %s", entry.history_key, type(outcome).__name__)
+    return [outcome for outcome in outcomes if isinstance(outcome, str)]
+
+
+async def _bring_overdue(shared: Services, celery: Celery) -> list[str]:
+    """Store overdue results, one after the other, as long as it goes well."""
+    outcomes: list[str] = []
+    for late in await shared.async_memory.run(owed.overdue(shared.keyspace, limit=BATCH)):
+        outcomes.append(await bring(shared, celery, late))
+        if outcomes[-1] == STILL_OWED:
+            break
+    return outcomes
 
 
 async def _sweep_lines(shared: Services) -> None:
@@ -107,10 +133,10 @@ async def _sweep_line(shared: Services, tag: str) -> bool:
 
 async def _share_queue_wait(shared: Services, due: Due) -> None:
     """Learn how long wake-ups lie in the queue from who sees it, and tell where it is much."""
-    own = shared.queue_wait
-    own.note(await shared.async_memory.run(due.told_wait_ms()) / 1000)
-    if shared.grace_ms > shared.settings.queue.grace_s * 1000:
-        await shared.async_memory.run(due.tell_wait(round(own.lately_s() * 1000)))
+    seen_s = shared.queue_wait.lately_s()
+    if PATIENCE * seen_s > shared.settings.queue.grace_s:
+        await shared.async_memory.run(due.tell_wait(round(seen_s * 1000)))
+    shared.queue_wait.hear(await shared.async_memory.run(due.told_wait_ms()) / 1000)
 
 
 async def _sweep_one(shared: Services, celery: Celery, due: Due, entry: DueEntry) -> str:
@@ -126,15 +152,17 @@ async def _sweep_one(shared: Services, celery: Celery, due: Due, entry: DueEntry
         logger.error("cannot sweep %s: %s", entry.history_key, exc)
         await memory.run(due.put_off(entry, CORRUPT_PAUSE_MS))
         return "CORRUPT"
-    is_told = not untold or await asyncio.to_thread(
-        tell_untold, celery, shared, mailbox.keys, untold
-    )
+    is_published = True
     if swept.outcome is SweepOutcome.WAKE:
         passing(CrashPoint.SWEEP_WAKE)
         is_published = await asyncio.to_thread(wake, celery, mailbox.keys, swept.head)
-        if not is_published:
-            await memory.run(mailbox.unwake())
-            return "UNPUBLISHED"
+    # After the wake-up: where results cannot be stored, it takes seconds.
+    is_told = not untold or await asyncio.to_thread(
+        tell_untold, celery, shared, mailbox.keys, untold
+    )
+    if not is_published:
+        await memory.run(mailbox.unwake())
+        return "UNPUBLISHED"
     if is_told:
         await memory.run(due.settle(entry, swept, grace_ms=grace_ms))
     else:

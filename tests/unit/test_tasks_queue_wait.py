@@ -24,3 +24,13 @@ def test_a_clock_that_is_ahead_is_harmless() -> None:
     wait = QueueWait()
     wait.note(-3.0)
     assert wait.lately_s() == 0.0
+
+
+def test_what_another_process_tells_is_not_passed_on() -> None:
+    """It makes patient until the next word, and is no observation of one's own."""
+    wait = QueueWait()
+    wait.hear(5.0)
+    assert wait.lately_s() == 0
+    assert wait.patience_ms(1.0) == 10_000
+    wait.hear(0.0)
+    assert wait.patience_ms(1.0) == 1000
