@@ -133,6 +133,37 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     assert any((tmp_path / ".griot" / "valkey").rglob("*.aof"))
 
 
+@pytest.mark.parametrize("ending", ["reader left", "terminal closed"])
+def test_up_stops_everything_when_nobody_reads_it_any_more(
+    environment: dict[str, str], tmp_path: Path, ending: str
+) -> None:
+    """As after `griot up | tee log` and Ctrl-C, or with its terminal closed: no process is left."""
+    settings = {
+        **environment,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "FLOWER_PORT": str(free_port()),
+        "LOG_FILE": "",
+    }
+    up = subprocess.Popen(
+        (*GRIOT, "up", "--sandbox"),
+        env=settings,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert up.stdout is not None
+        assert any("beat: Starting" in line for line in up.stdout)
+        up.stdout.close()
+        if ending == "terminal closed":
+            os.killpg(up.pid, signal.SIGHUP)
+        assert up.wait(40) == 0
+    finally:
+        up.kill()
+
+
 def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
     return subprocess.run(
         (*GRIOT, "chat", "energy", "up-1"),

@@ -1,7 +1,9 @@
 """Running the processes of a Procfile, with honcho."""
 
 import os
+import signal
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,15 +13,17 @@ HAS_HONCHO = find_spec("honcho") is not None
 if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
     import honcho.manager
     from honcho.environ import parse_procfile
+    from honcho.printer import Message
 
 STOPPED_BY_SIGNAL = (130, 143)
 
 
 def run_procfile(path: Path, *, stop_s: float) -> int:
-    """Run every process of a Procfile until one ends or SIGINT or SIGTERM comes.
+    """Run every process of a Procfile until one ends or SIGINT, SIGTERM or SIGHUP comes.
 
-    Returns the status of the one that ended first, 0 when a signal stopped them. A process that
-    does not end within `stop_s` of being told to is killed. Raises Failed without a Procfile.
+    Returns the status of the one that ended first, 0 when a signal stopped them, also that which is
+    sent when nobody reads the output any more. A process that does not end within `stop_s` of being
+    told to is killed. Raises Failed without a Procfile.
     """
     if not HAS_HONCHO:
         raise Failed("`griot up` needs honcho: pip install 'griot[sandbox]'")
@@ -32,8 +36,46 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
     manager = honcho.manager.Manager()
     for name, command in processes.items():
         manager.add_process(name, command, env=_environment())
+    stop = _stop_of_this_process()
+    _outlive_the_reader(manager, stop)
+    # A terminal that is closed would end us alone: the processes have sessions of their own.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        signal.signal(signal.SIGHUP, lambda _signum, _frame: stop())
     manager.loop()
     return 0 if manager.returncode in STOPPED_BY_SIGNAL else int(manager.returncode or 0)
+
+
+def _stop_of_this_process() -> Callable[[], None]:
+    """What has honcho stop all processes. In honcho's forks, which inherit it, it does nothing."""
+    ours = os.getpid()
+
+    def stop() -> None:
+        if os.getpid() == ours:
+            os.kill(ours, signal.SIGTERM)
+
+    return stop
+
+
+def _outlive_the_reader(manager: "honcho.manager.Manager", stop: Callable[[], None]) -> None:
+    """Stop all when the reader of our output has left: `griot up | tee log`, then Ctrl-C.
+
+    Else honcho's loop would end at its next line, and leave the processes running.
+    """
+    write = manager._printer.write
+    has_reader = True
+
+    def written(message: "Message") -> None:
+        nonlocal has_reader
+        if not has_reader:
+            return
+        try:
+            write(message)
+        except OSError:  # EPIPE of a pipe, EIO of a terminal
+            has_reader = False
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # else Python fails at its end
+            stop()
+
+    manager._printer.write = written
 
 
 def _environment() -> dict[str, str]:
