@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import Generic, TypeVar, get_args
 
+from celery.app.backends import BACKEND_ALIASES
+from kombu.transport import TRANSPORT_ALIASES
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
@@ -34,6 +36,7 @@ from tasks.wakeup import wake
 T = TypeVar("T")
 S = TypeVar("S", bound=BaseSettings)
 
+EXAMPLE_URL = "such as redis://:password@host:6379/1"
 WEEK_S = 7 * 86_400.0
 
 
@@ -253,7 +256,12 @@ def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
 
 def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int, name: str) -> str:
     if given is not None:
-        return _checked_tls(given.get_secret_value())
+        url = given.get_secret_value()
+        kind, colon, _ = url.partition(":")
+        known = TRANSPORT_ALIASES if name == "CELERY_BROKER_URL" else BACKEND_ALIASES
+        if not colon or kind.partition("+")[0] not in known:
+            raise ConfigurationError(f"{name} must be an address that Celery knows, {EXAMPLE_URL}")
+        return _checked_tls(url)
     try:
         return _checked_tls(memory.url_of_db(db_offset))
     except ValueError as exc:

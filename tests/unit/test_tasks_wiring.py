@@ -66,6 +66,15 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
         {"REDIS_MODE": "cluster"},
         "CELERY_BROKER_URL must be given: REDIS_MODE=cluster has no numbered dbs",
     ),
+    "a broker of no kind": (
+        {"CELERY_BROKER_URL": f"foo://:{SECRET}@h"},
+        "CELERY_BROKER_URL must be",
+    ),
+    "a broker without a kind": ({"CELERY_BROKER_URL": "localhost"}, "CELERY_BROKER_URL must be"),
+    "results of no kind": (
+        {"CELERY_RESULT_BACKEND": f"foo://:{SECRET}@h"},
+        "CELERY_RESULT_BACKEND must be an address that Celery knows, such as redis://",
+    ),
     "stale while active": ({"MEMORY_STALE_AFTER": "60"}, "MEMORY_STALE_AFTER=60 must be longer"),
 }
 
