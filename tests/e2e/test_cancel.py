@@ -221,7 +221,10 @@ def test_celerys_own_revoke_terminates_a_job_wherever_it_is(
 def _reserved(worker: str) -> set[str]:
     """The jobs that a worker has taken and not begun."""
     names = [f"{worker}@{socket.gethostname()}"]
-    told = app.control.inspect(destination=names, timeout=1).reserved() or {}
+    # On a connection of its own: one of the pool may lead to the server of another module.
+    with app.connection_for_write() as connection:
+        inspect = app.control.inspect(destination=names, timeout=1, connection=connection)
+        told = inspect.reserved() or {}
     return {request["id"] for requests in told.values() for request in requests}
 
 
