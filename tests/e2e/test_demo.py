@@ -164,6 +164,32 @@ def test_up_stops_everything_when_nobody_reads_it_any_more(
         up.kill()
 
 
+def test_up_that_is_stopped_while_it_starts_leaves_nothing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ctrl-C at the line of the first process, before the others have told their pids."""
+    settings = {**environment, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "LOG_FILE": ""}
+    up = subprocess.Popen(
+        (*GRIOT, "up", "--sandbox"),
+        env=settings,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert up.stdout is not None
+        assert any(" started (pid=" in line for line in up.stdout)
+        os.killpg(up.pid, signal.SIGINT)
+        rest = up.stdout.read()
+        up.stdout.close()
+        assert up.wait(40) == 0
+        assert "Traceback" not in rest
+    finally:
+        up.kill()
+
+
 def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
     return subprocess.run(
         (*GRIOT, "chat", "energy", "up-1"),

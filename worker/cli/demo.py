@@ -54,10 +54,11 @@ SHORT_TIMES = {
 def demo() -> None:
     """Hold a conversation over several sessions, from nothing.
 
-    Starts an embedded Redis-compatible server (or uses the Redis that REDIS_URL or REDIS_HOST
-    names, under a key prefix of its own, and cleans up behind itself), a stand-in for Ollama where
-    no Ollama answers, two workers and beat. Then it sends messages with `chat_task.delay`, shows
-    the tokens as they arrive, the histories as they lie in Redis, and the memory statistics.
+    Starts an embedded Redis-compatible server (or uses the Redis that REDIS_URL, REDIS_HOST or
+    REDIS_PORT names, under a key prefix of its own, and cleans up behind itself), a stand-in for
+    Ollama where no Ollama answers, two workers and beat. Then it sends messages with
+    `chat_task.delay`, shows the tokens as they arrive, the histories as they lie in Redis, and the
+    memory statistics.
     Everything is stopped at the end; Ctrl-C stops it earlier.
 
     \b
@@ -120,7 +121,7 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
         say("  Redis   yours is no single server: the demo leaves it alone")
         return None
     if (trouble := redis_trouble(settings.memory)) is not None:
-        raise Failed(f"{trouble} Without REDIS_URL and REDIS_HOST the demo starts its own")
+        raise Failed(f"{trouble} Without REDIS_ settings the demo starts its own")
     prefix = f"griot-demo-{secrets.token_hex(4)}"
     footprint = Footprint(settings, prefix)
     if (reason := why_busy()) is not None:

@@ -38,6 +38,7 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
         manager.add_process(name, command, env=_environment())
     stop = _stop_of_this_process()
     _outlive_the_reader(manager, stop)
+    _stop_only_what_has_started(manager)
     # A terminal that is closed would end us alone: the processes have sessions of their own.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, lambda _signum, _frame: stop())
@@ -76,6 +77,28 @@ def _outlive_the_reader(manager: "honcho.manager.Manager", stop: Callable[[], No
             stop()
 
     manager._printer.write = written
+
+
+def _stop_only_what_has_started(manager: "honcho.manager.Manager") -> None:
+    """Let a Ctrl-C that comes early wait until every process has a pid.
+
+    honcho 2.0 fails at the first that has none, and leaves the others running.
+    """
+    terminate, write = manager.terminate, manager._printer.write
+    is_due = False
+
+    def terminated() -> None:
+        nonlocal is_due
+        is_due = True
+        if manager._all_started():
+            terminate()
+
+    def written(message: "Message") -> None:  # honcho writes a line for each that has started
+        write(message)
+        if is_due:
+            terminated()
+
+    manager.terminate, manager._printer.write = terminated, written
 
 
 def _environment() -> dict[str, str]:
