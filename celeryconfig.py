@@ -1,7 +1,8 @@
 """Celery's settings, each with its reason. What an operator changes comes from the environment.
 
-What may be set there, and its bounds: tasks/settings.py and the table in README.md. The times and
-limits below are about the broker's connection; session-related times are `CHAT_*` settings.
+What may be set there, and its bounds: tasks/settings.py and the table in docs/operations.md. The
+times and limits below are about the broker's connection; session-related times are `CHAT_*`
+settings.
 """
 
 from kombu import Queue

@@ -4,6 +4,7 @@ One stream per session, capped, with a TTL; the cursor of an event is its id in 
 it loses nothing of the conversation: the history is the record.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,7 +13,7 @@ import orjson
 from pydantic import JsonValue
 
 from memory.call import Argument, Call
-from memory.errors import CorruptData, CursorExpired
+from memory.errors import CorruptData, CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
 
 MAX_EVENTS = 10_000
@@ -21,6 +22,7 @@ MAX_STOPS = 1000
 READ_EVENTS = 500
 """How many events one read of a stream gives at most; far below MAX_EVENTS, see `may_have_gap`."""
 FROM_START = "0-0"
+_CURSOR = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 NEWEST = "+"
 BACK_EVENTS = 500
 QUEUED_TAIL = b"}}"
@@ -110,7 +112,12 @@ def may_have_gap(found: Sequence[Event]) -> bool:
 
 
 def check_cursor(keys: SessionKeys, cursor: str) -> Call[None]:
-    """Raise CursorExpired where events after `cursor` may be missing."""
+    """Raise CursorExpired where events after `cursor` may be missing.
+
+    Raises InvalidInput, at once, for what is no cursor.
+    """
+    if not isinstance(cursor, str) or _CURSOR.fullmatch(cursor) is None:
+        raise InvalidInput(f"{cursor!r} is no cursor: give the `cursor` of an event")
     oldest = oldest_cursor(keys.events)
 
     def check(reply: object) -> None:

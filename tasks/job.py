@@ -41,6 +41,12 @@ MAX_PATH = 4
 
 _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 
+# What may be one of several things is said as a whole: pydantic tells how each of them failed.
+_ALLOWED: Mapping[int | str, str] = {
+    "format": 'must be "json" or a JSON Schema, as an object',
+    "think": 'must be True, False or a level such as "low" or "high"',
+}
+
 Text = Annotated[str, StringConstraints(strict=True)]
 ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """Which levels there are is the model's to say."""
@@ -234,7 +240,9 @@ def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
 def _problems(error: ValidationError) -> str:
     """Each wrong argument and why, in one line and without its value."""
     lines = (
-        f"{'.'.join(map(str, problem['loc'][:MAX_PATH])) or 'job'}: {problem['msg']}"
+        f"{problem['loc'][0]}: {_ALLOWED[problem['loc'][0]]}"
+        if problem["loc"] and problem["loc"][0] in _ALLOWED
+        else f"{'.'.join(map(str, problem['loc'][:MAX_PATH])) or 'job'}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False, include_context=False)
     )
-    return "; ".join(lines)
+    return "; ".join(dict.fromkeys(lines))

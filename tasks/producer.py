@@ -78,7 +78,7 @@ class Submission:
     def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
         """The error for a job of which it is not known whether it is in."""
         return NotAccepted(
-            f"Redis did not confirm job {self.job_id}: {error}; it may be in or not. "
+            f"Redis did not confirm job {self.job_id}, which may be in or not ({error}). "
             "Send it again with this task_id: it cannot be doubled"
         )
 

@@ -8,7 +8,15 @@ from itertools import islice
 
 import pytest
 
-from memory import CursorExpired, Event, EventType, Mailbox, events, get_redis_memory
+from memory import (
+    CursorExpired,
+    Event,
+    EventType,
+    InvalidInput,
+    Mailbox,
+    events,
+    get_redis_memory,
+)
 from memory.events import FROM_START, MAX_EVENTS
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -208,3 +216,13 @@ async def test_slow_followers_do_not_slow_the_worker(session_id: str) -> None:
     await asyncio.wait_for(asyncio.gather(*slow), WAIT_S)
     for told in screens:
         assert_whole(told, session_id)
+
+
+@pytest.mark.parametrize("after", ["zz", "", "1-", "1-2-3", "-1", "1 ; DEL x"])
+def test_what_is_no_cursor_is_refused(after: str) -> None:
+    """With a word on what is one, before anything is asked."""
+    job = chat_task.delay(AGENT, str(uuid.uuid4()), "hello")
+    for following in (follow_job(job.id, after=after), follow(AGENT, "s", after=after)):
+        with pytest.raises(InvalidInput, match="no cursor: give the `cursor` of an event"):
+            next(iter(following))
+    job.get(timeout=WAIT_S)

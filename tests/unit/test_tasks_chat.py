@@ -60,3 +60,9 @@ def test_options_that_would_break_the_order_are_refused(option: str) -> None:
     """Before anything is sent: nothing listens where this test would send to."""
     with pytest.raises(InvalidJob, match=f"takes no {option}"):
         chat_task.apply_async(("energy", "s", "hello"), **{option: 5})
+
+
+def test_a_policy_that_is_none_is_refused() -> None:
+    """With the names of those that are; before anything is asked."""
+    with pytest.raises(InvalidJob, match="policy must be keep or discard, not 'x'"):
+        chat_task.cancel("job", policy="x")  # type: ignore[arg-type]  # that is the point

@@ -296,3 +296,20 @@ def test_those_are_the_same_who_ask_for_the_same_as_the_same_user() -> None:
 def test_a_request_tells_its_size() -> None:
     """In bytes of UTF-8, in eight digits."""
     assert job(message="é").request.packed().endswith(":00000002")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "xml"}, 'format: must be "json" or a JSON Schema, as an object'),
+        ({"think": 3}, 'think: must be True, False or a level such as "low" or "high"'),
+    ],
+)
+def test_what_may_be_several_things_is_said_as_a_whole(
+    arguments: dict[str, object], message: str
+) -> None:
+    """Not how each of them failed."""
+    given = {"agent_id": "energy", "session_id": "s", "message": "hello", **arguments}
+    with pytest.raises(InvalidJob) as caught:
+        ChatJob.checked(given, max_message_bytes=100)
+    assert str(caught.value) == message

@@ -21,8 +21,8 @@ __all__ = ["main"]
 def main() -> None:
     """Griot answers chat jobs in order, exactly once, and remembers.
 
-    Settings come from the environment and `.env`; README.md lists them. Exit codes: 0 done,
-    1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
+    Settings come from the environment and `.env`; docs/operations.md lists them.
+    Exit codes: 0 done, 1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
 
     \b
     Begin with:
