@@ -3,6 +3,7 @@
 Its environment (FLOWER_*), configuration file and command line override the defaults set here.
 """
 
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ class Options(Protocol):
     """The options of Flower that are looked at here, after all its sources have been read."""
 
     address: str
+    port: int
     unix_socket: str
     auth: str
     basic_auth: Sequence[str] | None
@@ -60,6 +62,21 @@ def check_access(options: Options) -> None:
         )
 
 
+def check_port(options: Options) -> None:
+    """Refuse an address that is taken or not this machine's. Raises ConfigurationError."""
+    if options.unix_socket:
+        return
+    family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
+    try:
+        socket.create_server((options.address, options.port), family=family).close()
+    except OSError as exc:
+        where = f"{options.address or 'every address'}, port {options.port}"
+        reason = (exc.strerror or str(exc)).lower()
+        raise ConfigurationError(
+            f"FLOWER_PORT: Flower cannot listen on {where}: {reason}; set FLOWER_PORT to a free one"
+        ) from exc
+
+
 def confine(app: Celery) -> None:
     """Let `app` only watch: no unacknowledged message of a worker is put back, no result read.
 
@@ -75,6 +92,7 @@ def _start(
 ) -> object:
     try:
         check_access(options)
+        check_port(options)
     except ConfigurationError as exc:
         sys.exit(f"griot: {exc}")
     confine(capp)

@@ -130,7 +130,8 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
         up.send_signal(signal.SIGINT)
         status = up.wait(40)
     assert status == 0, output.read_text()
-    assert any((tmp_path / ".griot" / "valkey").rglob("*.aof"))
+    (data,) = (tmp_path / ".griot").glob("valkey-*")
+    assert any(data.rglob("*.aof")), "the data of a port are kept"
 
 
 @pytest.mark.parametrize("ending", ["reader left", "terminal closed"])

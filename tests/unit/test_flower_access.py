@@ -1,5 +1,6 @@
 """Whom Flower lets in, and what its app may do."""
 
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from celery import Celery
 
 from llm import LLMSettings
 from tasks.errors import ConfigurationError
-from worker.flower import RUNTIME_BUCKETS_S, check_access, confine
+from worker.flower import RUNTIME_BUCKETS_S, check_access, check_port, confine
 
 
 @dataclass
@@ -17,6 +18,7 @@ class FlowerOptions:
     """The options of a Flower, after all its sources have been read."""
 
     address: str = "127.0.0.1"
+    port: int = 0
     unix_socket: str = ""
     auth: str = ""
     basic_auth: Sequence[str] | None = None
@@ -78,3 +80,16 @@ def test_the_buckets_of_run_times_reach_as_far_as_a_reply_may_take() -> None:
     """LLM_TOTAL_TIMEOUT is the longest."""
     assert max(RUNTIME_BUCKETS_S) >= LLMSettings.model_fields["total_timeout_s"].default
     assert list(RUNTIME_BUCKETS_S) == sorted(RUNTIME_BUCKETS_S)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """With the setting to change; a free one, any one, and a socket's path are fine."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            ConfigurationError, match=f"FLOWER_PORT: .*port {port}: address already"
+        ):
+            check_port(FlowerOptions(port=port))
+        check_port(FlowerOptions(port=port, unix_socket="/run/flower.sock"))
+    for free in (port, 0):
+        check_port(FlowerOptions(port=free))

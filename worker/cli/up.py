@@ -88,7 +88,8 @@ def _embedded(settings: MemorySettings) -> ValkeyServer:
             host = ""
     if settings.mode != "single" or host not in LOOPBACK:
         raise Failed("--sandbox starts a Redis on this machine only, but the settings name another")
-    directory = SANDBOX_DIRECTORY.resolve() / "valkey"
+    # A directory for each port: two servers on one would ruin each other's data.
+    directory = SANDBOX_DIRECTORY.resolve() / f"valkey-{port}"
     return ValkeyServer(port, directory, append_only="everysec", password=password)
 
 
