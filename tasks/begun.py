@@ -7,7 +7,7 @@ runs, so that no thread waits for a model.
 import time
 from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from celery.app.task import Context
 
@@ -28,6 +28,13 @@ class Begun:
     verdict: "Future[Verdict]"
     at_s: float = field(default_factory=time.monotonic)
     """When it began, by the monotonic clock."""
+
+    def after_waking(self) -> "Begun":
+        """The same once the next job of an answered one has been woken."""
+        verdict = self.verdict.result()
+        settled: Future[Verdict] = Future()
+        settled.set_result(replace(verdict, wake=None))
+        return replace(self, verdict=settled)
 
 
 begun_before: ContextVar[Begun | None] = ContextVar("begun_before", default=None)

@@ -1,8 +1,8 @@
 """The common end of a chat job, made on the event loop: its result is stored, and that is all.
 
-Celery's tracer makes every end that asks for more (a next job to wake, a retry, a failure, links,
-a group, receivers of its signals), in a thread and with a round trip after the other. What is
-stored, sent and logged here is what celery 5.7.0 stores, sends and logs.
+Celery's tracer makes every end that asks for more (a retry, a failure, links, a group, receivers
+of its signals), in a thread and with a round trip after the other. What is stored, sent and logged
+here is what celery 5.7.0 stores, sends and logs.
 """
 
 import logging
@@ -47,7 +47,6 @@ class PlainEnd:
         verdict = begun.verdict.result()
         if self._results is None or not isinstance(verdict, Answered):
             return None
-        passing(CrashPoint.BEFORE_WAKE)
         passing(CrashPoint.BEFORE_RESULT)
         result = Private(verdict.result)
         try:
@@ -74,10 +73,10 @@ class PlainEnd:
 
 
 def is_plain(request: Context, verdict: Verdict) -> bool:
-    """Whether nothing is left to do for a job but to store its result."""
+    """Whether nothing is left to do for a job but to wake the next one and to store its result."""
     has_receivers = any(signal.receivers for signal in _SIGNALS)
-    is_last = isinstance(verdict, Answered) and verdict.wake is None and not verdict.is_repeat
-    return is_last and is_wakeup(vars(request)) and not (request.ignore_result or has_receivers)
+    is_new = isinstance(verdict, Answered) and not verdict.is_repeat
+    return is_new and is_wakeup(vars(request)) and not (request.ignore_result or has_receivers)
 
 
 def _log(request: Context, shown: str, runtime_s: float) -> None:

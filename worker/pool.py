@@ -2,9 +2,10 @@
 
 Under Celery's `threads` pool each waiting job holds a thread, which hands a coroutine over to the
 loop and is woken by its end. Here the attempt is begun at once. When its verdict is there, the
-common end is made on the loop (`worker.plain_end`); for any other a thread runs Celery's own tracer
-with the task's body, which finds the verdict made. So results, retries, links, signals and events
-are Celery's. Every other task runs in those threads from its beginning.
+session's next job is woken, if there is one, and the common end is made on the loop
+(`worker.plain_end`); for any other a thread runs Celery's own tracer with the task's body, which
+finds the verdict made. So results, retries, links, signals and events are Celery's. Every other
+task runs in those threads from its beginning.
 
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
@@ -23,8 +24,9 @@ from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
 from tasks.begun import Begun, begin, begun_before, received
+from tasks.crash_points import CrashPoint, passing
 from tasks.errors import InvalidJob
-from tasks.wakeup import CHAT_TASK
+from tasks.wakeup import CHAT_TASK, wake
 from tasks.wiring import services
 from worker.messages import MALFORMED
 from worker.plain_end import PlainEnd, is_plain
@@ -167,12 +169,28 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         where the verdict came before anybody asked."""
         verdict = begun.verdict
         is_there = not verdict.cancelled() and verdict.exception() is None
-        if is_there and is_plain(request, verdict.result()):
-            ending = services().runtime.spawn(self._end_plainly(call, request, begun))
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
-        else:
+        if not is_there or not is_plain(request, verdict.result()):
             self._threads.submit(self._trace, call, begun)
+        elif verdict.result().wake is not None:
+            self._threads.submit(self._wake_and_end, call, request, begun)
+        else:
+            passing(CrashPoint.BEFORE_WAKE)
+            self._begin_end(call, request, begun)
+
+    def _wake_and_end(self, call: Call, request: Context, begun: Begun) -> None:
+        """Wake the session's next job before anything else: somebody waits for it."""
+        ref, verdict = begun.ref, begun.verdict.result()
+        passing(CrashPoint.BEFORE_WAKE)
+        try:
+            keys = services().keyspace.session(ref.agent_id, ref.session_id)
+            wake(self.app, keys, verdict.wake)
+        finally:
+            self._begin_end(call, request, begun.after_waking())
+
+    def _begin_end(self, call: Call, request: Context, begun: Begun) -> None:
+        ending = services().runtime.spawn(self._end_plainly(call, request, begun))
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
 
     async def _end_plainly(self, call: Call, request: Context, begun: Begun) -> None:
         shown: str | None = None
