@@ -8,12 +8,16 @@ from tests.memory_fixtures import (
     redis_memory,
     redis_url,
 )
+from tests.model_fixtures import client, ollama, standin
 
 __all__ = [
     "backend",
+    "client",
     "fake_backend",
     "memory_settings",
+    "ollama",
     "real_backend",
     "redis_memory",
     "redis_url",
+    "standin",
 ]

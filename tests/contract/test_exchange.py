@@ -1,6 +1,5 @@
 """One question to the model, against the stand-in: overflow and silent cuts, and how many calls."""
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,27 +32,6 @@ class Ear:
     def hears(self, delta: Delta) -> None:
         """A piece of the reply."""
         self.said.append(delta.text)
-
-
-@pytest.fixture(scope="module")
-def standin() -> Iterator[OllamaStandIn]:
-    """One for this module."""
-    with OllamaStandIn() as server:
-        yield server
-
-
-@pytest.fixture
-def ollama(standin: OllamaStandIn) -> OllamaStandIn:
-    """The stand-in with nothing recorded."""
-    standin.reset()
-    return standin
-
-
-@pytest.fixture
-async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
-    """A client of it."""
-    async with OllamaClient(ollama.url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The room of a model's prompts, asked of the stand-in."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -32,27 +32,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@pytest.fixture(scope="module")
-def standin() -> Iterator[OllamaStandIn]:
-    """One for this module."""
-    with OllamaStandIn() as server:
-        yield server
-
-
-@pytest.fixture
-def ollama(standin: OllamaStandIn) -> OllamaStandIn:
-    """The stand-in with nothing recorded; models that were loaded stay so."""
-    standin.reset()
-    return standin
-
-
-@pytest.fixture
-async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
-    """A client of it."""
-    async with OllamaClient(ollama.url) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Making summaries, against a real server and the stand-in, without a worker around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,20 +12,6 @@ from sandbox.ollama import OllamaStandIn
 from tasks.summarising import MAX_WANTED, Summaries, Wanted
 from tests.memory_fixtures import Backend
 from tests.waiting import eventually
-
-
-@pytest.fixture(scope="module")
-def standin() -> Iterator[OllamaStandIn]:
-    """One for this module."""
-    with OllamaStandIn() as server:
-        yield server
-
-
-@pytest.fixture
-def ollama(standin: OllamaStandIn) -> OllamaStandIn:
-    """The stand-in with nothing recorded."""
-    standin.reset()
-    return standin
 
 
 @pytest.fixture
