@@ -136,6 +136,8 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
             f"chat_task keeps the order of a session and takes no {', '.join(refused)}: "
             "send the job when it is due"
         )
+    if given.get("serializer", "json") != "json":
+        raise InvalidJob("chat jobs travel as JSON: leave serializer out")
     kept = {name: value for name, value in given.items() if name not in _LOCAL}
     try:
         plain: dict[str, JsonValue] = json.loads(json.dumps(kept))

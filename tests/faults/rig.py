@@ -5,13 +5,14 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import redis
+from pydantic import JsonValue
 from redis import Redis
 
 from memory import Connection, Housekeeping, Mailbox, get_redis_memory
@@ -100,12 +101,22 @@ class Rig:
         """The mailbox of a session."""
         return Mailbox(self.keyspace, self.keys(session_id))
 
-    def enqueue_silently(self, sender: Sender, session_id: str, **options: object) -> None:
-        """Put a job into its mailbox and publish nothing: its wake-up is lost."""
+    def enqueue_silently(
+        self,
+        sender: Sender,
+        session_id: str,
+        *,
+        publish: Mapping[str, JsonValue] | None = None,
+        **options: object,
+    ) -> None:
+        """Put a job into its mailbox and publish nothing: its wake-up is lost.
+
+        `publish` are the Celery options that whoever wakes it takes.
+        """
         message, job_id = sender.next_message(session_id), str(uuid.uuid4())
         ids = {"agent_id": sender.agent_id, "session_id": session_id}
         job = ChatJob.model_validate({**ids, "message": message, "model": sender.model, **options})
-        envelope = Envelope(job=job).pack()
+        envelope = Envelope(job=job, publish=dict(publish or {})).pack()
         grace_ms = round(GRACE_S * 1000)
         calls = self.mailbox(session_id).enqueue(job_id, envelope, cap=10_000, grace_ms=grace_ms)
         self.connection.run_last(*calls)

@@ -3,12 +3,11 @@
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
-from kombu.exceptions import SerializerNotInstalled
+from pydantic import JsonValue
 
 from sandbox.process import ServerProcess
 from tasks import app, chat_task
@@ -152,15 +151,11 @@ def test_more_broken_options_than_the_pool_has_places(rig: Rig, sender: Sender) 
 
 @pytest.mark.parametrize("options", [{"serializer": "none such"}, {"exchange": 7}])
 def test_a_job_whose_options_cannot_be_sent(
-    rig: Rig, sender: Sender, options: dict[str, object]
+    rig: Rig, sender: Sender, options: dict[str, JsonValue]
 ) -> None:
     """It is in its mailbox: whoever wakes it does so without them, and wakes all others."""
     odd, lost = sender.sessions(2)
-    job_id, message = str(uuid.uuid4()), sender.next_message(odd)
-    kwargs = {"agent_id": "energy", "session_id": odd, "message": message}
-    with suppress(SerializerNotInstalled):
-        chat_task.apply_async(kwargs=kwargs, task_id=job_id, **options)
-    sender.note(odd, job_id, message)
+    rig.enqueue_silently(sender, odd, publish=options)
     wait_until(lambda: rig.is_drained(sender), what="it is answered")
     rig.enqueue_silently(sender, lost)
     rig.check(sender, max_calls=1)

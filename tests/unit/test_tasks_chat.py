@@ -66,3 +66,9 @@ def test_a_policy_that_is_none_is_refused() -> None:
     """With the names of those that are; before anything is asked."""
     with pytest.raises(InvalidJob, match="policy must be keep or discard, not 'x'"):
         chat_task.cancel("job", policy="x")  # type: ignore[arg-type]  # that is the point
+
+
+def test_another_serializer_is_refused() -> None:
+    """Before anything is sent: no worker would take such a message."""
+    with pytest.raises(InvalidJob, match="chat jobs travel as JSON"):
+        chat_task.apply_async(("energy", "s", "hello"), serializer="pickle")
