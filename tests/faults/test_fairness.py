@@ -34,6 +34,7 @@ def test_a_session_with_1000_jobs_beside_50_others(
 ) -> None:
     """The others are not slower than twice idle; the 1000 have their turns in order."""
     idle_s = _wave_s(rig)
+    sender.model = "delay:8ms"  # or the 1000 would be done before the others
     (crowded,) = sender.sessions(1)
     for _ in range(BACKLOG):
         rig.enqueue_silently(sender, crowded, max_history=10)
