@@ -23,19 +23,18 @@ from memory import (
     SessionKeys,
     StopPolicy,
     dead_letters,
-    decode_messages,
     events,
     forgiving,
     index,
-    is_cancelled,
     owed,
     places,
     summary,
 )
+from tasks.committed import committed_result
 from tasks.crash_points import CrashPoint, passing
 from tasks.job import Envelope
 from tasks.lease import Lease
-from tasks.result import ChatResult, result_from_reply
+from tasks.result import ChatResult
 from tasks.wiring import Services
 
 T = TypeVar("T")
@@ -238,10 +237,7 @@ class Holder:
         ref = self._ref
         call = self.mailbox.reply_of(ref.job_id, limit=self._kept.history_max_messages)
         stored = await self._memory.run(call)
-        reply = decode_messages([stored] if stored else []).messages
-        if any(map(is_cancelled, reply)):
-            return None
-        return result_from_reply(ref.job_id, ref.agent_id, ref.session_id, reply)
+        return committed_result(ref.job_id, ref.agent_id, ref.session_id, stored)
 
     async def why_dead(self) -> str | None:
         """Why this job, which is over without a turn, is a dead letter; None: it was cancelled."""

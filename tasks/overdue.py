@@ -15,13 +15,12 @@ from memory import (
     Mailbox,
     SessionKeys,
     dead_letters,
-    decode_messages,
-    is_cancelled,
     locate,
     owed,
 )
+from tasks.committed import committed_result
 from tasks.errors import JobFailed
-from tasks.result import ChatResult, result_from_reply
+from tasks.result import ChatResult
 from tasks.wiring import Services
 
 logger = logging.getLogger(__name__)
@@ -69,10 +68,7 @@ async def _end(
         return None if letter is None else JobFailed(letter.reason)
     limit = shared.settings.memory.history_max_messages
     stored = await memory.run(mailbox.reply_of(job_id, limit=limit))
-    reply = decode_messages([stored] if stored else []).messages
-    if any(map(is_cancelled, reply)):
-        return None
-    return result_from_reply(job_id, keys.agent_id, keys.session_id, reply)
+    return committed_result(job_id, keys.agent_id, keys.session_id, stored)
 
 
 def _store(celery: Celery, job_id: str, end: ChatResult | JobFailed | None) -> None:
