@@ -27,13 +27,13 @@ check: .venv/.installed ## Style, types, layers, sizes
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -p no:randomly tests/unit/test_house.py tests/unit/test_layers.py
+	$(BIN)/pytest -q -p no:randomly tests/unit/structure/test_rules.py tests/unit/structure/test_imports.py
 
 bench: .venv/.installed ## The benchmark, as ratios in one run
 	@$(BIN)/python -m bench
 
 soak: .venv/.installed ## Minutes of seeded random faults: make soak MINUTES=30 SEED=7
-	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.support.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 up: .venv/.installed ## Keep worker, maintenance, beat and Flower running (Procfile)
 	@$(BIN)/griot up

@@ -6,7 +6,7 @@ from typing import TypedDict
 from agents.profiles import Profile, Profiles
 from agents.settings import AgentSettings
 from agents.turn import Ask, Prompt, model_of, prompt_for, reply_bound
-from llm import LLMService, Precedent, Room, get_llm_service
+from llm import LLMService, Precedent, TokenBudget, get_llm_service
 
 
 class SessionInfo(TypedDict):
@@ -107,8 +107,8 @@ class BaseAgent:
             end = len(earlier) - 1
             precedent = Precedent(end - 1 - last.history_messages, max(0, end))
 
-        def make(room: Room) -> Prompt:
-            return prompt_for(ask, self.profile, earlier, settings, room, precedent=precedent)
+        def make(budget: TokenBudget) -> Prompt:
+            return prompt_for(ask, self.profile, earlier, settings, budget, precedent=precedent)
 
         model = model_of(ask, self.profile, settings)
         bound = reply_bound(ask, self.profile, settings)

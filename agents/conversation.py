@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from memory import MemorySettings, RedisMemoryService, encode_message, history, index
+from memory import MemorySettings, RedisMemoryService, encode_message, index
+from memory.records import history
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llm import ChatRequest, History, LLMSettings, Room, estimated, turn_starts
+from llm import ChatRequest, History, LLMSettings, TokenBudget, estimated, turn_starts
 
 SUMMARY_TOKENS = 512
 """The longest summary: it is in every prompt of the session."""
@@ -37,7 +37,7 @@ def with_summary(system_prompt: str | None, summary: str | None) -> str | None:
 
 
 def digest_of(
-    past: History, so_far: str | None, room: Room, settings: LLMSettings, model: str
+    past: History, so_far: str | None, budget: TokenBudget, settings: LLMSettings, model: str
 ) -> Digest | None:
     """What to ask for a summary of `past`, as many whole turns from its begin as fit in `room`.
 
@@ -46,7 +46,7 @@ def digest_of(
     starts = turn_starts(past)
     if not starts:
         return None
-    left_tokens = room.prompt_tokens / room.ratio - sum(map(estimated, _messages([], so_far)))
+    left_tokens = budget.prompt_tokens / budget.ratio - sum(map(estimated, _messages([], so_far)))
     taken, used_tokens = 0, 0.0
     for end in (*starts[1:], len(past)):
         used_tokens += sum(map(estimated, past[taken:end]))

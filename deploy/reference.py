@@ -1,6 +1,7 @@
 """Every setting, as .env.example and docs/operations.md show it: made from the settings classes.
 
-`python -m deploy.reference` writes both anew; tests/unit/test_deployment.py holds them to the code.
+`python -m deploy.reference` writes both anew;
+tests/unit/structure/test_deployment.py holds them to the code.
 """
 
 from collections.abc import Iterator

@@ -5,9 +5,17 @@
 but an `LLMError`.
 """
 
-from llm.budget import UNLIMITED, Fit, History, Precedent, Room, estimated, fit, turn_starts
-from llm.capabilities import Ability, Capabilities
-from llm.client import OllamaClient
+from llm.context.budget import (
+    UNLIMITED,
+    Fit,
+    History,
+    Precedent,
+    TokenBudget,
+    estimated,
+    fit,
+    turn_starts,
+)
+from llm.context.limits import ContextLimits
 from llm.errors import (
     AccessDeniedError,
     ContextOverflowError,
@@ -31,16 +39,17 @@ from llm.errors import (
     TotalTimeoutError,
     UnsupportedError,
 )
-from llm.fleet import Fleet
-from llm.gate import Gate
-from llm.gauge import Gauge
-from llm.models import Loaded, full_name, is_installed
-from llm.records import Delta, Final, Reply, ToolCall
-from llm.requests import ChatRequest, Message, check_model_name
+from llm.http.capabilities import Ability, Capabilities
+from llm.http.client import OllamaClient
+from llm.servers.fleet import Fleet
+from llm.servers.held_slot import HeldSlot
 from llm.service import LLMService
 from llm.settings import LLMSettings
 from llm.singleton import get_llm_service
-from llm.timeouts import Timeouts
+from llm.wire.models import Loaded, full_name, is_installed
+from llm.wire.records import Delta, Final, Reply, ToolCall
+from llm.wire.requests import ChatRequest, Message, check_model_name
+from llm.wire.timeouts import Timeouts
 
 __all__ = [
     "UNLIMITED",
@@ -48,6 +57,7 @@ __all__ = [
     "AccessDeniedError",
     "Capabilities",
     "ChatRequest",
+    "ContextLimits",
     "ContextOverflowError",
     "Delta",
     "Final",
@@ -55,8 +65,7 @@ __all__ = [
     "Fit",
     "Fleet",
     "FormatMismatchError",
-    "Gate",
-    "Gauge",
+    "HeldSlot",
     "History",
     "IdleTimeoutError",
     "InvalidReplyError",
@@ -79,9 +88,9 @@ __all__ = [
     "RequestRejectedError",
     "ResponseTooLargeError",
     "RetryableLLMError",
-    "Room",
     "StreamCutError",
     "Timeouts",
+    "TokenBudget",
     "ToolCall",
     "TotalTimeoutError",
     "UnsupportedError",

@@ -9,23 +9,18 @@ from typing import Protocol, Self, TypeVar
 
 import httpx
 
-from llm.budget import Fit, Room
-from llm.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, sync_http_client
-from llm.error_map import (
-    MAX_ERROR_BODY_BYTES,
-    TRANSPORT_ERRORS,
-    lost_connection,
-    refused,
-    total_timeout,
-)
+from llm.context.blocking_limits import BlockingContextLimits
+from llm.context.budget import Fit, TokenBudget
+from llm.context.limits import LOOKUP_TIMEOUT_S
 from llm.errors import ContextOverflowError, LLMError, OllamaUnreachableError
-from llm.gauge import LOOKUP_TIMEOUT_S
-from llm.models import Loaded, read_loaded, read_models
-from llm.records import Delta, Final, Reply, joined
-from llm.reply import ReplyReader
-from llm.requests import ChatRequest, Message
+from llm.http.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, sync_http_client
 from llm.settings import LLMSettings
-from llm.thread_gauge import ThreadGauge
+from llm.wire import error_map
+from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection, refused
+from llm.wire.models import Loaded, read_loaded, read_models
+from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.reply import ReplyReader
+from llm.wire.requests import ChatRequest, Message
 
 
 class Promptable(Protocol):
@@ -62,7 +57,7 @@ class LLMService:
         self._timeouts = self.settings.timeouts
         self._chat_url = f"{self.base_url}/api/chat"
         self._http = sync_http_client(self.base_url, max_connections, self._timeouts, transport)
-        self._gauge = ThreadGauge(
+        self._context_limits = BlockingContextLimits(
             lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self.settings
         )
 
@@ -159,30 +154,32 @@ class LLMService:
         """The models that Ollama has in memory. Raises an LLMError."""
         return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
 
-    def room(self, model: str, max_tokens: int | None) -> Room:
+    def budget(self, model: str, max_tokens: int | None) -> TokenBudget:
         """How long a prompt for `model` may be, if its reply is bounded by `max_tokens`.
 
         Ollama is asked for the model's window once a minute, for a second at most. Never raises.
         """
-        return self._gauge.room(model, max_tokens)
+        return self._context_limits.budget(model, max_tokens)
 
     def complete_within(
-        self, make: Callable[[Room], Prompted], model: str, max_tokens: int | None
+        self, make: Callable[[TokenBudget], Prompted], model: str, max_tokens: int | None
     ) -> tuple[Prompted, Reply]:
         """The prompt that `make` makes of the model's room, and the reply to it.
 
         Where the model refuses it as too long, it is made shorter once and sent again.
         """
-        prompt = make(self.room(model, max_tokens))
+        prompt = make(self.budget(model, max_tokens))
         try:
             reply = self.complete(prompt.request)
         except ContextOverflowError as refusal:
-            shorter = make(self._gauge.room_after(model, max_tokens, prompt.fit, refusal))
+            shorter = make(
+                self._context_limits.budget_after(model, max_tokens, prompt.fit, refusal)
+            )
             if len(shorter.request.messages) >= len(prompt.request.messages):
                 raise
             prompt = shorter
             reply = self.complete(prompt.request)
-        self._gauge.learn(model, prompt.fit, reply.final)
+        self._context_limits.learn(model, prompt.fit, reply.final)
         return prompt, reply
 
     def close(self) -> None:
@@ -251,7 +248,7 @@ class LLMService:
                 raise self._refusal(response, request)
             for chunk in response.iter_raw():
                 if time.monotonic() >= ends_at_s:
-                    raise total_timeout(self._timeouts)
+                    raise error_map.total_timeout(self._timeouts)
                 yield chunk
         except TRANSPORT_ERRORS as exc:
             raise lost_connection(
@@ -278,7 +275,7 @@ class LLMService:
         body = b""
         for chunk in response.iter_raw():
             body += chunk
-            if len(body) >= MAX_ERROR_BODY_BYTES:
+            if len(body) >= error_map.MAX_ERROR_BODY_BYTES:
                 break
         return refused(response.status_code, body, model=request.model, base_url=self.base_url)
 
@@ -289,7 +286,7 @@ def _read_to_end(chunks: Iterator[bytes]) -> None:
     with suppress(LLMError):
         for chunk in chunks:
             read_bytes += len(chunk)
-            if read_bytes > MAX_ERROR_BODY_BYTES:
+            if read_bytes > error_map.MAX_ERROR_BODY_BYTES:
                 return
 
 

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from llm.address import check_base_url, check_base_urls, split_addresses
-from llm.durations import DURATION_PATTERN
-from llm.models import ByModel
-from llm.requests import ChatRequest, Message, check_model_name
-from llm.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
+from llm.wire.address import check_base_url, check_base_urls, split_addresses
+from llm.wire.durations import DURATION_PATTERN
+from llm.wire.models import ByModel
+from llm.wire.requests import ChatRequest, Message, check_model_name
+from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 HOUR_S = 3600.0
 

@@ -1,14 +1,5 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
-from memory import dead_letters, events, index, intake, owed, places, summary
-from memory.aio import AsyncConnection
-from memory.call import Call, forgiving
-from memory.cleanup import CleanedUp
-from memory.codec import decode_messages, encode_message
-from memory.codes import Waiting
-from memory.connection import Connection
-from memory.due import Due, DueEntry
-from memory.enqueued import Enqueued, EnqueueOutcome, Untold
 from memory.errors import (
     Backpressure,
     CorruptData,
@@ -21,19 +12,19 @@ from memory.errors import (
     MemoryServiceError,
     MemoryUnavailable,
 )
-from memory.events import Event, EventType
 from memory.factory import (
     create_redis_memory_from_config,
     get_redis_memory,
     reset_redis_memory,
 )
-from memory.history import is_cancelled
-from memory.housekeeping import Extended, Housekeeping
-from memory.intake import Carried, Intake, OnBusy, Request
 from memory.keys import Keyspace, SessionKeys
-from memory.last_attempt import LastAttempt
-from memory.mailbox import Mailbox, locate
-from memory.outcomes import (
+from memory.mailbox import dead_letters, intake, owed
+from memory.mailbox.codes import Waiting
+from memory.mailbox.due import Due, DueEntry
+from memory.mailbox.enqueued import Enqueued, EnqueueOutcome, Untold
+from memory.mailbox.intake import Intake, MergedEnvelope, OnBusy, Request
+from memory.mailbox.mailbox import Mailbox, locate
+from memory.mailbox.outcomes import (
     Acquired,
     AcquireOutcome,
     CleanOutcome,
@@ -46,21 +37,31 @@ from memory.outcomes import (
     StopPolicy,
     SweepOutcome,
 )
-from memory.places import InLine, Occupancy, Places
+from memory.records import events, index, summary
+from memory.records.codec import decode_messages, encode_message
+from memory.records.events import Event, EventType
+from memory.records.history import is_cancelled
+from memory.records.last_attempt import LastAttempt
+from memory.records.stats import MemoryStats, StatsPoint
+from memory.records.tail import Tail
+from memory.redis.async_connection import AsyncConnection
+from memory.redis.command import Command, ignore_corrupt
+from memory.redis.connection import Connection
 from memory.service import RedisMemoryService
 from memory.settings import MemorySettings
-from memory.stats import MemoryStats, StatsPoint
-from memory.tail import Tail
+from memory.slots import slots
+from memory.slots.slots import Occupancy, Slots, SlotWait
+from memory.upkeep.cleanup import CleanedUp
+from memory.upkeep.housekeeping import Extended, Housekeeping
 
 __all__ = [
     "AcquireOutcome",
     "Acquired",
     "AsyncConnection",
     "Backpressure",
-    "Call",
-    "Carried",
     "CleanOutcome",
     "CleanedUp",
+    "Command",
     "CommitOutcome",
     "Committed",
     "Connection",
@@ -77,7 +78,6 @@ __all__ = [
     "Extended",
     "FailOutcome",
     "Housekeeping",
-    "InLine",
     "Intake",
     "InvalidInput",
     "Keyspace",
@@ -91,12 +91,14 @@ __all__ = [
     "MemorySettings",
     "MemoryStats",
     "MemoryUnavailable",
+    "MergedEnvelope",
     "Occupancy",
     "OnBusy",
-    "Places",
     "RedisMemoryService",
     "Request",
     "SessionKeys",
+    "SlotWait",
+    "Slots",
     "StatsPoint",
     "StopOutcome",
     "StopPolicy",
@@ -109,14 +111,14 @@ __all__ = [
     "decode_messages",
     "encode_message",
     "events",
-    "forgiving",
     "get_redis_memory",
+    "ignore_corrupt",
     "index",
     "intake",
     "is_cancelled",
     "locate",
     "owed",
-    "places",
     "reset_redis_memory",
+    "slots",
     "summary",
 ]

@@ -45,23 +45,27 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind(
         "done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled, merged or dead"
     ),
-    KeyKind("asked:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"),
+    KeyKind(
+        "requests:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"
+    ),
     KeyKind("untold:{H}", "hash", "dedupe window", "job taken out by another → the one it is in"),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
     KeyKind("events:{H}", "stream", "session", "the session's events"),
     KeyKind(
-        "writes:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
+        "write_ids:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
     ),
     KeyKind(
-        "places:{M}:<server>",
+        "slots:{M}:<server>",
         "zset",
         "1 day",
         "holder's token, or session that is called → until when, ms",
     ),
-    KeyKind("line:{M}", "zset", "1 day", "who waits: <agent>:<arrival, µs>:<session>"),
-    KeyKind("turns:{M}", "zset", "1 day", "agent that waits → its turn in the round"),
-    KeyKind("arrivals:{M}", "hash", "1 day", "<agent>:<session> that waits → its arrival, µs"),
-    KeyKind("pace:{M}", "hash", "1 day", "how many calls there were, and their mean length, ms"),
+    KeyKind("waiters:{M}", "zset", "1 day", "who waits: <agent>:<arrival, µs>:<session>"),
+    KeyKind("round_robin:{M}", "zset", "1 day", "agent that waits → its turn in the round"),
+    KeyKind("enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → its arrival, µs"),
+    KeyKind(
+        "call_stats:{M}", "hash", "1 day", "how many calls there were, and their mean length, ms"
+    ),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
     KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
@@ -69,10 +73,14 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
-    KeyKind("stops", "stream", "none; capped", "jobs whose holder is asked to stop", True),
-    KeyKind("lines", "zset", "none", "M → ms at which somebody stood in its line last", True),
-    KeyKind("summarising", "string", "seconds", "who makes a summary now; a message takes it away"),
-    KeyKind("wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
+    KeyKind("cancellations", "stream", "none; capped", "jobs whose holder is asked to stop", True),
+    KeyKind(
+        "waiting_models", "zset", "none", "M → ms at which somebody stood in its line last", True
+    ),
+    KeyKind(
+        "summary_lock", "string", "seconds", "who makes a summary now; a message takes it away"
+    ),
+    KeyKind("queue_wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key, `M` for a model. A permanent kind may live
@@ -111,11 +119,11 @@ class SessionKeys:
     jobs: str
     lease: str
     done: str
-    asked: str
+    requests: str
     untold: str
     dead: str
     events: str
-    writes: str
+    write_ids: str
     summary: str
 
     def __hash__(self) -> int:
@@ -124,18 +132,18 @@ class SessionKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceKeys:
+class SlotKeys:
     """The keys of one model at some servers; all lie in one cluster slot. `tag` names the model.
 
     `places` are the servers' keys, in the servers' order.
     """
 
     tag: str
-    line: str
-    turns: str
-    arrivals: str
-    pace: str
-    places: tuple[str, ...]
+    waiters: str
+    round_robin: str
+    enqueued_at: str
+    call_stats: str
+    slots: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +169,11 @@ class Keyspace:
             jobs=f"{self.prefix}:jobs:{{{history}}}",
             lease=f"{self.prefix}:lease:{{{history}}}",
             done=f"{self.prefix}:done:{{{history}}}",
-            asked=f"{self.prefix}:asked:{{{history}}}",
+            requests=f"{self.prefix}:requests:{{{history}}}",
             untold=f"{self.prefix}:untold:{{{history}}}",
             dead=f"{self.prefix}:dead:{{{history}}}",
             events=f"{self.prefix}:events:{{{history}}}",
-            writes=f"{self.prefix}:writes:{{{history}}}",
+            write_ids=f"{self.prefix}:write_ids:{{{history}}}",
             summary=f"{self.prefix}:summary:{{{history}}}",
         )
 
@@ -184,17 +192,17 @@ class Keyspace:
                 return keys
         raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
 
-    def places(self, model: str, servers: Sequence[str]) -> PlaceKeys:
+    def slots(self, model: str, servers: Sequence[str]) -> SlotKeys:
         """The keys of one model at these servers."""
         tag = encode_id(model, what="model")
         names = [encode_id(server, what="server") for server in servers]
-        return PlaceKeys(
+        return SlotKeys(
             tag=tag,
-            places=tuple(f"{self.prefix}:places:{{{tag}}}:{name}" for name in names),
-            line=f"{self.prefix}:line:{{{tag}}}",
-            turns=f"{self.prefix}:turns:{{{tag}}}",
-            arrivals=f"{self.prefix}:arrivals:{{{tag}}}",
-            pace=f"{self.prefix}:pace:{{{tag}}}",
+            slots=tuple(f"{self.prefix}:slots:{{{tag}}}:{name}" for name in names),
+            waiters=f"{self.prefix}:waiters:{{{tag}}}",
+            round_robin=f"{self.prefix}:round_robin:{{{tag}}}",
+            enqueued_at=f"{self.prefix}:enqueued_at:{{{tag}}}",
+            call_stats=f"{self.prefix}:call_stats:{{{tag}}}",
         )
 
     def state(self, agent_id: str) -> str:
@@ -239,24 +247,24 @@ class Keyspace:
         return f"{self.prefix}:dead"
 
     @property
-    def stops(self) -> str:
+    def cancellations(self) -> str:
         """The jobs whose holder is asked to stop, as they come."""
-        return f"{self.prefix}:stops"
+        return f"{self.prefix}:cancellations"
 
     @property
-    def lines(self) -> str:
+    def waiting_models(self) -> str:
         """The models in whose line somebody stood lately."""
-        return f"{self.prefix}:lines"
+        return f"{self.prefix}:waiting_models"
 
     @property
-    def summarising(self) -> str:
+    def summary_lock(self) -> str:
         """Who makes a summary now."""
-        return f"{self.prefix}:summarising"
+        return f"{self.prefix}:summary_lock"
 
     @property
     def queue_wait(self) -> str:
         """How long wake-ups lie in the broker's queue."""
-        return f"{self.prefix}:wait"
+        return f"{self.prefix}:queue_wait"
 
     @property
     def stats(self) -> str:

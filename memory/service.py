@@ -7,20 +7,20 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from memory import history as histories
-from memory import index, values
-from memory.call import Call
-from memory.codec import Decoded, encode_mapping, encode_message, encode_value
-from memory.connection import Connection
-from memory.erasure import erase_agent
-from memory.index import live_sessions
 from memory.keys import Keyspace
-from memory.limits import encoded_history, kept_messages, seconds
-from memory.probe import Probe
-from memory.replies import integer
-from memory.session_data import extend_session
+from memory.records import history as histories
+from memory.records import index, values
+from memory.records.codec import Decoded, encode_mapping, encode_message, encode_value
+from memory.records.index import live_sessions
+from memory.records.limits import encoded_history, kept_messages, seconds
+from memory.records.session_data import extend_session
+from memory.records.stats import MemoryStats, memory_stats
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+from memory.redis.probe import Probe
+from memory.redis.replies import integer
 from memory.settings import MemorySettings, settings_for
-from memory.stats import MemoryStats, memory_stats
+from memory.upkeep.erasure import erase_agent
 
 _log = logging.getLogger(__name__)
 
@@ -210,11 +210,11 @@ class RedisMemoryService:
         self.close()
 
     def _ask(self) -> None:
-        self.connection.run(Call(integer, ("EXISTS", self.keyspace.agents)))
+        self.connection.run(Command(integer, ("EXISTS", self.keyspace.agents)))
 
     def _set(self, key: str, encoded: bytes, ttl: int | None) -> bool:
         ttl_s = seconds(ttl, default_s=self.default_ttl)
         return self.connection.run(values.save(key, encoded, ttl_s=ttl_s))
 
-    def _write(self, write: Call[int], agent_id: str, session_id: str) -> None:
+    def _write(self, write: Command[int], agent_id: str, session_id: str) -> None:
         self.connection.run_all(write, *index.touch(self.keyspace, agent_id, session_id))

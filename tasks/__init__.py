@@ -1,8 +1,12 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
 from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
-from tasks.app import app
-from tasks.cancelling import CancelOutcome
+from tasks.beat.maintenance import (
+    clean_stale_sessions,
+    extend_active_sessions,
+    snapshot_memory_stats,
+)
+from tasks.beat.sweep import sweep
 from tasks.chat import chat_task
 from tasks.errors import (
     ChatError,
@@ -14,14 +18,10 @@ from tasks.errors import (
     NotAccepted,
     SessionBusy,
 )
-from tasks.follow import follow, follow_job
-from tasks.maintenance import (
-    clean_stale_sessions,
-    extend_active_sessions,
-    snapshot_memory_stats,
-)
-from tasks.result import ChatResult, Timings, Usage
-from tasks.sweep import sweep
+from tasks.job.result import ChatResult, Timings, Usage
+from tasks.process.app import app
+from tasks.submit.cancel import CancelOutcome
+from tasks.submit.follow import follow, follow_job
 
 __all__ = [
     "Backpressure",

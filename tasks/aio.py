@@ -18,14 +18,14 @@ from weakref import WeakKeyDictionary
 from celery.result import AsyncResult
 
 from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
-from tasks.app import app
-from tasks.awaiting import JobResult
-from tasks.cancelling import CancelOutcome
 from tasks.chat import chat_task
-from tasks.follow import unknown_job
-from tasks.following import JobFollower, SessionFollower, start_cursor
-from tasks.producer import checked_job, prepare
-from tasks.wiring import services
+from tasks.process.app import app
+from tasks.process.wiring import services
+from tasks.submit.cancel import CancelOutcome
+from tasks.submit.follow import unknown_job
+from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
+from tasks.submit.job_result import JobResult
+from tasks.submit.producer import checked_job, prepare
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -71,8 +71,8 @@ async def follow(
     *,
     keep_alive_s: float | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """`tasks.follow` on an event loop. With `keep_alive_s`, a `keep_alive` event for each such
-    time in which nothing happened."""
+    """`tasks.follow` on an event loop. With `keep_alive_s`, a `keep_alive` event for each such time
+    in which nothing happened."""
     connections = _connections()
     keys = services().keyspace.session(agent_id, session_id)
     cursor = (

@@ -11,19 +11,19 @@ from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
 from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
-from tasks.app import app
-from tasks.awaiting import JobResult
-from tasks.begun import begin, begun_before, options_of, received
-from tasks.cancelling import CancelOutcome, cancel
-from tasks.crash_points import CrashPoint, passing
+from tasks.attempt.lease_holder import JobRef
+from tasks.attempt.start import begin, begun_before, options_of, received
+from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
-from tasks.holder import JobRef
-from tasks.producer import checked_job, submit
-from tasks.result import Private
-from tasks.untold import tell_all
-from tasks.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
-from tasks.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
-from tasks.wiring import services
+from tasks.job.result import RedactedResult
+from tasks.process.app import app
+from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
+from tasks.process.wiring import services
+from tasks.submit.cancel import CancelOutcome, cancel
+from tasks.submit.job_result import JobResult
+from tasks.submit.producer import checked_job, submit
+from tasks.submit.untold import tell_all
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     """Celery's task class, with the mailbox between `delay` and the broker."""
 
     abstract = True
-    Request = "tasks.request:ChatRequest"
+    Request = "tasks.attempt.request:ChatRequest"
 
     def apply_async(
         self,
@@ -84,7 +84,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
 )
 def chat_task(
     self: Task, agent_id: str, session_id: str, message: str | None = None, **options: object
-) -> Private:
+) -> RedactedResult:
     """Answer one message of a session with the agent's model and remember both.
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
@@ -108,12 +108,12 @@ def chat_task(
     return _settle(self, keys, ref, verdict)
 
 
-def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Private:
+def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> RedactedResult:
     match verdict:
         case Answered(is_repeat=True) | Withdrawn() if _is_over(task, keys):
             raise _end_without_result(task, "over before")
         case Answered(result):
-            return Private(result)
+            return RedactedResult(result)
         case Ended(error):
             raise error
         case Later(error, delay_s):

@@ -18,7 +18,7 @@ from memory import (
     get_redis_memory,
     reset_redis_memory,
 )
-from tests.memory_fixtures import (
+from tests.support.memory_fixtures import (
     Backend,
     backend,
     fake_backend,

@@ -14,13 +14,13 @@ from celery.app.trace import LOG_SUCCESS
 from celery.backends.redis import RedisBackend
 from celery.states import SUCCESS
 
-from memory import AsyncConnection, Call, MemoryServiceError, MemorySettings
-from tasks.begun import Begun
-from tasks.crash_points import CrashPoint, passing
-from tasks.result import Private
-from tasks.verdict import Answered, Verdict
-from tasks.wakeup import CHAT_TASK, is_wakeup
-from tasks.wiring import services
+from memory import AsyncConnection, Command, MemoryServiceError, MemorySettings
+from tasks.attempt.start import RunningAttempt
+from tasks.attempt.verdict import Answered, Verdict
+from tasks.job.result import RedactedResult
+from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.wakeup import CHAT_TASK, is_wakeup
+from tasks.process.wiring import services
 
 logger = logging.getLogger("celery.app.trace")
 
@@ -38,7 +38,7 @@ class PlainEnd:
             where = MemorySettings(url=settings.result_backend, timeout_s=settings.memory.timeout_s)
             self._results = AsyncConnection(where)
 
-    async def make(self, request: Context, begun: Begun) -> str | None:
+    async def make(self, request: Context, begun: RunningAttempt) -> str | None:
         """Store the result of an answered job that `is_plain`, and log it; how it may be shown.
 
         None where Celery's tracer has to make the end: for another kind of result backend, and
@@ -48,7 +48,7 @@ class PlainEnd:
         if self._results is None or not isinstance(verdict, Answered):
             return None
         passing(CrashPoint.BEFORE_RESULT)
-        result = Private(verdict.result)
+        result = RedactedResult(verdict.result)
         try:
             await self._results.run_all(*self._stored(request, result))
         except MemoryServiceError as exc:
@@ -63,13 +63,15 @@ class PlainEnd:
         if self._results is not None:
             await self._results.aclose()
 
-    def _stored(self, request: Context, result: Private) -> tuple[Call[None], Call[None]]:
+    def _stored(
+        self, request: Context, result: RedactedResult
+    ) -> tuple[Command[None], Command[None]]:
         backend = self._backend
         meta = backend._get_result_meta(result, SUCCESS, None, request)
         packed = backend.encode({**meta, "task_id": request.id})
         key = backend.get_key_for_task(request.id)
         kept = ("SETEX", key, int(backend.expires), packed)
-        return Call(_nothing, kept), Call(_nothing, ("PUBLISH", key, packed))
+        return Command(_nothing, kept), Command(_nothing, ("PUBLISH", key, packed))
 
 
 def is_plain(request: Context, verdict: Verdict) -> bool:

@@ -23,11 +23,11 @@ from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
-from tasks.begun import Begun, begin, begun_before, received
-from tasks.crash_points import CrashPoint, passing
+from tasks.attempt.start import RunningAttempt, begin, begun_before, received
 from tasks.errors import InvalidJob
-from tasks.wakeup import CHAT_TASK, wake
-from tasks.wiring import services
+from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.wakeup import CHAT_TASK, wake
+from tasks.process.wiring import services
 from worker.messages import MALFORMED
 from worker.plain_end import PlainEnd, is_plain
 
@@ -40,7 +40,7 @@ Callback = Callable[[Sequence[object]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PoolTask:
     """What Celery asks a pool to do: run `target`, its tracer, with the message of one task."""
 
     target: Target
@@ -50,7 +50,7 @@ class Call:
     request: Context | None = None
     """Of a chat job, whose waiting is done on the event loop."""
 
-    def decoded(self) -> "Call":
+    def decoded(self) -> "PoolTask":
         """A chat job with its message's body decoded, which then is not done again.
 
         Raises one of MALFORMED for a body that Celery's tracer could not handle.
@@ -72,7 +72,7 @@ class Call:
         """Tell Celery that the task has ended well; `shown` stands for its result."""
         self.callback((0, shown, time.monotonic() - began_s))
 
-    def trace(self, begun: Begun | None) -> None:
+    def trace(self, begun: RunningAttempt | None) -> None:
         """Run the tracer and hand its result to Celery, in the calling thread."""
         token = begun_before.set(begun)
         try:
@@ -80,7 +80,7 @@ class Call:
         finally:
             begun_before.reset(token)
 
-    def _whole(self, begun: Begun | None) -> Callback:
+    def _whole(self, begun: RunningAttempt | None) -> Callback:
         """Celery's callback, told how long the job took from its beginning."""
         if begun is None:
             return self.callback
@@ -101,7 +101,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     def on_start(self) -> None:
         """Make the threads, and have Celery's log tell how long a job took as a whole."""
         self._threads = ThreadPoolExecutor(min(self.limit, MOST_THREADS), "griot-task")
-        self._waiting: deque[Call] = deque()
+        self._waiting: deque[PoolTask] = deque()
         self._running = 0
         self._changed = Condition()
         self._endings: set[Future[None]] = set()
@@ -123,7 +123,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
 
         Raises one of MALFORMED for a message that cannot be a chat job's.
         """
-        self._waiting.append(Call(target, args, callback, accept_callback).decoded())
+        self._waiting.append(PoolTask(target, args, callback, accept_callback).decoded())
         self._begin_next()
 
     def on_stop(self) -> None:
@@ -151,7 +151,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             if not is_begun:
                 self._end()
 
-    def _begin(self, call: Call) -> None:
+    def _begin(self, call: PoolTask) -> None:
         request = call.request
         if request is None:
             self._threads.submit(self._trace, call, None)
@@ -164,7 +164,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             begun = begin(ref)
             begun.verdict.add_done_callback(lambda _: self._decided(call, request, begun))
 
-    def _decided(self, call: Call, request: Context, begun: Begun) -> None:
+    def _decided(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
         """The verdict on a chat job is there; on the loop's thread, or on the one that began it
         where the verdict came before anybody asked."""
         verdict = begun.verdict
@@ -177,7 +177,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             passing(CrashPoint.BEFORE_WAKE)
             self._begin_end(call, request, begun)
 
-    def _wake_and_end(self, call: Call, request: Context, begun: Begun) -> None:
+    def _wake_and_end(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
         ref, verdict = begun.ref, begun.verdict.result()
         passing(CrashPoint.BEFORE_WAKE)
@@ -187,12 +187,12 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         finally:
             self._begin_end(call, request, begun.after_waking())
 
-    def _begin_end(self, call: Call, request: Context, begun: Begun) -> None:
+    def _begin_end(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
         ending = services().runtime.spawn(self._end_plainly(call, request, begun))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
 
-    async def _end_plainly(self, call: Call, request: Context, begun: Begun) -> None:
+    async def _end_plainly(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
         shown: str | None = None
         try:
             shown = await self._plain_end.make(request, begun)
@@ -205,7 +205,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             finally:
                 self._end()
 
-    def _trace(self, call: Call, begun: Begun | None) -> None:
+    def _trace(self, call: PoolTask, begun: RunningAttempt | None) -> None:
         try:
             call.trace(begun)
         finally:

@@ -12,11 +12,11 @@ from celery.signals import setup_logging
 
 from agents import InvalidProfiles
 from memory import MemoryServiceError
-from tasks.cancelling import cancel
+from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
-from tasks.sweep import sweep_forever
-from tasks.wakeup import CHAT_TASK
-from tasks.wiring import checked, services
+from tasks.process.wakeup import CHAT_TASK
+from tasks.process.wiring import checked, services
+from tasks.submit.cancel import cancel
 from worker import flower, logs, pulse
 from worker.health import worker_start_checks
 from worker.settings import WorkerSettings

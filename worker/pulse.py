@@ -11,7 +11,7 @@ from pathlib import Path
 from celery import signals
 
 from memory import Due, MemoryServiceError
-from tasks.wiring import Services, services
+from tasks.process.wiring import Services, services
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
 """Kombu's Redis transport, hardened: no reply and no message of the broker ends a worker.
 
 Every class and function here works around something in kombu 5.7.0 or celery 5.7.0, named at its
-place; tests/unit/test_versions.py fails when either changes, so that each is looked at again.
+place; tests/unit/structure/test_versions.py fails when either changes, so that each is looked at
+again.
 """
 
 # mypy: allow-untyped-calls

@@ -12,7 +12,7 @@ import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
-from tasks.wakeup import is_wakeup
+from tasks.process.wakeup import is_wakeup
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from bench.arena import Arena
 from bench.conversation import AGENT, HISTORY_MESSAGES, MESSAGE, stored
 from bench.rows import Row, Target, median, shown
 from bench.size import Size
-from llm import Precedent, Room, fit
+from llm import Precedent, TokenBudget, fit
 from memory import Mailbox, encode_message, index
 
 ENVELOPE = b'{"job":{"agent_id":"bench","session_id":"s","message":"' + b"m" * 200 + b'"}}'
@@ -53,8 +53,8 @@ def _cuts() -> list[Callable[[], object]]:
     head = [{"role": "system", "content": "You are brief."}]
     question = [{"role": "user", "content": MESSAGE}]
     last = Precedent(LONG_HISTORY // 2, LONG_HISTORY - 1, 3000)
-    rooms = (Room.of(32_768, None), Room.of(4096, None))
-    return [partial(fit, head, history, question, room, precedent=last) for room in rooms]
+    rooms = (TokenBudget.of(32_768, None), TokenBudget.of(4096, None))
+    return [partial(fit, head, history, question, budget, precedent=last) for budget in rooms]
 
 
 class _Turns:

@@ -8,8 +8,8 @@ from bench.conversation import sessions
 from bench.rows import Row, Target, median, percentile, shown
 from bench.size import Size
 from memory import Connection, Housekeeping, MemorySettings
-from memory.cleanup import CleanedUp
-from memory.index import live_sessions
+from memory.records.index import live_sessions
+from memory.upkeep.cleanup import CleanedUp
 
 OTHER = "other"
 LISTED_AGENT = "listed"

@@ -68,15 +68,15 @@ Any other tag of a scenario's name is answered with 400. A server that hangs at 
 that is stopped with SIGSTOP: connections are accepted and nothing answers.
 """
 
+from sandbox.ollama.call_log import RecordedCall, Stats
 from sandbox.ollama.errors import NotServing, StandInError, UnknownScenario
-from sandbox.ollama.ledger import Call, Stats
 from sandbox.ollama.replies import fingerprint, pieces, prompt_tokens, reply_to
 from sandbox.ollama.server import OllamaStandIn
 
 __all__ = [
-    "Call",
     "NotServing",
     "OllamaStandIn",
+    "RecordedCall",
     "StandInError",
     "Stats",
     "UnknownScenario",

@@ -11,9 +11,9 @@ from typing import TextIO
 
 from sandbox.ollama import gojson
 from sandbox.ollama.app import call_as_json
-from sandbox.ollama.house import House
-from sandbox.ollama.ledger import Call, Ledger
+from sandbox.ollama.call_log import CallLog, RecordedCall
 from sandbox.ollama.server import serving
+from sandbox.ollama.state import State
 
 
 def _arguments() -> argparse.Namespace:
@@ -29,21 +29,21 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _run(arguments: argparse.Namespace, log: TextIO | None) -> None:
-    ledger = Ledger(arguments.keep_calls, on_end=_writer(log))
-    house = House(ledger, profile=arguments.profile, token_s=arguments.token_s)
-    house.install(arguments.model)
+    call_log = CallLog(arguments.keep_calls, on_end=_writer(log))
+    state = State(call_log, profile=arguments.profile, token_s=arguments.token_s)
+    state.install(arguments.model)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(house, arguments.host, arguments.port) as port:
+    async with serving(state, arguments.host, arguments.port) as port:
         sys.stdout.write(f"listening on http://{arguments.host}:{port}\n")
         sys.stdout.flush()
         await stop.wait()
 
 
-def _writer(log: TextIO | None) -> Callable[[Call], None] | None:
-    def write(call: Call) -> None:
+def _writer(log: TextIO | None) -> Callable[[RecordedCall], None] | None:
+    def write(call: RecordedCall) -> None:
         if log is not None:
             log.write(gojson.encode(call_as_json(call)) + "\n")
 

@@ -7,25 +7,25 @@ from aiohttp import web
 
 from sandbox.ollama import catalog, gojson, openai_answers
 from sandbox.ollama.bodies import read_object
+from sandbox.ollama.call_log import RecordedCall
 from sandbox.ollama.chat import Calls, refusal_response
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.gojson import JsonObject
-from sandbox.ollama.house import House
-from sandbox.ollama.ledger import Call
 from sandbox.ollama.playing import json_response
 from sandbox.ollama.pulling import Pulling
+from sandbox.ollama.state import State
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
 
 
-def make_app(house: House) -> web.Application:
+def make_app(state: State) -> web.Application:
     """An application that plays `house`. Serve it with `handler_cancellation=True`.
 
     Without that no disconnect is noticed.
     """
     app = web.Application(client_max_size=0)  # no limit, like Ollama
-    calls, lookups, door = Calls(house), _Lookups(house), _StageDoor(house)
+    calls, lookups, door = Calls(state), _Lookups(state), _StageDoor(state)
     routes: list[tuple[str, str, _Handler]] = [
         ("POST", "/api/chat", calls.chat),
         ("POST", "/api/generate", calls.generate),
@@ -34,7 +34,7 @@ def make_app(house: House) -> web.Application:
         ("GET", "/api/tags", lookups.tags),
         ("GET", "/api/ps", lookups.processes),
         ("POST", "/api/show", lookups.show),
-        ("POST", "/api/pull", Pulling(house).pull),
+        ("POST", "/api/pull", Pulling(state).pull),
         ("POST", "/v1/chat/completions", calls.complete),
         ("GET", "/v1/models", lookups.models),
         ("GET", "/v1/models/{name:.+}", lookups.model),
@@ -74,22 +74,22 @@ class _Unrouted:
 class _Lookups:
     """The routes that start no model."""
 
-    house: House
+    state: State
 
     async def root(self, _request: web.Request) -> web.Response:
         return web.Response(text="Ollama is running")
 
     async def version(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.version(self.house.profile))
+        return self._answer(catalog.version(self.state.profile))
 
     async def tags(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.tags(self.house.models))
+        return self._answer(catalog.tags(self.state.models))
 
     async def processes(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.processes(self.house.runners.loaded()))
+        return self._answer(catalog.processes(self.state.runners.loaded()))
 
     async def models(self, _request: web.Request) -> web.Response:
-        names = [catalog.full_name(model) for model in self.house.models]
+        names = [catalog.full_name(model) for model in self.state.models]
         return self._answer(openai_answers.models(names, catalog.MODIFIED_S))
 
     async def model(self, request: web.Request) -> web.Response:
@@ -113,16 +113,16 @@ class _Lookups:
         if not isinstance(model, str):
             raise Refused(400, "model is required")
         try:
-            scenario = self.house.own_scenario(model)
+            scenario = self.state.own_scenario(model)
         except UnknownScenario as exc:
             raise Refused(400, f"stand-in: {exc}") from exc
         if scenario.refusal == "missing":
             raise Refused(404, f"model '{catalog.full_name(model)}' not found")
-        self.house.install([model])
-        return catalog.show(model, scenario, self.house.profile)
+        self.state.install([model])
+        return catalog.show(model, scenario, self.state.profile)
 
     def _answer(self, value: JsonObject) -> web.Response:
-        self.house.ledger.looked_up()
+        self.state.call_log.looked_up()
         return _json(value)
 
 
@@ -130,16 +130,16 @@ class _Lookups:
 class _StageDoor:
     """Not Ollama's: the counters, the calls and the programming of failures."""
 
-    house: House
+    state: State
 
     async def stats(self, _request: web.Request) -> web.Response:
-        return _json(asdict(self.house.ledger.stats))
+        return _json(asdict(self.state.call_log.stats))
 
     async def calls(self, _request: web.Request) -> web.Response:
-        return _json({"calls": [call_as_json(call) for call in self.house.ledger.calls]})
+        return _json({"calls": [call_as_json(call) for call in self.state.call_log.calls]})
 
     async def reset(self, _request: web.Request) -> web.Response:
-        self.house.reset()
+        self.state.reset()
         return _json({})
 
     async def script(self, request: web.Request) -> web.Response:
@@ -148,7 +148,7 @@ class _StageDoor:
             model, names = wanted.get("model"), wanted.get("scenarios")
             if not isinstance(model, str) or not isinstance(names, list):
                 raise Refused(400, 'wanted: {"model": "...", "scenarios": ["...", ...]}')
-            self.house.programme.script(model, [str(name) for name in names])
+            self.state.script.script(model, [str(name) for name in names])
         except Refused as refused:
             return refusal_response(refused)
         except UnknownScenario as exc:
@@ -156,7 +156,7 @@ class _StageDoor:
         return _json({})
 
 
-def call_as_json(call: Call) -> JsonObject:
+def call_as_json(call: RecordedCall) -> JsonObject:
     """A call as JSON; the body as text."""
     members: JsonObject = asdict(call)
     return {

@@ -10,14 +10,14 @@ from aiohttp import web
 
 from sandbox.ollama import catalog, gotime, options, plans, records, refusals, replies
 from sandbox.ollama.bodies import Asked, read_chat, read_generate
+from sandbox.ollama.call_log import OpenCall
 from sandbox.ollama.errors import Refused, UnknownScenario
-from sandbox.ollama.house import House
-from sandbox.ollama.ledger import OpenCall
 from sandbox.ollama.openai_answers import Translation
 from sandbox.ollama.playing import Clock, Play, json_response
 from sandbox.ollama.records import RecordWriter, Shape
 from sandbox.ollama.runners import slot
 from sandbox.ollama.scenarios import Scenario
+from sandbox.ollama.state import State
 from sandbox.ollama.wire import Rewrite
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,300}")
@@ -39,7 +39,7 @@ _CHAT, _GENERATE = Face("chat", read_chat), Face("generate", read_generate)
 class Calls:
     """The routes of the model. One instance serves all requests."""
 
-    house: House
+    state: State
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /api/chat."""
@@ -60,30 +60,30 @@ class Calls:
         return json_response(answer.status, body, late=True)
 
     async def _answer(self, request: web.Request, face: Face) -> web.StreamResponse:
-        ledger = self.house.ledger
-        call = ledger.begin(request.path, await request.read())
+        call_log = self.state.call_log
+        call = call_log.begin(request.path, await request.read())
         try:
             return await self._played(request, call, face, face.read(call.body))
         except Refused as refused:
-            ledger.end(call, "refused", refused.status)
+            call_log.end(call, "refused", refused.status)
             return refusal_response(refused, is_streamed=call.stream)
         except (asyncio.CancelledError, ConnectionError):
             # The client has gone: aiohttp cancels the handler, or a write fails.
-            ledger.disconnected(call)
+            call_log.disconnected(call)
             raise
         finally:
-            ledger.end(call, "broken", 0)
+            call_log.end(call, "broken", 0)
 
     async def _played(
         self, request: web.Request, call: OpenCall, face: Face, asked: Asked
     ) -> web.StreamResponse:
         scenario = self._scenario(asked, face.shape)
-        self.house.ledger.understood(call, asked, scenario.name)
+        self.state.call_log.understood(call, asked, scenario.name)
         if scenario.refusal is not None and (asked.messages or scenario.refuses_load):
             await asyncio.sleep(scenario.first_s)
             tokens = replies.prompt_tokens(asked.messages)
             raise refusals.refusal(scenario.refusal, asked.model, tokens)
-        self.house.install([asked.model])
+        self.state.install([asked.model])
         if not asked.messages:
             return await self._loaded(call, face.shape, asked, scenario)
         _check(asked, scenario, face.shape)
@@ -95,9 +95,9 @@ class Calls:
             raise refusals.no_model(shape)
         if _MODEL_NAME.fullmatch(asked.model) is None:
             raise Refused(400, "invalid model name")
-        scripted = self.house.programme.next(asked.model) if asked.messages else None
+        scripted = self.state.script.next(asked.model) if asked.messages else None
         try:
-            return scripted or self.house.own_scenario(asked.model)
+            return scripted or self.state.own_scenario(asked.model)
         except UnknownScenario as exc:
             raise Refused(400, f"stand-in: {exc}") from exc
 
@@ -107,12 +107,12 @@ class Calls:
         """No messages: load the model, or unload it at once, and say so in one object."""
         reason = "load"
         if asked.keep_alive_s == 0:
-            self.house.runners.unload(asked.model)
+            self.state.runners.unload(asked.model)
             reason = "unload"
         else:
-            async with self.house.runners.using(asked, scenario):
+            async with self.state.runners.using(asked, scenario):
                 pass
-        self.house.ledger.end(call, "answered", 200)
+        self.state.call_log.end(call, "answered", 200)
         writer = RecordWriter(shape, asked.model)
         now = gotime.timestamp(time.time_ns())
         return json_response(200, writer.record(now, plans.NOTHING, records.done(reason)))
@@ -121,7 +121,7 @@ class Calls:
         self, request: web.Request, call: OpenCall, face: Face, asked: Asked, scenario: Scenario
     ) -> web.StreamResponse:
         arrived_ns = time.monotonic_ns()
-        async with self.house.runners.using(asked, scenario) as runner:
+        async with self.state.runners.using(asked, scenario) as runner:
             loaded_ns = time.monotonic_ns()
             async with slot(runner, leaks=scenario.leaks_slot):
                 play = Play(
@@ -131,7 +131,7 @@ class Calls:
                     plan=plans.plan(asked, scenario),
                     clock=Clock(arrived_ns, loaded_ns, slot_ns=time.monotonic_ns()),
                     writer=RecordWriter(face.shape, asked.model),
-                    ledger=self.house.ledger,
+                    call_log=self.state.call_log,
                     cached_tokens=self._cached_tokens(asked),
                     rewrite=face.rewrite,
                 )
@@ -139,7 +139,7 @@ class Calls:
 
     def _cached_tokens(self, asked: Asked) -> int | None:
         """All but the last message, as after the turn before; told by the newer profile alone."""
-        if self.house.profile == "0.33":
+        if self.state.profile == "0.33":
             return None
         return replies.prompt_tokens(asked.messages[:-1])
 
@@ -148,7 +148,7 @@ class Calls:
             return await (play.stream() if asked.stream else play.whole())
         except (asyncio.CancelledError, ConnectionError):
             if play.scenario.deaf:
-                self.house.ledger.disconnected(play.call)
+                self.state.call_log.disconnected(play.call)
                 await play.produce_to_the_end()
             raise
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sandbox.ollama import gotime, records, refusals
-from sandbox.ollama.ledger import Ledger, OpenCall, Outcome
+from sandbox.ollama.call_log import CallLog, OpenCall, Outcome
 from sandbox.ollama.plans import NOTHING, Delta, Plan
 from sandbox.ollama.records import Metrics, RecordWriter
 from sandbox.ollama.scenarios import Ending, Framing, Scenario
@@ -51,7 +51,7 @@ class Play:
     plan: Plan
     clock: Clock
     writer: RecordWriter
-    ledger: Ledger
+    call_log: CallLog
     cached_tokens: int | None = None
     rewrite: Rewrite | None = None
 
@@ -96,14 +96,14 @@ class Play:
                 await _until(began_s + index * pace_s)
             elif index % _TOKENS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            self.ledger.produced(self.call, delta.content, delta.tokens)
+            self.call_log.produced(self.call, delta.content, delta.tokens)
             yield delta
 
     async def _burst(self, wire: Wire) -> None:
         """All deltas at one instant: what `_produced` does, without a step for each token."""
         await self._reach_first_token()
         text = "".join(delta.content for delta in self.plan.deltas)
-        self.ledger.produced(self.call, text, len(self.plan.deltas))
+        self.call_log.produced(self.call, text, len(self.plan.deltas))
         now = _now()
         await wire.send(b"".join([self.writer.line(now, delta) for delta in self.plan.deltas]))
 
@@ -138,7 +138,7 @@ class Play:
         """The final record, which carries `said` if it is to be the only one."""
         final = self.plan.final
         if final is not NOTHING:
-            self.ledger.produced(self.call, final.content, final.tokens)
+            self.call_log.produced(self.call, final.content, final.tokens)
         metrics = self.clock.metrics(self.plan, self.cached_tokens)
         tail = records.done(self.plan.done_reason, metrics)
         return self.writer.record(_now(), _joined([*said, final]), tail)
@@ -155,7 +155,7 @@ class Play:
 
     def _over(self, outcome: Outcome, status: int) -> None:
         """Ends the call before its last bytes leave: who has read them finds it ended."""
-        self.ledger.end(self.call, outcome, status)
+        self.call_log.end(self.call, outcome, status)
 
     async def _stay_silent(self) -> None:
         """Until the client goes: its leaving cancels this task."""

@@ -11,8 +11,8 @@ from sandbox.ollama.bodies import read_object
 from sandbox.ollama.chat import refusal_response
 from sandbox.ollama.errors import Refused
 from sandbox.ollama.gojson import JsonObject
-from sandbox.ollama.house import House
 from sandbox.ollama.playing import json_response
+from sandbox.ollama.state import State
 
 LINES = 20
 LINE_S = 0.02
@@ -24,7 +24,7 @@ _NOT_THERE = "pull model manifest: file does not exist"
 class Pulling:
     """The route. One instance serves all requests."""
 
-    house: House
+    state: State
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         """POST /api/pull. A model of the scenario `nowhere` is in no registry."""
@@ -35,8 +35,8 @@ class Pulling:
         model = asked.get("model") or asked.get("name")
         if not isinstance(model, str):
             return refusal_response(Refused(400, "model is required"))
-        self.house.ledger.pulled()
-        is_there = self.house.own_scenario(model).name != "nowhere"
+        self.state.call_log.pulled()
+        is_there = self.state.own_scenario(model).name != "nowhere"
         if asked.get("stream") is False:
             return self._whole(model, is_there=is_there)
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
@@ -45,7 +45,7 @@ class Pulling:
             await response.write(gojson.encode(line).encode() + b"\n")
             await asyncio.sleep(LINE_S)
         if is_there:
-            self.house.pull(model)
+            self.state.pull(model)
             await response.write(gojson.encode({"status": "success"}).encode() + b"\n")
         await response.write_eof()
         return response
@@ -53,7 +53,7 @@ class Pulling:
     def _whole(self, model: str, *, is_there: bool) -> web.Response:
         if not is_there:
             return refusal_response(Refused(500, _NOT_THERE))
-        self.house.pull(model)
+        self.state.pull(model)
         return json_response(200, gojson.encode({"status": "success"}).encode(), late=True)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sandbox.ollama import gojson, options
 from sandbox.ollama.bodies import Asked
-from sandbox.ollama.ledger import Ledger
+from sandbox.ollama.call_log import CallLog
 from sandbox.ollama.scenarios import Scenario
 
 DEFAULT_KEEP_ALIVE_S = 300.0
@@ -41,8 +41,8 @@ class Runner:
 class Runners:
     """Every loaded model by name. Lives on the server's loop."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, call_log: CallLog) -> None:
+        self._ledger = call_log
         self._loaded: dict[str, Runner] = {}
         self._loading: dict[str, asyncio.Lock] = {}
 

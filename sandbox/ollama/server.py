@@ -10,10 +10,10 @@ from types import TracebackType
 from aiohttp import web
 
 from sandbox.ollama.app import make_app
+from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
-from sandbox.ollama.house import House
-from sandbox.ollama.ledger import Call, Ledger, Stats
 from sandbox.ollama.records import Profile
+from sandbox.ollama.state import State
 
 START_TIMEOUT_S = 10.0
 _BACKLOG = 4096
@@ -21,14 +21,14 @@ _CLEANUP_S = 1.0
 
 
 @asynccontextmanager
-async def serving(house: House, host: str, port: int) -> AsyncIterator[int]:
+async def serving(state: State, host: str, port: int) -> AsyncIterator[int]:
     """Listen on `host:port` within the block; gives the port, chosen by the system if `port` is 0.
 
     The end is as abrupt as Ollama's: every connection is cut where it is (ollama.md section 1).
     Raises OSError if the address cannot be had.
     """
     runner = web.AppRunner(
-        make_app(house),
+        make_app(state),
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=3600.0,
@@ -39,10 +39,10 @@ async def serving(house: House, host: str, port: int) -> AsyncIterator[int]:
         await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
         yield runner.addresses[0][1]
     finally:
-        house.ledger.end_all()
+        state.call_log.end_all()
         _cut_all(runner)
         await runner.cleanup()
-        house.runners.clear()
+        state.runners.clear()
 
 
 def _cut_all(runner: web.AppRunner) -> None:
@@ -70,7 +70,7 @@ class OllamaStandIn:
     ) -> None:
         """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's."""
         self._host, self._port = host, port
-        self._house = House(Ledger(keep_calls), profile=profile, token_s=token_s)
+        self._house = State(CallLog(keep_calls), profile=profile, token_s=token_s)
         self._house.install(models)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,16 +117,16 @@ class OllamaStandIn:
     @property
     def stats(self) -> Stats:
         """The counters now."""
-        return self._house.ledger.stats
+        return self._house.call_log.stats
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         """The calls since the last reset, oldest first."""
-        return self._house.ledger.calls
+        return self._house.call_log.calls
 
     def script(self, model: str, scenarios: Sequence[str]) -> None:
         """Let the next calls of `model` ("*": of any) play `scenarios`. Raises UnknownScenario."""
-        self._house.programme.script(model, scenarios)
+        self._house.script.script(model, scenarios)
 
     def reset(self) -> None:
         """Forget calls, counters and programmes; models stay loaded."""

@@ -12,8 +12,8 @@ import pytest
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tests.browser.tab import Driver, Tab
 from tests.e2e.conftest import logs, ollama, stack, valkey
+from tests.support.tab import Driver, Tab
 
 __all__ = ["logs", "ollama", "stack", "valkey"]
 

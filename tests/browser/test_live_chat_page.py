@@ -9,8 +9,8 @@ import pytest
 from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
-from tests.browser.tab import WAIT_S, Tab
-from tests.waiting import wait_until
+from tests.support.tab import WAIT_S, Tab
+from tests.support.waiting import wait_until
 
 NewTab = Callable[[], Tab]
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}

@@ -1,6 +1,6 @@
 """The fixtures that contract tests share."""
 
-from tests.memory_fixtures import (
+from tests.support.memory_fixtures import (
     backend,
     fake_backend,
     memory_settings,
@@ -8,7 +8,7 @@ from tests.memory_fixtures import (
     redis_memory,
     redis_url,
 )
-from tests.model_fixtures import client, ollama, standin
+from tests.support.model_fixtures import client, ollama, standin
 
 __all__ = [
     "backend",

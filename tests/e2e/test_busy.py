@@ -24,11 +24,11 @@ from tasks import (
     follow_job,
 )
 from tasks.aio import aclose, send
-from tasks.job import ChatJob
-from tasks.producer import prepare
-from tasks.untold import tell_untold
-from tasks.wiring import services
-from tests.waiting import wait_until
+from tasks.job.job import ChatJob
+from tasks.process.wiring import services
+from tasks.submit.producer import prepare
+from tasks.submit.untold import tell_untold
+from tests.support.waiting import wait_until
 
 WAIT_S = 20
 ENDLESS = "endless"

@@ -8,13 +8,13 @@ from typing import Literal
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from memory import Call, get_redis_memory
+from memory import Command, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import CancelOutcome, EventType, InvalidJob, app, chat_task, follow_job
-from tasks.wakeup import publish, wakeup_kwargs
-from tests.waiting import elapsed, wait_until
+from tasks.process.wakeup import publish, wakeup_kwargs
+from tests.support.waiting import elapsed, wait_until
 
 WAIT_S = 20
 ENDLESS = "endless"
@@ -157,7 +157,7 @@ def test_a_late_message_of_a_cancelled_job_changes_nothing(
     assert len(kept) == remembered
     assert [event.type for event in follow_job(job.id)][-1] is EventType.CANCELLED
     keys = get_redis_memory().keyspace.session("energy", session_id)
-    get_redis_memory().connection.run(Call(bool, ("UNLINK", keys.events)))
+    get_redis_memory().connection.run(Command(bool, ("UNLINK", keys.events)))
     app.backend.forget(job.id)
     publish(app, job.id, wakeup_kwargs(keys, None), {})
     with pytest.raises(TaskRevokedError):

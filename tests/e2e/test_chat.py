@@ -13,7 +13,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 WAIT_S = 20
 

@@ -17,8 +17,8 @@ from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import EventType, app, chat_task, follow_job
-from tasks.wiring import load_settings, services
-from tests.waiting import wait_until
+from tasks.process.wiring import load_settings, services
+from tests.support.waiting import wait_until
 from worker.cli import main
 from worker.cli.demo import why_busy
 from worker.cli.servers import ollama_trouble

@@ -8,7 +8,7 @@ from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from tasks import EventType, JobFailed, chat_task, follow_job
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 WAIT_S = 20
 WORDS = "says this and that of power lines and tariffs, " * 4
@@ -65,8 +65,8 @@ def test_a_long_conversation_never_overflows_and_is_cut_in_large_steps(
     receipts = [ask(session_id, f"turn {n} {WORDS}", model)["receipt"] for n in range(30)]
     calls = [call for call in ollama.calls if call.model == model]
     assert [call.status for call in calls] == [200] * 30
-    begins = [str(call.messages[1]["content"])[:7] for call in calls]
-    assert 2 <= len(set(begins)) <= 8
+    on_start = [str(call.messages[1]["content"])[:7] for call in calls]
+    assert 2 <= len(set(on_start)) <= 8
     assert [call.messages[0]["role"] for call in calls] == ["system"] * 30
     for number, (call, receipt) in enumerate(zip(calls, receipts, strict=True)):
         contents = [str(message["content"]) for message in call.messages[1::2]]

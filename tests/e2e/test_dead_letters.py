@@ -7,13 +7,13 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import Call, get_redis_memory
+from memory import Command, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
-from tasks.dead_letters import all_letters, drop, letter_of, requeue
-from tasks.wakeup import publish, wakeup_kwargs
+from tasks.beat.dead_letters import all_letters, drop, letter_of, requeue
+from tasks.process.wakeup import publish, wakeup_kwargs
 from worker.cli import main
 
 WAIT_S = 20
@@ -52,7 +52,7 @@ def test_a_late_message_of_a_dead_job_fails_for_the_same_reason(dead_job: str) -
     found = letter_of(dead_job)
     assert [event.type for event in follow_job(dead_job)][-1] is EventType.FAILED
     keys = get_redis_memory().keyspace.session("energy", found.session_id)
-    get_redis_memory().connection.run(Call(bool, ("UNLINK", keys.events)))
+    get_redis_memory().connection.run(Command(bool, ("UNLINK", keys.events)))
     app.backend.forget(dead_job)
     publish(app, dead_job, wakeup_kwargs(keys, None), {})
     with pytest.raises(JobFailed) as failed:

@@ -16,7 +16,7 @@ from sandbox.ports import free_port
 from sandbox.resp import RespConnection
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 MARK = "GRIOT_TEST_MARK"
 GRIOT = (sys.executable, "-m", "worker.cli")

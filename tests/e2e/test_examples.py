@@ -13,7 +13,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 WAIT_S = 30
 DEFAULT_MAX_PENDING = 100
@@ -63,12 +63,12 @@ def test_a_job_is_taken_in_and_can_be_fetched(web: TestClient, new: dict[str, st
     """202 with the place to look; there, in time, the answer."""
     taken = web.post("/jobs", json=new)
     assert taken.status_code == 202, taken.text
-    place = taken.headers["Location"]
-    assert place == f"/jobs/{taken.json()['job_id']}"
+    slot = taken.headers["Location"]
+    assert slot == f"/jobs/{taken.json()['job_id']}"
     wait_until(
-        lambda: web.get(place).json()["state"] == "answered", timeout_s=WAIT_S, what="an answer"
+        lambda: web.get(slot).json()["state"] == "answered", timeout_s=WAIT_S, what="an answer"
     )
-    assert "What is WAPP?" in web.get(place).json()["result"]["response"]
+    assert "What is WAPP?" in web.get(slot).json()["result"]["response"]
 
 
 def test_the_same_idempotency_key_is_the_same_job(web: TestClient, new: dict[str, str]) -> None:
@@ -95,10 +95,10 @@ def test_a_job_that_nobody_knows_is_not_found(web: TestClient, new: dict[str, st
     assert web.get(f"/jobs/{'x' * 2000}").status_code == 422
     running, waiting = chat_task.delay(**new, model="delay:1s"), web.post("/jobs", json=new).json()
     assert web.get(f"/jobs/{running.id}").json()["state"] == "waiting"
-    place = f"/jobs/{waiting['job_id']}"
-    assert web.get(place).json() == {"job_id": waiting["job_id"], "state": "waiting"}
+    slot = f"/jobs/{waiting['job_id']}"
+    assert web.get(slot).json() == {"job_id": waiting["job_id"], "state": "waiting"}
     chat_task.cancel(waiting["job_id"])
-    assert web.get(place).json()["state"] == "cancelled"
+    assert web.get(slot).json()["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("wrong", [{"message": ""}, {"session_id": ""}, {"message": "x" * 40_000}])

@@ -17,7 +17,7 @@ from sandbox.errors import ServerDied
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 from worker.flower import confine
 
 WAIT_S = 30

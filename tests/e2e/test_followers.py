@@ -17,14 +17,14 @@ from memory import (
     events,
     get_redis_memory,
 )
-from memory.events import FROM_START, MAX_EVENTS
+from memory.records.events import FROM_START, MAX_EVENTS
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import chat_task, follow, follow_job
 from tasks.aio import aclose
 from tasks.aio import follow as afollow
 from tasks.aio import follow_job as afollow_job
-from tests.waiting import elapsed, eventually
+from tests.support.waiting import elapsed, eventually
 
 WAIT_S = 40
 RESTARTS = 10
@@ -182,7 +182,7 @@ def test_a_follower_that_is_too_slow_is_told(session_id: str) -> None:
 
     def say(texts: Sequence[str]) -> None:
         told = [Event(EventType.TOKEN, "job", 1, text) for text in texts]
-        memory.connection.run_each(events.publish(keys, told, ttl_s=60))
+        memory.redis.connection.run_each(events.publish(keys, told, ttl_s=60))
 
     say(["one", "two"])
     with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator

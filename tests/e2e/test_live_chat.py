@@ -23,7 +23,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 WAIT_S = 20
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def session_id() -> str:
 
 
 @pytest.fixture
-def place(session_id: str) -> str:
+def slot(session_id: str) -> str:
     """Where the session is."""
     return f"/sessions/energy/{session_id}"
 
@@ -112,11 +112,11 @@ async def ask(web: httpx.AsyncClient, session_id: str, message: str = "What is W
 
 
 async def listen(
-    web: httpx.AsyncClient, place: str, after: str = "0-0", **headers: str
+    web: httpx.AsyncClient, slot: str, after: str = "0-0", **headers: str
 ) -> AsyncIterator[ServerSent]:
     """The events of a session as a client sees them."""
     fields: dict[str, str] = {}
-    path = f"{place}/events?after={after}"
+    path = f"{slot}/events?after={after}"
     async with web.stream("GET", path, headers=headers, timeout=WAIT_S) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         async for line in answer.aiter_lines():
@@ -152,11 +152,11 @@ async def committed(session_id: str) -> str:
 
 
 async def test_a_message_is_taken_in_and_its_answer_told(
-    web: httpx.AsyncClient, session_id: str, place: str
+    web: httpx.AsyncClient, session_id: str, slot: str
 ) -> None:
     """202 at once; then its place, tokens and the whole reply, each with job, attempt, cursor."""
     job_id = await ask(web, session_id)
-    told = await until_end(listen(web, place))
+    told = await until_end(listen(web, slot))
     assert [event.type for event in told[:2]] == ["queued", "started"]
     assert {event.data["job_id"] for event in told} == {job_id}
     assert [event.data["attempt"] for event in told] == [0] + [1] * (len(told) - 1)
@@ -165,19 +165,19 @@ async def test_a_message_is_taken_in_and_its_answer_told(
 
 
 async def test_a_page_loaded_in_mid_answer_has_the_whole_of_it(
-    web: httpx.AsyncClient, session_id: str, place: str
+    web: httpx.AsyncClient, session_id: str, slot: str
 ) -> None:
     """At any moment: the text of the snapshot and the tokens after its cursor are the reply."""
     job_id = await ask(web, session_id)
     loads: list[asyncio.Task[tuple[str, list[ServerSent]]]] = []
 
     async def load() -> tuple[str, list[ServerSent]]:
-        found = (await web.get(place)).json()
+        found = (await web.get(slot)).json()
         (asked,) = found["pending"]
         assert (asked["job_id"], asked["message"]) == (job_id, "What is WAPP?")
-        return asked["text"], await until_end(listen(web, place, found["cursor"]))
+        return asked["text"], await until_end(listen(web, slot, found["cursor"]))
 
-    async for event in listen(web, place):
+    async for event in listen(web, slot):
         if event.type == "token" and len(loads) < 15:
             loads.append(asyncio.create_task(load()))
         if event.type == "done":
@@ -186,36 +186,36 @@ async def test_a_page_loaded_in_mid_answer_has_the_whole_of_it(
         assert text
         assert told[0].type == "token"
         assert text + tokens(told) == told[-1].text
-    ended = (await web.get(place)).json()
+    ended = (await web.get(slot)).json()
     assert [said["job_id"] for said in ended["messages"]] == [job_id, job_id]
     assert ended["pending"] == []
 
 
 async def test_messages_that_wait_are_seen_by_others(
-    web: httpx.AsyncClient, session_id: str, place: str
+    web: httpx.AsyncClient, session_id: str, slot: str
 ) -> None:
     """A second tab gets their text from the session, for the events do not have it."""
     sent = [await ask(web, session_id, f"message {n}") for n in range(3)]
-    pending = (await web.get(place)).json()["pending"]
+    pending = (await web.get(slot)).json()["pending"]
     assert [asked["job_id"] for asked in pending] == sent
     assert [asked["message"] for asked in pending] == ["message 0", "message 1", "message 2"]
     assert [asked["attempt"] for asked in pending[1:]] == [0, 0]
 
 
 async def test_a_client_resumes_at_the_last_event_that_it_saw(
-    web: httpx.AsyncClient, session_id: str, place: str
+    web: httpx.AsyncClient, session_id: str, slot: str
 ) -> None:
     """`Last-Event-ID`, which a browser adds to the address it first used, counts for more."""
     await ask(web, session_id)
-    events = listen(web, place)
+    events = listen(web, slot)
     first = [await anext(events) for _ in range(5)]
     await events.aclose()  # type: ignore[attr-defined]  # it is a generator
-    rest = await until_end(listen(web, place, **{"Last-Event-ID": first[-1].id}))
+    rest = await until_end(listen(web, slot, **{"Last-Event-ID": first[-1].id}))
     assert tokens(first + rest) == rest[-1].text
 
 
 async def test_a_client_killed_ten_times_ends_with_the_committed_text(
-    web: httpx.AsyncClient, session_id: str, place: str, tmp_path: Path
+    web: httpx.AsyncClient, session_id: str, slot: str, tmp_path: Path
 ) -> None:
     """A process that is killed at any moment of an answer and goes on where its record ends."""
     out = tmp_path / "seen.jsonl"
@@ -232,7 +232,7 @@ async def test_a_client_killed_ten_times_ends_with_the_committed_text(
         lines = out.read_text("utf-8").splitlines(keepends=True)
         out.write_text("".join(line for line in lines if line.endswith("\n")), "utf-8")
         last = seen()[-1].id if seen() else ""
-        path, port = f"{place}/events?after=0-0", str(web.base_url.port)
+        path, port = f"{slot}/events?after=0-0", str(web.base_url.port)
         command = (sys.executable, "-c", CLIENT, port, path, last, out)
         return ServerProcess(command, log_path=tmp_path / "client.log").start()
 
@@ -249,54 +249,54 @@ async def test_a_client_killed_ten_times_ends_with_the_committed_text(
 
 
 async def test_a_cursor_that_is_too_old_tells_the_client_to_load_anew(
-    web: httpx.AsyncClient, session_id: str, place: str, valkey: ValkeyServer
+    web: httpx.AsyncClient, session_id: str, slot: str, valkey: ValkeyServer
 ) -> None:
     """One `expired` without an id; the snapshot's cursor works."""
     await ask(web, session_id)
-    told = await until_end(listen(web, place))
+    told = await until_end(listen(web, slot))
     valkey.command("UNLINK", f"ecowas:events:{{ecowas:history:energy:{session_id}}}")
-    again = [event async for event in listen(web, place, told[-1].id)]
+    again = [event async for event in listen(web, slot, told[-1].id)]
     assert [(event.id, event.type) for event in again] == [("", "expired")]
-    fresh = (await web.get(place)).json()
+    fresh = (await web.get(slot)).json()
     assert [said["content"] for said in fresh["messages"]] == ["What is WAPP?", told[-1].text]
     await ask(web, session_id, "and now?")
-    more = await until_end(listen(web, place, fresh["cursor"]))
+    more = await until_end(listen(web, slot, fresh["cursor"]))
     assert more[0].type == "queued"
 
 
 async def test_an_outage_ends_the_stream_and_the_client_goes_on_where_it_was(
-    web: httpx.AsyncClient, session_id: str, place: str, valkey: ValkeyServer
+    web: httpx.AsyncClient, session_id: str, slot: str, valkey: ValkeyServer
 ) -> None:
     """The stream ends, tidily; later the same cursor has all that came meanwhile."""
     await ask(web, session_id)
     told: list[ServerSent] = []
-    async for event in listen(web, place):
+    async for event in listen(web, slot):
         told.append(event)
         if len(told) == 5:
             await asyncio.to_thread(valkey.kill)
-    assert (await web.get(place)).status_code == 503
+    assert (await web.get(slot)).status_code == 503
     await asyncio.to_thread(valkey.start)
-    told += await until_end(listen(web, place, **{"Last-Event-ID": told[-1].id}))
+    told += await until_end(listen(web, slot, **{"Last-Event-ID": told[-1].id}))
     assert told[-1].text == await committed(session_id)
 
 
 async def test_an_answer_can_be_stopped(
-    web: httpx.AsyncClient, session_id: str, place: str, ollama: OllamaStandIn
+    web: httpx.AsyncClient, session_id: str, slot: str, ollama: OllamaStandIn
 ) -> None:
     """`DELETE` ends it at the model too, all who follow are told, the next message is answered."""
     job_id = await ask(web, session_id)
-    events = listen(web, place)
+    events = listen(web, slot)
     while (await anext(events)).type != "token":
         pass
     stopped = await web.delete(f"/jobs/{job_id}")
     assert (stopped.status_code, stopped.json()) == (202, {"outcome": "stopping"})
     assert (await until_end(events))[-1].type == "cancelled"
-    found = (await web.get(place)).json()
+    found = (await web.get(slot)).json()
     assert found["pending"] == []
     assert all(said["cancelled"] for said in found["messages"])
     await eventually(lambda: ollama.stats.active == 0, timeout_s=WAIT_S, what="the model to stop")
     await ask(web, session_id, "Go on.")
-    assert (await until_end(listen(web, place, found["cursor"])))[-1].type == "done"
+    assert (await until_end(listen(web, slot, found["cursor"])))[-1].type == "done"
 
 
 async def test_nobody_can_stop_a_job_that_nobody_knows(web: httpx.AsyncClient) -> None:
@@ -305,7 +305,7 @@ async def test_nobody_can_stop_a_job_that_nobody_knows(web: httpx.AsyncClient) -
 
 
 async def test_the_same_idempotency_key_is_the_same_message(
-    web: httpx.AsyncClient, session_id: str, place: str
+    web: httpx.AsyncClient, session_id: str, slot: str
 ) -> None:
     """A page that did not see the answer sends again, and nothing doubles; another message under
     the same key is a conflict."""
@@ -315,21 +315,21 @@ async def test_the_same_idempotency_key_is_the_same_message(
     assert len({answer.json()["job_id"] for answer in answers}) == 1
     other = await web.post("/chat", json={**new, "message": "twice"}, headers=headers)
     assert other.status_code == 409
-    assert len((await web.get(place)).json()["pending"]) == 1
+    assert len((await web.get(slot)).json()["pending"]) == 1
 
 
 @pytest.mark.parametrize("wrong", ["now", "1-", "-1", "1-1-1", "9" * 30])
 async def test_a_cursor_that_is_none_is_refused(
-    web: httpx.AsyncClient, place: str, wrong: str
+    web: httpx.AsyncClient, slot: str, wrong: str
 ) -> None:
     """422, before a stream begins."""
-    asked = web.get(f"{place}/events", params={"after": wrong})
-    resumed = web.get(f"{place}/events", headers={"Last-Event-ID": wrong})
+    asked = web.get(f"{slot}/events", params={"after": wrong})
+    resumed = web.get(f"{slot}/events", headers={"Last-Event-ID": wrong})
     assert {(await asked).status_code, (await resumed).status_code} == {422}
 
 
 async def test_a_client_that_leaves_leaves_nothing_behind(
-    session_id: str, place: str, stack: GriotStack
+    session_id: str, slot: str, stack: GriotStack
 ) -> None:
     """Its follower ends with it, not with the next sign of life."""
     port = free_port()
@@ -338,7 +338,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
     await eventually(lambda: server.started, timeout_s=WAIT_S, what="the server")
     before = asyncio.all_tasks()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as web:
-        streams = [listen(web, place, "0-0") for _ in range(5)]
+        streams = [listen(web, slot, "0-0") for _ in range(5)]
         await ask(web, session_id)
         for stream in streams:
             await anext(stream)
@@ -371,9 +371,9 @@ def test_the_page_puts_text_in_as_text_only() -> None:
     assert not re.search(r"\son\w+=|javascript:|(?:src|href)=\"(?:https?:)?//", PAGE)
 
 
-async def test_a_stream_asks_not_to_be_buffered(web: httpx.AsyncClient, place: str) -> None:
+async def test_a_stream_asks_not_to_be_buffered(web: httpx.AsyncClient, slot: str) -> None:
     """Tokens that a proxy holds back are not live."""
-    async with web.stream("GET", f"{place}/events") as answer:
+    async with web.stream("GET", f"{slot}/events") as answer:
         assert "no-transform" in answer.headers["Cache-Control"]
         assert answer.headers["X-Accel-Buffering"] == "no"
         assert await anext(answer.aiter_lines()) == "retry: 1000"

@@ -11,7 +11,7 @@ from langchain_ollama import ChatOllama
 from pydantic import BaseModel
 
 from sandbox.ollama import OllamaStandIn, pieces, prompt_tokens, reply_to
-from tests.waiting import eventually, wait_until
+from tests.support.waiting import eventually, wait_until
 
 MESSAGES = [
     {"role": "system", "content": "You are a <helpful> assistant & brief."},

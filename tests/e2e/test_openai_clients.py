@@ -10,7 +10,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel
 
 from sandbox.ollama import OllamaStandIn, pieces, prompt_tokens, reply_to
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 MESSAGES = [
     {"role": "system", "content": "You are a <helpful> assistant & brief."},

@@ -11,7 +11,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import JobFailed, app, chat_task
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 CANARY = "canary-7f3a"
 WAIT_S = 20

@@ -12,7 +12,7 @@ from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 JOBS = 60
 SERIES = 10

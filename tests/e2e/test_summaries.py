@@ -7,12 +7,12 @@ import pytest
 
 from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
-from sandbox.ollama.ledger import Call
+from sandbox.ollama.call_log import RecordedCall
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 WAIT_S = 20
 NOTES = "Summary of the earlier conversation"
@@ -53,7 +53,7 @@ def ask(session_id: str, *messages: str, agent: str = "energy", **options: objec
         chat_task.delay(agent, session_id, said, **options).get(timeout=WAIT_S)
 
 
-def summaries(ollama: OllamaStandIn, session_id: str) -> list[Call]:
+def summaries(ollama: OllamaStandIn, session_id: str) -> list[RecordedCall]:
     """The calls that ask for a summary of a session; `ask` puts its id into each message."""
     return [
         call
@@ -63,7 +63,7 @@ def summaries(ollama: OllamaStandIn, session_id: str) -> list[Call]:
     ]
 
 
-def system_of(call: Call) -> str:
+def system_of(call: RecordedCall) -> str:
     """What the model was told first."""
     return str(call.messages[0]["content"])
 
@@ -152,7 +152,7 @@ def test_a_session_that_is_cleared_has_no_summary(
     )
     get_redis_memory().clear_conversation_history("energy", session_id)
     wait_until(lambda: answered(ollama, session_id) >= 1, what="the model has written it")
-    wait_until(lambda: not valkey.command("EXISTS", "ecowas:summarising"), what="it is over")
+    wait_until(lambda: not valkey.command("EXISTS", "ecowas:summary_lock"), what="it is over")
     assert kept(valkey, session_id) is None
 
 

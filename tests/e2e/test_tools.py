@@ -14,10 +14,10 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 WAIT_S = 20
-HERE = "tests.tool_functions"
+HERE = "tests.support.tool_functions"
 PROFILES = f"""
 [default]
 system_prompt = "Be brief."

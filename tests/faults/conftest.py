@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.process import ServerProcess
-from tests.faults.rig import Rig, new_rig
-from tests.faults.sender import Sender
+from tests.support.faults.rig import Rig, new_rig
+from tests.support.faults.sender import Sender
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from sandbox.process import ServerProcess
 from sandbox.resp import RespConnection
 from sandbox.valkey import ValkeyServer
-from tests.faults.celery_messages import MALFORMED, element
-from tests.waiting import wait_until
+from tests.support.faults.celery_messages import MALFORMED, element
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +72,7 @@ def module_rig(
     output = directory / "output"
     output.touch()
     with ValkeyServer() as server:
-        command = (sys.executable, "-m", "celery", "-A", "tests.faults.echo_app", "worker")
+        command = (sys.executable, "-m", "celery", "-A", "tests.support.faults.echo_app", "worker")
         options = ("-P", request.param, "-c", "2", "--without-gossip", "--without-mingle")
         worker = ServerProcess(
             (*command, *options, "-l", "INFO"),

@@ -10,15 +10,15 @@ from functools import partial
 import pytest
 from celery.result import AsyncResult
 
-from memory import Call, Connection, OnBusy, Untold, intake
+from memory import Command, Connection, OnBusy, Untold, intake
 from sandbox.process import ServerProcess
 from tasks import app
-from tasks.job import ChatJob
-from tasks.producer import prepare
-from tests.faults.dump import SessionDump
-from tests.faults.rig import Rig
-from tests.faults.sender import AGENT_ID, Sender
-from tests.waiting import elapsed, wait_until
+from tasks.job.job import ChatJob
+from tasks.submit.producer import prepare
+from tests.support.faults.dump import SessionDump
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.waiting import elapsed, wait_until
 
 SESSIONS, JOBS = 10, 20
 WORKERS = ("first", "second")
@@ -132,6 +132,6 @@ def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: S
     worker.kill()
 
 
-def nobody(connection: Connection, unknowing: Call[tuple[Untold, ...]]) -> bool:
+def nobody(connection: Connection, unknowing: Command[tuple[Untold, ...]]) -> bool:
     """Whether everyone knows."""
     return not connection.run(unknowing)

@@ -1,10 +1,10 @@
-"""Thousands of random cancels; for more: `python -m tests.faults.cancel_churn`."""
+"""Thousands of random cancels; for more: `python -m tests.support.faults.cancel_churn`."""
 
 import pytest
 
 from tasks import CancelOutcome
-from tests.faults.cancel_churn import CANCELS, Churn
-from tests.faults.rig import Rig
+from tests.support.faults.cancel_churn import CANCELS, Churn
+from tests.support.faults.rig import Rig
 
 
 @pytest.mark.timeout(180)

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sandbox.process import ServerProcess
-from tests.faults.rig import Rig
-from tests.faults.sender import Sender
-from tests.waiting import elapsed, wait_until
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import elapsed, wait_until
 
 SESSIONS, JOBS = 50, 20
 WORKERS = ("first", "second")

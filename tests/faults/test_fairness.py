@@ -7,10 +7,10 @@ import pytest
 
 from sandbox.process import ServerProcess
 from tasks import app
-from tasks.wakeup import publish, wakeup_kwargs
-from tests.faults.rig import Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tasks.process.wakeup import publish, wakeup_kwargs
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 BACKLOG = 1000
 OTHERS = 50

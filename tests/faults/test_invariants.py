@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.ollama import Call
-from tests.faults.dump import SessionDump
-from tests.faults.invariants import Rules, assert_invariants
-from tests.faults.sender import SentJob
+from sandbox.ollama import RecordedCall
+from tests.support.faults.dump import SessionDump
+from tests.support.faults.invariants import Rules, assert_invariants
+from tests.support.faults.sender import SentJob
 
 JOBS = (SentJob("j0", "first"), SentJob("j1", "second"), SentJob("j2", "third"))
 LONG_MS = 7 * 86_400_000
@@ -26,10 +26,10 @@ def _turn(job: SentJob) -> tuple[dict[str, object], ...]:
     )
 
 
-def _call(job: SentJob, before: Sequence[SentJob], outcome: str = "answered") -> Call:
+def _call(job: SentJob, before: Sequence[SentJob], outcome: str = "answered") -> RecordedCall:
     turns = [message for past in before for message in _turn(past)]
     shown = ({"role": "system", "content": "be kind"}, *turns, _turn(job)[0])
-    return Call(
+    return RecordedCall(
         number=1,
         path="/api/chat",
         model="ok",
@@ -66,7 +66,7 @@ DEAD = replace(
 
 
 def check(
-    dump: SessionDump = GOOD, calls: Sequence[Call] = CALLS, rules: Rules | None = None
+    dump: SessionDump = GOOD, calls: Sequence[RecordedCall] = CALLS, rules: Rules | None = None
 ) -> None:
     """The checker on one session."""
     assert_invariants([dump], {"s": JOBS}, calls, rules)
@@ -131,7 +131,7 @@ def test_what_is_wrong_in_redis_is_named(fault: str) -> None:
         check(dump)
 
 
-BAD_CALLS: dict[str, Callable[[], Sequence[Call]]] = {
+BAD_CALLS: dict[str, Callable[[], Sequence[RecordedCall]]] = {
     "a turn it did not see": lambda: (*CALLS[:2], _call(JOBS[2], JOBS[:1])),
     "a turn out of its future": lambda: (_call(JOBS[0], JOBS[1:2]), *CALLS[1:]),
     "a failed attempt that saw too little": lambda: (*CALLS, _call(JOBS[2], (), "broken")),

@@ -4,10 +4,10 @@ import pytest
 
 from sandbox.process import ServerProcess
 from tasks import app, clean_stale_sessions, extend_active_sessions, snapshot_memory_stats
-from tasks.wakeup import publish
-from tests.faults.rig import GRACE_S, SWEEP_S, Rig
-from tests.faults.sender import AGENT_ID, Sender
-from tests.waiting import elapsed, wait_until
+from tasks.process.wakeup import publish
+from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
+from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.waiting import elapsed, wait_until
 
 EVERY_S = 0.3
 OFTEN = {

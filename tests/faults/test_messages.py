@@ -11,11 +11,11 @@ from pydantic import JsonValue
 
 from sandbox.process import ServerProcess
 from tasks import app, chat_task
-from tasks.wakeup import publish, wakeup_kwargs
-from tests.faults.celery_messages import MALFORMED, embedding_job, first_protocol_job
-from tests.faults.rig import GRACE_S, SWEEP_S, Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tasks.process.wakeup import publish, wakeup_kwargs
+from tests.support.faults.celery_messages import MALFORMED, embedding_job, first_protocol_job
+from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("steady")
 

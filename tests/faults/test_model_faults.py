@@ -3,9 +3,9 @@
 import pytest
 
 from sandbox.process import ServerProcess
-from tests.faults.rig import Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 IMPATIENT = {
     "LLM_FIRST_TOKEN_TIMEOUT": "1",

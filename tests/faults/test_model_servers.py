@@ -8,10 +8,10 @@ import pytest
 
 from llm import LLMService, LLMSettings
 from sandbox.ollama import OllamaStandIn
-from tests.faults.invariants import Rules, assert_invariants
-from tests.faults.rig import Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tests.support.faults.invariants import Rules, assert_invariants
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 Servers = tuple[OllamaStandIn, OllamaStandIn, OllamaStandIn]
 

@@ -9,9 +9,9 @@ from memory import CorruptData, get_redis_memory
 from memory.keys import Keyspace, SessionKeys
 from sandbox.process import ServerProcess
 from tasks import CancelOutcome, InvalidJob, JobFailed, chat_task
-from tests.faults.rig import Rig
-from tests.faults.sender import AGENT_ID, Sender
-from tests.waiting import wait_until
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.waiting import wait_until
 
 WAIT_S = 15
 
@@ -163,7 +163,7 @@ BESIDE: Mapping[str, Callable[[Keyspace], str]] = {
     "the list of agents": lambda keys: keys.agents,
     "the list of an agent's sessions": lambda keys: keys.sessions(AGENT_ID),
     "the list of dead letters": lambda keys: keys.dead,
-    "the announcements of stops": lambda keys: keys.stops,
+    "the announcements of stops": lambda keys: keys.cancellations,
     "the wait in the queue": lambda keys: keys.queue_wait,
     "the statistics": lambda keys: keys.stats,
 }

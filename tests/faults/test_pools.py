@@ -6,9 +6,9 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from sandbox.process import ServerProcess
-from tests.faults.rig import Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 POOLS = {"threads": "8", "processes": "3", "solo": "1"}
 """By the names of `-P`: Celery 5.7.0 takes `prefork` for nothing said, and then ours."""

@@ -12,9 +12,9 @@ from kombu.connection import Connection
 from sandbox.process import ServerProcess
 from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
-from tests.faults.rig import LEASE_S, SETTINGS, Rig
-from tests.faults.sender import Sender
-from tests.waiting import elapsed, wait_until
+from tests.support.faults.rig import LEASE_S, SETTINGS, Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import elapsed, wait_until
 from worker.transport import Transport
 
 WAIT_S = 40

@@ -9,9 +9,9 @@ from memory import MemoryFull
 from sandbox.errors import ServerDied
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tests.faults.rig import SETTINGS, Rig
-from tests.faults.sender import Sender
-from tests.waiting import elapsed, wait_until
+from tests.support.faults.rig import SETTINGS, Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import elapsed, wait_until
 
 WAIT_S = 30
 

@@ -1,9 +1,9 @@
-"""One round of the soak with a fixed seed: fault 34; for minutes: `python -m tests.faults.soak`."""
+"""One round of the soak with a fixed seed: fault 34; for minutes: `make soak`."""
 
 import pytest
 
-from tests.faults.rig import Rig
-from tests.faults.soak import (
+from tests.support.faults.rig import Rig
+from tests.support.faults.soak import (
     MAX_GROWTH_BYTES,
     MAX_GROWTH_FILES,
     Footprint,

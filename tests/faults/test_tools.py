@@ -6,13 +6,13 @@ import pytest
 
 from memory import get_redis_memory
 from tasks import chat_task
-from tasks.crash_points import CrashPoint
-from tests.faults.rig import LEASE_S, Rig
-from tests.waiting import wait_until
+from tasks.process.crash_points import CrashPoint
+from tests.support.faults.rig import LEASE_S, Rig
+from tests.support.waiting import wait_until
 
 PROFILES = """
 [agents.booking]
-tools = ["tests.tool_functions.book_seat"]
+tools = ["tests.support.tool_functions.book_seat"]
 """
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 
 from sandbox.process import ServerProcess
-from tasks.crash_points import VARIABLE, CrashPoint
-from tests.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tasks.process.crash_points import VARIABLE, CrashPoint
+from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 JOBS = 3
 MODEL = "slow-tokens:40x10ms"

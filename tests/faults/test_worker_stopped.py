@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from sandbox.process import ServerProcess
-from tests.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
-from tests.faults.sender import Sender
-from tests.waiting import wait_until
+from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
+from tests.support.faults.sender import Sender
+from tests.support.waiting import wait_until
 
 
 def test_a_stopping_worker_finishes_its_turn(rig: Rig, sender: Sender) -> None:

@@ -9,8 +9,8 @@ import click
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
 from tasks import OnBusy, app, chat_task
 from tasks.errors import ChatError
-from tasks.wakeup import CHAT_QUEUE
-from tasks.wiring import services
+from tasks.process.wakeup import CHAT_QUEUE
+from tasks.process.wiring import services
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.feed import Feed, Silence
 from worker.cli.group import INTERRUPTED, Failed

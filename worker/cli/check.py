@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from tasks import app
-from tasks.wiring import services
+from tasks.process.wiring import services
 from worker.cli.console import Table, json_option, show, show_json
 from worker.health import (
     Finding,

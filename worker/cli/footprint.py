@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from memory import Call, Connection, MemorySettings
+from memory import Command, Connection, MemorySettings
 from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.replies import integer
-from tasks.wiring import Settings
+from memory.redis.replies import integer
+from tasks.process.wiring import Settings
 
 SCAN_COUNT = 1000
 BATCH_KEYS = 500
@@ -34,7 +34,7 @@ class Place:
         """Remove keys. How many went."""
         doomed = sorted(names)
         parts = [doomed[at : at + BATCH_KEYS] for at in range(0, len(doomed), BATCH_KEYS)]
-        return sum(self.connection.run(Call(integer, ("UNLINK", *part))) for part in parts)
+        return sum(self.connection.run(Command(integer, ("UNLINK", *part))) for part in parts)
 
 
 class Footprint:
@@ -72,7 +72,7 @@ def _scan(connection: Connection, pattern: str) -> Iterable[bytes]:
     cursor = 0
     while True:
         parts = ("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_COUNT)
-        cursor, names = connection.run(Call(_page, parts))
+        cursor, names = connection.run(Command(_page, parts))
         yield from names
         if not cursor:
             return

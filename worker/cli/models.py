@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm import full_name
-from memory import Occupancy, places
-from tasks.wiring import Services
+from memory import Occupancy, slots
+from tasks.process.wiring import Services
 from worker.cli.console import Table
 
 
@@ -18,7 +18,7 @@ class ModelPlaces:
     """
 
     model: str
-    places: int
+    slots: int
     taken: dict[str, int]
     waiting: int
     wait_s: float | None
@@ -28,9 +28,9 @@ def model_places(shared: Services) -> tuple[ModelPlaces, ...]:
     """Every model that agents ask for, or in whose line somebody stood lately, if bounded."""
     if not shared.settings.llm.is_bounded:
         return ()
-    lines = shared.memory.run(places.lines(shared.keyspace))
+    lines = shared.memory.run(slots.waiting_models(shared.keyspace))
     models = [*map(full_name, shared.settings.models)]
-    models += [places.model_of(entry.member) for entry in lines]
+    models += [slots.model_of(entry.member) for entry in lines]
     return tuple(row for model in dict.fromkeys(models) for row in _row(shared, model))
 
 
@@ -39,7 +39,7 @@ def table_of(models: Sequence[ModelPlaces]) -> Table:
     rows = [
         (
             one.model,
-            ", ".join(f"{taken} of {one.places} at {url}" for url, taken in one.taken.items()),
+            ", ".join(f"{taken} of {one.slots} at {url}" for url, taken in one.taken.items()),
             one.waiting,
             "unknown" if one.wait_s is None else f"{one.wait_s:.0f} s",
         )
@@ -49,7 +49,7 @@ def table_of(models: Sequence[ModelPlaces]) -> Table:
 
 
 def _row(shared: Services, model: str) -> list[ModelPlaces]:
-    at = shared.places_at(model)
+    at = shared.slots_at(model)
     if at is None:
         return []
     taken = shared.memory.run_each(at.taken())
@@ -58,7 +58,7 @@ def _row(shared: Services, model: str) -> list[ModelPlaces]:
     return [
         ModelPlaces(
             model=model,
-            places=at.limit,
+            slots=at.limit,
             taken=dict(zip(at.servers, taken, strict=True)),
             waiting=waiting,
             wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),

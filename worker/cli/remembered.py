@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from memory import Call, Housekeeping, MemoryServiceError, StatsPoint
-from memory.replies import integer, strings
-from memory.stats import memory_stats
-from tasks.wiring import services
+from memory import Command, Housekeeping, MemoryServiceError, StatsPoint
+from memory.records.stats import memory_stats
+from memory.redis.replies import integer, strings
+from tasks.process.wiring import services
 from worker.cli.console import say, show
 from worker.cli.stats import table_of, table_over_time
 
@@ -23,7 +23,7 @@ def show_histories(sessions: Sequence[tuple[str, str]]) -> None:
     for agent_id, session_id in sessions:
         key = shared.keyspace.session(agent_id, session_id).history
         elements, ttl_s = shared.memory.run_all(
-            Call(strings, ("LRANGE", key, 0, -1)), Call(integer, ("TTL", key))
+            Command(strings, ("LRANGE", key, 0, -1)), Command(integer, ("TTL", key))
         )
         say(f"\n> LRANGE {key} 0 -1      ({len(elements)} elements, TTL {ttl_s} s)", style="cyan")
         for number, element in enumerate(elements, start=1):

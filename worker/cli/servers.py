@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from llm import LLMError, LLMService, LLMSettings, is_installed
-from memory import Call, Connection, MemoryServiceError, MemorySettings
+from memory import Command, Connection, MemoryServiceError, MemorySettings
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 
@@ -25,7 +25,7 @@ def redis_trouble(settings: MemorySettings) -> str | None:
     """Why this Redis cannot be used, in one line; None if it answers."""
     connection = Connection(settings)
     try:
-        connection.run(Call(lambda _: None, ("PING",)))
+        connection.run(Command(lambda _: None, ("PING",)))
     except MemoryServiceError as exc:
         return str(exc)
     finally:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import click
 
-from memory import Call, Connection, Keyspace, index
-from memory.index import Entry
-from memory.replies import integer
-from tasks.wiring import services
+from memory import Command, Connection, Keyspace, index
+from memory.records.index import Entry
+from memory.redis.replies import integer
+from tasks.process.wiring import services
 from worker.cli.console import Table, ago, duration, json_option, moment, show, show_json
 
 CALLS_PER_SESSION = 3
@@ -73,13 +73,13 @@ def sessions_of(
 def _looked_at(
     connection: Connection, keyspace: Keyspace, agent_id: str, page: list[Entry]
 ) -> list[Session]:
-    calls: list[Call[int]] = []
+    calls: list[Command[int]] = []
     for entry in page:
         keys = keyspace.session(agent_id, entry.member)
         calls += [
-            Call(integer, ("LLEN", keys.history)),
-            Call(integer, ("ZCARD", keys.queue)),
-            Call(integer, ("TTL", keys.history)),
+            Command(integer, ("LLEN", keys.history)),
+            Command(integer, ("ZCARD", keys.queue)),
+            Command(integer, ("TTL", keys.history)),
         ]
     numbers = connection.run_each(calls)
     triples = zip(*(numbers[at::CALLS_PER_SESSION] for at in range(CALLS_PER_SESSION)), strict=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import click
 
 from memory import Housekeeping, MemoryStats, StatsPoint
-from memory.stats import human_size, memory_stats
-from tasks.wiring import services
+from memory.records.stats import human_size, memory_stats
+from tasks.process.wiring import services
 from worker.cli.console import Table, json_option, moment, show, show_json
 
 

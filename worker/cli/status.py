@@ -8,12 +8,12 @@ from celery import Celery
 from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import ChannelError, OperationalError
 
-from memory import Call, Connection, Keyspace, SessionKeys, dead_letters, index
+from memory import Command, Connection, Keyspace, SessionKeys, dead_letters, index
 from memory.errors import CorruptData
-from memory.replies import integer, strings
+from memory.redis.replies import integer, strings
 from tasks import app
-from tasks.wakeup import CHAT_QUEUE
-from tasks.wiring import services
+from tasks.process.wakeup import CHAT_QUEUE
+from tasks.process.wiring import services
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.cli.models import ModelPlaces, model_places, table_of
 from worker.health import MAINTENANCE_QUEUE, REPLY_TIMEOUT_S, queues_of_workers
@@ -119,9 +119,9 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
     """What waits and what was given up."""
     now_ms = connection.run(index.server_time_ms())
     listed, due, members = connection.run_all(
-        Call(integer, ("ZCARD", keyspace.due)),
-        Call(integer, ("ZCOUNT", keyspace.due, "-inf", now_ms)),
-        Call(strings, ("ZRANGE", keyspace.due, 0, MAX_MAILBOXES - 1)),
+        Command(integer, ("ZCARD", keyspace.due)),
+        Command(integer, ("ZCOUNT", keyspace.due, "-inf", now_ms)),
+        Command(strings, ("ZRANGE", keyspace.due, 0, MAX_MAILBOXES - 1)),
     )
     seen = list(_sessions_of(keyspace, members))
     dead = connection.run(dead_letters.sessions(keyspace, limit=MAX_SESSIONS))
@@ -135,7 +135,7 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
 
 
 def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
-    return sum(connection.run_each([Call(integer, (command, key)) for key in keys]))
+    return sum(connection.run_each([Command(integer, (command, key)) for key in keys]))
 
 
 def _length(connection: BrokerConnection, queue: str) -> int:

@@ -1,0 +1,1 @@
+"""How long a prompt may be: windows, estimates, and what fits into them."""

@@ -1,0 +1,279 @@
+"""What of a conversation a model is shown: whole turns, within its window. No I/O.
+
+The prompt is the system prompt, as many recent whole turns as fit, and the new message. Ollama has
+no way to count tokens beforehand, so they are estimated from the text and put right by what it
+counted in earlier calls (`TokenBudget.ratio`, `Precedent`).
+
+The history is cut in large steps: once it fills `FULL` of the room it is cut down to `TRIMMED`, and
+the cut stays where it is until the room is full again. So consecutive prompts begin alike, and the
+model's server need not evaluate the conversation anew for each turn. Where the last cut was is read
+from the session's own record (`Precedent`), not from the memory of a process: any worker cuts at
+the same place.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TypeAlias
+
+import orjson
+
+from llm.errors import ContextOverflowError
+
+History: TypeAlias = Sequence[Mapping[str, object]]
+
+MESSAGE_TOKENS = 5
+"""What a chat template puts around each message: its role, and the marks of begin and end."""
+PROMPT_TOKENS = 8
+"""What it puts around the whole: the begin of the text, and that of the reply."""
+IMAGE_TOKENS = 768
+"""What Ollama itself reckons for an image (server/prompt.go)."""
+
+FULL, TRIMMED = 0.9, 0.6
+"""Parts of the room: over the first a history is cut, down to the second."""
+TOO_LATE = 0.5
+"""A cut that shows so little although one turn more would still fit is not kept."""
+
+OVERFLOW_MARGIN, UNKNOWN_OVERFLOW = 1.05, 1.25
+"""How much more than it was a prompt is taken for that proved too long."""
+
+MIN_RATIO, MAX_RATIO = 0.6, 6.0
+MIN_COUNTED_TOKENS = 64
+"""A shorter prompt says too little of the text: it is mostly template."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBudget:
+    """How many tokens a prompt may have.
+
+    `reply_tokens` are kept free for the reply, `ratio` is how many tokens the model counts for one
+    that is estimated: `is_measured` says that it is this very conversation's. Nothing is refused
+    for the sake of a window that is only assumed (not `is_known`).
+    """
+
+    window_tokens: int
+    reply_tokens: int
+    ratio: float = 1.0
+    is_known: bool = True
+    is_measured: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        window_tokens: int,
+        max_tokens: int | None,
+        *,
+        ratio: float = 1.0,
+        is_known: bool = True,
+    ) -> "TokenBudget":
+        """The room of a window. At most half of it is kept for a reply of `max_tokens`.
+
+        Where the reply has no bound a quarter is kept, at most 4096 tokens; it may be longer.
+        """
+        wanted = min(window_tokens // 4, 4096) if max_tokens is None else max_tokens
+        return cls(window_tokens, min(wanted, window_tokens // 2), ratio, is_known)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The most that a prompt with a history may have; a margin is kept for the estimate."""
+        return self.window_tokens - self._margin_tokens - self.reply_tokens
+
+    @property
+    def message_tokens(self) -> int:
+        """The most that a prompt without any history may have: the reply then gets less."""
+        least = min(self.reply_tokens, self.window_tokens // 8)
+        return self.window_tokens - self._margin_tokens - least
+
+    @property
+    def _margin_tokens(self) -> int:
+        return max(4, self.window_tokens // 32)
+
+
+UNLIMITED = TokenBudget(1 << 40, 0, is_known=False)
+"""Room for everything, where nothing is known of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precedent:
+    """The prompt of an earlier turn of the session: `history[first:end]`, its question the last.
+
+    `first` is negative where the history has lost its beginning since. `counted_tokens` is what
+    the model counted for it, 0 where that is not known.
+    """
+
+    first: int
+    end: int
+    counted_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What fits: `history[first:]`, and how long the prompt then is by the estimate.
+
+    `plain_tokens` is the estimate before it is put right by `ratio`. `is_cut`: there were turns
+    that did not fit.
+    """
+
+    first: int
+    estimated_tokens: int
+    plain_tokens: float
+    ratio: float
+    is_cut: bool = False
+
+    def of(self, messages: History, extra_tokens: float = 0.0) -> "Fit":
+        """The same of these messages, and of what is sent besides them: all that is sent."""
+        plain_tokens = PROMPT_TOKENS + extra_tokens + sum(map(estimated, messages))
+        estimated_tokens = math.ceil(plain_tokens * self.ratio)
+        return replace(self, estimated_tokens=estimated_tokens, plain_tokens=plain_tokens)
+
+
+def fit(
+    head: History,
+    history: History,
+    turn: History,
+    budget: TokenBudget,
+    *,
+    precedent: Precedent | None = None,
+    extra_tokens: float = 0.0,
+) -> Fit:
+    """Where the shown part of `history` begins: always at the begin of a turn, or at its end.
+
+    `head` (the system prompt) and `turn` (the new message, and what already answers it) are always
+    in; `extra_tokens` stand for what is sent besides messages. Raises ContextOverflowError where
+    they alone are longer than a known window allows.
+    """
+    upto = [0.0, *accumulate(map(estimated, history))]
+    needed = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head)) + sum(map(estimated, turn))
+    ratio = budget.ratio
+    if precedent is not None and not budget.is_measured:
+        before = needed - sum(map(estimated, turn))
+        ratio = _ratio_of(precedent, upto, before, ratio)
+    if budget.is_known and needed * ratio > budget.message_tokens:
+        raise _too_long(math.ceil(needed * ratio), budget)
+    starts = [*turn_starts(history), len(history)]
+    lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
+    at = _cut(starts, lengths, budget.prompt_tokens, precedent)
+    return Fit(starts[at], math.ceil(lengths[at]), lengths[at] / ratio, ratio, at > 0)
+
+
+def estimated(message: Mapping[str, object]) -> float:
+    """About how many tokens a message has, before any count is known.
+
+    A quarter for each character of ASCII, and three eighths more for each further byte that a
+    character takes in UTF-8: an accented or Cyrillic letter 5/8, a Chinese character 1, an emoji
+    1 and 3/8. That is near what the tokenizers of today's models need, rather above than below.
+    """
+    text = message.get("content")
+    tokens = MESSAGE_TOKENS + (_of_text(text) if isinstance(text, str) else _of_json(text))
+    if "thinking" in message:
+        tokens += _of_json(message["thinking"])
+    if "tool_calls" in message:
+        tokens += _of_json(message["tool_calls"])
+    if "images" in message:
+        images = message["images"]
+        tokens += IMAGE_TOKENS * (len(images) if isinstance(images, list | tuple) else 1)
+    return tokens
+
+
+def turn_starts(history: History) -> list[int]:
+    """Where turns begin: at each user's message, and at a note of the system between two turns.
+
+    What stands before the first of them has lost its question and belongs to none.
+    """
+    starts = []
+    is_between = True
+    for index, message in enumerate(history):
+        role = message.get("role")
+        if role == "user":
+            starts.append(index)
+            is_between = False
+        elif role == "system":
+            if is_between:
+                starts.append(index)
+        else:
+            is_between = role == "assistant"
+    return starts
+
+
+def is_cut(counted_tokens: int, estimated_tokens: int, window_tokens: int) -> bool:
+    """Whether a count shows that Ollama cut the prompt silently.
+
+    It then keeps about half of its window and two tokens more (llm/llama_server.go:279-331), which
+    is far below what was sent. A count that is only low proves nothing: old versions do not count
+    what they find in their cache.
+    """
+    looks_halved = abs(counted_tokens - (window_tokens // 2 + 2)) <= 4
+    return looks_halved and counted_tokens * 1.3 < estimated_tokens
+
+
+def measured(budget: TokenBudget, fit: Fit, counted_tokens: int | None) -> TokenBudget:
+    """The room for a second try of the prompt that was `fit`, which proved too long.
+
+    `counted_tokens` is what the server counted for it; None: all that is certain is that it was
+    longer than the window.
+    """
+    if counted_tokens:
+        ratio = counted_tokens / fit.plain_tokens * OVERFLOW_MARGIN
+    else:
+        ratio = max(fit.ratio, budget.window_tokens / fit.plain_tokens) * UNKNOWN_OVERFLOW
+    return replace(budget, ratio=bounded(ratio), is_measured=True)
+
+
+def _cut(
+    starts: Sequence[int], lengths: Sequence[float], room_tokens: int, precedent: Precedent | None
+) -> int:
+    """Which of `starts` is the first that is shown; `lengths` are the prompts' from each on."""
+    full, trimmed = room_tokens * FULL, room_tokens * TRIMMED
+    if precedent is not None:
+        kept = next((at for at, start in enumerate(starts) if start >= precedent.first), 0)
+        is_early = kept == 0 or lengths[kept - 1] > room_tokens * TOO_LATE
+        if is_early and lengths[kept] <= full:
+            return kept
+    if lengths[0] <= full:
+        return 0
+    at = next((at for at, length in enumerate(lengths) if length <= trimmed), len(starts) - 1)
+    # Better one long turn than none at all.
+    if at == len(starts) - 1 and at and lengths[at - 1] <= full:
+        return at - 1
+    return at
+
+
+def _ratio_of(
+    precedent: Precedent, upto: Sequence[float], head_tokens: float, otherwise: float
+) -> float:
+    """What the model counted for one estimated token of this very session, if that is known."""
+    if precedent.first < 0 or precedent.counted_tokens < MIN_COUNTED_TOKENS:
+        return otherwise
+    shown = upto[precedent.end] - upto[precedent.first]
+    return bounded(precedent.counted_tokens / (head_tokens + shown))
+
+
+def bounded(ratio: float) -> float:
+    """A ratio within what any tokenizer makes of any text."""
+    return min(MAX_RATIO, max(MIN_RATIO, ratio))
+
+
+def _of_text(text: str) -> float:
+    if text.isascii():
+        return len(text) / 4
+    return (3 * len(text.encode("utf-8", "surrogatepass")) - len(text)) / 8
+
+
+def _of_json(value: object) -> float:
+    """The same of any JSON value; nothing of one that is not there."""
+    if not value:
+        return 0.0
+    if isinstance(value, str):
+        return _of_text(value)
+    return _of_text(orjson.dumps(value, default=str).decode())
+
+
+def _too_long(needed_tokens: int, budget: TokenBudget) -> ContextOverflowError:
+    return ContextOverflowError(
+        f"the message does not fit the model's window: with the system prompt it has about "
+        f"{needed_tokens} tokens, and of a window of {budget.window_tokens} at most "
+        f"{budget.message_tokens} are free for it: shorten it, or raise LLM_NUM_CTX",
+        n_prompt_tokens=needed_tokens,
+        n_ctx=budget.window_tokens,
+    )

@@ -1,0 +1,1 @@
+"""The client of one Ollama: connections, time limits, streams."""

@@ -1,0 +1,300 @@
+"""The asynchronous client: many streams at once, on one event loop."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import httpx
+import orjson
+
+from llm.errors import LLMError, OllamaUnreachableError, ResponseTooLargeError
+from llm.http.capabilities import read_capabilities
+from llm.http.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
+from llm.http.deadlines import StreamWatch
+from llm.settings import LLMSettings
+from llm.wire.address import check_base_url
+from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
+from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.reply import ReplyReader
+from llm.wire.requests import ChatRequest
+from llm.wire.timeouts import Timeouts
+
+DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+MAX_LOOKUP_BYTES = 8 * 1024 * 1024
+"""The longest list of models that is read; an entry has about 0.5 KB."""
+END_OF_REPLY_S = 1.0
+"""After `done: true`: how long to wait for the end of the bytes, to keep the connection."""
+
+
+class OllamaClient:
+    """Chats with one Ollama over one pool of connections. Make it once per event loop.
+
+    `max_connections` bounds the calls in flight; one more waits, within its `first_token_s`. The
+    pool is made at the first call and belongs to that call's loop; `aclose()` closes it. The
+    environment's proxies are not used and redirects are not followed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        timeouts: Timeouts | None = None,
+        max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url = check_base_url(base_url)
+        self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
+        self._max_connections = max_connections
+        self._timeouts = timeouts or Timeouts()
+        self._max_response_bytes = max_response_bytes
+        self._transport = transport
+        self._http: httpx.AsyncBaseTransport | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._watches: dict[StreamWatch, str] = {}
+        self._is_closed = False
+
+    @classmethod
+    def from_settings(cls, settings: LLMSettings, *, max_connections: int) -> Self:
+        """The client of these settings; `max_connections` is the process's concurrency."""
+        return cls(
+            settings.base_url,
+            max_connections=max_connections,
+            timeouts=settings.timeouts,
+            max_response_bytes=settings.max_response_bytes,
+        )
+
+    async def stream(
+        self, request: ChatRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncGenerator[Delta | Final, None]:
+        """Yield the deltas of the reply as they come, then exactly one Final, the last item.
+
+        Use it as `async with aclosing(client.stream(request)) as records:`. Leaving that block
+        early, or cancelling the task, closes the connection at once: Ollama then stops the model.
+        Anything but a whole answer raises an LLMError. Repeating a call asks the model again.
+        """
+        limits = timeouts or self._timeouts
+        watch = StreamWatch(limits)
+        self._watches[watch] = request.model
+        reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
+        try:
+            answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
+            async with aclosing(answer) as chunks:
+                async for chunk in chunks:
+                    for delta in reader.feed(chunk):
+                        yield delta
+                    if reader.is_done:
+                        await _read_to_end(chunks, watch)
+                        break
+            for delta in reader.finish():
+                yield delta
+            yield reader.final()
+        finally:
+            watch.close()
+            del self._watches[watch]
+
+    async def chat(self, request: ChatRequest, *, timeouts: Timeouts | None = None) -> Reply:
+        """The whole reply at once; the same promises as `stream`."""
+        async with aclosing(self.stream(request, timeouts=timeouts)) as records:
+            return joined([record async for record in records])
+
+    async def health_check(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
+        """True if Ollama answers in time. Says nothing about a model; never raises an error.
+
+        While it starts up Ollama accepts connections and stays silent: that is False.
+        """
+        try:
+            await self.lookup("/api/version", timeout_s=timeout_s)
+        except LLMError:
+            return False
+        return True
+
+    async def lookup(
+        self,
+        path: str,
+        *,
+        timeout_s: float = HEALTH_TIMEOUT_S,
+        content: bytes | None = None,
+        model: str = "",
+    ) -> bytes:
+        """The body of a GET (`/api/tags`, `/api/ps`), in time and bounded; with `content` a POST.
+
+        `model` is the one that is asked about. Raises an LLMError.
+        """
+        method = "GET" if content is None else "POST"
+        limits = replace(self._timeouts, connect_s=timeout_s, first_token_s=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._request(method, f"{self.base_url}{path}", content=content)
+                try:
+                    body = await _bounded(response.aiter_raw(), MAX_LOOKUP_BYTES)
+                finally:
+                    await response.aclose()
+        except TimeoutError as exc:
+            raise OllamaUnreachableError(
+                f"Ollama at {self.base_url} does not answer within {timeout_s:g} s"
+            ) from exc
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc, replying=False, base_url=self.base_url, timeouts=limits
+            ) from exc
+        if response.status_code != 200:
+            raise refused(response.status_code, body, model=model, base_url=self.base_url)
+        return body
+
+    async def capabilities(
+        self, model: str, *, timeout_s: float = HEALTH_TIMEOUT_S
+    ) -> frozenset[str] | None:
+        """What a model can do, in Ollama's words; None where this server does not tell.
+
+        Raises an LLMError.
+        """
+        asked = orjson.dumps({"model": model})
+        return read_capabilities(
+            await self.lookup("/api/show", timeout_s=timeout_s, content=asked, model=model)
+        )
+
+    def abort(self, model: str, error: LLMError) -> int:
+        """Let the calls of `model` in flight raise `error`; how many there were."""
+        aborted = [watch for watch, asked in self._watches.items() if asked == model]
+        for watch in aborted:
+            watch.abort(error)
+        return len(aborted)
+
+    async def aclose(self) -> None:
+        """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
+        self._is_closed = True
+        # aiohttp closes the sockets without waking those who read from them.
+        for watch in self._watches:
+            watch.abort(_closed())
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def post(
+        self, path: str, content: bytes, *, model: str, timeouts: Timeouts
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of another streamed answer, about `model`; the same promises as `stream`."""
+        watch, url = StreamWatch(timeouts), httpx.URL(f"{self.base_url}{path}")
+        try:
+            async with aclosing(self._chunks(url, content, model, timeouts, watch)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            watch.close()
+
+    async def _chunks(
+        self, url: httpx.URL, content: bytes, model: str, timeouts: Timeouts, watch: StreamWatch
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of a reply of status 200; any failure as an LLMError."""
+        response: httpx.Response | None = None
+        try:
+            with watch:
+                response = await self._request(
+                    "POST", url, content=content, connect_s=timeouts.connect_s
+                )
+            raw = response.aiter_raw()
+            if response.status_code != 200:
+                raise await self._refusal(response, raw, model, watch)
+            while True:
+                with watch:
+                    chunk = await anext(raw, None)
+                if chunk is None:
+                    return
+                watch.heard()
+                yield chunk
+        except TRANSPORT_ERRORS as exc:
+            raise lost_connection(
+                exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
+            ) from exc
+        finally:
+            if response is not None:
+                with suppress(*TRANSPORT_ERRORS):
+                    await response.aclose()
+
+    async def _request(
+        self,
+        method: str,
+        url: httpx.URL | str,
+        *,
+        content: bytes | None = None,
+        connect_s: float | None = None,
+    ) -> httpx.Response:
+        """The response to a request, its body unread."""
+        return await self._transport_here().handle_async_request(
+            httpx.Request(
+                method,
+                url,
+                headers=HEADERS,
+                content=content,
+                extensions={"timeout": {"connect": connect_s}},
+            )
+        )
+
+    async def _refusal(
+        self,
+        response: httpx.Response,
+        raw: AsyncIterator[bytes],
+        model: str,
+        watch: StreamWatch,
+    ) -> LLMError:
+        body = b""
+        while len(body) < MAX_ERROR_BODY_BYTES:
+            with watch:
+                chunk = await anext(raw, None)
+            if chunk is None:
+                break
+            body += chunk
+        return refused(response.status_code, body, model=model, base_url=self.base_url)
+
+    def _transport_here(self) -> httpx.AsyncBaseTransport:
+        if self._is_closed:
+            raise _closed()
+        loop = asyncio.get_running_loop()
+        if self._http is None:
+            self._loop = loop
+            made = self._transport or async_transport(self.base_url, self._max_connections)
+            self._http = made
+        elif self._loop is not loop:
+            raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
+        return self._http
+
+
+def _closed() -> OllamaUnreachableError:
+    return OllamaUnreachableError("this client of Ollama has been closed")
+
+
+async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            raise ResponseTooLargeError(
+                f"the answer is over {max_bytes} bytes", limit_bytes=max_bytes
+            )
+    return bytes(body)
+
+
+async def _read_to_end(chunks: AsyncGenerator[bytes, None], watch: StreamWatch) -> None:
+    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
+    watch.expect_end(END_OF_REPLY_S)
+    read_bytes = 0
+    with suppress(LLMError):
+        async for chunk in chunks:
+            read_bytes += len(chunk)
+            if read_bytes > MAX_ERROR_BODY_BYTES:
+                return

@@ -1,0 +1,73 @@
+"""How the HTTP clients are made: pooled, without the environment's proxies, without redirects."""
+
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from llm.wire.address import ssl_context_for
+from llm.wire.timeouts import Timeouts
+
+DEFAULT_MAX_CONNECTIONS = 100
+HEALTH_TIMEOUT_S = 3.0
+
+KEEPALIVE_S = 60.0
+"""How long an unused connection is kept; Ollama itself never closes one."""
+
+WRITE_TIMEOUT_S = 10.0
+
+# No Accept-Encoding but identity: a compressed reply could grow past every limit in bytes.
+HEADERS = {
+    "Accept": "application/x-ndjson, application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": "griot",
+}
+
+
+def sync_http_client(
+    base_url: str,
+    max_connections: int,
+    timeouts: Timeouts,
+    transport: httpx.BaseTransport | None = None,
+) -> httpx.Client:
+    """A synchronous client for any number of threads; reading waits `first_token_s`."""
+    return httpx.Client(
+        transport=transport,
+        headers=HEADERS,
+        trust_env=False,
+        follow_redirects=False,
+        verify=ssl_context_for(urlsplit(base_url).scheme),
+        limits=httpx.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_S,
+        ),
+        timeout=httpx.Timeout(
+            connect=timeouts.connect_s,
+            read=timeouts.first_token_s,
+            write=WRITE_TIMEOUT_S,
+            pool=timeouts.first_token_s,
+        ),
+    )
+
+
+def async_transport(base_url: str, max_connections: int) -> httpx.AsyncBaseTransport:
+    """httpx's transport over aiohttp's connections, to be made on its event loop.
+
+    Over httpx's own transport cancelled calls leak connections until the pool is stuck
+    (encode/httpcore#1093), and a call costs four times the CPU. It is used without a client
+    around it: no cookies, redirects, proxies or authentication are wanted, and to look for them
+    is a tenth of what a chat job costs.
+    """
+    context = ssl_context_for(urlsplit(base_url).scheme)
+
+    def session() -> aiohttp.ClientSession:
+        # Explicit numbers: left to itself aiohttp stops at 100 connections.
+        connector = aiohttp.TCPConnector(
+            limit=max_connections, ssl=context, keepalive_timeout=KEEPALIVE_S
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+    return AiohttpTransport(verify=context, client=session)

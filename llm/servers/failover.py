@@ -1,0 +1,64 @@
+"""One call on its way from server to server: what it has tried, and how much time it has left."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from llm.errors import (
+    LLMError,
+    ModelNotFoundError,
+    OllamaUnreachableError,
+    RetryableLLMError,
+    TotalTimeoutError,
+)
+from llm.servers.server import Server
+from llm.wire.timeouts import Timeouts
+
+
+class FailoverState:
+    """One call on its way from server to server; its time is counted over all of them.
+
+    The loading of a model and the wait for a server have limits of their own.
+    """
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self.tried: set[str] = set()
+        self._timeouts = timeouts
+        self._began = time.monotonic()
+        self._asked_at: float | None = None
+        self._error: LLMError | None = None
+
+    def ask(self) -> Timeouts:
+        """A server is asked now; the limits for that."""
+        self._asked_at = time.monotonic()
+        return self._timeouts
+
+    @property
+    def patience_s(self) -> float:
+        """How much longer it waits for a server: as long in all as for a first token."""
+        return self._timeouts.first_token_s - (time.monotonic() - self._began)
+
+    def goes_on_after(self, error: LLMError, url: str) -> bool:
+        """Note the failure of a server; whether another one may do better."""
+        self.tried.add(url)
+        if self._asked_at is not None:
+            left_s = self._timeouts.total_s - (time.monotonic() - self._asked_at)
+            self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
+            self._asked_at = None
+        may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
+        if not may_move or isinstance(error, TotalTimeoutError):
+            return False
+        if not isinstance(self._error, RetryableLLMError) or isinstance(error, RetryableLLMError):
+            self._error = error
+        return True
+
+    def end(self, model: str, left: Sequence[Server]) -> LLMError:
+        """What to raise when no other server can be asked; `left` are out of service."""
+        names = ", ".join(server.label for server in left)
+        if self._error is None:
+            return OllamaUnreachableError(f"no Ollama can be asked: {names} failed again and again")
+        if left and isinstance(self._error, ModelNotFoundError):
+            return OllamaUnreachableError(
+                f"no server that can be asked has the model '{model}'; out of service: {names}"
+            )
+        return self._error

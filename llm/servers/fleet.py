@@ -1,0 +1,256 @@
+"""Several Ollamas as one: a call goes to the best server, and to another if that one fails it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing, suppress
+from types import TracebackType
+from typing import Self
+
+from llm.errors import (
+    LLMError,
+    OllamaUnreachableError,
+)
+from llm.http.client import OllamaClient
+from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
+from llm.servers.failover import FailoverState
+from llm.servers.held_slot import HeldSlot
+from llm.servers.pull import Pulls
+from llm.servers.server import Server, ServerState
+from llm.settings import LLMSettings
+from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.requests import ChatRequest
+from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
+
+LOOK_AGAIN_S = 1.0
+"""How long a call that no server may take waits at most before it looks again."""
+
+
+class Fleet:
+    """Chats with the servers of the settings. Make it once per event loop.
+
+    A server that fails several calls in a row is left alone for a while (llm/servers/breaker.py); a
+    lone server never is, for there is nowhere else to go. `aclose()` closes all connections.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[OllamaClient],
+        *,
+        timeouts: Timeouts | None = None,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        keep_warm_s: float = KEEP_WARM_S,
+        pulls: Pulls | None = None,
+    ) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._servers = tuple(
+            Server(
+                client,
+                timeouts=self._timeouts,
+                load_timeout_s=load_timeout_s,
+                keep_warm_s=keep_warm_s,
+                pulls=pulls,
+                on_change=self._announce,
+            )
+            for client in clients
+        )
+        self._by_url = {server.url: server for server in self._servers}
+        self._change = asyncio.Event()
+        self._waiting = 0
+
+    @classmethod
+    def from_settings(
+        cls, settings: LLMSettings, *, max_connections: int, models: Collection[str] = ()
+    ) -> Self:
+        """The fleet of these settings; `max_connections`, the process's concurrency, per server.
+
+        Of `models`, and no others, servers download what they lack, if the settings allow it.
+        """
+        pulls = Pulls(models, limit_s=settings.pull_timeout_s) if settings.pull_missing else None
+        return cls(
+            [
+                OllamaClient.from_settings(settings.at(url), max_connections=max_connections)
+                for url in settings.servers
+            ],
+            timeouts=settings.timeouts,
+            load_timeout_s=settings.load_timeout_s,
+            keep_warm_s=settings.keep_warm_s,
+            pulls=pulls,
+        )
+
+    @property
+    def states(self) -> tuple[ServerState, ...]:
+        """How each server is seen from here."""
+        return tuple(server.state for server in self._servers)
+
+    @property
+    def clients(self) -> tuple[OllamaClient, ...]:
+        """The client of each server."""
+        return tuple(server.client for server in self._servers)
+
+    async def capabilities(self, model: str) -> frozenset[str] | None:
+        """As `OllamaClient.capabilities`, of the first server that knows the model."""
+        error: LLMError | None = None
+        for server in sorted(self._servers, key=lambda one: one.inventory.readiness(model)):
+            try:
+                return await server.client.capabilities(model)
+            except LLMError as exc:
+                error = exc
+        raise error or OllamaUnreachableError("there is no Ollama")
+
+    def open_to(self, model: str) -> tuple[str, ...]:
+        """The servers that may be asked for a model, as far as is known; never none."""
+        return self._ranked(model, "") or tuple(self._by_url)
+
+    async def ranked(self, model: str, session: str) -> tuple[str, ...]:
+        """The same, the best for `session` first."""
+        if len(self._servers) > 1:
+            await self._look_round()
+        return self._ranked(model, session) or tuple(self._by_url)
+
+    async def stream(
+        self,
+        request: ChatRequest,
+        *,
+        session: str = "",
+        timeouts: Timeouts | None = None,
+        held_slot: HeldSlot | None = None,
+    ) -> AsyncGenerator[Delta | Final, None]:
+        """As `OllamaClient.stream`, by the server that is best for `session` now.
+
+        A retryable failure before the first piece of the reply moves the call to another server;
+        each is tried once at most. Raises the LLMError of the last one, a retryable one first.
+        With a `gate` that has a place, only the server of the place is asked.
+        """
+        failover = FailoverState(timeouts or self._timeouts)
+        is_bounded = held_slot is not None and bool(held_slot.server)
+        while True:
+            if held_slot is not None and is_bounded:
+                server = await self._server_of_slot(request, session, failover, held_slot)
+            else:
+                server = await self._next(request, session, failover)
+            has_spoken = False
+            try:
+                with server.calling(request) as trial:
+                    if not server.warmer.is_warm(request):
+                        await server.warmer.ensure(request)
+                    stream = server.client.stream(request, timeouts=failover.ask())
+                    async with aclosing(stream) as records:
+                        async for record in records:
+                            if not has_spoken:
+                                has_spoken = True
+                                server.answers(request.model, trial)
+                            yield record
+                return
+            except LLMError as exc:
+                if has_spoken or not failover.goes_on_after(exc, server.url):
+                    raise
+
+    async def chat(
+        self, request: ChatRequest, *, session: str = "", timeouts: Timeouts | None = None
+    ) -> Reply:
+        """The whole reply at once; the same promises as `stream`."""
+        stream = self.stream(request, session=session, timeouts=timeouts)
+        async with aclosing(stream) as records:
+            return joined([record async for record in records])
+
+    async def aclose(self) -> None:
+        """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
+        for server in self._servers:
+            await server.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _next(self, request: ChatRequest, session: str, failover: FailoverState) -> Server:
+        """The server to try next. Raises the error to end with where there is none."""
+        if len(self._servers) == 1:
+            if failover.tried:
+                raise failover.end(request.model, ())
+            return self._servers[0]
+        await self._look_round()
+        while True:
+            if (server := self._best(request, session, failover)) is not None:
+                return server
+            if failover.tried or failover.patience_s <= 0:
+                raise failover.end(request.model, self._left(failover))
+            await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
+
+    async def _server_of_slot(
+        self, request: ChatRequest, session: str, failover: FailoverState, held_slot: HeldSlot
+    ) -> Server:
+        """The server of the caller's place, which goes along to another after a failure."""
+        while failover.tried or not self._may_be_asked(held_slot.server):
+            others = self._ranked(request.model, session, failover.tried)
+            if others and await held_slot.move(others):
+                break
+            if others or failover.tried or failover.patience_s <= 0:
+                raise failover.end(request.model, self._left(failover))
+            await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
+        return self._by_url[held_slot.server]
+
+    def _may_be_asked(self, url: str) -> bool:
+        return len(self._servers) == 1 or self._by_url[url].breaker.admits
+
+    def _left(self, failover: FailoverState) -> list[Server]:
+        return [server for server in self._servers if server.url not in failover.tried]
+
+    def _wait_s(self, failover: FailoverState) -> float:
+        # No time to wait means that the trial of another call is under way.
+        return min(server.breaker.wait_s or LOOK_AGAIN_S for server in self._left(failover))
+
+    def _ranked(
+        self, model: str, session: str, but: Collection[str] = frozenset()
+    ) -> tuple[str, ...]:
+        candidates = self._candidates(model, but)
+        able = [one for one in candidates if one.readiness is not Readiness.ABSENT] or candidates
+        order: list[str] = []
+        while (best := best_of(able, session)) is not None:
+            order.append(best.url)
+            able.remove(best)
+        return tuple(order)
+
+    def _candidates(self, model: str, but: Collection[str]) -> list[Candidate]:
+        return [
+            server.candidate(model)
+            for server in self._servers
+            if server.url not in but and server.breaker.admits
+        ]
+
+    def _best(self, request: ChatRequest, session: str, failover: FailoverState) -> Server | None:
+        candidates = self._candidates(request.model, failover.tried)
+        if (idle := one_to_warm(candidates, session)) is not None:
+            self._by_url[idle.url].warmer.begin(request)
+        best = best_of(candidates, session)
+        return None if best is None else self._by_url[best.url]
+
+    async def _look_round(self) -> None:
+        """Renew what is known of the servers; waits only where nothing is known of one yet."""
+        first = [
+            look for server in self._servers if (look := server.inventory.freshen()) is not None
+        ]
+        if first:
+            await asyncio.wait(first)
+
+    async def _wait_for_change(self, at_most_s: float) -> None:
+        """Until a server may be asked again, as time or the end of another call decides it."""
+        self._waiting += 1
+        change = self._change
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(at_most_s):
+                    await change.wait()
+        finally:
+            self._waiting -= 1
+
+    def _announce(self) -> None:
+        if self._waiting:
+            self._change.set()
+            self._change = asyncio.Event()

@@ -1,0 +1,97 @@
+"""Having a server download a model that it lacks, with its progress in the log."""
+
+import logging
+from collections.abc import Collection, Mapping
+from contextlib import aclosing
+
+import orjson
+
+from llm.errors import ModelNotFoundError, OllamaFailedError, StreamCutError
+from llm.http.client import OllamaClient
+from llm.wire.models import full_name
+from llm.wire.ndjson import NDJSONDecoder
+from llm.wire.timeouts import Timeouts
+
+logger = logging.getLogger(__name__)
+
+SILENCE_S = 300.0
+"""Longest silence: a large file is verified without a word."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of progress: about an hour of lines."""
+
+STEP_PERCENT = 10
+
+
+async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
+    """Download `model` to the server of `client`; nothing to do where it is there already.
+
+    Raises an LLMError: ModelNotFoundError if no registry has it. What was downloaded before a
+    failure is kept by Ollama, and the next try goes on from there.
+    """
+    limits = Timeouts(first_token_s=SILENCE_S, idle_s=SILENCE_S, total_s=limit_s)
+    decoder = NDJSONDecoder(max_bytes=MAX_BYTES)
+    progress = Progress()
+    logger.info("%s: pulling %s", client.base_url, model)
+    asked = orjson.dumps({"model": model, "stream": True})
+    async with aclosing(client.post("/api/pull", asked, model=model, timeouts=limits)) as chunks:
+        async for chunk in chunks:
+            for record in decoder.feed(chunk):
+                _check(record, client.base_url, model)
+                if record.get("status") == "success":
+                    logger.info("%s: pulled %s", client.base_url, model)
+                    return
+                if (percent := progress.note(record)) is not None:
+                    logger.info("%s: pulling %s, %d %%", client.base_url, model, percent)
+    raise StreamCutError(f"Ollama at {client.base_url} broke off the pull of {model}")
+
+
+class Pulls:
+    """Which models may be downloaded: those that a job names freely are not among them."""
+
+    def __init__(self, models: Collection[str], *, limit_s: float) -> None:
+        self._names = frozenset(map(full_name, models))
+        self._limit_s = limit_s
+
+    async def into(self, client: OllamaClient, model: str) -> None:
+        """Download `model`. Raises an LLMError, ModelNotFoundError if it may not be downloaded."""
+        if full_name(model) not in self._names:
+            raise ModelNotFoundError(
+                f"model '{model}' is not installed at {client.base_url}, and only the models of "
+                f"agents are pulled: run `ollama pull {model}`",
+                model=model,
+            )
+        await pull(client, model, limit_s=self._limit_s)
+
+
+class Progress:
+    """How much of a pull is done, over all of its files."""
+
+    def __init__(self) -> None:
+        self._files: dict[object, tuple[int, int]] = {}
+        self._told_percent = 0
+
+    def note(self, record: Mapping[str, object]) -> int | None:
+        """The percentage, where it has passed another tenth; else None."""
+        done, total = record.get("completed", 0), record.get("total")
+        if not isinstance(done, int) or not isinstance(total, int) or total <= 0:
+            return None
+        self._files[record.get("digest")] = done, total
+        done = sum(done for done, _ in self._files.values())
+        total = sum(total for _, total in self._files.values())
+        percent = 100 * done // total // STEP_PERCENT * STEP_PERCENT
+        if percent <= self._told_percent:
+            return None
+        self._told_percent = percent
+        return percent
+
+
+def _check(record: Mapping[str, object], base_url: str, model: str) -> None:
+    error = record.get("error")
+    if error is None:
+        return
+    if isinstance(error, str) and "file does not exist" in error:
+        raise ModelNotFoundError(
+            f"model '{model}' is not installed at {base_url}, and no registry has it", model=model
+        )
+    raise OllamaFailedError(f"Ollama at {base_url} cannot pull {model}: see its log")

@@ -1,0 +1,179 @@
+"""One server of a fleet: its client, its health, its models, its load."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from llm.errors import (
+    FirstTokenTimeoutError,
+    IdleTimeoutError,
+    LLMError,
+    ModelNotFoundError,
+    OllamaBusyError,
+    OllamaFailedError,
+    OllamaUnreachableError,
+    PermanentLLMError,
+    StreamCutError,
+)
+from llm.http.client import OllamaClient
+from llm.servers.breaker import Breaker, State, Trial
+from llm.servers.choice import Candidate
+from llm.servers.inventory import ModelInventory
+from llm.servers.pull import Pulls
+from llm.servers.warmup import Warmer
+from llm.servers.watchdog import Watchdog
+from llm.wire.address import label_of
+from llm.wire.models import full_name, read_loaded
+from llm.wire.requests import ChatRequest
+from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
+
+logger = logging.getLogger(__name__)
+
+UNLOAD_TIMEOUT_S = 10.0
+RESTART_PAUSE_S = 2.0
+
+# What says that the server is not well. A failed request (OllamaFailedError) may be the model's
+# fault: who asks for a broken model must not close the server to all others.
+SERVERS_FAULT = (
+    OllamaUnreachableError,
+    OllamaBusyError,
+    FirstTokenTimeoutError,
+    IdleTimeoutError,
+    StreamCutError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """How a server is seen from here."""
+
+    url: str
+    breaker: State
+    in_flight: int
+
+
+class Server:
+    """An Ollama among several. Belongs to one event loop.
+
+    `on_change` is called when a call may have become possible that was not before.
+    """
+
+    def __init__(
+        self,
+        client: OllamaClient,
+        *,
+        timeouts: Timeouts,
+        load_timeout_s: float = LOAD_TIMEOUT_S,
+        keep_warm_s: float = KEEP_WARM_S,
+        pulls: Pulls | None = None,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.url = client.base_url
+        self.label = label_of(self.url)
+        self.client = client
+        self.breaker = Breaker()
+        self.inventory = ModelInventory(client)
+        self.warmer = Warmer(
+            client,
+            limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
+            keep_warm_s=keep_warm_s,
+            on_loaded=self.inventory.note_warm,
+            pull=None if pulls is None else partial(pulls.into, client),
+        )
+        self.in_flight = 0
+        self._timeouts = timeouts
+        self._on_change = on_change
+        self._watchdog = Watchdog()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def state(self) -> ServerState:
+        """How the server stands now."""
+        return ServerState(self.url, self.breaker.state, self.in_flight)
+
+    def candidate(self, model: str) -> Candidate:
+        """The server as a choice for a call of `model`."""
+        return Candidate(self.url, self.inventory.readiness(model), self.in_flight)
+
+    @contextmanager
+    def calling(self, request: ChatRequest) -> Iterator[Trial]:
+        """Make a call within the block: it counts as load, and how it ends is drawn upon."""
+        trial = self.breaker.begin()
+        self.in_flight += 1
+        try:
+            yield trial
+        except SERVERS_FAULT as exc:
+            trial.failed()
+            if isinstance(exc, FirstTokenTimeoutError):
+                self._timed_out(request)
+            raise
+        except PermanentLLMError as exc:
+            trial.succeeded()  # it refuses, so it is well
+            if isinstance(exc, ModelNotFoundError):
+                self.inventory.note_absent(request.model)
+                self.warmer.forget(request.model)
+            raise
+        else:
+            trial.succeeded()
+            self.warmer.note_used(request.model)
+        finally:
+            self.in_flight -= 1
+            trial.abandoned()
+            self._on_change()
+
+    def answers(self, model: str, trial: Trial) -> None:
+        """The first piece of a reply has come."""
+        trial.answered()
+        self.inventory.note_warm(model)
+        self._watchdog.answered(model)
+        self._on_change()
+
+    async def aclose(self) -> None:
+        """Stop what is done in the background, and close all connections."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.client.aclose()
+        await self.warmer.aclose()
+        await self.inventory.aclose()
+
+    def _timed_out(self, request: ChatRequest) -> None:
+        # Perhaps it was dropped from memory: the next chat looks to that first.
+        self.warmer.forget(request.model)
+        if self._watchdog.timed_out(request.model):
+            self._spawn(self._restart_if_loaded(request))
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restart_if_loaded(self, request: ChatRequest) -> None:
+        """Unload and load a model that stands in /api/ps and answers nobody."""
+        model = request.model
+        try:
+            loaded = read_loaded(await self.client.lookup("/api/ps"), base_url=self.url)
+        except LLMError:
+            return  # it is the server that is silent, not the model
+        if full_name(model) not in {one.name for one in loaded}:
+            return
+        logger.warning("%s: %s is loaded and answers nobody: it is restarted", self.url, model)
+        self.inventory.note_cold(model)
+        self.client.abort(
+            model, OllamaFailedError(f"Ollama at {self.url} is told to restart {model}: it hangs")
+        )
+        self.warmer.restart(request, lambda: self._unload(model))
+
+    async def _unload(self, model: str) -> None:
+        limits = replace(self._timeouts, first_token_s=UNLOAD_TIMEOUT_S, total_s=UNLOAD_TIMEOUT_S)
+        try:
+            await self.client.chat(ChatRequest(model=model, keep_alive=0), timeouts=limits)
+        except LLMError as exc:
+            logger.warning("%s: %s is not unloaded: %s", self.url, model, exc)
+        # Other workers may do the same just now; and the runner has to end.
+        await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret

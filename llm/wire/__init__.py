@@ -1,0 +1,1 @@
+"""What goes to Ollama and comes from it, as values. No I/O."""

@@ -1,0 +1,68 @@
+"""Reading one reply: bytes in, deltas out, and at its end either a Final or the error. No I/O."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from llm.errors import OllamaFailedError, StreamCutError
+from llm.wire.address import label_of
+from llm.wire.error_map import error_line
+from llm.wire.ndjson import NDJSONDecoder
+from llm.wire.records import Delta, Final, delta_of, final_of
+from llm.wire.requests import ChatRequest
+
+
+class ReplyReader:
+    """The reply to one request; knows "ended" (`done: true` was read) from "cut".
+
+    Both clients feed it, so what counts as a whole answer is decided once.
+    """
+
+    def __init__(self, request: ChatRequest, *, base_url: str, max_bytes: int) -> None:
+        self._expects_answer = request.expects_answer
+        self._base_url = base_url
+        self._decoder = NDJSONDecoder(max_bytes=max_bytes)
+        self._final: Final | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """True once `done: true` has been read: nothing that follows matters."""
+        return self._final is not None
+
+    def feed(self, chunk: bytes) -> Iterator[Delta]:
+        """The deltas of a chunk; raises the LLMError that an error line in it means."""
+        if self._final is None:
+            yield from self._read(self._decoder.feed(chunk))
+
+    def finish(self) -> Iterator[Delta]:
+        """The same for what follows the last newline, at a clean end of the bytes."""
+        if self._final is None:
+            yield from self._read(self._decoder.finish())
+
+    def final(self) -> Final:
+        """The end of the reply; StreamCutError if the bytes ended without it.
+
+        Ollama ends some failed streams tidily, with neither `done: true` nor an error line.
+        """
+        if self._final is None:
+            raise StreamCutError(
+                f"the reply of Ollama at {self._base_url} ended without `done: true`: "
+                "it is not whole"
+            )
+        return self._final
+
+    def _read(self, records: list[dict[str, object]]) -> Iterator[Delta]:
+        for record in records:
+            if (error := record.get("error")) is not None:
+                raise error_line(error, base_url=self._base_url)
+            if delta := delta_of(record):
+                yield delta
+            if final := final_of(record):
+                self._end(final)
+                return
+
+    def _end(self, final: Final) -> None:
+        if self._expects_answer and final.done_reason in ("load", "unload"):
+            raise OllamaFailedError(
+                f"Ollama at {self._base_url} only loaded the model and gave no answer"
+            )
+        self._final = replace(final, server=label_of(self._base_url))

@@ -1,0 +1,1 @@
+"""The jobs of a session: in order, one turn each, whatever dies in between."""

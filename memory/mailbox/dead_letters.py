@@ -1,0 +1,137 @@
+"""Jobs that were given up, kept with the reason: listed, put back, or dropped.
+
+The Lua operations write a letter as netstrings (`<size in bytes>:<bytes>,` one after the other):
+the envelope goes in byte for byte, and needs no decoding there.
+
+A job that is put back gets a new id, made from its own: the mark that it is done must stay, or a
+late message of its first life would run it once more beside the second. As the new id is always
+the same, putting back may be repeated after a lost reply without doubling the job.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from memory.errors import CorruptData
+from memory.keys import Keyspace, SessionKeys
+from memory.mailbox.codes import raw, sequence_of
+from memory.mailbox.enqueued import Enqueued
+from memory.mailbox.mailbox import DEDUPE_MS, Mailbox
+from memory.mailbox.netstrings import netstrings
+from memory.records.index import touch_index
+from memory.redis.command import Command, ignore_corrupt
+
+_AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A job that was given up: when, why, after how many attempts. `stored` is its element."""
+
+    job_id: str
+    seq_us: int
+    attempts: int
+    died_at_ms: int
+    reason: str
+    envelope: bytes = field(repr=False)
+    stored: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, stored: bytes) -> "DeadLetter":
+        """Read an element of the list. Raises CorruptData where it is none of ours."""
+        try:
+            job_id, seq_us, attempts, died_at_ms, reason, envelope = netstrings(stored)
+            return cls(
+                job_id=job_id.decode(),
+                seq_us=int(float(seq_us)),
+                attempts=int(attempts),
+                died_at_ms=int(died_at_ms),
+                reason=reason.decode(),
+                envelope=envelope,
+                stored=stored,
+            )
+        except ValueError as exc:
+            raise CorruptData("an element among the dead letters is none") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """Dead letters, the oldest first, and how many elements could not be read."""
+
+    letters: tuple[DeadLetter, ...]
+    corrupt: int = 0
+
+    def find(self, job_id: str) -> DeadLetter | None:
+        """The letter of a job; None where there is none."""
+        return next((letter for letter in self.letters if letter.job_id == job_id), None)
+
+
+def note(mailbox: Mailbox) -> Command[int]:
+    """Note that a session has a dead letter. Goes before the operation that makes it one."""
+    return ignore_corrupt(touch_index(mailbox.keyspace.dead, mailbox.keys.history), 0)
+
+
+def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
+    """The sessions that were noted, the latest first; what is no session's key is left out."""
+
+    def read(reply: object) -> list[SessionKeys]:
+        named = (raw(key).decode(errors="replace") for key in sequence_of(raw, reply))
+        return [keys for name in named if (keys := _session(keyspace, name)) is not None]
+
+    return Command(read, ("ZREVRANGE", keyspace.dead, 0, limit - 1))
+
+
+def forget(mailbox: Mailbox) -> Command[int]:
+    """Take a session without dead letters off the list."""
+    return Command(_number, ("ZREM", mailbox.keyspace.dead, mailbox.keys.history))
+
+
+def letters(mailbox: Mailbox, *, start: int = 0, stop: int = -1) -> Command[Letters]:
+    """The dead letters of a session from index `start` to `stop`, both included."""
+    return Command(_read, ("LRANGE", mailbox.keys.dead, start, stop))
+
+
+def requeue(
+    mailbox: Mailbox, letter: DeadLetter, *, cap: int, grace_ms: int, dedupe_ms: int = DEDUPE_MS
+) -> tuple[Command[None], Command[int], Command[Enqueued]]:
+    """Put a job back, at the end of its mailbox, as `requeued_id`. Safe to repeat.
+
+    As with any job, the caller publishes its wake-up at position 0. Unless the outcome is FULL,
+    `drop` the letter then.
+    """
+    job_id = requeued_id(letter.job_id)
+    return mailbox.enqueue(job_id, letter.envelope, cap=cap, grace_ms=grace_ms, dedupe_ms=dedupe_ms)
+
+
+def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:
+    """Remove one letter: 1, or 0 if it is gone. Its job stays marked as done. Safe to repeat."""
+    return Command(_number, ("LREM", mailbox.keys.dead, 1, letter.stored))
+
+
+def requeued_id(job_id: str) -> str:
+    """The id under which a dead job comes back: `x` as `x~r1`, and that as `x~r2`."""
+    if match := _AGAIN.fullmatch(job_id):
+        return f"{match['job_id']}~r{int(match['times']) + 1}"
+    return f"{job_id}~r1"
+
+
+def _session(keyspace: Keyspace, history_key: str) -> SessionKeys | None:
+    try:
+        return keyspace.parse_history(history_key)
+    except CorruptData:
+        return None
+
+
+def _read(reply: object) -> Letters:
+    found, corrupt = [], 0
+    for stored in sequence_of(raw, reply):
+        try:
+            found.append(DeadLetter.parse(stored))
+        except CorruptData:
+            corrupt += 1
+    return Letters(tuple(found), corrupt)
+
+
+def _number(reply: object) -> int:
+    if isinstance(reply, int):
+        return reply
+    raise CorruptData("Redis answered no number")

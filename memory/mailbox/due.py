@@ -1,0 +1,125 @@
+"""Which mailboxes someone should look at, and when: the sweeper's list.
+
+Every operation that could be followed by a crash puts its mailbox here first (LOOK). Only the
+sweeper puts an entry off or drops it, and only one that has not changed since it was read.
+"""
+
+from dataclasses import dataclass
+
+from memory.errors import CorruptData
+from memory.keys import Keyspace
+from memory.mailbox import scripts
+from memory.mailbox.codes import raw, read_flag, unexpected_reply
+from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.outcomes import SweepOutcome, Swept
+from memory.redis.command import Command
+
+TOLD_FOR_MS = 60_000
+IDLE_MS = 10 * 60 * 1000
+"""How long a mailbox must have been idle before its entry is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueEntry:
+    """A mailbox to look at, and the score under which it was found."""
+
+    history_key: str
+    at_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The calls on the list. `now_us` replaces the server's clock, for simulation.
+
+    Any number of sweepers may work at once, each on the whole list.
+    """
+
+    keyspace: Keyspace
+    now_us: int | None = None
+
+    def entries(self, *, limit: int) -> Command[list[DueEntry]]:
+        """What is due by now, the longest due first."""
+        found = scripts.due(self.keyspace.due, limit=limit, now_us=self.now_us)
+        return Command(
+            lambda reply: [DueEntry(key, at_ms) for key, at_ms in found.parse(reply)],
+            found.args,
+            found.keys,
+            found.script,
+        )
+
+    def mailbox(self, entry: DueEntry) -> Mailbox | None:
+        """The mailbox of an entry; None where it is not the key of a history: `forget` it."""
+        try:
+            keys = self.keyspace.parse_history(entry.history_key)
+        except CorruptData:
+            return None
+        return Mailbox(self.keyspace, keys, self.now_us)
+
+    def settle(self, entry: DueEntry, swept: Swept, *, grace_ms: int) -> Command[bool]:
+        """Note what SWEEP answered, after its wake-up was published if it asked for one.
+
+        False: someone sent LOOK meanwhile, and that stands. A mailbox that is idle is looked at
+        once more after ten minutes and dropped then, as its entry bears the mark of the first time.
+        """
+        match swept.outcome:
+            case SweepOutcome.IDLE if entry.at_ms % 1:
+                return self._settle(entry, None)
+            case SweepOutcome.IDLE:
+                return self._settle(entry, IDLE_MS, is_idle=True)
+            case SweepOutcome.BUSY | SweepOutcome.WAIT:
+                return self._settle(entry, swept.wait_ms + grace_ms)
+            case SweepOutcome.WOKEN | SweepOutcome.WAKE:
+                return self._settle(entry, swept.wait_ms)
+
+    def put_off(self, entry: DueEntry, delay_ms: int) -> Command[bool]:
+        """Look again in `delay_ms`: for a mailbox that cannot be swept now (CorruptData)."""
+        return self._settle(entry, delay_ms)
+
+    def forget(self, entry: DueEntry) -> Command[bool]:
+        """Drop an entry that is not the key of a history."""
+        return Command(read_flag, ("ZREM", self.keyspace.due, entry.history_key))
+
+    def add_stray(self, history_key: str) -> Command[bool]:
+        """Have a mailbox looked at that has no entry; one that has is left alone."""
+        return Command(read_flag, ("ZADD", self.keyspace.due, "NX", 0, history_key))
+
+    def scan_queues(self, cursor: int = 0) -> Command[tuple[int, list[str]]]:
+        """Some of the mailboxes that are not empty, of one server: the next cursor and their
+        history keys. 0 begins, and a cursor of 0 ends. A nightly run adds the strays."""
+        before, after = f"{self.keyspace.prefix}:queue:{{", "}"
+
+        def parse(reply: object) -> tuple[int, list[str]]:
+            match reply:
+                case [bytes(next_cursor), list(keys)]:
+                    names = [raw(key).decode(errors="replace") for key in keys]
+                    found = [name.removeprefix(before).removesuffix(after) for name in names]
+                    return int(next_cursor), found
+            raise unexpected_reply(reply)
+
+        return Command(parse, ("SCAN", cursor, "MATCH", f"{before}*", "COUNT", 1000))
+
+    def tell_wait(self, waited_ms: int) -> Command[None]:
+        """Tell all sweepers how long wake-ups lie in the queue; it counts for a minute."""
+        args = ("SET", self.keyspace.queue_wait, waited_ms, "PX", TOLD_FOR_MS)
+        return Command(lambda reply: None, args)
+
+    def told_wait_ms(self) -> Command[int]:
+        """How long wake-ups lie in the queue, as a worker told last; 0 where none did."""
+        return Command(_milliseconds, ("GET", self.keyspace.queue_wait))
+
+    def _settle(
+        self, entry: DueEntry, delay_ms: int | None, *, is_idle: bool = False
+    ) -> Command[bool]:
+        return scripts.settle(
+            self.keyspace.due,
+            history_key=entry.history_key,
+            seen_ms=entry.at_ms,
+            delay_ms=delay_ms,
+            is_idle=is_idle,
+            now_us=self.now_us,
+        )
+
+
+def _milliseconds(reply: object) -> int:
+    told = b"" if reply is None else raw(reply)
+    return int(told) if told.isdigit() else 0

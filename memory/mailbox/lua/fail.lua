@@ -1,0 +1,35 @@
+#!lua flags=allow-oom
+-- FAIL: give the lease back; the job stays the head and may run again in `delay_ms`. While it waits
+-- for a slot of its model, no sweeper wakes it for `slot_wait_ms`. A job that was asked to stop waits
+-- for nothing: whoever runs it next ends it.
+-- Safe to repeat: the same token is answered OK again.
+--
+-- KEYS  lease
+-- ARGV  token delay_ms refund slot_wait_ms dedupe_ms now_us
+-- refund: 1 where the attempt is not to count, else 0; now_us is the server's TIME where it is ''
+-- Returns
+--   {'OK', attempt}              attempts counted so far
+--   {'FENCED'}                   the lease is another's; nothing was changed
+--   {'CORRUPT', key, type}       a key of another type; nothing was written
+local found = redis.call('TYPE', KEYS[1]).ok
+if found ~= 'hash' and found ~= 'none' then return {'CORRUPT', KEYS[1], found} end
+local lease = KEYS[1]
+local token, delay_ms, refund, slot_wait_ms, dedupe_ms = unpack(ARGV)
+local time = redis.call('TIME')
+local now_ms = math.floor((tonumber(ARGV[6]) or time[1] * 1000000 + time[2]) / 1000)
+
+local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
+  'stop_below')
+local attempt = tonumber(held[2]) or 0
+if held[3] == token then return {'OK', attempt} end
+if held[1] ~= token then return {'FENCED'} end
+attempt = attempt - refund
+local is_to_stop = held[4] == held[5] or (tonumber(held[6]) or 0) < (tonumber(held[7]) or 0)
+if is_to_stop then delay_ms = 0 end
+redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'attempt', attempt, 'failed', token)
+redis.call('HDEL', lease, 'token', 'until', 'seq', 'woken_at', 'wakes')
+if tonumber(slot_wait_ms) > 0 then
+  redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms)
+end
+redis.call('PEXPIRE', lease, dedupe_ms)
+return {'OK', attempt}

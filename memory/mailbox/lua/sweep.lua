@@ -1,0 +1,41 @@
+#!lua flags=allow-oom
+-- SWEEP: say whether a mailbox needs a wake-up, and note that it gets one. While wake-ups are not
+-- followed by anything the gap between them doubles, from `gap_ms` to 16 times that.
+-- Safe to repeat, and for several sweepers at once: the second is answered WOKEN.
+--
+-- KEYS  queue jobs lease
+-- ARGV  gap_ms dedupe_ms now_us
+-- now_us is the server's TIME where it is ''
+-- Returns
+--   {'IDLE'}                       no job
+--   {'BUSY', ms}                   the head's lease lives so long
+--   {'WAIT', ms}                   the head backs off so long, or stands in the line of a model and
+--                                  is given so long to be called
+--   {'WOKEN', ms}                  a wake-up was sent; the next is not due before
+--   {'WAKE', head, envelope, gap_ms}  publish the head's wake-up; the next is due after the gap
+--   {'CORRUPT', key, type}         a key of another type; nothing was written
+for i, kind in ipairs({'zset', 'hash', 'hash'}) do
+  local found = redis.call('TYPE', KEYS[i]).ok
+  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
+end
+local queue, jobs, lease = unpack(KEYS)
+local gap_ms, dedupe_ms, now_us = unpack(ARGV)
+local time = redis.call('TIME')
+local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 1000)
+
+local head = redis.call('ZRANGE', queue, 0, 0)[1]
+if not head then return {'IDLE'} end
+local held = redis.call('HMGET', lease, 'token', 'until', 'not_before', 'woken_at', 'wakes',
+  'slot_wait_until')
+local live_ms = held[1] and (tonumber(held[2]) or 0) - now_ms or 0
+if live_ms > 0 then return {'BUSY', live_ms} end
+local wait_ms = math.max(tonumber(held[3]) or 0, tonumber(held[6]) or 0) - now_ms
+if wait_ms > 0 then return {'WAIT', wait_ms} end
+local wakes = tonumber(held[5]) or 0
+local woken_ms = (tonumber(held[4]) or 0) + gap_ms * 2 ^ math.min(wakes - 1, 4) - now_ms
+if wakes > 0 and woken_ms > 0 then return {'WOKEN', math.ceil(woken_ms)} end
+
+redis.call('HSET', lease, 'woken_at', now_ms, 'wakes', wakes + 1)
+redis.call('PEXPIRE', lease, dedupe_ms)
+local envelope = redis.call('HGET', jobs, head) or ''
+return {'WAKE', head, envelope, math.ceil(gap_ms * 2 ^ math.min(wakes, 4))}

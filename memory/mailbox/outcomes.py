@@ -1,0 +1,254 @@
+"""What the mailbox answers, as values. `from_reply` reads the reply of one Lua operation.
+
+The codes are the operations' own; memory/*/lua/*.lua says when each is given. A reply of another
+shape, and the code CORRUPT, raise CorruptData.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from memory.errors import CorruptData
+from memory.mailbox.codes import (
+    Waiting,
+    code_and_next,
+    code_and_rest,
+    raw,
+    sequence_of,
+    unexpected_reply,
+    waiting,
+)
+
+
+class StopPolicy(StrEnum):
+    """What becomes of a turn that is stopped: kept as far as it came, or not recorded."""
+
+    KEEP = "keep"
+    DISCARD = "discard"
+
+
+class AcquireOutcome(StrEnum):
+    """Whether the caller runs the job now, and if not, why."""
+
+    RUN = "RUN"
+    DONE = "DONE"
+    GONE = "GONE"
+    UNKNOWN = "UNKNOWN"
+    BUSY = "BUSY"
+    NOT_HEAD = "NOT_HEAD"
+    WAIT = "WAIT"
+    DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Acquired:
+    """The answer to ACQUIRE.
+
+    RUN fills `seq_us`, `attempt` (from 1), `envelope`, `history` (raw messages, oldest first; the
+    last of `stored_messages`) and, where the job was asked to stop and its holder died, `stop`;
+    BUSY and WAIT fill `wait_ms`; NOT_HEAD fills `head`; GONE, UNKNOWN and DEAD may fill `next`.
+    """
+
+    outcome: AcquireOutcome
+    seq_us: int = 0
+    attempt: int = 0
+    envelope: bytes = field(default=b"", repr=False)
+    history: tuple[bytes, ...] = field(default=(), repr=False)
+    next: Waiting | None = None
+    head: Waiting | None = None
+    wait_ms: int = 0
+    stop: StopPolicy | None = None
+    stored_messages: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Acquired":
+        """Read the reply of acquire.lua."""
+        outcome, rest = code_and_rest(AcquireOutcome, reply)
+        match outcome, rest:
+            case AcquireOutcome.DONE, []:
+                return cls(outcome)
+            case AcquireOutcome.RUN, [
+                int(seq),
+                int(n),
+                bytes(job),
+                list(past),
+                bytes(stop),
+                int(m),
+            ]:
+                history = tuple(sequence_of(raw, past))
+                policy = _policy(stop) if stop else None
+                return cls(outcome, seq, n, job, history, stop=policy, stored_messages=m)
+            case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
+                return cls(outcome, wait_ms=wait_ms)
+            case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:
+                return cls(outcome, head=waiting(job, envelope))
+            case _, [bytes(job), bytes(envelope)]:
+                return cls(outcome, next=waiting(job, envelope))
+        raise unexpected_reply(reply)
+
+
+class CommitOutcome(StrEnum):
+    """Whether the turn is in the history."""
+
+    OK = "OK"
+    ALREADY = "ALREADY"
+    GONE = "GONE"
+    FENCED = "FENCED"
+    REORDER = "REORDER"
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The answer to COMMIT. OK and ALREADY are success; FENCED and REORDER drop the output."""
+
+    outcome: CommitOutcome
+    next: Waiting | None = None
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Committed":
+        """Read the reply of commit.lua."""
+        return cls(*code_and_next(CommitOutcome, reply))
+
+
+class FailOutcome(StrEnum):
+    """Whether the lease was given back."""
+
+    OK = "OK"
+    FENCED = "FENCED"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer to FAIL; `attempts` counts those used up so far."""
+
+    outcome: FailOutcome
+    attempts: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Failed":
+        """Read the reply of fail.lua."""
+        outcome, rest = code_and_rest(FailOutcome, reply)
+        match rest:
+            case []:
+                return cls(outcome)
+            case [int(attempts)]:
+                return cls(outcome, attempts)
+        raise unexpected_reply(reply)
+
+
+class DiscardOutcome(StrEnum):
+    """Whether the job is out of the mailbox without a turn."""
+
+    DISCARDED = "DISCARDED"
+    GONE = "GONE"
+    DONE = "DONE"
+    RUNNING = "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """The answer to DISCARD. DISCARDED and GONE (a repeat) are success."""
+
+    outcome: DiscardOutcome
+    next: Waiting | None = None
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Discarded":
+        """Read the reply of discard.lua."""
+        return cls(*code_and_next(DiscardOutcome, reply))
+
+
+class StopOutcome(StrEnum):
+    """Whether a running job was asked to stop."""
+
+    STOPPING = "STOPPING"
+    IDLE = "IDLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The answer to STOP. IDLE: the job does not run now."""
+
+    outcome: StopOutcome
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Stopping":
+        """Read the reply of stop.lua."""
+        outcome, rest = code_and_rest(StopOutcome, reply)
+        if rest:
+            raise unexpected_reply(reply)
+        return cls(outcome)
+
+
+def _policy(stored: bytes) -> StopPolicy:
+    try:
+        return StopPolicy(stored.decode())
+    except ValueError as exc:
+        raise CorruptData("a lease names no policy of ours for its stop") from exc
+
+
+def read_stop(reply: object, job_id: str) -> StopPolicy | None:
+    """The policy in HMGET's [stop_job, stop], where it is about this job."""
+    match reply:
+        case [bytes(job), bytes(policy)] if job == job_id.encode():
+            return _policy(policy)
+        case [_, _]:
+            return None
+    raise unexpected_reply(reply)
+
+
+class SweepOutcome(StrEnum):
+    """What a mailbox needs."""
+
+    IDLE = "IDLE"
+    BUSY = "BUSY"
+    WAIT = "WAIT"
+    WOKEN = "WOKEN"
+    WAKE = "WAKE"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """The answer to SWEEP: WAKE fills `head`; `wait_ms` is how long nothing more is needed."""
+
+    outcome: SweepOutcome
+    head: Waiting | None = None
+    wait_ms: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Swept":
+        """Read the reply of sweep.lua."""
+        outcome, rest = code_and_rest(SweepOutcome, reply)
+        match rest:
+            case []:
+                return cls(outcome)
+            case [int(wait_ms)]:
+                return cls(outcome, wait_ms=wait_ms)
+            case [bytes(job), bytes(envelope), int(wait_ms)]:
+                return cls(outcome, waiting(job, envelope), wait_ms)
+        raise unexpected_reply(reply)
+
+
+class CleanOutcome(StrEnum):
+    """Whether a stale session was deleted, and if not, why."""
+
+    PENDING = "PENDING"
+    BUSY = "BUSY"
+    FRESH = "FRESH"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """The answer to CLEAN; `amount` is in jobs (PENDING), keys (DELETED) or ms (BUSY, FRESH)."""
+
+    outcome: CleanOutcome
+    amount: int
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Cleaned":
+        """Read the reply of clean.lua."""
+        outcome, rest = code_and_rest(CleanOutcome, reply)
+        match rest:
+            case [int(amount)]:
+                return cls(outcome, amount)
+        raise unexpected_reply(reply)

@@ -1,0 +1,61 @@
+"""Results that are owed: jobs which are over in their mailbox, until their result is stored.
+
+The end of a job and its result lie on different servers, and a worker may die in between. So who
+ends a job notes it here first, and takes the note away when the result is stored; whoever sweeps
+stores what is still noted here. The same scripts as on the sweeper's list, with a job's id in
+the place of a mailbox.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory.keys import Keyspace
+from memory.mailbox import scripts
+from memory.redis.command import Command
+from memory.redis.replies import integer
+
+AGAIN_MS = 10 * 60 * 1000
+"""How long to wait where a result cannot be stored now."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwedResult:
+    """A job whose result should have been stored, and the score under which it was found."""
+
+    job_id: str
+    at_ms: float
+
+
+def owe(keyspace: Keyspace, job_id: str, *, grace_ms: int) -> Command[int]:
+    """Note that a job's result is owed; overdue after `grace_ms`. Safe to repeat.
+
+    Send it before the operation that ends the job, in its pipeline.
+    """
+    return scripts.look(keyspace.owed, history_key=job_id, delay_ms=grace_ms)
+
+
+def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
+    """Take the notes on these jobs away; how many there were. Safe to repeat."""
+    return Command(integer, ("ZREM", keyspace.owed, *job_ids))
+
+
+def overdue(keyspace: Keyspace, *, limit: int) -> Command[list[OwedResult]]:
+    """The jobs whose result is overdue, the longest first."""
+    found = scripts.due(keyspace.owed, limit=limit)
+    return Command(
+        lambda reply: [OwedResult(job_id, at_ms) for job_id, at_ms in found.parse(reply)],
+        found.args,
+        found.keys,
+        found.script,
+    )
+
+
+def put_off(keyspace: Keyspace, owed: OwedResult) -> Command[bool]:
+    """Try again in ten minutes; False if someone has put it off before."""
+    return scripts.settle(
+        keyspace.owed,
+        history_key=owed.job_id,
+        seen_ms=owed.at_ms,
+        delay_ms=AGAIN_MS,
+        is_idle=False,
+    )

@@ -1,0 +1,1 @@
+"""What is kept besides jobs: histories, states, session data, events, indexes, statistics."""

@@ -1,0 +1,232 @@
+"""A session's event stream: what happens to its jobs, token by token, for anyone who follows.
+
+One stream per session, capped, with a TTL; the cursor of an event is its id in the stream. Losing
+it loses nothing of the conversation: the history is the record.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import orjson
+from pydantic import JsonValue
+
+from memory.errors import CorruptData, CursorExpired, InvalidInput
+from memory.keys import Keyspace, SessionKeys
+from memory.redis.command import Argument, Command
+
+MAX_EVENTS = 10_000
+"""About how many events of a session are kept; the oldest go first."""
+MAX_STOPS = 1000
+READ_EVENTS = 500
+"""How many events one read of a stream gives at most; far below MAX_EVENTS, see `may_have_gap`."""
+FROM_START = "0-0"
+_CURSOR = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+NEWEST = "+"
+BACK_EVENTS = 500
+QUEUED_TAIL = b"}}"
+
+
+class EventType(StrEnum):
+    """What happened to a job.
+
+    `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
+    `ahead`, how many are called to its model before it, and `wait_s`, about how long that takes,
+    where that is known. `merged` has `into`, the job that answers its message too. `keep_alive`
+    says that nothing happened, and is never stored; `stop` is for the workers only.
+    """
+
+    KEEP_ALIVE = "keep_alive"
+    QUEUED = "queued"
+    WAITING = "waiting"
+    STARTED = "started"
+    TOKEN = "token"  # noqa: S105  # no password
+    THINKING = "thinking"
+    TOOL_CALL = "tool_call"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    MERGED = "merged"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a job's attempt; `text` is a piece of the reply, `data` what else is known.
+
+    A `started` begins the text anew: an attempt that was given back starts again under its number,
+    and who sees a higher `attempt` drops the text of the lower. A `tool_call` does, too: what was
+    said before it is no part of the reply. `cursor` is "" before it is stored.
+    """
+
+    type: EventType
+    job_id: str
+    attempt: int
+    text: str = field(default="", repr=False)
+    data: Mapping[str, JsonValue] = field(default_factory=dict)
+    cursor: str = ""
+
+
+def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[Command[None]]:
+    """Append events in their order, keep about MAX_EVENTS, and let the stream live `ttl_s` more.
+
+    Not safe to repeat after a lost reply: an event may then stand twice.
+    """
+    adds = [Command(_nothing, _add(keys.events, event)) for event in events]
+    return [*adds, Command(_nothing, ("EXPIRE", keys.events, ttl_s))]
+
+
+def read(keys: SessionKeys, after: str, *, block_ms: int) -> Command[list[Event]]:
+    """Up to READ_EVENTS events after a cursor; waits up to `block_ms` (not 0) for the first."""
+    several = read_several({keys.events: after}, block_ms=block_ms)
+    return Command(lambda reply: several.parse(reply).get(keys.events, []), several.args)
+
+
+def read_several(cursors: Mapping[str, str], *, block_ms: int) -> Command[dict[str, list[Event]]]:
+    """Up to READ_EVENTS events of each stream after its cursor, of those streams that have any.
+
+    `cursors` are by key (`SessionKeys.events`); on a cluster all keys must lie in one slot. Waits
+    up to `block_ms` (not 0) for the first event of any.
+    """
+    limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)
+    return Command(_read, ("XREAD", *limits, "STREAMS", *cursors, *cursors.values()))
+
+
+def read_now(stream: str, after: str) -> Command[list[Event]]:
+    """Up to READ_EVENTS events of a stream after a cursor, without waiting.
+
+    XRANGE: redis-py's client of a cluster asks a server where the keys of an XREAD are, each time.
+    """
+    return Command(_events, ("XRANGE", stream, f"({after}", "+", "COUNT", READ_EVENTS))
+
+
+def may_have_gap(found: Sequence[Event]) -> bool:
+    """Whether events may be missing between the cursor of a read and what it has found.
+
+    The cap leaves MAX_EVENTS at least. So where it has taken what a reader has not seen, all that
+    is kept lies behind the reader's cursor, and the read was full; then ask `check_cursor`. Nobody
+    else pays for the question.
+    """
+    return len(found) >= READ_EVENTS
+
+
+def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
+    """Raise CursorExpired where events after `cursor` may be missing.
+
+    Raises InvalidInput, at once, for what is no cursor.
+    """
+    if not isinstance(cursor, str) or _CURSOR.fullmatch(cursor) is None:
+        raise InvalidInput(f"{cursor!r} is no cursor: give the `cursor` of an event")
+    oldest = oldest_cursor(keys.events)
+
+    def check(reply: object) -> None:
+        if is_expired(cursor, oldest.parse(reply)):
+            raise CursorExpired(cursor)
+
+    return Command(check, oldest.args)
+
+
+def is_expired(cursor: str, oldest: str | None) -> bool:
+    """Whether events after `cursor` may be missing from a stream that begins with `oldest`."""
+    return cursor != FROM_START and (oldest is None or is_after(oldest, cursor))
+
+
+def oldest_cursor(stream: str) -> Command[str | None]:
+    """The cursor of the oldest event that is kept of a stream, None where there is none."""
+    args = ("XRANGE", stream, "-", "+", "COUNT", 1)
+    return Command(lambda reply: _events(reply)[0].cursor if reply else None, args)
+
+
+def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
+    """Tell all workers at once that a job is to be stopped; its lease says how."""
+    event = packed(Event(EventType.STOP, job_id, 0))
+    args: tuple[Argument, ...] = ("MAXLEN", "~", MAX_STOPS, "*", "event", event)
+    return Command(_nothing, ("XADD", keyspace.cancellations, *args))
+
+
+def last_cursor(stream: str) -> Command[str]:
+    """The cursor of the newest event of a stream, FROM_START where there is none."""
+    args = ("XREVRANGE", stream, "+", "-", "COUNT", 1)
+    return Command(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
+
+
+def read_back(keys: SessionKeys, before: str) -> Command[list[Event]]:
+    """The events up to `before` (NEWEST, or the `before` of a cursor), the newest first."""
+    args: tuple[Argument, ...] = ("XREVRANGE", keys.events, before, "-", "COUNT", BACK_EVENTS)
+    return Command(_events, args)
+
+
+def before(cursor: str) -> str:
+    """What `read_back` takes to go on behind an event."""
+    return f"({cursor}"
+
+
+def is_after(cursor: str, other: str) -> bool:
+    """Whether an event stands behind another in their stream."""
+    return _order(cursor) > _order(other)
+
+
+def packed(event: Event) -> bytes:
+    """An event as it lies in the stream, in one field; the cursor is the entry's id."""
+    facts: dict[str, object] = {"type": event.type, "job": event.job_id, "attempt": event.attempt}
+    if event.text:
+        facts["text"] = event.text
+    if event.data:
+        facts["data"] = dict(event.data)
+    return orjson.dumps(facts)
+
+
+def queued_head(job_id: str) -> bytes:
+    """The `queued` event of a job up to its position, which the operation puts in that counts it.
+
+    What ends it there is `QUEUED_TAIL`.
+    """
+    return packed(Event(EventType.QUEUED, job_id, 0, data={"position": 0})).removesuffix(
+        b"0" + QUEUED_TAIL
+    )
+
+
+def _add(key: str, event: Event) -> tuple[Argument, ...]:
+    return ("XADD", key, "MAXLEN", "~", MAX_EVENTS, "*", "event", packed(event))
+
+
+def _read(reply: object) -> dict[str, list[Event]]:
+    """XREAD's reply: [stream, entries] pairs (RESP2), a mapping (RESP3), or None for nothing."""
+    if isinstance(reply, dict):
+        pairs = list(reply.items())
+    elif reply is None or isinstance(reply, list):
+        pairs = reply or []
+    else:
+        raise CorruptData(f"not the reply of XREAD: {type(reply).__name__}")
+    return {key.decode(): _events(entries) for key, entries in pairs}
+
+
+def _order(cursor: str) -> tuple[int, int]:
+    ms, _, number = cursor.partition("-")
+    return int(ms), int(number or 0)
+
+
+def _events(entries: object) -> list[Event]:
+    if not isinstance(entries, list):
+        raise CorruptData("not the entries of a stream")
+    return [_event(cursor, fields) for cursor, fields in entries]
+
+
+def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
+    try:
+        facts = orjson.loads(fields[fields.index(b"event") + 1])
+        return Event(
+            type=EventType(facts["type"]),
+            job_id=facts["job"],
+            attempt=facts["attempt"],
+            text=facts.get("text", ""),
+            data=facts.get("data", {}),
+            cursor=cursor.decode(),
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as exc:
+        raise CorruptData("an entry of the event stream is none of ours") from exc
+
+
+def _nothing(_: object) -> None:
+    """For a command whose answer says nothing."""

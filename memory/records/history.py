@@ -1,0 +1,139 @@
+"""The history of a conversation: a list of messages, JSON, oldest first."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from memory.keys import SessionKeys
+from memory.records.codec import Decoded, decode_messages
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import code, count, strings
+
+LEASE_TTL_MS = 7 * 24 * 3600 * 1000
+"""TTL of a lease that has none when a documented write bumps its revision."""
+
+_APPEND = LuaScript.load("records", "append")
+_REPLACE = LuaScript.load("records", "replace")
+_CLEAR = LuaScript.load("records", "clear")
+_ERASE = LuaScript.load("records", "erase")
+_EXTEND = LuaScript.load("records", "extend")
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many keys went, and whether jobs wait, which kept the others."""
+
+    keys: int
+    is_pending: bool
+
+
+def new_write_id() -> bytes:
+    """A name for one write: however often the call is sent, it acts once."""
+    return os.urandom(12)
+
+
+def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
+    """The last `at_most` messages, oldest first."""
+    return Command(_decoded, ("LRANGE", keys.history, -at_most, -1))
+
+
+def append(
+    keys: SessionKeys,
+    records: Sequence[bytes],
+    *,
+    write_id: bytes,
+    keep: int,
+    ttl_s: int,
+    is_exact: bool,
+) -> Command[int]:
+    """Add encoded messages, keep the last `keep`, renew the TTL. How many there are now.
+
+    The TTL becomes `ttl_s`; unless `is_exact`, a longer one stays. Safe to repeat.
+    """
+    return Command(
+        count,
+        (write_id, keep, ttl_s * 1000, int(is_exact), *records),
+        keys=(keys.history, keys.write_ids),
+        script=_APPEND,
+    )
+
+
+def replace(
+    keys: SessionKeys, records: Sequence[bytes], *, write_id: bytes, ttl_s: int
+) -> Command[int]:
+    """Put encoded messages, at least one, in the place of all. How many there were before.
+
+    What waits in the session's mailbox stays. Safe to repeat.
+    """
+    return Command(
+        count,
+        (write_id, ttl_s * 1000, LEASE_TTL_MS, *records),
+        keys=(keys.history, keys.lease, keys.write_ids, keys.summary),
+        script=_REPLACE,
+    )
+
+
+def clear(keys: SessionKeys, *, write_id: bytes) -> Command[int]:
+    """Remove all messages. How many there were. What waits stays. Safe to repeat."""
+    return Command(
+        count,
+        (write_id, LEASE_TTL_MS),
+        keys=(keys.history, keys.lease, keys.write_ids, keys.summary),
+        script=_CLEAR,
+    )
+
+
+def erase(keys: SessionKeys) -> Command[Erased]:
+    """Remove history, events and dead letters; the history only while jobs wait. Safe to repeat."""
+    return Command(
+        _erased,
+        (LEASE_TTL_MS,),
+        keys=(keys.history, keys.queue, keys.lease, keys.events, keys.dead, keys.summary),
+        script=_ERASE,
+    )
+
+
+def extend(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
+    """Let history, events and summary live at least `ttl_s` longer. How many of them exist.
+
+    Safe to repeat.
+    """
+    session = (keys.history, keys.events, keys.summary)
+    return Command(count, (ttl_s * 1000,), keys=session, script=_EXTEND)
+
+
+def _erased(reply: object) -> Erased:
+    keys = count(reply)
+    return Erased(keys=keys, is_pending=code(reply) == b"PENDING")
+
+
+def _decoded(reply: object) -> Decoded:
+    return decode_messages(strings(reply))
+
+
+def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
+    """The assistant's message, as it is stored, that the turn of `job_id` wrote.
+
+    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over. Of a
+    turn that was cancelled before the assistant had said anything: the question, marked as such.
+    """
+    found = None
+    for message in messages:
+        if b'"job_id"' not in message:
+            continue
+        try:
+            fields = orjson.loads(message)
+        except orjson.JSONDecodeError:
+            continue
+        if not isinstance(fields, dict) or fields.get("job_id") != job_id:
+            continue
+        if fields.get("role") == "assistant" or is_cancelled(fields):
+            found = message
+    return found
+
+
+def is_cancelled(message: Mapping[str, object]) -> bool:
+    """Whether a message of the history is of a turn that was cancelled while it was computed."""
+    return message.get("cancelled") is True

@@ -1,0 +1,167 @@
+"""Which agents there are and which sessions each has, by last activity.
+
+Sorted sets, written after each write of a session: no listing ever scans the database. Entries
+whose keys have expired are left out of a listing and dropped, unless someone uses them meanwhile.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from memory.keys import Keyspace
+from memory.records import values
+from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.connection import Connection
+from memory.redis.replies import count, integer, optional, strings, unexpected
+
+PAGE_ENTRIES = 500
+SETTLED_MS = 1000
+"""An entry younger than this is never dropped: its writer may be between history and index."""
+
+_TOUCH = LuaScript.load("records", "touch")
+_FORGET = LuaScript.load("records", "forget")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A member of an index, and when it was active last (ms of the server's clock)."""
+
+    member: str
+    seen_ms: float
+
+
+def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], Command[int]]:
+    """Note that a session is active now. Send both after the write, in its pipeline.
+
+    Two calls, for the two indexes lie in different slots of a cluster. Safe to repeat. An index
+    that is damaged keeps nobody from writing: it is logged.
+    """
+    return (
+        ignore_corrupt(touch_index(keyspace.sessions(agent_id), session_id), 0),
+        ignore_corrupt(touch_index(keyspace.agents, agent_id), 0),
+    )
+
+
+def touch_index(index_key: str, member: str) -> Command[int]:
+    """Note that a member of one index is active now. Safe to repeat."""
+    return Command(count, (member,), keys=(index_key,), script=_TOUCH)
+
+
+def forget(index_key: str, entries: Sequence[Entry]) -> Command[int]:
+    """Remove entries that were not active since they were read. How many went. Safe to repeat."""
+    pairs = [part for entry in entries for part in (entry.member, entry.seen_ms)]
+    return Command(count, tuple(pairs), keys=(index_key,), script=_FORGET)
+
+
+def score(index_key: str, member: str) -> Command[float | None]:
+    """When a member was active last, ms; None when it is not in the index."""
+    return Command(optional(float), ("ZSCORE", index_key, member))
+
+
+def size(index_key: str) -> Command[int]:
+    """How many members an index has."""
+    return Command(integer, ("ZCARD", index_key))
+
+
+def newest(
+    index_key: str, *, until_ms: float | None, skip: int, limit: int
+) -> Command[list[Entry]]:
+    """Entries last active at `until_ms` (None: now) or before, the newest first."""
+    start = "+inf" if until_ms is None else until_ms
+    parts = ("ZRANGE", index_key, start, "-inf", "BYSCORE", "REV", "LIMIT", skip, limit)
+    return Command(_entries, (*parts, "WITHSCORES"))
+
+
+def oldest(
+    index_key: str, *, since_ms: float | None, until_ms: float | None, skip: int, limit: int
+) -> Command[list[Entry]]:
+    """Entries last active between two moments (None: no bound), the oldest first."""
+    start = "-inf" if since_ms is None else since_ms
+    end = "+inf" if until_ms is None else until_ms
+    parts = ("ZRANGE", index_key, start, end, "BYSCORE", "LIMIT", skip, limit, "WITHSCORES")
+    return Command(_entries, parts)
+
+
+def server_time_ms() -> Command[int]:
+    """The server's clock; of some server of a cluster."""
+    return Command(_time_ms, ("TIME",))
+
+
+def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> list[str]:
+    """The ids of an agent's sessions that have a history or jobs waiting, last used first.
+
+    What is found dead on the way is dropped from the index.
+    """
+    index_key = keyspace.sessions(agent_id)
+    now_ms = connection.run(server_time_ms())
+    live: dict[str, None] = {}
+    dead: list[Entry] = []
+    for page in pages(connection, index_key):
+        for entry, exists in zip(page, _exist(connection, keyspace, agent_id, page), strict=True):
+            if exists:
+                live[entry.member] = None
+            elif entry.seen_ms < now_ms - SETTLED_MS:
+                dead.append(entry)
+    for start in range(0, len(dead), PAGE_ENTRIES):
+        connection.run(forget(index_key, dead[start : start + PAGE_ENTRIES]))
+    return list(live)
+
+
+def pages(connection: Connection, index_key: str) -> Iterator[list[Entry]]:
+    """All entries, newest first; by score, so that what others drop meanwhile hides nothing."""
+    until_ms: float | None = None
+    skip = 0
+    while page := connection.run(
+        newest(index_key, until_ms=until_ms, skip=skip, limit=PAGE_ENTRIES)
+    ):
+        yield page
+        if len(page) < PAGE_ENTRIES:
+            return
+        last_ms = page[-1].seen_ms
+        with_last = sum(entry.seen_ms == last_ms for entry in page)
+        skip = with_last + (skip if last_ms == until_ms else 0)
+        until_ms = last_ms
+
+
+def oldest_pages(
+    connection: Connection,
+    index_key: str,
+    *,
+    since_ms: float | None,
+    limit: int = PAGE_ENTRIES,
+) -> Iterator[list[Entry]]:
+    """Entries active at `since_ms` (None: ever) or later, oldest first. What is used while this
+    goes on may come twice, and what others drop may hide an entry until the next time."""
+    skip = 0
+    while page := connection.run(
+        oldest(index_key, since_ms=since_ms, until_ms=None, skip=skip, limit=limit)
+    ):
+        yield page
+        if len(page) < limit:
+            return
+        skip += len(page)
+
+
+def _exist(
+    connection: Connection, keyspace: Keyspace, agent_id: str, entries: Sequence[Entry]
+) -> list[int]:
+    commands = []
+    for entry in entries:
+        keys = keyspace.session(agent_id, entry.member)
+        commands.append(values.exist([keys.history, keys.queue]))
+    return connection.run_each(commands)
+
+
+def _entries(reply: object) -> list[Entry]:
+    flat = strings(reply)
+    members, scores = flat[::2], flat[1::2]
+    return [
+        Entry(member.decode(errors="replace"), float(seen))
+        for member, seen in zip(members, scores, strict=True)
+    ]
+
+
+def _time_ms(reply: object) -> int:
+    match reply:
+        case [bytes(seconds), bytes(micros)]:
+            return int(seconds) * 1000 + int(micros) // 1000
+    raise unexpected(reply)

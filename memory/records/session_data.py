@@ -1,0 +1,54 @@
+"""A session as a whole: letting it live longer, and removing the data that belongs to no agent."""
+
+from collections.abc import Sequence
+
+from memory.keys import Keyspace
+from memory.records import history, index, values
+from memory.redis.connection import Connection
+
+MAX_FIELDS = 10_000
+"""So many data keys of one session are found again; those that live longest."""
+
+
+def extend_session(
+    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str, *, ttl_s: int
+) -> bool:
+    """Let history, events and data of a session live at least `ttl_s` longer, and note that it is
+    active. False when there is none of them. Safe to repeat."""
+    keys = keyspace.session(agent_id, session_id)
+    found, names = connection.run_all(
+        history.extend(keys, ttl_s=ttl_s),
+        values.field_names(keyspace, session_id, at_most=MAX_FIELDS),
+    )
+    if found:
+        connection.run_all(*index.touch(keyspace, agent_id, session_id))
+    return extend_data(connection, keyspace, session_id, names, ttl_s=ttl_s) + found > 0
+
+
+def extend_data(
+    connection: Connection,
+    keyspace: Keyspace,
+    session_id: str,
+    names: Sequence[str],
+    *,
+    ttl_s: int,
+) -> int:
+    """Let the named data of a session live at least `ttl_s` longer. How many of them exist."""
+    if not names:
+        return 0
+    keys = [keyspace.session_data(session_id, name) for name in names]
+    connection.run_each([values.extend(key, ttl_s=ttl_s) for key in keys])
+    exist = connection.run_each([values.exist([key]) for key in keys])
+    alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
+    if alive:
+        noted = values.note_fields(keyspace, session_id, alive, ttl_s=ttl_s, is_exact=False)
+        connection.run(noted)
+    return len(alive)
+
+
+def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:
+    """Remove all data of a session that its index names. How many keys went. Safe to repeat."""
+    names = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))
+    keys = [keyspace.session_data(session_id, name) for name in names]
+    removed = sum(connection.run_each([values.remove(key) for key in keys]))
+    return removed + connection.run(values.remove(keyspace.session_fields(session_id)))

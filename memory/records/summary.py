@@ -1,0 +1,128 @@
+"""The summary of a session's earlier turns: kept beside the history, and never in its place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from memory.keys import Keyspace, SessionKeys
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import code, count, integer, optional, strings, unexpected
+
+CLAIM_MS = 600_000
+"""How long the claim on a first summary is kept that is never made."""
+
+_SUMMARISE = LuaScript.load("records", "summarise")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was said earlier, in short; `until` names the last message that is in it."""
+
+    text: str = field(repr=False)
+    until: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a new summary is made from, in raw messages, oldest first: those that are in none yet.
+
+    `claim` and `rev` say of which history.
+    """
+
+    claim: bytes
+    rev: bytes
+    so_far: Summary | None
+    messages: tuple[bytes, ...] = field(repr=False)
+
+
+def read(keys: SessionKeys) -> Command[Summary | None]:
+    """The summary of a session, if it has one."""
+    return Command(_summary, ("HMGET", keys.summary, "text", "until"))
+
+
+def claim(keys: SessionKeys, name: bytes) -> tuple[Command[int], Command[int]]:
+    """Claim the session's next summary: one who claimed it before can keep none any more."""
+    return (
+        Command(integer, ("HSET", keys.summary, "claim", name)),
+        Command(integer, ("PEXPIRE", keys.summary, CLAIM_MS, "NX")),
+    )
+
+
+def revision(keys: SessionKeys) -> Command[bytes]:
+    """Which history this is: it changes when the history is replaced or removed."""
+    return Command(lambda reply: optional(bytes)(reply) or b"", ("HGET", keys.lease, "rev"))
+
+
+def all_but(keys: SessionKeys, shown_messages: int) -> Command[list[bytes]]:
+    """All messages but the last `shown_messages`, oldest first."""
+    return Command(strings, ("LRANGE", keys.history, 0, -shown_messages - 1))
+
+
+def keep(keys: SessionKeys, earlier: Earlier, summary: Summary) -> Command[bool]:
+    """Keep a summary as long as the history; False where that is another one by now.
+
+    MemoryFull when sent and Redis is out of memory. Safe to repeat.
+    """
+    return Command(
+        _is_kept,
+        (earlier.claim, earlier.rev, summary.text, summary.until),
+        keys=(keys.history, keys.lease, keys.summary),
+        script=_SUMMARISE,
+    )
+
+
+def prolong(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
+    """Let a summary live at least `ttl_s`, as COMMIT does with the history. Safe to repeat."""
+    return Command(integer, ("EXPIRE", keys.summary, ttl_s, "GT"))
+
+
+def name_of(message: bytes) -> bytes:
+    """A name for a message as it is stored."""
+    return blake2b(message, digest_size=16).digest()
+
+
+def not_in(summary: Summary | None, messages: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The messages after the last one that is in the summary; all where it is not among them."""
+    if summary is not None:
+        for at in range(len(messages) - 1, -1, -1):
+            if name_of(messages[at]) == summary.until:
+                return tuple(messages[at + 1 :])
+    return tuple(messages)
+
+
+# One summary is made at a time, by whoever holds the turn. Every user's message takes it away.
+
+
+def take_turn(keyspace: Keyspace, name: bytes, *, ttl_ms: int) -> Command[bool]:
+    """Ask to be the one that makes a summary now."""
+    args = ("SET", keyspace.summary_lock, name, "NX", "PX", ttl_ms)
+    return Command(lambda reply: reply == b"OK", args)
+
+
+def whose_turn(keyspace: Keyspace) -> Command[bytes | None]:
+    """Who makes a summary now."""
+    return Command(optional(bytes), ("GET", keyspace.summary_lock))
+
+
+def hold_turn(keyspace: Keyspace, *, ttl_ms: int) -> Command[int]:
+    """Go on making it."""
+    return Command(integer, ("PEXPIRE", keyspace.summary_lock, ttl_ms))
+
+
+def give_way(keyspace: Keyspace) -> Command[int]:
+    """A user's message goes first: whoever makes a summary stops within a moment."""
+    return Command(integer, ("DEL", keyspace.summary_lock))
+
+
+def _summary(reply: object) -> Summary | None:
+    match reply:
+        case [bytes(text), bytes(until)]:
+            return Summary(text.decode(errors="replace"), until)
+        case [None, None]:
+            return None
+    raise unexpected(reply)
+
+
+def _is_kept(reply: object) -> bool:
+    count(reply)
+    return code(reply) == b"OK"

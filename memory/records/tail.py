@@ -1,0 +1,128 @@
+"""Waiting for new events of many streams on one event loop, with one blocking read for all.
+
+A follower that waits costs nothing of its own: all that wait in a process share one XREAD. On a
+cluster, where streams lie on several servers, each stream is looked at by itself instead.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from memory.errors import CursorExpired, MemoryServiceError
+from memory.records.events import (
+    Event,
+    is_after,
+    is_expired,
+    may_have_gap,
+    oldest_cursor,
+    read_now,
+    read_several,
+)
+from memory.redis.async_connection import AsyncConnection
+
+BLOCK_MS = 25
+"""How long one read waits; who begins to follow meanwhile waits as long for the next."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    key: str
+    cursor: str
+    found: "asyncio.Future[list[Event]]" = field(repr=False)
+
+
+class Tail:
+    """Reads the ends of event streams. `connect` makes the connection that is kept for it alone:
+    a blocking read would hold up anything else on it."""
+
+    def __init__(self, connect: Callable[[], AsyncConnection], *, block_ms: int = BLOCK_MS) -> None:
+        self._connection = connect()
+        self._block_ms = block_ms
+        self._waiting: list[_Waiting] = []
+        self._reader: asyncio.Task[None] | None = None
+
+    async def after(self, key: str, cursor: str, *, timeout_s: float) -> list[Event]:
+        """The events of a stream after a cursor; nothing if none comes in time.
+
+        Raises CursorExpired where some are no longer kept, and MemoryServiceError.
+        """
+        waiting = _Waiting(key, cursor, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read())
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await waiting.found
+        except TimeoutError:
+            return []
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+
+    async def aclose(self) -> None:
+        """Stop reading and close the connection."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait((self._reader,))
+        await self._connection.aclose()
+
+    async def _read(self) -> None:
+        while self._waiting:
+            cursors = _earliest(self._waiting)
+            try:
+                found = await self._events_after(cursors)
+                await self._refuse_the_late(found)
+            except MemoryServiceError as exc:
+                self._tell(exc)
+            else:
+                self._hand_out(cursors, found)
+            # Whoever was served comes back for more before the next read.
+            await asyncio.sleep(0)
+
+    async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
+        if len(cursors) == 1 or not self._connection.is_cluster:
+            return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
+        # One command may not touch two slots, and a blocking one would hold a connection each.
+        reads = [self._connection.run(read_now(*one)) for one in cursors.items()]
+        pages = await asyncio.gather(*reads)
+        found = {key: page for key, page in zip(cursors, pages, strict=True) if page}
+        if not found:
+            await asyncio.sleep(min(self._block_ms, BLOCK_MS) / 1000)
+        return found
+
+    async def _refuse_the_late(self, found: dict[str, list[Event]]) -> None:
+        """Tell those whose events the stream's cap has taken before they were read."""
+        for key in [key for key, page in found.items() if may_have_gap(page)]:
+            oldest = await self._connection.run(oldest_cursor(key))
+            for waiting in list(self._waiting):
+                if waiting.key == key and is_expired(waiting.cursor, oldest):
+                    self._waiting.remove(waiting)
+                    if not waiting.found.done():
+                        waiting.found.set_exception(CursorExpired(waiting.cursor))
+
+    def _hand_out(self, cursors: dict[str, str], found: dict[str, list[Event]]) -> None:
+        for waiting in list(self._waiting):
+            # Who came during the read and is further behind would miss what lies between.
+            begun = cursors.get(waiting.key)
+            if begun is None or is_after(begun, waiting.cursor):
+                continue
+            new = [e for e in found.get(waiting.key, ()) if is_after(e.cursor, waiting.cursor)]
+            if new and not waiting.found.done():
+                waiting.found.set_result(new)
+                self._waiting.remove(waiting)
+
+    def _tell(self, error: MemoryServiceError) -> None:
+        for waiting in self._waiting:
+            if not waiting.found.done():
+                waiting.found.set_exception(error)
+        self._waiting.clear()
+
+
+def _earliest(waiting: list[_Waiting]) -> dict[str, str]:
+    """For each stream the cursor of the follower that is furthest behind."""
+    cursors: dict[str, str] = {}
+    for one in waiting:
+        known = cursors.get(one.key)
+        if known is None or is_after(known, one.cursor):
+            cursors[one.key] = one.cursor
+    return cursors

@@ -1,0 +1,72 @@
+"""The state of an agent and the data of a session: one JSON value per key."""
+
+from collections.abc import Sequence
+
+from pydantic import JsonValue
+
+from memory.errors import CorruptData
+from memory.keys import Keyspace
+from memory.records.codec import decode_value
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import count, integer, is_ok, optional, strings
+
+_NOTE_FIELDS = LuaScript.load("records", "note_fields")
+
+
+def save(key: str, encoded: bytes, *, ttl_s: int) -> Command[bool]:
+    """Write one value. Safe to repeat."""
+    return Command(is_ok, ("SET", key, encoded, "EX", ttl_s))
+
+
+def load(key: str) -> Command[JsonValue]:
+    """One value; None when there is none. CorruptData when it is no JSON."""
+    return Command(optional(lambda raw: decode_value(raw, what=key)), ("GET", key))
+
+
+def load_mapping(key: str) -> Command[dict[str, JsonValue] | None]:
+    """One JSON object; None when there is none. CorruptData when it is something else."""
+
+    def read(raw: bytes) -> dict[str, JsonValue]:
+        value = decode_value(raw, what=key)
+        if not isinstance(value, dict):
+            raise CorruptData(f"{key} is not a JSON object")
+        return value
+
+    return Command(optional(read), ("GET", key))
+
+
+def extend(key: str, *, ttl_s: int) -> Command[int]:
+    """Let a key live at least `ttl_s` longer: 1, or 0 where it lives longer or is not there."""
+    return Command(integer, ("EXPIRE", key, ttl_s, "GT"))
+
+
+def exist(keys: Sequence[str]) -> Command[int]:
+    """How many of the keys, at least one, are there; on a cluster all in one slot."""
+    return Command(integer, ("EXISTS", *keys))
+
+
+def remove(key: str) -> Command[int]:
+    """Remove one key: 1, or 0 where it was not there."""
+    return Command(integer, ("UNLINK", key))
+
+
+def note_fields(
+    keyspace: Keyspace, session_id: str, names: Sequence[str], *, ttl_s: int, is_exact: bool
+) -> Command[int]:
+    """Note which data keys a session has, each for `ttl_s`. How many it has. Safe to repeat."""
+    return Command(
+        count,
+        (ttl_s * 1000, int(is_exact), *names),
+        keys=(keyspace.session_fields(session_id),),
+        script=_NOTE_FIELDS,
+    )
+
+
+def field_names(keyspace: Keyspace, session_id: str, *, at_most: int) -> Command[list[str]]:
+    """The names of a session's data keys, those that live longest first."""
+    key = keyspace.session_fields(session_id)
+    return Command(_names, ("ZRANGE", key, 0, at_most - 1, "REV"))
+
+
+def _names(reply: object) -> list[str]:
+    return [name.decode(errors="replace") for name in strings(reply)]

@@ -1,0 +1,239 @@
+"""The executor of calls on an event loop.
+
+The calls of all coroutines that were made in one turn of the loop go out as one pipeline: a
+hundred streams cost a few round trips, not a hundred. Only a sender touches a connection, so a
+caller that is cancelled breaks neither it nor the replies of others.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar, overload
+
+from memory.errors import InvalidInput, MemoryServiceError, MemoryUnavailable
+from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, new_client
+from memory.redis.command import Command
+from memory.redis.endpoint import endpoint
+from memory.redis.failures import Attempts, translated, translating
+from memory.settings import MemorySettings
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+BATCH_CALLS = 512
+"""Calls per pipeline, so that neither side has to buffer an unbounded one."""
+BATCHES_UNDER_WAY = 4
+"""Pipelines that wait for their replies at once, each on a connection of its own."""
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Calls of one caller: sent in one pipeline, in order.
+
+    An error is a result of the future, not its exception: nobody may be left to retrieve it.
+    """
+
+    commands: Calls
+    answer: asyncio.Future[Replies | MemoryServiceError]
+
+
+class AsyncConnection:
+    """Sends calls to Redis and awaits the answers, for any number of coroutines of one loop.
+
+    It means the same as `connection.Connection`: nothing is sent before the first call, lost
+    connections are opened again, calls are tried at most four times within about twice
+    `REDIS_TIMEOUT`, and only `MemoryServiceError`s are raised. While Redis restarts, calls wait or
+    fail within that bound, and later ones work.
+
+    A cancelled caller does not know whether its calls were executed; all are safe to repeat.
+    """
+
+    def __init__(self, settings: MemorySettings, *, client: Client | None = None) -> None:
+        """`client` stands in for the one that `settings` describe, and is closed likewise."""
+        self.timeout_s = settings.timeout_s
+        self._endpoint = endpoint(settings, max_connections=MAX_CONNECTIONS)
+        self._client = client
+        self._waiting: deque[_Group] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+        self._is_flush_due = False
+        self._is_closed = False
+
+    @property
+    def label(self) -> str:
+        """The server, as messages name it: no credentials."""
+        return self._endpoint.label
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a Redis Cluster, where calls go to several servers."""
+        return self._endpoint.mode == "cluster"
+
+    async def run(self, command: Command[T]) -> T:
+        """The result of one call."""
+        return command.parse((await self._ask((command,)))[0])
+
+    @overload
+    async def run_all(self, first: Command[A], /) -> tuple[A]: ...
+    @overload
+    async def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
+    @overload
+    async def run_all(
+        self, first: Command[A], second: Command[B], third: Command[C], /
+    ) -> tuple[A, B, C]: ...
+    @overload
+    async def run_all(
+        self, first: Command[A], second: Command[B], third: Command[C], fourth: Command[D], /
+    ) -> tuple[A, B, C, D]: ...
+    async def run_all(self, *commands: Command[object]) -> tuple[object, ...]:
+        """The results of some calls that are sent together, in this order, not atomically.
+
+        An error reply to one does not keep Redis from running the next; the first error is
+        raised. On a cluster they are sent one after the other.
+        """
+        return tuple(await self.run_each(commands))
+
+    async def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
+        """`run_all` for any number of calls, and of the results only the last."""
+        *before, last = commands
+        *replies, reply = await self._ask((*before, last))
+        for command, earlier in zip(before, replies, strict=True):
+            command.parse(earlier)
+        return last.parse(reply)
+
+    async def run_last_two(
+        self, *commands: *tuple[*tuple[Command[object], ...], Command[A], Command[B]]
+    ) -> tuple[A, B]:
+        """`run_all` for any number of calls, and of the results only the last two."""
+        *before, first, second = commands
+        *replies, first_reply, second_reply = await self._ask((*before, first, second))
+        for command, earlier in zip(before, replies, strict=True):
+            command.parse(earlier)
+        return first.parse(first_reply), second.parse(second_reply)
+
+    async def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
+        """`run_all` for any number of calls of one kind, sent in parts of 512."""
+        results: list[T] = []
+        for start in range(0, len(commands), BATCH_CALLS):
+            part = commands[start : start + BATCH_CALLS]
+            replies = await self._ask(part)
+            results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
+        return results
+
+    async def aclose(self) -> None:
+        """Await what is under way, then close all connections. Safe to repeat.
+
+        Calls made afterwards raise MemoryUnavailable.
+        """
+        self._is_closed = True
+        self._flush()
+        while self._senders:
+            await asyncio.wait(self._senders)
+        client, self._client = self._client, None
+        if client is not None:
+            with translating(self.label):
+                await client.aclose()
+
+    async def _ask(self, commands: Calls) -> Replies:
+        if self._is_closed:
+            raise MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
+        for command in commands:
+            _refuse_unsendable(command)
+        loop = asyncio.get_running_loop()
+        group = _Group(commands, loop.create_future())
+        self._waiting.append(group)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            loop.call_soon(self._flush)
+        answer = await group.answer
+        if isinstance(answer, MemoryServiceError):
+            raise answer
+        return answer
+
+    def _flush(self) -> None:
+        """Send what waits; where enough is under way, the end of a batch calls this again."""
+        self._is_flush_due = False
+        while self._waiting and len(self._senders) < BATCHES_UNDER_WAY:
+            batch = self._take_batch()
+            sender = asyncio.get_running_loop().create_task(self._send(batch))
+            self._senders.add(sender)
+            sender.add_done_callback(partial(self._sender_ended, batch))
+
+    def _take_batch(self) -> list[_Group]:
+        batch: list[_Group] = []
+        size = 0
+        while self._waiting and (not batch or size + len(self._waiting[0].commands) <= BATCH_CALLS):
+            group = self._waiting.popleft()
+            if group.answer.done():
+                continue  # its caller gave up before anything was sent
+            batch.append(group)
+            size += len(group.commands)
+        return batch
+
+    async def _send(self, batch: Sequence[_Group]) -> None:
+        attempts = Attempts(self.timeout_s)
+        while batch:
+            answers = await self._exchange(batch)
+            delay_s = attempts.next_delay_s() if any(map(_is_passing, answers)) else None
+            again = []
+            for group, answer in zip(batch, answers, strict=True):
+                if delay_s is not None and _is_passing(answer):
+                    again.append(group)
+                elif not group.answer.done():
+                    group.answer.set_result(answer)
+            batch = again
+            if delay_s is not None:
+                await asyncio.sleep(delay_s)
+
+    async def _exchange(self, batch: Sequence[_Group]) -> list[Replies | MemoryServiceError]:
+        try:
+            with translating(self.label):
+                if self._client is None:
+                    self._client = new_client(self._endpoint, timeout_s=self.timeout_s)
+                replies = await self._client.exchange([group.commands for group in batch])
+        except MemoryServiceError as exc:
+            return [_own(exc) for _ in batch]
+        return [self._first_error(answer) or answer for answer in replies]
+
+    def _first_error(self, replies: Replies) -> MemoryServiceError | None:
+        for reply in replies:
+            if isinstance(reply, Exception):
+                error = translated(reply, self.label)
+                error.__cause__ = reply
+                return error
+        return None
+
+    def _sender_ended(self, batch: Sequence[_Group], sender: asyncio.Task[None]) -> None:
+        """Leave no caller waiting, whatever ended the sender (the loop, or a fault of ours)."""
+        self._senders.discard(sender)
+        error = None if sender.cancelled() else sender.exception()
+        for group in batch:
+            if error is not None and not group.answer.done():
+                group.answer.set_exception(error)
+            group.answer.cancel()
+        self._flush()
+
+
+def _is_passing(answer: Replies | MemoryServiceError) -> bool:
+    return isinstance(answer, MemoryUnavailable)
+
+
+def _own(error: MemoryServiceError) -> MemoryServiceError:
+    """A copy for one of several callers: a raised exception belongs to one traceback."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _refuse_unsendable(command: Command[object]) -> None:
+    # redis-py would find out while it packs the pipeline, and fail every caller's calls.
+    try:
+        for argument in (*command.keys, *command.args):
+            if isinstance(argument, str) and not argument.isascii():
+                argument.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidInput("text for Redis is not valid Unicode (a lone surrogate)") from exc

@@ -1,0 +1,253 @@
+"""The blocking executor of calls."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar, overload
+
+import hiredis
+from redis import Redis, RedisCluster, exceptions
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
+from redis.connection import ConnectionInterface, ConnectionPool
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from memory.errors import MemoryUnavailable
+from memory.redis.command import Argument, Command
+from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
+from memory.redis.failures import Attempts, translating
+from memory.settings import MemorySettings
+
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+PIPELINE_CALLS = 256
+"""A longer series is sent in parts, so that neither side has to buffer all of it."""
+
+
+class Connection:
+    """Sends calls to Redis and waits for the answers, from any number of threads.
+
+    Nothing is sent before the first call. It may be used after a fork, and again after `close`.
+    Every method raises only `MemoryServiceError`s, within about twice `REDIS_TIMEOUT` (looking
+    up the host's name excepted, which no client can bound).
+    """
+
+    def __init__(
+        self,
+        settings: MemorySettings,
+        *,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        new_client: Callable[[Endpoint], Redis | RedisCluster] | None = None,
+    ) -> None:
+        """`new_client` makes the client instead of redis-py, such as one of fakeredis.
+
+        InvalidInput where the settings contradict each other.
+        """
+        self.timeout_s = settings.timeout_s
+        self.endpoint = endpoint(settings, max_connections=max_connections)
+        self._new_client = new_client or _new_client
+        self._client: Redis | RedisCluster | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    @property
+    def label(self) -> str:
+        """The server, as messages name it: no credentials."""
+        return self.endpoint.label
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether it is a Redis Cluster, where calls go to several servers."""
+        return self.endpoint.mode == "cluster"
+
+    def run(self, command: Command[T]) -> T:
+        """The result of one call."""
+        return command.parse(self._insist(lambda client: _exchange(client, [command]))[0])
+
+    @overload
+    def run_all(self, first: Command[A], /) -> tuple[A]: ...
+    @overload
+    def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
+    @overload
+    def run_all(
+        self, first: Command[A], second: Command[B], third: Command[C], /
+    ) -> tuple[A, B, C]: ...
+    @overload
+    def run_all(
+        self, first: Command[A], second: Command[B], third: Command[C], fourth: Command[D], /
+    ) -> tuple[A, B, C, D]: ...
+    def run_all(self, *commands: Command[object]) -> tuple[object, ...]:
+        """The results of some calls that are sent together, in this order, not atomically.
+
+        An error reply to one does not keep Redis from running the next; the first error is
+        raised. On a cluster they are sent one after the other.
+        """
+        return tuple(self.run_each(commands))
+
+    def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
+        """`run_all` for any number of calls, and of the results only the last."""
+        *before, last = commands
+        replies = self._insist(partial(_exchange, commands=commands))
+        for command, reply in zip(before, replies, strict=False):
+            command.parse(reply)
+        return last.parse(replies[-1])
+
+    def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
+        """`run_all` for any number of calls of one kind, sent in parts of 256."""
+        results: list[T] = []
+        for start in range(0, len(commands), PIPELINE_CALLS):
+            part = commands[start : start + PIPELINE_CALLS]
+            replies = self._insist(partial(_exchange, commands=part))
+            results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
+        return results
+
+    def run_on_every_server(self, command: Command[T]) -> list[T]:
+        """The result of each primary of a cluster; of the one server otherwise."""
+        replies = self._insist(lambda client: _ask_every_server(client, command.wire()))
+        return [command.parse(reply) for reply in replies]
+
+    def close(self) -> None:
+        """Close all connections. Safe to repeat; the next call opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            with translating(self.label):
+                client.close()
+
+    def _insist(self, send: Callable[[Redis | RedisCluster], list[object]]) -> list[object]:
+        attempts = Attempts(self.timeout_s)
+        while True:
+            try:
+                with translating(self.label):
+                    return _without_errors(send(self._connected()))
+            except MemoryUnavailable:
+                delay_s = attempts.next_delay_s()
+                if delay_s is None:
+                    raise
+                time.sleep(delay_s)
+
+    def _connected(self) -> Redis | RedisCluster:
+        if self._pid != os.getpid():
+            # After a fork: the sockets belong to the parent, and the lock may be held for ever.
+            self._lock, self._client = threading.Lock(), None
+            self._pid = os.getpid()
+        client = self._client
+        if client is None:
+            with self._lock:
+                client = self._client
+                if client is None:
+                    client = self._client = self._new_client(self.endpoint)
+        return client
+
+
+class _SentinelRedis(Redis):
+    """The master that some Sentinels know; their clients are closed with it."""
+
+    sentinels: Sentinel | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.sentinels is not None:
+            self.sentinels.close()
+
+
+class _RawCluster(RedisCluster):
+    """A cluster client whose nodes answer as Redis does."""
+
+    def get_redis_connection(self, node: ClusterNode) -> Redis:
+        client: Redis = super().get_redis_connection(node)
+        keep_raw(client.response_callbacks)
+        return client
+
+
+def _new_client(where: Endpoint) -> Redis | RedisCluster:
+    """A client that never tries again by itself. One of a cluster connects here, others do not."""
+    never = Retry(NoBackoff(), 0)
+    if where.mode == "cluster":
+        return _RawCluster(retry=never, **where.cluster_options())  # type: ignore[arg-type]
+    if where.mode == "sentinel":
+        return _sentinel_client(where, never)
+    return Redis(retry=never, **where.options)  # type: ignore[arg-type]
+
+
+def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
+    make: Callable[..., Sentinel] = Sentinel
+    sentinel = make(where.sentinels, sentinel_kwargs=where.sentinel_options() | {"retry": retry})
+    options = {k: v for k, v in where.options.items() if k not in ("host", "port")}
+    open_master: Callable[..., _SentinelRedis] = sentinel.master_for
+    client = open_master(where.sentinel_master, redis_class=_SentinelRedis, retry=retry, **options)
+    client.sentinels = sentinel
+    return client
+
+
+def _exchange(client: Redis | RedisCluster, commands: Sequence[Command[object]]) -> list[object]:
+    replies = _send(client, [command.wire() for command in commands])
+    for index, reply in enumerate(replies):
+        if isinstance(reply, exceptions.NoScriptError):
+            # Redis forgot its scripts (a restart, a fail-over). What came after is sent once
+            # more, so that the order holds; every call is safe to repeat.
+            again = [command.wire_with_source() for command in commands[index:]]
+            replies[index:] = _send(client, again)
+            break
+    return replies
+
+
+def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) -> list[object]:
+    if not isinstance(client, RedisCluster):
+        return _send(client, [wire])
+    nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    return [_send_one(client, wire, target_nodes=node) for node in nodes]
+
+
+def _without_errors(replies: list[object]) -> list[object]:
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
+def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+    """One reply for each; an error reply is a value of the list."""
+    if isinstance(client, RedisCluster):
+        return [_send_one(client, wire) for wire in wires]
+    # What redis-py's pipeline does, at half of its cost.
+    request = _packed(wires)
+    pool: ConnectionPool = client.connection_pool
+    connection = pool.get_connection()
+    try:
+        connection.send_packed_command([request])  # type: ignore[no-untyped-call]
+        return [_read_one(connection) for _ in wires]
+    except BaseException:
+        # Replies that nobody has read must not become another caller's.
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _packed(wires: Sequence[tuple[Argument, ...]]) -> bytes:
+    try:
+        return b"".join(map(hiredis.pack_command, wires))  # type: ignore[arg-type]  # its stub takes a tuple of one for any tuple
+    except TypeError as exc:
+        raise exceptions.DataError(*exc.args) from exc
+
+
+def _read_one(connection: ConnectionInterface) -> object:
+    try:
+        return connection.read_response()
+    except exceptions.ResponseError as exc:
+        return exc
+
+
+def _send_one(client: RedisCluster, wire: tuple[Argument, ...], **options: object) -> object:
+    try:
+        return client.execute_command(*wire, **options)  # type: ignore[no-untyped-call]
+    except exceptions.ResponseError as exc:
+        return exc

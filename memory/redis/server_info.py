@@ -1,0 +1,57 @@
+"""What a Redis server says of itself that decides whether it may hold mailboxes."""
+
+from dataclasses import dataclass
+
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+from memory.redis.replies import unexpected
+
+KEEPS_EVERYTHING = "noeviction"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """One server, by its INFO. `maxmemory_bytes` is 0 where there is no limit.
+
+    `version` is the version of Redis whose commands it speaks; Valkey has one of its own besides.
+    """
+
+    product: str
+    version: str
+    eviction_policy: str
+    is_append_only: bool
+    used_memory_bytes: int
+    maxmemory_bytes: int
+
+    @property
+    def is_evicting(self) -> bool:
+        """Whether it may drop keys on its own when it is full."""
+        return self.eviction_policy != KEEPS_EVERYTHING
+
+    @property
+    def fill(self) -> float | None:
+        """How full it is, 0 to 1; None where there is no limit."""
+        return self.used_memory_bytes / self.maxmemory_bytes if self.maxmemory_bytes else None
+
+
+def server_info(connection: Connection) -> list[ServerInfo]:
+    """What each primary of a cluster says, or the one server. Raises a MemoryServiceError."""
+    return connection.run_on_every_server(Command(_server, ("INFO",)))
+
+
+def _server(reply: object) -> ServerInfo:
+    if not isinstance(reply, bytes):
+        raise unexpected(reply)
+    lines = reply.decode(errors="replace").splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")
+    own_version = fields.get("valkey_version")
+    return ServerInfo(
+        product=f"Valkey {own_version}"
+        if own_version
+        else f"Redis {fields.get('redis_version', '?')}",
+        version=fields.get("redis_version", "0"),
+        eviction_policy=fields.get("maxmemory_policy", ""),
+        is_append_only=fields.get("aof_enabled") == "1",
+        used_memory_bytes=int(fields.get("used_memory", "0")),
+        maxmemory_bytes=int(fields.get("maxmemory", "0")),
+    )

@@ -1,0 +1,254 @@
+"""Places at a model: how many calls each server gets at once, from all workers, and who is next.
+
+There is one line for a model, whatever the number of its servers. A place is taken under the token
+of a session's lease, renewed with that lease, and left in the pipeline that ends the turn. A
+session that gets none stands in line: the agents are served in turn, and of each agent the job that
+arrived first. Who leaves is told who is called; a place is kept for those for a while. A mailbox
+whose head stands in line is still a mailbox: its sweeper only has more patience, so nothing that is
+lost here can keep a job for good.
+
+Pure, as `mailbox`: methods name calls, which an executor sends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from memory.keys import Keyspace, SessionKeys, SlotKeys
+from memory.mailbox import scripts
+from memory.mailbox.codes import raw, read_flag, read_ok, read_ok_integer, unexpected_reply
+from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.outcomes import Swept
+from memory.records.index import Entry, newest, touch_index
+from memory.redis.command import Argument, Command, LuaScript, ignore_corrupt
+from memory.redis.replies import integer
+
+TTL_MS = 24 * 3600 * 1000
+SLOT_WAIT_MS = 120_000
+"""How long a mailbox whose head stands in line is left to be called."""
+WAITING_MODELS_MAX = 1000
+
+TAKE_SLOT = LuaScript.load("slots", "take_slot")
+RENEW_SLOT = LuaScript.load("slots", "renew_slot")
+WAIT_FOR_SLOT = LuaScript.load("slots", "wait_for_slot")
+RELEASE_SLOT = LuaScript.load("slots", "release_slot")
+EXPIRE_SLOTS = LuaScript.load("slots", "expire_slots")
+GRANT_SLOTS = LuaScript.load("slots", "grant_slots")
+SCRIPTS = (TAKE_SLOT, RENEW_SLOT, WAIT_FOR_SLOT, RELEASE_SLOT, EXPIRE_SLOTS, GRANT_SLOTS)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotWait:
+    """Where a session stands: so many are called before it, which takes about `wait_ms`; None
+    where no call has ended yet."""
+
+    ahead: int
+    wait_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """How full a model is: places taken or kept at each server, sessions in line, mean length of a
+    call."""
+
+    taken: tuple[int, ...]
+    waiting: int
+    call_ms: float | None
+
+    def wait_ms(self, limit: int) -> float | None:
+        """About how long a session waits that comes now; None where nobody can say."""
+        if not self.waiting and any(taken < limit for taken in self.taken):
+            return 0.0
+        if self.call_ms is None:
+            return None
+        return (self.waiting + 1) * self.call_ms / (limit * len(self.taken))
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The calls on the places at one model, of which each of the `servers` has `limit`.
+
+    `now_us` replaces the server's clock, for simulation. Each is safe to repeat after a lost reply;
+    each may raise CorruptData when sent: a key holds another type than ours.
+    """
+
+    keyspace: Keyspace
+    model: str
+    servers: tuple[str, ...]
+    limit: int
+    now_us: int | None = None
+
+    @property
+    def keys(self) -> SlotKeys:
+        """The keys of the model at these servers."""
+        return self.keyspace.slots(self.model, self.servers)
+
+    def take(
+        self, session: SessionKeys, token: str, *, lease_ms: int, servers: Sequence[str] = ()
+    ) -> Command[str | None]:
+        """Take a place for the holder of a session's lease, at one of `servers`, the best first.
+
+        The server; None: give the lease back, then stand.
+        """
+        others = [server for server in self.servers if servers and server not in servers]
+        known = (*(servers or self.servers), *others)
+        choice = len(known) - len(others)
+        keys = self.keyspace.slots(self.model, known)
+        return Command(
+            lambda reply: _read_taken(reply, known),
+            (self._name(session), token, lease_ms, self.limit, choice, TTL_MS, self._clock()),
+            (keys.waiters, keys.round_robin, keys.enqueued_at, keys.call_stats, *keys.slots),
+            TAKE_SLOT,
+        )
+
+    def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
+        """Prolong a place; False: it is lost."""
+        return Command(
+            read_flag, (token, lease_ms, TTL_MS, self._clock()), self.keys.slots, RENEW_SLOT
+        )
+
+    def wait(self, session: SessionKeys, *, arrived_us: int) -> Command[SlotWait]:
+        """Have a session stand in line; its lease was given back before."""
+        keys = self.keys
+        return Command(
+            _read_slot_wait,
+            (self._name(session), f"{arrived_us:016d}", self.limit, TTL_MS),
+            (keys.waiters, keys.round_robin, keys.enqueued_at, keys.call_stats, *keys.slots),
+            WAIT_FOR_SLOT,
+        )
+
+    def release(self, token: str, *, took_ms: int) -> Command[bool]:
+        """Give a place back that was taken for so long; `call_next` goes with it."""
+        return self._release(token, took_ms)
+
+    def pass_on(self, session: SessionKeys) -> Command[bool]:
+        """Give the place back that is kept for a session which will not come; as `leave`."""
+        return self._release(self._name(session), "")
+
+    def expire(self) -> Command[int]:
+        """Take back what nobody gave back: how many places. `call_next` goes with it."""
+        keys = self.keys
+        args = (TTL_MS, self._clock())
+        return Command(
+            read_ok_integer,
+            args,
+            (keys.waiters, keys.round_robin, keys.enqueued_at, *keys.slots),
+            EXPIRE_SLOTS,
+        )
+
+    def grant_next(
+        self, *, reserve_ms: int, servers: Sequence[str] = ()
+    ) -> Command[list[SessionKeys]]:
+        """Call who is next to each place that is free at `servers`: the sessions to wake.
+
+        A place is kept for each for `reserve_ms`.
+        """
+        keys = self.keyspace.slots(self.model, servers or self.servers)
+        args = (self.limit, reserve_ms, TTL_MS, self._clock())
+        return Command(
+            self._read_granted, args, (keys.waiters, keys.round_robin, *keys.slots), GRANT_SLOTS
+        )
+
+    def note_waiting(self) -> Command[int]:
+        """Put the model on the sweeper's list; to be sent before `stand`."""
+        return ignore_corrupt(touch_index(self.keyspace.waiting_models, self.keys.tag), 0)
+
+    def waiting(self) -> Command[int]:
+        """How many sessions stand in line."""
+        return Command(integer, ("ZCARD", self.keys.waiters))
+
+    def taken(self) -> list[Command[int]]:
+        """How many places are taken or kept at each server."""
+        return [Command(integer, ("ZCARD", slots)) for slots in self.keys.slots]
+
+    def mean_ms(self) -> Command[float | None]:
+        """How long a place is taken in the mean."""
+        return Command(_read_mean, ("HGET", self.keys.call_stats, "mean_ms"))
+
+    def _release(self, who: str, took_ms: Argument) -> Command[bool]:
+        keys = self.keys
+        args = (who, took_ms, TTL_MS)
+        return Command(
+            read_flag, args, (keys.enqueued_at, keys.call_stats, *keys.slots), RELEASE_SLOT
+        )
+
+    def _read_granted(self, reply: object) -> list[SessionKeys]:
+        before = f"{self.keyspace.prefix}:history:"
+        names = [raw(name).decode(errors="replace") for name in read_ok(reply)]
+        return [self.keyspace.parse_history(before + name) for name in names]
+
+    def _name(self, session: SessionKeys) -> str:
+        return session.history.removeprefix(f"{self.keyspace.prefix}:history:")
+
+    def _clock(self) -> int | str:
+        return "" if self.now_us is None else self.now_us
+
+
+def waiting_models(keyspace: Keyspace) -> Command[list[Entry]]:
+    """The models in whose line somebody stood, the last first; a member is a `SlotKeys.tag`."""
+    return newest(keyspace.waiting_models, until_ms=None, skip=0, limit=WAITING_MODELS_MAX)
+
+
+def model_of(tag: str) -> str:
+    """The model that a `SlotKeys.tag` names."""
+    return unquote(tag)
+
+
+def wake_granted(
+    mailbox: Mailbox, *, grace_ms: int
+) -> tuple[Command[int], Command[None], Command[Swept]]:
+    """SWEEP for a mailbox whose head is called out of line: it need not wait any more.
+
+    As after every wake-up, the sweeper looks again when `grace_ms` have passed.
+    """
+    keys = mailbox.keys
+    look = ignore_corrupt(
+        scripts.look(
+            mailbox.keyspace.due,
+            history_key=keys.history,
+            delay_ms=grace_ms,
+            now_us=mailbox.now_us,
+        ),
+        0,
+    )
+    forget: Command[None] = Command(lambda _: None, ("HDEL", keys.lease, "slot_wait_until"))
+    return look, forget, mailbox.sweep(grace_ms)
+
+
+def last_turn_us(keys: SessionKeys) -> Command[int]:
+    """When a session's last turn was committed, µs; 0 where there was none for a week.
+
+    A job arrives at a model when it was sent, or when the turn before it ended if that is later.
+    """
+    return Command(_read_last_turn, ("ZRANGE", keys.done, -1, -1, "WITHSCORES"))
+
+
+def _read_last_turn(reply: object) -> int:
+    match reply:
+        case []:
+            return 0
+        case [bytes(), bytes(at_ms)]:
+            return max(0, round(float(at_ms) * 1000))
+    raise unexpected_reply(reply)
+
+
+def _read_taken(reply: object, servers: Sequence[str]) -> str | None:
+    match reply:
+        case [b"FULL"]:
+            return None
+        case [b"TAKEN", int(number)] if 1 <= number <= len(servers):
+            return servers[number - 1]
+        case [b"CORRUPT", *_]:
+            read_ok(reply)
+    raise unexpected_reply(reply)
+
+
+def _read_slot_wait(reply: object) -> SlotWait:
+    match read_ok(reply):
+        case [int(ahead), int(wait_ms)]:
+            return SlotWait(ahead, None if wait_ms < 0 else wait_ms)
+    raise unexpected_reply(reply)
+
+
+def _read_mean(reply: object) -> float | None:
+    return None if reply is None else float(raw(reply))

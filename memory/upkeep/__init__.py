@@ -1,0 +1,1 @@
+"""What keeps the memory small: TTLs extended, stale sessions deleted, agents erased."""

@@ -1,0 +1,168 @@
+"""Deleting the sessions that nobody uses any more, a bounded number of them at a time."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from memory.errors import CorruptData
+from memory.keys import Keyspace
+from memory.mailbox import scripts
+from memory.mailbox.outcomes import Cleaned, CleanOutcome
+from memory.records import index, session_data, values
+from memory.records.index import Entry
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+
+BATCH_SESSIONS = 100
+"""Sessions per pipeline: enough to be fast, few enough that a chat turn hardly waits."""
+MAX_SHARERS = 1000
+"""With more agents than this, a stale session's data is left to its TTL: to find out who else uses
+it would cost too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanedUp:
+    """What a run met, in sessions, and what it removed, in keys.
+
+    `deleted`, `pending`, `busy` and `fresh` are the outcomes of CLEAN; `corrupt` sessions have a
+    key of another type and were left alone. Not complete where it stopped at its bounds: the next
+    run goes on from there.
+    """
+
+    deleted: int
+    pending: int
+    busy: int
+    fresh: int
+    corrupt: int
+    keys: int
+    is_complete: bool
+
+
+def clean_stale(
+    connection: Connection,
+    keyspace: Keyspace,
+    *,
+    idle_s: float,
+    max_sessions: int,
+    budget_s: float,
+) -> CleanedUp:
+    """Delete what was not used for `idle_s`; see `housekeeping.Housekeeping.clean_stale`."""
+    deadline = time.monotonic() + budget_s
+    until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
+    agents = [
+        entry.member
+        for page in index.oldest_pages(connection, keyspace.agents, since_ms=None)
+        for entry in page
+    ]
+    run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
+    for agent in agents:
+        while batch := run.unused(agent):
+            run.clean(agent, batch)
+            if run.met >= max_sessions or time.monotonic() >= deadline:
+                return run.result(is_complete=False)
+        run.forget_if_empty(agent)
+    return run.result(is_complete=True)
+
+
+@dataclass(slots=True)
+class _Run:
+    connection: Connection
+    keyspace: Keyspace
+    agents: list[str]
+    idle_ms: int
+    until_ms: float
+    met: int = 0
+    keys: int = 0
+    outcomes: Counter[CleanOutcome | None] = field(default_factory=Counter)
+
+    def unused(self, agent: str) -> list[Entry]:
+        """The sessions of an agent that were not used for the longest time."""
+        key = self.keyspace.sessions(agent)
+        return self.connection.run(
+            index.oldest(key, since_ms=None, until_ms=self.until_ms, skip=0, limit=BATCH_SESSIONS)
+        )
+
+    def clean(self, agent: str, batch: Sequence[Entry]) -> None:
+        """Delete those that are not in use. None of them comes back from `unused`."""
+        commands = [
+            _tolerant(scripts.clean(self.keyspace.session(agent, one.member), idle_ms=self.idle_ms))
+            for one in batch
+        ]
+        gone, kept = [], []
+        for entry, cleaned in zip(batch, self.connection.run_each(commands), strict=True):
+            outcome = cleaned.outcome if cleaned is not None else None
+            self.outcomes[outcome] += 1
+            if cleaned is not None and outcome is CleanOutcome.DELETED:
+                self.keys += cleaned.amount
+                gone.append(entry)
+            else:
+                kept.append(entry)
+        self.met += len(batch)
+        if gone:
+            self._remove_data(agent, [entry.member for entry in gone])
+        self._update_index(agent, gone, kept)
+
+    def forget_if_empty(self, agent: str) -> None:
+        """Drop an agent that has no sessions left."""
+        seen_ms, sessions = self.connection.run_all(
+            index.score(self.keyspace.agents, agent), index.size(self.keyspace.sessions(agent))
+        )
+        if seen_ms is not None and not sessions:
+            self.connection.run(index.forget(self.keyspace.agents, [Entry(agent, seen_ms)]))
+
+    def result(self, *, is_complete: bool) -> CleanedUp:
+        """What has been done so far."""
+        return CleanedUp(
+            deleted=self.outcomes[CleanOutcome.DELETED],
+            pending=self.outcomes[CleanOutcome.PENDING],
+            busy=self.outcomes[CleanOutcome.BUSY],
+            fresh=self.outcomes[CleanOutcome.FRESH],
+            corrupt=self.outcomes[None],
+            keys=self.keys,
+            is_complete=is_complete,
+        )
+
+    def _update_index(self, agent: str, gone: Sequence[Entry], kept: Sequence[Entry]) -> None:
+        # Last of all: a run that dies before this finds the same sessions again.
+        if gone:
+            self.connection.run(index.forget(self.keyspace.sessions(agent), gone))
+        touches = [index.touch(self.keyspace, agent, entry.member)[0] for entry in kept]
+        self.connection.run_each(touches)
+
+    def _remove_data(self, agent: str, session_ids: Sequence[str]) -> None:
+        if len(self.agents) > MAX_SHARERS:
+            return
+        for session_id in self._with_data(session_ids):
+            if not self._is_used_by_others(agent, session_id):
+                self.keys += session_data.remove_data(self.connection, self.keyspace, session_id)
+
+    def _with_data(self, session_ids: Sequence[str]) -> list[str]:
+        fields = [self.keyspace.session_fields(one) for one in session_ids]
+        # Most sessions have none: one question for all of them first.
+        if not self.connection.is_cluster and not self.connection.run(values.exist(fields)):
+            return []
+        exist = self.connection.run_each([values.exist([key]) for key in fields])
+        return [one for one, is_there in zip(session_ids, exist, strict=True) if is_there]
+
+    def _is_used_by_others(self, agent: str, session_id: str) -> bool:
+        scores = self.connection.run_each(
+            [
+                index.score(self.keyspace.sessions(other), session_id)
+                for other in self.agents
+                if other != agent
+            ]
+        )
+        return any(seen_ms is not None and seen_ms > self.until_ms for seen_ms in scores)
+
+
+def _tolerant(clean: Command[Cleaned]) -> Command[Cleaned | None]:
+    """The same call, answered None for a session that another program has damaged."""
+
+    def parse(reply: object) -> Cleaned | None:
+        try:
+            return clean.parse(reply)
+        except CorruptData:
+            return None
+
+    return Command(parse, clean.args, clean.keys, clean.script)

@@ -1,0 +1,126 @@
+"""What a scheduler does for the memory: extend what is used, remove what is stale, note statistics.
+
+Each run does a bounded amount of work, and may be repeated or run twice at once.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from memory.keys import Keyspace
+from memory.mailbox import scripts
+from memory.mailbox.due import Due
+from memory.records import history, index, session_data, values
+from memory.records.index import Entry
+from memory.records.limits import MAX_TTL_S, whole_number
+from memory.records.stats import MemoryStats, StatsPoint, read_stats, record_stats
+from memory.redis.connection import Connection
+from memory.upkeep.cleanup import CleanedUp, clean_stale
+
+BATCH_SESSIONS = 100
+ASKED_SLACK = 1000
+"""A session is rid of what it remembers of forgotten jobs when there are so many of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """What a run of `extend_active` did; not complete where it stopped at its bound."""
+
+    sessions: int
+    keys: int
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Housekeeping:
+    """The maintenance of the memory that `connection` reaches.
+
+    Every method raises only `MemoryServiceError`s, and then did a part of its work at most.
+    """
+
+    connection: Connection
+    keyspace: Keyspace
+
+    def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
+        """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
+        history, events, data, and the state of its agent. This does not count as use. What is
+        remembered of jobs that are forgotten goes."""
+        whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
+        since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
+        sessions = keys = 0
+        for agent in self._agents_since(since_ms):
+            state = values.extend(self.keyspace.state(agent), ttl_s=ttl_s)
+            keys += self.connection.run(state)
+            sessions_key = self.keyspace.sessions(agent)
+            for batch in index.oldest_pages(
+                self.connection, sessions_key, since_ms=since_ms, limit=BATCH_SESSIONS
+            ):
+                part = batch[: max_sessions - sessions]
+                keys += self._extend(agent, part, ttl_s)
+                sessions += len(part)
+                if len(part) < len(batch):
+                    return Extended(sessions, keys, is_complete=False)
+        return Extended(sessions, keys, is_complete=True)
+
+    def clean_stale(
+        self, *, idle_s: float, max_sessions: int = 100_000, budget_s: float = 60.0
+    ) -> CleanedUp:
+        """Delete the sessions that nobody used for `idle_s`, the longest unused of an agent first.
+
+        History and events go, and the session's data unless another agent still uses a session of
+        that id. A session with work waiting or running, or whose history was read meanwhile, stays
+        and counts as used now. At most about `max_sessions` sessions and `budget_s` per run.
+        """
+        return clean_stale(
+            self.connection,
+            self.keyspace,
+            idle_s=idle_s,
+            max_sessions=max_sessions,
+            budget_s=budget_s,
+        )
+
+    def add_strays(self, *, budget_s: float = 60.0) -> int:
+        """Put mailboxes with jobs that the sweeper's list has lost back on it; how many.
+
+        Looks at every session of the index for at most `budget_s`, the last used first.
+        """
+        deadline = time.monotonic() + budget_s
+        added = 0
+        for agent in self._agents_since(0):
+            for page in index.pages(self.connection, self.keyspace.sessions(agent)):
+                if time.monotonic() >= deadline:
+                    return added
+                keys = [self.keyspace.session(agent, entry.member) for entry in page]
+                pending = self.connection.run_each([index.size(one.queue) for one in keys])
+                waiting = [one.history for one, jobs in zip(keys, pending, strict=True) if jobs]
+                due = Due(self.keyspace)
+                added += sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
+        return added
+
+    def record_stats(self, *, keep: int = 10_000) -> MemoryStats:
+        """Note the memory statistics of now; about the last `keep` points are kept."""
+        return record_stats(self.connection, self.keyspace, keep=keep)
+
+    def read_stats(
+        self, *, since: datetime | None = None, until: datetime | None = None, limit: int = 1000
+    ) -> list[StatsPoint]:
+        """The statistics noted between two moments, at most the last `limit`, oldest first."""
+        return read_stats(self.connection, self.keyspace, since=since, until=until, limit=limit)
+
+    def _agents_since(self, since_ms: float) -> list[str]:
+        pages = index.oldest_pages(self.connection, self.keyspace.agents, since_ms=since_ms)
+        return [entry.member for page in pages for entry in page]
+
+    def _extend(self, agent: str, batch: Sequence[Entry], ttl_s: int) -> int:
+        ids = [entry.member for entry in batch]
+        sessions = [self.keyspace.session(agent, one) for one in ids]
+        found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
+        self.connection.run_each([scripts.trim(one, slack=ASKED_SLACK) for one in sessions])
+        most = session_data.MAX_FIELDS
+        fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
+        data = [
+            session_data.extend_data(self.connection, self.keyspace, one, names, ttl_s=ttl_s)
+            for one, names in zip(ids, self.connection.run_each(fields), strict=True)
+        ]
+        return sum(found) + sum(data)

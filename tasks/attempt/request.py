@@ -1,0 +1,56 @@
+"""How a worker sees the message of a chat job: without the text of the conversation."""
+
+import os
+
+from celery.worker.request import Request
+
+from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.wakeup import repr_of
+from tasks.process.wiring import services
+
+
+class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
+    """A received chat job.
+
+    A raw `send_task` brings representations of its arguments made by a foreign sender, text
+    included; they go to events, logs and Flower. Here they are replaced on receipt.
+    """
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        named = dict(zip(("agent_id", "session_id"), self._args or (), strict=False))
+        self._argsrepr = "()"
+        self._kwargsrepr = repr_of({**named, **(self._kwargs or {})})
+        self._request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+
+    def acknowledge(self) -> None:
+        """Tell the broker that the task is over."""
+        passing(CrashPoint.BEFORE_ACK)
+        super().acknowledge()
+
+    def terminate(self, pool: object, signal: object = None) -> None:
+        """Obey `control.revoke(..., terminate=True)`: cancel the job, waiting or running.
+
+        Its mailbox does that (`task_revoked`), where the job has no process of its own.
+        """
+        if self._has_process:
+            super().terminate(pool, signal)
+        else:
+            self._announce_revoked("terminated", True, signal, False)
+
+    def cancel(self, pool: object, signal: object = None, **options: object) -> None:
+        """Obey a cold shutdown (SIGQUIT, Ctrl-C again): give back what runs here, and at once."""
+        if self._has_process:
+            super().cancel(pool, signal, **options)
+        else:
+            shared = services()
+            shared.runtime.spawn(shared.running.drain(0.0))
+
+    @property
+    def _has_process(self) -> bool:
+        return self.worker_pid not in {None, os.getpid()}
+
+    def info(self, safe: bool = False) -> dict[str, object]:
+        """What `celery inspect` tells: always the safe form."""
+        told: dict[str, object] = super().info(safe=True)
+        return told

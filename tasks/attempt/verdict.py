@@ -1,0 +1,67 @@
+"""What an attempt says its Celery task shall do. Pure values.
+
+`wake` is the job that is now first in the mailbox: whoever gets it publishes its wake-up.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from memory import Waiting
+from tasks.errors import ChatError
+from tasks.job.result import ChatResult
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The turn is committed: return the result.
+
+    `is_repeat`: an earlier attempt committed it, whose result may be stored, with more in it.
+    """
+
+    result: ChatResult
+    wake: Waiting | None = None
+    is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The attempt failed, the job keeps its place: retry in `delay_s`."""
+
+    error: ChatError
+    delay_s: float
+    wake: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job is over without an answer: fail with `error`."""
+
+    error: ChatError
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The job was cancelled while it ran: end it as revoked."""
+
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The job had failed before, for the reason `dead`, or was cancelled: end it so, unless its
+    result is there."""
+
+    dead: str | None
+    wake: Waiting | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """This message has nothing to do now; another will. End it without a result."""
+
+    reason: str
+    wake: Waiting | None = None
+
+
+Verdict: TypeAlias = Answered | Later | Ended | Cancelled | Withdrawn | NotNow

@@ -1,0 +1,89 @@
+"""Dead letters: looked through, sent again, dropped."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from celery import Celery
+
+from memory import Backpressure, EnqueueOutcome, Mailbox, Waiting, dead_letters, locate
+from tasks.errors import InvalidJob
+from tasks.job.job import ChatJob, Envelope
+from tasks.process.wakeup import wake
+from tasks.process.wiring import services
+
+SESSIONS_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter and whose it is; `job` is None where its envelope cannot be read."""
+
+    agent_id: str
+    session_id: str
+    letter: dead_letters.DeadLetter
+    job: ChatJob | None
+
+
+def all_letters() -> Iterator[Letter]:
+    """All dead letters, of the session with the latest first; sessions without any are forgotten.
+
+    At most the thousand sessions that had one last. Raises memory.MemoryServiceError.
+    """
+    shared = services()
+    for keys in shared.memory.run(dead_letters.sessions(shared.keyspace, limit=SESSIONS_LISTED)):
+        mailbox = Mailbox(shared.keyspace, keys)
+        found = shared.memory.run(dead_letters.letters(mailbox)).letters
+        if not found:
+            shared.memory.run(dead_letters.forget(mailbox))
+        for letter in reversed(found):
+            yield Letter(keys.agent_id, keys.session_id, letter, _job(letter))
+
+
+def letter_of(job_id: str) -> Letter:
+    """The dead letter of a job. Raises InvalidJob where there is none."""
+    return _found(job_id)[1]
+
+
+def requeue(app: Celery, job_id: str) -> str:
+    """Send a dead job again, at the end of its session; the new id. Safe to repeat.
+
+    A new id, for the old one stays marked as done. Raises InvalidJob where there is no such letter,
+    memory.Backpressure where the session has too many jobs waiting.
+    """
+    shared = services()
+    mailbox, found = _found(job_id)
+    calls = dead_letters.requeue(
+        mailbox, found.letter, cap=shared.settings.queue.max_pending, grace_ms=shared.grace_ms
+    )
+    enqueued = shared.memory.run_all(*calls)[-1]
+    if enqueued.outcome is EnqueueOutcome.FULL:
+        raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
+    new_id = dead_letters.requeued_id(job_id)
+    if enqueued.position == 0:
+        wake(app, mailbox.keys, Waiting(new_id, found.letter.envelope))
+    shared.memory.run(dead_letters.drop(mailbox, found.letter))
+    return new_id
+
+
+def drop(job_id: str) -> None:
+    """Remove the dead letter of a job for good. Raises InvalidJob where there is none."""
+    mailbox, found = _found(job_id)
+    services().memory.run(dead_letters.drop(mailbox, found.letter))
+
+
+def _found(job_id: str) -> tuple[Mailbox, Letter]:
+    shared = services()
+    keys = shared.memory.run(locate(shared.keyspace, job_id))
+    if keys is not None:
+        mailbox = Mailbox(shared.keyspace, keys)
+        letter = shared.memory.run(dead_letters.letters(mailbox)).find(job_id)
+        if letter is not None:
+            return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(letter))
+    raise InvalidJob(f"there is no dead letter of a job {job_id}")
+
+
+def _job(letter: dead_letters.DeadLetter) -> ChatJob | None:
+    try:
+        return Envelope.unpack(letter.envelope).job
+    except InvalidJob:
+        return None

@@ -1,0 +1,70 @@
+"""What beat has done for the memory: extend what is used, delete what is stale, note statistics.
+
+Each task does a bounded amount of work and may run twice at once; what it did is its result and a
+line in the log.
+"""
+
+import logging
+from dataclasses import asdict
+
+from celery import Task
+
+from memory import Housekeeping, MemoryUnavailable
+from tasks.beat.schedule import CLEANUP_TASK, EXTEND_TASK, STATS_TASK, STRAYS_TASK
+from tasks.process.app import app
+from tasks.process.wiring import services
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+
+
+class MaintenanceTask(Task):  # type: ignore[misc]  # Celery ships no types
+    """A periodic task; an outage of Redis is waited for as long as until the next run."""
+
+    abstract = True
+    autoretry_for = (MemoryUnavailable,)
+    max_retries = 3
+    default_retry_delay = RETRY_S
+    retry_jitter = True
+    throws = (MemoryUnavailable,)
+
+
+@app.task(base=MaintenanceTask, name=EXTEND_TASK)
+def extend_active_sessions() -> dict[str, object]:
+    """Give every session used within MEMORY_ACTIVE_WINDOW its whole TTL again."""
+    settings = services().settings
+    extended = _housekeeping().extend_active(
+        window_s=settings.queue.active_window_s, ttl_s=settings.memory.default_ttl_s
+    )
+    return _told("TTL extended", asdict(extended))
+
+
+@app.task(base=MaintenanceTask, name=CLEANUP_TASK)
+def clean_stale_sessions() -> dict[str, object]:
+    """Delete what nobody has used for MEMORY_STALE_AFTER; the longest unused first."""
+    cleaned = _housekeeping().clean_stale(idle_s=services().settings.stale_after_s)
+    return _told("stale sessions", asdict(cleaned))
+
+
+@app.task(base=MaintenanceTask, name=STATS_TASK)
+def snapshot_memory_stats() -> dict[str, object]:
+    """Note the memory statistics of now; MEMORY_STATS_KEPT points are kept."""
+    stats = _housekeeping().record_stats(keep=services().settings.queue.stats_kept)
+    return _told("memory statistics", dict(stats))
+
+
+@app.task(base=MaintenanceTask, name=STRAYS_TASK)
+def find_stray_mailboxes() -> dict[str, object]:
+    """Put mailboxes that the sweeper's list has lost back on it."""
+    return _told("stray mailboxes", {"found": _housekeeping().add_strays()})
+
+
+def _housekeeping() -> Housekeeping:
+    shared = services()
+    return Housekeeping(shared.memory, shared.keyspace)
+
+
+def _told(what: str, facts: dict[str, object]) -> dict[str, object]:
+    logger.info("%s: %s", what, ", ".join(f"{name} {value}" for name, value in facts.items()))
+    return facts

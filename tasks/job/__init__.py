@@ -1,0 +1,1 @@
+"""What a job is: its arguments, its envelope, its result. No I/O."""

@@ -1,0 +1,248 @@
+"""A chat job: what a producer asks for, checked, and the envelope in which it lies in the mailbox.
+
+The envelope is JSON with two parts: `job`, the request, and `publish`, the Celery options that its
+wake-up is published with (queue, priority, links, group …). Redis never looks inside.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+import orjson
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+)
+
+from agents import Ask
+from llm import check_model_name
+from llm.errors import InvalidRequestError
+from memory import CorruptData, InvalidInput, MergedEnvelope, OnBusy, Request
+from memory.keys import encode_id
+from tasks.errors import InvalidJob
+from tasks.job.reply_format import ReplyFormat, check_format
+
+IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
+MAX_SYSTEM_PROMPT_BYTES = 65_536
+MAX_METADATA_BYTES = 8192
+MAX_TOOLS = 128
+USER_ID = "user_id"
+"""What in a job's metadata says whose message it is."""
+BETWEEN_MERGED = "\n\n"
+MAX_PATH = 4
+"""A problem deep in the metadata is named by the first parts of its path."""
+
+_UNICODE_ERROR = re.compile("[\ud800-\udfff]")
+
+# What may be one of several things is said as a whole: pydantic tells how each of them failed.
+_ALLOWED: Mapping[int | str, str] = {
+    "format": 'must be "json" or a JSON Schema, as an object',
+    "think": 'must be True, False or a level such as "low" or "high"',
+}
+
+Text = Annotated[str, StringConstraints(strict=True)]
+ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""Which levels there are is the model's to say."""
+
+
+class ChatJob(BaseModel):
+    """The arguments of `chat_task`, checked.
+
+    `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
+    that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
+    must fit; `think` switches thinking on or off, or names a level. `tools` names those
+    of its agent's tools that the model may call, None all of them. `metadata` is any small JSON
+    object; it comes back with the result, and its `user_id` says whose messages may be merged.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    agent_id: Text
+    session_id: Text
+    message: Annotated[Text, StringConstraints(min_length=1)] = Field(repr=False)
+    system_prompt: Text | None = Field(default=None, repr=False)
+    model: Text | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    max_history: Annotated[int, Field(ge=0, le=100_000, strict=True)] | None = None
+    images: list[Text] | None = Field(default=None, repr=False)
+    format: ReplyFormat | None = Field(default=None, repr=False)
+    think: StrictBool | ThinkLevel | None = None
+    tools: Annotated[list[Text], Field(max_length=MAX_TOOLS)] | None = None
+    idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
+    on_busy: OnBusy = OnBusy.ENQUEUE
+    metadata: dict[str, JsonValue] | None = None
+
+    @classmethod
+    def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
+        """The job that `arguments` describe; InvalidJob says which of them is wrong, and why.
+
+        The error never holds the message's text.
+        """
+        try:
+            job = cls.model_validate(dict(arguments))
+            encode_id(job.agent_id, what="agent_id")
+            encode_id(job.session_id, what="session_id")
+            if job.model is not None:
+                check_model_name(job.model)
+        except ValidationError as exc:
+            raise InvalidJob(_problems(exc)) from None
+        except (InvalidInput, InvalidRequestError) as exc:
+            raise InvalidJob(str(exc)) from None
+        _check_size("message", job.message, max_message_bytes)
+        _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
+        _check_metadata(job.metadata)
+        check_format(job.format)
+        if job.format is not None and job.tools:
+            raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
+        return job
+
+    def job_id(self, task_id: str | None) -> str:
+        """The id of this job: the one given, the one of its idempotency key, or a new one.
+
+        Raises InvalidJob for an id that cannot be one, or where both are given.
+        """
+        if self.idempotency_key is not None:
+            if task_id is not None:
+                raise InvalidJob("give either task_id or idempotency_key, not both")
+            parts = [self.agent_id, self.session_id, self.idempotency_key]
+            return str(uuid.uuid5(IDEMPOTENCY_NAMESPACE, orjson.dumps(parts).decode()))
+        if not task_id:
+            return str(uuid.uuid4())
+        try:
+            encode_id(task_id, what="task_id")
+        except InvalidInput as exc:
+            raise InvalidJob(str(exc)) from None
+        return task_id
+
+    @property
+    def tool_names(self) -> list[str] | None:
+        """The tools that the model is offered; None: all that its agent has."""
+        return self.tools if self.format is None else []
+
+    @property
+    def request(self) -> Request:
+        """What this job is known by again: the same id is refused for any other.
+
+        Of the same one are jobs of the same user that ask for the same in all but the message.
+        """
+        options = self.model_dump(mode="json", exclude=_NOT_ASKED, exclude_defaults=True)
+        message = options.pop("message")
+        user = (self.metadata or {}).get(USER_ID)
+        return Request.of(
+            what=orjson.dumps([message, options]),
+            who=orjson.dumps([user, options]),
+            size_bytes=len(message.encode()),
+        )
+
+    @property
+    def ask(self) -> Ask:
+        """What the agent is asked."""
+        return Ask(
+            message=self.message,
+            system_prompt=self.system_prompt,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            max_history=self.max_history,
+            images=tuple(self.images or ()),
+            format=self.format,
+            think=self.think,
+        )
+
+
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
+"""Arguments that change nothing of what is asked."""
+
+
+class MergedJob(BaseModel):
+    """A job whose message another one bears besides its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    metadata: dict[str, JsonValue] | None = None
+
+
+class Envelope(BaseModel):
+    """A job as it lies in its session's mailbox; `merged` are the jobs that it answers besides."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    job: ChatJob
+    publish: dict[str, JsonValue] = {}
+    sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
+    merged: tuple[MergedJob, ...] = ()
+
+    def pack(self) -> bytes:
+        """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
+        try:
+            packed = self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
+            return orjson.dumps(packed)
+        except (TypeError, ValueError):
+            raise InvalidJob("the job's options must be JSON values") from None
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """The envelope of these bytes; its message is joined of those that were merged into it.
+
+        Raises InvalidJob on anything else.
+        """
+        try:
+            carried = MergedEnvelope.parse(packed)
+        except CorruptData as exc:
+            raise InvalidJob(f"not a job's envelope: {exc}") from None
+        own = cls._parsed(carried.envelope)
+        if not carried.merged:
+            return own
+        others = [(one.job_id, cls._parsed(one.envelope).job) for one in carried.merged]
+        messages = [*(job.message for _, job in others), own.job.message]
+        merged = [MergedJob(job_id=job_id, metadata=job.metadata) for job_id, job in others]
+        job = own.job.model_copy(update={"message": BETWEEN_MERGED.join(messages)})
+        return own.model_copy(update={"job": job, "merged": tuple(merged)})
+
+    @classmethod
+    def _parsed(cls, packed: bytes) -> Self:
+        try:
+            return cls.model_validate_json(packed)
+        except ValidationError as exc:
+            raise InvalidJob(f"not a job's envelope: {_problems(exc)}") from None
+
+
+def _check_size(name: str, text: str, max_bytes: int) -> None:
+    if _UNICODE_ERROR.search(text):
+        raise InvalidJob(f"{name} is not valid Unicode: it holds a lone surrogate")
+    size_bytes = len(text.encode())
+    if size_bytes > max_bytes:
+        raise InvalidJob(f"{name} has {size_bytes} bytes, at most {max_bytes} are allowed")
+
+
+def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
+    try:
+        packed = orjson.dumps(metadata)
+    except TypeError:
+        raise InvalidJob("metadata must be a JSON object") from None
+    if orjson.loads(packed) != metadata:
+        raise InvalidJob("metadata must be a JSON object: it holds a number that is not finite")
+    if len(packed) > MAX_METADATA_BYTES:
+        raise InvalidJob(
+            f"metadata has {len(packed)} bytes, at most {MAX_METADATA_BYTES} are allowed"
+        )
+
+
+def _problems(error: ValidationError) -> str:
+    """Each wrong argument and why, in one line and without its value."""
+    lines = (
+        f"{problem['loc'][0]}: {_ALLOWED[problem['loc'][0]]}"
+        if problem["loc"] and problem["loc"][0] in _ALLOWED
+        else f"{'.'.join(map(str, problem['loc'][:MAX_PATH])) or 'job'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False, include_context=False)
+    )
+    return "; ".join(dict.fromkeys(lines))

@@ -1,0 +1,105 @@
+"""From the model's stream to the session's event stream: one pipeline per tick for all streams.
+
+An event waits at most TICK_S; the tokens of one attempt that gather meanwhile become one event.
+Nobody waits for the relay, and nothing depends on it: a lost event costs a follower some text that
+the history has.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeAlias
+
+from memory import (
+    AsyncConnection,
+    Command,
+    Event,
+    EventType,
+    MemoryServiceError,
+    SessionKeys,
+    events,
+)
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.02
+SOON_S = 0.003
+"""How long what is to be sent soon waits for others like it."""
+TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
+
+_Run: TypeAlias = list[Event]
+"""Events that follow each other and become one."""
+
+
+class Relay:
+    """Collects the events of all attempts of a process; used on the event loop only."""
+
+    def __init__(self, memory: AsyncConnection, *, ttl_s: int, tick_s: float = TICK_S) -> None:
+        self._memory = memory
+        self._ttl_s = ttl_s
+        self._tick_s = tick_s
+        self._waiting: dict[SessionKeys, list[_Run]] = defaultdict(list)
+        self._flush: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
+
+    def emit(self, keys: SessionKeys, event: Event, *, soon: bool = False) -> None:
+        """Have an event published within a tick; `soon` ends the tick that is running.
+
+        Somebody looks at an empty screen until the first token of a reply: that one is sent soon.
+        """
+        waiting = self._waiting[keys]
+        if waiting and _continues(waiting[-1][0], event):
+            waiting[-1].append(event)
+        else:
+            waiting.append([event])
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.create_task(self._publish())
+        if soon:
+            self._hurry.set()
+
+    async def taken(self, keys: SessionKeys) -> list[Command[None]]:
+        """What still waits of a session, for the caller to send; what was under way is there."""
+        if self._sending is not None:
+            await asyncio.wait((self._sending,))
+        waiting = self._waiting.pop(keys, [])
+        return self._calls(keys, waiting) if waiting else []
+
+    async def _publish(self) -> None:
+        while self._waiting:
+            await self._tick()
+            batch, self._waiting = self._waiting, defaultdict(list)
+            self._sending = asyncio.create_task(self._send(batch))
+            await self._sending
+            self._sending = None
+
+    async def _tick(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._tick_s):
+                await self._hurry.wait()
+                await asyncio.sleep(SOON_S)
+        self._hurry.clear()
+
+    async def _send(self, batch: Mapping[SessionKeys, list[_Run]]) -> None:
+        calls = [call for keys, waiting in batch.items() for call in self._calls(keys, waiting)]
+        try:
+            await self._memory.run_each(calls)
+        except MemoryServiceError as exc:
+            logger.warning("events of %d sessions lost: %s", len(batch), exc)
+
+    def _calls(self, keys: SessionKeys, waiting: Sequence[_Run]) -> list[Command[None]]:
+        return events.publish(keys, [_joined(run) for run in waiting], ttl_s=self._ttl_s)
+
+
+def _joined(run: _Run) -> Event:
+    if len(run) == 1:
+        return run[0]
+    return replace(run[0], text="".join([event.text for event in run]))
+
+
+def _continues(last: Event, event: Event) -> bool:
+    same_attempt = last.job_id == event.job_id and last.attempt == event.attempt
+    return same_attempt and last.type is event.type and event.type in TEXT_EVENTS

@@ -1,0 +1,202 @@
+"""Summing up what a conversation no longer shows, when nobody waits for an answer.
+
+One summary is made at a time in the whole fleet. A message of any user, taken by any worker, goes
+first: it deletes the lock (`memory.records.summary.give_way`), and whoever makes a summary then
+closes its call of the model within GUARD_S; in the same process at once. What was stopped is tried
+again when it is quiet.
+"""
+
+import asyncio
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from agents import read_answer
+from agents.summary import MAX_SUMMARY_CHARS, SUMMARY_TOKENS, digest_of
+from llm import ChatRequest, ContextLimits, Delta, Final, LLMError, LLMSettings
+from memory import AsyncConnection, Keyspace, Mailbox, MemoryServiceError, decode_messages, summary
+from memory.records.summary import Earlier, Summary
+
+logger = logging.getLogger(__name__)
+
+QUIET_S = 1.0
+"""How long no message must have come to this process before a summary is begun."""
+GUARD_S = 0.25
+TURN_MS = 5000
+"""How long the turn to make a summary is kept for one that gives no sign of life."""
+MAX_WANTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A session whose earlier turns are to be summed up: all but the last `shown_messages`."""
+
+    mailbox: Mailbox
+    model: str
+    shown_messages: int
+
+
+class _Outcome(Enum):
+    """What came of a try to make a summary."""
+
+    OVER = auto()
+    """There is nothing more to sum up, or the history is another one now."""
+    PARTLY = auto()
+    """There was more than fits into one call."""
+    STOPPED = auto()
+    """Somebody else makes one, or a user's message came first."""
+
+
+class Summaries:
+    """The summaries that the sessions of one process want; used on its event loop only."""
+
+    def __init__(
+        self,
+        memory: AsyncConnection,
+        keyspace: Keyspace,
+        context_limits: ContextLimits,
+        stream: Callable[[ChatRequest], AsyncGenerator[Delta | Final, None]],
+        settings: LLMSettings,
+    ) -> None:
+        self._memory = memory
+        self._keyspace = keyspace
+        self._context_limits = context_limits
+        self._stream = stream
+        self._settings = settings
+        self.wanted: OrderedDict[str, Wanted] = OrderedDict()
+        """What is still to be done, by history key."""
+        self._interrupted = asyncio.Event()
+        self._run: asyncio.Task[None] | None = None
+
+    def want(self, wanted: Wanted) -> None:
+        """Have a session summed up when it is quiet. The newest wishes are kept, not too many."""
+        self.wanted[wanted.mailbox.keys.history] = wanted
+        if len(self.wanted) > MAX_WANTED:
+            self.wanted.popitem(last=False)
+        if self._run is None or self._run.done():
+            self._run = asyncio.create_task(self._work())
+
+    async def aclose(self) -> None:
+        """Stop; what was wanted is wanted again by the next turns. Safe to repeat."""
+        if self._run is not None:
+            self._run.cancel()
+            await asyncio.wait((self._run,))
+
+    def interrupt(self) -> None:
+        """A user's message has come to this process: it goes first."""
+        self._interrupted.set()
+
+    async def _work(self) -> None:
+        while self.wanted:
+            await self._quiet()
+            key, wanted = next(iter(self.wanted.items()))
+            outcome = _Outcome.OVER
+            try:
+                outcome = await self._sum_up(wanted)
+            except MemoryServiceError as exc:
+                logger.info("no summary of %s: %s", key, exc)
+            # Another turn may have wished for more meanwhile.
+            if outcome is _Outcome.OVER and self.wanted.get(key) is wanted:
+                del self.wanted[key]
+            elif key in self.wanted:
+                self.wanted.move_to_end(key)
+
+    async def _quiet(self) -> None:
+        """Wait until no message has come for a while."""
+        while True:
+            self._interrupted.clear()
+            try:
+                async with asyncio.timeout(QUIET_S):
+                    await self._interrupted.wait()
+            except TimeoutError:
+                return
+
+    async def _sum_up(self, wanted: Wanted) -> _Outcome:
+        """Make one summary. Raises MemoryServiceError."""
+        name = os.urandom(12)
+        if not await self._memory.run(summary.take_turn(self._keyspace, name, ttl_ms=TURN_MS)):
+            return _Outcome.STOPPED
+        try:
+            outcome = await self._made(wanted, name)
+        except LLMError as exc:
+            logger.info("no summary of %s: %s", wanted.mailbox.keys.history, exc)
+            outcome = _Outcome.OVER
+        if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
+            await self._memory.run(summary.give_way(self._keyspace))
+        return outcome
+
+    async def _made(self, wanted: Wanted, name: bytes) -> _Outcome:
+        """The same while it is our turn. Raises MemoryServiceError and LLMError."""
+        if await self._memory.run(wanted.mailbox.pending()):
+            return _Outcome.OVER  # the session goes on: its next turn wants a summary again
+        earlier = await self._earlier(wanted, name)
+        decoded = decode_messages(earlier.messages).messages
+        so_far = earlier.so_far.text if earlier.so_far else None
+        budget = await self._context_limits.budget(wanted.model, SUMMARY_TOKENS)
+        digest = digest_of(decoded, so_far, budget, self._settings, wanted.model)
+        if digest is None:
+            return _Outcome.OVER
+        text = await self._written(digest.request, wanted, name)
+        if text is None:
+            return _Outcome.STOPPED
+        until = summary.name_of(earlier.messages[digest.messages - 1])
+        new = Summary(text[:MAX_SUMMARY_CHARS], until)
+        kept = summary.keep(wanted.mailbox.keys, earlier, new)
+        is_kept = bool(text) and await self._memory.run(kept)
+        is_all = digest.messages == len(decoded)
+        return _Outcome.OVER if is_all or not is_kept else _Outcome.PARTLY
+
+    async def _earlier(self, wanted: Wanted, name: bytes) -> Earlier:
+        """Claim the summary first, then read: what is removed later takes the claim along."""
+        keys = wanted.mailbox.keys
+        await self._memory.run_all(*summary.claim(keys, name))
+        rev, so_far, messages = await self._memory.run_all(
+            summary.revision(keys),
+            summary.read(keys),
+            summary.all_but(keys, wanted.shown_messages),
+        )
+        readable = (one for one in messages if decode_messages((one,)).messages)
+        return Earlier(name, rev, so_far, summary.not_in(so_far, tuple(readable)))
+
+    async def _written(self, request: ChatRequest, wanted: Wanted, name: bytes) -> str | None:
+        """The summary; None if a user's message came first, and the model was stopped."""
+        writing = asyncio.create_task(self._ask(request))
+        guard = asyncio.create_task(self._until_somebody_comes(wanted, name))
+        try:
+            await asyncio.wait((writing, guard), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            writing.cancel()
+            guard.cancel()
+            ends = await asyncio.gather(writing, guard, return_exceptions=True)
+        if not isinstance(ends[0], asyncio.CancelledError):
+            return writing.result()
+        if not isinstance(ends[1], asyncio.CancelledError):
+            guard.result()
+        return None
+
+    async def _ask(self, request: ChatRequest) -> str:
+        # A model that thinks would spend on that what the summary may have.
+        stream = self._stream(replace(request, think=False))
+        async with aclosing(stream) as records:
+            return (await read_answer(records)).text.strip()
+
+    async def _until_somebody_comes(self, wanted: Wanted, name: bytes) -> None:
+        """Return once a user's message is there: in this process, in another, in the session."""
+        while True:
+            try:
+                async with asyncio.timeout(GUARD_S):
+                    await self._interrupted.wait()
+                return
+            except TimeoutError:
+                pass
+            holder, pending, _ = await self._memory.run_all(
+                summary.whose_turn(self._keyspace),
+                wanted.mailbox.pending(),
+                summary.hold_turn(self._keyspace, ttl_ms=TURN_MS),
+            )
+            if holder != name or pending:
+                return

@@ -1,0 +1,143 @@
+"""Publishing wake-ups: the Celery message that has a worker look at a mailbox.
+
+A wake-up carries no text of the conversation. It may be lost, doubled or late: the mailbox decides.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+
+from celery import Celery
+from celery.utils.functional import maybe_list
+from kombu.exceptions import OperationalError, SerializerNotInstalled
+
+from memory import SessionKeys, Waiting
+from tasks.errors import InvalidJob
+from tasks.job.job import Envelope
+
+logger = logging.getLogger(__name__)
+
+CHAT_TASK = "tasks.chat_task"
+CHAT_QUEUE = "chat"
+DUE_HEADER = "griot_due_at"
+"""Header of our messages: when the task is to start, Unix time in seconds."""
+WAKEUP_HEADER = "griot_wakeup"
+"""Header of a message whose loss costs seconds: its job lies in the mailbox, nothing follows it."""
+
+# What Celery's message format takes by itself (celery.app.amqp.AMQP.as_task_v2 of 5.7.0); all other
+# options say how the message is sent.
+_MESSAGE_OPTIONS = frozenset(
+    {
+        "group_id",
+        "group_index",
+        "chord",
+        "reply_to",
+        "root_id",
+        "parent_id",
+        "shadow",
+        "chain",
+        "ignore_result",
+        "stamped_headers",
+        "replaced_task_nesting",
+    }
+)
+
+UNSENDABLE = (
+    SerializerNotInstalled,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What kombu and Celery raise on options that they do not check before."""
+
+# Options that have something follow the job, known to its message alone.
+_FOLLOWED = frozenset({"link", "link_error", "chord", "chain", "group_id"})
+
+
+def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
+    """Publish the wake-up of the job at the head of a mailbox, if there is one.
+
+    A failure is logged and harmless: the sweeper finds the mailbox. False if so.
+    """
+    if waiting is None:
+        return True
+    try:
+        envelope = Envelope.unpack(waiting.envelope)
+        options, max_history = envelope.publish, envelope.job.max_history
+    except InvalidJob:
+        # Wake it all the same: the worker makes it a dead letter, and the session goes on.
+        options, max_history = {}, None
+    kwargs = wakeup_kwargs(keys, max_history)
+    try:
+        try:
+            publish(app, waiting.job_id, kwargs, options)
+        except UNSENDABLE as exc:
+            kind = type(exc).__name__
+            logger.error(
+                "options of job %s cannot be sent, it goes without: %s", waiting.job_id, kind
+            )
+            publish(app, waiting.job_id, kwargs, {})
+    except OperationalError as exc:
+        logger.warning("wake-up of job %s not published: %s", waiting.job_id, exc)
+        return False
+    return True
+
+
+def wakeup_kwargs(keys: SessionKeys, max_history: int | None) -> dict[str, object]:
+    """The arguments of a wake-up: where to look, and how much history to bring."""
+    kwargs: dict[str, object] = {"agent_id": keys.agent_id, "session_id": keys.session_id}
+    if max_history is not None:
+        kwargs["max_history"] = max_history
+    return kwargs
+
+
+def publish(
+    app: Celery,
+    job_id: str,
+    kwargs: Mapping[str, object],
+    options: Mapping[str, object],
+    *,
+    retries: int = 0,
+    countdown_s: float | None = None,
+) -> None:
+    """Publish one message for `job_id`. Raises kombu's OperationalError.
+
+    Not through `Celery.send_task`: that subscribes the process to the result (a worker would
+    gather subscriptions without end) and makes whatever task happens to publish the parent.
+    """
+    of_message = {name: options[name] for name in _MESSAGE_OPTIONS & options.keys()}
+    of_sending = {name: options[name] for name in options.keys() - _MESSAGE_OPTIONS}
+    message = app.amqp.create_task_message(
+        job_id,
+        CHAT_TASK,
+        (),
+        dict(kwargs),
+        retries=retries,
+        countdown=countdown_s,
+        callbacks=maybe_list(of_sending.pop("link", None)),
+        errbacks=maybe_list(of_sending.pop("link_error", None)),
+        argsrepr="()",
+        kwargsrepr=repr_of(kwargs),
+        **{"root_id": job_id, **of_message},
+    )
+    due_at = time.time() + (countdown_s or 0.0)
+    given = of_sending.pop("headers", None)
+    headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
+    if "message" not in kwargs and not _FOLLOWED & options.keys():
+        headers[WAKEUP_HEADER] = True
+    with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
+        app.amqp.send_task_message(
+            producer, CHAT_TASK, message, **{"queue": CHAT_QUEUE, **of_sending}, headers=headers
+        )
+
+
+def is_wakeup(headers: Mapping[str, object] | None) -> bool:
+    """Whether a message with these headers is a wake-up of ours: losing it costs seconds."""
+    return headers is not None and headers.get(WAKEUP_HEADER) is True
+
+
+def repr_of(kwargs: Mapping[str, object]) -> str:
+    """What monitors may show of a chat job's arguments: whose conversation, never its text."""
+    return repr({name: kwargs.get(name) for name in ("agent_id", "session_id")})

@@ -1,0 +1,100 @@
+"""Cancelling a job: taken out of its mailbox if it waits, stopped at the model if it runs."""
+
+import logging
+import time
+from enum import StrEnum
+
+from celery import Celery
+
+from memory import (
+    CorruptData,
+    DiscardOutcome,
+    Event,
+    EventType,
+    Mailbox,
+    StopOutcome,
+    StopPolicy,
+    events,
+    locate,
+)
+from tasks.errors import NotAccepted
+from tasks.process.wakeup import wake
+from tasks.process.wiring import Services, services
+from tasks.submit.follow import unknown_job
+
+logger = logging.getLogger(__name__)
+
+REASON = "cancelled"
+TRIES = 20
+PAUSE_S = 0.05
+
+
+class CancelOutcome(StrEnum):
+    """What a cancel has come to."""
+
+    CANCELLED = "cancelled"
+    """It waited; it is out, and will never run."""
+    STOPPING = "stopping"
+    """It runs; whoever runs it is told, and closes the model's connection within a second."""
+    ALREADY = "already"
+    """It was cancelled, or had failed, before."""
+    DONE = "done"
+    """Too late: its turn is committed."""
+
+
+def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> CancelOutcome:
+    """Cancel a job from any process. Safe to repeat.
+
+    `policy` says what becomes of a turn that runs: `keep` records the message and the answer as far
+    as it came, marked as cancelled; `discard` records nothing; None takes CHAT_CANCEL_POLICY. It
+    stays cancelled whatever dies. Raises InvalidJob for an id that nobody knows, and
+    memory.MemoryServiceError.
+    """
+    shared = services()
+    keys = shared.memory.run(locate(shared.keyspace, job_id))
+    if keys is None:
+        raise unknown_job(job_id)
+    mailbox = Mailbox(shared.keyspace, keys)
+    chosen = policy or StopPolicy(shared.settings.queue.cancel_policy)
+    for _ in range(TRIES):
+        outcome = _take_out(app, shared, mailbox, job_id) or _stop(shared, mailbox, job_id, chosen)
+        if outcome is not None:
+            return outcome
+        # Between the two looks it began or ended to run.
+        time.sleep(PAUSE_S)
+    raise NotAccepted(f"job {job_id} keeps starting and ending: cancel it once more")
+
+
+def _take_out(app: Celery, shared: Services, mailbox: Mailbox, job_id: str) -> CancelOutcome | None:
+    """Take a waiting job out; None where it runs."""
+    calls = mailbox.discard(job_id, REASON, cancelled=True, grace_ms=shared.grace_ms)
+    discarded = shared.memory.run_last(*calls)
+    match discarded.outcome:
+        case DiscardOutcome.RUNNING:
+            return None
+        case DiscardOutcome.DONE:
+            return CancelOutcome.DONE
+        case DiscardOutcome.GONE:
+            wake(app, mailbox.keys, discarded.next)
+            return CancelOutcome.ALREADY
+        case DiscardOutcome.DISCARDED:
+            app.backend.mark_as_revoked(job_id, REASON)
+            told = Event(EventType.CANCELLED, job_id, 0)
+            ttl_s = shared.settings.memory.default_ttl_s
+            shared.memory.run_each(events.publish(mailbox.keys, [told], ttl_s=ttl_s))
+            wake(app, mailbox.keys, discarded.next)
+            return CancelOutcome.CANCELLED
+
+
+def _stop(
+    shared: Services, mailbox: Mailbox, job_id: str, policy: StopPolicy
+) -> CancelOutcome | None:
+    """Tell whoever runs the job to stop; None where nobody does."""
+    stopping = shared.memory.run(mailbox.stop(job_id, policy))
+    if stopping.outcome is StopOutcome.IDLE:
+        return None
+    try:
+        shared.memory.run(events.announce_stop(shared.keyspace, job_id))
+    except CorruptData as exc:
+        logger.error("the stop of job %s waits for its lease's renewal: %s", job_id, exc)
+    return CancelOutcome.STOPPING

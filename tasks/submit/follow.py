@@ -1,0 +1,73 @@
+"""Following a job or a session from any process: its events as they come, from any cursor."""
+
+from collections.abc import Iterator
+
+from memory import Connection, Event, SessionKeys, events, locate
+from tasks.errors import InvalidJob
+from tasks.process.wiring import services
+from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
+
+BLOCK_MS = 500
+NO_WAIT_MS = 1
+
+
+def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator[Event]:
+    """The events of a session as they come, without end: stop iterating when you have enough.
+
+    They begin after the cursor `after`, or with what happens from now on. Any number of clients
+    may follow; a slow one delays nobody. Raises memory.CursorExpired where events after the cursor
+    are no longer kept, at the start or because the client was too slow, and
+    memory.MemoryServiceError.
+    """
+    shared = services()
+    keys = shared.keyspace.session(agent_id, session_id)
+    cursor = shared.memory.run(events.last_cursor(keys.events)) if after is None else after
+    follower = SessionFollower(keys, cursor)
+    shared.memory.run(events.check_cursor(keys, cursor))
+    while True:
+        yield from follower.take(_read(shared.memory, follower, BLOCK_MS))
+
+
+def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
+    """The events of one job from the cursor `after` (default: from its first), until it ends.
+
+    The last one is `done`, with the reply in `text` and the result in `data`; `failed`;
+    `cancelled`; or `merged`, with the job that answers instead in `data["into"]`. A job that has
+    ended and whose events are gone gives only that, from what is kept of it. Raises InvalidJob for
+    an id that nobody knows; otherwise as `follow`.
+    """
+    shared = services()
+    follower = JobFollower(shared.keyspace, _keys_of(job_id), job_id, start_cursor(after))
+    if after is not None:
+        shared.memory.run(events.check_cursor(follower.keys, after))
+    block_ms = NO_WAIT_MS
+    while not follower.is_over:
+        found = _read(shared.memory, follower, block_ms)
+        block_ms = BLOCK_MS
+        yield from follower.take(found)
+        if not found and (is_committed := shared.memory.run(follower.ending())) is not None:
+            into = None if is_committed else shared.memory.run(follower.merged_into())
+            conclusion = follower.conclusion(is_committed=is_committed, into=into)
+            yield shared.memory.run(conclusion)
+
+
+def _keys_of(job_id: str) -> SessionKeys:
+    shared = services()
+    keys = shared.memory.run(locate(shared.keyspace, job_id))
+    if keys is None:
+        raise unknown_job(job_id)
+    return keys
+
+
+def unknown_job(job_id: str) -> InvalidJob:
+    """The error for an id that nobody knows."""
+    return InvalidJob(f"job {job_id} is not known: never sent, or longer ago than a week")
+
+
+def _read(memory: Connection, follower: SessionFollower, block_ms: int) -> list[Event]:
+    # Well below the time in which an answer must come.
+    block_ms = min(block_ms, int(memory.timeout_s * 500))
+    found = memory.run(events.read(follower.keys, follower.cursor, block_ms=block_ms))
+    if events.may_have_gap(found):
+        memory.run(events.check_cursor(follower.keys, follower.cursor))
+    return found

@@ -1,0 +1,1 @@
+"""One turn: what the model is shown, and how it is asked."""

@@ -1,0 +1,188 @@
+"""A key of another type, or no memory left: refused, with nothing half-written."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+
+from memory.errors import CorruptData, MemoryFull
+from memory.keys import Keyspace
+from memory.mailbox import scripts
+from memory.mailbox.codes import raw, sequence_of
+from memory.mailbox.due import DueEntry
+from memory.mailbox.enqueued import EnqueueOutcome
+from memory.mailbox.intake import Intake, OnBusy
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+from memory.settings import MemorySettings
+from sandbox.valkey import ValkeyServer
+from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, TTL_S, Rig, turn_of
+
+pytest_plugins = ["tests.support.mailbox.fixtures"]
+
+Operation = Callable[[Rig], Command[object]]
+
+
+def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
+    """A job that does something to others, and nothing besides."""
+    return rig.box.take_in(Intake("j3", b"", 9, on_busy), grace_ms=GRACE_MS)[2]
+
+
+OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
+    "look": (
+        lambda rig: scripts.look(rig.keyspace.due, history_key="H", delay_ms=GRACE_MS),
+        ("due",),
+    ),
+    "enqueue": (
+        lambda rig: rig.box.enqueue("j3", b"", cap=9, grace_ms=GRACE_MS)[2],
+        ("queue", "jobs", "lease", "done", "requests", "events"),
+    ),
+    **{
+        on_busy.value: (partial(take_in, on_busy), keys)
+        for on_busy, keys in (
+            (OnBusy.INTERRUPT, ("queue", "jobs", "lease", "done", "requests", "events")),
+            (OnBusy.ROLLBACK, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
+            (OnBusy.MERGE, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
+        )
+    },
+    "trim": (lambda rig: scripts.trim(rig.box.keys, slack=0), ("queue", "done", "requests")),
+    "acquire": (
+        lambda rig: rig.box.acquire(
+            "j1", None, "t1", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
+        )[-1],
+        ("history", "queue", "jobs", "lease", "done", "dead"),
+    ),
+    "renew": (lambda rig: rig.box.renew("t1", lease_ms=LEASE_MS), ("lease",)),
+    "commit": (
+        lambda rig: rig.box.commit(
+            "t1", "j1", turn_of("j1"), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS
+        )[1],
+        ("history", "queue", "jobs", "lease", "done", "events"),
+    ),
+    "stop": (lambda rig: rig.box.stop("j1", StopPolicy.KEEP), ("lease",)),
+    "fail": (
+        lambda rig: rig.box.fail("t1", delay_ms=1, refund=False, grace_ms=GRACE_MS)[1],
+        ("lease",),
+    ),
+    "discard": (
+        lambda rig: rig.box.discard("j1", "x", "t1", cancelled=False, grace_ms=GRACE_MS)[1],
+        ("queue", "jobs", "lease", "done", "dead"),
+    ),
+    "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
+    "clean": (lambda rig: rig.box.clean(0), ("history", "queue", "lease", "events", "summary")),
+    "due": (lambda rig: rig.due.entries(limit=9), ("due",)),
+    "settle": (lambda rig: rig.due.put_off(DueEntry("x", 1.0), 1), ("due",)),
+}
+
+
+@pytest.mark.parametrize(
+    ("operation", "key"),
+    [(name, key) for name, (_, keys) in OPERATIONS.items() for key in keys],
+)
+def test_a_key_of_another_type_is_corrupt_and_nothing_is_written(
+    rig: Rig, operation: str, key: str
+) -> None:
+    """Whatever key of the operation it is; the error names the key and the type found."""
+    for job in ("j1", "j2"):
+        rig.enqueue(job)
+    rig.acquire("j1", "t1")
+    name = rig.keyspace.due if key == "due" else getattr(rig.box.keys, key)
+    rig.ask("DEL", name)
+    rig.ask("SET", name, "not ours", "EX", 60)
+    before = rig.dump()
+    with pytest.raises(CorruptData, match="string") as caught:
+        rig.connection.run(OPERATIONS[operation][0](rig))
+    assert name in str(caught.value)
+    assert rig.dump() == before
+
+
+def test_other_sessions_are_not_disturbed_by_a_corrupt_one(rig: Rig) -> None:
+    """Even where both are looked at by the same sweep."""
+    other = rig.other("session-2")
+    other.enqueue("j1")
+    rig.ask("SET", rig.box.keys.queue, "not ours", "EX", 60)
+    with pytest.raises(CorruptData):
+        rig.enqueue("j1")
+    assert other.acquire("j1", "t1").outcome is AcquireOutcome.RUN
+
+
+def test_every_key_that_an_operation_touches_is_checked() -> None:
+    """The table above lists all keys of each operation."""
+    rig = Rig(Connection(MemorySettings(_env_file=None)), Keyspace())
+    for name, (operation, keys) in OPERATIONS.items():
+        expected = [
+            rig.keyspace.due if key == "due" else getattr(rig.box.keys, key) for key in keys
+        ]
+        assert list(operation(rig).keys) == expected, name
+
+
+@pytest.fixture
+def full_rig() -> Iterator[Rig]:
+    """A mailbox on a server of its own, whose memory can be used up."""
+    with ValkeyServer(maxmemory="32mb") as server:
+        connection = Connection(MemorySettings(_env_file=None, url=server.url()))
+        yield Rig(connection, Keyspace())
+        connection.close()
+
+
+def use_up_memory(rig: Rig) -> None:
+    """Leave no room for anything."""
+    rig.ask("CONFIG", "SET", "maxmemory", "1")
+
+
+def test_without_memory_no_job_is_taken_in(full_rig: Rig) -> None:
+    """The producer hears of it at the door, and nothing is left behind."""
+    use_up_memory(full_rig)
+    with pytest.raises(MemoryFull):
+        full_rig.enqueue("j1")
+    with pytest.raises(MemoryFull):
+        full_rig.connection.run(full_rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)[2])
+    full_rig.ask("CONFIG", "SET", "maxmemory", "0")
+    assert full_rig.pending() == []
+    assert full_rig.ask("EXISTS", full_rig.keyspace.job("j1")) == 0
+
+
+def test_without_memory_the_work_in_hand_is_finished(full_rig: Rig) -> None:
+    """All but ENQUEUE go on: a job runs, fails, runs again, commits; others are given up."""
+    for job in ("j1", "j2", "j3"):
+        full_rig.enqueue(job)
+    use_up_memory(full_rig)
+    assert full_rig.acquire("j1", "t1").outcome is AcquireOutcome.RUN
+    assert full_rig.renew("t1")
+    full_rig.fail("t1")
+    full_rig.acquire("j1", "t2")
+    assert full_rig.commit("t2", "j1").outcome is CommitOutcome.OK
+    full_rig.bury("j2")
+    assert full_rig.sweep().head is not None
+    full_rig.later(GRACE_MS)
+    (entry,) = full_rig.connection.run(full_rig.due.entries(limit=9))
+    assert full_rig.connection.run(full_rig.due.put_off(entry, 1000))
+    full_rig.cancel("j3")
+    assert full_rig.clean(0).amount == 2, "history and events"
+
+
+def test_after_relief_everything_goes_on(full_rig: Rig) -> None:
+    """The same call that was refused is repeated."""
+    use_up_memory(full_rig)
+    with pytest.raises(MemoryFull):
+        full_rig.enqueue("j1")
+    full_rig.ask("CONFIG", "SET", "maxmemory", "0")
+    assert full_rig.enqueue("j1").outcome is EnqueueOutcome.NEW
+    assert full_rig.enqueue("j1").outcome is EnqueueOutcome.PENDING
+
+
+def test_garbage_in_the_fields_of_the_lease_does_not_stop_the_mailbox(rig: Rig) -> None:
+    """Numbers that are none count as none."""
+    rig.enqueue("j1")
+    fields = ("until", "attempt", "not_before", "last", "woken_at", "wakes")
+    for field in fields:
+        rig.ask("HSET", rig.box.keys.lease, field, "garbage")
+    rig.ask("HSET", rig.box.keys.lease, "token", "t0", "job", "j1")
+    assert rig.sweep().head is not None
+    acquired = rig.acquire("j1", "t1")
+    assert (acquired.outcome, acquired.attempt) == (AcquireOutcome.RUN, 1)
+    assert rig.enqueue("j2").outcome is EnqueueOutcome.NEW
+    assert rig.commit("t1", "j1").outcome is CommitOutcome.OK
+    messages = rig.ask("LRANGE", rig.box.keys.history, 0, -1)
+    assert sequence_of(raw, messages) == list(turn_of("j1"))

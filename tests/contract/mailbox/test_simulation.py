@@ -1,0 +1,131 @@
+"""The mailbox in a simulated world: seeded kills, pauses, losses and duplicates, and a real server.
+
+The seeds are fixed, so a failure can be repeated: its message names the seed.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from memory.mailbox import scripts
+from memory.mailbox.codes import Waiting
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome
+from sandbox.valkey import ValkeyServer
+from tests.support.mailbox.journal import Violation
+from tests.support.mailbox.mutants import (
+    ACQUIRE_HEAD_CHECK,
+    COMMIT_HEAD_CHECK,
+    Mutant,
+    by_name,
+    mutants_by_idleness,
+    mutants_by_violation,
+    without,
+)
+from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, START_MS, TTL_S, Rig, turn_of
+from tests.support.mailbox.simulation import PEACE_PLAN, Plan, simulate
+from tests.support.mailbox.world import Wire
+
+pytest_plugins = ["tests.support.mailbox.fixtures"]
+
+SEEDS = 500
+PEACEFUL_SEEDS = 20
+PART = 50
+IDLE_MS = 100
+MUTANT_SEEDS = 40
+TAKEOVERS = 6
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """A server for the simulation alone."""
+    with ValkeyServer() as server:
+        wire = Wire(server.port)
+        yield wire
+        wire.close()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
+def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
+    """I1 to I5 throughout, and I10 when the faults are over; every other time with people who
+    interrupt, roll back, replace and merge."""
+    commits = 0
+    for seed in range(first_seed, first_seed + PART):
+        try:
+            commits += simulate(wire, seed, Plan(takeovers=seed % 2 * TAKEOVERS)).commits
+        except Violation as violation:
+            violation.add_note(f"seed {seed}")
+            raise
+    assert commits > PART * 10, "the runs do something"
+
+
+def test_without_faults_no_mailbox_with_work_stands_idle(wire: Wire) -> None:
+    """The next job starts at once; nothing waits for the sweeper."""
+    for seed in range(PEACEFUL_SEEDS):
+        plan = replace(PEACE_PLAN, takeovers=seed % 2 * TAKEOVERS)
+        report = simulate(wire, seed, plan)
+        assert report.longest_idle_ms <= IDLE_MS, f"seed {seed}"
+
+
+def test_a_run_can_be_repeated(wire: Wire) -> None:
+    """The same seed gives the same run."""
+    assert simulate(wire, 7, Plan()) == simulate(wire, 7, Plan())
+
+
+MUTANTS = mutants_by_violation()
+IDLERS = mutants_by_idleness()
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mailbox_without_one_of_its_rules_is_found_out(wire: Wire, name: str) -> None:
+    """The test of the test: some seed ends in the violation that is expected of it."""
+    assert re.search(MUTANTS[name].violation, first_violation(wire, MUTANTS[name]))
+
+
+def first_violation(wire: Wire, mutant: Mutant) -> str:
+    """How the first of the seeds ends that ends badly."""
+    plan = replace(mutant.plan, mutants=by_name(mutant.scripts))
+    for seed in range(MUTANT_SEEDS):
+        try:
+            simulate(wire, seed, plan)
+        except Violation as violation:
+            return str(violation)
+    return f"no violation in {MUTANT_SEEDS} seeds"
+
+
+@pytest.mark.parametrize("name", IDLERS)
+def test_a_mailbox_that_names_no_next_is_found_out_by_its_idleness(wire: Wire, name: str) -> None:
+    """All invariants hold then, as the sweeper mends it; only time shows it."""
+    mutant = IDLERS[name]
+    plan = replace(mutant.plan, mutants=by_name(mutant.scripts))
+    idle_ms = (simulate(wire, seed, plan).longest_idle_ms for seed in range(MUTANT_SEEDS))
+    assert any(idle > IDLE_MS for idle in idle_ms)
+
+
+def test_commit_without_its_head_check_is_found_out_directly(real_rig: Rig) -> None:
+    """No simulation finds it, as ACQUIRE checks too."""
+    for job in ("j1", "j2"):
+        real_rig.enqueue(job)
+    until_ms = START_MS + LEASE_MS
+    real_rig.ask("HSET", real_rig.box.keys.lease, "token", "t2", "job", "j2", "until", until_ms)
+    commit = real_rig.box.commit("t2", "j2", turn_of("j2"), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS)[
+        1
+    ]
+    assert real_rig.connection.run(commit).outcome is CommitOutcome.REORDER
+    mutant = replace(commit, script=without(scripts.COMMIT, COMMIT_HEAD_CHECK))
+    assert real_rig.connection.run(mutant).outcome is CommitOutcome.OK
+
+
+def test_acquire_without_its_head_check_is_found_out_directly(real_rig: Rig) -> None:
+    """No simulation finds it, as COMMIT checks too."""
+    for job in ("j1", "j2"):
+        real_rig.enqueue(job)
+    acquire = real_rig.box.acquire(
+        "j2", None, "t2", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
+    )[-1]
+    answer = real_rig.connection.run(acquire)
+    assert (answer.outcome, type(answer.head)) == (AcquireOutcome.NOT_HEAD, Waiting)
+    mutant = replace(acquire, script=without(scripts.ACQUIRE, ACQUIRE_HEAD_CHECK))
+    assert real_rig.connection.run(mutant).outcome is AcquireOutcome.RUN

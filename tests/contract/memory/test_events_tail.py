@@ -1,0 +1,169 @@
+"""Following many event streams on one loop: on one server, on a cluster, and past the cap."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from memory import Command, CursorExpired, Event, EventType, MemorySettings, Tail, events
+from memory.keys import Keyspace, SessionKeys
+from memory.records.events import FROM_START, MAX_EVENTS, READ_EVENTS
+from memory.redis.async_connection import AsyncConnection
+from sandbox.cluster import ValkeyCluster
+from tests.support.memory_fixtures import Backend
+
+WAIT_S = 10
+STREAMS = 30
+TRIM_SLACK = 500
+"""The cap is approximate: a stream is cut by whole nodes of about a hundred entries."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ValkeyCluster]:
+    """Three masters."""
+    cluster = ValkeyCluster().start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(params=["single", "cluster"])
+def settings(request: pytest.FixtureRequest) -> MemorySettings:
+    """Each in turn: what holds on one server holds on a cluster."""
+    if request.param == "single":
+        backend: Backend = request.getfixturevalue("real_backend")
+        return backend.settings
+    nodes: ValkeyCluster = request.getfixturevalue("cluster")
+    for node in nodes.nodes:
+        node.command("FLUSHALL")
+    url = SecretStr(nodes.url.removesuffix("/0"))
+    return MemorySettings(url=url, mode="cluster", timeout_s=5)
+
+
+@pytest.fixture
+async def memory(settings: MemorySettings) -> AsyncIterator[AsyncConnection]:
+    """The connection that publishes."""
+    connection = AsyncConnection(settings)
+    yield connection
+    await connection.aclose()
+
+
+@pytest.fixture
+async def tail(settings: MemorySettings) -> AsyncIterator[Tail]:
+    """What waits, on a connection of its own."""
+    tail = Tail(lambda: AsyncConnection(settings))
+    yield tail
+    await tail.aclose()
+
+
+@pytest.fixture
+def streams(settings: MemorySettings) -> list[SessionKeys]:
+    """Sessions, on a cluster spread over its servers."""
+    keyspace = Keyspace(settings.key_prefix)
+    return [keyspace.session("energy", f"session-{number}") for number in range(STREAMS)]
+
+
+async def tell(memory: AsyncConnection, keys: SessionKeys, *texts: str) -> None:
+    """Publish a token of each text."""
+    told = [Event(EventType.TOKEN, "job", 1, text) for text in texts]
+    await memory.run_each(events.publish(keys, told, ttl_s=60))
+
+
+async def first_cursor(tail: Tail, keys: SessionKeys) -> str:
+    """The cursor of the first event of a stream."""
+    (event, *_) = await tail.after(keys.events, FROM_START, timeout_s=WAIT_S)
+    return event.cursor
+
+
+async def test_followers_of_many_sessions_each_get_their_own(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """All wait at once; each is told what is said in its session, piece by piece."""
+
+    async def follow(keys: SessionKeys) -> list[str]:
+        cursor, texts = FROM_START, list[str]()
+        while len(texts) < 3:
+            for event in await tail.after(keys.events, cursor, timeout_s=WAIT_S):
+                cursor = event.cursor
+                texts.append(event.text)
+        return texts
+
+    following = [asyncio.create_task(follow(keys)) for keys in streams]
+    for piece in range(3):
+        for keys in streams:
+            await tell(memory, keys, f"{keys.session_id} {piece}")
+    told = await asyncio.wait_for(asyncio.gather(*following), WAIT_S)
+    assert told == [[f"{keys.session_id} {piece}" for piece in range(3)] for keys in streams]
+
+
+async def test_nothing_comes_of_a_stream_in_which_nothing_happens(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """After the time that was asked for, also beside a stream in which much happens."""
+    busy, silent = streams[:2]
+    await tell(memory, busy, "one", "two")
+    found = await asyncio.gather(
+        tail.after(busy.events, FROM_START, timeout_s=WAIT_S),
+        tail.after(silent.events, FROM_START, timeout_s=0.2),
+    )
+    assert [[event.text for event in of] for of in found] == [["one", "two"], []]
+
+
+async def test_who_falls_behind_the_cap_is_told(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """The events after its cursor are gone: an error, not a gap; others of the session go on."""
+    keys, other = streams[:2]
+    await tell(memory, keys, "one", "two")
+    await tell(memory, other, "here")
+    cursor = await first_cursor(tail, keys)
+    await tell(memory, keys, *["more"] * (MAX_EVENTS + TRIM_SLACK))
+    slow, new, beside = await asyncio.gather(
+        tail.after(keys.events, cursor, timeout_s=WAIT_S),
+        tail.after(keys.events, FROM_START, timeout_s=WAIT_S),
+        tail.after(other.events, FROM_START, timeout_s=WAIT_S),
+        return_exceptions=True,
+    )
+    assert isinstance(slow, CursorExpired)
+    assert isinstance(new, list)
+    assert {event.text for event in new} == {"more"}
+    assert isinstance(beside, list)
+    assert [event.text for event in beside] == ["here"]
+
+
+async def test_who_is_far_behind_but_within_the_cap_misses_nothing(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """It catches up, read by read."""
+    keys = streams[0]
+    texts = [str(number) for number in range(MAX_EVENTS - TRIM_SLACK)]
+    await tell(memory, keys, "one")
+    cursor = await first_cursor(tail, keys)
+    await tell(memory, keys, *texts)
+    caught_up: list[str] = []
+    while len(caught_up) < len(texts):
+        found = await tail.after(keys.events, cursor, timeout_s=WAIT_S)
+        assert 0 < len(found) <= READ_EVENTS
+        cursor = found[-1].cursor
+        caught_up += [event.text for event in found]
+    assert caught_up == texts
+
+
+async def test_who_has_seen_all_of_a_stream_that_ended_goes_on_with_its_successor(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """A session that was idle for longer than its events live is no gap."""
+    keys = streams[0]
+    await tell(memory, keys, "before")
+    cursor = await first_cursor(tail, keys)
+    await memory.run(Command(bool, ("UNLINK", keys.events)))
+    await tell(memory, keys, "after")
+    found = await tail.after(keys.events, cursor, timeout_s=WAIT_S)
+    assert [event.text for event in found] == ["after"]
+
+
+def test_only_a_full_read_can_hide_a_gap() -> None:
+    """So nobody who keeps up asks whether there is one."""
+    assert READ_EVENTS < MAX_EVENTS
+    assert events.may_have_gap([Event(EventType.TOKEN, "job", 1)] * READ_EVENTS)
+    assert not events.may_have_gap([Event(EventType.TOKEN, "job", 1)] * (READ_EVENTS - 1))

@@ -1,0 +1,247 @@
+"""Maintenance: what is used is extended, what is stale goes, statistics are kept."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from memory import InvalidInput, RedisMemoryService
+from memory.mailbox.mailbox import Mailbox
+from memory.upkeep.housekeeping import Housekeeping
+from tests.support.memory_fixtures import Backend
+
+MESSAGE = {"role": "user", "content": "x"}
+LONG_AGO_MS = 1_000_000
+
+
+@pytest.fixture
+def service(real_backend: Backend) -> RedisMemoryService:
+    """The documented service."""
+    return real_backend.service()
+
+
+@pytest.fixture
+def housekeeping(service: RedisMemoryService) -> Housekeeping:
+    """What the scheduler runs."""
+    return Housekeeping(service.connection, service.keyspace)
+
+
+def _make_old(backend: Backend, agent: str, *sessions: str) -> None:
+    key = backend.service().keyspace.sessions(agent)
+    backend.observer.zadd(key, dict.fromkeys(sessions, LONG_AGO_MS))
+
+
+def _make_unread(backend: Backend, agent: str, session: str) -> None:
+    """As if nobody had touched the history for an hour."""
+    key = backend.service().keyspace.session(agent, session).history
+    dump = backend.observer.dump(key)
+    assert dump is not None
+    backend.observer.restore(key, 60_000, dump, replace=True, idletime=3600)
+
+
+def _ttl(backend: Backend, key: str) -> int:
+    ttl: int = backend.observer.ttl(f"{backend.prefix}:{key}")
+    return ttl
+
+
+def test_used_sessions_live_longer_and_others_do_not(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """History, data and the state of the agent, of what was used within the window."""
+    for session in ("used", "unused"):
+        service.append_to_history("a", session, MESSAGE, ttl=100)
+        service.set_session_data(session, "k", 1, ttl=100)
+    service.save_agent_state("a", {}, ttl=100)
+    _make_old(real_backend, "a", "unused")
+
+    done = housekeeping.extend_active(window_s=60, ttl_s=1000)
+
+    assert (done.sessions, done.keys, done.is_complete) == (1, 3, True)
+    for key in ("history:a:used", "session:used:k", "fields:used", "state:a"):
+        assert _ttl(real_backend, key) > 990
+    for key in ("history:a:unused", "session:unused:k"):
+        assert _ttl(real_backend, key) <= 100
+
+
+def test_extending_does_not_count_as_use(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Else nothing would ever become stale."""
+    service.append_to_history("a", "s", MESSAGE)
+    key = service.keyspace.sessions("a")
+    before = real_backend.observer.zscore(key, "s")
+
+    housekeeping.extend_active(window_s=60, ttl_s=1000)
+
+    assert real_backend.observer.zscore(key, "s") == before
+
+
+def test_an_extension_stops_at_its_bound(
+    service: RedisMemoryService, housekeeping: Housekeeping
+) -> None:
+    """And says that it did not see all."""
+    for number in range(5):
+        service.append_to_history("a", f"s{number}", MESSAGE)
+
+    done = housekeeping.extend_active(window_s=60, ttl_s=1000, max_sessions=3)
+
+    assert (done.sessions, done.is_complete) == (3, False)
+    with pytest.raises(InvalidInput):
+        housekeeping.extend_active(window_s=60, ttl_s=0)
+
+
+def test_stale_sessions_go_with_their_data(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """History, session data and index entries; what is used stays."""
+    for session in ("stale", "used"):
+        service.append_to_history("a", session, MESSAGE)
+        service.set_session_data(session, "k", 1)
+    _make_old(real_backend, "a", "stale")
+    _make_unread(real_backend, "a", "stale")
+
+    done = housekeeping.clean_stale(idle_s=600)
+
+    assert (done.deleted, done.keys, done.is_complete) == (1, 3, True)
+    assert service.get_all_sessions_for_agent("a") == ["used"]
+    assert service.get_session_data("used", "k") == 1
+    assert service.get_conversation_history("a", "stale") == []
+    assert service.get_session_data("stale", "k") is None
+    assert _ttl(real_backend, "fields:stale") == -2
+
+
+def test_a_history_that_was_read_lately_is_not_stale(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """The index knows of writes only; the server knows the last access. It counts as used now."""
+    service.append_to_history("a", "s", MESSAGE)
+    _make_old(real_backend, "a", "s")
+
+    done = housekeeping.clean_stale(idle_s=600)
+
+    assert (done.fresh, done.deleted, done.keys) == (1, 0, 0)
+    assert service.get_conversation_history("a", "s") == [MESSAGE]
+    assert housekeeping.clean_stale(idle_s=600).fresh == 0
+
+
+def test_a_session_with_work_is_not_stale(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """However long ago it was used."""
+    service.append_to_history("a", "s", MESSAGE)
+    queue = service.keyspace.session("a", "s").queue
+    real_backend.observer.zadd(queue, {"job": 1})
+    _make_old(real_backend, "a", "s")
+
+    done = housekeeping.clean_stale(idle_s=0.001, max_sessions=1)
+
+    assert (done.pending, done.deleted) == (1, 0)
+    assert service.get_conversation_history("a", "s") == [MESSAGE]
+    real_backend.observer.unlink(queue)
+
+
+def test_data_that_another_agent_still_uses_stays(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Session data belongs to the session, not to an agent."""
+    service.set_session_data("s", "k", 1)
+    service.append_to_history("b", "s", MESSAGE)
+    real_backend.observer.zadd(service.keyspace.sessions("a"), {"s": LONG_AGO_MS})
+    real_backend.observer.zadd(service.keyspace.agents, {"a": LONG_AGO_MS})
+
+    done = housekeeping.clean_stale(idle_s=600)
+
+    assert done.deleted == 1
+    assert service.get_session_data("s", "k") == 1
+
+
+def test_an_agent_without_sessions_is_forgotten(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """The index of agents does not grow for ever."""
+    real_backend.observer.zadd(service.keyspace.sessions("a"), {"s": LONG_AGO_MS})
+    real_backend.observer.zadd(service.keyspace.agents, {"a": LONG_AGO_MS})
+
+    housekeeping.clean_stale(idle_s=600)
+
+    assert real_backend.keys() == []
+
+
+def test_a_damaged_session_does_not_stop_the_cleanup(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """It is counted and left alone; the others go."""
+    look, keyspace = real_backend.observer, service.keyspace
+    look.set(keyspace.session("a", "bad").history, "not a list", ex=60)
+    look.zadd(keyspace.agents, {"a": LONG_AGO_MS})
+    _make_old(real_backend, "a", "bad", "gone")
+
+    done = housekeeping.clean_stale(idle_s=600)
+
+    assert (done.corrupt, done.deleted) == (1, 1)
+    assert look.exists(keyspace.session("a", "bad").history)
+
+
+def test_a_cleanup_stops_at_its_bound_and_the_next_goes_on(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Bounded work per run."""
+    real_backend.observer.zadd(service.keyspace.agents, {"a": LONG_AGO_MS})
+    _make_old(real_backend, "a", *(f"s{number}" for number in range(250)))
+
+    runs = [housekeeping.clean_stale(idle_s=600, max_sessions=100) for _ in range(3)]
+
+    assert [run.deleted for run in runs] == [100, 100, 50]
+    assert [run.is_complete for run in runs] == [False, False, True]
+
+
+def test_statistics_are_a_series_over_time(
+    service: RedisMemoryService, housekeeping: Housekeeping
+) -> None:
+    """Recorded numbers come back, oldest first, within the asked time."""
+    service.append_to_history("a", "s", MESSAGE)
+    stats = [housekeeping.record_stats() for _ in range(3)]
+
+    points = housekeeping.read_stats()
+    assert [p.used_memory_bytes for p in points] == [s["used_memory_bytes"] for s in stats]
+    assert [p.sessions for p in points] == [1, 1, 1]
+    now = datetime.now(UTC)
+    assert all(abs(now - point.at) < timedelta(seconds=30) for point in points)
+
+    assert housekeeping.read_stats(since=now + timedelta(minutes=1)) == []
+    assert housekeeping.read_stats(until=now - timedelta(minutes=1)) == []
+    assert housekeeping.read_stats(limit=1) == points[-1:]
+
+
+def test_the_series_is_capped(housekeeping: Housekeeping, real_backend: Backend) -> None:
+    """Old points make room."""
+    for _ in range(120):
+        housekeeping.record_stats(keep=1)
+
+    # Redis trims whole nodes of 100 entries.
+    assert real_backend.observer.xlen(f"{real_backend.prefix}:stats") <= 101
+
+
+def test_a_moment_without_time_zone_is_refused(housekeeping: Housekeeping) -> None:
+    """It could mean an hour that nobody meant."""
+    with pytest.raises(InvalidInput):
+        housekeeping.read_stats(since=datetime(2026, 1, 1))
+    with pytest.raises(InvalidInput):
+        housekeeping.read_stats(limit=0)
+
+
+def test_a_mailbox_that_the_sweeper_has_lost_is_found(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Sessions with jobs come back to the list; the others, and those on it, are left alone."""
+    keyspace = service.keyspace
+    for session in ("lost", "listed", "idle"):
+        service.append_to_history("a", session, MESSAGE)
+    for session in ("lost", "listed"):
+        mailbox = Mailbox.of(keyspace, "a", session)
+        service.connection.run_all(*mailbox.enqueue("j", b"{}", cap=9, grace_ms=5000))
+    lost = keyspace.session("a", "lost").history
+    real_backend.observer.zrem(keyspace.due, lost)
+
+    assert housekeeping.add_strays() == 1
+    assert real_backend.observer.zscore(keyspace.due, lost) == 0
+    assert housekeeping.add_strays() == 0

@@ -1,0 +1,144 @@
+"""Places in a simulated world: seeded kills, pauses, losses and duplicates, and a real server.
+
+P1 never more than the limit hold a place; P2 no agent is called twice while another waits; P3 in
+order of arrival within an agent; P4 nothing is left when all is done; I1 to I5 and I10 besides.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from memory import slots
+from memory.redis.command import LuaScript
+from sandbox.valkey import ValkeyServer
+from tests.support.mailbox.journal import Violation
+from tests.support.mailbox.mutants import by_name, mutate
+from tests.support.mailbox.world import Faults, Wire
+from tests.support.slots.simulation import SlotPlan, simulate
+
+SEEDS = 120
+PART = 30
+PEACEFUL_SEEDS = 10
+MUTANT_SEEDS = 40
+FREE_MS = 20
+PEACE = SlotPlan(faults=Faults(), cancels=0, model_fails=0)
+HARSH = SlotPlan(
+    faults=Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
+)
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """A server for the simulation alone."""
+    with ValkeyServer() as server:
+        wire = Wire(server.port)
+        yield wire
+        wire.close()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
+def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
+    """P1, P4 and those of the mailbox; every job is done when the faults are over."""
+    called = 0
+    for seed in range(first_seed, first_seed + PART):
+        try:
+            plan = HARSH if seed % 3 == 0 else SlotPlan()
+            called += simulate(wire, seed, replace(plan, servers=1 + seed % 2)).called
+        except Violation as violation:
+            violation.add_note(f"seed {seed}")
+            raise
+    assert called > PART * 10, "there is a line"
+
+
+def test_without_faults_it_is_fair_and_no_place_is_free_in_vain(wire: Wire) -> None:
+    """P2 and P3; and as long as anybody waits, a place that was left is kept for the next."""
+    for seed in range(PEACEFUL_SEEDS):
+        report = simulate(wire, seed, replace(PEACE, servers=1 + seed % 2))
+        assert report.longest_free_ms <= FREE_MS, f"seed {seed}"
+        assert report.called > 20
+
+
+MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
+    "PLACE does not count": (
+        mutate(slots.TAKE_SLOT, (" and redis.call('ZCARD', KEYS[i]) < tonumber(limit)", "")),
+        PEACE,
+        "P1",
+    ),
+    "CALL keeps one place too many": (
+        mutate(slots.GRANT_SLOTS, ("< tonumber(limit)", "<= tonumber(limit)")),
+        PEACE,
+        "P1",
+    ),
+    "HOLD takes a place back that was given away": (
+        mutate(
+            slots.RENEW_SLOT,
+            ("if redis.call('ZSCORE', slots, token) then", "if true then"),
+        ),
+        HARSH,
+        "P1",
+    ),
+    "CALL forgets who did not come": (
+        mutate(slots.EXPIRE_SLOTS, ("    if arrived then\n", "    if false then\n")),
+        SlotPlan(faults=Faults(kill=0.05, lose_message=0.2), cancels=0),
+        "I10|P4",
+    ),
+    "nobody's place is free before it is left": (
+        mutate(slots.EXPIRE_SLOTS, ("'-inf', now_ms", "'-inf', '-inf'")),
+        HARSH,
+        "I10|P4",
+    ),
+    "the agent that was called stays the first": (
+        mutate(
+            slots.GRANT_SLOTS,
+            (
+                "round_robin, (tonumber(last[2]) or 0) + 1, agent",
+                "round_robin, 0, agent",
+            ),
+        ),
+        PEACE,
+        "P2",
+    ),
+    "the line is in no order of arrival": (
+        mutate(
+            slots.WAIT_FOR_SLOT,
+            (
+                "local entry = agent .. ':' .. arrived",
+                "local entry = agent .. ':' .. string.reverse(arrived)",
+            ),
+        ),
+        PEACE,
+        "P3|P4|I10",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_places_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
+    """The test of the test: some seed ends in the violation that is expected of it."""
+    script, plan, violation = MUTANTS[name]
+    assert re.search(violation, first_violation(wire, script, plan))
+
+
+def test_places_that_nobody_leaves_are_found_out_by_time(wire: Wire) -> None:
+    """All invariants hold then, as leases end; only time shows it."""
+    leave = mutate(
+        slots.RELEASE_SLOT,
+        ("if left == 0 then", "if true then"),
+        ("left + redis.call('ZREM', KEYS[i], who)", "0"),
+    )
+    mutated = replace(PEACE, mutants=by_name((leave,)))
+    assert simulate(wire, 1, mutated).took_ms > 5 * simulate(wire, 1, PEACE).took_ms
+
+
+def first_violation(wire: Wire, mutant: LuaScript, plan: SlotPlan) -> str:
+    """How the first of the seeds ends that ends badly."""
+    mutated = replace(plan, mutants=by_name((mutant,)))
+    for seed in range(MUTANT_SEEDS):
+        try:
+            simulate(wire, seed, mutated)
+        except Violation as violation:
+            return str(violation)
+    return f"no violation in {MUTANT_SEEDS} seeds"

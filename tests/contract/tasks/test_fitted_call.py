@@ -1,0 +1,174 @@
+"""One question to the model, against the stand-in: overflow and silent cuts, and how many calls."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from agents import Ask, Profile, Prompt, prompt_for
+from llm import ContextLimits, ContextOverflowError, Delta, LLMSettings, OllamaClient, TokenBudget
+from sandbox.ollama import OllamaStandIn
+from tasks.turn.fitted_call import Exchange, FittedCall
+
+PROFILE = Profile("energy", "Be brief.", None, None, None, max_history=1000)
+HISTORY = [
+    {"role": role, "content": f"{role} {number} " + "says this and that " * 10}
+    for number in range(40)
+    for role in ("user", "assistant")
+]
+
+
+@dataclass
+class Ear:
+    """Notes what it hears; what was heard before a new begin counts no more."""
+
+    said: list[str] = field(default_factory=list)
+    begun: int = 0
+
+    def on_start(self, model: str) -> None:
+        """The model is asked."""
+        self.begun += 1
+        self.said.clear()
+
+    def on_delta(self, delta: Delta) -> None:
+        """A piece of the reply."""
+        self.said.append(delta.text)
+
+
+@pytest.fixture
+def ear() -> Ear:
+    """A listener."""
+    return Ear()
+
+
+async def ask(
+    client: OllamaClient,
+    ear: Ear,
+    model: str,
+    message: str = "And now?",
+    *,
+    context_limits: ContextLimits | None = None,
+    limit: int = len(HISTORY),
+) -> Exchange:
+    """Ask with the whole history that fits."""
+    settings = LLMSettings(base_url=client.base_url)
+    question = Ask(message=message, model=model)
+
+    async def make(budget: TokenBudget) -> Prompt:
+        return prompt_for(question, PROFILE, HISTORY[len(HISTORY) - limit :], settings, budget)
+
+    context_limits = context_limits or ContextLimits([client], settings)
+    try:
+        return await FittedCall(context_limits, client.stream, ear).ask(make, model, None)
+    finally:
+        await context_limits.aclose()
+
+
+async def test_what_fits_is_asked_once(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """And all of it is shown; the estimate is near the count."""
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=32_768))
+    exchange = await ask(client, ear, "ok", context_limits=context_limits)
+    assert (ollama.stats.requests, ear.begun) == (1, 1)
+    assert exchange.prompt.history_messages == len(HISTORY)
+    assert not exchange.is_truncated
+    counted = exchange.answer.final.prompt_tokens
+    assert exchange.prompt.fit.estimated_tokens == pytest.approx(counted, rel=0.15)
+
+
+async def test_a_known_window_needs_no_second_call(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Fewer turns are shown, and nothing is refused or cut."""
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=1500))
+    exchange = await ask(client, ear, "window:ctx1500", context_limits=context_limits)
+    assert ollama.stats.requests == 1
+    assert 0 < exchange.prompt.history_messages < len(HISTORY)
+    assert exchange.answer.final.prompt_tokens <= 1500
+
+
+async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nobody knows its window before that; a short conversation does not wait for it."""
+    exchange = await ask(client, ear, "cold:load50ms")
+    assert ollama.stats.load_requests == 1
+    assert [len(call.messages) for call in ollama.calls] == [len(HISTORY) + 2]
+    assert exchange.prompt.history_messages == len(HISTORY)
+    assert exchange.budget.is_known
+    assert ear.begun == 1
+    ollama.reset()
+    await ask(client, ear, "cold:load1ms", limit=4)
+    assert (ollama.stats.load_requests, len(ollama.calls)) == (0, 1)
+
+
+@pytest.mark.parametrize("model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2"])
+async def test_a_refused_prompt_is_shortened_and_asked_once_more(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear, model: str
+) -> None:
+    """The model counts far more than was estimated: two calls, and an honest answer."""
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
+    exchange = await ask(client, ear, model, context_limits=context_limits)
+    assert [call.status for call in ollama.calls] == [400, 200]
+    assert ear.begun == 2
+    assert not exchange.is_truncated
+    assert 0 < exchange.prompt.history_messages < len(HISTORY)
+    assert "".join(ear.said) == exchange.answer.text
+
+
+async def test_a_silent_cut_is_noticed_and_asked_again_shorter(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """The window was assumed to be larger. The first reply is dropped: nobody takes it for an
+    answer to the whole prompt."""
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
+    exchange = await ask(client, ear, "half-window:ctx1000", context_limits=context_limits)
+    first, second = ollama.calls
+    assert (first.status, second.status) == (200, 200)
+    assert len(second.messages) < len(first.messages)
+    assert not exchange.is_truncated
+    assert "".join(ear.said) == exchange.answer.text == second.reply
+
+
+async def test_what_is_cut_twice_is_marked(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """A model that counts far more the second time: two calls, and the truth."""
+    ollama.script("twice", ["half-window:ctx1500", "half-window:ctx1500-dense4"])
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
+    exchange = await ask(client, ear, "twice", context_limits=context_limits)
+    assert ollama.stats.requests == 2
+    assert exchange.is_truncated
+
+
+async def test_a_message_that_is_cut_alone_is_marked_at_once(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nothing can be left out of it: asking again would be cut again."""
+    ollama.script("ok", ["half-window:ctx400-dense4"])
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=400))
+    # About 300 tokens by the estimate, 1200 as counted.
+    exchange = await ask(client, ear, "ok", "x" * 1080, context_limits=context_limits)
+    assert ollama.stats.requests == 1
+    assert exchange.is_truncated
+    assert exchange.answer.final.prompt_tokens == 202
+
+
+async def test_a_message_that_cannot_fit_is_refused_before_any_call(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """The window is known."""
+    context_limits = ContextLimits([client], LLMSettings(num_ctx=1000))
+    with pytest.raises(ContextOverflowError, match="does not fit the model's window"):
+        await ask(client, ear, "ok", "x" * 8000, context_limits=context_limits)
+    assert ollama.stats.requests == 0
+    assert ear.begun == 0
+
+
+async def test_a_message_that_proves_too_long_is_asked_once(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nothing could be left out of it: asking again would be refused again."""
+    with pytest.raises(ContextOverflowError):
+        await ask(client, ear, "window:ctx1000-dense2", "x" * 8000, limit=0)
+    assert [call.status for call in ollama.calls] == [400]

@@ -1,0 +1,80 @@
+"""The way of events from a worker to the streams: collected, in order, the first token soon."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from memory import AsyncConnection, Event, EventType, Keyspace, events
+from memory.keys import SessionKeys
+from memory.records.events import FROM_START
+from tasks.process.relay import Relay
+from tests.support.memory_fixtures import Backend
+
+NEVER_S = 600.0
+
+
+@pytest.fixture
+async def memory(real_backend: Backend) -> AsyncIterator[AsyncConnection]:
+    """One connection for both sides."""
+    connection = AsyncConnection(real_backend.settings)
+    yield connection
+    await connection.aclose()
+
+
+@pytest.fixture
+def keys() -> SessionKeys:
+    """A session of the test's own."""
+    return Keyspace().session("energy", str(uuid.uuid4()))
+
+
+def token(text: str, job_id: str = "job") -> Event:
+    """A piece of a reply."""
+    return Event(EventType.TOKEN, job_id, 1, text)
+
+
+async def stored(memory: AsyncConnection, keys: SessionKeys, amount: int = 1) -> list[str]:
+    """The text of a session's events, once there are so many."""
+    async with asyncio.timeout(5):
+        while True:
+            found = await memory.run(events.read(keys, FROM_START, block_ms=100))
+            if len(found) >= amount:
+                return [event.text for event in found]
+
+
+async def test_tokens_of_a_tick_become_one_event(
+    memory: AsyncConnection, keys: SessionKeys
+) -> None:
+    """In their order; those of another session are in the same pipeline, not in the same event."""
+    relay = Relay(memory, ttl_s=60)
+    other = Keyspace().session("energy", f"{keys.session_id}-2")
+    for text in ("a", "b", "c"):
+        relay.emit(keys, token(text))
+        relay.emit(other, token(text.upper()))
+    assert await stored(memory, keys) == ["abc"]
+    assert await stored(memory, other) == ["ABC"]
+
+
+async def test_what_is_to_be_sent_soon_does_not_wait_for_the_tick(
+    memory: AsyncConnection, keys: SessionKeys
+) -> None:
+    """And takes along what waits; what comes later waits for its own tick."""
+    relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
+    relay.emit(keys, token("before"))
+    await asyncio.sleep(0)
+    relay.emit(keys, Event(EventType.STARTED, "next", 1))
+    relay.emit(keys, token("first", "next"), soon=True)
+    assert await stored(memory, keys, 3) == ["before", "", "first"]
+    relay.emit(keys, token("second", "next"))
+    assert await stored(memory, keys, 3) == ["before", "", "first"]
+
+
+async def test_what_waits_can_be_taken_along(memory: AsyncConnection, keys: SessionKeys) -> None:
+    """By who sends the last event of a turn: nothing of it comes behind that."""
+    relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
+    relay.emit(keys, token("a"))
+    relay.emit(keys, token("b"))
+    await memory.run_each(await relay.taken(keys))
+    assert await stored(memory, keys) == ["ab"]
+    assert await relay.taken(keys) == []

@@ -1,0 +1,231 @@
+"""Who lives in a simulated world: workers, producers, sweepers, and those who disturb them."""
+
+from collections.abc import Iterable
+
+import orjson
+
+from memory.mailbox.codes import Waiting
+from memory.mailbox.due import DueEntry
+from memory.mailbox.enqueued import Enqueued, EnqueueOutcome
+from memory.mailbox.intake import Intake, OnBusy, Request, told, untold
+from memory.mailbox.outcomes import (
+    Acquired,
+    AcquireOutcome,
+    Committed,
+    Discarded,
+    StopPolicy,
+    Swept,
+)
+from tests.support.mailbox.world import (
+    GAP_MS,
+    GRACE_MS,
+    LEASE_MS,
+    SWEEP_MS,
+    Actor,
+    Ask,
+    Publish,
+    Sleep,
+    World,
+)
+
+MAX_ATTEMPTS = 5
+KEEP = 10_000
+TTL_S = 3600
+RENEW_MS = LEASE_MS // 3
+RETRY_MS = 200
+MERGED_BYTES = 40
+
+
+def work(world: World, message: Publish) -> Actor:
+    """One Celery message: take the job, ask the model, commit, wake the next."""
+    session, job, token = message.session, message.job, world.new_token()
+    *_, acquired = yield Ask(
+        lambda now_us: world.box(session, now_us).acquire(
+            job,
+            message.envelope,
+            token,
+            lease_ms=LEASE_MS,
+            history_n=KEEP,
+            max_attempts=MAX_ATTEMPTS,
+            grace_ms=GRACE_MS,
+        )
+    )
+    assert isinstance(acquired, Acquired)
+    if acquired.outcome is AcquireOutcome.RUN:
+        yield from run(world, message, token, acquired)
+        return
+    yield from wake(session, acquired.next or acquired.head)
+
+
+def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
+    """The model answers, fails for a while, or refuses."""
+    session, stop = message.session, acquired.stop
+    left_ms = world.random.randint(20, 400) if world.random.random() < 0.9 else 1500
+    while left_ms > 0 and stop is None:
+        yield Sleep(min(left_ms, RENEW_MS))
+        left_ms -= RENEW_MS
+        if left_ms > 0:
+            is_held, stop = yield Ask(
+                lambda now_us: (
+                    world.box(session, now_us).renew(token, lease_ms=LEASE_MS),
+                    world.box(session, now_us).stop_asked(message.job),
+                )
+            )
+            if not is_held:
+                return
+    if stop is not None:
+        if stop is StopPolicy.KEEP:
+            yield from commit(world, message, token, acquired)
+        else:
+            yield from refuse(world, message, token)
+        return
+    fate = world.random.random()
+    if fate < world.model_fails:
+        yield from fail(world, message, token)
+    elif fate < world.model_fails + world.model_refuses:
+        yield from refuse(world, message, token)
+    else:
+        yield from commit(world, message, token, acquired)
+
+
+def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
+    """The turn says which turns it was made from."""
+    session, job = message.session, message.job
+    records = records_of(job, acquired)
+    _, committed = yield Ask(
+        lambda now_us: world.box(session, now_us).commit(
+            token, job, records, keep=KEEP, ttl_s=TTL_S, grace_ms=GRACE_MS
+        )
+    )
+    assert isinstance(committed, Committed)
+    yield from wake(session, committed.next)
+
+
+def records_of(job: str, acquired: Acquired) -> list[bytes]:
+    """The messages of a job's turn, each of which says which turns it was made from."""
+    seen = [str(orjson.loads(record)["job_id"]) for record in acquired.history[::2]]
+    turn = [{"role": role, "job_id": job, "seen": seen} for role in ("user", "assistant")]
+    return [orjson.dumps(record) for record in turn]
+
+
+def fail(world: World, message: Publish, token: str) -> Actor:
+    """Back off, and come back as Celery's retry does."""
+    yield Ask(
+        lambda now_us: world.box(message.session, now_us).fail(
+            token, delay_ms=RETRY_MS, refund=False, grace_ms=GRACE_MS
+        )
+    )
+    yield Publish(message.session, message.job, message.envelope, delay_ms=RETRY_MS)
+
+
+def refuse(world: World, message: Publish, token: str) -> Actor:
+    """A dead letter by the holder."""
+    _, discarded = yield Ask(
+        lambda now_us: world.box(message.session, now_us).discard(
+            message.job, "refused", token, cancelled=False, grace_ms=GRACE_MS
+        )
+    )
+    assert isinstance(discarded, Discarded)
+    yield from wake(message.session, discarded.next)
+
+
+def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
+    """Send one job after the other; a producer that dies takes the rest with it."""
+    for job in jobs:
+        yield Sleep(world.random.choice((0, 1, 50, 300)))
+        commands = range(3)
+        parts = (
+            [commands]
+            if world.random.random() < 0.5
+            else [commands[:1], commands[1:2], commands[2:]]
+        )
+        for part in parts:
+            results = yield Ask(
+                lambda now_us, part=part: world.box(session, now_us).enqueue(
+                    job,  # noqa: B023 - asked for at once
+                    b"envelope",
+                    cap=1000,
+                    grace_ms=GRACE_MS,
+                )[part.start : part.stop]
+            )
+        enqueued = results[-1]
+        assert isinstance(enqueued, Enqueued)
+        assert enqueued.outcome is not EnqueueOutcome.FULL
+        world.ledger.accept(world.box(session, 0).keys.history, job)
+        if enqueued.position == 0:
+            yield Publish(session, job)
+
+
+def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
+    """Send while others run or wait, and tell them what that did to them, or die before."""
+    request = Request(digest=f"{job:>032}", size_bytes=10)
+    intake = Intake(job, b"envelope", 1000, on_busy, request, merged_bytes=MERGED_BYTES)
+    *_, enqueued = yield Ask(
+        lambda now_us: world.box(session, now_us).take_in(intake, grace_ms=GRACE_MS)
+    )
+    assert isinstance(enqueued, Enqueued)
+    if enqueued.outcome is EnqueueOutcome.FULL:
+        return
+    keys = world.box(session, 0).keys
+    world.ledger.accept(keys.history, job)
+    if enqueued.wake:
+        yield Publish(session, enqueued.wake)
+    if enqueued.position == 0:
+        yield Publish(session, job)
+    if enqueued.untold:
+        yield Ask(lambda now_us: (told(keys, enqueued.untold),))
+
+
+def send_raw(session: str, job: str) -> Actor:
+    """A service that imports nothing of ours."""
+    yield Publish(session, job, b"raw envelope")
+
+
+def cancel(world: World, session: str, job: str) -> Actor:
+    """Whoever it is, and wherever the job is."""
+    _, discarded = yield Ask(
+        lambda now_us: world.box(session, now_us).discard(
+            job, "cancelled", cancelled=True, grace_ms=GRACE_MS
+        )
+    )
+    assert isinstance(discarded, Discarded)
+    yield from wake(session, discarded.next)
+
+
+def clean(world: World, session: str) -> Actor:
+    """Cleanup meets whatever is there."""
+    yield Ask(lambda now_us: (world.box(session, now_us).clean(0),))
+
+
+def sweep(world: World) -> Actor:
+    """Look at what is due, for ever."""
+    while True:
+        yield Sleep(SWEEP_MS)
+        (entries,) = yield Ask(lambda now_us: (world.due(now_us).entries(limit=100),))
+        assert isinstance(entries, list)
+        for entry in entries:
+            yield from look_after(world, entry)
+
+
+def look_after(world: World, entry: DueEntry) -> Actor:
+    """One mailbox: wake its head if it needs that, and note when to look again."""
+    session = world.keyspace.parse_history(entry.history_key).session_id
+    keys = world.box(session, 0).keys
+    swept, unknowing = yield Ask(
+        lambda now_us: (world.box(session, now_us).sweep(GAP_MS), untold(keys))
+    )
+    assert isinstance(swept, Swept)
+    assert isinstance(unknowing, tuple)
+    if unknowing:
+        yield Ask(lambda now_us: (told(keys, unknowing),))
+    if swept.head is not None:
+        (is_published,) = yield Publish(session, swept.head.job_id)
+        if not is_published:
+            yield Ask(lambda now_us: (world.box(session, now_us).unwake(),))
+    yield Ask(lambda now_us: (world.due(now_us).settle(entry, swept, grace_ms=GRACE_MS),))
+
+
+def wake(session: str, waiting: Waiting | None) -> Actor:
+    """Publish the wake-up of the job that an answer named."""
+    if waiting is not None:
+        yield Publish(session, waiting.job_id)

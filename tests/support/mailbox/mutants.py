@@ -1,0 +1,134 @@
+"""The operations with one rule taken out, as tests of the tests."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from memory.mailbox import scripts
+from memory.redis.command import LuaScript
+from tests.support.mailbox.simulation import Plan
+from tests.support.mailbox.world import Faults
+
+DONE_CHECK = """if mark_ms > 0 then return {'ALREADY', first()} end
+if mark_ms < 0 then return {'GONE', first()} end
+"""
+TOKEN_CHECK = "if held[1] ~= token or held[3] ~= job then return {'FENCED'} end\n"  # noqa: S105 - Lua
+COMMIT_HEAD_CHECK = "if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end\n"
+ACQUIRE_HEAD_CHECK = (
+    "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"
+)
+GONE_MARK = "redis.call('ZADD', done, -now_ms, job)\n"
+REPLACED_MARK = "  redis.call('ZADD', done, -math.floor(now_us / 1000), other)\n"
+REPLACED_NOTE = "  redis.call('HSET', untold, other, '')\n"
+FRACTION_CHECK = """if delay_ms == 'drop' then
+  return old_ms % 1 ~= 0 and"""
+PEACE = Faults()
+HARSH = Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Edits to operations, the plan under which it shows, and what is violated then."""
+
+    scripts: tuple[LuaScript, ...]
+    plan: Plan
+    violation: str
+
+
+def mutate(script: LuaScript, *edits: tuple[str, str]) -> LuaScript:
+    """`script` with each text replaced, which must be there once."""
+    source = script.source
+    for old, new in edits:
+        assert source.count(old) == 1, f"{script.name}: {old!r} is not there once"
+        source = source.replace(old, new)
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return LuaScript(script.name, source, sha)
+
+
+def without(script: LuaScript, *rules: str) -> LuaScript:
+    """`script` with some of its lines taken out."""
+    return mutate(script, *((rule, "") for rule in rules))
+
+
+def mutants_by_violation() -> dict[str, Mutant]:
+    """Those that break an invariant."""
+    return {
+        "COMMIT checks nothing": Mutant(
+            (without(scripts.COMMIT, DONE_CHECK, TOKEN_CHECK, COMMIT_HEAD_CHECK),),
+            Plan(),
+            "I1|I3|I4|I5|repeated commit",
+        ),
+        "COMMIT does not ask whether the job is done": Mutant(
+            (without(scripts.COMMIT, DONE_CHECK),), Plan(), "repeated commit .* FENCED"
+        ),
+        "COMMIT does not compare the token": Mutant(
+            (without(scripts.COMMIT, TOKEN_CHECK),), Plan(), "I5"
+        ),
+        "COMMIT answers ALREADY for a cancelled job": Mutant(
+            (mutate(scripts.COMMIT, ("if mark_ms > 0 then", "if mark_ms ~= 0 then")),),
+            Plan(faults=HARSH, cancels=24, cleans=0),
+            "first commit .* ALREADY",
+        ),
+        "a job that is given up is not marked": Mutant(
+            (without(scripts.ACQUIRE, GONE_MARK), without(scripts.DISCARD, GONE_MARK)),
+            Plan(faults=HARSH, raw_sends=20, model_refuses=0.3),
+            "taken in again|runs again|given up|I10",
+        ),
+        "an idle entry is dropped at once": Mutant(
+            (
+                mutate(
+                    scripts.SETTLE,
+                    (FRACTION_CHECK, "if delay_ms == 'drop' or is_idle == '1' then\n  return"),
+                ),
+            ),
+            Plan(faults=Faults(kill=0.05, stop=0.15), raw_sends=0, cancels=0),
+            "I10",
+        ),
+        "a job that is replaced is not marked": Mutant(
+            (without(scripts.SUPERSEDE, REPLACED_MARK),),
+            Plan(faults=HARSH, takeovers=12),
+            "taken in again|runs again|given up|I2|I10|KeyError|UNKNOWN",
+        ),
+        "a merged message is not carried": Mutant(
+            (mutate(scripts.MERGE, ("carried ~= '' and carried or envelope", "envelope")),),
+            Plan(takeovers=12),
+            "I2: .* carries",
+        ),
+        "an interrupt overtakes": Mutant(
+            (
+                mutate(
+                    scripts.INTERRUPT,
+                    ("math.max((tonumber(held[5]) or 0) + 1, now_us)", "now_us - 600000000"),
+                ),
+            ),
+            Plan(takeovers=12),
+            "I3|I10",
+        ),
+        "nobody who was taken out is remembered": Mutant(
+            (without(scripts.SUPERSEDE, REPLACED_NOTE),), Plan(takeovers=12), "I2|I10|runs again"
+        ),
+        "nobody sweeps": Mutant(
+            (), Plan(sweepers=0, raw_sends=0, cancels=0, faults=Faults(lose_message=0.05)), "I10"
+        ),
+    }
+
+
+def mutants_by_idleness() -> dict[str, Mutant]:
+    """Those after which the sweeper is needed where nothing went wrong."""
+    peace = Plan(faults=PEACE, raw_sends=0)
+    often = Plan(faults=PEACE, raw_sends=0, model_fails=0.7)
+    rollback = mutate(scripts.SUPERSEDE, ("if kept == 0 then", "if kept == 9 then"))
+    kept_lease = Mutant((rollback,), replace(peace, takeovers=12), "idle")
+    return {"a turn that is rolled back keeps its lease": kept_lease} | {
+        name: Mutant((mutate(script, (f"'{code}', first()", f"'{code}', '', ''")),), plan, "idle")
+        for name, script, code, plan in (
+            ("COMMIT names no next", scripts.COMMIT, "OK", peace),
+            ("DISCARD names no next", scripts.DISCARD, "DISCARDED", peace),
+            ("DEAD names no next", scripts.ACQUIRE, "DEAD", often),
+        )
+    }
+
+
+def by_name(mutants: Sequence[LuaScript]) -> dict[str, LuaScript]:
+    """As a world takes them."""
+    return {script.name: script for script in mutants}

@@ -1,0 +1,181 @@
+"""A session's mailbox on a server, with a clock that only the test moves."""
+
+from dataclasses import dataclass, replace
+
+from memory import events
+from memory.keys import Keyspace
+from memory.mailbox.codes import raw, sequence_of
+from memory.mailbox.due import Due
+from memory.mailbox.enqueued import Enqueued
+from memory.mailbox.intake import Intake, OnBusy, Request
+from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Failed, Swept
+from memory.records.events import Event
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+
+START_MS = 1_800_000_000_000
+LEASE_MS = 30_000
+GRACE_MS = 5_000
+GAP_MS = 5_000
+MAX_ATTEMPTS = 3
+KEEP = 1000
+TTL_S = 3600
+CAP = 100
+MERGED_BYTES = 1000
+
+
+@dataclass
+class Rig:
+    """One session's mailbox, asked for at `now_ms`."""
+
+    connection: Connection
+    keyspace: Keyspace
+    agent_id: str = "energy"
+    session_id: str = "session-1"
+    now_ms: int = START_MS
+
+    @property
+    def box(self) -> Mailbox:
+        mailbox = Mailbox.of(self.keyspace, self.agent_id, self.session_id)
+        return replace(mailbox, now_us=self.now_ms * 1000)
+
+    @property
+    def due(self) -> Due:
+        return Due(self.keyspace, self.now_ms * 1000)
+
+    def other(self, session_id: str) -> "Rig":
+        """The mailbox of another session, with a clock of its own."""
+        return replace(self, session_id=session_id)
+
+    def later(self, delay_ms: int) -> None:
+        self.now_ms += delay_ms
+
+    def enqueue(self, job: str, envelope: bytes | None = None, *, cap: int = CAP) -> Enqueued:
+        envelope = envelope_of(job) if envelope is None else envelope
+        commands = self.box.enqueue(job, envelope, cap=cap, grace_ms=GRACE_MS)
+        return self.connection.run_all(*commands)[2]
+
+    def take_in(
+        self,
+        job: str,
+        on_busy: OnBusy = OnBusy.ENQUEUE,
+        *,
+        text: str | None = None,
+        who: str = "someone",
+        cap: int = CAP,
+        merged_bytes: int = MERGED_BYTES,
+    ) -> Enqueued:
+        """Send a job that asks `text`, its own id where it is None."""
+        request = request_of(job if text is None else text, who)
+        intake = Intake(job, envelope_of(job), cap, on_busy, request, merged_bytes, TTL_S)
+        commands = self.box.take_in(intake, grace_ms=GRACE_MS)
+        return self.connection.run_all(*commands)[2]
+
+    def events(self) -> list[Event]:
+        """All that lies in the session's stream."""
+        command = events.read(self.box.keys, events.FROM_START, block_ms=1)
+        return self.connection.run(command)
+
+    def told(self) -> list[tuple[str, str]]:
+        """The events as (type, job)."""
+        return [(event.type.value, event.job_id) for event in self.events()]
+
+    def acquire(
+        self,
+        job: str,
+        token: str,
+        *,
+        envelope: bytes | None = None,
+        history_n: int = 20,
+        max_attempts: int = MAX_ATTEMPTS,
+        lease_ms: int = LEASE_MS,
+        request: Request | None = None,
+    ) -> Acquired:
+        commands = self.box.acquire(
+            job,
+            envelope,
+            token,
+            lease_ms=lease_ms,
+            history_n=history_n,
+            max_attempts=max_attempts,
+            grace_ms=GRACE_MS,
+            request=request,
+        )
+        *before, last = commands
+        self.connection.run_each(before)
+        return self.connection.run(last)
+
+    def renew(self, token: str) -> bool:
+        return self.connection.run(self.box.renew(token, lease_ms=LEASE_MS))
+
+    def commit(self, token: str, job: str, *, keep: int = KEEP) -> Committed:
+        commands = self.box.commit(
+            token, job, turn_of(job), keep=keep, ttl_s=TTL_S, grace_ms=GRACE_MS
+        )
+        return self.connection.run_all(*commands)[1]
+
+    def fail(self, token: str, *, delay_ms: int = 0, refund: bool = False) -> Failed:
+        commands = self.box.fail(token, delay_ms=delay_ms, refund=refund, grace_ms=GRACE_MS)
+        return self.connection.run_all(*commands)[1]
+
+    def cancel(self, job: str, token: str = "") -> Discarded:
+        return self._discard(job, "cancelled", token, cancelled=True)
+
+    def bury(self, job: str, token: str = "", *, reason: str = "refused") -> Discarded:
+        return self._discard(job, reason, token, cancelled=False)
+
+    def _discard(self, job: str, reason: str, token: str, *, cancelled: bool) -> Discarded:
+        commands = self.box.discard(job, reason, token, cancelled=cancelled, grace_ms=GRACE_MS)
+        return self.connection.run_all(*commands)[1]
+
+    def sweep(self) -> Swept:
+        return self.connection.run(self.box.sweep(GAP_MS))
+
+    def clean(self, idle_ms: int) -> Cleaned:
+        return self.connection.run(self.box.clean(idle_ms))
+
+    def history(self) -> list[bytes]:
+        args = ("LRANGE", self.box.keys.history, 0, -1)
+        return self.connection.run(Command(lambda reply: sequence_of(raw, reply), args))
+
+    def pending(self) -> list[str]:
+        return self.connection.run(self.box.pending())
+
+    def due_at_ms(self) -> float | None:
+        """The score of this mailbox among those to look at."""
+        args = ("ZSCORE", self.keyspace.due, self.box.keys.history)
+        reply = self.ask(*args)
+        return None if reply is None else float(raw(reply))
+
+    def ask(self, *args: str | bytes | int) -> object:
+        """The plain reply to a command."""
+        return self.connection.run(Command(lambda reply: reply, args))
+
+    def dump(self) -> dict[bytes, object]:
+        """Every key with its serialized value: equal dumps mean that nothing was written."""
+        keys = sequence_of(raw, self.ask("KEYS", f"{self.keyspace.prefix}:*"))
+        return {key: self.ask("DUMP", key) for key in sorted(keys)}
+
+    def ttl_ms(self, key: str) -> int:
+        """How long a key lives; -1: for ever, -2: not there."""
+        reply = self.ask("PTTL", key)
+        assert isinstance(reply, int)
+        return reply
+
+
+def envelope_of(job: str) -> bytes:
+    """Bytes that are no text and no JSON: the mailbox must not care."""
+    return b"\x00\xff envelope of " + job.encode() + b"\r\n"
+
+
+def request_of(text: str, who: str = "someone") -> Request:
+    """What is kept of somebody's asking a text."""
+    words = text.encode()
+    return Request.of(what=words, who=who.encode(), size_bytes=len(words))
+
+
+def turn_of(job: str) -> tuple[bytes, bytes]:
+    """The two messages of a job's turn, as JSON."""
+    fields = b'"job_id":"' + job.encode() + b'"'
+    return b'{"role":"user",' + fields + b"}", b'{"role":"assistant",' + fields + b"}"

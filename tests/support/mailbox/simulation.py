@@ -1,0 +1,134 @@
+"""One simulated run: sessions, disturbances, faults for a while, then peace; the books checked."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from memory.keys import Keyspace
+from memory.mailbox.due import IDLE_MS
+from memory.mailbox.intake import OnBusy
+from memory.redis.command import LuaScript
+from tests.support.mailbox import actors
+from tests.support.mailbox.journal import Violation
+from tests.support.mailbox.world import Faults, Wire, World
+
+SESSIONS = ("s1", "s2", "s3")
+JOBS_PER_SESSION = 8
+FAULTY_MS = 60_000
+DRAIN_MS = IDLE_MS + 120_000
+"""A producer that stops between LOOK and ENQUEUE for longer than a sweep, and dies before it
+publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
+LATE_MS = 11_000
+"""No message is later than this."""
+
+EVERYTHING = Faults(
+    kill=0.01,
+    stop=0.005,
+    lose_request=0.02,
+    lose_reply=0.02,
+    fail_publish=0.02,
+    lose_message=0.05,
+    double_message=0.05,
+    late_message=0.05,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens in a run."""
+
+    faults: Faults = EVERYTHING
+    model_fails: float = 0.1
+    model_refuses: float = 0.05
+    raw_sends: int = 3
+    cancels: int = 3
+    cleans: int = 3
+    sweepers: int = 2
+    takeovers: int = 0
+    mutants: Mapping[str, LuaScript] = field(default_factory=dict)
+
+
+PEACE_PLAN = Plan(faults=Faults(), model_fails=0.3)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of it."""
+
+    commits: int
+    longest_idle_ms: int
+
+
+def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
+    """Run one seed. Raises Violation where an invariant does not hold."""
+    wire.ask(("FLUSHALL",))
+    world = World(
+        wire,
+        Keyspace(),
+        seed,
+        plan.faults,
+        actors.work,
+        plan.mutants,
+        model_fails=plan.model_fails,
+        model_refuses=plan.model_refuses,
+    )
+    producing = _start_everyone(world, plan)
+    world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
+    world.faults = Faults()
+    if not world.run(world.ledger.is_drained, for_ms=DRAIN_MS):
+        pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
+        raise Violation(f"I10: faults are over, and still pending: {pending}")
+    world.run(lambda: False, for_ms=LATE_MS)
+    _check(world)
+    return Report(world.ledger.commits, world.ledger.longest_idle_ms)
+
+
+def _start_everyone(world: World, plan: Plan) -> set[str]:
+    """Start all; the names that are still producing, to be looked at later."""
+    producing = set(SESSIONS)
+    for session in SESSIONS:
+        jobs = [f"{session}-j{number}" for number in range(JOBS_PER_SESSION)]
+        ended = _removing(session, producing)
+        world.start(actors.produce(world, session, jobs), on_end=ended)
+    for _ in range(plan.sweepers):
+        _keep_sweeping(world)
+    draw = world.random
+    for number in range(plan.raw_sends):
+        raw = actors.send_raw(draw.choice(SESSIONS), f"raw{number}")
+        world.start(raw, delay_ms=draw.randint(0, 3000))
+    for _ in range(plan.cancels):
+        session = draw.choice(SESSIONS)
+        job = f"{session}-j{draw.randrange(JOBS_PER_SESSION)}"
+        world.start(actors.cancel(world, session, job), delay_ms=draw.randint(0, 3000))
+    for number in range(plan.takeovers):
+        on_busy = draw.choice([one for one in OnBusy if one is not OnBusy.ENQUEUE])
+        session = draw.choice(SESSIONS)
+        sender = actors.send_again(world, session, f"{session}-again{number}", on_busy)
+        world.start(sender, delay_ms=draw.randint(0, 3000))
+    for _ in range(plan.cleans):
+        cleaner = actors.clean(world, draw.choice(SESSIONS))
+        world.start(cleaner, delay_ms=draw.randint(0, 6000))
+    return producing
+
+
+def _removing(session: str, producing: set[str]) -> Callable[[bool], None]:
+    def ended(_: bool) -> None:
+        producing.discard(session)
+
+    return ended
+
+
+def _keep_sweeping(world: World, delay_ms: int = 0) -> None:
+    """A sweeper that is killed comes back after a second."""
+    world.start(
+        actors.sweep(world), on_end=lambda _: _keep_sweeping(world, 1000), delay_ms=delay_ms
+    )
+
+
+def _check(world: World) -> None:
+    for session in SESSIONS:
+        mailbox = world.box(session, 0)
+        world.ledger.check_history(mailbox.keys)
+        world.ledger.check_told(mailbox.keys)
+        if pending := mailbox.pending().parse(world.wire.ask(mailbox.pending().wire())[0]):
+            raise Violation(f"I10: {pending} came back after all was drained")
+    world.ledger.check_accepted()

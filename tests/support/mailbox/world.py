@@ -1,0 +1,270 @@
+"""A world of processes around real mailboxes, with a virtual clock and seeded faults.
+
+Processes are generators that yield steps; between any two of them they may be killed, stopped for
+longer than a lease, or lose a request or a reply. The scripts run on a real server.
+"""
+
+import heapq
+import itertools
+import random
+import socket
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import hiredis
+
+from memory.keys import Keyspace
+from memory.mailbox.due import Due
+from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.scripts import SCRIPTS
+from memory.redis.command import Command, LuaScript
+from tests.support.mailbox.journal import Ledger
+
+LEASE_MS = 3000
+SWEEP_MS = 500
+GRACE_MS = 500
+GAP_MS = 500
+REQUEST_TIMEOUT_MS = 100
+WORKER_RESTART_MS = 300
+START_MS = 1_800_000_000_000
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Send calls to Redis, made when they are sent; the step is answered with their results."""
+
+    make: Callable[[int], Sequence[Command[object]]]
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Do nothing for a while."""
+
+    ms: int
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Put a wake-up into the broker; the step is answered with whether that worked."""
+
+    session: str
+    job: str
+    envelope: bytes | None = None
+    delay_ms: int = 0
+
+
+Step = Ask | Sleep | Publish
+Actor = Generator[Step, list[object], None]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How likely each is: per step of a process, or per message."""
+
+    kill: float = 0.0
+    stop: float = 0.0
+    lose_request: float = 0.0
+    lose_reply: float = 0.0
+    fail_publish: float = 0.0
+    lose_message: float = 0.0
+    double_message: float = 0.0
+    late_message: float = 0.0
+
+
+class Wire:
+    """The shortest way to a server: a socket and a parser."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._reader = hiredis.Reader(notEnoughData=Ellipsis)
+
+    def ask(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
+        """The replies to commands that are sent together; the first error is raised."""
+        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))  # type: ignore[arg-type]
+        replies = [self._read() for _ in wires]
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _read(self) -> object:
+        while (reply := self._reader.gets()) is Ellipsis:
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionError("the server has gone")
+            self._reader.feed(data)
+        return reply
+
+
+@dataclass(eq=False)
+class Process:
+    """A running actor. `on_end` is told how it ended: whether it was killed."""
+
+    actor: Actor
+    on_end: Callable[[bool], None]
+    was_killed: bool = False
+
+
+@dataclass
+class World:
+    """The clock, the broker, the processes, and the one who keeps the books."""
+
+    wire: Wire
+    keyspace: Keyspace
+    seed: int
+    faults: Faults
+    work: Callable[["World", Publish], Actor]
+    mutants: Mapping[str, LuaScript] = field(default_factory=dict)
+    model_fails: float = 0.0
+    model_refuses: float = 0.0
+    workers: int = 8
+    now_ms: int = START_MS
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.ledger = Ledger(self.wire.ask, self.keyspace)
+        self.messages: deque[Publish] = deque()
+        self._events: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._tokens = itertools.count()
+        known = {script.name: script for script in SCRIPTS} | dict(self.mutants)
+        self._scripts = known
+        self.wire.ask(*(("SCRIPT", "LOAD", script.source) for script in known.values()))
+
+    def box(self, session: str, now_us: int) -> Mailbox:
+        """The mailbox of a session."""
+        return replace(Mailbox.of(self.keyspace, "a", session), now_us=now_us)
+
+    def due(self, now_us: int) -> Due:
+        """The list of the sweepers."""
+        return Due(self.keyspace, now_us)
+
+    def new_token(self) -> str:
+        return f"t{next(self._tokens)}"
+
+    def happens(self, likelihood: float) -> bool:
+        return likelihood > 0 and self.random.random() < likelihood
+
+    def at(self, time_ms: int, act: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (time_ms, next(self._order), act))
+
+    def start(
+        self,
+        actor: Actor,
+        *,
+        on_end: Callable[[bool], None] = lambda _: None,
+        delay_ms: int = 0,
+    ) -> None:
+        process = Process(actor, on_end)
+        self.at(self.now_ms + delay_ms, lambda: self._advance(process, None))
+
+    def run(self, until: Callable[[], bool], *, for_ms: int) -> bool:
+        """Let time pass until something is so; False if it is not after `for_ms`."""
+        end_ms = self.now_ms + for_ms
+        while not until():
+            if not self._events or self._events[0][0] > end_ms:
+                return False
+            self.now_ms, _, act = heapq.heappop(self._events)
+            act()
+        return True
+
+    def deliver(self, message: Publish) -> None:
+        """The broker's side of a publication: it may lose, double or delay a message."""
+        if self.happens(self.faults.lose_message):
+            return
+        for _ in range(2 if self.happens(self.faults.double_message) else 1):
+            is_late = self.happens(self.faults.late_message)
+            delay_ms = self.random.randint(500, 10_000) if is_late else self.random.randint(1, 4)
+            self.at(self.now_ms + message.delay_ms + delay_ms, lambda: self._arrive(message))
+
+    def execute(self, commands: Sequence[Command[object]]) -> list[object]:
+        """Run calls on the server, under the eyes of the ledger."""
+        self.ledger.before(commands)
+        wires = [self._mutated(command).wire() for command in commands]
+        results = [
+            command.parse(reply)
+            for command, reply in zip(commands, self.wire.ask(*wires), strict=True)
+        ]
+        self.ledger.after(commands, results, self.now_ms)
+        return results
+
+    def _mutated(self, command: Command[object]) -> Command[object]:
+        return (
+            command
+            if command.script is None
+            else replace(command, script=self._scripts[command.script.name])
+        )
+
+    def _arrive(self, message: Publish) -> None:
+        self.messages.append(message)
+        self._hire()
+
+    def _hire(self) -> None:
+        while self.workers and self.messages:
+            self.workers -= 1
+            message = self.messages.popleft()
+
+            def ended(was_killed: bool, message: Publish = message) -> None:
+                self._worker_ended(message, was_killed=was_killed)
+
+            self.start(self.work(self, message), on_end=ended)
+
+    def _worker_ended(self, message: Publish, *, was_killed: bool) -> None:
+        if was_killed and self.happens(self.faults.late_message):
+            self.at(self.now_ms + self.random.randint(500, 10_000), lambda: self._arrive(message))
+        self.at(self.now_ms + (WORKER_RESTART_MS if was_killed else 0), self._worker_is_free)
+
+    def _worker_is_free(self) -> None:
+        self.workers += 1
+        self._hire()
+
+    def _advance(self, process: Process, answer: list[object] | None) -> None:
+        try:
+            step = next(process.actor) if answer is None else process.actor.send(answer)
+        except StopIteration:
+            process.on_end(process.was_killed)
+            return
+        self.at(self.now_ms + self.random.randint(0, 2), lambda: self._perform(process, step))
+
+    def _perform(self, process: Process, step: Step) -> None:
+        if self.happens(self.faults.kill):
+            self._kill(process)
+            return
+        pause_ms = self.random.randint(1, 3) * LEASE_MS if self.happens(self.faults.stop) else 0
+        match step:
+            case Sleep(ms):
+                answer: list[object] | None = []
+                pause_ms += ms
+            case Publish():
+                answer = [self._publish(step)]
+            case Ask(make):
+                answer = self._ask(make(self.now_ms * 1000))
+        if answer is None:
+            self.at(self.now_ms + REQUEST_TIMEOUT_MS, lambda: self._perform(process, step))
+        elif self.happens(self.faults.kill):
+            self._kill(process)
+        else:
+            self.at(self.now_ms + pause_ms, lambda: self._advance(process, answer))
+
+    def _publish(self, message: Publish) -> bool:
+        if self.happens(self.faults.fail_publish):
+            return False
+        self.deliver(message)
+        return True
+
+    def _ask(self, commands: Sequence[Command[object]]) -> list[object] | None:
+        """The results; None where the request was lost on its way, or the reply."""
+        if self.happens(self.faults.lose_request):
+            self.execute(commands[: self.random.randrange(len(commands))])
+            return None
+        results = self.execute(commands)
+        return None if self.happens(self.faults.lose_reply) else results
+
+    def _kill(self, process: Process) -> None:
+        process.was_killed = True
+        process.actor.close()
+        process.on_end(True)

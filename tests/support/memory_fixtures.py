@@ -1,0 +1,133 @@
+"""Servers and services for tests of the memory, and the check that no key is left to live for ever.
+
+With REDIS_URL in the environment the tests use that server, under a prefix of their own, and
+delete only what lies under it; without, a server is started for the session.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import fakeredis
+import pytest
+from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
+from pydantic import SecretStr
+from redis import Redis
+
+from memory import MemorySettings, RedisMemoryService
+from memory.keys import KINDS
+from memory.redis.connection import Connection
+from memory.redis.endpoint import Endpoint
+from sandbox.valkey import ValkeyServer
+from tests.conftest import USER_REDIS_URL
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A server as a test sees it: settings for the memory, and a client that looks on."""
+
+    settings: MemorySettings
+    observer: Redis
+    connection: Connection
+
+    @property
+    def prefix(self) -> str:
+        """What every key of this test begins with."""
+        return self.settings.key_prefix
+
+    def keys(self) -> list[str]:
+        """All keys of this test, sorted."""
+        return sorted(key.decode() for key in self.observer.scan_iter(f"{self.prefix}:*"))
+
+    def service(self) -> RedisMemoryService:
+        """A service over the shared connection."""
+        return RedisMemoryService(settings=self.settings, connection=self.connection)
+
+    def immortal_keys(self) -> list[str]:
+        """Keys without a TTL that are not of a permanent kind: leaks."""
+        return [
+            key
+            for key in self.keys()
+            if self.observer.ttl(key) == -1 and not self._is_permanent(key)
+        ]
+
+    def _is_permanent(self, key: str) -> bool:
+        name = key.removeprefix(f"{self.prefix}:")
+        word, colon, _ = name.partition(":")
+        permanent = [kind.pattern for kind in KINDS if kind.is_permanent]
+        if colon:
+            return any(pattern.startswith(f"{word}:") for pattern in permanent)
+        return name in permanent
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The server of REDIS_URL, or one that lives as long as the tests."""
+    if USER_REDIS_URL:
+        yield USER_REDIS_URL
+        return
+    with ValkeyServer() as server:
+        yield server.url()
+
+
+@pytest.fixture
+def memory_settings(redis_url: str) -> MemorySettings:
+    """Settings for the server, with a key prefix that no other test has."""
+    prefix = f"test:{uuid.uuid4().hex}"
+    return MemorySettings(url=SecretStr(redis_url), key_prefix=prefix, timeout_s=5)
+
+
+@pytest.fixture
+def real_backend(memory_settings: MemorySettings, redis_url: str) -> Iterator[Backend]:
+    """A real server."""
+    with Redis.from_url(redis_url, protocol=2) as observer:
+        yield from _checked(Backend(memory_settings, observer, Connection(memory_settings)))
+
+
+@pytest.fixture
+def fake_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    """fakeredis, in this process."""
+    monkeypatch.setattr(ScriptingCommandsMixin, "eval", _eval_without_shebang())
+    settings = MemorySettings(url=None, key_prefix=f"test:{uuid.uuid4().hex}")
+    server = fakeredis.FakeServer(server_type="valkey", version=(8, 0))
+
+    def new_client(_: Endpoint) -> Redis:
+        return fakeredis.FakeRedis(server=server, protocol=2)
+
+    with fakeredis.FakeRedis(server=server, protocol=2) as observer:
+        yield from _checked(
+            Backend(settings, observer, Connection(settings, new_client=new_client))
+        )
+
+
+@pytest.fixture(params=["real", "fake"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each in turn: what holds for one must hold for the other."""
+    chosen: Backend = request.getfixturevalue(f"{request.param}_backend")
+    return chosen
+
+
+@pytest.fixture
+def redis_memory(backend: Backend) -> RedisMemoryService:
+    """The documented service over each backend."""
+    return backend.service()
+
+
+def _checked(backend: Backend) -> Iterator[Backend]:
+    yield backend
+    leaks = backend.immortal_keys()
+    for key in backend.keys():  # noqa: SIM118 - a method that asks the server
+        backend.observer.unlink(key)
+    backend.connection.close()
+    assert leaks == [], "keys that would live for ever"
+
+
+def _eval_without_shebang() -> Callable[..., object]:
+    """fakeredis's EVAL, for scripts that begin with `#!lua`, which it takes for Lua."""
+    original: Callable[..., object] = ScriptingCommandsMixin.__dict__["eval"]
+
+    def evaluate(self: object, script: bytes, *rest: object) -> object:
+        return original(self, b"--" + script, *rest)
+
+    evaluate.__dict__.update(original.__dict__)
+    return evaluate

@@ -1,0 +1,100 @@
+"""The places at one model, with a clock that only the test moves."""
+
+from dataclasses import dataclass, replace
+
+from memory.keys import Keyspace, SessionKeys
+from memory.mailbox.codes import raw, sequence_of
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+from memory.slots.slots import Occupancy, Slots, SlotWait
+
+START_MS = 1_800_000_000_000
+LEASE_MS = 30_000
+RESERVE_MS = 5_000
+SERVER, OTHER = "http://ollama:11434", "http://other:11434"
+MODEL = "llama3.2:1b"
+
+
+@dataclass
+class SlotRig:
+    """A model with `limit` places, asked for at `now_ms`. Sessions are named `agent/session`."""
+
+    connection: Connection
+    keyspace: Keyspace
+    limit: int = 1
+    model: str = MODEL
+    servers: tuple[str, ...] = (SERVER,)
+    now_ms: int = START_MS
+
+    @property
+    def slots(self) -> Slots:
+        return Slots(self.keyspace, self.model, self.servers, self.limit, self.now_ms * 1000)
+
+    def later(self, delay_ms: int) -> None:
+        self.now_ms += delay_ms
+
+    def keys_of(self, name: str) -> SessionKeys:
+        agent, session = name.split("/")
+        return self.keyspace.session(agent, session)
+
+    def take(self, name: str) -> bool:
+        """Whether a session got a place; its token is named like itself."""
+        return self.take_at(name) is not None
+
+    def take_at(self, name: str, *servers: str) -> str | None:
+        """The server at which a session got a place."""
+        session = self.keys_of(name)
+        command = self.slots.take(session, name, lease_ms=LEASE_MS, servers=servers)
+        return self.connection.run(command)
+
+    def renew(self, token: str) -> bool:
+        return self.connection.run(self.slots.renew(token, lease_ms=LEASE_MS))
+
+    def wait(self, name: str, arrived_us: int) -> SlotWait:
+        return self.connection.run(self.slots.wait(self.keys_of(name), arrived_us=arrived_us))
+
+    def grant_next(self) -> list[str]:
+        """The sessions that are called, after what lapsed was taken back."""
+        commands = self.slots.expire(), self.slots.grant_next(reserve_ms=RESERVE_MS)
+        called = self.connection.run_last(*commands)
+        return [f"{keys.agent_id}/{keys.session_id}" for keys in called]
+
+    def release(self, token: str, took_ms: int = 1000) -> list[str]:
+        """Give a place back; who is called to it."""
+        self.connection.run(self.slots.release(token, took_ms=took_ms))
+        return self.grant_next()
+
+    def pass_on(self, name: str) -> list[str]:
+        """Give the place of a session back that does not come; who is called to it."""
+        self.connection.run(self.slots.pass_on(self.keys_of(name)))
+        return self.grant_next()
+
+    def occupancy(self) -> Occupancy:
+        """How full the model is."""
+        at = self.slots
+        taken = tuple(self.connection.run_each(at.taken()))
+        return Occupancy(taken, *self.connection.run_all(at.waiting(), at.mean_ms()))
+
+    def called_until_all_are(self) -> list[str]:
+        """Have each that is called take its place and leave it, until nobody is called."""
+        order: list[str] = []
+        called = self.grant_next()
+        while called:
+            name = called.pop(0)
+            assert self.take(name)
+            order.append(name)
+            called += self.release(name)
+        return order
+
+    def ask(self, *args: str | bytes | int) -> object:
+        """The plain reply to a command."""
+        return self.connection.run(Command(lambda reply: reply, args))
+
+    def dump(self) -> dict[bytes, object]:
+        """Every key with its serialized value: equal dumps mean that nothing was written."""
+        keys = sequence_of(raw, self.ask("KEYS", f"{self.keyspace.prefix}:*"))
+        return {key: self.ask("DUMP", key) for key in sorted(keys)}
+
+    def at_model(self, model: str) -> "SlotRig":
+        """The places at another model."""
+        return replace(self, model=model)

@@ -1,0 +1,79 @@
+"""The Lua operations of histories, indexes and session data take what their headers say."""
+
+import re
+
+import pytest
+
+from memory import index, summary
+from memory.errors import CorruptData
+from memory.keys import Keyspace
+from memory.records import history, values
+from memory.records.index import Entry
+from memory.redis.command import Command
+
+KEYSPACE = Keyspace()
+KEYS = KEYSPACE.session("a", "s")
+MAX_CODE_LINES = 40
+COMMANDS: dict[str, Command[object]] = {
+    "append": history.append(KEYS, [b"r"], write_id=b"w", keep=1, ttl_s=1, is_exact=True),
+    "replace": history.replace(KEYS, [b"r"], write_id=b"w", ttl_s=1),
+    "clear": history.clear(KEYS, write_id=b"w"),
+    "erase": history.erase(KEYS),
+    "extend": history.extend(KEYS, ttl_s=1),
+    "summarise": summary.keep(
+        KEYS, summary.Earlier(b"c", b"1", None, ()), summary.Summary("t", b"u")
+    ),
+    "touch": index.touch_index(KEYSPACE.sessions("a"), "s"),
+    "forget": index.forget("k", [Entry("a", 1), Entry("b", 2)]),
+    "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
+}
+BY_HEADER = {"index": KEYSPACE.sessions("a"), "fields": KEYSPACE.session_fields("s")}
+
+
+def _source(name: str) -> str:
+    script = COMMANDS[name].script
+    assert script is not None
+    return script.source
+
+
+def _words(name: str, heading: str) -> list[str]:
+    found = re.search(rf"^-- {heading} +(.+)$", _source(name), re.M)
+    assert found is not None
+    return found[1].replace("...", "").split()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_keys_are_those_of_the_header_in_its_order(name: str) -> None:
+    """A key in the wrong place would be destroyed as another type."""
+    expected = [getattr(KEYS, word, None) or BY_HEADER.get(word) for word in _words(name, "KEYS")]
+
+    assert name == "forget" or list(COMMANDS[name].keys) == expected
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_there_are_as_many_arguments_as_the_header_names(name: str) -> None:
+    """Each is sent, and none that nobody reads."""
+    assert len(COMMANDS[name].args) == len(_words(name, "ARGV"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_operation_is_small_and_says_what_it_returns(name: str) -> None:
+    """At most 40 lines of code; a header with every answer; memory pressure decided on purpose."""
+    lines = _source(name).splitlines()
+    code = [line for line in lines if line and not line.startswith(("--", "#!"))]
+
+    assert len(code) <= MAX_CODE_LINES
+    assert lines[0] in ("#!lua", "#!lua flags=allow-oom")
+    header = "\n".join(line for line in lines if line.startswith("--"))
+    for answer in re.findall(r"return \{'([A-Z]+)'", "\n".join(code)):
+        assert f"{{'{answer}'" in header
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_corrupt_key_is_an_error_that_names_it(name: str) -> None:
+    """Whatever the operation."""
+    with pytest.raises(CorruptData, match="some:key is a string"):
+        COMMANDS[name].parse([b"CORRUPT", b"some:key", b"string"])
+    for nonsense in (None, [], [b"OK"], b"OK", [b"OK", b"1"]):
+        with pytest.raises(CorruptData):
+            COMMANDS[name].parse(nonsense)

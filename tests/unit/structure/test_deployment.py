@@ -1,0 +1,298 @@
+"""What an operator deploys, held to the code: Procfile, image, compose file, settings."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from pydantic import TypeAdapter
+
+from deploy import reference
+from tasks import app
+from tasks.settings import QueueSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+OURS = ("worker", "maintenance", "beat", "flower")
+OLLAMA = ("ollama", "model")
+SERVICES = (*OURS, *OLLAMA, "redis")
+SETTINGS = {name for _, kind in reference.SECTIONS for name, _ in reference.named_fields(kind)}
+
+# Paths of another machine, or what only one server in `single` mode has no use for.
+NOT_IN_COMPOSE = {
+    "AGENT_PROFILES", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "LOG_FILE", "LOG_MAX_BYTES",
+    "REDIS_MODE", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_URL", "REDIS_USERNAME",
+    "WORKER_ALIVE_FILE",
+}  # fmt: skip
+
+Service = Mapping[str, object]
+Options = TypeAdapter(dict[str, object])
+COMPOSE = Options.validate_python(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+COMPOSE_SERVICES = TypeAdapter(dict[str, dict[str, object]]).validate_python(COMPOSE["services"])
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Each service of the compose file."""
+    return COMPOSE_SERVICES[request.param]
+
+
+def words(command: object) -> list[str]:
+    """A command of the compose file or the Procfile."""
+    return shlex.split(command) if isinstance(command, str) else [str(word) for word in command]
+
+
+# ---- the commands
+
+
+def test_the_procfile_and_compose_start_the_same_commands() -> None:
+    """Each process is described once; the other place only repeats it."""
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    procfile = {
+        name: words(command) for name, _, command in (line.partition(":") for line in lines)
+    }
+    assert set(procfile) == set(OURS)
+    assert procfile == {name: words(COMPOSE_SERVICES[name]["command"]) for name in OURS}
+    assert all(command[:3] == ["celery", "-A", "worker"] for command in procfile.values())
+
+
+def test_maintenance_consumes_the_queue_that_periodic_tasks_are_sent_to() -> None:
+    """And no worker for chat does."""
+    tasks = [entry["task"] for entry in app.conf.beat_schedule.values()]
+    routed = {str(app.amqp.router.route({}, task)["queue"].name) for task in tasks}
+    assert routed == {"maintenance"}
+    command = words(COMPOSE_SERVICES["maintenance"]["command"])
+    assert command[command.index("-Q") + 1] == "maintenance"
+    assert "-Q" not in words(COMPOSE_SERVICES["worker"]["command"])
+
+
+# ---- the compose file's promises
+
+
+def test_every_service_is_tested_here() -> None:
+    """A new service has to keep the same promises."""
+    assert set(COMPOSE_SERVICES) == set(SERVICES)
+
+
+def test_a_service_is_confined(service: Service) -> None:
+    """No capability, no new privilege, nothing written but what is mounted for it."""
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert "privileged" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"model"}))
+def test_a_service_is_not_root(name: str) -> None:
+    """The one-shot download alone owns a volume, without any capability."""
+    user, group = str(COMPOSE_SERVICES[name]["user"]).split(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+def test_a_service_has_limits(service: Service) -> None:
+    """Processors, memory, processes and logs."""
+    deployed = Options.validate_python(service["deploy"])
+    limits = Options.validate_python(Options.validate_python(deployed["resources"])["limits"])
+    assert set(limits) == {"cpus", "memory", "pids"}
+    assert "max-size" in Options.validate_python(service["logging"])["options"]
+
+
+def test_nothing_is_published(service: Service) -> None:
+    """No port, and no fixed name that would keep a service from being scaled."""
+    assert {"ports", "container_name", "hostname", "network_mode"}.isdisjoint(service)
+
+
+def test_an_image_is_pinned(service: Service) -> None:
+    """By a whole version; `latest` and `7` move."""
+    assert re.search(r":(\$\{GRIOT_VERSION:-)?\d+\.\d+\.\d+", str(service["image"]))
+
+
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"model"}))
+def test_a_service_has_a_health_check(name: str) -> None:
+    """Of its own, with a time-out."""
+    check = Options.validate_python(COMPOSE_SERVICES[name]["healthcheck"])
+    assert words(check["test"])[0] in {"CMD", "CMD-SHELL"}
+    assert "timeout" in check
+
+
+def test_only_the_download_reaches_the_internet_and_only_workers_reach_ollama() -> None:
+    """Ollama asks nobody for a password."""
+    networks = Options.validate_python(COMPOSE["networks"])
+    inner = {name for name, told in networks.items() if told and told.get("internal") is True}
+    joined = {name: set(COMPOSE_SERVICES[name]["networks"]) for name in SERVICES}
+    assert {name for name in SERVICES if not joined[name] <= inner} == {"model"}
+    assert {name for name in SERVICES if "models" in joined[name]} == {"ollama", "worker"}
+
+
+def test_no_secret_has_a_value_in_the_file() -> None:
+    """Each is asked of the environment, and compose does not start without it."""
+    secrets = {"FLOWER_BASIC_AUTH", "REDISCLI_AUTH"} | {
+        name
+        for _, kind in reference.SECTIONS
+        for name, field in reference.named_fields(kind)
+        if reference.is_secret(field)
+    }
+    found = 0
+    for service in COMPOSE_SERVICES.values():
+        for name, value in Options.validate_python(service["environment"]).items():
+            if name in secrets:
+                found += 1
+                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", str(value)), name
+    assert found >= len(OURS) + 3
+    assert "requirepass ${" not in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_redis_in_compose_keeps_what_it_acknowledged() -> None:
+    """What a worker asks of it when it starts, and a little more."""
+    lines = (ROOT / "deploy" / "redis.conf").read_text().splitlines()
+    conf = dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    assert conf["appendonly"] == "yes"
+    assert conf["appendfsync"] in {"always", "everysec"}
+    assert conf["maxmemory-policy"] == "noeviction"
+    assert int(conf["maxmemory"].removesuffix("mb")) > 0
+    assert "requirepass" not in conf
+
+
+def test_a_stopping_worker_is_given_more_time_than_it_needs() -> None:
+    """Or turns are killed that it would have given back."""
+    drain_s = QueueSettings.model_fields["drain_s"].default
+    for name in ("worker", "maintenance"):
+        grace = re.fullmatch(r"\$\{\w+:-(\d+)s\}", str(COMPOSE_SERVICES[name]["stop_grace_period"]))
+        assert float(grace[1]) >= drain_s + 10
+
+
+def test_flower_in_compose_asks_for_a_password_and_only_looks() -> None:
+    """It is reachable by its neighbours there."""
+    environment = Options.validate_python(COMPOSE_SERVICES["flower"]["environment"])
+    assert environment["FLOWER_ADDRESS"] == "0.0.0.0"  # noqa: S104  # within its container
+    assert str(environment["FLOWER_BASIC_AUTH"]).startswith("${FLOWER_BASIC_AUTH:?")
+    assert environment["FLOWER_READ_ONLY"] == "${FLOWER_READ_ONLY:-true}"
+
+
+def test_the_overlay_for_flower_publishes_to_this_machine_only() -> None:
+    """Its /metrics asks for no password."""
+    overlay = yaml.safe_load((ROOT / "deploy" / "compose.flower.yml").read_text())
+    assert set(overlay["services"]) == {"flower"}
+    assert all(port.startswith("127.0.0.1:") for port in overlay["services"]["flower"]["ports"])
+
+
+def test_the_health_check_looks_at_the_file_that_the_image_names() -> None:
+    """Workers and beat touch it; the image says where."""
+    image = (ROOT / "Dockerfile").read_text()
+    path = re.search(r"WORKER_ALIVE_FILE=(\S+)", image)[1]
+    for name in ("worker", "maintenance", "beat"):
+        check = Options.validate_python(COMPOSE_SERVICES[name]["healthcheck"])
+        assert path in words(check["test"])[1]
+        writable = {str(mount).partition(":")[0] for mount in COMPOSE_SERVICES[name]["tmpfs"]}
+        assert str(Path(path).parent) in writable
+
+
+# ---- the image
+
+
+def test_the_image_installs_only_what_is_named_with_its_hash() -> None:
+    """And runs as nobody in particular, with no log file."""
+    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    installs = re.findall(r"pip[^&\n]* install ([^&\n]*)", text)
+    assert len(installs) == 3
+    assert all("--require-hashes" in line or "--no-index" in line for line in installs)
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    assert 'LOG_FILE=""' in text
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
+    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11\.\d+-slim-", text, re.MULTILINE)
+
+
+def test_the_image_has_all_that_the_wheel_is_made_of() -> None:
+    """`.dockerignore` lets nothing else in."""
+    allowed = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    pyproject = (ROOT / "pyproject.toml").read_text()
+    packed = re.search(r"only-include = \[([^]]*)\]", pyproject)[1]
+    wanted = {name.strip().strip('"') for name in packed.split(",") if name.strip()}
+    assert allowed == wanted | {"pyproject.toml", "README.md", "requirements"}
+
+
+def test_the_build_requirements_are_those_of_the_development_lock() -> None:
+    """Same versions, same hashes: two locks that drift apart would hide it."""
+    build, dev = (pinned(f"requirements/{name}.lock") for name in ("build", "dev"))
+    assert "hatchling" in build
+    assert build == {name: dev[name] for name in build}
+
+
+def test_the_workers_lock_has_what_the_redis_transport_needs() -> None:
+    """Kombu names it under its extra `redis`; without it a worker cannot be imported."""
+    needed = {
+        requirement.name
+        for requirement in map(Requirement, requires("kombu") or ())
+        if requirement.marker and requirement.marker.evaluate({"extra": "redis"})
+    }
+    assert "redis" in needed
+    assert needed <= set(pinned("requirements/worker.lock"))
+
+
+def pinned(path: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Version and hashes of each requirement of a lock."""
+    text = (ROOT / path).read_text().replace("\\\n", " ")
+    lines = re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)([^\n]*)", text, re.MULTILINE)
+    return {
+        name: (version, frozenset(re.findall(r"--hash=(\S+)", rest)))
+        for name, version, rest in lines
+    }
+
+
+# ---- the settings
+
+
+def test_the_example_of_the_environment_is_what_the_settings_say() -> None:
+    """Every variable, its default, its meaning. To renew it: python -m deploy.reference."""
+    assert reference.ENV_EXAMPLE.read_text() == reference.env_example()
+
+
+def test_the_tables_of_the_manual_are_what_the_settings_say() -> None:
+    """To renew them: python -m deploy.reference."""
+    assert reference.OPERATIONS.read_text() == reference.operations()
+
+
+def test_a_default_of_the_example_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uncommenting a line changes nothing."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    lines = reference.env_text().splitlines()
+    shown = dict(line[2:].split("=", 1) for line in lines if re.match(r"# [A-Z_]+=", line))
+    assert set(shown) == SETTINGS
+    for _, kind in reference.SECTIONS:
+        names = {name for name, _ in reference.named_fields(kind)}
+        given = {name: shown[name] for name in names if shown[name]}
+        assert kind(_env_file=None, **given) == kind(_env_file=None), kind  # type: ignore[call-arg]
+
+
+def test_a_number_says_its_unit_or_what_it_counts() -> None:
+    """A duration without a unit is a trap."""
+    for _, kind in reference.SECTIONS:
+        for field_name, field in kind.model_fields.items():
+            if field_name.endswith("_s"):
+                assert "second" in str(field.description), field_name
+            if field_name.endswith("_bytes"):
+                assert "bytes" in str(field.description), field_name
+
+
+def test_every_setting_reaches_the_containers() -> None:
+    """What stands in `.env` counts in compose too, but for what another deployment needs."""
+    for name in OURS:
+        passed = set(Options.validate_python(COMPOSE_SERVICES[name]["environment"]))
+        assert {one for one in passed if not one.startswith("FLOWER_")} == SETTINGS - NOT_IN_COMPOSE
+
+
+def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
+    """Nobody has to read the compose file to find out what can be set."""
+    files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("compose.*.yml")]
+    asked = {name for file in files for name in re.findall(r"(?<!\$)\$\{(\w+)", file.read_text())}
+    named = set(re.findall(r"^(?:# )?([A-Z_]+)=", reference.ENV_EXAMPLE.read_text(), re.MULTILINE))
+    assert asked <= named
+    assert named == asked | SETTINGS

@@ -1,0 +1,165 @@
+"""The form of a reply: which schemas are taken, and which replies fit them."""
+
+import time
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+from llm import FormatMismatchError
+from tasks.errors import InvalidJob
+from tasks.job.reply_format import (
+    MAX_SCHEMA_BYTES,
+    MAX_SCHEMA_DEPTH,
+    ReplyFormat,
+    check_format,
+    parsed_reply,
+)
+
+SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
+AGE = {
+    "type": "object",
+    "properties": {"age": {"type": "integer", "minimum": 0}, "name": {"type": "string"}},
+    "required": ["age"],
+    "additionalProperties": False,
+}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def nested(depth: int) -> ReplyFormat:
+    """A schema of so many objects within each other."""
+    schema: ReplyFormat = {}
+    for _ in range(depth - 1):
+        schema = {"not": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        AGE,
+        {"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"a": {}}},
+        {"$defs": {"word": {"pattern": "^[a-z]+$"}}, "items": {"$ref": "#/$defs/word"}},
+        {"const": None, "default": None},
+        nested(MAX_SCHEMA_DEPTH),
+    ],
+)
+def test_schemas_of_any_draft_are_taken(schema: ReplyFormat) -> None:
+    """As pydantic and others write them."""
+    check_format(schema)
+
+
+WRONG: dict[str, tuple[ReplyFormat, str]] = {
+    "an unknown type": ({"type": "word"}, "see /type"),
+    "a property that is no schema": ({"properties": {"a": 5}}, "see /properties/a"),
+    "a reference to a server": ({"$ref": "http://127.0.0.1:9/x"}, "leads nowhere in it"),
+    "a reference to a file": ({"$ref": "file:///etc/passwd"}, "leads nowhere in it"),
+    "a reference to nothing": ({"$ref": "#/$defs/none"}, "leads nowhere in it"),
+    "a reference through a number": ({"title": "x", "$ref": "#/title/0"}, "leads nowhere in it"),
+    "a recursive one": ({"properties": {"next": {"$ref": "#"}}}, "is recursive"),
+    "a hidden recursion": ({"items": {"$ref": "#/%69tems"}}, "is recursive"),
+    "two that name each other": (
+        {"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"not": {"$ref": "#/$defs/a"}}}},
+        "is recursive",
+    ),
+    "an anchor": ({"$anchor": "here", "not": {"$ref": "#here"}}, "must not use $anchor"),
+    "a dynamic reference": ({"items": {"$dynamicRef": "#x"}}, "must not use $dynamicRef"),
+    "an old draft": ({"$schema": "http://json-schema.org/draft-04/schema#"}, "draft 6 or newer"),
+    "a name of its own": ({"$id": "http://h/", "$ref": "other"}, "must not use $id"),
+    "a draft nobody knows": ({"$schema": "http://127.0.0.1:9/draft"}, "no JSON Schema"),
+    "a pattern that looks around": ({"pattern": "(?=a)b"}, "see /pattern"),
+    "a pattern that grows": ({"pattern": "a{9999}{9999}"}, "see /pattern"),
+    "a level too deep": (nested(MAX_SCHEMA_DEPTH + 1), "nested deeper than 64"),
+    "a byte too long": ({"title": "x" * MAX_SCHEMA_BYTES}, "at most 32768 are allowed"),
+    "no number": ({"minimum": float("nan")}, "not finite"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_schema_that_cannot_be_used_is_refused_with_its_place(case: str) -> None:
+    """Before anything is sent; nothing is fetched from anywhere."""
+    schema, reason = WRONG[case]
+    with pytest.raises(InvalidJob, match=r"^format ") as caught:
+        check_format(schema)
+    assert reason in str(caught.value)
+
+
+def doubling(times: int) -> ReplyFormat:
+    """Definitions that each name the next one twice."""
+    definitions: dict[str, JsonValue] = {
+        f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(times)
+    }
+    return {"$defs": {**definitions, f"a{times}": {"type": "string"}}, "$ref": "#/$defs/a0"}
+
+
+def test_references_do_not_multiply() -> None:
+    """A schema of 2 KB whose check would take for ever is refused at once."""
+    check_format(doubling(8))
+    began = time.monotonic()
+    for times in (12, 40):
+        with pytest.raises(InvalidJob, match="over 10000 parts"):
+            check_format(doubling(times))
+    with pytest.raises(InvalidJob, match="deeper than 128 levels"):
+        check_format(doubling(100))
+    assert time.monotonic() - began < 1
+
+
+def test_a_schema_at_the_limits_is_checked_quickly() -> None:
+    """Of a reply that does not fit, too."""
+    began = time.monotonic()
+    with pytest.raises(FormatMismatchError):
+        parsed_reply("5", doubling(8), done_reason="stop")
+    assert time.monotonic() - began < 1
+
+
+@given(value=json_values)
+def test_json_is_given_back_as_its_value(value: object) -> None:
+    """Any JSON value for "json", and for a schema that allows everything."""
+    text = orjson.dumps(value).decode()
+    assert parsed_reply(text, "json", done_reason="stop") == value
+    assert parsed_reply(text, {}, done_reason="stop") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (f'{{"age": -1, "name": "{SECRET}"}}', "/properties/age/minimum"),
+        (f'{{"age": "{SECRET}"}}', "/properties/age/type"),
+        (f'{{"age": 1, "{SECRET}": 2}}', "/additionalProperties"),
+        ("{}", "/required"),
+        (f'"{SECRET}"', "/type"),
+    ],
+)
+def test_a_reply_that_does_not_fit_is_named_by_the_schema_and_not_quoted(
+    text: str, place: str
+) -> None:
+    """The error goes to dead letters, logs and Flower."""
+    with pytest.raises(FormatMismatchError, match=place) as caught:
+        parsed_reply(text, AGE, done_reason="stop")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", SECRET, '{"age": 1', '{"age": NaN}', "{'age': 1}"])
+def test_a_reply_that_is_no_json_says_so(text: str) -> None:
+    """And why, where the model was cut short."""
+    for reason, told in (("stop", "wants it$"), ("length", "ran into max_tokens")):
+        with pytest.raises(FormatMismatchError, match=told) as caught:
+            parsed_reply(text, "json", done_reason=reason)
+        assert SECRET not in str(caught.value)
+
+
+def test_a_pattern_cannot_keep_the_event_loop() -> None:
+    """What takes a backtracking engine for ever is linear here."""
+    schema: ReplyFormat = {"type": "string", "pattern": "^(a+)+$"}
+    check_format(schema)
+    began = time.monotonic()
+    with pytest.raises(FormatMismatchError):
+        parsed_reply(orjson.dumps("a" * 50_000 + "!").decode(), schema, done_reason="stop")
+    assert time.monotonic() - began < 1

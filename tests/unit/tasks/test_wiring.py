@@ -1,0 +1,253 @@
+"""How a process is put together: settings that are checked, addresses that follow, one of each."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from memory import MemorySettings
+from tasks.errors import ConfigurationError
+from tasks.process.wiring import PerProcess, Services, Settings, load_settings
+from tests.conftest import FAST
+
+SECRET = "s3cret"  # noqa: S105  # no one's
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of this suite and no .env file plays a part."""
+    for name in ("REDIS_URL", *FAST):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def loaded(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    """The settings of an environment, past the cache."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings: Settings = load_settings.__wrapped__()
+    return settings
+
+
+WRONG: dict[str, tuple[dict[str, str], str]] = {
+    "a number out of bounds": (
+        {"CHAT_LEASE_SECONDS": "0.1"},
+        "CHAT_LEASE_SECONDS=0.1: Input should be greater than or equal to 0.5 (How long",
+    ),
+    "no number": ({"REDIS_PORT": "abc"}, "REDIS_PORT=abc: Input should be a valid integer"),
+    "two lines": ({"REDIS_PORT": "1\n2"}, "REDIS_PORT=1 2: Input"),
+    "a mode that does not exist": ({"REDIS_MODE": "x"}, "REDIS_MODE=x: Input should be 'single'"),
+    "a prefix with a space": ({"REDIS_KEY_PREFIX": "a b"}, "REDIS_KEY_PREFIX=a b: "),
+    "a hot model": ({"LLM_TEMPERATURE": "3"}, "LLM_TEMPERATURE=3: "),
+    "a model that is an address": ({"OLLAMA_MODEL": "http://x"}, "OLLAMA_MODEL=http://x: "),
+    "a negative window": ({"AGENT_MAX_HISTORY": "-1"}, "AGENT_MAX_HISTORY=-1: "),
+    "profiles that are not there": ({"AGENT_PROFILES": "none"}, "AGENT_PROFILES=none: No such"),
+    "an address of no kind": ({"REDIS_URL": f"http://:{SECRET}@h"}, "REDIS_URL "),
+    "no address": ({"REDIS_URL": SECRET}, "REDIS_URL "),
+    "an address with a login": (
+        {"OLLAMA_BASE_URL": f"http://me:{SECRET}@h:1"},
+        "OLLAMA_BASE_URL: must be http://host:port",
+    ),
+    "a name for a db": ({"REDIS_URL": f"redis://:{SECRET}@h:1/x"}, "REDIS_URL does not end in"),
+    "a socket without a broker": (
+        {"REDIS_URL": "unix:///run/redis.sock"},
+        "CELERY_BROKER_URL must be given",
+    ),
+    "Sentinel without Sentinels": ({"REDIS_MODE": "sentinel"}, "needs REDIS_SENTINELS="),
+    "Sentinel without a broker": (
+        {"REDIS_MODE": "sentinel", "REDIS_SENTINELS": "a:1,b:2"},
+        "CELERY_BROKER_URL must be given: REDIS_MODE=sentinel has no numbered dbs",
+    ),
+    "a cluster without a broker": (
+        {"REDIS_MODE": "cluster"},
+        "CELERY_BROKER_URL must be given: REDIS_MODE=cluster has no numbered dbs",
+    ),
+    "a broker of no kind": (
+        {"CELERY_BROKER_URL": f"foo://:{SECRET}@h"},
+        "CELERY_BROKER_URL must be",
+    ),
+    "a broker without a kind": ({"CELERY_BROKER_URL": "localhost"}, "CELERY_BROKER_URL must be"),
+    "results of no kind": (
+        {"CELERY_RESULT_BACKEND": f"foo://:{SECRET}@h"},
+        "CELERY_RESULT_BACKEND must be an address that Celery knows, such as redis://",
+    ),
+    "stale while active": ({"MEMORY_STALE_AFTER": "60"}, "MEMORY_STALE_AFTER=60 must be longer"),
+}
+
+
+@pytest.mark.parametrize(("variables", "line"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_setting_is_one_line_that_names_it_and_no_secret(
+    variables: dict[str, str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable, its value and what is allowed."""
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(monkeypatch, **variables, REDIS_PASSWORD=SECRET)
+    message = str(caught.value)
+    assert line in message
+    assert "\n" not in message
+    assert SECRET not in message
+
+
+@pytest.mark.parametrize(
+    ("variables", "broker", "backend"),
+    [
+        ({}, "redis://localhost:6379/1", "redis://localhost:6379/2"),
+        ({"REDIS_DB": "7"}, "redis://localhost:6379/8", "redis://localhost:6379/9"),
+        ({"REDIS_URL": "redis://h:1"}, "redis://h:1/1", "redis://h:1/2"),
+        ({"REDIS_URL": "redis://h:1/4"}, "redis://h:1/5", "redis://h:1/6"),
+        (
+            {"REDIS_PASSWORD": "p@ss:w/rd%", "REDIS_HOST": "r"},
+            "redis://:p%40ss%3Aw%2Frd%25@r:6379/1",
+            "redis://:p%40ss%3Aw%2Frd%25@r:6379/2",
+        ),
+        (
+            {"REDIS_USERNAME": "a b", "REDIS_PASSWORD": "p"},
+            "redis://a%20b:p@localhost:6379/1",
+            "redis://a%20b:p@localhost:6379/2",
+        ),
+        (
+            {"REDIS_URL": "redis://u:p%40@h:1/0", "REDIS_PASSWORD": "ignored"},
+            "redis://u:p%40@h:1/1",
+            "redis://u:p%40@h:1/2",
+        ),
+        (
+            {"REDIS_URL": "rediss://h:1/0"},
+            "rediss://h:1/1?ssl_cert_reqs=required",
+            "rediss://h:1/2?ssl_cert_reqs=required",
+        ),
+        (
+            {"REDIS_URL": "rediss://h:1/0?ssl_cert_reqs=none"},
+            "rediss://h:1/1?ssl_cert_reqs=none",
+            "rediss://h:1/2?ssl_cert_reqs=none",
+        ),
+        ({"CELERY_BROKER_URL": "redis://b/0"}, "redis://b/0", "redis://localhost:6379/2"),
+        (
+            {
+                "REDIS_MODE": "sentinel",
+                "REDIS_SENTINELS": "a:1",
+                "CELERY_BROKER_URL": "sentinel://a:1",
+                "CELERY_RESULT_BACKEND": "redis://b/0",
+            },
+            "sentinel://a:1",
+            "redis://b/0",
+        ),
+    ],
+)
+def test_the_addresses_of_celery_follow_from_those_of_the_memory(
+    variables: dict[str, str], broker: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same server, the next two dbs, unless they are given."""
+    settings = loaded(monkeypatch, **variables)
+    assert settings.broker_url == broker
+    assert settings.result_backend == backend
+
+
+def test_no_repr_of_the_settings_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the whole nor of its parts."""
+    settings = loaded(
+        monkeypatch, REDIS_PASSWORD=SECRET, CELERY_BROKER_URL=f"redis://:{SECRET}@b/0"
+    )
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("variables", "stale_s"),
+    [
+        ({}, 7 * 86_400),
+        ({"REDIS_MEMORY_TTL": "2592000"}, 2_592_000),
+        ({"MEMORY_STALE_AFTER": "7200"}, 7200),
+    ],
+)
+def test_a_session_is_stale_after_its_ttl_and_a_week_at_least(
+    variables: dict[str, str], stale_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the operator says otherwise."""
+    assert loaded(monkeypatch, **variables).stale_after_s == stale_s
+
+
+def test_a_dotenv_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By every package; the environment wins."""
+    lines = "REDIS_HOST=of-file\nOLLAMA_MODEL=m:1\nAGENT_MAX_HISTORY=3\nCHAT_LEASE_SECONDS=9\n"
+    (tmp_path / ".env").write_text(lines)
+    settings = loaded(monkeypatch, AGENT_MAX_HISTORY="4")
+    assert (settings.memory.host, settings.llm.model) == ("of-file", "m:1")
+    assert (settings.agents.max_history, settings.queue.lease_s) == (4, 9.0)
+
+
+def test_the_services_are_made_on_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each once; nothing is connected by making them."""
+    shared = Services(loaded(monkeypatch, REDIS_KEY_PREFIX="other"))
+    assert shared.memory is shared.memory
+    assert shared.keyspace.prefix == "other"
+    assert isinstance(shared.settings.memory, MemorySettings)
+    shared.memory.close()
+
+
+def test_a_value_is_built_once_by_many_threads() -> None:
+    """The slow ones wait for the first."""
+    threads, built = 16, []
+    together = threading.Barrier(threads)
+
+    def build() -> object:
+        built.append(threading.current_thread())
+        return object()
+
+    value = PerProcess(build)
+
+    def use() -> int:
+        together.wait(timeout=10)
+        return id(value())
+
+    with ThreadPoolExecutor(threads) as pool:
+        seen = {future.result() for future in [pool.submit(use) for _ in range(threads)]}
+    assert len(seen) == len(built) == 1
+
+
+def test_a_value_that_could_not_be_built_is_tried_again() -> None:
+    """A first failure is no reason for a second."""
+    outcomes = [ValueError("not yet"), None]
+
+    def build() -> str:
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+        return "built"
+
+    value = PerProcess(build)
+    with pytest.raises(ValueError, match="not yet"):
+        value()
+    assert value() == "built"
+    assert value() == "built"
+
+
+FORK = """
+import os, signal
+from tasks.process.wiring import PerProcess
+value = PerProcess(lambda: object())
+parents = value()
+value._lock.acquire()  # as another thread might at the moment of the fork
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(0 if value() is not parents and value() is value() else 1)
+value._lock.release()
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0, "the child shares its parent's value"
+assert value() is parents
+"""
+
+
+def test_a_forked_child_builds_its_own() -> None:
+    """Connections must not be shared; a lock held at the fork must not be held for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,143 @@
+"""What the checks make of what servers say, without any server."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from pydantic import SecretStr
+
+from llm import InvalidReplyError, LLMSettings, is_installed
+from llm.wire.models import read_models
+from memory import MemorySettings
+from memory.redis.server_info import ServerInfo
+from tasks.process.wiring import load_settings
+from tasks.settings import QueueSettings
+from worker.cli.servers import environment_of, names_own_redis
+from worker.health import Level, check_calls, check_settings, server_findings
+
+WELL = ServerInfo(
+    product="Valkey 9.1.2",
+    version="7.2.4",
+    eviction_policy="noeviction",
+    is_append_only=True,
+    used_memory_bytes=10,
+    maxmemory_bytes=100,
+)
+
+
+def test_a_server_that_is_set_up_well_gives_no_advice() -> None:
+    """All findings are OK and ask for nothing."""
+    findings = server_findings(WELL, "here")
+    assert {(finding.level, finding.advice) for finding in findings} == {(Level.OK, "")}
+    assert "Valkey 9.1.2 at here" in {finding.found for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("server", "check", "level"),
+    [
+        (replace(WELL, eviction_policy="allkeys-lru"), "redis eviction", Level.FAIL),
+        (replace(WELL, eviction_policy=""), "redis eviction", Level.FAIL),
+        (replace(WELL, is_append_only=False), "redis durability", Level.WARN),
+        (replace(WELL, version="6.2.14"), "redis", Level.FAIL),
+        (replace(WELL, version="unstable"), "redis", Level.FAIL),
+        (replace(WELL, used_memory_bytes=80), "redis memory", Level.WARN),
+    ],
+)
+def test_what_endangers_jobs_is_found(server: ServerInfo, check: str, level: Level) -> None:
+    """Each with its own level and a word on what to do; nothing else is blamed."""
+    bad = [finding for finding in server_findings(server, "here") if finding.level is not Level.OK]
+    assert [(finding.check, finding.level) for finding in bad] == [(check, level)]
+    assert bad[0].advice
+
+
+def test_a_server_just_below_crowded_is_well() -> None:
+    """The bound is 80 % of maxmemory; without a limit there is none."""
+    for server in (replace(WELL, used_memory_bytes=79), replace(WELL, maxmemory_bytes=0)):
+        assert all(f.level is Level.OK for f in server_findings(server, "here"))
+
+
+def test_it_is_told_whether_calls_are_bounded() -> None:
+    """Unset is well, as it may be meant; what could be set is told."""
+    settings = load_settings()
+    unbounded = check_calls(settings)
+    assert unbounded.level is Level.OK
+    assert "OLLAMA_NUM_PARALLEL" in unbounded.advice
+    model = settings.llm.model
+    for llm in (LLMSettings(num_parallel=4), LLMSettings(num_parallel_by_model=f"{model}=4")):
+        bounded = check_calls(replace(settings, llm=llm))
+        assert (bounded.found, bounded.advice) == (f"4 at once for {model}", "")
+    other = check_calls(replace(settings, llm=LLMSettings(num_parallel_by_model="other=4")))
+    assert other.found == f"any number at once for {model}"
+
+
+def test_models_are_read_with_their_tags() -> None:
+    """The names as /api/tags has them."""
+    body = b'{"models":[{"name":"qwen2.5:0.5b","size":1},{"name":"llama3:latest"}]}'
+    assert read_models(body, base_url="http://x") == ("qwen2.5:0.5b", "llama3:latest")
+    assert read_models(b'{"models":null}', base_url="http://x") == ()
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"models":[1]}'])
+def test_what_is_no_list_of_models_is_refused(body: bytes) -> None:
+    """Something else may listen at Ollama's address."""
+    with pytest.raises(InvalidReplyError, match="is it Ollama"):
+        read_models(body, base_url="http://x")
+
+
+def test_a_model_without_a_tag_means_latest() -> None:
+    """As Ollama has it, and no other tag will do."""
+    installed = ("llama3:latest", "qwen2.5:0.5b")
+    assert is_installed("llama3", installed)
+    assert is_installed("qwen2.5:0.5b", installed)
+    assert not is_installed("qwen2.5", installed)
+    assert not is_installed("llama3:8b", installed)
+
+
+def test_the_models_of_all_agents_are_wanted() -> None:
+    """Without one of their own they all have OLLAMA_MODEL, which is asked for once."""
+    settings = load_settings()
+    assert settings.models == [settings.llm.model]
+    assert check_settings(settings).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: MemorySettings(url=SecretStr("redis://:geheim@h:1/2"), key_prefix="griot-demo-1"),
+        lambda: MemorySettings(url=None, mode="sentinel", sentinels=("a:1", "b:2")),
+        lambda: LLMSettings(model="llama3", keep_alive="30m"),
+        lambda: LLMSettings(base_urls=("http://a:1", "http://b:1")),
+        lambda: QueueSettings(lease_s=2.5, broker_url=SecretStr("redis://:geheim@h:1/3")),
+    ],
+)
+def test_settings_reach_another_process_unchanged(
+    build: Callable[[], MemorySettings | LLMSettings | QueueSettings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is passed on as environment variables gives the same settings there."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    settings = build()
+    for name, value in environment_of(settings).items():
+        monkeypatch.setenv(name, value)
+    assert type(settings)() == settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_own"),
+    [
+        ({}, False),
+        ({"REDIS_MEMORY_TTL": "5"}, False),
+        ({"REDIS_URL": ""}, False),
+        ({"REDIS_URL": "redis://h/0"}, True),
+        ({"REDIS_HOST": "localhost"}, True),
+        ({"REDIS_PORT": "6380"}, True),
+    ],
+)
+def test_a_redis_of_ones_own_is_recognised(
+    environment: dict[str, str], is_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who says where Redis is means that one; other settings say nothing of it."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert names_own_redis(MemorySettings()) is is_own

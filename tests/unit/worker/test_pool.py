@@ -1,0 +1,109 @@
+"""The pool: how many tasks it runs at once, and what it waits for when it stops."""
+
+from collections.abc import Iterator
+from threading import Event, Lock
+
+import pytest
+
+from tasks.process.wiring import services
+from tests.support.waiting import wait_until
+from worker import app
+from worker.pool import LoopPool
+
+LIMIT = 3
+
+
+class Board:
+    """Tasks that run until they are let go, and what Celery is told of them."""
+
+    def __init__(self, pool: LoopPool) -> None:
+        self.pool = pool
+        self.go = Event()
+        self.accepted: list[int] = []
+        self.results: list[object] = []
+        self.running = 0
+        self.most = 0
+        self._lock = Lock()
+
+    def task(self, name: str, number: int) -> tuple[int, str, float]:
+        """What Celery's tracer is for the pool."""
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.go.wait(5)
+        with self._lock:
+            self.running -= 1
+        return 0, f"{name} {number}", 0.0
+
+    def apply(self, number: int) -> None:
+        """Give the pool a task, as Celery's requests do."""
+        self.pool.apply_async(
+            self.task,
+            args=("any.task", number),
+            callback=self.results.append,
+            accept_callback=lambda pid, at_s: self.accepted.append(number),
+            correlation_id=str(number),
+        )
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    """A started pool."""
+    pool = LoopPool(LIMIT, app=app)
+    pool.start()
+    board = Board(pool)
+    yield board
+    board.go.set()
+    pool.stop()
+
+
+def test_no_more_tasks_run_at_once_than_the_limit_says(board: Board) -> None:
+    """The others are not accepted before one ends, and then begin in their order."""
+    for number in range(10):
+        board.apply(number)
+    wait_until(lambda: board.running == LIMIT, what="as many run as may")
+    assert board.accepted == [0, 1, 2]
+    assert board.pool.info["running"] == LIMIT
+
+    board.go.set()
+    wait_until(lambda: len(board.results) == 10, what="all are over")
+    assert board.most == LIMIT
+    assert board.accepted == list(range(10))
+    assert set(board.results) == {(0, f"any.task {number}", 0.0) for number in range(10)}
+
+
+def test_a_task_that_raises_gives_its_place_free(board: Board) -> None:
+    """Celery's tracer raises only what it cannot handle; the pool goes on."""
+
+    def broken(*_: object) -> object:
+        raise ZeroDivisionError
+
+    for number in range(LIMIT * 2):
+        board.pool.apply_async(
+            broken,
+            args=("any.task", number),
+            callback=board.results.append,
+            accept_callback=lambda pid, at_s: None,
+        )
+    board.go.set()
+    board.apply(7)
+    wait_until(lambda: board.results == [(0, "any.task 7", 0.0)], what="the good one is over")
+
+
+def test_stopping_waits_for_what_runs_and_forgets_the_rest() -> None:
+    """Another worker gets what had not begun."""
+    pool = LoopPool(1, app=app)
+    pool.start()
+    board = Board(pool)
+    board.apply(0)
+    board.apply(1)
+    wait_until(lambda: board.running == 1, what="the first runs")
+    board.go.set()
+    pool.stop()
+    assert (0, "any.task 0", 0.0) in board.results
+    assert board.running == 0
+
+
+def test_the_pool_tells_how_many_turns_it_runs_at_once(board: Board) -> None:
+    """So that there are as many connections to the model, whatever WORKER_CONCURRENCY says."""
+    assert services().concurrency == LIMIT
