@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- FAIL: give the lease back; the job stays the head and may run again in `delay_ms`. While it waits
--- for a slot of its model, no sweeper wakes it for `slot_wait_ms`. A job that was asked to stop waits
--- for nothing: whoever runs it next ends it.
+-- for a slot of its model, no sweeper wakes it for `slot_wait_ms`. A job that was asked to stop
+-- waits for nothing: whoever runs it next ends it.
 -- Safe to repeat: the same token is answered OK again.
 --
 -- KEYS  lease
