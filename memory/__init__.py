@@ -19,10 +19,16 @@ from memory.factory import (
 )
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters, intake, owed
-from memory.mailbox.codes import Waiting
 from memory.mailbox.due import Due, DueEntry
-from memory.mailbox.enqueued import Enqueued, EnqueueOutcome, Untold
-from memory.mailbox.intake import Intake, MergedEnvelope, OnBusy, Request
+from memory.mailbox.intake import (
+    Enqueued,
+    EnqueueOutcome,
+    Intake,
+    MergedEnvelope,
+    OnBusy,
+    Request,
+    Untold,
+)
 from memory.mailbox.mailbox import Mailbox, locate
 from memory.mailbox.outcomes import (
     Acquired,
@@ -36,6 +42,7 @@ from memory.mailbox.outcomes import (
     StopOutcome,
     StopPolicy,
     SweepOutcome,
+    Waiting,
 )
 from memory.records import events, index, summary
 from memory.records.codec import decode_messages, encode_message

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
-from memory.mailbox.codes import raw, sequence_of
-from memory.mailbox.enqueued import Enqueued
-from memory.mailbox.mailbox import DEDUPE_MS, Mailbox
+from memory.mailbox.intake import Enqueued
+from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.records.index import touch_index
 from memory.redis.command import Command, ignore_corrupt
+from memory.redis.replies import integer, strings
 
 _AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
 
@@ -74,7 +74,7 @@ def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
     """The sessions that were noted, the latest first; what is no session's key is left out."""
 
     def read(reply: object) -> list[SessionKeys]:
-        named = (raw(key).decode(errors="replace") for key in sequence_of(raw, reply))
+        named = (key.decode(errors="replace") for key in strings(reply))
         return [keys for name in named if (keys := _session(keyspace, name)) is not None]
 
     return Command(read, ("ZREVRANGE", keyspace.dead, 0, limit - 1))
@@ -82,7 +82,7 @@ def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
 
 def forget(mailbox: Mailbox) -> Command[int]:
     """Take a session without dead letters off the list."""
-    return Command(_number, ("ZREM", mailbox.keyspace.dead, mailbox.keys.history))
+    return Command(integer, ("ZREM", mailbox.keyspace.dead, mailbox.keys.history))
 
 
 def letters(mailbox: Mailbox, *, start: int = 0, stop: int = -1) -> Command[Letters]:
@@ -91,7 +91,7 @@ def letters(mailbox: Mailbox, *, start: int = 0, stop: int = -1) -> Command[Lett
 
 
 def requeue(
-    mailbox: Mailbox, letter: DeadLetter, *, cap: int, grace_ms: int, dedupe_ms: int = DEDUPE_MS
+    mailbox: Mailbox, letter: DeadLetter, *, cap: int, grace_ms: int
 ) -> tuple[Command[None], Command[int], Command[Enqueued]]:
     """Put a job back, at the end of its mailbox, as `requeued_id`. Safe to repeat.
 
@@ -99,12 +99,12 @@ def requeue(
     `drop` the letter then.
     """
     job_id = requeued_id(letter.job_id)
-    return mailbox.enqueue(job_id, letter.envelope, cap=cap, grace_ms=grace_ms, dedupe_ms=dedupe_ms)
+    return mailbox.enqueue(job_id, letter.envelope, cap=cap, grace_ms=grace_ms)
 
 
 def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:
     """Remove one letter: 1, or 0 if it is gone. Its job stays marked as done. Safe to repeat."""
-    return Command(_number, ("LREM", mailbox.keys.dead, 1, letter.stored))
+    return Command(integer, ("LREM", mailbox.keys.dead, 1, letter.stored))
 
 
 def requeued_id(job_id: str) -> str:
@@ -123,15 +123,9 @@ def _session(keyspace: Keyspace, history_key: str) -> SessionKeys | None:
 
 def _read(reply: object) -> Letters:
     found, corrupt = [], 0
-    for stored in sequence_of(raw, reply):
+    for stored in strings(reply):
         try:
             found.append(DeadLetter.parse(stored))
         except CorruptData:
             corrupt += 1
     return Letters(tuple(found), corrupt)
-
-
-def _number(reply: object) -> int:
-    if isinstance(reply, int):
-        return reply
-    raise CorruptData("Redis answered no number")

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.mailbox import scripts
-from memory.mailbox.codes import raw, read_flag, unexpected_reply
+from memory.mailbox import schedule
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import SweepOutcome, Swept
 from memory.redis.command import Command
+from memory.redis.replies import flag, nothing, raw
 
-TOLD_FOR_MS = 60_000
+QUEUE_WAIT_TTL_MS = 60_000
 IDLE_MS = 10 * 60 * 1000
 """How long a mailbox must have been idle before its entry is dropped."""
 
@@ -29,23 +29,13 @@ class DueEntry:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The calls on the list. `now_us` replaces the server's clock, for simulation.
-
-    Any number of sweepers may work at once, each on the whole list.
-    """
+    """The calls on the list. Any number of sweepers may work at once, each on the whole list."""
 
     keyspace: Keyspace
-    now_us: int | None = None
 
     def entries(self, *, limit: int) -> Command[list[DueEntry]]:
         """What is due by now, the longest due first."""
-        found = scripts.due(self.keyspace.due, limit=limit, now_us=self.now_us)
-        return Command(
-            lambda reply: [DueEntry(key, at_ms) for key, at_ms in found.parse(reply)],
-            found.args,
-            found.keys,
-            found.script,
-        )
+        return schedule.due(self.keyspace.due, DueEntry, limit=limit)
 
     def mailbox(self, entry: DueEntry) -> Mailbox | None:
         """The mailbox of an entry; None where it is not the key of a history: `forget` it."""
@@ -53,7 +43,7 @@ class Due:
             keys = self.keyspace.parse_history(entry.history_key)
         except CorruptData:
             return None
-        return Mailbox(self.keyspace, keys, self.now_us)
+        return Mailbox(self.keyspace, keys)
 
     def settle(self, entry: DueEntry, swept: Swept, *, grace_ms: int) -> Command[bool]:
         """Note what SWEEP answered, after its wake-up was published if it asked for one.
@@ -77,49 +67,33 @@ class Due:
 
     def forget(self, entry: DueEntry) -> Command[bool]:
         """Drop an entry that is not the key of a history."""
-        return Command(read_flag, ("ZREM", self.keyspace.due, entry.history_key))
+        return Command(flag, ("ZREM", self.keyspace.due, entry.history_key))
 
     def add_stray(self, history_key: str) -> Command[bool]:
         """Have a mailbox looked at that has no entry; one that has is left alone."""
-        return Command(read_flag, ("ZADD", self.keyspace.due, "NX", 0, history_key))
+        return Command(flag, ("ZADD", self.keyspace.due, "NX", 0, history_key))
 
-    def scan_queues(self, cursor: int = 0) -> Command[tuple[int, list[str]]]:
-        """Some of the mailboxes that are not empty, of one server: the next cursor and their
-        history keys. 0 begins, and a cursor of 0 ends. A nightly run adds the strays."""
-        before, after = f"{self.keyspace.prefix}:queue:{{", "}"
+    def share_queue_wait(self, waited_ms: int) -> Command[None]:
+        """Let all sweepers know how long wake-ups lie in the queue; it counts for a minute."""
+        args = ("SET", self.keyspace.queue_wait, waited_ms, "PX", QUEUE_WAIT_TTL_MS)
+        return Command(nothing, args)
 
-        def parse(reply: object) -> tuple[int, list[str]]:
-            match reply:
-                case [bytes(next_cursor), list(keys)]:
-                    names = [raw(key).decode(errors="replace") for key in keys]
-                    found = [name.removeprefix(before).removesuffix(after) for name in names]
-                    return int(next_cursor), found
-            raise unexpected_reply(reply)
-
-        return Command(parse, ("SCAN", cursor, "MATCH", f"{before}*", "COUNT", 1000))
-
-    def tell_wait(self, waited_ms: int) -> Command[None]:
-        """Tell all sweepers how long wake-ups lie in the queue; it counts for a minute."""
-        args = ("SET", self.keyspace.queue_wait, waited_ms, "PX", TOLD_FOR_MS)
-        return Command(lambda reply: None, args)
-
-    def told_wait_ms(self) -> Command[int]:
-        """How long wake-ups lie in the queue, as a worker told last; 0 where none did."""
+    def queue_wait_ms(self) -> Command[int]:
+        """How long wake-ups lie in the queue, as a worker saw it last; 0 where none shared it."""
         return Command(_milliseconds, ("GET", self.keyspace.queue_wait))
 
     def _settle(
         self, entry: DueEntry, delay_ms: int | None, *, is_idle: bool = False
     ) -> Command[bool]:
-        return scripts.settle(
+        return schedule.settle(
             self.keyspace.due,
-            history_key=entry.history_key,
+            entry.history_key,
             seen_ms=entry.at_ms,
             delay_ms=delay_ms,
             is_idle=is_idle,
-            now_us=self.now_us,
         )
 
 
 def _milliseconds(reply: object) -> int:
-    told = b"" if reply is None else raw(reply)
-    return int(told) if told.isdigit() else 0
+    shared = b"" if reply is None else raw(reply)
+    return int(shared) if shared.isdigit() else 0

@@ -4,20 +4,91 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypedDict
 
 from memory.errors import CorruptData
-from memory.keys import SessionKeys
-from memory.mailbox import scripts
-from memory.mailbox.codes import Waiting, raw
-from memory.mailbox.enqueued import Enqueued, Untold, read_untold
+from memory.keys import DEDUPE_MS, SessionKeys
 from memory.mailbox.netstrings import netstrings
+from memory.mailbox.outcomes import Waiting
 from memory.records import events
-from memory.redis.command import Command
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import code_and_rest, nothing, pairs, raw, unexpected_reply
+
+ENQUEUE = LuaScript.load("mailbox", "enqueue")
+INTERRUPT = LuaScript.load("mailbox", "interrupt")
+SUPERSEDE = LuaScript.load("mailbox", "supersede")
+MERGE = LuaScript.load("mailbox", "merge")
+SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE)
 
 DEFAULT_TTL_S = 86_400
 _DIGEST_BYTES, _ASKER_BYTES, _MAX_SIZE = 16, 8, 99_999_999
 _POINTER_AT = len(f"{'0' * 32}:{'0' * 16}:{'0' * 8}:")
+
+
+class EnqueueOutcome(StrEnum):
+    """Whether a job is in the mailbox now."""
+
+    NEW = "NEW"
+    PENDING = "PENDING"
+    DONE = "DONE"
+    CONFLICT = "CONFLICT"
+    FULL = "FULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A job that another has taken the place of, and of whose end nobody has been told yet.
+
+    `into` is the job that it is merged into; "" where it was withdrawn.
+    """
+
+    job_id: str
+    into: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """The answer to ENQUEUE, INTERRUPT, SUPERSEDE and MERGE.
+
+    `seq_us` and `position` are those of NEW and PENDING; at position 0 the caller publishes the
+    wake-up. `is_committed` says of DONE whether there is a turn (else cancelled, merged or dead).
+    `pending` is the number of jobs at FULL, `first` the first of them.
+    `stopping` is a job whose holder is to be told now to stop, `wake` one that is to be woken now.
+    """
+
+    outcome: EnqueueOutcome
+    seq_us: int = 0
+    position: int = -1
+    is_committed: bool = False
+    pending: int = 0
+    first: str = ""
+    stopping: str = ""
+    wake: str = ""
+    untold: tuple[Untold, ...] = ()
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "Enqueued":
+        """Read the reply of any of the four."""
+        outcome, rest = code_and_rest(EnqueueOutcome, reply)
+        match outcome, rest:
+            case EnqueueOutcome.DONE, [int(mark_ms)]:
+                return cls(outcome, is_committed=mark_ms > 0)
+            case EnqueueOutcome.CONFLICT, []:
+                return cls(outcome)
+            case EnqueueOutcome.FULL, [int(pending), bytes(first)]:
+                return cls(outcome, pending=pending, first=first.decode())
+            case (
+                (EnqueueOutcome.NEW | EnqueueOutcome.PENDING),
+                [int(seq_us), int(position), bytes(stopping), bytes(wake), list(others)],
+            ):
+                return cls(
+                    outcome,
+                    seq_us,
+                    position,
+                    stopping=stopping.decode(),
+                    wake=wake.decode(),
+                    untold=_untold(others),
+                )
+        raise unexpected_reply(reply)
 
 
 class OnBusy(StrEnum):
@@ -35,6 +106,14 @@ class OnBusy(StrEnum):
     """Those that wait are withdrawn; a turn that has begun goes on."""
     MERGE = "merge"
     """Those that wait and are of the same user become one turn with it."""
+
+
+_SCRIPT_OF = {
+    OnBusy.INTERRUPT: INTERRUPT,
+    OnBusy.ROLLBACK: SUPERSEDE,
+    OnBusy.REPLACE_PENDING: SUPERSEDE,
+    OnBusy.MERGE: MERGE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +151,17 @@ class Intake:
     merged_bytes: int = 0
     ttl_s: int = DEFAULT_TTL_S
 
-    def command(
-        self, keys: SessionKeys, *, dedupe_ms: int, now_us: int | None
-    ) -> Command[Enqueued]:
+    def command(self, keys: SessionKeys) -> Command[Enqueued]:
         """The one operation that does it, with all that it does to others."""
-        arrival = _Arrival(
+        script = _SCRIPT_OF.get(self.on_busy, ENQUEUE)
+        options: dict[str, int] = {}
+        if script is SUPERSEDE:
+            options["is_all"] = int(self.on_busy is OnBusy.ROLLBACK)
+        elif script is MERGE:
+            options["most_bytes"] = self.merged_bytes
+        return script.command(
+            Enqueued.from_reply,
+            keys,
             job=self.job_id,
             envelope=self.envelope,
             cap=1 if self.on_busy is OnBusy.REJECT else self.cap,
@@ -84,33 +169,9 @@ class Intake:
             event=events.queued_head(self.job_id),
             events_max=events.MAX_EVENTS,
             ttl_s=self.ttl_s,
-            dedupe_ms=dedupe_ms,
-            now_us=now_us,
+            dedupe_ms=DEDUPE_MS,
+            **options,
         )
-        match self.on_busy:
-            case OnBusy.ENQUEUE | OnBusy.REJECT:
-                return scripts.enqueue(keys, **arrival)
-            case OnBusy.INTERRUPT:
-                return scripts.interrupt(keys, **arrival)
-            case OnBusy.ROLLBACK | OnBusy.REPLACE_PENDING:
-                is_all = self.on_busy is OnBusy.ROLLBACK
-                return scripts.supersede(keys, is_all=is_all, **arrival)
-            case OnBusy.MERGE:
-                return scripts.merge(keys, most_bytes=self.merged_bytes, **arrival)
-
-
-class _Arrival(TypedDict):
-    """What all of the operations are told."""
-
-    job: str
-    envelope: bytes
-    cap: int
-    request: str
-    event: bytes
-    events_max: int
-    ttl_s: int
-    dedupe_ms: int
-    now_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +207,12 @@ def _merged(others: Sequence[bytes]) -> list[Waiting]:
 
 def untold(keys: SessionKeys) -> Command[tuple[Untold, ...]]:
     """The jobs whose end nobody has been told yet: who took them out may have died."""
-    return Command(read_untold, ("HGETALL", keys.untold))
+    return Command(_untold, ("HGETALL", keys.untold))
 
 
 def told(keys: SessionKeys, jobs: Sequence[Untold]) -> Command[None]:
     """Note that the end of these jobs, at least one, has been told."""
-    return Command(lambda reply: None, ("HDEL", keys.untold, *(one.job_id for one in jobs)))
+    return Command(nothing, ("HDEL", keys.untold, *(one.job_id for one in jobs)))
 
 
 def merged_into(keys: SessionKeys, job_id: str) -> Command[str | None]:
@@ -162,3 +223,7 @@ def merged_into(keys: SessionKeys, job_id: str) -> Command[str | None]:
         return into.decode() or None
 
     return Command(read, ("HGET", keys.requests, job_id))
+
+
+def _untold(reply: object) -> tuple[Untold, ...]:
+    return tuple(Untold(job.decode(), into.decode()) for job, into in pairs(reply))

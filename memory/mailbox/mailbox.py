@@ -9,11 +9,9 @@ operation that it guards.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from memory.keys import Keyspace, SessionKeys
-from memory.mailbox import scripts
-from memory.mailbox.codes import raw, sequence_of, unexpected_reply
-from memory.mailbox.enqueued import Enqueued
-from memory.mailbox.intake import Intake, Request
+from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
+from memory.mailbox import schedule
+from memory.mailbox.intake import Enqueued, Intake, Request
 from memory.mailbox.outcomes import (
     Acquired,
     Cleaned,
@@ -27,11 +25,20 @@ from memory.mailbox.outcomes import (
 )
 from memory.records.events import MAX_EVENTS
 from memory.records.history import find_reply
-from memory.redis.command import Command, ignore_corrupt
+from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.replies import count, flag, nothing, optional, strings, unexpected_reply
 
-DEDUPE_MS = 7 * 24 * 3600 * 1000
-"""How long the mark of a done job is kept: longer than any message is delivered again."""
-DEAD_MS = 30 * 24 * 3600 * 1000
+ACQUIRE = LuaScript.load("mailbox", "acquire")
+RENEW = LuaScript.load("mailbox", "renew")
+COMMIT = LuaScript.load("mailbox", "commit")
+FAIL = LuaScript.load("mailbox", "fail")
+DISCARD = LuaScript.load("mailbox", "discard")
+STOP = LuaScript.load("mailbox", "stop")
+SWEEP = LuaScript.load("mailbox", "sweep")
+CLEAN = LuaScript.load("mailbox", "clean")
+TRIM = LuaScript.load("mailbox", "trim")
+SCRIPTS = (ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, STOP, SWEEP, CLEAN, TRIM)
+
 DEAD_MAX = 1000
 """Dead letters kept per session; the oldest go first."""
 REPLY_SEARCH_MESSAGES = 1000
@@ -41,16 +48,14 @@ NO_CAP = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The calls on one session's mailbox. `now_us` replaces the server's clock, for simulation.
+    """The calls on one session's mailbox.
 
     Each is safe to repeat after a lost reply. Each may raise CorruptData when sent: a key holds
-    another type than ours, and nothing was written. `dedupe_ms` is at least as long as any
-    message may be delivered again, and the same everywhere.
+    another type than ours, and nothing was written.
     """
 
     keyspace: Keyspace
     keys: SessionKeys
-    now_us: int | None = None
 
     @classmethod
     def of(cls, keyspace: Keyspace, agent_id: str, session_id: str) -> "Mailbox":
@@ -58,23 +63,21 @@ class Mailbox:
         return cls(keyspace, keyspace.session(agent_id, session_id))
 
     def enqueue(
-        self, job_id: str, envelope: bytes, *, cap: int, grace_ms: int, dedupe_ms: int = DEDUPE_MS
+        self, job_id: str, envelope: bytes, *, cap: int, grace_ms: int
     ) -> tuple[Command[None], Command[int], Command[Enqueued]]:
         """`take_in` with nothing but a bound: the job waits behind those that are there."""
-        return self.take_in(Intake(job_id, envelope, cap), grace_ms=grace_ms, dedupe_ms=dedupe_ms)
+        return self.take_in(Intake(job_id, envelope, cap), grace_ms=grace_ms)
 
     def take_in(
-        self, intake: Intake, *, grace_ms: int, dedupe_ms: int = DEDUPE_MS
+        self, intake: Intake, *, grace_ms: int
     ) -> tuple[Command[None], Command[int], Command[Enqueued]]:
         """Take a job in, and do to the others what it asks for.
 
         MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
         """
-        return (
-            self._point(intake.job_id, dedupe_ms),
-            self._look(grace_ms),
-            intake.command(self.keys, dedupe_ms=dedupe_ms, now_us=self.now_us),
-        )
+        pointer = self.keyspace.job(intake.job_id)
+        point = Command(nothing, ("SET", pointer, self.keys.history, "PX", DEDUPE_MS))
+        return point, self._look(grace_ms), intake.command(self.keys)
 
     def acquire(
         self,
@@ -86,38 +89,35 @@ class Mailbox:
         history_n: int,
         max_attempts: int,
         grace_ms: int,
-        dedupe_ms: int = DEDUPE_MS,
-        dead_ms: int = DEAD_MS,
-        dead_max: int = DEAD_MAX,
         request: Request | None = None,
     ) -> tuple[*tuple[Command[object], ...], Command[Acquired]]:
-        """Ask to run a job. `token` is new for each try; a repeat bears the same one.
+        """Ask to run a job. `token` is new for each try; a repeat carries the same one.
 
         With an `envelope` (a raw send_task, and its `request`) a job that is unknown is taken in
         first; our own wake-ups have none. `history_n` is how many messages RUN brings along.
         """
-        ask = scripts.acquire(
+        ask = ACQUIRE.command(
+            Acquired.from_reply,
             self.keys,
             job=job_id,
             token=token,
             lease_ms=lease_ms,
             history_n=history_n,
             max_attempts=max_attempts,
-            dedupe_ms=dedupe_ms,
-            dead_ms=dead_ms,
-            dead_max=dead_max,
-            now_us=self.now_us,
+            dedupe_ms=DEDUPE_MS,
+            dead_ms=DEAD_MS,
+            dead_max=DEAD_MAX,
         )
         if envelope is None:
-            return (self._keep_pointer(job_id, dedupe_ms), self._look(grace_ms), ask)
+            # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
+            keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS))
+            return keep, self._look(grace_ms), ask
         raw_job = Intake(job_id, envelope, NO_CAP, request=request or Request())
-        return (*self.take_in(raw_job, grace_ms=grace_ms, dedupe_ms=dedupe_ms), ask)
+        return (*self.take_in(raw_job, grace_ms=grace_ms), ask)
 
-    def renew(self, token: str, *, lease_ms: int, dedupe_ms: int = DEDUPE_MS) -> Command[bool]:
+    def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
         """Prolong the lease; False: it is lost, stop working."""
-        return scripts.renew(
-            self.keys, token=token, lease_ms=lease_ms, dedupe_ms=dedupe_ms, now_us=self.now_us
-        )
+        return RENEW.command(flag, self.keys, token=token, lease_ms=lease_ms, dedupe_ms=DEDUPE_MS)
 
     def commit(
         self,
@@ -129,85 +129,66 @@ class Mailbox:
         ttl_s: int,
         grace_ms: int,
         event: bytes = b"",
-        dedupe_ms: int = DEDUPE_MS,
     ) -> tuple[Command[int], Command[Committed]]:
         """Append the turn (at least one message of JSON), keep the last `keep` messages, done.
 
         The turn and its last `event` (`events.packed`) are there together, or neither is.
         """
-        return self._look(grace_ms), scripts.commit(
+        return self._look(grace_ms), COMMIT.command(
+            Committed.from_reply,
             self.keys,
             token=token,
             job=job_id,
             keep=keep,
             ttl_s=ttl_s,
-            dedupe_ms=dedupe_ms,
+            dedupe_ms=DEDUPE_MS,
             events_max=MAX_EVENTS,
-            now_us=self.now_us,
             event=event,
             records=tuple(records),
         )
 
     def fail(
-        self,
-        token: str,
-        *,
-        delay_ms: int,
-        refund: bool,
-        grace_ms: int,
-        slot_wait_ms: int = 0,
-        dedupe_ms: int = DEDUPE_MS,
+        self, token: str, *, delay_ms: int, refund: bool, grace_ms: int, slot_wait_ms: int = 0
     ) -> tuple[Command[int], Command[Failed]]:
         """Give the lease back; the job may run again in `delay_ms`. Later jobs wait behind it.
 
-        `refund`: this attempt does not count (a worker that shuts down). `line_ms`: so long no
-        sweeper wakes the job, for it stands in the line of a model and will be called.
+        `refund`: this attempt does not count (a worker that shuts down). For `slot_wait_ms` no
+        sweeper wakes the job: it waits for a slot of its model and is woken when it gets one.
         """
-        return self._look(delay_ms + slot_wait_ms + grace_ms), scripts.fail(
+        return self._look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
+            Failed.from_reply,
             self.keys,
             token=token,
             delay_ms=delay_ms,
-            refund=refund,
+            refund=int(refund),
             slot_wait_ms=slot_wait_ms,
-            dedupe_ms=dedupe_ms,
-            now_us=self.now_us,
+            dedupe_ms=DEDUPE_MS,
         )
 
     def discard(
-        self,
-        job_id: str,
-        reason: str,
-        token: str = "",
-        *,
-        cancelled: bool,
-        grace_ms: int,
-        dedupe_ms: int = DEDUPE_MS,
-        dead_ms: int = DEAD_MS,
-        dead_max: int = DEAD_MAX,
+        self, job_id: str, reason: str, token: str = "", *, cancelled: bool, grace_ms: int
     ) -> tuple[Command[int], Command[Discarded]]:
         """Take a job out without a turn: `cancelled`, or else kept as a dead letter.
 
         `token` is the holder's where the caller runs the job; without one a running job is
         answered RUNNING.
         """
-        return self._look(grace_ms), scripts.discard(
+        return self._look(grace_ms), DISCARD.command(
+            Discarded.from_reply,
             self.keys,
             job=job_id,
             reason=reason,
             token=token,
-            is_dead=not cancelled,
-            dedupe_ms=dedupe_ms,
-            dead_ms=dead_ms,
-            dead_max=dead_max,
-            now_us=self.now_us,
+            is_dead=int(not cancelled),
+            dedupe_ms=DEDUPE_MS,
+            dead_ms=DEAD_MS,
+            dead_max=DEAD_MAX,
         )
 
-    def stop(
-        self, job_id: str, policy: StopPolicy, *, dedupe_ms: int = DEDUPE_MS
-    ) -> Command[Stopping]:
-        """Ask whoever runs the job to stop it. It stays asked for, whoever runs it next."""
-        return scripts.stop(
-            self.keys, job=job_id, policy=policy, dedupe_ms=dedupe_ms, now_us=self.now_us
+    def stop(self, job_id: str, policy: StopPolicy) -> Command[Stopping]:
+        """Ask the worker that runs the job to stop it. The wish stays, also for the next worker."""
+        return STOP.command(
+            Stopping.from_reply, self.keys, job=job_id, policy=policy, dedupe_ms=DEDUPE_MS
         )
 
     def stop_asked(self, job_id: str) -> Command[StopPolicy | None]:
@@ -216,22 +197,27 @@ class Mailbox:
             lambda reply: read_stop(reply, job_id), ("HMGET", self.keys.lease, "stop_job", "stop")
         )
 
-    def sweep(self, gap_ms: int, *, dedupe_ms: int = DEDUPE_MS) -> Command[Swept]:
+    def sweep(self, gap_ms: int) -> Command[Swept]:
         """Ask whether the mailbox needs a wake-up; `due.Due.settle` notes the answer."""
-        return scripts.sweep(self.keys, gap_ms=gap_ms, dedupe_ms=dedupe_ms, now_us=self.now_us)
+        return SWEEP.command(Swept.from_reply, self.keys, gap_ms=gap_ms, dedupe_ms=DEDUPE_MS)
 
     def unwake(self) -> Command[None]:
         """Take back what a SWEEP noted of a wake-up that could not be published."""
-        return Command(_nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
+        return Command(nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
 
     def clean(self, idle_ms: int) -> Command[Cleaned]:
         """Delete the conversation if nothing is pending and nobody used it for `idle_ms`."""
-        return scripts.clean(self.keys, idle_ms=idle_ms, now_us=self.now_us)
+        return CLEAN.command(Cleaned.from_reply, self.keys, idle_ms=idle_ms)
+
+    def trim(self, slack: int) -> Command[int]:
+        """Forget the requests of jobs that are done and forgotten, if there are more than `slack`
+        of them. How many were forgotten."""
+        return TRIM.command(count, self.keys, slack=slack)
 
     def pending(self) -> Command[list[str]]:
         """The ids of all jobs that are not done, in order; the first is the head."""
         args = ("ZRANGE", self.keys.queue, 0, -1)
-        return Command(lambda reply: sequence_of(lambda job: raw(job).decode(), reply), args)
+        return Command(lambda reply: [job.decode() for job in strings(reply)], args)
 
     def is_committed(self, job_id: str) -> Command[bool | None]:
         """True: the job has its turn. False: it was cancelled or is dead. None: it is not done."""
@@ -240,34 +226,20 @@ class Mailbox:
     def reply_of(self, job_id: str, *, limit: int = REPLY_SEARCH_MESSAGES) -> Command[bytes | None]:
         """The committed reply of a done job, as `find_reply` finds it in the last messages."""
         args = ("LRANGE", self.keys.history, -limit, -1)
-        return Command(lambda reply: find_reply(sequence_of(raw, reply), job_id), args)
+        return Command(lambda reply: find_reply(strings(reply), job_id), args)
 
     def _look(self, delay_ms: int) -> Command[int]:
         # Without the sweeper's list nothing is swept; jobs are taken in, woken and done as ever.
-        look = scripts.look(
-            self.keyspace.due,
-            history_key=self.keys.history,
-            delay_ms=delay_ms,
-            now_us=self.now_us,
-        )
+        look = schedule.look(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
         return ignore_corrupt(look, 0)
-
-    def _point(self, job_id: str, dedupe_ms: int) -> Command[None]:
-        pointer = self.keyspace.job(job_id)
-        return Command(_nothing, ("SET", pointer, self.keys.history, "PX", dedupe_ms))
-
-    def _keep_pointer(self, job_id: str, dedupe_ms: int) -> Command[None]:
-        # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
-        return Command(_nothing, ("PEXPIRE", self.keyspace.job(job_id), dedupe_ms))
 
 
 def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
     """The keys of the session whose mailbox has, or had, the job; None if nobody knows it."""
 
-    def parse(reply: object) -> SessionKeys | None:
-        return None if reply is None else keyspace.parse_history(raw(reply).decode())
-
-    return Command(parse, ("GET", keyspace.job(job_id)))
+    return Command(
+        optional(lambda key: keyspace.parse_history(key.decode())), ("GET", keyspace.job(job_id))
+    )
 
 
 def _read_mark(reply: object) -> bool | None:
@@ -277,7 +249,3 @@ def _read_mark(reply: object) -> bool | None:
         case float() | bytes():
             return float(reply) > 0
     raise unexpected_reply(reply)
-
-
-def _nothing(_: object) -> None:
-    """For a command whose answer says nothing."""

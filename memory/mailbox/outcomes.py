@@ -6,17 +6,20 @@ shape, and the code CORRUPT, raise CorruptData.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from memory.errors import CorruptData
-from memory.mailbox.codes import (
-    Waiting,
-    code_and_next,
-    code_and_rest,
-    raw,
-    sequence_of,
-    unexpected_reply,
-    waiting,
-)
+from memory.redis.replies import code_and_rest, strings, unexpected_reply
+
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job to be woken: who gets one publishes its wake-up."""
+
+    job_id: str
+    envelope: bytes = field(repr=False)
 
 
 class StopPolicy(StrEnum):
@@ -74,15 +77,15 @@ class Acquired:
                 bytes(stop),
                 int(m),
             ]:
-                history = tuple(sequence_of(raw, past))
+                history = tuple(strings(past))
                 policy = _policy(stop) if stop else None
                 return cls(outcome, seq, n, job, history, stop=policy, stored_messages=m)
             case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
                 return cls(outcome, wait_ms=wait_ms)
             case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:
-                return cls(outcome, head=waiting(job, envelope))
+                return cls(outcome, head=_waiting(job, envelope))
             case _, [bytes(job), bytes(envelope)]:
-                return cls(outcome, next=waiting(job, envelope))
+                return cls(outcome, next=_waiting(job, envelope))
         raise unexpected_reply(reply)
 
 
@@ -106,7 +109,7 @@ class Committed:
     @classmethod
     def from_reply(cls, reply: object) -> "Committed":
         """Read the reply of commit.lua."""
-        return cls(*code_and_next(CommitOutcome, reply))
+        return cls(*_code_and_next(CommitOutcome, reply))
 
 
 class FailOutcome(StrEnum):
@@ -154,7 +157,7 @@ class Discarded:
     @classmethod
     def from_reply(cls, reply: object) -> "Discarded":
         """Read the reply of discard.lua."""
-        return cls(*code_and_next(DiscardOutcome, reply))
+        return cls(*_code_and_next(DiscardOutcome, reply))
 
 
 class StopOutcome(StrEnum):
@@ -224,7 +227,7 @@ class Swept:
             case [int(wait_ms)]:
                 return cls(outcome, wait_ms=wait_ms)
             case [bytes(job), bytes(envelope), int(wait_ms)]:
-                return cls(outcome, waiting(job, envelope), wait_ms)
+                return cls(outcome, _waiting(job, envelope), wait_ms)
         raise unexpected_reply(reply)
 
 
@@ -252,3 +255,17 @@ class Cleaned:
             case [int(amount)]:
                 return cls(outcome, amount)
         raise unexpected_reply(reply)
+
+
+def _code_and_next(outcomes: type[E], reply: object) -> tuple[E, Waiting | None]:
+    outcome, rest = code_and_rest(outcomes, reply)
+    match rest:
+        case []:
+            return outcome, None
+        case [bytes(job), bytes(envelope)]:
+            return outcome, _waiting(job, envelope)
+    raise unexpected_reply(reply)
+
+
+def _waiting(job: bytes, envelope: bytes) -> Waiting | None:
+    return Waiting(job.decode(), envelope) if job else None

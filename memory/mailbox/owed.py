@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memory.keys import Keyspace
-from memory.mailbox import scripts
+from memory.mailbox import schedule
 from memory.redis.command import Command
 from memory.redis.replies import integer
 
@@ -31,7 +31,7 @@ def owe(keyspace: Keyspace, job_id: str, *, grace_ms: int) -> Command[int]:
 
     Send it before the operation that ends the job, in its pipeline.
     """
-    return scripts.look(keyspace.owed, history_key=job_id, delay_ms=grace_ms)
+    return schedule.look(keyspace.owed, job_id, delay_ms=grace_ms)
 
 
 def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
@@ -41,21 +41,9 @@ def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
 
 def overdue(keyspace: Keyspace, *, limit: int) -> Command[list[OwedResult]]:
     """The jobs whose result is overdue, the longest first."""
-    found = scripts.due(keyspace.owed, limit=limit)
-    return Command(
-        lambda reply: [OwedResult(job_id, at_ms) for job_id, at_ms in found.parse(reply)],
-        found.args,
-        found.keys,
-        found.script,
-    )
+    return schedule.due(keyspace.owed, OwedResult, limit=limit)
 
 
 def put_off(keyspace: Keyspace, owed: OwedResult) -> Command[bool]:
     """Try again in ten minutes; False if someone has put it off before."""
-    return scripts.settle(
-        keyspace.owed,
-        history_key=owed.job_id,
-        seen_ms=owed.at_ms,
-        delay_ms=AGAIN_MS,
-        is_idle=False,
-    )
+    return schedule.settle(keyspace.owed, owed.job_id, seen_ms=owed.at_ms, delay_ms=AGAIN_MS)

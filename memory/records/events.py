@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from memory.errors import CorruptData, CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
 from memory.redis.command import Argument, Command
+from memory.redis.replies import nothing
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
@@ -73,8 +74,8 @@ def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[C
 
     Not safe to repeat after a lost reply: an event may then stand twice.
     """
-    adds = [Command(_nothing, _add(keys.events, event)) for event in events]
-    return [*adds, Command(_nothing, ("EXPIRE", keys.events, ttl_s))]
+    adds = [Command(nothing, _add(keys.events, event)) for event in events]
+    return [*adds, Command(nothing, ("EXPIRE", keys.events, ttl_s))]
 
 
 def read(keys: SessionKeys, after: str, *, block_ms: int) -> Command[list[Event]]:
@@ -142,7 +143,7 @@ def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
     """Tell all workers at once that a job is to be stopped; its lease says how."""
     event = packed(Event(EventType.STOP, job_id, 0))
     args: tuple[Argument, ...] = ("MAXLEN", "~", MAX_STOPS, "*", "event", event)
-    return Command(_nothing, ("XADD", keyspace.cancellations, *args))
+    return Command(nothing, ("XADD", keyspace.cancellations, *args))
 
 
 def last_cursor(stream: str) -> Command[str]:
@@ -226,7 +227,3 @@ def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
         )
     except (ValueError, KeyError, TypeError, IndexError) as exc:
         raise CorruptData("an entry of the event stream is none of ours") from exc
-
-
-def _nothing(_: object) -> None:
-    """For a command whose answer says nothing."""

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from memory.keys import SessionKeys
+from memory.keys import DEDUPE_MS, SessionKeys
 from memory.records.codec import Decoded, decode_messages
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import code, count, strings
-
-LEASE_TTL_MS = 7 * 24 * 3600 * 1000
-"""TTL of a lease that has none when a documented write bumps its revision."""
+from memory.redis.replies import code_and_count, count, strings
 
 _APPEND = LuaScript.load("records", "append")
 _REPLACE = LuaScript.load("records", "replace")
@@ -36,7 +33,9 @@ def new_write_id() -> bytes:
 
 def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
     """The last `at_most` messages, oldest first."""
-    return Command(_decoded, ("LRANGE", keys.history, -at_most, -1))
+    return Command(
+        lambda reply: decode_messages(strings(reply)), ("LRANGE", keys.history, -at_most, -1)
+    )
 
 
 def append(
@@ -52,11 +51,14 @@ def append(
 
     The TTL becomes `ttl_s`; unless `is_exact`, a longer one stays. Safe to repeat.
     """
-    return Command(
+    return _APPEND.command(
         count,
-        (write_id, keep, ttl_s * 1000, int(is_exact), *records),
-        keys=(keys.history, keys.write_ids),
-        script=_APPEND,
+        keys,
+        write_id=write_id,
+        keep=keep,
+        ttl_ms=ttl_s * 1000,
+        is_exact=int(is_exact),
+        records=tuple(records),
     )
 
 
@@ -67,32 +69,24 @@ def replace(
 
     What waits in the session's mailbox stays. Safe to repeat.
     """
-    return Command(
+    return _REPLACE.command(
         count,
-        (write_id, ttl_s * 1000, LEASE_TTL_MS, *records),
-        keys=(keys.history, keys.lease, keys.write_ids, keys.summary),
-        script=_REPLACE,
+        keys,
+        write_id=write_id,
+        ttl_ms=ttl_s * 1000,
+        dedupe_ms=DEDUPE_MS,
+        records=tuple(records),
     )
 
 
 def clear(keys: SessionKeys, *, write_id: bytes) -> Command[int]:
     """Remove all messages. How many there were. What waits stays. Safe to repeat."""
-    return Command(
-        count,
-        (write_id, LEASE_TTL_MS),
-        keys=(keys.history, keys.lease, keys.write_ids, keys.summary),
-        script=_CLEAR,
-    )
+    return _CLEAR.command(count, keys, write_id=write_id, dedupe_ms=DEDUPE_MS)
 
 
 def erase(keys: SessionKeys) -> Command[Erased]:
     """Remove history, events and dead letters; the history only while jobs wait. Safe to repeat."""
-    return Command(
-        _erased,
-        (LEASE_TTL_MS,),
-        keys=(keys.history, keys.queue, keys.lease, keys.events, keys.dead, keys.summary),
-        script=_ERASE,
-    )
+    return _ERASE.command(_erased, keys, dedupe_ms=DEDUPE_MS)
 
 
 def extend(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
@@ -100,17 +94,12 @@ def extend(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
 
     Safe to repeat.
     """
-    session = (keys.history, keys.events, keys.summary)
-    return Command(count, (ttl_s * 1000,), keys=session, script=_EXTEND)
+    return _EXTEND.command(count, keys, ttl_ms=ttl_s * 1000)
 
 
 def _erased(reply: object) -> Erased:
-    keys = count(reply)
-    return Erased(keys=keys, is_pending=code(reply) == b"PENDING")
-
-
-def _decoded(reply: object) -> Decoded:
-    return decode_messages(strings(reply))
+    code, keys = code_and_count(reply)
+    return Erased(keys=keys, is_pending=code == b"PENDING")
 
 
 def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:

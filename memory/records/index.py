@@ -11,7 +11,7 @@ from memory.keys import Keyspace
 from memory.records import values
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.connection import Connection
-from memory.redis.replies import count, integer, optional, strings, unexpected
+from memory.redis.replies import count, integer, optional, pairs, unexpected_reply
 
 PAGE_ENTRIES = 500
 SETTLED_MS = 1000
@@ -43,13 +43,13 @@ def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[i
 
 def touch_index(index_key: str, member: str) -> Command[int]:
     """Note that a member of one index is active now. Safe to repeat."""
-    return Command(count, (member,), keys=(index_key,), script=_TOUCH)
+    return _TOUCH.command(count, index_key, member=member)
 
 
 def forget(index_key: str, entries: Sequence[Entry]) -> Command[int]:
     """Remove entries that were not active since they were read. How many went. Safe to repeat."""
-    pairs = [part for entry in entries for part in (entry.member, entry.seen_ms)]
-    return Command(count, tuple(pairs), keys=(index_key,), script=_FORGET)
+    seen = [part for entry in entries for part in (entry.member, entry.seen_ms)]
+    return _FORGET.command(count, index_key, pairs=tuple(seen))
 
 
 def score(index_key: str, member: str) -> Command[float | None]:
@@ -152,11 +152,8 @@ def _exist(
 
 
 def _entries(reply: object) -> list[Entry]:
-    flat = strings(reply)
-    members, scores = flat[::2], flat[1::2]
     return [
-        Entry(member.decode(errors="replace"), float(seen))
-        for member, seen in zip(members, scores, strict=True)
+        Entry(member.decode(errors="replace"), float(seen_ms)) for member, seen_ms in pairs(reply)
     ]
 
 
@@ -164,4 +161,4 @@ def _time_ms(reply: object) -> int:
     match reply:
         case [bytes(seconds), bytes(micros)]:
             return int(seconds) * 1000 + int(micros) // 1000
-    raise unexpected(reply)
+    raise unexpected_reply(reply)

@@ -9,7 +9,8 @@ from memory.keys import Keyspace
 from memory.records import index
 from memory.redis.command import Command
 from memory.redis.connection import Connection
-from memory.redis.replies import integer, unexpected
+from memory.redis.replies import integer, nothing, unexpected_reply
+from memory.redis.server_info import info_fields
 
 _SUMMED = (
     "used_memory",
@@ -62,7 +63,7 @@ _NUMBERS = tuple(name for name in StatsPoint.__annotations__ if name != "at")
 
 def memory_stats(connection: Connection, keyspace: Keyspace) -> MemoryStats:
     """The numbers of now."""
-    servers = connection.run_on_every_server(Command(_info, ("INFO",)))
+    servers = connection.run_on_every_server(Command(info_fields, ("INFO",)))
     keys = connection.run_on_every_server(Command(integer, ("DBSIZE",)))
     sizes = _index_sizes(connection, keyspace)
     total = {name: sum(int(info.get(name, "0")) for info in servers) for name in _SUMMED}
@@ -90,7 +91,7 @@ def record_stats(connection: Connection, keyspace: Keyspace, *, keep: int) -> Me
     stats = memory_stats(connection, keyspace)
     numbers = [part for name in _NUMBERS for part in (name, _number(stats, name))]
     parts = ("XADD", keyspace.stats, "MAXLEN", "~", keep, "*", *numbers)
-    connection.run(Command(lambda _: None, parts))
+    connection.run(Command(nothing, parts))
     return stats
 
 
@@ -133,13 +134,6 @@ def _index_sizes(connection: Connection, keyspace: Keyspace) -> list[int]:
     return sizes
 
 
-def _info(reply: object) -> dict[str, str]:
-    if not isinstance(reply, bytes):
-        raise unexpected(reply)
-    lines = reply.decode(errors="replace").splitlines()
-    return dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")
-
-
 def _number(stats: MemoryStats, name: str) -> int:
     value = stats.get(name)
     return value if isinstance(value, int) else 0
@@ -153,7 +147,7 @@ def _stream_ms(moment: datetime, *, what: str) -> int:
 
 def _points(reply: object) -> list[StatsPoint]:
     if not isinstance(reply, list):
-        raise unexpected(reply)
+        raise unexpected_reply(reply)
     return [_point(entry) for entry in reply]
 
 
@@ -163,4 +157,4 @@ def _point(entry: object) -> StatsPoint:
             numbers = dict(zip(flat[::2], flat[1::2], strict=True))
             at = datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, tz=UTC)
             return StatsPoint(at, *(int(numbers.get(name.encode(), 0)) for name in _NUMBERS))
-    raise unexpected(entry)
+    raise unexpected_reply(entry)

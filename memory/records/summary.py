@@ -6,7 +6,14 @@ from hashlib import blake2b
 
 from memory.keys import Keyspace, SessionKeys
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import code, count, integer, optional, strings, unexpected
+from memory.redis.replies import (
+    code_and_count,
+    integer,
+    is_ok,
+    optional,
+    strings,
+    unexpected_reply,
+)
 
 CLAIM_MS = 600_000
 """How long the claim on a first summary is kept that is never made."""
@@ -63,11 +70,13 @@ def keep(keys: SessionKeys, earlier: Earlier, summary: Summary) -> Command[bool]
 
     MemoryFull when sent and Redis is out of memory. Safe to repeat.
     """
-    return Command(
-        _is_kept,
-        (earlier.claim, earlier.rev, summary.text, summary.until),
-        keys=(keys.history, keys.lease, keys.summary),
-        script=_SUMMARISE,
+    return _SUMMARISE.command(
+        lambda reply: code_and_count(reply)[0] == b"OK",
+        keys,
+        claim=earlier.claim,
+        rev=earlier.rev,
+        text=summary.text,
+        last=summary.until,
     )
 
 
@@ -96,7 +105,7 @@ def not_in(summary: Summary | None, messages: Sequence[bytes]) -> tuple[bytes, .
 def take_turn(keyspace: Keyspace, name: bytes, *, ttl_ms: int) -> Command[bool]:
     """Ask to be the one that makes a summary now."""
     args = ("SET", keyspace.summary_lock, name, "NX", "PX", ttl_ms)
-    return Command(lambda reply: reply == b"OK", args)
+    return Command(is_ok, args)
 
 
 def whose_turn(keyspace: Keyspace) -> Command[bytes | None]:
@@ -120,9 +129,4 @@ def _summary(reply: object) -> Summary | None:
             return Summary(text.decode(errors="replace"), until)
         case [None, None]:
             return None
-    raise unexpected(reply)
-
-
-def _is_kept(reply: object) -> bool:
-    count(reply)
-    return code(reply) == b"OK"
+    raise unexpected_reply(reply)

@@ -54,11 +54,12 @@ def note_fields(
     keyspace: Keyspace, session_id: str, names: Sequence[str], *, ttl_s: int, is_exact: bool
 ) -> Command[int]:
     """Note which data keys a session has, each for `ttl_s`. How many it has. Safe to repeat."""
-    return Command(
+    return _NOTE_FIELDS.command(
         count,
-        (ttl_s * 1000, int(is_exact), *names),
-        keys=(keyspace.session_fields(session_id),),
-        script=_NOTE_FIELDS,
+        keyspace.session_fields(session_id),
+        ttl_ms=ttl_s * 1000,
+        is_exact=int(is_exact),
+        names=tuple(names),
     )
 
 

@@ -1,18 +1,30 @@
 """A command or script for Redis that has not been sent yet.
 
 The rest of the package says *what* to ask Redis, as values of `Command`; `connection.Connection`
-(blocking) and `aio.AsyncConnection` (on an event loop) know *how* to send them. So every operation
-is written once, is pure, and serves both.
+(blocking) and `async_connection.AsyncConnection` (on an event loop) know *how* to send them. So
+every operation is written once, is pure, and serves both.
+
+The header of a `.lua` file is the signature of its script, as that of a function. From
+
+    -- KEYS  history:list queue:zset slots...:zset
+    -- ARGV  job token records...
+
+the loader makes a local for each key and argument (not for one with dots: it stands for any number,
+which the script reads from KEYS or ARGV) and a check that each key holds the type after its colon.
+The header ends with the first empty line. A line `-- include clock` in the body is replaced by
+memory/redis/lua/clock.lua: the pieces that several scripts share lie there.
 """
 
 import hashlib
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from memory.errors import CorruptData
+from memory.keys import SessionKeys, SlotKeys
 
 logger = logging.getLogger(__name__)
 
@@ -21,22 +33,48 @@ T_co = TypeVar("T_co", covariant=True)
 
 Argument = str | bytes | int | float
 """What redis-py can encode as an argument."""
+Value = Argument | tuple[Argument, ...]
+
+_INCLUDE = re.compile(r"^-- include (\w+)\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class LuaScript:
-    """One Lua operation: its source and the digest by which Redis knows it."""
+    """One Lua operation: its whole source, the digest by which Redis knows it, its signature."""
 
     name: str
     source: str
     sha: str
+    keys: tuple[str, ...]
+    arguments: tuple[str, ...]
 
     @classmethod
     def load(cls, room: str, name: str) -> "LuaScript":
-        """Read `memory/<room>/lua/<name>.lua`."""
-        source = files(f"memory.{room}").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-        sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-        return cls(name=name, source=source, sha=sha)
+        """Read `memory/<room>/lua/<name>.lua` and what it includes."""
+        header, body = _text(room, name).split("\n\n", 1)
+        keys, kinds = zip(*(key.split(":") for key in _names(header, "KEYS")), strict=True)
+        arguments = _names(header, "ARGV")
+        lines = (
+            header,
+            f"local kinds = {{{', '.join(map(repr, kinds))}}}",
+            _text("redis", "types") + _locals(keys, "KEYS") + _locals(arguments, "ARGV"),
+            _INCLUDE.sub(lambda found: _text("redis", found[1]), body),
+        )
+        source = "\n".join(lines)
+        return cls(name, source, digest(source), _plain(keys), _plain(arguments))
+
+    def command(
+        self, parse: Callable[[object], T], keys: SessionKeys | SlotKeys | str, **arguments: Value
+    ) -> "Command[T]":
+        """A call, with the arguments by their names in the header; a tuple for one with dots.
+
+        `keys` has all the keys that the header names, or is the only one.
+        """
+        if len(arguments) != len(self.arguments):
+            raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(arguments)}")
+        named = [keys] if isinstance(keys, str) else [getattr(keys, name) for name in self.keys]
+        passed = [arguments[name] for name in self.arguments]
+        return Command(parse, _spread(passed), _spread(named), self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +121,33 @@ def ignore_corrupt(command: Command[T], otherwise: T) -> Command[T]:
             return otherwise
 
     return replace(command, parse=parse)
+
+
+def digest(source: str) -> str:
+    """The name that Redis gives to a script."""
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+def _text(room: str, name: str) -> str:
+    return files(f"memory.{room}").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _names(header: str, what: str) -> tuple[str, ...]:
+    (names,) = re.findall(rf"^-- {what}  (.+)$", header, re.MULTILINE)
+    return tuple(names.split())
+
+
+def _locals(names: Iterable[str], what: str) -> str:
+    single = [name for name in names if not name.endswith("...")]
+    # Only so many: Lua cannot unpack thousands of records at once.
+    return f"local {', '.join(single)} = unpack({what}, 1, {len(single)})\n" if single else ""
+
+
+def _plain(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.removesuffix("...") for name in names)
+
+
+def _spread(values: list[Any]) -> tuple[Any, ...]:
+    """Only the last may be a tuple; its elements take its place."""
+    last = values[-1]
+    return (*values[:-1], *last) if isinstance(last, tuple) else tuple(values)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from memory.redis.command import Command
 from memory.redis.connection import Connection
-from memory.redis.replies import unexpected
+from memory.redis.replies import text
 
 KEEPS_EVERYTHING = "noeviction"
 
@@ -39,11 +39,14 @@ def server_info(connection: Connection) -> list[ServerInfo]:
     return connection.run_on_every_server(Command(_server, ("INFO",)))
 
 
+def info_fields(reply: object) -> dict[str, str]:
+    """The names and values of the reply to INFO."""
+    lines = text(reply).splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")
+
+
 def _server(reply: object) -> ServerInfo:
-    if not isinstance(reply, bytes):
-        raise unexpected(reply)
-    lines = reply.decode(errors="replace").splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line and line[0] != "#")
+    fields = info_fields(reply)
     own_version = fields.get("valkey_version")
     return ServerInfo(
         product=f"Valkey {own_version}"

@@ -12,16 +12,26 @@ Pure, as `mailbox`: methods name calls, which an executor sends.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import unquote
 
 from memory.keys import Keyspace, SessionKeys, SlotKeys
-from memory.mailbox import scripts
-from memory.mailbox.codes import raw, read_flag, read_ok, read_ok_integer, unexpected_reply
+from memory.mailbox import schedule
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Swept
 from memory.records.index import Entry, newest, touch_index
-from memory.redis.command import Argument, Command, LuaScript, ignore_corrupt
-from memory.redis.replies import integer
+from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.replies import (
+    after_ok,
+    code_and_rest,
+    count,
+    flag,
+    integer,
+    nothing,
+    optional,
+    text,
+    unexpected_reply,
+)
 
 TTL_MS = 24 * 3600 * 1000
 SLOT_WAIT_MS = 120_000
@@ -35,6 +45,11 @@ RELEASE_SLOT = LuaScript.load("slots", "release_slot")
 EXPIRE_SLOTS = LuaScript.load("slots", "expire_slots")
 GRANT_SLOTS = LuaScript.load("slots", "grant_slots")
 SCRIPTS = (TAKE_SLOT, RENEW_SLOT, WAIT_FOR_SLOT, RELEASE_SLOT, EXPIRE_SLOTS, GRANT_SLOTS)
+
+
+class _TakeOutcome(StrEnum):
+    TAKEN = "TAKEN"
+    FULL = "FULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +83,14 @@ class Occupancy:
 class Slots:
     """The calls on the places at one model, of which each of the `servers` has `limit`.
 
-    `now_us` replaces the server's clock, for simulation. Each is safe to repeat after a lost reply;
-    each may raise CorruptData when sent: a key holds another type than ours.
+    Each is safe to repeat after a lost reply; each may raise CorruptData when sent: a key holds
+    another type than ours.
     """
 
     keyspace: Keyspace
     model: str
     servers: tuple[str, ...]
     limit: int
-    now_us: int | None = None
 
     @property
     def keys(self) -> SlotKeys:
@@ -94,27 +108,30 @@ class Slots:
         known = (*(servers or self.servers), *others)
         choice = len(known) - len(others)
         keys = self.keyspace.slots(self.model, known)
-        return Command(
+        return TAKE_SLOT.command(
             lambda reply: _read_taken(reply, known),
-            (self._name(session), token, lease_ms, self.limit, choice, TTL_MS, self._clock()),
-            (keys.waiters, keys.round_robin, keys.enqueued_at, keys.call_stats, *keys.slots),
-            TAKE_SLOT,
+            keys,
+            session=self._name(session),
+            token=token,
+            lease_ms=lease_ms,
+            limit=self.limit,
+            choice=choice,
+            ttl_ms=TTL_MS,
         )
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
         """Prolong a place; False: it is lost."""
-        return Command(
-            read_flag, (token, lease_ms, TTL_MS, self._clock()), self.keys.slots, RENEW_SLOT
-        )
+        return RENEW_SLOT.command(flag, self.keys, token=token, lease_ms=lease_ms, ttl_ms=TTL_MS)
 
     def wait(self, session: SessionKeys, *, arrived_us: int) -> Command[SlotWait]:
         """Have a session stand in line; its lease was given back before."""
-        keys = self.keys
-        return Command(
+        return WAIT_FOR_SLOT.command(
             _read_slot_wait,
-            (self._name(session), f"{arrived_us:016d}", self.limit, TTL_MS),
-            (keys.waiters, keys.round_robin, keys.enqueued_at, keys.call_stats, *keys.slots),
-            WAIT_FOR_SLOT,
+            self.keys,
+            session=self._name(session),
+            arrived=f"{arrived_us:016d}",
+            limit=self.limit,
+            ttl_ms=TTL_MS,
         )
 
     def release(self, token: str, *, took_ms: int) -> Command[bool]:
@@ -127,14 +144,7 @@ class Slots:
 
     def expire(self) -> Command[int]:
         """Take back what nobody gave back: how many places. `call_next` goes with it."""
-        keys = self.keys
-        args = (TTL_MS, self._clock())
-        return Command(
-            read_ok_integer,
-            args,
-            (keys.waiters, keys.round_robin, keys.enqueued_at, *keys.slots),
-            EXPIRE_SLOTS,
-        )
+        return EXPIRE_SLOTS.command(count, self.keys, ttl_ms=TTL_MS)
 
     def grant_next(
         self, *, reserve_ms: int, servers: Sequence[str] = ()
@@ -144,9 +154,8 @@ class Slots:
         A place is kept for each for `reserve_ms`.
         """
         keys = self.keyspace.slots(self.model, servers or self.servers)
-        args = (self.limit, reserve_ms, TTL_MS, self._clock())
-        return Command(
-            self._read_granted, args, (keys.waiters, keys.round_robin, *keys.slots), GRANT_SLOTS
+        return GRANT_SLOTS.command(
+            self._read_granted, keys, limit=self.limit, reserve_ms=reserve_ms, ttl_ms=TTL_MS
         )
 
     def note_waiting(self) -> Command[int]:
@@ -163,25 +172,17 @@ class Slots:
 
     def mean_ms(self) -> Command[float | None]:
         """How long a place is taken in the mean."""
-        return Command(_read_mean, ("HGET", self.keys.call_stats, "mean_ms"))
+        return Command(optional(float), ("HGET", self.keys.call_stats, "mean_ms"))
 
-    def _release(self, who: str, took_ms: Argument) -> Command[bool]:
-        keys = self.keys
-        args = (who, took_ms, TTL_MS)
-        return Command(
-            read_flag, args, (keys.enqueued_at, keys.call_stats, *keys.slots), RELEASE_SLOT
-        )
+    def _release(self, who: str, took_ms: int | str) -> Command[bool]:
+        return RELEASE_SLOT.command(flag, self.keys, who=who, took_ms=took_ms, ttl_ms=TTL_MS)
 
     def _read_granted(self, reply: object) -> list[SessionKeys]:
         before = f"{self.keyspace.prefix}:history:"
-        names = [raw(name).decode(errors="replace") for name in read_ok(reply)]
-        return [self.keyspace.parse_history(before + name) for name in names]
+        return [self.keyspace.parse_history(before + text(name)) for name in after_ok(reply)]
 
     def _name(self, session: SessionKeys) -> str:
         return session.history.removeprefix(f"{self.keyspace.prefix}:history:")
-
-    def _clock(self) -> int | str:
-        return "" if self.now_us is None else self.now_us
 
 
 def waiting_models(keyspace: Keyspace) -> Command[list[Entry]]:
@@ -202,16 +203,8 @@ def wake_granted(
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """
     keys = mailbox.keys
-    look = ignore_corrupt(
-        scripts.look(
-            mailbox.keyspace.due,
-            history_key=keys.history,
-            delay_ms=grace_ms,
-            now_us=mailbox.now_us,
-        ),
-        0,
-    )
-    forget: Command[None] = Command(lambda _: None, ("HDEL", keys.lease, "slot_wait_until"))
+    look = ignore_corrupt(schedule.look(mailbox.keyspace.due, keys.history, delay_ms=grace_ms), 0)
+    forget = Command(nothing, ("HDEL", keys.lease, "slot_wait_until"))
     return look, forget, mailbox.sweep(grace_ms)
 
 
@@ -233,22 +226,16 @@ def _read_last_turn(reply: object) -> int:
 
 
 def _read_taken(reply: object, servers: Sequence[str]) -> str | None:
-    match reply:
-        case [b"FULL"]:
+    match code_and_rest(_TakeOutcome, reply):
+        case _TakeOutcome.FULL, []:
             return None
-        case [b"TAKEN", int(number)] if 1 <= number <= len(servers):
+        case _TakeOutcome.TAKEN, [int(number)] if 1 <= number <= len(servers):
             return servers[number - 1]
-        case [b"CORRUPT", *_]:
-            read_ok(reply)
     raise unexpected_reply(reply)
 
 
 def _read_slot_wait(reply: object) -> SlotWait:
-    match read_ok(reply):
+    match after_ok(reply):
         case [int(ahead), int(wait_ms)]:
             return SlotWait(ahead, None if wait_ms < 0 else wait_ms)
     raise unexpected_reply(reply)
-
-
-def _read_mean(reply: object) -> float | None:
-    return None if reply is None else float(raw(reply))

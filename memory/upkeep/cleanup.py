@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.mailbox import scripts
+from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Cleaned, CleanOutcome
 from memory.records import index, session_data, values
 from memory.records.index import Entry
@@ -85,10 +85,8 @@ class _Run:
 
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
-        commands = [
-            _tolerant(scripts.clean(self.keyspace.session(agent, one.member), idle_ms=self.idle_ms))
-            for one in batch
-        ]
+        boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
+        commands = [_tolerant(box.clean(self.idle_ms)) for box in boxes]
         gone, kept = [], []
         for entry, cleaned in zip(batch, self.connection.run_each(commands), strict=True):
             outcome = cleaned.outcome if cleaned is not None else None

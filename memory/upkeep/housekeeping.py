@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.keys import Keyspace
-from memory.mailbox import scripts
 from memory.mailbox.due import Due
+from memory.mailbox.mailbox import Mailbox
 from memory.records import history, index, session_data, values
 from memory.records.index import Entry
 from memory.records.limits import MAX_TTL_S, whole_number
@@ -19,7 +19,7 @@ from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 
 BATCH_SESSIONS = 100
-ASKED_SLACK = 1000
+REQUESTS_SLACK = 1000
 """A session is rid of what it remembers of forgotten jobs when there are so many of them."""
 
 
@@ -116,7 +116,9 @@ class Housekeeping:
         ids = [entry.member for entry in batch]
         sessions = [self.keyspace.session(agent, one) for one in ids]
         found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
-        self.connection.run_each([scripts.trim(one, slack=ASKED_SLACK) for one in sessions])
+        self.connection.run_each(
+            [Mailbox(self.keyspace, one).trim(REQUESTS_SLACK) for one in sessions]
+        )
         most = session_data.MAX_FIELDS
         fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
         data = [

@@ -135,8 +135,8 @@ async def _share_queue_wait(shared: Services, due: Due) -> None:
     """Learn how long wake-ups lie in the queue from who sees it, and tell where it is much."""
     seen_s = shared.queue_wait.lately_s()
     if PATIENCE * seen_s > shared.settings.queue.grace_s:
-        await shared.async_memory.run(due.tell_wait(round(seen_s * 1000)))
-    shared.queue_wait.hear(await shared.async_memory.run(due.told_wait_ms()) / 1000)
+        await shared.async_memory.run(due.share_queue_wait(round(seen_s * 1000)))
+    shared.queue_wait.hear(await shared.async_memory.run(due.queue_wait_ms()) / 1000)
 
 
 async def _sweep_one(shared: Services, celery: Celery, due: Due, entry: DueEntry) -> str:

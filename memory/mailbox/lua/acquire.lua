@@ -2,9 +2,8 @@
 -- ACQUIRE: give the head of the mailbox to one holder, with the history that its turn is made from.
 -- Safe to repeat: the same token is answered RUN again, and no further attempt is counted.
 --
--- KEYS  history queue jobs lease done dead
--- ARGV  job token lease_ms history_n max_attempts dedupe_ms dead_ms dead_max now_us
--- now_us is the server's TIME where it is ''
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list
+-- ARGV  job token lease_ms history_n max_attempts dedupe_ms dead_ms dead_max
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
 --   {'RUN', seq_us, attempt, envelope, messages, stop, stored}  messages: the last history_n of
 --                                `stored`, oldest first; stop: how the job was asked to stop, by
@@ -17,23 +16,11 @@
 --   {'WAIT', ms}                  backing off so long
 --   {'DEAD', next, envelope}      no attempt left: now a dead letter, marked done
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
-for i, kind in ipairs({'list', 'zset', 'hash', 'hash', 'zset', 'list'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
-end
-local history, queue, jobs, lease, done, dead = unpack(KEYS)
-local job, token, lease_ms, history_n, max_attempts, dedupe_ms, dead_ms, dead_max = unpack(ARGV)
-local time = redis.call('TIME')
-local now_ms = math.floor((tonumber(ARGV[9]) or time[1] * 1000000 + time[2]) / 1000)
 
-local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'not_before')
-local live_ms = held[1] and (tonumber(held[2]) or 0) - now_ms or 0
-local function first()
-  local head = live_ms <= 0 and redis.call('ZRANGE', queue, 0, 0)[1]
-  return head or '', head and redis.call('HGET', jobs, head) or ''
-end
-
-local mark_ms = tonumber(redis.call('ZSCORE', done, job)) or 0
+-- include clock
+-- include held
+-- include end_job
+-- include dead_letter
 if mark_ms > 0 then return {'DONE'} end
 if mark_ms < 0 then return {'GONE', first()} end
 local seq_us = redis.call('ZSCORE', queue, job)
@@ -47,18 +34,9 @@ if wait_ms > 0 then return {'WAIT', wait_ms} end
 local envelope = redis.call('HGET', jobs, job) or ''
 local attempt = held[3] == job and tonumber(held[4]) or 0
 if not is_ours and attempt >= tonumber(max_attempts) then
-  local letter = ''
-  local facts = {job, seq_us, tostring(attempt), tostring(now_ms), 'attempts used up', envelope}
-  for _, fact in ipairs(facts) do letter = letter .. #fact .. ':' .. fact .. ',' end
-  redis.call('RPUSH', dead, letter)
-  redis.call('LTRIM', dead, -dead_max, -1)
-  redis.call('PEXPIRE', dead, dead_ms)
-  redis.call('ZADD', done, -now_ms, job)
-  redis.call('PEXPIRE', done, dedupe_ms)
-  redis.call('ZREM', queue, job)
-  redis.call('HDEL', jobs, job)
-  redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed',
-    'woken_at', 'wakes', 'slot_wait_until')
+  keep_dead_letter(envelope, attempt, 'attempts used up')
+  end_job(job, -now_ms)
+  forget_attempt()
   live_ms = 0
   return {'DEAD', first()}
 end

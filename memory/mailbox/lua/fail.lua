@@ -4,20 +4,15 @@
 -- waits for nothing: whoever runs it next ends it.
 -- Safe to repeat: the same token is answered OK again.
 --
--- KEYS  lease
--- ARGV  token delay_ms refund slot_wait_ms dedupe_ms now_us
--- refund: 1 where the attempt is not to count, else 0; now_us is the server's TIME where it is ''
+-- KEYS  lease:hash
+-- ARGV  token delay_ms refund slot_wait_ms dedupe_ms
+-- refund: 1 where the attempt is not to count, else 0
 -- Returns
 --   {'OK', attempt}              attempts counted so far
 --   {'FENCED'}                   the lease is another's; nothing was changed
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-local found = redis.call('TYPE', KEYS[1]).ok
-if found ~= 'hash' and found ~= 'none' then return {'CORRUPT', KEYS[1], found} end
-local lease = KEYS[1]
-local token, delay_ms, refund, slot_wait_ms, dedupe_ms = unpack(ARGV)
-local time = redis.call('TIME')
-local now_ms = math.floor((tonumber(ARGV[6]) or time[1] * 1000000 + time[2]) / 1000)
 
+-- include clock
 local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
   'stop_below')
 local attempt = tonumber(held[2]) or 0

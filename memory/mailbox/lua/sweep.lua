@@ -3,9 +3,8 @@
 -- followed by anything the gap between them doubles, from `gap_ms` to 16 times that.
 -- Safe to repeat, and for several sweepers at once: the second is answered WOKEN.
 --
--- KEYS  queue jobs lease
--- ARGV  gap_ms dedupe_ms now_us
--- now_us is the server's TIME where it is ''
+-- KEYS  queue:zset jobs:hash lease:hash
+-- ARGV  gap_ms dedupe_ms
 -- Returns
 --   {'IDLE'}                       no job
 --   {'BUSY', ms}                   the head's lease lives so long
@@ -14,15 +13,8 @@
 --   {'WOKEN', ms}                  a wake-up was sent; the next is not due before
 --   {'WAKE', head, envelope, gap_ms}  publish the head's wake-up; the next is due after the gap
 --   {'CORRUPT', key, type}         a key of another type; nothing was written
-for i, kind in ipairs({'zset', 'hash', 'hash'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
-end
-local queue, jobs, lease = unpack(KEYS)
-local gap_ms, dedupe_ms, now_us = unpack(ARGV)
-local time = redis.call('TIME')
-local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 1000)
 
+-- include clock
 local head = redis.call('ZRANGE', queue, 0, 0)[1]
 if not head then return {'IDLE'} end
 local held = redis.call('HMGET', lease, 'token', 'until', 'not_before', 'woken_at', 'wakes',

@@ -2,21 +2,16 @@
 -- TRIM: forget the requests of jobs that are neither pending nor marked as done any more, once
 -- there are many of them. Safe to repeat.
 --
--- KEYS  queue done requests
+-- KEYS  queue:zset done:zset requests:hash
 -- ARGV  slack
 -- slack: so many may stay
 -- Returns
 --   {'OK', jobs}                 so many were forgotten
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
-for i, kind in ipairs({'zset', 'zset', 'hash'}) do
-  local found = redis.call('TYPE', KEYS[i]).ok
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', KEYS[i], found} end
-end
-local queue, done, requests = unpack(KEYS)
 
 local known = redis.call('ZCARD', queue) + redis.call('ZCARD', done)
 local forgotten = 0
-if redis.call('HLEN', requests) <= known + tonumber(ARGV[1]) then return {'OK', forgotten} end
+if redis.call('HLEN', requests) <= known + tonumber(slack) then return {'OK', forgotten} end
 for _, job in ipairs(redis.call('HKEYS', requests)) do
   if not redis.call('ZSCORE', done, job) and not redis.call('ZSCORE', queue, job) then
     forgotten = forgotten + redis.call('HDEL', requests, job)

@@ -3,25 +3,23 @@
 -- again without a scan. Drops names whose time has passed; the key lives as long as the last of
 -- them. Safe to repeat.
 --
--- KEYS  fields
--- ARGV  ttl_ms is_exact name...
+-- KEYS  fields:zset
+-- ARGV  ttl_ms is_exact names...
 -- ttl_ms: counted from now, by the server's clock; it only lengthens unless is_exact is 1
 -- Returns
 --   {'OK', names}                so many names now
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-local found = redis.call('TYPE', KEYS[1]).ok
-if found ~= 'zset' and found ~= 'none' then return {'CORRUPT', KEYS[1], found} end
-local time = redis.call('TIME')
-local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-local until_ms = now_ms + tonumber(ARGV[1])
+
+-- include clock
+local until_ms = now_ms + ttl_ms
 for i = 3, #ARGV do
-  if ARGV[2] == '1' then
-    redis.call('ZADD', KEYS[1], until_ms, ARGV[i])
+  if is_exact == '1' then
+    redis.call('ZADD', fields, until_ms, ARGV[i])
   else
-    redis.call('ZADD', KEYS[1], 'GT', until_ms, ARGV[i])
+    redis.call('ZADD', fields, 'GT', until_ms, ARGV[i])
   end
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now_ms)
-local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
-if last[2] then redis.call('PEXPIREAT', KEYS[1], last[2]) end
-return {'OK', redis.call('ZCARD', KEYS[1])}
+redis.call('ZREMRANGEBYSCORE', fields, '-inf', now_ms)
+local last = redis.call('ZRANGE', fields, -1, -1, 'WITHSCORES')
+if last[2] then redis.call('PEXPIREAT', fields, last[2]) end
+return {'OK', redis.call('ZCARD', fields)}

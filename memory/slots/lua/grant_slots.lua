@@ -3,21 +3,15 @@
 -- arrived first; the servers in turn too, so that their load is even.
 -- Safe to repeat; a session named in a lost reply is named again after EXPIRE_SLOTS.
 --
--- KEYS  waiters round_robin slots...
--- ARGV  limit reserve_ms ttl_ms now_us
--- slots: of the servers that may be asked; limit: slots that each has;
--- now_us is the server's TIME where it is ''
+-- KEYS  waiters:zset round_robin:zset slots...:zset
+-- ARGV  limit reserve_ms ttl_ms
+-- slots: of the servers that may be asked; limit: slots that each has
 -- Returns
 --   {'OK', session, session, …}  a slot is reserved for each, for `reserve_ms`: wake them
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for _, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'zset' and found ~= 'none' then return {'CORRUPT', key, found} end
-end
-local waiters, round_robin = unpack(KEYS)
-local limit, reserve_ms, ttl_ms, now_us = unpack(ARGV)
-local time = redis.call('TIME')
-local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 1000)
+
+-- include clock
+-- include join_round
 local function next_waiter()
   -- Bounded, whatever somebody has done to a key: each pass finds a session or drops an agent.
   for _ = 0, redis.call('ZCARD', round_robin) do
@@ -26,8 +20,7 @@ local function next_waiter()
     local first, more = unpack(redis.call('ZRANGEBYLEX', waiters, '[' .. agent .. ':',
       '(' .. agent .. ';', 'LIMIT', 0, 2))
     redis.call('ZREM', round_robin, agent)
-    local last = redis.call('ZRANGE', round_robin, -1, -1, 'WITHSCORES')
-    if more then redis.call('ZADD', round_robin, (tonumber(last[2]) or 0) + 1, agent) end
+    if more then join_round(agent) end
     if first then
       redis.call('ZREM', waiters, first)
       return (string.gsub(first, ':%d+:', ':', 1))

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- RELEASE_SLOT: give a slot back. GRANT_SLOTS follows, in the same pipeline: another may wait for it.
+-- RELEASE_SLOT: release a slot. GRANT_SLOTS follows in the same pipeline: another session may wait.
 -- Safe to repeat: 0.
 --
--- KEYS  enqueued_at call_stats slots...
+-- KEYS  enqueued_at:hash call_stats:hash slots...:zset
 -- ARGV  who took_ms ttl_ms
 -- slots: of all servers; who: the holder's token, or the session that was granted one in
 -- vain; took_ms: how long the slot was taken, '' where that says nothing of a call
@@ -10,14 +10,6 @@
 --   1                            it is free
 --   0                            there was none: released before, or given away
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  if found ~= (i <= 2 and 'hash' or 'zset') and found ~= 'none' then
-    return {'CORRUPT', key, found}
-  end
-end
-local enqueued_at, call_stats = unpack(KEYS)
-local who, took_ms, ttl_ms = unpack(ARGV)
 
 local left = 0
 for i = 3, #KEYS do left = left + redis.call('ZREM', KEYS[i], who) end

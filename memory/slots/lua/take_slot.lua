@@ -4,27 +4,18 @@
 -- moves from a server that may not be asked any more, does not wait a second time.
 -- Safe to repeat: the same token gets the same slot again.
 --
--- KEYS  waiters round_robin enqueued_at call_stats slots...
--- ARGV  session token lease_ms limit choice ttl_ms now_us
+-- KEYS  waiters:zset round_robin:zset enqueued_at:hash call_stats:hash slots...:zset
+-- ARGV  session token lease_ms limit choice ttl_ms
 -- slots: of all servers; only the first `choice` of them may be asked, the best first;
--- session: <agent>:<session>; limit: slots that each server has; now_us is the server's TIME
--- where it is ''
+-- session: <agent>:<session>; limit: slots that each server has
 -- Returns
 --   {'TAKEN', number}            at which of the servers, from 1; it ends `lease_ms` from now,
 --                                unless RENEW_SLOT or RELEASE_SLOT comes first
 --   {'FULL'}                     none is free, and the session holds none any more: give its
 --                                lease back, then WAIT_FOR_SLOT
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  local kind = i >= 3 and i <= 4 and 'hash' or 'zset'
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', key, found} end
-end
-local waiters, round_robin, enqueued_at = unpack(KEYS)
-local session, token, lease_ms, limit, choice, ttl_ms, now_us = unpack(ARGV)
-local time = redis.call('TIME')
-local now_ms = math.floor((tonumber(now_us) or time[1] * 1000000 + time[2]) / 1000)
 
+-- include clock
 local mine, kept
 for i = 5, #KEYS do
   if redis.call('ZSCORE', KEYS[i], token) then mine = i end

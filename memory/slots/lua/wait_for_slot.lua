@@ -1,24 +1,19 @@
 #!lua flags=allow-oom
--- WAIT_FOR_SLOT: add a session to the waiters of a model. Within its agent it waits in the order in
--- which its job arrived. Its lease was given back before, so that it can run once a slot is granted.
--- Agents are served in turn; a new one is the last of the round.
--- Safe to repeat: a session waits once, and one that was granted a slot does not wait.
+-- WAIT_FOR_SLOT: add a session to the waiters of a model. Agents are served in turn, a new one
+-- last; sessions of one agent in the order in which their jobs arrived. The session has given its
+-- lease back, so it can run as soon as a slot is reserved for it. Safe to repeat: a session waits
+-- once, and one that has a slot reserved does not wait.
 --
--- KEYS  waiters round_robin enqueued_at call_stats slots...
+-- KEYS  waiters:zset round_robin:zset enqueued_at:hash call_stats:hash slots...:zset
 -- ARGV  session arrived limit ttl_ms
 -- slots: of all servers; session: <agent>:<session>; arrived: µs, 16 digits; limit: slots that
 -- each server has
 -- Returns
---   {'OK', ahead, wait_ms}       so many are granted one before; wait_ms: estimated, -1 where no call
---                                has ended yet
+--   {'OK', ahead, wait_ms}       ahead: sessions that get a slot before it; wait_ms: estimated,
+--                                -1 where no call has ended yet
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
-for i, key in ipairs(KEYS) do
-  local found = redis.call('TYPE', key).ok
-  local kind = i >= 3 and i <= 4 and 'hash' or 'zset'
-  if found ~= kind and found ~= 'none' then return {'CORRUPT', key, found} end
-end
-local waiters, round_robin, enqueued_at, call_stats = unpack(KEYS)
-local session, arrived, limit, ttl_ms = unpack(ARGV)
+
+-- include join_round
 local agent, name = string.match(session, '^([^:]*):(.*)$')
 local entry = agent .. ':' .. arrived .. ':' .. name
 for i = 5, #KEYS do
@@ -29,10 +24,7 @@ local before = redis.call('HGET', enqueued_at, session)
 if before then redis.call('ZREM', waiters, agent .. ':' .. before .. ':' .. name) end
 redis.call('ZADD', waiters, 0, entry)
 redis.call('HSET', enqueued_at, session, arrived)
-if not redis.call('ZSCORE', round_robin, agent) then
-  local last = redis.call('ZRANGE', round_robin, -1, -1, 'WITHSCORES')
-  redis.call('ZADD', round_robin, (tonumber(last[2]) or 0) + 1, agent)
-end
+join_round(agent)
 for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ttl_ms) end
 
 local rounds = redis.call('ZLEXCOUNT', waiters, '[' .. agent .. ':', '(' .. entry)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from memory.mailbox.codes import Waiting
-from memory.mailbox.mailbox import DEDUPE_MS, locate
-from memory.mailbox.outcomes import AcquireOutcome
+from memory.keys import DEDUPE_MS
+from memory.mailbox.mailbox import locate
+from memory.mailbox.outcomes import AcquireOutcome, Waiting
 from tests.support.mailbox.rig import (
     GRACE_MS,
     LEASE_MS,

@@ -2,9 +2,16 @@
 
 import pytest
 
-from memory.mailbox.enqueued import EnqueueOutcome, Untold
-from memory.mailbox.intake import MergedEnvelope, OnBusy, merged_into, told, untold
-from memory.mailbox.mailbox import DEDUPE_MS
+from memory.keys import DEDUPE_MS
+from memory.mailbox.intake import (
+    EnqueueOutcome,
+    MergedEnvelope,
+    OnBusy,
+    Untold,
+    merged_into,
+    told,
+    untold,
+)
 from memory.mailbox.outcomes import (
     AcquireOutcome,
     CommitOutcome,

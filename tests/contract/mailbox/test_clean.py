@@ -1,6 +1,6 @@
 """CLEAN: a stale conversation is deleted, and never one with work."""
 
-from memory.mailbox.enqueued import EnqueueOutcome
+from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.outcomes import AcquireOutcome, CleanOutcome
 from tests.support.mailbox.rig import LEASE_MS, Rig
 

@@ -2,9 +2,8 @@
 
 import pytest
 
-from memory.mailbox.codes import Waiting
-from memory.mailbox.mailbox import DEDUPE_MS
-from memory.mailbox.outcomes import CommitOutcome
+from memory.keys import DEDUPE_MS
+from memory.mailbox.outcomes import CommitOutcome, Waiting
 from tests.support.mailbox.rig import (
     GRACE_MS,
     LEASE_MS,

@@ -7,11 +7,9 @@ import pytest
 
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
-from memory.mailbox import scripts
-from memory.mailbox.codes import raw, sequence_of
+from memory.mailbox import schedule
 from memory.mailbox.due import DueEntry
-from memory.mailbox.enqueued import EnqueueOutcome
-from memory.mailbox.intake import Intake, OnBusy
+from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
 from memory.redis.command import Command
 from memory.redis.connection import Connection
@@ -31,7 +29,7 @@ def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
 
 OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
     "look": (
-        lambda rig: scripts.look(rig.keyspace.due, history_key="H", delay_ms=GRACE_MS),
+        lambda rig: schedule.look(rig.keyspace.due, "H", delay_ms=GRACE_MS),
         ("due",),
     ),
     "enqueue": (
@@ -46,7 +44,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
             (OnBusy.MERGE, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
         )
     },
-    "trim": (lambda rig: scripts.trim(rig.box.keys, slack=0), ("queue", "done", "requests")),
+    "trim": (lambda rig: rig.box.trim(0), ("queue", "done", "requests")),
     "acquire": (
         lambda rig: rig.box.acquire(
             "j1", None, "t1", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
@@ -184,5 +182,4 @@ def test_garbage_in_the_fields_of_the_lease_does_not_stop_the_mailbox(rig: Rig) 
     assert (acquired.outcome, acquired.attempt) == (AcquireOutcome.RUN, 1)
     assert rig.enqueue("j2").outcome is EnqueueOutcome.NEW
     assert rig.commit("t1", "j1").outcome is CommitOutcome.OK
-    messages = rig.ask("LRANGE", rig.box.keys.history, 0, -1)
-    assert sequence_of(raw, messages) == list(turn_of("j1"))
+    assert rig.history() == list(turn_of("j1"))

@@ -5,7 +5,8 @@ import pytest
 from memory import dead_letters
 from memory.errors import CorruptData
 from memory.mailbox.dead_letters import DeadLetter, requeued_id
-from memory.mailbox.enqueued import Enqueued, EnqueueOutcome
+from memory.mailbox.intake import Enqueued, EnqueueOutcome
+from memory.mailbox.mailbox import DEAD_MAX
 from memory.mailbox.outcomes import AcquireOutcome
 from memory.redis.command import Command
 from tests.support.mailbox.rig import CAP, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
@@ -64,14 +65,16 @@ def test_letters_are_listed_the_oldest_first_and_in_pages(rig: Rig) -> None:
 
 def test_at_most_so_many_letters_are_kept(rig: Rig) -> None:
     """The oldest go first: at the limit none, one over one."""
-    for number in range(4):
-        rig.enqueue(f"j{number}")
-        commands = rig.box.discard(
-            f"j{number}", "x", cancelled=False, grace_ms=GRACE_MS, dead_max=3
-        )
-        rig.connection.run_all(*commands)
-        assert len(letters_of(rig)) == min(number + 1, 3)
-    assert letters_of(rig)[0].job_id == "j1"
+    for job in ("j1", "j2"):
+        rig.enqueue(job)
+        rig.bury(job)
+    fill = [b"letter"] * (DEAD_MAX - 3)
+    rig.ask("RPUSH", rig.box.keys.dead, *fill)
+    for job, first in (("j3", "j1"), ("j4", "j2")):
+        rig.enqueue(job)
+        rig.bury(job)
+        assert letters_of(rig)[0].job_id == first
+        assert rig.ask("LLEN", rig.box.keys.dead) == DEAD_MAX
 
 
 def test_an_element_that_is_no_letter_is_counted(rig: Rig) -> None:

@@ -2,11 +2,10 @@
 
 import pytest
 
-from memory.mailbox.codes import Waiting
+from memory.keys import DEDUPE_MS
 from memory.mailbox.dead_letters import letters
-from memory.mailbox.enqueued import EnqueueOutcome
-from memory.mailbox.mailbox import DEDUPE_MS
-from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome
+from memory.mailbox.intake import EnqueueOutcome
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, Waiting
 from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]

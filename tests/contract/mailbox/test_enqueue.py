@@ -2,10 +2,12 @@
 
 import pytest
 
-from memory.mailbox.codes import raw, sequence_of
-from memory.mailbox.enqueued import EnqueueOutcome
-from memory.mailbox.mailbox import DEDUPE_MS, locate
+from memory.keys import DEDUPE_MS
+from memory.mailbox.intake import EnqueueOutcome
+from memory.mailbox.mailbox import locate
+from memory.redis.replies import strings
 from tests.support.mailbox.rig import GRACE_MS, START_MS, Rig, envelope_of
+from tests.support.memory_fixtures import Backend
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
@@ -119,11 +121,11 @@ def test_the_envelope_comes_back_byte_for_byte(rig: Rig) -> None:
     assert rig.acquire("j1", "t1").envelope == envelope
 
 
-def test_without_a_clock_of_ours_the_servers_is_used(rig: Rig) -> None:
-    """In production nobody passes a time."""
-    commands = type(rig.box).of(rig.keyspace, "a", "s").enqueue("j1", b"", cap=1, grace_ms=GRACE_MS)
-    seconds, micros = sequence_of(raw, rig.ask("TIME"))
-    _, at_ms, enqueued = rig.connection.run_all(*commands)
+def test_the_clock_is_the_servers(rig: Rig, backend: Backend) -> None:
+    """In production the scripts ask the server for the time; only the rig sets it."""
+    commands = rig.box.enqueue("j1", b"", cap=1, grace_ms=GRACE_MS)
+    seconds, micros = strings(rig.ask("TIME"))
+    _, at_ms, enqueued = backend.connection.run_all(*commands)
     now_us = int(seconds) * 1_000_000 + int(micros)
     assert now_us <= enqueued.seq_us < now_us + 60_000_000
     assert abs(at_ms - GRACE_MS - now_us / 1000) < 60_000

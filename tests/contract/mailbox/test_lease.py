@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.mailbox.mailbox import DEDUPE_MS
+from memory.keys import DEDUPE_MS
 from memory.mailbox.outcomes import AcquireOutcome, FailOutcome
 from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, MAX_ATTEMPTS, Rig
 

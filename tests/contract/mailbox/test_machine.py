@@ -10,10 +10,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from memory.mailbox.codes import Waiting
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import MergedEnvelope, OnBusy
-from memory.mailbox.outcomes import StopPolicy
+from memory.mailbox.outcomes import StopPolicy, Waiting
 from memory.redis.command import Command
 from tests.support.mailbox.model import Model
 from tests.support.mailbox.rig import (

@@ -9,9 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from memory.mailbox import scripts
-from memory.mailbox.codes import Waiting
-from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome
+from memory.mailbox.mailbox import ACQUIRE, COMMIT
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, Waiting
 from sandbox.valkey import ValkeyServer
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import (
@@ -114,7 +113,7 @@ def test_commit_without_its_head_check_is_found_out_directly(real_rig: Rig) -> N
         1
     ]
     assert real_rig.connection.run(commit).outcome is CommitOutcome.REORDER
-    mutant = replace(commit, script=without(scripts.COMMIT, COMMIT_HEAD_CHECK))
+    mutant = replace(commit, script=without(COMMIT, COMMIT_HEAD_CHECK))
     assert real_rig.connection.run(mutant).outcome is CommitOutcome.OK
 
 
@@ -127,5 +126,5 @@ def test_acquire_without_its_head_check_is_found_out_directly(real_rig: Rig) -> 
     )[-1]
     answer = real_rig.connection.run(acquire)
     assert (answer.outcome, type(answer.head)) == (AcquireOutcome.NOT_HEAD, Waiting)
-    mutant = replace(acquire, script=without(scripts.ACQUIRE, ACQUIRE_HEAD_CHECK))
+    mutant = replace(acquire, script=without(ACQUIRE, ACQUIRE_HEAD_CHECK))
     assert real_rig.connection.run(mutant).outcome is AcquireOutcome.RUN

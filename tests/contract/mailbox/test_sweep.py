@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from memory.mailbox import scripts
-from memory.mailbox.codes import Waiting
+from memory.mailbox import schedule
 from memory.mailbox.due import IDLE_MS, DueEntry
-from memory.mailbox.outcomes import SweepOutcome
+from memory.mailbox.outcomes import SweepOutcome, Waiting
 from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
@@ -231,14 +230,7 @@ def test_an_entry_is_not_dropped_unless_it_was_seen_idle_before(rig: Rig) -> Non
     rig.enqueue("j1")
     seen_ms = rig.due_at_ms()
     assert seen_ms is not None
-    drop = scripts.settle(
-        rig.keyspace.due,
-        history_key=rig.box.keys.history,
-        seen_ms=seen_ms,
-        delay_ms=None,
-        is_idle=False,
-        now_us=rig.now_ms * 1000,
-    )
+    drop = schedule.settle(rig.keyspace.due, rig.box.keys.history, seen_ms=seen_ms, delay_ms=None)
     assert not rig.connection.run(drop)
     assert rig.due_at_ms() == seen_ms
 
@@ -261,23 +253,21 @@ def test_an_entry_that_is_no_mailbox_is_forgotten(rig: Rig) -> None:
     assert due_entries(rig) == []
 
 
-def test_a_stray_mailbox_is_found_and_looked_at(rig: Rig) -> None:
+def test_a_stray_mailbox_is_looked_at(rig: Rig) -> None:
     """Its entry was lost; one that is there is left alone."""
     rig.enqueue("j1")
     other = rig.other("with : and {brace}")
     other.enqueue("j1")
     at_ms = other.due_at_ms()
     rig.ask("ZREM", rig.keyspace.due, rig.box.keys.history)
-    cursor, found = rig.connection.run(rig.due.scan_queues())
-    assert (cursor, sorted(found)) == (0, sorted([rig.box.keys.history, other.box.keys.history]))
-    for history_key in found:
-        rig.connection.run(rig.due.add_stray(history_key))
+    for one in (rig, other):
+        rig.connection.run(rig.due.add_stray(one.box.keys.history))
     assert (rig.due_at_ms(), other.due_at_ms()) == (0, at_ms)
 
 
-def test_the_wait_in_the_queue_is_told_to_all_sweepers(rig: Rig) -> None:
+def test_the_wait_in_the_queue_is_shared_with_all_sweepers(rig: Rig) -> None:
     """For a minute; then nobody knows of any."""
-    assert rig.connection.run(rig.due.told_wait_ms()) == 0
-    rig.connection.run(rig.due.tell_wait(7000))
-    assert rig.connection.run(rig.due.told_wait_ms()) == 7000
+    assert rig.connection.run(rig.due.queue_wait_ms()) == 0
+    rig.connection.run(rig.due.share_queue_wait(7000))
+    assert rig.connection.run(rig.due.queue_wait_ms()) == 7000
     assert 0 < rig.ttl_ms(rig.keyspace.queue_wait) <= 60_000

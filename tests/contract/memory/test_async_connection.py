@@ -16,8 +16,7 @@ from memory.errors import (
     MemoryUnavailable,
 )
 from memory.keys import Keyspace
-from memory.mailbox import scripts
-from memory.mailbox.enqueued import EnqueueOutcome
+from memory.mailbox.intake import ENQUEUE, EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome
 from memory.redis.async_client import ServerClient
@@ -230,7 +229,7 @@ async def test_the_order_of_a_callers_calls_holds_when_one_script_is_forgotten(
 ) -> None:
     """LOOK goes before ENQUEUE, even where the server knows ENQUEUE alone."""
     look, enqueue = Mailbox.of(Keyspace(), "a", "s").enqueue("j1", b"", cap=9, grace_ms=1)[1:]
-    server.command("SCRIPT", "LOAD", scripts.ENQUEUE.source)
+    server.command("SCRIPT", "LOAD", ENQUEUE.source)
     at_ms, enqueued = await connection.run_all(look, enqueue)
     assert enqueued.outcome is EnqueueOutcome.PENDING, "it was repeated behind LOOK"
     assert math.isclose(at_ms, enqueued.seq_us / 1000, abs_tol=60_000)

@@ -8,6 +8,7 @@ from memory import Keyspace, Mailbox, encode_message, summary
 from memory.keys import SessionKeys
 from memory.records import history
 from memory.records.summary import Earlier, Summary
+from tests.support.mailbox.server_clock import at
 from tests.support.memory_fixtures import Backend
 
 TTL_S = 1000
@@ -98,8 +99,8 @@ def test_a_session_that_is_cleaned_up_leaves_no_summary(
 ) -> None:
     """CLEAN takes it with the history."""
     assert keep(backend, keys, earlier(backend, keys))
-    mailbox = Mailbox(Keyspace(backend.prefix), keys, now_us=10**16)
-    backend.connection.run(mailbox.clean(0))
+    mailbox = Mailbox(Keyspace(backend.prefix), keys)
+    backend.connection.run(at(mailbox.clean(0), 10**16))
     assert not backend.observer.exists(keys.history, keys.summary)
 
 

@@ -94,7 +94,7 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
         mutate(
             slots.GRANT_SLOTS,
             (
-                "round_robin, (tonumber(last[2]) or 0) + 1, agent",
+                "round_robin, 'NX', (tonumber(last[2]) or 0) + 1, agent",
                 "round_robin, 0, agent",
             ),
         ),

@@ -4,10 +4,8 @@ from collections.abc import Iterable
 
 import orjson
 
-from memory.mailbox.codes import Waiting
 from memory.mailbox.due import DueEntry
-from memory.mailbox.enqueued import Enqueued, EnqueueOutcome
-from memory.mailbox.intake import Intake, OnBusy, Request, told, untold
+from memory.mailbox.intake import Enqueued, EnqueueOutcome, Intake, OnBusy, Request, told, untold
 from memory.mailbox.outcomes import (
     Acquired,
     AcquireOutcome,
@@ -15,6 +13,7 @@ from memory.mailbox.outcomes import (
     Discarded,
     StopPolicy,
     Swept,
+    Waiting,
 )
 from tests.support.mailbox.world import (
     GAP_MS,
@@ -40,7 +39,7 @@ def work(world: World, message: Publish) -> Actor:
     """One Celery message: take the job, ask the model, commit, wake the next."""
     session, job, token = message.session, message.job, world.new_token()
     *_, acquired = yield Ask(
-        lambda now_us: world.box(session, now_us).acquire(
+        world.box(session).acquire(
             job,
             message.envelope,
             token,
@@ -66,9 +65,9 @@ def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor
         left_ms -= RENEW_MS
         if left_ms > 0:
             is_held, stop = yield Ask(
-                lambda now_us: (
-                    world.box(session, now_us).renew(token, lease_ms=LEASE_MS),
-                    world.box(session, now_us).stop_asked(message.job),
+                (
+                    world.box(session).renew(token, lease_ms=LEASE_MS),
+                    world.box(session).stop_asked(message.job),
                 )
             )
             if not is_held:
@@ -93,9 +92,7 @@ def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Ac
     session, job = message.session, message.job
     records = records_of(job, acquired)
     _, committed = yield Ask(
-        lambda now_us: world.box(session, now_us).commit(
-            token, job, records, keep=KEEP, ttl_s=TTL_S, grace_ms=GRACE_MS
-        )
+        world.box(session).commit(token, job, records, keep=KEEP, ttl_s=TTL_S, grace_ms=GRACE_MS)
     )
     assert isinstance(committed, Committed)
     yield from wake(session, committed.next)
@@ -111,9 +108,7 @@ def records_of(job: str, acquired: Acquired) -> list[bytes]:
 def fail(world: World, message: Publish, token: str) -> Actor:
     """Back off, and come back as Celery's retry does."""
     yield Ask(
-        lambda now_us: world.box(message.session, now_us).fail(
-            token, delay_ms=RETRY_MS, refund=False, grace_ms=GRACE_MS
-        )
+        world.box(message.session).fail(token, delay_ms=RETRY_MS, refund=False, grace_ms=GRACE_MS)
     )
     yield Publish(message.session, message.job, message.envelope, delay_ms=RETRY_MS)
 
@@ -121,7 +116,7 @@ def fail(world: World, message: Publish, token: str) -> Actor:
 def refuse(world: World, message: Publish, token: str) -> Actor:
     """A dead letter by the holder."""
     _, discarded = yield Ask(
-        lambda now_us: world.box(message.session, now_us).discard(
+        world.box(message.session).discard(
             message.job, "refused", token, cancelled=False, grace_ms=GRACE_MS
         )
     )
@@ -141,8 +136,8 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
         )
         for part in parts:
             results = yield Ask(
-                lambda now_us, part=part: world.box(session, now_us).enqueue(
-                    job,  # noqa: B023 - asked for at once
+                world.box(session).enqueue(
+                    job,
                     b"envelope",
                     cap=1000,
                     grace_ms=GRACE_MS,
@@ -151,7 +146,7 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
         enqueued = results[-1]
         assert isinstance(enqueued, Enqueued)
         assert enqueued.outcome is not EnqueueOutcome.FULL
-        world.ledger.accept(world.box(session, 0).keys.history, job)
+        world.ledger.accept(world.box(session).keys.history, job)
         if enqueued.position == 0:
             yield Publish(session, job)
 
@@ -160,20 +155,18 @@ def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
     """Send while others run or wait, and tell them what that did to them, or die before."""
     request = Request(digest=f"{job:>032}", size_bytes=10)
     intake = Intake(job, b"envelope", 1000, on_busy, request, merged_bytes=MERGED_BYTES)
-    *_, enqueued = yield Ask(
-        lambda now_us: world.box(session, now_us).take_in(intake, grace_ms=GRACE_MS)
-    )
+    *_, enqueued = yield Ask(world.box(session).take_in(intake, grace_ms=GRACE_MS))
     assert isinstance(enqueued, Enqueued)
     if enqueued.outcome is EnqueueOutcome.FULL:
         return
-    keys = world.box(session, 0).keys
+    keys = world.box(session).keys
     world.ledger.accept(keys.history, job)
     if enqueued.wake:
         yield Publish(session, enqueued.wake)
     if enqueued.position == 0:
         yield Publish(session, job)
     if enqueued.untold:
-        yield Ask(lambda now_us: (told(keys, enqueued.untold),))
+        yield Ask((told(keys, enqueued.untold),))
 
 
 def send_raw(session: str, job: str) -> Actor:
@@ -184,9 +177,7 @@ def send_raw(session: str, job: str) -> Actor:
 def cancel(world: World, session: str, job: str) -> Actor:
     """Whoever it is, and wherever the job is."""
     _, discarded = yield Ask(
-        lambda now_us: world.box(session, now_us).discard(
-            job, "cancelled", cancelled=True, grace_ms=GRACE_MS
-        )
+        world.box(session).discard(job, "cancelled", cancelled=True, grace_ms=GRACE_MS)
     )
     assert isinstance(discarded, Discarded)
     yield from wake(session, discarded.next)
@@ -194,14 +185,14 @@ def cancel(world: World, session: str, job: str) -> Actor:
 
 def clean(world: World, session: str) -> Actor:
     """Cleanup meets whatever is there."""
-    yield Ask(lambda now_us: (world.box(session, now_us).clean(0),))
+    yield Ask((world.box(session).clean(0),))
 
 
 def sweep(world: World) -> Actor:
     """Look at what is due, for ever."""
     while True:
         yield Sleep(SWEEP_MS)
-        (entries,) = yield Ask(lambda now_us: (world.due(now_us).entries(limit=100),))
+        (entries,) = yield Ask((world.due().entries(limit=100),))
         assert isinstance(entries, list)
         for entry in entries:
             yield from look_after(world, entry)
@@ -210,19 +201,17 @@ def sweep(world: World) -> Actor:
 def look_after(world: World, entry: DueEntry) -> Actor:
     """One mailbox: wake its head if it needs that, and note when to look again."""
     session = world.keyspace.parse_history(entry.history_key).session_id
-    keys = world.box(session, 0).keys
-    swept, unknowing = yield Ask(
-        lambda now_us: (world.box(session, now_us).sweep(GAP_MS), untold(keys))
-    )
+    keys = world.box(session).keys
+    swept, unknowing = yield Ask((world.box(session).sweep(GAP_MS), untold(keys)))
     assert isinstance(swept, Swept)
     assert isinstance(unknowing, tuple)
     if unknowing:
-        yield Ask(lambda now_us: (told(keys, unknowing),))
+        yield Ask((told(keys, unknowing),))
     if swept.head is not None:
         (is_published,) = yield Publish(session, swept.head.job_id)
         if not is_published:
-            yield Ask(lambda now_us: (world.box(session, now_us).unwake(),))
-    yield Ask(lambda now_us: (world.due(now_us).settle(entry, swept, grace_ms=GRACE_MS),))
+            yield Ask((world.box(session).unwake(),))
+    yield Ask((world.due().settle(entry, swept, grace_ms=GRACE_MS),))
 
 
 def wake(session: str, waiting: Waiting | None) -> Actor:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from memory.keys import Keyspace, SessionKeys
-from memory.mailbox.enqueued import Enqueued, EnqueueOutcome
-from memory.mailbox.intake import MergedEnvelope
+from memory.mailbox.intake import Enqueued, EnqueueOutcome, MergedEnvelope
 from memory.mailbox.outcomes import (
     Acquired,
     AcquireOutcome,

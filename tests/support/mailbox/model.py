@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from memory.mailbox.enqueued import EnqueueOutcome
-from memory.mailbox.intake import OnBusy
+from memory.mailbox.intake import EnqueueOutcome, OnBusy
 from memory.mailbox.outcomes import (
     AcquireOutcome,
     CommitOutcome,

@@ -1,11 +1,12 @@
 """The operations with one rule taken out, as tests of the tests."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from memory.mailbox import scripts
-from memory.redis.command import LuaScript
+from memory.mailbox.intake import INTERRUPT, MERGE, SUPERSEDE
+from memory.mailbox.mailbox import ACQUIRE, COMMIT, DISCARD
+from memory.mailbox.schedule import SETTLE
+from memory.redis.command import LuaScript, digest
 from tests.support.mailbox.simulation import Plan
 from tests.support.mailbox.world import Faults
 
@@ -17,8 +18,7 @@ COMMIT_HEAD_CHECK = "if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return 
 ACQUIRE_HEAD_CHECK = (
     "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"
 )
-GONE_MARK = "redis.call('ZADD', done, -now_ms, job)\n"
-REPLACED_MARK = "  redis.call('ZADD', done, -math.floor(now_us / 1000), other)\n"
+MARK = "  redis.call('ZADD', done, mark_ms, one)\n"
 REPLACED_NOTE = "  redis.call('HSET', untold, other, '')\n"
 FRACTION_CHECK = """if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and"""
@@ -41,8 +41,7 @@ def mutate(script: LuaScript, *edits: tuple[str, str]) -> LuaScript:
     for old, new in edits:
         assert source.count(old) == 1, f"{script.name}: {old!r} is not there once"
         source = source.replace(old, new)
-    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return LuaScript(script.name, source, sha)
+    return replace(script, source=source, sha=digest(source))
 
 
 def without(script: LuaScript, *rules: str) -> LuaScript:
@@ -54,30 +53,28 @@ def mutants_by_violation() -> dict[str, Mutant]:
     """Those that break an invariant."""
     return {
         "COMMIT checks nothing": Mutant(
-            (without(scripts.COMMIT, DONE_CHECK, TOKEN_CHECK, COMMIT_HEAD_CHECK),),
+            (without(COMMIT, DONE_CHECK, TOKEN_CHECK, COMMIT_HEAD_CHECK),),
             Plan(),
             "I1|I3|I4|I5|repeated commit",
         ),
         "COMMIT does not ask whether the job is done": Mutant(
-            (without(scripts.COMMIT, DONE_CHECK),), Plan(), "repeated commit .* FENCED"
+            (without(COMMIT, DONE_CHECK),), Plan(), "repeated commit .* FENCED"
         ),
-        "COMMIT does not compare the token": Mutant(
-            (without(scripts.COMMIT, TOKEN_CHECK),), Plan(), "I5"
-        ),
+        "COMMIT does not compare the token": Mutant((without(COMMIT, TOKEN_CHECK),), Plan(), "I5"),
         "COMMIT answers ALREADY for a cancelled job": Mutant(
-            (mutate(scripts.COMMIT, ("if mark_ms > 0 then", "if mark_ms ~= 0 then")),),
+            (mutate(COMMIT, ("if mark_ms > 0 then", "if mark_ms ~= 0 then")),),
             Plan(faults=HARSH, cancels=24, cleans=0),
             "first commit .* ALREADY",
         ),
         "a job that is given up is not marked": Mutant(
-            (without(scripts.ACQUIRE, GONE_MARK), without(scripts.DISCARD, GONE_MARK)),
+            (without(ACQUIRE, MARK), without(DISCARD, MARK)),
             Plan(faults=HARSH, raw_sends=20, model_refuses=0.3),
             "taken in again|runs again|given up|I10",
         ),
         "an idle entry is dropped at once": Mutant(
             (
                 mutate(
-                    scripts.SETTLE,
+                    SETTLE,
                     (FRACTION_CHECK, "if delay_ms == 'drop' or is_idle == '1' then\n  return"),
                 ),
             ),
@@ -85,27 +82,27 @@ def mutants_by_violation() -> dict[str, Mutant]:
             "I10",
         ),
         "a job that is replaced is not marked": Mutant(
-            (without(scripts.SUPERSEDE, REPLACED_MARK),),
+            (without(SUPERSEDE, MARK),),
             Plan(faults=HARSH, takeovers=12),
             "taken in again|runs again|given up|I2|I10|KeyError|UNKNOWN",
         ),
         "a merged message is not carried": Mutant(
-            (mutate(scripts.MERGE, ("carried ~= '' and carried or envelope", "envelope")),),
+            (mutate(MERGE, ("carried ~= '' and carried or envelope", "envelope")),),
             Plan(takeovers=12),
             "I2: .* carries",
         ),
         "an interrupt overtakes": Mutant(
             (
                 mutate(
-                    scripts.INTERRUPT,
-                    ("math.max((tonumber(held[5]) or 0) + 1, now_us)", "now_us - 600000000"),
+                    INTERRUPT,
+                    ("math.max((tonumber(held[6]) or 0) + 1, now_us)", "now_us - 600000000"),
                 ),
             ),
             Plan(takeovers=12),
             "I3|I10",
         ),
         "nobody who was taken out is remembered": Mutant(
-            (without(scripts.SUPERSEDE, REPLACED_NOTE),), Plan(takeovers=12), "I2|I10|runs again"
+            (without(SUPERSEDE, REPLACED_NOTE),), Plan(takeovers=12), "I2|I10|runs again"
         ),
         "nobody sweeps": Mutant(
             (), Plan(sweepers=0, raw_sends=0, cancels=0, faults=Faults(lose_message=0.05)), "I10"
@@ -117,14 +114,14 @@ def mutants_by_idleness() -> dict[str, Mutant]:
     """Those after which the sweeper is needed where nothing went wrong."""
     peace = Plan(faults=PEACE, raw_sends=0)
     often = Plan(faults=PEACE, raw_sends=0, model_fails=0.7)
-    rollback = mutate(scripts.SUPERSEDE, ("if kept == 0 then", "if kept == 9 then"))
+    rollback = mutate(SUPERSEDE, ("if kept == 0 then", "if kept == 9 then"))
     kept_lease = Mutant((rollback,), replace(peace, takeovers=12), "idle")
     return {"a turn that is rolled back keeps its lease": kept_lease} | {
         name: Mutant((mutate(script, (f"'{code}', first()", f"'{code}', '', ''")),), plan, "idle")
         for name, script, code, plan in (
-            ("COMMIT names no next", scripts.COMMIT, "OK", peace),
-            ("DISCARD names no next", scripts.DISCARD, "DISCARDED", peace),
-            ("DEAD names no next", scripts.ACQUIRE, "DEAD", often),
+            ("COMMIT names no next", COMMIT, "OK", peace),
+            ("DISCARD names no next", DISCARD, "DISCARDED", peace),
+            ("DEAD names no next", ACQUIRE, "DEAD", often),
         )
     }
 

@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 
 from memory import events
 from memory.keys import Keyspace
-from memory.mailbox.codes import raw, sequence_of
 from memory.mailbox.due import Due
-from memory.mailbox.enqueued import Enqueued
-from memory.mailbox.intake import Intake, OnBusy, Request
+from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Failed, Swept
 from memory.records.events import Event
 from memory.redis.command import Command
 from memory.redis.connection import Connection
+from memory.redis.replies import raw, strings
+from tests.support.mailbox.server_clock import ClockedConnection
 
 START_MS = 1_800_000_000_000
 LEASE_MS = 30_000
@@ -35,14 +35,16 @@ class Rig:
     session_id: str = "session-1"
     now_ms: int = START_MS
 
+    def __post_init__(self) -> None:
+        self.connection = ClockedConnection(self.connection, lambda: self.now_ms)
+
     @property
     def box(self) -> Mailbox:
-        mailbox = Mailbox.of(self.keyspace, self.agent_id, self.session_id)
-        return replace(mailbox, now_us=self.now_ms * 1000)
+        return Mailbox.of(self.keyspace, self.agent_id, self.session_id)
 
     @property
     def due(self) -> Due:
-        return Due(self.keyspace, self.now_ms * 1000)
+        return Due(self.keyspace)
 
     def other(self, session_id: str) -> "Rig":
         """The mailbox of another session, with a clock of its own."""
@@ -137,7 +139,7 @@ class Rig:
 
     def history(self) -> list[bytes]:
         args = ("LRANGE", self.box.keys.history, 0, -1)
-        return self.connection.run(Command(lambda reply: sequence_of(raw, reply), args))
+        return self.connection.run(Command(strings, args))
 
     def pending(self) -> list[str]:
         return self.connection.run(self.box.pending())
@@ -154,7 +156,7 @@ class Rig:
 
     def dump(self) -> dict[bytes, object]:
         """Every key with its serialized value: equal dumps mean that nothing was written."""
-        keys = sequence_of(raw, self.ask("KEYS", f"{self.keyspace.prefix}:*"))
+        keys = strings(self.ask("KEYS", f"{self.keyspace.prefix}:*"))
         return {key: self.ask("DUMP", key) for key in sorted(keys)}
 
     def ttl_ms(self, key: str) -> int:

@@ -126,7 +126,7 @@ def _keep_sweeping(world: World, delay_ms: int = 0) -> None:
 
 def _check(world: World) -> None:
     for session in SESSIONS:
-        mailbox = world.box(session, 0)
+        mailbox = world.box(session)
         world.ledger.check_history(mailbox.keys)
         world.ledger.check_told(mailbox.keys)
         if pending := mailbox.pending().parse(world.wire.ask(mailbox.pending().wire())[0]):

@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 import hiredis
 
 from memory.keys import Keyspace
+from memory.mailbox import intake, mailbox, schedule
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
-from memory.mailbox.scripts import SCRIPTS
 from memory.redis.command import Command, LuaScript
 from tests.support.mailbox.journal import Ledger
+from tests.support.mailbox.server_clock import at, timed
 
+SCRIPTS = (*intake.SCRIPTS, *mailbox.SCRIPTS, *schedule.SCRIPTS)
 LEASE_MS = 3000
 SWEEP_MS = 500
 GRACE_MS = 500
@@ -32,9 +34,9 @@ START_MS = 1_800_000_000_000
 
 @dataclass(frozen=True)
 class Ask:
-    """Send calls to Redis, made when they are sent; the step is answered with their results."""
+    """Send calls to Redis; the step is answered with their results."""
 
-    make: Callable[[int], Sequence[Command[object]]]
+    commands: Sequence[Command[object]]
 
 
 @dataclass(frozen=True)
@@ -133,15 +135,15 @@ class World:
         self._tokens = itertools.count()
         known = {script.name: script for script in SCRIPTS} | dict(self.mutants)
         self._scripts = known
-        self.wire.ask(*(("SCRIPT", "LOAD", script.source) for script in known.values()))
+        self.wire.ask(*(("SCRIPT", "LOAD", timed(script).source) for script in known.values()))
 
-    def box(self, session: str, now_us: int) -> Mailbox:
+    def box(self, session: str) -> Mailbox:
         """The mailbox of a session."""
-        return replace(Mailbox.of(self.keyspace, "a", session), now_us=now_us)
+        return Mailbox.of(self.keyspace, "a", session)
 
-    def due(self, now_us: int) -> Due:
+    def due(self) -> Due:
         """The list of the sweepers."""
-        return Due(self.keyspace, now_us)
+        return Due(self.keyspace)
 
     def new_token(self) -> str:
         return f"t{next(self._tokens)}"
@@ -193,11 +195,10 @@ class World:
         return results
 
     def _mutated(self, command: Command[object]) -> Command[object]:
-        return (
-            command
-            if command.script is None
-            else replace(command, script=self._scripts[command.script.name])
-        )
+        if command.script is None:
+            return command
+        mutated = replace(command, script=self._scripts[command.script.name])
+        return at(mutated, self.now_ms * 1000)
 
     def _arrive(self, message: Publish) -> None:
         self.messages.append(message)
@@ -241,8 +242,8 @@ class World:
                 pause_ms += ms
             case Publish():
                 answer = [self._publish(step)]
-            case Ask(make):
-                answer = self._ask(make(self.now_ms * 1000))
+            case Ask(commands):
+                answer = self._ask(commands)
         if answer is None:
             self.at(self.now_ms + REQUEST_TIMEOUT_MS, lambda: self._perform(process, step))
         elif self.happens(self.faults.kill):

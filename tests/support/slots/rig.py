@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 
 from memory.keys import Keyspace, SessionKeys
-from memory.mailbox.codes import raw, sequence_of
 from memory.redis.command import Command
 from memory.redis.connection import Connection
+from memory.redis.replies import strings
 from memory.slots.slots import Occupancy, Slots, SlotWait
+from tests.support.mailbox.server_clock import ClockedConnection
 
 START_MS = 1_800_000_000_000
 LEASE_MS = 30_000
@@ -26,9 +27,12 @@ class SlotRig:
     servers: tuple[str, ...] = (SERVER,)
     now_ms: int = START_MS
 
+    def __post_init__(self) -> None:
+        self.connection = ClockedConnection(self.connection, lambda: self.now_ms)
+
     @property
     def slots(self) -> Slots:
-        return Slots(self.keyspace, self.model, self.servers, self.limit, self.now_ms * 1000)
+        return Slots(self.keyspace, self.model, self.servers, self.limit)
 
     def later(self, delay_ms: int) -> None:
         self.now_ms += delay_ms
@@ -92,7 +96,7 @@ class SlotRig:
 
     def dump(self) -> dict[bytes, object]:
         """Every key with its serialized value: equal dumps mean that nothing was written."""
-        keys = sequence_of(raw, self.ask("KEYS", f"{self.keyspace.prefix}:*"))
+        keys = strings(self.ask("KEYS", f"{self.keyspace.prefix}:*"))
         return {key: self.ask("DUMP", key) for key in sorted(keys)}
 
     def at_model(self, model: str) -> "SlotRig":

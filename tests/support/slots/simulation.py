@@ -5,7 +5,7 @@ Workers take a place before they ask the model; the books say who holds one and 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from memory import slots
@@ -45,8 +45,8 @@ DRAIN_MS = 800_000
 LIMIT = 2
 SUMMONS = 5
 
-Ending: TypeAlias = Callable[[int], Sequence[Command[object]]]
-"""What is sent at a time, µs, to end a lease."""
+Ending: TypeAlias = Sequence[Command[object]]
+"""What is sent to end a lease."""
 
 SLOT_SCRIPTS = {script.name: script for script in slots.SCRIPTS}
 
@@ -122,14 +122,14 @@ class SlotWorld(World):
         self.longest_free_ms = 0
         self.servers: tuple[str, ...] = ()
 
-    def box(self, session: str, now_us: int) -> Mailbox:
-        return replace(Mailbox(self.keyspace, self.keys_of(session)), now_us=now_us)
+    def box(self, session: str) -> Mailbox:
+        return Mailbox(self.keyspace, self.keys_of(session))
 
     def keys_of(self, session: str) -> SessionKeys:
         return self.keyspace.session(session.partition("-")[0], session)
 
-    def slots(self, now_us: int) -> Slots:
-        return Slots(self.keyspace, "llama3.2:1b", self.servers, LIMIT // len(self.servers), now_us)
+    def slots(self) -> Slots:
+        return Slots(self.keyspace, "llama3.2:1b", self.servers, LIMIT // len(self.servers))
 
     def execute(self, commands: Sequence[Command[object]]) -> list[object]:
         """Place by place: the mailbox' operations are the ledger's, the others the books'."""
@@ -163,7 +163,7 @@ class SlotWorld(World):
                     self.books.was_called(f"{keys.agent_id}:{keys.session_id}")
 
     def _note_free(self) -> None:
-        keys = self.slots(0).keys
+        keys = self.slots().keys
         *each, waiting = self.wire.ask(
             *(("ZCARD", slots) for slots in keys.slots), ("ZCARD", keys.waiters)
         )
@@ -236,7 +236,7 @@ def _check(world: SlotWorld) -> None:
     for history_key in list(world.ledger.sessions):
         world.ledger.check_history(world.keyspace.parse_history(history_key))
     world.ledger.check_accepted()
-    keys = world.slots(0).keys
+    keys = world.slots().keys
     left = world.wire.ask(
         *(("EXISTS", key) for key in (*keys.slots, keys.waiters, keys.enqueued_at))
     )
@@ -251,7 +251,7 @@ def work(world: SlotWorld, message: Publish) -> Actor:
     """One Celery message: take the job and a place, ask the model, commit; or stand in line."""
     session, job, token = message.session, message.job, world.new_token()
     *_, acquired = yield Ask(
-        lambda now_us: world.box(session, now_us).acquire(
+        world.box(session).acquire(
             job,
             message.envelope,
             token,
@@ -267,9 +267,9 @@ def work(world: SlotWorld, message: Publish) -> Actor:
         return
     keys = world.keys_of(session)
     last_us, server = yield Ask(
-        lambda now_us: (
+        (
             slots.last_turn_us(keys),
-            world.slots(now_us).take(keys, token, lease_ms=LEASE_MS),
+            world.slots().take(keys, token, lease_ms=LEASE_MS),
         )
     )
     assert isinstance(last_us, int)
@@ -283,12 +283,12 @@ def stand(world: SlotWorld, message: Publish, token: str, arrived_us: int) -> Ac
     """Give the lease back, stand in line, and bring in whoever is called."""
     keys = world.keys_of(message.session)
     *_, called = yield Ask(
-        lambda now_us: (
-            *world.box(message.session, now_us).fail(
+        (
+            *world.box(message.session).fail(
                 token, delay_ms=0, refund=True, slot_wait_ms=SLOT_WAIT_MS, grace_ms=GRACE_MS
             ),
-            world.slots(now_us).wait(keys, arrived_us=arrived_us),
-            world.slots(now_us).grant_next(reserve_ms=GRACE_MS),
+            world.slots().wait(keys, arrived_us=arrived_us),
+            world.slots().grant_next(reserve_ms=GRACE_MS),
         )
     )
     yield from bring(world, called)
@@ -303,9 +303,9 @@ def ask_model(world: SlotWorld, message: Publish, token: str, acquired: Acquired
         left_ms -= actors.RENEW_MS
         if left_ms > 0:
             is_ours, has_slot = yield Ask(
-                lambda now_us: (
-                    world.box(session, now_us).renew(token, lease_ms=LEASE_MS),
-                    world.slots(now_us).renew(token, lease_ms=LEASE_MS),
+                (
+                    world.box(session).renew(token, lease_ms=LEASE_MS),
+                    world.slots().renew(token, lease_ms=LEASE_MS),
                 )
             )
             if not is_ours or not has_slot:
@@ -323,23 +323,21 @@ def ask_model(world: SlotWorld, message: Publish, token: str, acquired: Acquired
 
 def give_up(world: SlotWorld, token: str, message: Publish | None) -> Actor:
     """Lease or place were lost: leave what is left of both."""
-    before: Ending = failure(world, message.session, token) if message else lambda _: ()
-    *_, called = yield Ask(lambda now_us: (*before(now_us), *leaving(world, token, now_us)))
+    before: Ending = failure(world, message.session, token) if message else ()
+    *_, called = yield Ask((*before, *leaving(world, token)))
     yield from bring(world, called)
     if message is not None:
         yield Publish(message.session, message.job, message.envelope)
 
 
-def leaving(world: SlotWorld, token: str, now_us: int) -> tuple[Command[object], Command[object]]:
-    at = world.slots(now_us)
+def leaving(world: SlotWorld, token: str) -> tuple[Command[object], Command[object]]:
+    at = world.slots()
     return at.release(token, took_ms=100), at.grant_next(reserve_ms=GRACE_MS)
 
 
 def end(world: SlotWorld, message: Publish, token: str, ending: Ending) -> Actor:
     """What ends the lease, with the place left before it."""
-    _, called, *_, ended = yield Ask(
-        lambda now_us: (*leaving(world, token, now_us), *ending(now_us))
-    )
+    _, called, *_, ended = yield Ask((*leaving(world, token), *ending))
     if isinstance(ended, Committed | Discarded):
         yield from actors.wake(message.session, ended.next)
     yield from bring(world, called)
@@ -347,14 +345,12 @@ def end(world: SlotWorld, message: Publish, token: str, ending: Ending) -> Actor
 
 def failure(world: SlotWorld, session: str, token: str) -> Ending:
     """FAIL, to come back as Celery's retry does."""
-    return lambda now_us: world.box(session, now_us).fail(
-        token, delay_ms=actors.RETRY_MS, refund=False, grace_ms=GRACE_MS
-    )
+    return world.box(session).fail(token, delay_ms=actors.RETRY_MS, refund=False, grace_ms=GRACE_MS)
 
 
 def refusal(world: SlotWorld, message: Publish, token: str) -> Ending:
     """A dead letter by the holder."""
-    return lambda now_us: world.box(message.session, now_us).discard(
+    return world.box(message.session).discard(
         message.job, "refused", token, cancelled=False, grace_ms=GRACE_MS
     )
 
@@ -362,7 +358,7 @@ def refusal(world: SlotWorld, message: Publish, token: str) -> Ending:
 def turn(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> Ending:
     """COMMIT of a turn that says which turns it was made from."""
     records = actors.records_of(message.job, acquired)
-    return lambda now_us: world.box(message.session, now_us).commit(
+    return world.box(message.session).commit(
         token, message.job, records, keep=actors.KEEP, ttl_s=actors.TTL_S, grace_ms=GRACE_MS
     )
 
@@ -374,9 +370,9 @@ def bring(world: SlotWorld, called: object) -> Actor:
         is_coming = yield from wake_granted(world, keys)
         if not is_coming:
             *_, others = yield Ask(
-                lambda now_us, keys=keys: (  # type: ignore[misc]
-                    world.slots(now_us).pass_on(keys),
-                    world.slots(now_us).grant_next(reserve_ms=GRACE_MS),
+                (
+                    world.slots().pass_on(keys),
+                    world.slots().grant_next(reserve_ms=GRACE_MS),
                 )
             )
             yield from bring(world, others)
@@ -386,14 +382,12 @@ def wake_granted(world: SlotWorld, keys: SessionKeys) -> Generator[Step, list[ob
     """Whether the head of a session was woken."""
     session = keys.session_id
     for _ in range(SUMMONS):
-        *_, swept = yield Ask(
-            lambda now_us: slots.wake_granted(world.box(session, now_us), grace_ms=GRACE_MS)
-        )
+        *_, swept = yield Ask(slots.wake_granted(world.box(session), grace_ms=GRACE_MS))
         assert isinstance(swept, Swept)
         if swept.outcome is SweepOutcome.WAKE and swept.head is not None:
             (is_published,) = yield Publish(session, swept.head.job_id)
             if not is_published:
-                yield Ask(lambda now_us: (world.box(session, now_us).unwake(),))
+                yield Ask((world.box(session).unwake(),))
             return True
         if swept.outcome is not SweepOutcome.BUSY:
             return False
@@ -406,9 +400,9 @@ def sweep_line(world: SlotWorld) -> Actor:
     while True:
         yield Sleep(SWEEP_MS)
         _, called = yield Ask(
-            lambda now_us: (
-                world.slots(now_us).expire(),
-                world.slots(now_us).grant_next(reserve_ms=GRACE_MS),
+            (
+                world.slots().expire(),
+                world.slots().grant_next(reserve_ms=GRACE_MS),
             )
         )
         yield from bring(world, called)

@@ -1,0 +1,49 @@
+"""Lists of what someone should look at by a certain time: mailboxes, and results that are owed.
+
+Each list is a sorted set of names with the time of the next look, in ms. All three operations are
+safe to repeat, and any number of sweepers may work on one list at once.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import after_ok, count, flag, pairs, text
+
+T = TypeVar("T")
+
+LOOK = LuaScript.load("mailbox", "look")
+DUE = LuaScript.load("mailbox", "due")
+SETTLE = LuaScript.load("mailbox", "settle")
+SCRIPTS = (LOOK, DUE, SETTLE)
+
+
+def look(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
+    """Have someone look at a member in `delay_ms` at the latest. When that is, ms."""
+    return LOOK.command(count, due_key, member=member, delay_ms=delay_ms)
+
+
+def due(due_key: str, new: Callable[[str, float], T], *, limit: int) -> Command[list[T]]:
+    """What is due by now, the longest due first: `new` of the member and its score."""
+
+    def read(reply: object) -> list[T]:
+        return [new(text(one), float(at_ms)) for one, at_ms in pairs(after_ok(reply))]
+
+    return DUE.command(read, due_key, limit=limit)
+
+
+def settle(
+    due_key: str, member: str, *, seen_ms: float, delay_ms: int | None, is_idle: bool = False
+) -> Command[bool]:
+    """Put the next look off by `delay_ms` (None: drop the member); False where it has changed.
+
+    A member is dropped only where it was noted as idle (`is_idle`) the last time.
+    """
+    return SETTLE.command(
+        flag,
+        due_key,
+        member=member,
+        seen_ms=repr(seen_ms),
+        delay_ms="drop" if delay_ms is None else delay_ms,
+        is_idle=int(is_idle),
+    )

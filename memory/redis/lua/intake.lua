@@ -1,0 +1,22 @@
+-- What ENQUEUE, INTERRUPT, SUPERSEDE and MERGE have in common. They answer CONFLICT and DONE here.
+-- `seq_us` is nil unless the job is pending; `take_in` puts it into the mailbox.
+local known, mark_ms = redis.call('HGET', requests, job), redis.call('ZSCORE', done, job)
+if known and known:sub(1, 32) ~= request:sub(1, 32) then return {'CONFLICT'} end
+if mark_ms then return {'DONE', tonumber(mark_ms)} end
+local seq_us, position = tonumber(redis.call('ZSCORE', queue, job)), redis.call('ZRANK', queue, job)
+local head, pending = redis.call('ZRANGE', queue, 0, 0)[1] or '', redis.call('ZCARD', queue)
+local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'stop_job', 'last')
+local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
+local function take_in(content)
+  -- Later than every job before it, even where the clock was set back.
+  seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
+  redis.call('ZADD', queue, seq_us, job)
+  redis.call('HSET', jobs, job, content)
+  redis.call('HSET', lease, 'last', seq_us)
+  redis.call('PEXPIRE', lease, dedupe_ms)
+  redis.call('HSET', requests, job, request)
+  redis.call('PEXPIRE', requests, dedupe_ms)
+  position = redis.call('ZRANK', queue, job)
+  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event .. position .. '}}')
+  redis.call('EXPIRE', events, ttl_s)
+end

@@ -1,0 +1,7 @@
+-- Removes a history with its summary. The `rev` of the lease changes: so a turn or a summary that
+-- is being computed can find out that its history is gone.
+local removed = redis.call('UNLINK', history, summary)
+if redis.call('EXISTS', lease) == 1 then
+  redis.call('HINCRBY', lease, 'rev', 1)
+  if redis.call('PTTL', lease) < 0 then redis.call('PEXPIRE', lease, dedupe_ms) end
+end
