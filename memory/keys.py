@@ -187,15 +187,19 @@ class Keyspace:
 
         Raises CorruptData for a key that `session` never gives.
         """
-        parts = history_key.removeprefix(f"{self.prefix}:history:").split(":")
-        if len(parts) == 2:
-            try:
-                keys = self.session(*(unquote(part, errors="strict") for part in parts))
-            except ValueError:  # InvalidInput, or not UTF-8
-                keys = None
-            if keys is not None and keys.history == history_key:
-                return keys
-        raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
+        keys = self.find_session(history_key)
+        if keys is None:
+            raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
+        return keys
+
+    def find_session(self, history_key: str) -> SessionKeys | None:
+        """`parse_history`, but None for a key that `session` never gives."""
+        agent, _, session = history_key.removeprefix(f"{self.prefix}:history:").partition(":")
+        try:
+            keys = self.session(unquote(agent, errors="strict"), unquote(session, errors="strict"))
+        except ValueError:  # InvalidInput, or not UTF-8
+            return None
+        return keys if keys.history == history_key else None
 
     def slots(self, model: str, servers: Sequence[str]) -> SlotKeys:
         """The keys of one model at these servers."""

@@ -74,8 +74,8 @@ def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
     """The sessions that were noted, the latest first; what is no session's key is left out."""
 
     def read(reply: object) -> list[SessionKeys]:
-        named = (key.decode(errors="replace") for key in strings(reply))
-        return [keys for name in named if (keys := _session(keyspace, name)) is not None]
+        named = (keyspace.find_session(key.decode(errors="replace")) for key in strings(reply))
+        return [keys for keys in named if keys is not None]
 
     return Command(read, ("ZREVRANGE", keyspace.dead, 0, limit - 1))
 
@@ -85,9 +85,9 @@ def forget(mailbox: Mailbox) -> Command[int]:
     return Command(integer, ("ZREM", mailbox.keyspace.dead, mailbox.keys.history))
 
 
-def letters(mailbox: Mailbox, *, start: int = 0, stop: int = -1) -> Command[Letters]:
-    """The dead letters of a session from index `start` to `stop`, both included."""
-    return Command(_read, ("LRANGE", mailbox.keys.dead, start, stop))
+def letters(mailbox: Mailbox) -> Command[Letters]:
+    """All dead letters of a session."""
+    return Command(_read, ("LRANGE", mailbox.keys.dead, 0, -1))
 
 
 def requeue(
@@ -112,13 +112,6 @@ def requeued_id(job_id: str) -> str:
     if match := _AGAIN.fullmatch(job_id):
         return f"{match['job_id']}~r{int(match['times']) + 1}"
     return f"{job_id}~r1"
-
-
-def _session(keyspace: Keyspace, history_key: str) -> SessionKeys | None:
-    try:
-        return keyspace.parse_history(history_key)
-    except CorruptData:
-        return None
 
 
 def _read(reply: object) -> Letters:

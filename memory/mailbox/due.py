@@ -6,7 +6,6 @@ sweeper puts an entry off or drops it, and only one that has not changed since i
 
 from dataclasses import dataclass
 
-from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.mailbox import schedule
 from memory.mailbox.mailbox import Mailbox
@@ -39,11 +38,8 @@ class Due:
 
     def mailbox(self, entry: DueEntry) -> Mailbox | None:
         """The mailbox of an entry; None where it is not the key of a history: `forget` it."""
-        try:
-            keys = self.keyspace.parse_history(entry.history_key)
-        except CorruptData:
-            return None
-        return Mailbox(self.keyspace, keys)
+        keys = self.keyspace.find_session(entry.history_key)
+        return None if keys is None else Mailbox(self.keyspace, keys)
 
     def settle(self, entry: DueEntry, swept: Swept, *, grace_ms: int) -> Command[bool]:
         """Note what SWEEP answered, after its wake-up was published if it asked for one.

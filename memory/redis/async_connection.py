@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 from memory.errors import InvalidInput, MemoryServiceError, MemoryUnavailable
 from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, new_client
@@ -78,17 +78,11 @@ class AsyncConnection:
         return command.parse((await self._ask((command,)))[0])
 
     @overload
-    async def run_all(self, first: Command[A], /) -> tuple[A]: ...
-    @overload
     async def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
     @overload
     async def run_all(
         self, first: Command[A], second: Command[B], third: Command[C], /
     ) -> tuple[A, B, C]: ...
-    @overload
-    async def run_all(
-        self, first: Command[A], second: Command[B], third: Command[C], fourth: Command[D], /
-    ) -> tuple[A, B, C, D]: ...
     async def run_all(self, *commands: Command[object]) -> tuple[object, ...]:
         """The results of some calls that are sent together, in this order, not atomically.
 
@@ -99,21 +93,14 @@ class AsyncConnection:
 
     async def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
         """`run_all` for any number of calls, and of the results only the last."""
-        *before, last = commands
-        *replies, reply = await self._ask((*before, last))
-        for command, earlier in zip(before, replies, strict=True):
-            command.parse(earlier)
-        return last.parse(reply)
+        return cast("T", (await self.run_each(commands))[-1])
 
     async def run_last_two(
         self, *commands: *tuple[*tuple[Command[object], ...], Command[A], Command[B]]
     ) -> tuple[A, B]:
         """`run_all` for any number of calls, and of the results only the last two."""
-        *before, first, second = commands
-        *replies, first_reply, second_reply = await self._ask((*before, first, second))
-        for command, earlier in zip(before, replies, strict=True):
-            command.parse(earlier)
-        return first.parse(first_reply), second.parse(second_reply)
+        first, second = (await self.run_each(commands))[-2:]
+        return cast("A", first), cast("B", second)
 
     async def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
         """`run_all` for any number of calls of one kind, sent in parts of 512."""

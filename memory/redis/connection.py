@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 import hiredis
 from redis import Redis, RedisCluster, exceptions
@@ -72,17 +72,11 @@ class Connection:
         return command.parse(self._insist(lambda client: _exchange(client, [command]))[0])
 
     @overload
-    def run_all(self, first: Command[A], /) -> tuple[A]: ...
-    @overload
     def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
     @overload
     def run_all(
         self, first: Command[A], second: Command[B], third: Command[C], /
     ) -> tuple[A, B, C]: ...
-    @overload
-    def run_all(
-        self, first: Command[A], second: Command[B], third: Command[C], fourth: Command[D], /
-    ) -> tuple[A, B, C, D]: ...
     def run_all(self, *commands: Command[object]) -> tuple[object, ...]:
         """The results of some calls that are sent together, in this order, not atomically.
 
@@ -93,11 +87,7 @@ class Connection:
 
     def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
         """`run_all` for any number of calls, and of the results only the last."""
-        *before, last = commands
-        replies = self._insist(partial(_exchange, commands=commands))
-        for command, reply in zip(before, replies, strict=False):
-            command.parse(reply)
-        return last.parse(replies[-1])
+        return cast("T", self.run_each(commands)[-1])
 
     def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
         """`run_all` for any number of calls of one kind, sent in parts of 256."""

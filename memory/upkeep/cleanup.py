@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
-from memory.mailbox.outcomes import Cleaned, CleanOutcome
+from memory.mailbox.outcomes import CleanOutcome
 from memory.records import index, session_data, values
 from memory.records.index import Entry
-from memory.redis.command import Command
+from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
 
 BATCH_SESSIONS = 100
@@ -86,7 +85,7 @@ class _Run:
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
         boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
-        commands = [_tolerant(box.clean(self.idle_ms)) for box in boxes]
+        commands = [ignore_corrupt(box.clean(self.idle_ms), None) for box in boxes]
         gone, kept = [], []
         for entry, cleaned in zip(batch, self.connection.run_each(commands), strict=True):
             outcome = cleaned.outcome if cleaned is not None else None
@@ -152,15 +151,3 @@ class _Run:
             ]
         )
         return any(seen_ms is not None and seen_ms > self.until_ms for seen_ms in scores)
-
-
-def _tolerant(clean: Command[Cleaned]) -> Command[Cleaned | None]:
-    """The same call, answered None for a session that another program has damaged."""
-
-    def parse(reply: object) -> Cleaned | None:
-        try:
-            return clean.parse(reply)
-        except CorruptData:
-            return None
-
-    return Command(parse, clean.args, clean.keys, clean.script)

@@ -19,6 +19,7 @@ from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 
 BATCH_SESSIONS = 100
+STRAYS_BUDGET_S = 60.0
 REQUESTS_SLACK = 1000
 """A session is rid of what it remembers of forgotten jobs when there are so many of them."""
 
@@ -80,12 +81,12 @@ class Housekeeping:
             budget_s=budget_s,
         )
 
-    def add_strays(self, *, budget_s: float = 60.0) -> int:
+    def add_strays(self) -> int:
         """Put mailboxes with jobs that the sweeper's list has lost back on it; how many.
 
-        Looks at every session of the index for at most `budget_s`, the last used first.
+        Looks at every session of the index for at most a minute, the last used first.
         """
-        deadline = time.monotonic() + budget_s
+        deadline = time.monotonic() + STRAYS_BUDGET_S
         added = 0
         for agent in self._agents_since(0):
             for page in index.pages(self.connection, self.keyspace.sessions(agent)):

@@ -26,11 +26,6 @@ class ClockedConnection(Connection):
     def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
         return self._connection.run_each([at(one, self._now_ms() * 1000) for one in commands])
 
-    def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
-        *before, last = commands
-        self.run_each(before)
-        return self.run(last)
-
 
 def at(command: Command[T], now_us: int) -> Command[T]:
     """The command as it is at a time; one that asks for no time is the same at any."""
