@@ -8,7 +8,7 @@ settings.
 from kombu import Queue
 
 from tasks.beat.schedule import beat_entries
-from tasks.process.wiring import load_settings
+from tasks.process.configuration import load_settings
 
 _settings = load_settings()
 _queue = _settings.queue

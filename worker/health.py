@@ -16,8 +16,8 @@ from llm import is_installed
 from memory import Connection, MemoryRefused, MemoryServiceError, MemoryUnavailable
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
+from tasks.process.configuration import Settings
 from tasks.process.wakeup import CHAT_QUEUE
-from tasks.process.wiring import Settings
 from worker.model_servers import ModelServer, model_servers
 
 logger = logging.getLogger(__name__)

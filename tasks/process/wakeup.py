@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError, SerializerNotInstalled
 
 from memory import SessionKeys, Waiting
 from tasks.errors import InvalidJob
-from tasks.job.job import Envelope
+from tasks.job.envelope import Envelope
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import click
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
 from tasks import OnBusy, app, chat_task
 from tasks.errors import ChatError
+from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
-from tasks.process.wiring import services
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.feed import Feed, Silence
 from worker.cli.group import INTERRUPTED, Failed
@@ -186,7 +186,7 @@ def waiting_line(event: Event) -> str:
 
 def show_history(agent: str, session: str, last: int) -> None:
     """Print the last messages of a session."""
-    memory = RedisMemoryService.from_settings(services().settings.memory)
+    memory = RedisMemoryService.from_settings(producer_services().settings.memory)
     messages = memory.get_conversation_history(agent, session)
     messages = [one for one in messages if one["role"] != "tool" and "tool_calls" not in one]
     shown = messages[-last:] if last else []

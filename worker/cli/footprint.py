@@ -9,7 +9,7 @@ from memory import Command, Connection, MemorySettings
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.redis.replies import integer
-from tasks.process.wiring import Settings
+from tasks.process.configuration import Settings
 
 SCAN_COUNT = 1000
 BATCH_KEYS = 500
