@@ -158,7 +158,7 @@ def _again(
     if isinstance(error, CorruptData) and ref.envelope is None:
         # It lasts until somebody mends the key, and the job waits in its mailbox. The sweeper comes
         # by, less and less often; a message that published itself again would stay beside each.
-        logger.error("job %s cannot run: %s", task.request.id, error)
+        logger.error("job %s cannot run until its key is mended: %s", task.request.id, error)
         raise _end_without_result(task, str(error))
     delay_s = producer_services().settings.queue.retry_base_s
     kwargs = {name: value for name, value in given.items() if value is not None}

@@ -52,7 +52,9 @@ class PlainEnd:
         try:
             await self._results.run_all(*self._stored(request, result))
         except MemoryServiceError as exc:
-            logger.warning("result of job %s not stored yet: %s", request.id, exc)
+            logger.warning(
+                "the result of job %s is not stored yet, Celery tries on: %s", request.id, exc
+            )
             return None
         worker_services().owing.stored(request.id)
         _log(request, repr(result), time.monotonic() - attempt.started_s)

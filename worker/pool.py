@@ -81,15 +81,15 @@ class PoolTask:
             started_before.reset(token)
 
     def _whole(self, attempt: RunningAttempt | None) -> Callback:
-        """Celery's callback, told how long the job took from its beginning."""
+        """Celery's callback, with the time that the job took from its start."""
         if attempt is None:
             return self.callback
 
-        def told(result: Sequence[object]) -> object:
+        def whole(result: Sequence[object]) -> object:
             failed, value, _ = result
             return self.callback((failed, value, time.monotonic() - attempt.started_s))
 
-        return told
+        return whole
 
 
 class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
@@ -99,7 +99,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     signal_safe = False
 
     def on_start(self) -> None:
-        """Make the threads, and have Celery's log tell how long a job took as a whole."""
+        """Make the threads, and have Celery's log show how long a job took as a whole."""
         self._threads = ThreadPoolExecutor(min(self.limit, MOST_THREADS), "griot-task")
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
@@ -133,7 +133,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._changed.wait_for(lambda: not self._running)
         self._threads.shutdown()
         worker_services().runtime.run(self._plain_end.aclose())
-        worker_services().runtime.run(worker_services().owing.tell())
+        worker_services().runtime.run(worker_services().owing.flush())
         logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
 
     def _begin_next(self) -> None:
@@ -218,7 +218,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._begin_next()
 
     def _get_info(self) -> dict[str, object]:
-        """What `celery inspect stats` tells of it."""
+        """What `celery inspect stats` shows of it."""
         info: dict[str, object] = super()._get_info()
         return info | {"max-concurrency": self.limit, "running": self._running}
 

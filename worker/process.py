@@ -78,7 +78,9 @@ def _cancel_revoked(
     try:
         cancel(sender.app, request.id)
     except (InvalidJob, MemoryServiceError) as exc:
-        logger.warning("revoked job %s not cancelled in its mailbox: %s", request.id, exc)
+        logger.warning(
+            "revoked job %s is not cancelled in its mailbox and will run: %s", request.id, exc
+        )
 
 
 def _drain(**_: object) -> None:

@@ -30,7 +30,9 @@ async def take_in_raw(
         return refused
     except JobConflict as conflict:
         # The task's id is another job's, whose result must stay: a wake-up of that one, no more.
-        logger.warning("raw job not taken in: %s", conflict)
+        logger.warning(
+            "a raw job is not taken in, its message only wakes the other job: %s", conflict
+        )
     if has_effects(enqueued):
         await asyncio.to_thread(producer.see_to_others, submission.keys, enqueued)
     return None

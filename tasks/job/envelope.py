@@ -18,7 +18,7 @@ BETWEEN_MERGED = "\n\n"
 
 
 class MergedJob(BaseModel):
-    """A job whose message another one bears besides its own."""
+    """A job whose message another job carries besides its own."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -35,7 +35,7 @@ MAX_PATH = 4
 
 _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 
-# What may be one of several things is said as a whole: pydantic tells how each of them failed.
+# What may be one of several things is said as a whole: pydantic says how each of them failed.
 _ALLOWED: Mapping[int | str, str] = {
     "format": 'must be "json" or a JSON Schema, as an object',
     "think": 'must be True, False or a level such as "low" or "high"',

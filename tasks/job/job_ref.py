@@ -21,5 +21,5 @@ class JobRef:
 
     @property
     def session(self) -> str:
-        """What tells sessions apart where a server is chosen for one."""
+        """The session's name where a model server is chosen for it."""
         return f"{self.agent_id}:{self.session_id}"

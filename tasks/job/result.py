@@ -17,7 +17,7 @@ class Usage(TypedDict):
 
 
 class Timings(TypedDict):
-    """Where the time went, milliseconds; None where the model's server does not tell.
+    """Where the time went, milliseconds; None where the model's server does not say.
 
     From sending to the model's call, from that to its first token, the whole call; then what the
     server says: loading the model and waiting for it, waiting for a free slot, reading the prompt,
@@ -38,9 +38,9 @@ class Receipt(TypedDict):
     """What the model was shown for a reply, and what was kept from it.
 
     `messages_sent` counts all messages of the prompt, `messages_left_out` those of the stored
-    history that are not among them; with `summary` a summary of earlier turns was shown in their
-    place. `window_tokens` is None where it is only assumed,
-    `prompt_tokens` (as counted by the model's server) where it does not tell. `truncated`: the
+    history that are not among them; with `summary` a summary of earlier turns was shown
+    instead. `window_tokens` is None where it is only assumed,
+    `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
     server cut the prompt, so the model has seen less than was sent.
     """
 

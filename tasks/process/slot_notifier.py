@@ -83,7 +83,8 @@ class SlotNotifier:
                 calls = slots.wake_granted(mailbox, grace_ms=self._queue_wait.grace_ms)
                 swept = await self._memory.run_last(*calls)
             except CorruptData as exc:
-                logger.error("cannot look at %s: %s", mailbox.keys.history, exc)
+                history = mailbox.keys.history
+                logger.error("%s cannot run until its key is mended: %s", history, exc)
                 return False
             if swept.outcome is SweepOutcome.WAKE:
                 if not await asyncio.to_thread(self._wake, mailbox.keys, swept.head):

@@ -1,9 +1,9 @@
 """Summing up what a conversation no longer shows, when nobody waits for an answer.
 
 One summary is made at a time in the whole fleet. A message of any user, taken by any worker, goes
-first: it deletes the lock (`memory.records.summary.give_way`), and whoever makes a summary then
-closes its call of the model within GUARD_S; in the same process at once. What was stopped is tried
-again when it is quiet.
+first: it deletes the lock (`memory.records.summary.give_way`), and the process that makes a
+summary closes its call of the model within GUARD_S; in the same process at once. A summary that was
+stopped is tried again when no message has come for a while.
 """
 
 import asyncio
@@ -120,7 +120,7 @@ class Summaries:
             try:
                 outcome = await self._sum_up(wanted)
             except MemoryServiceError as exc:
-                logger.info("no summary of %s: %s", key, exc)
+                logger.info("no summary of %s now, Redis failed; it is tried again: %s", key, exc)
             # Another turn may have wished for more meanwhile.
             if outcome is _Outcome.OVER and self.wanted.get(key) is wanted:
                 del self.wanted[key]
@@ -145,7 +145,8 @@ class Summaries:
         try:
             outcome = await self._made(wanted, name)
         except LLMError as exc:
-            logger.info("no summary of %s: %s", wanted.mailbox.keys.history, exc)
+            history = wanted.mailbox.keys.history
+            logger.info("no summary of %s, its next turn asks for one again: %s", history, exc)
             outcome = _Outcome.OVER
         if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
             await self._memory.run(summary.give_way(self._keyspace))

@@ -35,7 +35,7 @@ class CancelOutcome(StrEnum):
     CANCELLED = "cancelled"
     """It waited; it is out, and will never run."""
     STOPPING = "stopping"
-    """It runs; whoever runs it is told, and closes the model's connection within a second."""
+    """It runs; its worker is notified, and closes the model's connection within a second."""
     ALREADY = "already"
     """It was cancelled, or had failed, before."""
     DONE = "done"
@@ -83,9 +83,9 @@ def _take_out(
             return CancelOutcome.ALREADY
         case DiscardOutcome.DISCARDED:
             app.backend.mark_as_revoked(job_id, REASON)
-            told = Event(EventType.CANCELLED, job_id, 0)
+            last = Event(EventType.CANCELLED, job_id, 0)
             ttl_s = services.settings.memory.default_ttl_s
-            services.memory.run_each(events.publish(mailbox.keys, [told], ttl_s=ttl_s))
+            services.memory.run_each(events.publish(mailbox.keys, [last], ttl_s=ttl_s))
             wake(app, mailbox.keys, discarded.next)
             return CancelOutcome.CANCELLED
 
@@ -93,12 +93,16 @@ def _take_out(
 def _stop(
     services: ProducerServices, mailbox: Mailbox, job_id: str, policy: StopPolicy
 ) -> CancelOutcome | None:
-    """Tell whoever runs the job to stop; None where nobody does."""
+    """Have the job's worker stop it; None where it does not run."""
     stopping = services.memory.run(mailbox.stop(job_id, policy))
     if stopping.outcome is StopOutcome.IDLE:
         return None
     try:
         services.memory.run(events.announce_stop(services.keyspace, job_id))
     except CorruptData as exc:
-        logger.error("the stop of job %s waits for its lease's renewal: %s", job_id, exc)
+        logger.error(
+            "job %s is stopped at the next renewal of its lease, it cannot be announced: %s",
+            job_id,
+            exc,
+        )
     return CancelOutcome.STOPPING
