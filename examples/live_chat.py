@@ -36,7 +36,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory import (
     Backpressure,
-    Call,
+    Command,
     CursorExpired,
     Event,
     EventType,
@@ -271,7 +271,7 @@ def asked(memory: RedisMemoryService, mailbox: Mailbox) -> list[Asked]:
     ids = memory.connection.run(mailbox.pending())
     if not ids:
         return []
-    found = memory.connection.run(Call(lambda reply: reply, ("HMGET", mailbox.keys.jobs, *ids)))
+    found = memory.connection.run(Command(lambda reply: reply, ("HMGET", mailbox.keys.jobs, *ids)))
     assert isinstance(found, list)
     return [
         Asked(job_id=job_id, message=Envelope.unpack(envelope).job.message)
