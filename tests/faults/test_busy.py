@@ -124,7 +124,8 @@ def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: S
     with rig.full_memory():
         worker.thaw()
         wait_until(
-            lambda: "still untold" in worker.log_text(), what="the result could not be stored"
+            lambda: "replaced jobs is not published" in worker.log_text(),
+            what="the result could not be stored",
         )
     rig.wait_drained(sender)
     ended = AsyncResult(untold.job_id, app=app)
