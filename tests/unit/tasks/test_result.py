@@ -73,7 +73,7 @@ def exchange_of(given: ChatJob, answer: Answer, budget: TokenBudget = ROOM) -> E
 
 
 def test_a_result_has_what_the_interface_promises() -> None:
-    """product.md's fields, by name and type; metadata only where there was some."""
+    """The documented fields, by name and type; metadata only where there was some."""
     found = result(job())
     assert found == {
         "job_id": "job-1",
