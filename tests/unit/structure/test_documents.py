@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from deploy import reference
 from memory.keys import DEFAULT_PREFIX, KINDS
+from tasks.job.job import ChatJob
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("worker", "tasks", "agents", "memory", "llm", "sandbox", "bench", "examples")
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+README = ROOT / "README.md"
+DOCUMENTS = sorted([README, *(ROOT / "docs").glob("*.md")])
 PAGES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 REDIS_KEYS = ROOT / "docs" / "redis-keys.md"
@@ -143,6 +146,30 @@ def test_a_document_refers_to_nothing_outside_the_repository() -> None:
     """What the code rests on is written down here."""
     elsewhere = r"session-mailbox\.md|services-readme\.md|product\.md|[Tt]he specification"
     assert [page for page in PAGES if re.search(elsewhere, (ROOT / page).read_text("utf-8"))] == []
+
+
+def test_the_readme_names_every_option_of_a_job() -> None:
+    """All but the three that every job has."""
+    options = re.search(r"^- \*\*Options\*\*:.*?^- ", README.read_text("utf-8"), re.M | re.S)
+    assert options is not None
+    wanted = set(ChatJob.model_fields) - {"agent_id", "session_id", "message"}
+    assert wanted - set(re.findall(r"`(\w+)`", options.group())) == set()
+
+
+def test_the_readme_shows_the_defaults_that_the_settings_have() -> None:
+    """In its table of those that one needs first."""
+    defaults = {
+        name: reference.default_text(field)
+        for _, kind in reference.SECTIONS
+        for name, field in reference.named_fields(kind)
+    }
+    _, _, section = README.read_text("utf-8").partition("## Settings")
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| ([^|]+) \|", section, re.MULTILINE)
+    assert len(rows) > 5
+    for names, shown in rows:
+        known = [defaults[name] for name in re.findall(r"[A-Z_]+", names)]
+        if any(known):
+            assert shown.replace("`", "").split(", ") == known, names
 
 
 # ---- what code is called
