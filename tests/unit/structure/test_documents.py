@@ -142,6 +142,14 @@ def test_a_link_of_a_document_leads_somewhere(page: str) -> None:
     assert lost == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_path_in_a_document_exists(page: str) -> None:
+    """A folder or file of the repository, as code in the text."""
+    tops = "|".join((*PACKAGES, "deploy", "docs", "tests"))
+    named = re.findall(rf"`((?:{tops})/[\w./-]*)`", (ROOT / page).read_text("utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_a_document_refers_to_nothing_outside_the_repository() -> None:
     """What the code rests on is written down here."""
     elsewhere = r"session-mailbox\.md|services-readme\.md|product\.md|[Tt]he specification"
