@@ -147,7 +147,8 @@ def test_a_path_in_a_document_exists(page: str) -> None:
     """A folder or file of the repository, as code in the text."""
     tops = "|".join((*PACKAGES, "deploy", "docs", "tests"))
     named = re.findall(rf"`((?:{tops})/[\w./-]*)`", (ROOT / page).read_text("utf-8"))
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    ours = [path for path in named if not path.endswith(".go")]  # those are Ollama's own
+    assert [path for path in ours if not (ROOT / path).exists()] == []
 
 
 def test_a_document_refers_to_nothing_outside_the_repository() -> None:
