@@ -56,7 +56,7 @@ def reply_of(given: ChatJob, answer: Answer, budget: TokenBudget = BUDGET) -> Fi
 
 
 def test_a_result_has_what_the_interface_promises() -> None:
-    """product.md's fields, by name and type; metadata only where there was some."""
+    """The documented fields, by name and type; metadata only where there was some."""
     found = result(job())
     assert found == {
         "job_id": "job-1",
