@@ -11,7 +11,7 @@ _CONFIG = Path(__file__).resolve().parents[2] / "celeryconfig.py"
 
 
 def _load_config() -> ModuleType:
-    """Read celeryconfig.py by its place, not by its name.
+    """Read celeryconfig.py by its path, not by its name.
 
     A service that sends chat jobs may well have a celeryconfig of its own first on its path.
     """

@@ -215,7 +215,7 @@ def test_the_image_has_all_that_the_wheel_is_made_of() -> None:
     pyproject = (ROOT / "pyproject.toml").read_text()
     packed = re.search(r"only-include = \[([^]]*)\]", pyproject)[1]
     wanted = {name.strip().strip('"') for name in packed.split(",") if name.strip()}
-    assert allowed == wanted | {"pyproject.toml", "README.md", "requirements"}
+    assert allowed == wanted | {"pyproject.toml", "README.md", "LICENSE", "requirements"}
 
 
 def test_the_build_requirements_are_those_of_the_development_lock() -> None:
