@@ -53,7 +53,12 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind(
         "requests:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"
     ),
-    KeyKind("untold:{H}", "hash", "dedupe window", "job taken out by another → the one it is in"),
+    KeyKind(
+        "untold:{H}",
+        "hash",
+        "dedupe window",
+        "job that another took out → the job it is merged into, or empty",
+    ),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
     KeyKind("events:{H}", "stream", "session", "the session's events"),
     KeyKind(
@@ -63,29 +68,40 @@ KINDS: tuple[KeyKind, ...] = (
         "slots:{M}:<server>",
         "zset",
         "1 day",
-        "holder's token, or session that is called → until when, ms",
+        "lease token, or session with a reserved slot → when that expires, ms",
     ),
-    KeyKind("waiters:{M}", "zset", "1 day", "who waits: <agent>:<arrival, µs>:<session>"),
-    KeyKind("round_robin:{M}", "zset", "1 day", "agent that waits → its turn in the round"),
-    KeyKind("enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → its arrival, µs"),
+    KeyKind("waiters:{M}", "zset", "1 day", "waiters: <agent>:<arrival of the job, µs>:<session>"),
     KeyKind(
-        "call_stats:{M}", "hash", "1 day", "how many calls there were, and their mean length, ms"
+        "round_robin:{M}", "zset", "1 day", "agent that has waiters → its position in the round"
     ),
+    KeyKind(
+        "enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → arrival of its job, µs"
+    ),
+    KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
-    KeyKind("due", "zset", "none", "H → ms at which someone should look at this mailbox", True),
+    KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
     KeyKind("owed", "zset", "none", "job id → ms at which its result is overdue", True),
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
-    KeyKind("cancellations", "stream", "none; capped", "jobs whose holder is asked to stop", True),
     KeyKind(
-        "waiting_models", "zset", "none", "M → ms at which somebody stood in its line last", True
+        "cancellations", "stream", "none; capped", "jobs that their worker is asked to stop", True
     ),
     KeyKind(
-        "summary_lock", "string", "seconds", "who makes a summary now; a message takes it away"
+        "waiting_models",
+        "zset",
+        "none",
+        "M → ms at which a session last began to wait for a slot",
+        True,
     ),
-    KeyKind("queue_wait", "string", "1 minute", "how long wake-ups lie in the queue, ms"),
+    KeyKind(
+        "summary_lock",
+        "string",
+        "seconds",
+        "which worker makes a summary now; any message removes it",
+    ),
+    KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key, `M` for a model. A permanent kind may live
@@ -257,7 +273,7 @@ class Keyspace:
 
     @property
     def cancellations(self) -> str:
-        """The jobs whose holder is asked to stop, as they come."""
+        """The jobs that their worker is asked to stop, as they come."""
         return f"{self.prefix}:cancellations"
 
     @property
