@@ -1,7 +1,7 @@
 """Every key that Griot keeps in Redis: its name, its type, how long it lives.
 
 Key names are a contract (docs/redis-keys.md; a test holds the two together). The companions of a
-session carry the session's history key in braces, so that all of a session's keys lie in one slot
+session carry the session's history key in braces, so that all of a session's keys lie on one server
 of a Redis Cluster and one script may touch them together.
 """
 
@@ -109,7 +109,7 @@ without a TTL."""
 
 
 def encode_id(value: str, *, what: str) -> str:
-    """`value` as it stands in a key: plain ids as they are, any other percent-encoded UTF-8.
+    """`value` as it is written in a key: plain ids as they are, any other percent-encoded UTF-8.
 
     Distinct ids give distinct results, none of which contains a `:`, a brace or a glob character.
     Raises InvalidInput when it is not a string, empty, not valid Unicode, or too long.
@@ -131,7 +131,7 @@ def encode_id(value: str, *, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """The keys of one session of one agent; all lie in one cluster slot."""
+    """The keys of one session of one agent; all have one hash tag."""
 
     agent_id: str
     session_id: str
@@ -154,9 +154,9 @@ class SessionKeys:
 
 @dataclass(frozen=True, slots=True)
 class SlotKeys:
-    """The keys of one model at some servers; all lie in one cluster slot. `tag` names the model.
+    """The keys of one model at some servers; all have one hash tag. `tag` names the model.
 
-    `places` are the servers' keys, in the servers' order.
+    `slots` has a key for each server, in the servers' order.
     """
 
     tag: str
@@ -258,7 +258,7 @@ class Keyspace:
 
     @property
     def due(self) -> str:
-        """The mailboxes to look at, by time."""
+        """The due list: the mailboxes that a sweeper must look at, by time."""
         return f"{self.prefix}:due"
 
     @property
@@ -278,17 +278,17 @@ class Keyspace:
 
     @property
     def waiting_models(self) -> str:
-        """The models in whose line somebody stood lately."""
+        """The models for which a session waited lately."""
         return f"{self.prefix}:waiting_models"
 
     @property
     def summary_lock(self) -> str:
-        """Who makes a summary now."""
+        """Which worker makes a summary now."""
         return f"{self.prefix}:summary_lock"
 
     @property
     def queue_wait(self) -> str:
-        """How long wake-ups lie in the broker's queue."""
+        """How long wake-ups wait in the broker's queue."""
         return f"{self.prefix}:queue_wait"
 
     @property

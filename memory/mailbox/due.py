@@ -1,7 +1,7 @@
-"""Which mailboxes someone should look at, and when: the sweeper's list.
+"""The due list: which mailboxes a sweeper must look at, and when.
 
-Every operation that could be followed by a crash puts its mailbox here first (LOOK). Only the
-sweeper puts an entry off or drops it, and only one that has not changed since it was read.
+Every operation that a crash could follow puts its mailbox on the list first (LOOK). Only a sweeper
+puts an entry off or drops it, and only one that has not changed since it was read.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Due:
         """Note what SWEEP answered, after its wake-up was published if it asked for one.
 
         False: someone sent LOOK meanwhile, and that stands. A mailbox that is idle is looked at
-        once more after ten minutes and dropped then, as its entry bears the mark of the first time.
+        once more after ten minutes and dropped then; a fraction in its score marks the first time.
         """
         match swept.outcome:
             case SweepOutcome.IDLE if entry.at_ms % 1:

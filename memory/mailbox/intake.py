@@ -36,7 +36,7 @@ class EnqueueOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Untold:
-    """A job that another has taken the place of, and of whose end nobody has been told yet.
+    """A job that another job has taken out, while its result and its event are not written yet.
 
     `into` is the job that it is merged into; "" where it was withdrawn.
     """
@@ -52,7 +52,7 @@ class Enqueued:
     `seq_us` and `position` are those of NEW and PENDING; at position 0 the caller publishes the
     wake-up. `is_committed` says of DONE whether there is a turn (else cancelled, merged or dead).
     `pending` is the number of jobs at FULL, `first` the first of them.
-    `stopping` is a job whose holder is to be told now to stop, `wake` one that is to be woken now.
+    `stopping` is a job that its worker must stop now, `wake` one that must be woken now.
     """
 
     outcome: EnqueueOutcome
@@ -126,7 +126,7 @@ class Request:
 
     @classmethod
     def of(cls, *, what: bytes, who: bytes, size_bytes: int) -> "Request":
-        """`what` tells one request from another, `who` those that may be merged from others."""
+        """Requests with one `what` are the same; only requests with one `who` may be merged."""
         digest = hashlib.blake2b(what, digest_size=_DIGEST_BYTES).hexdigest()
         asker = hashlib.blake2b(who, digest_size=_ASKER_BYTES).hexdigest()
         return cls(digest, asker, min(size_bytes, _MAX_SIZE))
@@ -206,12 +206,12 @@ def _merged(others: Sequence[bytes]) -> list[Waiting]:
 
 
 def untold(keys: SessionKeys) -> Command[tuple[Untold, ...]]:
-    """The jobs whose end nobody has been told yet: who took them out may have died."""
+    """The jobs that another took out and whose end is not written yet: its sender may have died."""
     return Command(_untold, ("HGETALL", keys.untold))
 
 
 def told(keys: SessionKeys, jobs: Sequence[Untold]) -> Command[None]:
-    """Note that the end of these jobs, at least one, has been told."""
+    """Note that the result and the event of these jobs, at least one, are written."""
     return Command(nothing, ("HDEL", keys.untold, *(one.job_id for one in jobs)))
 
 

@@ -1,9 +1,8 @@
 """A session's mailbox: its jobs in order, one turn each, whatever dies in between.
 
 The record of a job lies here until its turn is committed; a Celery message only wakes a worker.
-Everything here is pure: methods name calls, which an executor sends. Where several are named they
-are sent together in this order, and the last is the one that answers: LOOK goes before the
-operation that it guards.
+Everything here is pure: methods return commands, which an executor sends. Several are sent together
+in this order, and the last one has the answer: LOOK goes before the operation that it guards.
 """
 
 from collections.abc import Iterable
@@ -43,7 +42,7 @@ DEAD_MAX = 1000
 """Dead letters kept per session; the oldest go first."""
 REPLY_SEARCH_MESSAGES = 1000
 NO_CAP = 1_000_000_000
-"""The bound where there is none: who sends past it is not there to be told."""
+"""For raw jobs, which are not bounded: their sender could not be refused any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +228,14 @@ class Mailbox:
         return Command(lambda reply: find_reply(strings(reply), job_id), args)
 
     def _look(self, delay_ms: int) -> Command[int]:
-        # Without the sweeper's list nothing is swept; jobs are taken in, woken and done as ever.
+        # A damaged due list must not fail the operation beside it (docs/decisions.md): without the
+        # list nothing is swept, but jobs are taken in, woken and done.
         look = schedule.look(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
         return ignore_corrupt(look, 0)
 
 
 def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
-    """The keys of the session whose mailbox has, or had, the job; None if nobody knows it."""
+    """The keys of the session whose mailbox has, or had, the job; None where it is unknown."""
 
     return Command(
         optional(lambda key: keyspace.parse_history(key.decode())), ("GET", keyspace.job(job_id))

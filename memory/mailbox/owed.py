@@ -1,9 +1,9 @@
 """Results that are owed: jobs which are over in their mailbox, until their result is stored.
 
-The end of a job and its result lie on different servers, and a worker may die in between. So who
-ends a job notes it here first, and takes the note away when the result is stored; whoever sweeps
-stores what is still noted here. The same scripts as on the sweeper's list, with a job's id in
-the place of a mailbox.
+The end of a job and its result may be on different servers, and a worker may die in between. So a
+worker notes a job here before it ends it, and removes the note when the result is stored. A sweeper
+stores what is still noted (docs/decisions.md). The scripts are those of the due list, with the id
+of a job for a mailbox.
 """
 
 from collections.abc import Sequence
@@ -45,5 +45,5 @@ def overdue(keyspace: Keyspace, *, limit: int) -> Command[list[OwedResult]]:
 
 
 def put_off(keyspace: Keyspace, owed: OwedResult) -> Command[bool]:
-    """Try again in ten minutes; False if someone has put it off before."""
+    """Try again in ten minutes; False where another sweeper has put it off before."""
     return schedule.settle(keyspace.owed, owed.job_id, seen_ms=owed.at_ms, delay_ms=AGAIN_MS)

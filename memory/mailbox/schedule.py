@@ -1,4 +1,4 @@
-"""Lists of what someone should look at by a certain time: mailboxes, and results that are owed.
+"""Lists of what a sweeper must look at by a certain time: mailboxes, and results that are owed.
 
 Each list is a sorted set of names with the time of the next look, in ms. All three operations are
 safe to repeat, and any number of sweepers may work on one list at once.

@@ -33,9 +33,9 @@ class EventType(StrEnum):
     """What happened to a job.
 
     `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
-    `ahead`, how many are called to its model before it, and `wait_s`, about how long that takes,
-    where that is known. `merged` has `into`, the job that answers its message too. `keep_alive`
-    says that nothing happened, and is never stored; `stop` is for the workers only.
+    `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
+    takes, where that is known. `merged` has `into`, the job that answers its message too.
+    `keep_alive` says that nothing happened, and is never stored; `stop` is for the workers only.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -105,9 +105,9 @@ def read_now(stream: str, after: str) -> Command[list[Event]]:
 def may_have_gap(found: Sequence[Event]) -> bool:
     """Whether events may be missing between the cursor of a read and what it has found.
 
-    The cap leaves MAX_EVENTS at least. So where it has taken what a reader has not seen, all that
-    is kept lies behind the reader's cursor, and the read was full; then ask `check_cursor`. Nobody
-    else pays for the question.
+    The cap leaves MAX_EVENTS at least. So where it has removed what a reader has not seen, all that
+    is kept comes after the reader's cursor, and the read was full; then ask `check_cursor`. No
+    other read costs a second command (docs/decisions.md).
     """
     return len(found) >= READ_EVENTS
 
@@ -140,7 +140,7 @@ def oldest_cursor(stream: str) -> Command[str | None]:
 
 
 def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
-    """Tell all workers at once that a job is to be stopped; its lease says how."""
+    """Announce to all workers that a job is to be stopped; its lease says how."""
     event = packed(Event(EventType.STOP, job_id, 0))
     args: tuple[Argument, ...] = ("MAXLEN", "~", MAX_STOPS, "*", "event", event)
     return Command(nothing, ("XADD", keyspace.cancellations, *args))
@@ -164,7 +164,7 @@ def before(cursor: str) -> str:
 
 
 def is_after(cursor: str, other: str) -> bool:
-    """Whether an event stands behind another in their stream."""
+    """Whether an event comes after another in their stream."""
     return _order(cursor) > _order(other)
 
 

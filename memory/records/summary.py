@@ -1,4 +1,4 @@
-"""The summary of a session's earlier turns: kept beside the history, and never in its place."""
+"""The summary of a session's earlier turns: kept beside the history, it replaces no message."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from memory.redis.replies import (
 )
 
 CLAIM_MS = 600_000
-"""How long the claim on a first summary is kept that is never made."""
+"""How long a claim is kept on a summary that is never made."""
 
 _SUMMARISE = LuaScript.load("records", "summarise")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was said earlier, in short; `until` names the last message that is in it."""
+    """The earlier turns in short; `until` names the last message that is in it."""
 
     text: str = field(repr=False)
     until: bytes = b""
@@ -31,9 +31,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What a new summary is made from, in raw messages, oldest first: those that are in none yet.
+    """What a new summary is made from: the raw messages that are in no summary yet, oldest first.
 
-    `claim` and `rev` say of which history.
+    `claim` and `rev` identify the history that they are from.
     """
 
     claim: bytes
@@ -48,7 +48,7 @@ def read(keys: SessionKeys) -> Command[Summary | None]:
 
 
 def claim(keys: SessionKeys, name: bytes) -> tuple[Command[int], Command[int]]:
-    """Claim the session's next summary: one who claimed it before can keep none any more."""
+    """Claim the session's next summary. Only the last claim counts."""
     return (
         Command(integer, ("HSET", keys.summary, "claim", name)),
         Command(integer, ("PEXPIRE", keys.summary, CLAIM_MS, "NX")),
@@ -99,27 +99,29 @@ def not_in(summary: Summary | None, messages: Sequence[bytes]) -> tuple[bytes, .
     return tuple(messages)
 
 
-# One summary is made at a time, by whoever holds the turn. Every user's message takes it away.
+# One worker in the fleet makes a summary at a time: it holds the summary lock. Each user's message
+# removes the lock, so that no message waits for a summary (docs/decisions.md).
 
 
-def take_turn(keyspace: Keyspace, name: bytes, *, ttl_ms: int) -> Command[bool]:
-    """Ask to be the one that makes a summary now."""
+def take_lock(keyspace: Keyspace, name: bytes, *, ttl_ms: int) -> Command[bool]:
+    """Take the summary lock for `ttl_ms`; False where another worker has it."""
     args = ("SET", keyspace.summary_lock, name, "NX", "PX", ttl_ms)
     return Command(is_ok, args)
 
 
-def whose_turn(keyspace: Keyspace) -> Command[bytes | None]:
-    """Who makes a summary now."""
+def lock_holder(keyspace: Keyspace) -> Command[bytes | None]:
+    """The name of the worker that makes a summary now."""
     return Command(optional(bytes), ("GET", keyspace.summary_lock))
 
 
-def hold_turn(keyspace: Keyspace, *, ttl_ms: int) -> Command[int]:
-    """Go on making it."""
+def renew_lock(keyspace: Keyspace, *, ttl_ms: int) -> Command[int]:
+    """Prolong the lock by its holder."""
     return Command(integer, ("PEXPIRE", keyspace.summary_lock, ttl_ms))
 
 
-def give_way(keyspace: Keyspace) -> Command[int]:
-    """A user's message goes first: whoever makes a summary stops within a moment."""
+def remove_lock(keyspace: Keyspace) -> Command[int]:
+    """Remove the lock for a user's message: the worker that makes a summary looks at the lock and
+    stops."""
     return Command(integer, ("DEL", keyspace.summary_lock))
 
 

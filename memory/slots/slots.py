@@ -1,13 +1,14 @@
-"""Places at a model: how many calls each server gets at once, from all workers, and who is next.
+"""The slots of a model: how many calls each server gets at once, from all workers.
 
-There is one line for a model, whatever the number of its servers. A place is taken under the token
-of a session's lease, renewed with that lease, and left in the pipeline that ends the turn. A
-session that gets none stands in line: the agents are served in turn, and of each agent the job that
-arrived first. Who leaves is told who is called; a place is kept for those for a while. A mailbox
-whose head stands in line is still a mailbox: its sweeper only has more patience, so nothing that is
-lost here can keep a job for good.
+A worker takes a slot under the token of its session's lease, renews the slot with that lease, and
+releases it in the pipeline that ends the turn. A session that gets none becomes a waiter. A model
+has one list of waiters for all of its servers: the agents are served in turn, and of each agent the
+session whose job arrived first. A free slot is reserved for the next waiter (GRANT_SLOTS), and the
+process that caused the grant wakes that session. The list only decides who is next: the job is
+still in its mailbox, whose sweeper waits longer for it, so a lost grant delays a job and loses
+nothing. Why it is so is in docs/decisions.md.
 
-Pure, as `mailbox`: methods name calls, which an executor sends.
+Pure, as `mailbox`: methods return commands, which an executor sends.
 """
 
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ from memory.redis.replies import (
 
 TTL_MS = 24 * 3600 * 1000
 SLOT_WAIT_MS = 120_000
-"""How long a mailbox whose head stands in line is left to be called."""
+"""How long no sweeper wakes a mailbox whose head waits for a slot."""
 WAITING_MODELS_MAX = 1000
 
 TAKE_SLOT = LuaScript.load("slots", "take_slot")
@@ -54,8 +55,8 @@ class _TakeOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SlotWait:
-    """Where a session stands: so many are called before it, which takes about `wait_ms`; None
-    where no call has ended yet."""
+    """How many sessions get a slot before this one, and about how long that takes (`wait_ms`; None
+    where no call has ended yet)."""
 
     ahead: int
     wait_ms: int | None
@@ -63,15 +64,14 @@ class SlotWait:
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """How full a model is: places taken or kept at each server, sessions in line, mean length of a
-    call."""
+    """How full a model is: slots taken or reserved per server, waiters, mean length of a call."""
 
     taken: tuple[int, ...]
     waiting: int
     call_ms: float | None
 
     def wait_ms(self, limit: int) -> float | None:
-        """About how long a session waits that comes now; None where nobody can say."""
+        """About how long a new waiter waits; None where no call has ended yet."""
         if not self.waiting and any(taken < limit for taken in self.taken):
             return 0.0
         if self.call_ms is None:
@@ -81,7 +81,7 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The calls on the places at one model, of which each of the `servers` has `limit`.
+    """The commands on the slots of one model, of which each of the `servers` has `limit`.
 
     Each is safe to repeat after a lost reply; each may raise CorruptData when sent: a key holds
     another type than ours.
@@ -100,9 +100,9 @@ class Slots:
     def take(
         self, session: SessionKeys, token: str, *, lease_ms: int, servers: Sequence[str] = ()
     ) -> Command[str | None]:
-        """Take a place for the holder of a session's lease, at one of `servers`, the best first.
+        """Take a slot for the holder of a session's lease, at one of `servers`, the best first.
 
-        The server; None: give the lease back, then stand.
+        The server; None where none is free: give the lease back, then `wait`.
         """
         others = [server for server in self.servers if servers and server not in servers]
         known = (*(servers or self.servers), *others)
@@ -120,11 +120,11 @@ class Slots:
         )
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
-        """Prolong a place; False: it is lost."""
+        """Prolong a slot; False: it is lost."""
         return RENEW_SLOT.command(flag, self.keys, token=token, lease_ms=lease_ms, ttl_ms=TTL_MS)
 
     def wait(self, session: SessionKeys, *, arrived_us: int) -> Command[SlotWait]:
-        """Have a session stand in line; its lease was given back before."""
+        """Add a session to the waiters; its lease was given back before."""
         return WAIT_FOR_SLOT.command(
             _read_slot_wait,
             self.keys,
@@ -135,23 +135,23 @@ class Slots:
         )
 
     def release(self, token: str, *, took_ms: int) -> Command[bool]:
-        """Give a place back that was taken for so long; `call_next` goes with it."""
+        """Release a slot that was taken for `took_ms`; send `grant_next` with it."""
         return self._release(token, took_ms)
 
-    def pass_on(self, session: SessionKeys) -> Command[bool]:
-        """Give the place back that is kept for a session which will not come; as `leave`."""
+    def unreserve(self, session: SessionKeys) -> Command[bool]:
+        """Release the slot that is reserved for a session which will not come, as `release`."""
         return self._release(self._name(session), "")
 
     def expire(self) -> Command[int]:
-        """Take back what nobody gave back: how many places. `call_next` goes with it."""
+        """Release the slots whose lease has expired. How many; send `grant_next` with it."""
         return EXPIRE_SLOTS.command(count, self.keys, ttl_ms=TTL_MS)
 
     def grant_next(
         self, *, reserve_ms: int, servers: Sequence[str] = ()
     ) -> Command[list[SessionKeys]]:
-        """Call who is next to each place that is free at `servers`: the sessions to wake.
+        """Reserve each free slot at `servers` for the next waiter. The sessions to wake.
 
-        A place is kept for each for `reserve_ms`.
+        Each reservation holds for `reserve_ms`.
         """
         keys = self.keyspace.slots(self.model, servers or self.servers)
         return GRANT_SLOTS.command(
@@ -159,19 +159,19 @@ class Slots:
         )
 
     def note_waiting(self) -> Command[int]:
-        """Put the model on the sweeper's list; to be sent before `stand`."""
+        """Put the model on the sweeper's list; send it before `wait`."""
         return ignore_corrupt(touch_index(self.keyspace.waiting_models, self.keys.tag), 0)
 
     def waiting(self) -> Command[int]:
-        """How many sessions stand in line."""
+        """How many sessions wait."""
         return Command(integer, ("ZCARD", self.keys.waiters))
 
     def taken(self) -> list[Command[int]]:
-        """How many places are taken or kept at each server."""
+        """How many slots are taken or reserved, a command for each server."""
         return [Command(integer, ("ZCARD", slots)) for slots in self.keys.slots]
 
     def mean_ms(self) -> Command[float | None]:
-        """How long a place is taken in the mean."""
+        """The mean time for which a slot is taken."""
         return Command(optional(float), ("HGET", self.keys.call_stats, "mean_ms"))
 
     def _release(self, who: str, took_ms: int | str) -> Command[bool]:
@@ -186,7 +186,7 @@ class Slots:
 
 
 def waiting_models(keyspace: Keyspace) -> Command[list[Entry]]:
-    """The models in whose line somebody stood, the last first; a member is a `SlotKeys.tag`."""
+    """The models that sessions waited for, the latest first; a member is a `SlotKeys.tag`."""
     return newest(keyspace.waiting_models, until_ms=None, skip=0, limit=WAITING_MODELS_MAX)
 
 
@@ -198,7 +198,7 @@ def model_of(tag: str) -> str:
 def wake_granted(
     mailbox: Mailbox, *, grace_ms: int
 ) -> tuple[Command[int], Command[None], Command[Swept]]:
-    """SWEEP for a mailbox whose head is called out of line: it need not wait any more.
+    """SWEEP for a mailbox whose head has a slot reserved: it need not wait any more.
 
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """

@@ -68,7 +68,9 @@ class SlotNotifier:
     async def _wake_head(self, at: Slots, keys: SessionKeys) -> None:
         try:
             if not await self._is_coming(Mailbox(self._keyspace, keys)):
-                self.notify(at, await self._memory.run_last(at.pass_on(keys), self.grant_next(at)))
+                self.notify(
+                    at, await self._memory.run_last(at.unreserve(keys), self.grant_next(at))
+                )
         except MemoryServiceError as exc:
             logger.warning(
                 "%s was granted a slot and not woken; the sweeper grants the next: %s",

@@ -1,7 +1,7 @@
 """Summing up what a conversation no longer shows, when nobody waits for an answer.
 
 One summary is made at a time in the whole fleet. A message of any user, taken by any worker, goes
-first: it deletes the lock (`memory.records.summary.give_way`), and the process that makes a
+first: it deletes the lock (`memory.records.summary.remove_lock`), and the process that makes a
 summary closes its call of the model within GUARD_S; in the same process at once. A summary that was
 stopped is tried again when no message has come for a while.
 """
@@ -106,7 +106,7 @@ class Summaries:
         if not self._is_used:
             return []
         self._interrupted.set()
-        return [summary.give_way(self._keyspace)]
+        return [summary.remove_lock(self._keyspace)]
 
     def before_commit(self, keys: SessionKeys) -> list[Command[object]]:
         """What is to be sent with a turn, so that the summary lives as long as its session."""
@@ -140,7 +140,7 @@ class Summaries:
     async def _sum_up(self, wanted: Wanted) -> _Outcome:
         """Make one summary. Raises MemoryServiceError."""
         name = os.urandom(12)
-        if not await self._memory.run(summary.take_turn(self._keyspace, name, ttl_ms=TURN_MS)):
+        if not await self._memory.run(summary.take_lock(self._keyspace, name, ttl_ms=TURN_MS)):
             return _Outcome.STOPPED
         try:
             outcome = await self._made(wanted, name)
@@ -149,7 +149,7 @@ class Summaries:
             logger.info("no summary of %s, its next turn asks for one again: %s", history, exc)
             outcome = _Outcome.OVER
         if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
-            await self._memory.run(summary.give_way(self._keyspace))
+            await self._memory.run(summary.remove_lock(self._keyspace))
         return outcome
 
     async def _made(self, wanted: Wanted, name: bytes) -> _Outcome:
@@ -217,9 +217,9 @@ class Summaries:
             except TimeoutError:
                 pass
             holder, pending, _ = await self._memory.run_all(
-                summary.whose_turn(self._keyspace),
+                summary.lock_holder(self._keyspace),
                 wanted.mailbox.pending(),
-                summary.hold_turn(self._keyspace, ttl_ms=TURN_MS),
+                summary.renew_lock(self._keyspace, ttl_ms=TURN_MS),
             )
             if holder != name or pending:
                 return

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- ACQUIRE: give the head of the mailbox to one holder, with the history that its turn is made from.
--- Safe to repeat: the same token is answered RUN again, and no further attempt is counted.
+-- ACQUIRE: give the head of the mailbox to one worker, with the history that its turn is made from.
+-- Safe to repeat: the same token gets RUN again, and no further attempt is counted.
 --
 -- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list
 -- ARGV  job token lease_ms history_n max_attempts dedupe_ms dead_ms dead_max
@@ -8,13 +8,13 @@
 --   {'RUN', seq_us, attempt, envelope, messages, stop, stored}  messages: the last history_n of
 --                                `stored`, oldest first; stop: how the job was asked to stop, by
 --                                STOP or by an INTERRUPT that came after it, or ''
---   {'DONE'}                      committed; the caller never publishes another: it would not end
+--   {'DONE'}                      committed; no next: wake-ups for a done job would never end
 --   {'GONE', next, envelope}      cancelled or dead
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
---   {'BUSY', ms}                  another lease lives so long; its holder will publish this job
+--   {'BUSY', ms}                  another lease lives for `ms`; its holder publishes the next job
 --   {'NOT_HEAD', head, envelope}  another job is first; the caller publishes its wake-up
---   {'WAIT', ms}                  backing off so long
---   {'DEAD', next, envelope}      no attempt left: now a dead letter, marked done
+--   {'WAIT', ms}                  the job backs off for `ms`
+--   {'DEAD', next, envelope}      no attempt is left: it is a dead letter now
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock

@@ -1,16 +1,16 @@
 #!lua flags=allow-oom
--- CLEAN: delete the conversation of a session that nobody used for `idle_ms`. The marks of its done
--- jobs, its dead letters and its lease stay for their own time: without the marks a late message
--- would run a job again. Whether the history was used is the server's own note of its last access;
--- without one (an LFU policy) it counts as used. Safe to repeat.
+-- CLEAN: delete the conversation of a session that was not used for `idle_ms`. The marks of its
+-- done jobs, its dead letters and its lease stay for their own time: without the marks a late
+-- message would run a job again. Whether the history was used is the server's own note of its last
+-- access; without one (an LFU policy) it counts as used. Safe to repeat.
 --
 -- KEYS  history:list queue:zset lease:hash events:stream summary:hash
 -- ARGV  idle_ms
 -- Returns
 --   {'PENDING', jobs}            work is waiting; nothing was deleted
---   {'BUSY', ms}                 a lease lives so long; nothing was deleted
---   {'FRESH', unused_ms}         used so long ago only; nothing was deleted
---   {'DELETED', keys}            so many keys, 0 where there was nothing
+--   {'BUSY', ms}                 a lease lives for `ms`; nothing was deleted
+--   {'FRESH', unused_ms}         used `unused_ms` ago; nothing was deleted
+--   {'DELETED', keys}            how many keys; 0 where there was nothing
 --   {'CORRUPT', key, type}       a key of another type; nothing was deleted
 
 -- include clock

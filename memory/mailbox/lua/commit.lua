@@ -11,7 +11,7 @@
 --   {'OK', next, envelope}       recorded, history trimmed to `keep`, its TTL at least `ttl_s`
 --   {'ALREADY', next, envelope}  recorded before
 --   {'GONE', next, envelope}     cancelled or dead; nothing was recorded
---   {'FENCED'}                   the lease is another's, or of another job: drop the output
+--   {'FENCED'}                   the token holds no lease on this job: drop the output
 --   {'REORDER'}                  not the head; unreachable while ACQUIRE checks that
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 

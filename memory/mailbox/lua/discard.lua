@@ -5,12 +5,13 @@
 --
 -- KEYS  queue:zset jobs:hash lease:hash done:zset dead:list
 -- ARGV  job reason token is_dead dedupe_ms dead_ms dead_max
--- token: the holder's, '' for anyone else; is_dead: 1 keeps a dead letter, 0 does not
+-- token: that of the lease, '' where the caller has none;
+-- is_dead: 1 keeps a dead letter, 0 does not
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
 --   {'DISCARDED', next, envelope} removed, and marked done
 --   {'GONE', next, envelope}     was cancelled or dead before
 --   {'DONE'}                     was committed before; nothing was changed
---   {'RUNNING'}                  a lease on it lives, or `token` holds none on it; nothing changed
+--   {'RUNNING'}                  it runs, or `token` holds no lease on it; nothing changed
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

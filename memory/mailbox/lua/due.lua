@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- DUE: the mailboxes at which someone should look by now, the longest due first.
+-- DUE: the members of a list that a sweeper must look at by now, the longest due first.
 --
 -- KEYS  due:zset
 -- ARGV  limit

@@ -1,11 +1,11 @@
 #!lua
 -- ENQUEUE: take a job into the mailbox, once. Refused when Redis is out of memory (no allow-oom):
--- back-pressure belongs at the door. Safe to repeat: PENDING or DONE, and no second event.
+-- the sender must get the back-pressure. Safe to repeat: PENDING or DONE, and no second event.
 --
 -- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash events:stream
 -- ARGV  job envelope cap request event events_max ttl_s dedupe_ms
--- request: the digest of what is asked (32 bytes), who asks it (16) and its size in bytes (8),
--- with a colon between; event: `queued` up to the number of jobs before it, which is put in;
+-- request: digest of the request (32 bytes), of the user (16), and size in bytes (8), with colons
+-- between; event: the `queued` event up to the job's position, which is put in here;
 -- ttl_s: of the events
 -- Returns
 --   {'NEW', seq_us, position, stopping, wake, untold}      taken in; at position 0 the caller
@@ -14,7 +14,7 @@
 --                                 reply may have been lost
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
---   {'FULL', pending, first}      already `cap` jobs, this the first of them; not taken in
+--   {'FULL', pending, first}      `cap` jobs or more wait, `first` is the head; nothing was written
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
 -- FAIL: give the lease back; the job stays the head and may run again in `delay_ms`. While it waits
 -- for a slot of its model, no sweeper wakes it for `slot_wait_ms`. A job that was asked to stop
--- waits for nothing: whoever runs it next ends it.
--- Safe to repeat: the same token is answered OK again.
+-- does not wait: the next worker that runs it ends it.
+-- Safe to repeat: the same token gets OK again.
 --
 -- KEYS  lease:hash
 -- ARGV  token delay_ms refund slot_wait_ms dedupe_ms
 -- refund: 1 where the attempt is not to count, else 0
 -- Returns
 --   {'OK', attempt}              attempts counted so far
---   {'FENCED'}                   the lease is another's; nothing was changed
+--   {'FENCED'}                   the token holds no lease; nothing was changed
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

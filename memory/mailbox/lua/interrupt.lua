@@ -1,20 +1,20 @@
 #!lua
--- INTERRUPT: take a job in, and end what is before it: the turn that runs is asked to stop and to
--- keep what it has said, and so is each that waits, as soon as it is its turn. The wish is noted
--- with the job's own number, so it outlives every holder, and nothing after it is meant.
--- Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
+-- INTERRUPT: take a job in, and end all jobs before it: the turn that runs must stop and keep its
+-- text so far, and each job that waits must stop as soon as it runs. The lease notes the job's own
+-- sequence number: all jobs below it end, whichever worker runs them, and none after it. Refused
+-- when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
 -- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash events:stream
 -- ARGV  job envelope cap request event events_max ttl_s dedupe_ms
 -- as of ENQUEUE
 -- Returns
---   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping: the job whose holder
---                                 is to be told now, wake: the one to be woken now ('': none);
---                                 untold: empty, for nobody was taken out
---   {'PENDING', seq_us, position, stopping, wake, untold}  was there: tell and wake once more
+--   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping: the job that its
+--                                 worker must stop now, wake: the job to wake now ('': none);
+--                                 untold: empty, as no job was taken out
+--   {'PENDING', seq_us, position, stopping, wake, untold}  was there: stop and wake once more
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
---   {'FULL', pending, first}      already `cap` jobs, this the first of them; nothing was written
+--   {'FULL', pending, first}      `cap` jobs or more wait, `first` is the head; nothing was written
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock

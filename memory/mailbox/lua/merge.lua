@@ -1,7 +1,7 @@
 #!lua
--- MERGE: take a job in, and let it carry what the same one has asked before and nobody has begun:
--- those jobs are done, merged into this one, and their envelopes go in behind its own, the oldest
--- first. From the latest back, while the messages together are no longer than most_bytes.
+-- MERGE: take a job in, and merge the waiting jobs of the same user into it, from the latest back,
+-- as long as all messages together have at most `most_bytes`. A job that has begun is not merged.
+-- The merged jobs are done; their envelopes are kept behind the job's own, the oldest first.
 -- Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
 -- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash untold:hash events:stream
@@ -11,10 +11,10 @@
 -- Returns
 --   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping, wake: ''; untold:
 --                                 pairs of a job and the one it is merged into
---   {'PENDING', seq_us, position, stopping, wake, untold}  was there; what is still untold
+--   {'PENDING', seq_us, position, stopping, wake, untold}  was there; untold: what is still noted
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
---   {'FULL', pending, first}      already `cap` jobs, this the first of them; nothing was written
+--   {'FULL', pending, first}      `cap` jobs or more wait, `first` is the head; nothing was written
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- RENEW: prolong the lease of the holder of `token`, also one that ended and nobody else took.
+-- RENEW: prolong the lease of `token`, also one that has expired but that no other worker took.
 -- Safe to repeat.
 --
 -- KEYS  lease:hash

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- SETTLE: after a look at a mailbox, put off its next look or drop its entry, unless someone sent
--- LOOK meanwhile. Dropped is only an entry with a fractional score: it was found idle twice, ten
--- minutes apart, and a producer may have paused between LOOK and ENQUEUE for no longer than that.
+-- SETTLE: after a look at a mailbox, put off its next look or drop its entry, unless a LOOK came
+-- meanwhile. Only an entry with a fractional score is dropped: its mailbox was idle twice, ten
+-- minutes apart, and no producer pauses for longer than that between LOOK and ENQUEUE.
 -- Safe to repeat: 0.
 --
 -- KEYS  due:zset
 -- ARGV  member seen_ms delay_ms is_idle
--- seen_ms: the score that was read; delay_ms: the next look is so long from now, 'drop' for none;
+-- seen_ms: the score that was read; delay_ms: from now to the next look, 'drop' for none;
 -- is_idle: 1 makes the score fractional, 0 does not
 -- Returns
 --   1                            done

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- STOP: ask for the end of a running job. The wish stays with the job: whoever runs it next, after
--- a crash, is told by ACQUIRE. Safe to repeat; the last policy counts.
+-- STOP: ask the worker of a running job to stop it. The lease keeps the wish: after a crash,
+-- ACQUIRE gives it to the next worker that runs the job. Safe to repeat; the last policy counts.
 --
 -- KEYS  lease:hash
 -- ARGV  job policy dedupe_ms
 -- policy: keep or discard
 -- Returns
---   {'STOPPING'}                 a holder has the job, or had it and may come back: it is noted
+--   {'STOPPING'}                 a worker runs the job; the wish is noted
 --   {'IDLE'}                     the job does not run; nothing was changed
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 

@@ -1,19 +1,19 @@
 #!lua
--- SUPERSEDE: take a job in, and take out what waits; with `is_all` also the turn that runs, or that
--- waits for its next attempt. Its holder is asked to stop, and its COMMIT answers GONE from now on;
--- one that came before stays. Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
+-- SUPERSEDE: take a job in, and take out all jobs that wait; with `is_all` also the head that has
+-- begun. The worker of that one is asked to stop, and its COMMIT gets GONE from now on; an earlier
+-- COMMIT stays. Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
 -- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash untold:hash events:stream
 -- ARGV  job envelope cap request is_all event events_max ttl_s dedupe_ms
 -- is_all: 1 or 0; the others as of ENQUEUE
 -- Returns
---   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping: the job whose holder
---                                 is to be told now ('': none); wake: ''; untold: pairs of a job
---                                 that is out and ''
---   {'PENDING', seq_us, position, stopping, wake, untold}  was there; what is still untold
+--   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping: the job that its
+--                                 worker must stop now ('': none); wake: ''; untold: pairs of a
+--                                 job that is out and ''
+--   {'PENDING', seq_us, position, stopping, wake, untold}  was there; untold: what is still noted
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
---   {'FULL', pending, first}      already `cap` jobs, this the first of them; nothing was written
+--   {'FULL', pending, first}      `cap` jobs or more wait, `first` is the head; nothing was written
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
--- SWEEP: say whether a mailbox needs a wake-up, and note that it gets one. While wake-ups are not
--- followed by anything the gap between them doubles, from `gap_ms` to 16 times that.
--- Safe to repeat, and for several sweepers at once: the second is answered WOKEN.
+-- SWEEP: say whether a mailbox needs a wake-up, and note that it gets one. While no
+-- worker follows a wake-up, the gap between them doubles, from `gap_ms` to 16 times that.
+-- Safe to repeat, and for several sweepers at once: the second gets WOKEN.
 --
 -- KEYS  queue:zset jobs:hash lease:hash
 -- ARGV  gap_ms dedupe_ms
 -- Returns
 --   {'IDLE'}                       no job
---   {'BUSY', ms}                   the head's lease lives so long
---   {'WAIT', ms}                   the head backs off so long, or stands in the line of a model and
---                                  is given so long to be called
+--   {'BUSY', ms}                   the head's lease lives for `ms`
+--   {'WAIT', ms}                   the head backs off for `ms`, or waits for a slot and is not
+--                                  woken by sweepers for `ms`
 --   {'WOKEN', ms}                  a wake-up was sent; the next is not due before
 --   {'WAKE', head, envelope, gap_ms}  publish the head's wake-up; the next is due after the gap
 --   {'CORRUPT', key, type}         a key of another type; nothing was written

@@ -4,9 +4,9 @@
 --
 -- KEYS  queue:zset done:zset requests:hash
 -- ARGV  slack
--- slack: so many may stay
+-- slack: how many may stay
 -- Returns
---   {'OK', jobs}                 so many were forgotten
+--   {'OK', jobs}                 how many were forgotten
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 
 local known = redis.call('ZCARD', queue) + redis.call('ZCARD', done)

@@ -7,7 +7,7 @@
 -- keep: messages that stay; ttl_ms: set as it is where is_exact is 1, else it only lengthens;
 -- records: at least one
 -- Returns
---   {'OK', messages}             so many messages now
+--   {'OK', messages}             how many messages there are now
 --   {'REPEATED', messages}       this write has been done; nothing was written
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 

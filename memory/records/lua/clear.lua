@@ -6,7 +6,7 @@
 -- ARGV  write_id dedupe_ms
 -- dedupe_ms: TTL of a lease that has none
 -- Returns
---   {'OK', messages}             so many messages were removed
+--   {'OK', messages}             how many messages were removed
 --   {'REPEATED', messages}       this write has been done; nothing was removed
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 

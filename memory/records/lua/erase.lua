@@ -8,8 +8,8 @@
 -- ARGV  dedupe_ms
 -- dedupe_ms: TTL of a lease that has none
 -- Returns
---   {'OK', keys}                 so many keys were removed
---   {'PENDING', keys}            so many keys were removed; jobs wait
+--   {'OK', keys}                 how many keys were removed
+--   {'PENDING', keys}            how many keys were removed; jobs wait
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 
 if redis.call('ZCARD', queue) == 0 then

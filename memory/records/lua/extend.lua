@@ -5,7 +5,7 @@
 -- KEYS  history:list events:stream summary:hash
 -- ARGV  ttl_ms
 -- Returns
---   {'OK', keys}                 so many of the keys exist
+--   {'OK', keys}                 how many of the keys exist
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms, 'GT') end

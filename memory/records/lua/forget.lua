@@ -6,7 +6,7 @@
 -- pairs: member, seen_ms, member, seen_ms, …; seen_ms: the score that was read. A member that has
 -- another score now was active meanwhile and stays.
 -- Returns
---   {'OK', members}              so many were removed
+--   {'OK', members}              how many were removed
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 
 local removed = 0

@@ -7,7 +7,7 @@
 -- ARGV  ttl_ms is_exact names...
 -- ttl_ms: counted from now, by the server's clock; it only lengthens unless is_exact is 1
 -- Returns
---   {'OK', names}                so many names now
+--   {'OK', names}                how many names there are now
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

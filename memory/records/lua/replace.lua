@@ -7,7 +7,7 @@
 -- ARGV  write_id ttl_ms dedupe_ms records...
 -- dedupe_ms: TTL of a lease that has none; records: at least one
 -- Returns
---   {'OK', before}               so many messages were replaced
+--   {'OK', before}               how many messages were replaced
 --   {'REPEATED', messages}       this write has been done; nothing was written
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 

@@ -7,8 +7,8 @@
 -- ARGV  claim rev text last
 -- rev: of the lease when the history was read, '' for none; last: names the last message in it
 -- Returns
---   {'OK', ttl_ms}               kept for so long
---   {'STALE', 0}                 the claim is gone or another's, or the history is another now
+--   {'OK', ttl_ms}               kept for `ttl_ms`
+--   {'STALE', 0}                 the claim or the history is another one now
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 local ttl_ms = redis.call('PTTL', history)

@@ -7,7 +7,7 @@
 -- ARGV  ttl_ms
 -- slots: of all servers
 -- Returns
---   {'OK', slots}                so many are free again
+--   {'OK', slots}                how many are free again
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

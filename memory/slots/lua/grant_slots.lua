@@ -13,7 +13,7 @@
 -- include clock
 -- include join_round
 local function next_waiter()
-  -- Bounded, whatever somebody has done to a key: each pass finds a session or drops an agent.
+  -- Bounded, whatever a key holds: each pass finds a session or drops an agent.
   for _ = 0, redis.call('ZCARD', round_robin) do
     local agent = redis.call('ZRANGE', round_robin, 0, 0)[1]
       or string.match(redis.call('ZRANGE', waiters, 0, 0)[1] or '', '^[^:]*')

@@ -4,11 +4,11 @@
 --
 -- KEYS  enqueued_at:hash call_stats:hash slots...:zset
 -- ARGV  who took_ms ttl_ms
--- slots: of all servers; who: the holder's token, or the session that was granted one in
--- vain; took_ms: how long the slot was taken, '' where that says nothing of a call
+-- slots: of all servers; who: the lease token, or the session that the slot is reserved for;
+-- took_ms: how long the slot was taken, '' for a reservation
 -- Returns
 --   1                            it is free
---   0                            there was none: released before, or given away
+--   0                            there was none: released before, or expired
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 local left = 0

@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- RENEW_SLOT: prolong a slot that is taken, also one that ended and was not given away. Safe to
--- repeat.
+-- RENEW_SLOT: prolong a slot that is taken, also one that has expired and was not granted again.
+-- Safe to repeat.
 --
 -- KEYS  slots...:zset
 -- ARGV  token lease_ms ttl_ms
 -- slots: of all servers
 -- Returns
 --   1                            it ends `lease_ms` from now
---   0                            lost: stop the call, for another may have the slot
+--   0                            lost: stop the call, another session may have the slot
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

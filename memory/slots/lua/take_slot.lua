@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- TAKE_SLOT: take a slot of a model: the one that was granted to the session, else one at the first
--- server that has one free. A newcomer overtakes no waiter. A session that was granted a slot, or
--- moves from a server that may not be asked any more, does not wait a second time.
+-- TAKE_SLOT: take a slot of a model: the one that is reserved for the session, else a free one at
+-- the first server that has one. A new session overtakes no waiter. A session with a reserved slot,
+-- or one that moves from a server that may not be asked any more, does not wait again.
 -- Safe to repeat: the same token gets the same slot again.
 --
 -- KEYS  waiters:zset round_robin:zset enqueued_at:hash call_stats:hash slots...:zset
@@ -11,8 +11,8 @@
 -- Returns
 --   {'TAKEN', number}            at which of the servers, from 1; it ends `lease_ms` from now,
 --                                unless RENEW_SLOT or RELEASE_SLOT comes first
---   {'FULL'}                     none is free, and the session holds none any more: give its
---                                lease back, then WAIT_FOR_SLOT
+--   {'FULL'}                     none is free, and the session has none any more: FAIL, then
+--                                WAIT_FOR_SLOT
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

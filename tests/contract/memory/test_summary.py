@@ -147,11 +147,11 @@ def test_one_makes_a_summary_at_a_time_and_a_message_takes_the_turn_away(backend
     """Whoever it is."""
     keyspace = Keyspace(backend.prefix)
     run = backend.connection.run
-    assert run(summary.take_turn(keyspace, b"a", ttl_ms=5000))
-    assert not run(summary.take_turn(keyspace, b"b", ttl_ms=5000))
-    assert run(summary.whose_turn(keyspace)) == b"a"
-    run(summary.hold_turn(keyspace, ttl_ms=9000))
+    assert run(summary.take_lock(keyspace, b"a", ttl_ms=5000))
+    assert not run(summary.take_lock(keyspace, b"b", ttl_ms=5000))
+    assert run(summary.lock_holder(keyspace)) == b"a"
+    run(summary.renew_lock(keyspace, ttl_ms=9000))
     assert backend.observer.pttl(keyspace.summary_lock) > 5000
-    run(summary.give_way(keyspace))
-    assert run(summary.whose_turn(keyspace)) is None
-    assert run(summary.take_turn(keyspace, b"b", ttl_ms=5000))
+    run(summary.remove_lock(keyspace))
+    assert run(summary.lock_holder(keyspace)) is None
+    assert run(summary.take_lock(keyspace, b"b", ttl_ms=5000))

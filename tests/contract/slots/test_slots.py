@@ -230,8 +230,8 @@ def test_a_place_kept_for_a_job_that_is_gone_is_passed_on(rig: SlotRig) -> None:
     rig.wait("b/1", 1)
     rig.wait("c/1", 2)
     rig.release("a/1")
-    assert rig.pass_on("b/1") == ["c/1"]
-    assert rig.pass_on("b/1") == []
+    assert rig.unreserve("b/1") == ["c/1"]
+    assert rig.unreserve("b/1") == []
     rig.take("c/1")
     rig.later(RESERVE_MS)
     assert rig.release("c/1") == []
@@ -245,9 +245,9 @@ def test_passing_on_takes_nothing_from_a_session_that_came_or_stands_in_line(
     assert rig.grant_next() == ["b/1"]
     rig.take("b/1")
     rig.wait("c/1", 2)
-    assert rig.pass_on("b/1") == []
+    assert rig.unreserve("b/1") == []
     assert not rig.take("d/1")
-    assert rig.pass_on("c/1") == []
+    assert rig.unreserve("c/1") == []
     assert rig.release("b/1") == ["c/1"]
 
 

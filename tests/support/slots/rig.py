@@ -68,9 +68,9 @@ class SlotRig:
         self.connection.run(self.slots.release(token, took_ms=took_ms))
         return self.grant_next()
 
-    def pass_on(self, name: str) -> list[str]:
+    def unreserve(self, name: str) -> list[str]:
         """Give the place of a session back that does not come; who is called to it."""
-        self.connection.run(self.slots.pass_on(self.keys_of(name)))
+        self.connection.run(self.slots.unreserve(self.keys_of(name)))
         return self.grant_next()
 
     def occupancy(self) -> Occupancy:

@@ -371,7 +371,7 @@ def bring(world: SlotWorld, called: object) -> Actor:
         if not is_coming:
             *_, others = yield Ask(
                 (
-                    world.slots().pass_on(keys),
+                    world.slots().unreserve(keys),
                     world.slots().grant_next(reserve_ms=GRACE_MS),
                 )
             )
