@@ -17,7 +17,6 @@ from memory.mailbox.outcomes import (
     Committed,
     Discarded,
     Failed,
-    Stopping,
     StopPolicy,
     Swept,
     read_stop,
@@ -184,11 +183,10 @@ class Mailbox:
             dead_max=DEAD_MAX,
         )
 
-    def stop(self, job_id: str, policy: StopPolicy) -> Command[Stopping]:
-        """Ask the worker that runs the job to stop it. The wish stays, also for the next worker."""
-        return STOP.command(
-            Stopping.from_reply, self.keys, job=job_id, policy=policy, dedupe_ms=DEDUPE_MS
-        )
+    def stop(self, job_id: str, policy: StopPolicy) -> Command[bool]:
+        """Ask the worker that runs the job to stop it, and its next worker too. False: no worker
+        runs it now."""
+        return STOP.command(flag, self.keys, job=job_id, policy=policy, dedupe_ms=DEDUPE_MS)
 
     def stop_asked(self, job_id: str) -> Command[StopPolicy | None]:
         """How the job is to be stopped; None where nobody asked."""

@@ -160,28 +160,6 @@ class Discarded:
         return cls(*_code_and_next(DiscardOutcome, reply))
 
 
-class StopOutcome(StrEnum):
-    """Whether a running job was asked to stop."""
-
-    STOPPING = "STOPPING"
-    IDLE = "IDLE"
-
-
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """The answer to STOP. IDLE: the job does not run now."""
-
-    outcome: StopOutcome
-
-    @classmethod
-    def from_reply(cls, reply: object) -> "Stopping":
-        """Read the reply of stop.lua."""
-        outcome, rest = code_and_rest(StopOutcome, reply)
-        if rest:
-            raise unexpected_reply(reply)
-        return cls(outcome)
-
-
 def _policy(stored: bytes) -> StopPolicy:
     try:
         return StopPolicy(stored.decode())

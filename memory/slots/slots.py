@@ -13,7 +13,6 @@ Pure, as `mailbox`: methods return commands, which an executor sends.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from urllib.parse import unquote
 
 from memory.keys import Keyspace, SessionKeys, SlotKeys
@@ -24,7 +23,6 @@ from memory.records.index import Entry, newest, touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import (
     after_ok,
-    code_and_rest,
     count,
     flag,
     integer,
@@ -46,11 +44,6 @@ RELEASE_SLOT = LuaScript.load("slots", "release_slot")
 EXPIRE_SLOTS = LuaScript.load("slots", "expire_slots")
 GRANT_SLOTS = LuaScript.load("slots", "grant_slots")
 SCRIPTS = (TAKE_SLOT, RENEW_SLOT, WAIT_FOR_SLOT, RELEASE_SLOT, EXPIRE_SLOTS, GRANT_SLOTS)
-
-
-class _TakeOutcome(StrEnum):
-    TAKEN = "TAKEN"
-    FULL = "FULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +219,10 @@ def _read_last_turn(reply: object) -> int:
 
 
 def _read_taken(reply: object, servers: Sequence[str]) -> str | None:
-    match code_and_rest(_TakeOutcome, reply):
-        case _TakeOutcome.FULL, []:
-            return None
-        case _TakeOutcome.TAKEN, [int(number)] if 1 <= number <= len(servers):
-            return servers[number - 1]
-    raise unexpected_reply(reply)
+    number = count(reply)
+    if number > len(servers):
+        raise unexpected_reply(reply)
+    return servers[number - 1] if number > 0 else None
 
 
 def _read_slot_wait(reply: object) -> SlotWait:

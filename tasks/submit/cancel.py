@@ -12,7 +12,6 @@ from memory import (
     Event,
     EventType,
     Mailbox,
-    StopOutcome,
     StopPolicy,
     events,
     locate,
@@ -94,8 +93,7 @@ def _stop(
     services: ProducerServices, mailbox: Mailbox, job_id: str, policy: StopPolicy
 ) -> CancelOutcome | None:
     """Have the job's worker stop it; None where it does not run."""
-    stopping = services.memory.run(mailbox.stop(job_id, policy))
-    if stopping.outcome is StopOutcome.IDLE:
+    if not services.memory.run(mailbox.stop(job_id, policy)):
         return None
     try:
         services.memory.run(events.announce_stop(services.keyspace, job_id))

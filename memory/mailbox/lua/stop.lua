@@ -6,13 +6,13 @@
 -- ARGV  job policy dedupe_ms
 -- policy: keep or discard
 -- Returns
---   {'STOPPING'}                 a worker runs the job; the wish is noted
---   {'IDLE'}                     the job does not run; nothing was changed
+--   1                            a worker runs the job; the wish is noted
+--   0                            the job does not run; nothing was changed
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
 local held = redis.call('HMGET', lease, 'token', 'until', 'job')
-if not held[1] or held[3] ~= job or (tonumber(held[2]) or 0) <= now_ms then return {'IDLE'} end
+if not held[1] or held[3] ~= job or (tonumber(held[2]) or 0) <= now_ms then return 0 end
 redis.call('HSET', lease, 'stop_job', job, 'stop', policy)
 redis.call('PEXPIRE', lease, dedupe_ms)
-return {'STOPPING'}
+return 1

@@ -9,10 +9,9 @@
 -- slots: of all servers; only the first `choice` of them may be asked, the best first;
 -- session: <agent>:<session>; limit: slots that each server has
 -- Returns
---   {'TAKEN', number}            at which of the servers, from 1; it ends `lease_ms` from now,
---                                unless RENEW_SLOT or RELEASE_SLOT comes first
---   {'FULL'}                     none is free, and the session has none any more: FAIL, then
---                                WAIT_FOR_SLOT
+--   {'OK', number}               at which of the servers, from 1; it expires `lease_ms` from now
+--                                unless RENEW_SLOT or RELEASE_SLOT comes first. 0: none is free,
+--                                and the session has none any more: FAIL, then WAIT_FOR_SLOT
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
@@ -35,7 +34,7 @@ for i = 5, 4 + choice do
   local may_choose = not mine and (was_let_in or redis.call('ZCARD', waiters) == 0)
   if may_choose and redis.call('ZCARD', KEYS[i]) < tonumber(limit) then mine = i end
 end
-if not mine then return {'FULL'} end
+if not mine then return {'OK', 0} end
 redis.call('ZADD', KEYS[mine], now_ms + lease_ms, token)
 redis.call('PEXPIRE', KEYS[mine], ttl_ms)
-return {'TAKEN', mine - 4}
+return {'OK', mine - 4}

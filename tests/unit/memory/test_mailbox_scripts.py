@@ -30,7 +30,6 @@ OUTCOMES = {
     "commit": outcomes.CommitOutcome,
     "fail": outcomes.FailOutcome,
     "discard": outcomes.DiscardOutcome,
-    "stop": outcomes.StopOutcome,
     "sweep": outcomes.SweepOutcome,
     "clean": outcomes.CleanOutcome,
 }
@@ -43,7 +42,6 @@ RESULTS: dict[str, Callable[[object], object]] = {
     "commit": outcomes.Committed.from_reply,
     "fail": outcomes.Failed.from_reply,
     "discard": outcomes.Discarded.from_reply,
-    "stop": outcomes.Stopping.from_reply,
     "sweep": outcomes.Swept.from_reply,
     "clean": outcomes.Cleaned.from_reply,
 }

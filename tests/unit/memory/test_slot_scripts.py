@@ -87,14 +87,14 @@ def test_a_corrupt_key_is_an_error_that_names_it(name: str) -> None:
 
 def test_replies_are_read_as_values() -> None:
     """Flags, a position with and without an estimate, sessions."""
-    assert COMMANDS["take_slot"].parse([b"TAKEN", 2]) == SERVERS[1]
-    assert COMMANDS["take_slot"].parse([b"FULL"]) is None
+    assert COMMANDS["take_slot"].parse([b"OK", 2]) == SERVERS[1]
+    assert COMMANDS["take_slot"].parse([b"OK", 0]) is None
     assert COMMANDS["expire_slots"].parse([b"OK", 3]) == 3
     assert COMMANDS["renew_slot"].parse(0) is COMMANDS["release_slot"].parse(0) is False
     assert COMMANDS["wait_for_slot"].parse([b"OK", 3, 1500]) == SlotWait(3, 1500)
     assert COMMANDS["wait_for_slot"].parse([b"OK", 3, -1]) == SlotWait(3, None)
     assert COMMANDS["grant_slots"].parse([b"OK"]) == []
     assert COMMANDS["grant_slots"].parse([b"OK", b"energy:s%3A1"]) == [SESSION]
-    for name, reply in (("grant_slots", [b"OK", b"no session"]), ("take_slot", [b"TAKEN", 3])):
+    for name, reply in (("grant_slots", [b"OK", b"no session"]), ("take_slot", [b"OK", 3])):
         with pytest.raises(CorruptData):
             COMMANDS[name].parse(reply)
