@@ -6,7 +6,7 @@ MemoryServiceError
 │   └── MemoryBusy          it answered, but cannot serve now (loading, read-only, fail-over)
 ├── MemoryFull              Redis is out of memory: free some, then try again; nothing was written
 ├── MemoryRefused           wrong password, no permission, bad certificate: fix the configuration
-├── CorruptData             a key holds another type than ours, or a reply makes no sense
+├── CorruptData             a key holds another type than ours, or a reply has no meaning for us
 ├── CursorExpired           the events after the cursor are gone: read the history, follow from now
 └── MailboxError            an operation of a session's mailbox was refused
     └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING

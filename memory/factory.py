@@ -1,4 +1,4 @@
-"""The doors to the memory service that every part of a process may use."""
+"""The functions that give the memory service to any part of a process."""
 
 import inspect
 import os
@@ -32,10 +32,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def _without_visible_parameters(function: Callable[P, R]) -> Callable[P, R]:
-    """Hide the parameters from whoever inspects the signature at run time.
+    """Hide the parameters from code that inspects the signature at run time.
 
     FastAPI makes the parameters of a dependency query parameters: with `Depends(get_redis_memory)`
-    whoever sends a request could choose the Redis server, and read its password in a log.
+    the sender of a request could choose the Redis server, and its password would be in a log.
     """
     shown = inspect.Signature(return_annotation=RedisMemoryService)
     function.__signature__ = shown  # type: ignore[attr-defined]  # read by inspect.signature

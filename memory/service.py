@@ -75,7 +75,7 @@ class RedisMemoryService:
         history: Sequence[Mapping[str, object]],
         ttl: int | None = None,
     ) -> bool:
-        """Put `history`, oldest message first, in the place of what is there. True.
+        """Write `history`, oldest message first, over what is there. True.
 
         A message is a dict of JSON values with a `role`, and comes back unchanged. At most
         HISTORY_MAX_MESSAGES; none at all clears. Jobs that wait in the session's mailbox stay.
@@ -108,7 +108,11 @@ class RedisMemoryService:
         at_most = self._settings.history_max_messages
         decoded = self.connection.run(histories.read(keys, at_most=at_most))
         if decoded.corrupt:
-            _log.warning("%d elements of %s are no messages", decoded.corrupt, keys.history)
+            _log.warning(
+                "%s has %d elements that are no messages, left out of what is read; remove them",
+                keys.history,
+                decoded.corrupt,
+            )
         return decoded
 
     def append_to_history(
@@ -141,7 +145,7 @@ class RedisMemoryService:
     def save_agent_state(
         self, agent_id: str, state: Mapping[str, object], ttl: int | None = None
     ) -> bool:
-        """Write the agent's state, a dict of JSON values, in the place of the former. True."""
+        """Write the agent's state, a dict of JSON values, over the former one. True."""
         key = self.keyspace.state(agent_id)
         encoded = encode_mapping(state, self._settings.max_value_bytes, what="state")
         return self._set(key, encoded, ttl)

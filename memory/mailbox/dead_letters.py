@@ -1,7 +1,6 @@
 """Jobs that were given up, kept with the reason: listed, put back, or dropped.
 
-The Lua operations write a letter as netstrings (`<size in bytes>:<bytes>,` one after the other):
-the envelope goes in byte for byte, and needs no decoding there.
+The Lua operations write a letter as netstrings.
 
 A job that is put back gets a new id, made from its own: the mark that it is done must stay, or a
 late message of its first life would run it once more beside the second. As the new id is always

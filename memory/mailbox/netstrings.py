@@ -1,7 +1,7 @@
 """Netstrings: `<size in bytes>:<bytes>,` one after the other. Pure.
 
-The Lua operations write them where several values go into one: whatever is in the values stays as
-it is, and nothing needs decoding there.
+The Lua operations write several values into one with them: each value stays byte for byte as it is,
+and Lua decodes nothing.
 """
 
 from collections.abc import Iterator

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from memory.errors import CorruptData, CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
 from memory.redis.command import Argument, Command
-from memory.redis.replies import nothing
+from memory.redis.replies import nothing, unexpected_reply
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
@@ -141,9 +141,8 @@ def oldest_cursor(stream: str) -> Command[str | None]:
 
 def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
     """Announce to all workers that a job is to be stopped; its lease says how."""
-    event = packed(Event(EventType.STOP, job_id, 0))
-    args: tuple[Argument, ...] = ("MAXLEN", "~", MAX_STOPS, "*", "event", event)
-    return Command(nothing, ("XADD", keyspace.cancellations, *args))
+    stop = Event(EventType.STOP, job_id, 0)
+    return Command(nothing, _add(keyspace.cancellations, stop, keep=MAX_STOPS))
 
 
 def last_cursor(stream: str) -> Command[str]:
@@ -188,19 +187,17 @@ def queued_head(job_id: str) -> bytes:
     )
 
 
-def _add(key: str, event: Event) -> tuple[Argument, ...]:
-    return ("XADD", key, "MAXLEN", "~", MAX_EVENTS, "*", "event", packed(event))
+def _add(key: str, event: Event, *, keep: int = MAX_EVENTS) -> tuple[Argument, ...]:
+    return ("XADD", key, "MAXLEN", "~", keep, "*", "event", packed(event))
 
 
 def _read(reply: object) -> dict[str, list[Event]]:
-    """XREAD's reply: [stream, entries] pairs (RESP2), a mapping (RESP3), or None for nothing."""
-    if isinstance(reply, dict):
-        pairs = list(reply.items())
-    elif reply is None or isinstance(reply, list):
-        pairs = reply or []
-    else:
-        raise CorruptData(f"not the reply of XREAD: {type(reply).__name__}")
-    return {key.decode(): _events(entries) for key, entries in pairs}
+    """XREAD's reply: [stream, entries] pairs, or None for nothing."""
+    if reply is None:
+        return {}
+    if not isinstance(reply, list):
+        raise unexpected_reply(reply)
+    return {key.decode(): _events(entries) for key, entries in reply}
 
 
 def _order(cursor: str) -> tuple[int, int]:
@@ -210,7 +207,7 @@ def _order(cursor: str) -> tuple[int, int]:
 
 def _events(entries: object) -> list[Event]:
     if not isinstance(entries, list):
-        raise CorruptData("not the entries of a stream")
+        raise unexpected_reply(entries)
     return [_event(cursor, fields) for cursor, fields in entries]
 
 

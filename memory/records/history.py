@@ -27,7 +27,7 @@ class Erased:
 
 
 def new_write_id() -> bytes:
-    """A name for one write: however often the call is sent, it acts once."""
+    """A new id for one write: however often its command is sent, it acts once."""
     return os.urandom(12)
 
 
@@ -65,7 +65,7 @@ def append(
 def replace(
     keys: SessionKeys, records: Sequence[bytes], *, write_id: bytes, ttl_s: int
 ) -> Command[int]:
-    """Put encoded messages, at least one, in the place of all. How many there were before.
+    """Write encoded messages, at least one, over all others. How many there were before.
 
     What waits in the session's mailbox stays. Safe to repeat.
     """

@@ -1,6 +1,7 @@
 """Which agents there are and which sessions each has, by last activity.
 
-Sorted sets, written after each write of a session: no listing ever scans the database. Entries
+Sorted sets, written after each write of a session: no listing ever scans the database
+(docs/decisions.md). Entries
 whose keys have expired are left out of a listing and dropped, unless someone uses them meanwhile.
 """
 
@@ -32,8 +33,8 @@ class Entry:
 def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], Command[int]]:
     """Note that a session is active now. Send both after the write, in its pipeline.
 
-    Two calls, for the two indexes lie in different slots of a cluster. Safe to repeat. An index
-    that is damaged keeps nobody from writing: it is logged.
+    Two commands, as the two indexes may be on different servers of a cluster. Safe to repeat. A
+    damaged index fails no write: it is logged (docs/decisions.md).
     """
     return (
         ignore_corrupt(touch_index(keyspace.sessions(agent_id), session_id), 0),

@@ -7,7 +7,7 @@ from memory.records import history, index, values
 from memory.redis.connection import Connection
 
 MAX_FIELDS = 10_000
-"""So many data keys of one session are found again; those that live longest."""
+"""How many data keys of one session are found again: those that live longest."""
 
 
 def extend_session(

@@ -73,10 +73,10 @@ class Tail:
                 found = await self._events_after(cursors)
                 await self._refuse_the_late(found)
             except MemoryServiceError as exc:
-                self._tell(exc)
+                self._fail_all(exc)
             else:
                 self._hand_out(cursors, found)
-            # Whoever was served comes back for more before the next read.
+            # Followers that got events ask for more before the next read.
             await asyncio.sleep(0)
 
     async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
@@ -91,7 +91,7 @@ class Tail:
         return found
 
     async def _refuse_the_late(self, found: dict[str, list[Event]]) -> None:
-        """Tell those whose events the stream's cap has taken before they were read."""
+        """Fail the followers whose events the stream's cap has removed before they were read."""
         for key in [key for key, page in found.items() if may_have_gap(page)]:
             oldest = await self._connection.run(oldest_cursor(key))
             for waiting in list(self._waiting):
@@ -102,7 +102,7 @@ class Tail:
 
     def _hand_out(self, cursors: dict[str, str], found: dict[str, list[Event]]) -> None:
         for waiting in list(self._waiting):
-            # Who came during the read and is further behind would miss what lies between.
+            # A follower that came during the read with an earlier cursor would miss events.
             begun = cursors.get(waiting.key)
             if begun is None or is_after(begun, waiting.cursor):
                 continue
@@ -111,7 +111,7 @@ class Tail:
                 waiting.found.set_result(new)
                 self._waiting.remove(waiting)
 
-    def _tell(self, error: MemoryServiceError) -> None:
+    def _fail_all(self, error: MemoryServiceError) -> None:
         for waiting in self._waiting:
             if not waiting.found.done():
                 waiting.found.set_exception(error)

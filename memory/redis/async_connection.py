@@ -35,7 +35,7 @@ BATCHES_UNDER_WAY = 4
 class _Group:
     """Calls of one caller: sent in one pipeline, in order.
 
-    An error is a result of the future, not its exception: nobody may be left to retrieve it.
+    An error is a result of the future, not its exception: its caller may be gone by then.
     """
 
     commands: Calls

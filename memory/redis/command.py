@@ -79,7 +79,7 @@ class LuaScript:
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[T_co]):
-    """One question to Redis and how to read its answer.
+    """A command for Redis and how to read its reply.
 
     With a `script`, `keys` and `args` are its KEYS and ARGV. Without, `args` is a plain command
     and `keys` stays empty. `parse` turns the raw reply (bytes, int, list …) into the result.
@@ -110,14 +110,14 @@ def ignore_corrupt(command: Command[T], otherwise: T) -> Command[T]:
     """The same, but a script's CORRUPT is logged, and the result is `otherwise`.
 
     For what goes beside an operation in its pipeline, as an index does: the operation is executed
-    in any case, so its caller must not be told that it failed.
+    in any case, so its caller must not get an error (docs/decisions.md).
     """
 
     def parse(reply: object) -> T:
         try:
             return command.parse(reply)
         except CorruptData as exc:
-            logger.error("%s; it is passed over until somebody mends it", exc)
+            logger.error("%s; operations skip this key until you delete or repair it", exc)
             return otherwise
 
     return replace(command, parse=parse)
@@ -139,7 +139,7 @@ def _names(header: str, what: str) -> tuple[str, ...]:
 
 def _locals(names: Iterable[str], what: str) -> str:
     single = [name for name in names if not name.endswith("...")]
-    # Only so many: Lua cannot unpack thousands of records at once.
+    # With an end: Lua cannot unpack thousands of records at once.
     return f"local {', '.join(single)} = unpack({what}, 1, {len(single)})\n" if single else ""
 
 

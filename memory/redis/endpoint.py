@@ -56,7 +56,8 @@ def endpoint(
             raise InvalidInput("REDIS_MODE=cluster needs a host, not a unix socket")
         if address.get("db"):
             raise InvalidInput("Redis Cluster has only database 0: set REDIS_DB=0")
-    options = _common(settings, max_connections) | address
+    # RESP2 whatever REDIS_URL says: `replies` reads its shapes, and every old proxy knows it.
+    options = _common(settings, max_connections) | address | {"protocol": 2}
     return Endpoint(
         label=_label(settings, address),
         mode=settings.mode,
@@ -83,8 +84,6 @@ def _common(settings: MemorySettings, max_connections: int) -> dict[str, object]
         "health_check_interval": HEALTH_CHECK_INTERVAL_S,
         "max_connections": max_connections,
         "client_name": CLIENT_NAME,
-        # The same replies from every server, and no handshake that an old proxy does not know.
-        "protocol": 2,
         "decode_responses": False,
     }
 

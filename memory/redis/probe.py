@@ -1,7 +1,7 @@
-"""Asking whether a server answers, with a bound that nothing can stretch.
+"""Asking whether a server answers, within a time that nothing can exceed.
 
-A look-up of a host's name may block far beyond every time-out of a client, so the question is
-asked in a thread of its own and not waited for any longer.
+Looking up a host's name may block far beyond every time-out of a client. So a thread of its own
+asks, and the caller stops waiting for it in time.
 """
 
 import threading
@@ -11,7 +11,7 @@ from memory.errors import MemoryServiceError
 
 
 class Probe:
-    """At most one question is under way; who asks meanwhile waits for the same answer."""
+    """One question at a time: callers that come meanwhile wait for the same answer."""
 
     def __init__(self, ask: Callable[[], object]) -> None:
         """`ask` returns if the server is well and raises a MemoryServiceError if not."""
@@ -28,7 +28,7 @@ class Probe:
                     question = self._question = _Question(self._ask)
                     question.start()
         except RuntimeError:
-            # No thread to be had: this process is not well.
+            # The process can start no thread: it is not well.
             return False
         question.join(timeout_s)
         return question.is_answered

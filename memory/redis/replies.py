@@ -6,7 +6,6 @@ other shape than the reader expects, raise CorruptData.
 
 from collections.abc import Callable
 from enum import StrEnum
-from itertools import chain
 from typing import TypeVar
 
 from memory.errors import CorruptData
@@ -92,8 +91,8 @@ def strings(reply: object) -> list[bytes]:
 
 
 def pairs(reply: object) -> list[tuple[bytes, bytes]]:
-    """The pairs of a flat array of bulk strings, or of a mapping (RESP3)."""
-    flat = strings(list(chain(*reply.items())) if isinstance(reply, dict) else reply)
+    """The pairs of a flat array of bulk strings."""
+    flat = strings(reply)
     if len(flat) % 2:
         raise unexpected_reply(reply)
     return list(zip(flat[::2], flat[1::2], strict=True))
@@ -105,7 +104,7 @@ def unexpected_reply(reply: object) -> CorruptData:
     head = reply[0] if isinstance(reply, list) and reply else None
     is_code = isinstance(head, bytes) and head.replace(b"_", b"").isupper()
     code = head if is_code else type(reply).__name__
-    return CorruptData(f"Redis gave a reply that makes no sense: {code!r}")
+    return CorruptData(f"Redis gave an unexpected reply: {code!r}")
 
 
 def _unless_corrupt(reply: object) -> object:

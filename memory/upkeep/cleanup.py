@@ -1,4 +1,4 @@
-"""Deleting the sessions that nobody uses any more, a bounded number of them at a time."""
+"""Deleting the sessions that are not used any more, a bounded number of them at a time."""
 
 import time
 from collections import Counter
@@ -16,8 +16,8 @@ from memory.redis.connection import Connection
 BATCH_SESSIONS = 100
 """Sessions per pipeline: enough to be fast, few enough that a chat turn hardly waits."""
 MAX_SHARERS = 1000
-"""With more agents than this, a stale session's data is left to its TTL: to find out who else uses
-it would cost too much."""
+"""With more agents than this, a stale session's data is left to its TTL: finding out which other
+agents use it would cost too much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from memory.upkeep.cleanup import CleanedUp, clean_stale
 BATCH_SESSIONS = 100
 STRAYS_BUDGET_S = 60.0
 REQUESTS_SLACK = 1000
-"""A session is rid of what it remembers of forgotten jobs when there are so many of them."""
+"""How many requests of forgotten jobs a session may keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Housekeeping:
     def clean_stale(
         self, *, idle_s: float, max_sessions: int = 100_000, budget_s: float = 60.0
     ) -> CleanedUp:
-        """Delete the sessions that nobody used for `idle_s`, the longest unused of an agent first.
+        """Delete the sessions that were not used for `idle_s`, per agent the longest unused first.
 
         History and events go, and the session's data unless another agent still uses a session of
         that id. A session with work waiting or running, or whose history was read meanwhile, stays
@@ -82,7 +82,7 @@ class Housekeeping:
         )
 
     def add_strays(self) -> int:
-        """Put mailboxes with jobs that the sweeper's list has lost back on it; how many.
+        """Put mailboxes with jobs that are missing on the due list back on it; how many.
 
         Looks at every session of the index for at most a minute, the last used first.
         """
