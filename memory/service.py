@@ -160,6 +160,7 @@ class RedisMemoryService:
         """Write one value of the session's data, any JSON. True."""
         ttl_s = seconds(ttl, default_s=self.default_ttl)
         encoded = encode_value(value, self._settings.max_value_bytes, what="value")
+        # The index first: data without an index entry could not be found again to be removed.
         self.connection.run_all(
             values.note_fields(self.keyspace, session_id, [key], ttl_s=ttl_s, is_exact=True),
             values.save(self.keyspace.session_data(session_id, key), encoded, ttl_s=ttl_s),

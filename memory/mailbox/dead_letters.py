@@ -97,6 +97,7 @@ def requeue(
     As with any job, the caller publishes its wake-up at position 0. Unless the outcome is FULL,
     `drop` the letter then.
     """
+    # A requeued dead letter gets a new id, in docs/decisions.md.
     job_id = requeued_id(letter.job_id)
     return mailbox.enqueue(job_id, letter.envelope, cap=cap, grace_ms=grace_ms)
 

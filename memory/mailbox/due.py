@@ -13,6 +13,7 @@ from memory.mailbox.outcomes import SweepOutcome, Swept
 from memory.redis.command import Command
 from memory.redis.replies import flag, nothing, raw
 
+# Grace periods grow with the queue, in docs/decisions.md.
 QUEUE_WAIT_TTL_MS = 60_000
 IDLE_MS = 10 * 60 * 1000
 """How long a mailbox must have been idle before its entry is dropped."""
@@ -48,12 +49,14 @@ class Due:
         once more after ten minutes and dropped then; a fraction in its score marks the first time.
         """
         match swept.outcome:
+            # Noted ten minutes ago: no producer is between LOOK and ENQUEUE any more.
             case SweepOutcome.IDLE if entry.at_ms % 1:
                 return self._settle(entry, None)
             case SweepOutcome.IDLE:
                 return self._settle(entry, IDLE_MS, is_idle=True)
             case SweepOutcome.BUSY | SweepOutcome.WAIT:
                 return self._settle(entry, swept.wait_ms + grace_ms)
+            # Until the next wake-up is due, nothing needs to be done.
             case SweepOutcome.WOKEN | SweepOutcome.WAKE:
                 return self._settle(entry, swept.wait_ms)
 

@@ -20,6 +20,7 @@ MERGE = LuaScript.load("mailbox", "merge")
 SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE)
 
 DEFAULT_TTL_S = 86_400
+# MERGE and the piece `intake` read these fields by position.
 _DIGEST_BYTES, _ASKER_BYTES, _MAX_SIZE = 16, 8, 99_999_999
 _POINTER_AT = len(f"{'0' * 32}:{'0' * 16}:{'0' * 8}:")
 
@@ -164,8 +165,10 @@ class Intake:
             keys,
             job=self.job_id,
             envelope=self.envelope,
+            # REJECT is ENQUEUE into an empty mailbox only, so it needs no script.
             cap=1 if self.on_busy is OnBusy.REJECT else self.cap,
             request=self.request.packed(),
+            # The script adds the position: only it knows how many jobs are before this one.
             event=events.queued_head(self.job_id),
             events_max=events.MAX_EVENTS,
             ttl_s=self.ttl_s,
@@ -187,6 +190,7 @@ class MergedEnvelope:
 
         Raises CorruptData.
         """
+        # An envelope is a JSON object and begins with a brace, a netstring with its size.
         if not stored[:1].isdigit():
             return cls(stored)
         try:

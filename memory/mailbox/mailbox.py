@@ -39,6 +39,7 @@ SCRIPTS = (ACQUIRE, RENEW, COMMIT, FAIL, DISCARD, STOP, SWEEP, CLEAN, TRIM)
 
 DEAD_MAX = 1000
 """Dead letters kept per session; the oldest go first."""
+# Enough for a job that was done lately; each follower whose events are gone pays for the search.
 REPLY_SEARCH_MESSAGES = 1000
 NO_CAP = 1_000_000_000
 """For raw jobs, which are not bounded: their sender could not be refused any more."""
@@ -73,6 +74,7 @@ class Mailbox:
 
         MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
         """
+        # Pointer and LOOK come first: a sender that dies in between leaves a mailbox to be found.
         pointer = self.keyspace.job(intake.job_id)
         point = Command(nothing, ("SET", pointer, self.keys.history, "PX", DEDUPE_MS))
         return point, self._look(grace_ms), intake.command(self.keys)
@@ -200,6 +202,7 @@ class Mailbox:
 
     def unwake(self) -> Command[None]:
         """Take back what a SWEEP noted of a wake-up that could not be published."""
+        # Otherwise sweepers would wait for the doubled gap after a wake-up that was never sent.
         return Command(nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
 
     def clean(self, idle_ms: int) -> Command[Cleaned]:
@@ -241,6 +244,7 @@ def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
 
 
 def _read_mark(reply: object) -> bool | None:
+    # The sign of a done mark says how the job ended.
     match reply:
         case None:
             return None

@@ -69,6 +69,7 @@ class Acquired:
         match outcome, rest:
             case AcquireOutcome.DONE, []:
                 return cls(outcome)
+            # The history comes with the job: a turn costs one round trip before its model call.
             case AcquireOutcome.RUN, [
                 int(seq),
                 int(n),

@@ -14,6 +14,7 @@ from memory.mailbox import schedule
 from memory.redis.command import Command
 from memory.redis.replies import integer
 
+# The backend of results may be away for a while; the mailbox keeps what is needed.
 AGAIN_MS = 10 * 60 * 1000
 """How long to wait where a result cannot be stored now."""
 

@@ -43,6 +43,7 @@ def settle(
         flag,
         due_key,
         member=member,
+        # repr, as the score must be compared bit for bit.
         seen_ms=repr(seen_ms),
         delay_ms="drop" if delay_ms is None else delay_ms,
         is_idle=int(is_idle),

@@ -32,6 +32,7 @@ def encode_value(value: object, max_bytes: int, *, what: str) -> bytes:
     """`value` as JSON of at most `max_bytes`; `what` names it in the message of InvalidInput."""
     try:
         encoded = orjson.dumps(value, option=_STRICT)
+        # Only the way back shows it: JSON turns a tuple into a list without an error.
         is_faithful = orjson.loads(encoded) == value
     except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError) as exc:
         raise InvalidInput(f"{what} cannot be kept as JSON: {exc}") from exc

@@ -20,6 +20,7 @@ from memory.redis.replies import nothing, unexpected_reply
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
 MAX_STOPS = 1000
+# A gap is looked for where there can be one, in docs/decisions.md.
 READ_EVENTS = 500
 """How many events one read of a stream gives at most; far below MAX_EVENTS, see `may_have_gap`."""
 FROM_START = "0-0"
@@ -169,6 +170,7 @@ def is_after(cursor: str, other: str) -> bool:
 
 def packed(event: Event) -> bytes:
     """An event as it lies in the stream, in one field; the cursor is the entry's id."""
+    # One field: Lua never looks into an event, and COMMIT appends it as it is.
     facts: dict[str, object] = {"type": event.type, "job": event.job_id, "attempt": event.attempt}
     if event.text:
         facts["text"] = event.text
@@ -182,6 +184,7 @@ def queued_head(job_id: str) -> bytes:
 
     What ends it there is `QUEUED_TAIL`.
     """
+    # ENQUEUE appends the position and QUEUED_TAIL, so that it needs no JSON.
     return packed(Event(EventType.QUEUED, job_id, 0, data={"position": 0})).removesuffix(
         b"0" + QUEUED_TAIL
     )

@@ -108,8 +108,10 @@ def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
     Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over. Of a
     turn that was cancelled before the assistant had said anything: the question, marked as such.
     """
+    # The last one counts: in a cancelled turn the partial answer comes after the question.
     found = None
     for message in messages:
+        # Cheaper than decoding messages that other programs wrote.
         if b'"job_id"' not in message:
             continue
         try:

@@ -92,6 +92,7 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
 
     What is found dead on the way is dropped from the index.
     """
+    # The entries outlive their keys: Redis expires a history without a word to the index.
     index_key = keyspace.sessions(agent_id)
     now_ms = connection.run(server_time_ms())
     live: dict[str, None] = {}

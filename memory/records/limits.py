@@ -19,6 +19,7 @@ def seconds(ttl: int | None, *, default_s: int) -> int:
 
 def whole_number(value: int, *, what: str, most: int) -> int:
     """`value`, if it is an int from 1 to `most`; else InvalidInput."""
+    # bool is an int in Python; True is no number of seconds.
     if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidInput(f"{what} must be an int, not {type(value).__name__}")
     if not 1 <= value <= most:

@@ -20,6 +20,7 @@ def extend_session(
         history.extend(keys, ttl_s=ttl_s),
         values.field_names(keyspace, session_id, at_most=MAX_FIELDS),
     )
+    # Extending counts as use: clean-up must not delete what someone has just extended.
     if found:
         connection.run_all(*index.touch(keyspace, agent_id, session_id))
     return extend_data(connection, keyspace, session_id, names, ttl_s=ttl_s) + found > 0

@@ -87,6 +87,7 @@ def prolong(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
 
 def name_of(message: bytes) -> bytes:
     """A name for a message as it is stored."""
+    # A message has no id of its own; its bytes never change.
     return blake2b(message, digest_size=16).digest()
 
 

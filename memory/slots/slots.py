@@ -32,6 +32,7 @@ from memory.redis.replies import (
     unexpected_reply,
 )
 
+# Longer than any wait for a slot; the keys of a model that is used no more go by themselves.
 TTL_MS = 24 * 3600 * 1000
 SLOT_WAIT_MS = 120_000
 """How long no sweeper wakes a mailbox whose head waits for a slot."""
@@ -97,6 +98,7 @@ class Slots:
 
         The server; None where none is free: give the lease back, then `wait`.
         """
+        # All are passed: the session may hold a slot at a server that may not be asked any more.
         others = [server for server in self.servers if servers and server not in servers]
         known = (*(servers or self.servers), *others)
         choice = len(known) - len(others)
@@ -122,6 +124,7 @@ class Slots:
             _read_slot_wait,
             self.keys,
             session=self._name(session),
+            # With leading zeros the order of the texts is the order of the times.
             arrived=f"{arrived_us:016d}",
             limit=self.limit,
             ttl_ms=TTL_MS,
@@ -198,6 +201,7 @@ def wake_granted(
     keys = mailbox.keys
     look = ignore_corrupt(schedule.look(mailbox.keyspace.due, keys.history, delay_ms=grace_ms), 0)
     forget = Command(nothing, ("HDEL", keys.lease, "slot_wait_until"))
+    # LOOK first: the process that wakes the session may die before its message is sent.
     return look, forget, mailbox.sweep(grace_ms)
 
 
@@ -206,6 +210,7 @@ def last_turn_us(keys: SessionKeys) -> Command[int]:
 
     A job arrives at a model when it was sent, or when the turn before it ended if that is later.
     """
+    # The marks of committed turns are positive times, all others negative: the last is the latest.
     return Command(_read_last_turn, ("ZRANGE", keys.done, -1, -1, "WITHSCORES"))
 
 

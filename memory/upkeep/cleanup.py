@@ -121,6 +121,7 @@ class _Run:
         )
 
     def _update_index(self, agent: str, gone: Sequence[Entry], kept: Sequence[Entry]) -> None:
+        # A session that was kept counts as used now, or each run would look at it first again.
         # Last of all: a run that dies before this finds the same sessions again.
         if gone:
             self.connection.run(index.forget(self.keyspace.sessions(agent), gone))

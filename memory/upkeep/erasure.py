@@ -9,6 +9,7 @@ def erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> in
     """Remove the agent's state, and of each session history, events and dead letters (while jobs
     wait: the history only). How many keys went. Safe to repeat; sessions that begin meanwhile may
     stay."""
+    # Read first: an agent that is used meanwhile stays in the index.
     agent_seen_ms = connection.run(index.score(keyspace.agents, agent_id))
     removed = connection.run(values.remove(keyspace.state(agent_id)))
     index_key = keyspace.sessions(agent_id)

@@ -86,6 +86,7 @@ class Housekeeping:
 
         Looks at every session of the index for at most a minute, the last used first.
         """
+        # Strays are found in the session index, in docs/decisions.md.
         deadline = time.monotonic() + STRAYS_BUDGET_S
         added = 0
         for agent in self._agents_since(0):

@@ -26,6 +26,7 @@ if mark_ms < 0 then return {'GONE', first()} end
 local seq_us = redis.call('ZSCORE', queue, job)
 if not seq_us then return {'UNKNOWN', first()} end
 local is_ours = held[1] == token and held[3] == job
+-- The lease saves model calls; COMMIT decides alone which output counts.
 if live_ms > 0 and not is_ours then return {'BUSY', live_ms} end
 if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end
 local wait_ms = (tonumber(held[5]) or 0) - now_ms
@@ -33,6 +34,7 @@ if wait_ms > 0 then return {'WAIT', wait_ms} end
 
 local envelope = redis.call('HGET', jobs, job) or ''
 local attempt = held[3] == job and tonumber(held[4]) or 0
+-- The attempt of a worker that died counts, as no FAIL took it back.
 if not is_ours and attempt >= tonumber(max_attempts) then
   keep_dead_letter(envelope, attempt, 'attempts used up')
   end_job(job, -now_ms)
@@ -47,6 +49,7 @@ redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'slot_wai
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
+-- A wish to stop outlives the worker that it was sent to.
 local wish = redis.call('HMGET', lease, 'stop_job', 'stop', 'stop_below')
 local stop = tonumber(seq_us) < (tonumber(wish[3]) or 0) and 'keep' or ''
 if wish[1] == job then stop = wish[2] end

@@ -22,6 +22,7 @@ if live_ms > 0 then return {'BUSY', live_ms} end
 local unused_ms = now_ms - math.floor((tonumber(held[3]) or 0) / 1000)
 if redis.call('EXISTS', history) == 1 then
   local idle_s = redis.pcall('OBJECT', 'IDLETIME', history)
+  -- With an LFU policy the server keeps no idle time.
   if type(idle_s) ~= 'number' then idle_s = 0 end
   unused_ms = math.min(unused_ms, idle_s * 1000)
 end

@@ -20,6 +20,7 @@
 -- include dead_letter
 if mark_ms > 0 then return {'DONE'} end
 if mark_ms < 0 then return {'GONE', first()} end
+-- A worker that has lost its lease must not end a job that another runs now.
 if token ~= '' and (held[1] ~= token or held[3] ~= job) then return {'RUNNING'} end
 if token == '' and held[3] == job and live_ms > 0 then return {'RUNNING'} end
 

@@ -16,8 +16,10 @@
 local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
   'stop_below')
 local attempt = tonumber(held[2]) or 0
+-- The reply to an earlier FAIL was lost.
 if held[3] == token then return {'OK', attempt} end
 if held[1] ~= token then return {'FENCED'} end
+-- A worker that shuts down did not try.
 attempt = attempt - refund
 local is_to_stop = held[4] == held[5] or (tonumber(held[6]) or 0) < (tonumber(held[7]) or 0)
 if is_to_stop then delay_ms = 0 end

@@ -31,5 +31,6 @@ redis.call('HSET', lease, 'stop_below', seq_us)
 if stopping ~= '' and held[5] ~= head then
   redis.call('HSET', lease, 'stop_job', head, 'stop', 'keep')
 end
+-- The head ends at once: it waits for no back-off, slot or earlier wake-up.
 redis.call('HDEL', lease, 'not_before', 'slot_wait_until', 'woken_at', 'wakes')
 return {'NEW', seq_us, position, stopping, wake, {}}

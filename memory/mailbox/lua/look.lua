@@ -13,6 +13,7 @@
 -- include clock
 local at_ms = now_ms + delay_ms
 local old_ms = redis.call('ZSCORE', due, member)
+-- One less at least, so that a sweeper that read the old score finds it changed.
 if old_ms then at_ms = math.min(tonumber(old_ms) - 1, at_ms) end
 at_ms = math.floor(at_ms)
 redis.call('ZADD', due, at_ms, member)

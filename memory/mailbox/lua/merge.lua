@@ -43,6 +43,7 @@ for i = pending, has_begun and 2 or 1, -1 do
   end
 end
 redis.call('PEXPIRE', untold, dedupe_ms)
+-- What a merged job carried itself is inside its own envelope.
 if carried ~= '' then carried = #envelope .. ':' .. envelope .. ',' .. carried end
 take_in(carried ~= '' and carried or envelope)
 return {'NEW', seq_us, position, '', '', redis.call('HGETALL', untold)}

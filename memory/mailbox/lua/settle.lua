@@ -20,6 +20,7 @@ if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and redis.call('ZREM', due, member) or 0
 end
 local at_ms = now_ms + math.ceil(delay_ms) + is_idle * 0.5
+-- Only LOOK makes a look earlier.
 if at_ms <= old_ms then return 0 end
 redis.call('ZADD', due, at_ms, member)
 return 1

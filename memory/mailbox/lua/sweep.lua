@@ -23,6 +23,7 @@ local live_ms = held[1] and (tonumber(held[2]) or 0) - now_ms or 0
 if live_ms > 0 then return {'BUSY', live_ms} end
 local wait_ms = math.max(tonumber(held[3]) or 0, tonumber(held[6]) or 0) - now_ms
 if wait_ms > 0 then return {'WAIT', wait_ms} end
+-- A worker that takes the job resets both fields; until then wake-ups get rarer.
 local wakes = tonumber(held[5]) or 0
 local woken_ms = (tonumber(held[4]) or 0) + gap_ms * 2 ^ math.min(wakes - 1, 4) - now_ms
 if wakes > 0 and woken_ms > 0 then return {'WOKEN', math.ceil(woken_ms)} end

@@ -1,5 +1,6 @@
 -- What ENQUEUE, INTERRUPT, SUPERSEDE and MERGE have in common. They answer CONFLICT and DONE here.
 -- `seq_us` is nil unless the job is pending; `take_in` puts it into the mailbox.
+-- One id is one request: a repeat is answered, another request under the id is refused.
 local known, mark_ms = redis.call('HGET', requests, job), redis.call('ZSCORE', done, job)
 if known and known:sub(1, 32) ~= request:sub(1, 32) then return {'CONFLICT'} end
 if mark_ms then return {'DONE', tonumber(mark_ms)} end

@@ -16,6 +16,7 @@ local freed = 0
 for i = 4, #KEYS do
   for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now_ms)) do
     freed = freed + redis.call('ZREM', KEYS[i], who)
+    -- Only a session with a reservation has an entry here; a token has none.
     local arrived = redis.call('HGET', enqueued_at, who)
     if arrived then
       redis.call('ZADD', waiters, 0, (string.gsub(who, ':', ':' .. arrived .. ':', 1)))

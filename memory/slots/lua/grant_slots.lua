@@ -28,6 +28,7 @@ local function next_waiter()
   end
 end
 
+-- One slot per server and pass, so that the load of the servers is even.
 local reply = {'OK'}
 for _ = 1, limit do
   if redis.call('ZCARD', waiters) == 0 then break end

@@ -16,6 +16,7 @@ for i = 3, #KEYS do left = left + redis.call('ZREM', KEYS[i], who) end
 if left == 0 then return 0 end
 redis.call('HDEL', enqueued_at, who)
 if took_ms ~= '' then
+  -- Each call counts for a tenth at least, so that the mean follows a change.
   local weight = math.max(1 / redis.call('HINCRBY', call_stats, 'calls', 1), 0.1)
   local mean_ms = tonumber(redis.call('HGET', call_stats, 'mean_ms')) or 0
   redis.call('HSET', call_stats, 'mean_ms', mean_ms + (took_ms - mean_ms) * weight)

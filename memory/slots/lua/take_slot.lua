@@ -25,12 +25,14 @@ if kept then
   redis.call('HDEL', enqueued_at, session)
   mine = mine or kept
 end
+-- It has waited its time already.
 local was_let_in = mine
 if mine and mine > 4 + choice then
   redis.call('ZREM', KEYS[mine], token)
   mine = nil
 end
 for i = 5, 4 + choice do
+  -- A new session overtakes no waiter, even where a slot is free for a moment.
   local may_choose = not mine and (was_let_in or redis.call('ZCARD', waiters) == 0)
   if may_choose and redis.call('ZCARD', KEYS[i]) < tonumber(limit) then mine = i end
 end

@@ -27,6 +27,7 @@ redis.call('HSET', enqueued_at, session, arrived)
 join_round(agent)
 for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ttl_ms) end
 
+-- In each round before its own, every agent that still has waiters gets one slot.
 local rounds = redis.call('ZLEXCOUNT', waiters, '[' .. agent .. ':', '(' .. entry)
 local turn = redis.call('ZRANK', round_robin, agent)
 local agents = redis.call('ZRANGE', round_robin, 0, -1)
