@@ -146,7 +146,8 @@ def _end_as_revoked(task: Task) -> Ignore:
 
 
 def _end_without_result(task: Task, reason: str) -> Ignore:
-    # Without a closing event Flower would show the task as running for ever.
+    # Without a closing event Flower would show the task as running for ever
+    # (docs/decisions.md, "The mailbox decides how a job ended").
     task.send_event("task-retried", exception=reason, traceback="")
     return Ignore(reason)
 

@@ -195,6 +195,7 @@ class Attempt:
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
         queue, attempt = self._settings.queue, acquired.attempt
+        # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
             delay_s = Backoff(queue.retry_base_s, queue.retry_max_s).delay_s(attempt)
             await self._holder.fail(delay_s=delay_s, refund=False)
@@ -227,7 +228,8 @@ class Attempt:
 
     async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
         """Record a cancelled turn as far as it came, be it with a holder that has died since."""
-        # With `stop` the job was cancelled before this attempt: an earlier one said something.
+        # With `stop` the job was cancelled before this attempt, and an earlier one said something:
+        # what its followers saw is kept (docs/decisions.md, "Cancelling").
         is_earlier = acquired.stop is not None
         said = await self._holder.said_before() if is_earlier else self._turn.said
         steps = self._turn.steps

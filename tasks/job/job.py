@@ -94,6 +94,7 @@ class ChatJob(BaseModel):
         _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(job.metadata)
         check_format(job.format)
+        # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if job.format is not None and job.tools:
             raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
         return job
@@ -152,6 +153,8 @@ class ChatJob(BaseModel):
         )
 
 
+# A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
+# requests the same").
 _NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
 """Arguments that change nothing of what is asked."""
 

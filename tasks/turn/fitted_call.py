@@ -2,7 +2,7 @@
 
 The prompt is made for the token budget that the model is thought to have. Where the model refuses
 it as too long, or its count shows that Ollama cut it silently, the budget is measured anew and the
-model is called once more (docs/decisions.md, "Context").
+model is called once more (docs/decisions.md, "What counts as a silent cut").
 """
 
 import logging
