@@ -100,7 +100,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None
     ) -> CancelOutcome:
-        """Cancel a job, waiting or running, from any process; see `tasks.cancelling.cancel`."""
+        """Cancel a job, waiting or running, from any process; see `tasks.submit.cancel.cancel`."""
         if policy is not None and policy not in set(StopPolicy):
             raise InvalidJob(f"policy must be {' or '.join(StopPolicy)}, not {policy!r}")
         return cancel(self.app, job_id, None if policy is None else StopPolicy(policy))
