@@ -36,7 +36,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory import (
     Backpressure,
-    Call,
+    Command,
     CursorExpired,
     Event,
     EventType,
@@ -52,7 +52,7 @@ from memory import (
 )
 from tasks.aio import aclose, cancel, follow, send
 from tasks.errors import InvalidJob, JobConflict, NotAccepted
-from tasks.job.job import Envelope
+from tasks.job.envelope import Envelope
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ def look(agent_id: Id, session_id: Id, memory: Memory) -> Session:
     a job that ends between the two last steps is in both lists, never in none.
     """
     mailbox = Mailbox.of(memory.keyspace, agent_id, session_id)
-    cursor = memory.redis.connection.run(events.last_cursor(mailbox.keys.events))
+    cursor = memory.connection.run(events.last_cursor(mailbox.keys.events))
     pending = asked(memory, mailbox)
     history = memory.get_conversation_history(agent_id, session_id)
     messages = [Said.model_validate(one) for one in history if is_shown(one)]
@@ -231,9 +231,7 @@ def tail(
 ) -> StreamingResponse:
     """The session's events after a cursor (default: from now on), without end."""
     keys = memory.keyspace.session(agent_id, session_id)
-    newest = memory.redis.connection.run(
-        events.last_cursor(keys.events)
-    )  # an outage is told by a 503
+    newest = memory.connection.run(events.last_cursor(keys.events))  # an outage is told by a 503
     stream = told(agent_id, session_id, last_event_id or after or newest)
     return StreamingResponse(stream, headers=STREAM_HEADERS, media_type="text/event-stream")
 
@@ -270,12 +268,10 @@ def server_sent(event: Event) -> str:
 
 def asked(memory: RedisMemoryService, mailbox: Mailbox) -> list[Asked]:
     """The messages that wait in a mailbox, the one that is answered first."""
-    ids = memory.redis.connection.run(mailbox.pending())
+    ids = memory.connection.run(mailbox.pending())
     if not ids:
         return []
-    found = memory.redis.connection.run(
-        Call(lambda reply: reply, ("HMGET", mailbox.keys.jobs, *ids))
-    )
+    found = memory.connection.run(Command(lambda reply: reply, ("HMGET", mailbox.keys.jobs, *ids)))
     assert isinstance(found, list)
     return [
         Asked(job_id=job_id, message=Envelope.unpack(envelope).job.message)
@@ -304,6 +300,6 @@ def events_until(memory: RedisMemoryService, keys: SessionKeys, cursor: str) -> 
     """The events that are kept up to a cursor."""
     at = events.FROM_START
     while events.is_after(cursor, at):
-        found = memory.redis.connection.run(events.read(keys, at, block_ms=1))
+        found = memory.connection.run(events.read(keys, at, block_ms=1))
         yield from (event for event in found if not events.is_after(event.cursor, cursor))
         at = found[-1].cursor if found else cursor

@@ -21,7 +21,7 @@ def _config_path() -> Path:
 
 
 def _load_config() -> ModuleType:
-    """Read celeryconfig.py by its place, not by its name.
+    """Read celeryconfig.py by its path, not by its name.
 
     A service that sends chat jobs may well have a celeryconfig of its own first on its path.
     """

@@ -88,7 +88,9 @@ class Relay:
         try:
             await self._memory.run_each(calls)
         except MemoryServiceError as exc:
-            logger.warning("events of %d sessions lost: %s", len(batch), exc)
+            logger.warning(
+                "live events of %d sessions are lost, their histories are not: %s", len(batch), exc
+            )
 
     def _calls(self, keys: SessionKeys, waiting: Sequence[_Run]) -> list[Command[None]]:
         return events.publish(keys, [_joined(run) for run in waiting], ttl_s=self._ttl_s)

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError, SerializerNotInstalled
 
 from memory import SessionKeys, Waiting
 from tasks.errors import InvalidJob
-from tasks.job.job import Envelope
+from tasks.job.envelope import Envelope
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +76,13 @@ def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.error(
-                "options of job %s cannot be sent, it goes without: %s", waiting.job_id, kind
+                "job %s is woken without its Celery options, which cannot be sent: %s",
+                waiting.job_id,
+                kind,
             )
             publish(app, waiting.job_id, kwargs, {})
     except OperationalError as exc:
-        logger.warning("wake-up of job %s not published: %s", waiting.job_id, exc)
+        logger.warning("wake-up of job %s not published, the sweeper will: %s", waiting.job_id, exc)
         return False
     return True
 

@@ -16,9 +16,9 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     """Celery's AsyncResult, whose `get` cannot miss its result.
 
     Celery 5.7.0 subscribes to the result without waiting for the subscription, then looks for the
-    result on another connection; one that is stored in between is never told, and `get` waits for
-    ever. Celery's own `delay` subscribes long before; here that would leave one subscription open
-    for each job whose result nobody fetches. So `get` looks again every second.
+    result on another connection. One that is stored in between is never announced, and `get` waits
+    for ever. Celery's own `delay` subscribes long before; here that would leave one subscription
+    open for each job whose result nobody fetches. So `get` looks again every second.
     """
 
     id: str

@@ -17,7 +17,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
-from tasks.process.wiring import Settings, load_settings
+from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
 from worker.cli.footprint import Footprint
 from worker.cli.group import Failed

@@ -8,7 +8,7 @@ import click
 
 from llm import LLMSettings
 from memory import MemorySettings
-from tasks.process.wiring import Settings, load_settings
+from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
 from worker.cli.group import Failed
 from worker.cli.procfile import run_procfile

@@ -23,6 +23,8 @@ LATE_IMPORTS: dict[str, str] = {}
 CATCH_ALL: dict[str, str] = {
     "agents/tool_threads.py:_run": "an operator's function in a thread: whatever it raises is told "
     "to the turn that waits for it, as a future would",
+    "tasks/beat/mailbox_sweep.py:guarded": "the sweeper, a loop that nothing may end: what one "
+    "mailbox raises is logged with its traceback and costs no other mailbox its wake-up",
 }
 """Functions with an `except Exception` or wider that goes on, as `path:function`, and why."""
 
