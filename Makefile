@@ -26,6 +26,7 @@ check: .venv/.installed ## Style, types, layers, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd tests/typing && ../../$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -p no:randomly tests/unit/structure/test_rules.py tests/unit/structure/test_imports.py
 

@@ -47,14 +47,7 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 
 
 class ChatJob(BaseModel):
-    """The arguments of `chat_task`, checked.
-
-    `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
-    that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
-    must fit; `think` switches thinking on or off, or names a level. `tools` names those
-    of its agent's tools that the model may call, None all of them. `metadata` is any small JSON
-    object; it comes back with the result, and its `user_id` says whose messages may be merged.
-    """
+    """The arguments of `chat_task`, checked. What each means: tasks/job/options.py."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

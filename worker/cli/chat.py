@@ -1,13 +1,13 @@
 """`griot chat`: talk to an agent, in a terminal or through a pipe."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 import click
 
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
-from tasks import OnBusy, app, chat_task
+from tasks import ChatOptions, OnBusy, app, chat_task
 from tasks.errors import ChatError
 from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
@@ -56,7 +56,7 @@ def chat(agent: str, session: str, model: str | None, on_busy: str, last: int) -
       echo "What is the WAPP?" | griot chat energy me-1
     """
     is_interactive = sys.stdin.isatty() and is_terminal()
-    options = {"on_busy": on_busy} | ({} if model is None else {"model": model})
+    options = ChatOptions(model=model, on_busy=OnBusy(on_busy))
     terminal = ChatTerminal(agent, session, options, is_interactive=is_interactive)
     if is_interactive:
         show_history(agent, session, last)
@@ -72,13 +72,12 @@ class ChatTerminal:
     """One terminal's view of a session: sends messages and shows the replies."""
 
     def __init__(
-        self, agent: str, session: str, options: Mapping[str, object], *, is_interactive: bool
+        self, agent: str, session: str, options: ChatOptions, *, is_interactive: bool
     ) -> None:
-        """`options` are those of the chat task."""
         self.failures = 0
         self._agent = agent
         self._session = session
-        self._options = dict(options)
+        self._options = options
         self._is_interactive = is_interactive
 
     def send(self, message: str) -> None:

@@ -26,8 +26,8 @@ from worker.cli.servers import (
     names_own_redis,
     ollama_trouble,
     redis_trouble,
-    start_stand_in,
 )
+from worker.cli.stand_ins import start_stand_in
 from worker.cli.status import queue_lengths
 from worker.health import queues_of_workers
 

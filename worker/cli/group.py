@@ -8,11 +8,15 @@ from kombu.exceptions import OperationalError
 
 from llm import LLMError
 from memory import MemoryServiceError
-from sandbox.errors import SandboxError
 from tasks.errors import ChatError
+from worker.extras import HAS_SANDBOX
 
 INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
-FAILURES = (MemoryServiceError, LLMError, ChatError, SandboxError, OSError)
+FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)
+if HAS_SANDBOX:
+    from sandbox.errors import SandboxError
+
+    FAILURES = (*FAILURES, SandboxError)
 
 
 class Failed(click.ClickException):

@@ -30,7 +30,7 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
     try:
         processes = parse_procfile(path.read_text()).processes
     except OSError as exc:
-        raise Failed(f"{path}: {exc.strerror}; `griot up` runs in a checkout") from exc
+        raise Failed(f"{path}: {exc.strerror}") from exc
     # honcho 2.0 has no argument for it; its own five seconds would cut short a draining worker.
     honcho.manager.KILL_WAIT = stop_s
     manager = honcho.manager.Manager()
