@@ -216,7 +216,7 @@ def test_the_image_has_all_that_the_wheel_is_made_of() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
     packed = {*wheel["only-include"], *wheel["force-include"]} - {"sandbox"}
-    assert allowed == packed | {"pyproject.toml", "README.md", "requirements"}
+    assert allowed == packed | {"pyproject.toml", "README.md", "LICENSE", "requirements"}
 
 
 def test_the_build_requirements_are_those_of_the_development_lock() -> None:
