@@ -1,18 +1,21 @@
-"""The rules of this house that no tool checks. Each list of exceptions may only become shorter."""
+"""The project's rules that no tool checks. Each list of exceptions may only become shorter."""
 
 import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("worker", "tasks", "agents", "memory", "llm", "sandbox")
+PRODUCT = ("worker", "tasks", "agents", "memory", "llm")
+PACKAGES = (*PRODUCT, "sandbox", "bench", "examples", "deploy")
 
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
+MAX_MODULES_IN_A_FOLDER = 25
 
 LONG: dict[str, str] = {}
 """Modules and functions over the limit, as `path` or `path:function`, and why."""
@@ -21,13 +24,21 @@ LATE_IMPORTS: dict[str, str] = {}
 """Functions that import something, as `path:function`, and why."""
 
 CATCH_ALL: dict[str, str] = {
-    "agents/tool_threads.py:_run": "an operator's function in a thread: whatever it raises is told "
-    "to the turn that waits for it, as a future would",
+    "agents/tool_threads.py:_run": "an operator's function in a thread: the turn that waits "
+    "for it gets whatever it raises, as of a future",
 }
 """Functions with an `except Exception` or wider that goes on, as `path:function`, and why."""
 
 NOT_OURS = {".env", ".coverage", ".git"}
 """What else may lie at the top of a working tree."""
+
+INNER_IMPORTS: dict[str, str] = {
+    "examples/live_chat_session.py:tasks.job.job": "the envelope in a mailbox has the message",
+}
+"""What bench and examples import of ours besides the faces below, as `path:module`, and why."""
+
+FACES = {"agents", "llm", "memory", "tasks", "tasks.aio", "tasks.errors"}
+"""The modules that are made for others to import."""
 
 ENVIRONMENT_READERS: dict[str, str] = {
     "sandbox/stack.py": "hands its own environment on to the processes it starts",
@@ -36,7 +47,7 @@ ENVIRONMENT_READERS: dict[str, str] = {
 }
 """Modules besides settings.py that look into the environment, and why."""
 
-PLACES_OF_CODE = ("tests", "examples", "bench", "deploy", "docs", ".github", ".ci", "requirements")
+OTHER_TEXTS = ("tests", "docs", ".github", ".ci", "requirements")
 TEXT_SUFFIXES = {
     ".py", ".lua", ".toml", ".md", ".yml", ".yaml", ".lock", ".cfg", ".ini", ".conf", ".sh", ".txt",
     ".service", ".env", ".json", "",
@@ -70,6 +81,7 @@ def modules(*places: str) -> list[Path]:
     return sorted(path for place in places for path in (ROOT / place).rglob("*.py"))
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     """The syntax of a file."""
     return ast.parse(path.read_text("utf-8"))
@@ -134,6 +146,37 @@ def test_imports_stand_at_the_top() -> None:
     assert_listed(late, LATE_IMPORTS)
 
 
+def test_a_folder_can_be_read_at_a_glance() -> None:
+    """25 modules, or 25 scripts, at most; beyond that a folder has folders."""
+    crowded = {
+        f"{folder.relative_to(ROOT)}/*{suffix}": count
+        for place in (*PACKAGES, "tests")
+        for folder in ((ROOT / place), *(ROOT / place).rglob("*/"))
+        for suffix in (".py", ".lua")
+        if (count := modules_in(folder, suffix)) > MAX_MODULES_IN_A_FOLDER
+    }
+    assert crowded == {}
+
+
+def modules_in(folder: Path, suffix: str) -> int:
+    """How many files of this kind lie in the folder itself, what Python wants there aside."""
+    return len({path for path in folder.glob(f"*{suffix}") if path.name != "__init__.py"})
+
+
+def test_bench_and_examples_import_what_is_public() -> None:
+    """They show how Griot is used, so its inner modules stay free to change."""
+    inner = {
+        f"{path.relative_to(ROOT)}:{node.module}"
+        for path in modules("bench", "examples")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom)
+        and node.module is not None
+        and node.module.partition(".")[0] in PRODUCT
+        and node.module not in FACES
+    }
+    assert_listed(inner, INNER_IMPORTS)
+
+
 def is_catch_all(handler: ast.ExceptHandler) -> bool:
     """Whether it takes every error and does not raise again."""
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
@@ -172,7 +215,7 @@ def is_nested(found: Found, names: set[str]) -> bool:
 
 
 def is_overload(found: Found) -> bool:
-    """Whether it only tells the type checker of one way to call what follows."""
+    """Whether it only gives the type checker one way to call what follows."""
     names = (one for one in found.node.decorator_list if isinstance(one, ast.Name))
     return any(one.id == "overload" for one in names)
 
@@ -225,7 +268,7 @@ def test_no_test_sleeps() -> None:
 def texts() -> Iterator[Path]:
     """The files of the repository that people read."""
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.name not in NOT_OURS)
-    for place in (*PACKAGES, *PLACES_OF_CODE):
+    for place in (*PACKAGES, *OTHER_TEXTS):
         yield from (path for path in (ROOT / place).rglob("*") if path.is_file())
 
 

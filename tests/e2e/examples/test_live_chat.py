@@ -28,7 +28,7 @@ from tasks import chat_task
 from tests.support.waiting import eventually
 
 WAIT_S = 20
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SLOW = "slow-tokens:60x0.03s"
 
 CLIENT = """
