@@ -142,10 +142,10 @@ class Proxy:
                 pass
             return
         upstream_reader, upstream_writer = await asyncio.open_connection(HOST, self.target_port)
-        turns = _Turns(self)
+        trips = _RoundTrips(self)
         pumps = {
-            asyncio.create_task(self._pump(reader, upstream_writer, turns.asked)),
-            asyncio.create_task(self._pump(upstream_reader, writer, turns.answered)),
+            asyncio.create_task(self._pump(reader, upstream_writer, trips.asked)),
+            asyncio.create_task(self._pump(upstream_reader, writer, trips.answered)),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
@@ -179,7 +179,7 @@ class Proxy:
                 return
 
 
-class _Turns:
+class _RoundTrips:
     """Counts the round trips of one connection: what is asked before an answer comes is one."""
 
     def __init__(self, proxy: Proxy) -> None:

@@ -13,19 +13,19 @@ from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.playing import json_response
 from sandbox.ollama.pulling import Pulling
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
 
 
-def make_app(state: State) -> web.Application:
-    """An application that plays `house`. Serve it with `handler_cancellation=True`.
+def make_app(state: StandInState) -> web.Application:
+    """An application over `state`. Serve it with `handler_cancellation=True`.
 
     Without that no disconnect is noticed.
     """
     app = web.Application(client_max_size=0)  # no limit, like Ollama
-    calls, lookups, door = Calls(state), _Lookups(state), _StageDoor(state)
+    calls, lookups, controls = Calls(state), _Lookups(state), _Controls(state)
     routes: list[tuple[str, str, _Handler]] = [
         ("POST", "/api/chat", calls.chat),
         ("POST", "/api/generate", calls.generate),
@@ -38,10 +38,10 @@ def make_app(state: State) -> web.Application:
         ("POST", "/v1/chat/completions", calls.complete),
         ("GET", "/v1/models", lookups.models),
         ("GET", "/v1/models/{name:.+}", lookups.model),
-        ("GET", "/standin/stats", door.stats),
-        ("GET", "/standin/calls", door.calls),
-        ("POST", "/standin/reset", door.reset),
-        ("POST", "/standin/script", door.script),
+        ("GET", "/standin/stats", controls.stats),
+        ("GET", "/standin/calls", controls.calls),
+        ("POST", "/standin/reset", controls.reset),
+        ("POST", "/standin/script", controls.script),
     ]
     for method, path, handler in routes:
         if method == "GET":
@@ -74,7 +74,7 @@ class _Unrouted:
 class _Lookups:
     """The routes that start no model."""
 
-    state: State
+    state: StandInState
 
     async def root(self, _request: web.Request) -> web.Response:
         return web.Response(text="Ollama is running")
@@ -127,10 +127,10 @@ class _Lookups:
 
 
 @dataclass(frozen=True, slots=True)
-class _StageDoor:
-    """Not Ollama's: the counters, the calls and the programming of failures."""
+class _Controls:
+    """Not Ollama's: counters, calls, scripts."""
 
-    state: State
+    state: StandInState
 
     async def stats(self, _request: web.Request) -> web.Response:
         return _json(asdict(self.state.call_log.stats))
@@ -148,7 +148,7 @@ class _StageDoor:
             model, names = wanted.get("model"), wanted.get("scenarios")
             if not isinstance(model, str) or not isinstance(names, list):
                 raise Refused(400, 'wanted: {"model": "...", "scenarios": ["...", ...]}')
-            self.state.script.script(model, [str(name) for name in names])
+            self.state.script.add(model, [str(name) for name in names])
         except Refused as refused:
             return refusal_response(refused)
         except UnknownScenario as exc:

@@ -1,7 +1,7 @@
-"""What a client asked: request bodies read as Go's decoder reads them. Pure: bytes in, `Asked` out.
+"""Request bodies read as Go's decoder reads them. Pure: bytes in, `ModelRequest` out.
 
 Field names match case-insensitively, unknown fields and bytes after the first JSON value are
-ignored, null means absent (ollama.md sections 1 and 2.1). Refused bears Go's words.
+ignored, null means absent (docs/ollama.md, Transport and Requests). Refused carries Go's words.
 """
 
 import json
@@ -22,7 +22,7 @@ _THINK_LEVELS = {"low", "medium", "high", "max"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelRequest:
     """One request to /api/chat or /api/generate, decoded."""
 
     model: str
@@ -63,14 +63,14 @@ def _syntax_error(text: str, position: int) -> str:
     return f"invalid character '{text[position]}' looking for beginning of value"
 
 
-def read_chat(body: bytes) -> Asked:
+def read_chat(body: bytes) -> ModelRequest:
     """A body of POST /api/chat."""
     fields = _Fields(read_object(body, "ChatRequest"), "ChatRequest")
     messages = tuple(_message(item) for item in fields.items("messages", "[]api.Message"))
     return _asked(fields, messages)
 
 
-def read_generate(body: bytes) -> Asked:
+def read_generate(body: bytes) -> ModelRequest:
     """A body of POST /api/generate; system and prompt become messages."""
     fields = _Fields(read_object(body, "GenerateRequest"), "GenerateRequest")
     messages: Messages = ()
@@ -81,13 +81,13 @@ def read_generate(body: bytes) -> Asked:
     return _asked(fields, messages)
 
 
-def _asked(fields: "_Fields", messages: Messages) -> Asked:
+def _asked(fields: "_Fields", messages: Messages) -> ModelRequest:
     top_logprobs = fields.members.get("top_logprobs")
     if isinstance(top_logprobs, int) and not 0 <= top_logprobs <= 20:
         raise Refused(400, "top_logprobs must be between 0 and 20")
     tools = fields.items("tools", "api.Tools")
     name, parameters = _first_tool(tools)
-    return Asked(
+    return ModelRequest(
         model=fields.text("model"),
         messages=messages,
         options=fields.members_of("options"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sandbox.ollama.bodies import Asked, Messages
+from sandbox.ollama.bodies import Messages, ModelRequest
 from sandbox.ollama.gojson import JsonObject
 
 Outcome = Literal["running", "answered", "refused", "broken", "disconnected"]
@@ -67,7 +67,7 @@ class RecordedCall:
 
 @dataclass(slots=True, eq=False)
 class OpenCall:
-    """The ledger's own, growing record of a call. Only the ledger writes it."""
+    """The log's own record of a call, which grows. Only CallLog writes it."""
 
     epoch: int
     path: str
@@ -115,7 +115,7 @@ class OpenCall:
 class CallLog:
     """The record of all calls, the newest `keep_calls` of them in full.
 
-    `on_end` is told each call that ends, in the server's thread.
+    `on_end` is called with each call that ends, in the server's thread.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class CallLog:
             self._open.add(call)
         return call
 
-    def understood(self, call: OpenCall, asked: Asked, scenario: str) -> None:
+    def understood(self, call: OpenCall, asked: ModelRequest, scenario: str) -> None:
         """The body has been decoded and the scenario chosen."""
         with self._lock:
             call.model, call.messages, call.options = asked.model, asked.messages, asked.options

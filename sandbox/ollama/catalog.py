@@ -1,4 +1,4 @@
-"""What /api/tags, /api/ps, /api/show and /api/version say (ollama.md section 2.3). Pure."""
+"""What /api/tags, /api/ps, /api/show and /api/version say (docs/ollama.md, Lookups). Pure."""
 
 import hashlib
 import time
@@ -77,7 +77,7 @@ def _process(model: str, runner: Runner) -> JsonValue:
 def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
     """POST /api/show."""
     window_tokens = (scenario and scenario.window_tokens) or 0
-    told: JsonObject = {"capabilities": [*capabilities(scenario)]}
+    named: JsonObject = {"capabilities": [*capabilities(scenario)]}
     shown: JsonObject = {
         "modelfile": f"FROM {model}\n",
         "template": "{{ .Prompt }}",
@@ -87,7 +87,7 @@ def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
             # What it was trained for; Ollama mostly loads a model with less.
             "stand-in.context_length": max(window_tokens, DEFAULT_WINDOW_TOKENS),
         },
-        **(told if scenario is None or scenario.tells_abilities else {}),
+        **(named if scenario is None or scenario.names_abilities else {}),
         "modified_at": _MODIFIED_AT,
     }
     if profile == "0.40" and can_think(scenario):

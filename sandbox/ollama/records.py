@@ -1,11 +1,11 @@
-"""The records of /api/chat and /api/generate, keys in Go's order (ollama.md section 2.2). Pure."""
+"""The records of /api/chat and /api/generate, in Go's order of keys (docs/ollama.md, Records)."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from sandbox.ollama import gojson
 from sandbox.ollama.gojson import JsonObject, JsonValue
-from sandbox.ollama.plans import Delta
+from sandbox.ollama.plans import Fragment
 
 Shape = Literal["chat", "generate"]
 Profile = Literal["0.33", "0.40"]
@@ -53,17 +53,17 @@ class RecordWriter:
         )
         self._end = '},"done":false}\n' if shape == "chat" else ',"done":false}\n'
 
-    def line(self, created_at: str, delta: Delta) -> bytes:
+    def line(self, created_at: str, fragment: Fragment) -> bytes:
         """One record of a stream before the final one, with its line end."""
-        if not delta.thinking and not delta.tool_calls:
-            content = gojson.quote(delta.content)
+        if not fragment.thinking and not fragment.tool_calls:
+            content = gojson.quote(fragment.content)
             return f"{self._start}{created_at}{self._plain}{content}{self._end}".encode()
-        return self.record(created_at, delta, {"done": False}) + b"\n"
+        return self.record(created_at, fragment, {"done": False}) + b"\n"
 
-    def record(self, created_at: str, delta: Delta, rest: JsonObject) -> bytes:
+    def record(self, created_at: str, fragment: Fragment, rest: JsonObject) -> bytes:
         """One record without line end; `rest` holds `done` and what follows it."""
         record: JsonObject = {"model": self._model, "created_at": created_at}
-        return gojson.encode({**record, **_body(self._shape, delta), **rest}).encode()
+        return gojson.encode({**record, **_body(self._shape, fragment), **rest}).encode()
 
     def zero_object(self) -> bytes:
         """What a reply without any record becomes when it was not to be streamed."""
@@ -86,12 +86,12 @@ def error(text: str, **beside: str) -> bytes:
     return gojson.encode(members).encode()
 
 
-def _body(shape: Shape, delta: Delta) -> JsonObject:
+def _body(shape: Shape, fragment: Fragment) -> JsonObject:
     extra: dict[str, JsonValue] = {}
-    if delta.thinking:
-        extra["thinking"] = delta.thinking
-    if delta.tool_calls:
-        extra["tool_calls"] = list(delta.tool_calls)
+    if fragment.thinking:
+        extra["thinking"] = fragment.thinking
+    if fragment.tool_calls:
+        extra["tool_calls"] = list(fragment.tool_calls)
     if shape == "generate":
-        return {"response": delta.content, **extra}
-    return {"message": {"role": "assistant", "content": delta.content, **extra}}
+        return {"response": fragment.content, **extra}
+    return {"message": {"role": "assistant", "content": fragment.content, **extra}}

@@ -13,7 +13,7 @@ from sandbox.ollama.app import make_app
 from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
 from sandbox.ollama.records import Profile
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 
 START_TIMEOUT_S = 10.0
 _BACKLOG = 4096
@@ -21,10 +21,11 @@ _CLEANUP_S = 1.0
 
 
 @asynccontextmanager
-async def serving(state: State, host: str, port: int) -> AsyncIterator[int]:
+async def serving(state: StandInState, host: str, port: int) -> AsyncIterator[int]:
     """Listen on `host:port` within the block; gives the port, chosen by the system if `port` is 0.
 
-    The end is as abrupt as Ollama's: every connection is cut where it is (ollama.md section 1).
+    The end is as abrupt as Ollama's: every connection is cut where it is (docs/ollama.md,
+    Transport).
     Raises OSError if the address cannot be had.
     """
     runner = web.AppRunner(
@@ -70,8 +71,8 @@ class OllamaStandIn:
     ) -> None:
         """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's."""
         self._host, self._port = host, port
-        self._house = State(CallLog(keep_calls), profile=profile, token_s=token_s)
-        self._house.install(models)
+        self._state = StandInState(CallLog(keep_calls), profile=profile, token_s=token_s)
+        self._state.install(models)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -117,25 +118,25 @@ class OllamaStandIn:
     @property
     def stats(self) -> Stats:
         """The counters now."""
-        return self._house.call_log.stats
+        return self._state.call_log.stats
 
     @property
     def calls(self) -> list[RecordedCall]:
         """The calls since the last reset, oldest first."""
-        return self._house.call_log.calls
+        return self._state.call_log.calls
 
     def script(self, model: str, scenarios: Sequence[str]) -> None:
         """Let the next calls of `model` ("*": of any) play `scenarios`. Raises UnknownScenario."""
-        self._house.script.script(model, scenarios)
+        self._state.script.add(model, scenarios)
 
     def reset(self) -> None:
-        """Forget calls, counters and programmes; models stay loaded."""
-        self._house.reset()
+        """Forget calls, counters and scripts; models stay loaded."""
+        self._state.reset()
 
     async def _serve(self, ready: "Future[int]") -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
-            async with serving(self._house, self._host, self._port) as port:
+            async with serving(self._state, self._host, self._port) as port:
                 ready.set_result(port)
                 await self._stop.wait()
         except OSError as exc:
