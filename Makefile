@@ -28,7 +28,7 @@ check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports dead_code))
+	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
 
 bench: .venv/.installed ## The benchmark, as ratios in one run
 	@$(BIN)/python -m bench

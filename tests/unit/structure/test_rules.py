@@ -3,15 +3,22 @@
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-PRODUCT = ("worker", "tasks", "agents", "memory", "llm")
-PACKAGES = (*PRODUCT, "sandbox", "bench", "examples", "deploy")
+from tests.support.source_tree import (
+    PACKAGES,
+    PRODUCT,
+    ROOT,
+    Definition,
+    Found,
+    assert_listed,
+    definitions,
+    functions,
+    modules,
+    tree_of,
+)
 
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -53,60 +60,6 @@ TEXT_SUFFIXES = {
     ".service", ".env", ".json", "",
 }  # fmt: skip
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-Definition = Function | ast.ClassDef
-
-
-@dataclass(frozen=True)
-class Found:
-    """A definition and where it is."""
-
-    path: str
-    name: str
-    node: Definition
-
-    @property
-    def place(self) -> str:
-        """As the lists above have it."""
-        return f"{self.path}:{self.name}"
-
-    @property
-    def lines(self) -> int:
-        """From `def` to the last line, the docstring included."""
-        return (self.node.end_lineno or self.node.lineno) - self.node.lineno + 1
-
-
-def modules(*places: str) -> list[Path]:
-    """All Python files below these folders."""
-    return sorted(path for place in places for path in (ROOT / place).rglob("*.py"))
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    """The syntax of a file."""
-    return ast.parse(path.read_text("utf-8"))
-
-
-def definitions(*places: str) -> Iterator[Found]:
-    """All classes and functions, nested ones too."""
-    for path in modules(*places):
-        yield from _below(tree_of(path), str(path.relative_to(ROOT)), "")
-
-
-def _below(node: ast.AST, path: str, prefix: str) -> Iterator[Found]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, Definition):
-            name = f"{prefix}{child.name}"
-            yield Found(path, name, child)
-            yield from _below(child, path, f"{name}.")
-        else:
-            yield from _below(child, path, prefix)
-
-
-def functions(*places: str) -> Iterator[Found]:
-    """All functions and methods."""
-    return (found for found in definitions(*places) if isinstance(found.node, Function))
-
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
     """What stands in a function itself, not in a function within it."""
@@ -114,13 +67,6 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(child, Definition):
             yield child
             yield from own_nodes(child)
-
-
-def assert_listed(found: set[str], listed: dict[str, str]) -> None:
-    """Exactly the listed places, each with a reason."""
-    assert found - listed.keys() == set(), "new: look for the seam, or list it with its reason"
-    assert listed.keys() - found == set(), "no exception any more: take it off the list"
-    assert all(listed.values())
 
 
 def test_modules_and_functions_fit_in_the_head() -> None:
