@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NoReturn, Unpack, overload
+from typing import TYPE_CHECKING, Literal, NoReturn, Unpack, overload
 
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
@@ -34,15 +34,17 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     abstract = True
     Request = "tasks.attempt.request:ChatTaskRequest"
 
-    def delay(
-        self, agent_id: str, session_id: str, message: str, **options: Unpack[ChatOptions]
-    ) -> JobResult:
-        """Send a chat job; when this returns, it is in its session's mailbox.
+    if TYPE_CHECKING:
+        # Celery's own `delay` runs: it hands everything to `apply_async`, which says what is wrong
+        # with the arguments as InvalidJob, a missing one too.
+        def delay(
+            self, agent_id: str, session_id: str, message: str, **options: Unpack[ChatOptions]
+        ) -> JobResult:
+            """Send a chat job; when this returns, it is in its session's mailbox.
 
-        The options are those of `tasks.ChatOptions`; errors, and what is safe to repeat, are those
-        of `apply_async`.
-        """
-        return self.apply_async((agent_id, session_id, message), options)
+            The options are those of `tasks.ChatOptions`; errors, and what is safe to repeat, are
+            those of `apply_async`.
+            """
 
     @overload
     def apply_async(

@@ -40,7 +40,7 @@ from tasks.process.lease import Stoppable, Stopped, StopReason
 from tasks.process.retry import Backoff, is_retried
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring
-from tasks.turn.turn import Turn
+from tasks.turn.turn import ModelTurn
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Attempt:
         self,
         ref: JobRef,
         holder: LeaseHolder,
-        turn: Turn,
+        turn: ModelTurn,
         events: AttemptEvents,
         *,
         summaries: Summaries,

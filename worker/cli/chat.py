@@ -13,7 +13,7 @@ from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.feed import Feed, Silence
-from worker.cli.group import INTERRUPTED, Failed
+from worker.cli.group import INTERRUPTED, CommandFailed
 from worker.health import START, queues_of_workers
 
 with suppress(ImportError):  # not on every system; where it is, `input` can be edited
@@ -83,8 +83,8 @@ class ChatTerminal:
     def send(self, message: str) -> None:
         """Send one message and show its reply.
 
-        In a terminal a failure is shown and the conversation goes on. Raises Failed when no worker
-        is there to answer.
+        In a terminal a failure is shown and the conversation goes on. Raises CommandFailed when no
+        worker is there to answer.
         """
         job_id: str | None = None
         try:
@@ -197,9 +197,9 @@ def show_history(agent: str, session: str, last: int) -> None:
 
 
 def _require_worker(job_id: str) -> None:
-    """Raise Failed if no worker takes chat jobs."""
+    """Raise CommandFailed if no worker takes chat jobs."""
     if not any(CHAT_QUEUE in queues for queues in queues_of_workers(app).values()):
-        raise Failed(
+        raise CommandFailed(
             f"no worker seems to be running: {START}. "
             f"The message waits in its mailbox (job {job_id}) and will be answered then"
         )

@@ -19,7 +19,7 @@ if HAS_SANDBOX:
     FAILURES = (*FAILURES, SandboxError)
 
 
-class Failed(click.ClickException):
+class CommandFailed(click.ClickException):
     """What was asked for could not be done: exit code 1."""
 
     exit_code = 1
@@ -39,8 +39,8 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has left
         except OperationalError as exc:
-            raise Failed(f"the broker does not answer ({exc}); see: griot check") from exc
+            raise CommandFailed(f"the broker does not answer ({exc}); see: griot check") from exc
         except FAILURES as exc:
-            raise Failed(str(exc)) from exc
+            raise CommandFailed(str(exc)) from exc
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None

@@ -2,11 +2,11 @@
 
 import click
 
-from worker.cli.group import Failed
+from worker.cli.group import CommandFailed
 from worker.extras import needs_sandbox
 
 
 @click.command(hidden=True)
 def demo() -> None:
     """Say what the demo needs."""
-    raise Failed(needs_sandbox("griot demo"))
+    raise CommandFailed(needs_sandbox("griot demo"))

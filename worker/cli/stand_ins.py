@@ -9,7 +9,7 @@ from memory import MemorySettings
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer
-from worker.cli.group import Failed
+from worker.cli.group import CommandFailed
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STAND_IN_READY_S = 20.0
@@ -47,7 +47,9 @@ def embedded_redis(settings: MemorySettings, directory: Path) -> ValkeyServer:
         if parts.scheme != "redis":
             host = ""
     if settings.mode != "single" or host not in LOOPBACK:
-        raise Failed("--sandbox starts a Redis on this machine only, but the settings name another")
+        raise CommandFailed(
+            "--sandbox starts a Redis on this machine only, but the settings name another"
+        )
     # A directory for each port: two servers on one would ruin each other's data.
     data = directory.resolve() / f"valkey-{port}"
     return ValkeyServer(port, data, append_only="everysec", password=password)

@@ -10,7 +10,7 @@ from llm import LLMSettings
 from memory import MemorySettings
 from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
-from worker.cli.group import Failed
+from worker.cli.group import CommandFailed
 from worker.cli.procfile import run_procfile
 from worker.cli.servers import ollama_trouble, redis_trouble
 from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
@@ -51,14 +51,14 @@ _SANDBOX = {
 def up(has_sandbox: bool) -> None:
     """Keep all processes of the Procfile running, and with `has_sandbox` what they need."""
     if has_sandbox and not HAS_SANDBOX:
-        raise Failed(needs_sandbox(TO_TRY))
+        raise CommandFailed(needs_sandbox(TO_TRY))
     settings = load_settings()
     with ExitStack() as cleanup:
         _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox)
         _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox)
         status = run_procfile(PROCFILE, stop_s=_stop_s(settings))
     if status:
-        raise Failed(f"a process ended with status {status}; all were stopped")
+        raise CommandFailed(f"a process ended with status {status}; all were stopped")
 
 
 def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> None:
@@ -66,13 +66,13 @@ def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bo
     if trouble is None:
         return
     if not has_sandbox:
-        raise Failed(f"{trouble} Start Redis, or set REDIS_URL{OR_TRY}")
+        raise CommandFailed(f"{trouble} Start Redis, or set REDIS_URL{OR_TRY}")
     server = embedded_redis(settings, SANDBOX_DIRECTORY)
     cleanup.callback(server.close)
     server.start()
     say(f"Redis: embedded Valkey on port {server.port}, data in {server.data_dir}")
     if (trouble := redis_trouble(settings)) is not None:
-        raise Failed(trouble)
+        raise CommandFailed(trouble)
 
 
 def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> None:

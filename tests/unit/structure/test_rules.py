@@ -42,7 +42,7 @@ NOT_OURS = {".env", ".coverage", ".git"}
 """What else may lie at the top of a working tree."""
 
 INNER_IMPORTS: dict[str, str] = {
-    "examples/live_chat_session.py:tasks.job.job": "the envelope in a mailbox has the message",
+    "examples/live_chat_session.py:tasks.job.envelope": "the envelope in a mailbox has the message",
 }
 """What bench and examples import of ours besides the faces below, as `path:module`, and why."""
 
