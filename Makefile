@@ -22,12 +22,14 @@ demo: .venv/.installed ## A conversation over several sessions, from nothing, wi
 test: .venv/.installed ## The whole test suite against real servers
 	@$(BIN)/pytest $(TESTS)
 
-check: .venv/.installed ## Style, types, layers, sizes
+check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd tests/typing && ../../$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -p no:randomly tests/unit/structure/test_rules.py tests/unit/structure/test_imports.py
+	$(BIN)/vulture
+	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
 
 bench: .venv/.installed ## The benchmark, as ratios in one run
 	@$(BIN)/python -m bench

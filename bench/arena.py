@@ -134,7 +134,7 @@ class Arena:
         self._seed(PLAIN_DBS[0], [history_key(one) for one in sessions], records)
 
     def forget(self) -> None:
-        """Empty Valkey and the model's ledger."""
+        """Empty Valkey and the model's log of calls."""
         self.valkey.command("FLUSHALL")
         self.model.reset()
 

@@ -1,4 +1,4 @@
-"""What a process has used, as its operating system tells."""
+"""What a process has used, by its operating system's count."""
 
 from dataclasses import dataclass
 

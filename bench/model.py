@@ -1,4 +1,4 @@
-"""The model's stand-in as a process, and its ledger."""
+"""The model's stand-in as a process, and its log of calls."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"listening on (http://\S+)")
 
 @dataclass(frozen=True, slots=True)
 class ModelCall:
-    """One call as the ledger has it; times are seconds of the machine's monotonic clock."""
+    """One call as the stand-in's log has it; times are seconds of the machine's monotonic clock."""
 
     started_s: float
     finished_s: float

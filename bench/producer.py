@@ -51,7 +51,9 @@ def fetch(result: AsyncResult) -> None:
         try:
             result.get(timeout=LOOK_AGAIN_S)
         except NoResultYet:
-            sys.stderr.write(f"{result.id} not told within {LOOK_AGAIN_S:g} s: {result.state}\n")
+            sys.stderr.write(
+                f"{result.id} not notified in {LOOK_AGAIN_S:g} s, looks again: {result.state}\n"
+            )
             if time.monotonic() > deadline:
                 raise
         else:

@@ -46,7 +46,7 @@ def document(rows: Iterable[Row], facts: dict[str, object]) -> str:
 def machine() -> dict[str, object]:
     """Where and when this ran.
 
-    The load tells whether others used the machine, the CPU time of a million additions in Python
+    The load shows whether others used the machine, the CPU time of a million additions in Python
     how fast it was: absolute numbers of two runs compare only where that is alike.
     """
     return {

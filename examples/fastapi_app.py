@@ -7,53 +7,21 @@ a session are answered in the order in which they were sent. `POST /chat` asks t
 request; do not send jobs to the same session, for it does not wait for its turn.
 """
 
-from functools import partial
 from typing import Annotated, Literal
 
 from celery.states import REVOKED
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, Header, HTTPException, Response
 from pydantic import BaseModel, JsonValue
 
 from agents import RedisAgent
-from llm import LLMError
-from memory import InvalidInput, MemoryUnavailable, RedisMemoryService, get_redis_memory, locate
-from tasks import (
-    Backpressure,
-    InvalidJob,
-    JobConflict,
-    MemoryFull,
-    NotAccepted,
-    SessionBusy,
-    chat_task,
-)
+from examples.http_errors import answer_errors
+from memory import MemoryUnavailable, RedisMemoryService, get_redis_memory, locate
 from tasks import app as celery
+from tasks import chat_task
 
 app = FastAPI(title="Griot")
 
-# What the caller can do: mend the request, wait for earlier answers, try again.
-STATUS_OF = {
-    InvalidJob: 422,
-    JobConflict: 409,
-    SessionBusy: 409,
-    InvalidInput: 422,
-    Backpressure: 429,
-    NotAccepted: 503,
-    MemoryFull: 503,
-    MemoryUnavailable: 503,
-    LLMError: 502,
-}
-RETRY_AFTER_S = 5
-
-
-def refuse(status: int, request: Request, error: Exception) -> Response:
-    """The error as an answer; its message never holds the conversation's text."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
-    return JSONResponse({"detail": str(error)}, status, headers)
-
-
-for kind, status in STATUS_OF.items():
-    app.add_exception_handler(kind, partial(refuse, status))
+answer_errors(app)
 
 
 class NewJob(BaseModel):

@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from enum import Enum
-from types import TracebackType
 from typing import Self, TypeVar
 
+from sandbox.context import Starting
 from sandbox.ports import free_port
 
 HOST = "127.0.0.1"
@@ -26,7 +26,7 @@ class Traffic(Enum):
     BLACK_HOLE = "black hole"
 
 
-class Proxy:
+class Proxy(Starting):
     """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port`, on an event loop in its own thread.
 
     Its methods and attributes may be used from any thread. `latency_s` delays every byte in each
@@ -91,17 +91,6 @@ class Proxy:
         self._thread.join(ANSWER_TIMEOUT_S)
         self._loop.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _run(self, work: Coroutine[object, object, T]) -> T:
         done: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return done.result(ANSWER_TIMEOUT_S)
@@ -142,10 +131,10 @@ class Proxy:
                 pass
             return
         upstream_reader, upstream_writer = await asyncio.open_connection(HOST, self.target_port)
-        turns = _Turns(self)
+        trips = _RoundTrips(self)
         pumps = {
-            asyncio.create_task(self._pump(reader, upstream_writer, turns.asked)),
-            asyncio.create_task(self._pump(upstream_reader, writer, turns.answered)),
+            asyncio.create_task(self._pump(reader, upstream_writer, trips.asked)),
+            asyncio.create_task(self._pump(upstream_reader, writer, trips.answered)),
         }
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_EXCEPTION)
@@ -179,7 +168,7 @@ class Proxy:
                 return
 
 
-class _Turns:
+class _RoundTrips:
     """Counts the round trips of one connection: what is asked before an answer comes is one."""
 
     def __init__(self, proxy: Proxy) -> None:

@@ -12,14 +12,13 @@ Connections are opened per event loop; `await aclose()` closes those of the runn
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 from weakref import WeakKeyDictionary
-
-from celery.result import AsyncResult
 
 from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
 from tasks.chat import chat_task
 from tasks.job.envelope import Envelope
+from tasks.job.options import ChatOptions
 from tasks.process.app import app
 from tasks.process.services import producer_services
 from tasks.submit.cancel import CancelOutcome
@@ -47,12 +46,12 @@ async def send(
     message: str,
     *,
     task_id: str | None = None,
-    **options: object,
-) -> AsyncResult:
+    **options: Unpack[ChatOptions],
+) -> JobResult:
     """Send a chat job; when this returns, it is in its session's mailbox.
 
-    `options` are those of `chat_task`; the errors too. Of the result only `id` should be used on
-    an event loop: `get()` blocks; `follow_job` ends with the result.
+    The errors, and what is safe to repeat, are those of `chat_task.apply_async`. Of the result only
+    `id` should be used on an event loop: `get()` blocks; `follow_job` ends with the result.
     """
     job = producer().checked((agent_id, session_id, message), options)
     submission = producer().submission(Envelope(job=job), job.job_id(task_id))

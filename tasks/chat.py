@@ -1,12 +1,11 @@
 """The chat task: what producers call, and what a worker runs for each message."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Literal, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NoReturn, Unpack, overload
 
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
-from celery.result import AsyncResult
 from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
@@ -16,6 +15,7 @@ from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Ver
 from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
 from tasks.job.envelope import Envelope
 from tasks.job.job_ref import JobRef
+from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
 from tasks.process.crash_points import CrashPoint, passing
@@ -34,24 +34,57 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     abstract = True
     Request = "tasks.attempt.request:ChatTaskRequest"
 
+    if TYPE_CHECKING:
+        # Celery's own `delay` runs: it hands everything to `apply_async`, which says what is wrong
+        # with the arguments as InvalidJob, a missing one too.
+        def delay(
+            self, agent_id: str, session_id: str, message: str, **options: Unpack[ChatOptions]
+        ) -> JobResult:
+            """Send a chat job; when this returns, it is in its session's mailbox.
+
+            The options are those of `tasks.ChatOptions`; errors, and what is safe to repeat, are
+            those of `apply_async`.
+            """
+
+    @overload
+    def apply_async(
+        self,
+        args: tuple[str, str, str],
+        kwargs: ChatOptions | None = None,
+        task_id: str | None = None,
+        **options: object,
+    ) -> JobResult: ...
+
+    @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: ChatArguments,
+        task_id: str | None = None,
+        **options: object,
+    ) -> JobResult: ...
+
     def apply_async(
         self,
         args: Sequence[object] | None = None,
         kwargs: Mapping[str, object] | None = None,
         task_id: str | None = None,
         **options: object,
-    ) -> AsyncResult:
+    ) -> JobResult:
         """Send a chat job; when this returns, it is in its session's mailbox.
 
-        `kwargs` are those of `chat_task`. Sending again with the same `task_id` (or the same
-        `idempotency_key`) is safe and gives the same job. `on_busy` says what becomes of the
-        session's other jobs (memory.OnBusy). Raises InvalidJob (nothing was sent), JobConflict (the
-        id is another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
+        `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
+        headers and the like). Sending again with the same `task_id` (or the same `idempotency_key`)
+        is safe and gives the same job. Raises InvalidJob (nothing was sent), JobConflict (the id is
+        another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
         memory.Backpressure (it has CHAT_MAX_PENDING unanswered ones), memory.MemoryFull, or
         NotAccepted (Redis did not confirm in time; send it again).
         """
         if self.app.conf.task_always_eager:
-            return super().apply_async(args, kwargs, task_id=task_id, **options)
+            # An EagerResult, which has what a JobResult has.
+            eager: JobResult = super().apply_async(args, kwargs, task_id=task_id, **options)
+            return eager
         job = producer().checked(args or (), kwargs or {})
         envelope = Envelope(job=job, publish=publish_options(options))
         submission = producer().submission(envelope, job.job_id(task_id))
@@ -70,21 +103,31 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None
     ) -> CancelOutcome:
-        """Cancel a job, waiting or running, from any process; see `tasks.cancelling.cancel`."""
+        """Cancel a job, waiting or running, from any process; see `tasks.submit.cancel.cancel`."""
         if policy is not None and policy not in set(StopPolicy):
             raise InvalidJob(f"policy must be {' or '.join(StopPolicy)}, not {policy!r}")
         return cancel(self.app, job_id, None if policy is None else StopPolicy(policy))
 
 
-@app.task(
-    bind=True,
-    base=ChatTask,
-    name=CHAT_TASK,
-    acks_late=True,
-    throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
-)
+def _registered(body: Callable[..., RedactedResult]) -> ChatTask:
+    """The task with this body: `app.task` with a type, which Celery's decorator does not have."""
+    task: ChatTask = app.task(
+        bind=True,
+        base=ChatTask,
+        name=CHAT_TASK,
+        acks_late=True,
+        throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
+    )(body)
+    return task
+
+
+@_registered
 def chat_task(
-    self: Task, agent_id: str, session_id: str, message: str | None = None, **options: object
+    self: Task,
+    agent_id: str,
+    session_id: str,
+    message: str | None = None,
+    **options: Unpack[ChatOptions],
 ) -> RedactedResult:
     """Answer one message of a session with the agent's model and remember both.
 
@@ -146,7 +189,8 @@ def _end_as_revoked(task: Task) -> Ignore:
 
 
 def _end_without_result(task: Task, reason: str) -> Ignore:
-    # Without a closing event Flower would show the task as running for ever.
+    # Without a closing event Flower would show the task as running for ever
+    # (docs/decisions.md, "The mailbox decides how a job ended").
     task.send_event("task-retried", exception=reason, traceback="")
     return Ignore(reason)
 

@@ -18,6 +18,7 @@ from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import Settings
 from tasks.process.wakeup import CHAT_QUEUE
+from worker.extras import OR_TRY
 from worker.model_servers import ModelServer, model_servers
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def check_redis(connection: Connection) -> list[Finding]:
     try:
         servers = server_info(connection)
     except MemoryServiceError as exc:
-        advice = "start Redis, or set REDIS_URL; for a try: griot up --sandbox"
+        advice = f"start Redis, or set REDIS_URL{OR_TRY}"
         return [Finding("redis", Level.FAIL, str(exc), advice)]
     return [finding for server in servers for finding in server_findings(server, connection.label)]
 
@@ -128,7 +129,7 @@ def _servers(servers: Sequence[ModelServer]) -> Iterator[Finding]:
             advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
             yield Finding("ollama", Level.WARN, server.trouble, advice)
         else:
-            advice = "start it, or set OLLAMA_BASE_URL; for a try: griot up --sandbox"
+            advice = f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
             yield Finding("ollama", Level.FAIL, server.trouble, advice)
 
 

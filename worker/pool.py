@@ -31,6 +31,8 @@ from tasks.process.wakeup import CHAT_TASK, wake
 from worker.messages import MALFORMED
 from worker.plain_end import PlainEnd, is_plain
 
+# Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
+# pool of our own").
 MOST_THREADS = 16
 """Ends of jobs that are handled at once, each within a few round trips to Redis."""
 ACCEPTED = prepare_accept_content(["json"])

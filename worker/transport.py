@@ -110,6 +110,7 @@ class Channel(kombu_redis.Channel):
         self._in_poll = connection
         self._brpop_sent_at = time.monotonic()  # type: ignore[assignment]  # kombu says: None
         wait_s = self.brpop_timeout if timeout is None else timeout
+        # docs/decisions.md, "Messages are taken ten at a time".
         pop = ("BLMPOP", wait_s or 0, len(keys), *keys, "RIGHT", "COUNT", min(most, MOST_AT_ONCE))
         connection.send_command(*pop)
 

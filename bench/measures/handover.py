@@ -8,7 +8,7 @@ from bench.size import Size
 
 
 def measure(arena: Arena, size: Size) -> list[Row]:
-    """One session with many jobs waiting, by the model's own ledger."""
+    """One session with many jobs waiting, by the model's own log."""
     with arena.chat_worker():
         session = arena.new_run()
         arena.seed_chat([session])

@@ -23,7 +23,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
     taken_us: dict[str, list[float]] = {name: [] for name in ("bare", "enqueue", "take")}
     session = arena.new_run()
     arena.seed_chat([session])
-    turn = _Turns(arena, session)
+    turn = _TurnCalls(arena, session)
     for number in range(size.micro_calls):
         job = f"job-{number}"
         taken_us["bare"].append(_timed_us(turn.ask_time))
@@ -42,7 +42,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
 
 
 def _cuts() -> list[Callable[[], object]]:
-    """Fitting a long history into a window that has room for all of it, and into one that has not.
+    """Fitting a long history into a window that holds all of it, and into one that does not.
 
     Half of the text is not ASCII, which takes longest to estimate.
     """
@@ -53,11 +53,11 @@ def _cuts() -> list[Callable[[], object]]:
     head = [{"role": "system", "content": "You are brief."}]
     question = [{"role": "user", "content": MESSAGE}]
     last = Precedent(LONG_HISTORY // 2, LONG_HISTORY - 1, 3000)
-    rooms = (TokenBudget.of(32_768, None), TokenBudget.of(4096, None))
-    return [partial(fit, head, history, question, budget, precedent=last) for budget in rooms]
+    budgets = (TokenBudget.of(32_768, None), TokenBudget.of(4096, None))
+    return [partial(fit, head, history, question, budget, precedent=last) for budget in budgets]
 
 
-class _Turns:
+class _TurnCalls:
     """The calls of a turn as producer and worker make them."""
 
     def __init__(self, arena: Arena, session: str) -> None:

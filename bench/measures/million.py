@@ -7,9 +7,7 @@ from bench.arena import Arena
 from bench.conversation import sessions
 from bench.rows import Row, Target, median, percentile, shown
 from bench.size import Size
-from memory import Connection, Housekeeping, MemorySettings
-from memory.records.index import live_sessions
-from memory.upkeep.cleanup import CleanedUp
+from memory import CleanedUp, Connection, Housekeeping, MemorySettings, index
 
 OTHER = "other"
 LISTED_AGENT = "listed"
@@ -93,7 +91,7 @@ def _listings_ms(arena: Arena) -> tuple[list[float], list[float]]:
     for _ in range(LISTINGS):
         for connection, spent_ms in zip((alone, arena.memory), taken_ms, strict=True):
             began = time.monotonic()
-            listed = live_sessions(connection, arena.keyspace, LISTED_AGENT)
+            listed = index.live_sessions(connection, arena.keyspace, LISTED_AGENT)
             spent_ms.append((time.monotonic() - began) * 1000)
             assert len(listed) == LISTED
     alone.close()

@@ -31,11 +31,11 @@ installed, healthy model that behaves as `ok`.
     no-tools          a model that refuses tools
     embedder          a model that refuses to chat
     vision            a model that says it can see images (any other takes them without a look)
-    untold            refuses tools, on a server too old for /api/show to name abilities
+    no-abilities      refuses tools, on a server too old for /api/show to name abilities
     window            drops old messages silently if the prompt exceeds num_ctx (or 4096); what
                       cannot be dropped, or may not (`truncate: false`), gets 400 with nested JSON
     half-window       cuts in place of that 400: prompt_eval_count is half the window and 2
-    rendered          as `window`, but the 400 is that of the rendered path, which tells no count
+    rendered          as `window`, but the 400 is that of the rendered path, without counts
     cold              takes 2 s to load, lost if its client leaves; again after a changed num_ctx
     serial            one reply at a time, first come first served
     leaky             the same, but a client that leaves keeps its slot until the model is unloaded

@@ -13,7 +13,7 @@ from sandbox.ollama import gojson
 from sandbox.ollama.app import call_as_json
 from sandbox.ollama.call_log import CallLog, RecordedCall
 from sandbox.ollama.server import serving
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
 
 async def _run(arguments: argparse.Namespace, log: TextIO | None) -> None:
     call_log = CallLog(arguments.keep_calls, on_end=_writer(log))
-    state = State(call_log, profile=arguments.profile, token_s=arguments.token_s)
+    state = StandInState(call_log, profile=arguments.profile, token_s=arguments.token_s)
     state.install(arguments.model)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

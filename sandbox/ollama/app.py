@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -13,43 +14,48 @@ from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.playing import json_response
 from sandbox.ollama.pulling import Pulling
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
+_FACTS: dict[str, Callable[[StandInState], JsonObject]] = {
+    "/api/version": lambda state: catalog.version(state.profile),
+    "/api/tags": lambda state: catalog.tags(state.models),
+    "/api/ps": lambda state: catalog.processes(state.runners.loaded()),
+    "/v1/models": lambda state: openai_answers.models(
+        map(catalog.full_name, state.models), catalog.MODIFIED_S
+    ),
+}
+"""What the server says of itself, by path."""
 
 
-def make_app(state: State) -> web.Application:
-    """An application that plays `house`. Serve it with `handler_cancellation=True`.
+def make_app(state: StandInState) -> web.Application:
+    """An application over `state`. Serve it with `handler_cancellation=True`.
 
     Without that no disconnect is noticed.
     """
     app = web.Application(client_max_size=0)  # no limit, like Ollama
-    calls, lookups, door = Calls(state), _Lookups(state), _StageDoor(state)
+    calls, lookups, controls = Calls(state), _Lookups(state), _Controls(state)
     routes: list[tuple[str, str, _Handler]] = [
         ("POST", "/api/chat", calls.chat),
         ("POST", "/api/generate", calls.generate),
         ("GET", "/", lookups.root),
-        ("GET", "/api/version", lookups.version),
-        ("GET", "/api/tags", lookups.tags),
-        ("GET", "/api/ps", lookups.processes),
+        *(("GET", path, lookups.fact) for path in _FACTS),
         ("POST", "/api/show", lookups.show),
         ("POST", "/api/pull", Pulling(state).pull),
         ("POST", "/v1/chat/completions", calls.complete),
-        ("GET", "/v1/models", lookups.models),
         ("GET", "/v1/models/{name:.+}", lookups.model),
-        ("GET", "/standin/stats", door.stats),
-        ("GET", "/standin/calls", door.calls),
-        ("POST", "/standin/reset", door.reset),
-        ("POST", "/standin/script", door.script),
+        ("GET", "/standin/stats", controls.stats),
+        ("GET", "/standin/calls", controls.calls),
+        ("POST", "/standin/reset", controls.reset),
+        ("POST", "/standin/script", controls.script),
     ]
     for method, path, handler in routes:
+        app.router.add_route(method, path, handler)
         if method == "GET":
-            app.router.add_get(path, handler, allow_head=True)
-        else:
-            app.router.add_post(path, handler)
-    unrouted = _Unrouted(frozenset(path for _, path, _ in routes))
-    app.router.add_route("*", "/{anything:.*}", unrouted.answer)
+            app.router.add_route("HEAD", path, handler)
+    unrouted = partial(_unrouted, frozenset(path for _, path, _ in routes))
+    app.router.add_route("*", "/{anything:.*}", unrouted)
     app.on_response_prepare.append(_without_server_header)
     return app
 
@@ -58,39 +64,24 @@ async def _without_server_header(_request: web.Request, response: web.StreamResp
     response.headers.popall("Server", None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unrouted:
-    """What no route takes: gin's two plain texts."""
-
-    paths: frozenset[str]
-
-    async def answer(self, request: web.Request) -> web.Response:
-        if request.path in self.paths:
-            return web.Response(status=405, body=b"405 method not allowed", headers=_PLAIN)
-        return web.Response(status=404, body=b"404 page not found", headers=_PLAIN)
+async def _unrouted(paths: frozenset[str], request: web.Request) -> web.Response:
+    """What no route takes gets one of gin's two plain texts."""
+    if request.path in paths:
+        return web.Response(status=405, body=b"405 method not allowed", headers=_PLAIN)
+    return web.Response(status=404, body=b"404 page not found", headers=_PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lookups:
     """The routes that start no model."""
 
-    state: State
+    state: StandInState
 
     async def root(self, _request: web.Request) -> web.Response:
         return web.Response(text="Ollama is running")
 
-    async def version(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.version(self.state.profile))
-
-    async def tags(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.tags(self.state.models))
-
-    async def processes(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.processes(self.state.runners.loaded()))
-
-    async def models(self, _request: web.Request) -> web.Response:
-        names = [catalog.full_name(model) for model in self.state.models]
-        return self._answer(openai_answers.models(names, catalog.MODIFIED_S))
+    async def fact(self, request: web.Request) -> web.Response:
+        return self._answer(_FACTS[request.path](self.state))
 
     async def model(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -122,15 +113,15 @@ class _Lookups:
         return catalog.show(model, scenario, self.state.profile)
 
     def _answer(self, value: JsonObject) -> web.Response:
-        self.state.call_log.looked_up()
+        self.state.call_log.count("lookups")
         return _json(value)
 
 
 @dataclass(frozen=True, slots=True)
-class _StageDoor:
-    """Not Ollama's: the counters, the calls and the programming of failures."""
+class _Controls:
+    """Not Ollama's: counters, calls, scripts."""
 
-    state: State
+    state: StandInState
 
     async def stats(self, _request: web.Request) -> web.Response:
         return _json(asdict(self.state.call_log.stats))
@@ -148,7 +139,7 @@ class _StageDoor:
             model, names = wanted.get("model"), wanted.get("scenarios")
             if not isinstance(model, str) or not isinstance(names, list):
                 raise Refused(400, 'wanted: {"model": "...", "scenarios": ["...", ...]}')
-            self.state.script.script(model, [str(name) for name in names])
+            self.state.script.add(model, [str(name) for name in names])
         except Refused as refused:
             return refusal_response(refused)
         except UnknownScenario as exc:

@@ -1,7 +1,7 @@
-"""What a client asked: request bodies read as Go's decoder reads them. Pure: bytes in, `Asked` out.
+"""Request bodies read as Go's decoder reads them. Pure: bytes in, `ModelRequest` out.
 
 Field names match case-insensitively, unknown fields and bytes after the first JSON value are
-ignored, null means absent (ollama.md sections 1 and 2.1). Refused bears Go's words.
+ignored, null means absent (docs/ollama.md, Transport and Requests). Refused carries Go's words.
 """
 
 import json
@@ -16,13 +16,15 @@ Messages = tuple[JsonObject, ...]
 _T = TypeVar("_T")
 
 _GO_TYPES: dict[type, str] = {str: "string", bool: "bool", list: "array", dict: "object"}
+_NO_ITEMS: list[JsonValue] = []
+_NO_MEMBERS: JsonObject = {}
 _decode = json.JSONDecoder().raw_decode
 _PLAIN_ROLES = ("system", "user", "assistant")  # a tuple: a role may be unhashable
 _THINK_LEVELS = {"low", "medium", "high", "max"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelRequest:
     """One request to /api/chat or /api/generate, decoded."""
 
     model: str
@@ -63,43 +65,43 @@ def _syntax_error(text: str, position: int) -> str:
     return f"invalid character '{text[position]}' looking for beginning of value"
 
 
-def read_chat(body: bytes) -> Asked:
+def read_chat(body: bytes) -> ModelRequest:
     """A body of POST /api/chat."""
     fields = _Fields(read_object(body, "ChatRequest"), "ChatRequest")
-    messages = tuple(_message(item) for item in fields.items("messages", "[]api.Message"))
+    messages = tuple(_message(item) for item in fields.get("messages", _NO_ITEMS, "[]api.Message"))
     return _asked(fields, messages)
 
 
-def read_generate(body: bytes) -> Asked:
+def read_generate(body: bytes) -> ModelRequest:
     """A body of POST /api/generate; system and prompt become messages."""
     fields = _Fields(read_object(body, "GenerateRequest"), "GenerateRequest")
     messages: Messages = ()
-    if prompt := fields.text("prompt"):
+    if prompt := fields.get("prompt", ""):
         messages = ({"role": "user", "content": prompt},)
-        if system := fields.text("system"):
+        if system := fields.get("system", ""):
             messages = ({"role": "system", "content": system}, *messages)
     return _asked(fields, messages)
 
 
-def _asked(fields: "_Fields", messages: Messages) -> Asked:
+def _asked(fields: "_Fields", messages: Messages) -> ModelRequest:
     top_logprobs = fields.members.get("top_logprobs")
     if isinstance(top_logprobs, int) and not 0 <= top_logprobs <= 20:
         raise Refused(400, "top_logprobs must be between 0 and 20")
-    tools = fields.items("tools", "api.Tools")
+    tools = fields.get("tools", _NO_ITEMS, "api.Tools")
     name, parameters = _first_tool(tools)
-    return Asked(
-        model=fields.text("model"),
+    return ModelRequest(
+        model=fields.get("model", ""),
         messages=messages,
-        options=fields.members_of("options"),
-        stream=fields.flag("stream", default=True),
+        options=fields.get("options", _NO_MEMBERS, "map[string]interface {}"),
+        stream=fields.get("stream", True),
         response_format=fields.members.get("format"),
         keep_alive_s=keep_alive_s(fields.members.get("keep_alive")),
         think=_think(fields.members.get("think")),
         has_tools=bool(tools),
         tool_name=name,
         tool_parameters=parameters,
-        truncate=fields.flag("truncate", default=True),
-        shift=fields.flag("shift", default=True),
+        truncate=fields.get("truncate", True),
+        shift=fields.get("shift", True),
     )
 
 
@@ -167,22 +169,12 @@ class _Fields:
     members: JsonObject
     struct: str
 
-    def text(self, name: str) -> str:
-        return self._typed(name, str, "string", "")
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        return self._typed(name, bool, "bool", default)
-
-    def items(self, name: str, go_type: str) -> list[JsonValue]:
-        return self._typed(name, list, go_type, [])
-
-    def members_of(self, name: str) -> JsonObject:
-        return self._typed(name, dict, "map[string]interface {}", {})
-
-    def _typed(self, name: str, kind: type[_T], go_type: str, default: _T) -> _T:
+    def get(self, name: str, default: _T, go_type: str = "") -> _T:
+        """The member, `default` where it is absent or null; `go_type` is its type's name in Go."""
         value = self.members.get(name)
         if value is None:
             return default
-        if not isinstance(value, kind):
-            raise _mismatch(value, f"{self.struct}.{name}", go_type)
+        if not isinstance(value, type(default)):
+            wanted = go_type or _GO_TYPES[type(default)]
+            raise _mismatch(value, f"{self.struct}.{name}", wanted)
         return value

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from sandbox.ollama import catalog, gotime, options, plans, records, refusals, replies
-from sandbox.ollama.bodies import Asked, read_chat, read_generate
+from sandbox.ollama.bodies import ModelRequest, read_chat, read_generate
 from sandbox.ollama.call_log import OpenCall
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.openai_answers import Translation
@@ -17,7 +17,7 @@ from sandbox.ollama.playing import Clock, Play, json_response
 from sandbox.ollama.records import RecordWriter, Shape
 from sandbox.ollama.runners import slot
 from sandbox.ollama.scenarios import Scenario
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 from sandbox.ollama.wire import Rewrite
 
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,300}")
@@ -28,7 +28,7 @@ class Face:
     """How one route is spoken: its records, its requests, and what is made of its lines."""
 
     shape: Shape
-    read: Callable[[bytes], Asked]
+    read: Callable[[bytes], ModelRequest]
     rewrite: Rewrite | None = None
 
 
@@ -39,7 +39,7 @@ _CHAT, _GENERATE = Face("chat", read_chat), Face("generate", read_generate)
 class Calls:
     """The routes of the model. One instance serves all requests."""
 
-    state: State
+    state: StandInState
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """POST /api/chat."""
@@ -75,7 +75,7 @@ class Calls:
             call_log.end(call, "broken", 0)
 
     async def _played(
-        self, request: web.Request, call: OpenCall, face: Face, asked: Asked
+        self, request: web.Request, call: OpenCall, face: Face, asked: ModelRequest
     ) -> web.StreamResponse:
         scenario = self._scenario(asked, face.shape)
         self.state.call_log.understood(call, asked, scenario.name)
@@ -89,8 +89,8 @@ class Calls:
         _check(asked, scenario, face.shape)
         return await self._replied(request, call, face, asked, scenario)
 
-    def _scenario(self, asked: Asked, shape: Shape) -> Scenario:
-        """A programmed scenario first; a request that only loads the model takes none."""
+    def _scenario(self, asked: ModelRequest, shape: Shape) -> Scenario:
+        """A scripted scenario first; a request that only loads the model takes none."""
         if not asked.model:
             raise refusals.no_model(shape)
         if _MODEL_NAME.fullmatch(asked.model) is None:
@@ -102,7 +102,7 @@ class Calls:
             raise Refused(400, f"stand-in: {exc}") from exc
 
     async def _loaded(
-        self, call: OpenCall, shape: Shape, asked: Asked, scenario: Scenario
+        self, call: OpenCall, shape: Shape, asked: ModelRequest, scenario: Scenario
     ) -> web.Response:
         """No messages: load the model, or unload it at once, and say so in one object."""
         reason = "load"
@@ -118,7 +118,12 @@ class Calls:
         return json_response(200, writer.record(now, plans.NOTHING, records.done(reason)))
 
     async def _replied(
-        self, request: web.Request, call: OpenCall, face: Face, asked: Asked, scenario: Scenario
+        self,
+        request: web.Request,
+        call: OpenCall,
+        face: Face,
+        asked: ModelRequest,
+        scenario: Scenario,
     ) -> web.StreamResponse:
         arrived_ns = time.monotonic_ns()
         async with self.state.runners.using(asked, scenario) as runner:
@@ -137,13 +142,13 @@ class Calls:
                 )
                 return await self._performed(play, asked)
 
-    def _cached_tokens(self, asked: Asked) -> int | None:
-        """All but the last message, as after the turn before; told by the newer profile alone."""
+    def _cached_tokens(self, asked: ModelRequest) -> int | None:
+        """All but the last message, as after the turn before; only profile 0.40 states them."""
         if self.state.profile == "0.33":
             return None
         return replies.prompt_tokens(asked.messages[:-1])
 
-    async def _performed(self, play: Play, asked: Asked) -> web.StreamResponse:
+    async def _performed(self, play: Play, asked: ModelRequest) -> web.StreamResponse:
         try:
             return await (play.stream() if asked.stream else play.whole())
         except (asyncio.CancelledError, ConnectionError):
@@ -153,7 +158,7 @@ class Calls:
             raise
 
 
-def _check(asked: Asked, scenario: Scenario, shape: Shape) -> None:
+def _check(asked: ModelRequest, scenario: Scenario, shape: Shape) -> None:
     options.check_options(asked.options)
     options.check_format(asked.response_format)
     if not scenario.can_chat:

@@ -30,7 +30,7 @@ class Refused(StandInError):
     """Ollama would answer this request with `status` and `{"error": text}`.
 
     `late`: the refusal takes the place of a stream's first record; its content type then lacks
-    the charset (ollama.md section 1).
+    the charset (docs/ollama.md, Transport).
     """
 
     def __init__(

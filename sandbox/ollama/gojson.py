@@ -1,7 +1,8 @@
 """JSON as Go's `encoding/json` writes it. Pure: values in, text out.
 
 Go escapes `<`, `>`, `&`, U+2028 and U+2029 and leaves every other non-ASCII character as raw
-UTF-8, U+0085 included (ollama.md section 1). Keys keep the dict's order, as Go keeps a struct's.
+UTF-8, U+0085 included (docs/ollama.md, Transport). Keys keep the dict's order, as Go keeps a
+struct's.
 """
 
 import json

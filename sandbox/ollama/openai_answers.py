@@ -1,7 +1,7 @@
 """The OpenAI-compatible face of answers: records of /api/* rewritten, as Ollama does. Pure.
 
-One that it cannot rewrite is lost as it is there: an error line in mid-stream has none of a
-record's members and becomes an empty delta (ollama.md section 8).
+A line that it cannot rewrite is lost, as it is with Ollama: an error line in mid-stream has none of
+a record's members and becomes an empty delta (docs/ollama.md, OpenAI's routes).
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.ollama import gojson
-from sandbox.ollama.bodies import Asked
+from sandbox.ollama.bodies import ModelRequest
 from sandbox.ollama.gojson import JsonObject, JsonValue
 from sandbox.ollama.openai_requests import read_completion
 
@@ -31,13 +31,13 @@ class Translation:
 
     id: str = field(default_factory=_made_up_id)
     created_s: int = field(default_factory=lambda: int(time.time()))
-    tells_usage: bool = False
+    states_usage: bool = False
     has_called: bool = False
     """Whether a tool was called: the stream's end then says so as its reason."""
 
-    def read(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> ModelRequest:
         """The chat that is asked for. Raises Refused."""
-        asked, self.tells_usage = read_completion(body)
+        asked, self.states_usage = read_completion(body)
         return asked
 
     def events(self, lines: bytes) -> bytes:
@@ -58,7 +58,7 @@ class Translation:
         silence: JsonObject = {"role": "assistant", "content": ""}
         reason = _finish_reason(record, has_called=self.has_called)
         chunks = [self._chunk(record, [choice]) for choice in (*spoken, _choice(silence, reason))]
-        if self.tells_usage:
+        if self.states_usage:
             chunks.append({**self._chunk(record, []), "usage": _usage(record)})
         return b"".join(_event(chunk) for chunk in chunks) + _END
 

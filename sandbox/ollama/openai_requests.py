@@ -1,15 +1,15 @@
 """POST /v1/chat/completions, read: a body as OpenAI's clients write it, as one of /api/chat. Pure.
 
-Ollama rewrites the request and hands it to the same handler, and so do we (ollama.md section 8).
-`max_completion_tokens`, `tool_choice`, `n`, `user` and the like are not read; what decides about
-the window and the model's time cannot be said here. Refused bears Ollama's words.
+Ollama rewrites the request and hands it to the same handler, and so does this (docs/ollama.md,
+OpenAI's routes). `max_completion_tokens`, `tool_choice`, `n`, `user` and the like are not read; a
+client cannot set the window or the keep_alive. Refused carries Ollama's words.
 """
 
 import json
 from collections.abc import Iterator
 
 from sandbox.ollama import gojson
-from sandbox.ollama.bodies import Asked, read_chat, read_object
+from sandbox.ollama.bodies import ModelRequest, read_chat, read_object
 from sandbox.ollama.errors import Refused
 from sandbox.ollama.gojson import JsonObject, JsonValue
 
@@ -41,8 +41,8 @@ _IMAGE_PREFIXES = tuple(f"data:{kind};base64," for kind in ("image/jpeg", "image
 _IMAGE_PREFIXES += ("data:image/webp;base64,", "data:;base64,")
 
 
-def read_completion(body: bytes) -> tuple[Asked, bool]:
-    """The chat that `body` asks for, and whether its stream is to tell the usage."""
+def read_completion(body: bytes) -> tuple[ModelRequest, bool]:
+    """The chat that `body` asks for, and whether its stream is to state the usage."""
     members = read_object(body, "ChatCompletionRequest")
     native: JsonObject = {
         "model": members.get("model"),
@@ -53,13 +53,13 @@ def read_completion(body: bytes) -> tuple[Asked, bool]:
         "think": _think(members),
         "options": _options(members),
     }
-    tells_usage = _members(members.get("stream_options")).get("include_usage") is True
-    return read_chat(gojson.encode(native).encode()), tells_usage
+    states_usage = _members(members.get("stream_options")).get("include_usage") is True
+    return read_chat(gojson.encode(native).encode()), states_usage
 
 
 def _options(members: JsonObject) -> JsonObject:
-    told = {_NAMES[name]: value for name, value in members.items() if name in _NAMES}
-    options = {**_DEFAULTS, **{name: value for name, value in told.items() if value is not None}}
+    given = {_NAMES[name]: value for name, value in members.items() if name in _NAMES}
+    options = {**_DEFAULTS, **{name: value for name, value in given.items() if value is not None}}
     if isinstance(stop := options.get("stop"), str):
         options["stop"] = [stop]
     return options

@@ -1,10 +1,10 @@
-"""The types of a request's `options`, checked as Ollama does (ollama.md section 2.1). Pure."""
+"""The types of a request's `options`, checked as Ollama does (docs/ollama.md, Requests). Pure."""
 
 from sandbox.ollama.errors import Refused
 from sandbox.ollama.gojson import JsonObject, JsonValue
 
 LOAD_TIME = ("num_ctx", "num_batch", "num_gpu", "main_gpu", "use_mmap", "num_thread")
-"""Options whose change makes Ollama load the model anew (ollama.md section 6)."""
+"""Options whose change makes Ollama load the model anew (docs/ollama.md, Loading)."""
 
 _INTEGERS = {
     *("num_keep", "seed", "num_predict", "top_k", "repeat_last_n"),

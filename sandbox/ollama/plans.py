@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import cycle
 
 from sandbox.ollama import gojson, options, refusals, replies, structured
-from sandbox.ollama.bodies import Asked, Messages
+from sandbox.ollama.bodies import Messages, ModelRequest
 from sandbox.ollama.gojson import JsonObject, JsonValue
 from sandbox.ollama.scenarios import Ending, Manner, Scenario
 
@@ -15,7 +15,7 @@ BIG_LAST_CHARS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class Fragment:
     """What one record carries. `tokens` counts it as the model would."""
 
     content: str = ""
@@ -24,45 +24,45 @@ class Delta:
     tokens: int = 1
 
 
-NOTHING = Delta(tokens=0)
+NOTHING = Fragment(tokens=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The deltas in order, what the final record carries, and the counts it states."""
+    """The fragments in order, what the final record carries, and the counts it states."""
 
-    deltas: tuple[Delta, ...]
-    final: Delta = NOTHING
+    fragments: tuple[Fragment, ...]
+    final: Fragment = NOTHING
     done_reason: str = "stop"
     prompt_tokens: int = 0
 
     @property
     def eval_tokens(self) -> int:
         """Generated tokens, thinking included, as `eval_count` has them."""
-        return sum(delta.tokens for delta in self.deltas) + self.final.tokens
+        return sum(fragment.tokens for fragment in self.fragments) + self.final.tokens
 
-    def without_end(self) -> Iterator[Delta]:
-        """The deltas over and over."""
-        return cycle(self.deltas or (Delta("on "),))
+    def without_end(self) -> Iterator[Fragment]:
+        """The fragments over and over."""
+        return cycle(self.fragments or (Fragment("on "),))
 
 
-def plan(asked: Asked, scenario: Scenario) -> Plan:
+def plan(asked: ModelRequest, scenario: Scenario) -> Plan:
     """The reply of `scenario` to `asked`. Raises Refused if the prompt does not fit its window."""
     if scenario.window_tokens is not None and asked.truncate:
         asked = replace(asked, messages=_trimmed(asked, scenario))
     prompt_tokens = _fitting(asked, scenario)
-    deltas, final = _spoken(asked, scenario)
+    fragments, final = _spoken(asked, scenario)
     limit = _most_tokens(asked, scenario, prompt_tokens)
-    if 0 < limit < len(deltas) and scenario.ending is not Ending.ENDLESS:
-        return Plan(deltas[:limit], NOTHING, "length", prompt_tokens)
-    return Plan(deltas, final, "stop", prompt_tokens)
+    if 0 < limit < len(fragments) and scenario.ending is not Ending.ENDLESS:
+        return Plan(fragments[:limit], NOTHING, "length", prompt_tokens)
+    return Plan(fragments, final, "stop", prompt_tokens)
 
 
-def _window(asked: Asked, scenario: Scenario) -> int:
+def _window(asked: ModelRequest, scenario: Scenario) -> int:
     return options.integer(asked.options, "num_ctx") or scenario.window_tokens or 0
 
 
-def _trimmed(asked: Asked, scenario: Scenario) -> Messages:
+def _trimmed(asked: ModelRequest, scenario: Scenario) -> Messages:
     """What Ollama keeps: system messages, the last one, and of the others the newest that fit."""
     kept = list(asked.messages)
     while replies.prompt_tokens(kept, scenario.density) > _window(asked, scenario):
@@ -73,7 +73,7 @@ def _trimmed(asked: Asked, scenario: Scenario) -> Messages:
     return tuple(kept)
 
 
-def _most_tokens(asked: Asked, scenario: Scenario, prompt_tokens: int) -> int:
+def _most_tokens(asked: ModelRequest, scenario: Scenario, prompt_tokens: int) -> int:
     """The longest reply: num_predict, and without `shift` what the window has left; 0: no limit."""
     limit = options.integer(asked.options, "num_predict") or 0
     if scenario.window_tokens is None or asked.shift:
@@ -82,7 +82,7 @@ def _most_tokens(asked: Asked, scenario: Scenario, prompt_tokens: int) -> int:
     return min(limit, left) if limit > 0 else left
 
 
-def _fitting(asked: Asked, scenario: Scenario) -> int:
+def _fitting(asked: ModelRequest, scenario: Scenario) -> int:
     """The `prompt_eval_count`: the whole prompt's, or of what is left where it is cut silently."""
     tokens = replies.prompt_tokens(asked.messages, scenario.density)
     if scenario.window_tokens is None:
@@ -97,36 +97,36 @@ def _fitting(asked: Asked, scenario: Scenario) -> int:
     raise refusals.overflow(tokens, window)
 
 
-def _spoken(asked: Asked, scenario: Scenario) -> tuple[tuple[Delta, ...], Delta]:
+def _spoken(asked: ModelRequest, scenario: Scenario) -> tuple[tuple[Fragment, ...], Fragment]:
     text = _text(asked)
     if scenario.manner is Manner.NEXT_LINE:
         text = f"one\u0085line {text}"
     said = tuple(_word(piece) for piece in replies.pieces(text, scenario.tokens))
     if scenario.manner is Manner.THINKING and asked.think is not False:
         thoughts = replies.pieces(f"I was sent {len(asked.messages)} messages. ")
-        return (*(Delta(thinking=thought) for thought in thoughts), *said), NOTHING
+        return (*(Fragment(thinking=thought) for thought in thoughts), *said), NOTHING
     if scenario.manner is Manner.BIG_LAST:
-        return said, Delta("x" * BIG_LAST_CHARS)
+        return said, Fragment("x" * BIG_LAST_CHARS)
     if _calls_a_tool(asked, scenario):
-        call = Delta(tool_calls=(_tool_call(asked, scenario),))
+        call = Fragment(tool_calls=(_tool_call(asked, scenario),))
         return ((), call) if scenario.manner is Manner.TOOLS_FINAL else ((call,), NOTHING)
     return said, NOTHING
 
 
 @lru_cache(maxsize=8192)
-def _word(piece: str) -> Delta:
-    """A plain delta, remembered: a model says the same words again and again."""
-    return Delta(piece)
+def _word(piece: str) -> Fragment:
+    """A plain fragment, remembered: a model says the same words again and again."""
+    return Fragment(piece)
 
 
-def _text(asked: Asked) -> str:
+def _text(asked: ModelRequest) -> str:
     text = replies.reply_to(asked.messages)
     if asked.response_format in (None, ""):
         return text
     return gojson.encode(structured.instance(asked.response_format, text))
 
 
-def _calls_a_tool(asked: Asked, scenario: Scenario) -> bool:
+def _calls_a_tool(asked: ModelRequest, scenario: Scenario) -> bool:
     """Until the results of its calls in this turn are as many as its rounds."""
     if not asked.has_tools or scenario.manner not in {Manner.TOOLS_FINAL, Manner.TOOLS_EARLY}:
         return False
@@ -135,7 +135,7 @@ def _calls_a_tool(asked: Asked, scenario: Scenario) -> bool:
     return turn.count("tool") < scenario.tool_rounds
 
 
-def _tool_call(asked: Asked, scenario: Scenario) -> JsonValue:
+def _tool_call(asked: ModelRequest, scenario: Scenario) -> JsonValue:
     seen = replies.fingerprint(asked.messages)
     is_early = scenario.manner is Manner.TOOLS_EARLY
     return {
@@ -144,7 +144,7 @@ def _tool_call(asked: Asked, scenario: Scenario) -> JsonValue:
     }
 
 
-def _arguments(asked: Asked) -> JsonValue:
+def _arguments(asked: ModelRequest) -> JsonValue:
     """What fits the tool's parameters: the user's last words, and the first number in them."""
     said = replies.last_user_text(asked.messages)
     parameters: JsonObject = {"type": "object", **asked.tool_parameters}

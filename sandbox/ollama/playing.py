@@ -9,8 +9,8 @@ from aiohttp import web
 
 from sandbox.ollama import gotime, records, refusals
 from sandbox.ollama.call_log import CallLog, OpenCall, Outcome
-from sandbox.ollama.plans import NOTHING, Delta, Plan
-from sandbox.ollama.records import Metrics, RecordWriter
+from sandbox.ollama.plans import NOTHING, Fragment, Plan
+from sandbox.ollama.records import RecordWriter
 from sandbox.ollama.scenarios import Ending, Framing, Scenario
 from sandbox.ollama.wire import Rewrite, Wire
 
@@ -27,18 +27,18 @@ class Clock:
     slot_ns: int
     first_ns: int = 0
 
-    def metrics(self, plan: Plan, cached_tokens: int | None) -> Metrics:
+    def metrics(self, plan: Plan, cached_tokens: int | None) -> dict[str, int | None]:
         """The final record's numbers now. The wait for a slot is in the total alone."""
         now_ns = time.monotonic_ns()
-        return Metrics(
-            total_ns=now_ns - self.arrived_ns,
-            load_ns=max(1, self.loaded_ns - self.arrived_ns),
-            prompt_eval_ns=max(1, self.first_ns - self.slot_ns),
-            eval_ns=max(1, now_ns - self.first_ns),
-            prompt_tokens=plan.prompt_tokens,
-            eval_tokens=plan.eval_tokens,
-            cached_tokens=cached_tokens,
-        )
+        return {
+            "total_duration": now_ns - self.arrived_ns,
+            "load_duration": max(1, self.loaded_ns - self.arrived_ns),
+            "prompt_eval_count": plan.prompt_tokens,
+            "prompt_eval_cached_count": cached_tokens,
+            "prompt_eval_duration": max(1, self.first_ns - self.slot_ns),
+            "eval_count": plan.eval_tokens,
+            "eval_duration": max(1, now_ns - self.first_ns),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class Play:
         if self.scenario.framing is Framing.ONE_WRITE and not self.scenario.token_s:
             await self._burst(wire)
             return await self._end(wire)
-        async for delta in self._produced(self.plan.deltas):
-            await wire.send(self.writer.line(_now(), delta))
+        async for fragment in self._produced(self.plan.fragments):
+            await wire.send(self.writer.line(_now(), fragment))
         return await self._end(wire)
 
     async def whole(self) -> web.StreamResponse:
         """The reply as one object, for `stream: false`."""
-        said = [delta async for delta in self._produced(self.plan.deltas)]
+        said = [fragment async for fragment in self._produced(self.plan.fragments)]
         ending = self.scenario.ending
         if ending in {Ending.STALL, Ending.ENDLESS}:
             await self._stay_silent()
@@ -81,31 +81,33 @@ class Play:
 
     async def produce_to_the_end(self) -> None:
         """Generate the tokens that are left, for nobody, as a model deaf to a cancel does."""
-        left = self.plan.deltas[self.call.tokens :]
+        left = self.plan.fragments[self.call.tokens :]
         async for _ in self._produced(left, is_first=not self.clock.first_ns):
             pass
 
     async def _produced(
-        self, deltas: Iterable[Delta], *, is_first: bool = True
-    ) -> AsyncIterator[Delta]:
+        self, fragments: Iterable[Fragment], *, is_first: bool = True
+    ) -> AsyncIterator[Fragment]:
         if is_first:
             await self._reach_first_token()
         began_s, pace_s = time.monotonic(), self.scenario.token_s
-        for index, delta in enumerate(deltas, start=1):
+        for index, fragment in enumerate(fragments, start=1):
             if pace_s:
                 await _until(began_s + index * pace_s)
             elif index % _TOKENS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            self.call_log.produced(self.call, delta.content, delta.tokens)
-            yield delta
+            self.call_log.produced(self.call, fragment.content, fragment.tokens)
+            yield fragment
 
     async def _burst(self, wire: Wire) -> None:
-        """All deltas at one instant: what `_produced` does, without a step for each token."""
+        """All fragments at one instant: what `_produced` does, without a step for each token."""
         await self._reach_first_token()
-        text = "".join(delta.content for delta in self.plan.deltas)
-        self.call_log.produced(self.call, text, len(self.plan.deltas))
+        text = "".join(fragment.content for fragment in self.plan.fragments)
+        self.call_log.produced(self.call, text, len(self.plan.fragments))
         now = _now()
-        await wire.send(b"".join([self.writer.line(now, delta) for delta in self.plan.deltas]))
+        await wire.send(
+            b"".join([self.writer.line(now, fragment) for fragment in self.plan.fragments])
+        )
 
     async def _reach_first_token(self) -> None:
         await _until(self.clock.slot_ns / 1e9 + self.scenario.first_s)
@@ -122,8 +124,8 @@ class Play:
         if ending is Ending.STALL:
             await self._stay_silent()
         if ending is Ending.ENDLESS:
-            async for delta in self._produced(self.plan.without_end(), is_first=False):
-                await wire.send(self.writer.line(_now(), delta))
+            async for fragment in self._produced(self.plan.without_end(), is_first=False):
+                await wire.send(self.writer.line(_now(), fragment))
         self._over("broken", 200 if wire.has_begun else 0)
         if ending in {Ending.CUT, Ending.RESET}:
             return await wire.cut(reset=ending is Ending.RESET)
@@ -134,7 +136,7 @@ class Play:
         )
         return await wire.end(line)
 
-    def _final(self, said: Iterable[Delta] = ()) -> bytes:
+    def _final(self, said: Iterable[Fragment] = ()) -> bytes:
         """The final record, which carries `said` if it is to be the only one."""
         final = self.plan.final
         if final is not NOTHING:
@@ -143,7 +145,7 @@ class Play:
         tail = records.done(self.plan.done_reason, metrics)
         return self.writer.record(_now(), _joined([*said, final]), tail)
 
-    def _one_object(self, said: list[Delta], *, is_done: bool) -> web.Response:
+    def _one_object(self, said: list[Fragment], *, is_done: bool) -> web.Response:
         if is_done:
             body = self._final(said)
         elif said:
@@ -168,12 +170,12 @@ def json_response(status: int, body: bytes, *, late: bool = False) -> web.Respon
     return web.Response(status=status, body=body, headers={"Content-Type": kind})
 
 
-def _joined(deltas: Iterable[Delta]) -> Delta:
-    said = list(deltas)
-    return Delta(
-        content="".join(delta.content for delta in said),
-        thinking="".join(delta.thinking for delta in said),
-        tool_calls=tuple(call for delta in said for call in delta.tool_calls),
+def _joined(fragments: Iterable[Fragment]) -> Fragment:
+    said = list(fragments)
+    return Fragment(
+        content="".join(fragment.content for fragment in said),
+        thinking="".join(fragment.thinking for fragment in said),
+        tool_calls=tuple(call for fragment in said for call in fragment.tool_calls),
     )
 
 

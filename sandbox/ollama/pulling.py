@@ -1,4 +1,4 @@
-"""POST /api/pull: the lines of a download that is none (ollama.md section 2.3)."""
+"""POST /api/pull: plays a download, without one (docs/ollama.md, Lookups)."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from sandbox.ollama.chat import refusal_response
 from sandbox.ollama.errors import Refused
 from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.playing import json_response
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 
 LINES = 20
 LINE_S = 0.02
@@ -24,7 +24,7 @@ _NOT_THERE = "pull model manifest: file does not exist"
 class Pulling:
     """The route. One instance serves all requests."""
 
-    state: State
+    state: StandInState
 
     async def pull(self, request: web.Request) -> web.StreamResponse:
         """POST /api/pull. A model of the scenario `nowhere` is in no registry."""
@@ -35,7 +35,7 @@ class Pulling:
         model = asked.get("model") or asked.get("name")
         if not isinstance(model, str):
             return refusal_response(Refused(400, "model is required"))
-        self.state.call_log.pulled()
+        self.state.call_log.count("pulls")
         is_there = self.state.own_scenario(model).name != "nowhere"
         if asked.get("stream") is False:
             return self._whole(model, is_there=is_there)

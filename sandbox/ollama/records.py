@@ -1,11 +1,12 @@
-"""The records of /api/chat and /api/generate, keys in Go's order (ollama.md section 2.2). Pure."""
+"""The records of /api/chat and /api/generate, in Go's order of keys (docs/ollama.md, Records)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from sandbox.ollama import gojson
 from sandbox.ollama.gojson import JsonObject, JsonValue
-from sandbox.ollama.plans import Delta
+from sandbox.ollama.plans import Fragment
 
 Shape = Literal["chat", "generate"]
 Profile = Literal["0.33", "0.40"]
@@ -15,30 +16,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 """Go's zero time, in the object Ollama answers when a reply held nothing at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """Counts and nanoseconds of the final record. Zero means left out, as `omitempty` does."""
-
-    total_ns: int
-    load_ns: int
-    prompt_eval_ns: int
-    eval_ns: int
-    prompt_tokens: int
-    eval_tokens: int
-    cached_tokens: int | None = None
-
-    def fields(self) -> JsonObject:
-        """The members in Go's order."""
-        members: dict[str, int | None] = {
-            "total_duration": self.total_ns,
-            "load_duration": self.load_ns,
-            "prompt_eval_count": self.prompt_tokens,
-            "prompt_eval_cached_count": self.cached_tokens,
-            "prompt_eval_duration": self.prompt_eval_ns,
-            "eval_count": self.eval_tokens,
-            "eval_duration": self.eval_ns,
-        }
-        return {name: value for name, value in members.items() if value}
+NO_METRICS: Mapping[str, int | None] = MappingProxyType({})
 
 
 class RecordWriter:
@@ -53,17 +31,17 @@ class RecordWriter:
         )
         self._end = '},"done":false}\n' if shape == "chat" else ',"done":false}\n'
 
-    def line(self, created_at: str, delta: Delta) -> bytes:
+    def line(self, created_at: str, fragment: Fragment) -> bytes:
         """One record of a stream before the final one, with its line end."""
-        if not delta.thinking and not delta.tool_calls:
-            content = gojson.quote(delta.content)
+        if not fragment.thinking and not fragment.tool_calls:
+            content = gojson.quote(fragment.content)
             return f"{self._start}{created_at}{self._plain}{content}{self._end}".encode()
-        return self.record(created_at, delta, {"done": False}) + b"\n"
+        return self.record(created_at, fragment, {"done": False}) + b"\n"
 
-    def record(self, created_at: str, delta: Delta, rest: JsonObject) -> bytes:
+    def record(self, created_at: str, fragment: Fragment, rest: JsonObject) -> bytes:
         """One record without line end; `rest` holds `done` and what follows it."""
         record: JsonObject = {"model": self._model, "created_at": created_at}
-        return gojson.encode({**record, **_body(self._shape, delta), **rest}).encode()
+        return gojson.encode({**record, **_body(self._shape, fragment), **rest}).encode()
 
     def zero_object(self) -> bytes:
         """What a reply without any record becomes when it was not to be streamed."""
@@ -74,10 +52,13 @@ class RecordWriter:
         return gojson.encode({**record, **empty, "done": False}).encode()
 
 
-def done(reason: str, metrics: Metrics | None = None) -> JsonObject:
-    """The tail of a final record; without metrics that of a load or an unload."""
-    tail: JsonObject = {"done": True, "done_reason": reason}
-    return tail if metrics is None else {**tail, **metrics.fields()}
+def done(reason: str, metrics: Mapping[str, int | None] = NO_METRICS) -> JsonObject:
+    """The tail of a final record; without metrics that of a load or an unload.
+
+    Those are counts and nanoseconds in Go's order. Zero and None are left out, as by `omitempty`.
+    """
+    stated = {name: value for name, value in metrics.items() if value}
+    return {"done": True, "done_reason": reason, **stated}
 
 
 def error(text: str, **beside: str) -> bytes:
@@ -86,12 +67,12 @@ def error(text: str, **beside: str) -> bytes:
     return gojson.encode(members).encode()
 
 
-def _body(shape: Shape, delta: Delta) -> JsonObject:
+def _body(shape: Shape, fragment: Fragment) -> JsonObject:
     extra: dict[str, JsonValue] = {}
-    if delta.thinking:
-        extra["thinking"] = delta.thinking
-    if delta.tool_calls:
-        extra["tool_calls"] = list(delta.tool_calls)
+    if fragment.thinking:
+        extra["thinking"] = fragment.thinking
+    if fragment.tool_calls:
+        extra["tool_calls"] = list(fragment.tool_calls)
     if shape == "generate":
-        return {"response": delta.content, **extra}
-    return {"message": {"role": "assistant", "content": delta.content, **extra}}
+        return {"response": fragment.content, **extra}
+    return {"message": {"role": "assistant", "content": fragment.content, **extra}}

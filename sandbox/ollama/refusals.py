@@ -1,4 +1,4 @@
-"""Ollama's error answers, word for word (ollama.md section 3). Pure."""
+"""Ollama's error answers, word for word (docs/ollama.md, Errors). Pure."""
 
 from sandbox.ollama import gojson
 from sandbox.ollama.errors import Refused

@@ -1,6 +1,6 @@
 """What a model says: a pure function of the messages it was sent.
 
-A test can thus tell from a reply alone what the model must have seen.
+A test thus knows from a reply alone which messages the model was sent.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ MAX_ECHO_CHARS = 400
 """How much of the last user message a reply repeats."""
 
 IMAGE_TOKENS = 768
-"""What Ollama reckons for an image, whatever its size (ollama.md section 5)."""
+"""What Ollama reckons for an image, whatever its size (docs/ollama.md, Window)."""
 
 _NUMBER = re.compile(r"(?<!\d)\d{1,9}(?!\d)")
 _PIECE = re.compile(r"\S+\s*|\s+")

@@ -1,4 +1,4 @@
-"""The models in memory: loading, keeping, unloading, and their slots (ollama.md section 6)."""
+"""The models in memory: loading, keeping, unloading, and their slots (docs/ollama.md, Loading)."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from sandbox.ollama import gojson, options
-from sandbox.ollama.bodies import Asked
+from sandbox.ollama.bodies import ModelRequest
 from sandbox.ollama.call_log import CallLog
 from sandbox.ollama.scenarios import Scenario
 
@@ -42,7 +42,7 @@ class Runners:
     """Every loaded model by name. Lives on the server's loop."""
 
     def __init__(self, call_log: CallLog) -> None:
-        self._ledger = call_log
+        self._call_log = call_log
         self._loaded: dict[str, Runner] = {}
         self._loading: dict[str, asyncio.Lock] = {}
 
@@ -54,7 +54,7 @@ class Runners:
         return dict(sorted(self._loaded.items(), key=lambda item: -item[1].expires_s))
 
     @asynccontextmanager
-    async def using(self, asked: Asked, scenario: Scenario) -> AsyncIterator[Runner]:
+    async def using(self, asked: ModelRequest, scenario: Scenario) -> AsyncIterator[Runner]:
         """The runner of the model, loaded if need be and kept at least as long as it is used.
 
         At the end its time to stay loaded starts anew; a keep_alive of 0 unloads it.
@@ -69,11 +69,11 @@ class Runners:
             if asked.keep_alive_s == 0 and self._loaded.get(asked.model) is runner:
                 self.unload(asked.model)
 
-    async def _ready(self, asked: Asked, scenario: Scenario) -> Runner:
+    async def _ready(self, asked: ModelRequest, scenario: Scenario) -> Runner:
         """The runner that fits the request.
 
         Loads of one model come one after another. A load whose request is cancelled is lost; the
-        next one starts from zero (ollama.md section 4).
+        next one starts from zero (docs/ollama.md, Loading).
         """
         wanted = _load_options(asked)
         if (runner := self._fitting(asked.model, wanted)) is None:
@@ -99,14 +99,14 @@ class Runners:
             return None
         return runner if runner.load_options == wanted else None
 
-    def _load(self, asked: Asked, scenario: Scenario, wanted: str) -> Runner:
+    def _load(self, asked: ModelRequest, scenario: Scenario, wanted: str) -> Runner:
         window_tokens = (
             options.integer(asked.options, "num_ctx")
             or scenario.window_tokens
             or DEFAULT_WINDOW_TOKENS
         )
         slots = asyncio.Semaphore(scenario.slots) if scenario.slots else None
-        self._ledger.loaded()
+        self._call_log.count("loads")
         runner = self._loaded[asked.model] = Runner(wanted, window_tokens, slots)
         return runner
 
@@ -129,7 +129,7 @@ async def slot(runner: Runner, *, leaks: bool) -> AsyncIterator[None]:
             runner.slots.release()
 
 
-def _load_options(asked: Asked) -> str:
+def _load_options(asked: ModelRequest) -> str:
     chosen: gojson.JsonObject = {
         name: asked.options[name] for name in options.LOAD_TIME if name in asked.options
     }

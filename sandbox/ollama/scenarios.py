@@ -66,7 +66,7 @@ class Scenario:
     refusal: str | None = None
     """The key of a row in refusals.py."""
     halves_prompt: bool = False
-    """Cuts a prompt over the window silently instead of refusing it (ollama.md section 5)."""
+    """Cuts a prompt over the window silently instead of refusing it (docs/ollama.md, Window)."""
     is_rendered: bool = False
     """Refuses a prompt over the window in the words of the rendered path, without any count."""
     deaf: bool = False
@@ -76,7 +76,7 @@ class Scenario:
     has_tools: bool = True
     can_chat: bool = True
     can_see: bool = False
-    tells_abilities: bool = True
+    names_abilities: bool = True
     """Whether /api/show has `capabilities`, which old servers have not."""
     tool_rounds: int = 1
     """How often the model calls a tool before it answers, where it is offered any."""
@@ -121,7 +121,7 @@ _ALL = (
     Scenario("no-tools", has_tools=False),
     Scenario("embedder", can_chat=False),
     Scenario("vision", can_see=True),
-    Scenario("untold", has_tools=False, tells_abilities=False),
+    Scenario("no-abilities", has_tools=False, names_abilities=False),
     Scenario("window", window_tokens=4096),
     Scenario("half-window", window_tokens=4096, halves_prompt=True),
     Scenario("rendered", window_tokens=4096, is_rendered=True),

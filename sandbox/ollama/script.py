@@ -1,4 +1,4 @@
-"""Failures programmed at run time: the next calls of a model play these scenarios."""
+"""Scenarios for the next calls of a model, set at run time."""
 
 import threading
 from collections import deque
@@ -8,7 +8,7 @@ from sandbox.ollama.errors import UnknownScenario
 from sandbox.ollama.scenarios import Scenario, scenario_of
 
 ANY_MODEL = "*"
-"""Stands for every model that has no programme of its own."""
+"""Stands for every model that has no script of its own."""
 
 
 class Script:
@@ -18,7 +18,7 @@ class Script:
         self._lock = threading.Lock()
         self._scripts: dict[str, deque[Scenario]] = {}
 
-    def script(self, model: str, scenarios: Sequence[str]) -> None:
+    def add(self, model: str, scenarios: Sequence[str]) -> None:
         """Add `scenarios`, named as models are, to those that wait for `model`; none clears it.
 
         Raises UnknownScenario, and adds nothing, if a name is no scenario's.
@@ -31,7 +31,7 @@ class Script:
                 self._scripts.pop(model, None)
 
     def next(self, model: str) -> Scenario | None:
-        """Take the scenario for the next call of `model`, None if nothing is programmed."""
+        """Take the scenario for the next call of `model`, None if none waits."""
         with self._lock:
             waiting = self._scripts.get(model) or self._scripts.get(ANY_MODEL)
             return waiting.popleft() if waiting else None

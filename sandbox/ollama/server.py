@@ -5,15 +5,16 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from types import TracebackType
+from typing import Self
 
 from aiohttp import web
 
+from sandbox.context import Starting
 from sandbox.ollama.app import make_app
 from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
 from sandbox.ollama.records import Profile
-from sandbox.ollama.state import State
+from sandbox.ollama.state import StandInState
 
 START_TIMEOUT_S = 10.0
 _BACKLOG = 4096
@@ -21,10 +22,11 @@ _CLEANUP_S = 1.0
 
 
 @asynccontextmanager
-async def serving(state: State, host: str, port: int) -> AsyncIterator[int]:
+async def serving(state: StandInState, host: str, port: int) -> AsyncIterator[int]:
     """Listen on `host:port` within the block; gives the port, chosen by the system if `port` is 0.
 
-    The end is as abrupt as Ollama's: every connection is cut where it is (ollama.md section 1).
+    The end is as abrupt as Ollama's: every connection is cut where it is (docs/ollama.md,
+    Transport).
     Raises OSError if the address cannot be had.
     """
     runner = web.AppRunner(
@@ -51,7 +53,7 @@ def _cut_all(runner: web.AppRunner) -> None:
             connection.transport.abort()
 
 
-class OllamaStandIn:
+class OllamaStandIn(Starting):
     """A stand-in for Ollama in a thread of its own, on loopback.
 
     `with OllamaStandIn() as ollama: ... ollama.url ...`. It can be stopped and started again;
@@ -70,13 +72,13 @@ class OllamaStandIn:
     ) -> None:
         """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's."""
         self._host, self._port = host, port
-        self._house = State(CallLog(keep_calls), profile=profile, token_s=token_s)
-        self._house.install(models)
+        self._state = StandInState(CallLog(keep_calls), profile=profile, token_s=token_s)
+        self._state.install(models)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Listen. Returns once requests are answered. Raises NotServing."""
         ready: Future[int] = Future()
         self._thread = threading.Thread(
@@ -88,6 +90,11 @@ class OllamaStandIn:
         except (OSError, TimeoutError) as exc:
             self._thread = None
             raise NotServing(f"cannot listen on {self._host}:{self._port}: {exc}") from exc
+        return self
+
+    def close(self) -> None:
+        """As `stop`."""
+        self.stop()
 
     def stop(self) -> None:
         """Cut every connection and stop. Safe to repeat."""
@@ -97,18 +104,6 @@ class OllamaStandIn:
         self._loop.call_soon_threadsafe(self._stop.set)
         thread.join(START_TIMEOUT_S)
 
-    def __enter__(self) -> "OllamaStandIn":
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     @property
     def url(self) -> str:
         """The base URL, without a slash at the end."""
@@ -117,25 +112,25 @@ class OllamaStandIn:
     @property
     def stats(self) -> Stats:
         """The counters now."""
-        return self._house.call_log.stats
+        return self._state.call_log.stats
 
     @property
     def calls(self) -> list[RecordedCall]:
         """The calls since the last reset, oldest first."""
-        return self._house.call_log.calls
+        return self._state.call_log.calls
 
     def script(self, model: str, scenarios: Sequence[str]) -> None:
         """Let the next calls of `model` ("*": of any) play `scenarios`. Raises UnknownScenario."""
-        self._house.script.script(model, scenarios)
+        self._state.script.add(model, scenarios)
 
     def reset(self) -> None:
-        """Forget calls, counters and programmes; models stay loaded."""
-        self._house.reset()
+        """Forget calls, counters and scripts; models stay loaded."""
+        self._state.reset()
 
     async def _serve(self, ready: "Future[int]") -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         try:
-            async with serving(self._house, self._host, self._port) as port:
+            async with serving(self._state, self._host, self._port) as port:
                 ready.set_result(port)
                 await self._stop.wait()
         except OSError as exc:

@@ -12,8 +12,8 @@ from sandbox.ollama.script import Script
 
 
 @dataclass(slots=True)
-class State:
-    """The models, what is programmed for them, and what was recorded."""
+class StandInState:
+    """The models, what is scripted for them, and the calls so far."""
 
     call_log: CallLog = field(default_factory=CallLog)
     script: Script = field(default_factory=Script)
@@ -29,7 +29,7 @@ class State:
         self.runners = Runners(self.call_log)
 
     def own_scenario(self, model: str) -> Scenario:
-        """How `model` behaves unless something is programmed. Raises UnknownScenario."""
+        """How `model` behaves unless a script says otherwise. Raises UnknownScenario."""
         if catalog.full_name(model) in self.pulled:
             return SCENARIOS["ok"]
         scenario = scenario_of(model)
@@ -48,6 +48,6 @@ class State:
         self.install([model])
 
     def reset(self) -> None:
-        """Forget calls, counters and programmes; models stay loaded."""
+        """Forget calls, counters and scripts; models stay loaded."""
         self.script.clear()
         self.call_log.reset()

@@ -40,7 +40,7 @@ from tasks.process.lease import Stoppable, Stopped, StopReason
 from tasks.process.retry import Backoff, is_retried
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring
-from tasks.turn.turn import Turn
+from tasks.turn.turn import ModelTurn
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Attempt:
         self,
         ref: JobRef,
         holder: LeaseHolder,
-        turn: Turn,
+        turn: ModelTurn,
         events: AttemptEvents,
         *,
         summaries: Summaries,
@@ -195,6 +195,7 @@ class Attempt:
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
         queue, attempt = self._settings.queue, acquired.attempt
+        # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
             delay_s = Backoff(queue.retry_base_s, queue.retry_max_s).delay_s(attempt)
             await self._holder.fail(delay_s=delay_s, refund=False)
@@ -227,7 +228,8 @@ class Attempt:
 
     async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
         """Record a cancelled turn as far as it came, be it with a holder that has died since."""
-        # With `stop` the job was cancelled before this attempt: an earlier one said something.
+        # With `stop` the job was cancelled before this attempt, and an earlier one said something:
+        # what its followers saw is kept (docs/decisions.md, "Cancelling").
         is_earlier = acquired.stop is not None
         said = await self._holder.said_before() if is_earlier else self._turn.said
         steps = self._turn.steps

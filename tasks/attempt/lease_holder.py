@@ -131,7 +131,10 @@ class LeaseHolder:
             grace_ms=self._queue_wait.grace_ms,
             event=events.packed(last),
         )
+        # COMMIT never shortens a TTL that a caller has set longer (docs/decisions.md, "Mailbox").
         touches = index.touch(self.mailbox.keyspace, self._ref.agent_id, self._ref.session_id)
+        # Noted in the same pipeline: the result lies on another server, and this process may die
+        # before it stores it (docs/decisions.md, "Owed results").
         owe = self._owe()
         passing(CrashPoint.BEFORE_COMMIT)
         deadline = time.monotonic() + COMMIT_PATIENCE_S

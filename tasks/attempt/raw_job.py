@@ -29,7 +29,8 @@ async def take_in_raw(
     except SessionBusy as refused:
         return refused
     except JobConflict as conflict:
-        # The task's id is another job's, whose result must stay: a wake-up of that one, no more.
+        # The task's id is another job's, whose result must stay: a wake-up of that one, no more
+        # (docs/decisions.md, "What makes two requests the same").
         logger.warning(
             "a raw job is not taken in, its message only wakes the other job: %s", conflict
         )

@@ -24,7 +24,7 @@ from tasks.process.services import WorkerServices, producer_services, worker_ser
 from tasks.process.wakeup import DUE_HEADER
 from tasks.submit.producer import producer, publish_options
 from tasks.turn.reply_recorder import ReplyRecorder
-from tasks.turn.turn import Models, Turn
+from tasks.turn.turn import Models, ModelTurn
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ async def _attempt(worker: WorkerServices, ref: JobRef) -> Verdict:
         queue_wait=worker.queue_wait,
     )
     profile = worker.settings.profiles.of(ref.agent_id)
-    turn = Turn(_models(worker), worker.memory, profile, ReplyRecorder(events.emit), slot)
+    turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events.emit), slot)
     attempt = Attempt(
         ref, holder, turn, events, summaries=worker.summaries, settings=worker.settings
     )

@@ -64,6 +64,7 @@ def requeue(app: Celery, job_id: str) -> str:
     enqueued = services.memory.run_all(*calls)[-1]
     if enqueued.outcome is EnqueueOutcome.FULL:
         raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
+    # docs/decisions.md, "A requeued dead letter gets a new id".
     new_id = dead_letters.requeued_id(job_id)
     if enqueued.position == 0:
         wake(app, mailbox.keys, Waiting(new_id, found.letter.envelope))

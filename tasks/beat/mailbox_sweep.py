@@ -84,6 +84,7 @@ class MailboxSweep:
         try:
             return await self._sweep_mailbox(entry, mailbox)
         except CorruptData as exc:
+            # docs/decisions.md, "A damaged key beside the sessions fails no job".
             logger.error(
                 "%s cannot be swept until its key is mended, the next look is in ten minutes: %s",
                 entry.history_key,

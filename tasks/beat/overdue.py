@@ -1,7 +1,7 @@
 """Storing the results that a dead worker still owes (`memory.mailbox.owed`), from the mailbox.
 
 The sweeper stores them itself: a message that asked for it might lie in a queue that nobody
-consumes, for the queue of the job is not known any more (docs/decisions.md, "Results").
+consumes, for the queue of the job is not known any more (docs/decisions.md, "Owed results").
 """
 
 import asyncio

@@ -14,6 +14,7 @@ from memory import CorruptData, MergedEnvelope
 from tasks.errors import InvalidJob
 from tasks.job.job import ChatJob, problems_of
 
+# The worker joins the messages: Redis decodes no envelope (docs/decisions.md, "What merging is").
 BETWEEN_MERGED = "\n\n"
 
 

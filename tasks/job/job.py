@@ -47,14 +47,7 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 
 
 class ChatJob(BaseModel):
-    """The arguments of `chat_task`, checked.
-
-    `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
-    that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
-    must fit; `think` switches thinking on or off, or names a level. `tools` names those
-    of its agent's tools that the model may call, None all of them. `metadata` is any small JSON
-    object; it comes back with the result, and its `user_id` says whose messages may be merged.
-    """
+    """The arguments of `chat_task`, checked. What each means: tasks/job/options.py."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -94,6 +87,7 @@ class ChatJob(BaseModel):
         _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(job.metadata)
         check_format(job.format)
+        # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if job.format is not None and job.tools:
             raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
         return job
@@ -152,6 +146,8 @@ class ChatJob(BaseModel):
         )
 
 
+# A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
+# requests the same").
 _NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
 """Arguments that change nothing of what is asked."""
 

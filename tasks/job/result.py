@@ -76,7 +76,8 @@ class ChatResult(TypedDict):
 
 
 class RedactedResult(Mapping[str, object]):
-    """A result as a task returns it: its repr holds no text of the conversation.
+    """A result as a task returns it: its repr holds no text of the conversation
+    (docs/decisions.md, "A task returns an object whose repr shows no text").
 
     Celery writes the repr of what a task returns into its log and its events (5.7.0), and spells
     out a dict; of any other object it asks the repr. kombu encodes it by `__json__`, so who

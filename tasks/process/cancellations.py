@@ -16,6 +16,8 @@ from tasks.process.lease import RunningLeases
 
 logger = logging.getLogger(__name__)
 
+# A capped stream and not pub/sub, which loses what is sent during a reconnection
+# (docs/decisions.md, "Cancelling takes two scripts, each atomic").
 BLOCK_MS = 1000
 LOOK_S = 5.0
 PAUSE_S = 1.0

@@ -11,6 +11,7 @@ from memory import AsyncConnection, Mailbox, MemoryServiceError, Slots, StopPoli
 
 T = TypeVar("T")
 
+# Two renewals may be lost before a lease ends.
 RENEWALS_PER_LEASE = 3
 FIRST_LOOK_S = 0.5
 

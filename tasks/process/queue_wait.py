@@ -2,7 +2,8 @@
 
 Under load a wake-up may wait longer than CHAT_GRACE_SECONDS without being lost. The sweeper would
 then publish wake-ups that nobody needs (4.8 per commit were measured). So whatever looks for lost
-wake-ups waits for twice the wait that workers see.
+wake-ups waits for twice the wait that workers see (docs/decisions.md, "Grace periods grow with the
+queue").
 """
 
 import time

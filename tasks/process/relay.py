@@ -25,6 +25,8 @@ from memory import (
 
 logger = logging.getLogger(__name__)
 
+# One pipeline per tick for all streams: a command for each token of 100 streams would be
+# thousands a second.
 TICK_S = 0.02
 SOON_S = 0.003
 """How long what is to be sent soon waits for others like it."""

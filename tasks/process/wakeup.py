@@ -107,7 +107,8 @@ def publish(
     """Publish one message for `job_id`. Raises kombu's OperationalError.
 
     Not through `Celery.send_task`: that subscribes the process to the result (a worker would
-    gather subscriptions without end) and makes whatever task happens to publish the parent.
+    gather subscriptions without end) and makes whatever task happens to publish the parent
+    (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
     of_message = {name: options[name] for name in _MESSAGE_OPTIONS & options.keys()}
     of_sending = {name: options[name] for name in options.keys() - _MESSAGE_OPTIONS}
@@ -127,6 +128,7 @@ def publish(
     due_at = time.time() + (countdown_s or 0.0)
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
+    # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
     if "message" not in kwargs and not _FOLLOWED & options.keys():
         headers[WAKEUP_HEADER] = True
     with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():

@@ -55,6 +55,8 @@ def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> Cancel
         raise unknown_job(job_id)
     mailbox = Mailbox(services.keyspace, keys)
     chosen = policy or StopPolicy(services.settings.queue.cancel_policy)
+    # Two scripts, each atomic: the job may begin or end between them (docs/decisions.md,
+    # "Cancelling").
     for _ in range(TRIES):
         outcome = _take_out(app, services, mailbox, job_id) or _stop(
             services, mailbox, job_id, chosen

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 _ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
 # Celery's options that a mailbox cannot keep: they would take a job out of its place in the order
-# (docs/decisions.md, "Submitting").
+# (docs/decisions.md, "countdown, eta, expires and time limits are refused").
 _REFUSED = frozenset({"countdown", "eta", "expires", "time_limit", "soft_time_limit"})
 # Celery's options that are about this process only, not about the job.
 _LOCAL = frozenset(
@@ -130,6 +130,8 @@ class Producer:
             merged_bytes=settings.queue.max_message_bytes,
             ttl_s=settings.memory.default_ttl_s,
         )
+        # The index goes along with every job: a mailbox that falls off the due list is found by it
+        # (docs/decisions.md, "Strays are found in the session index").
         commands = (
             *index.touch(self._keyspace, job.agent_id, job.session_id),
             *mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms),
@@ -165,6 +167,8 @@ class Producer:
         A failure is logged and harmless: each renewal of a lease looks whether its job is to stop,
         and the sweeper wakes and ends.
         """
+        # What the script did is noted in the mailbox too, so a sender that dies here loses nothing
+        # (docs/decisions.md, "What a script took out is noted in the script").
         if enqueued.stopping:
             try:
                 self._memory.run(events.announce_stop(self._keyspace, enqueued.stopping))

@@ -42,6 +42,8 @@ class TurnContext:
         self._history = history
         self._stored_messages = stored_messages
         self._rounds = rounds
+        # Any worker cuts where the last prompt was cut, so that the model server can use its prefix
+        # cache (docs/decisions.md, "The cut of a conversation is kept in its own record").
         self._precedent = precedent_of(history, self.model)
         self._summarised = _with_summary(ask, profile, summary_text)
 
@@ -131,6 +133,7 @@ async def within_abilities(
     for what this turn itself wants and the model is known to lack; where the server does not say,
     it is left to refuse. A plain request looks nothing up.
     """
+    # docs/decisions.md, "Abilities are looked up only where they are needed".
     await capabilities.require(request.model, wanted_abilities(request, ask))
     if not ask.images and any(map(_has_images, request.messages)):
         known = await capabilities.of(request.model)

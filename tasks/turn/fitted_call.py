@@ -2,7 +2,7 @@
 
 The prompt is made for the token budget that the model is thought to have. Where the model refuses
 it as too long, or its count shows that Ollama cut it silently, the budget is measured anew and the
-model is called once more (docs/decisions.md, "Context").
+model is called once more (docs/decisions.md, "What counts as a silent cut").
 """
 
 import logging
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 ONCE_MORE = "it is shortened and sent once more"
 
 
-class Shown(Protocol):
-    """What the model is shown: a prompt for whatever budget there is."""
+class PromptSource(Protocol):
+    """What makes the prompts of one turn, for whatever budget there is."""
 
     @property
     def model(self) -> str:
@@ -68,24 +68,24 @@ class FittedCall:
         self._stream = stream
         self._listener = listener
 
-    async def ask(self, shown: Shown) -> FittedReply:
+    async def ask(self, source: PromptSource) -> FittedReply:
         """Call the model at most twice. Raises LLMError.
 
         An answer to a prompt that was cut the second time too is marked as truncated.
         """
-        budget, prompt, has_started = await self._first_prompt(shown)
+        budget, prompt, has_started = await self._first_prompt(source)
         try:
             first = await self._ask_once(prompt, budget, has_started=has_started)
         except ContextOverflowError as refusal:
             logger.warning("%s; %s", refusal, ONCE_MORE)
-            shorter = await self._shorter(shown, prompt, refusal)
+            shorter = await self._shorter(source, prompt, refusal)
             if shorter is None:
                 raise
             return await self._ask_once(*shorter)
         if not first.is_truncated:
             return first
-        logger.warning("Ollama has cut a prompt for model %s silently; %s", shown.model, ONCE_MORE)
-        shorter = await self._shorter(shown, prompt)
+        logger.warning("Ollama has cut a prompt for model %s silently; %s", source.model, ONCE_MORE)
+        shorter = await self._shorter(source, prompt)
         if shorter is None:
             return first
         second = await self._ask_once(*shorter)
@@ -93,34 +93,34 @@ class FittedCall:
         is_cut = second.answer.final.prompt_tokens == first.answer.final.prompt_tokens
         return replace(second, is_truncated=is_cut or second.is_truncated)
 
-    async def _first_prompt(self, shown: Shown) -> tuple[TokenBudget, Prompt, bool]:
+    async def _first_prompt(self, source: PromptSource) -> tuple[TokenBudget, Prompt, bool]:
         """The prompt for the model's budget, and whether the listener heard the start.
 
         Where the window is only assumed and something would be left out for it, the model is loaded
         first: then its window is known.
         """
-        budget = await self._limits.budget(shown.model, shown.reply_tokens)
-        prompt = await shown.prompt(budget)
-        can_know = self._limits.tells_loaded(shown.model)
+        budget = await self._limits.budget(source.model, source.reply_tokens)
+        prompt = await source.prompt(budget)
+        can_know = self._limits.tells_loaded(source.model)
         if budget.is_known or not prompt.fit.is_cut or not can_know:
             return budget, prompt, False
-        self._listener.on_start(shown.model)
+        self._listener.on_start(source.model)
         async with aclosing(self._stream(load_request(prompt.request))) as records:
             async for _ in records:
                 pass
-        self._limits.doubt(shown.model)
-        budget = await self._limits.budget(shown.model, shown.reply_tokens)
-        return budget, await shown.prompt(budget), True
+        self._limits.doubt(source.model)
+        budget = await self._limits.budget(source.model, source.reply_tokens)
+        return budget, await source.prompt(budget), True
 
     async def _shorter(
-        self, shown: Shown, prompt: Prompt, refusal: ContextOverflowError | None = None
+        self, source: PromptSource, prompt: Prompt, refusal: ContextOverflowError | None = None
     ) -> tuple[Prompt, TokenBudget] | None:
         """The prompt for a smaller budget; None where nothing more can be left out."""
         budget = await self._limits.budget_after(
-            shown.model, shown.reply_tokens, prompt.fit, refusal
+            source.model, source.reply_tokens, prompt.fit, refusal
         )
         try:
-            shorter = await shown.prompt(budget)
+            shorter = await source.prompt(budget)
         except ContextOverflowError:
             return None
         is_shorter = len(shorter.request.messages) < len(prompt.request.messages)

@@ -6,6 +6,7 @@ from agents import Profile, Toolbox, ToolContext, ToolEvent, ToolRounds, Unknown
 from tasks.errors import InvalidJob
 from tasks.job.job import ChatJob
 
+# docs/decisions.md, "max_history counts what is said".
 MESSAGES_PER_SAID = 4
 """So many messages are brought for each that a person or the model said, where tools may be called:
 calls of tools and their results lie between them."""

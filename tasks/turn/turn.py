@@ -40,7 +40,7 @@ class Models:
     max_tool_rounds: int
 
 
-class Turn:
+class ModelTurn:
     """The turn of one attempt; `run` it once."""
 
     def __init__(

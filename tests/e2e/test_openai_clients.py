@@ -1,4 +1,4 @@
-"""OpenAI's official client takes the stand-in for Ollama's `/v1` (ollama.md section 8)."""
+"""OpenAI's own client takes the stand-in for Ollama's `/v1` (docs/ollama.md, OpenAI's routes)."""
 
 import json
 from collections.abc import Iterator

@@ -204,7 +204,7 @@ def test_a_job_may_want_fewer_tools_and_none_that_its_agent_has_not(
         chat_task.delay("many", session_id, "x", tools=["capacity_of"], format="json")
 
 
-@pytest.mark.parametrize(("model", "calls"), [("no-tools", 0), ("untold", 1)])
+@pytest.mark.parametrize(("model", "calls"), [("no-tools", 0), ("no-abilities", 1)])
 def test_a_model_without_tools_is_refused_before_the_call(
     session_id: str, ollama: OllamaStandIn, model: str, calls: int
 ) -> None:

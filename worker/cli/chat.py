@@ -1,19 +1,19 @@
 """`griot chat`: talk to an agent, in a terminal or through a pipe."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 import click
 
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
-from tasks import OnBusy, app, chat_task
+from tasks import ChatOptions, OnBusy, app, chat_task
 from tasks.errors import ChatError
 from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.feed import Feed, Silence
-from worker.cli.group import INTERRUPTED, Failed
+from worker.cli.group import INTERRUPTED, CommandFailed
 from worker.health import START, queues_of_workers
 
 with suppress(ImportError):  # not on every system; where it is, `input` can be edited
@@ -56,7 +56,7 @@ def chat(agent: str, session: str, model: str | None, on_busy: str, last: int) -
       echo "What is the WAPP?" | griot chat energy me-1
     """
     is_interactive = sys.stdin.isatty() and is_terminal()
-    options = {"on_busy": on_busy} | ({} if model is None else {"model": model})
+    options = ChatOptions(model=model, on_busy=OnBusy(on_busy))
     terminal = ChatTerminal(agent, session, options, is_interactive=is_interactive)
     if is_interactive:
         show_history(agent, session, last)
@@ -72,20 +72,19 @@ class ChatTerminal:
     """One terminal's view of a session: sends messages and shows the replies."""
 
     def __init__(
-        self, agent: str, session: str, options: Mapping[str, object], *, is_interactive: bool
+        self, agent: str, session: str, options: ChatOptions, *, is_interactive: bool
     ) -> None:
-        """`options` are those of the chat task."""
         self.failures = 0
         self._agent = agent
         self._session = session
-        self._options = dict(options)
+        self._options = options
         self._is_interactive = is_interactive
 
     def send(self, message: str) -> None:
         """Send one message and show its reply.
 
-        In a terminal a failure is shown and the conversation goes on. Raises Failed when no worker
-        is there to answer.
+        In a terminal a failure is shown and the conversation goes on. Raises CommandFailed when no
+        worker is there to answer.
         """
         job_id: str | None = None
         try:
@@ -198,9 +197,9 @@ def show_history(agent: str, session: str, last: int) -> None:
 
 
 def _require_worker(job_id: str) -> None:
-    """Raise Failed if no worker takes chat jobs."""
+    """Raise CommandFailed if no worker takes chat jobs."""
     if not any(CHAT_QUEUE in queues for queues in queues_of_workers(app).values()):
-        raise Failed(
+        raise CommandFailed(
             f"no worker seems to be running: {START}. "
             f"The message waits in its mailbox (job {job_id}) and will be answered then"
         )

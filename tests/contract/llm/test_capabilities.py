@@ -29,7 +29,7 @@ async def told(url: str, model: str, *, timeout_s: float = 3.0) -> frozenset[str
         ("vision", {"completion", "tools", "vision"}),
         ("no-tools", {"completion"}),
         ("embedder", {"embedding"}),
-        ("untold", None),
+        ("no-abilities", None),
     ],
 )
 async def test_what_models_can_do_is_asked_without_a_call(

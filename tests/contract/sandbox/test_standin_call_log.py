@@ -1,4 +1,4 @@
-"""What the stand-in records: calls, counters, disconnects; and what can be programmed."""
+"""What the stand-in records: calls, counters, disconnects; and what can be scripted."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def server() -> Iterator[OllamaStandIn]:
 
 @pytest.fixture
 def ollama(server: OllamaStandIn) -> OllamaStandIn:
-    """The stand-in with nothing recorded and nothing programmed."""
+    """The stand-in with nothing recorded and nothing scripted."""
     wait_until(lambda: server.stats.active == 0, what="earlier calls ended")
     server.reset()
     return server
@@ -128,7 +128,7 @@ def test_a_deaf_model_generates_on_and_is_convicted(
 def test_programmed_failures_come_first_then_all_is_well(
     ollama: OllamaStandIn, client: httpx.Client
 ) -> None:
-    """503 twice, then well; other models are untouched; what is programmed adds up."""
+    """503 twice, then well; other models are untouched; scripts add up."""
     ollama.script("ok", ["busy-503"])
     ollama.script("ok", ["busy-503", "ok:2"])
     assert chat(client, "other").status_code == 200

@@ -25,7 +25,7 @@ def server() -> Iterator[OllamaStandIn]:
 
 @pytest.fixture
 def ollama(server: OllamaStandIn) -> OllamaStandIn:
-    """The stand-in with nothing recorded and nothing programmed."""
+    """The stand-in with nothing recorded and nothing scripted."""
     server.reset()
     return server
 

@@ -1,4 +1,4 @@
-"""The stand-in's bytes on the wire, held against ollama.md sections 1 to 3."""
+"""The stand-in's bytes on the wire, held against docs/ollama.md."""
 
 import json
 import re
@@ -156,7 +156,7 @@ def test_field_names_match_in_any_case_and_trailing_bytes_are_ignored(
     ],
 )
 def test_a_bad_body_gets_400_in_gos_words(client: httpx.Client, body: bytes, text: str) -> None:
-    """The texts of ollama.md section 3."""
+    """The texts of docs/ollama.md, Errors."""
     response = client.post("/api/chat", content=body)
     assert (response.status_code, response.headers["content-type"]) == (400, JSON)
     assert response.json() == {"error": text}
@@ -203,7 +203,7 @@ def test_null_and_unknown_options_are_ignored(client: httpx.Client) -> None:
 def test_a_refusing_model_has_ollamas_exact_text(
     client: httpx.Client, model: str, status: int, text: str
 ) -> None:
-    """Status and text of ollama.md section 3; the queue's text has two spaces, no Retry-After."""
+    """As docs/ollama.md, Errors; the queue's text has two spaces, no Retry-After."""
     response = chat(client, model)
     assert (response.status_code, response.json()["error"]) == (status, text)
     assert response.headers["content-type"] == JSON
@@ -359,7 +359,7 @@ def test_show_tells_abilities_and_training_window(client: httpx.Client) -> None:
     assert shown["model_info"]["stand-in.context_length"] == 32_768
     shown = client.post("/api/show", json={"model": "vision"}).json()
     assert shown["capabilities"] == ["completion", "tools", "vision"]
-    assert "capabilities" not in client.post("/api/show", json={"model": "untold"}).json()
+    assert "capabilities" not in client.post("/api/show", json={"model": "no-abilities"}).json()
     response = client.post("/api/show", json={"model": "missing"})
     assert (response.status_code, response.json()) == (
         404,

@@ -19,7 +19,7 @@ def test_a_free_port_is_outside_the_range_of_outgoing_connections() -> None:
 
 
 def test_a_server_answers_as_soon_as_start_returns() -> None:
-    """It keeps nothing on the disk and evicts nothing, unless told."""
+    """It keeps nothing on the disk and evicts nothing by default."""
     with ValkeyServer() as server:
         assert server.command("PING") == "PONG"
         assert server.command("CONFIG", "GET", "save") == ["save", ""]
@@ -107,7 +107,7 @@ def test_a_port_lost_to_somebody_faster_is_replaced() -> None:
 
 
 def test_a_given_port_that_is_taken_is_an_error() -> None:
-    """A server that was told its port does not move."""
+    """A server with a given port does not move."""
     with socket.create_server(("127.0.0.1", free_port())) as listener:
         server = ValkeyServer(port=listener.getsockname()[1])
         with pytest.raises(ServerDied, match="already in use"):

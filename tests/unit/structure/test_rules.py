@@ -1,18 +1,28 @@
-"""The rules of this house that no tool checks. Each list of exceptions may only become shorter."""
+"""The project's rules that no tool checks. Each list of exceptions may only become shorter."""
 
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("worker", "tasks", "agents", "memory", "llm", "sandbox")
+from tests.support.source_tree import (
+    PACKAGES,
+    PRODUCT,
+    ROOT,
+    Definition,
+    Found,
+    assert_listed,
+    definitions,
+    functions,
+    modules,
+    tree_of,
+)
 
 MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 40
+MAX_MODULES_IN_A_FOLDER = 25
 
 LONG: dict[str, str] = {}
 """Modules and functions over the limit, as `path` or `path:function`, and why."""
@@ -21,8 +31,8 @@ LATE_IMPORTS: dict[str, str] = {}
 """Functions that import something, as `path:function`, and why."""
 
 CATCH_ALL: dict[str, str] = {
-    "agents/tool_threads.py:_run": "an operator's function in a thread: whatever it raises is told "
-    "to the turn that waits for it, as a future would",
+    "agents/tool_threads.py:_run": "an operator's function in a thread: the turn that waits "
+    "for it gets whatever it raises, as of a future",
     "tasks/beat/mailbox_sweep.py:guarded": "the sweeper, a loop that nothing may end: what one "
     "mailbox raises is logged with its traceback and costs no other mailbox its wake-up",
 }
@@ -31,6 +41,14 @@ CATCH_ALL: dict[str, str] = {
 NOT_OURS = {".env", ".coverage", ".git"}
 """What else may lie at the top of a working tree."""
 
+INNER_IMPORTS: dict[str, str] = {
+    "examples/live_chat_session.py:tasks.job.envelope": "the envelope in a mailbox has the message",
+}
+"""What bench and examples import of ours besides the faces below, as `path:module`, and why."""
+
+FACES = {"agents", "llm", "memory", "tasks", "tasks.aio", "tasks.errors"}
+"""The modules that are made for others to import."""
+
 ENVIRONMENT_READERS: dict[str, str] = {
     "sandbox/stack.py": "hands its own environment on to the processes it starts",
     "worker/cli/procfile.py": "hands its own environment on to the processes it starts",
@@ -38,64 +56,11 @@ ENVIRONMENT_READERS: dict[str, str] = {
 }
 """Modules besides settings.py that look into the environment, and why."""
 
-PLACES_OF_CODE = ("tests", "examples", "bench", "deploy", "docs", ".github", ".ci", "requirements")
+OTHER_TEXTS = ("tests", "docs", ".github", ".ci", "requirements")
 TEXT_SUFFIXES = {
     ".py", ".lua", ".toml", ".md", ".yml", ".yaml", ".lock", ".cfg", ".ini", ".conf", ".sh", ".txt",
     ".service", ".env", ".json", "",
 }  # fmt: skip
-
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-Definition = Function | ast.ClassDef
-
-
-@dataclass(frozen=True)
-class Found:
-    """A definition and where it is."""
-
-    path: str
-    name: str
-    node: Definition
-
-    @property
-    def place(self) -> str:
-        """As the lists above have it."""
-        return f"{self.path}:{self.name}"
-
-    @property
-    def lines(self) -> int:
-        """From `def` to the last line, the docstring included."""
-        return (self.node.end_lineno or self.node.lineno) - self.node.lineno + 1
-
-
-def modules(*places: str) -> list[Path]:
-    """All Python files below these folders."""
-    return sorted(path for place in places for path in (ROOT / place).rglob("*.py"))
-
-
-def tree_of(path: Path) -> ast.Module:
-    """The syntax of a file."""
-    return ast.parse(path.read_text("utf-8"))
-
-
-def definitions(*places: str) -> Iterator[Found]:
-    """All classes and functions, nested ones too."""
-    for path in modules(*places):
-        yield from _below(tree_of(path), str(path.relative_to(ROOT)), "")
-
-
-def _below(node: ast.AST, path: str, prefix: str) -> Iterator[Found]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, Definition):
-            name = f"{prefix}{child.name}"
-            yield Found(path, name, child)
-            yield from _below(child, path, f"{name}.")
-        else:
-            yield from _below(child, path, prefix)
-
-
-def functions(*places: str) -> Iterator[Found]:
-    """All functions and methods."""
-    return (found for found in definitions(*places) if isinstance(found.node, Function))
 
 
 def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -104,13 +69,6 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
         if not isinstance(child, Definition):
             yield child
             yield from own_nodes(child)
-
-
-def assert_listed(found: set[str], listed: dict[str, str]) -> None:
-    """Exactly the listed places, each with a reason."""
-    assert found - listed.keys() == set(), "new: look for the seam, or list it with its reason"
-    assert listed.keys() - found == set(), "no exception any more: take it off the list"
-    assert all(listed.values())
 
 
 def test_modules_and_functions_fit_in_the_head() -> None:
@@ -134,6 +92,37 @@ def test_imports_stand_at_the_top() -> None:
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in own_nodes(found.node))
     }
     assert_listed(late, LATE_IMPORTS)
+
+
+def test_a_folder_can_be_read_at_a_glance() -> None:
+    """25 modules, or 25 scripts, at most; beyond that a folder has folders."""
+    crowded = {
+        f"{folder.relative_to(ROOT)}/*{suffix}": count
+        for place in (*PACKAGES, "tests")
+        for folder in ((ROOT / place), *(ROOT / place).rglob("*/"))
+        for suffix in (".py", ".lua")
+        if (count := modules_in(folder, suffix)) > MAX_MODULES_IN_A_FOLDER
+    }
+    assert crowded == {}
+
+
+def modules_in(folder: Path, suffix: str) -> int:
+    """How many files of this kind lie in the folder itself, what Python wants there aside."""
+    return len({path for path in folder.glob(f"*{suffix}") if path.name != "__init__.py"})
+
+
+def test_bench_and_examples_import_what_is_public() -> None:
+    """They show how Griot is used, so its inner modules stay free to change."""
+    inner = {
+        f"{path.relative_to(ROOT)}:{node.module}"
+        for path in modules("bench", "examples")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom)
+        and node.module is not None
+        and node.module.partition(".")[0] in PRODUCT
+        and node.module not in FACES
+    }
+    assert_listed(inner, INNER_IMPORTS)
 
 
 def is_catch_all(handler: ast.ExceptHandler) -> bool:
@@ -174,7 +163,7 @@ def is_nested(found: Found, names: set[str]) -> bool:
 
 
 def is_overload(found: Found) -> bool:
-    """Whether it only tells the type checker of one way to call what follows."""
+    """Whether it only gives the type checker one way to call what follows."""
     names = (one for one in found.node.decorator_list if isinstance(one, ast.Name))
     return any(one.id == "overload" for one in names)
 
@@ -227,7 +216,7 @@ def test_no_test_sleeps() -> None:
 def texts() -> Iterator[Path]:
     """The files of the repository that people read."""
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.name not in NOT_OURS)
-    for place in (*PACKAGES, *PLACES_OF_CODE):
+    for place in (*PACKAGES, *OTHER_TEXTS):
         yield from (path for path in (ROOT / place).rglob("*") if path.is_file())
 
 

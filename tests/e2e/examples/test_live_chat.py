@@ -15,7 +15,9 @@ import httpx
 import pytest
 import uvicorn
 
-from examples.live_chat import PAGE, Asked, app, server_sent, tell
+from examples.live_chat import app
+from examples.live_chat_page import PAGE
+from examples.live_chat_session import WaitingMessage, add_events, server_sent
 from memory import Event, EventType, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
@@ -26,7 +28,7 @@ from tasks import chat_task
 from tests.support.waiting import eventually
 
 WAIT_S = 20
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SLOW = "slow-tokens:60x0.03s"
 
 CLIENT = """
@@ -130,18 +132,18 @@ async def listen(
 
 async def until_end(events: AsyncIterator[ServerSent]) -> list[ServerSent]:
     """The events up to the end of an answer."""
-    told = []
+    received = []
     async for event in events:
-        told.append(event)
+        received.append(event)
         if event.type in ("done", "failed", "cancelled"):
             break
     await events.aclose()  # type: ignore[attr-defined]  # it is a generator
-    return told
+    return received
 
 
-def tokens(told: list[ServerSent]) -> str:
+def tokens(received: list[ServerSent]) -> str:
     """The text that the tokens make."""
-    return "".join(event.text for event in told if event.type == "token")
+    return "".join(event.text for event in received if event.type == "token")
 
 
 async def committed(session_id: str) -> str:
@@ -151,17 +153,17 @@ async def committed(session_id: str) -> str:
     return str(history[-1]["content"])
 
 
-async def test_a_message_is_taken_in_and_its_answer_told(
+async def test_a_message_is_taken_in_and_its_answer_followed(
     web: httpx.AsyncClient, session_id: str, slot: str
 ) -> None:
     """202 at once; then its place, tokens and the whole reply, each with job, attempt, cursor."""
     job_id = await ask(web, session_id)
-    told = await until_end(listen(web, slot))
-    assert [event.type for event in told[:2]] == ["queued", "started"]
-    assert {event.data["job_id"] for event in told} == {job_id}
-    assert [event.data["attempt"] for event in told] == [0] + [1] * (len(told) - 1)
-    assert all(set(event.data) == {"job_id", "attempt", "text", "data"} for event in told)
-    assert tokens(told) == told[-1].text == await committed(session_id)
+    received = await until_end(listen(web, slot))
+    assert [event.type for event in received[:2]] == ["queued", "started"]
+    assert {event.data["job_id"] for event in received} == {job_id}
+    assert [event.data["attempt"] for event in received] == [0] + [1] * (len(received) - 1)
+    assert all(set(event.data) == {"job_id", "attempt", "text", "data"} for event in received)
+    assert tokens(received) == received[-1].text == await committed(session_id)
 
 
 async def test_a_page_loaded_in_mid_answer_has_the_whole_of_it(
@@ -182,10 +184,10 @@ async def test_a_page_loaded_in_mid_answer_has_the_whole_of_it(
             loads.append(asyncio.create_task(load()))
         if event.type == "done":
             break
-    for text, told in await asyncio.gather(*loads):
+    for text, received in await asyncio.gather(*loads):
         assert text
-        assert told[0].type == "token"
-        assert text + tokens(told) == told[-1].text
+        assert received[0].type == "token"
+        assert text + tokens(received) == received[-1].text
     ended = (await web.get(slot)).json()
     assert [said["job_id"] for said in ended["messages"]] == [job_id, job_id]
     assert ended["pending"] == []
@@ -243,9 +245,9 @@ async def test_a_client_killed_ten_times_ends_with_the_committed_text(
         assert seen()[-1].type != "done", "the answer was over before the last kill"
     with run():
         await eventually(lambda: seen()[-1].type == "done", timeout_s=WAIT_S, what="the end")
-    told = seen()
-    assert len({event.id for event in told}) == len(told)
-    assert tokens(told) == told[-1].text == await committed(session_id)
+    received = seen()
+    assert len({event.id for event in received}) == len(received)
+    assert tokens(received) == received[-1].text == await committed(session_id)
 
 
 async def test_a_cursor_that_is_too_old_tells_the_client_to_load_anew(
@@ -253,12 +255,15 @@ async def test_a_cursor_that_is_too_old_tells_the_client_to_load_anew(
 ) -> None:
     """One `expired` without an id; the snapshot's cursor works."""
     await ask(web, session_id)
-    told = await until_end(listen(web, slot))
+    received = await until_end(listen(web, slot))
     valkey.command("UNLINK", f"ecowas:events:{{ecowas:history:energy:{session_id}}}")
-    again = [event async for event in listen(web, slot, told[-1].id)]
+    again = [event async for event in listen(web, slot, received[-1].id)]
     assert [(event.id, event.type) for event in again] == [("", "expired")]
     fresh = (await web.get(slot)).json()
-    assert [said["content"] for said in fresh["messages"]] == ["What is WAPP?", told[-1].text]
+    assert [said["content"] for said in fresh["messages"]] == [
+        "What is WAPP?",
+        received[-1].text,
+    ]
     await ask(web, session_id, "and now?")
     more = await until_end(listen(web, slot, fresh["cursor"]))
     assert more[0].type == "queued"
@@ -269,21 +274,21 @@ async def test_an_outage_ends_the_stream_and_the_client_goes_on_where_it_was(
 ) -> None:
     """The stream ends, tidily; later the same cursor has all that came meanwhile."""
     await ask(web, session_id)
-    told: list[ServerSent] = []
+    received: list[ServerSent] = []
     async for event in listen(web, slot):
-        told.append(event)
-        if len(told) == 5:
+        received.append(event)
+        if len(received) == 5:
             await asyncio.to_thread(valkey.kill)
     assert (await web.get(slot)).status_code == 503
     await asyncio.to_thread(valkey.start)
-    told += await until_end(listen(web, slot, **{"Last-Event-ID": told[-1].id}))
-    assert told[-1].text == await committed(session_id)
+    received += await until_end(listen(web, slot, **{"Last-Event-ID": received[-1].id}))
+    assert received[-1].text == await committed(session_id)
 
 
 async def test_an_answer_can_be_stopped(
     web: httpx.AsyncClient, session_id: str, slot: str, ollama: OllamaStandIn
 ) -> None:
-    """`DELETE` ends it at the model too, all who follow are told, the next message is answered."""
+    """`DELETE` ends it at the model too, followers learn it, the next message is answered."""
     job_id = await ask(web, session_id)
     events = listen(web, slot)
     while (await anext(events)).type != "token":
@@ -410,6 +415,7 @@ def test_a_snapshot_has_the_text_of_the_last_attempt(
     happened: list[tuple[str, int, str]], expected: tuple[int, str]
 ) -> None:
     """As a client that had followed from the start."""
-    asked = Asked(job_id="j", message="m")
-    tell([asked], [Event(EventType(kind), "j", attempt, text) for kind, attempt, text in happened])
-    assert (asked.attempt, asked.text) == expected
+    waiting = WaitingMessage(job_id="j", message="m")
+    found = [Event(EventType(kind), "j", attempt, text) for kind, attempt, text in happened]
+    add_events([waiting], found)
+    assert (waiting.attempt, waiting.text) == expected

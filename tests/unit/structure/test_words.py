@@ -1,0 +1,105 @@
+"""The words that the field has others for stay out, and one name means one thing."""
+
+import ast
+import re
+from collections import defaultdict
+
+from memory.keys import KINDS
+from tests.support.source_tree import (
+    PACKAGES,
+    PRODUCT,
+    ROOT,
+    assert_listed,
+    definitions,
+    modules,
+)
+
+RETIRED_KEYS = {
+    *("asked", "writes", "places", "line", "lines", "arrivals", "pace", "turns"),
+    *("stops", "wait", "summarising"),
+}
+RETIRED_NAMES = {
+    # Classes.
+    *("Usher", "Places", "Holder", "Begun", "Private", "Carried"),
+    *("Journey", "Census", "Gauge", "Room", "Gate", "Interview"),
+    *("House", "Programme", "Ledger"),
+    # Functions.
+    *("_knock", "begins", "hears", "obey_stops", "senseless", "forgiving"),
+}
+RETIRED_MODULES = {name.lower().strip("_") for name in RETIRED_NAMES} | RETIRED_KEYS
+
+SHARED_NAMES: dict[str, str] = {
+    "Ended": "of an attempt, and of a function that was a tool",
+}
+"""Class names that two modules of the product use, and for what."""
+
+OLLAMA_FACTS = ROOT / "docs" / "ollama.md"
+
+
+def test_no_key_has_a_retired_name() -> None:
+    """The first part of a key's pattern is its kind."""
+    kinds = {re.split(r"\W", kind.pattern)[0] for kind in KINDS}
+    assert kinds & RETIRED_KEYS == set()
+
+
+def test_no_class_and_no_function_has_a_retired_name() -> None:
+    """docs/glossary.md has the words that took their place."""
+    retired = {
+        found.place
+        for found in definitions(*PACKAGES)
+        if found.name.rpartition(".")[2] in RETIRED_NAMES
+    }
+    assert retired == set()
+
+
+def test_no_module_and_no_folder_has_a_retired_name() -> None:
+    """A file is found by its name."""
+    retired = {
+        path.relative_to(ROOT)
+        for path in modules(*PACKAGES)
+        if RETIRED_MODULES & {*path.relative_to(ROOT).parent.parts, path.stem}
+    }
+    assert retired == set()
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """In the product; a reader of an import needs no second look at where it comes from."""
+    places = defaultdict(set)
+    for found in definitions(*PRODUCT):
+        if isinstance(found.node, ast.ClassDef):
+            places[found.name.rpartition(".")[2]].add(found.path)
+    shared = {name for name, paths in places.items() if len(paths) > 1}
+    assert_listed(shared, SHARED_NAMES)
+
+
+def mentions(pattern: str, *places: str) -> set[tuple[str, str]]:
+    """Where the code, comments and docstrings included, says what matches, and its first group."""
+    files = [*modules(*places), *(file for one in places for file in (ROOT / one).rglob("*.lua"))]
+    return {
+        (str(path.relative_to(ROOT)), match.group(1))
+        for path in files
+        for match in re.finditer(pattern, re.sub(r"\s+", " ", path.read_text("utf-8")))
+    }
+
+
+def test_a_document_that_the_code_names_is_in_the_repository() -> None:
+    """Nobody can read another."""
+    known = {path.name for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"))}
+    unknown = {
+        (place, name) for place, name in mentions(r"([\w-]+\.md)\b", *PACKAGES) if name not in known
+    }
+    assert unknown == set()
+
+
+def test_a_section_that_the_code_names_is_in_the_page_on_ollama() -> None:
+    """As in "docs/ollama.md, Loading"."""
+    headings = re.findall(r"^## (.+)$", OLLAMA_FACTS.read_text("utf-8"), re.MULTILINE)
+    named = mentions(r"docs/ollama\.md, ([^).:;]+)", *PACKAGES, "tests/contract", "tests/e2e")
+    assert named, "the pattern finds them"
+    unknown = {
+        (place, section)
+        for place, named_here in named
+        for section in named_here.split(" and ")
+        if section not in headings
+    }
+    assert unknown == set()
