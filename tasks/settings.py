@@ -188,8 +188,3 @@ class QueueSettings(BaseSettings):
     def lease_ms(self) -> int:
         """`lease_s` in whole milliseconds."""
         return round(self.lease_s * 1000)
-
-    @property
-    def dedupe_ms(self) -> int:
-        """How long a finished job's id is remembered: seven days, longer than any redelivery."""
-        return round(7 * DAY_S * 1000)

@@ -7,7 +7,7 @@ puts an entry off or drops it, and only one that has not changed since it was re
 from dataclasses import dataclass
 
 from memory.keys import Keyspace
-from memory.mailbox import schedule
+from memory.mailbox import due_list
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import SweepOutcome, Swept
 from memory.redis.command import Command
@@ -35,7 +35,7 @@ class Due:
 
     def entries(self, *, limit: int) -> Command[list[DueEntry]]:
         """What is due by now, the longest due first."""
-        return schedule.due(self.keyspace.due, DueEntry, limit=limit)
+        return due_list.due(self.keyspace.due, DueEntry, limit=limit)
 
     def mailbox(self, entry: DueEntry) -> Mailbox | None:
         """The mailbox of an entry; None where it is not the key of a history: `forget` it."""
@@ -77,14 +77,14 @@ class Due:
         args = ("SET", self.keyspace.queue_wait, waited_ms, "PX", QUEUE_WAIT_TTL_MS)
         return Command(nothing, args)
 
-    def queue_wait_ms(self) -> Command[int]:
+    def shared_queue_wait_ms(self) -> Command[int]:
         """How long wake-ups lie in the queue, as a worker saw it last; 0 where none shared it."""
         return Command(_milliseconds, ("GET", self.keyspace.queue_wait))
 
     def _settle(
         self, entry: DueEntry, delay_ms: int | None, *, is_idle: bool = False
     ) -> Command[bool]:
-        return schedule.settle(
+        return due_list.settle(
             self.keyspace.due,
             entry.history_key,
             seen_ms=entry.at_ms,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
-from memory.mailbox import schedule
+from memory.mailbox import due_list
 from memory.mailbox.intake import Enqueued, Intake, Request
 from memory.mailbox.outcomes import (
     Acquired,
@@ -231,7 +231,7 @@ class Mailbox:
     def _look(self, delay_ms: int) -> Command[int]:
         # A damaged due list must not fail the operation beside it (docs/decisions.md): without the
         # list nothing is swept, but jobs are taken in, woken and done.
-        look = schedule.look(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
+        look = due_list.look(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
         return ignore_corrupt(look, 0)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memory.keys import Keyspace
-from memory.mailbox import schedule
+from memory.mailbox import due_list
 from memory.redis.command import Command
 from memory.redis.replies import integer
 
@@ -32,7 +32,7 @@ def owe(keyspace: Keyspace, job_id: str, *, grace_ms: int) -> Command[int]:
 
     Send it before the operation that ends the job, in its pipeline.
     """
-    return schedule.look(keyspace.owed, job_id, delay_ms=grace_ms)
+    return due_list.look(keyspace.owed, job_id, delay_ms=grace_ms)
 
 
 def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
@@ -42,9 +42,9 @@ def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
 
 def overdue(keyspace: Keyspace, *, limit: int) -> Command[list[OwedResult]]:
     """The jobs whose result is overdue, the longest first."""
-    return schedule.due(keyspace.owed, OwedResult, limit=limit)
+    return due_list.due(keyspace.owed, OwedResult, limit=limit)
 
 
 def put_off(keyspace: Keyspace, owed: OwedResult) -> Command[bool]:
     """Try again in ten minutes; False where another sweeper has put it off before."""
-    return schedule.settle(keyspace.owed, owed.job_id, seen_ms=owed.at_ms, delay_ms=AGAIN_MS)
+    return due_list.settle(keyspace.owed, owed.job_id, seen_ms=owed.at_ms, delay_ms=AGAIN_MS)

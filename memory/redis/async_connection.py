@@ -23,7 +23,6 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
-D = TypeVar("D")
 
 BATCH_CALLS = 512
 """Calls per pipeline, so that neither side has to buffer an unbounded one."""

@@ -25,7 +25,6 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
-D = TypeVar("D")
 
 PIPELINE_CALLS = 256
 """A longer series is sent in parts, so that neither side has to buffer all of it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from memory.keys import Keyspace, SessionKeys, SlotKeys
-from memory.mailbox import schedule
+from memory.mailbox import due_list
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Swept
 from memory.records.index import Entry, newest, touch_index
@@ -199,7 +199,7 @@ def wake_granted(
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """
     keys = mailbox.keys
-    look = ignore_corrupt(schedule.look(mailbox.keyspace.due, keys.history, delay_ms=grace_ms), 0)
+    look = ignore_corrupt(due_list.look(mailbox.keyspace.due, keys.history, delay_ms=grace_ms), 0)
     forget = Command(nothing, ("HDEL", keys.lease, "slot_wait_until"))
     # LOOK first: the process that wakes the session may die before its message is sent.
     return look, forget, mailbox.sweep(grace_ms)

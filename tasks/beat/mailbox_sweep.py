@@ -73,7 +73,9 @@ class MailboxSweep:
         if self._queue_wait.is_long:
             seen_ms = round(self._queue_wait.lately_s() * 1000)
             await self._memory.run(self._due.share_queue_wait(seen_ms))
-        self._queue_wait.note_shared(await self._memory.run(self._due.queue_wait_ms()) / 1000)
+        self._queue_wait.note_shared(
+            await self._memory.run(self._due.shared_queue_wait_ms()) / 1000
+        )
 
     async def _sweep_one(self, entry: DueEntry) -> str:
         mailbox = self._due.mailbox(entry)

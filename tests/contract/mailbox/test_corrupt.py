@@ -7,7 +7,7 @@ import pytest
 
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
-from memory.mailbox import schedule
+from memory.mailbox import due_list
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
@@ -29,7 +29,7 @@ def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
 
 OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
     "look": (
-        lambda rig: schedule.look(rig.keyspace.due, "H", delay_ms=GRACE_MS),
+        lambda rig: due_list.look(rig.keyspace.due, "H", delay_ms=GRACE_MS),
         ("due",),
     ),
     "enqueue": (

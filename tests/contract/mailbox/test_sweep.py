@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from memory.mailbox import schedule
+from memory.mailbox import due_list
 from memory.mailbox.due import IDLE_MS, DueEntry
 from memory.mailbox.outcomes import SweepOutcome, Waiting
 from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
@@ -230,7 +230,7 @@ def test_an_entry_is_not_dropped_unless_it_was_seen_idle_before(rig: Rig) -> Non
     rig.enqueue("j1")
     seen_ms = rig.due_at_ms()
     assert seen_ms is not None
-    drop = schedule.settle(rig.keyspace.due, rig.box.keys.history, seen_ms=seen_ms, delay_ms=None)
+    drop = due_list.settle(rig.keyspace.due, rig.box.keys.history, seen_ms=seen_ms, delay_ms=None)
     assert not rig.connection.run(drop)
     assert rig.due_at_ms() == seen_ms
 
@@ -267,7 +267,7 @@ def test_a_stray_mailbox_is_looked_at(rig: Rig) -> None:
 
 def test_the_wait_in_the_queue_is_shared_with_all_sweepers(rig: Rig) -> None:
     """For a minute; then nobody knows of any."""
-    assert rig.connection.run(rig.due.queue_wait_ms()) == 0
+    assert rig.connection.run(rig.due.shared_queue_wait_ms()) == 0
     rig.connection.run(rig.due.share_queue_wait(7000))
-    assert rig.connection.run(rig.due.queue_wait_ms()) == 7000
+    assert rig.connection.run(rig.due.shared_queue_wait_ms()) == 7000
     assert 0 < rig.ttl_ms(rig.keyspace.queue_wait) <= 60_000

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from memory.mailbox.due_list import SETTLE
 from memory.mailbox.intake import INTERRUPT, MERGE, SUPERSEDE
 from memory.mailbox.mailbox import ACQUIRE, COMMIT, DISCARD
-from memory.mailbox.schedule import SETTLE
 from memory.redis.command import LuaScript, digest
 from tests.support.mailbox.simulation import Plan
 from tests.support.mailbox.world import Faults

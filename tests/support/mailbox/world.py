@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 import hiredis
 
 from memory.keys import Keyspace
-from memory.mailbox import intake, mailbox, schedule
+from memory.mailbox import due_list, intake, mailbox
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.redis.command import Command, LuaScript
 from tests.support.mailbox.journal import Ledger
 from tests.support.mailbox.server_clock import at, timed
 
-SCRIPTS = (*intake.SCRIPTS, *mailbox.SCRIPTS, *schedule.SCRIPTS)
+SCRIPTS = (*intake.SCRIPTS, *mailbox.SCRIPTS, *due_list.SCRIPTS)
 LEASE_MS = 3000
 SWEEP_MS = 500
 GRACE_MS = 500

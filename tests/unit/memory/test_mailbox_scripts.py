@@ -9,7 +9,7 @@ import pytest
 
 from memory.errors import CorruptData
 from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
-from memory.mailbox import intake, mailbox, outcomes, schedule
+from memory.mailbox import due_list, intake, mailbox, outcomes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox
 from memory.mailbox.outcomes import StopPolicy
@@ -45,7 +45,7 @@ RESULTS: dict[str, Callable[[object], object]] = {
     "sweep": outcomes.Swept.from_reply,
     "clean": outcomes.Cleaned.from_reply,
 }
-SCRIPTS = {script.name: script for script in (*intake.SCRIPTS, *mailbox.SCRIPTS, *schedule.SCRIPTS)}
+SCRIPTS = {script.name: script for script in (*intake.SCRIPTS, *mailbox.SCRIPTS, *due_list.SCRIPTS)}
 NAMES = list(SCRIPTS)
 
 
@@ -57,9 +57,9 @@ def take_in(on_busy: OnBusy) -> Command[object]:
 
 
 COMMANDS: dict[str, Command[object]] = {
-    "look": schedule.look(DUE, "member", delay_ms=17),
-    "due": schedule.due(DUE, lambda *entry: entry, limit=19),
-    "settle": schedule.settle(DUE, "member", seen_ms=1.5, delay_ms=17, is_idle=True),
+    "look": due_list.look(DUE, "member", delay_ms=17),
+    "due": due_list.due(DUE, lambda *entry: entry, limit=19),
+    "settle": due_list.settle(DUE, "member", seen_ms=1.5, delay_ms=17, is_idle=True),
     "enqueue": take_in(OnBusy.ENQUEUE),
     "interrupt": take_in(OnBusy.INTERRUPT),
     "supersede": take_in(OnBusy.ROLLBACK),
