@@ -16,7 +16,6 @@ from memory.mailbox.outcomes import (
     Cleaned,
     Committed,
     Discarded,
-    Failed,
     StopPolicy,
     Swept,
     read_stop,
@@ -149,14 +148,15 @@ class Mailbox:
 
     def fail(
         self, token: str, *, delay_ms: int, refund: bool, grace_ms: int, slot_wait_ms: int = 0
-    ) -> tuple[Command[int], Command[Failed]]:
+    ) -> tuple[Command[int], Command[bool]]:
         """Give the lease back; the job may run again in `delay_ms`. Later jobs wait behind it.
 
+        False: the token holds no lease any more.
         `refund`: this attempt does not count (a worker that shuts down). For `slot_wait_ms` no
         sweeper wakes the job: it waits for a slot of its model and is woken when it gets one.
         """
         return self._look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
-            Failed.from_reply,
+            flag,
             self.keys,
             token=token,
             delay_ms=delay_ms,

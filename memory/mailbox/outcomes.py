@@ -113,32 +113,6 @@ class Committed:
         return cls(*_code_and_next(CommitOutcome, reply))
 
 
-class FailOutcome(StrEnum):
-    """Whether the lease was given back."""
-
-    OK = "OK"
-    FENCED = "FENCED"
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The answer to FAIL; `attempts` counts those used up so far."""
-
-    outcome: FailOutcome
-    attempts: int = 0
-
-    @classmethod
-    def from_reply(cls, reply: object) -> "Failed":
-        """Read the reply of fail.lua."""
-        outcome, rest = code_and_rest(FailOutcome, reply)
-        match rest:
-            case []:
-                return cls(outcome)
-            case [int(attempts)]:
-                return cls(outcome, attempts)
-        raise unexpected_reply(reply)
-
-
 class DiscardOutcome(StrEnum):
     """Whether the job is out of the mailbox without a turn."""
 

@@ -2,25 +2,24 @@
 -- FAIL: give the lease back; the job stays the head and may run again in `delay_ms`. While it waits
 -- for a slot of its model, no sweeper wakes it for `slot_wait_ms`. A job that was asked to stop
 -- does not wait: the next worker that runs it ends it.
--- Safe to repeat: the same token gets OK again.
+-- Safe to repeat: the same token gets 1 again.
 --
 -- KEYS  lease:hash
 -- ARGV  token delay_ms refund slot_wait_ms dedupe_ms
 -- refund: 1 where the attempt is not to count, else 0
 -- Returns
---   {'OK', attempt}              attempts counted so far
---   {'FENCED'}                   the token holds no lease; nothing was changed
+--   1                            the lease is given back
+--   0                            the token holds no lease; nothing was changed
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
 local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
   'stop_below')
-local attempt = tonumber(held[2]) or 0
 -- The reply to an earlier FAIL was lost.
-if held[3] == token then return {'OK', attempt} end
-if held[1] ~= token then return {'FENCED'} end
+if held[3] == token then return 1 end
+if held[1] ~= token then return 0 end
 -- A worker that shuts down did not try.
-attempt = attempt - refund
+local attempt = (tonumber(held[2]) or 0) - refund
 local is_to_stop = held[4] == held[5] or (tonumber(held[6]) or 0) < (tonumber(held[7]) or 0)
 if is_to_stop then delay_ms = 0 end
 redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'attempt', attempt, 'failed', token)
@@ -29,4 +28,4 @@ if tonumber(slot_wait_ms) > 0 then
   redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms)
 end
 redis.call('PEXPIRE', lease, dedupe_ms)
-return {'OK', attempt}
+return 1

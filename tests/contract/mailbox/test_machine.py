@@ -143,9 +143,11 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(token=TOKENS, delay_ms=DELAYS_MS, refund=st.booleans())
     def fail(self, token: str, delay_ms: int, refund: bool) -> None:
         failed = self.box.fail(token, delay_ms=delay_ms, refund=refund)
-        assert failed.outcome == self.model.fail(token, delay_ms, refund=refund)
-        if failed.outcome == "OK":
-            assert failed.attempts == self.model.attempts
+        was_first = self.model.lease is not None and self.model.lease.token == token
+        assert failed == self.model.fail(token, delay_ms, refund=refund)
+        if was_first:
+            attempts = self.box.ask("HGET", self.box.box.keys.lease, "attempt")
+            assert attempts == b"%d" % self.model.attempts
 
     @rule(job=JOBS, token=TOKENS | st.just(""), cancelled=st.booleans())
     def discard(self, job: str, token: str, cancelled: bool) -> None:

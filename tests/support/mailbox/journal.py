@@ -17,8 +17,6 @@ from memory.mailbox.outcomes import (
     Committed,
     Discarded,
     DiscardOutcome,
-    Failed,
-    FailOutcome,
 )
 from memory.redis.command import Command
 
@@ -145,7 +143,7 @@ class Ledger:
                 self._book_acquired(session, job, result)
             case Committed():
                 self._book_commit(session, str(command.args[1]), str(command.args[0]), result)
-            case Failed(FailOutcome.OK):
+            case True if command.script is not None and command.script.name == "fail":
                 session.is_running = False
                 session.not_before_ms = now_ms + int(command.args[1])
             case Discarded(DiscardOutcome.DISCARDED):

@@ -7,7 +7,6 @@ from memory.mailbox.outcomes import (
     AcquireOutcome,
     CommitOutcome,
     DiscardOutcome,
-    FailOutcome,
     SweepOutcome,
 )
 
@@ -143,16 +142,16 @@ class Model:
         self._leave(job)
         return CommitOutcome.OK
 
-    def fail(self, token: str, delay_ms: int, *, refund: bool) -> FailOutcome:
+    def fail(self, token: str, delay_ms: int, *, refund: bool) -> bool:
         if self.last_failed == token:
-            return FailOutcome.OK
+            return True
         if self.lease is None or self.lease.token != token:
-            return FailOutcome.FENCED
+            return False
         self.attempts -= refund
         is_to_stop = self.lease.job in self.stopped
         self.not_before_ms = self.now_ms + (0 if is_to_stop else delay_ms)
         self.lease, self.last_failed, self.wakes = None, token, 0
-        return FailOutcome.OK
+        return True
 
     def discard(self, job: str, token: str, *, cancelled: bool) -> DiscardOutcome:
         if job in self.committed:

@@ -7,7 +7,7 @@ from memory.keys import Keyspace
 from memory.mailbox.due import Due
 from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
-from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Failed, Swept
+from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Swept
 from memory.records.events import Event
 from memory.redis.command import Command
 from memory.redis.connection import Connection
@@ -117,7 +117,7 @@ class Rig:
         )
         return self.connection.run_all(*commands)[1]
 
-    def fail(self, token: str, *, delay_ms: int = 0, refund: bool = False) -> Failed:
+    def fail(self, token: str, *, delay_ms: int = 0, refund: bool = False) -> bool:
         commands = self.box.fail(token, delay_ms=delay_ms, refund=refund, grace_ms=GRACE_MS)
         return self.connection.run_all(*commands)[1]
 
