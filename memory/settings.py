@@ -3,11 +3,20 @@
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
+
+
+def _split(nodes: object) -> object:
+    """The parts of a text with commas."""
+    return (
+        [one.strip() for one in nodes.split(",") if one.strip()]
+        if isinstance(nodes, str)
+        else nodes
+    )
 
 
 class MemorySettings(BaseSettings):
@@ -64,7 +73,7 @@ class MemorySettings(BaseSettings):
     mode: Literal["single", "sentinel", "cluster"] = Field(
         default="single", validation_alias="REDIS_MODE", description="How Redis is run"
     )
-    sentinels: Annotated[tuple[str, ...], NoDecode] = Field(
+    sentinels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
         validation_alias="REDIS_SENTINELS",
         description="host:port of each Sentinel, separated by commas",
@@ -117,16 +126,6 @@ class MemorySettings(BaseSettings):
         if not db.isdecimal():
             raise ValueError("REDIS_URL does not end in a db number")
         return urlunsplit(parts._replace(path=f"/{int(db) + offset}"))
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split_sentinels(cls, data: object) -> object:
-        if isinstance(data, dict):
-            for name in ("REDIS_SENTINELS", "sentinels"):
-                if isinstance(data.get(name), str):
-                    parts = (part.strip() for part in data[name].split(","))
-                    data = {**data, name: tuple(part for part in parts if part)}
-        return data
 
     @model_validator(mode="after")
     def _sentinels_are_named(self) -> Self:
