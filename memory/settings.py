@@ -11,12 +11,9 @@ from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 
 
 def _split(nodes: object) -> object:
-    """The parts of a text with commas."""
-    return (
-        [one.strip() for one in nodes.split(",") if one.strip()]
-        if isinstance(nodes, str)
-        else nodes
-    )
+    if not isinstance(nodes, str):
+        return nodes
+    return [node.strip() for node in nodes.split(",") if node.strip()]
 
 
 class MemorySettings(BaseSettings):

@@ -29,7 +29,7 @@ class DueEntry:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The calls on the list. Any number of sweepers may work at once, each on the whole list."""
+    """The commands on the list. Any number of sweepers may work at once, each on the whole list."""
 
     keyspace: Keyspace
 

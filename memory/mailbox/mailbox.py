@@ -46,7 +46,7 @@ NO_CAP = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The calls on one session's mailbox.
+    """The commands on one session's mailbox.
 
     Each is safe to repeat after a lost reply. Each may raise CorruptData when sent: a key holds
     another type than ours, and nothing was written.

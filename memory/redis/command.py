@@ -66,9 +66,10 @@ class LuaScript:
     def command(
         self, parse: Callable[[object], T], keys: SessionKeys | SlotKeys | str, **arguments: Value
     ) -> "Command[T]":
-        """A call, with the arguments by their names in the header; a tuple for one with dots.
+        """The command that runs the script with these arguments, by their names in the header.
 
-        `keys` has all the keys that the header names, or is the only one.
+        `keys` has an attribute for each key of the header, or is the only key. A name with dots
+        takes a tuple. TypeError or KeyError for other arguments than those of the header.
         """
         if len(arguments) != len(self.arguments):
             raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(arguments)}")
