@@ -1,6 +1,6 @@
-"""Places in a simulated world: seeded kills, pauses, losses and duplicates, and a real server.
+"""Slots in a simulated world: seeded kills, pauses, losses and duplicates, and a real server.
 
-P1 never more than the limit hold a place; P2 no agent is called twice while another waits; P3 in
+P1 never more than the limit hold a slot; P2 no agent gets two slots while another waits; P3 in
 order of arrival within an agent; P4 nothing is left when all is done; I1 to I5 and I10 besides.
 """
 
@@ -42,37 +42,37 @@ def wire() -> Iterator[Wire]:
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
     """P1, P4 and those of the mailbox; every job is done when the faults are over."""
-    called = 0
+    granted = 0
     for seed in range(first_seed, first_seed + PART):
         try:
             plan = HARSH if seed % 3 == 0 else SlotPlan()
-            called += simulate(wire, seed, replace(plan, servers=1 + seed % 2)).called
+            granted += simulate(wire, seed, replace(plan, servers=1 + seed % 2)).granted
         except Violation as violation:
             violation.add_note(f"seed {seed}")
             raise
-    assert called > PART * 10, "there is a line"
+    assert granted > PART * 10, "sessions wait"
 
 
-def test_without_faults_it_is_fair_and_no_place_is_free_in_vain(wire: Wire) -> None:
-    """P2 and P3; and as long as anybody waits, a place that was left is kept for the next."""
+def test_without_faults_it_is_fair_and_no_slot_is_free_in_vain(wire: Wire) -> None:
+    """P2 and P3; and as long as a session waits, a free slot is reserved for the next."""
     for seed in range(PEACEFUL_SEEDS):
         report = simulate(wire, seed, replace(PEACE, servers=1 + seed % 2))
         assert report.longest_free_ms <= FREE_MS, f"seed {seed}"
-        assert report.called > 20
+        assert report.granted > 20
 
 
 MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
-    "PLACE does not count": (
+    "TAKE_SLOT does not count": (
         mutate(slots.TAKE_SLOT, (" and redis.call('ZCARD', KEYS[i]) < tonumber(limit)", "")),
         PEACE,
         "P1",
     ),
-    "CALL keeps one place too many": (
+    "GRANT_SLOTS reserves one slot too many": (
         mutate(slots.GRANT_SLOTS, ("< tonumber(limit)", "<= tonumber(limit)")),
         PEACE,
         "P1",
     ),
-    "HOLD takes a place back that was given away": (
+    "RENEW_SLOT takes a slot back that was granted again": (
         mutate(
             slots.RENEW_SLOT,
             ("if redis.call('ZSCORE', slots, token) then", "if true then"),
@@ -80,17 +80,17 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
         HARSH,
         "P1",
     ),
-    "CALL forgets who did not come": (
+    "EXPIRE_SLOTS forgets a session that did not come": (
         mutate(slots.EXPIRE_SLOTS, ("    if arrived then\n", "    if false then\n")),
         SlotPlan(faults=Faults(kill=0.05, lose_message=0.2), cancels=0),
         "I10|P4",
     ),
-    "nobody's place is free before it is left": (
+    "no slot ever expires": (
         mutate(slots.EXPIRE_SLOTS, ("'-inf', now_ms", "'-inf', '-inf'")),
         HARSH,
         "I10|P4",
     ),
-    "the agent that was called stays the first": (
+    "the agent that got a slot stays the first": (
         mutate(
             slots.GRANT_SLOTS,
             (
@@ -101,7 +101,7 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
         PEACE,
         "P2",
     ),
-    "the line is in no order of arrival": (
+    "the waiters are in no order of arrival": (
         mutate(
             slots.WAIT_FOR_SLOT,
             (
@@ -116,13 +116,13 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_places_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
+def test_slots_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
     script, plan, violation = MUTANTS[name]
     assert re.search(violation, first_violation(wire, script, plan))
 
 
-def test_places_that_nobody_leaves_are_found_out_by_time(wire: Wire) -> None:
+def test_slots_that_are_never_released_are_found_out_by_time(wire: Wire) -> None:
     """All invariants hold then, as leases end; only time shows it."""
     leave = mutate(
         slots.RELEASE_SLOT,

@@ -1,4 +1,4 @@
-"""Places at a model: taken, held, left, kept for the next in line."""
+"""The slots of a model: taken, renewed, released, reserved for the next waiter."""
 
 import re
 
@@ -15,14 +15,14 @@ KEYS = ("waiters", "round_robin", "enqueued_at", "call_stats")
 
 @pytest.fixture
 def rig(backend: Backend) -> SlotRig:
-    """A model with one place, on the real and on the fake server in turn."""
+    """A model with one slot, on the real and on the fake server in turn."""
     return SlotRig(backend.connection, Keyspace(backend.prefix))
 
 
 # ---- taking and leaving
 
 
-def test_there_are_as_many_places_as_the_limit_says(rig: SlotRig) -> None:
+def test_there_are_as_many_slots_as_the_limit_says(rig: SlotRig) -> None:
     """And no more, whoever asks."""
     rig.limit = 2
     assert rig.take("a/1")
@@ -31,7 +31,7 @@ def test_there_are_as_many_places_as_the_limit_says(rig: SlotRig) -> None:
     assert not rig.take("c/1")
 
 
-def test_models_and_servers_have_places_of_their_own(rig: SlotRig) -> None:
+def test_models_and_servers_have_slots_of_their_own(rig: SlotRig) -> None:
     """One being full says nothing of another."""
     assert rig.take("a/1")
     assert rig.at_model("other").take("a/2")
@@ -39,14 +39,14 @@ def test_models_and_servers_have_places_of_their_own(rig: SlotRig) -> None:
 
 
 def test_taking_may_be_repeated(rig: SlotRig) -> None:
-    """Its reply was lost: the same token has one place, whose time begins anew."""
+    """Its reply was lost: the same token has one slot, whose lease begins anew."""
     assert rig.take("a/1")
     assert rig.take("a/1")
     rig.release("a/1")
     assert rig.take("a/2")
 
 
-def test_a_place_that_was_left_is_free(rig: SlotRig) -> None:
+def test_a_slot_that_was_left_is_free(rig: SlotRig) -> None:
     """Leaving twice frees it once."""
     rig.take("a/1")
     assert rig.release("a/1") == []
@@ -56,7 +56,7 @@ def test_a_place_that_was_left_is_free(rig: SlotRig) -> None:
 
 
 def test_a_refusal_writes_nothing(rig: SlotRig) -> None:
-    """Only STAND has somebody stand in line."""
+    """Only WAIT_FOR_SLOT makes a waiter of a session."""
     rig.take("a/1")
     before = rig.dump()
     assert not rig.take("a/2")
@@ -66,7 +66,7 @@ def test_a_refusal_writes_nothing(rig: SlotRig) -> None:
 # ---- leases
 
 
-def test_a_held_place_does_not_end(rig: SlotRig) -> None:
+def test_a_held_slot_does_not_end(rig: SlotRig) -> None:
     """As long as its holder renews it."""
     rig.take("a/1")
     for _ in range(5):
@@ -76,7 +76,7 @@ def test_a_held_place_does_not_end(rig: SlotRig) -> None:
     assert not rig.take("a/2")
 
 
-def test_a_dead_holders_place_goes_to_the_next_in_line(rig: SlotRig) -> None:
+def test_a_dead_holders_slot_goes_to_the_next_waiter(rig: SlotRig) -> None:
     """When its lease has ended, and not before."""
     rig.take("a/1")
     rig.wait("b/1", 1)
@@ -88,8 +88,8 @@ def test_a_dead_holders_place_goes_to_the_next_in_line(rig: SlotRig) -> None:
     assert rig.take("b/1")
 
 
-def test_a_late_holder_keeps_a_place_that_nobody_was_given(rig: SlotRig) -> None:
-    """It was only slow; and its place counts as taken all the time."""
+def test_a_late_holder_keeps_a_slot_that_nobody_was_given(rig: SlotRig) -> None:
+    """It was only slow; and its slot counts as taken all the time."""
     rig.take("a/1")
     rig.later(LEASE_MS * 2)
     assert not rig.take("b/1")
@@ -98,17 +98,17 @@ def test_a_late_holder_keeps_a_place_that_nobody_was_given(rig: SlotRig) -> None
     assert not rig.take("b/1")
 
 
-def test_without_a_place_there_is_nothing_to_hold(rig: SlotRig) -> None:
+def test_without_a_slot_there_is_nothing_to_hold(rig: SlotRig) -> None:
     """A question writes nothing."""
     assert not rig.renew("a/1")
     assert rig.dump() == {}
 
 
-# ---- the line
+# ---- the waiters
 
 
-def test_who_comes_later_overtakes_nobody(rig: SlotRig) -> None:
-    """While others stand in line no place is free, also one that is nobody's."""
+def test_a_later_session_overtakes_none(rig: SlotRig) -> None:
+    """While others wait no slot is free for it, also one that no session has."""
     rig.limit = 2
     rig.take("a/1")
     rig.wait("b/1", 1)
@@ -117,12 +117,12 @@ def test_who_comes_later_overtakes_nobody(rig: SlotRig) -> None:
 
 
 def test_the_line_of_one_agent_is_in_order_of_arrival(rig: SlotRig) -> None:
-    """Whatever the order in which they stood in line."""
+    """Whatever the order in which they began to wait."""
     rig.take("a/0")
     for arrived in (3, 11, 2, 1):
         rig.wait(f"a/{arrived}", arrived)
     assert rig.release("a/0") == ["a/1"]
-    assert rig.called_until_all_are() == []
+    assert rig.serve_all() == []
     rig.take("a/1")
     assert rig.release("a/1") == ["a/2"]
 
@@ -134,7 +134,7 @@ def test_agents_are_served_in_turn(rig: SlotRig) -> None:
     rig.wait("calm/1", 100)
     rig.wait("calm/2", 101)
     rig.wait("late/1", 102)
-    assert rig.called_until_all_are() == [
+    assert rig.serve_all() == [
         "busy/0", "calm/1", "late/1", "busy/1", "calm/2", "busy/2", "busy/3",
     ]  # fmt: skip
 
@@ -145,18 +145,18 @@ def test_an_agent_that_comes_back_after_each_call_is_the_last_of_the_round(rig: 
         rig.wait(f"many/{number}", number)
     rig.wait("one/0", 10)
     order = []
-    called = rig.grant_next()
+    granted = rig.grant_next()
     for _ in range(5):
-        (name,) = called
+        (name,) = granted
         order.append(name)
         rig.take(name)
         if name.startswith("one/"):
             rig.wait(name, 20)
-        called = rig.release(name)
+        granted = rig.release(name)
     assert order == ["many/0", "one/0", "many/1", "one/0", "many/2"]
 
 
-def test_a_session_stands_in_line_once(rig: SlotRig) -> None:
+def test_a_session_waits_once(rig: SlotRig) -> None:
     """Where its head was cancelled and another job came, that one's arrival counts."""
     rig.take("a/0")
     rig.wait("a/1", 1)
@@ -169,7 +169,7 @@ def test_a_session_stands_in_line_once(rig: SlotRig) -> None:
     assert rig.release("a/1") == []
 
 
-def test_several_free_places_call_several(rig: SlotRig) -> None:
+def test_several_free_slots_call_several(rig: SlotRig) -> None:
     """Such as after the death of a worker that held many."""
     rig.limit = 3
     for number in range(3):
@@ -180,7 +180,7 @@ def test_several_free_places_call_several(rig: SlotRig) -> None:
     assert rig.grant_next() == ["b/0", "b/1", "b/2"]
 
 
-def test_ids_of_any_kind_stand_in_line(rig: SlotRig) -> None:
+def test_ids_of_any_kind_wait(rig: SlotRig) -> None:
     """Digits, colons, braces, percent signs."""
     names = ["1/2", "1/1", "a:b/c%d", "{x}/*", "é/0001"]
     rig.take("z/z")
@@ -190,28 +190,28 @@ def test_ids_of_any_kind_stand_in_line(rig: SlotRig) -> None:
     rig.take("1/2")
     assert rig.release("1/2") == ["a:b/c%d"]
     rig.take("a:b/c%d")
-    assert rig.called_until_all_are() == []
+    assert rig.serve_all() == []
     assert rig.release("a:b/c%d") == ["{x}/*"]
 
 
-# ---- the place that is kept
+# ---- the reserved slot
 
 
-def test_a_place_is_kept_for_who_is_called(rig: SlotRig) -> None:
-    """Nobody else gets it meanwhile."""
+def test_a_slot_is_reserved_for_the_granted_session(rig: SlotRig) -> None:
+    """No other session gets it meanwhile."""
     rig.take("a/1")
     rig.wait("b/1", 1)
     assert rig.release("a/1") == ["b/1"]
-    assert rig.grant_next() == [], "it is called once"
+    assert rig.grant_next() == [], "it is granted one slot"
     assert not rig.take("c/1")
     assert rig.take("b/1")
     assert not rig.take("c/1")
 
 
-def test_a_place_kept_in_vain_goes_to_the_next_and_its_session_stands_in_line_again(
+def test_a_slot_reserved_in_vain_goes_to_the_next_and_its_session_waits_again(
     rig: SlotRig,
 ) -> None:
-    """Its wake-up was lost, or whoever was to publish it died: it is called again."""
+    """Its wake-up was lost, or its publisher died: it is granted a slot again."""
     rig.take("a/1")
     rig.wait("b/1", 1)
     rig.wait("c/1", 2)
@@ -224,8 +224,8 @@ def test_a_place_kept_in_vain_goes_to_the_next_and_its_session_stands_in_line_ag
     assert rig.release("c/1") == ["b/1"]
 
 
-def test_a_place_kept_for_a_job_that_is_gone_is_passed_on(rig: SlotRig) -> None:
-    """It was cancelled: it does not come back into the line."""
+def test_a_slot_kept_for_a_job_that_is_gone_is_passed_on(rig: SlotRig) -> None:
+    """It was cancelled: it does not wait again."""
     rig.take("a/1")
     rig.wait("b/1", 1)
     rig.wait("c/1", 2)
@@ -237,7 +237,7 @@ def test_a_place_kept_for_a_job_that_is_gone_is_passed_on(rig: SlotRig) -> None:
     assert rig.release("c/1") == []
 
 
-def test_passing_on_takes_nothing_from_a_session_that_came_or_stands_in_line(
+def test_unreserving_takes_nothing_from_a_session_that_came_or_waits(
     rig: SlotRig,
 ) -> None:
     """A late word about it is none."""
@@ -251,8 +251,8 @@ def test_passing_on_takes_nothing_from_a_session_that_came_or_stands_in_line(
     assert rig.release("b/1") == ["c/1"]
 
 
-def test_standing_while_a_place_is_kept_changes_nothing(rig: SlotRig) -> None:
-    """It is called already."""
+def test_standing_while_a_slot_is_kept_changes_nothing(rig: SlotRig) -> None:
+    """It has a slot reserved already."""
     rig.wait("b/1", 1)
     rig.grant_next()
     before = rig.dump()
@@ -262,7 +262,7 @@ def test_standing_while_a_place_is_kept_changes_nothing(rig: SlotRig) -> None:
 
 
 def test_a_line_whose_round_was_lost_is_still_served(rig: SlotRig) -> None:
-    """Somebody deleted a key: nobody waits for ever."""
+    """A key was deleted: no session waits for ever."""
     rig.take("a/1")
     rig.wait("b/1", 1)
     rig.wait("b/2", 2)
@@ -297,8 +297,8 @@ def test_a_lower_limit_calls_nobody_before_it_is_kept(rig: SlotRig) -> None:
 # ---- what is told
 
 
-def test_position_is_how_many_are_called_before(rig: SlotRig) -> None:
-    """Exactly, if nobody comes or goes."""
+def test_position_is_how_many_get_a_slot_before(rig: SlotRig) -> None:
+    """Exactly, if no session comes or goes."""
     rig.take("z/0")
     told = {}
     arrivals = [("a/1", 1), ("a/2", 2), ("a/3", 3), ("b/1", 4), ("c/1", 5), ("b/2", 6), ("a/0", 0)]
@@ -308,9 +308,9 @@ def test_position_is_how_many_are_called_before(rig: SlotRig) -> None:
         told[name] = rig.wait(name, arrived).ahead
     order = rig.release("z/0")
     rig.take(order[0])
-    while called := rig.release(order[-1]):
-        order += called
-        rig.take(called[0])
+    while granted := rig.release(order[-1]):
+        order += granted
+        rig.take(granted[0])
     assert order == sorted(told, key=lambda name: told[name])
     assert sorted(told.values()) == list(range(len(arrivals)))
 
@@ -334,15 +334,15 @@ def test_the_wait_is_estimated_from_the_mean_length_of_calls(rig: SlotRig) -> No
     assert 1990 < mean_ms < 2000, "the mean is one of the last calls"
 
 
-def test_who_had_no_place_does_not_count_as_a_call(rig: SlotRig) -> None:
-    """A repeat of LEAVE would make the mean lie."""
+def test_who_had_no_slot_does_not_count_as_a_call(rig: SlotRig) -> None:
+    """A repeat of RELEASE_SLOT would make the mean wrong."""
     rig.take("a/1")
     rig.release("a/1", took_ms=1000)
     rig.release("a/1", took_ms=9000)
     assert rig.ask("HGETALL", rig.slots.keys.call_stats) == [b"calls", b"1", b"mean_ms", b"1000"]
 
 
-def test_the_occupancy_tells_places_line_and_mean(rig: SlotRig) -> None:
+def test_the_occupancy_tells_slots_line_and_mean(rig: SlotRig) -> None:
     """What `griot status` shows."""
     rig.take("a/1")
     rig.release("a/1", took_ms=1500)
@@ -375,7 +375,7 @@ def test_every_key_ends_by_itself(rig: SlotRig) -> None:
 
 @pytest.mark.parametrize("name", [*KEYS, "slots"])
 def test_a_key_of_another_type_is_an_error_and_nothing_is_written(rig: SlotRig, name: str) -> None:
-    """PLACE looks at all keys: what it lets through, LEAVE will not refuse."""
+    """TAKE_SLOT checks all keys: what it lets through, RELEASE_SLOT will not refuse."""
     key = rig.slots.keys.slots[0] if name == "slots" else getattr(rig.slots.keys, name)
     rig.ask("SET", key, "mine", "PX", 60_000)
     before = rig.dump()
@@ -395,23 +395,23 @@ def test_a_key_of_another_type_is_an_error_and_nothing_is_written(rig: SlotRig, 
 
 @pytest.fixture
 def wide(rig: SlotRig) -> SlotRig:
-    """Two servers with one place each."""
+    """Two servers with one slot each."""
     rig.servers = (SERVER, OTHER)
     return rig
 
 
-def test_each_server_has_its_places(wide: SlotRig) -> None:
+def test_each_server_has_its_slots(wide: SlotRig) -> None:
     """The first of those that may be asked is taken where it has one free."""
     assert wide.take_at("a/1") == SERVER
     assert wide.take_at("a/2") == OTHER
     assert wide.take_at("a/3") is None
     wide.release("a/2")
     assert wide.take_at("a/3", OTHER, SERVER) == OTHER
-    assert wide.take_at("a/3") == OTHER, "a repeat gets the same place"
+    assert wide.take_at("a/3") == OTHER, "a repeat gets the same slot"
 
 
-def test_a_place_moves_to_a_server_that_may_be_asked(wide: SlotRig) -> None:
-    """At once, for it was let in before; the one that is left goes to the next in line."""
+def test_a_slot_moves_to_a_server_that_may_be_asked(wide: SlotRig) -> None:
+    """At once, for it had one before; the released one goes to the next waiter."""
     wide.take_at("a/1")
     wide.wait("b/1", 1)
     assert wide.take_at("a/1", OTHER) == OTHER
@@ -420,7 +420,7 @@ def test_a_place_moves_to_a_server_that_may_be_asked(wide: SlotRig) -> None:
     assert wide.grant_next() == ["b/1"]
 
 
-def test_a_place_that_cannot_move_is_lost(wide: SlotRig) -> None:
+def test_a_slot_that_cannot_move_is_lost(wide: SlotRig) -> None:
     """The server failed, and the others are full."""
     wide.take_at("a/1")
     wide.take_at("a/2")
@@ -429,7 +429,7 @@ def test_a_place_that_cannot_move_is_lost(wide: SlotRig) -> None:
     assert wide.occupancy().taken == (0, 1)
 
 
-def test_a_server_that_may_not_be_asked_gives_no_place(wide: SlotRig) -> None:
+def test_a_server_that_may_not_be_asked_gives_no_slot(wide: SlotRig) -> None:
     """It is down, or lacks the model."""
     assert wide.take_at("a/1", OTHER) == OTHER
     assert wide.take_at("a/2", OTHER) is None
@@ -437,7 +437,7 @@ def test_a_server_that_may_not_be_asked_gives_no_place(wide: SlotRig) -> None:
 
 
 def test_one_line_serves_all_servers(wide: SlotRig) -> None:
-    """Whichever has a place free first: the first in line gets it."""
+    """Whichever has a slot free first: the first waiter gets it."""
     wide.take_at("a/1")
     wide.take_at("a/2")
     wide.wait("b/1", 1)
@@ -446,14 +446,14 @@ def test_one_line_serves_all_servers(wide: SlotRig) -> None:
     assert wide.release("a/2") == ["b/1"]
     assert wide.take_at("b/1") == OTHER
     assert wide.release("a/1") == ["b/2"]
-    assert wide.take_at("b/2", OTHER, SERVER) == SERVER, "the place that is kept goes first"
+    assert wide.take_at("b/2", OTHER, SERVER) == SERVER, "the reserved slot goes first"
     assert wide.renew("b/1")
     assert wide.renew("b/2")
     assert wide.occupancy() == Occupancy(taken=(1, 1), waiting=1, call_ms=1000.0)
 
 
 def test_calls_are_spread_over_the_servers(wide: SlotRig) -> None:
-    """One place at each in turn."""
+    """One slot at each in turn."""
     wide.limit = 3
     for number in range(4):
         wide.wait(f"a/{number}", number)
@@ -461,10 +461,10 @@ def test_calls_are_spread_over_the_servers(wide: SlotRig) -> None:
     assert wide.occupancy().taken == (2, 2)
 
 
-def test_a_place_kept_at_a_server_that_may_not_be_asked_any_more_is_given_up(
+def test_a_slot_kept_at_a_server_that_may_not_be_asked_any_more_is_given_up(
     wide: SlotRig,
 ) -> None:
-    """The session was called, so it goes before the line where another place is free."""
+    """The session has a slot reserved, so it goes before the waiters where another is free."""
     wide.take_at("a/1", OTHER)
     wide.wait("b/1", 1)
     assert wide.grant_next() == ["b/1"]
@@ -477,7 +477,7 @@ def test_a_place_kept_at_a_server_that_may_not_be_asked_any_more_is_given_up(
 
 
 def test_a_dead_holder_is_noticed_at_any_server(wide: SlotRig) -> None:
-    """Its place, and no other, is given away."""
+    """Its slot, and no other, is granted again."""
     wide.take_at("a/1")
     wide.take_at("a/2")
     wide.wait("b/1", 1)

@@ -1,4 +1,4 @@
-"""The places at one model, with a clock that only the test moves."""
+"""The slots at one model, with a clock that only the test moves."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ MODEL = "llama3.2:1b"
 
 @dataclass
 class SlotRig:
-    """A model with `limit` places, asked for at `now_ms`. Sessions are named `agent/session`."""
+    """A model with `limit` slots, at the time `now_ms`. Sessions are named `agent/session`."""
 
     connection: Connection
     keyspace: Keyspace
@@ -42,11 +42,11 @@ class SlotRig:
         return self.keyspace.session(agent, session)
 
     def take(self, name: str) -> bool:
-        """Whether a session got a place; its token is named like itself."""
+        """Whether a session got a slot; its token is named like itself."""
         return self.take_at(name) is not None
 
     def take_at(self, name: str, *servers: str) -> str | None:
-        """The server at which a session got a place."""
+        """The server at which a session got a slot."""
         session = self.keys_of(name)
         command = self.slots.take(session, name, lease_ms=LEASE_MS, servers=servers)
         return self.connection.run(command)
@@ -58,18 +58,18 @@ class SlotRig:
         return self.connection.run(self.slots.wait(self.keys_of(name), arrived_us=arrived_us))
 
     def grant_next(self) -> list[str]:
-        """The sessions that are called, after what lapsed was taken back."""
+        """The sessions that are granted a slot, after what expired was released."""
         commands = self.slots.expire(), self.slots.grant_next(reserve_ms=RESERVE_MS)
-        called = self.connection.run_last(*commands)
-        return [f"{keys.agent_id}/{keys.session_id}" for keys in called]
+        granted = self.connection.run_last(*commands)
+        return [f"{keys.agent_id}/{keys.session_id}" for keys in granted]
 
     def release(self, token: str, took_ms: int = 1000) -> list[str]:
-        """Give a place back; who is called to it."""
+        """Release a slot; the sessions that get one then."""
         self.connection.run(self.slots.release(token, took_ms=took_ms))
         return self.grant_next()
 
     def unreserve(self, name: str) -> list[str]:
-        """Give the place of a session back that does not come; who is called to it."""
+        """Release the slot of a session that does not come; the sessions that get one then."""
         self.connection.run(self.slots.unreserve(self.keys_of(name)))
         return self.grant_next()
 
@@ -79,15 +79,15 @@ class SlotRig:
         taken = tuple(self.connection.run_each(at.taken()))
         return Occupancy(taken, *self.connection.run_all(at.waiting(), at.mean_ms()))
 
-    def called_until_all_are(self) -> list[str]:
-        """Have each that is called take its place and leave it, until nobody is called."""
+    def serve_all(self) -> list[str]:
+        """Have each granted session take and release its slot, until no session is granted one."""
         order: list[str] = []
-        called = self.grant_next()
-        while called:
-            name = called.pop(0)
+        granted = self.grant_next()
+        while granted:
+            name = granted.pop(0)
             assert self.take(name)
             order.append(name)
-            called += self.release(name)
+            granted += self.release(name)
         return order
 
     def ask(self, *args: str | bytes | int) -> object:
@@ -100,5 +100,5 @@ class SlotRig:
         return {key: self.ask("DUMP", key) for key in sorted(keys)}
 
     def at_model(self, model: str) -> "SlotRig":
-        """The places at another model."""
+        """The slots at another model."""
         return replace(self, model=model)

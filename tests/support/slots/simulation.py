@@ -1,6 +1,6 @@
-"""The world of the mailbox with a model that has few places: who gets one, who waits, who dies.
+"""The world of the mailbox with a model that has few slots: who gets one, who waits, who dies.
 
-Workers take a place before they ask the model; the books say who holds one and who stands in line.
+Workers take a slot before they ask the model; the books say which session holds one and which wait.
 """
 
 from collections import Counter, defaultdict
@@ -65,50 +65,50 @@ class SlotPlan:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of it: turns, calls out of the line, how long a place was free in vain, and how
+    """What came of it: turns, grants, how long a slot was free while a session waited, and how
     long all of it took."""
 
     commits: int
-    called: int
+    granted: int
     longest_free_ms: int
     took_ms: int
 
 
 @dataclass
 class Books:
-    """Who holds a place until when, who stands in line since when, and what is unfair."""
+    """Which token holds a slot until when, which session waits since when, and what is unfair."""
 
     is_fair: bool
     holders: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
     since: dict[str, Counter[str]] = field(default_factory=dict)
-    called: int = 0
+    granted: int = 0
 
     def taken(self, token: str, now_ms: int) -> None:
         self.holders[token] = now_ms + LEASE_MS
         alive = [holder for holder, until_ms in self.holders.items() if until_ms > now_ms]
         if len(alive) > LIMIT:
-            raise Violation(f"P1: {len(alive)} hold a place: {alive}")
+            raise Violation(f"P1: {len(alive)} hold a slot: {alive}")
 
-    def stood(self, session: str, arrived: str) -> None:
+    def waits(self, session: str, arrived: str) -> None:
         agent = session.partition(":")[0]
         if not self.waiting[agent]:
             self.since[agent] = Counter()
         self.waiting[agent][session] = arrived
 
-    def was_called(self, session: str) -> None:
+    def was_granted(self, session: str) -> None:
         agent = session.partition(":")[0]
-        self.called += 1
+        self.granted += 1
         arrived = self.waiting[agent].pop(session, "")
         if not self.is_fair:
             return
         if any(other < arrived for other in self.waiting[agent].values()):
-            raise Violation(f"P3: {session} was called before one that arrived earlier")
+            raise Violation(f"P3: {session} got a slot before one that arrived earlier")
         for other, counted in self.since.items():
             if other != agent and self.waiting[other]:
                 counted[agent] += 1
                 if counted[agent] > 1:
-                    raise Violation(f"P2: {agent} was called twice while {other} waited")
+                    raise Violation(f"P2: {agent} got two slots while {other} waited")
         self.since[agent] = Counter()
 
 
@@ -132,7 +132,7 @@ class SlotWorld(World):
         return Slots(self.keyspace, "llama3.2:1b", self.servers, LIMIT // len(self.servers))
 
     def execute(self, commands: Sequence[Command[object]]) -> list[object]:
-        """Place by place: the mailbox' operations are the ledger's, the others the books'."""
+        """Command by command: the ledger books those of the mailbox, the books the others."""
         results: list[object] = []
         for command in commands:
             if command.script is None or command.script.name not in SLOT_SCRIPTS:
@@ -156,11 +156,11 @@ class SlotWorld(World):
                 self.books.holders.pop(who, None)
             case "wait_for_slot", SlotWait(ahead):
                 if ahead < 0:
-                    raise Violation("nobody stands before the first")
-                self.books.stood(who, str(command.args[1]))
+                    raise Violation("no session is before the first waiter")
+                self.books.waits(who, str(command.args[1]))
             case "grant_slots", list(sessions):
                 for keys in sessions:
-                    self.books.was_called(f"{keys.agent_id}:{keys.session_id}")
+                    self.books.was_granted(f"{keys.agent_id}:{keys.session_id}")
 
     def _note_free(self) -> None:
         keys = self.slots().keys
@@ -169,7 +169,7 @@ class SlotWorld(World):
         )
         assert all(isinstance(taken, int) for taken in each)
         if any(taken > LIMIT // len(each) for taken in each):  # type: ignore[operator]  # ints
-            raise Violation(f"P1: {each} places are taken or kept")
+            raise Violation(f"P1: {each} slots are taken or reserved")
         taken = sum(each)  # type: ignore[arg-type]  # ints
         if taken < LIMIT and waiting:
             self.free_since_ms = self.now_ms if self.free_since_ms is None else self.free_since_ms
@@ -201,7 +201,7 @@ def simulate(wire: Wire, seed: int, plan: SlotPlan) -> Report:
     took_ms = world.now_ms - START_MS
     world.run(lambda: False, for_ms=LEASE_MS + SLOT_WAIT_MS)
     _check(world)
-    return Report(world.ledger.commits, world.books.called, world.longest_free_ms, took_ms)
+    return Report(world.ledger.commits, world.books.granted, world.longest_free_ms, took_ms)
 
 
 def _start_everyone(world: SlotWorld, plan: SlotPlan) -> set[str]:
@@ -223,8 +223,8 @@ def _start_everyone(world: SlotWorld, plan: SlotPlan) -> set[str]:
 
 
 def _keep_sweeping(world: SlotWorld, delay_ms: int = 0) -> None:
-    """Mailboxes and lines; a sweeper that is killed comes back after a second."""
-    for sweeper in (actors.sweep, sweep_line):
+    """Mailboxes and slots; a sweeper that is killed comes back after a second."""
+    for sweeper in (actors.sweep, sweep_slots):
         _keep(world, sweeper, delay_ms)
 
 
@@ -241,14 +241,14 @@ def _check(world: SlotWorld) -> None:
         *(("EXISTS", key) for key in (*keys.slots, keys.waiters, keys.enqueued_at))
     )
     if any(left):
-        raise Violation(f"P4: places, line, arrivals are not empty when all is done: {left}")
+        raise Violation(f"P4: slots, waiters, enqueued_at are not empty when all is done: {left}")
 
 
 # ---- who lives there
 
 
 def work(world: SlotWorld, message: Publish) -> Actor:
-    """One Celery message: take the job and a place, ask the model, commit; or stand in line."""
+    """One Celery message: take the job and a slot, ask the model, commit; or wait for a slot."""
     session, job, token = message.session, message.job, world.new_token()
     *_, acquired = yield Ask(
         world.box(session).acquire(
@@ -280,9 +280,9 @@ def work(world: SlotWorld, message: Publish) -> Actor:
 
 
 def stand(world: SlotWorld, message: Publish, token: str, arrived_us: int) -> Actor:
-    """Give the lease back, stand in line, and bring in whoever is called."""
+    """Give the lease back, wait, and wake the sessions that are granted a slot."""
     keys = world.keys_of(message.session)
-    *_, called = yield Ask(
+    *_, granted = yield Ask(
         (
             *world.box(message.session).fail(
                 token, delay_ms=0, refund=True, slot_wait_ms=SLOT_WAIT_MS, grace_ms=GRACE_MS
@@ -291,11 +291,11 @@ def stand(world: SlotWorld, message: Publish, token: str, arrived_us: int) -> Ac
             world.slots().grant_next(reserve_ms=GRACE_MS),
         )
     )
-    yield from bring(world, called)
+    yield from bring(world, granted)
 
 
 def ask_model(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> Actor:
-    """The model answers, fails for a while, or refuses; the place is left with the lease."""
+    """The model answers, fails for a while, or refuses; the slot is released with the lease."""
     session = message.session
     left_ms = world.random.randint(20, 400) if world.random.random() < 0.9 else 1500
     while left_ms > 0:
@@ -322,10 +322,10 @@ def ask_model(world: SlotWorld, message: Publish, token: str, acquired: Acquired
 
 
 def give_up(world: SlotWorld, token: str, message: Publish | None) -> Actor:
-    """Lease or place were lost: leave what is left of both."""
+    """Lease or slot were lost: give back what is left of both."""
     before: Ending = failure(world, message.session, token) if message else ()
-    *_, called = yield Ask((*before, *leaving(world, token)))
-    yield from bring(world, called)
+    *_, granted = yield Ask((*before, *leaving(world, token)))
+    yield from bring(world, granted)
     if message is not None:
         yield Publish(message.session, message.job, message.envelope)
 
@@ -336,11 +336,11 @@ def leaving(world: SlotWorld, token: str) -> tuple[Command[object], Command[obje
 
 
 def end(world: SlotWorld, message: Publish, token: str, ending: Ending) -> Actor:
-    """What ends the lease, with the place left before it."""
-    _, called, *_, ended = yield Ask((*leaving(world, token), *ending))
+    """What ends the lease, with the slot released before it."""
+    _, granted, *_, ended = yield Ask((*leaving(world, token), *ending))
     if isinstance(ended, Committed | Discarded):
         yield from actors.wake(message.session, ended.next)
-    yield from bring(world, called)
+    yield from bring(world, granted)
 
 
 def failure(world: SlotWorld, session: str, token: str) -> Ending:
@@ -363,10 +363,10 @@ def turn(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> 
     )
 
 
-def bring(world: SlotWorld, called: object) -> Actor:
-    """The usher: wake who was called; pass the place on where there is nothing to run."""
-    assert isinstance(called, list)
-    for keys in called:
+def bring(world: SlotWorld, granted: object) -> Actor:
+    """The slot notifier: wake the granted sessions; release the slot where nothing is to run."""
+    assert isinstance(granted, list)
+    for keys in granted:
         is_coming = yield from wake_granted(world, keys)
         if not is_coming:
             *_, others = yield Ask(
@@ -395,14 +395,14 @@ def wake_granted(world: SlotWorld, keys: SessionKeys) -> Generator[Step, list[ob
     return False
 
 
-def sweep_line(world: SlotWorld) -> Actor:
-    """Call whoever is next, for ever."""
+def sweep_slots(world: SlotWorld) -> Actor:
+    """Grant free slots, for ever."""
     while True:
         yield Sleep(SWEEP_MS)
-        _, called = yield Ask(
+        _, granted = yield Ask(
             (
                 world.slots().expire(),
                 world.slots().grant_next(reserve_ms=GRACE_MS),
             )
         )
-        yield from bring(world, called)
+        yield from bring(world, granted)
