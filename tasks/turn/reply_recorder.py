@@ -6,7 +6,7 @@ from agents import Answer, ToolEvent
 from llm import Delta
 from memory import EventType
 from tasks.job.result import Timings
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.relay import AttemptEvents
 
 
@@ -40,7 +40,7 @@ class ReplyRecorder:
             self._events.emit(EventType.THINKING, text=delta.thinking)
         if delta.text:
             self._events.emit(EventType.TOKEN, text=delta.text)
-        passing(CrashPoint.TOKEN)
+        crash_if_armed(CrashPoint.TOKEN)
 
     def on_tool(self, event: ToolEvent) -> None:
         """A tool is called or has answered: what was said before is no part of the reply."""
