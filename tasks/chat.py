@@ -132,8 +132,8 @@ def chat_task(
     """Answer one message of a session with the agent's model and remember both.
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
-    Under `worker.pool` this body runs only for ends that ask for more than a stored result: the pool
-    has started the attempt, and makes the common end itself.
+    Under `worker.pool` this body runs only for ends that ask for more than a stored result. The
+    pool has started the attempt, and makes the common end itself.
     """
     attempt = started_before.get() or start_attempt(
         job_ref_of(self.request, agent_id, session_id, message, **options)
