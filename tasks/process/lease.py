@@ -162,7 +162,7 @@ def _third_s(lease: Lease) -> float:
 async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
     while True:
         with suppress(MemoryServiceError):
-            is_ours, policy, has_slot = await _renewed(memory, lease)
+            is_ours, policy, has_slot = await _renew_once(memory, lease)
             if not is_ours:
                 stoppable.stop(StopReason.LEASE_LOST)
                 return
