@@ -1,23 +1,20 @@
 """A real cluster of three Valkey servers on this machine, without replicas."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
-from types import TracebackType
 from typing import Self
 
-from sandbox.errors import ServerNotReady
+from sandbox.context import Starting
 from sandbox.ports import free_port
 from sandbox.valkey import HOST, ValkeyServer
 
 NODES = 3
 SLOTS = 16_384
 JOIN_TIMEOUT_S = 20.0
-POLL_S = 0.02
 
 
-class ValkeyCluster:
+class ValkeyCluster(Starting):
     """Three masters that share the 16 384 slots evenly; `close` stops them and removes all."""
 
     def __init__(self, *, options: Mapping[str, str] | None = None) -> None:
@@ -60,17 +57,6 @@ class ValkeyCluster:
             node.kill()
             node.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _share_slots(self) -> None:
         for number, node in enumerate(self.nodes):
             first, last = SLOTS * number // NODES, SLOTS * (number + 1) // NODES - 1
@@ -87,17 +73,9 @@ class ValkeyCluster:
 
     def _wait_until_joined(self) -> None:
         for node in self.nodes:
-            _wait(partial(_has_joined, node), f"node {node.port} joined the cluster")
+            node.process.wait_ready(partial(_has_joined, node), JOIN_TIMEOUT_S)
 
 
 def _has_joined(node: ValkeyServer) -> bool:
     info = str(node.command("CLUSTER", "INFO")).split()
     return {"cluster_state:ok", f"cluster_slots_ok:{SLOTS}", f"cluster_size:{NODES}"} <= set(info)
-
-
-def _wait(predicate: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + JOIN_TIMEOUT_S
-    while not predicate():
-        if time.monotonic() >= deadline:
-            raise ServerNotReady(f"not within {JOIN_TIMEOUT_S:g} s: {what}")
-        time.sleep(POLL_S)

@@ -6,9 +6,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from sandbox.context import Starting
 from sandbox.errors import SandboxError, ServerDied, ServerNotReady
 
 POLL_S = 0.002
@@ -21,7 +21,7 @@ TAIL_LINES = 20
 _WATCHDOG = 'read -r _; kill -s KILL -- "-$0"'
 
 
-class ServerProcess:
+class ServerProcess(Starting):
     """One child process in its own process group, its output appended to a log file.
 
     It can be started again after it ended. All methods may be called in any state: stopping or
@@ -125,6 +125,10 @@ class ServerProcess:
         self._release_watchdog()
         return status
 
+    def close(self) -> None:
+        """Stop it, with the usual grace."""
+        self.stop()
+
     def freeze(self) -> None:
         """SIGSTOP to the whole group: it keeps its connections and answers nothing."""
         _signal_group(self._started().pid, signal.SIGSTOP)
@@ -144,19 +148,6 @@ class ServerProcess:
     def log_tail(self, lines: int = TAIL_LINES) -> str:
         """The last lines of the output."""
         return "\n".join(self.log_text().splitlines()[-lines:])
-
-    def __enter__(self) -> Self:
-        if not self.is_running:
-            self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._child is None:

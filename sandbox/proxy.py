@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from enum import Enum
-from types import TracebackType
 from typing import Self, TypeVar
 
+from sandbox.context import Starting
 from sandbox.ports import free_port
 
 HOST = "127.0.0.1"
@@ -26,7 +26,7 @@ class Traffic(Enum):
     BLACK_HOLE = "black hole"
 
 
-class Proxy:
+class Proxy(Starting):
     """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port`, on an event loop in its own thread.
 
     Its methods and attributes may be used from any thread. `latency_s` delays every byte in each
@@ -90,17 +90,6 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(ANSWER_TIMEOUT_S)
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self, work: Coroutine[object, object, T]) -> T:
         done: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)

@@ -1,15 +1,14 @@
 """Just enough of the Redis protocol (RESP2) to ask a server how it is, without a client library."""
 
 import socket
-from types import TracebackType
-from typing import Self
 
+from sandbox.context import Closing
 from sandbox.errors import ReplyError
 
 Reply = str | int | None | list["Reply"]
 
 
-class RespConnection:
+class RespConnection(Closing):
     """One connection that sends a command and waits for its reply.
 
     OSError (refused, cut, timed out) and ReplyError (an error reply) leave it unusable or usable
@@ -39,17 +38,6 @@ class RespConnection:
         """Close the connection; safe to repeat."""
         self._stream.close()
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read(self) -> Reply:
         line = self._stream.readline()

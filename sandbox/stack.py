@@ -4,9 +4,8 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from sandbox.context import Closing
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 
@@ -30,7 +29,7 @@ _OURS = (
 )
 
 
-class GriotStack:
+class GriotStack(Closing):
     """Starts Griot's processes with one environment; leaving the context stops them all.
 
     `settings` are environment variables on top of the parent's own, from which everything that
@@ -100,15 +99,8 @@ class GriotStack:
         while self._processes:
             self._processes.pop().stop(grace_s)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop everything, with the usual grace."""
         self.stop()
 
     def _celery(self, *arguments: str, name: str, **settings: str) -> ServerProcess:

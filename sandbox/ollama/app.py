@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -17,6 +18,15 @@ from sandbox.ollama.state import StandInState
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
+_FACTS: dict[str, Callable[[StandInState], JsonObject]] = {
+    "/api/version": lambda state: catalog.version(state.profile),
+    "/api/tags": lambda state: catalog.tags(state.models),
+    "/api/ps": lambda state: catalog.processes(state.runners.loaded()),
+    "/v1/models": lambda state: openai_answers.models(
+        map(catalog.full_name, state.models), catalog.MODIFIED_S
+    ),
+}
+"""What the server says of itself, by path."""
 
 
 def make_app(state: StandInState) -> web.Application:
@@ -30,13 +40,10 @@ def make_app(state: StandInState) -> web.Application:
         ("POST", "/api/chat", calls.chat),
         ("POST", "/api/generate", calls.generate),
         ("GET", "/", lookups.root),
-        ("GET", "/api/version", lookups.version),
-        ("GET", "/api/tags", lookups.tags),
-        ("GET", "/api/ps", lookups.processes),
+        *(("GET", path, lookups.fact) for path in _FACTS),
         ("POST", "/api/show", lookups.show),
         ("POST", "/api/pull", Pulling(state).pull),
         ("POST", "/v1/chat/completions", calls.complete),
-        ("GET", "/v1/models", lookups.models),
         ("GET", "/v1/models/{name:.+}", lookups.model),
         ("GET", "/standin/stats", controls.stats),
         ("GET", "/standin/calls", controls.calls),
@@ -44,12 +51,11 @@ def make_app(state: StandInState) -> web.Application:
         ("POST", "/standin/script", controls.script),
     ]
     for method, path, handler in routes:
+        app.router.add_route(method, path, handler)
         if method == "GET":
-            app.router.add_get(path, handler, allow_head=True)
-        else:
-            app.router.add_post(path, handler)
-    unrouted = _Unrouted(frozenset(path for _, path, _ in routes))
-    app.router.add_route("*", "/{anything:.*}", unrouted.answer)
+            app.router.add_route("HEAD", path, handler)
+    unrouted = partial(_unrouted, frozenset(path for _, path, _ in routes))
+    app.router.add_route("*", "/{anything:.*}", unrouted)
     app.on_response_prepare.append(_without_server_header)
     return app
 
@@ -58,16 +64,11 @@ async def _without_server_header(_request: web.Request, response: web.StreamResp
     response.headers.popall("Server", None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Unrouted:
-    """What no route takes: gin's two plain texts."""
-
-    paths: frozenset[str]
-
-    async def answer(self, request: web.Request) -> web.Response:
-        if request.path in self.paths:
-            return web.Response(status=405, body=b"405 method not allowed", headers=_PLAIN)
-        return web.Response(status=404, body=b"404 page not found", headers=_PLAIN)
+async def _unrouted(paths: frozenset[str], request: web.Request) -> web.Response:
+    """What no route takes gets one of gin's two plain texts."""
+    if request.path in paths:
+        return web.Response(status=405, body=b"405 method not allowed", headers=_PLAIN)
+    return web.Response(status=404, body=b"404 page not found", headers=_PLAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +80,8 @@ class _Lookups:
     async def root(self, _request: web.Request) -> web.Response:
         return web.Response(text="Ollama is running")
 
-    async def version(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.version(self.state.profile))
-
-    async def tags(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.tags(self.state.models))
-
-    async def processes(self, _request: web.Request) -> web.Response:
-        return self._answer(catalog.processes(self.state.runners.loaded()))
-
-    async def models(self, _request: web.Request) -> web.Response:
-        names = [catalog.full_name(model) for model in self.state.models]
-        return self._answer(openai_answers.models(names, catalog.MODIFIED_S))
+    async def fact(self, request: web.Request) -> web.Response:
+        return self._answer(_FACTS[request.path](self.state))
 
     async def model(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -122,7 +113,7 @@ class _Lookups:
         return catalog.show(model, scenario, self.state.profile)
 
     def _answer(self, value: JsonObject) -> web.Response:
-        self.state.call_log.looked_up()
+        self.state.call_log.count("lookups")
         return _json(value)
 
 

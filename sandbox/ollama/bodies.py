@@ -16,6 +16,8 @@ Messages = tuple[JsonObject, ...]
 _T = TypeVar("_T")
 
 _GO_TYPES: dict[type, str] = {str: "string", bool: "bool", list: "array", dict: "object"}
+_NO_ITEMS: list[JsonValue] = []
+_NO_MEMBERS: JsonObject = {}
 _decode = json.JSONDecoder().raw_decode
 _PLAIN_ROLES = ("system", "user", "assistant")  # a tuple: a role may be unhashable
 _THINK_LEVELS = {"low", "medium", "high", "max"}
@@ -66,7 +68,7 @@ def _syntax_error(text: str, position: int) -> str:
 def read_chat(body: bytes) -> ModelRequest:
     """A body of POST /api/chat."""
     fields = _Fields(read_object(body, "ChatRequest"), "ChatRequest")
-    messages = tuple(_message(item) for item in fields.items("messages", "[]api.Message"))
+    messages = tuple(_message(item) for item in fields.get("messages", _NO_ITEMS, "[]api.Message"))
     return _asked(fields, messages)
 
 
@@ -74,9 +76,9 @@ def read_generate(body: bytes) -> ModelRequest:
     """A body of POST /api/generate; system and prompt become messages."""
     fields = _Fields(read_object(body, "GenerateRequest"), "GenerateRequest")
     messages: Messages = ()
-    if prompt := fields.text("prompt"):
+    if prompt := fields.get("prompt", ""):
         messages = ({"role": "user", "content": prompt},)
-        if system := fields.text("system"):
+        if system := fields.get("system", ""):
             messages = ({"role": "system", "content": system}, *messages)
     return _asked(fields, messages)
 
@@ -85,21 +87,21 @@ def _asked(fields: "_Fields", messages: Messages) -> ModelRequest:
     top_logprobs = fields.members.get("top_logprobs")
     if isinstance(top_logprobs, int) and not 0 <= top_logprobs <= 20:
         raise Refused(400, "top_logprobs must be between 0 and 20")
-    tools = fields.items("tools", "api.Tools")
+    tools = fields.get("tools", _NO_ITEMS, "api.Tools")
     name, parameters = _first_tool(tools)
     return ModelRequest(
-        model=fields.text("model"),
+        model=fields.get("model", ""),
         messages=messages,
-        options=fields.members_of("options"),
-        stream=fields.flag("stream", default=True),
+        options=fields.get("options", _NO_MEMBERS, "map[string]interface {}"),
+        stream=fields.get("stream", True),
         response_format=fields.members.get("format"),
         keep_alive_s=keep_alive_s(fields.members.get("keep_alive")),
         think=_think(fields.members.get("think")),
         has_tools=bool(tools),
         tool_name=name,
         tool_parameters=parameters,
-        truncate=fields.flag("truncate", default=True),
-        shift=fields.flag("shift", default=True),
+        truncate=fields.get("truncate", True),
+        shift=fields.get("shift", True),
     )
 
 
@@ -167,22 +169,12 @@ class _Fields:
     members: JsonObject
     struct: str
 
-    def text(self, name: str) -> str:
-        return self._typed(name, str, "string", "")
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        return self._typed(name, bool, "bool", default)
-
-    def items(self, name: str, go_type: str) -> list[JsonValue]:
-        return self._typed(name, list, go_type, [])
-
-    def members_of(self, name: str) -> JsonObject:
-        return self._typed(name, dict, "map[string]interface {}", {})
-
-    def _typed(self, name: str, kind: type[_T], go_type: str, default: _T) -> _T:
+    def get(self, name: str, default: _T, go_type: str = "") -> _T:
+        """The member, `default` where it is absent or null; `go_type` is its type's name in Go."""
         value = self.members.get(name)
         if value is None:
             return default
-        if not isinstance(value, kind):
-            raise _mismatch(value, f"{self.struct}.{name}", go_type)
+        if not isinstance(value, type(default)):
+            wanted = go_type or _GO_TYPES[type(default)]
+            raise _mismatch(value, f"{self.struct}.{name}", wanted)
         return value

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from sandbox.ollama.bodies import Messages, ModelRequest
@@ -40,41 +40,14 @@ class Stats:
     """Requests to download a model."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RecordedCall:
     """One call as it stands. Times are `time.monotonic()`; None for what has not happened."""
 
-    number: int
-    path: str
-    model: str
-    scenario: str
-    messages: Messages
-    options: JsonObject
-    stream: bool
-    body: bytes
-    started_s: float
-    finished_s: float | None
-    disconnected_s: float | None
-    outcome: Outcome
-    status: int
-    """The HTTP status answered, 0 while there is none."""
-    tokens: int
-    tokens_after_disconnect: int
-    reply: str
-    """The text produced so far, thinking excluded."""
-    first_token_s: float | None = None
-
-
-@dataclass(slots=True, eq=False)
-class OpenCall:
-    """The log's own record of a call, which grows. Only CallLog writes it."""
-
-    epoch: int
     path: str
     body: bytes
     started_s: float
     number: int = 0
-    is_listed: bool = False
     model: str = ""
     scenario: str = ""
     messages: Messages = ()
@@ -85,31 +58,25 @@ class OpenCall:
     first_token_s: float | None = None
     outcome: Outcome = "running"
     status: int = 0
+    """The HTTP status answered, 0 while there is none."""
     tokens: int = 0
     tokens_after_disconnect: int = 0
+    reply: str = ""
+    """The text produced so far, thinking excluded."""
+
+
+@dataclass(slots=True, eq=False)
+class OpenCall(RecordedCall):
+    """The log's own record of a call, which grows. Only CallLog writes it."""
+
+    epoch: int = 0
+    is_listed: bool = False
     texts: list[str] = field(default_factory=list)
 
     def snapshot(self) -> RecordedCall:
-        """The call as an immutable record."""
-        return RecordedCall(
-            number=self.number,
-            path=self.path,
-            model=self.model,
-            scenario=self.scenario,
-            messages=self.messages,
-            options=self.options,
-            stream=self.stream,
-            body=self.body,
-            started_s=self.started_s,
-            finished_s=self.finished_s,
-            disconnected_s=self.disconnected_s,
-            outcome=self.outcome,
-            status=self.status,
-            tokens=self.tokens,
-            tokens_after_disconnect=self.tokens_after_disconnect,
-            reply="".join(self.texts),
-            first_token_s=self.first_token_s,
-        )
+        """The call as it is now; what follows changes nothing in it."""
+        members = {one.name: getattr(self, one.name) for one in fields(RecordedCall)}
+        return RecordedCall(**{**members, "reply": "".join(self.texts)})
 
 
 class CallLog:
@@ -127,12 +94,12 @@ class CallLog:
         self._epoch = 0
         self._open: set[OpenCall] = set()
         self._active: set[OpenCall] = set()
-        self._counts = _Counts()
+        self._counts: Counter[str] = Counter()
 
     def begin(self, path: str, body: bytes) -> OpenCall:
         """A request has been read. It is listed once it is known what it wants, or has ended."""
         with self._lock:
-            call = OpenCall(self._epoch, path, body, started_s=time.monotonic())
+            call = OpenCall(path, body, time.monotonic(), epoch=self._epoch)
             self._open.add(call)
         return call
 
@@ -151,10 +118,10 @@ class CallLog:
             call.tokens += tokens
             call.texts.append(text)
             is_counted = call.epoch == self._epoch
-            self._counts.tokens += tokens * is_counted
+            self._counts["tokens"] += tokens * is_counted
             if call.disconnected_s is not None:
                 call.tokens_after_disconnect += tokens
-                self._counts.tokens_after_disconnect += tokens * is_counted
+                self._counts["tokens_after_disconnect"] += tokens * is_counted
 
     def end(self, call: OpenCall, outcome: Outcome, status: int) -> None:
         """The call is over. Only the first end of a call counts."""
@@ -182,29 +149,19 @@ class CallLog:
             if call.finished_s is not None or call.disconnected_s is not None:
                 return
             call.disconnected_s, call.outcome = time.monotonic(), "disconnected"
-            self._counts.disconnects += call.epoch == self._epoch
+            self._counts["disconnects"] += call.epoch == self._epoch
 
-    def looked_up(self) -> None:
-        """Another path of the API was asked."""
+    def count(self, what: Literal["lookups", "pulls", "loads"]) -> None:
+        """Another path of the API was asked, a download began, a model was loaded."""
         with self._lock:
-            self._counts.lookups += 1
-
-    def pulled(self) -> None:
-        """A model is to be downloaded."""
-        with self._lock:
-            self._counts.pulls += 1
-
-    def loaded(self) -> None:
-        """A model was loaded."""
-        with self._lock:
-            self._counts.loads += 1
+            self._counts[what] += 1
 
     def reset(self) -> None:
         """Forget all calls and counters. Calls under way stay active and count nowhere else."""
         with self._lock:
             self._epoch += 1
             self._calls.clear()
-            self._counts = _Counts(peak=len(self._active))
+            self._counts = Counter(peak=len(self._active))
 
     def _list(self, call: OpenCall, *, is_load: bool = False) -> None:
         """Count the call, and number and list it if it is for more than a load. Only once."""
@@ -212,48 +169,23 @@ class CallLog:
             return
         call.is_listed = True
         if is_load:
-            self._counts.load_requests += 1
+            self._counts["load_requests"] += 1
             return
-        self._counts.requests += 1
-        call.number = self._counts.requests
+        self._counts["requests"] += 1
+        call.number = self._counts["requests"]
         self._calls.append(call)
         self._active.add(call)
-        self._counts.peak = max(self._counts.peak, len(self._active))
+        self._counts["peak"] = max(self._counts["peak"], len(self._active))
 
     @property
     def stats(self) -> Stats:
         """The counters now."""
         with self._lock:
-            counts = self._counts
-            return Stats(
-                requests=counts.requests,
-                load_requests=counts.load_requests,
-                active=len(self._active),
-                loading=len(self._open) - len(self._active),
-                peak=counts.peak,
-                disconnects=counts.disconnects,
-                tokens=counts.tokens,
-                tokens_after_disconnect=counts.tokens_after_disconnect,
-                loads=counts.loads,
-                lookups=counts.lookups,
-                pulls=counts.pulls,
-            )
+            active = len(self._active)
+            return Stats(active=active, loading=len(self._open) - active, **self._counts)
 
     @property
     def calls(self) -> list[RecordedCall]:
         """The calls since the last reset, oldest first, without those that only load a model."""
         with self._lock:
             return [call.snapshot() for call in self._calls]
-
-
-@dataclass(slots=True)
-class _Counts:
-    requests: int = 0
-    load_requests: int = 0
-    peak: int = 0
-    disconnects: int = 0
-    tokens: int = 0
-    tokens_after_disconnect: int = 0
-    loads: int = 0
-    lookups: int = 0
-    pulls: int = 0

@@ -74,9 +74,9 @@ def _process(model: str, runner: Runner) -> JsonValue:
     }
 
 
-def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
+def show(model: str, scenario: Scenario, profile: Profile) -> JsonObject:
     """POST /api/show."""
-    window_tokens = (scenario and scenario.window_tokens) or 0
+    window_tokens = scenario.window_tokens or 0
     named: JsonObject = {"capabilities": [*capabilities(scenario)]}
     shown: JsonObject = {
         "modelfile": f"FROM {model}\n",
@@ -87,7 +87,7 @@ def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
             # What it was trained for; Ollama mostly loads a model with less.
             "stand-in.context_length": max(window_tokens, DEFAULT_WINDOW_TOKENS),
         },
-        **(named if scenario is None or scenario.names_abilities else {}),
+        **(named if scenario.names_abilities else {}),
         "modified_at": _MODIFIED_AT,
     }
     if profile == "0.40" and can_think(scenario):
@@ -95,22 +95,21 @@ def show(model: str, scenario: Scenario | None, profile: Profile) -> JsonObject:
     return shown
 
 
-def capabilities(scenario: Scenario | None) -> list[str]:
+def capabilities(scenario: Scenario) -> list[str]:
     """What the model can do, in Ollama's words."""
-    if scenario is not None and not scenario.can_chat:
+    if not scenario.can_chat:
         return ["embedding"]
-    has_tools = scenario is None or scenario.has_tools
     return [
         "completion",
-        *(["tools"] if has_tools else []),
+        *(["tools"] if scenario.has_tools else []),
         *(["thinking"] if can_think(scenario) else []),
-        *(["vision"] if scenario is not None and scenario.can_see else []),
+        *(["vision"] if scenario.can_see else []),
     ]
 
 
-def can_think(scenario: Scenario | None) -> bool:
+def can_think(scenario: Scenario) -> bool:
     """Whether the model has a thinking mode."""
-    return scenario is not None and scenario.manner is Manner.THINKING
+    return scenario.manner is Manner.THINKING
 
 
 def full_name(model: str) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 from sandbox.ollama import gotime, records, refusals
 from sandbox.ollama.call_log import CallLog, OpenCall, Outcome
 from sandbox.ollama.plans import NOTHING, Fragment, Plan
-from sandbox.ollama.records import Metrics, RecordWriter
+from sandbox.ollama.records import RecordWriter
 from sandbox.ollama.scenarios import Ending, Framing, Scenario
 from sandbox.ollama.wire import Rewrite, Wire
 
@@ -27,18 +27,18 @@ class Clock:
     slot_ns: int
     first_ns: int = 0
 
-    def metrics(self, plan: Plan, cached_tokens: int | None) -> Metrics:
+    def metrics(self, plan: Plan, cached_tokens: int | None) -> dict[str, int | None]:
         """The final record's numbers now. The wait for a slot is in the total alone."""
         now_ns = time.monotonic_ns()
-        return Metrics(
-            total_ns=now_ns - self.arrived_ns,
-            load_ns=max(1, self.loaded_ns - self.arrived_ns),
-            prompt_eval_ns=max(1, self.first_ns - self.slot_ns),
-            eval_ns=max(1, now_ns - self.first_ns),
-            prompt_tokens=plan.prompt_tokens,
-            eval_tokens=plan.eval_tokens,
-            cached_tokens=cached_tokens,
-        )
+        return {
+            "total_duration": now_ns - self.arrived_ns,
+            "load_duration": max(1, self.loaded_ns - self.arrived_ns),
+            "prompt_eval_count": plan.prompt_tokens,
+            "prompt_eval_cached_count": cached_tokens,
+            "prompt_eval_duration": max(1, self.first_ns - self.slot_ns),
+            "eval_count": plan.eval_tokens,
+            "eval_duration": max(1, now_ns - self.first_ns),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Pulling:
         model = asked.get("model") or asked.get("name")
         if not isinstance(model, str):
             return refusal_response(Refused(400, "model is required"))
-        self.state.call_log.pulled()
+        self.state.call_log.count("pulls")
         is_there = self.state.own_scenario(model).name != "nowhere"
         if asked.get("stream") is False:
             return self._whole(model, is_there=is_there)

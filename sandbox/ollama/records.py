@@ -1,6 +1,7 @@
 """The records of /api/chat and /api/generate, in Go's order of keys (docs/ollama.md, Records)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from sandbox.ollama import gojson
@@ -15,30 +16,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 """Go's zero time, in the object Ollama answers when a reply held nothing at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """Counts and nanoseconds of the final record. Zero means left out, as `omitempty` does."""
-
-    total_ns: int
-    load_ns: int
-    prompt_eval_ns: int
-    eval_ns: int
-    prompt_tokens: int
-    eval_tokens: int
-    cached_tokens: int | None = None
-
-    def fields(self) -> JsonObject:
-        """The members in Go's order."""
-        members: dict[str, int | None] = {
-            "total_duration": self.total_ns,
-            "load_duration": self.load_ns,
-            "prompt_eval_count": self.prompt_tokens,
-            "prompt_eval_cached_count": self.cached_tokens,
-            "prompt_eval_duration": self.prompt_eval_ns,
-            "eval_count": self.eval_tokens,
-            "eval_duration": self.eval_ns,
-        }
-        return {name: value for name, value in members.items() if value}
+NO_METRICS: Mapping[str, int | None] = MappingProxyType({})
 
 
 class RecordWriter:
@@ -74,10 +52,13 @@ class RecordWriter:
         return gojson.encode({**record, **empty, "done": False}).encode()
 
 
-def done(reason: str, metrics: Metrics | None = None) -> JsonObject:
-    """The tail of a final record; without metrics that of a load or an unload."""
-    tail: JsonObject = {"done": True, "done_reason": reason}
-    return tail if metrics is None else {**tail, **metrics.fields()}
+def done(reason: str, metrics: Mapping[str, int | None] = NO_METRICS) -> JsonObject:
+    """The tail of a final record; without metrics that of a load or an unload.
+
+    Those are counts and nanoseconds in Go's order. Zero and None are left out, as by `omitempty`.
+    """
+    stated = {name: value for name, value in metrics.items() if value}
+    return {"done": True, "done_reason": reason, **stated}
 
 
 def error(text: str, **beside: str) -> bytes:

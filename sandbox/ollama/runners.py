@@ -106,7 +106,7 @@ class Runners:
             or DEFAULT_WINDOW_TOKENS
         )
         slots = asyncio.Semaphore(scenario.slots) if scenario.slots else None
-        self._call_log.loaded()
+        self._call_log.count("loads")
         runner = self._loaded[asked.model] = Runner(wanted, window_tokens, slots)
         return runner
 

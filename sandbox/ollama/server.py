@@ -5,10 +5,11 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from types import TracebackType
+from typing import Self
 
 from aiohttp import web
 
+from sandbox.context import Starting
 from sandbox.ollama.app import make_app
 from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
@@ -52,7 +53,7 @@ def _cut_all(runner: web.AppRunner) -> None:
             connection.transport.abort()
 
 
-class OllamaStandIn:
+class OllamaStandIn(Starting):
     """A stand-in for Ollama in a thread of its own, on loopback.
 
     `with OllamaStandIn() as ollama: ... ollama.url ...`. It can be stopped and started again;
@@ -77,7 +78,7 @@ class OllamaStandIn:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Listen. Returns once requests are answered. Raises NotServing."""
         ready: Future[int] = Future()
         self._thread = threading.Thread(
@@ -89,6 +90,11 @@ class OllamaStandIn:
         except (OSError, TimeoutError) as exc:
             self._thread = None
             raise NotServing(f"cannot listen on {self._host}:{self._port}: {exc}") from exc
+        return self
+
+    def close(self) -> None:
+        """As `stop`."""
+        self.stop()
 
     def stop(self) -> None:
         """Cut every connection and stop. Safe to repeat."""
@@ -97,18 +103,6 @@ class OllamaStandIn:
             return
         self._loop.call_soon_threadsafe(self._stop.set)
         thread.join(START_TIMEOUT_S)
-
-    def __enter__(self) -> "OllamaStandIn":
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
