@@ -15,7 +15,7 @@ from bench.conversation import AGENT, HISTORY_MESSAGES, messages, stored
 from bench.meter import Meter
 from bench.model import ModelProcess
 from bench.plain_app import history_key
-from bench.producing import Producer
+from bench.producing import producing
 from memory import Connection, Keyspace, MemorySettings, encode_message
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -72,7 +72,7 @@ class Arena:
                 )
             )
             brokers = [self.valkey.url(db) for db in (*NOOP_DBS, *PLAIN_DBS)]
-            self.producer = stack.enter_context(Producer(brokers, self.griot.env, self.directory))
+            self.producer = stack.enter_context(producing(brokers, self.griot.env, self.directory))
             self.memory = Connection(MemorySettings(url=self.valkey.url(0)))
             self.keyspace = Keyspace()
             self._stack = stack.pop_all()
