@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -28,8 +29,10 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _run(arguments: argparse.Namespace, log: TextIO | None) -> None:
-    call_log = CallLog(arguments.keep_calls, on_end=_writer(log))
+async def _run(
+    arguments: argparse.Namespace, on_end: Callable[[RecordedCall], None] | None
+) -> None:
+    call_log = CallLog(arguments.keep_calls, on_end=on_end)
     state = StandInState(call_log, profile=arguments.profile, token_s=arguments.token_s)
     state.install(arguments.model)
     stop = asyncio.Event()
@@ -42,22 +45,16 @@ async def _run(arguments: argparse.Namespace, log: TextIO | None) -> None:
         await stop.wait()
 
 
-def _writer(log: TextIO | None) -> Callable[[RecordedCall], None] | None:
-    def write(call: RecordedCall) -> None:
-        if log is not None:
-            log.write(gojson.encode(call_as_json(call)) + "\n")
-
-    return None if log is None else write
+def _write(log: TextIO, call: RecordedCall) -> None:
+    log.write(gojson.encode(call_as_json(call)) + "\n")
 
 
 def main() -> None:
     """Run until a signal comes."""
     arguments = _arguments()
-    with ExitStack() as stack:
-        log: TextIO | None = None
-        if arguments.log is not None:
-            log = stack.enter_context(arguments.log.open("a", buffering=1, encoding="utf-8"))
-        asyncio.run(_run(arguments, log))
+    path = arguments.log or Path(os.devnull)
+    with path.open("a", buffering=1, encoding="utf-8") as log:
+        asyncio.run(_run(arguments, partial(_write, log) if arguments.log else None))
 
 
 if __name__ == "__main__":

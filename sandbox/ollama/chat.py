@@ -32,7 +32,7 @@ class Face:
     rewrite: Rewrite | None = None
 
 
-_CHAT, _GENERATE = Face("chat", read_chat), Face("generate", read_generate)
+CHAT, GENERATE = Face("chat", read_chat), Face("generate", read_generate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,18 @@ class Calls:
 
     state: StandInState
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
-        """POST /api/chat."""
-        return await self._answer(request, _CHAT)
-
-    async def generate(self, request: web.Request) -> web.StreamResponse:
-        """POST /api/generate."""
-        return await self._answer(request, _GENERATE)
-
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions: a chat whose request and whose answer are rewritten."""
         translation = Translation()
         face = Face("chat", translation.read, translation.events)
-        answer = await self._answer(request, face)
+        answer = await self.answer(face, request)
         if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
             return answer  # a stream, rewritten as it went
         body = translation.answer(answer.status, answer.body)
         return json_response(answer.status, body, late=True)
 
-    async def _answer(self, request: web.Request, face: Face) -> web.StreamResponse:
+    async def answer(self, face: Face, request: web.Request) -> web.StreamResponse:
+        """A request spoken as `face` has it."""
         call_log = self.state.call_log
         call = call_log.begin(request.path, await request.read())
         try:
