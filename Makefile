@@ -26,6 +26,7 @@ check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd tests/typing && ../../$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))

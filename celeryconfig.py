@@ -8,7 +8,7 @@ settings.
 from kombu import Queue
 
 from tasks.beat.schedule import beat_entries
-from tasks.process.wiring import load_settings
+from tasks.process.configuration import load_settings
 
 _settings = load_settings()
 _queue = _settings.queue
@@ -52,7 +52,7 @@ worker_hijack_root_logger = False  # worker/logs.py sets logging up
 worker_redirect_stdouts = False  # prints are prints
 worker_consumer = "worker.consumer:GriotConsumer"  # sends events in batches
 worker_send_task_events = True  # Flower needs no `celery control enable_events`
-task_track_started = False  # one write less per job; events tell the same
+task_track_started = False  # one write less per job; events show the same
 worker_cancel_long_running_tasks_on_connection_loss = False  # the lease decides, not the broker
 
 # --- the broker's connection: nothing waits for ever ----------------------------------------------

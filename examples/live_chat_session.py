@@ -14,7 +14,7 @@ from memory import (
     SessionKeys,
     events,
 )
-from tasks.job.job import Envelope
+from tasks.job.envelope import Envelope
 
 SHOWN = ("user", "assistant")
 

@@ -7,7 +7,7 @@ from tasks.beat.maintenance import (
     snapshot_memory_stats,
 )
 from tasks.beat.sweep import sweep
-from tasks.chat import chat_task
+from tasks.chat import ChatTask, chat_task
 from tasks.errors import (
     ChatError,
     ConfigurationError,
@@ -18,16 +18,21 @@ from tasks.errors import (
     NotAccepted,
     SessionBusy,
 )
-from tasks.job.result import ChatResult, Timings, Usage
+from tasks.job.options import ChatArguments, ChatOptions
+from tasks.job.result import ChatResult, Receipt, Timings, Usage
 from tasks.process.app import app
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import follow, follow_job
+from tasks.submit.job_result import JobResult
 
 __all__ = [
     "Backpressure",
     "CancelOutcome",
+    "ChatArguments",
     "ChatError",
+    "ChatOptions",
     "ChatResult",
+    "ChatTask",
     "ConfigurationError",
     "Event",
     "EventType",
@@ -35,9 +40,11 @@ __all__ = [
     "JobCancelled",
     "JobConflict",
     "JobFailed",
+    "JobResult",
     "MemoryFull",
     "NotAccepted",
     "OnBusy",
+    "Receipt",
     "SessionBusy",
     "Timings",
     "Usage",

@@ -12,20 +12,20 @@ Connections are opened per event loop; `await aclose()` closes those of the runn
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
 from weakref import WeakKeyDictionary
-
-from celery.result import AsyncResult
 
 from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
 from tasks.chat import chat_task
+from tasks.job.envelope import Envelope
+from tasks.job.options import ChatOptions
 from tasks.process.app import app
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
-from tasks.submit.producer import checked_job, prepare
+from tasks.submit.producer import has_effects, producer
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -46,21 +46,22 @@ async def send(
     message: str,
     *,
     task_id: str | None = None,
-    **options: object,
-) -> AsyncResult:
+    **options: Unpack[ChatOptions],
+) -> JobResult:
     """Send a chat job; when this returns, it is in its session's mailbox.
 
-    `options` are those of `chat_task`; the errors too. Of the result only `id` should be used on
-    an event loop: `get()` blocks; `follow_job` ends with the result.
+    The errors, and what is safe to repeat, are those of `chat_task.apply_async`. Of the result only
+    `id` should be used on an event loop: `get()` blocks; `follow_job` ends with the result.
     """
-    job = checked_job((agent_id, session_id, message), options)
-    submission = prepare(job, job.job_id(task_id), {})
+    job = producer().checked((agent_id, session_id, message), options)
+    submission = producer().submission(Envelope(job=job), job.job_id(task_id))
     try:
-        enqueued = await _connections().memory.run_last(*submission.calls())
+        enqueued = await _connections().memory.run_last(*submission.commands)
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
-    if submission.is_to_be_told(enqueued):
-        await asyncio.to_thread(submission.tell, app, enqueued)
+    submission.check(enqueued)
+    if enqueued.position == 0 or has_effects(enqueued):
+        await asyncio.to_thread(producer().follow_up, submission, enqueued)
     return JobResult(submission.job_id, app=app)
 
 
@@ -74,7 +75,7 @@ async def follow(
     """`tasks.follow` on an event loop. With `keep_alive_s`, a `keep_alive` event for each such time
     in which nothing happened."""
     connections = _connections()
-    keys = services().keyspace.session(agent_id, session_id)
+    keys = producer_services().keyspace.session(agent_id, session_id)
     cursor = (
         await connections.memory.run(events.last_cursor(keys.events)) if after is None else after
     )
@@ -92,13 +93,13 @@ async def follow(
 
 async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
     """`tasks.follow_job` on an event loop."""
-    connections, shared = _connections(), services()
-    keys = await connections.memory.run(locate(shared.keyspace, job_id))
+    connections, keyspace = _connections(), producer_services().keyspace
+    keys = await connections.memory.run(locate(keyspace, job_id))
     if keys is None:
         raise unknown_job(job_id)
     if after is not None:
         await connections.memory.run(events.check_cursor(keys, after))
-    follower = JobFollower(shared.keyspace, keys, job_id, start_cursor(after))
+    follower = JobFollower(keyspace, keys, job_id, start_cursor(after))
     timeout_s = 0.05
     while not follower.is_over:
         found = await connections.tail.after(keys.events, follower.cursor, timeout_s=timeout_s)
@@ -131,7 +132,7 @@ def _connections() -> _Connections:
     loop = asyncio.get_running_loop()
     known = _by_loop.get(loop)
     if known is None:
-        settings = services().settings.memory
+        settings = producer_services().settings.memory
         known = _Connections(AsyncConnection(settings), Tail(lambda: AsyncConnection(settings)))
         _by_loop[loop] = known
     return known

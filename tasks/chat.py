@@ -1,29 +1,29 @@
 """The chat task: what producers call, and what a worker runs for each message."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Literal, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NoReturn, Unpack, overload
 
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
-from celery.result import AsyncResult
 from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
 from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
-from tasks.attempt.lease_holder import JobRef
-from tasks.attempt.start import begin, begun_before, options_of, received
+from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
+from tasks.job.envelope import Envelope
+from tasks.job.job_ref import JobRef
+from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
 from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
-from tasks.process.wiring import services
 from tasks.submit.cancel import CancelOutcome, cancel
 from tasks.submit.job_result import JobResult
-from tasks.submit.producer import checked_job, submit
-from tasks.submit.untold import tell_all
+from tasks.submit.producer import producer, publish_options
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,38 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     """Celery's task class, with the mailbox between `delay` and the broker."""
 
     abstract = True
-    Request = "tasks.attempt.request:ChatRequest"
+    Request = "tasks.attempt.request:ChatTaskRequest"
+
+    if TYPE_CHECKING:
+        # Celery's own `delay` runs: it hands everything to `apply_async`, which says what is wrong
+        # with the arguments as InvalidJob, a missing one too.
+        def delay(
+            self, agent_id: str, session_id: str, message: str, **options: Unpack[ChatOptions]
+        ) -> JobResult:
+            """Send a chat job; when this returns, it is in its session's mailbox.
+
+            The options are those of `tasks.ChatOptions`; errors, and what is safe to repeat, are
+            those of `apply_async`.
+            """
+
+    @overload
+    def apply_async(
+        self,
+        args: tuple[str, str, str],
+        kwargs: ChatOptions | None = None,
+        task_id: str | None = None,
+        **options: object,
+    ) -> JobResult: ...
+
+    @overload
+    def apply_async(
+        self,
+        args: tuple[()] | None = None,
+        *,
+        kwargs: ChatArguments,
+        task_id: str | None = None,
+        **options: object,
+    ) -> JobResult: ...
 
     def apply_async(
         self,
@@ -40,68 +71,81 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         kwargs: Mapping[str, object] | None = None,
         task_id: str | None = None,
         **options: object,
-    ) -> AsyncResult:
+    ) -> JobResult:
         """Send a chat job; when this returns, it is in its session's mailbox.
 
-        `kwargs` are those of `chat_task`. Sending again with the same `task_id` (or the same
-        `idempotency_key`) is safe and gives the same job. `on_busy` says what becomes of the
-        session's other jobs (memory.OnBusy). Raises InvalidJob (nothing was sent), JobConflict (the
-        id is another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
+        `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
+        headers and the like). Sending again with the same `task_id` (or the same `idempotency_key`)
+        is safe and gives the same job. Raises InvalidJob (nothing was sent), JobConflict (the id is
+        another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
         memory.Backpressure (it has CHAT_MAX_PENDING unanswered ones), memory.MemoryFull, or
         NotAccepted (Redis did not confirm in time; send it again).
         """
         if self.app.conf.task_always_eager:
-            return super().apply_async(args, kwargs, task_id=task_id, **options)
-        job = checked_job(args or (), kwargs or {})
-        job_id = job.job_id(task_id)
-        submit(self.app, job, job_id, options)
-        return JobResult(job_id, app=self.app)
+            # An EagerResult, which has what a JobResult has.
+            eager: JobResult = super().apply_async(args, kwargs, task_id=task_id, **options)
+            return eager
+        job = producer().checked(args or (), kwargs or {})
+        envelope = Envelope(job=job, publish=publish_options(options))
+        submission = producer().submission(envelope, job.job_id(task_id))
+        producer().submit(submission)
+        return JobResult(submission.job_id, app=self.app)
 
     def on_success(self, retval: object, task_id: str, *_: object) -> None:
         """Celery has stored the result."""
-        services().owing.stored(task_id)
+        worker_services().owing.stored(task_id)
 
     def on_failure(self, exc: Exception, task_id: str, *_: object) -> None:
         """Celery has stored what ended the job; of a message that was none, nothing is owed."""
         if not isinstance(exc, InvalidJob):
-            services().owing.stored(task_id)
+            worker_services().owing.stored(task_id)
 
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None
     ) -> CancelOutcome:
-        """Cancel a job, waiting or running, from any process; see `tasks.cancelling.cancel`."""
+        """Cancel a job, waiting or running, from any process; see `tasks.submit.cancel.cancel`."""
         if policy is not None and policy not in set(StopPolicy):
             raise InvalidJob(f"policy must be {' or '.join(StopPolicy)}, not {policy!r}")
         return cancel(self.app, job_id, None if policy is None else StopPolicy(policy))
 
 
-@app.task(
-    bind=True,
-    base=ChatTask,
-    name=CHAT_TASK,
-    acks_late=True,
-    throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
-)
+def _registered(body: Callable[..., RedactedResult]) -> ChatTask:
+    """The task with this body: `app.task` with a type, which Celery's decorator does not have."""
+    task: ChatTask = app.task(
+        bind=True,
+        base=ChatTask,
+        name=CHAT_TASK,
+        acks_late=True,
+        throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
+    )(body)
+    return task
+
+
+@_registered
 def chat_task(
-    self: Task, agent_id: str, session_id: str, message: str | None = None, **options: object
+    self: Task,
+    agent_id: str,
+    session_id: str,
+    message: str | None = None,
+    **options: Unpack[ChatOptions],
 ) -> RedactedResult:
     """Answer one message of a session with the agent's model and remember both.
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
     """
-    begun = begun_before.get() or begin(
-        received(self.request, agent_id, session_id, message, **options)
+    attempt = started_before.get() or start_attempt(
+        job_ref_of(self.request, agent_id, session_id, message, **options)
     )
-    ref = begun.ref
+    ref = attempt.ref
     try:
-        verdict = services().runtime.wait(begun.verdict)
+        verdict = worker_services().runtime.wait(attempt.verdict)
     except InvalidInput as exc:
         # An id that cannot be in a key will not be able to be the next time either.
         raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
         given = {"agent_id": agent_id, "session_id": session_id, "message": message, **options}
         _again(self, ref, given, exc)
-    keys = services().keyspace.session(agent_id, session_id)
+    keys = producer_services().keyspace.session(agent_id, session_id)
     passing(CrashPoint.BEFORE_WAKE)
     wake(self.app, keys, verdict.wake)
     passing(CrashPoint.BEFORE_RESULT)
@@ -129,23 +173,24 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Red
 
 def _is_over(task: Task, keys: SessionKeys) -> bool:
     """Whether the job has its result, which stays as it is."""
-    # Who has taken it out of the mailbox may have died before telling.
-    tell_all(task.app, services(), keys)
+    # The job that has taken this one out of the mailbox may not have published its end.
+    producer().untold_ends.publish_all(keys)
     is_over = task.backend.get_state(task.request.id) in READY_STATES
     if is_over:
-        services().owing.stored(task.request.id)
+        worker_services().owing.stored(task.request.id)
     return is_over
 
 
 def _end_as_revoked(task: Task) -> Ignore:
     task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
-    services().owing.stored(task.request.id)
+    worker_services().owing.stored(task.request.id)
     task.send_event("task-revoked", terminated=False, signum=None, expired=False)
     return Ignore("cancelled")
 
 
 def _end_without_result(task: Task, reason: str) -> Ignore:
-    # Without a closing event Flower would show the task as running for ever.
+    # Without a closing event Flower would show the task as running for ever
+    # (docs/decisions.md, "The mailbox decides how a job ended").
     task.send_event("task-retried", exception=reason, traceback="")
     return Ignore(reason)
 
@@ -157,9 +202,9 @@ def _again(
     if isinstance(error, CorruptData) and ref.envelope is None:
         # It lasts until somebody mends the key, and the job waits in its mailbox. The sweeper comes
         # by, less and less often; a message that published itself again would stay beside each.
-        logger.error("job %s cannot run: %s", task.request.id, error)
+        logger.error("job %s cannot run until its key is mended: %s", task.request.id, error)
         raise _end_without_result(task, str(error))
-    delay_s = services().settings.queue.retry_base_s
+    delay_s = producer_services().settings.queue.retry_base_s
     kwargs = {name: value for name, value in given.items() if value is not None}
     if not _publish_again(task, kwargs, delay_s):
         raise Reject(str(error), requeue=True) from error
@@ -177,6 +222,10 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
             countdown_s=delay_s,
         )
     except OperationalError as exc:
-        logger.warning("job %s: retry not published: %s", task.request.id, exc)
+        logger.warning(
+            "retry of job %s not published, the broker delivers its message again: %s",
+            task.request.id,
+            exc,
+        )
         return False
     return True

@@ -1,4 +1,4 @@
-"""The documented memory service, as services-readme.md shows it, on a real server and on fakeredis.
+"""The documented memory service, as docs/services.md shows it, on a real server and on fakeredis.
 
 REDIS_URL names the server; without it one is started. Only keys under a prefix of their own are
 touched.

@@ -7,7 +7,7 @@ place of kombu's.
 import sys
 
 from tasks.errors import ConfigurationError
-from tasks.process.wiring import checked, load_settings
+from tasks.process.configuration import checked, load_settings
 from worker.settings import WorkerSettings
 from worker.transport import register_transport
 

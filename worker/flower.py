@@ -80,7 +80,7 @@ def check_port(options: Options) -> None:
 def confine(app: Celery) -> None:
     """Let `app` only watch: no unacknowledged message of a worker is put back, no result read.
 
-    With kombu's `ack_emulation` on (5.7.0), whoever consumes from a Redis broker also restores the
+    With kombu's `ack_emulation` on (5.7.0), every consumer of a Redis broker also restores the
     messages that others have held for longer than the visibility timeout. Results hold replies.
     """
     options = {**app.conf.broker_transport_options, "ack_emulation": False}

@@ -16,8 +16,9 @@ from llm import is_installed
 from memory import Connection, MemoryRefused, MemoryServiceError, MemoryUnavailable
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
+from tasks.process.configuration import Settings
 from tasks.process.wakeup import CHAT_QUEUE
-from tasks.process.wiring import Settings
+from worker.extras import OR_TRY
 from worker.model_servers import ModelServer, model_servers
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def check_redis(connection: Connection) -> list[Finding]:
     try:
         servers = server_info(connection)
     except MemoryServiceError as exc:
-        advice = "start Redis, or set REDIS_URL; for a try: griot up --sandbox"
+        advice = f"start Redis, or set REDIS_URL{OR_TRY}"
         return [Finding("redis", Level.FAIL, str(exc), advice)]
     return [finding for server in servers for finding in server_findings(server, connection.label)]
 
@@ -108,7 +109,7 @@ def check_ollama(settings: Settings) -> list[Finding]:
 
 
 def check_calls(settings: Settings) -> Finding:
-    """Whether jobs that a model has no room for wait where they can be seen."""
+    """Whether jobs that wait for a busy model wait where they can be seen."""
     if not settings.llm.is_bounded:
         advice = "set OLLAMA_NUM_PARALLEL as Ollama has it: jobs then wait in order, and visibly"
         return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
@@ -128,7 +129,7 @@ def _servers(servers: Sequence[ModelServer]) -> Iterator[Finding]:
             advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
             yield Finding("ollama", Level.WARN, server.trouble, advice)
         else:
-            advice = "start it, or set OLLAMA_BASE_URL; for a try: griot up --sandbox"
+            advice = f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
             yield Finding("ollama", Level.FAIL, server.trouble, advice)
 
 
@@ -187,12 +188,12 @@ def worker_start_checks(connection: Connection) -> None:
     try:
         servers = server_info(connection)
     except MemoryUnavailable as exc:
-        logger.warning("starting without Redis, waiting for it: %s", exc)
+        logger.warning("the worker starts without Redis and waits for it: %s", exc)
         return
     except MemoryRefused as exc:
         raise ConfigurationError(str(exc)) from exc
     except MemoryServiceError as exc:
-        logger.warning("starting although Redis says nothing of itself: %s", exc)
+        logger.warning("the worker starts although Redis does not answer INFO: %s", exc)
         return
     for server in servers:
         for finding in server_findings(server, connection.label):

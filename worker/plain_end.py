@@ -19,11 +19,12 @@ from tasks.attempt.start import RunningAttempt
 from tasks.attempt.verdict import Answered, Verdict
 from tasks.job.result import RedactedResult
 from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK, is_wakeup
-from tasks.process.wiring import services
 
 logger = logging.getLogger("celery.app.trace")
 
+# Whoever listens to one of these gets it from Celery's own tracer.
 _SIGNALS = (signals.task_prerun, signals.task_postrun, signals.task_success)
 
 
@@ -33,18 +34,18 @@ class PlainEnd:
     def __init__(self, app: Celery) -> None:
         self._backend = app.backend
         self._results: AsyncConnection | None = None
-        settings = services().settings
+        settings = worker_services().settings
         if type(app.backend) is RedisBackend and settings.memory.mode == "single":
             where = MemorySettings(url=settings.result_backend, timeout_s=settings.memory.timeout_s)
             self._results = AsyncConnection(where)
 
-    async def make(self, request: Context, begun: RunningAttempt) -> str | None:
+    async def make(self, request: Context, attempt: RunningAttempt) -> str | None:
         """Store the result of an answered job that `is_plain`, and log it; how it may be shown.
 
         None where Celery's tracer has to make the end: for another kind of result backend, and
         for a result that cannot be stored here, for the tracer tries for longer.
         """
-        verdict = begun.verdict.result()
+        verdict = attempt.verdict.result()
         if self._results is None or not isinstance(verdict, Answered):
             return None
         passing(CrashPoint.BEFORE_RESULT)
@@ -52,10 +53,12 @@ class PlainEnd:
         try:
             await self._results.run_all(*self._stored(request, result))
         except MemoryServiceError as exc:
-            logger.warning("result of job %s not stored yet: %s", request.id, exc)
+            logger.warning(
+                "the result of job %s is not stored yet, Celery tries on: %s", request.id, exc
+            )
             return None
-        services().owing.stored(request.id)
-        _log(request, repr(result), time.monotonic() - begun.at_s)
+        worker_services().owing.stored(request.id)
+        _log(request, repr(result), time.monotonic() - attempt.started_s)
         return repr(result)
 
     async def aclose(self) -> None:
@@ -82,7 +85,7 @@ def is_plain(request: Context, verdict: Verdict) -> bool:
 
 
 def _log(request: Context, shown: str, runtime_s: float) -> None:
-    told = {
+    shown_data = {
         "id": request.id,
         "name": CHAT_TASK,
         "return_value": shown,
@@ -90,7 +93,7 @@ def _log(request: Context, shown: str, runtime_s: float) -> None:
         "args": request.argsrepr,
         "kwargs": request.kwargsrepr,
     }
-    logger.info(LOG_SUCCESS, told, extra={"data": told})
+    logger.info(LOG_SUCCESS, shown_data, extra={"data": shown_data})
 
 
 def _nothing(_: object) -> None:

@@ -23,14 +23,16 @@ from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
-from tasks.attempt.start import RunningAttempt, begin, begun_before, received
+from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
 from tasks.errors import InvalidJob
 from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK, wake
-from tasks.process.wiring import services
 from worker.messages import MALFORMED
 from worker.plain_end import PlainEnd, is_plain
 
+# Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
+# pool of our own").
 MOST_THREADS = 16
 """Ends of jobs that are handled at once, each within a few round trips to Redis."""
 ACCEPTED = prepare_accept_content(["json"])
@@ -65,31 +67,31 @@ class PoolTask:
         return replace(self, args=(name, job_id, headers, body, None, None), request=request)
 
     def accept(self) -> None:
-        """Tell Celery that the task has begun."""
+        """Tell Celery that the task has started."""
         self.accepted(os.getpid(), time.monotonic())
 
     def succeed(self, shown: str, began_s: float) -> None:
         """Tell Celery that the task has ended well; `shown` stands for its result."""
         self.callback((0, shown, time.monotonic() - began_s))
 
-    def trace(self, begun: RunningAttempt | None) -> None:
+    def trace(self, attempt: RunningAttempt | None) -> None:
         """Run the tracer and hand its result to Celery, in the calling thread."""
-        token = begun_before.set(begun)
+        token = started_before.set(attempt)
         try:
-            apply_target(self.target, self.args, callback=self._whole(begun))
+            apply_target(self.target, self.args, callback=self._whole(attempt))
         finally:
-            begun_before.reset(token)
+            started_before.reset(token)
 
-    def _whole(self, begun: RunningAttempt | None) -> Callback:
-        """Celery's callback, told how long the job took from its beginning."""
-        if begun is None:
+    def _whole(self, attempt: RunningAttempt | None) -> Callback:
+        """Celery's callback, with the time that the job took from its start."""
+        if attempt is None:
             return self.callback
 
-        def told(result: Sequence[object]) -> object:
+        def whole(result: Sequence[object]) -> object:
             failed, value, _ = result
-            return self.callback((failed, value, time.monotonic() - begun.at_s))
+            return self.callback((failed, value, time.monotonic() - attempt.started_s))
 
-        return told
+        return whole
 
 
 class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
@@ -99,15 +101,15 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     signal_safe = False
 
     def on_start(self) -> None:
-        """Make the threads, and have Celery's log tell how long a job took as a whole."""
+        """Make the threads, and have Celery's log show how long a job took as a whole."""
         self._threads = ThreadPoolExecutor(min(self.limit, MOST_THREADS), "griot-task")
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
         self._changed = Condition()
         self._endings: set[Future[None]] = set()
         self._plain_end = PlainEnd(self.app)
-        services().concurrency = self.limit
-        logging.getLogger("celery.app.trace").addFilter(_tell_whole_runtime)
+        worker_services().concurrency = self.limit
+        logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
     def on_apply(
         self,
@@ -132,9 +134,9 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._waiting.clear()
             self._changed.wait_for(lambda: not self._running)
         self._threads.shutdown()
-        services().runtime.run(self._plain_end.aclose())
-        services().runtime.run(services().owing.tell())
-        logging.getLogger("celery.app.trace").removeFilter(_tell_whole_runtime)
+        worker_services().runtime.run(self._plain_end.aclose())
+        worker_services().runtime.run(worker_services().owing.flush())
+        logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
 
     def _begin_next(self) -> None:
         with self._changed:
@@ -157,57 +159,57 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._threads.submit(self._trace, call, None)
             return
         try:
-            ref = received(request, *request.args, **request.kwargs)
+            ref = job_ref_of(request, *request.args, **request.kwargs)
         except (InvalidJob, *MALFORMED):
             self._threads.submit(self._trace, call, None)  # the task's body says what is wrong
         else:
-            begun = begin(ref)
-            begun.verdict.add_done_callback(lambda _: self._decided(call, request, begun))
+            attempt = start_attempt(ref)
+            attempt.verdict.add_done_callback(lambda _: self._decided(call, request, attempt))
 
-    def _decided(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
+    def _decided(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """The verdict on a chat job is there; on the loop's thread, or on the one that began it
         where the verdict came before anybody asked."""
-        verdict = begun.verdict
+        verdict = attempt.verdict
         is_there = not verdict.cancelled() and verdict.exception() is None
         if not is_there or not is_plain(request, verdict.result()):
-            self._threads.submit(self._trace, call, begun)
+            self._threads.submit(self._trace, call, attempt)
         elif verdict.result().wake is not None:
-            self._threads.submit(self._wake_and_end, call, request, begun)
+            self._threads.submit(self._wake_and_end, call, request, attempt)
         else:
             passing(CrashPoint.BEFORE_WAKE)
-            self._begin_end(call, request, begun)
+            self._begin_end(call, request, attempt)
 
-    def _wake_and_end(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
+    def _wake_and_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
-        ref, verdict = begun.ref, begun.verdict.result()
+        ref, verdict = attempt.ref, attempt.verdict.result()
         passing(CrashPoint.BEFORE_WAKE)
         try:
-            keys = services().keyspace.session(ref.agent_id, ref.session_id)
+            keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
             wake(self.app, keys, verdict.wake)
         finally:
-            self._begin_end(call, request, begun.after_waking())
+            self._begin_end(call, request, attempt.after_waking())
 
-    def _begin_end(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
-        ending = services().runtime.spawn(self._end_plainly(call, request, begun))
+    def _begin_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
+        ending = worker_services().runtime.spawn(self._end_plainly(call, request, attempt))
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
 
-    async def _end_plainly(self, call: PoolTask, request: Context, begun: RunningAttempt) -> None:
+    async def _end_plainly(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         shown: str | None = None
         try:
-            shown = await self._plain_end.make(request, begun)
+            shown = await self._plain_end.make(request, attempt)
         finally:
             if shown is None:
-                self._threads.submit(self._trace, call, begun)
+                self._threads.submit(self._trace, call, attempt)
         if shown is not None:
             try:
-                call.succeed(shown, begun.at_s)
+                call.succeed(shown, attempt.started_s)
             finally:
                 self._end()
 
-    def _trace(self, call: PoolTask, begun: RunningAttempt | None) -> None:
+    def _trace(self, call: PoolTask, attempt: RunningAttempt | None) -> None:
         try:
-            call.trace(begun)
+            call.trace(attempt)
         finally:
             self._end()
 
@@ -218,14 +220,14 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._begin_next()
 
     def _get_info(self) -> dict[str, object]:
-        """What `celery inspect stats` tells of it."""
+        """What `celery inspect stats` shows of it."""
         info: dict[str, object] = super()._get_info()
         return info | {"max-concurrency": self.limit, "running": self._running}
 
 
-def _tell_whole_runtime(record: logging.LogRecord) -> bool:
+def _show_whole_runtime(record: logging.LogRecord) -> bool:
     # Celery's tracer measures from where the thread began; `succeeded in 0.002s` would be false.
-    begun = begun_before.get()
-    if begun is not None and isinstance(record.args, dict) and "runtime" in record.args:
-        record.args["runtime"] = time.monotonic() - begun.at_s
+    attempt = started_before.get()
+    if attempt is not None and isinstance(record.args, dict) and "runtime" in record.args:
+        record.args["runtime"] = time.monotonic() - attempt.started_s
     return True

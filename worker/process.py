@@ -14,8 +14,9 @@ from agents import InvalidProfiles
 from memory import MemoryServiceError
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
+from tasks.process.configuration import checked
+from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
-from tasks.process.wiring import checked, services
 from tasks.submit.cancel import cancel
 from worker import flower, logs, pulse
 from worker.health import worker_start_checks
@@ -35,8 +36,8 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
         """Check Redis and the tools before anything is taken from a queue."""
         super().on_before_init(**kwargs)
         try:
-            worker_start_checks(services().memory)
-            _ = services().toolbox
+            worker_start_checks(producer_services().memory)
+            _ = worker_services().toolbox
         except (ConfigurationError, InvalidProfiles) as exc:
             sys.exit(f"griot: {exc}")
 
@@ -64,9 +65,8 @@ def _set_up_logging(loglevel: int | str | None = None, **_: object) -> None:
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:
-    shared = services()
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
-    shared.runtime.spawn(sweep_forever(shared, app))
+    worker_services().runtime.spawn(sweep_forever(app))
 
 
 def _cancel_revoked(
@@ -78,9 +78,11 @@ def _cancel_revoked(
     try:
         cancel(sender.app, request.id)
     except (InvalidJob, MemoryServiceError) as exc:
-        logger.warning("revoked job %s not cancelled in its mailbox: %s", request.id, exc)
+        logger.warning(
+            "revoked job %s is not cancelled in its mailbox and will run: %s", request.id, exc
+        )
 
 
 def _drain(**_: object) -> None:
-    shared = services()
-    shared.runtime.spawn(shared.running.drain(shared.settings.queue.drain_s))
+    worker = worker_services()
+    worker.runtime.spawn(worker.leases.drain(worker.settings.queue.drain_s))

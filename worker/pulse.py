@@ -10,8 +10,8 @@ from pathlib import Path
 
 from celery import signals
 
-from memory import Due, MemoryServiceError
-from tasks.process.wiring import Services, services
+from memory import AsyncConnection, Due, MemoryServiceError
+from tasks.process.services import worker_services
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +29,19 @@ class Pulse:
         The rest is our event loop and the memory, and the question is the sweeper's.
         """
         if self._question is None or self._question.done():
-            shared = services()
-            self._question = shared.runtime.spawn(self._beat_if_answered(shared))
+            worker = worker_services()
+            look = self._beat_if_answered(worker.memory, Due(worker.keyspace))
+            self._question = worker.runtime.spawn(look)
 
     def of_beat(self, **_: object) -> None:
         """Called with each message that beat has published."""
         self._beat()
 
-    async def _beat_if_answered(self, shared: Services) -> None:
+    async def _beat_if_answered(self, memory: AsyncConnection, due: Due) -> None:
         try:
-            await shared.async_memory.run(Due(shared.keyspace).entries(limit=1))
+            await memory.run(due.entries(limit=1))
         except MemoryServiceError as exc:
-            logger.warning("not well: the memory does not answer: %s", exc)
+            logger.warning("the health file is not touched, the memory does not answer: %s", exc)
             return
         self._beat()
 

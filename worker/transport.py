@@ -96,7 +96,7 @@ class Channel(kombu_redis.Channel):
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         # As in kombu 5.7.0, which asks for one message at a time (BRPOP) and spends as much on
-        # asking as on the rest of receiving. All come in one reply, as many as there is room for.
+        # asking as on the rest of receiving. All come in one reply, as many as may be taken.
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
@@ -105,12 +105,13 @@ class Channel(kombu_redis.Channel):
             for priority in self.priority_steps
             for queue in queues
         ]
-        room = self.qos.can_consume_max_estimate() or 1
+        most = self.qos.can_consume_max_estimate() or 1
         connection = self.client.connection
         self._in_poll = connection
         self._brpop_sent_at = time.monotonic()  # type: ignore[assignment]  # kombu says: None
         wait_s = self.brpop_timeout if timeout is None else timeout
-        pop = ("BLMPOP", wait_s or 0, len(keys), *keys, "RIGHT", "COUNT", min(room, MOST_AT_ONCE))
+        # docs/decisions.md, "Messages are taken ten at a time".
+        pop = ("BLMPOP", wait_s or 0, len(keys), *keys, "RIGHT", "COUNT", min(most, MOST_AT_ONCE))
         connection.send_command(*pop)
 
     def _brpop_read(self, **options: object) -> bool:
@@ -185,7 +186,9 @@ class Channel(kombu_redis.Channel):
                 pipe.expire(full_key, QUARANTINE_TTL_S)
                 pipe.execute()
         except redis.ResponseError as refusal:
-            logger.error("the message is lost, %s refused it: %s", full_key, reason(refusal))
+            logger.error(
+                "a message is lost, Redis refused to add it to %s: %s", full_key, reason(refusal)
+            )
 
     def _forget(self, message: dict[str, object]) -> None:
         """Take a message that its consumer choked on out of the notes, lest it comes again."""
@@ -257,14 +260,16 @@ def _refusals_named() -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as refusal:
-        logger.warning("the broker refuses a command: %s", reason(refusal))
+        logger.warning(
+            "the broker refuses a command, free memory or rights there: %s", reason(refusal)
+        )
         raise
 
 
 def _require_certificates() -> None:
     """Check the server's certificate on `rediss://` unless the URL says `ssl_cert_reqs=none`.
 
-    Kombu 5.7.0 fills in CERT_NONE, and after that nobody can tell its default from the user's
+    Kombu 5.7.0 fills in CERT_NONE, and after that its default looks like the user's
     wish, so its default is what has to change. An explicit wish takes another way
     (kombu.utils.url) and stays. The warning that goes with the default would no longer be true.
     """

@@ -43,7 +43,11 @@ class QoS(kombu_redis.QoS):
         try:
             super().append(message, delivery_tag)
         except redis.RedisError as error:
-            logger.warning("message %s is not noted as unacked: %s", delivery_tag, reason(error))
+            logger.warning(
+                "message %s is not noted as unacked and is lost if this worker dies: %s",
+                delivery_tag,
+                reason(error),
+            )
             virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:

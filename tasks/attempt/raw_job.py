@@ -1,42 +1,39 @@
-"""A raw send_task arrives at a worker: its job goes into the mailbox as its `on_busy` says."""
+"""A raw `send_task` reaches a worker: its job goes into the mailbox as its `on_busy` says."""
 
 import asyncio
 import logging
 
-from memory import Enqueued, Mailbox, OnBusy
+from memory import AsyncConnection, Enqueued, OnBusy
 from memory.mailbox.mailbox import NO_CAP
-from tasks.attempt.lease_holder import JobRef
 from tasks.errors import JobConflict, SessionBusy
-from tasks.job.job import Envelope
-from tasks.process.app import app
-from tasks.process.wiring import Services
-from tasks.submit.intake import check_taken_in, has_effects, intake_of, see_to_others
+from tasks.job.job_ref import JobRef
+from tasks.submit.producer import Producer, has_effects
 
 logger = logging.getLogger(__name__)
 
 
-async def arrive(services: Services, ref: JobRef) -> SessionBusy | None:
+async def take_in_raw(
+    producer: Producer, memory: AsyncConnection, ref: JobRef
+) -> SessionBusy | None:
     """Take in a raw job that does more than wait behind others; what refused it, if anything did.
 
     All others are taken in together with ACQUIRE. Safe to repeat: the same id is taken in once.
     Raises MemoryServiceError.
     """
-    if ref.envelope is None:
+    if ref.envelope is None or ref.envelope.job.on_busy is OnBusy.ENQUEUE:
         return None
-    job = Envelope.unpack(ref.envelope).job
-    if job.on_busy is OnBusy.ENQUEUE:
-        return None
-    mailbox = Mailbox.of(services.keyspace, ref.agent_id, ref.session_id)
-    intake = intake_of(services, ref.job_id, job, ref.envelope, cap=NO_CAP)
-    calls = mailbox.take_in(intake, grace_ms=services.grace_ms)
-    enqueued: Enqueued = await services.async_memory.run_last(*calls)
+    submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
+    enqueued: Enqueued = await memory.run_last(*submission.commands)
     try:
-        check_taken_in(job, ref.job_id, enqueued)
+        submission.check(enqueued)
     except SessionBusy as refused:
         return refused
     except JobConflict as conflict:
-        # The task's id is another job's, whose result must stay: a wake-up of that one, no more.
-        logger.warning("raw job not taken in: %s", conflict)
+        # The task's id is another job's, whose result must stay: a wake-up of that one, no more
+        # (docs/decisions.md, "What makes two requests the same").
+        logger.warning(
+            "a raw job is not taken in, its message only wakes the other job: %s", conflict
+        )
     if has_effects(enqueued):
-        await asyncio.to_thread(see_to_others, app, services, mailbox.keys, enqueued)
+        await asyncio.to_thread(producer.see_to_others, submission.keys, enqueued)
     return None

@@ -5,11 +5,11 @@ import os
 from celery.worker.request import Request
 
 from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.services import worker_services
 from tasks.process.wakeup import repr_of
-from tasks.process.wiring import services
 
 
-class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
+class ChatTaskRequest(Request):  # type: ignore[misc]  # Celery ships no types
     """A received chat job.
 
     A raw `send_task` brings representations of its arguments made by a foreign sender, text
@@ -43,14 +43,14 @@ class ChatRequest(Request):  # type: ignore[misc]  # Celery ships no types
         if self._has_process:
             super().cancel(pool, signal, **options)
         else:
-            shared = services()
-            shared.runtime.spawn(shared.running.drain(0.0))
+            worker = worker_services()
+            worker.runtime.spawn(worker.leases.drain(0.0))
 
     @property
     def _has_process(self) -> bool:
         return self.worker_pid not in {None, os.getpid()}
 
     def info(self, safe: bool = False) -> dict[str, object]:
-        """What `celery inspect` tells: always the safe form."""
-        told: dict[str, object] = super().info(safe=True)
-        return told
+        """What `celery inspect` shows: always the safe form."""
+        shown: dict[str, object] = super().info(safe=True)
+        return shown

@@ -1,6 +1,6 @@
-"""From a Celery request to an attempt that is under way on the event loop.
+"""From a Celery request to an attempt that runs on the event loop.
 
-The task body begins it itself under Celery's own pools; `worker.pool` begins it before the body
+The task body starts it itself under Celery's own pools; `worker.pool` starts it before the body
 runs, so that no thread waits for a model.
 """
 
@@ -11,42 +11,94 @@ from dataclasses import dataclass, field, replace
 
 from celery.app.task import Context
 
-from tasks.attempt.attempt import attempt
-from tasks.attempt.lease_holder import JobRef
-from tasks.attempt.verdict import Verdict
-from tasks.job.job import Envelope
+from memory import EventType, Mailbox
+from tasks.attempt.attempt import Attempt
+from tasks.attempt.attempt_events import AttemptEvents
+from tasks.attempt.lease_holder import LeaseHolder
+from tasks.attempt.raw_job import take_in_raw
+from tasks.attempt.slot_holder import SlotHolder
+from tasks.attempt.verdict import Ended, Verdict
+from tasks.job.envelope import Envelope
+from tasks.job.job_ref import JobRef
+from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
-from tasks.process.wiring import services
-from tasks.submit.producer import checked_job, publish_options
+from tasks.submit.producer import producer, publish_options
+from tasks.turn.reply_recorder import ReplyRecorder
+from tasks.turn.turn import Models, ModelTurn
 
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """An attempt under way: `verdict` gives what it comes to, or raises MemoryServiceError."""
+    """An attempt that runs: `verdict` gives what it comes to, or raises MemoryServiceError."""
 
     ref: JobRef
     verdict: "Future[Verdict]"
-    at_s: float = field(default_factory=time.monotonic)
-    """When it began, by the monotonic clock."""
+    started_s: float = field(default_factory=time.monotonic)
+    """When it started, by the monotonic clock."""
 
     def after_waking(self) -> "RunningAttempt":
-        """The same once the next job of an answered one has been woken."""
+        """The same once the session's next job has been woken."""
         verdict = self.verdict.result()
         settled: Future[Verdict] = Future()
         settled.set_result(replace(verdict, wake=None))
         return replace(self, verdict=settled)
 
 
-begun_before: ContextVar[RunningAttempt | None] = ContextVar("begun_before", default=None)
-"""The attempt that was begun for the task which runs in this context, if there is one."""
+started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before", default=None)
+"""The attempt that the pool has started for the task of this context, if there is one."""
 
 
-def begin(ref: JobRef) -> RunningAttempt:
-    """Begin an attempt at a job."""
-    return RunningAttempt(ref, services().runtime.spawn(attempt(services(), ref)))
+def start_attempt(ref: JobRef) -> RunningAttempt:
+    """Start an attempt at a job."""
+    worker = worker_services()
+    return RunningAttempt(ref, worker.runtime.spawn(_attempt(worker, ref)))
 
 
-def received(
+async def _attempt(worker: WorkerServices, ref: JobRef) -> Verdict:
+    """Take a raw job in, and make one attempt at it. Raises MemoryServiceError."""
+    worker.watch_cancellations()
+    mailbox = Mailbox.of(worker.keyspace, ref.agent_id, ref.session_id)
+    events = AttemptEvents(worker.relay, mailbox.keys, ref.job_id)
+    refused = await take_in_raw(producer(), worker.memory, ref)
+    if refused is not None:
+        events.emit(EventType.FAILED, data={"error": str(refused)})
+        return Ended(refused)
+    slot = SlotHolder(
+        worker.memory,
+        worker.bounded_models,
+        worker.slot_notifier,
+        mailbox.keys,
+        lease_ms=worker.settings.queue.lease_ms,
+    )
+    holder = LeaseHolder(
+        ref,
+        mailbox,
+        worker.memory,
+        slot,
+        leases=worker.leases,
+        settings=worker.settings,
+        queue_wait=worker.queue_wait,
+    )
+    profile = worker.settings.profiles.of(ref.agent_id)
+    turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events.emit), slot)
+    attempt = Attempt(
+        ref, holder, turn, events, summaries=worker.summaries, settings=worker.settings
+    )
+    return await attempt.run()
+
+
+def _models(worker: WorkerServices) -> Models:
+    return Models(
+        worker.ollama,
+        worker.context_limits,
+        worker.capabilities,
+        worker.toolbox,
+        worker.settings.llm,
+        worker.settings.agents.tool_rounds,
+    )
+
+
+def job_ref_of(
     request: Context,
     /,
     agent_id: str,
@@ -61,14 +113,14 @@ def received(
     """
     due_at = request.get(DUE_HEADER)
     if isinstance(due_at, float):
-        services().queue_wait.note(time.time() - due_at)
+        producer_services().queue_wait.note(time.time() - due_at)
     max_history = options.get("max_history")
-    window = max_history if isinstance(max_history, int) else None
+    wanted = max_history if isinstance(max_history, int) else None
     if message is None:
-        return JobRef(request.id, agent_id, session_id, window)
-    job = checked_job((agent_id, session_id, message), options)
+        return JobRef(request.id, agent_id, session_id, wanted)
+    job = producer().checked((agent_id, session_id, message), options)
     envelope = Envelope(job=job, publish=options_of(request))
-    return JobRef(request.id, agent_id, session_id, window, envelope.pack())
+    return JobRef(request.id, agent_id, session_id, wanted, envelope)
 
 
 def options_of(request: Context) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """What an attempt says its Celery task shall do. Pure values.
 
-`wake` is the job that is now first in the mailbox: whoever gets it publishes its wake-up.
+`wake` is the job that is now the head of the mailbox: its wake-up is to be published.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The attempt failed, the job keeps its place: retry in `delay_s`."""
+    """The attempt failed, the job stays the head: retry in `delay_s`."""
 
     error: ChatError
     delay_s: float

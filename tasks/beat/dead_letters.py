@@ -7,9 +7,10 @@ from celery import Celery
 
 from memory import Backpressure, EnqueueOutcome, Mailbox, Waiting, dead_letters, locate
 from tasks.errors import InvalidJob
-from tasks.job.job import ChatJob, Envelope
+from tasks.job.envelope import Envelope
+from tasks.job.job import ChatJob
+from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
-from tasks.process.wiring import services
 
 SESSIONS_LISTED = 1000
 
@@ -29,12 +30,14 @@ def all_letters() -> Iterator[Letter]:
 
     At most the thousand sessions that had one last. Raises memory.MemoryServiceError.
     """
-    shared = services()
-    for keys in shared.memory.run(dead_letters.sessions(shared.keyspace, limit=SESSIONS_LISTED)):
-        mailbox = Mailbox(shared.keyspace, keys)
-        found = shared.memory.run(dead_letters.letters(mailbox)).letters
+    services = producer_services()
+    for keys in services.memory.run(
+        dead_letters.sessions(services.keyspace, limit=SESSIONS_LISTED)
+    ):
+        mailbox = Mailbox(services.keyspace, keys)
+        found = services.memory.run(dead_letters.letters(mailbox)).letters
         if not found:
-            shared.memory.run(dead_letters.forget(mailbox))
+            services.memory.run(dead_letters.forget(mailbox))
         for letter in reversed(found):
             yield Letter(keys.agent_id, keys.session_id, letter, _job(letter))
 
@@ -50,33 +53,37 @@ def requeue(app: Celery, job_id: str) -> str:
     A new id, for the old one stays marked as done. Raises InvalidJob where there is no such letter,
     memory.Backpressure where the session has too many jobs waiting.
     """
-    shared = services()
+    services = producer_services()
     mailbox, found = _found(job_id)
     calls = dead_letters.requeue(
-        mailbox, found.letter, cap=shared.settings.queue.max_pending, grace_ms=shared.grace_ms
+        mailbox,
+        found.letter,
+        cap=services.settings.queue.max_pending,
+        grace_ms=services.queue_wait.grace_ms,
     )
-    enqueued = shared.memory.run_all(*calls)[-1]
+    enqueued = services.memory.run_all(*calls)[-1]
     if enqueued.outcome is EnqueueOutcome.FULL:
         raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
+    # docs/decisions.md, "A requeued dead letter gets a new id".
     new_id = dead_letters.requeued_id(job_id)
     if enqueued.position == 0:
         wake(app, mailbox.keys, Waiting(new_id, found.letter.envelope))
-    shared.memory.run(dead_letters.drop(mailbox, found.letter))
+    services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
 
 
 def drop(job_id: str) -> None:
     """Remove the dead letter of a job for good. Raises InvalidJob where there is none."""
     mailbox, found = _found(job_id)
-    services().memory.run(dead_letters.drop(mailbox, found.letter))
+    producer_services().memory.run(dead_letters.drop(mailbox, found.letter))
 
 
 def _found(job_id: str) -> tuple[Mailbox, Letter]:
-    shared = services()
-    keys = shared.memory.run(locate(shared.keyspace, job_id))
+    services = producer_services()
+    keys = services.memory.run(locate(services.keyspace, job_id))
     if keys is not None:
-        mailbox = Mailbox(shared.keyspace, keys)
-        letter = shared.memory.run(dead_letters.letters(mailbox)).find(job_id)
+        mailbox = Mailbox(services.keyspace, keys)
+        letter = services.memory.run(dead_letters.letters(mailbox)).find(job_id)
         if letter is not None:
             return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(letter))
     raise InvalidJob(f"there is no dead letter of a job {job_id}")

@@ -12,7 +12,7 @@ from celery import Task
 from memory import Housekeeping, MemoryUnavailable
 from tasks.beat.schedule import CLEANUP_TASK, EXTEND_TASK, STATS_TASK, STRAYS_TASK
 from tasks.process.app import app
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 
 logger = logging.getLogger(__name__)
 
@@ -33,38 +33,39 @@ class MaintenanceTask(Task):  # type: ignore[misc]  # Celery ships no types
 @app.task(base=MaintenanceTask, name=EXTEND_TASK)
 def extend_active_sessions() -> dict[str, object]:
     """Give every session used within MEMORY_ACTIVE_WINDOW its whole TTL again."""
-    settings = services().settings
+    settings = producer_services().settings
     extended = _housekeeping().extend_active(
         window_s=settings.queue.active_window_s, ttl_s=settings.memory.default_ttl_s
     )
-    return _told("TTL extended", asdict(extended))
+    return _logged("TTL extended", asdict(extended))
 
 
 @app.task(base=MaintenanceTask, name=CLEANUP_TASK)
 def clean_stale_sessions() -> dict[str, object]:
     """Delete what nobody has used for MEMORY_STALE_AFTER; the longest unused first."""
-    cleaned = _housekeeping().clean_stale(idle_s=services().settings.stale_after_s)
-    return _told("stale sessions", asdict(cleaned))
+    cleaned = _housekeeping().clean_stale(idle_s=producer_services().settings.stale_after_s)
+    return _logged("stale sessions", asdict(cleaned))
 
 
 @app.task(base=MaintenanceTask, name=STATS_TASK)
 def snapshot_memory_stats() -> dict[str, object]:
     """Note the memory statistics of now; MEMORY_STATS_KEPT points are kept."""
-    stats = _housekeeping().record_stats(keep=services().settings.queue.stats_kept)
-    return _told("memory statistics", dict(stats))
+    stats = _housekeeping().record_stats(keep=producer_services().settings.queue.stats_kept)
+    return _logged("memory statistics", dict(stats))
 
 
 @app.task(base=MaintenanceTask, name=STRAYS_TASK)
 def find_stray_mailboxes() -> dict[str, object]:
     """Put mailboxes that the sweeper's list has lost back on it."""
-    return _told("stray mailboxes", {"found": _housekeeping().add_strays()})
+    # From the index, not by SCAN (docs/decisions.md, "Strays are found in the session index").
+    return _logged("stray mailboxes", {"found": _housekeeping().add_strays()})
 
 
 def _housekeeping() -> Housekeeping:
-    shared = services()
-    return Housekeeping(shared.memory, shared.keyspace)
+    services = producer_services()
+    return Housekeeping(services.memory, services.keyspace)
 
 
-def _told(what: str, facts: dict[str, object]) -> dict[str, object]:
+def _logged(what: str, facts: dict[str, object]) -> dict[str, object]:
     logger.info("%s: %s", what, ", ".join(f"{name} {value}" for name, value in facts.items()))
     return facts

@@ -13,21 +13,21 @@ STRAYS_EVERY_S = 21_600.0
 """A mailbox gets lost from the sweeper's list only if Redis itself loses data."""
 
 
-class Options(TypedDict):
+class ScheduleOptions(TypedDict):
     """How beat publishes an entry."""
 
     expires: float
 
 
-class Entry(TypedDict):
+class ScheduleEntry(TypedDict):
     """One entry of Celery's `beat_schedule`; times in seconds."""
 
     task: str
     schedule: float
-    options: Options
+    options: ScheduleOptions
 
 
-def beat_entries(queue: QueueSettings) -> dict[str, Entry]:
+def beat_entries(queue: QueueSettings) -> dict[str, ScheduleEntry]:
     """All periodic tasks. Each message expires before the next is sent, so they never pile up."""
     every_s = {
         SWEEP_TASK: queue.sweep_s,
@@ -37,6 +37,8 @@ def beat_entries(queue: QueueSettings) -> dict[str, Entry]:
         STRAYS_TASK: STRAYS_EVERY_S,
     }
     return {
-        task.rpartition(".")[2]: Entry(task=task, schedule=s, options=Options(expires=s))
+        task.rpartition(".")[2]: ScheduleEntry(
+            task=task, schedule=s, options=ScheduleOptions(expires=s)
+        )
         for task, s in every_s.items()
     }

@@ -1,11 +1,6 @@
-"""A chat job: what a producer asks for, checked, and the envelope in which it lies in the mailbox.
-
-The envelope is JSON with two parts: `job`, the request, and `publish`, the Celery options that its
-wake-up is published with (queue, priority, links, group …). Redis never looks inside.
-"""
+"""A chat job: what a producer asks for, checked."""
 
 import re
-import time
 import uuid
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -24,7 +19,7 @@ from pydantic import (
 from agents import Ask
 from llm import check_model_name
 from llm.errors import InvalidRequestError
-from memory import CorruptData, InvalidInput, MergedEnvelope, OnBusy, Request
+from memory import InvalidInput, OnBusy, Request
 from memory.keys import encode_id
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import ReplyFormat, check_format
@@ -35,13 +30,12 @@ MAX_METADATA_BYTES = 8192
 MAX_TOOLS = 128
 USER_ID = "user_id"
 """What in a job's metadata says whose message it is."""
-BETWEEN_MERGED = "\n\n"
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
 
 _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 
-# What may be one of several things is said as a whole: pydantic tells how each of them failed.
+# What may be one of several things is said as a whole: pydantic says how each of them failed.
 _ALLOWED: Mapping[int | str, str] = {
     "format": 'must be "json" or a JSON Schema, as an object',
     "think": 'must be True, False or a level such as "low" or "high"',
@@ -53,14 +47,7 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 
 
 class ChatJob(BaseModel):
-    """The arguments of `chat_task`, checked.
-
-    `temperature` is 0 to 2; `max_tokens` bounds the reply; `max_history` counts earlier messages
-    that the model is shown. `images` are base64; `format` is "json" or a JSON Schema that the reply
-    must fit; `think` switches thinking on or off, or names a level. `tools` names those
-    of its agent's tools that the model may call, None all of them. `metadata` is any small JSON
-    object; it comes back with the result, and its `user_id` says whose messages may be merged.
-    """
+    """The arguments of `chat_task`, checked. What each means: tasks/job/options.py."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -93,13 +80,14 @@ class ChatJob(BaseModel):
             if job.model is not None:
                 check_model_name(job.model)
         except ValidationError as exc:
-            raise InvalidJob(_problems(exc)) from None
+            raise InvalidJob(problems_of(exc)) from None
         except (InvalidInput, InvalidRequestError) as exc:
             raise InvalidJob(str(exc)) from None
         _check_size("message", job.message, max_message_bytes)
         _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(job.metadata)
         check_format(job.format)
+        # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if job.format is not None and job.tools:
             raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
         return job
@@ -158,62 +146,10 @@ class ChatJob(BaseModel):
         )
 
 
+# A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
+# requests the same").
 _NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
 """Arguments that change nothing of what is asked."""
-
-
-class MergedJob(BaseModel):
-    """A job whose message another one bears besides its own."""
-
-    model_config = ConfigDict(frozen=True)
-
-    job_id: str
-    metadata: dict[str, JsonValue] | None = None
-
-
-class Envelope(BaseModel):
-    """A job as it lies in its session's mailbox; `merged` are the jobs that it answers besides."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    job: ChatJob
-    publish: dict[str, JsonValue] = {}
-    sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
-    merged: tuple[MergedJob, ...] = ()
-
-    def pack(self) -> bytes:
-        """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
-        try:
-            packed = self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
-            return orjson.dumps(packed)
-        except (TypeError, ValueError):
-            raise InvalidJob("the job's options must be JSON values") from None
-
-    @classmethod
-    def unpack(cls, packed: bytes) -> Self:
-        """The envelope of these bytes; its message is joined of those that were merged into it.
-
-        Raises InvalidJob on anything else.
-        """
-        try:
-            carried = MergedEnvelope.parse(packed)
-        except CorruptData as exc:
-            raise InvalidJob(f"not a job's envelope: {exc}") from None
-        own = cls._parsed(carried.envelope)
-        if not carried.merged:
-            return own
-        others = [(one.job_id, cls._parsed(one.envelope).job) for one in carried.merged]
-        messages = [*(job.message for _, job in others), own.job.message]
-        merged = [MergedJob(job_id=job_id, metadata=job.metadata) for job_id, job in others]
-        job = own.job.model_copy(update={"message": BETWEEN_MERGED.join(messages)})
-        return own.model_copy(update={"job": job, "merged": tuple(merged)})
-
-    @classmethod
-    def _parsed(cls, packed: bytes) -> Self:
-        try:
-            return cls.model_validate_json(packed)
-        except ValidationError as exc:
-            raise InvalidJob(f"not a job's envelope: {_problems(exc)}") from None
 
 
 def _check_size(name: str, text: str, max_bytes: int) -> None:
@@ -237,7 +173,7 @@ def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
         )
 
 
-def _problems(error: ValidationError) -> str:
+def problems_of(error: ValidationError) -> str:
     """Each wrong argument and why, in one line and without its value."""
     lines = (
         f"{problem['loc'][0]}: {_ALLOWED[problem['loc'][0]]}"

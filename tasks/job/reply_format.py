@@ -1,6 +1,6 @@
 """The form that a reply must have: any JSON, or JSON that fits a schema.
 
-A schema comes from whoever sends the job and is used on the event loop of all turns. So its work is
+A schema comes from the sender of a job and is used on the event loop of all turns. So its work is
 bounded: it is never compiled to Python, its patterns run in linear time (no look-around, no
 back-references), its references lead nowhere outside of it and do not multiply.
 """
@@ -42,7 +42,7 @@ def parsed_reply(text: str, wanted: ReplyFormat, *, done_reason: str) -> JsonVal
     """The value that a reply stands for.
 
     Raises FormatMismatchError where it is no JSON or does not fit the schema; its message names
-    the place in the schema and holds nothing of the reply.
+    the path in the schema and holds nothing of the reply.
     """
     try:
         value: JsonValue = orjson.loads(text)

@@ -1,18 +1,12 @@
-"""The result of a chat job, and the two history messages that it is remembered by. Pure."""
+"""The result of a chat job. Pure."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NotRequired, TypedDict, cast
 
 import orjson
 from pydantic import JsonValue
 
-from agents import Answer
-from llm import Final
-from tasks.job.job import ChatJob, MergedJob
-from tasks.job.reply_format import parsed_reply
-from tasks.turn.fitted_call import Exchange
+from memory import decode_messages, is_cancelled
 
 
 class Usage(TypedDict):
@@ -23,7 +17,7 @@ class Usage(TypedDict):
 
 
 class Timings(TypedDict):
-    """Where the time went, milliseconds; None where the model's server does not tell.
+    """Where the time went, milliseconds; None where the model's server does not say.
 
     From sending to the model's call, from that to its first token, the whole call; then what the
     server says: loading the model and waiting for it, waiting for a free slot, reading the prompt,
@@ -44,9 +38,9 @@ class Receipt(TypedDict):
     """What the model was shown for a reply, and what was kept from it.
 
     `messages_sent` counts all messages of the prompt, `messages_left_out` those of the stored
-    history that are not among them; with `summary` a summary of earlier turns was shown in their
-    place. `window_tokens` is None where it is only assumed,
-    `prompt_tokens` (as counted by the model's server) where it does not tell. `truncated`: the
+    history that are not among them; with `summary` a summary of earlier turns was shown
+    instead. `window_tokens` is None where it is only assumed,
+    `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
     server cut the prompt, so the model has seen less than was sent.
     """
 
@@ -82,7 +76,8 @@ class ChatResult(TypedDict):
 
 
 class RedactedResult(Mapping[str, object]):
-    """A result as a task returns it: its repr holds no text of the conversation.
+    """A result as a task returns it: its repr holds no text of the conversation
+    (docs/decisions.md, "A task returns an object whose repr shows no text").
 
     Celery writes the repr of what a task returns into its log and its events (5.7.0), and spells
     out a dict; of any other object it asks the repr. kombu encodes it by `__json__`, so who
@@ -105,82 +100,11 @@ class RedactedResult(Mapping[str, object]):
         return len(self._result)
 
     def __repr__(self) -> str:
-        told = {name: self._result[name] for name in ("agent_id", "session_id", "model", "usage")}
-        return repr(told)
+        return repr({name: self[name] for name in ("agent_id", "session_id", "model", "usage")})
 
 
-def parsed_answer(answer: Answer, job: ChatJob) -> JsonValue:
-    """The value of an answer whose job asks for a `format`, else None.
-
-    Raises llm.FormatMismatchError.
-    """
-    if job.format is None:
-        return None
-    return parsed_reply(answer.text, job.format, done_reason=answer.final.done_reason)
-
-
-def result_of(
-    job_id: str,
-    job: ChatJob,
-    exchange: Exchange,
-    *,
-    attempt: int,
-    stored_messages: int,
-    timings: Timings,
-    parsed: JsonValue = None,
-    earlier: Sequence[Answer] = (),
-) -> ChatResult:
-    """The result of a turn that was just computed; the session has `stored_messages` before it.
-
-    `earlier` are the answers that called tools: their tokens are in the usage too; receipt and
-    timings are those of the last call.
-    """
-    answer = exchange.answer
-    result = ChatResult(
-        job_id=job_id,
-        agent_id=job.agent_id,
-        session_id=job.session_id,
-        response=answer.text,
-        model=answer.final.model,
-        usage=_usage([one.final for one in (*earlier, answer)]),
-        done_reason=answer.final.done_reason,
-        attempt=attempt,
-        history_messages=exchange.prompt.history_messages,
-        receipt=_receipt(exchange, stored_messages),
-        timings=timings,
-    )
-    if answer.final.server:
-        result["server"] = answer.final.server
-    if job.metadata is not None:
-        result["metadata"] = job.metadata
-    if job.format is not None:
-        result["parsed"] = parsed
-    return result
-
-
-def _usage(finals: Sequence[Final]) -> Usage:
-    return Usage(
-        prompt_tokens=sum(final.prompt_tokens for final in finals),
-        completion_tokens=sum(final.completion_tokens for final in finals),
-    )
-
-
-def _receipt(exchange: Exchange, stored_messages: int) -> Receipt:
-    prompt, final = exchange.prompt, exchange.answer.final
-    return Receipt(
-        messages_sent=len(prompt.request.messages),
-        messages_left_out=max(0, stored_messages - prompt.history_messages),
-        summary=prompt.has_summary,
-        window_tokens=exchange.budget.window_tokens if exchange.budget.is_known else None,
-        estimated_prompt_tokens=prompt.fit.estimated_tokens,
-        prompt_tokens=final.prompt_tokens or None,
-        done_reason=final.done_reason,
-        truncated=exchange.is_truncated,
-    )
-
-
-def told(result: ChatResult) -> dict[str, JsonValue]:
-    """What the `done` event says of a result besides its text."""
+def event_data(result: ChatResult) -> dict[str, JsonValue]:
+    """The `data` of the `done` event: the result without its text."""
     return {n: value for n, value in result.items() if n not in ("response", "parsed")}  # type: ignore[misc]  # all values are JSON
 
 
@@ -188,68 +112,6 @@ def merged_result(job_id: str, agent_id: str, session_id: str, into: str) -> Cha
     """The result of a job that was merged into another, which has the reply."""
     result = result_from_reply(job_id, agent_id, session_id, ())
     return {**result, "done_reason": "merged", "merged_into": into}
-
-
-def merged_note(merged: Sequence[MergedJob]) -> dict[str, object]:
-    """What a question says of the jobs that were merged into it; nothing where there are none."""
-    return {"merged": [one.model_dump(exclude_none=True) for one in merged]} if merged else {}
-
-
-def messages_of(
-    job: ChatJob,
-    result: ChatResult,
-    steps: Sequence[Mapping[str, object]] = (),
-    merged: Sequence[MergedJob] = (),
-) -> tuple[dict[str, object], ...]:
-    """The turn as the history keeps it: the question, what tools did, and the reply.
-
-    Each message has the job's id; the question names the jobs that were `merged` into this one.
-    """
-    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    question: dict[str, object] = {
-        "role": "user",
-        "content": job.message,
-        "job_id": result["job_id"],
-        "at": at,
-        **merged_note(merged),
-    }
-    if job.metadata is not None:
-        question["metadata"] = job.metadata
-    if job.images:
-        question["images"] = list(job.images)
-    kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages", "receipt")
-    reply = {"role": "assistant", "content": result["response"], "at": at}
-    if job.format is not None:
-        reply["format"] = "json"
-    between = _steps(steps, {"job_id": result["job_id"], "at": at})
-    return question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
-
-
-def cancelled_messages(
-    job_id: str,
-    job: ChatJob,
-    said: str,
-    steps: Sequence[Mapping[str, object]] = (),
-    merged: Sequence[MergedJob] = (),
-) -> tuple[dict[str, object], ...]:
-    """A cancelled turn as the history keeps it: the question, what tools did until then, and the
-    answer as far as it came."""
-    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
-    question = {"role": "user", "content": job.message, **mark, **merged_note(merged)}
-    if job.images:
-        question["images"] = list(job.images)
-    between = _steps(steps, mark)
-    if not said:
-        return question, *between
-    return question, *between, {"role": "assistant", "content": said, **mark}
-
-
-def _steps(
-    steps: Sequence[Mapping[str, object]], mark: Mapping[str, object]
-) -> list[dict[str, object]]:
-    """Calls of tools and their results, marked; what the model thought of them is not kept."""
-    return [{**{name: step[name] for name in step if name != "thinking"}, **mark} for step in steps]
 
 
 def result_from_reply(
@@ -280,6 +142,16 @@ def result_from_reply(
     if reply.get("format") == "json":
         result["parsed"] = _value(result["response"])
     return result
+
+
+def committed_result(
+    job_id: str, agent_id: str, session_id: str, stored: bytes | None
+) -> ChatResult | None:
+    """The result of a job that has its turn, from its reply as it is stored; None: cancelled."""
+    reply = decode_messages([stored] if stored else []).messages
+    if any(map(is_cancelled, reply)):
+        return None
+    return result_from_reply(job_id, agent_id, session_id, reply)
 
 
 def _value(text: str) -> JsonValue:

@@ -7,17 +7,28 @@ from types import ModuleType
 from celery import Celery
 from celery.local import PromiseProxy
 
-_CONFIG = Path(__file__).resolve().parents[2] / "celeryconfig.py"
+_CONFIG_NAME = "celeryconfig.py"
+_TASKS, _ROOT = Path(__file__).resolve().parents[1:3]
+
+
+def _config_path() -> Path:
+    """Where celeryconfig.py is: a wheel has it in `tasks`, a checkout at its root.
+
+    What lies beside an installed `tasks` is another's: that place counts only without the first.
+    """
+    installed = _TASKS / _CONFIG_NAME
+    return installed if installed.is_file() else _ROOT / _CONFIG_NAME
 
 
 def _load_config() -> ModuleType:
-    """Read celeryconfig.py by its place, not by its name.
+    """Read celeryconfig.py by its path, not by its name.
 
     A service that sends chat jobs may well have a celeryconfig of its own first on its path.
     """
-    spec = spec_from_file_location("griot_celeryconfig", _CONFIG)
+    path = _config_path()
+    spec = spec_from_file_location("griot_celeryconfig", path)
     if spec is None or spec.loader is None:
-        raise FileNotFoundError(f"Griot's {_CONFIG.name} is not at {_CONFIG.parent}")
+        raise FileNotFoundError(f"Griot's {path.name} is not at {path.parent}")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

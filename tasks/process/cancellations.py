@@ -1,4 +1,4 @@
-"""Obeying a stop: a worker follows the announcements and stops what it runs itself."""
+"""A worker follows the announcements of cancelled jobs and stops those that it runs."""
 
 import asyncio
 import logging
@@ -12,19 +12,21 @@ from memory import (
     Tail,
     events,
 )
-from tasks.process.lease import Running
+from tasks.process.lease import RunningLeases
 
 logger = logging.getLogger(__name__)
 
+# A capped stream and not pub/sub, which loses what is sent during a reconnection
+# (docs/decisions.md, "Cancelling takes two scripts, each atomic").
 BLOCK_MS = 1000
 LOOK_S = 5.0
 PAUSE_S = 1.0
 
 
 async def watch_cancellations(
-    settings: MemorySettings, keyspace: Keyspace, running: Running
+    settings: MemorySettings, keyspace: Keyspace, leases: RunningLeases
 ) -> None:
-    """Stop running jobs as their end is announced, until cancelled.
+    """Stop running jobs as their cancellation is announced; runs until it is cancelled itself.
 
     An announcement that is missed, because Redis is away or so many come that the stream's cap
     takes them, is made up for at the lease's renewal.
@@ -39,11 +41,13 @@ async def watch_cancellations(
                     cursor = await memory.run(events.last_cursor(keyspace.cancellations))
                 for event in await tail.after(keyspace.cancellations, cursor, timeout_s=LOOK_S):
                     cursor = event.cursor
-                    await running.stop_if_cancelled(memory, event.job_id)
+                    await leases.stop_if_cancelled(memory, event.job_id)
             except CursorExpired:
                 cursor = None
             except MemoryServiceError as exc:
-                logger.info("stops cannot be followed just now: %s", exc)
+                logger.info(
+                    "cancellations cannot be followed; the next try is in a second: %s", exc
+                )
                 await asyncio.sleep(PAUSE_S)
     finally:
         await tail.aclose()

@@ -25,7 +25,7 @@ class CrashPoint(StrEnum):
     TOKEN = "token"  # noqa: S105  # a piece of a reply
     """A piece of the reply has come."""
     TOOLS_DONE = "tools-done"
-    """The tools that the model called have run, and it has not been told their results."""
+    """The tools that the model called have run, and it has not been sent their results."""
     MODEL_DONE = "model-done"
     """The model's final record has come."""
     BEFORE_COMMIT = "before-commit"

@@ -11,6 +11,7 @@ from memory import AsyncConnection, Mailbox, MemoryServiceError, Slots, StopPoli
 
 T = TypeVar("T")
 
+# Two renewals may be lost before a lease ends.
 RENEWALS_PER_LEASE = 3
 FIRST_LOOK_S = 0.5
 
@@ -19,7 +20,7 @@ class StopReason(StrEnum):
     """Why the work under a lease was stopped from outside."""
 
     LEASE_LOST = "lease lost"
-    SLOT_LOST = "place at the model lost"
+    SLOT_LOST = "slot of the model lost"
     DRAINED = "worker is stopping"
     CANCELLED = "cancelled"
     DISCARDED = "cancelled and discarded"
@@ -79,7 +80,7 @@ class Stoppable:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds which job, and a place at its model where those are counted: what `kept` keeps."""
+    """The lease of a job, and the slot of its model where calls are bounded; see `renewed`."""
 
     mailbox: Mailbox
     job_id: str
@@ -88,9 +89,9 @@ class Lease:
     slots: Slots | None = None
 
 
-class Running:
-    """The attempts whose lease this process holds: a stopping worker gives them back, and who
-    cancels a job finds it here."""
+class RunningLeases:
+    """The leases that this process holds: a stopping worker gives them back, and a cancel finds the
+    job that it is to stop."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[Lease, Stoppable]] = {}
@@ -98,7 +99,7 @@ class Running:
 
     @contextmanager
     def holding(self, lease: Lease, stoppable: Stoppable) -> Iterator[None]:
-        """Count an attempt in; one that comes while the worker gives back is stopped at once."""
+        """Count an attempt in; one that begins while the worker drains is stopped at once."""
         held = self._held[lease.job_id] = lease, stoppable
         if self._is_draining:
             stoppable.stop(StopReason.DRAINED)
@@ -128,9 +129,11 @@ class Running:
 
 
 @asynccontextmanager
-async def kept(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> AsyncIterator[None]:
-    """Renew the lease every third of its length; stop the work if the lease or the place is
-    somebody else's, or if somebody asked for the job's end and the announcement was missed.
+async def renewed(
+    memory: AsyncConnection, lease: Lease, stoppable: Stoppable
+) -> AsyncIterator[None]:
+    """Renew the lease every third of its length; stop the work if the lease or the slot is
+    lost, or if somebody has cancelled the job and the announcement was missed.
 
     Redis being away does not end the work: the commit decides whether the turn still counts.
     """
@@ -171,10 +174,10 @@ async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) ->
 
 
 async def _look(memory: AsyncConnection, lease: Lease) -> tuple[bool, StopPolicy | None, bool]:
-    """Whether the lease is still ours, how the job is to be stopped, and whether it has a place."""
+    """Whether the lease is still ours, how the job is to be stopped, and whether it has a slot."""
     renew = lease.mailbox.renew(lease.token, lease_ms=lease.length_ms)
-    asked = lease.mailbox.stop_asked(lease.job_id)
+    cancelled = lease.mailbox.stop_asked(lease.job_id)
     if lease.slots is None:
-        return *await memory.run_all(renew, asked), True
+        return *await memory.run_all(renew, cancelled), True
     renew_slot = lease.slots.renew(lease.token, lease_ms=lease.length_ms)
-    return await memory.run_all(renew, asked, renew_slot)
+    return await memory.run_all(renew, cancelled, renew_slot)

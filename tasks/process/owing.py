@@ -1,4 +1,4 @@
-"""Which results of this process are stored: told to Redis in batches, for nobody waits for it."""
+"""Which results of this process are stored: noted in Redis in batches, for nothing waits for it."""
 
 import asyncio
 import logging
@@ -35,19 +35,21 @@ class Owing:
             self._stored.append(job_id)
             is_first = len(self._stored) == 1
         if is_first:
-            self._runtime.spawn(self._tell_soon())
+            self._runtime.spawn(self._flush_soon())
 
-    async def tell(self) -> None:
-        """Tell what is noted so far; on the loop. A failure is logged."""
+    async def flush(self) -> None:
+        """Note in Redis what is stored so far; on the loop. A failure is logged."""
         with self._lock:
-            told, self._stored = self._stored, []
-        if not told:
+            job_ids, self._stored = self._stored, []
+        if not job_ids:
             return
         try:
-            await self._memory().run(owed.stored(self._keyspace, told))
+            await self._memory().run(owed.stored(self._keyspace, job_ids))
         except MemoryServiceError as exc:
-            logger.info("%d results will be looked for once more: %s", len(told), exc)
+            logger.info(
+                "the sweeper will look for %d stored results once more: %s", len(job_ids), exc
+            )
 
-    async def _tell_soon(self) -> None:
+    async def _flush_soon(self) -> None:
         await asyncio.sleep(BATCH_S)
-        await self.tell()
+        await self.flush()

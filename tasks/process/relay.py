@@ -25,6 +25,8 @@ from memory import (
 
 logger = logging.getLogger(__name__)
 
+# One pipeline per tick for all streams: a command for each token of 100 streams would be
+# thousands a second.
 TICK_S = 0.02
 SOON_S = 0.003
 """How long what is to be sent soon waits for others like it."""
@@ -88,7 +90,9 @@ class Relay:
         try:
             await self._memory.run_each(calls)
         except MemoryServiceError as exc:
-            logger.warning("events of %d sessions lost: %s", len(batch), exc)
+            logger.warning(
+                "live events of %d sessions are lost, their histories are not: %s", len(batch), exc
+            )
 
     def _calls(self, keys: SessionKeys, waiting: Sequence[_Run]) -> list[Command[None]]:
         return events.publish(keys, [_joined(run) for run in waiting], ttl_s=self._ttl_s)

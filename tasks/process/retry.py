@@ -1,4 +1,4 @@
-"""Which failure of an attempt is tried again, and when. The only place that decides it. Pure."""
+"""Which failure of an attempt is tried again, and when. Nothing else decides it. Pure."""
 
 import random
 from dataclasses import dataclass

@@ -46,6 +46,7 @@ class Runtime:
     def _ensure_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
+                # Not before a fork: a child of Celery's prefork pool makes its own.
                 self._loop = uvloop.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="griot-loop", daemon=True

@@ -1,4 +1,4 @@
-"""Bringing in who is called out of a model's line: its mailbox is looked at, its head woken."""
+"""Waking the sessions that are granted a slot: their mailbox is looked at, its head woken."""
 
 import asyncio
 import logging
@@ -18,6 +18,7 @@ from memory import (
     ignore_corrupt,
     slots,
 )
+from tasks.process.queue_wait import QueueWait
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,10 @@ PAUSE_S = 0.05
 
 
 class SlotNotifier:
-    """Wakes the sessions for which a place is kept; used on the event loop only.
+    """Wakes the sessions for which a slot is reserved; used on the event loop only.
 
-    Nobody waits for it, and nothing depends on it: who is not brought in stands in line again, and
-    the sweeper calls.
+    Nothing waits for it or depends on it: a session that is not woken waits for a slot again, and
+    the sweeper grants the next one.
     """
 
     def __init__(
@@ -37,46 +38,53 @@ class SlotNotifier:
         memory: AsyncConnection,
         keyspace: Keyspace,
         *,
-        patience_ms: Callable[[], int],
+        queue_wait: QueueWait,
         open_to: Callable[[str], Sequence[str]],
         wake: Callable[[SessionKeys, Waiting | None], bool],
     ) -> None:
-        """`patience_ms`: how long a wake-up may be under way; `open_to`: the servers that may be
-        asked for a model; `wake` publishes one wake-up, blocking."""
+        """`open_to`: the servers that may be asked for a model; `wake` publishes one wake-up,
+        blocking."""
         self._memory = memory
         self._keyspace = keyspace
-        self._patience_ms = patience_ms
+        self._queue_wait = queue_wait
         self._open_to = open_to
         self._wake = wake
         self._under_way: set[asyncio.Task[None]] = set()
 
     def grant_next(self, at: Slots) -> Command[list[SessionKeys]]:
-        """What says whom to `call`; a place is kept as long as a wake-up may be under way."""
+        """Reserve the free slots, for as long as a wake-up may be under way: whom to `notify`."""
         servers = self._open_to(at.model)
-        return ignore_corrupt(at.grant_next(reserve_ms=self._patience_ms(), servers=servers), [])
+        return ignore_corrupt(
+            at.grant_next(reserve_ms=self._queue_wait.grace_ms, servers=servers), []
+        )
 
-    def call(self, at: Slots, sessions: Sequence[SessionKeys]) -> None:
-        """Wake the heads of these sessions; a place of one that has nothing to run goes on."""
+    def notify(self, at: Slots, sessions: Sequence[SessionKeys]) -> None:
+        """Wake the heads of these sessions; a session without one passes its slot on."""
         for keys in sessions:
-            task = asyncio.create_task(self._bring(at, keys))
+            task = asyncio.create_task(self._wake_head(at, keys))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
-    async def _bring(self, at: Slots, keys: SessionKeys) -> None:
+    async def _wake_head(self, at: Slots, keys: SessionKeys) -> None:
         try:
             if not await self._is_coming(Mailbox(self._keyspace, keys)):
-                self.call(at, await self._memory.run_last(at.pass_on(keys), self.grant_next(at)))
+                self.notify(at, await self._memory.run_last(at.pass_on(keys), self.grant_next(at)))
         except MemoryServiceError as exc:
-            logger.warning("%s was called to a model and not woken: %s", keys.history, exc)
+            logger.warning(
+                "%s was granted a slot and not woken; the sweeper grants the next: %s",
+                keys.history,
+                exc,
+            )
 
     async def _is_coming(self, mailbox: Mailbox) -> bool:
         """Wake the head, unless there is none or it is looked after otherwise."""
         for _ in range(TRIES):
             try:
-                calls = slots.wake_granted(mailbox, grace_ms=self._patience_ms())
+                calls = slots.wake_granted(mailbox, grace_ms=self._queue_wait.grace_ms)
                 swept = await self._memory.run_last(*calls)
             except CorruptData as exc:
-                logger.error("cannot look at %s: %s", mailbox.keys.history, exc)
+                history = mailbox.keys.history
+                logger.error("%s cannot run until its key is mended: %s", history, exc)
                 return False
             if swept.outcome is SweepOutcome.WAKE:
                 if not await asyncio.to_thread(self._wake, mailbox.keys, swept.head):
@@ -84,6 +92,6 @@ class SlotNotifier:
                 return True
             if swept.outcome is not SweepOutcome.BUSY:
                 return False
-            # A second message of the job holds the lease for a moment, about to ask for a place.
+            # A second message of the job holds the lease for a moment, about to ask for a slot.
             await asyncio.sleep(PAUSE_S)
         return False

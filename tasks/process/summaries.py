@@ -1,9 +1,9 @@
 """Summing up what a conversation no longer shows, when nobody waits for an answer.
 
 One summary is made at a time in the whole fleet. A message of any user, taken by any worker, goes
-first: it deletes the lock (`memory.records.summary.give_way`), and whoever makes a summary then
-closes its call of the model within GUARD_S; in the same process at once. What was stopped is tried
-again when it is quiet.
+first: it deletes the lock (`memory.records.summary.give_way`), and the process that makes a
+summary closes its call of the model within GUARD_S; in the same process at once. A summary that was
+stopped is tried again when no message has come for a while.
 """
 
 import asyncio
@@ -18,7 +18,16 @@ from enum import Enum, auto
 from agents import read_answer
 from agents.summary import MAX_SUMMARY_CHARS, SUMMARY_TOKENS, digest_of
 from llm import ChatRequest, ContextLimits, Delta, Final, LLMError, LLMSettings
-from memory import AsyncConnection, Keyspace, Mailbox, MemoryServiceError, decode_messages, summary
+from memory import (
+    AsyncConnection,
+    Command,
+    Keyspace,
+    Mailbox,
+    MemoryServiceError,
+    SessionKeys,
+    decode_messages,
+    summary,
+)
 from memory.records.summary import Earlier, Summary
 
 logger = logging.getLogger(__name__)
@@ -61,7 +70,13 @@ class Summaries:
         context_limits: ContextLimits,
         stream: Callable[[ChatRequest], AsyncGenerator[Delta | Final, None]],
         settings: LLMSettings,
+        *,
+        is_used: bool,
+        ttl_s: int,
     ) -> None:
+        """`is_used`: an agent's profile wants summaries; `ttl_s` is that of the sessions."""
+        self._is_used = is_used
+        self._ttl_s = ttl_s
         self._memory = memory
         self._keyspace = keyspace
         self._context_limits = context_limits
@@ -86,9 +101,16 @@ class Summaries:
             self._run.cancel()
             await asyncio.wait((self._run,))
 
-    def interrupt(self) -> None:
-        """A user's message has come to this process: it goes first."""
+    def interrupt(self) -> list[Command[object]]:
+        """A user's message has come to this process and goes first: what is to be sent with it."""
+        if not self._is_used:
+            return []
         self._interrupted.set()
+        return [summary.give_way(self._keyspace)]
+
+    def before_commit(self, keys: SessionKeys) -> list[Command[object]]:
+        """What is to be sent with a turn, so that the summary lives as long as its session."""
+        return [summary.prolong(keys, ttl_s=self._ttl_s)] if self._is_used else []
 
     async def _work(self) -> None:
         while self.wanted:
@@ -98,7 +120,7 @@ class Summaries:
             try:
                 outcome = await self._sum_up(wanted)
             except MemoryServiceError as exc:
-                logger.info("no summary of %s: %s", key, exc)
+                logger.info("no summary of %s now, Redis failed; it is tried again: %s", key, exc)
             # Another turn may have wished for more meanwhile.
             if outcome is _Outcome.OVER and self.wanted.get(key) is wanted:
                 del self.wanted[key]
@@ -123,7 +145,8 @@ class Summaries:
         try:
             outcome = await self._made(wanted, name)
         except LLMError as exc:
-            logger.info("no summary of %s: %s", wanted.mailbox.keys.history, exc)
+            history = wanted.mailbox.keys.history
+            logger.info("no summary of %s, its next turn asks for one again: %s", history, exc)
             outcome = _Outcome.OVER
         if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
             await self._memory.run(summary.give_way(self._keyspace))

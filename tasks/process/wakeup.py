@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError, SerializerNotInstalled
 
 from memory import SessionKeys, Waiting
 from tasks.errors import InvalidJob
-from tasks.job.job import Envelope
+from tasks.job.envelope import Envelope
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +76,13 @@ def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.error(
-                "options of job %s cannot be sent, it goes without: %s", waiting.job_id, kind
+                "job %s is woken without its Celery options, which cannot be sent: %s",
+                waiting.job_id,
+                kind,
             )
             publish(app, waiting.job_id, kwargs, {})
     except OperationalError as exc:
-        logger.warning("wake-up of job %s not published: %s", waiting.job_id, exc)
+        logger.warning("wake-up of job %s not published, the sweeper will: %s", waiting.job_id, exc)
         return False
     return True
 
@@ -105,7 +107,8 @@ def publish(
     """Publish one message for `job_id`. Raises kombu's OperationalError.
 
     Not through `Celery.send_task`: that subscribes the process to the result (a worker would
-    gather subscriptions without end) and makes whatever task happens to publish the parent.
+    gather subscriptions without end) and makes whatever task happens to publish the parent
+    (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
     of_message = {name: options[name] for name in _MESSAGE_OPTIONS & options.keys()}
     of_sending = {name: options[name] for name in options.keys() - _MESSAGE_OPTIONS}
@@ -125,6 +128,7 @@ def publish(
     due_at = time.time() + (countdown_s or 0.0)
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
+    # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
     if "message" not in kwargs and not _FOLLOWED & options.keys():
         headers[WAKEUP_HEADER] = True
     with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():

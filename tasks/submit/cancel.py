@@ -18,8 +18,8 @@ from memory import (
     locate,
 )
 from tasks.errors import NotAccepted
+from tasks.process.services import ProducerServices, producer_services
 from tasks.process.wakeup import wake
-from tasks.process.wiring import Services, services
 from tasks.submit.follow import unknown_job
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class CancelOutcome(StrEnum):
     CANCELLED = "cancelled"
     """It waited; it is out, and will never run."""
     STOPPING = "stopping"
-    """It runs; whoever runs it is told, and closes the model's connection within a second."""
+    """It runs; its worker is notified, and closes the model's connection within a second."""
     ALREADY = "already"
     """It was cancelled, or had failed, before."""
     DONE = "done"
@@ -50,14 +50,18 @@ def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> Cancel
     stays cancelled whatever dies. Raises InvalidJob for an id that nobody knows, and
     memory.MemoryServiceError.
     """
-    shared = services()
-    keys = shared.memory.run(locate(shared.keyspace, job_id))
+    services = producer_services()
+    keys = services.memory.run(locate(services.keyspace, job_id))
     if keys is None:
         raise unknown_job(job_id)
-    mailbox = Mailbox(shared.keyspace, keys)
-    chosen = policy or StopPolicy(shared.settings.queue.cancel_policy)
+    mailbox = Mailbox(services.keyspace, keys)
+    chosen = policy or StopPolicy(services.settings.queue.cancel_policy)
+    # Two scripts, each atomic: the job may begin or end between them (docs/decisions.md,
+    # "Cancelling").
     for _ in range(TRIES):
-        outcome = _take_out(app, shared, mailbox, job_id) or _stop(shared, mailbox, job_id, chosen)
+        outcome = _take_out(app, services, mailbox, job_id) or _stop(
+            services, mailbox, job_id, chosen
+        )
         if outcome is not None:
             return outcome
         # Between the two looks it began or ended to run.
@@ -65,10 +69,12 @@ def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> Cancel
     raise NotAccepted(f"job {job_id} keeps starting and ending: cancel it once more")
 
 
-def _take_out(app: Celery, shared: Services, mailbox: Mailbox, job_id: str) -> CancelOutcome | None:
+def _take_out(
+    app: Celery, services: ProducerServices, mailbox: Mailbox, job_id: str
+) -> CancelOutcome | None:
     """Take a waiting job out; None where it runs."""
-    calls = mailbox.discard(job_id, REASON, cancelled=True, grace_ms=shared.grace_ms)
-    discarded = shared.memory.run_last(*calls)
+    calls = mailbox.discard(job_id, REASON, cancelled=True, grace_ms=services.queue_wait.grace_ms)
+    discarded = services.memory.run_last(*calls)
     match discarded.outcome:
         case DiscardOutcome.RUNNING:
             return None
@@ -79,22 +85,26 @@ def _take_out(app: Celery, shared: Services, mailbox: Mailbox, job_id: str) -> C
             return CancelOutcome.ALREADY
         case DiscardOutcome.DISCARDED:
             app.backend.mark_as_revoked(job_id, REASON)
-            told = Event(EventType.CANCELLED, job_id, 0)
-            ttl_s = shared.settings.memory.default_ttl_s
-            shared.memory.run_each(events.publish(mailbox.keys, [told], ttl_s=ttl_s))
+            last = Event(EventType.CANCELLED, job_id, 0)
+            ttl_s = services.settings.memory.default_ttl_s
+            services.memory.run_each(events.publish(mailbox.keys, [last], ttl_s=ttl_s))
             wake(app, mailbox.keys, discarded.next)
             return CancelOutcome.CANCELLED
 
 
 def _stop(
-    shared: Services, mailbox: Mailbox, job_id: str, policy: StopPolicy
+    services: ProducerServices, mailbox: Mailbox, job_id: str, policy: StopPolicy
 ) -> CancelOutcome | None:
-    """Tell whoever runs the job to stop; None where nobody does."""
-    stopping = shared.memory.run(mailbox.stop(job_id, policy))
+    """Have the job's worker stop it; None where it does not run."""
+    stopping = services.memory.run(mailbox.stop(job_id, policy))
     if stopping.outcome is StopOutcome.IDLE:
         return None
     try:
-        shared.memory.run(events.announce_stop(shared.keyspace, job_id))
+        services.memory.run(events.announce_stop(services.keyspace, job_id))
     except CorruptData as exc:
-        logger.error("the stop of job %s waits for its lease's renewal: %s", job_id, exc)
+        logger.error(
+            "job %s is stopped at the next renewal of its lease, it cannot be announced: %s",
+            job_id,
+            exc,
+        )
     return CancelOutcome.STOPPING

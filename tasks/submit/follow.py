@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from memory import Connection, Event, SessionKeys, events, locate
 from tasks.errors import InvalidJob
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 
 BLOCK_MS = 500
@@ -19,13 +19,13 @@ def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator
     are no longer kept, at the start or because the client was too slow, and
     memory.MemoryServiceError.
     """
-    shared = services()
-    keys = shared.keyspace.session(agent_id, session_id)
-    cursor = shared.memory.run(events.last_cursor(keys.events)) if after is None else after
+    services = producer_services()
+    keys = services.keyspace.session(agent_id, session_id)
+    cursor = services.memory.run(events.last_cursor(keys.events)) if after is None else after
     follower = SessionFollower(keys, cursor)
-    shared.memory.run(events.check_cursor(keys, cursor))
+    services.memory.run(events.check_cursor(keys, cursor))
     while True:
-        yield from follower.take(_read(shared.memory, follower, BLOCK_MS))
+        yield from follower.take(_read(services.memory, follower, BLOCK_MS))
 
 
 def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
@@ -36,24 +36,24 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     ended and whose events are gone gives only that, from what is kept of it. Raises InvalidJob for
     an id that nobody knows; otherwise as `follow`.
     """
-    shared = services()
-    follower = JobFollower(shared.keyspace, _keys_of(job_id), job_id, start_cursor(after))
+    services = producer_services()
+    follower = JobFollower(services.keyspace, _keys_of(job_id), job_id, start_cursor(after))
     if after is not None:
-        shared.memory.run(events.check_cursor(follower.keys, after))
+        services.memory.run(events.check_cursor(follower.keys, after))
     block_ms = NO_WAIT_MS
     while not follower.is_over:
-        found = _read(shared.memory, follower, block_ms)
+        found = _read(services.memory, follower, block_ms)
         block_ms = BLOCK_MS
         yield from follower.take(found)
-        if not found and (is_committed := shared.memory.run(follower.ending())) is not None:
-            into = None if is_committed else shared.memory.run(follower.merged_into())
+        if not found and (is_committed := services.memory.run(follower.ending())) is not None:
+            into = None if is_committed else services.memory.run(follower.merged_into())
             conclusion = follower.conclusion(is_committed=is_committed, into=into)
-            yield shared.memory.run(conclusion)
+            yield services.memory.run(conclusion)
 
 
 def _keys_of(job_id: str) -> SessionKeys:
-    shared = services()
-    keys = shared.memory.run(locate(shared.keyspace, job_id))
+    services = producer_services()
+    keys = services.memory.run(locate(services.keyspace, job_id))
     if keys is None:
         raise unknown_job(job_id)
     return keys

@@ -1,4 +1,4 @@
-"""Following a job or a session: what to read next, and what it tells. No I/O.
+"""Following a job or a session: what to read next, and which events to hand over. No I/O.
 
 `follow.py` drives a follower from a thread, `aio.py` on an event loop.
 """
@@ -43,7 +43,7 @@ class JobFollower(SessionFollower):
     """Follows one job to its end.
 
     When nothing comes, ask `ending`: the last event may never have been stored, or be gone. Where
-    it says that the job is over, ask `conclusion`, the event that is to be told instead.
+    it says that the job is over, ask `conclusion`, the event to hand over instead.
     """
 
     def __init__(self, keyspace: Keyspace, keys: SessionKeys, job_id: str, cursor: str) -> None:
@@ -53,12 +53,12 @@ class JobFollower(SessionFollower):
 
     def take(self, found: Sequence[Event]) -> list[Event]:
         """The job's events up to its last one."""
-        told = []
+        of_job = []
         for event in super().take(found):
             if event.job_id == self._job_id and not self.is_over:
-                told.append(event)
+                of_job.append(event)
                 self.is_over = event.type in ENDINGS
-        return told
+        return of_job
 
     def ending(self) -> Command[bool | None]:
         """Whether the job is over: True with a turn, False without, None not yet."""

@@ -10,19 +10,41 @@ from kombu.exceptions import OperationalError
 from kombu.utils import json
 from pydantic import JsonValue
 
-from memory import Command, Enqueued, Mailbox, MemoryUnavailable, index
-from tasks.errors import InvalidJob, NotAccepted
+from memory import (
+    Backpressure,
+    Command,
+    Connection,
+    Enqueued,
+    EnqueueOutcome,
+    Intake,
+    Keyspace,
+    Mailbox,
+    MemoryServiceError,
+    MemoryUnavailable,
+    OnBusy,
+    SessionKeys,
+    Waiting,
+    events,
+    index,
+)
+from tasks.errors import InvalidJob, JobConflict, NotAccepted, SessionBusy
+from tasks.job.envelope import Envelope
 from tasks.job.images import check_images
-from tasks.job.job import ChatJob, Envelope
+from tasks.job.job import ChatJob
+from tasks.process.app import app
+from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, passing
-from tasks.process.wakeup import publish, wakeup_kwargs
-from tasks.process.wiring import Services, services
-from tasks.submit.intake import check_taken_in, has_effects, intake_of, see_to_others
+from tasks.process.per_process import PerProcess
+from tasks.process.queue_wait import QueueWait
+from tasks.process.services import producer_services
+from tasks.process.wakeup import publish, wake, wakeup_kwargs
+from tasks.submit.untold import UntoldEnds
 
 logger = logging.getLogger(__name__)
 
 _ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
-# Celery's options that a mailbox cannot keep: they would take a job out of its place in the order.
+# Celery's options that a mailbox cannot keep: they would take a job out of its place in the order
+# (docs/decisions.md, "countdown, eta, expires and time limits are refused").
 _REFUSED = frozenset({"countdown", "eta", "expires", "time_limit", "soft_time_limit"})
 # Celery's options that are about this process only, not about the job.
 _LOCAL = frozenset(
@@ -32,48 +54,13 @@ _LOCAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A job on its way into its mailbox: what to send, and what the answer means."""
+    """A job on its way into its mailbox. `commands` go to Redis; the last one answers."""
 
-    shared: Services
-    mailbox: Mailbox
     job: ChatJob
     job_id: str
     envelope: Envelope
-
-    def calls(self) -> tuple[*tuple[Command[object], ...], Command[Enqueued]]:
-        """What goes to Redis, in one round trip; the last call answers."""
-        job, shared = self.job, self.shared
-        cap = shared.settings.queue.max_pending
-        intake = intake_of(shared, self.job_id, job, self.envelope.pack(), cap=cap)
-        return (
-            *index.touch(shared.keyspace, job.agent_id, job.session_id),
-            *self.mailbox.take_in(intake, grace_ms=shared.grace_ms),
-        )
-
-    def is_to_be_told(self, enqueued: Enqueued) -> bool:
-        """Whether anyone is to be told of the job that is in now.
-
-        Raises memory.Backpressure, SessionBusy or JobConflict where it was not taken in.
-        """
-        check_taken_in(self.job, self.job_id, enqueued)
-        return enqueued.position == 0 or has_effects(enqueued)
-
-    def tell(self, app: Celery, enqueued: Enqueued) -> None:
-        """Wake a worker for the job if it is the first, and tell what it did to others.
-
-        A failure is logged: the job is in, and what is left the sweeper sees to.
-        """
-        see_to_others(app, self.shared, self.mailbox.keys, enqueued)
-        if enqueued.position == 0:
-            self._publish_wakeup(app)
-
-    def _publish_wakeup(self, app: Celery) -> None:
-        passing(CrashPoint.ENQUEUED)
-        kwargs = wakeup_kwargs(self.mailbox.keys, self.job.max_history)
-        try:
-            publish(app, self.job_id, kwargs, self.envelope.publish)
-        except OperationalError as exc:
-            logger.warning("wake-up of job %s not published: %s", self.job_id, exc)
+    keys: SessionKeys
+    commands: tuple[*tuple[Command[object], ...], Command[Enqueued]]
 
     def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
         """The error for a job of which it is not known whether it is in."""
@@ -82,49 +69,142 @@ class Submission:
             "Send it again with this task_id: it cannot be doubled"
         )
 
+    def check(self, enqueued: Enqueued) -> None:
+        """Raise why the job was not taken in: JobConflict, SessionBusy, memory.Backpressure."""
+        if enqueued.outcome is EnqueueOutcome.CONFLICT:
+            name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
+            raise JobConflict(
+                f"this {name} was used for another request (job {self.job_id}): take a new one"
+            )
+        if enqueued.outcome is EnqueueOutcome.FULL:
+            agent_id, session_id = self.job.agent_id, self.job.session_id
+            if self.job.on_busy is OnBusy.REJECT:
+                raise SessionBusy.with_job(agent_id, session_id, enqueued.first)
+            raise Backpressure(agent_id, session_id, enqueued.pending)
 
-def checked_job(args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
-    """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
-    try:
-        bound = _ARGUMENTS.bind(*args, **kwargs).arguments
-    except TypeError as exc:
-        raise InvalidJob(f"chat_task(agent_id, session_id, message, **options): {exc}") from None
-    named = {**bound.pop("options", {}), **bound}
-    settings = services().settings
-    job = ChatJob.checked(named, max_message_bytes=settings.queue.max_message_bytes)
-    if job.images:
-        check_images(
-            job.images, max_count=settings.queue.max_images, max_bytes=settings.max_image_bytes
+
+class Producer:
+    """Puts jobs into their sessions' mailboxes and wakes workers for them; from any thread."""
+
+    def __init__(
+        self,
+        app: Celery,
+        memory: Connection,
+        keyspace: Keyspace,
+        settings: Settings,
+        queue_wait: QueueWait,
+    ) -> None:
+        self._app = app
+        self._memory = memory
+        self._keyspace = keyspace
+        self._settings = settings
+        self._queue_wait = queue_wait
+        self.untold_ends = UntoldEnds(app, memory, ttl_s=settings.memory.default_ttl_s)
+
+    def checked(self, args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
+        """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
+        try:
+            bound = _ARGUMENTS.bind(*args, **kwargs).arguments
+        except TypeError as exc:
+            raise InvalidJob(
+                f"chat_task(agent_id, session_id, message, **options): {exc}"
+            ) from None
+        queue = self._settings.queue
+        named = {**bound.pop("options", {}), **bound}
+        job = ChatJob.checked(named, max_message_bytes=queue.max_message_bytes)
+        if job.images:
+            max_bytes = self._settings.max_image_bytes
+            check_images(job.images, max_count=queue.max_images, max_bytes=max_bytes)
+        return job
+
+    def submission(self, envelope: Envelope, job_id: str, *, cap: int | None = None) -> Submission:
+        """What is to be sent for a job; at most `cap` jobs (CHAT_MAX_PENDING) may be pending."""
+        job, settings = envelope.job, self._settings
+        mailbox = Mailbox.of(self._keyspace, job.agent_id, job.session_id)
+        intake = Intake(
+            job_id=job_id,
+            envelope=envelope.pack(),
+            cap=settings.queue.max_pending if cap is None else cap,
+            on_busy=job.on_busy,
+            request=job.request,
+            merged_bytes=settings.queue.max_message_bytes,
+            ttl_s=settings.memory.default_ttl_s,
         )
-    return job
+        # The index goes along with every job: a mailbox that falls off the due list is found by it
+        # (docs/decisions.md, "Strays are found in the session index").
+        commands = (
+            *index.touch(self._keyspace, job.agent_id, job.session_id),
+            *mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms),
+        )
+        return Submission(job, job_id, envelope, mailbox.keys, commands)
+
+    def submit(self, submission: Submission) -> None:
+        """Put a job into its session's mailbox; wake a worker if it is the head.
+
+        When this returns, the job is in. Safe to repeat with the same id. Raises InvalidJob,
+        SessionBusy, JobConflict, memory.Backpressure, memory.MemoryFull (not in, for certain) or
+        NotAccepted (not known).
+        """
+        try:
+            enqueued = self._memory.run_last(*submission.commands)
+        except MemoryUnavailable as exc:
+            raise submission.not_confirmed(exc) from exc
+        submission.check(enqueued)
+        self.follow_up(submission, enqueued)
+
+    def follow_up(self, submission: Submission, enqueued: Enqueued) -> None:
+        """See to the others that the job replaces, and wake a worker if the job is the head.
+
+        A failure is logged: the job is in, and the sweeper sees to what is left.
+        """
+        self.see_to_others(submission.keys, enqueued)
+        if enqueued.position == 0:
+            self._publish_wakeup(submission)
+
+    def see_to_others(self, keys: SessionKeys, enqueued: Enqueued) -> None:
+        """Stop, wake and end the jobs that a new one has an effect on. Safe to repeat.
+
+        A failure is logged and harmless: each renewal of a lease looks whether its job is to stop,
+        and the sweeper wakes and ends.
+        """
+        # What the script did is noted in the mailbox too, so a sender that dies here loses nothing
+        # (docs/decisions.md, "What a script took out is noted in the script").
+        if enqueued.stopping:
+            try:
+                self._memory.run(events.announce_stop(self._keyspace, enqueued.stopping))
+            except MemoryServiceError as exc:
+                logger.warning(
+                    "the end of job %s is not announced, it runs on until its lease is renewed: %s",
+                    enqueued.stopping,
+                    exc,
+                )
+        if enqueued.wake:
+            wake(self._app, keys, Waiting(enqueued.wake, b""))
+        self.untold_ends.publish(keys, enqueued.untold)
+
+    def _publish_wakeup(self, submission: Submission) -> None:
+        passing(CrashPoint.ENQUEUED)
+        kwargs = wakeup_kwargs(submission.keys, submission.job.max_history)
+        try:
+            publish(self._app, submission.job_id, kwargs, submission.envelope.publish)
+        except OperationalError as exc:
+            logger.warning(
+                "wake-up of job %s not published, the sweeper will: %s", submission.job_id, exc
+            )
 
 
-def prepare(job: ChatJob, job_id: str, options: Mapping[str, object]) -> Submission:
-    """What is to be sent for a job. Raises InvalidJob for options that it cannot take along."""
-    shared = services()
-    return Submission(
-        shared=shared,
-        mailbox=Mailbox.of(shared.keyspace, job.agent_id, job.session_id),
-        job=job,
-        job_id=job_id,
-        envelope=Envelope(job=job, publish=publish_options(options)),
-    )
+def _make_producer() -> Producer:
+    services = producer_services()
+    return Producer(app, services.memory, services.keyspace, services.settings, services.queue_wait)
 
 
-def submit(app: Celery, job: ChatJob, job_id: str, options: Mapping[str, object]) -> None:
-    """Put a job into its session's mailbox; wake a worker if it is first there.
+producer = PerProcess(_make_producer)
+"""The producer of this process."""
 
-    When this returns, the job is in. Safe to repeat with the same `job_id`. Raises InvalidJob,
-    SessionBusy, memory.Backpressure, memory.MemoryFull (not in, for certain) or NotAccepted (not
-    known).
-    """
-    submission = prepare(job, job_id, options)
-    try:
-        enqueued = submission.shared.memory.run_last(*submission.calls())
-    except MemoryUnavailable as exc:
-        raise submission.not_confirmed(exc) from exc
-    if submission.is_to_be_told(enqueued):
-        submission.tell(app, enqueued)
+
+def has_effects(enqueued: Enqueued) -> bool:
+    """Whether a job does something to others of its session."""
+    return bool(enqueued.stopping or enqueued.wake or enqueued.untold)
 
 
 def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:

@@ -1,7 +1,7 @@
-"""Telling the end of jobs that another one has taken out of the mailbox: withdrawn or merged.
+"""The end of jobs that another job has taken out of the mailbox: replaced or merged.
 
-Whoever sends the other job tells it at once. As a sender may die before that, the mailbox remembers
-who has not been told, and the sweeper tells them.
+Whoever sends the other job ends them at once. A sender may die before that, so the mailbox
+remembers the jobs whose end is not published yet, and the sweeper publishes it.
 """
 
 import logging
@@ -10,56 +10,75 @@ from collections.abc import Sequence
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from memory import Event, EventType, MemoryServiceError, SessionKeys, Untold, events, intake
+from memory import (
+    Connection,
+    Event,
+    EventType,
+    MemoryServiceError,
+    SessionKeys,
+    Untold,
+    events,
+    intake,
+)
 from tasks.job.result import merged_result
-from tasks.process.wiring import Services
 
 logger = logging.getLogger(__name__)
 
 WITHDRAWN = "withdrawn: another message has taken its place"
 
 
-def tell_untold(app: Celery, shared: Services, keys: SessionKeys, jobs: Sequence[Untold]) -> bool:
-    """Give these jobs their last event and their result: revoked, or where the answer will be.
+class UntoldEnds:
+    """Publishes the last event and the result of such jobs; blocks, from any thread."""
 
-    Safe to repeat. A failure is logged, and the jobs stay untold: False.
-    """
-    if not jobs:
+    def __init__(self, app: Celery, memory: Connection, *, ttl_s: int) -> None:
+        """`ttl_s` is that of the sessions' events."""
+        self._app = app
+        self._memory = memory
+        self._ttl_s = ttl_s
+
+    def publish(self, keys: SessionKeys, jobs: Sequence[Untold]) -> bool:
+        """Give these jobs their last event and their result: revoked, or where the answer will be.
+
+        Safe to repeat. A failure is logged, and the sweeper tries again: False.
+        """
+        if not jobs:
+            return True
+        backend = self._app.backend
+        refusals = (*backend.connection_errors, *backend.channel_errors)  # out of memory, too
+        try:
+            # First what may fail for long: each try would write the events anew.
+            for job in jobs:
+                self._store_result(keys, job)
+            last = [_last_event(job) for job in jobs]
+            self._memory.run_each(events.publish(keys, last, ttl_s=self._ttl_s))
+            self._memory.run(intake.told(keys, jobs))
+        except (MemoryServiceError, OperationalError, *refusals) as exc:
+            logger.warning(
+                "the end of %d replaced jobs is not published, the sweeper tries again: %s",
+                len(jobs),
+                exc,
+            )
+            return False
         return True
-    told = [_last_event(job) for job in jobs]
-    ttl_s = shared.settings.memory.default_ttl_s
-    refusals = (*app.backend.connection_errors, *app.backend.channel_errors)  # out of memory, too
-    try:
-        # First what may fail for long: each try would write the events anew.
-        for job in jobs:
-            _store_result(app, keys, job)
-        shared.memory.run_each(events.publish(keys, told, ttl_s=ttl_s))
-        shared.memory.run(intake.told(keys, jobs))
-    except (MemoryServiceError, OperationalError, *refusals) as exc:
-        logger.warning("the end of %d jobs is still untold: %s", len(jobs), exc)
-        return False
-    return True
 
+    def publish_all(self, keys: SessionKeys) -> None:
+        """Publish every end of a session that is still missing; a failure is logged."""
+        try:
+            jobs = self._memory.run(intake.untold(keys))
+        except MemoryServiceError as exc:
+            logger.warning("the ends of replaced jobs cannot be looked up: %s", exc)
+        else:
+            self.publish(keys, jobs)
 
-def tell_all(app: Celery, shared: Services, keys: SessionKeys) -> None:
-    """Tell whatever is untold in a session; a failure is logged."""
-    try:
-        jobs = shared.memory.run(intake.untold(keys))
-    except MemoryServiceError as exc:
-        logger.warning("it is not known whose end is untold: %s", exc)
-    else:
-        tell_untold(app, shared, keys, jobs)
+    def _store_result(self, keys: SessionKeys, job: Untold) -> None:
+        if job.into:
+            result = merged_result(job.job_id, keys.agent_id, keys.session_id, job.into)
+            self._app.backend.mark_as_done(job.job_id, result)
+        else:
+            self._app.backend.mark_as_revoked(job.job_id, WITHDRAWN)
 
 
 def _last_event(job: Untold) -> Event:
     if job.into:
         return Event(EventType.MERGED, job.job_id, 0, data={"into": job.into})
     return Event(EventType.CANCELLED, job.job_id, 0)
-
-
-def _store_result(app: Celery, keys: SessionKeys, job: Untold) -> None:
-    if job.into:
-        result = merged_result(job.job_id, keys.agent_id, keys.session_id, job.into)
-        app.backend.mark_as_done(job.job_id, result)
-    else:
-        app.backend.mark_as_revoked(job.job_id, WITHDRAWN)

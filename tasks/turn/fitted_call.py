@@ -1,12 +1,12 @@
-"""One question to the model that is answered honestly: shortened and asked again where it was cut.
+"""One call of the model whose prompt fits: shortened and sent again where it was cut.
 
-The prompt is made for the room that the model is thought to have. Where the model refuses it as too
-long, or its count shows that Ollama cut it silently, the room is measured anew and the model asked
-once more.
+The prompt is made for the token budget that the model is thought to have. Where the model refuses
+it as too long, or its count shows that Ollama cut it silently, the budget is measured anew and the
+model is called once more (docs/decisions.md, "What counts as a silent cut").
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -17,22 +17,37 @@ from llm.servers.warmup import load_request
 
 logger = logging.getLogger(__name__)
 
-ONCE_MORE = "it is shortened and asked once more"
+ONCE_MORE = "it is shortened and sent once more"
 
 
-class Listener(Protocol):
-    """Who hears the reply as it comes."""
+class PromptSource(Protocol):
+    """What makes the prompts of one turn, for whatever budget there is."""
+
+    @property
+    def model(self) -> str:
+        """The model that is called."""
+
+    @property
+    def reply_tokens(self) -> int | None:
+        """The most tokens that the reply may have; None: no bound but the window."""
+
+    async def prompt(self, budget: TokenBudget) -> Prompt:
+        """The prompt that fits. Raises ContextOverflowError."""
+
+
+class ReplyListener(Protocol):
+    """What hears the reply as it comes."""
 
     def on_start(self, model: str) -> None:
-        """The model is asked; what was heard before this counts no more."""
+        """The model is called; what was heard before this does not count any more."""
 
     def on_delta(self, delta: Delta) -> None:
         """A piece of the reply."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """A question and its answer. `is_truncated`: the model has seen a part of the prompt only."""
+class FittedReply:
+    """A prompt and its answer. `is_truncated`: the model has seen only a part of the prompt."""
 
     prompt: Prompt
     answer: Answer
@@ -41,87 +56,85 @@ class Exchange:
 
 
 class FittedCall:
-    """Asks one model; `stream` sends a request, `gauge` knows the room."""
+    """Calls models; `stream` sends a request, `limits` knows how long a prompt may be."""
 
     def __init__(
         self,
-        context_limits: ContextLimits,
+        limits: ContextLimits,
         stream: Callable[[ChatRequest], AsyncGenerator[Delta | Final, None]],
-        listener: Listener,
+        listener: ReplyListener,
     ) -> None:
-        self._context_limits = context_limits
+        self._limits = limits
         self._stream = stream
         self._listener = listener
 
-    async def ask(
-        self, make: Callable[[TokenBudget], Awaitable[Prompt]], model: str, max_tokens: int | None
-    ) -> Exchange:
-        """Ask what `make` makes of the room for it, at most twice. Raises LLMError.
+    async def ask(self, source: PromptSource) -> FittedReply:
+        """Call the model at most twice. Raises LLMError.
 
-        An answer to a prompt that was cut the second time too is marked as such.
+        An answer to a prompt that was cut the second time too is marked as truncated.
         """
-        budget, prompt, is_begun = await self._fitted(make, model, max_tokens)
+        budget, prompt, has_started = await self._first_prompt(source)
         try:
-            first = await self._ask_once(prompt, budget, is_begun=is_begun)
+            first = await self._ask_once(prompt, budget, has_started=has_started)
         except ContextOverflowError as refusal:
             logger.warning("%s; %s", refusal, ONCE_MORE)
-            budget = await self._context_limits.budget_after(model, max_tokens, prompt.fit, refusal)
-            shorter = await _shorter(make, budget, prompt)
+            shorter = await self._shorter(source, prompt, refusal)
             if shorter is None:
                 raise
-            return await self._ask_once(shorter, budget)
+            return await self._ask_once(*shorter)
         if not first.is_truncated:
             return first
-        logger.warning("Ollama has cut a prompt for model %s silently; %s", model, ONCE_MORE)
-        budget = await self._context_limits.budget_after(model, max_tokens, prompt.fit)
-        shorter = await _shorter(make, budget, prompt)
+        logger.warning("Ollama has cut a prompt for model %s silently; %s", source.model, ONCE_MORE)
+        shorter = await self._shorter(source, prompt)
         if shorter is None:
             return first
-        second = await self._ask_once(shorter, budget)
+        second = await self._ask_once(*shorter)
         # The same count for less can only be that of another cut.
         is_cut = second.answer.final.prompt_tokens == first.answer.final.prompt_tokens
         return replace(second, is_truncated=is_cut or second.is_truncated)
 
-    async def _fitted(
-        self, make: Callable[[TokenBudget], Awaitable[Prompt]], model: str, max_tokens: int | None
-    ) -> tuple[TokenBudget, Prompt, bool]:
-        """The prompt for the model's room, and whether the listener was told of the begin.
+    async def _first_prompt(self, source: PromptSource) -> tuple[TokenBudget, Prompt, bool]:
+        """The prompt for the model's budget, and whether the listener heard the start.
 
         Where the window is only assumed and something would be left out for it, the model is loaded
         first: then its window is known.
         """
-        budget = await self._context_limits.budget(model, max_tokens)
-        prompt = await make(budget)
-        if budget.is_known or not prompt.fit.is_cut or not self._context_limits.tells_loaded(model):
+        budget = await self._limits.budget(source.model, source.reply_tokens)
+        prompt = await source.prompt(budget)
+        can_know = self._limits.tells_loaded(source.model)
+        if budget.is_known or not prompt.fit.is_cut or not can_know:
             return budget, prompt, False
-        self._listener.on_start(model)
+        self._listener.on_start(source.model)
         async with aclosing(self._stream(load_request(prompt.request))) as records:
             async for _ in records:
                 pass
-        self._context_limits.doubt(model)
-        budget = await self._context_limits.budget(model, max_tokens)
-        return budget, await make(budget), True
+        self._limits.doubt(source.model)
+        budget = await self._limits.budget(source.model, source.reply_tokens)
+        return budget, await source.prompt(budget), True
+
+    async def _shorter(
+        self, source: PromptSource, prompt: Prompt, refusal: ContextOverflowError | None = None
+    ) -> tuple[Prompt, TokenBudget] | None:
+        """The prompt for a smaller budget; None where nothing more can be left out."""
+        budget = await self._limits.budget_after(
+            source.model, source.reply_tokens, prompt.fit, refusal
+        )
+        try:
+            shorter = await source.prompt(budget)
+        except ContextOverflowError:
+            return None
+        is_shorter = len(shorter.request.messages) < len(prompt.request.messages)
+        return (shorter, budget) if is_shorter else None
 
     async def _ask_once(
-        self, prompt: Prompt, budget: TokenBudget, *, is_begun: bool = False
-    ) -> Exchange:
+        self, prompt: Prompt, budget: TokenBudget, *, has_started: bool = False
+    ) -> FittedReply:
         model = prompt.request.model
-        if not is_begun:
+        if not has_started:
             self._listener.on_start(model)
         async with aclosing(self._stream(prompt.request)) as records:
             answer = await read_answer(records, self._listener.on_delta)
-        if await self._context_limits.is_cut(model, prompt.fit, answer.final, budget):
-            return Exchange(prompt, answer, budget, is_truncated=True)
-        self._context_limits.learn(model, prompt.fit, answer.final)
-        return Exchange(prompt, answer, budget)
-
-
-async def _shorter(
-    make: Callable[[TokenBudget], Awaitable[Prompt]], budget: TokenBudget, than: Prompt
-) -> Prompt | None:
-    """The prompt for a smaller room; None where nothing more can be left out."""
-    try:
-        prompt = await make(budget)
-    except ContextOverflowError:
-        return None
-    return prompt if len(prompt.request.messages) < len(than.request.messages) else None
+        if await self._limits.is_cut(model, prompt.fit, answer.final, budget):
+            return FittedReply(prompt, answer, budget, is_truncated=True)
+        self._limits.learn(model, prompt.fit, answer.final)
+        return FittedReply(prompt, answer, budget)

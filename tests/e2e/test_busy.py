@@ -24,10 +24,11 @@ from tasks import (
     follow_job,
 )
 from tasks.aio import aclose, send
+from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tasks.process.wiring import services
-from tasks.submit.producer import prepare
-from tasks.submit.untold import tell_untold
+from tasks.process.services import producer_services
+from tasks.submit.producer import producer
+from tasks.submit.untold import UntoldEnds
 from tests.support.waiting import wait_until
 
 WAIT_S = 20
@@ -285,8 +286,8 @@ def test_what_a_dead_sender_did_to_others_is_told_by_the_sweeper(
     second = chat_task.delay("energy", session_id, "second")
     asked_for = {"session_id": session_id, "message": "third", "on_busy": on_busy}
     job = ChatJob.checked({"agent_id": "energy", **asked_for}, max_message_bytes=100)
-    third = prepare(job, str(uuid.uuid4()), {})
-    services().memory.run_last(*third.calls())
+    third = producer().submission(Envelope(job=job), str(uuid.uuid4()))
+    producer_services().memory.run_last(*third.commands)
     ended = AsyncResult(second.id, app=app)
     wait_until(ended.ready, timeout_s=WAIT_S, what="the sweeper has told it")
     if on_busy is OnBusy.MERGE:
@@ -305,13 +306,13 @@ def test_what_cannot_be_told_stays_to_be_told(session_id: str) -> None:
     second = chat_task.delay("energy", session_id, "second")
     asked_for = {"session_id": session_id, "message": "third", "on_busy": "replace_pending"}
     job = ChatJob.checked({"agent_id": "energy", **asked_for}, max_message_bytes=100)
-    third = prepare(job, str(uuid.uuid4()), {})
-    enqueued = services().memory.run_last(*third.calls())
+    third = producer().submission(Envelope(job=job), str(uuid.uuid4()))
+    enqueued = producer_services().memory.run_last(*third.commands)
     away = Celery("away", backend=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
     away.conf.result_backend_transport_options = {"retry_policy": {"timeout": 0.2}}
-    keys = third.mailbox.keys
+    memory = producer_services().memory
     assert [one.job_id for one in enqueued.untold] == [second.id]
-    assert not tell_untold(away, services(), keys, enqueued.untold)
+    assert not UntoldEnds(away, memory, ttl_s=60).publish(third.keys, enqueued.untold)
     ended = AsyncResult(second.id, app=app)
     wait_until(ended.ready, timeout_s=WAIT_S, what="the sweeper has told it")
     assert ended.state == "REVOKED"

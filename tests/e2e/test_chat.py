@@ -31,7 +31,7 @@ def session_id() -> str:
 
 
 def test_a_job_sent_with_delay_is_answered(session_id: str) -> None:
-    """`.get()` gives the reply and the facts that product.md promises."""
+    """`.get()` gives the reply and the facts that `ChatResult` promises."""
     sent = chat_task.delay("energy", session_id, "What is WAPP?")
     result = sent.get(timeout=WAIT_S)
     assert result["job_id"] == sent.id

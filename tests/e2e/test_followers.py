@@ -182,7 +182,7 @@ def test_a_follower_that_is_too_slow_is_told(session_id: str) -> None:
 
     def say(texts: Sequence[str]) -> None:
         told = [Event(EventType.TOKEN, "job", 1, text) for text in texts]
-        memory.redis.connection.run_each(events.publish(keys, told, ttl_s=60))
+        memory.connection.run_each(events.publish(keys, told, ttl_s=60))
 
     say(["one", "two"])
     with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator

@@ -44,7 +44,7 @@ MODULES = {
     "app.services.redis_factory": "memory",
     "app.agents.redis_agent": "agents",
 }
-"""How product.md says that the original's imports are read."""
+"""How the imports of the original are read: docs/services.md has the same table."""
 
 MESSAGE = {"role": "user", "content": "Is it on?"}
 GIVEN: dict[str, object] = {

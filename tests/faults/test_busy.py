@@ -13,8 +13,9 @@ from celery.result import AsyncResult
 from memory import Command, Connection, OnBusy, Untold, intake
 from sandbox.process import ServerProcess
 from tasks import app
+from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tasks.submit.producer import prepare
+from tasks.submit.producer import producer
 from tests.support.faults.dump import SessionDump
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
@@ -117,13 +118,14 @@ def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: S
     rig.enqueue_silently(Sender(), replaced)
     replacing = {"message": "instead", "on_busy": OnBusy.REPLACE_PENDING}
     job = ChatJob.model_validate({"agent_id": AGENT_ID, "session_id": replaced, **replacing})
-    submission = prepare(job, str(uuid.uuid4()), {})
-    (untold,) = rig.connection.run_last(*submission.calls()).untold
+    submission = producer().submission(Envelope(job=job), str(uuid.uuid4()))
+    (untold,) = rig.connection.run_last(*submission.commands).untold
     rig.enqueue_silently(sender, lost)
     with rig.full_memory():
         worker.thaw()
         wait_until(
-            lambda: "still untold" in worker.log_text(), what="the result could not be stored"
+            lambda: "replaced jobs is not published" in worker.log_text(),
+            what="the result could not be stored",
         )
     rig.wait_drained(sender)
     ended = AsyncResult(untold.job_id, app=app)

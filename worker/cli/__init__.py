@@ -6,30 +6,46 @@ from worker.cli.cancel import cancel
 from worker.cli.chat import chat
 from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
-from worker.cli.demo import demo
 from worker.cli.group import Commands
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.cli.up import up
+from worker.extras import HAS_SANDBOX
+
+if HAS_SANDBOX:
+    from worker.cli.demo import demo
+else:
+    from worker.cli.no_demo import demo
 
 __all__ = ["main"]
 
+_HELP = """Griot answers chat jobs in order, exactly once, and remembers.
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+Settings come from the environment and `.env`; docs/operations.md lists them.
+Exit codes: 0 done, 1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
+
+\b
+Begin with:
+"""
+_WITH_SANDBOX = """\
+  griot demo              a conversation from nothing, with real servers
+  griot up --sandbox      all processes, and what they need, on this machine
+"""
+_WITHOUT_SANDBOX = """\
+  griot check             whether all that a worker needs is there
+"""
+_ALWAYS = "  griot chat energy me-1  talk to an agent"
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=_HELP + (_WITH_SANDBOX if HAS_SANDBOX else _WITHOUT_SANDBOX) + _ALWAYS,
+)
 @click.version_option(package_name="griot", prog_name="griot")
 def main() -> None:
-    """Griot answers chat jobs in order, exactly once, and remembers.
-
-    Settings come from the environment and `.env`; docs/operations.md lists them.
-    Exit codes: 0 done, 1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
-
-    \b
-    Begin with:
-      griot demo              a conversation from nothing, with real servers
-      griot up --sandbox      all processes, and what they need, on this machine
-      griot chat energy me-1  talk to an agent
-    """
+    """Run one of the commands."""
 
 
 for command in (demo, up, check, chat, cancel, sessions, stats, status, dead_letters):

@@ -9,7 +9,7 @@ from worker.cli.console import say
 
 SAYS = {
     CancelOutcome.CANCELLED: "is cancelled: it was waiting and will not run",
-    CancelOutcome.STOPPING: "is being stopped: whoever runs it has been told",
+    CancelOutcome.STOPPING: "is being stopped: its worker is notified",
     CancelOutcome.ALREADY: "was over before: cancelled, or failed",
     CancelOutcome.DONE: "is done: its turn was committed before",
 }

@@ -1,19 +1,19 @@
 """`griot chat`: talk to an agent, in a terminal or through a pipe."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 
 import click
 
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
-from tasks import OnBusy, app, chat_task
+from tasks import ChatOptions, OnBusy, app, chat_task
 from tasks.errors import ChatError
+from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
-from tasks.process.wiring import services
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.feed import Feed, Silence
-from worker.cli.group import INTERRUPTED, Failed
+from worker.cli.group import INTERRUPTED, CommandFailed
 from worker.health import START, queues_of_workers
 
 with suppress(ImportError):  # not on every system; where it is, `input` can be edited
@@ -56,36 +56,35 @@ def chat(agent: str, session: str, model: str | None, on_busy: str, last: int) -
       echo "What is the WAPP?" | griot chat energy me-1
     """
     is_interactive = sys.stdin.isatty() and is_terminal()
-    options = {"on_busy": on_busy} | ({} if model is None else {"model": model})
-    conversation = Conversation(agent, session, options, is_interactive=is_interactive)
+    options = ChatOptions(model=model, on_busy=OnBusy(on_busy))
+    terminal = ChatTerminal(agent, session, options, is_interactive=is_interactive)
     if is_interactive:
         show_history(agent, session, last)
         say("Ctrl-C cancels a reply, Ctrl-D leaves.", style="dim")
     for message in _prompted() if is_interactive else _lines():
         if message.strip():
-            conversation.exchange(message)
-    if conversation.failures and not is_interactive:
+            terminal.send(message)
+    if terminal.failures and not is_interactive:
         raise click.exceptions.Exit(1)
 
 
-class Conversation:
+class ChatTerminal:
     """One terminal's view of a session: sends messages and shows the replies."""
 
     def __init__(
-        self, agent: str, session: str, options: Mapping[str, object], *, is_interactive: bool
+        self, agent: str, session: str, options: ChatOptions, *, is_interactive: bool
     ) -> None:
-        """`options` are those of the chat task."""
         self.failures = 0
         self._agent = agent
         self._session = session
-        self._options = dict(options)
+        self._options = options
         self._is_interactive = is_interactive
 
-    def exchange(self, message: str) -> None:
+    def send(self, message: str) -> None:
         """Send one message and show its reply.
 
-        In a terminal a failure is shown and the conversation goes on. Raises Failed when no worker
-        is there to answer.
+        In a terminal a failure is shown and the conversation goes on. Raises CommandFailed when no
+        worker is there to answer.
         """
         job_id: str | None = None
         try:
@@ -105,7 +104,7 @@ class Conversation:
             say("\n(cancelled)")
 
     def _show_reply(self, job_id: str) -> None:
-        reply = Reply()
+        reply = ShownReply()
         is_asked = False
         for event in Feed(job_id).events(PATIENCE_S):
             match event:
@@ -114,7 +113,7 @@ class Conversation:
                         _require_worker(job_id)
                         is_asked = True
                 case Event(type=EventType.QUEUED | EventType.WAITING):
-                    tell_place(event)
+                    say_position(event)
                 case Event(type=EventType.CANCELLED | EventType.FAILED):
                     reply.end()
                     self._unanswered(event)
@@ -135,7 +134,7 @@ class Conversation:
         note(f"griot: {reason}")
 
 
-class Reply:
+class ShownReply:
     """One reply as it appears: tokens as they come, and whatever its last event adds to them."""
 
     def __init__(self) -> None:
@@ -169,7 +168,7 @@ class Reply:
         self._shown = ""
 
 
-def tell_place(event: Event) -> None:
+def say_position(event: Event) -> None:
     """Tell a person how many come first, in the session or at the model."""
     if event.type is EventType.WAITING:
         note(waiting_line(event))
@@ -178,7 +177,7 @@ def tell_place(event: Event) -> None:
 
 
 def waiting_line(event: Event) -> str:
-    """What a person is told while the model has no place free."""
+    """Say how many are served first, while the model has no slot free."""
     ahead, wait_s = event.data.get("ahead"), event.data.get("wait_s")
     about = "" if wait_s is None else f", about {wait_s:.0f} s"
     return f"(the model is busy: {ahead} before you{about})"
@@ -186,7 +185,7 @@ def waiting_line(event: Event) -> str:
 
 def show_history(agent: str, session: str, last: int) -> None:
     """Print the last messages of a session."""
-    memory = RedisMemoryService.from_settings(services().settings.memory)
+    memory = RedisMemoryService.from_settings(producer_services().settings.memory)
     messages = memory.get_conversation_history(agent, session)
     messages = [one for one in messages if one["role"] != "tool" and "tool_calls" not in one]
     shown = messages[-last:] if last else []
@@ -198,9 +197,9 @@ def show_history(agent: str, session: str, last: int) -> None:
 
 
 def _require_worker(job_id: str) -> None:
-    """Raise Failed if no worker takes chat jobs."""
+    """Raise CommandFailed if no worker takes chat jobs."""
     if not any(CHAT_QUEUE in queues for queues in queues_of_workers(app).values()):
-        raise Failed(
+        raise CommandFailed(
             f"no worker seems to be running: {START}. "
             f"The message waits in its mailbox (job {job_id}) and will be answered then"
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from tasks import app
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 from worker.cli.console import Table, json_option, show, show_json
 from worker.health import (
     Finding,
@@ -44,11 +44,11 @@ def check(as_json: bool) -> None:
 
 def all_findings() -> list[Finding]:
     """What every check found. Takes a second or two, more where something does not answer."""
-    shared = services()
+    services = producer_services()
     broker = check_broker(app)
-    findings = [check_settings(shared.settings), *check_redis(shared.memory), broker]
-    findings += [check_results(app), *check_ollama(shared.settings)]
-    findings.append(check_calls(shared.settings))
+    findings = [check_settings(services.settings), *check_redis(services.memory), broker]
+    findings += [check_results(app), *check_ollama(services.settings)]
+    findings.append(check_calls(services.settings))
     if broker.level is Level.OK:
         findings.append(check_workers(app))
     return findings

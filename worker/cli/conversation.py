@@ -95,7 +95,7 @@ def listen(talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> bool:
     return is_answered
 
 
-class Listener(threading.Thread):
+class FollowThread(threading.Thread):
     """Shows one session's replies. A daemon: it keeps nobody from leaving early."""
 
     def __init__(self, talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> None:
@@ -121,14 +121,16 @@ def converse() -> bool:
     jobs = send(TALKS)
     console = terminal() if is_terminal() else None
     with Transcript([talk.agent_id for talk in TALKS], console) as transcript:
-        listeners = [Listener(talk, ids, transcript) for talk, ids in zip(TALKS, jobs, strict=True)]
-        for listener in listeners:
-            listener.start()
-        for listener in listeners:
-            listener.join()
-            if listener.error is not None:
-                raise listener.error
-    return all(listener.is_answered for listener in listeners)
+        followers = [
+            FollowThread(talk, ids, transcript) for talk, ids in zip(TALKS, jobs, strict=True)
+        ]
+        for follower in followers:
+            follower.start()
+        for follower in followers:
+            follower.join()
+            if follower.error is not None:
+                raise follower.error
+    return all(follower.is_answered for follower in followers)
 
 
 def _facts(event: Event) -> str:

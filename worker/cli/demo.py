@@ -17,17 +17,17 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
-from tasks.process.wiring import Settings, load_settings
+from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
 from worker.cli.footprint import Footprint
-from worker.cli.group import Failed
+from worker.cli.group import CommandFailed
 from worker.cli.servers import (
     environment_of,
     names_own_redis,
     ollama_trouble,
     redis_trouble,
-    start_stand_in,
 )
+from worker.cli.stand_ins import start_stand_in
 from worker.cli.status import queue_lengths
 from worker.health import queues_of_workers
 
@@ -77,7 +77,7 @@ def demo() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if status:
-        raise Failed(f"the conversation ended with status {status}")
+        raise CommandFailed(f"the conversation ended with status {status}")
     say(f"Done in {time.monotonic() - began_s:.0f} s: all processes are stopped.")
 
 
@@ -115,13 +115,13 @@ def _redis(settings: Settings, directory: Path, cleanup: ExitStack) -> Mapping[s
 def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | None:
     """The environment for the Redis that the settings name; None if it is better left alone.
 
-    Raises Failed if it does not answer.
+    Raises CommandFailed if it does not answer.
     """
     if settings.memory.mode != "single" or not _is_plain(settings):
         say("  Redis   yours is no single server: the demo leaves it alone")
         return None
     if (trouble := redis_trouble(settings.memory)) is not None:
-        raise Failed(f"{trouble} Without REDIS_ settings the demo starts its own")
+        raise CommandFailed(f"{trouble} Without REDIS_ settings the demo starts its own")
     prefix = f"griot-demo-{secrets.token_hex(4)}"
     footprint = Footprint(settings, prefix)
     if (reason := why_busy()) is not None:
@@ -200,7 +200,7 @@ def _converse(stack: GriotStack, timeout_s: float) -> int:
         try:
             return conversation.wait(timeout_s)
         except subprocess.TimeoutExpired as exc:
-            raise Failed(f"the conversation was not over within {timeout_s:g} s") from exc
+            raise CommandFailed(f"the conversation was not over within {timeout_s:g} s") from exc
         finally:
             conversation.terminate()
             with suppress(subprocess.TimeoutExpired):

@@ -26,7 +26,7 @@ class Feed:
     def __init__(self, job_id: str) -> None:
         self._job_id = job_id
         self._arrived: queue.SimpleQueue[_Arrival] = queue.SimpleQueue()
-        # A daemon: whoever stops listening does not wait for the job.
+        # A daemon: a reader that stops does not wait for the job.
         threading.Thread(target=self._follow, name="griot-follow", daemon=True).start()
 
     def events(self, patience_s: float) -> Iterator[Event | Silence]:

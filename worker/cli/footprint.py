@@ -9,7 +9,7 @@ from memory import Command, Connection, MemorySettings
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.redis.replies import integer
-from tasks.process.wiring import Settings
+from tasks.process.configuration import Settings
 
 SCAN_COUNT = 1000
 BATCH_KEYS = 500
@@ -20,7 +20,7 @@ RESULT_PATTERNS = ("celery-task-meta-*",)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Database:
     """A database, and which of its keys may be the demo's."""
 
     connection: Connection
@@ -46,21 +46,21 @@ class Footprint:
     def __init__(self, settings: Settings, prefix: str) -> None:
         """Raises MemoryServiceError where a database cannot be read."""
         Keyspace(prefix)  # refuses a prefix that could be a pattern
-        self._places = (
-            Place(Connection(settings.memory), (f"{prefix}:*",)),
-            Place(_at(settings.memory, settings.broker_url), BROKER_PATTERNS),
-            Place(_at(settings.memory, settings.result_backend), RESULT_PATTERNS),
+        self._databases = (
+            Database(Connection(settings.memory), (f"{prefix}:*",)),
+            Database(_at(settings.memory, settings.broker_url), BROKER_PATTERNS),
+            Database(_at(settings.memory, settings.result_backend), RESULT_PATTERNS),
         )
-        self._before = [place.names() for place in self._places]
+        self._before = [database.names() for database in self._databases]
 
     def remove(self) -> int:
         """Remove what has come since. How many keys went. Safe to repeat."""
         removed = sum(
-            place.remove(place.names() - before)
-            for place, before in zip(self._places, self._before, strict=True)
+            database.remove(database.names() - before)
+            for database, before in zip(self._databases, self._before, strict=True)
         )
-        for place in self._places:
-            place.connection.close()
+        for database in self._databases:
+            database.connection.close()
         return removed
 
 

@@ -8,14 +8,18 @@ from kombu.exceptions import OperationalError
 
 from llm import LLMError
 from memory import MemoryServiceError
-from sandbox.errors import SandboxError
 from tasks.errors import ChatError
+from worker.extras import HAS_SANDBOX
 
 INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
-FAILURES = (MemoryServiceError, LLMError, ChatError, SandboxError, OSError)
+FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)
+if HAS_SANDBOX:
+    from sandbox.errors import SandboxError
+
+    FAILURES = (*FAILURES, SandboxError)
 
 
-class Failed(click.ClickException):
+class CommandFailed(click.ClickException):
     """What was asked for could not be done: exit code 1."""
 
     exit_code = 1
@@ -35,8 +39,8 @@ class Commands(click.Group):
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has left
         except OperationalError as exc:
-            raise Failed(f"the broker does not answer ({exc}); see: griot check") from exc
+            raise CommandFailed(f"the broker does not answer ({exc}); see: griot check") from exc
         except FAILURES as exc:
-            raise Failed(str(exc)) from exc
+            raise CommandFailed(str(exc)) from exc
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None

@@ -1,20 +1,22 @@
-"""The models as `griot status` shows them: places taken, who waits, and about how long."""
+"""The models as `griot status` shows them: slots taken, sessions waiting, and about how long."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm import full_name
-from memory import Occupancy, slots
-from tasks.process.wiring import Services
+from memory import Connection, Keyspace, Occupancy, Slots, slots
+from tasks.process.bounded_models import slots_of
+from tasks.process.configuration import Settings
 from worker.cli.console import Table
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPlaces:
+class ModelSlots:
     """One model whose calls are bounded.
 
-    Each server has so many `places`; `taken` is by server, and counts those kept for who is called
-    too. `wait_s` is about how long a job waits that comes now, None where no call has ended lately.
+    Each server has so many `slots`; `taken` is by server, and counts those that are granted and not
+    taken yet. `wait_s` is about how long a job waits that comes now, None where no call has ended
+    lately.
     """
 
     model: str
@@ -24,17 +26,20 @@ class ModelPlaces:
     wait_s: float | None
 
 
-def model_places(shared: Services) -> tuple[ModelPlaces, ...]:
-    """Every model that agents ask for, or in whose line somebody stood lately, if bounded."""
-    if not shared.settings.llm.is_bounded:
+def model_slots(
+    memory: Connection, keyspace: Keyspace, settings: Settings
+) -> tuple[ModelSlots, ...]:
+    """Every bounded model that agents ask for, or that somebody waited for lately."""
+    if not settings.llm.is_bounded:
         return ()
-    lines = shared.memory.run(slots.waiting_models(shared.keyspace))
-    models = [*map(full_name, shared.settings.models)]
-    models += [slots.model_of(entry.member) for entry in lines]
-    return tuple(row for model in dict.fromkeys(models) for row in _row(shared, model))
+    waiting = memory.run(slots.waiting_models(keyspace))
+    models = [*map(full_name, settings.models)]
+    models += [slots.model_of(entry.member) for entry in waiting]
+    bounded = (slots_of(keyspace, settings.llm, model) for model in dict.fromkeys(models))
+    return tuple(_row(memory, at) for at in bounded if at is not None)
 
 
-def table_of(models: Sequence[ModelPlaces]) -> Table:
+def table_of(models: Sequence[ModelSlots]) -> Table:
     """The models as a table."""
     rows = [
         (
@@ -45,22 +50,17 @@ def table_of(models: Sequence[ModelPlaces]) -> Table:
         )
         for one in models
     ]
-    return Table("Models", ("Model", "Places taken", "In line", "Wait"), rows)
+    return Table("Models", ("Model", "Slots taken", "Waiting", "Wait"), rows)
 
 
-def _row(shared: Services, model: str) -> list[ModelPlaces]:
-    at = shared.slots_at(model)
-    if at is None:
-        return []
-    taken = shared.memory.run_each(at.taken())
-    waiting, mean_ms = shared.memory.run_all(at.waiting(), at.mean_ms())
+def _row(memory: Connection, at: Slots) -> ModelSlots:
+    taken = memory.run_each(at.taken())
+    waiting, mean_ms = memory.run_all(at.waiting(), at.mean_ms())
     wait_ms = Occupancy(tuple(taken), waiting, mean_ms).wait_ms(at.limit)
-    return [
-        ModelPlaces(
-            model=model,
-            slots=at.limit,
-            taken=dict(zip(at.servers, taken, strict=True)),
-            waiting=waiting,
-            wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),
-        )
-    ]
+    return ModelSlots(
+        model=at.model,
+        slots=at.limit,
+        taken=dict(zip(at.servers, taken, strict=True)),
+        waiting=waiting,
+        wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),
+    )

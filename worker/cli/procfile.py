@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from worker.cli.group import Failed
+from worker.cli.group import CommandFailed
 
 HAS_HONCHO = find_spec("honcho") is not None
 if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
@@ -23,14 +23,14 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
 
     Returns the status of the one that ended first, 0 when a signal stopped them, also that which is
     sent when nobody reads the output any more. A process that does not end within `stop_s` of being
-    told to is killed. Raises Failed without a Procfile.
+    told to is killed. Raises CommandFailed without a Procfile.
     """
     if not HAS_HONCHO:
-        raise Failed("`griot up` needs honcho: pip install 'griot[sandbox]'")
+        raise CommandFailed("`griot up` needs honcho: pip install 'griot[sandbox]'")
     try:
         processes = parse_procfile(path.read_text()).processes
     except OSError as exc:
-        raise Failed(f"{path}: {exc.strerror}; `griot up` runs in a checkout") from exc
+        raise CommandFailed(f"{path}: {exc.strerror}") from exc
     # honcho 2.0 has no argument for it; its own five seconds would cut short a draining worker.
     honcho.manager.KILL_WAIT = stop_s
     manager = honcho.manager.Manager()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from memory import Command, Housekeeping, MemoryServiceError, StatsPoint
 from memory.records.stats import memory_stats
 from memory.redis.replies import integer, strings
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 from worker.cli.console import say, show
 from worker.cli.stats import table_of, table_over_time
 
@@ -18,11 +18,11 @@ SHOWN_POINTS = 5
 
 def show_histories(sessions: Sequence[tuple[str, str]]) -> None:
     """Print each session's history: the elements of its list, unchanged."""
-    shared = services()
+    services = producer_services()
     say("\nThe histories as they lie in Redis", style="bold")
     for agent_id, session_id in sessions:
-        key = shared.keyspace.session(agent_id, session_id).history
-        elements, ttl_s = shared.memory.run_all(
+        key = services.keyspace.session(agent_id, session_id).history
+        elements, ttl_s = services.memory.run_all(
             Command(strings, ("LRANGE", key, 0, -1)), Command(integer, ("TTL", key))
         )
         say(f"\n> LRANGE {key} 0 -1      ({len(elements)} elements, TTL {ttl_s} s)", style="cyan")
@@ -35,18 +35,18 @@ def show_statistics() -> None:
 
     Waits for one that counts a session. Raises MemoryServiceError if none comes.
     """
-    shared = services()
+    services = producer_services()
     say()
-    show(table_of(memory_stats(shared.memory, shared.keyspace)), is_to_read=True)
+    show(table_of(memory_stats(services.memory, services.keyspace)), is_to_read=True)
     points = _snapshots()
     say()
-    title = f"Snapshots that beat had taken, in {shared.keyspace.stats}"
+    title = f"Snapshots that beat had taken, in {services.keyspace.stats}"
     show(replace(table_over_time(points), title=title), is_to_read=True)
 
 
 def _snapshots() -> list[StatsPoint]:
-    shared = services()
-    housekeeping = Housekeeping(shared.memory, shared.keyspace)
+    services = producer_services()
+    housekeeping = Housekeeping(services.memory, services.keyspace)
     deadline = time.monotonic() + SNAPSHOT_TIMEOUT_S
     while time.monotonic() < deadline:
         points = housekeeping.read_stats(limit=SHOWN_POINTS)

@@ -1,19 +1,10 @@
-"""The servers that `griot demo` and `griot up --sandbox` start where there are none."""
-
-import sys
-from pathlib import Path
+"""The servers that the settings name: whether they can be used, and how to name them to others."""
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
 from llm import LLMError, LLMService, LLMSettings, is_installed
 from memory import Command, Connection, MemoryServiceError, MemorySettings
-from sandbox.ports import free_port
-from sandbox.process import ServerProcess
-
-STAND_IN_READY_S = 20.0
-TOKEN_S = 0.02
-"""Seconds per token of the stand-in: slow enough to be seen."""
 
 
 def names_own_redis(settings: MemorySettings) -> bool:
@@ -43,26 +34,6 @@ def ollama_trouble(settings: LLMSettings) -> str | None:
     if not is_installed(settings.model, installed):
         return f"the Ollama at {service.base_url} has no model {settings.model}"
     return None
-
-
-def start_stand_in(
-    directory: Path, settings: LLMSettings, port: int | None = None
-) -> tuple[ServerProcess, str]:
-    """A started stand-in for Ollama on loopback, and its address. Raises SandboxError."""
-    port = port or free_port()
-    process = ServerProcess(
-        (
-            sys.executable,
-            *("-m", "sandbox.ollama", "--port", str(port)),
-            *("--token-s", str(TOKEN_S), "--model", settings.model),
-        ),
-        log_path=directory / "ollama.log",
-        name="ollama-stand-in",
-    )
-    seen = len(process.log_text())
-    process.start()
-    process.wait_ready(lambda: "listening on" in process.log_text()[seen:], STAND_IN_READY_S)
-    return process, f"http://127.0.0.1:{port}"
 
 
 def environment_of(settings: BaseSettings) -> dict[str, str]:

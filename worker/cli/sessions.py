@@ -8,7 +8,7 @@ import click
 from memory import Command, Connection, Keyspace, index
 from memory.records.index import Entry
 from memory.redis.replies import integer
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 from worker.cli.console import Table, ago, duration, json_option, moment, show, show_json
 
 CALLS_PER_SESSION = 3
@@ -38,12 +38,12 @@ def sessions(agent: str, limit: int, as_json: bool) -> None:
       griot sessions energy
       griot sessions energy --json | jq -r '.[].session_id'
     """
-    shared = services()
-    found = sessions_of(shared.memory, shared.keyspace, agent, limit=limit)
+    services = producer_services()
+    found = sessions_of(services.memory, services.keyspace, agent, limit=limit)
     if as_json:
         show_json(found)
         return
-    now_ms = shared.memory.run(index.server_time_ms())
+    now_ms = services.memory.run(index.server_time_ms())
     rows = [
         (
             session.session_id,

@@ -6,7 +6,7 @@ import click
 
 from memory import Housekeeping, MemoryStats, StatsPoint
 from memory.records.stats import human_size, memory_stats
-from tasks.process.wiring import services
+from tasks.process.services import producer_services
 from worker.cli.console import Table, json_option, moment, show, show_json
 
 
@@ -27,12 +27,12 @@ def stats(points: int | None, as_json: bool) -> None:
       griot stats
       griot stats --history 60      an hour, at the default MEMORY_STATS_EVERY
     """
-    shared = services()
+    services = producer_services()
     if points is None:
-        now = memory_stats(shared.memory, shared.keyspace)
+        now = memory_stats(services.memory, services.keyspace)
         show_json(now) if as_json else show(table_of(now))
         return
-    series = Housekeeping(shared.memory, shared.keyspace).read_stats(limit=points)
+    series = Housekeeping(services.memory, services.keyspace).read_stats(limit=points)
     show_json(series) if as_json else show(table_over_time(series))
 
 

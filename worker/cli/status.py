@@ -12,10 +12,10 @@ from memory import Command, Connection, Keyspace, SessionKeys, dead_letters, ind
 from memory.errors import CorruptData
 from memory.redis.replies import integer, strings
 from tasks import app
+from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
-from tasks.process.wiring import services
 from worker.cli.console import Table, json_option, say, show, show_json
-from worker.cli.models import ModelPlaces, model_places, table_of
+from worker.cli.models import ModelSlots, model_slots, table_of
 from worker.health import MAINTENANCE_QUEUE, REPLY_TIMEOUT_S, queues_of_workers
 from worker.model_servers import ModelServer, model_servers
 from worker.transport import QUARANTINE_SUFFIX
@@ -65,7 +65,7 @@ class Status:
     queues: tuple[QueueLength, ...]
     workers: tuple[WorkerState, ...]
     mailboxes: Mailboxes
-    models: tuple[ModelPlaces, ...]
+    models: tuple[ModelSlots, ...]
     servers: tuple[ModelServer, ...]
 
 
@@ -79,13 +79,13 @@ def status(as_json: bool) -> None:
       griot status
       griot status --json | jq .mailboxes.pending_jobs
     """
-    shared = services()
+    services = producer_services()
     now = Status(
         queues=queue_lengths(app),
         workers=worker_states(app),
-        mailboxes=mailboxes(shared.memory, shared.keyspace),
-        models=model_places(shared),
-        servers=model_servers(shared.settings.llm),
+        mailboxes=mailboxes(services.memory, services.keyspace),
+        models=model_slots(services.memory, services.keyspace, services.settings),
+        servers=model_servers(services.settings.llm),
     )
     show_json(now) if as_json else _show(now)
 

@@ -8,45 +8,57 @@ import click
 
 from llm import LLMSettings
 from memory import MemorySettings
-from sandbox.valkey import ValkeyServer
-from tasks.process.wiring import Settings, load_settings
+from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
-from worker.cli.group import Failed
+from worker.cli.group import CommandFailed
 from worker.cli.procfile import run_procfile
-from worker.cli.servers import ollama_trouble, redis_trouble, start_stand_in
+from worker.cli.servers import ollama_trouble, redis_trouble
+from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 
-PROCFILE = Path(__file__).resolve().parents[2] / "Procfile"
+if HAS_SANDBOX:
+    from worker.cli.stand_ins import LOOPBACK, embedded_redis, start_stand_in
+
+_CLI = Path(__file__).resolve().parent
+_INSTALLED, _CHECKOUT = _CLI / "Procfile", _CLI.parents[1] / "Procfile"
+# A wheel has it beside this module.
+PROCFILE = _INSTALLED if _INSTALLED.is_file() else _CHECKOUT
 SANDBOX_DIRECTORY = Path(".griot")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_HELP = """Keep worker, maintenance worker, beat and Flower running.
+
+They are those of the Procfile; if one ends, all are stopped. Ctrl-C stops them in good order:
+running turns are finished within WORKER_DRAIN_SECONDS. {more}
+
+\b
+Example:
+  {example}REDIS_URL=redis://redis.internal:6379/0 griot up
+"""
+_SANDBOX = {
+    "more": "With --sandbox nothing else is needed on the machine: the embedded Valkey listens "
+    "where the settings expect Redis and keeps its data in ./.griot.",
+    "example": f"{TO_TRY}\n  ",
+}
 
 
-@click.command()
+@click.command(help=_HELP.format_map(_SANDBOX if HAS_SANDBOX else dict.fromkeys(_SANDBOX, "")))
 @click.option(
     "--sandbox",
     "has_sandbox",
     is_flag=True,
+    hidden=not HAS_SANDBOX,
     help="Start an embedded Valkey and a stand-in for Ollama where none answers.",
 )
 def up(has_sandbox: bool) -> None:
-    """Keep worker, maintenance worker, beat and Flower running.
-
-    They are those of the Procfile; if one ends, all are stopped. Ctrl-C stops them in good order:
-    running turns are finished within WORKER_DRAIN_SECONDS. With --sandbox nothing else is needed
-    on the machine: the embedded Valkey listens where the settings expect Redis and keeps its data
-    in ./.griot.
-
-    \b
-    Example:
-      griot up --sandbox
-      REDIS_URL=redis://redis.internal:6379/0 griot up
-    """
+    """Keep all processes of the Procfile running, and with `has_sandbox` what they need."""
+    if has_sandbox and not HAS_SANDBOX:
+        raise CommandFailed(needs_sandbox(TO_TRY))
     settings = load_settings()
     with ExitStack() as cleanup:
         _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox)
         _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox)
         status = run_procfile(PROCFILE, stop_s=_stop_s(settings))
     if status:
-        raise Failed(f"a process ended with status {status}; all were stopped")
+        raise CommandFailed(f"a process ended with status {status}; all were stopped")
 
 
 def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> None:
@@ -54,13 +66,13 @@ def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bo
     if trouble is None:
         return
     if not has_sandbox:
-        raise Failed(f"{trouble} Start Redis, set REDIS_URL, or try: griot up --sandbox")
-    server = _embedded(settings)
+        raise CommandFailed(f"{trouble} Start Redis, or set REDIS_URL{OR_TRY}")
+    server = embedded_redis(settings, SANDBOX_DIRECTORY)
     cleanup.callback(server.close)
     server.start()
     say(f"Redis: embedded Valkey on port {server.port}, data in {server.data_dir}")
     if (trouble := redis_trouble(settings)) is not None:
-        raise Failed(trouble)
+        raise CommandFailed(trouble)
 
 
 def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> None:
@@ -75,22 +87,6 @@ def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool
     process, url = start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, parts.port or 80)
     cleanup.callback(process.stop)
     say(f"Ollama: {trouble}: a stand-in at {url} makes up the replies, there is no model in them")
-
-
-def _embedded(settings: MemorySettings) -> ValkeyServer:
-    """A server where the settings expect one."""
-    host, port = settings.host, settings.port
-    password = settings.password.get_secret_value() if settings.password else None
-    if settings.url is not None:
-        parts = urlsplit(settings.url.get_secret_value())
-        host, port, password = parts.hostname or "", parts.port or 6379, parts.password
-        if parts.scheme != "redis":
-            host = ""
-    if settings.mode != "single" or host not in LOOPBACK:
-        raise Failed("--sandbox starts a Redis on this machine only, but the settings name another")
-    # A directory for each port: two servers on one would ruin each other's data.
-    directory = SANDBOX_DIRECTORY.resolve() / f"valkey-{port}"
-    return ValkeyServer(port, directory, append_only="everysec", password=password)
 
 
 def _stop_s(settings: Settings) -> float:

@@ -8,7 +8,7 @@ import pytest
 from llm import LLMService, LLMSettings
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
-from tasks.process.wiring import load_settings
+from tasks.process.configuration import load_settings
 from worker.health import Level, check_ollama
 from worker.model_servers import model_servers
 

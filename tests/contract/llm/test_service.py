@@ -1,4 +1,4 @@
-"""The synchronous service as services-readme.md shows it, and its singleton."""
+"""The synchronous service as docs/services.md shows it, and its singleton."""
 
 import multiprocessing
 import socket

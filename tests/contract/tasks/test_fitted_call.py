@@ -7,7 +7,7 @@ import pytest
 from agents import Ask, Profile, Prompt, prompt_for
 from llm import ContextLimits, ContextOverflowError, Delta, LLMSettings, OllamaClient, TokenBudget
 from sandbox.ollama import OllamaStandIn
-from tasks.turn.fitted_call import Exchange, FittedCall
+from tasks.turn.fitted_call import FittedCall, FittedReply
 
 PROFILE = Profile("energy", "Be brief.", None, None, None, max_history=1000)
 HISTORY = [
@@ -34,6 +34,26 @@ class Ear:
         self.said.append(delta.text)
 
 
+@dataclass
+class Conversation:
+    """The last `limit` messages of the history, and a question."""
+
+    question: Ask
+    settings: LLMSettings
+    limit: int
+    reply_tokens: int | None = None
+
+    @property
+    def model(self) -> str:
+        """The model that is called."""
+        return str(self.question.model)
+
+    async def prompt(self, budget: TokenBudget) -> Prompt:
+        """What fits of it."""
+        history = HISTORY[len(HISTORY) - self.limit :]
+        return prompt_for(self.question, PROFILE, history, self.settings, budget)
+
+
 @pytest.fixture
 def ear() -> Ear:
     """A listener."""
@@ -48,17 +68,16 @@ async def ask(
     *,
     context_limits: ContextLimits | None = None,
     limit: int = len(HISTORY),
-) -> Exchange:
+) -> FittedReply:
     """Ask with the whole history that fits."""
     settings = LLMSettings(base_url=client.base_url)
     question = Ask(message=message, model=model)
 
-    async def make(budget: TokenBudget) -> Prompt:
-        return prompt_for(question, PROFILE, HISTORY[len(HISTORY) - limit :], settings, budget)
-
     context_limits = context_limits or ContextLimits([client], settings)
     try:
-        return await FittedCall(context_limits, client.stream, ear).ask(make, model, None)
+        return await FittedCall(context_limits, client.stream, ear).ask(
+            Conversation(question, settings, limit)
+        )
     finally:
         await context_limits.aclose()
 
@@ -68,12 +87,12 @@ async def test_what_fits_is_asked_once(
 ) -> None:
     """And all of it is shown; the estimate is near the count."""
     context_limits = ContextLimits([client], LLMSettings(num_ctx=32_768))
-    exchange = await ask(client, ear, "ok", context_limits=context_limits)
+    reply = await ask(client, ear, "ok", context_limits=context_limits)
     assert (ollama.stats.requests, ear.begun) == (1, 1)
-    assert exchange.prompt.history_messages == len(HISTORY)
-    assert not exchange.is_truncated
-    counted = exchange.answer.final.prompt_tokens
-    assert exchange.prompt.fit.estimated_tokens == pytest.approx(counted, rel=0.15)
+    assert reply.prompt.history_messages == len(HISTORY)
+    assert not reply.is_truncated
+    counted = reply.answer.final.prompt_tokens
+    assert reply.prompt.fit.estimated_tokens == pytest.approx(counted, rel=0.15)
 
 
 async def test_a_known_window_needs_no_second_call(
@@ -81,21 +100,21 @@ async def test_a_known_window_needs_no_second_call(
 ) -> None:
     """Fewer turns are shown, and nothing is refused or cut."""
     context_limits = ContextLimits([client], LLMSettings(num_ctx=1500))
-    exchange = await ask(client, ear, "window:ctx1500", context_limits=context_limits)
+    reply = await ask(client, ear, "window:ctx1500", context_limits=context_limits)
     assert ollama.stats.requests == 1
-    assert 0 < exchange.prompt.history_messages < len(HISTORY)
-    assert exchange.answer.final.prompt_tokens <= 1500
+    assert 0 < reply.prompt.history_messages < len(HISTORY)
+    assert reply.answer.final.prompt_tokens <= 1500
 
 
 async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear
 ) -> None:
     """Nobody knows its window before that; a short conversation does not wait for it."""
-    exchange = await ask(client, ear, "cold:load50ms")
+    reply = await ask(client, ear, "cold:load50ms")
     assert ollama.stats.load_requests == 1
     assert [len(call.messages) for call in ollama.calls] == [len(HISTORY) + 2]
-    assert exchange.prompt.history_messages == len(HISTORY)
-    assert exchange.budget.is_known
+    assert reply.prompt.history_messages == len(HISTORY)
+    assert reply.budget.is_known
     assert ear.begun == 1
     ollama.reset()
     await ask(client, ear, "cold:load1ms", limit=4)
@@ -108,12 +127,12 @@ async def test_a_refused_prompt_is_shortened_and_asked_once_more(
 ) -> None:
     """The model counts far more than was estimated: two calls, and an honest answer."""
     context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
-    exchange = await ask(client, ear, model, context_limits=context_limits)
+    reply = await ask(client, ear, model, context_limits=context_limits)
     assert [call.status for call in ollama.calls] == [400, 200]
     assert ear.begun == 2
-    assert not exchange.is_truncated
-    assert 0 < exchange.prompt.history_messages < len(HISTORY)
-    assert "".join(ear.said) == exchange.answer.text
+    assert not reply.is_truncated
+    assert 0 < reply.prompt.history_messages < len(HISTORY)
+    assert "".join(ear.said) == reply.answer.text
 
 
 async def test_a_silent_cut_is_noticed_and_asked_again_shorter(
@@ -122,12 +141,12 @@ async def test_a_silent_cut_is_noticed_and_asked_again_shorter(
     """The window was assumed to be larger. The first reply is dropped: nobody takes it for an
     answer to the whole prompt."""
     context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
-    exchange = await ask(client, ear, "half-window:ctx1000", context_limits=context_limits)
+    reply = await ask(client, ear, "half-window:ctx1000", context_limits=context_limits)
     first, second = ollama.calls
     assert (first.status, second.status) == (200, 200)
     assert len(second.messages) < len(first.messages)
-    assert not exchange.is_truncated
-    assert "".join(ear.said) == exchange.answer.text == second.reply
+    assert not reply.is_truncated
+    assert "".join(ear.said) == reply.answer.text == second.reply
 
 
 async def test_what_is_cut_twice_is_marked(
@@ -136,9 +155,9 @@ async def test_what_is_cut_twice_is_marked(
     """A model that counts far more the second time: two calls, and the truth."""
     ollama.script("twice", ["half-window:ctx1500", "half-window:ctx1500-dense4"])
     context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
-    exchange = await ask(client, ear, "twice", context_limits=context_limits)
+    reply = await ask(client, ear, "twice", context_limits=context_limits)
     assert ollama.stats.requests == 2
-    assert exchange.is_truncated
+    assert reply.is_truncated
 
 
 async def test_a_message_that_is_cut_alone_is_marked_at_once(
@@ -148,10 +167,10 @@ async def test_a_message_that_is_cut_alone_is_marked_at_once(
     ollama.script("ok", ["half-window:ctx400-dense4"])
     context_limits = ContextLimits([client], LLMSettings(num_ctx=400))
     # About 300 tokens by the estimate, 1200 as counted.
-    exchange = await ask(client, ear, "ok", "x" * 1080, context_limits=context_limits)
+    reply = await ask(client, ear, "ok", "x" * 1080, context_limits=context_limits)
     assert ollama.stats.requests == 1
-    assert exchange.is_truncated
-    assert exchange.answer.final.prompt_tokens == 202
+    assert reply.is_truncated
+    assert reply.answer.final.prompt_tokens == 202
 
 
 async def test_a_message_that_cannot_fit_is_refused_before_any_call(

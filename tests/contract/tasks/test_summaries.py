@@ -51,7 +51,15 @@ async def summaries(
     """What makes them."""
     settings = LLMSettings(num_ctx=2048)
     context_limits = ContextLimits([client], settings)
-    yield Summaries(memory, Keyspace(real_backend.prefix), context_limits, client.stream, settings)
+    yield Summaries(
+        memory,
+        Keyspace(real_backend.prefix),
+        context_limits,
+        client.stream,
+        settings,
+        is_used=True,
+        ttl_s=3600,
+    )
     await context_limits.aclose()
 
 

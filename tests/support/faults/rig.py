@@ -23,7 +23,8 @@ from sandbox.resp import RespConnection
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
-from tasks.job.job import ChatJob, Envelope
+from tasks.job.envelope import Envelope
+from tasks.job.job import ChatJob
 from tasks.process.crash_points import VARIABLE, CrashPoint
 from tests.conftest import FAST, REDIS_PORT
 from tests.support.faults.dump import SessionDump, is_drained, read_session

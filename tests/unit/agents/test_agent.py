@@ -148,7 +148,7 @@ def test_reset_forgets(llm: LLMService, profiles: Profiles, model: Model) -> Non
 
 
 def test_session_info_tells_whose_conversation_it_is(llm: LLMService, profiles: Profiles) -> None:
-    """All that services-readme.md prints of it, and more."""
+    """All that docs/services.md prints of it, and more."""
     agent = BaseAgent("brief", "s-1", llm=llm, profiles=profiles)
     agent.chat("one")
     assert agent.get_session_info() == {

@@ -117,7 +117,7 @@ def test_the_built_in_agents_are_the_documented_ones() -> None:
 def test_the_settings_come_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Under the names of services-readme.md."""
+    """Under the names of docs/services.md."""
     (tmp_path / "p.toml").write_text("")
     values = {
         "AGENT_USE_REDIS_MEMORY": "false",

@@ -21,7 +21,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_the_documented_defaults() -> None:
-    """services-readme.md shows them."""
+    """docs/services.md shows them."""
     settings = LLMSettings()
     assert settings.base_url == "http://localhost:11434"
     assert settings.model == "qwen2.5:0.5b"

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Mapping
 from importlib.metadata import requires
 from pathlib import Path
@@ -208,14 +209,14 @@ def test_the_image_installs_only_what_is_named_with_its_hash() -> None:
 
 
 def test_the_image_has_all_that_the_wheel_is_made_of() -> None:
-    """`.dockerignore` lets nothing else in."""
+    """`.dockerignore` lets nothing else in, and keeps the servers for a try out."""
     allowed = {
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
     }
-    pyproject = (ROOT / "pyproject.toml").read_text()
-    packed = re.search(r"only-include = \[([^]]*)\]", pyproject)[1]
-    wanted = {name.strip().strip('"') for name in packed.split(",") if name.strip()}
-    assert allowed == wanted | {"pyproject.toml", "README.md", "requirements"}
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    packed = {*wheel["only-include"], *wheel["force-include"]} - {"sandbox"}
+    assert allowed == packed | {"pyproject.toml", "README.md", "LICENSE", "requirements"}
 
 
 def test_the_build_requirements_are_those_of_the_development_lock() -> None:

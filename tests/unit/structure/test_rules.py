@@ -33,6 +33,8 @@ LATE_IMPORTS: dict[str, str] = {}
 CATCH_ALL: dict[str, str] = {
     "agents/tool_threads.py:_run": "an operator's function in a thread: the turn that waits "
     "for it gets whatever it raises, as of a future",
+    "tasks/beat/mailbox_sweep.py:guarded": "the sweeper, a loop that nothing may end: what one "
+    "mailbox raises is logged with its traceback and costs no other mailbox its wake-up",
 }
 """Functions with an `except Exception` or wider that goes on, as `path:function`, and why."""
 
@@ -40,7 +42,7 @@ NOT_OURS = {".env", ".coverage", ".git"}
 """What else may lie at the top of a working tree."""
 
 INNER_IMPORTS: dict[str, str] = {
-    "examples/live_chat_session.py:tasks.job.job": "the envelope in a mailbox has the message",
+    "examples/live_chat_session.py:tasks.job.envelope": "the envelope in a mailbox has the message",
 }
 """What bench and examples import of ours besides the faces below, as `path:module`, and why."""
 

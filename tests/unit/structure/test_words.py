@@ -29,14 +29,7 @@ RETIRED_NAMES = {
 RETIRED_MODULES = {name.lower().strip("_") for name in RETIRED_NAMES} | RETIRED_KEYS
 
 SHARED_NAMES: dict[str, str] = {
-    "ChatRequest": "a chat of a job, and the body of a call of the model",
-    "Conversation": "of an agent, and of the command line",
     "Ended": "of an attempt, and of a function that was a tool",
-    "Entry": "of the schedule, and of the session index",
-    "Failed": "of a command, and the answer to FAIL",
-    "Listener": "of the command line, and of a call of the model",
-    "Options": "of Flower, and of a schedule's entry",
-    "Reply": "of the command line, and of a model",
 }
 """Class names that two modules of the product use, and for what."""
 

@@ -4,9 +4,11 @@ import pytest
 
 from memory import Backpressure, Enqueued, EnqueueOutcome
 from tasks.errors import InvalidJob, JobConflict, SessionBusy
-from tasks.job.job import ChatJob, MergedJob
-from tasks.job.result import cancelled_messages, merged_result
-from tasks.submit.intake import check_taken_in, has_effects
+from tasks.job.envelope import Envelope, MergedJob
+from tasks.job.job import ChatJob
+from tasks.job.messages import cancelled_messages
+from tasks.job.result import merged_result
+from tasks.submit.producer import Submission, has_effects, producer
 
 
 def job(**options: object) -> ChatJob:
@@ -15,18 +17,23 @@ def job(**options: object) -> ChatJob:
     return ChatJob.checked(arguments, max_message_bytes=100)
 
 
+def submission(**options: object) -> Submission:
+    """A job on its way, under the id j-1."""
+    return producer().submission(Envelope(job=job(**options)), "j-1")
+
+
 def test_a_refusal_names_the_first_job_and_survives_as_its_message() -> None:
     """A result backend keeps the class and the message, no more."""
     refused = Enqueued(EnqueueOutcome.FULL, pending=1, first="first")
     with pytest.raises(SessionBusy) as caught:
-        check_taken_in(job(on_busy="reject"), "j", refused)
+        submission(on_busy="reject").check(refused)
     assert caught.value.job_id == SessionBusy(*caught.value.args).job_id == "first"
 
 
 def test_a_full_mailbox_is_backpressure_for_all_others() -> None:
     """Only who does not want to wait at all is told that the session is busy."""
     with pytest.raises(Backpressure):
-        check_taken_in(job(on_busy="merge"), "j", Enqueued(EnqueueOutcome.FULL, pending=100))
+        submission(on_busy="merge").check(Enqueued(EnqueueOutcome.FULL, pending=100))
 
 
 def test_a_conflict_names_what_was_used_before() -> None:
@@ -34,14 +41,14 @@ def test_a_conflict_names_what_was_used_before() -> None:
     conflict = Enqueued(EnqueueOutcome.CONFLICT)
     for options, name in (({}, "task_id"), ({"idempotency_key": "k"}, "idempotency_key")):
         with pytest.raises(JobConflict, match=rf"this {name} .*job j-1") as caught:
-            check_taken_in(job(**options), "j-1", conflict)
+            submission(**options).check(conflict)
         assert isinstance(caught.value, InvalidJob)
 
 
 def test_a_job_that_waits_concerns_nobody() -> None:
     """The usual way of sending makes no second trip."""
     assert not has_effects(Enqueued(EnqueueOutcome.NEW, seq_us=1, position=1))
-    check_taken_in(job(), "j", Enqueued(EnqueueOutcome.DONE))
+    submission().check(Enqueued(EnqueueOutcome.DONE))
 
 
 def test_the_result_of_a_merged_job_points_to_the_other() -> None:

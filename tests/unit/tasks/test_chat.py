@@ -3,7 +3,7 @@
 import pytest
 
 from tasks import InvalidJob, chat_task
-from tasks.submit.producer import checked_job
+from tasks.submit.producer import producer
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 
@@ -42,14 +42,14 @@ def test_missing_arguments_are_named_with_the_signature(
 ) -> None:
     """As a function would say it, before anything is sent."""
     with pytest.raises(InvalidJob) as caught:
-        checked_job(arguments, {})
+        producer().checked(arguments, {})
     assert str(caught.value) == f"chat_task(agent_id, session_id, message, **options): {reason}"
 
 
 def test_arguments_may_come_by_position_and_by_name() -> None:
     """`delay("energy", "s", "…", max_tokens=5)` and `apply_async(kwargs={…})` alike."""
-    by_position = checked_job(("energy", "s", "hello"), {"max_tokens": 5})
-    by_name = checked_job(
+    by_position = producer().checked(("energy", "s", "hello"), {"max_tokens": 5})
+    by_name = producer().checked(
         (), {"agent_id": "energy", "session_id": "s", "message": "hello", "max_tokens": 5}
     )
     assert by_position == by_name

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import InvalidJob
-from tasks.job.job import MAX_METADATA_BYTES, MAX_SYSTEM_PROMPT_BYTES, ChatJob, Envelope
+from tasks.job.envelope import Envelope
+from tasks.job.job import MAX_METADATA_BYTES, MAX_SYSTEM_PROMPT_BYTES, ChatJob
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 LIMIT_BYTES = 100

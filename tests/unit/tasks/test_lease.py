@@ -18,11 +18,11 @@ from memory import (
 from tasks.process.lease import (
     RENEWALS_PER_LEASE,
     Lease,
-    Running,
+    RunningLeases,
     Stoppable,
     Stopped,
     StopReason,
-    kept,
+    renewed,
 )
 from tests.support.waiting import eventually
 
@@ -165,7 +165,7 @@ async def test_work_that_cancels_itself_is_cancelled_not_stopped() -> None:
 async def test_a_lease_is_renewed_several_times_per_length() -> None:
     """With its token, and no more once the work is over."""
     redis = Redis((True, None))
-    async with kept(redis.as_connection(), lease_of(), Stoppable()):
+    async with renewed(redis.as_connection(), lease_of(), Stoppable()):
         await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert all(call.keys[0] == MAILBOX.keys.lease for call in redis.calls)
@@ -175,7 +175,7 @@ async def test_a_lease_is_renewed_several_times_per_length() -> None:
 async def test_a_lost_lease_stops_the_work_and_is_renewed_no_more() -> None:
     """The new holder is not disturbed."""
     redis, stoppable = Redis((True, None), (False, None)), Stoppable()
-    async with kept(redis.as_connection(), lease_of(), stoppable):
+    async with renewed(redis.as_connection(), lease_of(), stoppable):
         assert await reason_of(stoppable) is StopReason.LEASE_LOST
     assert redis.looks == 2
 
@@ -189,7 +189,7 @@ async def test_a_stop_whose_announcement_was_missed_is_seen_at_a_renewal(
 ) -> None:
     """And says what becomes of the turn."""
     redis, stoppable = Redis((True, None), (True, policy)), Stoppable()
-    async with kept(redis.as_connection(), lease_of(), stoppable):
+    async with renewed(redis.as_connection(), lease_of(), stoppable):
         assert await reason_of(stoppable) is reason
     assert reason.policy is policy
 
@@ -199,7 +199,7 @@ async def test_a_place_at_a_model_is_held_with_the_lease() -> None:
     slots = Slots(Keyspace(), "llama3.2:1b", ("http://ollama:11434",), 1)
     redis, stoppable = Redis((True, None)), Stoppable()
     lease = replace(lease_of(), slots=slots)
-    async with kept(redis.as_connection(), lease, stoppable):
+    async with renewed(redis.as_connection(), lease, stoppable):
         await eventually(lambda: redis.looks > RENEWALS_PER_LEASE, what="renewals")
         redis.has_slot = False
         assert await reason_of(stoppable) is StopReason.SLOT_LOST
@@ -225,7 +225,7 @@ async def test_an_outage_of_redis_does_not_end_the_work() -> None:
     """The next renewal may succeed; the commit decides."""
     away = MemoryUnavailable("away")
     redis, stoppable = Redis(away, away, (True, None)), Stoppable()
-    async with kept(redis.as_connection(), lease_of(), stoppable):
+    async with renewed(redis.as_connection(), lease_of(), stoppable):
         await eventually(lambda: redis.looks > 3, what="renewals after the outage")
         assert await stoppable.run(returning("done")) == "done"
 
@@ -234,20 +234,20 @@ async def test_an_error_of_the_work_ends_the_renewals() -> None:
     """And is raised as it is."""
     redis = Redis((True, None))
     with pytest.raises(ValueError, match="its own"):
-        async with kept(redis.as_connection(), lease_of(), Stoppable()):
+        async with renewed(redis.as_connection(), lease_of(), Stoppable()):
             await failing()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_draining_lets_the_quick_finish_and_stops_the_rest() -> None:
     """How many were stopped is the answer."""
-    running, quick, slow = Running(), asyncio.Event(), asyncio.Event()
+    leases, quick, slow = RunningLeases(), asyncio.Event(), asyncio.Event()
 
     begun: list[Stoppable] = []
 
     async def attempt(job_id: str, event: asyncio.Event) -> str:
         stoppable = Stoppable()
-        with running.holding(lease_of(job_id), stoppable):
+        with leases.holding(lease_of(job_id), stoppable):
             begun.append(stoppable)
             return await stoppable.run(until(event))
 
@@ -256,7 +256,7 @@ async def test_draining_lets_the_quick_finish_and_stops_the_rest() -> None:
     await eventually(lambda: len(begun) == 2, what="both run")
     quick.set()
     assert await first == "done"
-    assert await running.drain(0) == 1
+    assert await leases.drain(0) == 1
     with pytest.raises(Stopped) as caught:
         await second
     assert caught.value.reason is StopReason.DRAINED
@@ -265,27 +265,27 @@ async def test_draining_lets_the_quick_finish_and_stops_the_rest() -> None:
 
 async def test_an_attempt_that_comes_while_draining_is_given_back_at_once() -> None:
     """A message may still be in the pool's queue when the worker gives back."""
-    running, stoppable = Running(), Stoppable()
-    assert await running.drain(0) == 0
-    with running.holding(lease_of(), stoppable):
+    leases, stoppable = RunningLeases(), Stoppable()
+    assert await leases.drain(0) == 0
+    with leases.holding(lease_of(), stoppable):
         assert await reason_of(stoppable) is StopReason.DRAINED
 
 
 async def test_a_finished_attempt_is_no_longer_held() -> None:
     """Also one that failed."""
-    running, stoppable = Running(), Stoppable()
-    with pytest.raises(ValueError, match="its own"), running.holding(lease_of(), stoppable):
+    leases, stoppable = RunningLeases(), Stoppable()
+    with pytest.raises(ValueError, match="its own"), leases.holding(lease_of(), stoppable):
         await stoppable.run(failing())
-    assert await running.drain(0) == 0
+    assert await leases.drain(0) == 0
 
 
 async def test_an_announced_stop_reaches_the_job_that_runs_here() -> None:
     """After a look at whether somebody did ask for it; no other job is touched."""
-    running, meant, other = Running(), Stoppable(), Stoppable()
+    leases, meant, other = RunningLeases(), Stoppable(), Stoppable()
     redis = Redis((True, StopPolicy.DISCARD))
-    with running.holding(lease_of("meant"), meant), running.holding(lease_of("other"), other):
-        await running.stop_if_cancelled(redis.as_connection(), "meant")
-        await running.stop_if_cancelled(redis.as_connection(), "elsewhere")
+    with leases.holding(lease_of("meant"), meant), leases.holding(lease_of("other"), other):
+        await leases.stop_if_cancelled(redis.as_connection(), "meant")
+        await leases.stop_if_cancelled(redis.as_connection(), "elsewhere")
         assert await reason_of(meant) is StopReason.DISCARDED
         assert await other.run(returning("done")) == "done"
     assert redis.looks == 1
@@ -293,7 +293,7 @@ async def test_an_announced_stop_reaches_the_job_that_runs_here() -> None:
 
 async def test_an_announcement_that_nobody_asked_for_stops_nothing() -> None:
     """Anyone may publish; the mailbox is the record."""
-    running, stoppable = Running(), Stoppable()
-    with running.holding(lease_of(), stoppable):
-        await running.stop_if_cancelled(Redis((True, None)).as_connection(), "job")
+    leases, stoppable = RunningLeases(), Stoppable()
+    with leases.holding(lease_of(), stoppable):
+        await leases.stop_if_cancelled(Redis((True, None)).as_connection(), "job")
         assert await stoppable.run(returning("done")) == "done"

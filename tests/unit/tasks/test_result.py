@@ -12,33 +12,16 @@ from pydantic import JsonValue
 
 from agents import Answer, Prompt
 from llm import ChatRequest, Final, Fit, TokenBudget
-from memory import decode_messages, encode_message
+from memory import Acquired, AcquireOutcome, decode_messages, encode_message
 from tasks.job.job import ChatJob
-from tasks.job.result import (
-    ChatResult,
-    RedactedResult,
-    Timings,
-    cancelled_messages,
-    messages_of,
-    parsed_answer,
-    result_from_reply,
-    result_of,
-    told,
-)
-from tasks.turn.fitted_call import Exchange
+from tasks.job.messages import cancelled_messages, messages_of
+from tasks.job.result import ChatResult, RedactedResult, event_data, result_from_reply
+from tasks.turn.fitted_call import FittedReply
+from tasks.turn.turn import result_of
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
-ROOM = TokenBudget.of(4096, None)
-TIMINGS = Timings(
-    queue_wait_ms=1,
-    first_token_ms=None,
-    model_ms=2,
-    load_ms=None,
-    slot_wait_ms=None,
-    prompt_eval_ms=None,
-    eval_ms=3,
-    tokens_per_s=None,
-)
+BUDGET = TokenBudget.of(4096, None)
+ACQUIRED = Acquired(AcquireOutcome.RUN, attempt=2, stored_messages=10)
 
 
 def job(message: str = "question", metadata: dict[str, JsonValue] | None = None) -> ChatJob:
@@ -49,7 +32,7 @@ def job(message: str = "question", metadata: dict[str, JsonValue] | None = None)
 def result(
     given: ChatJob,
     text: str = SECRET,
-    budget: TokenBudget = ROOM,
+    budget: TokenBudget = BUDGET,
     counted_tokens: int = 7,
     server: str = "",
 ) -> ChatResult:
@@ -61,19 +44,19 @@ def result(
         completion_tokens=3,
         server=server,
     )
-    exchange = exchange_of(given, Answer(text, final), budget)
-    return result_of("job-1", given, exchange, attempt=2, stored_messages=10, timings=TIMINGS)
+    reply = reply_of(given, Answer(text, final), budget)
+    return result_of("job-1", given, [reply], ACQUIRED)
 
 
-def exchange_of(given: ChatJob, answer: Answer, budget: TokenBudget = ROOM) -> Exchange:
+def reply_of(given: ChatJob, answer: Answer, budget: TokenBudget = BUDGET) -> FittedReply:
     """Six messages were sent, four of them of the history."""
     request = ChatRequest(model="m", messages=({"role": "user", "content": given.message},) * 6)
     prompt = Prompt(request, history_messages=4, fit=Fit(2, 9, 8.5, 1.0))
-    return Exchange(prompt, answer, budget)
+    return FittedReply(prompt, answer, budget)
 
 
 def test_a_result_has_what_the_interface_promises() -> None:
-    """product.md's fields, by name and type; metadata only where there was some."""
+    """The documented fields, by name and type; metadata only where there was some."""
     found = result(job())
     assert found == {
         "job_id": "job-1",
@@ -95,7 +78,6 @@ def test_a_result_has_what_the_interface_promises() -> None:
             "done_reason": "stop",
             "truncated": False,
         },
-        "timings": TIMINGS,
     }
     assert result(job(metadata={"a": None}))["metadata"] == {"a": None}
     assert result(job(), server="ollama:11434")["server"] == "ollama:11434"
@@ -118,10 +100,10 @@ def test_the_result_can_be_read_back_from_the_history(question: str, reply: str)
     messages = decode_messages(stored).messages
     assert [message["content"] for message in messages] == [question, reply]
     again = result_from_reply("job-1", "energy", "s", messages[1:])
-    assert again == {name: value for name, value in found.items() if name != "timings"}
+    assert again == found
 
 
-def test_a_turn_in_the_history_bears_its_job_and_its_time() -> None:
+def test_a_turn_in_the_history_carries_its_job_and_its_time() -> None:
     """Both messages; the question also the sender's metadata."""
     given = job(metadata={"twg": "energy"})
     question, reply = messages_of(given, result(given))
@@ -137,18 +119,9 @@ def test_the_value_of_a_reply_can_be_read_back_too() -> None:
     """From its mark in the history; a reply that somebody changed since has none."""
     given = ChatJob(agent_id="energy", session_id="s", message="q", format={"type": "object"})
     answer = Answer('{"a": 1}', Final(model="m", done_reason="stop"))
-    parsed = parsed_answer(answer, given)
-    found = result_of(
-        "job-1",
-        given,
-        exchange_of(given, answer),
-        parsed=parsed,
-        attempt=1,
-        stored_messages=4,
-        timings=TIMINGS,
-    )
+    found = result_of("job-1", given, [reply_of(given, answer)], ACQUIRED)
     assert found["parsed"] == {"a": 1}
-    assert "parsed" not in told(found)
+    assert "parsed" not in event_data(found)
     reply = decode_messages([encode_message(messages_of(given, found)[1], 10**7)]).messages[0]
     assert result_from_reply("job-1", "energy", "s", [reply])["parsed"] == {"a": 1}
     changed = {**reply, "content": "no JSON"}
@@ -177,10 +150,10 @@ def test_a_reply_that_was_trimmed_gives_an_empty_result(reply: list[dict[str, Js
     assert found["usage"] == {"prompt_tokens": 0, "completion_tokens": 0}
 
 
-def test_the_done_event_tells_all_but_the_text() -> None:
+def test_the_done_event_has_all_but_the_text() -> None:
     """The text has come in pieces before."""
-    assert "response" not in told(result(job()))
-    assert SECRET not in repr(told(result(job())))
+    assert "response" not in event_data(result(job()))
+    assert SECRET not in repr(event_data(result(job())))
 
 
 def test_a_private_result_shows_no_text(caplog: pytest.LogCaptureFixture) -> None:

@@ -78,7 +78,7 @@ def test_these_are_all_the_settings() -> None:
 
 @all_bounds
 def test_a_setting_has_its_documented_default(bound: Bound) -> None:
-    """As the table of product.md has it."""
+    """As the table in docs/operations.md has it."""
     assert getattr(QueueSettings(), bound.field) == bound.default
 
 

@@ -10,7 +10,7 @@ from memory import MemoryUnavailable
 from sandbox.errors import BinaryMissing
 from tasks.errors import InvalidJob
 from worker.cli import main
-from worker.cli.group import Commands, Failed
+from worker.cli.group import CommandFailed, Commands
 
 COMMANDS = ("demo", "up", "check", "chat", "sessions", "stats", "status")
 
@@ -48,7 +48,7 @@ def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
         BinaryMissing("it is away"),
         OperationalError("it is away"),
         OSError("it is away"),
-        Failed("it is away"),
+        CommandFailed("it is away"),
     ],
 )
 def test_a_failure_is_one_line_and_1(error: Exception) -> None:

@@ -10,7 +10,7 @@ from llm import InvalidReplyError, LLMSettings, is_installed
 from llm.wire.models import read_models
 from memory import MemorySettings
 from memory.redis.server_info import ServerInfo
-from tasks.process.wiring import load_settings
+from tasks.process.configuration import load_settings
 from tasks.settings import QueueSettings
 from worker.cli.servers import environment_of, names_own_redis
 from worker.health import Level, check_calls, check_settings, server_findings

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from memory import Event, EventType
-from worker.cli.chat import Reply
+from worker.cli.chat import ShownReply
 from worker.cli.console import (
     Table,
     ago,
@@ -135,7 +135,7 @@ def test_many_threads_may_talk_while_the_terminal_is_redrawn() -> None:
 
 def test_a_reply_whose_tokens_were_lost_is_completed(capsys: pytest.CaptureFixture[str]) -> None:
     """The last event has the whole text: what is missing at the end is added."""
-    reply = Reply()
+    reply = ShownReply()
     for event in (_event("started"), _event("token", "Hel"), _event("done", "Hello")):
         reply.show(event)
     assert capsys.readouterr().out == "Hello\n"
@@ -143,7 +143,7 @@ def test_a_reply_whose_tokens_were_lost_is_completed(capsys: pytest.CaptureFixtu
 
 def test_a_second_attempt_begins_the_reply_again(capsys: pytest.CaptureFixture[str]) -> None:
     """What the first attempt had said does not count, and the reader is told."""
-    reply = Reply()
+    reply = ShownReply()
     for event in (
         _event("started"),
         _event("token", "Good"),
@@ -159,7 +159,7 @@ def test_a_second_attempt_begins_the_reply_again(capsys: pytest.CaptureFixture[s
 
 def test_a_call_of_a_tool_begins_the_reply_anew(capsys: pytest.CaptureFixture[str]) -> None:
     """Its name is a remark; what was said before it stands on a line of its own."""
-    reply = Reply()
+    reply = ShownReply()
     called = Event(EventType.TOOL_CALL, "job", 1, data={"name": "look_up", "arguments": {}})
     ended = Event(EventType.TOOL_CALL, "job", 1, data={"name": "look_up", "result": "42"})
     told = (_event("started"), _event("token", "Let me see."), called, ended)

@@ -5,7 +5,7 @@ from threading import Event, Lock
 
 import pytest
 
-from tasks.process.wiring import services
+from tasks.process.services import worker_services
 from tests.support.waiting import wait_until
 from worker import app
 from worker.pool import LoopPool
@@ -106,4 +106,4 @@ def test_stopping_waits_for_what_runs_and_forgets_the_rest() -> None:
 
 def test_the_pool_tells_how_many_turns_it_runs_at_once(board: Board) -> None:
     """So that there are as many connections to the model, whatever WORKER_CONCURRENCY says."""
-    assert services().concurrency == LIMIT
+    assert worker_services().concurrency == LIMIT

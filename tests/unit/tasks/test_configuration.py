@@ -10,7 +10,9 @@ import pytest
 
 from memory import MemorySettings
 from tasks.errors import ConfigurationError
-from tasks.process.wiring import PerProcess, Services, Settings, load_settings
+from tasks.process.configuration import Settings, load_settings
+from tasks.process.per_process import PerProcess
+from tasks.process.services import ProducerServices, WorkerServices
 from tests.conftest import FAST
 
 SECRET = "s3cret"  # noqa: S105  # no one's
@@ -180,11 +182,14 @@ def test_a_dotenv_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 def test_the_services_are_made_on_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each once; nothing is connected by making them."""
-    shared = Services(loaded(monkeypatch, REDIS_KEY_PREFIX="other"))
-    assert shared.memory is shared.memory
-    assert shared.keyspace.prefix == "other"
-    assert isinstance(shared.settings.memory, MemorySettings)
-    shared.memory.close()
+    producer = ProducerServices(loaded(monkeypatch, REDIS_KEY_PREFIX="other"))
+    assert producer.memory is producer.memory
+    assert producer.keyspace.prefix == "other"
+    assert isinstance(producer.settings.memory, MemorySettings)
+    worker = WorkerServices(producer)
+    assert worker.toolbox is worker.toolbox
+    assert worker.queue_wait is producer.queue_wait
+    producer.memory.close()
 
 
 def test_a_value_is_built_once_by_many_threads() -> None:
@@ -225,7 +230,7 @@ def test_a_value_that_could_not_be_built_is_tried_again() -> None:
 
 FORK = """
 import os, signal
-from tasks.process.wiring import PerProcess
+from tasks.process.per_process import PerProcess
 value = PerProcess(lambda: object())
 parents = value()
 value._lock.acquire()  # as another thread might at the moment of the fork

@@ -3,7 +3,7 @@
 import pytest
 
 from llm import Precedent
-from tasks.turn.precedent import precedent_of
+from tasks.turn.context import precedent_of
 
 Messages = list[dict[str, object]]
 

@@ -2,7 +2,7 @@
 
 from agents import Ask
 from llm import Ability, Capabilities, ChatRequest
-from tasks.turn.abilities import wanted_abilities, within_abilities, without_images
+from tasks.turn.context import wanted_abilities, within_abilities, without_images
 
 SEEN = {"role": "user", "content": "this one", "images": ["iVBORw0KGgo="]}
 PLAIN = {"role": "user", "content": "and now?"}

@@ -17,7 +17,8 @@ from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import EventType, app, chat_task, follow_job
-from tasks.process.wiring import load_settings, services
+from tasks.process.configuration import load_settings
+from tasks.process.services import producer_services
 from tests.support.waiting import wait_until
 from worker.cli import main
 from worker.cli.demo import why_busy
@@ -67,7 +68,7 @@ def test_a_working_system_is_found_well(ollama: OllamaStandIn) -> None:
     """Every check is OK where servers and workers are as they should be."""
     settings = replace(load_settings(), llm=LLMSettings(base_url=ollama.url))
     findings = [
-        *check_redis(services().memory),
+        *check_redis(producer_services().memory),
         check_broker(app),
         check_results(app),
         *check_ollama(settings),

@@ -1,0 +1,123 @@
+"""The slot that one attempt holds at its model, where the calls of the model are bounded."""
+
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+
+from memory import (
+    Acquired,
+    AsyncConnection,
+    Command,
+    CorruptData,
+    MemoryServiceError,
+    SessionKeys,
+    Slots,
+    SlotWait,
+    ignore_corrupt,
+)
+from memory.slots.slots import last_turn_us
+from tasks.process.bounded_models import BoundedModels
+from tasks.process.slot_notifier import SlotNotifier
+
+logger = logging.getLogger(__name__)
+
+
+class SlotHolder:
+    """Takes, moves and releases one slot, under the session's lease; an `llm.HeldSlot`."""
+
+    def __init__(
+        self,
+        memory: AsyncConnection,
+        models: BoundedModels,
+        notifier: SlotNotifier,
+        keys: SessionKeys,
+        *,
+        lease_ms: int,
+    ) -> None:
+        self.token = uuid.uuid4().hex
+        """Names the holder of lease and slot: new for each attempt."""
+        self.server = ""
+        """Where the slot is; empty where nothing bounds the calls."""
+        self.held: Slots | None = None
+        """The slots among which the attempt holds one."""
+        self._memory = memory
+        self._models = models
+        self._notifier = notifier
+        self._keys = keys
+        self._lease_ms = lease_ms
+        self._taken_s = 0.0
+        self._enqueued_us = 0
+
+    async def take(self, model: str, acquired: Acquired) -> Slots | None:
+        """None: the job may call `model` now. Else give its lease back and `wait` for these."""
+        slots = self._models.slots_of(model)
+        if slots is None:
+            return None
+        session = f"{self._keys.agent_id}:{self._keys.session_id}"
+        servers = await self._models.ranked(slots.model, session)
+        try:
+            ended_us, server = await self._memory.run_all(
+                last_turn_us(self._keys),
+                slots.take(self._keys, self.token, lease_ms=self._lease_ms, servers=servers),
+            )
+        except CorruptData as exc:
+            # What cannot be counted bounds nothing: better too many calls than none.
+            logger.error("the calls of a model are not bounded until its key is mended: %s", exc)
+            return None
+        self._enqueued_us = max(acquired.seq_us, ended_us)
+        if server is None:
+            return slots
+        self.held, self._taken_s, self.server = slots, time.monotonic(), server
+        return None
+
+    async def move(self, servers: Sequence[str]) -> bool:
+        """Move the slot to another server, as `llm.HeldSlot` says: the first gave no answer."""
+        slots = self.held
+        if slots is None:
+            return False
+        try:
+            server, granted = await self._memory.run_all(
+                slots.take(self._keys, self.token, lease_ms=self._lease_ms, servers=servers),
+                self._notifier.grant_next(slots),
+            )
+        except MemoryServiceError as exc:
+            logger.warning("a slot of %s cannot move to another server: %s", slots.model, exc)
+            return False
+        self._notifier.notify(slots, granted)
+        self.server = server or self.server
+        return server is not None
+
+    async def wait(self, slots: Slots, *giving_back: Command[object]) -> SlotWait:
+        """Give the lease back by `giving_back`, and wait for a slot: behind how many others."""
+        # In this order: a session that is granted a slot finds its lease given back.
+        slot_wait, granted = await self._memory.run_last_two(
+            slots.note_waiting(),
+            *giving_back,
+            slots.expire(),
+            slots.wait(self._keys, arrived_us=self._enqueued_us),
+            self._notifier.grant_next(slots),
+        )
+        self._notifier.notify(slots, granted)
+        return slot_wait
+
+    async def release(self) -> None:
+        """Release the slot, if there is one, where the lease is lost."""
+        releasing = self.releasing()
+        if releasing is not None:
+            self.released(await self._memory.run_last(*releasing))
+
+    def releasing(self) -> tuple[Command[bool], Command[list[SessionKeys]]] | None:
+        """The commands that release the slot, if there is one: `released` takes their answer."""
+        slots = self.held
+        if slots is None:
+            return None
+        took_ms = round((time.monotonic() - self._taken_s) * 1000)
+        release = ignore_corrupt(slots.release(self.token, took_ms=took_ms), False)
+        return release, self._notifier.grant_next(slots)
+
+    def released(self, granted: Sequence[SessionKeys]) -> None:
+        """The slot is released: wake the sessions that are granted one."""
+        slots, self.held = self.held, None
+        if slots is not None:
+            self._notifier.notify(slots, granted)

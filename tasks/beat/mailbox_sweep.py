@@ -1,0 +1,126 @@
+"""The sweeper's look at the mailboxes: lost wake-ups, and ends that nobody has published."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from celery import Celery
+
+from memory import (
+    AsyncConnection,
+    CorruptData,
+    Due,
+    DueEntry,
+    Mailbox,
+    MemoryServiceError,
+    SweepOutcome,
+    intake,
+)
+from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.queue_wait import QueueWait
+from tasks.process.wakeup import wake
+from tasks.submit.untold import UntoldEnds
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+CORRUPT_PAUSE_MS = 600_000
+UNTOLD_PAUSE_MS = 30_000
+"""Where results cannot be stored, each try takes seconds."""
+
+
+class MailboxSweep:
+    """Wakes mailboxes; used on the event loop. Any number of sweepers may run at once."""
+
+    def __init__(
+        self,
+        app: Celery,
+        memory: AsyncConnection,
+        due: Due,
+        queue_wait: QueueWait,
+        untold_ends: UntoldEnds,
+    ) -> None:
+        self._app = app
+        self._memory = memory
+        self._due = due
+        self._queue_wait = queue_wait
+        self._untold_ends = untold_ends
+
+    async def run(self) -> list[str]:
+        """Look once at what is due now, at most BATCH mailboxes; the outcomes.
+
+        What goes wrong with one mailbox costs no other anything. Raises MemoryServiceError: Redis
+        is away for all of them.
+        """
+        entries = await self._memory.run(self._due.entries(limit=BATCH))
+        if entries:
+            await self._share_queue_wait()
+        sweeping = (
+            guarded(self._sweep_one(entry), f"sweep {entry.history_key}, the others go on")
+            for entry in entries
+        )
+        outcomes = await asyncio.gather(*sweeping, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, str)]
+
+    async def _share_queue_wait(self) -> None:
+        """Learn from other processes how long wake-ups lie in the queue, and share what is long."""
+        if self._queue_wait.is_long:
+            seen_ms = round(self._queue_wait.lately_s() * 1000)
+            await self._memory.run(self._due.tell_wait(seen_ms))
+        self._queue_wait.note_shared(await self._memory.run(self._due.told_wait_ms()) / 1000)
+
+    async def _sweep_one(self, entry: DueEntry) -> str:
+        mailbox = self._due.mailbox(entry)
+        if mailbox is None:
+            logger.error("%r is no history's key and is not swept any more", entry.history_key)
+            await self._memory.run(self._due.forget(entry))
+            return "FORGOTTEN"
+        try:
+            return await self._sweep_mailbox(entry, mailbox)
+        except CorruptData as exc:
+            # docs/decisions.md, "A damaged key beside the sessions fails no job".
+            logger.error(
+                "%s cannot be swept until its key is mended, the next look is in ten minutes: %s",
+                entry.history_key,
+                exc,
+            )
+            await self._memory.run(self._due.put_off(entry, CORRUPT_PAUSE_MS))
+            return "CORRUPT"
+
+    async def _sweep_mailbox(self, entry: DueEntry, mailbox: Mailbox) -> str:
+        memory, grace_ms, keys = self._memory, self._queue_wait.grace_ms, mailbox.keys
+        swept, untold = await memory.run_all(mailbox.sweep(grace_ms), intake.untold(keys))
+        is_published = True
+        if swept.outcome is SweepOutcome.WAKE:
+            passing(CrashPoint.SWEEP_WAKE)
+            is_published = await asyncio.to_thread(wake, self._app, keys, swept.head)
+        # After the wake-up: where results cannot be stored, it takes seconds.
+        is_ended = not untold or await asyncio.to_thread(self._untold_ends.publish, keys, untold)
+        if not is_published:
+            await memory.run(mailbox.unwake())
+            return "UNPUBLISHED"
+        if is_ended:
+            await memory.run(self._due.settle(entry, swept, grace_ms=grace_ms))
+        else:
+            await memory.run(self._due.put_off(entry, UNTOLD_PAUSE_MS))
+        return swept.outcome.value
+
+
+async def guarded(work: Coroutine[object, object, T], what: str) -> T | None:
+    """The result of `work`; None where it failed, which is logged with its traceback.
+
+    Raises MemoryServiceError: that Redis is away is no fault of the work.
+    """
+    try:
+        return await work
+    except MemoryServiceError:
+        raise
+    except Exception:
+        logger.exception("cannot %s", what)
+        return None

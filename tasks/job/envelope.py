@@ -1,0 +1,72 @@
+"""The envelope in which a job lies in its session's mailbox.
+
+It is JSON with two parts: `job`, the request, and `publish`, the Celery options that its wake-up is
+published with (queue, priority, links, group …). Redis never looks inside.
+"""
+
+import time
+from typing import Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from memory import CorruptData, MergedEnvelope
+from tasks.errors import InvalidJob
+from tasks.job.job import ChatJob, problems_of
+
+# The worker joins the messages: Redis decodes no envelope (docs/decisions.md, "What merging is").
+BETWEEN_MERGED = "\n\n"
+
+
+class MergedJob(BaseModel):
+    """A job whose message another job carries besides its own."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    metadata: dict[str, JsonValue] | None = None
+
+
+class Envelope(BaseModel):
+    """A job as it lies in its session's mailbox; `merged` are the jobs that it answers besides."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    job: ChatJob
+    publish: dict[str, JsonValue] = {}
+    sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
+    merged: tuple[MergedJob, ...] = ()
+
+    def pack(self) -> bytes:
+        """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
+        try:
+            packed = self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
+            return orjson.dumps(packed)
+        except (TypeError, ValueError):
+            raise InvalidJob("the job's options must be JSON values") from None
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """The envelope of these bytes; its message is joined of those that were merged into it.
+
+        Raises InvalidJob on anything else.
+        """
+        try:
+            carried = MergedEnvelope.parse(packed)
+        except CorruptData as exc:
+            raise InvalidJob(f"not a job's envelope: {exc}") from None
+        own = cls._parsed(carried.envelope)
+        if not carried.merged:
+            return own
+        others = [(one.job_id, cls._parsed(one.envelope).job) for one in carried.merged]
+        messages = [*(job.message for _, job in others), own.job.message]
+        merged = [MergedJob(job_id=job_id, metadata=job.metadata) for job_id, job in others]
+        job = own.job.model_copy(update={"message": BETWEEN_MERGED.join(messages)})
+        return own.model_copy(update={"job": job, "merged": tuple(merged)})
+
+    @classmethod
+    def _parsed(cls, packed: bytes) -> Self:
+        try:
+            return cls.model_validate_json(packed)
+        except ValidationError as exc:
+            raise InvalidJob(f"not a job's envelope: {problems_of(exc)}") from None

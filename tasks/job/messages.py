@@ -1,0 +1,71 @@
+"""The messages by which the history remembers a turn: question, tools, reply. Pure."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from tasks.job.envelope import MergedJob
+from tasks.job.job import ChatJob
+from tasks.job.result import ChatResult
+
+
+def merged_note(merged: Sequence[MergedJob]) -> dict[str, object]:
+    """What a question says of the jobs that were merged into it; nothing where there are none."""
+    return {"merged": [one.model_dump(exclude_none=True) for one in merged]} if merged else {}
+
+
+def messages_of(
+    job: ChatJob,
+    result: ChatResult,
+    steps: Sequence[Mapping[str, object]] = (),
+    merged: Sequence[MergedJob] = (),
+) -> tuple[dict[str, object], ...]:
+    """The turn as the history keeps it: the question, what tools did, and the reply.
+
+    Each message has the job's id; the question names the jobs that were `merged` into this one.
+    """
+    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    question: dict[str, object] = {
+        "role": "user",
+        "content": job.message,
+        "job_id": result["job_id"],
+        "at": at,
+        **merged_note(merged),
+    }
+    if job.metadata is not None:
+        question["metadata"] = job.metadata
+    if job.images:
+        question["images"] = list(job.images)
+    kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages", "receipt")
+    reply = {"role": "assistant", "content": result["response"], "at": at}
+    if job.format is not None:
+        reply["format"] = "json"
+    between = _steps(steps, {"job_id": result["job_id"], "at": at})
+    return question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
+
+
+def cancelled_messages(
+    job_id: str,
+    job: ChatJob,
+    said: str,
+    steps: Sequence[Mapping[str, object]] = (),
+    merged: Sequence[MergedJob] = (),
+) -> tuple[dict[str, object], ...]:
+    """A cancelled turn as the history keeps it: the question, what tools did until then, and the
+    answer as far as it came."""
+    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+    mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
+    question = {"role": "user", "content": job.message, **mark, **merged_note(merged)}
+    if job.images:
+        question["images"] = list(job.images)
+    between = _steps(steps, mark)
+    if not said:
+        return question, *between
+    return question, *between, {"role": "assistant", "content": said, **mark}
+
+
+def _steps(
+    steps: Sequence[Mapping[str, object]], mark: Mapping[str, object]
+) -> list[dict[str, object]]:
+    """Calls of tools and their results, marked; what the model thought of them is not kept."""
+    return [{**{name: step[name] for name in step if name != "thinking"}, **mark} for step in steps]

@@ -1,0 +1,59 @@
+"""The options of a chat job, as a producer gives them: each is described here, and only here.
+
+Types for a type checker. What the values must be is checked when a job is sent (tasks/job/job.py);
+a test holds the two together.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, Required, TypeAlias, TypedDict
+
+from pydantic import JsonValue
+
+from memory import OnBusy
+
+OnBusyName: TypeAlias = Literal[
+    "enqueue", "reject", "interrupt", "rollback", "replace_pending", "merge"
+]
+"""The values of memory.OnBusy, for a producer that writes them as text."""
+
+
+class ChatOptions(TypedDict, total=False):
+    """What `chat_task.delay` and `tasks.aio.send` take besides agent, session and message.
+
+    An option that is left out, or None, is as the agent's profile says, or not used.
+    """
+
+    system_prompt: str | None
+    """Replaces the agent's system prompt for this job; at most 65 536 bytes of UTF-8."""
+    model: str | None
+    """The Ollama model that answers, instead of the agent's."""
+    temperature: float | None
+    """0 to 2."""
+    max_tokens: int | None
+    """The most tokens that a reply may have; 1 to 1 000 000."""
+    max_history: int | None
+    """How many earlier messages the model is shown at most; 0 shows it none."""
+    images: list[str] | None
+    """Images beside the message, each base64; the model must be able to see."""
+    format: Literal["json"] | dict[str, JsonValue] | None
+    """"json", or a JSON Schema that the reply must fit; the result then has its value in `parsed`.
+    Cannot be combined with `tools`."""
+    think: bool | str | None
+    """Switches the model's thinking on or off, or names a level that the model knows ("high")."""
+    tools: list[str] | None
+    """The agent's tools that the model may call, by name; None: all of them, []: none."""
+    idempotency_key: str | None
+    """Jobs of a session with the same key are one job, for a week; instead of a `task_id`."""
+    on_busy: OnBusy | OnBusyName
+    """What becomes of the session's other jobs; default "enqueue": this one waits behind them."""
+    metadata: Mapping[str, JsonValue] | None
+    """A JSON object of at most 8192 bytes that comes back with the result. Its `user_id` says whose
+    messages may be merged."""
+
+
+class ChatArguments(ChatOptions):
+    """All arguments of a chat job by name: `kwargs` of `chat_task.apply_async`."""
+
+    agent_id: Required[str]
+    session_id: Required[str]
+    message: Required[str]

@@ -1,0 +1,139 @@
+"""All settings of a process, read once and checked: what is wrong is one line, without a secret."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar, get_args
+
+from celery.app.backends import BACKEND_ALIASES
+from kombu.transport import TRANSPORT_ALIASES
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings
+
+from agents import AgentSettings, InvalidProfiles, Profiles
+from llm import LLMSettings
+from memory import Connection, InvalidInput, MemorySettings
+from tasks.errors import ConfigurationError
+from tasks.settings import QueueSettings
+
+S = TypeVar("S", bound=BaseSettings)
+
+EXAMPLE_URL = "such as redis://:password@host:6379/1"
+WEEK_S = 7 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process, checked."""
+
+    memory: MemorySettings
+    llm: LLMSettings
+    agents: AgentSettings
+    queue: QueueSettings
+    profiles: Profiles
+
+    @property
+    def broker_url(self) -> str:
+        """Celery's broker. Holds the password: never log it."""
+        return _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
+
+    @property
+    def result_backend(self) -> str:
+        """Celery's result backend. Holds the password: never log it.
+
+        Beside a broker that was given for a Sentinel or a Cluster: the db after the broker's.
+        """
+        if self.queue.result_backend is None and self.memory.mode != "single":
+            server, _, db = self.broker_url.rpartition("/")
+            if db.isdecimal():
+                return f"{server}/{int(db) + 1}"
+        return _celery_url(self.memory, self.queue.result_backend, 2, "CELERY_RESULT_BACKEND")
+
+    @property
+    def max_image_bytes(self) -> int:
+        """How large the images of one message may be, decoded: with base64 and the text beside
+        them they must fit into one message of the history."""
+        return min(self.queue.max_image_bytes, self.memory.max_value_bytes // 2)
+
+    @property
+    def models(self) -> list[str]:
+        """Every model that a job without one of its own may be answered by."""
+        profiles = (self.profiles.default, *self.profiles.by_id.values())
+        return sorted({profile.model or self.llm.model for profile in profiles})
+
+    @property
+    def stale_after_s(self) -> float:
+        """How long a session must be unused to be deleted: never less than its TTL promises."""
+        given_s = self.queue.stale_after_s
+        return max(WEEK_S, self.memory.default_ttl_s) if given_s is None else given_s
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read and check every setting, once. Raises ConfigurationError: one line, no secret in it."""
+    agents = checked(AgentSettings)
+    try:
+        profiles = Profiles.load(agents)
+    except InvalidProfiles as exc:
+        raise ConfigurationError(str(exc)) from exc
+    settings = Settings(
+        memory=checked(MemorySettings),
+        llm=checked(LLMSettings),
+        agents=agents,
+        queue=checked(QueueSettings),
+        profiles=profiles,
+    )
+    try:
+        Connection(settings.memory)
+    except InvalidInput as exc:
+        raise ConfigurationError(str(exc)) from None
+    _ = settings.broker_url, settings.result_backend
+    return settings
+
+
+def checked(kind: type[S]) -> S:
+    """The settings of one package. Raises ConfigurationError: one line, no secret in it."""
+    try:
+        return kind()
+    except ValidationError as exc:
+        raise ConfigurationError(_one_line(kind, exc)) from None
+
+
+def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
+    """`NAME=value: what is wrong; NAME: what it means`, for the first wrong setting."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    reason = first["msg"].removeprefix("Value error, ")
+    field = next(
+        (known for known in kind.model_fields.values() if known.validation_alias == name), None
+    )
+    if field is None:
+        return reason
+    value = " ".join(str(first["input"]).split())
+    # An address in a field that takes no login may still hold one.
+    is_secret = SecretStr in (field.annotation, *get_args(field.annotation)) or "@" in value
+    shown = "" if is_secret else f"={value}"
+    return f"{name}{shown}: {reason} ({field.description})"
+
+
+def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int, name: str) -> str:
+    if given is not None:
+        url = given.get_secret_value()
+        kind, colon, _ = url.partition(":")
+        known = TRANSPORT_ALIASES if name == "CELERY_BROKER_URL" else BACKEND_ALIASES
+        if not colon or kind.partition("+")[0] not in known:
+            raise ConfigurationError(f"{name} must be an address that Celery knows, {EXAMPLE_URL}")
+        return _checked_tls(url)
+    try:
+        return _checked_tls(memory.url_of_db(db_offset))
+    except ValueError as exc:
+        raise ConfigurationError(f"{name} must be given: {exc}") from exc
+
+
+def _checked_tls(url: str) -> str:
+    """The same address; over TLS the server's certificate is checked unless the address says no.
+
+    Kombu 5.7.0 checks nothing where an address is silent, and Celery's backend refuses it.
+    """
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"

@@ -1,0 +1,139 @@
+"""Where a process is put together: settings → connections → services, each built on first use.
+
+Entry points (a task, a command, a function of the public interface) look things up here. Everything
+below them is handed what it uses.
+"""
+
+import asyncio
+from functools import cached_property, partial
+
+from agents import Toolbox
+from llm import Capabilities, ContextLimits, Fleet
+from memory import AsyncConnection, Connection, Keyspace
+from tasks.process.app import app
+from tasks.process.bounded_models import BoundedModels
+from tasks.process.cancellations import watch_cancellations
+from tasks.process.configuration import Settings, load_settings
+from tasks.process.lease import RunningLeases
+from tasks.process.owing import Owing
+from tasks.process.per_process import PerProcess
+from tasks.process.queue_wait import QueueWait
+from tasks.process.relay import Relay
+from tasks.process.runtime import Runtime
+from tasks.process.slot_notifier import SlotNotifier
+from tasks.process.summaries import Summaries
+from tasks.process.wakeup import wake
+
+SPARE_CONNECTIONS = 10
+"""Connections to a model server besides those of the turns: lookups, loads, health checks."""
+
+
+class ProducerServices:
+    """What sending, following and cancelling jobs takes: a blocking connection, no event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keyspace = Keyspace(settings.memory.key_prefix)
+        self.queue_wait = QueueWait(settings.queue.grace_s)
+
+    @cached_property
+    def memory(self) -> Connection:
+        """The blocking connection, for any thread."""
+        return Connection(self.settings.memory)
+
+
+class WorkerServices:
+    """What the attempts of one worker process share; used on its event loop, but for `runtime`,
+    `owing` and `toolbox`."""
+
+    def __init__(self, producer: ProducerServices) -> None:
+        self.settings = producer.settings
+        self.keyspace = producer.keyspace
+        self.queue_wait = producer.queue_wait
+        self.runtime = Runtime()
+        self.leases = RunningLeases()
+        self.concurrency = self.settings.queue.concurrency
+        """Turns that this process runs at once; a pool with another limit (`-c`) sets it."""
+        self._watching: asyncio.Task[None] | None = None
+
+    @cached_property
+    def memory(self) -> AsyncConnection:
+        """The connection of the event loop."""
+        return AsyncConnection(self.settings.memory)
+
+    @cached_property
+    def owing(self) -> Owing:
+        """What this process notes of the results that it has stored; from any thread."""
+        return Owing(self.runtime, self.keyspace, lambda: self.memory)
+
+    @cached_property
+    def ollama(self) -> Fleet:
+        """The model servers."""
+        return Fleet.from_settings(
+            self.settings.llm,
+            max_connections=self.concurrency + SPARE_CONNECTIONS,
+            models=self.settings.models,
+        )
+
+    @cached_property
+    def toolbox(self) -> Toolbox:
+        """The tools that models may call. Raises InvalidProfiles."""
+        return Toolbox(self.settings.profiles, self.settings.agents)
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What the models can do."""
+        return Capabilities(self.ollama.capabilities)
+
+    @cached_property
+    def context_limits(self) -> ContextLimits:
+        """How long a prompt of each model may be."""
+        return ContextLimits(self.ollama.clients, self.settings.llm)
+
+    @cached_property
+    def summaries(self) -> Summaries:
+        """The summaries to be made when nobody waits."""
+        return Summaries(
+            self.memory,
+            self.keyspace,
+            self.context_limits,
+            self.ollama.stream,
+            self.settings.llm,
+            is_used=self.settings.profiles.has_summaries,
+            ttl_s=self.settings.memory.default_ttl_s,
+        )
+
+    @cached_property
+    def relay(self) -> Relay:
+        """What writes events to the sessions' streams."""
+        return Relay(self.memory, ttl_s=self.settings.memory.default_ttl_s)
+
+    @cached_property
+    def slot_notifier(self) -> SlotNotifier:
+        """What wakes the sessions that are granted a slot."""
+        return SlotNotifier(
+            self.memory,
+            self.keyspace,
+            queue_wait=self.queue_wait,
+            open_to=self.ollama.open_to,
+            wake=partial(wake, app),
+        )
+
+    @cached_property
+    def bounded_models(self) -> BoundedModels:
+        """Which models' calls are bounded."""
+        return BoundedModels(self.keyspace, self.settings.llm, self.ollama)
+
+    def watch_cancellations(self) -> None:
+        """Have this process stop the jobs that somebody cancels. Safe to repeat."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(
+                watch_cancellations(self.settings.memory, self.keyspace, self.leases)
+            )
+
+
+producer_services = PerProcess(lambda: ProducerServices(load_settings()))
+"""The producer's side of this process."""
+
+worker_services = PerProcess(lambda: WorkerServices(producer_services()))
+"""The worker's side of this process."""

@@ -1,0 +1,75 @@
+"""What one attempt has heard of its reply: text, times, and the events for followers."""
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from pydantic import JsonValue
+
+from agents import Answer, ToolEvent
+from llm import Delta
+from memory import EventType
+from tasks.job.result import Timings
+from tasks.process.crash_points import CrashPoint, passing
+
+
+class Emit(Protocol):
+    """Publishes one event of an attempt to the session's followers."""
+
+    def __call__(
+        self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None
+    ) -> None:
+        """Publish it soon; nothing waits for it."""
+
+
+class ReplyRecorder:
+    """Hears the model calls of one attempt, from the start of the first one."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._said: list[str] = []
+        self._taken_at = time.time()
+        self._started_s = time.monotonic()
+        self._first_delta_s: float | None = None
+
+    @property
+    def said(self) -> str:
+        """What the model has said of its reply so far."""
+        return "".join(self._said)
+
+    def on_start(self, model: str) -> None:
+        """The model is called, perhaps not for the first time: what it has said is dropped."""
+        self._said.clear()
+        self._started_s, self._first_delta_s = time.monotonic(), None
+        self._emit(EventType.STARTED, data={"model": model})
+
+    def on_delta(self, delta: Delta) -> None:
+        """A piece of the reply has come."""
+        if self._first_delta_s is None:
+            self._first_delta_s = time.monotonic()
+        self._said.append(delta.text)
+        if delta.thinking:
+            self._emit(EventType.THINKING, text=delta.thinking)
+        if delta.text:
+            self._emit(EventType.TOKEN, text=delta.text)
+        passing(CrashPoint.TOKEN)
+
+    def on_tool(self, event: ToolEvent) -> None:
+        """A tool is called or has answered: what was said before is no part of the reply."""
+        self._said.clear()
+        self._emit(EventType.TOOL_CALL, data=event.data)
+
+    def timings(self, answer: Answer, *, sent_at: float) -> Timings:
+        """The times of the last call, with those that its server gives; `sent_at` is Unix time."""
+        final, first_s = answer.final, self._first_delta_s
+        first_ms = None if first_s is None else round((first_s - self._started_s) * 1000, 1)
+        return Timings(
+            queue_wait_ms=round(max(0.0, self._taken_at - sent_at) * 1000, 1),
+            first_token_ms=first_ms,
+            model_ms=round((time.monotonic() - self._started_s) * 1000, 1),
+            load_ms=final.load_ms,
+            slot_wait_ms=final.slot_wait_ms,
+            prompt_eval_ms=final.prompt_eval_ms,
+            eval_ms=final.eval_ms,
+            tokens_per_s=final.tokens_per_s,
+        )

@@ -1,0 +1,176 @@
+"""One turn: the model is shown its context and called, runs its tools, and gives the result."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from agents import Answer, Profile, Toolbox, ToolRounds
+from llm import (
+    Capabilities,
+    ChatRequest,
+    ContextLimits,
+    ContextOverflowError,
+    Delta,
+    Final,
+    Fleet,
+    HeldSlot,
+    LLMSettings,
+)
+from memory import Acquired, AsyncConnection, SessionKeys, decode_messages
+from tasks.job.envelope import Envelope
+from tasks.job.job import ChatJob
+from tasks.job.reply_format import parsed_reply
+from tasks.job.result import ChatResult, Receipt, Usage
+from tasks.process.crash_points import CrashPoint, passing
+from tasks.turn.context import TurnContext, summary_of
+from tasks.turn.fitted_call import FittedCall, FittedReply
+from tasks.turn.reply_recorder import ReplyRecorder
+from tasks.turn.tools import tool_rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What calling models takes: the servers, their limits and abilities, and the tools."""
+
+    servers: Fleet
+    context_limits: ContextLimits
+    capabilities: Capabilities
+    toolbox: Toolbox
+    settings: LLMSettings
+    max_tool_rounds: int
+
+
+class ModelTurn:
+    """The turn of one attempt; `run` it once."""
+
+    def __init__(
+        self,
+        models: Models,
+        memory: AsyncConnection,
+        profile: Profile,
+        recorder: ReplyRecorder,
+        slot: HeldSlot,
+    ) -> None:
+        self._models = models
+        self._memory = memory
+        self._profile = profile
+        self._recorder = recorder
+        self._slot = slot
+        self._rounds: ToolRounds | None = None
+
+    @property
+    def said(self) -> str:
+        """What the model has said of its reply so far."""
+        return self._recorder.said
+
+    @property
+    def steps(self) -> Sequence[Mapping[str, object]]:
+        """The calls of tools and their results, as messages between the user's and the reply."""
+        return self._rounds.steps if self._rounds is not None else ()
+
+    async def run(
+        self, keys: SessionKeys, job_id: str, envelope: Envelope, acquired: Acquired
+    ) -> ChatResult:
+        """The turn's result. Raises LLMError or InvalidJob."""
+        job = envelope.job
+        rounds = self._rounds = tool_rounds(
+            self._models.toolbox,
+            self._profile,
+            job,
+            job_id=job_id,
+            attempt=acquired.attempt,
+            max_rounds=self._models.max_tool_rounds,
+            on_event=self._recorder.on_tool,
+        )
+        shown = TurnContext(
+            job.ask,
+            self._profile,
+            self._models.settings,
+            self._models.capabilities,
+            history=decode_messages(acquired.history).messages,
+            stored_messages=acquired.stored_messages,
+            rounds=rounds,
+            summary_text=await summary_of(self._memory, keys, self._profile, job, acquired),
+        )
+        session = f"{job.agent_id}:{job.session_id}"
+        replies = [await self._ask(shown, rounds, session)]
+        while await rounds.take(replies[-1].answer):
+            passing(CrashPoint.TOOLS_DONE)
+            replies.append(await self._ask(shown, rounds, session))
+        passing(CrashPoint.MODEL_DONE)
+        result = result_of(job_id, job, replies, acquired)
+        result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
+        return result
+
+    async def _ask(self, shown: TurnContext, rounds: ToolRounds, session: str) -> FittedReply:
+        """One call of the model, with what its tools have done in this turn so far."""
+        stream = partial(self._stream, session=session)
+        fitted_call = FittedCall(self._models.context_limits, stream, self._recorder)
+        while True:
+            try:
+                return await fitted_call.ask(shown)
+            except ContextOverflowError:
+                if not rounds.shorten():
+                    raise
+
+    def _stream(self, request: ChatRequest, *, session: str) -> AsyncGenerator[Delta | Final, None]:
+        timeouts = self._models.settings.timeouts
+        if request.tools:
+            timeouts = timeouts.for_tools()
+        return self._models.servers.stream(
+            request, session=session, timeouts=timeouts, held_slot=self._slot
+        )
+
+
+def result_of(
+    job_id: str, job: ChatJob, replies: Sequence[FittedReply], acquired: Acquired
+) -> ChatResult:
+    """The result of a turn that was just computed, without its timings.
+
+    All but the last of `replies` called tools: their tokens are in the usage too; receipt and
+    format are those of the last. Raises llm.FormatMismatchError where the reply does not fit.
+    """
+    last = replies[-1]
+    answer = last.answer
+    result = ChatResult(
+        job_id=job_id,
+        agent_id=job.agent_id,
+        session_id=job.session_id,
+        response=answer.text,
+        model=answer.final.model,
+        usage=_usage([reply.answer for reply in replies]),
+        done_reason=answer.final.done_reason,
+        attempt=acquired.attempt,
+        history_messages=last.prompt.history_messages,
+        receipt=_receipt(last, acquired.stored_messages),
+    )
+    if answer.final.server:
+        result["server"] = answer.final.server
+    if job.metadata is not None:
+        result["metadata"] = job.metadata
+    if job.format is not None:
+        result["parsed"] = parsed_reply(
+            answer.text, job.format, done_reason=answer.final.done_reason
+        )
+    return result
+
+
+def _usage(answers: Sequence[Answer]) -> Usage:
+    return Usage(
+        prompt_tokens=sum(answer.final.prompt_tokens for answer in answers),
+        completion_tokens=sum(answer.final.completion_tokens for answer in answers),
+    )
+
+
+def _receipt(reply: FittedReply, stored_messages: int) -> Receipt:
+    prompt, final = reply.prompt, reply.answer.final
+    return Receipt(
+        messages_sent=len(prompt.request.messages),
+        messages_left_out=max(0, stored_messages - prompt.history_messages),
+        summary=prompt.has_summary,
+        window_tokens=reply.budget.window_tokens if reply.budget.is_known else None,
+        estimated_prompt_tokens=prompt.fit.estimated_tokens,
+        prompt_tokens=final.prompt_tokens or None,
+        done_reason=final.done_reason,
+        truncated=reply.is_truncated,
+    )
