@@ -86,7 +86,7 @@ class Arena(ExitStack):
 
     @contextmanager
     def chat_worker(self, **settings: str) -> Iterator[ServerProcess]:
-        """A Griot worker that has run its first jobs; all data is forgotten afterwards."""
+        """A Griot worker that has run its first jobs; all data is deleted afterwards."""
         name = f"worker-{self.new_run()}"
         worker = self.griot.worker(name=name, **settings)
         try:

@@ -19,13 +19,17 @@ from sandbox.ollama.state import StandInState
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox.ollama", description="A stand-in for Ollama.")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="listen on this address")
     parser.add_argument("--port", type=int, default=11434, help="0 lets the system choose")
     parser.add_argument("--log", type=Path, help="append each call that ends, one JSON per line")
     parser.add_argument("--model", action="append", default=[], help="list this model, too")
     parser.add_argument("--token-s", type=float, default=0.0, help="seconds per token, all models")
-    parser.add_argument("--profile", choices=["0.33", "0.40"], default="0.33")
-    parser.add_argument("--keep-calls", type=int, default=10_000)
+    parser.add_argument(
+        "--profile", choices=["0.33", "0.40"], default="0.33", help="answer as this release"
+    )
+    parser.add_argument(
+        "--keep-calls", type=int, default=10_000, help="calls that /standin/calls lists"
+    )
     return parser.parse_args()
 
 
