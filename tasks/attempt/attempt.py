@@ -25,7 +25,6 @@ from memory import (
     Waiting,
     encode_message,
 )
-from tasks.attempt.attempt_events import AttemptEvents
 from tasks.attempt.lease_holder import LeaseHolder
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
 from tasks.errors import InvalidJob, JobFailed
@@ -37,6 +36,7 @@ from tasks.job.result import ChatResult, event_data
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, passing
 from tasks.process.lease import Stoppable, Stopped, StopReason
+from tasks.process.relay import AttemptEvents
 from tasks.process.retry import Backoff, is_retried
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring
