@@ -21,7 +21,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
         action="append",
         choices=[*MEASURES, *LONG],
         metavar="NAME",
-        help=f"measure this alone, may be repeated: {', '.join([*MEASURES, *LONG])}",
+        help=f"measure only this, may be repeated: {', '.join([*MEASURES, *LONG])}",
     )
     parser.add_argument("--million", action="store_true", help="a million sessions, too: minutes")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
@@ -46,7 +46,7 @@ def main() -> None:
     rows: list[Row] = []
     with Arena(keep_dir=options.keep) as arena:
         for name, measure in chosen(options).items():
-            arena.say(f"{name}: begins")
+            arena.say(f"{name} starts")
             found = measure(arena, size)
             rows += found
             for row in found:

@@ -4,9 +4,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import redis
@@ -15,7 +14,7 @@ from bench.conversation import AGENT, HISTORY_MESSAGES, messages, stored
 from bench.meter import Meter
 from bench.model import ModelProcess
 from bench.plain_app import history_key
-from bench.producing import Producer
+from bench.producing import producing
 from memory import Connection, Keyspace, MemorySettings, encode_message
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -39,7 +38,7 @@ SETTINGS = {
 }
 
 
-class Arena:
+class Arena(ExitStack):
     """One Valkey, one model and one producer for all measurements; workers come and go.
 
     Everything lives in a temporary directory, logs included, which is removed at the end; with
@@ -47,44 +46,33 @@ class Arena:
     """
 
     def __init__(self, *, keep_dir: Path | None = None) -> None:
-        self._stack = ExitStack()
+        super().__init__()
         self._began = time.monotonic()
         if keep_dir is None:
-            temporary = self._stack.enter_context(tempfile.TemporaryDirectory())
-            self.directory = Path(temporary)
+            self.directory = Path(self.enter_context(tempfile.TemporaryDirectory()))
         else:
             keep_dir.mkdir(parents=True, exist_ok=True)
             self.directory = Path(tempfile.mkdtemp(prefix="bench-", dir=keep_dir))
         self._runs = 0
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.push(self._stack.pop_all())
-            self.valkey = stack.enter_context(ValkeyServer())
-            self.model = ModelProcess(self.directory)
-            stack.callback(self.model.close)
-            self.griot = stack.enter_context(
-                GriotStack(
-                    self.directory,
-                    redis_url=self.valkey.url(0),
-                    ollama_url=self.model.url,
-                    settings={**SETTINGS, "OLLAMA_HOST": self.model.url},
-                )
+        self.valkey = self.enter_context(ValkeyServer())
+        self.model = self.enter_context(ModelProcess(self.directory))
+        self.griot = self.enter_context(
+            GriotStack(
+                self.directory,
+                redis_url=self.valkey.url(0),
+                ollama_url=self.model.url,
+                settings={**SETTINGS, "OLLAMA_HOST": self.model.url},
             )
-            brokers = [self.valkey.url(db) for db in (*NOOP_DBS, *PLAIN_DBS)]
-            self.producer = stack.enter_context(Producer(brokers, self.griot.env, self.directory))
-            self.memory = Connection(MemorySettings(url=self.valkey.url(0)))
-            self.keyspace = Keyspace()
-            self._stack = stack.pop_all()
+        )
+        brokers = [self.valkey.url(db) for db in (*NOOP_DBS, *PLAIN_DBS)]
+        self.producer = self.enter_context(producing(brokers, self.griot.env, self.directory))
+        self.memory = self.enter_context(
+            closing(Connection(MemorySettings(url=self.valkey.url(0))))
+        )
+        self.keyspace = Keyspace()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
 
     def say(self, text: str) -> None:
         """Report progress, with the seconds since the start."""
@@ -98,7 +86,7 @@ class Arena:
 
     @contextmanager
     def chat_worker(self, **settings: str) -> Iterator[ServerProcess]:
-        """A Griot worker that has run its first jobs; all data is forgotten afterwards."""
+        """A Griot worker that has run its first jobs; all data is deleted afterwards."""
         name = f"worker-{self.new_run()}"
         worker = self.griot.worker(name=name, **settings)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from sandbox.context import Closing
 from sandbox.process import ServerProcess
 
 READY_TIMEOUT_S = 20.0
@@ -27,7 +28,7 @@ class ModelCall:
     disconnected_s: float | None
 
 
-class ModelProcess:
+class ModelProcess(Closing):
     """`python -m sandbox.ollama`, started."""
 
     def __init__(self, directory: Path) -> None:
@@ -50,11 +51,11 @@ class ModelProcess:
 
     def peak_calls(self) -> int:
         """The most calls at once since the reset."""
-        return int(self._http.get("/standin/stats").raise_for_status().json()["peak"])
+        return self._stat("peak")
 
     def active_calls(self) -> int:
         """The calls that are being served now."""
-        return int(self._http.get("/standin/stats").raise_for_status().json()["active"])
+        return self._stat("active")
 
     def calls(self) -> list[ModelCall]:
         """The finished calls since the reset, by their start."""
@@ -76,3 +77,6 @@ class ModelProcess:
         """Stop it."""
         self._http.close()
         self.process.stop()
+
+    def _stat(self, name: str) -> int:
+        return int(self._http.get("/standin/stats").raise_for_status().json()[name])

@@ -1,34 +1,23 @@
-"""The producer, in a process of its own: `python -m bench.producer BROKERS`.
-
-It reads one JSON object per line, `{"act": …, …}`, does it and writes one line: `{"ok": …}` or
-`{"error": …}`. `Producer` is the other end.
-"""
+"""What the producer's process does; bench/producing.py has it done there."""
 
 import asyncio
-import json
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
-from celery.exceptions import CeleryError
 from celery.exceptions import TimeoutError as NoResultYet
 from celery.result import AsyncResult
-from kombu.exceptions import KombuError
 
-from bench.conversation import AGENT, MESSAGE, messages
+from bench.conversation import AGENT, HISTORY_MESSAGES, MESSAGE, messages
 from bench.noop_app import app as noop_app
 from bench.noop_app import noop
 from bench.plain_app import app as plain_app
 from bench.plain_app import plain
 from llm import LLMService
-from memory import MemoryServiceError
-from tasks import ChatError, EventType, aio, chat_task, follow_job
+from tasks import EventType, aio, chat_task, follow_job
 
 RESULT_TIMEOUT_S = 120.0
 LOOK_AGAIN_S = 5.0
-
-Facts: TypeAlias = dict[str, object]
 
 
 def send(kind: str, session: str, model: str, max_history: int) -> AsyncResult:
@@ -60,50 +49,45 @@ def fetch(result: AsyncResult) -> None:
             return
 
 
-def burst(*, kind: str, sessions: Sequence[str], model: str, max_history: int) -> Facts:
-    """Send a job to each session at once and fetch all results. Seconds from first to last."""
+def burst(
+    kind: str,
+    sessions: Sequence[str],
+    model: str = "instant",
+    max_history: int = HISTORY_MESSAGES,
+) -> float:
+    """Send a job to each session at once and fetch all results: seconds from first to last."""
     began = time.monotonic()
-    results = [send(kind, session, model, max_history) for session in sessions]
-    sent = time.monotonic()
-    for result in results:
+    for result in [send(kind, session, model, max_history) for session in sessions]:
         fetch(result)
-    return {"seconds": time.monotonic() - began, "send_seconds": sent - began}
+    return time.monotonic() - began
 
 
-def fill(*, sessions: Sequence[str], model: str, max_history: int) -> Facts:
+def fill(sessions: Sequence[str], model: str = "instant") -> None:
     """Send chat jobs and leave them."""
     for session in sessions:
-        send("chat", session, model, max_history)
-    return {}
+        send("chat", session, model, HISTORY_MESSAGES)
 
 
-def turns(*, sessions: Sequence[str], model: str, max_history: int) -> Facts:
-    """One turn after the other, each awaited. Milliseconds of each."""
-    taken_ms = []
-    for session in sessions:
-        began = time.monotonic()
-        fetch(send("chat", session, model, max_history))
-        taken_ms.append((time.monotonic() - began) * 1000)
-    return {"ms": taken_ms}
+def turns(sessions: Sequence[str], max_history: int = HISTORY_MESSAGES) -> list[float]:
+    """One turn after the other, each awaited: milliseconds of each."""
+    return [burst("chat", [session], max_history=max_history) * 1000 for session in sessions]
 
 
-def pairs(*, sessions: Sequence[str], model: str, max_history: int) -> Facts:
-    """By turns a direct call of the model and a job that makes the same call. Milliseconds."""
+def pairs(sessions: Sequence[str], model: str = "instant") -> tuple[list[float], list[float]]:
+    """By turns a direct call of the model and a job that makes the same call: milliseconds."""
     service = LLMService()
     question: dict[str, object] = {"role": "user", "content": MESSAGE}
-    prompt = [*messages(max_history), question]
+    prompt = [*messages(), question]
     direct_ms, job_ms = [], []
     for session in sessions:
         began = time.monotonic()
         service.chat_with_history(prompt, model=model)
-        between = time.monotonic()
-        fetch(send("chat", session, model, max_history))
-        direct_ms.append((between - began) * 1000)
-        job_ms.append((time.monotonic() - between) * 1000)
-    return {"direct_ms": direct_ms, "job_ms": job_ms}
+        direct_ms.append((time.monotonic() - began) * 1000)
+        job_ms.append(burst("chat", [session], model) * 1000)
+    return direct_ms, job_ms
 
 
-def follow(*, sessions: Sequence[str], model: str, every_s: float) -> Facts:
+def follow(sessions: Sequence[str], model: str, every_s: float) -> dict[str, float]:
     """Send a job to one session after the other, one each `every_s` seconds, with the session's id
     as its message, and follow all to their ends on one event loop.
 
@@ -127,48 +111,27 @@ def follow(*, sessions: Sequence[str], model: str, every_s: float) -> Facts:
             await aio.aclose()
         return dict(zip(sessions, seen_s, strict=True))
 
-    return {"seen_s": asyncio.run(all_of_them())}
+    return asyncio.run(all_of_them())
 
 
-def stop(*, sessions: Sequence[str], model: str) -> Facts:
-    """One job after the other, its session's id as the message, cancelled once it speaks.
+def stop(sessions: Sequence[str], model: str) -> dict[str, float]:
+    """One job after the other, its session's id as the message, cancelled at its first token.
 
     By session, when `cancel` was called: seconds of the monotonic clock.
     """
-    asked_s = {}
+    cancelled_s: dict[str, float] = {}
     for session in sessions:
         job = chat_task.delay(AGENT, session, session, model=model)
         for event in follow_job(job.id):
-            if event.type is EventType.TOKEN and session not in asked_s:
-                asked_s[session] = time.monotonic()
+            if event.type is EventType.TOKEN and session not in cancelled_s:
+                cancelled_s[session] = time.monotonic()
                 chat_task.cancel(job.id)
-    return {"asked_s": asked_s}
+    return cancelled_s
 
 
-ACTS: dict[str, Callable[..., Facts]] = {
-    act.__name__: act for act in (burst, fill, turns, pairs, follow, stop)
-}
-
-
-def answer(line: str) -> Facts:
-    """Do what one line asks for."""
-    asked = json.loads(line)
-    try:
-        return {"ok": ACTS[asked.pop("act")](**asked)}
-    except (CeleryError, KombuError, ChatError, MemoryServiceError) as exc:
-        return {"error": f"{type(exc).__name__}: {exc}"}
-
-
-def main(brokers: Sequence[str]) -> None:
-    """Serve until the end of the input. `brokers`: broker and results of noop, then of plain."""
+def configure(brokers: Sequence[str]) -> None:
+    """`brokers`: broker and results of noop, then of plain."""
     for app, (broker, results) in zip(
         (noop_app, plain_app), (brokers[:2], brokers[2:]), strict=True
     ):
         app.conf.update(broker_url=broker, result_backend=results)
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(answer(line)) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -61,7 +61,7 @@ class ValkeyCluster(Starting):
         for number, node in enumerate(self.nodes):
             first, last = SLOTS * number // NODES, SLOTS * (number + 1) // NODES - 1
             node.command("CLUSTER", "ADDSLOTSRANGE", first, last)
-            # Else all start with epoch 0 and spend seconds on telling each other apart.
+            # Without it all nodes start with epoch 0 and need seconds to resolve that conflict.
             node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
 
     def _introduce(self) -> None:

@@ -39,7 +39,7 @@ class Proxy(Starting):
         self.port = port if port is not None else free_port()
         self.latency_s = latency_s
         self.round_trips = 0
-        """How often a client has asked since it was last answered, over all connections."""
+        """Requests that followed an answer, or came first, over all connections: round trips."""
         self._traffic = Traffic.FORWARD
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -169,7 +169,7 @@ class Proxy(Starting):
 
 
 class _RoundTrips:
-    """Counts the round trips of one connection: what is asked before an answer comes is one."""
+    """Counts the round trips of one connection: what is sent before an answer comes is one."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy

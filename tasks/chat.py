@@ -11,14 +11,14 @@ from kombu.exceptions import OperationalError
 
 from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
-from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
+from tasks.attempt.verdict import AlreadyOver, Answered, Cancelled, Ended, Later, NotNow, Verdict
 from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
 from tasks.job.envelope import Envelope
 from tasks.job.job_ref import JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
 from tasks.submit.cancel import CancelOutcome, cancel
@@ -132,6 +132,8 @@ def chat_task(
     """Answer one message of a session with the agent's model and remember both.
 
     Without a message it is a wake-up of ours: the job lies in the mailbox under the task's id.
+    Under `worker.pool` this body runs only for ends that ask for more than a stored result. The
+    pool has started the attempt, and makes the common end itself.
     """
     attempt = started_before.get() or start_attempt(
         job_ref_of(self.request, agent_id, session_id, message, **options)
@@ -146,15 +148,15 @@ def chat_task(
         given = {"agent_id": agent_id, "session_id": session_id, "message": message, **options}
         _again(self, ref, given, exc)
     keys = producer_services().keyspace.session(agent_id, session_id)
-    passing(CrashPoint.BEFORE_WAKE)
+    crash_if_armed(CrashPoint.BEFORE_WAKE)
     wake(self.app, keys, verdict.wake)
-    passing(CrashPoint.BEFORE_RESULT)
+    crash_if_armed(CrashPoint.BEFORE_RESULT)
     return _settle(self, keys, ref, verdict)
 
 
 def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> RedactedResult:
     match verdict:
-        case Answered(is_repeat=True) | Withdrawn() if _is_over(task, keys):
+        case Answered(is_repeat=True) | AlreadyOver() if _is_over(task, keys):
             raise _end_without_result(task, "over before")
         case Answered(result):
             return RedactedResult(result)
@@ -165,8 +167,8 @@ def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> Red
             raise Retry(exc=error, when=delay_s)
         case Cancelled():
             raise _end_as_revoked(task)
-        case Withdrawn(dead):
-            raise _end_as_revoked(task) if dead is None else JobFailed(dead)
+        case AlreadyOver(failure):
+            raise _end_as_revoked(task) if failure is None else JobFailed(failure)
         case NotNow(reason):
             raise _end_without_result(task, reason)
 

@@ -18,7 +18,7 @@ from memory import AsyncConnection, Command, MemoryServiceError, MemorySettings
 from tasks.attempt.start import RunningAttempt
 from tasks.attempt.verdict import Answered, Verdict
 from tasks.job.result import RedactedResult
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK, is_wakeup
 
@@ -48,7 +48,7 @@ class PlainEnd:
         verdict = attempt.verdict.result()
         if self._results is None or not isinstance(verdict, Answered):
             return None
-        passing(CrashPoint.BEFORE_RESULT)
+        crash_if_armed(CrashPoint.BEFORE_RESULT)
         result = RedactedResult(verdict.result)
         try:
             await self._results.run_all(*self._stored(request, result))

@@ -25,7 +25,7 @@ from kombu.serialization import loads, prepare_accept_content
 
 from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
 from tasks.errors import InvalidJob
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK, wake
 from worker.messages import MALFORMED
@@ -176,13 +176,13 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         elif verdict.result().wake is not None:
             self._threads.submit(self._wake_and_end, call, request, attempt)
         else:
-            passing(CrashPoint.BEFORE_WAKE)
+            crash_if_armed(CrashPoint.BEFORE_WAKE)
             self._begin_end(call, request, attempt)
 
     def _wake_and_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
         ref, verdict = attempt.ref, attempt.verdict.result()
-        passing(CrashPoint.BEFORE_WAKE)
+        crash_if_armed(CrashPoint.BEFORE_WAKE)
         try:
             keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
             wake(self.app, keys, verdict.wake)

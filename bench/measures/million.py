@@ -41,10 +41,9 @@ def measure(arena: Arena, size: Size) -> list[Row]:
         cleaned, took_s, meanwhile_ms = _cleaned_beside_turns(arena, amount)
     arena.say(f"million: {cleaned.deleted:,} of {amount:,} deleted in {took_s:.1f} s")
     ratio = percentile(meanwhile_ms, 99) / percentile(before_ms, 99)
-    name = "million"
     return [
         Row(
-            name,
+            "million",
             f"listing {LISTED} sessions beside {amount:,} of others / alone",
             median(many_ms) / median(few_ms),
             "x",
@@ -52,7 +51,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             f"{shown(median(many_ms))} ms, {shown(median(few_ms))} ms",
         ),
         Row(
-            name,
+            "million",
             f"clean-up of {amount:,} stale sessions",
             took_s,
             "s",
@@ -60,7 +59,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             f"{cleaned.deleted:,} deleted",
         ),
         Row(
-            name,
+            "million",
             "p99 of a turn during clean-up / before",
             ratio,
             "x",

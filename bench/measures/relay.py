@@ -34,10 +34,9 @@ def measure(arena: Arena, size: Size) -> list[Row]:
     whole = [one.cpu_ms / thousands for one in short]
     alone = (median([one.cpu_ms for one in long]) / thousands) - median(whole)
     rates = [one.tokens_per_s for one in short]
-    name = "relay"
     return [
         Row(
-            name,
+            "relay",
             f"CPU per 1000 tokens at {streams} streams",
             alone,
             "ms",
@@ -45,7 +44,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             f"with the jobs' own cost {shown(median(whole))} ms",
         ),
         Row(
-            name,
+            "relay",
             "tokens per second into the event streams",
             median(rates),
             "",

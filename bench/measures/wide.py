@@ -22,15 +22,15 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             peaks.append(float(arena.model.peak_calls()))
             rss_mb.append(arena.meter(worker).rss_mb())
         arena.say(f"wide {number + 1}: {seconds[-1]:.2f} s, peak {peaks[-1]:.0f}")
-    name, what = "wide", f"{amount} sessions x 1.0 s model"
+    what = f"{amount} sessions x 1.0 s model"
     return [
-        Row(name, what, median(seconds), "s", Target(3.0, 1.5), spread(seconds, "s")),
+        Row("wide", what, median(seconds), "s", Target(3.0, 1.5), spread(seconds, "s")),
         Row(
-            name,
+            "wide",
             "peak of concurrent model calls",
             median(peaks),
             "calls",
             Target(amount, amount, at_least=True),
         ),
-        Row(name, "memory of that worker", median(rss_mb), "MB", Target(160, 100)),
+        Row("wide", "memory of that worker", median(rss_mb), "MB", Target(160, 100)),
     ]

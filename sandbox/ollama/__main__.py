@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -18,18 +19,24 @@ from sandbox.ollama.state import StandInState
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox.ollama", description="A stand-in for Ollama.")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="listen on this address")
     parser.add_argument("--port", type=int, default=11434, help="0 lets the system choose")
     parser.add_argument("--log", type=Path, help="append each call that ends, one JSON per line")
     parser.add_argument("--model", action="append", default=[], help="list this model, too")
     parser.add_argument("--token-s", type=float, default=0.0, help="seconds per token, all models")
-    parser.add_argument("--profile", choices=["0.33", "0.40"], default="0.33")
-    parser.add_argument("--keep-calls", type=int, default=10_000)
+    parser.add_argument(
+        "--profile", choices=["0.33", "0.40"], default="0.33", help="answer as this release"
+    )
+    parser.add_argument(
+        "--keep-calls", type=int, default=10_000, help="calls that /standin/calls lists"
+    )
     return parser.parse_args()
 
 
-async def _run(arguments: argparse.Namespace, log: TextIO | None) -> None:
-    call_log = CallLog(arguments.keep_calls, on_end=_writer(log))
+async def _run(
+    arguments: argparse.Namespace, on_end: Callable[[RecordedCall], None] | None
+) -> None:
+    call_log = CallLog(arguments.keep_calls, on_end=on_end)
     state = StandInState(call_log, profile=arguments.profile, token_s=arguments.token_s)
     state.install(arguments.model)
     stop = asyncio.Event()
@@ -42,22 +49,16 @@ async def _run(arguments: argparse.Namespace, log: TextIO | None) -> None:
         await stop.wait()
 
 
-def _writer(log: TextIO | None) -> Callable[[RecordedCall], None] | None:
-    def write(call: RecordedCall) -> None:
-        if log is not None:
-            log.write(gojson.encode(call_as_json(call)) + "\n")
-
-    return None if log is None else write
+def _write(log: TextIO, call: RecordedCall) -> None:
+    log.write(gojson.encode(call_as_json(call)) + "\n")
 
 
 def main() -> None:
     """Run until a signal comes."""
     arguments = _arguments()
-    with ExitStack() as stack:
-        log: TextIO | None = None
-        if arguments.log is not None:
-            log = stack.enter_context(arguments.log.open("a", buffering=1, encoding="utf-8"))
-        asyncio.run(_run(arguments, log))
+    path = arguments.log or Path(os.devnull)
+    with path.open("a", buffering=1, encoding="utf-8") as log:
+        asyncio.run(_run(arguments, partial(_write, log) if arguments.log else None))
 
 
 if __name__ == "__main__":

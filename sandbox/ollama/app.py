@@ -9,11 +9,11 @@ from aiohttp import web
 from sandbox.ollama import catalog, gojson, openai_answers
 from sandbox.ollama.bodies import read_object
 from sandbox.ollama.call_log import RecordedCall
-from sandbox.ollama.chat import Calls, refusal_response
+from sandbox.ollama.chat import CHAT, GENERATE, Calls, refusal_response
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.playing import json_response
-from sandbox.ollama.pulling import Pulling
+from sandbox.ollama.pulling import pull
 from sandbox.ollama.state import StandInState
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,12 +37,12 @@ def make_app(state: StandInState) -> web.Application:
     app = web.Application(client_max_size=0)  # no limit, like Ollama
     calls, lookups, controls = Calls(state), _Lookups(state), _Controls(state)
     routes: list[tuple[str, str, _Handler]] = [
-        ("POST", "/api/chat", calls.chat),
-        ("POST", "/api/generate", calls.generate),
+        ("POST", "/api/chat", partial(calls.answer, CHAT)),
+        ("POST", "/api/generate", partial(calls.answer, GENERATE)),
         ("GET", "/", lookups.root),
         *(("GET", path, lookups.fact) for path in _FACTS),
         ("POST", "/api/show", lookups.show),
-        ("POST", "/api/pull", Pulling(state).pull),
+        ("POST", "/api/pull", partial(pull, state)),
         ("POST", "/v1/chat/completions", calls.complete),
         ("GET", "/v1/models/{name:.+}", lookups.model),
         ("GET", "/standin/stats", controls.stats),

@@ -1,4 +1,4 @@
-"""POST /api/chat and its kin: from the request to the reply that its scenario wants."""
+"""The routes that ask a model: from the request to the reply of its scenario."""
 
 import asyncio
 import re
@@ -24,15 +24,15 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,300}")
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """How one route is spoken: its records, its requests, and what is made of its lines."""
+class ApiFormat:
+    """The format of one route: its records, its requests, and how its lines are rewritten."""
 
     shape: Shape
     read: Callable[[bytes], ModelRequest]
     rewrite: Rewrite | None = None
 
 
-_CHAT, _GENERATE = Face("chat", read_chat), Face("generate", read_generate)
+CHAT, GENERATE = ApiFormat("chat", read_chat), ApiFormat("generate", read_generate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +41,22 @@ class Calls:
 
     state: StandInState
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
-        """POST /api/chat."""
-        return await self._answer(request, _CHAT)
-
-    async def generate(self, request: web.Request) -> web.StreamResponse:
-        """POST /api/generate."""
-        return await self._answer(request, _GENERATE)
-
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions: a chat whose request and whose answer are rewritten."""
         translation = Translation()
-        face = Face("chat", translation.read, translation.events)
-        answer = await self._answer(request, face)
+        api = ApiFormat("chat", translation.read, translation.events)
+        answer = await self.answer(api, request)
         if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
             return answer  # a stream, rewritten as it went
         body = translation.answer(answer.status, answer.body)
         return json_response(answer.status, body, late=True)
 
-    async def _answer(self, request: web.Request, face: Face) -> web.StreamResponse:
+    async def answer(self, api: ApiFormat, request: web.Request) -> web.StreamResponse:
+        """Answer a request in the format of its route."""
         call_log = self.state.call_log
         call = call_log.begin(request.path, await request.read())
         try:
-            return await self._played(request, call, face, face.read(call.body))
+            return await self._played(request, call, api, api.read(call.body))
         except Refused as refused:
             call_log.end(call, "refused", refused.status)
             return refusal_response(refused, is_streamed=call.stream)
@@ -75,9 +68,9 @@ class Calls:
             call_log.end(call, "broken", 0)
 
     async def _played(
-        self, request: web.Request, call: OpenCall, face: Face, asked: ModelRequest
+        self, request: web.Request, call: OpenCall, api: ApiFormat, asked: ModelRequest
     ) -> web.StreamResponse:
-        scenario = self._scenario(asked, face.shape)
+        scenario = self._scenario(asked, api.shape)
         self.state.call_log.understood(call, asked, scenario.name)
         if scenario.refusal is not None and (asked.messages or scenario.refuses_load):
             await asyncio.sleep(scenario.first_s)
@@ -85,9 +78,9 @@ class Calls:
             raise refusals.refusal(scenario.refusal, asked.model, tokens)
         self.state.install([asked.model])
         if not asked.messages:
-            return await self._loaded(call, face.shape, asked, scenario)
-        _check(asked, scenario, face.shape)
-        return await self._replied(request, call, face, asked, scenario)
+            return await self._loaded(call, api.shape, asked, scenario)
+        _check(asked, scenario, api.shape)
+        return await self._replied(request, call, api, asked, scenario)
 
     def _scenario(self, asked: ModelRequest, shape: Shape) -> Scenario:
         """A scripted scenario first; a request that only loads the model takes none."""
@@ -121,7 +114,7 @@ class Calls:
         self,
         request: web.Request,
         call: OpenCall,
-        face: Face,
+        api: ApiFormat,
         asked: ModelRequest,
         scenario: Scenario,
     ) -> web.StreamResponse:
@@ -135,10 +128,10 @@ class Calls:
                     scenario=scenario,
                     plan=plans.plan(asked, scenario),
                     clock=Clock(arrived_ns, loaded_ns, slot_ns=time.monotonic_ns()),
-                    writer=RecordWriter(face.shape, asked.model),
+                    writer=RecordWriter(api.shape, asked.model),
                     call_log=self.state.call_log,
                     cached_tokens=self._cached_tokens(asked),
-                    rewrite=face.rewrite,
+                    rewrite=api.rewrite,
                 )
                 return await self._performed(play, asked)
 
@@ -170,7 +163,7 @@ def _check(asked: ModelRequest, scenario: Scenario, shape: Shape) -> None:
 
 
 def refusal_response(refused: Refused, *, is_streamed: bool = False) -> web.Response:
-    """The error answer, with the content type that its place wants."""
+    """The error answer, with the content type of its place in the stream."""
     beside = {} if refused.signin_url is None else {"signin_url": refused.signin_url}
     body = records.error(refused.text, **beside)
     return json_response(refused.status, body, late=refused.late and is_streamed)

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible face of answers: records of /api/* rewritten, as Ollama does. Pure.
+"""Answers in OpenAI's format: records of /api/* rewritten, as Ollama does. Pure.
 
 A line that it cannot rewrite is lost, as it is with Ollama: an error line in mid-stream has none of
 a record's members and becomes an empty delta (docs/ollama.md, OpenAI's routes).

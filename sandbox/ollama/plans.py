@@ -63,7 +63,7 @@ def _window(asked: ModelRequest, scenario: Scenario) -> int:
 
 
 def _trimmed(asked: ModelRequest, scenario: Scenario) -> Messages:
-    """What Ollama keeps: system messages, the last one, and of the others the newest that fit."""
+    """What Ollama keeps: system messages, the last message, and the newest others that fit."""
     kept = list(asked.messages)
     while replies.prompt_tokens(kept, scenario.density) > _window(asked, scenario):
         others = [index for index, message in enumerate(kept[:-1]) if message["role"] != "system"]
@@ -74,7 +74,7 @@ def _trimmed(asked: ModelRequest, scenario: Scenario) -> Messages:
 
 
 def _most_tokens(asked: ModelRequest, scenario: Scenario, prompt_tokens: int) -> int:
-    """The longest reply: num_predict, and without `shift` what the window has left; 0: no limit."""
+    """The longest reply: num_predict and, without `shift`, the rest of the window; 0: no limit."""
     limit = options.integer(asked.options, "num_predict") or 0
     if scenario.window_tokens is None or asked.shift:
         return limit
@@ -83,7 +83,7 @@ def _most_tokens(asked: ModelRequest, scenario: Scenario, prompt_tokens: int) ->
 
 
 def _fitting(asked: ModelRequest, scenario: Scenario) -> int:
-    """The `prompt_eval_count`: the whole prompt's, or of what is left where it is cut silently."""
+    """The `prompt_eval_count`: of the whole prompt, or of the rest after a silent cut."""
     tokens = replies.prompt_tokens(asked.messages, scenario.density)
     if scenario.window_tokens is None:
         return tokens
@@ -127,7 +127,7 @@ def _text(asked: ModelRequest) -> str:
 
 
 def _calls_a_tool(asked: ModelRequest, scenario: Scenario) -> bool:
-    """Until the results of its calls in this turn are as many as its rounds."""
+    """Whether it calls a tool now: while this turn has fewer results than its rounds."""
     if not asked.has_tools or scenario.manner not in {Manner.TOOLS_FINAL, Manner.TOOLS_EARLY}:
         return False
     roles = [message.get("role") for message in asked.messages]

@@ -28,7 +28,7 @@ class Clock:
     first_ns: int = 0
 
     def metrics(self, plan: Plan, cached_tokens: int | None) -> dict[str, int | None]:
-        """The final record's numbers now. The wait for a slot is in the total alone."""
+        """The final record's numbers now. Only the total includes the wait for a slot."""
         now_ns = time.monotonic_ns()
         return {
             "total_duration": now_ns - self.arrived_ns,
@@ -80,7 +80,7 @@ class Play:
         return self._one_object(said, is_done=ending is Ending.DONE)
 
     async def produce_to_the_end(self) -> None:
-        """Generate the tokens that are left, for nobody, as a model deaf to a cancel does."""
+        """Generate the remaining tokens although the client left: this model ignores a cancel."""
         left = self.plan.fragments[self.call.tokens :]
         async for _ in self._produced(left, is_first=not self.clock.first_ns):
             pass
@@ -156,11 +156,11 @@ class Play:
         return json_response(200, body)
 
     def _over(self, outcome: Outcome, status: int) -> None:
-        """Ends the call before its last bytes leave: who has read them finds it ended."""
+        """End the call before its last bytes are sent: a client that has them finds it ended."""
         self.call_log.end(self.call, outcome, status)
 
     async def _stay_silent(self) -> None:
-        """Until the client goes: its leaving cancels this task."""
+        """Wait until the client disconnects, which cancels this task."""
         await asyncio.get_running_loop().create_future()
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -18,47 +17,40 @@ LINES = 20
 LINE_S = 0.02
 _SIZE_BYTES = 397_821_319
 _NOT_THERE = "pull model manifest: file does not exist"
+_FAILURE: JsonObject = {"error": _NOT_THERE}
+_SUCCESS: JsonObject = {"status": "success"}
 
 
-@dataclass(frozen=True, slots=True)
-class Pulling:
-    """The route. One instance serves all requests."""
-
-    state: StandInState
-
-    async def pull(self, request: web.Request) -> web.StreamResponse:
-        """POST /api/pull. A model of the scenario `nowhere` is in no registry."""
-        try:
-            asked = read_object(await request.read(), "PullRequest")
-        except Refused as refused:
-            return refusal_response(refused)
-        model = asked.get("model") or asked.get("name")
-        if not isinstance(model, str):
-            return refusal_response(Refused(400, "model is required"))
-        self.state.call_log.count("pulls")
-        is_there = self.state.own_scenario(model).name != "nowhere"
-        if asked.get("stream") is False:
-            return self._whole(model, is_there=is_there)
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        for line in _lines(model) if is_there else _failure():
-            await response.write(gojson.encode(line).encode() + b"\n")
-            await asyncio.sleep(LINE_S)
-        if is_there:
-            self.state.pull(model)
-            await response.write(gojson.encode({"status": "success"}).encode() + b"\n")
-        await response.write_eof()
-        return response
-
-    def _whole(self, model: str, *, is_there: bool) -> web.Response:
-        if not is_there:
-            return refusal_response(Refused(500, _NOT_THERE))
-        self.state.pull(model)
-        return json_response(200, gojson.encode({"status": "success"}).encode(), late=True)
+async def pull(state: StandInState, request: web.Request) -> web.StreamResponse:
+    """POST /api/pull. A model of the scenario `nowhere` is in no registry."""
+    try:
+        asked = read_object(await request.read(), "PullRequest")
+    except Refused as refused:
+        return refusal_response(refused)
+    model = asked.get("model") or asked.get("name")
+    if not isinstance(model, str):
+        return refusal_response(Refused(400, "model is required"))
+    state.call_log.count("pulls")
+    is_there = state.own_scenario(model).name != "nowhere"
+    if asked.get("stream") is False:
+        return _whole(state, model, is_there=is_there)
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    for line in _lines(model) if is_there else [_FAILURE]:
+        await response.write(gojson.encode(line).encode() + b"\n")
+        await asyncio.sleep(LINE_S)
+    if is_there:
+        state.pull(model)
+        await response.write(gojson.encode(_SUCCESS).encode() + b"\n")
+    await response.write_eof()
+    return response
 
 
-def _failure() -> Iterator[JsonObject]:
-    yield {"error": _NOT_THERE}
+def _whole(state: StandInState, model: str, *, is_there: bool) -> web.Response:
+    if not is_there:
+        return refusal_response(Refused(500, _NOT_THERE))
+    state.pull(model)
+    return json_response(200, gojson.encode(_SUCCESS).encode(), late=True)
 
 
 def _lines(model: str) -> Iterator[JsonObject]:

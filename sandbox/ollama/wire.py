@@ -1,4 +1,4 @@
-"""Lines onto one HTTP response: headers with the first record, chunks as the scenario lays them."""
+"""Lines as one HTTP response: headers with the first record, chunks as the scenario has them."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from aiohttp.http import StreamWriter
 from sandbox.ollama.scenarios import Framing
 
 Rewrite = Callable[[bytes], bytes]
-"""Makes whole lines of /api/* into what another face of the server says in their place."""
+"""Turns whole lines of /api/* into what another API of the server sends in their place."""
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 EVENTS = {"Content-Type": "text/event-stream"}
@@ -20,7 +20,7 @@ _LINGER_AND_RESET = struct.pack("ii", 1, 0)
 
 
 class Wire:
-    """The streamed response to one request. Never waits for the reader: the model's clock rules.
+    """The streamed response to one request. Never waits for the reader: the model sets the pace.
 
     Each line is one HTTP chunk unless the framing says otherwise. Chunks of one turn of the loop
     leave in one write. Methods may raise ConnectionError if the client has gone.

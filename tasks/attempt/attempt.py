@@ -25,9 +25,8 @@ from memory import (
     Waiting,
     encode_message,
 )
-from tasks.attempt.attempt_events import AttemptEvents
 from tasks.attempt.lease_holder import LeaseHolder
-from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Verdict, Withdrawn
+from tasks.attempt.verdict import AlreadyOver, Answered, Cancelled, Ended, Later, NotNow, Verdict
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
@@ -35,8 +34,9 @@ from tasks.job.job_ref import JobRef
 from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult, event_data
 from tasks.process.configuration import Settings
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Stoppable, Stopped, StopReason
+from tasks.process.relay import AttemptEvents
 from tasks.process.retry import Backoff, is_retried
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring
@@ -71,7 +71,7 @@ class Attempt:
 
         Raises MemoryServiceError when Redis fails.
         """
-        passing(CrashPoint.BEFORE_ACQUIRE)
+        crash_if_armed(CrashPoint.BEFORE_ACQUIRE)
         acquired = await self._holder.acquire(
             *self._summaries.interrupt(),
             history_n=messages_to_bring(self._profile, self._ref.max_history),
@@ -85,7 +85,7 @@ class Attempt:
             case AcquireOutcome.UNKNOWN:
                 return Ended(JobFailed("nothing is known of this job: its mailbox is gone"), wake)
             case AcquireOutcome.GONE:
-                return Withdrawn(await self._holder.why_dead(), wake)
+                return AlreadyOver(await self._holder.why_dead(), wake)
             case AcquireOutcome.DEAD:
                 await self._holder.note_dead()
                 attempts = self._settings.queue.max_attempts
@@ -95,7 +95,7 @@ class Attempt:
 
     async def _hold(self, acquired: Acquired) -> Verdict:
         """Compute and commit the turn while the lease is ours."""
-        passing(CrashPoint.AFTER_ACQUIRE)
+        crash_if_armed(CrashPoint.AFTER_ACQUIRE)
         self._events.attempt = acquired.attempt
         try:
             envelope = Envelope.unpack(acquired.envelope)
@@ -178,7 +178,7 @@ class Attempt:
             case CommitOutcome.ALREADY:
                 return await self._committed(committed.next)
             case CommitOutcome.GONE:
-                return Withdrawn(await self._holder.why_dead(), committed.next)
+                return AlreadyOver(await self._holder.why_dead(), committed.next)
             case refused:
                 logger.warning(
                     "late commit of job %s refused, its reply is dropped: %s",

@@ -31,7 +31,7 @@ from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.job_ref import JobRef
 from tasks.job.result import ChatResult, committed_result
 from tasks.process.configuration import Settings
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Lease, RunningLeases, Stoppable, renewed
 from tasks.process.queue_wait import QueueWait
 
@@ -136,7 +136,7 @@ class LeaseHolder:
         # Noted in the same pipeline: the result lies on another server, and this process may die
         # before it stores it (docs/decisions.md, "Owed results").
         owe = self._owe()
-        passing(CrashPoint.BEFORE_COMMIT)
+        crash_if_armed(CrashPoint.BEFORE_COMMIT)
         deadline = time.monotonic() + COMMIT_PATIENCE_S
         while True:
             try:
@@ -147,7 +147,7 @@ class LeaseHolder:
                 before = ()
                 await asyncio.sleep(COMMIT_PAUSE_S)
             else:
-                passing(CrashPoint.AFTER_COMMIT)
+                crash_if_armed(CrashPoint.AFTER_COMMIT)
                 return committed
 
     async def fail(self, *, delay_s: float, refund: bool) -> None:

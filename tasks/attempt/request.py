@@ -4,7 +4,7 @@ import os
 
 from celery.worker.request import Request
 
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
 from tasks.process.wakeup import repr_of
 
@@ -25,7 +25,7 @@ class ChatTaskRequest(Request):  # type: ignore[misc]  # Celery ships no types
 
     def acknowledge(self) -> None:
         """Tell the broker that the task is over."""
-        passing(CrashPoint.BEFORE_ACK)
+        crash_if_armed(CrashPoint.BEFORE_ACK)
         super().acknowledge()
 
     def terminate(self, pool: object, signal: object = None) -> None:

@@ -13,13 +13,13 @@ from celery.app.task import Context
 
 from memory import EventType, Mailbox
 from tasks.attempt.attempt import Attempt
-from tasks.attempt.attempt_events import AttemptEvents
 from tasks.attempt.lease_holder import LeaseHolder
 from tasks.attempt.raw_job import take_in_raw
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import Ended, Verdict
 from tasks.job.envelope import Envelope
 from tasks.job.job_ref import JobRef
+from tasks.process.relay import AttemptEvents
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
 from tasks.submit.producer import producer, publish_options
@@ -80,7 +80,7 @@ async def _attempt(worker: WorkerServices, ref: JobRef) -> Verdict:
         queue_wait=worker.queue_wait,
     )
     profile = worker.settings.profiles.of(ref.agent_id)
-    turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events.emit), slot)
+    turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
     attempt = Attempt(
         ref, holder, turn, events, summaries=worker.summaries, settings=worker.settings
     )

@@ -48,11 +48,13 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """The job had failed before, for the reason `dead`, or was cancelled: end it so, unless its
-    result is there."""
+class AlreadyOver:
+    """The job was over before this message came: end it so, unless its result is there.
 
-    dead: str | None
+    `failure` is why it is a dead letter; None: it was cancelled.
+    """
+
+    failure: str | None
     wake: Waiting | None = None
 
 
@@ -64,4 +66,4 @@ class NotNow:
     wake: Waiting | None = None
 
 
-Verdict: TypeAlias = Answered | Later | Ended | Cancelled | Withdrawn | NotNow
+Verdict: TypeAlias = Answered | Later | Ended | Cancelled | AlreadyOver | NotNow

@@ -17,7 +17,7 @@ from memory import (
     SweepOutcome,
     intake,
 )
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
 from tasks.process.wakeup import wake
 from tasks.submit.untold import UntoldEnds
@@ -100,7 +100,7 @@ class MailboxSweep:
         swept, untold = await memory.run_all(mailbox.sweep(grace_ms), intake.untold(keys))
         is_published = True
         if swept.outcome is SweepOutcome.WAKE:
-            passing(CrashPoint.SWEEP_WAKE)
+            crash_if_armed(CrashPoint.SWEEP_WAKE)
             is_published = await asyncio.to_thread(wake, self._app, keys, swept.head)
         # After the wake-up: where results cannot be stored, it takes seconds.
         is_ended = not untold or await asyncio.to_thread(self._untold_ends.publish, keys, untold)

@@ -119,7 +119,7 @@ class ChatJob(BaseModel):
     def request(self) -> Request:
         """What this job is known by again: the same id is refused for any other.
 
-        Of the same one are jobs of the same user that ask for the same in all but the message.
+        `who` is equal for jobs of one user with equal options: only these may be merged.
         """
         options = self.model_dump(mode="json", exclude=_NOT_ASKED, exclude_defaults=True)
         message = options.pop("message")

@@ -65,7 +65,7 @@ def _armed(wanted: str) -> _Fuse | None:
 _fuse = _armed(os.environ.get(VARIABLE, ""))
 
 
-def passing(point: CrashPoint) -> None:
+def crash_if_armed(point: CrashPoint) -> None:
     """Say that the code is at `point`; nothing happens unless a test has armed it."""
     if _fuse is not None and _fuse.point is point:
         _fuse.burn()

@@ -162,7 +162,7 @@ def _third_s(lease: Lease) -> float:
 async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
     while True:
         with suppress(MemoryServiceError):
-            is_ours, policy, has_slot = await _look(memory, lease)
+            is_ours, policy, has_slot = await _renew_once(memory, lease)
             if not is_ours:
                 stoppable.stop(StopReason.LEASE_LOST)
                 return
@@ -173,8 +173,10 @@ async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) ->
         await asyncio.sleep(_third_s(lease))
 
 
-async def _look(memory: AsyncConnection, lease: Lease) -> tuple[bool, StopPolicy | None, bool]:
-    """Whether the lease is still ours, how the job is to be stopped, and whether it has a slot."""
+async def _renew_once(
+    memory: AsyncConnection, lease: Lease
+) -> tuple[bool, StopPolicy | None, bool]:
+    """Renew once: is the lease still ours, how is the job to be stopped, is the slot still ours."""
     renew = lease.mailbox.renew(lease.token, lease_ms=lease.length_ms)
     cancelled = lease.mailbox.stop_asked(lease.job_id)
     if lease.slots is None:

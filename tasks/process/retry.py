@@ -1,4 +1,7 @@
-"""Which failure of an attempt is tried again, and when. Nothing else decides it. Pure."""
+"""Which failure of an attempt is tried again, and when. Pure.
+
+Mailboxes count the attempts (memory/mailbox/lua/acquire.lua); this says what an error is worth.
+"""
 
 import random
 from dataclasses import dataclass

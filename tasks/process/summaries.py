@@ -120,7 +120,7 @@ class Summaries:
             try:
                 outcome = await self._sum_up(wanted)
             except MemoryServiceError as exc:
-                logger.info("no summary of %s now, Redis failed; it is tried again: %s", key, exc)
+                logger.info("no summary of %s, its next turn asks for one again: %s", key, exc)
             # Another turn may have wished for more meanwhile.
             if outcome is _Outcome.OVER and self.wanted.get(key) is wanted:
                 del self.wanted[key]

@@ -104,7 +104,7 @@ def publish(
     retries: int = 0,
     countdown_s: float | None = None,
 ) -> None:
-    """Publish one message for `job_id`. Raises kombu's OperationalError.
+    """Publish one message for `job_id`; `worker.pool` takes it. Raises kombu's OperationalError.
 
     Not through `Celery.send_task`: that subscribes the process to the result (a worker would
     gather subscriptions without end) and makes whatever task happens to publish the parent

@@ -33,7 +33,7 @@ from tasks.job.images import check_images
 from tasks.job.job import ChatJob
 from tasks.process.app import app
 from tasks.process.configuration import Settings
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.services import producer_services
@@ -183,7 +183,7 @@ class Producer:
         self.untold_ends.publish(keys, enqueued.untold)
 
     def _publish_wakeup(self, submission: Submission) -> None:
-        passing(CrashPoint.ENQUEUED)
+        crash_if_armed(CrashPoint.ENQUEUED)
         kwargs = wakeup_kwargs(submission.keys, submission.job.max_history)
         try:
             publish(self._app, submission.job_id, kwargs, submission.envelope.publish)

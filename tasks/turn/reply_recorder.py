@@ -1,32 +1,20 @@
 """What one attempt has heard of its reply: text, times, and the events for followers."""
 
 import time
-from collections.abc import Mapping
-from typing import Protocol
-
-from pydantic import JsonValue
 
 from agents import Answer, ToolEvent
 from llm import Delta
 from memory import EventType
 from tasks.job.result import Timings
-from tasks.process.crash_points import CrashPoint, passing
-
-
-class Emit(Protocol):
-    """Publishes one event of an attempt to the session's followers."""
-
-    def __call__(
-        self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None
-    ) -> None:
-        """Publish it soon; nothing waits for it."""
+from tasks.process.crash_points import CrashPoint, crash_if_armed
+from tasks.process.relay import AttemptEvents
 
 
 class ReplyRecorder:
     """Hears the model calls of one attempt, from the start of the first one."""
 
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
+    def __init__(self, events: AttemptEvents) -> None:
+        self._events = events
         self._said: list[str] = []
         self._taken_at = time.time()
         self._started_s = time.monotonic()
@@ -41,7 +29,7 @@ class ReplyRecorder:
         """The model is called, perhaps not for the first time: what it has said is dropped."""
         self._said.clear()
         self._started_s, self._first_delta_s = time.monotonic(), None
-        self._emit(EventType.STARTED, data={"model": model})
+        self._events.emit(EventType.STARTED, data={"model": model})
 
     def on_delta(self, delta: Delta) -> None:
         """A piece of the reply has come."""
@@ -49,15 +37,15 @@ class ReplyRecorder:
             self._first_delta_s = time.monotonic()
         self._said.append(delta.text)
         if delta.thinking:
-            self._emit(EventType.THINKING, text=delta.thinking)
+            self._events.emit(EventType.THINKING, text=delta.thinking)
         if delta.text:
-            self._emit(EventType.TOKEN, text=delta.text)
-        passing(CrashPoint.TOKEN)
+            self._events.emit(EventType.TOKEN, text=delta.text)
+        crash_if_armed(CrashPoint.TOKEN)
 
     def on_tool(self, event: ToolEvent) -> None:
         """A tool is called or has answered: what was said before is no part of the reply."""
         self._said.clear()
-        self._emit(EventType.TOOL_CALL, data=event.data)
+        self._events.emit(EventType.TOOL_CALL, data=event.data)
 
     def timings(self, answer: Answer, *, sent_at: float) -> Timings:
         """The times of the last call, with those that its server gives; `sent_at` is Unix time."""

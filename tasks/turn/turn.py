@@ -21,7 +21,7 @@ from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.reply_format import parsed_reply
 from tasks.job.result import ChatResult, Receipt, Usage
-from tasks.process.crash_points import CrashPoint, passing
+from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
 from tasks.turn.reply_recorder import ReplyRecorder
@@ -95,9 +95,9 @@ class ModelTurn:
         session = f"{job.agent_id}:{job.session_id}"
         replies = [await self._ask(shown, rounds, session)]
         while await rounds.take(replies[-1].answer):
-            passing(CrashPoint.TOOLS_DONE)
+            crash_if_armed(CrashPoint.TOOLS_DONE)
             replies.append(await self._ask(shown, rounds, session))
-        passing(CrashPoint.MODEL_DONE)
+        crash_if_armed(CrashPoint.MODEL_DONE)
         result = result_of(job_id, job, replies, acquired)
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result

@@ -12,8 +12,8 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
-from tasks.beat.dead_letters import all_letters, drop, letter_of, requeue
 from tasks.process.wakeup import publish, wakeup_kwargs
+from tasks.submit.dead_letters import all_letters, drop, letter_of, requeue
 from worker.cli import main
 
 WAIT_S = 20

@@ -8,7 +8,7 @@ import click
 from pydantic import JsonValue
 
 from tasks import app
-from tasks.beat.dead_letters import Letter, all_letters, drop, letter_of, requeue
+from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
 from worker.cli.console import Table, json_option, moment, say, show, show_json
 
 

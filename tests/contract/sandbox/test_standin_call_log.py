@@ -125,7 +125,7 @@ def test_a_deaf_model_generates_on_and_is_convicted(
     assert 0 < ollama.stats.tokens_after_disconnect == call.tokens_after_disconnect < 20
 
 
-def test_programmed_failures_come_first_then_all_is_well(
+def test_scripted_failures_come_first_then_all_is_well(
     ollama: OllamaStandIn, client: httpx.Client
 ) -> None:
     """503 twice, then well; other models are untouched; scripts add up."""
@@ -139,7 +139,7 @@ def test_programmed_failures_come_first_then_all_is_well(
     assert ollama.calls[-1].reply == reply_to(MESSAGES)
 
 
-def test_a_programme_for_any_model_is_a_star(ollama: OllamaStandIn, client: httpx.Client) -> None:
+def test_a_script_for_any_model_is_a_star(ollama: OllamaStandIn, client: httpx.Client) -> None:
     """A load-only request takes nothing of it."""
     ollama.script("*", ["gone-500"])
     assert client.post("/api/chat", json={"model": "a"}).status_code == 200
@@ -147,7 +147,7 @@ def test_a_programme_for_any_model_is_a_star(ollama: OllamaStandIn, client: http
     assert chat(client, "b").status_code == 200
 
 
-def test_a_programme_with_an_unknown_name_is_refused(
+def test_a_script_with_an_unknown_name_is_refused(
     ollama: OllamaStandIn, client: httpx.Client
 ) -> None:
     """In the thread form and over HTTP; nothing of it is kept."""

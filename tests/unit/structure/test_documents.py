@@ -22,28 +22,6 @@ REDIS_KEYS = ROOT / "docs" / "redis-keys.md"
 NAMESPACES = {"namespace"}
 """What may follow the prefix in a document besides a kind of key: the placeholder for one."""
 
-PENDING = {"docs/ollama.md"}
-"""Documents that are linked to and on their way."""
-
-OLD_KINDS = {
-    "asked", "writes", "places", "line", "lines", "arrivals", "pace", "turns", "stops", "wait",
-    "summarising",
-}  # fmt: skip
-"""Kinds of keys whose names nobody understood."""
-
-OLD_NAMES = {
-    "Begun", "Carried", "Census", "Gate", "Gauge", "Holder", "House", "Interview", "Journey",
-    "Places", "Private", "Programme", "Room", "Usher", "begins", "forgiving", "hears",
-    "obey_stops", "senseless", "_knock",
-}  # fmt: skip
-"""Classes and functions that were renamed for the same reason."""
-
-OLD_MODULES = {
-    "begun", "census", "gate", "gauge", "holder", "house", "interview", "journey", "ledger",
-    "places", "private", "programme", "room", "stops", "usher",
-}  # fmt: skip
-"""Modules likewise."""
-
 PRIVATE_WORDS = (
     r"houses?", r"rooms?", r"doorbells?", r"bears?", r"borne", r"in earnest", r"knock(?:s|ed|ing)?",
     r"ends the same", r"stand(?:s|ing)? in line", r"places? at (?:a|the|its) (?:model|server)",
@@ -137,7 +115,7 @@ def test_a_link_of_a_document_leads_somewhere(page: str) -> None:
             continue
         path = (here.parent / name).resolve() if name else here
         is_there = path.is_file() and (not anchor or anchor in anchors(path))
-        if not is_there and str(path.relative_to(ROOT)) not in PENDING:
+        if not is_there:
             lost.append(target)
     assert lost == []
 
@@ -182,11 +160,3 @@ def test_the_readme_shows_the_defaults_that_the_settings_have() -> None:
 
 
 # ---- what code is called
-
-
-def test_no_key_class_function_or_module_has_its_old_name() -> None:
-    """The old names had to be explained before they could be read."""
-    assert {kind_of(kind.pattern) for kind in KINDS} & OLD_KINDS == set()
-    modules = [path for place in PACKAGES for path in (ROOT / place).rglob("*.py")]
-    assert {path.stem for path in modules} & OLD_MODULES == set()
-    assert {name for path in modules for name in defined(path)} & OLD_NAMES == set()

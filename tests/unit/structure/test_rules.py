@@ -50,6 +50,7 @@ FACES = {"agents", "llm", "memory", "tasks", "tasks.aio", "tasks.errors"}
 """The modules that are made for others to import."""
 
 ENVIRONMENT_READERS: dict[str, str] = {
+    "bench/producing.py": "gives the process that it starts an environment",
     "sandbox/stack.py": "hands its own environment on to the processes it starts",
     "worker/cli/procfile.py": "hands its own environment on to the processes it starts",
     "tasks/process/crash_points.py": "a switch for tests that is no setting of an operator",

@@ -103,3 +103,14 @@ def test_a_section_that_the_code_names_is_in_the_page_on_ollama() -> None:
         if section not in headings
     }
     assert unknown == set()
+
+
+def test_a_decision_that_the_code_names_is_in_the_decisions() -> None:
+    """As in `docs/decisions.md, "Owed results"`: a subject, or a decision by its heading."""
+    page = (ROOT / "docs" / "decisions.md").read_text("utf-8").replace("`", "")
+    headings = re.findall(r"^##+ (.+?)(?: \(\d.*\))?$", page, re.MULTILINE)
+    comment = r"(?: (?:#|--))?"
+    named = mentions(rf'docs/decisions\.md,{comment} "([^"]+)"', *PACKAGES)
+    named = {(place, re.sub(r" (?:#|--) ", " ", heading)) for place, heading in named}
+    assert named, "the pattern finds them"
+    assert {(place, heading) for place, heading in named if heading not in headings} == set()
