@@ -7,6 +7,7 @@ whose keys have expired are left out of a listing and dropped, unless someone us
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from memory.keys import Keyspace
 from memory.records import values
@@ -64,22 +65,19 @@ def size(index_key: str) -> Command[int]:
 
 
 def newest(
-    index_key: str, *, until_ms: float | None, skip: int, limit: int
+    index_key: str, *, until_ms: float = inf, skip: int = 0, limit: int
 ) -> Command[list[Entry]]:
-    """Entries last active at `until_ms` (None: now) or before, the newest first."""
-    start = "+inf" if until_ms is None else until_ms
-    parts = ("ZRANGE", index_key, start, "-inf", "BYSCORE", "REV", "LIMIT", skip, limit)
+    """Entries last active at `until_ms` or before, the newest first."""
+    parts = ("ZRANGE", index_key, until_ms, -inf, "BYSCORE", "REV", "LIMIT", skip, limit)
     return Command(_entries, (*parts, "WITHSCORES"))
 
 
 def oldest(
-    index_key: str, *, since_ms: float | None, until_ms: float | None, skip: int, limit: int
+    index_key: str, *, since_ms: float = -inf, until_ms: float = inf, skip: int = 0, limit: int
 ) -> Command[list[Entry]]:
-    """Entries last active between two moments (None: no bound), the oldest first."""
-    start = "-inf" if since_ms is None else since_ms
-    end = "+inf" if until_ms is None else until_ms
-    parts = ("ZRANGE", index_key, start, end, "BYSCORE", "LIMIT", skip, limit, "WITHSCORES")
-    return Command(_entries, parts)
+    """Entries last active between two moments, the oldest first."""
+    parts = ("ZRANGE", index_key, since_ms, until_ms, "BYSCORE", "LIMIT", skip, limit)
+    return Command(_entries, (*parts, "WITHSCORES"))
 
 
 def server_time_ms() -> Command[int]:
@@ -110,7 +108,7 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
 
 def pages(connection: Connection, index_key: str) -> Iterator[list[Entry]]:
     """All entries, newest first; by score, so that what others drop meanwhile hides nothing."""
-    until_ms: float | None = None
+    until_ms = inf
     skip = 0
     while page := connection.run(
         newest(index_key, until_ms=until_ms, skip=skip, limit=PAGE_ENTRIES)
@@ -125,22 +123,22 @@ def pages(connection: Connection, index_key: str) -> Iterator[list[Entry]]:
 
 
 def oldest_pages(
-    connection: Connection,
-    index_key: str,
-    *,
-    since_ms: float | None,
-    limit: int = PAGE_ENTRIES,
+    connection: Connection, index_key: str, *, since_ms: float = -inf, limit: int = PAGE_ENTRIES
 ) -> Iterator[list[Entry]]:
-    """Entries active at `since_ms` (None: ever) or later, oldest first. What is used while this
+    """Entries active at `since_ms` or later, oldest first. What is used while this
     goes on may come twice, and what others drop may hide an entry until the next time."""
     skip = 0
-    while page := connection.run(
-        oldest(index_key, since_ms=since_ms, until_ms=None, skip=skip, limit=limit)
-    ):
+    while page := connection.run(oldest(index_key, since_ms=since_ms, skip=skip, limit=limit)):
         yield page
         if len(page) < limit:
             return
         skip += len(page)
+
+
+def agents(connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf) -> list[str]:
+    """The ids of the agents that were active at `since_ms` or later, oldest first."""
+    pages_of_agents = oldest_pages(connection, keyspace.agents, since_ms=since_ms)
+    return [entry.member for page in pages_of_agents for entry in page]
 
 
 def _exist(

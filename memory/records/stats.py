@@ -127,11 +127,8 @@ def human_size(size_bytes: int) -> str:
 
 def _index_sizes(connection: Connection, keyspace: Keyspace) -> list[int]:
     """How many sessions each agent has."""
-    sizes: list[int] = []
-    for page in index.oldest_pages(connection, keyspace.agents, since_ms=None):
-        counts = [index.size(keyspace.sessions(entry.member)) for entry in page]
-        sizes += connection.run_each(counts)
-    return sizes
+    agents = index.agents(connection, keyspace)
+    return connection.run_each([index.size(keyspace.sessions(agent)) for agent in agents])
 
 
 def _number(stats: MemoryStats, name: str) -> int:

@@ -183,7 +183,7 @@ class Slots:
 
 def waiting_models(keyspace: Keyspace) -> Command[list[Entry]]:
     """The models that sessions waited for, the latest first; a member is a `SlotKeys.tag`."""
-    return newest(keyspace.waiting_models, until_ms=None, skip=0, limit=WAITING_MODELS_MAX)
+    return newest(keyspace.waiting_models, limit=WAITING_MODELS_MAX)
 
 
 def model_of(tag: str) -> str:

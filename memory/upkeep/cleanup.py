@@ -49,11 +49,7 @@ def clean_stale(
     """Delete what was not used for `idle_s`; see `housekeeping.Housekeeping.clean_stale`."""
     deadline = time.monotonic() + budget_s
     until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
-    agents = [
-        entry.member
-        for page in index.oldest_pages(connection, keyspace.agents, since_ms=None)
-        for entry in page
-    ]
+    agents = index.agents(connection, keyspace)
     run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
     for agent in agents:
         while batch := run.unused(agent):
@@ -78,9 +74,7 @@ class _Run:
     def unused(self, agent: str) -> list[Entry]:
         """The sessions of an agent that were not used for the longest time."""
         key = self.keyspace.sessions(agent)
-        return self.connection.run(
-            index.oldest(key, since_ms=None, until_ms=self.until_ms, skip=0, limit=BATCH_SESSIONS)
-        )
+        return self.connection.run(index.oldest(key, until_ms=self.until_ms, limit=BATCH_SESSIONS))
 
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""

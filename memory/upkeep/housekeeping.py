@@ -50,7 +50,7 @@ class Housekeeping:
         whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
         since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
         sessions = keys = 0
-        for agent in self._agents_since(since_ms):
+        for agent in index.agents(self.connection, self.keyspace, since_ms=since_ms):
             state = values.extend(self.keyspace.state(agent), ttl_s=ttl_s)
             keys += self.connection.run(state)
             sessions_key = self.keyspace.sessions(agent)
@@ -89,7 +89,7 @@ class Housekeeping:
         # Strays are found in the session index, in docs/decisions.md.
         deadline = time.monotonic() + STRAYS_BUDGET_S
         added = 0
-        for agent in self._agents_since(0):
+        for agent in index.agents(self.connection, self.keyspace):
             for page in index.pages(self.connection, self.keyspace.sessions(agent)):
                 if time.monotonic() >= deadline:
                     return added
@@ -109,10 +109,6 @@ class Housekeeping:
     ) -> list[StatsPoint]:
         """The statistics noted between two moments, at most the last `limit`, oldest first."""
         return read_stats(self.connection, self.keyspace, since=since, until=until, limit=limit)
-
-    def _agents_since(self, since_ms: float) -> list[str]:
-        pages = index.oldest_pages(self.connection, self.keyspace.agents, since_ms=since_ms)
-        return [entry.member for page in pages for entry in page]
 
     def _extend(self, agent: str, batch: Sequence[Entry], ttl_s: int) -> int:
         ids = [entry.member for entry in batch]
