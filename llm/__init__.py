@@ -40,6 +40,7 @@ from llm.errors import (
     UnsupportedError,
 )
 from llm.http.capabilities import Ability, Capabilities
+from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
 from llm.servers.fleet import Fleet
 from llm.servers.held_slot import HeldSlot
@@ -76,6 +77,7 @@ __all__ = [
     "LLMTimeoutError",
     "Loaded",
     "Message",
+    "ModelCatalog",
     "ModelNotFoundError",
     "OllamaBusyError",
     "OllamaClient",

@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import orjson
 
 from llm.errors import LLMError, OllamaUnreachableError, ResponseTooLargeError
-from llm.http.capabilities import read_capabilities
+from llm.http.catalog import ModelCatalog
 from llm.http.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
 from llm.http.deadlines import StreamWatch
 from llm.settings import LLMSettings
@@ -56,6 +55,7 @@ class OllamaClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
         self._is_closed = False
+        self.catalog = ModelCatalog(self)
 
     @classmethod
     def from_settings(cls, settings: LLMSettings, *, max_connections: int) -> Self:
@@ -145,18 +145,6 @@ class OllamaClient:
             raise refused(response.status_code, body, model=model, base_url=self.base_url)
         return body
 
-    async def capabilities(
-        self, model: str, *, timeout_s: float = HEALTH_TIMEOUT_S
-    ) -> frozenset[str] | None:
-        """What a model can do, in Ollama's words; None where this server does not tell.
-
-        Raises an LLMError.
-        """
-        asked = orjson.dumps({"model": model})
-        return read_capabilities(
-            await self.lookup("/api/show", timeout_s=timeout_s, content=asked, model=model)
-        )
-
     def abort(self, model: str, error: LLMError) -> int:
         """Let the calls of `model` in flight raise `error`; how many there were."""
         aborted = [watch for watch, asked in self._watches.items() if asked == model]
@@ -167,6 +155,7 @@ class OllamaClient:
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
         self._is_closed = True
+        await self.catalog.aclose()
         # aiohttp closes the sockets without waking those who read from them.
         for watch in self._watches:
             watch.abort(_closed())

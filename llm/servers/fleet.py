@@ -88,14 +88,20 @@ class Fleet:
         return tuple(server.client for server in self._servers)
 
     async def capabilities(self, model: str) -> frozenset[str] | None:
-        """As `OllamaClient.capabilities`, of the first server that knows the model."""
-        error: LLMError | None = None
-        for server in sorted(self._servers, key=lambda one: one.inventory.readiness(model)):
+        """What `model` can do, in Ollama's words; None where its server does not say.
+
+        It is looked up at the first server that knows the model. Raises an LLMError.
+        """
+        error: LLMError = OllamaUnreachableError("there is no Ollama")
+        for server in sorted(
+            self._servers,
+            key=lambda one: (not one.catalog.has_details(model), one.readiness(model)),
+        ):
             try:
-                return await server.client.capabilities(model)
+                return (await server.catalog.details(model)).capabilities
             except LLMError as exc:
                 error = exc
-        raise error or OllamaUnreachableError("there is no Ollama")
+        raise error
 
     def open_to(self, model: str) -> tuple[str, ...]:
         """The servers that may be asked for a model, as far as is known; never none."""
@@ -233,9 +239,7 @@ class Fleet:
 
     async def _look_round(self) -> None:
         """Renew what is known of the servers; waits only where nothing is known of one yet."""
-        first = [
-            look for server in self._servers if (look := server.inventory.freshen()) is not None
-        ]
+        first = [look for server in self._servers if (look := server.catalog.renew()) is not None]
         if first:
             await asyncio.wait(first)
 

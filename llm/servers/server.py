@@ -21,13 +21,12 @@ from llm.errors import (
 )
 from llm.http.client import OllamaClient
 from llm.servers.breaker import Breaker, State, Trial
-from llm.servers.choice import Candidate
-from llm.servers.inventory import ModelInventory
+from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import Watchdog
 from llm.wire.address import label_of
-from llm.wire.models import full_name, read_loaded
+from llm.wire.models import full_name
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
@@ -76,12 +75,12 @@ class Server:
         self.label = label_of(self.url)
         self.client = client
         self.breaker = Breaker()
-        self.inventory = ModelInventory(client)
+        self.catalog = client.catalog
         self.warmer = Warmer(
             client,
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
             keep_warm_s=keep_warm_s,
-            on_loaded=self.inventory.note_warm,
+            on_loaded=self.catalog.note_loaded,
             pull=None if pulls is None else partial(pulls.into, client),
         )
         self.in_flight = 0
@@ -97,7 +96,16 @@ class Server:
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
-        return Candidate(self.url, self.inventory.readiness(model), self.in_flight)
+        return Candidate(self.url, self.readiness(model), self.in_flight)
+
+    def readiness(self, model: str) -> Readiness:
+        """How soon the server could answer with `model`, as far as is known."""
+        is_installed = self.catalog.is_installed(model)
+        if is_installed is None:
+            return Readiness.UNKNOWN
+        if self.catalog.is_loaded(model):
+            return Readiness.WARM
+        return Readiness.COLD if is_installed else Readiness.ABSENT
 
     @contextmanager
     def calling(self, request: ChatRequest) -> Iterator[Trial]:
@@ -114,7 +122,7 @@ class Server:
         except PermanentLLMError as exc:
             trial.succeeded()  # it refuses, so it is well
             if isinstance(exc, ModelNotFoundError):
-                self.inventory.note_absent(request.model)
+                self.catalog.note_missing(request.model)
                 self.warmer.forget(request.model)
             raise
         else:
@@ -128,7 +136,7 @@ class Server:
     def answers(self, model: str, trial: Trial) -> None:
         """The first piece of a reply has come."""
         trial.answered()
-        self.inventory.note_warm(model)
+        self.catalog.note_loaded(model)
         self._watchdog.answered(model)
         self._on_change()
 
@@ -140,7 +148,6 @@ class Server:
             await asyncio.wait(self._tasks)
         await self.client.aclose()
         await self.warmer.aclose()
-        await self.inventory.aclose()
 
     def _timed_out(self, request: ChatRequest) -> None:
         # Perhaps it was dropped from memory: the next chat looks to that first.
@@ -157,13 +164,13 @@ class Server:
         """Unload and load a model that stands in /api/ps and answers nobody."""
         model = request.model
         try:
-            loaded = read_loaded(await self.client.lookup("/api/ps"), base_url=self.url)
+            loaded = await self.catalog.loaded()
         except LLMError:
             return  # it is the server that is silent, not the model
         if full_name(model) not in {one.name for one in loaded}:
             return
         logger.warning("%s: %s is loaded and answers nobody: it is restarted", self.url, model)
-        self.inventory.note_cold(model)
+        self.catalog.note_unloaded(model)
         self.client.abort(
             model, OllamaFailedError(f"Ollama at {self.url} is told to restart {model}: it hangs")
         )

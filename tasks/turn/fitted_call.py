@@ -92,7 +92,8 @@ class FittedCall:
         """
         budget = await self._context_limits.budget(model, max_tokens)
         prompt = await make(budget)
-        if budget.is_known or not prompt.fit.is_cut or not self._context_limits.tells_loaded(model):
+        is_found_out = self._context_limits.reports_window(model)
+        if budget.is_known or not prompt.fit.is_cut or not is_found_out:
             return budget, prompt, False
         self._listener.on_start(model)
         async with aclosing(self._stream(load_request(prompt.request))) as records:

@@ -1,7 +1,6 @@
-"""The room of a model's prompts, asked of the stand-in."""
+"""The token budgets of a model's prompts, asked of the stand-in."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,6 +12,7 @@ from llm import (
     Final,
     Fit,
     LLMSettings,
+    ModelCatalog,
     OllamaClient,
     OllamaUnreachableError,
     TokenBudget,
@@ -36,16 +36,14 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The gauge's clock."""
+    """Of the limits."""
     return Clock()
 
 
 @pytest.fixture
-async def context_limits(client: OllamaClient, clock: Clock) -> AsyncIterator[ContextLimits]:
-    """A gauge of the stand-in."""
-    made = ContextLimits([client], LLMSettings(), clock=clock)
-    yield made
-    await made.aclose()
+async def context_limits(client: OllamaClient, clock: Clock) -> ContextLimits:
+    """Of the stand-in."""
+    return ContextLimits([client], LLMSettings(), clock=clock)
 
 
 def request(model: str, messages: tuple[dict[str, str], ...] = LONG[:1]) -> ChatRequest:
@@ -82,8 +80,8 @@ async def test_learning_the_window_costs_no_call_per_turn(
 ) -> None:
     """One look-up for many turns, also when they come at once; renewed in the background."""
     await client.chat(request("busy-one"))
-    rooms = await asyncio.gather(*(context_limits.budget("busy-one", 100) for _ in range(50)))
-    assert {budget.window_tokens for budget in rooms} == {32_768}
+    budgets = await asyncio.gather(*(context_limits.budget("busy-one", 100) for _ in range(50)))
+    assert {budget.window_tokens for budget in budgets} == {32_768}
     assert ollama.stats.lookups == 1
     clock.now_s += 61
     assert (await context_limits.budget("busy-one", 100)).is_known
@@ -95,7 +93,6 @@ async def test_the_setting_is_known_without_any_call(client: OllamaClient) -> No
     context_limits = ContextLimits([client], LLMSettings(num_ctx=8192))
     budget = await context_limits.budget("another-one", None)
     assert (budget.window_tokens, budget.is_known) == (8192, True)
-    await context_limits.aclose()
 
 
 class Deaf:
@@ -104,10 +101,11 @@ class Deaf:
     base_url = "http://deaf:1"
 
     def __init__(self, *, fails: bool) -> None:
+        self.catalog = ModelCatalog(self)
         self.asked = 0
         self._fails = fails
 
-    async def lookup(self, path: str, *, timeout_s: float, content: bytes | None = None) -> bytes:
+    async def lookup(self, path: str, *, content: bytes | None = None, model: str = "") -> bytes:
         """Nothing."""
         self.asked += 1
         if not self._fails:
@@ -121,13 +119,12 @@ async def test_a_server_that_does_not_tell_holds_nobody_up(clock: Clock, fails: 
     deaf = Deaf(fails=fails)
     context_limits = ContextLimits([deaf], LLMSettings(), clock=clock)
     async with asyncio.timeout(5):
-        rooms = await asyncio.gather(*(context_limits.budget("m", 10) for _ in range(20)))
-    assert {(budget.window_tokens, budget.is_known) for budget in rooms} == {(4096, False)}
+        budgets = await asyncio.gather(*(context_limits.budget("m", 10) for _ in range(20)))
+    assert {(budget.window_tokens, budget.is_known) for budget in budgets} == {(4096, False)}
     assert deaf.asked == 1
     if fails:
         await context_limits.budget("m", 10)
         assert deaf.asked == 1
-    await context_limits.aclose()
 
 
 async def test_a_refusal_teaches_window_and_ratio(
@@ -177,10 +174,11 @@ class Slow:
     base_url = "http://slow:1"
 
     def __init__(self) -> None:
+        self.catalog = ModelCatalog(self)
         self.first = asyncio.Event()
         self.asked = 0
 
-    async def lookup(self, path: str, *, timeout_s: float, content: bytes | None = None) -> bytes:
+    async def lookup(self, path: str, *, content: bytes | None = None, model: str = "") -> bytes:
         """What it has."""
         if path == "/api/show":
             return b"{}"
@@ -202,7 +200,6 @@ async def test_a_look_that_began_before_the_call_does_not_hide_a_cut() -> None:
     slow.first.set()
     assert await asked
     assert slow.asked == 2
-    await context_limits.aclose()
 
 
 async def test_counts_are_learned_from(context_limits: ContextLimits) -> None:
@@ -228,4 +225,3 @@ async def test_with_several_servers_a_prompt_fits_each_of_them(
             context_limits = ContextLimits([client, narrow, Deaf(fails=True)], LLMSettings())
             budget = await context_limits.budget("shared-one", 100)
             assert (budget.window_tokens, budget.is_known) == (1024, True)
-            await context_limits.aclose()

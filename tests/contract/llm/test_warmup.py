@@ -109,7 +109,6 @@ async def test_all_that_call_a_model_load_it_with_the_window_set_for_it(
         assert digest is not None
         await fleet.chat(settings.chat_request(MESSAGES, model=model))
         await fleet.chat(digest.request)
-    await context_limits.aclose()
     asked = [(call.model, call.options["num_ctx"]) for call in ollama.calls]
     assert asked == [(model, window) for model, window in windows.items() for _ in range(2)]
     loaded = read_loaded(await client.lookup("/api/ps"), base_url=client.base_url)

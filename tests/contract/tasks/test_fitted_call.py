@@ -57,10 +57,7 @@ async def ask(
         return prompt_for(question, PROFILE, HISTORY[len(HISTORY) - limit :], settings, budget)
 
     context_limits = context_limits or ContextLimits([client], settings)
-    try:
-        return await FittedCall(context_limits, client.stream, ear).ask(make, model, None)
-    finally:
-        await context_limits.aclose()
+    return await FittedCall(context_limits, client.stream, ear).ask(make, model, None)
 
 
 async def test_what_fits_is_asked_once(

@@ -47,12 +47,11 @@ async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
 @pytest.fixture
 async def summaries(
     memory: AsyncConnection, client: OllamaClient, real_backend: Backend
-) -> AsyncIterator[Summaries]:
+) -> Summaries:
     """What makes them."""
     settings = LLMSettings(num_ctx=2048)
     context_limits = ContextLimits([client], settings)
-    yield Summaries(memory, Keyspace(real_backend.prefix), context_limits, client.stream, settings)
-    await context_limits.aclose()
+    return Summaries(memory, Keyspace(real_backend.prefix), context_limits, client.stream, settings)
 
 
 def kept(backend: Backend, mailbox: Mailbox) -> Summary | None:
