@@ -42,8 +42,8 @@ from llm.errors import (
 from llm.http.capabilities import Ability, Capabilities
 from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
+from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
-from llm.servers.held_slot import HeldSlot
 from llm.service import LLMService
 from llm.settings import LLMSettings
 from llm.singleton import get_llm_service

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from llm.errors import OllamaUnreachableError
+from llm.errors import LLMError, OllamaUnreachableError
 
 T = TypeVar("T")
 
@@ -45,8 +45,10 @@ class SharedTasks:
     def _forget(self, name: str, task: "asyncio.Task[object]") -> None:
         if self._tasks.get(name) is task:
             del self._tasks[name]
-        if not task.cancelled():
-            task.exception()  # asyncio logs an error that nobody has looked at
+        # An LLMError is for those who wait, if anybody does: asyncio would log it.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, LLMError):
+            raise error
 
 
 async def result_of(task: "asyncio.Task[T]") -> T:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from llm.errors import (
     LLMError,
@@ -13,6 +14,18 @@ from llm.errors import (
 )
 from llm.servers.server import Server
 from llm.wire.timeouts import Timeouts
+
+
+class HeldSlot(Protocol):
+    """The slot that one caller has. The fleet asks no server at which it has none."""
+
+    @property
+    def server(self) -> str:
+        """The base URL of the slot's server; empty where nothing bounds the calls."""
+
+    async def move(self, servers: Sequence[str]) -> bool:
+        """Leave that slot for one at one of `servers`, the best first. False: none was free, and
+        the caller has no slot any more."""
 
 
 class FailoverState:

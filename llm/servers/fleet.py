@@ -6,16 +6,12 @@ from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Self
 
-from llm.errors import (
-    LLMError,
-    OllamaUnreachableError,
-)
+from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.client import OllamaClient
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
-from llm.servers.failover import FailoverState
-from llm.servers.held_slot import HeldSlot
+from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
-from llm.servers.server import Server, ServerState
+from llm.servers.server import Server
 from llm.settings import LLMSettings
 from llm.wire.records import Delta, Final, Reply, joined
 from llm.wire.requests import ChatRequest
@@ -42,7 +38,7 @@ class Fleet:
         pulls: Pulls | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        self._servers = tuple(
+        self.servers = tuple(
             Server(
                 client,
                 timeouts=self._timeouts,
@@ -53,7 +49,7 @@ class Fleet:
             )
             for client in clients
         )
-        self._by_url = {server.url: server for server in self._servers}
+        self._by_url = {server.url: server for server in self.servers}
         self._change = asyncio.Event()
         self._waiting = 0
 
@@ -77,16 +73,6 @@ class Fleet:
             pulls=pulls,
         )
 
-    @property
-    def states(self) -> tuple[ServerState, ...]:
-        """How each server is seen from here."""
-        return tuple(server.state for server in self._servers)
-
-    @property
-    def clients(self) -> tuple[OllamaClient, ...]:
-        """The client of each server."""
-        return tuple(server.client for server in self._servers)
-
     async def capabilities(self, model: str) -> frozenset[str] | None:
         """What `model` can do, in Ollama's words; None where its server does not say.
 
@@ -94,7 +80,7 @@ class Fleet:
         """
         error: LLMError = OllamaUnreachableError("there is no Ollama")
         for server in sorted(
-            self._servers,
+            self.servers,
             key=lambda one: (not one.catalog.has_details(model), one.readiness(model)),
         ):
             try:
@@ -109,7 +95,7 @@ class Fleet:
 
     async def ranked(self, model: str, session: str) -> tuple[str, ...]:
         """The same, the best for `session` first."""
-        if len(self._servers) > 1:
+        if len(self.servers) > 1:
             await self._look_round()
         return self._ranked(model, session) or tuple(self._by_url)
 
@@ -161,7 +147,7 @@ class Fleet:
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
-        for server in self._servers:
+        for server in self.servers:
             await server.aclose()
 
     async def __aenter__(self) -> Self:
@@ -177,10 +163,10 @@ class Fleet:
 
     async def _next(self, request: ChatRequest, session: str, failover: FailoverState) -> Server:
         """The server to try next. Raises the error to end with where there is none."""
-        if len(self._servers) == 1:
+        if len(self.servers) == 1:
             if failover.tried:
                 raise failover.end(request.model, ())
-            return self._servers[0]
+            return self.servers[0]
         await self._look_round()
         while True:
             if (server := self._best(request, session, failover)) is not None:
@@ -203,10 +189,10 @@ class Fleet:
         return self._by_url[held_slot.server]
 
     def _may_be_asked(self, url: str) -> bool:
-        return len(self._servers) == 1 or self._by_url[url].breaker.admits
+        return len(self.servers) == 1 or self._by_url[url].breaker.admits
 
     def _left(self, failover: FailoverState) -> list[Server]:
-        return [server for server in self._servers if server.url not in failover.tried]
+        return [server for server in self.servers if server.url not in failover.tried]
 
     def _wait_s(self, failover: FailoverState) -> float:
         # No time to wait means that the trial of another call is under way.
@@ -226,7 +212,7 @@ class Fleet:
     def _candidates(self, model: str, but: Collection[str]) -> list[Candidate]:
         return [
             server.candidate(model)
-            for server in self._servers
+            for server in self.servers
             if server.url not in but and server.breaker.admits
         ]
 
@@ -239,7 +225,7 @@ class Fleet:
 
     async def _look_round(self) -> None:
         """Renew what is known of the servers; waits only where nothing is known of one yet."""
-        first = [look for server in self._servers if (look := server.catalog.renew()) is not None]
+        first = [look for server in self.servers if (look := server.catalog.renew()) is not None]
         if first:
             await asyncio.wait(first)
 

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from llm.errors import (
@@ -20,7 +20,8 @@ from llm.errors import (
     StreamCutError,
 )
 from llm.http.client import OllamaClient
-from llm.servers.breaker import Breaker, State, Trial
+from llm.http.shared_tasks import SharedTasks
+from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
 from llm.servers.warmup import Warmer
@@ -44,15 +45,6 @@ SERVERS_FAULT = (
     IdleTimeoutError,
     StreamCutError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """How a server is seen from here."""
-
-    url: str
-    breaker: State
-    in_flight: int
 
 
 class Server:
@@ -87,12 +79,7 @@ class Server:
         self._timeouts = timeouts
         self._on_change = on_change
         self._watchdog = Watchdog()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def state(self) -> ServerState:
-        """How the server stands now."""
-        return ServerState(self.url, self.breaker.state, self.in_flight)
+        self._restarts = SharedTasks()
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
@@ -142,10 +129,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Stop what is done in the background, and close all connections."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._restarts.aclose()
         await self.client.aclose()
         await self.warmer.aclose()
 
@@ -153,12 +137,7 @@ class Server:
         # Perhaps it was dropped from memory: the next chat looks to that first.
         self.warmer.forget(request.model)
         if self._watchdog.timed_out(request.model):
-            self._spawn(self._restart_if_loaded(request))
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._restarts.once(request.model, lambda: self._restart_if_loaded(request))
 
     async def _restart_if_loaded(self, request: ChatRequest) -> None:
         """Unload and load a model that stands in /api/ps and answers nobody."""

@@ -165,7 +165,7 @@ class Services:
     @cached_property
     def context_limits(self) -> ContextLimits:
         """What is known of the models' windows; used on the event loop only."""
-        return ContextLimits(self.ollama.clients, self.settings.llm)
+        return ContextLimits(self.ollama.servers, self.settings.llm)
 
     @cached_property
     def summaries(self) -> Summaries:
