@@ -135,14 +135,14 @@ def _read(path: Path | None) -> tuple[str, str]:
 
 def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
     is_supervisor = agent_id == SUPERVISOR
-    window = settings.supervisor_max_history if is_supervisor else settings.max_history
+    limit = settings.supervisor_max_history if is_supervisor else settings.max_history
     return Profile(
         agent_id=agent_id,
         system_prompt=table.system_prompt.strip() if table.system_prompt else None,
         model=table.model,
         temperature=table.temperature,
         max_tokens=table.max_tokens,
-        max_history=window if table.max_history is None else table.max_history,
+        max_history=limit if table.max_history is None else table.max_history,
         tools=tuple(ToolSpec(tool.function, tool.timeout_s) for tool in table.tools or ()),
         summary=table.summary,
     )

@@ -9,8 +9,7 @@ from pydantic import JsonValue
 
 from agents.tool_threads import ToolThreads
 from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext, within
-from agents.turn import Answer
-from llm import ToolCall
+from llm import ModelReply, ToolCall
 
 MAX_CALLS_PER_ROUND = 16
 """Of more calls in one answer the rest are dropped; the model may make them in the next round."""
@@ -102,7 +101,7 @@ class ToolRounds:
             step["content"] = within(str(step["content"]), longest // 2)
         return True
 
-    async def take(self, answer: Answer) -> bool:
+    async def take(self, answer: ModelReply) -> bool:
         """Run the calls of an answer. Whether there were any, and the model is to be asked again.
 
         Where no tools were offered, calls are passed over: the answer's text is the reply.
@@ -152,7 +151,7 @@ def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:
     return (call if is_whole else replace(call, arguments={})), is_whole
 
 
-def _call_message(answer: Answer, calls: Sequence[ToolCall]) -> dict[str, object]:
+def _call_message(answer: ModelReply, calls: Sequence[ToolCall]) -> dict[str, object]:
     message: dict[str, object] = {"role": "assistant", "content": answer.text}
     if answer.thinking:
         message["thinking"] = answer.thinking

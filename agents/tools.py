@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from agents.errors import InvalidTool, ToolError
 from agents.tool_schema import parameters_schema
-from agents.tool_threads import Ended, ToolThreads
+from agents.tool_threads import CallResult, ToolThreads
 
 logger = logging.getLogger(__name__)
 
@@ -99,25 +99,25 @@ class Tool:
 
     async def _run(
         self, arguments: Mapping[str, object], context: ToolContext, threads: ToolThreads
-    ) -> Ended:
+    ) -> CallResult:
         try:
             given = self._checked(arguments)
         except ValidationError as exc:
-            return Ended(error=ToolError(f"wrong arguments: {_problems(exc)}"))
+            return CallResult(error=ToolError(f"wrong arguments: {_problems(exc)}"))
         if self._context_name is not None:
             given[self._context_name] = context
         if not inspect.iscoroutinefunction(self._function):
             return await threads.run(partial(self._function, **given))
         try:
-            return Ended(await self._function(**given))
+            return CallResult(await self._function(**given))
         except (SystemExit, KeyboardInterrupt) as exc:  # asyncio would end the loop of all turns
-            return Ended(error=exc)
+            return CallResult(error=exc)
 
-    def _outcome(self, work: "asyncio.Future[Ended]", context: ToolContext) -> Outcome:
+    def _outcome(self, work: "asyncio.Future[CallResult]", context: ToolContext) -> Outcome:
         if work.cancelled():
             return Outcome("error: the tool was cancelled", is_error=True)
         failed = work.exception()
-        ended = Ended(error=failed) if failed is not None else work.result()
+        ended = CallResult(error=failed) if failed is not None else work.result()
         if ended.error is not None:
             return self._failure(ended.error, context)
         try:
@@ -217,7 +217,7 @@ def _problems(error: ValidationError) -> str:
     )
 
 
-def _look_at(work: "asyncio.Future[Ended]") -> None:
+def _look_at(work: "asyncio.Future[CallResult]") -> None:
     """Take notice of an error that comes too late: asyncio would log it, text and all."""
     if not work.cancelled():
         work.exception()

@@ -48,7 +48,7 @@ from llm.service import LLMService
 from llm.settings import LLMSettings
 from llm.singleton import get_llm_service
 from llm.wire.models import Loaded, full_name, is_installed
-from llm.wire.records import Delta, Final, Reply, ToolCall
+from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
@@ -79,6 +79,7 @@ __all__ = [
     "Message",
     "ModelCatalog",
     "ModelNotFoundError",
+    "ModelReply",
     "OllamaBusyError",
     "OllamaClient",
     "OllamaFailedError",
@@ -86,7 +87,6 @@ __all__ = [
     "PermanentLLMError",
     "Precedent",
     "QuotaExceededError",
-    "Reply",
     "RequestRejectedError",
     "ResponseTooLargeError",
     "RetryableLLMError",
@@ -102,5 +102,6 @@ __all__ = [
     "full_name",
     "get_llm_service",
     "is_installed",
+    "joined",
     "turn_starts",
 ]

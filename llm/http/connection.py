@@ -29,10 +29,9 @@ HEADERS = {
 def sync_http_client(
     base_url: str,
     max_connections: int,
-    timeouts: Timeouts,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
-    """A synchronous client for any number of threads; reading waits `first_token_s`."""
+    """A synchronous client for any number of threads; each request brings its time limits."""
     return httpx.Client(
         transport=transport,
         headers=HEADERS,
@@ -44,12 +43,16 @@ def sync_http_client(
             max_keepalive_connections=max_connections,
             keepalive_expiry=KEEPALIVE_S,
         ),
-        timeout=httpx.Timeout(
-            connect=timeouts.connect_s,
-            read=timeouts.first_token_s,
-            write=WRITE_TIMEOUT_S,
-            pool=timeouts.first_token_s,
-        ),
+    )
+
+
+def http_timeout(timeouts: Timeouts) -> httpx.Timeout:
+    """The limits of a synchronous call until the head of its answer has come."""
+    return httpx.Timeout(
+        connect=timeouts.connect_s,
+        read=timeouts.first_token_s,
+        write=WRITE_TIMEOUT_S,
+        pool=timeouts.first_token_s,
     )
 
 

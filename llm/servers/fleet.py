@@ -13,7 +13,7 @@ from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
 from llm.servers.server import Server
 from llm.settings import LLMSettings
-from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
@@ -139,7 +139,7 @@ class Fleet:
 
     async def chat(
         self, request: ChatRequest, *, session: str = "", timeouts: Timeouts | None = None
-    ) -> Reply:
+    ) -> ModelReply:
         """The whole reply at once; the same promises as `stream`."""
         stream = self.stream(request, session=session, timeouts=timeouts)
         async with aclosing(stream) as records:

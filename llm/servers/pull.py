@@ -34,7 +34,7 @@ async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
     progress = Progress()
     logger.info("%s: pulling %s", client.base_url, model)
     asked = orjson.dumps({"model": model, "stream": True})
-    async with aclosing(client.post("/api/pull", asked, model=model, timeouts=limits)) as chunks:
+    async with aclosing(client.read("/api/pull", asked, model=model, timeouts=limits)) as chunks:
         async for chunk in chunks:
             for record in decoder.feed(chunk):
                 _check(record, client.base_url, model)
@@ -58,8 +58,7 @@ class Pulls:
         if full_name(model) not in self._names:
             raise ModelNotFoundError(
                 f"model '{model}' is not installed at {client.base_url}, and only the models of "
-                f"agents are pulled: run `ollama pull {model}`",
-                model=model,
+                f"agents are pulled: run `ollama pull {model}`"
             )
         await pull(client, model, limit_s=self._limit_s)
 
@@ -92,6 +91,6 @@ def _check(record: Mapping[str, object], base_url: str, model: str) -> None:
         return
     if isinstance(error, str) and "file does not exist" in error:
         raise ModelNotFoundError(
-            f"model '{model}' is not installed at {base_url}, and no registry has it", model=model
+            f"model '{model}' is not installed at {base_url}, and no registry has it"
         )
     raise OllamaFailedError(f"Ollama at {base_url} cannot pull {model}: see its log")

@@ -190,7 +190,7 @@ class Warmer:
         except LLMTimeoutError as exc:
             raise OllamaFailedError(
                 f"Ollama at {self._client.base_url} did not load {request.model} within "
-                f"{exc.limit_s:g} s (LLM_LOAD_TIMEOUT)"
+                f"{self._limits.total_s:g} s (LLM_LOAD_TIMEOUT)"
             ) from exc
         except ModelNotFoundError:
             if self._pull is None:

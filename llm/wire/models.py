@@ -70,7 +70,9 @@ def read_loaded(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
     """
     try:
         models = orjson.loads(body)["models"] or ()
-        return tuple(Loaded(model["name"], _count(model.get("context_length"))) for model in models)
+        return tuple(
+            Loaded(model["name"], count_of(model.get("context_length"))) for model in models
+        )
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as exc:
         raise InvalidReplyError(f"{base_url} has no list of loaded models: is it Ollama?") from exc
 
@@ -83,7 +85,7 @@ def read_details(body: bytes) -> ModelDetails:
     try:
         document = orjson.loads(body)
         facts = document.get("model_info") or {}
-        trained = _count(facts.get(f"{facts.get('general.architecture')}.context_length"))
+        trained = count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
         num_ctx = _NUM_CTX.search(str(document.get("parameters") or ""))
         named = document.get("capabilities")
     except (orjson.JSONDecodeError, TypeError, AttributeError) as exc:
@@ -94,6 +96,11 @@ def read_details(body: bytes) -> ModelDetails:
         int(num_ctx.group(1)) if num_ctx else None,
         frozenset(word for word in words if isinstance(word, str)) or None,
     )
+
+
+def count_of(value: object) -> int:
+    """A count as Ollama sends it; 0 where it is missing or no count."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def full_name(model: str) -> str:
@@ -133,7 +140,3 @@ class ByModel:
     def number(self, text: str, model: str) -> int | None:
         """The number of `model` in a `text` that was checked, None if it has none of its own."""
         return read_numbers(text, self.least, self.most).get(full_name(model))
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -8,8 +8,7 @@ from typing import NotRequired, TypedDict, cast
 import orjson
 from pydantic import JsonValue
 
-from agents import Answer
-from llm import Final
+from llm import Final, ModelReply
 from tasks.job.job import ChatJob, MergedJob
 from tasks.job.reply_format import parsed_reply
 from tasks.turn.fitted_call import Exchange
@@ -109,7 +108,7 @@ class RedactedResult(Mapping[str, object]):
         return repr(told)
 
 
-def parsed_answer(answer: Answer, job: ChatJob) -> JsonValue:
+def parsed_answer(answer: ModelReply, job: ChatJob) -> JsonValue:
     """The value of an answer whose job asks for a `format`, else None.
 
     Raises llm.FormatMismatchError.
@@ -128,7 +127,7 @@ def result_of(
     stored_messages: int,
     timings: Timings,
     parsed: JsonValue = None,
-    earlier: Sequence[Answer] = (),
+    earlier: Sequence[ModelReply] = (),
 ) -> ChatResult:
     """The result of a turn that was just computed; the session has `stored_messages` before it.
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from agents import Ask, Profile
 from agents.summary import with_summary
-from agents.turn import system_prompt_of, window_of
+from agents.turn import history_limit, system_prompt_of
 from memory import Acquired, MemoryServiceError, summary
 from tasks.job.job import ChatJob
 from tasks.process.wiring import Services
@@ -20,7 +20,7 @@ async def told_of_earlier(
 
     Nor is there one for a caller who wants nothing of the history, or while Redis does not tell.
     """
-    is_wanted = profile.summary and window_of(job.ask, profile)
+    is_wanted = profile.summary and history_limit(job.ask, profile)
     if not is_wanted or not acquired.stored_messages:
         return None
     keys = services.keyspace.session(job.agent_id, job.session_id)

@@ -11,8 +11,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agents import Answer, Prompt, read_answer
-from llm import ChatRequest, ContextLimits, ContextOverflowError, Delta, Final, TokenBudget
+from agents import Prompt, read_answer
+from llm import (
+    ChatRequest,
+    ContextLimits,
+    ContextOverflowError,
+    Delta,
+    Final,
+    ModelReply,
+    TokenBudget,
+)
 from llm.servers.warmup import load_request
 
 logger = logging.getLogger(__name__)
@@ -35,7 +43,7 @@ class Exchange:
     """A question and its answer. `is_truncated`: the model has seen a part of the prompt only."""
 
     prompt: Prompt
-    answer: Answer
+    answer: ModelReply
     budget: TokenBudget
     is_truncated: bool = False
 

@@ -2,7 +2,7 @@
 
 import time
 
-from agents import Answer
+from llm import ModelReply
 from tasks.job.result import Timings
 
 
@@ -23,7 +23,7 @@ class Stopwatch:
         if self._first_token is None:
             self._first_token = time.monotonic()
 
-    def timings(self, answer: Answer, *, sent_at: float) -> Timings:
+    def timings(self, answer: ModelReply, *, sent_at: float) -> Timings:
         """What was measured, with what the model's server tells; `sent_at` is Unix time."""
         first = self._first_token
         queued_s = max(0.0, self.began_at - sent_at)

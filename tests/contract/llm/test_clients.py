@@ -23,12 +23,12 @@ from llm import (
     LLMService,
     LLMSettings,
     ModelNotFoundError,
+    ModelReply,
     OllamaBusyError,
     OllamaClient,
     OllamaFailedError,
     OllamaUnreachableError,
     QuotaExceededError,
-    Reply,
     RequestRejectedError,
     ResponseTooLargeError,
     StreamCutError,
@@ -103,7 +103,7 @@ def chat(model: str, **more: object) -> ChatRequest:
     return ChatRequest(model=model, messages=MESSAGES, **more)  # type: ignore[arg-type]  # by field
 
 
-def reply_of(ask: Asker, url: str, request: ChatRequest, **settings: object) -> Reply:
+def reply_of(ask: Asker, url: str, request: ChatRequest, **settings: object) -> ModelReply:
     return joined(ask(settings_for(url, **settings), request))
 
 
@@ -334,9 +334,8 @@ def test_what_came_before_a_failure_is_seen(ask: Asker, ollama: OllamaStandIn, m
 
 def test_no_byte_in_time_is_a_first_token_timeout(ask: Asker, ollama: OllamaStandIn) -> None:
     """And the connection is closed, so that Ollama drops the request."""
-    with pytest.raises(FirstTokenTimeoutError, match=r"0\.2 s") as caught:
+    with pytest.raises(FirstTokenTimeoutError, match=r"0\.2 s"):
         ask(settings_for(ollama.url, first_token_timeout_s=0.2), chat("hang"))
-    assert caught.value.limit_s == 0.2
     wait_until(lambda: ollama.stats.disconnects == 1, what="the server sees the client leave")
 
 

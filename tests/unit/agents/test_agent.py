@@ -24,7 +24,7 @@ class Model:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/ps":
             loaded = {"name": LLMSettings().model, "context_length": self.window_tokens}
-            return httpx.Response(200, json={"models": [loaded]})
+            return httpx.Response(200, content=iter([orjson.dumps({"models": [loaded]})]))
         if self.is_busy:
             return httpx.Response(503, content=iter([b'{"error": "server busy"}']))
         if self.refuses_over and len(request.content) > self.refuses_over:

@@ -84,7 +84,7 @@ def test_a_reply_may_be_as_long_as_its_limit_and_not_one_byte_longer() -> None:
     assert len(exact.feed(line)) + len(exact.feed(line)) == 2
     with pytest.raises(ResponseTooLargeError) as caught:
         exact.feed(b" ")
-    assert caught.value.limit_bytes == 2 * len(line)
+    assert f"{2 * len(line)} bytes" in str(caught.value)
 
 
 @pytest.mark.parametrize("step", [1, 5, 100])
