@@ -44,9 +44,8 @@ from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
 from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
-from llm.service import LLMService
+from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
-from llm.singleton import get_llm_service
 from llm.wire.models import Loaded, full_name, is_installed
 from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name

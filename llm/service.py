@@ -1,19 +1,19 @@
 """The synchronous service of the documentation: ask a model, get its words."""
 
+import os
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
 import httpx
 
 from llm.context.blocking_limits import BlockingContextLimits
-from llm.context.budget import Fit, TokenBudget
 from llm.context.limits import LOOKUP_TIMEOUT_S
-from llm.errors import ContextOverflowError, LLMError, OllamaUnreachableError
+from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.connection import (
-    DEFAULT_MAX_CONNECTIONS,
     HEALTH_TIMEOUT_S,
     http_timeout,
     sync_http_client,
@@ -28,21 +28,6 @@ from llm.wire.requests import ChatRequest, Message
 from llm.wire.timeouts import Timeouts
 
 
-class Promptable(Protocol):
-    """A prompt: its request, and the estimate of its length."""
-
-    @property
-    def request(self) -> ChatRequest:
-        """What is sent."""
-
-    @property
-    def fit(self) -> Fit:
-        """How long it is."""
-
-
-Prompted = TypeVar("Prompted", bound=Promptable)
-
-
 class LLMService:
     """Chats with one Ollama, the first of the settings', from ordinary threads; safe to share.
 
@@ -54,13 +39,12 @@ class LLMService:
         self,
         settings: LLMSettings | None = None,
         *,
-        max_connections: int = DEFAULT_MAX_CONNECTIONS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = settings or LLMSettings()
         self.base_url = self.settings.servers[0]
-        self._http = sync_http_client(self.base_url, max_connections, transport)
-        self._context_limits = BlockingContextLimits(
+        self._http = sync_http_client(self.base_url, transport)
+        self.context_limits = BlockingContextLimits(
             lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self.settings
         )
 
@@ -153,34 +137,6 @@ class LLMService:
     def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
         """The models that Ollama has in memory. Raises an LLMError."""
         return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
-
-    def budget(self, model: str, max_tokens: int | None) -> TokenBudget:
-        """How long a prompt for `model` may be, if its reply is bounded by `max_tokens`.
-
-        Ollama is asked for the model's window once a minute, for a second at most. Never raises.
-        """
-        return self._context_limits.budget(model, max_tokens)
-
-    def complete_within(
-        self, make: Callable[[TokenBudget], Prompted], model: str, max_tokens: int | None
-    ) -> tuple[Prompted, ModelReply]:
-        """The prompt that `make` makes of the model's room, and the reply to it.
-
-        Where the model refuses it as too long, it is made shorter once and sent again.
-        """
-        prompt = make(self.budget(model, max_tokens))
-        try:
-            reply = self.complete(prompt.request)
-        except ContextOverflowError as refusal:
-            shorter = make(
-                self._context_limits.budget_after(model, max_tokens, prompt.fit, refusal)
-            )
-            if len(shorter.request.messages) >= len(prompt.request.messages):
-                raise
-            prompt = shorter
-            reply = self.complete(prompt.request)
-        self._context_limits.learn(model, prompt.fit, reply.final)
-        return prompt, reply
 
     def close(self) -> None:
         """Close all connections. Safe to repeat."""
@@ -290,3 +246,35 @@ def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None
         for record in open_records:
             if isinstance(record, Delta) and record.text:
                 yield record.text
+
+
+class _PerProcess:
+    """Holds the one service of this process."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew; the lock too, which a thread may have held that a forked child lacks."""
+        self._lock = threading.Lock()
+        self._service: LLMService | None = None
+
+    def service(self) -> LLMService:
+        with self._lock:
+            if self._service is None or self._service.is_closed:
+                self._service = LLMService()
+            return self._service
+
+
+_of_this_process = _PerProcess()
+# Connections must not be shared between processes.
+os.register_at_fork(after_in_child=_of_this_process.forget)
+
+
+def get_llm_service() -> LLMService:
+    """The service of this process, with the settings of its environment.
+
+    Made on the first call, shared by all threads, made anew in a forked child and after
+    `close()`. Raises pydantic's ValidationError if a setting is wrong.
+    """
+    return _of_this_process.service()

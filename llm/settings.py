@@ -6,9 +6,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm.wire.address import check_base_url, check_base_urls, split_addresses
-from llm.wire.durations import DURATION_PATTERN
 from llm.wire.models import ByModel
-from llm.wire.requests import ChatRequest, Message, check_model_name
+from llm.wire.requests import DURATION_PATTERN, ChatRequest, Message, check_model_name
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 HOUR_S = 3600.0

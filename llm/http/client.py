@@ -47,14 +47,12 @@ class OllamaClient:
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
         self._max_response_bytes = max_response_bytes
-        self._transport = transport
         self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
@@ -236,7 +234,7 @@ class OllamaClient:
         loop = asyncio.get_running_loop()
         if self._http is None:
             self._loop = loop
-            self._http = self._transport or async_transport(self.base_url, self._max_connections)
+            self._http = async_transport(self.base_url, self._max_connections)
         elif self._loop is not loop:
             raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
         return self._http

@@ -28,7 +28,6 @@ HEADERS = {
 
 def sync_http_client(
     base_url: str,
-    max_connections: int,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
     """A synchronous client for any number of threads; each request brings its time limits."""
@@ -39,8 +38,8 @@ def sync_http_client(
         follow_redirects=False,
         verify=ssl_context_for(urlsplit(base_url).scheme),
         limits=httpx.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
+            max_connections=DEFAULT_MAX_CONNECTIONS,
+            max_keepalive_connections=DEFAULT_MAX_CONNECTIONS,
             keepalive_expiry=KEEPALIVE_S,
         ),
     )

@@ -51,7 +51,6 @@ class Fleet:
         )
         self._by_url = {server.url: server for server in self.servers}
         self._change = asyncio.Event()
-        self._waiting = 0
 
     @classmethod
     def from_settings(
@@ -111,7 +110,7 @@ class Fleet:
 
         A retryable failure before the first piece of the reply moves the call to another server;
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
-        With a `gate` that has a place, only the server of the place is asked.
+        With a `held_slot` only the server of that slot is asked.
         """
         failover = FailoverState(timeouts or self._timeouts)
         is_bounded = held_slot is not None and bool(held_slot.server)
@@ -178,7 +177,7 @@ class Fleet:
     async def _server_of_slot(
         self, request: ChatRequest, session: str, failover: FailoverState, held_slot: HeldSlot
     ) -> Server:
-        """The server of the caller's place, which goes along to another after a failure."""
+        """The server of the caller's slot, which moves along to another after a failure."""
         while failover.tried or not self._may_be_asked(held_slot.server):
             others = self._ranked(request.model, session, failover.tried)
             if others and await held_slot.move(others):
@@ -231,16 +230,9 @@ class Fleet:
 
     async def _wait_for_change(self, at_most_s: float) -> None:
         """Until a server may be asked again, as time or the end of another call decides it."""
-        self._waiting += 1
-        change = self._change
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(at_most_s):
-                    await change.wait()
-        finally:
-            self._waiting -= 1
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._change.wait(), at_most_s)
 
     def _announce(self) -> None:
-        if self._waiting:
-            self._change.set()
-            self._change = asyncio.Event()
+        self._change.set()
+        self._change = asyncio.Event()

@@ -21,9 +21,8 @@ from llm.errors import (
 from llm.http.client import OllamaClient
 from llm.http.connection import HEALTH_TIMEOUT_S
 from llm.http.shared_tasks import SharedTasks, result_of
-from llm.wire.durations import seconds_of
 from llm.wire.models import RecentlyUsed
-from llm.wire.requests import ChatRequest
+from llm.wire.requests import ChatRequest, seconds_of
 from llm.wire.timeouts import KEEP_WARM_S, Timeouts
 
 logger = logging.getLogger(__name__)
