@@ -10,7 +10,7 @@ from llm import ContextOverflowError, LLMService, Precedent, TokenBudget, get_ll
 
 
 class SessionInfo(TypedDict):
-    """What `get_session_info` tells."""
+    """What `get_session_info` returns."""
 
     agent_id: str
     session_id: str | None

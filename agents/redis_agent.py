@@ -108,7 +108,8 @@ class RedisAgent(BaseAgent):
     def _note_away(self, error: MemoryUnavailable | MemoryFull) -> None:
         if not self._is_away:
             logger.warning(
-                "Redis is away or full; agent %s goes on in the memory of its process: %s",
+                "Redis is away or full; agent %s keeps its turns in this process and saves them "
+                "when Redis is back: %s",
                 self.agent_id,
                 error,
             )

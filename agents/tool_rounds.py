@@ -35,23 +35,23 @@ class ToolEvent:
 
     @property
     def data(self) -> dict[str, JsonValue]:
-        """What followers are told: arguments at the beginning, the result at the end."""
-        told: dict[str, JsonValue] = {"call": self.number, "name": self.name}
+        """What followers are sent: arguments at the beginning, the result at the end."""
+        data: dict[str, JsonValue] = {"call": self.number, "name": self.name}
         if self.outcome is None:
-            return {**told, "arguments": dict(self.arguments)}  # type: ignore[arg-type]  # they were read from JSON
+            return {**data, "arguments": dict(self.arguments)}  # type: ignore[arg-type]  # they were read from JSON
         ended: dict[str, JsonValue] = {
             "result": self.outcome.content,
             "is_error": self.outcome.is_error,
             "ms": round(self.ms, 1),
         }
-        return told | ended
+        return data | ended
 
 
 class ToolRounds:
     """Runs what the model calls, one call after the other, and keeps it as messages.
 
     After `max_rounds` rounds the model is offered no tools any more, so that it answers. `on_event`
-    is told of each call as it begins and as it ends.
+    is called for each call as it begins and as it ends.
     """
 
     def __init__(
@@ -112,6 +112,8 @@ class ToolRounds:
         calls = [_recorded(call) for call in answer.tool_calls[:MAX_CALLS_PER_ROUND]]
         self._steps.append(_call_message(answer, [call for call, _ in calls]))
         self._unanswered = [call for call, _ in calls]
+        # "book" and "cancel" in one breath mean an order: docs/decisions.md, "Tools run one after
+        # the other, and an error is told by its kind".
         for call, is_whole in calls:
             outcome = await self._called(call, is_whole=is_whole)
             self._unanswered.pop(0)

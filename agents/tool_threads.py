@@ -22,7 +22,7 @@ class ToolThreads:
     """At most so many threads at once; used on one event loop.
 
     They are daemons: a function that never returns keeps its thread, but does not keep the process
-    from ending.
+    from ending (docs/decisions.md, "Tools in daemon threads of their own").
     """
 
     def __init__(self, most: int = MAX_THREADS) -> None:

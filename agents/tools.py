@@ -1,4 +1,4 @@
-"""A Python function that a model may call: what the model is told of it, and one call of it."""
+"""A Python function that a model may call: what the model reads of it, and one call of it."""
 
 import asyncio
 import inspect
@@ -49,7 +49,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a call came to, as the model is told it."""
+    """What a call came to, as the model reads it."""
 
     content: str = field(repr=False)
     is_error: bool = False
@@ -76,7 +76,7 @@ class Tool:
     ) -> Outcome:
         """Call the function with what the model gave; every failure is an outcome too.
 
-        An error of the function is told by its kind alone, unless it is a ToolError. A function
+        Of an error the model reads the kind alone, unless it is a ToolError. A function
         that takes too long is cancelled; a thread cannot be, and is left to itself.
         """
         work = asyncio.ensure_future(self._run(arguments, context, threads))
@@ -135,7 +135,11 @@ class Tool:
         ]
         # Neither the message nor the traceback: they may quote the conversation, or hold a secret.
         logger.warning(
-            "tool %s failed for job %s: %s at %s", self.name, context.job_id, kind, where[-1:]
+            "tool %s failed for job %s, and its model reads that it did: %s at %s",
+            self.name,
+            context.job_id,
+            kind,
+            where[-1:],
         )
         return Outcome(f"error: the tool failed ({kind})", is_error=True)
 

@@ -52,7 +52,7 @@ class Ask:
 class Prompt:
     """What the model is asked for one turn; `history_messages` earlier messages are in it.
 
-    `fit` tells how long it is, by the estimate; `has_summary` whether a summary of earlier turns is
+    `fit` is how long it is, by the estimate; `has_summary` whether a summary of earlier turns is
     in its system prompt.
     """
 
@@ -81,7 +81,7 @@ def model_of(ask: Ask, profile: Profile, settings: LLMSettings) -> str:
 
 
 def system_prompt_of(ask: Ask, profile: Profile) -> str | None:
-    """What the model is told first; empty or None: nothing."""
+    """The system prompt; empty or None: there is none."""
     return _first(ask.system_prompt, profile.system_prompt)
 
 
@@ -159,6 +159,7 @@ async def read_answer(
 
 def _begin(history: Sequence[Mapping[str, object]], limit: int) -> int:
     """Where the last `limit` messages begin that somebody has said."""
+    # Calls of tools would use up the limit: docs/decisions.md, "max_history counts what is said".
     for at in range(len(history) - 1, -1, -1):
         limit -= history[at].get("role") != "tool" and "tool_calls" not in history[at]
         if limit < 0:

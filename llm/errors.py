@@ -86,7 +86,7 @@ class RequestRejectedError(PermanentLLMError):
 class ContextOverflowError(RequestRejectedError):
     """The prompt does not fit the model's window; shorten it and send it again.
 
-    `n_prompt_tokens` and `n_ctx` are Ollama's own counts, None where it does not tell them.
+    `n_prompt_tokens` and `n_ctx` are Ollama's own counts, None where it does not send them.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The synchronous service of the documentation: ask a model, get its words."""
+"""The synchronous service: ask a model, get its words."""
 
 import os
 import threading

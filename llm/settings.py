@@ -151,7 +151,8 @@ class LLMSettings(BaseSettings):
         le=WINDOW.most,
         validation_alias="OLLAMA_CONTEXT_LENGTH",
         description="The window, in tokens, that a model is assumed to have while Ollama does not "
-        "tell: before it is loaded, without LLM_NUM_CTX. Ollama's own default has the same name.",
+        "report it: before it is loaded, without LLM_NUM_CTX. Ollama's own default has the same "
+        "name.",
     )
     num_predict: int | None = Field(
         default=None,
@@ -181,11 +182,14 @@ class LLMSettings(BaseSettings):
         description="The same for single models, such as: qwen3-vl:8b=1, llama3.2:3b=8.",
     )
 
+    # Set and not learned: docs/decisions.md, "The number of calls is set, not learned".
     def parallel_calls(self, model: str) -> int | None:
         """How many calls `model` gets at once from all workers; None: no bound."""
         own = PARALLEL.number(self.num_parallel_by_model, model)
         return own or self.num_parallel or None
 
+    # By model and not by agent: two agents with one model could disagree, and each turn would load
+    # it anew (docs/decisions.md, "Window and reply are set per model, not per agent").
     def window_tokens(self, model: str) -> int | None:
         """The window that `model` is loaded with, in tokens; None: Ollama's own."""
         return WINDOW.number(self.num_ctx_by_model, model) or self.num_ctx

@@ -162,6 +162,7 @@ class Fleet:
 
     async def _next(self, request: ChatRequest, session: str, failover: FailoverState) -> Server:
         """The server to try next. Raises the error to end with where there is none."""
+        # There is no elsewhere (docs/decisions.md, "A lone Ollama has no circuit breaker").
         if len(self.servers) == 1:
             if failover.tried:
                 raise failover.end(request.model, ())
@@ -172,6 +173,8 @@ class Fleet:
                 return server
             if failover.tried or failover.patience_s <= 0:
                 raise failover.end(request.model, self._left(failover))
+            # Failing at once would use up a job's attempts within seconds (docs/decisions.md, "With
+            # every server out, a call waits").
             await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
 
     async def _server_of_slot(
@@ -201,6 +204,8 @@ class Fleet:
         self, model: str, session: str, but: Collection[str] = frozenset()
     ) -> tuple[str, ...]:
         candidates = self._candidates(model, but)
+        # Where no server is known to have the model, Ollama's own 404 decides: docs/decisions.md,
+        # "A missing model is asked for all the same".
         able = [one for one in candidates if one.readiness is not Readiness.ABSENT] or candidates
         order: list[str] = []
         while (best := best_of(able, session)) is not None:

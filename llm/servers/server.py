@@ -37,7 +37,8 @@ UNLOAD_TIMEOUT_S = 10.0
 RESTART_PAUSE_S = 2.0
 
 # What says that the server is not well. A failed request (OllamaFailedError) may be the model's
-# fault: who asks for a broken model must not close the server to all others.
+# fault: jobs with a broken model must not close the server to all others (docs/decisions.md, "A
+# failed request is not held against the server").
 SERVERS_FAULT = (
     OllamaUnreachableError,
     OllamaBusyError,
@@ -96,7 +97,7 @@ class Server:
 
     @contextmanager
     def calling(self, request: ChatRequest) -> Iterator[Trial]:
-        """Make a call within the block: it counts as load, and how it ends is drawn upon."""
+        """Make a call within the block: it counts as load, and its end as success or failure."""
         trial = self.breaker.begin()
         self.in_flight += 1
         try:
@@ -140,18 +141,23 @@ class Server:
             self._restarts.once(request.model, lambda: self._restart_if_loaded(request))
 
     async def _restart_if_loaded(self, request: ChatRequest) -> None:
-        """Unload and load a model that stands in /api/ps and answers nobody."""
+        """Unload and load a model that is in /api/ps and answers no call."""
         model = request.model
         try:
             loaded = await self.catalog.loaded()
         except LLMError:
-            return  # it is the server that is silent, not the model
+            return  # the server is silent, not the model alone
         if full_name(model) not in {one.name for one in loaded}:
             return
-        logger.warning("%s: %s is loaded and answers nobody: it is restarted", self.url, model)
+        logger.warning(
+            "%s has %s loaded, but no call gets a token; the model is unloaded and loaded again, "
+            "and its calls fail and are tried again: if this goes on, restart that Ollama",
+            self.url,
+            model,
+        )
         self.catalog.note_unloaded(model)
         self.client.abort(
-            model, OllamaFailedError(f"Ollama at {self.url} is told to restart {model}: it hangs")
+            model, OllamaFailedError(f"Ollama at {self.url} restarts {model}, which hangs")
         )
         self.warmer.restart(request, lambda: self._unload(model))
 
@@ -160,6 +166,8 @@ class Server:
         try:
             await self.client.chat(ChatRequest(model=model, keep_alive=0), timeouts=limits)
         except LLMError as exc:
-            logger.warning("%s: %s is not unloaded: %s", self.url, model, exc)
+            logger.warning(
+                "%s cannot unload %s, which is loaded again as it is: %s", self.url, model, exc
+            )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret

@@ -79,8 +79,8 @@ class Warmer:
     """The loaded models of one server, as far as this process loads them. One event loop.
 
     A model that was used within `keep_warm_s` is loaded anew before Ollama lets it go. `on_loaded`
-    is told each model that is loaded. `pull`, if there is one, is to bring a model that the server
-    lacks; it raises the ModelNotFoundError where it may not.
+    is called with each model that is loaded. `pull`, if there is one, downloads a model that the
+    server lacks; it raises ModelNotFoundError where it may not.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class Warmer:
             known.options.get(name) == request.options.get(name) for name in _LOAD_TIME
         )
 
+    # No lock among processes: docs/decisions.md, "Processes do not agree on warm-ups".
     async def ensure(self, request: ChatRequest) -> None:
         """Return once the model is loaded as `request` needs it. Raises the LLMError of the load.
 
@@ -174,13 +175,16 @@ class Warmer:
         except LLMError as exc:
             self._failed_until[model] = time.monotonic() + FAILED_PAUSE_S
             logger.warning(
-                "%s: cannot load %s, the chats that wait for it fail: %s", url, model, exc
+                "%s cannot load %s, and the chats that wait for it fail; see its log: %s",
+                url,
+                model,
+                exc,
             )
             raise
         self._failed_until.pop(model, None)
         now = time.monotonic()
         if now - began_at > WORTH_LOGGING_S:
-            logger.info("%s: loaded %s in %.1f s", url, model, now - began_at)
+            logger.info("%s has loaded %s in %.1f s", url, model, now - began_at)
         self._note_loaded(request, now)
 
     async def _loaded_or_pulled(self, request: ChatRequest) -> None:

@@ -1,6 +1,6 @@
 """Where foreign errors become our own: HTTP statuses, error lines, httpx and aiohttp exceptions.
 
-Ollama has no error codes: its refusals are told apart by status and text (server/routes.go,
+Ollama has no error codes: its refusals differ by status and text only (server/routes.go,
 sched.go and llm/llama_server.go as of v0.33). Of its text only phrases known here are repeated in
 our messages, for the rest of it may quote a prompt or a reply.
 """

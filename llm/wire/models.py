@@ -38,7 +38,7 @@ class RecentlyUsed(OrderedDict[str, T]):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory: its name with the tag, and its window in tokens (0: not told)."""
+    """A model in memory: its name with the tag, and its window in tokens (0: not reported)."""
 
     name: str
     window_tokens: int

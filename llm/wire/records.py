@@ -37,7 +37,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The end of a reply and its counts. Times in milliseconds, None where Ollama tells none.
+    """The end of a reply and its counts. Times in milliseconds, None where Ollama sends none.
 
     `done_reason` is "stop", or "length" when the reply ran into `max_tokens` or the window.
     `load_ms` includes waiting in Ollama's scheduler; `completion_tokens` includes thinking.

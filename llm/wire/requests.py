@@ -14,8 +14,8 @@ from llm.errors import InvalidRequestError
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
 
-# Security: the pattern of the specification with Ollama's case, and no "//": Ollama strips a
-# leading "scheme://", and a model's name must never read as an address.
+# Security: no "//", because Ollama strips a leading "scheme://", and a model's name, which a job
+# chooses freely, must never read as an address.
 _MODEL_NAME = re.compile(r"(?!.*//)[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 MODEL_NAME_RULE = (
     "a model name is 1 to 128 letters, digits and . _ : / -, "

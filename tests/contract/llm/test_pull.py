@@ -52,8 +52,8 @@ async def test_a_missing_model_is_pulled_once_however_many_chats_wait(
         assert {reply.text for reply in replies} == {ANSWER}
         assert (await fleet.chat(chat())).text == ANSWER
     assert (ollama.stats.pulls, ollama.stats.requests) == (1, 11)
-    assert "pulling missing, 50 %" in caplog.text
-    assert "pulled missing" in caplog.text
+    assert "has downloaded 50 % of missing" in caplog.text
+    assert "has downloaded missing" in caplog.text
 
 
 async def test_a_user_who_cancels_does_not_stop_the_download(ollama: OllamaStandIn) -> None:
