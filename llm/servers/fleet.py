@@ -113,12 +113,9 @@ class Fleet:
         With a `held_slot` only the server of that slot is asked.
         """
         failover = FailoverState(timeouts or self._timeouts)
-        is_bounded = held_slot is not None and bool(held_slot.server)
+        slot = held_slot if held_slot is not None and held_slot.server else None
         while True:
-            if held_slot is not None and is_bounded:
-                server = await self._server_of_slot(request, session, failover, held_slot)
-            else:
-                server = await self._next(request, session, failover)
+            server = await self._next(request, session, failover, slot)
             has_spoken = False
             try:
                 with server.calling(request) as trial:
@@ -160,16 +157,15 @@ class Fleet:
     ) -> None:
         await self.aclose()
 
-    async def _next(self, request: ChatRequest, session: str, failover: FailoverState) -> Server:
+    async def _next(
+        self, request: ChatRequest, session: str, failover: FailoverState, slot: HeldSlot | None
+    ) -> Server:
         """The server to try next. Raises the error to end with where there is none."""
-        # There is no elsewhere (docs/decisions.md, "A lone Ollama has no circuit breaker").
-        if len(self.servers) == 1:
-            if failover.tried:
-                raise failover.end(request.model, ())
-            return self.servers[0]
-        await self._look_round()
+        if len(self.servers) > 1 and slot is None:
+            await self._look_round()
         while True:
-            if (server := self._best(request, session, failover)) is not None:
+            server = await self._choice(request, session, failover, slot)
+            if server is not None:
                 return server
             if failover.tried or failover.patience_s <= 0:
                 raise failover.end(request.model, self._left(failover))
@@ -177,18 +173,21 @@ class Fleet:
             # every server out, a call waits").
             await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
 
-    async def _server_of_slot(
-        self, request: ChatRequest, session: str, failover: FailoverState, held_slot: HeldSlot
-    ) -> Server:
-        """The server of the caller's slot, which moves along to another after a failure."""
-        while failover.tried or not self._may_be_asked(held_slot.server):
+    async def _choice(
+        self, request: ChatRequest, session: str, failover: FailoverState, slot: HeldSlot | None
+    ) -> Server | None:
+        """The server that may be asked now; a slot moves along to another after a failure."""
+        if slot is not None:
+            if not failover.tried and self._may_be_asked(slot.server):
+                return self._by_url[slot.server]
             others = self._ranked(request.model, session, failover.tried)
-            if others and await held_slot.move(others):
-                break
-            if others or failover.tried or failover.patience_s <= 0:
+            if others and not await slot.move(others):
                 raise failover.end(request.model, self._left(failover))
-            await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
-        return self._by_url[held_slot.server]
+            return self._by_url[slot.server] if others else None
+        # There is no elsewhere (docs/decisions.md, "A lone Ollama has no circuit breaker").
+        if len(self.servers) == 1:
+            return None if failover.tried else self.servers[0]
+        return self._best(request, session, failover)
 
     def _may_be_asked(self, url: str) -> bool:
         return len(self.servers) == 1 or self._by_url[url].breaker.admits

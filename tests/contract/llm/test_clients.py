@@ -313,7 +313,7 @@ def test_a_server_restarted_in_mid_reply_cuts_it(ask: Asker) -> None:
         assert joined(ask(settings, chat("ok"))).text == reply_to(list(MESSAGES))
 
 
-def test_a_prompt_over_the_window_tells_both_counts(ask: Asker, ollama: OllamaStandIn) -> None:
+def test_a_prompt_over_the_window_comes_with_both_counts(ask: Asker, ollama: OllamaStandIn) -> None:
     """With them the prompt can be shortened and sent again."""
     long = ({"role": "user", "content": "word " * 500},)
     with pytest.raises(ContextOverflowError) as caught:

@@ -25,7 +25,7 @@ LONG = tuple({"role": "user", "content": "a long story " * 40} for _ in range(20
 
 
 class Clock:
-    """A clock that goes when it is told."""
+    """A clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -64,7 +64,7 @@ async def test_a_model_that_is_not_loaded_is_assumed_to_be_small(
     assert (budget.window_tokens, budget.is_known) == (4096, False)
 
 
-async def test_a_loaded_model_tells_its_window(
+async def test_the_window_of_a_loaded_model_is_known(
     context_limits: ContextLimits, client: OllamaClient
 ) -> None:
     """After the first reply the true window is known."""
@@ -143,7 +143,7 @@ async def test_a_refusal_teaches_window_and_ratio(
 async def test_a_refusal_without_counts_makes_the_prompt_shorter(
     context_limits: ContextLimits, client: OllamaClient
 ) -> None:
-    """The rendered path tells nothing: the prompt was longer than the window, that is all."""
+    """The rendered path names no count: the prompt was longer than the window, that is all."""
     model = "rendered:ctx2000"
     await client.chat(request(model))
     with pytest.raises(ContextOverflowError) as caught:
@@ -216,7 +216,7 @@ async def test_counts_are_learned_from(context_limits: ContextLimits) -> None:
 async def test_with_several_servers_a_prompt_fits_each_of_them(
     client: OllamaClient, ollama: OllamaStandIn
 ) -> None:
-    """A call may move from one to another; a server that tells nothing does not count."""
+    """A call may move from one to another; a server that does not answer does not count."""
     await client.chat(request("shared-one"))
     with OllamaStandIn() as other:
         async with OllamaClient(other.url) as narrow:

@@ -396,8 +396,8 @@ async def test_a_closed_fleet_takes_no_calls(pair: Pair) -> None:
 
 
 @dataclass
-class OnePlace:
-    """A gate with a place at `server`; it moves to the first server of those in `free`."""
+class OneSlot:
+    """A slot at `server`; it moves to the first server of those in `free`."""
 
     server: str
     free: tuple[str, ...] = ()
@@ -409,31 +409,31 @@ class OnePlace:
         return self.server in self.free
 
 
-async def test_only_the_server_of_the_place_is_asked(pair: Pair) -> None:
+async def test_only_the_server_of_the_slot_is_asked(pair: Pair) -> None:
     """Though another one is the session's own."""
     async with pair.fleet() as fleet:
-        await said(fleet, session=pair.session, held_slot=OnePlace(pair.other.url))
+        await said(fleet, session=pair.session, held_slot=OneSlot(pair.other.url))
         assert pair.counts == (0, 1)
-        await said(fleet, session=pair.session, held_slot=OnePlace(""))
-        assert pair.counts == (1, 1), "an empty place bounds nothing"
+        await said(fleet, session=pair.session, held_slot=OneSlot(""))
+        assert pair.counts == (1, 1), "an empty slot bounds nothing"
 
 
-async def test_the_place_moves_with_the_call(pair: Pair) -> None:
+async def test_the_slot_moves_with_the_call(pair: Pair) -> None:
     """To another server after a failure, if there is one free."""
     pair.own.script("ok", ["busy-503"])
-    held_slot = OnePlace(pair.own.url, free=(pair.other.url,))
+    held_slot = OneSlot(pair.own.url, free=(pair.other.url,))
     async with pair.fleet() as fleet:
         assert await said(fleet, session=pair.session, held_slot=held_slot) == ANSWER
     assert held_slot.asked == (pair.other.url,)
     assert pair.counts == (1, 1)
 
 
-async def test_a_call_whose_place_cannot_move_ends_with_its_error(pair: Pair) -> None:
-    """No server is asked at which there is no place."""
+async def test_a_call_whose_slot_cannot_move_ends_with_its_error(pair: Pair) -> None:
+    """No server is asked at which there is no slot."""
     pair.own.script("ok", ["busy-503"])
     async with pair.fleet() as fleet:
         with pytest.raises(OllamaBusyError):
-            await said(fleet, session=pair.session, held_slot=OnePlace(pair.own.url))
+            await said(fleet, session=pair.session, held_slot=OneSlot(pair.own.url))
     assert pair.counts == (1, 0)
 
 
@@ -448,7 +448,7 @@ async def test_a_server_without_the_model_is_open_to_no_call_of_it(pair: Pair) -
         assert fleet.open_to("ok") == (pair.other.url,)
 
 
-async def said(fleet: Fleet, *, session: str, held_slot: OnePlace | None = None) -> str:
+async def said(fleet: Fleet, *, session: str, held_slot: OneSlot | None = None) -> str:
     """What the fleet answers."""
     stream = fleet.stream(chat(), session=session, held_slot=held_slot)
     async with aclosing(stream) as records:

@@ -117,8 +117,8 @@ async def test_a_server_that_stops_while_it_downloads(ollama: OllamaStandIn) -> 
             await pull(client, "missing", limit_s=5)
 
 
-def test_progress_is_told_in_tenths_over_all_files() -> None:
-    """Lines without sizes tell nothing, and none is told twice."""
+def test_progress_is_logged_in_tenths_over_all_files() -> None:
+    """Lines without sizes say nothing, and no tenth is logged twice."""
     progress = Progress()
     assert progress.note({"status": "pulling manifest"}) is None
     assert progress.note({"digest": "a", "total": 100, "completed": 55}) == 50

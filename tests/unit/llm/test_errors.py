@@ -143,7 +143,7 @@ def test_each_failure_of_the_transport_has_its_error(
     assert type(error) is kind
 
 
-def test_a_refused_connection_is_told_apart_too() -> None:
+def test_a_refused_connection_is_an_error_of_its_own() -> None:
     """Nothing listens there: httpx says so itself, aiohttp's transport calls it a time-out."""
     refusal = aiohttp.ClientConnectorError(None, OSError(111, "refused"))  # type: ignore[arg-type]  # no key needed
     for exc in (httpx.ConnectError("x"), caused(httpx.ConnectTimeout("x"), refusal)):
@@ -151,7 +151,7 @@ def test_a_refused_connection_is_told_apart_too() -> None:
         assert "does not answer: is it running" in str(error)
 
 
-def test_a_lost_connection_is_told_apart_from_one_that_was_never_made() -> None:
+def test_a_lost_connection_is_another_error_than_one_never_made() -> None:
     """httpx-aiohttp calls both ConnectTimeout."""
     lost = caused(httpx.ConnectTimeout("x"), aiohttp.ServerDisconnectedError())
     never = caused(httpx.ConnectTimeout("x"), aiohttp.ConnectionTimeoutError())

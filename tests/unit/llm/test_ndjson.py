@@ -64,7 +64,7 @@ def test_a_body_without_a_last_newline_is_read_at_its_end() -> None:
 
 @pytest.mark.parametrize("body", [b"no json\n", b'{"a":\n', b"\xff\xfe\n", b"[1]\n", b'"x"\n'])
 def test_a_line_that_is_no_object_is_an_invalid_reply(body: bytes) -> None:
-    """Whatever else listens there is told apart from Ollama."""
+    """Whatever else listens there is not taken for Ollama."""
     with pytest.raises(InvalidReplyError):
         decoded([body])
 
