@@ -42,6 +42,8 @@ class ToolContext:
 
     agent_id: str
     session_id: str
+    # With it a tool can make sure by itself: docs/decisions.md, "A tool may run twice, its turn is
+    # recorded once".
     job_id: str
     attempt: int
     call_number: int = 0

@@ -111,6 +111,7 @@ def prompt_for(
     llm.ContextOverflowError where the new message alone does not fit.
     """
     system, turn = _system(ask, profile), [question_of(ask), *steps]
+    # docs/decisions.md, "max_history is exact, the window is not".
     recent = [_bare(past) for past in history[_begin(history, history_limit(ask, profile)) :]]
     fitting = fit(
         system,
@@ -138,6 +139,7 @@ def _system(ask: Ask, profile: Profile) -> list[dict[str, object]]:
 
 def question_of(ask: Ask) -> dict[str, object]:
     """The user's new message, as the model is sent it."""
+    # The history keeps them too: docs/decisions.md, "Images lie in the history".
     question: dict[str, object] = {"role": "user", "content": ask.message}
     return {**question, "images": list(ask.images)} if ask.images else question
 

@@ -22,6 +22,7 @@ class BlockingContextLimits:
     def __init__(self, look_up: Callable[[], Iterable[Loaded]], settings: LLMSettings) -> None:
         self._look_up = look_up
         self._limits = ModelLimits(settings)
+        # Two locks: a look-up may take a second, and nobody else waits for it.
         self._looking = threading.Lock()
         self._state = threading.Lock()
 

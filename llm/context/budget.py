@@ -72,6 +72,7 @@ class TokenBudget:
 
         Where the reply has no bound a quarter is kept, at most 4096 tokens; it may be longer.
         """
+        # docs/decisions.md, "Where the reply has no bound, none is sent".
         wanted = min(window_tokens // 4, 4096) if max_tokens is None else max_tokens
         return cls(window_tokens, min(wanted, window_tokens // 2), ratio, is_known)
 
@@ -231,6 +232,7 @@ def _cut(
 ) -> int:
     """Which of `starts` is the first that is shown; `lengths` are the prompts' from each on."""
     full, trimmed = budget_tokens * FULL, budget_tokens * TRIMMED
+    # Kept only while it fills a good part: a larger window or another model is not bound by it.
     if precedent is not None:
         kept = next((at for at, start in enumerate(starts) if start >= precedent.first), 0)
         is_early = kept == 0 or lengths[kept - 1] > budget_tokens * TOO_LATE

@@ -99,6 +99,8 @@ class ContextLimits:
         return measured(self._budget(model, max_tokens), fit, counted)
 
     def _budget(self, model: str, max_tokens: int | None) -> TokenBudget:
+        # A call may move to another server, so the prompt must fit the narrowest window. A server
+        # whose window is not known does not count: it would narrow all others by an assumption.
         windows = [server.limits.window(model) for server in self._servers]
         known = [window for window in windows if window.is_known] or windows
         narrowest = min(known, key=lambda window: window.tokens)
@@ -142,6 +144,7 @@ class _Server:
 
     async def _look_up(self, model: str) -> None:
         try:
+            # A look-up that takes longer goes on, and its answer serves whoever asks next.
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 loaded = await self._catalog.loaded()
                 self.limits.note_loaded(model, loaded, self._clock())

@@ -97,6 +97,7 @@ class ModelLimits:
             known.loaded_tokens = found.window_tokens
         elif found.name:
             known.reports_window = False
+        # A model that is not loaded will most likely be, by the very call that asks.
         known.due_at_s = now_s + (KNOWN_FOR_S if found.window_tokens else ASSUMED_FOR_S)
 
     def note_details(self, model: str, details: ModelDetails) -> None:

@@ -36,6 +36,7 @@ class Capabilities:
 
         Nothing is looked up where no ability is wanted.
         """
+        # docs/decisions.md, "Abilities are asked for only where they are wanted".
         wanted = list(abilities)
         known = await self.of(model) if wanted else None
         for ability in wanted:

@@ -145,4 +145,5 @@ class ModelCatalog:
                 )
             self._installed, self._loaded = None, {}
         finally:
+            # After a failure too: a server that is down is not asked with every call.
             self._looked_at = self._clock()

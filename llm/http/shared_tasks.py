@@ -53,6 +53,7 @@ class SharedTasks:
 
 async def result_of(task: "asyncio.Task[T]") -> T:
     """Wait for a shared task. Raises what it raises; OllamaUnreachableError where it was closed."""
+    # `await task` would pass a cancel of this caller on to the task, and to all others who wait.
     await asyncio.wait((task,))
     if task.cancelled():
         raise OllamaUnreachableError("the client of Ollama was closed before it had an answer")

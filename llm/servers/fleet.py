@@ -78,6 +78,7 @@ class Fleet:
         It is looked up at the first server that knows the model. Raises an LLMError.
         """
         error: LLMError = OllamaUnreachableError("there is no Ollama")
+        # A server that has answered comes first: one that is down costs each turn three seconds.
         for server in sorted(
             self.servers,
             key=lambda one: (not one.catalog.has_details(model), one.readiness(model)),
@@ -177,6 +178,7 @@ class Fleet:
         self, request: ChatRequest, session: str, failover: FailoverState, slot: HeldSlot | None
     ) -> Server | None:
         """The server that may be asked now; a slot moves along to another after a failure."""
+        # docs/decisions.md, "Where calls are bounded, the place decides which server is asked".
         if slot is not None:
             if not failover.tried and self._may_be_asked(slot.server):
                 return self._by_url[slot.server]

@@ -117,6 +117,7 @@ class Server:
             trial.succeeded()
             self.warmer.note_used(request.model)
         finally:
+            # A cancel, or a reader that leaves, says nothing of the server.
             self.in_flight -= 1
             trial.abandoned()
             self._on_change()

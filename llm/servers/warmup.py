@@ -121,6 +121,7 @@ class Warmer:
 
         Who is cancelled while waiting leaves the load running.
         """
+        # With a keep_alive of 0 the request that loads a model would unload it.
         if self.is_warm(request) or _keep_alive_s(request) == 0:
             return
         if (other := self._loads.get(request.model)) is not None:
@@ -171,15 +172,19 @@ class Warmer:
             await before()
         url, model, began_at = self._client.base_url, request.model, time.monotonic()
         try:
-            await self._loaded_or_pulled(request)
+            try:
+                await self._loaded_or_pulled(request)
+            except LLMTimeoutError as exc:
+                # No time-out for the chats: their own limits have not passed, and another server may
+                # have the model.
+                download = " or not download it within OLLAMA_PULL_TIMEOUT" if self._pull else ""
+                raise OllamaFailedError(
+                    f"Ollama at {url} did not load {model} within {self._limits.total_s:g} s "
+                    f"(LLM_LOAD_TIMEOUT){download}"
+                ) from exc
         except LLMError as exc:
             self._failed_until[model] = time.monotonic() + FAILED_PAUSE_S
-            logger.warning(
-                "%s cannot load %s, and the chats that wait for it fail; see its log: %s",
-                url,
-                model,
-                exc,
-            )
+            logger.warning("%s cannot load %s, and the chats that wait fail: %s", url, model, exc)
             raise
         self._failed_until.pop(model, None)
         now = time.monotonic()
@@ -190,11 +195,6 @@ class Warmer:
     async def _loaded_or_pulled(self, request: ChatRequest) -> None:
         try:
             await self._answered(request)
-        except LLMTimeoutError as exc:
-            raise OllamaFailedError(
-                f"Ollama at {self._client.base_url} did not load {request.model} within "
-                f"{self._limits.total_s:g} s (LLM_LOAD_TIMEOUT)"
-            ) from exc
         except ModelNotFoundError:
             if self._pull is None:
                 raise
@@ -203,6 +203,7 @@ class Warmer:
 
     async def _answered(self, request: ChatRequest) -> None:
         """Wait for the load as long as the server shows that it is alive."""
+        # A load passes without a byte; that the server is alive shows only in another answer of it.
         load = asyncio.create_task(self._client.chat(request, timeouts=self._limits))
         silent_looks = 0
         try:

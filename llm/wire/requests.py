@@ -59,6 +59,8 @@ class ChatRequest:
     format: str | Mapping[str, object] | None = None
     think: bool | str | None = None
     tools: tuple[Mapping[str, object], ...] = ()
+    # Current versions then refuse such a prompt, older ones cut it all the same: docs/decisions.md,
+    # "What counts as a silent cut".
     truncate: bool = False
     shift: bool = False
 
