@@ -159,9 +159,7 @@ class LLMService:
         self.close()
 
     def _lookup(self, path: str, timeout_s: float) -> bytes:
-        limits = Timeouts(
-            connect_s=timeout_s, first_token_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
-        )
+        limits = Timeouts.within(timeout_s)
         return b"".join(self._chunks(path, None, self.settings.model, limits))
 
     def _request(
@@ -192,7 +190,7 @@ class LLMService:
         try:
             response = self._send(path, content, timeouts)
             if response.status_code != 200:
-                body = _error_body(response)
+                body = _beginning_of(response.iter_raw())
                 raise refused(response.status_code, body, model=model, base_url=self.base_url)
             for chunk in response.iter_raw():
                 if time.monotonic() >= ends_at_s:
@@ -222,23 +220,20 @@ class LLMService:
         return response
 
 
-def _error_body(response: httpx.Response) -> bytes:
+def _read_to_end(chunks: Iterator[bytes]) -> None:
+    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
+    with suppress(LLMError):
+        _beginning_of(chunks)
+
+
+def _beginning_of(chunks: Iterator[bytes]) -> bytes:
+    """As much as an error's body may have."""
     body = b""
-    for chunk in response.iter_raw():
+    for chunk in chunks:
         body += chunk
         if len(body) >= error_map.MAX_ERROR_BODY_BYTES:
             break
     return body
-
-
-def _read_to_end(chunks: Iterator[bytes]) -> None:
-    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
-    read_bytes = 0
-    with suppress(LLMError):
-        for chunk in chunks:
-            read_bytes += len(chunk)
-            if read_bytes > error_map.MAX_ERROR_BODY_BYTES:
-                return
 
 
 def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None, None]:

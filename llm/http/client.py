@@ -121,10 +121,7 @@ class OllamaClient:
 
         `model` is the one that is asked about. Raises an LLMError.
         """
-        # One limit for all phases: nothing is loaded or generated for such an answer.
-        limits = Timeouts(
-            connect_s=timeout_s, first_token_s=timeout_s, idle_s=timeout_s, total_s=timeout_s
-        )
+        limits = Timeouts.within(timeout_s)
         body = bytearray()
         try:
             async with aclosing(self.read(path, content, model=model, timeouts=limits)) as chunks:

@@ -175,8 +175,8 @@ class Warmer:
             try:
                 await self._loaded_or_pulled(request)
             except LLMTimeoutError as exc:
-                # No time-out for the chats: their own limits have not passed, and another server may
-                # have the model.
+                # No time-out for the chats: their own limits have not passed, and another server
+                # may have the model.
                 download = " or not download it within OLLAMA_PULL_TIMEOUT" if self._pull else ""
                 raise OllamaFailedError(
                     f"Ollama at {url} did not load {model} within {self._limits.total_s:g} s "
