@@ -36,7 +36,7 @@ DETAILS_AGE_S = 60.0
 """How long details count: a model may be pulled anew under its name."""
 
 
-class Server(Protocol):
+class ModelSource(Protocol):
     """One Ollama that can be asked."""
 
     base_url: str
@@ -48,7 +48,7 @@ class Server(Protocol):
 class ModelCatalog:
     """The models of one server. Belongs to one event loop."""
 
-    def __init__(self, server: Server, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, server: ModelSource, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.base_url = server.base_url
         self._server = server
         self._clock = clock

@@ -7,21 +7,12 @@ for one trial alone → closed by its first answer, or open again for twice the 
 import random
 import time
 from collections.abc import Callable
-from enum import StrEnum
 
 FAILURES = 3
 PAUSE_S = 1.0
 MAX_PAUSE_S = 30.0
 
 _RNG = random.Random()  # noqa: S311  # jitter is no secret
-
-
-class State(StrEnum):
-    """What a breaker does with a call."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half-open"
 
 
 class Breaker:
@@ -42,12 +33,9 @@ class Breaker:
         self._trial: Trial | None = None
 
     @property
-    def state(self) -> State:
-        """What a call would meet now."""
-        if self._admits_at is None:
-            return State.CLOSED
-        is_over = self._trial is not None or self._clock() >= self._admits_at
-        return State.HALF_OPEN if is_over else State.OPEN
+    def is_closed(self) -> bool:
+        """Whether every call may be made."""
+        return self._admits_at is None
 
     @property
     def admits(self) -> bool:
@@ -96,14 +84,14 @@ class Trial:
 
     def succeeded(self) -> None:
         """The answer is whole."""
-        if self._is_only_one or self._breaker._admits_at is None:
+        if self._is_only_one or self._breaker.is_closed:
             self._breaker._close(0)
 
     def failed(self) -> None:
         """The server is at fault."""
         if self._is_only_one:
             self._breaker._open()
-        elif self._breaker._admits_at is None:
+        elif self._breaker.is_closed:
             self._breaker._failures += 1
             if self._breaker._failures >= FAILURES:
                 self._breaker._open()

@@ -34,11 +34,12 @@ from llm import (
     TotalTimeoutError,
     UnsupportedError,
 )
-from llm.servers.breaker import FAILURES, State
+from llm.servers.breaker import FAILURES
 from llm.servers.choice import Candidate, Readiness, best_of
 from sandbox.ollama import OllamaStandIn, reply_to
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
+from tests.support.breaker_states import State, state_of
 from tests.support.waiting import eventually, wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the balafon."},)
@@ -275,12 +276,12 @@ async def test_a_server_that_keeps_failing_is_left_alone(pair: Pair) -> None:
         for _ in range(FAILURES + 5):
             assert (await fleet.chat(chat(), session=pair.session)).text == ANSWER
         assert pair.counts == (FAILURES, FAILURES + 5)
-        assert [server.breaker.state for server in fleet.servers] == [State.OPEN, State.CLOSED]
+        assert [state_of(server.breaker) for server in fleet.servers] == [State.OPEN, State.CLOSED]
         await eventually(
-            lambda: fleet.servers[0].breaker.state is State.HALF_OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
         await asyncio.gather(*(fleet.chat(chat(), session=pair.session) for _ in range(5)))
-        assert fleet.servers[0].breaker.state is State.CLOSED
+        assert state_of(fleet.servers[0].breaker) is State.CLOSED
         await fleet.chat(chat(), session=pair.session)
         assert pair.own.calls[-1].status == 200
 
@@ -292,7 +293,7 @@ async def test_one_call_at_a_time_tries_whether_a_server_is_well(pair: Pair) -> 
         for _ in range(FAILURES):
             await fleet.chat(chat(), session=pair.session)
         await eventually(
-            lambda: fleet.servers[0].breaker.state is State.HALF_OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
         replies = await asyncio.gather(
             *(fleet.chat(chat(), session=pair.session) for _ in range(50))
@@ -308,7 +309,7 @@ async def test_a_trial_that_its_user_cancels_hands_over_to_the_next(pair: Pair) 
         for _ in range(FAILURES):
             await fleet.chat(chat(), session=pair.session)
         await eventually(
-            lambda: fleet.servers[0].breaker.state is State.HALF_OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
         trial = asyncio.create_task(fleet.chat(chat(), session=pair.session))
         await eventually(lambda: pair.own.stats.active == 1, what="the trial is under way")
@@ -326,7 +327,7 @@ async def test_when_no_server_may_be_asked_the_calls_wait_for_one(pair: Pair) ->
         for _ in range(FAILURES):
             with pytest.raises(OllamaBusyError):
                 await fleet.chat(chat(), session=pair.session)
-        assert {server.breaker.state for server in fleet.servers} == {State.OPEN}
+        assert {state_of(server.breaker) for server in fleet.servers} == {State.OPEN}
         replies = await asyncio.gather(*(fleet.chat(chat(), session=f"a:{n}") for n in range(20)))
     assert [reply.text for reply in replies] == [ANSWER] * 20
     assert Counter(call.status for s in pair.servers for call in s.calls) == {
@@ -364,7 +365,7 @@ async def test_a_server_that_stops_in_mid_traffic_costs_no_answer(pair: Pair) ->
             pair.own.start()
         pair.own.script("ok", [])
         await eventually(
-            lambda: fleet.servers[0].breaker.state is not State.OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is not State.OPEN, what="the pause is over"
         )
         reply = await fleet.chat(chat(), session=pair.session)
     assert reply.final.server == pair.own.url.removeprefix("http://")
