@@ -130,9 +130,9 @@ class LLMService:
             return False
         return True
 
-    def installed_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[str, ...]:
+    def installed_models(self) -> tuple[str, ...]:
         """The names of the models that Ollama has, each with its tag. Raises an LLMError."""
-        return read_models(self._lookup("/api/tags", timeout_s), base_url=self.base_url)
+        return read_models(self._lookup("/api/tags", HEALTH_TIMEOUT_S), base_url=self.base_url)
 
     def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
         """The models that Ollama has in memory. Raises an LLMError."""

@@ -215,7 +215,7 @@ def test_each_failure_of_ollama_is_an_error_of_its_kind(
     Rows of Ollama's errors that no request of ours meets: an empty or malformed body and a name
     that is no model's are refused before the call, `top_logprobs` and `/api/generate` are never
     asked for, 499 is in Ollama's log alone, and what comes without a stream (`done: false`, the
-    zero object) is in test_llm_wire.py.
+    zero object) is in test_wire.py.
     """
     with pytest.raises(LLMError) as caught:
         ask(settings_for(ollama.url), chat(model))
