@@ -97,6 +97,7 @@ class RedisAgent(BaseAgent):
         """Hand Redis what it has not got, turn by turn. Whether it has everything now."""
         try:
             while self._unsaved:
+                # Taken out only afterwards: a turn that fails is written again, by the same name.
                 stored.add(self._unsaved[0])
                 self._unsaved.popleft()
                 self._is_away = False

@@ -56,6 +56,7 @@ class StoredHistory:
             ttl_s=self._memory.default_ttl,
             is_exact=False,
         )
+        # Without its entry in the index clean-up and statistics would not know the session.
         touches = index.touch(self._memory.keyspace, self._agent_id, self._session_id)
         self._memory.connection.run_all(write, *touches)
 

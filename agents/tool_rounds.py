@@ -93,6 +93,7 @@ class ToolRounds:
 
         For a turn that is too long for its model's window.
         """
+        # All to half of the longest: those that are short already stay whole.
         results = [step for step in self._steps if step["role"] == "tool"]
         longest = max((len(str(step["content"]).encode()) for step in results), default=0)
         if longest <= SHORT_BYTES:
@@ -108,7 +109,7 @@ class ToolRounds:
         """
         if not self._rounds_left or not answer.tool_calls:
             return False
-        self._rounds_left -= 1
+        self._rounds_left -= 1  # at 0 no tools are offered, and the model must answer
         calls = [_recorded(call) for call in answer.tool_calls[:MAX_CALLS_PER_ROUND]]
         self._steps.append(_call_message(answer, [call for call, _ in calls]))
         self._unanswered = [call for call, _ in calls]

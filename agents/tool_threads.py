@@ -30,6 +30,7 @@ class ToolThreads:
 
     async def run(self, call: Callable[[], object]) -> CallResult:
         """Run `call` in a thread, as soon as one is free. A cancel leaves it running."""
+        # Given back by the thread, not here: one that outlives its time limit still takes its part.
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[CallResult] = loop.create_future()

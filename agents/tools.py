@@ -83,6 +83,7 @@ class Tool:
         """
         work = asyncio.ensure_future(self._run(arguments, context, threads))
         work.add_done_callback(_look_at)
+        # Not `asyncio.timeout`: a function that does not obey its cancel would hold the turn.
         try:
             await asyncio.wait((work,), timeout=self._timeout_s)
         finally:

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -150,12 +149,7 @@ class LLMService:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _lookup(self, path: str, timeout_s: float) -> bytes:

@@ -157,6 +157,7 @@ def fit(
     # nothing".
     if budget.is_known and needed * ratio > budget.message_tokens:
         raise _too_long(math.ceil(needed * ratio), budget)
+    # Whole turns only: a reply without its question, or half a call of tools, misleads the model.
     starts = [*turn_starts(history), len(history)]
     lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
     at = _cut(starts, lengths, budget.prompt_tokens, precedent)
@@ -220,6 +221,7 @@ def measured(budget: TokenBudget, fit: Fit, counted_tokens: int | None) -> Token
     `counted_tokens` is what the server counted for it; None: all that is certain is that it was
     longer than the window.
     """
+    # By more than was counted: the shorter prompt is another text, and a third try is not made.
     if counted_tokens:
         ratio = counted_tokens / fit.plain_tokens * OVERFLOW_MARGIN
     else:

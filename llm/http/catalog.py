@@ -98,6 +98,7 @@ class ModelCatalog:
 
     def note_loaded(self, model: str) -> None:
         """The server has just answered with the model."""
+        # Until the next answer of /api/ps: the choice of servers must not wait ten seconds for it.
         name = full_name(model)
         self._loaded.setdefault(name, Loaded(name, 0))
         if self._installed is not None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -155,12 +154,7 @@ class OllamaClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def read(
@@ -229,6 +223,7 @@ class OllamaClient:
     def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:
             raise _closed()
+        # Made late: aiohttp's connections belong to the loop that they are made on.
         loop = asyncio.get_running_loop()
         if self._http is None:
             self._loop = loop

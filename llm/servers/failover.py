@@ -54,6 +54,7 @@ class FailoverState:
     def goes_on_after(self, error: LLMError, url: str) -> bool:
         """Note the failure of a server; whether another one may do better."""
         self.tried.add(url)
+        # Only asking counts: loads and waits for a server have limits of their own.
         if self._asked_at is not None:
             left_s = self._timeouts.total_s - (time.monotonic() - self._asked_at)
             self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
@@ -61,6 +62,7 @@ class FailoverState:
         may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
         if not may_move or isinstance(error, TotalTimeoutError):
             return False
+        # A job is tried again after a retryable error: one server may have what another lacks.
         if not isinstance(self._error, RetryableLLMError) or isinstance(error, RetryableLLMError):
             self._error = error
         return True

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, suppress
-from types import TracebackType
 from typing import Self
 
 from llm.errors import LLMError, OllamaUnreachableError
@@ -150,12 +149,7 @@ class Fleet:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _next(
@@ -178,21 +172,20 @@ class Fleet:
         self, request: ChatRequest, session: str, failover: FailoverState, slot: HeldSlot | None
     ) -> Server | None:
         """The server that may be asked now; a slot moves along to another after a failure."""
+        is_lone = len(self.servers) == 1
         # docs/decisions.md, "Where calls are bounded, the place decides which server is asked".
         if slot is not None:
-            if not failover.tried and self._may_be_asked(slot.server):
-                return self._by_url[slot.server]
+            server = self._by_url[slot.server]
+            if not failover.tried and (is_lone or server.breaker.admits):
+                return server
             others = self._ranked(request.model, session, failover.tried)
             if others and not await slot.move(others):
                 raise failover.end(request.model, self._left(failover))
             return self._by_url[slot.server] if others else None
         # There is no elsewhere (docs/decisions.md, "A lone Ollama has no circuit breaker").
-        if len(self.servers) == 1:
+        if is_lone:
             return None if failover.tried else self.servers[0]
         return self._best(request, session, failover)
-
-    def _may_be_asked(self, url: str) -> bool:
-        return len(self.servers) == 1 or self._by_url[url].breaker.admits
 
     def _left(self, failover: FailoverState) -> list[Server]:
         return [server for server in self.servers if server.url not in failover.tried]

@@ -144,6 +144,7 @@ class Server:
     async def _restart_if_loaded(self, request: ChatRequest) -> None:
         """Unload and load a model that is in /api/ps and answers no call."""
         model = request.model
+        # A model that is not loaded has not hung: it may be waiting to be loaded.
         try:
             loaded = await self.catalog.loaded()
         except LLMError:

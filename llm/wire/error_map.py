@@ -160,6 +160,7 @@ def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMErro
 
 
 def _server_error(status: int, text: str, base_url: str) -> LLMError:
+    # Ollama answers 500 for what is our own fault too: tried again, it would fail again.
     if _OWN_FAULT.search(text):
         return InvalidRequestError(f"Ollama refuses an option of the request{_said(text)}")
     if status in (502, 503, 504):
@@ -173,6 +174,7 @@ def _server_error(status: int, text: str, base_url: str) -> LLMError:
 
 
 def _not_found(text: str, model: str, base_url: str) -> LLMError:
+    # A server that is no Ollama answers 404 too, without these words.
     if "not found" in text:
         return ModelNotFoundError(
             f"model '{model}' is not installed at {base_url}: run `ollama pull {model}`"
