@@ -18,7 +18,7 @@ class SharedTasks:
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[Any]] = {}
 
-    def get(self, name: str) -> "asyncio.Task[Any] | None":
+    def get(self, name: str) -> "asyncio.Task[object] | None":
         """The task under way under this name."""
         return self._tasks.get(name)
 
