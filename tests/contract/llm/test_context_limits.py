@@ -88,6 +88,29 @@ async def test_learning_the_window_costs_no_call_per_turn(
     await eventually(lambda: ollama.stats.lookups == 2, what="it is looked up anew")
 
 
+async def test_models_that_are_looked_up_at_once_share_the_look_up(
+    context_limits: ContextLimits, client: OllamaClient, ollama: OllamaStandIn
+) -> None:
+    """The server lists all that it has loaded in one answer."""
+    models = [f"one-of-{number}" for number in range(5)]
+    for model in models:
+        await client.chat(request(model))
+    budgets = await asyncio.gather(*(context_limits.budget(model, 100) for model in models))
+    assert all(budget.is_known for budget in budgets)
+    assert ollama.stats.lookups == 1
+
+
+async def test_window_and_abilities_come_from_one_description(
+    context_limits: ContextLimits, client: OllamaClient, ollama: OllamaStandIn
+) -> None:
+    """Of a model that is not loaded: /api/ps and /api/show, and nothing more for its abilities."""
+    await context_limits.budget("vision", 100)
+    assert ollama.stats.lookups == 2
+    details = await client.catalog.details("vision")
+    assert details.capabilities == {"completion", "tools", "vision"}
+    assert ollama.stats.lookups == 2
+
+
 async def test_the_setting_is_known_without_any_call(client: OllamaClient) -> None:
     """LLM_NUM_CTX is sent with each request, so the window is that."""
     context_limits = ContextLimits([client], LLMSettings(num_ctx=8192))
