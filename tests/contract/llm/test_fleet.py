@@ -289,7 +289,8 @@ async def test_a_server_that_keeps_failing_is_left_alone(pair: Pair) -> None:
 async def test_one_call_at_a_time_tries_whether_a_server_is_well(pair: Pair) -> None:
     """Of fifty calls that come while its trial is under way the others go elsewhere."""
     pair.own.script("ok", ["busy-503"] * FAILURES + ["slow-first:0.3s"] + ["busy-503"] * 100)
-    async with pair.fleet() as fleet:
+    # Long enough for fifty calls at once on a busy machine: the trial must not run out of time.
+    async with pair.fleet(Timeouts(first_token_s=10)) as fleet:
         for _ in range(FAILURES):
             await fleet.chat(chat(), session=pair.session)
         await eventually(
