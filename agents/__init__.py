@@ -8,12 +8,11 @@ from agents.settings import AgentSettings
 from agents.tool_rounds import ToolEvent, ToolRounds
 from agents.toolbox import Toolbox
 from agents.tools import Tool, ToolContext
-from agents.turn import Answer, Ask, Prompt, prompt_for, read_answer
+from agents.turn import Ask, Prompt, prompt_for, read_answer
 
 __all__ = [
     "AgentError",
     "AgentSettings",
-    "Answer",
     "Ask",
     "BaseAgent",
     "InvalidProfiles",

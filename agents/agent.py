@@ -6,11 +6,11 @@ from typing import TypedDict
 from agents.profiles import Profile, Profiles
 from agents.settings import AgentSettings
 from agents.turn import Ask, Prompt, model_of, prompt_for, reply_bound
-from llm import LLMService, Precedent, TokenBudget, get_llm_service
+from llm import ContextOverflowError, LLMService, Precedent, TokenBudget, get_llm_service
 
 
 class SessionInfo(TypedDict):
-    """What `get_session_info` tells."""
+    """What `get_session_info` returns."""
 
     agent_id: str
     session_id: str | None
@@ -99,7 +99,10 @@ class BaseAgent:
         )
 
     def _reply(self, ask: Ask) -> str:
-        """The model's reply to as much of the conversation as fits its window."""
+        """The model's reply to as much of the conversation as fits its window.
+
+        A prompt that the model refuses as too long is made shorter once and sent again.
+        """
         earlier = self.history if self.keep_history else []
         settings, last = self._llm.settings, self._last
         precedent = None
@@ -112,7 +115,17 @@ class BaseAgent:
 
         model = model_of(ask, self.profile, settings)
         bound = reply_bound(ask, self.profile, settings)
-        self._last, reply = self._llm.complete_within(make, model, bound)
+        limits = self._llm.context_limits
+        prompt = make(limits.budget(model, bound))
+        try:
+            reply = self._llm.complete(prompt.request)
+        except ContextOverflowError as refusal:
+            shorter = make(limits.budget_after(model, bound, prompt.fit, refusal))
+            if len(shorter.request.messages) >= len(prompt.request.messages):
+                raise
+            prompt, reply = shorter, self._llm.complete(shorter.request)
+        limits.learn(model, prompt.fit, reply.final)
+        self._last = prompt
         return reply.text
 
     def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:

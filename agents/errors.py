@@ -4,7 +4,7 @@ AgentError
 ├── InvalidProfiles     the profiles' file is missing or wrong, or names a tool that is none: fix it
 ├── InvalidTool         a function cannot be a tool
 ├── UnknownTool         a turn asks for a tool that its agent has not
-└── ToolError           raised by a tool: its text is told to the model
+└── ToolError           raised by a tool: the model reads its text
 
 The errors of a turn are those of the model (`llm.errors`) and of the memory (`memory.errors`).
 """
@@ -29,5 +29,5 @@ class UnknownTool(AgentError, ValueError):
 class ToolError(AgentError):
     """A tool could not do what it was asked for. Raise it in a tool's function.
 
-    Its text is told to the model, kept in the history and shown to followers.
+    The model reads its text, the history keeps it and followers are shown it.
     """

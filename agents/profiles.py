@@ -21,17 +21,16 @@ from agents.settings import AgentSettings
 from llm import check_model_name
 
 SUPERVISOR = "supervisor"
-
-
 TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ToolSpec(BaseModel):
     """A tool as a profile names it: the dotted path of a function, and how long it may take."""
 
-    function: str
-    timeout_s: float | None = None
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    function: Annotated[str, Field(pattern=TOOL_PATH)]
+    timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +52,6 @@ class Profile:
     summary: bool = False
 
 
-class _ToolTable(BaseModel):
-    """A tool: its path alone, or with a time limit of its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    function: Annotated[str, Field(pattern=TOOL_PATH)]
-    timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
-
-
 def _as_table(named: object) -> object:
     return {"function": named} if isinstance(named, str) else named
 
@@ -76,7 +66,7 @@ class _Table(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_history: Annotated[int, Field(ge=0)] | None = None
-    tools: list[Annotated[_ToolTable, BeforeValidator(_as_table)]] | None = None
+    tools: list[Annotated[ToolSpec, BeforeValidator(_as_table)]] | None = None
     summary: bool = False
 
 
@@ -135,15 +125,15 @@ def _read(path: Path | None) -> tuple[str, str]:
 
 def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
     is_supervisor = agent_id == SUPERVISOR
-    window = settings.supervisor_max_history if is_supervisor else settings.max_history
+    limit = settings.supervisor_max_history if is_supervisor else settings.max_history
     return Profile(
         agent_id=agent_id,
         system_prompt=table.system_prompt.strip() if table.system_prompt else None,
         model=table.model,
         temperature=table.temperature,
         max_tokens=table.max_tokens,
-        max_history=window if table.max_history is None else table.max_history,
-        tools=tuple(ToolSpec(tool.function, tool.timeout_s) for tool in table.tools or ()),
+        max_history=limit if table.max_history is None else table.max_history,
+        tools=tuple(table.tools or ()),
         summary=table.summary,
     )
 

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from agents.agent import BaseAgent, SessionInfo
-from agents.conversation import Conversation, Turn
 from agents.profiles import Profiles
 from agents.settings import AgentSettings
+from agents.stored_history import StoredHistory, StoredTurn
 from llm import LLMService
 from memory import MemoryFull, MemoryUnavailable, RedisMemoryService, get_redis_memory
 from memory.settings import read_settings
@@ -44,12 +44,12 @@ class RedisAgent(BaseAgent):
             agent_id, session_id, keep_history, max_history, llm=llm, profiles=profiles
         )
         self.use_redis = AgentSettings().use_redis_memory if use_redis is None else use_redis
-        self._stored: Conversation | None = None
-        self._unsaved: deque[Turn] = deque()
+        self._stored: StoredHistory | None = None
+        self._unsaved: deque[StoredTurn] = deque()
         self._is_away = False
         if self.use_redis:
             memory = redis_memory or get_redis_memory()
-            self._stored = Conversation(memory, agent_id, session_id, read_settings())
+            self._stored = StoredHistory(memory, agent_id, session_id, read_settings())
             self._load(self._stored)
 
     @property
@@ -82,7 +82,7 @@ class RedisAgent(BaseAgent):
         if self._stored is not None:
             self._save(self._stored)
 
-    def _load(self, stored: Conversation) -> None:
+    def _load(self, stored: StoredHistory) -> None:
         """Take the history from Redis once Redis has all that happened here; else keep ours."""
         if not self.keep_history or not self._save(stored):
             return
@@ -93,10 +93,11 @@ class RedisAgent(BaseAgent):
             return
         self._is_away = False
 
-    def _save(self, stored: Conversation) -> bool:
+    def _save(self, stored: StoredHistory) -> bool:
         """Hand Redis what it has not got, turn by turn. Whether it has everything now."""
         try:
             while self._unsaved:
+                # Taken out only afterwards: a turn that fails is written again, by the same name.
                 stored.add(self._unsaved[0])
                 self._unsaved.popleft()
                 self._is_away = False
@@ -108,7 +109,8 @@ class RedisAgent(BaseAgent):
     def _note_away(self, error: MemoryUnavailable | MemoryFull) -> None:
         if not self._is_away:
             logger.warning(
-                "Redis is away or full; agent %s goes on in the memory of its process: %s",
+                "Redis is away or full; agent %s keeps its turns in this process and saves them "
+                "when Redis is back: %s",
                 self.agent_id,
                 error,
             )

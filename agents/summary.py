@@ -30,6 +30,7 @@ class Digest:
 
 def with_summary(system_prompt: str | None, summary: str | None) -> str | None:
     """The system prompt and, after it, the summary: one message, for some models take only one."""
+    # docs/decisions.md, "The summary is part of the system prompt".
     if not summary:
         return system_prompt
     noted = f"{_HEADING}\n{summary}"
@@ -39,7 +40,7 @@ def with_summary(system_prompt: str | None, summary: str | None) -> str | None:
 def digest_of(
     past: History, so_far: str | None, budget: TokenBudget, settings: LLMSettings, model: str
 ) -> Digest | None:
-    """What to ask for a summary of `past`, as many whole turns from its begin as fit in `room`.
+    """What to ask for a summary of `past`, as many whole turns from its begin as fit in `budget`.
 
     A turn that does not fit even alone is shortened. None where there is no whole turn.
     """

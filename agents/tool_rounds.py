@@ -9,8 +9,7 @@ from pydantic import JsonValue
 
 from agents.tool_threads import ToolThreads
 from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext, within
-from agents.turn import Answer
-from llm import ToolCall
+from llm import ModelReply, ToolCall
 
 MAX_CALLS_PER_ROUND = 16
 """Of more calls in one answer the rest are dropped; the model may make them in the next round."""
@@ -36,23 +35,23 @@ class ToolEvent:
 
     @property
     def data(self) -> dict[str, JsonValue]:
-        """What followers are told: arguments at the beginning, the result at the end."""
-        told: dict[str, JsonValue] = {"call": self.number, "name": self.name}
+        """What followers are sent: arguments at the beginning, the result at the end."""
+        data: dict[str, JsonValue] = {"call": self.number, "name": self.name}
         if self.outcome is None:
-            return {**told, "arguments": dict(self.arguments)}  # type: ignore[arg-type]  # they were read from JSON
+            return {**data, "arguments": dict(self.arguments)}  # type: ignore[arg-type]  # they were read from JSON
         ended: dict[str, JsonValue] = {
             "result": self.outcome.content,
             "is_error": self.outcome.is_error,
             "ms": round(self.ms, 1),
         }
-        return told | ended
+        return data | ended
 
 
 class ToolRounds:
     """Runs what the model calls, one call after the other, and keeps it as messages.
 
     After `max_rounds` rounds the model is offered no tools any more, so that it answers. `on_event`
-    is told of each call as it begins and as it ends.
+    is called for each call as it begins and as it ends.
     """
 
     def __init__(
@@ -94,6 +93,7 @@ class ToolRounds:
 
         For a turn that is too long for its model's window.
         """
+        # All to half of the longest: those that are short already stay whole.
         results = [step for step in self._steps if step["role"] == "tool"]
         longest = max((len(str(step["content"]).encode()) for step in results), default=0)
         if longest <= SHORT_BYTES:
@@ -102,17 +102,19 @@ class ToolRounds:
             step["content"] = within(str(step["content"]), longest // 2)
         return True
 
-    async def take(self, answer: Answer) -> bool:
+    async def take(self, answer: ModelReply) -> bool:
         """Run the calls of an answer. Whether there were any, and the model is to be asked again.
 
         Where no tools were offered, calls are passed over: the answer's text is the reply.
         """
         if not self._rounds_left or not answer.tool_calls:
             return False
-        self._rounds_left -= 1
+        self._rounds_left -= 1  # at 0 no tools are offered, and the model must answer
         calls = [_recorded(call) for call in answer.tool_calls[:MAX_CALLS_PER_ROUND]]
         self._steps.append(_call_message(answer, [call for call, _ in calls]))
         self._unanswered = [call for call, _ in calls]
+        # "book" and "cancel" in one breath mean an order: docs/decisions.md, "Tools run one after
+        # the other, and an error shows its kind only".
         for call, is_whole in calls:
             outcome = await self._called(call, is_whole=is_whole)
             self._unanswered.pop(0)
@@ -152,7 +154,7 @@ def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:
     return (call if is_whole else replace(call, arguments={})), is_whole
 
 
-def _call_message(answer: Answer, calls: Sequence[ToolCall]) -> dict[str, object]:
+def _call_message(answer: ModelReply, calls: Sequence[ToolCall]) -> dict[str, object]:
     message: dict[str, object] = {"role": "assistant", "content": answer.text}
     if answer.thinking:
         message["thinking"] = answer.thinking

@@ -1,4 +1,4 @@
-"""The parameters of a tool as a model is told them: JSON Schema without references. Pure."""
+"""The parameters of a tool as a model reads them: JSON Schema without references. Pure."""
 
 from collections.abc import Mapping
 

@@ -11,7 +11,7 @@ MAX_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CallResult:
     """How a function ended: with a value, or with an error."""
 
     value: object = None
@@ -22,29 +22,30 @@ class ToolThreads:
     """At most so many threads at once; used on one event loop.
 
     They are daemons: a function that never returns keeps its thread, but does not keep the process
-    from ending.
+    from ending (docs/decisions.md, "Tools run in daemon threads of their own").
     """
 
     def __init__(self, most: int = MAX_THREADS) -> None:
         self._free = asyncio.Semaphore(most)
 
-    async def run(self, call: Callable[[], object]) -> Ended:
+    async def run(self, call: Callable[[], object]) -> CallResult:
         """Run `call` in a thread, as soon as one is free. A cancel leaves it running."""
+        # Given back by the thread, not here: one that outlives its time limit still takes its part.
         await self._free.acquire()
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[Ended] = loop.create_future()
+        ended: asyncio.Future[CallResult] = loop.create_future()
 
-        def settle(how: Ended) -> None:
+        def settle(how: CallResult) -> None:
             self._free.release()
             if not ended.done():
                 ended.set_result(how)
 
-        def tell(how: Ended) -> None:
+        def hand_over(how: CallResult) -> None:
             with suppress(RuntimeError):  # the loop is closed: the process ends
                 loop.call_soon_threadsafe(settle, how)
 
         threading.Thread(
-            target=_run, args=(copy_context().run, call, tell), name="griot-tool", daemon=True
+            target=_run, args=(copy_context().run, call, hand_over), name="griot-tool", daemon=True
         ).start()
         return await ended
 
@@ -52,11 +53,11 @@ class ToolThreads:
 def _run(
     within: Callable[[Callable[[], object]], object],
     call: Callable[[], object],
-    tell: Callable[[Ended], None],
+    hand_over: Callable[[CallResult], None],
 ) -> None:
     try:
         value = within(call)
     except BaseException as exc:
-        tell(Ended(error=exc))
+        hand_over(CallResult(error=exc))
     else:
-        tell(Ended(value))
+        hand_over(CallResult(value))

@@ -19,6 +19,8 @@ class Toolbox:
     def __init__(self, profiles: Profiles, settings: AgentSettings) -> None:
         self.threads = ToolThreads()
         self._settings = settings
+        # Resolved here and not where the profiles are read: a producer need not have the modules.
+        # docs/decisions.md, "Tools are named in the profiles' file, and imported by workers only".
         self._tools: dict[ToolSpec, Tool] = {}
         for profile in (profiles.default, *profiles.by_id.values()):
             self._load(profile)

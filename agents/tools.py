@@ -1,4 +1,4 @@
-"""A Python function that a model may call: what the model is told of it, and one call of it."""
+"""A Python function that a model may call: what the model reads of it, and one call of it."""
 
 import asyncio
 import inspect
@@ -16,7 +16,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from agents.errors import InvalidTool, ToolError
 from agents.tool_schema import parameters_schema
-from agents.tool_threads import Ended, ToolThreads
+from agents.tool_threads import CallResult, ToolThreads
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ class ToolContext:
 
     agent_id: str
     session_id: str
+    # With it a tool can make sure by itself: docs/decisions.md, "A tool may run twice, its turn is
+    # recorded once".
     job_id: str
     attempt: int
     call_number: int = 0
@@ -49,7 +51,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a call came to, as the model is told it."""
+    """What a call came to, as the model reads it."""
 
     content: str = field(repr=False)
     is_error: bool = False
@@ -76,11 +78,12 @@ class Tool:
     ) -> Outcome:
         """Call the function with what the model gave; every failure is an outcome too.
 
-        An error of the function is told by its kind alone, unless it is a ToolError. A function
+        Of an error the model reads the kind alone, unless it is a ToolError. A function
         that takes too long is cancelled; a thread cannot be, and is left to itself.
         """
         work = asyncio.ensure_future(self._run(arguments, context, threads))
         work.add_done_callback(_look_at)
+        # Not `asyncio.timeout`: a function that does not obey its cancel would hold the turn.
         try:
             await asyncio.wait((work,), timeout=self._timeout_s)
         finally:
@@ -99,25 +102,25 @@ class Tool:
 
     async def _run(
         self, arguments: Mapping[str, object], context: ToolContext, threads: ToolThreads
-    ) -> Ended:
+    ) -> CallResult:
         try:
             given = self._checked(arguments)
         except ValidationError as exc:
-            return Ended(error=ToolError(f"wrong arguments: {_problems(exc)}"))
+            return CallResult(error=ToolError(f"wrong arguments: {_problems(exc)}"))
         if self._context_name is not None:
             given[self._context_name] = context
         if not inspect.iscoroutinefunction(self._function):
             return await threads.run(partial(self._function, **given))
         try:
-            return Ended(await self._function(**given))
+            return CallResult(await self._function(**given))
         except (SystemExit, KeyboardInterrupt) as exc:  # asyncio would end the loop of all turns
-            return Ended(error=exc)
+            return CallResult(error=exc)
 
-    def _outcome(self, work: "asyncio.Future[Ended]", context: ToolContext) -> Outcome:
+    def _outcome(self, work: "asyncio.Future[CallResult]", context: ToolContext) -> Outcome:
         if work.cancelled():
             return Outcome("error: the tool was cancelled", is_error=True)
         failed = work.exception()
-        ended = Ended(error=failed) if failed is not None else work.result()
+        ended = CallResult(error=failed) if failed is not None else work.result()
         if ended.error is not None:
             return self._failure(ended.error, context)
         try:
@@ -135,7 +138,11 @@ class Tool:
         ]
         # Neither the message nor the traceback: they may quote the conversation, or hold a secret.
         logger.warning(
-            "tool %s failed for job %s: %s at %s", self.name, context.job_id, kind, where[-1:]
+            "tool %s failed for job %s, and its model reads that it did: %s at %s",
+            self.name,
+            context.job_id,
+            kind,
+            where[-1:],
         )
         return Outcome(f"error: the tool failed ({kind})", is_error=True)
 
@@ -217,7 +224,7 @@ def _problems(error: ValidationError) -> str:
     )
 
 
-def _look_at(work: "asyncio.Future[Ended]") -> None:
+def _look_at(work: "asyncio.Future[CallResult]") -> None:
     """Take notice of an error that comes too late: asyncio would log it, text and all."""
     if not work.cancelled():
         work.exception()

@@ -15,12 +15,12 @@ from llm import (
     Final,
     Fit,
     LLMSettings,
+    ModelReply,
     Precedent,
-    StreamCutError,
     TokenBudget,
-    ToolCall,
     estimated,
     fit,
+    joined,
 )
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class Ask:
 class Prompt:
     """What the model is asked for one turn; `history_messages` earlier messages are in it.
 
-    `fit` tells how long it is, by the estimate; `has_summary` whether a summary of earlier turns is
+    `fit` is how long it is, by the estimate; `has_summary` whether a summary of earlier turns is
     in its system prompt.
     """
 
@@ -70,17 +70,7 @@ class Prompt:
         return replace(self, request=request, fit=fitting)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The model's whole reply to one request, and its counts."""
-
-    text: str = field(repr=False)
-    final: Final
-    tool_calls: tuple[ToolCall, ...] = ()
-    thinking: str = field(default="", repr=False)
-
-
-def window_of(ask: Ask, profile: Profile) -> int:
+def history_limit(ask: Ask, profile: Profile) -> int:
     """How many earlier messages the model is shown."""
     return profile.max_history if ask.max_history is None else ask.max_history
 
@@ -91,7 +81,7 @@ def model_of(ask: Ask, profile: Profile, settings: LLMSettings) -> str:
 
 
 def system_prompt_of(ask: Ask, profile: Profile) -> str | None:
-    """What the model is told first; empty or None: nothing."""
+    """The system prompt; empty or None: there is none."""
     return _first(ask.system_prompt, profile.system_prompt)
 
 
@@ -116,13 +106,13 @@ def prompt_for(
     followed it in this turn (`steps`: calls of tools and their results); `tools` are on offer.
 
     Of the last `max_history` messages (not counted: calls of tools and their results) those are
-    shown that fit in `room`, beginning where the session's last prompt began (`precedent`) as long
-    as that is possible. A reply whose question is not shown is not shown either. Raises
+    shown that fit in `budget`, from where the session's last prompt began (`precedent`) as long as
+    that is possible. A reply whose question is not shown is not shown either. Raises
     llm.ContextOverflowError where the new message alone does not fit.
     """
     system, turn = _system(ask, profile), [question_of(ask), *steps]
-    window = window_of(ask, profile)
-    recent = [_bare(past) for past in history[_begin(history, window) :]]
+    # docs/decisions.md, "max_history is exact, the window is not".
+    recent = [_bare(past) for past in history[_begin(history, history_limit(ask, profile)) :]]
     fitting = fit(
         system,
         recent,
@@ -149,41 +139,32 @@ def _system(ask: Ask, profile: Profile) -> list[dict[str, object]]:
 
 def question_of(ask: Ask) -> dict[str, object]:
     """The user's new message, as the model is sent it."""
+    # The history keeps them too: docs/decisions.md, "Images lie in the history".
     question: dict[str, object] = {"role": "user", "content": ask.message}
     return {**question, "images": list(ask.images)} if ask.images else question
 
 
 async def read_answer(
     records: AsyncIterator[Delta | Final], on_delta: Callable[[Delta], None] | None = None
-) -> Answer:
+) -> ModelReply:
     """Read a stream to its end, handing each piece to `on_delta` as it comes.
 
     Raises what the stream raises; a stream without its end is a StreamCutError.
     """
-    deltas: list[Delta] = []
-    final: Final | None = None
+    read: list[Delta | Final] = []
     async for record in records:
-        if isinstance(record, Final):
-            final = record
-            continue
-        deltas.append(record)
-        if on_delta is not None:
+        read.append(record)
+        if on_delta is not None and isinstance(record, Delta):
             on_delta(record)
-    if final is None:
-        raise StreamCutError("the reply ended before it was complete")
-    return Answer(
-        text="".join([delta.text for delta in deltas]),
-        final=final,
-        tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
-        thinking="".join([delta.thinking for delta in deltas]),
-    )
+    return joined(read)
 
 
-def _begin(history: Sequence[Mapping[str, object]], window: int) -> int:
-    """Where the last `window` messages begin that somebody has said."""
+def _begin(history: Sequence[Mapping[str, object]], limit: int) -> int:
+    """Where the last `limit` messages begin that somebody has said."""
+    # Calls of tools would use up the limit: docs/decisions.md, "max_history counts what is said".
     for at in range(len(history) - 1, -1, -1):
-        window -= history[at].get("role") != "tool" and "tool_calls" not in history[at]
-        if window < 0:
+        limit -= history[at].get("role") != "tool" and "tool_calls" not in history[at]
+        if limit < 0:
             return at + 1
     return 0
 

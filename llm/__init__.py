@@ -40,14 +40,14 @@ from llm.errors import (
     UnsupportedError,
 )
 from llm.http.capabilities import Ability, Capabilities
+from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
+from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
-from llm.servers.held_slot import HeldSlot
-from llm.service import LLMService
+from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
-from llm.singleton import get_llm_service
 from llm.wire.models import Loaded, full_name, is_installed
-from llm.wire.records import Delta, Final, Reply, ToolCall
+from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
@@ -76,7 +76,9 @@ __all__ = [
     "LLMTimeoutError",
     "Loaded",
     "Message",
+    "ModelCatalog",
     "ModelNotFoundError",
+    "ModelReply",
     "OllamaBusyError",
     "OllamaClient",
     "OllamaFailedError",
@@ -84,7 +86,6 @@ __all__ = [
     "PermanentLLMError",
     "Precedent",
     "QuotaExceededError",
-    "Reply",
     "RequestRejectedError",
     "ResponseTooLargeError",
     "RetryableLLMError",
@@ -100,5 +101,6 @@ __all__ = [
     "full_name",
     "get_llm_service",
     "is_installed",
+    "joined",
     "turn_starts",
 ]

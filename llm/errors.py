@@ -58,10 +58,6 @@ class FormatMismatchError(RetryableLLMError):
 class LLMTimeoutError(RetryableLLMError):
     """One of our own limits passed; the connection is closed, which stops the model."""
 
-    def __init__(self, message: str, *, limit_s: float | None = None) -> None:
-        super().__init__(message)
-        self.limit_s = limit_s
-
 
 class FirstTokenTimeoutError(LLMTimeoutError):
     """Not one byte within the limit: queue, model load and prompt evaluation pass in silence."""
@@ -86,26 +82,21 @@ class InvalidRequestError(PermanentLLMError, ValueError):
 class RequestRejectedError(PermanentLLMError):
     """Ollama refuses this request with a status of the 4xx kind."""
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
 
 class ContextOverflowError(RequestRejectedError):
     """The prompt does not fit the model's window; shorten it and send it again.
 
-    `n_prompt_tokens` and `n_ctx` are Ollama's own counts, None where it does not tell them.
+    `n_prompt_tokens` and `n_ctx` are Ollama's own counts, None where it does not send them.
     """
 
     def __init__(
         self,
         message: str,
         *,
-        status: int | None = None,
         n_prompt_tokens: int | None = None,
         n_ctx: int | None = None,
     ) -> None:
-        super().__init__(message, status=status)
+        super().__init__(message)
         self.n_prompt_tokens = n_prompt_tokens
         self.n_ctx = n_ctx
 
@@ -116,10 +107,6 @@ class UnsupportedError(RequestRejectedError):
 
 class ModelNotFoundError(PermanentLLMError):
     """The model is not installed on this Ollama; pull it there."""
-
-    def __init__(self, message: str, *, model: str | None = None) -> None:
-        super().__init__(message)
-        self.model = model
 
 
 class AccessDeniedError(PermanentLLMError):
@@ -132,10 +119,6 @@ class QuotaExceededError(PermanentLLMError):
 
 class ResponseTooLargeError(PermanentLLMError):
     """The reply is longer than the limit; the connection is closed."""
-
-    def __init__(self, message: str, *, limit_bytes: int | None = None) -> None:
-        super().__init__(message)
-        self.limit_bytes = limit_bytes
 
 
 class InvalidReplyError(PermanentLLMError):

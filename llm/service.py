@@ -1,41 +1,30 @@
-"""The synchronous service of the documentation: ask a model, get its words."""
+"""The synchronous service: ask a model, get its words."""
 
+import os
+import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import replace
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
 import httpx
 
 from llm.context.blocking_limits import BlockingContextLimits
-from llm.context.budget import Fit, TokenBudget
 from llm.context.limits import LOOKUP_TIMEOUT_S
-from llm.errors import ContextOverflowError, LLMError, OllamaUnreachableError
-from llm.http.connection import DEFAULT_MAX_CONNECTIONS, HEALTH_TIMEOUT_S, sync_http_client
+from llm.errors import LLMError, OllamaUnreachableError
+from llm.http.connection import (
+    HEALTH_TIMEOUT_S,
+    http_timeout,
+    sync_http_client,
+)
 from llm.settings import LLMSettings
 from llm.wire import error_map
 from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection, refused
 from llm.wire.models import Loaded, read_loaded, read_models
-from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest, Message
-
-
-class Promptable(Protocol):
-    """A prompt: its request, and the estimate of its length."""
-
-    @property
-    def request(self) -> ChatRequest:
-        """What is sent."""
-
-    @property
-    def fit(self) -> Fit:
-        """How long it is."""
-
-
-Prompted = TypeVar("Prompted", bound=Promptable)
+from llm.wire.timeouts import Timeouts
 
 
 class LLMService:
@@ -49,15 +38,12 @@ class LLMService:
         self,
         settings: LLMSettings | None = None,
         *,
-        max_connections: int = DEFAULT_MAX_CONNECTIONS,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.settings = settings or LLMSettings()
         self.base_url = self.settings.servers[0]
-        self._timeouts = self.settings.timeouts
-        self._chat_url = f"{self.base_url}/api/chat"
-        self._http = sync_http_client(self.base_url, max_connections, self._timeouts, transport)
-        self._context_limits = BlockingContextLimits(
+        self._http = sync_http_client(self.base_url, transport)
+        self.context_limits = BlockingContextLimits(
             lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self.settings
         )
 
@@ -111,7 +97,7 @@ class LLMService:
         request = self._request(messages, system_prompt, temperature, max_tokens, model)
         return _texts(self.stream(request))
 
-    def complete(self, request: ChatRequest) -> Reply:
+    def complete(self, request: ChatRequest) -> ModelReply:
         """The whole reply to a request, with its counts."""
         return joined(list(self.stream(request)))
 
@@ -125,7 +111,8 @@ class LLMService:
             base_url=self.base_url,
             max_bytes=self.settings.max_response_bytes,
         )
-        with closing(self._chunks(request)) as chunks:
+        answer = self._chunks("/api/chat", request.body(), request.model, self.settings.timeouts)
+        with closing(answer) as chunks:
             for chunk in chunks:
                 yield from reader.feed(chunk)
                 if reader.is_done:
@@ -136,51 +123,19 @@ class LLMService:
 
     def health_check(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
         """True if Ollama answers in time. Says nothing about a model; never raises an error."""
-        if self._http.is_closed:
-            return False
         try:
-            response = self._http.get(
-                f"{self.base_url}/api/version", timeout=httpx.Timeout(timeout_s)
-            )
-        except TRANSPORT_ERRORS:
+            self._lookup("/api/version", timeout_s)
+        except LLMError:
             return False
-        return response.status_code == 200
+        return True
 
-    def installed_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[str, ...]:
+    def installed_models(self) -> tuple[str, ...]:
         """The names of the models that Ollama has, each with its tag. Raises an LLMError."""
-        return read_models(self._lookup("/api/tags", timeout_s), base_url=self.base_url)
+        return read_models(self._lookup("/api/tags", HEALTH_TIMEOUT_S), base_url=self.base_url)
 
     def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
         """The models that Ollama has in memory. Raises an LLMError."""
         return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
-
-    def budget(self, model: str, max_tokens: int | None) -> TokenBudget:
-        """How long a prompt for `model` may be, if its reply is bounded by `max_tokens`.
-
-        Ollama is asked for the model's window once a minute, for a second at most. Never raises.
-        """
-        return self._context_limits.budget(model, max_tokens)
-
-    def complete_within(
-        self, make: Callable[[TokenBudget], Prompted], model: str, max_tokens: int | None
-    ) -> tuple[Prompted, Reply]:
-        """The prompt that `make` makes of the model's room, and the reply to it.
-
-        Where the model refuses it as too long, it is made shorter once and sent again.
-        """
-        prompt = make(self.budget(model, max_tokens))
-        try:
-            reply = self.complete(prompt.request)
-        except ContextOverflowError as refusal:
-            shorter = make(
-                self._context_limits.budget_after(model, max_tokens, prompt.fit, refusal)
-            )
-            if len(shorter.request.messages) >= len(prompt.request.messages):
-                raise
-            prompt = shorter
-            reply = self.complete(prompt.request)
-        self._context_limits.learn(model, prompt.fit, reply.final)
-        return prompt, reply
 
     def close(self) -> None:
         """Close all connections. Safe to repeat."""
@@ -194,30 +149,12 @@ class LLMService:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _lookup(self, path: str, timeout_s: float) -> bytes:
-        limits = replace(self._timeouts, first_token_s=timeout_s)
-        try:
-            response = self._http.get(f"{self.base_url}{path}", timeout=httpx.Timeout(timeout_s))
-        except TRANSPORT_ERRORS as exc:
-            raise lost_connection(
-                exc, replying=False, base_url=self.base_url, timeouts=limits
-            ) from exc
-        if response.status_code != 200:
-            raise refused(
-                response.status_code,
-                response.content,
-                model=self.settings.model,
-                base_url=self.base_url,
-            )
-        return response.content
+        limits = Timeouts.within(timeout_s)
+        return b"".join(self._chunks(path, None, self.settings.model, limits))
 
     def _request(
         self,
@@ -234,60 +171,63 @@ class LLMService:
             (*head, *messages), model=model, temperature=temperature, max_tokens=max_tokens
         )
 
-    def _chunks(self, request: ChatRequest) -> Generator[bytes, None, None]:
+    def _chunks(
+        self, path: str, content: bytes | None, model: str, timeouts: Timeouts
+    ) -> Generator[bytes, None, None]:
         """The bytes of a reply of status 200; any failure as an LLMError.
 
         A synchronous read cannot be interrupted, so the whole time is looked at between chunks:
         a call may last `idle_s` (or `first_token_s`) longer than `total_s`.
         """
-        ends_at_s = time.monotonic() + self._timeouts.total_s
+        ends_at_s = time.monotonic() + timeouts.total_s
         response: httpx.Response | None = None
         try:
-            response = self._send(request)
+            response = self._send(path, content, timeouts)
             if response.status_code != 200:
-                raise self._refusal(response, request)
+                body = _beginning_of(response.iter_raw())
+                raise refused(response.status_code, body, model=model, base_url=self.base_url)
             for chunk in response.iter_raw():
                 if time.monotonic() >= ends_at_s:
-                    raise error_map.total_timeout(self._timeouts)
+                    raise error_map.total_timeout(timeouts)
                 yield chunk
         except TRANSPORT_ERRORS as exc:
             raise lost_connection(
-                exc,
-                replying=response is not None,
-                base_url=self.base_url,
-                timeouts=self._timeouts,
+                exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
             ) from exc
         finally:
             if response is not None:
                 response.close()
 
-    def _send(self, request: ChatRequest) -> httpx.Response:
+    def _send(self, path: str, content: bytes | None, timeouts: Timeouts) -> httpx.Response:
         if self._http.is_closed:
             raise OllamaUnreachableError("this client of Ollama has been closed")
-        message = self._http.build_request("POST", self._chat_url, content=request.body())
-        response = self._http.send(message, stream=True)
+        request = self._http.build_request(
+            "GET" if content is None else "POST",
+            f"{self.base_url}{path}",
+            content=content,
+            timeout=http_timeout(timeouts),
+        )
+        response = self._http.send(request, stream=True)
         # The head has come with the first token: from here on silence is limited by idle_s.
         # httpcore reads this when the body is begun; httpx 0.28 has no public way to say it.
-        message.extensions["timeout"]["read"] = self._timeouts.idle_s
+        request.extensions["timeout"]["read"] = timeouts.idle_s
         return response
-
-    def _refusal(self, response: httpx.Response, request: ChatRequest) -> LLMError:
-        body = b""
-        for chunk in response.iter_raw():
-            body += chunk
-            if len(body) >= error_map.MAX_ERROR_BODY_BYTES:
-                break
-        return refused(response.status_code, body, model=request.model, base_url=self.base_url)
 
 
 def _read_to_end(chunks: Iterator[bytes]) -> None:
     """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
-    read_bytes = 0
     with suppress(LLMError):
-        for chunk in chunks:
-            read_bytes += len(chunk)
-            if read_bytes > error_map.MAX_ERROR_BODY_BYTES:
-                return
+        _beginning_of(chunks)
+
+
+def _beginning_of(chunks: Iterator[bytes]) -> bytes:
+    """As much as an error's body may have."""
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) >= error_map.MAX_ERROR_BODY_BYTES:
+            break
+    return body
 
 
 def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None, None]:
@@ -295,3 +235,35 @@ def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None
         for record in open_records:
             if isinstance(record, Delta) and record.text:
                 yield record.text
+
+
+class _PerProcess:
+    """Holds the one service of this process."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew; the lock too, which a thread may have held that a forked child lacks."""
+        self._lock = threading.Lock()
+        self._service: LLMService | None = None
+
+    def service(self) -> LLMService:
+        with self._lock:
+            if self._service is None or self._service.is_closed:
+                self._service = LLMService()
+            return self._service
+
+
+_of_this_process = _PerProcess()
+# Connections must not be shared between processes.
+os.register_at_fork(after_in_child=_of_this_process.forget)
+
+
+def get_llm_service() -> LLMService:
+    """The service of this process, with the settings of its environment.
+
+    Made on the first call, shared by all threads, made anew in a forked child and after
+    `close()`. Raises pydantic's ValidationError if a setting is wrong.
+    """
+    return _of_this_process.service()

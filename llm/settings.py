@@ -6,9 +6,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm.wire.address import check_base_url, check_base_urls, split_addresses
-from llm.wire.durations import DURATION_PATTERN
 from llm.wire.models import ByModel
-from llm.wire.requests import ChatRequest, Message, check_model_name
+from llm.wire.requests import DURATION_PATTERN, ChatRequest, Message, check_model_name
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 HOUR_S = 3600.0
@@ -152,7 +151,8 @@ class LLMSettings(BaseSettings):
         le=WINDOW.most,
         validation_alias="OLLAMA_CONTEXT_LENGTH",
         description="The window, in tokens, that a model is assumed to have while Ollama does not "
-        "tell: before it is loaded, without LLM_NUM_CTX. Ollama's own default has the same name.",
+        "report it: before it is loaded, without LLM_NUM_CTX. Ollama's own default has the same "
+        "name.",
     )
     num_predict: int | None = Field(
         default=None,
@@ -182,15 +182,20 @@ class LLMSettings(BaseSettings):
         description="The same for single models, such as: qwen3-vl:8b=1, llama3.2:3b=8.",
     )
 
+    # Set and not learned: docs/decisions.md, "The number of calls is set, not learned".
     def parallel_calls(self, model: str) -> int | None:
         """How many calls `model` gets at once from all workers; None: no bound."""
         own = PARALLEL.number(self.num_parallel_by_model, model)
         return own or self.num_parallel or None
 
+    # By model and not by agent: two agents with one model could disagree, and each turn would load
+    # it anew (docs/decisions.md, "Window and reply are set per model, not per agent").
     def window_tokens(self, model: str) -> int | None:
         """The window that `model` is loaded with, in tokens; None: Ollama's own."""
         return WINDOW.number(self.num_ctx_by_model, model) or self.num_ctx
 
+    # With None nothing is sent, and the window is the bound: docs/decisions.md, "Where the reply has
+    # no limit, none is sent".
     def reply_tokens(self, model: str) -> int | None:
         """The longest reply of `model` where nothing else is asked, in tokens; None: no bound."""
         return REPLY.number(self.num_predict_by_model, model) or self.num_predict

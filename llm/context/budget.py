@@ -4,11 +4,12 @@ The prompt is the system prompt, as many recent whole turns as fit, and the new 
 no way to count tokens beforehand, so they are estimated from the text and put right by what it
 counted in earlier calls (`TokenBudget.ratio`, `Precedent`).
 
-The history is cut in large steps: once it fills `FULL` of the room it is cut down to `TRIMMED`, and
-the cut stays where it is until the room is full again. So consecutive prompts begin alike, and the
-model's server need not evaluate the conversation anew for each turn. Where the last cut was is read
-from the session's own record (`Precedent`), not from the memory of a process: any worker cuts at
-the same place.
+The history is cut in large steps: once the prompt fills `FULL` of its token budget, the history is
+cut until it fills `TRIMMED`, and the cut stays where it is until the budget is full again. So
+consecutive prompts begin alike, and the model's server need not evaluate the conversation anew for
+each turn. Where the last cut was is read from the session's own record (`Precedent`), not from the
+memory of a process: all workers cut alike (docs/decisions.md, "The cut of a conversation is kept in
+its own record").
 """
 
 import math
@@ -31,7 +32,7 @@ IMAGE_TOKENS = 768
 """What Ollama itself reckons for an image (server/prompt.go)."""
 
 FULL, TRIMMED = 0.9, 0.6
-"""Parts of the room: over the first a history is cut, down to the second."""
+"""Parts of the token budget: over the first a history is cut, down to the second."""
 TOO_LATE = 0.5
 """A cut that shows so little although one turn more would still fit is not kept."""
 
@@ -67,10 +68,11 @@ class TokenBudget:
         ratio: float = 1.0,
         is_known: bool = True,
     ) -> "TokenBudget":
-        """The room of a window. At most half of it is kept for a reply of `max_tokens`.
+        """The budget of a window. At most half of it is kept for a reply of `max_tokens`.
 
         Where the reply has no bound a quarter is kept, at most 4096 tokens; it may be longer.
         """
+        # docs/decisions.md, "Where the reply has no limit, none is sent".
         wanted = min(window_tokens // 4, 4096) if max_tokens is None else max_tokens
         return cls(window_tokens, min(wanted, window_tokens // 2), ratio, is_known)
 
@@ -91,7 +93,7 @@ class TokenBudget:
 
 
 UNLIMITED = TokenBudget(1 << 40, 0, is_known=False)
-"""Room for everything, where nothing is known of the model."""
+"""A budget for everything, where nothing is known of the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,16 @@ def fit(
     upto = [0.0, *accumulate(map(estimated, history))]
     needed = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head)) + sum(map(estimated, turn))
     ratio = budget.ratio
+    # The same words cost more in one session than in another: its own count goes before the model's
+    # (docs/decisions.md).
     if precedent is not None and not budget.is_measured:
         before = needed - sum(map(estimated, turn))
         ratio = _ratio_of(precedent, upto, before, ratio)
+    # An assumed window refuses nothing: docs/decisions.md, "A window that is only assumed refuses
+    # nothing".
     if budget.is_known and needed * ratio > budget.message_tokens:
         raise _too_long(math.ceil(needed * ratio), budget)
+    # Whole turns only: a reply without its question, or half a call of tools, misleads the model.
     starts = [*turn_starts(history), len(history)]
     lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
     at = _cut(starts, lengths, budget.prompt_tokens, precedent)
@@ -203,16 +210,18 @@ def is_cut(counted_tokens: int, estimated_tokens: int, window_tokens: int) -> bo
     is far below what was sent. A count that is only low proves nothing: old versions do not count
     what they find in their cache.
     """
+    # Both signs are needed: docs/decisions.md, "What counts as a silent cut".
     looks_halved = abs(counted_tokens - (window_tokens // 2 + 2)) <= 4
     return looks_halved and counted_tokens * 1.3 < estimated_tokens
 
 
 def measured(budget: TokenBudget, fit: Fit, counted_tokens: int | None) -> TokenBudget:
-    """The room for a second try of the prompt that was `fit`, which proved too long.
+    """The budget of a second try of the prompt that was `fit`, which proved too long.
 
     `counted_tokens` is what the server counted for it; None: all that is certain is that it was
     longer than the window.
     """
+    # By more than was counted: the shorter prompt is another text, and a third try is not made.
     if counted_tokens:
         ratio = counted_tokens / fit.plain_tokens * OVERFLOW_MARGIN
     else:
@@ -221,13 +230,14 @@ def measured(budget: TokenBudget, fit: Fit, counted_tokens: int | None) -> Token
 
 
 def _cut(
-    starts: Sequence[int], lengths: Sequence[float], room_tokens: int, precedent: Precedent | None
+    starts: Sequence[int], lengths: Sequence[float], budget_tokens: int, precedent: Precedent | None
 ) -> int:
     """Which of `starts` is the first that is shown; `lengths` are the prompts' from each on."""
-    full, trimmed = room_tokens * FULL, room_tokens * TRIMMED
+    full, trimmed = budget_tokens * FULL, budget_tokens * TRIMMED
+    # Kept only while it fills a good part: a larger window or another model is not bound by it.
     if precedent is not None:
         kept = next((at for at, start in enumerate(starts) if start >= precedent.first), 0)
-        is_early = kept == 0 or lengths[kept - 1] > room_tokens * TOO_LATE
+        is_early = kept == 0 or lengths[kept - 1] > budget_tokens * TOO_LATE
         if is_early and lengths[kept] <= full:
             return kept
     if lengths[0] <= full:

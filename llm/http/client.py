@@ -1,23 +1,25 @@
 """The asynchronous client: many streams at once, on one event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
-from dataclasses import replace
-from types import TracebackType
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Self
 
 import httpx
-import orjson
 
-from llm.errors import LLMError, OllamaUnreachableError, ResponseTooLargeError
-from llm.http.capabilities import read_capabilities
+from llm.errors import (
+    LLMError,
+    LLMTimeoutError,
+    OllamaUnreachableError,
+    ResponseTooLargeError,
+)
+from llm.http.catalog import ModelCatalog
 from llm.http.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
 from llm.http.deadlines import StreamWatch
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
 from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
-from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import Timeouts
@@ -44,18 +46,17 @@ class OllamaClient:
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
         self._max_response_bytes = max_response_bytes
-        self._transport = transport
         self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
         self._is_closed = False
+        self.catalog = ModelCatalog(self)
 
     @classmethod
     def from_settings(cls, settings: LLMSettings, *, max_connections: int) -> Self:
@@ -77,10 +78,8 @@ class OllamaClient:
         Anything but a whole answer raises an LLMError. Repeating a call asks the model again.
         """
         limits = timeouts or self._timeouts
-        watch = StreamWatch(limits)
-        self._watches[watch] = request.model
         reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
-        try:
+        with self._watching(request.model, limits) as watch:
             answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
             async with aclosing(answer) as chunks:
                 async for chunk in chunks:
@@ -92,11 +91,8 @@ class OllamaClient:
             for delta in reader.finish():
                 yield delta
             yield reader.final()
-        finally:
-            watch.close()
-            del self._watches[watch]
 
-    async def chat(self, request: ChatRequest, *, timeouts: Timeouts | None = None) -> Reply:
+    async def chat(self, request: ChatRequest, *, timeouts: Timeouts | None = None) -> ModelReply:
         """The whole reply at once; the same promises as `stream`."""
         async with aclosing(self.stream(request, timeouts=timeouts)) as records:
             return joined([record async for record in records])
@@ -124,49 +120,30 @@ class OllamaClient:
 
         `model` is the one that is asked about. Raises an LLMError.
         """
-        method = "GET" if content is None else "POST"
-        limits = replace(self._timeouts, connect_s=timeout_s, first_token_s=timeout_s)
+        limits = Timeouts.within(timeout_s)
+        body = bytearray()
         try:
-            async with asyncio.timeout(timeout_s):
-                response = await self._request(method, f"{self.base_url}{path}", content=content)
-                try:
-                    body = await _bounded(response.aiter_raw(), MAX_LOOKUP_BYTES)
-                finally:
-                    await response.aclose()
-        except TimeoutError as exc:
+            async with aclosing(self.read(path, content, model=model, timeouts=limits)) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > MAX_LOOKUP_BYTES:
+                        raise ResponseTooLargeError(f"the answer is over {MAX_LOOKUP_BYTES} bytes")
+        except LLMTimeoutError as exc:
             raise OllamaUnreachableError(
                 f"Ollama at {self.base_url} does not answer within {timeout_s:g} s"
             ) from exc
-        except TRANSPORT_ERRORS as exc:
-            raise lost_connection(
-                exc, replying=False, base_url=self.base_url, timeouts=limits
-            ) from exc
-        if response.status_code != 200:
-            raise refused(response.status_code, body, model=model, base_url=self.base_url)
-        return body
+        return bytes(body)
 
-    async def capabilities(
-        self, model: str, *, timeout_s: float = HEALTH_TIMEOUT_S
-    ) -> frozenset[str] | None:
-        """What a model can do, in Ollama's words; None where this server does not tell.
-
-        Raises an LLMError.
-        """
-        asked = orjson.dumps({"model": model})
-        return read_capabilities(
-            await self.lookup("/api/show", timeout_s=timeout_s, content=asked, model=model)
-        )
-
-    def abort(self, model: str, error: LLMError) -> int:
-        """Let the calls of `model` in flight raise `error`; how many there were."""
-        aborted = [watch for watch, asked in self._watches.items() if asked == model]
-        for watch in aborted:
-            watch.abort(error)
-        return len(aborted)
+    def abort(self, model: str, error: LLMError) -> None:
+        """Let the calls of `model` in flight raise `error`."""
+        for watch, of_model in self._watches.items():
+            if of_model == model:
+                watch.abort(error)
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
         self._is_closed = True
+        await self.catalog.aclose()
         # aiohttp closes the sockets without waking those who read from them.
         for watch in self._watches:
             watch.abort(_closed())
@@ -177,39 +154,56 @@ class OllamaClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def post(
-        self, path: str, content: bytes, *, model: str, timeouts: Timeouts
+    async def read(
+        self, path: str, content: bytes | None, *, model: str, timeouts: Timeouts
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes of another streamed answer, about `model`; the same promises as `stream`."""
-        watch, url = StreamWatch(timeouts), httpx.URL(f"{self.base_url}{path}")
-        try:
-            async with aclosing(self._chunks(url, content, model, timeouts, watch)) as chunks:
+        """The bytes of any other answer, about `model`: of a POST, or of a GET without `content`.
+
+        The same promises as `stream`.
+        """
+        with self._watching(model, timeouts) as watch:
+            answer = self._chunks(f"{self.base_url}{path}", content, model, timeouts, watch)
+            async with aclosing(answer) as chunks:
                 async for chunk in chunks:
                     yield chunk
+
+    @contextmanager
+    def _watching(self, model: str, timeouts: Timeouts) -> Iterator[StreamWatch]:
+        watch = StreamWatch(timeouts)
+        self._watches[watch] = model
+        try:
+            yield watch
         finally:
             watch.close()
+            del self._watches[watch]
 
     async def _chunks(
-        self, url: httpx.URL, content: bytes, model: str, timeouts: Timeouts, watch: StreamWatch
+        self,
+        url: httpx.URL | str,
+        content: bytes | None,
+        model: str,
+        timeouts: Timeouts,
+        watch: StreamWatch,
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of a reply of status 200; any failure as an LLMError."""
         response: httpx.Response | None = None
+        request = httpx.Request(
+            "GET" if content is None else "POST",
+            url,
+            headers=HEADERS,
+            content=content,
+            extensions={"timeout": {"connect": timeouts.connect_s}},
+        )
         try:
             with watch:
-                response = await self._request(
-                    "POST", url, content=content, connect_s=timeouts.connect_s
-                )
+                response = await self._transport_here().handle_async_request(request)
             raw = response.aiter_raw()
             if response.status_code != 200:
-                raise await self._refusal(response, raw, model, watch)
+                body = await _error_body(raw, watch)
+                raise refused(response.status_code, body, model=model, base_url=self.base_url)
             while True:
                 with watch:
                     chunk = await anext(raw, None)
@@ -226,49 +220,14 @@ class OllamaClient:
                 with suppress(*TRANSPORT_ERRORS):
                     await response.aclose()
 
-    async def _request(
-        self,
-        method: str,
-        url: httpx.URL | str,
-        *,
-        content: bytes | None = None,
-        connect_s: float | None = None,
-    ) -> httpx.Response:
-        """The response to a request, its body unread."""
-        return await self._transport_here().handle_async_request(
-            httpx.Request(
-                method,
-                url,
-                headers=HEADERS,
-                content=content,
-                extensions={"timeout": {"connect": connect_s}},
-            )
-        )
-
-    async def _refusal(
-        self,
-        response: httpx.Response,
-        raw: AsyncIterator[bytes],
-        model: str,
-        watch: StreamWatch,
-    ) -> LLMError:
-        body = b""
-        while len(body) < MAX_ERROR_BODY_BYTES:
-            with watch:
-                chunk = await anext(raw, None)
-            if chunk is None:
-                break
-            body += chunk
-        return refused(response.status_code, body, model=model, base_url=self.base_url)
-
     def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:
             raise _closed()
+        # Made late: aiohttp's connections belong to the loop that they are made on.
         loop = asyncio.get_running_loop()
         if self._http is None:
             self._loop = loop
-            made = self._transport or async_transport(self.base_url, self._max_connections)
-            self._http = made
+            self._http = async_transport(self.base_url, self._max_connections)
         elif self._loop is not loop:
             raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
         return self._http
@@ -278,15 +237,15 @@ def _closed() -> OllamaUnreachableError:
     return OllamaUnreachableError("this client of Ollama has been closed")
 
 
-async def _bounded(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in chunks:
+async def _error_body(raw: AsyncIterator[bytes], watch: StreamWatch) -> bytes:
+    body = b""
+    while len(body) < MAX_ERROR_BODY_BYTES:
+        with watch:
+            chunk = await anext(raw, None)
+        if chunk is None:
+            break
         body += chunk
-        if len(body) > max_bytes:
-            raise ResponseTooLargeError(
-                f"the answer is over {max_bytes} bytes", limit_bytes=max_bytes
-            )
-    return bytes(body)
+    return body
 
 
 async def _read_to_end(chunks: AsyncGenerator[bytes, None], watch: StreamWatch) -> None:

@@ -28,11 +28,9 @@ HEADERS = {
 
 def sync_http_client(
     base_url: str,
-    max_connections: int,
-    timeouts: Timeouts,
     transport: httpx.BaseTransport | None = None,
 ) -> httpx.Client:
-    """A synchronous client for any number of threads; reading waits `first_token_s`."""
+    """A synchronous client for any number of threads; each request brings its time limits."""
     return httpx.Client(
         transport=transport,
         headers=HEADERS,
@@ -40,16 +38,20 @@ def sync_http_client(
         follow_redirects=False,
         verify=ssl_context_for(urlsplit(base_url).scheme),
         limits=httpx.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
+            max_connections=DEFAULT_MAX_CONNECTIONS,
+            max_keepalive_connections=DEFAULT_MAX_CONNECTIONS,
             keepalive_expiry=KEEPALIVE_S,
         ),
-        timeout=httpx.Timeout(
-            connect=timeouts.connect_s,
-            read=timeouts.first_token_s,
-            write=WRITE_TIMEOUT_S,
-            pool=timeouts.first_token_s,
-        ),
+    )
+
+
+def http_timeout(timeouts: Timeouts) -> httpx.Timeout:
+    """The limits of a synchronous call until the head of its answer has come."""
+    return httpx.Timeout(
+        connect=timeouts.connect_s,
+        read=timeouts.first_token_s,
+        write=WRITE_TIMEOUT_S,
+        pool=timeouts.first_token_s,
     )
 
 

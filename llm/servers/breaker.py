@@ -1,27 +1,18 @@
 """A circuit breaker: who fails again and again is left alone for a while. Pure; the clock is given.
 
-M. Nygard, "Release It!", 2007: closed → open after `failures` in a row → half-open after a pause,
+M. Nygard, "Release It!", 2007: closed → open after `FAILURES` in a row → half-open after a pause,
 for one trial alone → closed by its first answer, or open again for twice the pause.
 """
 
 import random
 import time
 from collections.abc import Callable
-from enum import StrEnum
 
 FAILURES = 3
 PAUSE_S = 1.0
 MAX_PAUSE_S = 30.0
 
 _RNG = random.Random()  # noqa: S311  # jitter is no secret
-
-
-class State(StrEnum):
-    """What a breaker does with a call."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half-open"
 
 
 class Breaker:
@@ -32,16 +23,8 @@ class Breaker:
     """
 
     def __init__(
-        self,
-        *,
-        failures: int = FAILURES,
-        pause_s: float = PAUSE_S,
-        max_pause_s: float = MAX_PAUSE_S,
-        clock: Callable[[], float] = time.monotonic,
-        rng: random.Random = _RNG,
+        self, *, clock: Callable[[], float] = time.monotonic, rng: random.Random = _RNG
     ) -> None:
-        self._limit = failures
-        self._pause_s, self._max_pause_s = pause_s, max_pause_s
         self._clock, self._rng = clock, rng
         self._failures = 0
         self._openings = 0
@@ -50,12 +33,9 @@ class Breaker:
         self._trial: Trial | None = None
 
     @property
-    def state(self) -> State:
-        """What a call would meet now."""
-        if self._admits_at is None:
-            return State.CLOSED
-        is_over = self._trial is not None or self._clock() >= self._admits_at
-        return State.HALF_OPEN if is_over else State.OPEN
+    def is_closed(self) -> bool:
+        """Whether every call may be made."""
+        return self._admits_at is None
 
     @property
     def admits(self) -> bool:
@@ -70,34 +50,11 @@ class Breaker:
         return 0.0 if self._admits_at is None else max(0.0, self._admits_at - self._clock())
 
     def begin(self) -> "Trial":
-        """A call is made; tell the result how it went. Only where `admits` is true."""
+        """A call is made; the trial takes how it went. Only where `admits` is true."""
         trial = Trial(self)
         if self._admits_at is not None:
             self._trial = trial
         return trial
-
-    def _answered(self, trial: "Trial") -> None:
-        if self._trial is trial:
-            # One failure more opens it again; only a whole answer clears the count.
-            self._close(self._limit - 1)
-
-    def _succeeded(self, trial: "Trial") -> None:
-        if self._trial is trial:
-            self._close(0)
-        elif self._admits_at is None:
-            self._failures = self._openings = 0
-
-    def _failed(self, trial: "Trial") -> None:
-        if self._trial is trial:
-            self._open()
-        elif self._admits_at is None:
-            self._failures += 1
-            if self._failures >= self._limit:
-                self._open()
-
-    def _abandoned(self, trial: "Trial") -> None:
-        if self._trial is trial:
-            self._trial = None
 
     def _close(self, failures: int) -> None:
         self._failures, self._admits_at, self._trial = failures, None, None
@@ -105,7 +62,7 @@ class Breaker:
             self._openings = 0
 
     def _open(self) -> None:
-        pause_s = min(self._max_pause_s, self._pause_s * 2.0 ** min(self._openings, 30))
+        pause_s = min(MAX_PAUSE_S, PAUSE_S * 2.0 ** min(self._openings, 30))
         self._openings += 1
         self._trial = None
         self._admits_at = self._clock() + pause_s * (0.5 + 0.5 * self._rng.random())
@@ -121,16 +78,30 @@ class Trial:
 
     def answered(self) -> None:
         """The server has begun to answer."""
-        self._breaker._answered(self)
+        if self._is_only_one:
+            # One failure more opens it again; only a whole answer clears the count.
+            self._breaker._close(FAILURES - 1)
 
     def succeeded(self) -> None:
         """The answer is whole."""
-        self._breaker._succeeded(self)
+        if self._is_only_one or self._breaker.is_closed:
+            self._breaker._close(0)
 
     def failed(self) -> None:
         """The server is at fault."""
-        self._breaker._failed(self)
+        if self._is_only_one:
+            self._breaker._open()
+        elif self._breaker.is_closed:
+            self._breaker._failures += 1
+            if self._breaker._failures >= FAILURES:
+                self._breaker._open()
 
     def abandoned(self) -> None:
         """The call ended without a word on the server. After any other end: nothing."""
-        self._breaker._abandoned(self)
+        if self._is_only_one:
+            self._breaker._trial = None
+
+    @property
+    def _is_only_one(self) -> bool:
+        """Whether the breaker admits no other call until this one has said something."""
+        return self._breaker._trial is self

@@ -50,6 +50,7 @@ def best_of(candidates: Sequence[Candidate], session: str) -> Candidate | None:
     if not session:
         return min(equals, key=lambda candidate: (candidate.in_flight, candidate.url))
     under_way = sum(candidate.in_flight for candidate in equals)
+    # Above the average, so that at least one server is below it.
     bound = math.ceil(SHARE * (under_way + 1) / len(equals))
     light = [candidate for candidate in equals if candidate.in_flight < bound]
     return max(light, key=lambda candidate: (_weight(candidate.url, session), candidate.url))
@@ -60,6 +61,7 @@ def one_to_warm(candidates: Sequence[Candidate], session: str) -> Candidate | No
 
     There is need when each server that has it loaded is at work already.
     """
+    # Where no server has it the call itself loads it.
     warm = [candidate for candidate in candidates if candidate.readiness is Readiness.WARM]
     if not warm or not all(candidate.in_flight for candidate in warm):
         return None

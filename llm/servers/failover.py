@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from llm.errors import (
     LLMError,
@@ -13,6 +14,18 @@ from llm.errors import (
 )
 from llm.servers.server import Server
 from llm.wire.timeouts import Timeouts
+
+
+class HeldSlot(Protocol):
+    """The slot that one caller has. The fleet asks no server at which it has none."""
+
+    @property
+    def server(self) -> str:
+        """The base URL of the slot's server; empty where nothing bounds the calls."""
+
+    async def move(self, servers: Sequence[str]) -> bool:
+        """Leave that slot for one at one of `servers`, the best first. False: none was free, and
+        the caller has no slot any more."""
 
 
 class FailoverState:
@@ -41,6 +54,7 @@ class FailoverState:
     def goes_on_after(self, error: LLMError, url: str) -> bool:
         """Note the failure of a server; whether another one may do better."""
         self.tried.add(url)
+        # Only asking counts: loads and waits for a server have limits of their own.
         if self._asked_at is not None:
             left_s = self._timeouts.total_s - (time.monotonic() - self._asked_at)
             self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
@@ -48,6 +62,7 @@ class FailoverState:
         may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
         if not may_move or isinstance(error, TotalTimeoutError):
             return False
+        # A job is tried again after a retryable error: one server may have what another lacks.
         if not isinstance(self._error, RetryableLLMError) or isinstance(error, RetryableLLMError):
             self._error = error
         return True

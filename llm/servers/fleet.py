@@ -3,21 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing, suppress
-from types import TracebackType
 from typing import Self
 
-from llm.errors import (
-    LLMError,
-    OllamaUnreachableError,
-)
+from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.client import OllamaClient
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
-from llm.servers.failover import FailoverState
-from llm.servers.held_slot import HeldSlot
+from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
-from llm.servers.server import Server, ServerState
+from llm.servers.server import Server
 from llm.settings import LLMSettings
-from llm.wire.records import Delta, Final, Reply, joined
+from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
@@ -42,7 +37,7 @@ class Fleet:
         pulls: Pulls | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
-        self._servers = tuple(
+        self.servers = tuple(
             Server(
                 client,
                 timeouts=self._timeouts,
@@ -53,9 +48,8 @@ class Fleet:
             )
             for client in clients
         )
-        self._by_url = {server.url: server for server in self._servers}
+        self._by_url = {server.url: server for server in self.servers}
         self._change = asyncio.Event()
-        self._waiting = 0
 
     @classmethod
     def from_settings(
@@ -77,25 +71,22 @@ class Fleet:
             pulls=pulls,
         )
 
-    @property
-    def states(self) -> tuple[ServerState, ...]:
-        """How each server is seen from here."""
-        return tuple(server.state for server in self._servers)
-
-    @property
-    def clients(self) -> tuple[OllamaClient, ...]:
-        """The client of each server."""
-        return tuple(server.client for server in self._servers)
-
     async def capabilities(self, model: str) -> frozenset[str] | None:
-        """As `OllamaClient.capabilities`, of the first server that knows the model."""
-        error: LLMError | None = None
-        for server in sorted(self._servers, key=lambda one: one.inventory.readiness(model)):
+        """What `model` can do, in Ollama's words; None where its server does not say.
+
+        It is looked up at the first server that knows the model. Raises an LLMError.
+        """
+        error: LLMError = OllamaUnreachableError("there is no Ollama")
+        # A server that has answered comes first: one that is down costs each turn three seconds.
+        for server in sorted(
+            self.servers,
+            key=lambda one: (not one.catalog.has_details(model), one.readiness(model)),
+        ):
             try:
-                return await server.client.capabilities(model)
+                return (await server.catalog.details(model)).capabilities
             except LLMError as exc:
                 error = exc
-        raise error or OllamaUnreachableError("there is no Ollama")
+        raise error
 
     def open_to(self, model: str) -> tuple[str, ...]:
         """The servers that may be asked for a model, as far as is known; never none."""
@@ -103,7 +94,7 @@ class Fleet:
 
     async def ranked(self, model: str, session: str) -> tuple[str, ...]:
         """The same, the best for `session` first."""
-        if len(self._servers) > 1:
+        if len(self.servers) > 1:
             await self._look_round()
         return self._ranked(model, session) or tuple(self._by_url)
 
@@ -119,15 +110,12 @@ class Fleet:
 
         A retryable failure before the first piece of the reply moves the call to another server;
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
-        With a `gate` that has a place, only the server of the place is asked.
+        With a `held_slot` only the server of that slot is asked.
         """
         failover = FailoverState(timeouts or self._timeouts)
-        is_bounded = held_slot is not None and bool(held_slot.server)
+        slot = held_slot if held_slot is not None and held_slot.server else None
         while True:
-            if held_slot is not None and is_bounded:
-                server = await self._server_of_slot(request, session, failover, held_slot)
-            else:
-                server = await self._next(request, session, failover)
+            server = await self._next(request, session, failover, slot)
             has_spoken = False
             try:
                 with server.calling(request) as trial:
@@ -147,7 +135,7 @@ class Fleet:
 
     async def chat(
         self, request: ChatRequest, *, session: str = "", timeouts: Timeouts | None = None
-    ) -> Reply:
+    ) -> ModelReply:
         """The whole reply at once; the same promises as `stream`."""
         stream = self.stream(request, session=session, timeouts=timeouts)
         async with aclosing(stream) as records:
@@ -155,52 +143,52 @@ class Fleet:
 
     async def aclose(self) -> None:
         """Close all connections; calls in flight raise OllamaUnreachableError. Safe to repeat."""
-        for server in self._servers:
+        for server in self.servers:
             await server.aclose()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _next(self, request: ChatRequest, session: str, failover: FailoverState) -> Server:
+    async def _next(
+        self, request: ChatRequest, session: str, failover: FailoverState, slot: HeldSlot | None
+    ) -> Server:
         """The server to try next. Raises the error to end with where there is none."""
-        if len(self._servers) == 1:
-            if failover.tried:
-                raise failover.end(request.model, ())
-            return self._servers[0]
-        await self._look_round()
+        if len(self.servers) > 1 and slot is None:
+            await self._look_round()
         while True:
-            if (server := self._best(request, session, failover)) is not None:
+            server = await self._choice(request, session, failover, slot)
+            if server is not None:
                 return server
             if failover.tried or failover.patience_s <= 0:
                 raise failover.end(request.model, self._left(failover))
+            # Failing at once would use up a job's attempts within seconds (docs/decisions.md, "With
+            # every server out, a call waits").
             await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
 
-    async def _server_of_slot(
-        self, request: ChatRequest, session: str, failover: FailoverState, held_slot: HeldSlot
-    ) -> Server:
-        """The server of the caller's place, which goes along to another after a failure."""
-        while failover.tried or not self._may_be_asked(held_slot.server):
+    async def _choice(
+        self, request: ChatRequest, session: str, failover: FailoverState, slot: HeldSlot | None
+    ) -> Server | None:
+        """The server that may be asked now; a slot moves along to another after a failure."""
+        is_lone = len(self.servers) == 1
+        # docs/decisions.md, "Slots per server, waiters per model, and the mailbox behind them".
+        if slot is not None:
+            server = self._by_url[slot.server]
+            if not failover.tried and (is_lone or server.breaker.admits):
+                return server
             others = self._ranked(request.model, session, failover.tried)
-            if others and await held_slot.move(others):
-                break
-            if others or failover.tried or failover.patience_s <= 0:
+            if others and not await slot.move(others):
                 raise failover.end(request.model, self._left(failover))
-            await self._wait_for_change(min(self._wait_s(failover), failover.patience_s))
-        return self._by_url[held_slot.server]
-
-    def _may_be_asked(self, url: str) -> bool:
-        return len(self._servers) == 1 or self._by_url[url].breaker.admits
+            return self._by_url[slot.server] if others else None
+        # There is no elsewhere (docs/decisions.md, "A single Ollama has no circuit breaker").
+        if is_lone:
+            return None if failover.tried else self.servers[0]
+        return self._best(request, session, failover)
 
     def _left(self, failover: FailoverState) -> list[Server]:
-        return [server for server in self._servers if server.url not in failover.tried]
+        return [server for server in self.servers if server.url not in failover.tried]
 
     def _wait_s(self, failover: FailoverState) -> float:
         # No time to wait means that the trial of another call is under way.
@@ -210,6 +198,8 @@ class Fleet:
         self, model: str, session: str, but: Collection[str] = frozenset()
     ) -> tuple[str, ...]:
         candidates = self._candidates(model, but)
+        # Where no server is known to have the model, Ollama's own 404 decides: docs/decisions.md,
+        # "A missing model is requested nevertheless".
         able = [one for one in candidates if one.readiness is not Readiness.ABSENT] or candidates
         order: list[str] = []
         while (best := best_of(able, session)) is not None:
@@ -220,7 +210,7 @@ class Fleet:
     def _candidates(self, model: str, but: Collection[str]) -> list[Candidate]:
         return [
             server.candidate(model)
-            for server in self._servers
+            for server in self.servers
             if server.url not in but and server.breaker.admits
         ]
 
@@ -233,24 +223,15 @@ class Fleet:
 
     async def _look_round(self) -> None:
         """Renew what is known of the servers; waits only where nothing is known of one yet."""
-        first = [
-            look for server in self._servers if (look := server.inventory.freshen()) is not None
-        ]
+        first = [look for server in self.servers if (look := server.catalog.renew()) is not None]
         if first:
             await asyncio.wait(first)
 
     async def _wait_for_change(self, at_most_s: float) -> None:
         """Until a server may be asked again, as time or the end of another call decides it."""
-        self._waiting += 1
-        change = self._change
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(at_most_s):
-                    await change.wait()
-        finally:
-            self._waiting -= 1
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._change.wait(), at_most_s)
 
     def _announce(self) -> None:
-        if self._waiting:
-            self._change.set()
-            self._change = asyncio.Event()
+        self._change.set()
+        self._change = asyncio.Event()

@@ -32,22 +32,25 @@ async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
     limits = Timeouts(first_token_s=SILENCE_S, idle_s=SILENCE_S, total_s=limit_s)
     decoder = NDJSONDecoder(max_bytes=MAX_BYTES)
     progress = Progress()
-    logger.info("%s: pulling %s", client.base_url, model)
+    logger.info("%s downloads %s, and its jobs wait", client.base_url, model)
     asked = orjson.dumps({"model": model, "stream": True})
-    async with aclosing(client.post("/api/pull", asked, model=model, timeouts=limits)) as chunks:
+    async with aclosing(client.read("/api/pull", asked, model=model, timeouts=limits)) as chunks:
         async for chunk in chunks:
             for record in decoder.feed(chunk):
                 _check(record, client.base_url, model)
                 if record.get("status") == "success":
-                    logger.info("%s: pulled %s", client.base_url, model)
+                    logger.info("%s has downloaded %s", client.base_url, model)
                     return
                 if (percent := progress.note(record)) is not None:
-                    logger.info("%s: pulling %s, %d %%", client.base_url, model, percent)
+                    logger.info("%s has downloaded %d %% of %s", client.base_url, percent, model)
     raise StreamCutError(f"Ollama at {client.base_url} broke off the pull of {model}")
 
 
 class Pulls:
     """Which models may be downloaded: those that a job names freely are not among them."""
+
+    # Else whoever may send a job could fill the disks: docs/decisions.md, "Only the models of
+    # agents are downloaded".
 
     def __init__(self, models: Collection[str], *, limit_s: float) -> None:
         self._names = frozenset(map(full_name, models))
@@ -58,8 +61,7 @@ class Pulls:
         if full_name(model) not in self._names:
             raise ModelNotFoundError(
                 f"model '{model}' is not installed at {client.base_url}, and only the models of "
-                f"agents are pulled: run `ollama pull {model}`",
-                model=model,
+                f"agents are pulled: run `ollama pull {model}`"
             )
         await pull(client, model, limit_s=self._limit_s)
 
@@ -69,7 +71,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._files: dict[object, tuple[int, int]] = {}
-        self._told_percent = 0
+        self._logged_percent = 0
 
     def note(self, record: Mapping[str, object]) -> int | None:
         """The percentage, where it has passed another tenth; else None."""
@@ -80,9 +82,9 @@ class Progress:
         done = sum(done for done, _ in self._files.values())
         total = sum(total for _, total in self._files.values())
         percent = 100 * done // total // STEP_PERCENT * STEP_PERCENT
-        if percent <= self._told_percent:
+        if percent <= self._logged_percent:
             return None
-        self._told_percent = percent
+        self._logged_percent = percent
         return percent
 
 
@@ -92,6 +94,6 @@ def _check(record: Mapping[str, object], base_url: str, model: str) -> None:
         return
     if isinstance(error, str) and "file does not exist" in error:
         raise ModelNotFoundError(
-            f"model '{model}' is not installed at {base_url}, and no registry has it", model=model
+            f"model '{model}' is not installed at {base_url}, and no registry has it"
         )
     raise OllamaFailedError(f"Ollama at {base_url} cannot pull {model}: see its log")

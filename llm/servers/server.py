@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from llm.errors import (
@@ -20,14 +20,14 @@ from llm.errors import (
     StreamCutError,
 )
 from llm.http.client import OllamaClient
-from llm.servers.breaker import Breaker, State, Trial
-from llm.servers.choice import Candidate
-from llm.servers.inventory import ModelInventory
+from llm.http.shared_tasks import SharedTasks
+from llm.servers.breaker import Breaker, Trial
+from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import Watchdog
 from llm.wire.address import label_of
-from llm.wire.models import full_name, read_loaded
+from llm.wire.models import full_name
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
@@ -37,7 +37,8 @@ UNLOAD_TIMEOUT_S = 10.0
 RESTART_PAUSE_S = 2.0
 
 # What says that the server is not well. A failed request (OllamaFailedError) may be the model's
-# fault: who asks for a broken model must not close the server to all others.
+# fault: jobs with a broken model must not close the server to all others (docs/decisions.md,
+# "A failed request does not count against the server").
 SERVERS_FAULT = (
     OllamaUnreachableError,
     OllamaBusyError,
@@ -45,15 +46,6 @@ SERVERS_FAULT = (
     IdleTimeoutError,
     StreamCutError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class ServerState:
-    """How a server is seen from here."""
-
-    url: str
-    breaker: State
-    in_flight: int
 
 
 class Server:
@@ -76,32 +68,36 @@ class Server:
         self.label = label_of(self.url)
         self.client = client
         self.breaker = Breaker()
-        self.inventory = ModelInventory(client)
+        self.catalog = client.catalog
         self.warmer = Warmer(
             client,
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
             keep_warm_s=keep_warm_s,
-            on_loaded=self.inventory.note_warm,
+            on_loaded=self.catalog.note_loaded,
             pull=None if pulls is None else partial(pulls.into, client),
         )
         self.in_flight = 0
         self._timeouts = timeouts
         self._on_change = on_change
         self._watchdog = Watchdog()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def state(self) -> ServerState:
-        """How the server stands now."""
-        return ServerState(self.url, self.breaker.state, self.in_flight)
+        self._restarts = SharedTasks()
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
-        return Candidate(self.url, self.inventory.readiness(model), self.in_flight)
+        return Candidate(self.url, self.readiness(model), self.in_flight)
+
+    def readiness(self, model: str) -> Readiness:
+        """How soon the server could answer with `model`, as far as is known."""
+        is_installed = self.catalog.is_installed(model)
+        if is_installed is None:
+            return Readiness.UNKNOWN
+        if self.catalog.is_loaded(model):
+            return Readiness.WARM
+        return Readiness.COLD if is_installed else Readiness.ABSENT
 
     @contextmanager
     def calling(self, request: ChatRequest) -> Iterator[Trial]:
-        """Make a call within the block: it counts as load, and how it ends is drawn upon."""
+        """Make a call within the block: it counts as load, and its end as success or failure."""
         trial = self.breaker.begin()
         self.in_flight += 1
         try:
@@ -114,13 +110,14 @@ class Server:
         except PermanentLLMError as exc:
             trial.succeeded()  # it refuses, so it is well
             if isinstance(exc, ModelNotFoundError):
-                self.inventory.note_absent(request.model)
+                self.catalog.note_missing(request.model)
                 self.warmer.forget(request.model)
             raise
         else:
             trial.succeeded()
             self.warmer.note_used(request.model)
         finally:
+            # A cancel, or a reader that leaves, says nothing of the server.
             self.in_flight -= 1
             trial.abandoned()
             self._on_change()
@@ -128,44 +125,41 @@ class Server:
     def answers(self, model: str, trial: Trial) -> None:
         """The first piece of a reply has come."""
         trial.answered()
-        self.inventory.note_warm(model)
+        self.catalog.note_loaded(model)
         self._watchdog.answered(model)
         self._on_change()
 
     async def aclose(self) -> None:
         """Stop what is done in the background, and close all connections."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._restarts.aclose()
         await self.client.aclose()
         await self.warmer.aclose()
-        await self.inventory.aclose()
 
     def _timed_out(self, request: ChatRequest) -> None:
         # Perhaps it was dropped from memory: the next chat looks to that first.
         self.warmer.forget(request.model)
         if self._watchdog.timed_out(request.model):
-            self._spawn(self._restart_if_loaded(request))
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._restarts.once(request.model, lambda: self._restart_if_loaded(request))
 
     async def _restart_if_loaded(self, request: ChatRequest) -> None:
-        """Unload and load a model that stands in /api/ps and answers nobody."""
+        """Unload and load a model that is in /api/ps and answers no call."""
         model = request.model
+        # A model that is not loaded has not hung: it may be waiting to be loaded.
         try:
-            loaded = read_loaded(await self.client.lookup("/api/ps"), base_url=self.url)
+            loaded = await self.catalog.loaded()
         except LLMError:
-            return  # it is the server that is silent, not the model
+            return  # the server is silent, not the model alone
         if full_name(model) not in {one.name for one in loaded}:
             return
-        logger.warning("%s: %s is loaded and answers nobody: it is restarted", self.url, model)
-        self.inventory.note_cold(model)
+        logger.warning(
+            "%s has %s loaded, but no call gets a token; the model is unloaded and loaded again, "
+            "and its calls fail and are tried again: if this goes on, restart that Ollama",
+            self.url,
+            model,
+        )
+        self.catalog.note_unloaded(model)
         self.client.abort(
-            model, OllamaFailedError(f"Ollama at {self.url} is told to restart {model}: it hangs")
+            model, OllamaFailedError(f"Ollama at {self.url} restarts {model}, which hangs")
         )
         self.warmer.restart(request, lambda: self._unload(model))
 
@@ -174,6 +168,8 @@ class Server:
         try:
             await self.client.chat(ChatRequest(model=model, keep_alive=0), timeouts=limits)
         except LLMError as exc:
-            logger.warning("%s: %s is not unloaded: %s", self.url, model, exc)
+            logger.warning(
+                "%s cannot unload %s, which is loaded again as it is: %s", self.url, model, exc
+            )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret

@@ -20,8 +20,9 @@ from llm.errors import (
 )
 from llm.http.client import OllamaClient
 from llm.http.connection import HEALTH_TIMEOUT_S
-from llm.wire.durations import seconds_of
-from llm.wire.requests import ChatRequest
+from llm.http.shared_tasks import SharedTasks, result_of
+from llm.wire.models import RecentlyUsed
+from llm.wire.requests import ChatRequest, seconds_of
 from llm.wire.timeouts import KEEP_WARM_S, Timeouts
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ LOOK_EVERY_S = 10.0
 SILENT_LOOKS = 2
 """A server that answers so many looks in a row with silence is not loading but gone."""
 
-WORTH_TELLING_S = 1.0
+WORTH_LOGGING_S = 1.0
 DEFAULT_KEEP_ALIVE_S = 300.0
 """What Ollama does where neither we nor its OLLAMA_KEEP_ALIVE say otherwise."""
 
@@ -78,8 +79,8 @@ class Warmer:
     """The loaded models of one server, as far as this process loads them. One event loop.
 
     A model that was used within `keep_warm_s` is loaded anew before Ollama lets it go. `on_loaded`
-    is told each model that is loaded. `pull`, if there is one, is to bring a model that the server
-    lacks; it raises the ModelNotFoundError where it may not.
+    is called with each model that is loaded. `pull`, if there is one, downloads a model that the
+    server lacks; it raises ModelNotFoundError where it may not.
     """
 
     def __init__(
@@ -92,7 +93,6 @@ class Warmer:
         pull: Callable[[str], Awaitable[None]] | None = None,
         shortest_rewarm_s: float = SHORTEST_REWARM_S,
         look_every_s: float = LOOK_EVERY_S,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._limits = limits
@@ -101,52 +101,52 @@ class Warmer:
         self._pull = pull
         self._shortest_rewarm_s = shortest_rewarm_s
         self._look_every_s = look_every_s
-        self._clock = clock
         self._warm: dict[str, Warmth] = {}
-        self._loading: dict[str, asyncio.Task[None]] = {}
-        self._failed_until: dict[str, float] = {}
+        self._loads = SharedTasks()
+        self._failed_until: RecentlyUsed[float] = RecentlyUsed()
 
     def is_warm(self, request: ChatRequest) -> bool:
         """Whether the model is loaded as `request` needs it, as far as is known."""
         warmth = self._warm.get(request.model)
-        if warmth is None or warmth.until <= self._clock():
+        if warmth is None or warmth.until <= time.monotonic():
             return False
         known = warmth.request
         return known.shift == request.shift and all(
             known.options.get(name) == request.options.get(name) for name in _LOAD_TIME
         )
 
+    # No lock among processes: docs/decisions.md, "Processes do not agree on warm-ups".
     async def ensure(self, request: ChatRequest) -> None:
         """Return once the model is loaded as `request` needs it. Raises the LLMError of the load.
 
         Who is cancelled while waiting leaves the load running.
         """
+        # With a keep_alive of 0 the request that loads a model would unload it.
         if self.is_warm(request) or _keep_alive_s(request) == 0:
             return
-        if (other := self._loading.get(request.model)) is not None:
-            await _ended(other)
+        if (other := self._loads.get(request.model)) is not None:
+            await result_of(other)
             if self.is_warm(request):
                 return
         # A load with other options may have come in between; what follows is ours.
-        await _ended(self._loading.get(request.model) or self._begin(request))
+        await result_of(self._begin(request))
 
     def begin(self, request: ChatRequest) -> None:
         """Have the model loaded in the background, unless that failed a moment ago."""
-        is_failed = self._failed_until.get(request.model, 0.0) > self._clock()
-        if request.model not in self._loading and not is_failed:
+        if self._failed_until.get(request.model, 0.0) <= time.monotonic():
             self._begin(request)
 
     def restart(self, request: ChatRequest, unload: Callable[[], Awaitable[None]]) -> None:
         """Have the model loaded anew after `unload`; chats wait for it."""
         self.forget(request.model)
-        if (under_way := self._loading.get(request.model)) is not None:
+        if (under_way := self._loads.get(request.model)) is not None:
             under_way.cancel()
-        self._begin(request, unload)
+        self._loads.begin(request.model, self._load(load_request(request), unload))
 
     def note_used(self, model: str) -> None:
         """A chat has ended well: the model's time to stay loaded begins anew."""
         if (warmth := self._warm.get(model)) is not None:
-            warmth.used_at = now = self._clock()
+            warmth.used_at = now = time.monotonic()
             warmth.until = now + TRUSTED * warmth.keep_alive_s
 
     def forget(self, model: str) -> None:
@@ -159,38 +159,37 @@ class Warmer:
         """Give up the loads under way, and load nothing more."""
         for model in list(self._warm):
             self.forget(model)
-        tasks = list(self._loading.values())
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._loads.aclose()
 
-    def _begin(
-        self, request: ChatRequest, before: Callable[[], Awaitable[None]] | None = None
-    ) -> "asyncio.Task[None]":
-        wanted = load_request(request)
-        task = self._loading[request.model] = asyncio.create_task(self._load(wanted, before))
-        task.add_done_callback(lambda done: self._done(request.model, done))
-        return task
+    def _begin(self, request: ChatRequest) -> "asyncio.Task[None]":
+        return self._loads.once(request.model, lambda: self._load(load_request(request)))
 
     async def _load(
-        self, request: ChatRequest, before: Callable[[], Awaitable[None]] | None
+        self, request: ChatRequest, before: Callable[[], Awaitable[None]] | None = None
     ) -> None:
+        """Load the model. Raises an LLMError, which is in the log then."""
         if before is not None:
             await before()
-        began = self._clock()
+        url, model, began_at = self._client.base_url, request.model, time.monotonic()
         try:
-            await self._loaded_or_pulled(request)
-        except LLMTimeoutError as exc:
-            raise OllamaFailedError(
-                f"Ollama at {self._client.base_url} did not load {request.model} within "
-                f"{exc.limit_s:g} s (LLM_LOAD_TIMEOUT)"
-            ) from exc
-        now = self._clock()
-        if now - began > WORTH_TELLING_S:
-            logger.info(
-                "%s: loaded %s in %.1f s", self._client.base_url, request.model, now - began
-            )
+            try:
+                await self._loaded_or_pulled(request)
+            except LLMTimeoutError as exc:
+                # No time-out for the chats: their own limits have not passed, and another server
+                # may have the model.
+                download = " or not download it within OLLAMA_PULL_TIMEOUT" if self._pull else ""
+                raise OllamaFailedError(
+                    f"Ollama at {url} did not load {model} within {self._limits.total_s:g} s "
+                    f"(LLM_LOAD_TIMEOUT){download}"
+                ) from exc
+        except LLMError as exc:
+            self._failed_until[model] = time.monotonic() + FAILED_PAUSE_S
+            logger.warning("%s cannot load %s, and the chats that wait fail: %s", url, model, exc)
+            raise
+        self._failed_until.pop(model, None)
+        now = time.monotonic()
+        if now - began_at > WORTH_LOGGING_S:
+            logger.info("%s has loaded %s in %.1f s", url, model, now - began_at)
         self._note_loaded(request, now)
 
     async def _loaded_or_pulled(self, request: ChatRequest) -> None:
@@ -204,6 +203,7 @@ class Warmer:
 
     async def _answered(self, request: ChatRequest) -> None:
         """Wait for the load as long as the server shows that it is alive."""
+        # A load passes without a byte; that the server is alive shows only in another answer of it.
         load = asyncio.create_task(self._client.chat(request, timeouts=self._limits))
         silent_looks = 0
         try:
@@ -236,40 +236,19 @@ class Warmer:
 
     def _arm(self, warmth: Warmth) -> None:
         if self._shortest_rewarm_s <= warmth.keep_alive_s < float("inf"):
-            wait_s = warmth.until - self._clock()
+            wait_s = warmth.until - time.monotonic()
             loop = asyncio.get_running_loop()
             warmth.timer = loop.call_later(max(wait_s, 0.0), self._expire, warmth)
 
     def _expire(self, warmth: Warmth) -> None:
         """The model's time is nearly over, or was when the timer was set."""
-        now, model = self._clock(), warmth.request.model
+        now, model = time.monotonic(), warmth.request.model
         if warmth.until > now:
             self._arm(warmth)
         elif now - warmth.used_at < self._keep_warm_s:
             self.begin(warmth.request)
         else:
             self.forget(model)
-
-    def _done(self, model: str, task: "asyncio.Task[None]") -> None:
-        if self._loading.get(model) is task:
-            del self._loading[model]
-        if task.cancelled() or (error := task.exception()) is None:
-            self._failed_until.pop(model, None)
-            return
-        if not isinstance(error, LLMError):
-            raise error
-        now = self._clock()
-        recent = {name: until for name, until in self._failed_until.items() if until > now}
-        self._failed_until = {**recent, model: now + FAILED_PAUSE_S}
-        logger.warning("%s: %s is not loaded: %s", self._client.base_url, model, error)
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    """Wait for the end of a load without being able to cancel it, and raise its error."""
-    await asyncio.wait((task,))
-    if task.cancelled():
-        raise OllamaUnreachableError("the client of Ollama was closed while it loaded a model")
-    task.result()
 
 
 def _keep_alive_s(request: ChatRequest) -> float:

@@ -1,7 +1,7 @@
 """When a loaded model that answers nobody is to be restarted. Pure; the clock is given.
 
 Ollama can lose a slot to a client that left (ollama#17131): the model then stands in /api/ps, takes
-requests and never answers one. Nothing tells that apart from a long queue but its going on: several
+requests and never answers one. Only time distinguishes that from a long queue: several
 first-token time-outs with no token for anybody in between.
 """
 

@@ -14,6 +14,7 @@ def check_base_url(url: str) -> str:
     The message does not repeat the URL: a wrong one may hold a password.
     """
     parts = urlsplit(url.strip())
+    # No user: it would stand in logs and error messages with its password.
     is_address = (
         parts.scheme in ("http", "https")
         and parts.hostname

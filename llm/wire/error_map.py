@@ -1,6 +1,6 @@
 """Where foreign errors become our own: HTTP statuses, error lines, httpx and aiohttp exceptions.
 
-Ollama has no error codes: its refusals are told apart by status and text (server/routes.go,
+Ollama has no error codes: its refusals differ by status and text only (server/routes.go,
 sched.go and llm/llama_server.go as of v0.33). Of its text only phrases known here are repeated in
 our messages, for the rest of it may quote a prompt or a reply.
 """
@@ -87,7 +87,7 @@ def error_line(error: object, *, base_url: str) -> LLMError:
     """The error that a line `{"error": ...}` within a stream of status 200 means. Pure."""
     text = error if isinstance(error, str) else ""
     if _OVERFLOW.search(text):
-        return _overflow(200, text)
+        return _overflow(text)
     return OllamaFailedError(f"Ollama at {base_url} failed in mid-reply{_said(text)}")
 
 
@@ -115,33 +115,29 @@ def first_token_timeout(timeouts: Timeouts) -> FirstTokenTimeoutError:
     """What to raise when not one byte came in time."""
     return FirstTokenTimeoutError(
         f"Ollama sent nothing for {timeouts.first_token_s:g} s: is it overloaded or loading a large"
-        " model? LLM_FIRST_TOKEN_TIMEOUT covers queue, load and prompt evaluation",
-        limit_s=timeouts.first_token_s,
+        " model? LLM_FIRST_TOKEN_TIMEOUT covers queue, load and prompt evaluation"
     )
 
 
 def idle_timeout(timeouts: Timeouts) -> IdleTimeoutError:
     """What to raise when a stream has fallen silent."""
     return IdleTimeoutError(
-        f"Ollama fell silent in mid-reply for {timeouts.idle_s:g} s (LLM_TIMEOUT)",
-        limit_s=timeouts.idle_s,
+        f"Ollama fell silent in mid-reply for {timeouts.idle_s:g} s (LLM_TIMEOUT)"
     )
 
 
 def total_timeout(timeouts: Timeouts) -> TotalTimeoutError:
     """What to raise when the whole reply took too long."""
     return TotalTimeoutError(
-        f"the whole reply took over {timeouts.total_s:g} s (LLM_TOTAL_TIMEOUT)",
-        limit_s=timeouts.total_s,
+        f"the whole reply took over {timeouts.total_s:g} s (LLM_TOTAL_TIMEOUT)"
     )
 
 
-def cannot(model: str, ability: str, *, status: int | None = None) -> UnsupportedError:
+def cannot(model: str, ability: str) -> UnsupportedError:
     """What to raise when a model lacks an ability (tools, thinking, vision, chat)."""
     return UnsupportedError(
         f"model '{model}' does not support {ability}: choose one that does "
-        f"(`ollama show {model}` lists what it can do), or ask without",
-        status=status,
+        f"(`ollama show {model}` lists what it can do), or ask without"
     )
 
 
@@ -164,6 +160,7 @@ def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMErro
 
 
 def _server_error(status: int, text: str, base_url: str) -> LLMError:
+    # Ollama answers 500 for what is our own fault too: tried again, it would fail again.
     if _OWN_FAULT.search(text):
         return InvalidRequestError(f"Ollama refuses an option of the request{_said(text)}")
     if status in (502, 503, 504):
@@ -177,17 +174,17 @@ def _server_error(status: int, text: str, base_url: str) -> LLMError:
 
 
 def _not_found(text: str, model: str, base_url: str) -> LLMError:
+    # A server that is no Ollama answers 404 too, without these words.
     if "not found" in text:
         return ModelNotFoundError(
-            f"model '{model}' is not installed at {base_url}: run `ollama pull {model}`",
-            model=model,
+            f"model '{model}' is not installed at {base_url}: run `ollama pull {model}`"
         )
     return InvalidReplyError(f"{base_url} has no /api/chat (HTTP 404): is it Ollama?")
 
 
 def _client_error(status: int, text: str, model: str, base_url: str) -> LLMError:
     if _OVERFLOW.search(text):
-        return _overflow(status, text)
+        return _overflow(text)
     if status == 401:
         return AccessDeniedError(
             f"Ollama at {base_url} is not signed in for this model (HTTP 401): run `ollama signin`"
@@ -208,13 +205,13 @@ def _client_error(status: int, text: str, model: str, base_url: str) -> LLMError
 
 def _rejected(status: int, text: str, model: str, base_url: str) -> LLMError:
     if status == 400 and (unsupported := _UNSUPPORTED.search(text)):
-        return cannot(model, unsupported.group(1), status=status)
+        return cannot(model, unsupported.group(1))
     return RequestRejectedError(
-        f"Ollama at {base_url} refuses the request (HTTP {status}){_said(text)}", status=status
+        f"Ollama at {base_url} refuses the request (HTTP {status}){_said(text)}"
     )
 
 
-def _overflow(status: int, text: str) -> ContextOverflowError:
+def _overflow(text: str) -> ContextOverflowError:
     n_prompt_tokens, n_ctx = (
         _number(pattern, text)
         for pattern in (
@@ -225,7 +222,6 @@ def _overflow(status: int, text: str) -> ContextOverflowError:
     counts = f" ({n_prompt_tokens} tokens, window {n_ctx})" if n_prompt_tokens and n_ctx else ""
     return ContextOverflowError(
         f"the prompt is longer than the model's window{counts}: shorten it or raise LLM_NUM_CTX",
-        status=status,
         n_prompt_tokens=n_prompt_tokens,
         n_ctx=n_ctx,
     )

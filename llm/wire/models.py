@@ -1,24 +1,57 @@
-"""Models by their names: which an Ollama has installed (GET /api/tags) and loaded (GET /api/ps),
-and what the settings say of single ones. Pure.
+"""Models by their names: what an Ollama says of them, and what the settings say. Pure.
+
+The answers of GET /api/tags (installed), GET /api/ps (loaded) and POST /api/show (details).
 """
 
+import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import TypeVar
 
 import orjson
 
 from llm.errors import InvalidReplyError
 from llm.wire.requests import check_model_name
 
+T = TypeVar("T")
+
+MOST_MODELS = 256
+
+_NUM_CTX = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
+
+
+class RecentlyUsed(OrderedDict[str, T]):
+    """Values by model, at most `MOST_MODELS`; the one written longest ago goes first.
+
+    A job may name any model, and memory is bounded.
+    """
+
+    def __setitem__(self, name: str, value: T) -> None:
+        super().__setitem__(name, value)
+        self.move_to_end(name)
+        if len(self) > MOST_MODELS:
+            self.popitem(last=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory: its name with the tag, and its window in tokens (0: not told)."""
+    """A model in memory: its name with the tag, and its window in tokens (0: not reported)."""
 
     name: str
     window_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """What a model is: the length it was trained for and the window of its Modelfile, in tokens,
+    and what it can do, in Ollama's words. None where the server does not say."""
+
+    trained_tokens: int | None = None
+    num_ctx: int | None = None
+    capabilities: frozenset[str] | None = None
 
 
 def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
@@ -37,9 +70,37 @@ def read_loaded(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
     """
     try:
         models = orjson.loads(body)["models"] or ()
-        return tuple(Loaded(model["name"], _count(model.get("context_length"))) for model in models)
+        return tuple(
+            Loaded(model["name"], count_of(model.get("context_length"))) for model in models
+        )
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as exc:
         raise InvalidReplyError(f"{base_url} has no list of loaded models: is it Ollama?") from exc
+
+
+def read_details(body: bytes) -> ModelDetails:
+    """What an answer of /api/show says. Raises InvalidReplyError.
+
+    Servers before 0.6.4 name no capabilities.
+    """
+    try:
+        document = orjson.loads(body)
+        facts = document.get("model_info") or {}
+        trained = count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
+        num_ctx = _NUM_CTX.search(str(document.get("parameters") or ""))
+        named = document.get("capabilities")
+    except (orjson.JSONDecodeError, TypeError, AttributeError) as exc:
+        raise InvalidReplyError("no description of a model: is it Ollama?") from exc
+    words = named if isinstance(named, list) else ()
+    return ModelDetails(
+        trained or None,
+        int(num_ctx.group(1)) if num_ctx else None,
+        frozenset(word for word in words if isinstance(word, str)) or None,
+    )
+
+
+def count_of(value: object) -> int:
+    """A count as Ollama sends it; 0 where it is missing or no count."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def full_name(model: str) -> str:
@@ -79,7 +140,3 @@ class ByModel:
     def number(self, text: str, model: str) -> int | None:
         """The number of `model` in a `text` that was checked, None if it has none of its own."""
         return read_numbers(text, self.least, self.most).get(full_name(model))
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0

@@ -82,6 +82,4 @@ def _is_blank(line: bytes) -> bool:
 
 
 def _too_large(what: str, limit_bytes: int) -> ResponseTooLargeError:
-    return ResponseTooLargeError(
-        f"a {what} of over {limit_bytes} bytes is not read", limit_bytes=limit_bytes
-    )
+    return ResponseTooLargeError(f"a {what} of over {limit_bytes} bytes is not read")

@@ -8,6 +8,9 @@ model said is in no repr: text of conversations stays out of logs and tracebacks
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from llm.errors import StreamCutError
+from llm.wire.models import count_of
+
 NS_PER_MS = 1_000_000
 
 
@@ -34,7 +37,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The end of a reply and its counts. Times in milliseconds, None where Ollama tells none.
+    """The end of a reply and its counts. Times in milliseconds, None where Ollama sends none.
 
     `done_reason` is "stop", or "length" when the reply ran into `max_tokens` or the window.
     `load_ms` includes waiting in Ollama's scheduler; `completion_tokens` includes thinking.
@@ -67,7 +70,7 @@ class Final:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ModelReply:
     """A whole reply: all deltas joined, and the final counts."""
 
     text: str = field(repr=False)
@@ -76,12 +79,15 @@ class Reply:
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-def joined(records: Sequence[Delta | Final]) -> Reply:
-    """The whole reply of a stream that was read to its end, its Final included."""
+def joined(records: Sequence[Delta | Final]) -> ModelReply:
+    """The whole reply of a stream that was read; without its Final a StreamCutError."""
+    final = next((record for record in records if isinstance(record, Final)), None)
+    if final is None:
+        raise StreamCutError("the reply ended before it was complete")
     deltas = [record for record in records if isinstance(record, Delta)]
-    return Reply(
+    return ModelReply(
         text="".join(delta.text for delta in deltas),
-        final=next(record for record in records if isinstance(record, Final)),
+        final=final,
         thinking="".join(delta.thinking for delta in deltas),
         tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
     )
@@ -107,8 +113,8 @@ def final_of(record: Mapping[str, object]) -> Final | None:
     return Final(
         model=_text(record.get("model")),
         done_reason=_text(record.get("done_reason")),
-        prompt_tokens=_count(record.get("prompt_eval_count")),
-        completion_tokens=_count(record.get("eval_count")),
+        prompt_tokens=count_of(record.get("prompt_eval_count")),
+        completion_tokens=count_of(record.get("eval_count")),
         total_ms=_ms(record.get("total_duration")),
         load_ms=_ms(record.get("load_duration")),
         prompt_eval_ms=_ms(record.get("prompt_eval_duration")),
@@ -130,10 +136,6 @@ def _tool_call(call: object) -> ToolCall:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def _ms(value: object) -> float | None:

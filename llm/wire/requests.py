@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 import orjson
@@ -13,13 +14,19 @@ from llm.errors import InvalidRequestError
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
 
-# Security: the pattern of the specification with Ollama's case, and no "//": Ollama strips a
-# leading "scheme://", and a model's name must never read as an address.
+# Security: no "//", because Ollama strips a leading "scheme://", and a model's name, which a job
+# chooses freely, must never read as an address.
 _MODEL_NAME = re.compile(r"(?!.*//)[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}")
 MODEL_NAME_RULE = (
     "a model name is 1 to 128 letters, digits and . _ : / -, "
     "begins with a letter or digit and holds no //"
 )
+
+
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
+DURATION_PATTERN = r"^-?(\d+(\.\d+)?(ns|us|ms|s|m|h))+$"
+"""A duration as Go writes it: `90s`, `1h30m`, `300ms`."""
 
 
 def check_model_name(name: object) -> str:
@@ -52,6 +59,8 @@ class ChatRequest:
     format: str | Mapping[str, object] | None = None
     think: bool | str | None = None
     tools: tuple[Mapping[str, object], ...] = ()
+    # Current versions then refuse such a prompt, older ones cut it all the same: docs/decisions.md,
+    # "What counts as a silent cut".
     truncate: bool = False
     shift: bool = False
 
@@ -99,6 +108,15 @@ class ChatRequest:
             ("think", self.think),
             ("tools", self.tools or None),
         )
+
+
+@lru_cache(maxsize=64)
+def seconds_of(duration: str | float) -> float:
+    """The seconds of a `keep_alive`: a duration with its units, or a number; negative if it is."""
+    if not isinstance(duration, str):
+        return float(duration)
+    seconds = sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(duration))
+    return -seconds if duration.startswith("-") else seconds
 
 
 def _check_temperature(temperature: object) -> None:

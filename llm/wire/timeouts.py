@@ -30,6 +30,11 @@ class Timeouts:
     idle_s: float = 30.0
     total_s: float = 600.0
 
+    @classmethod
+    def within(cls, seconds: float) -> Self:
+        """One limit for all phases, for an answer that nothing is loaded or generated for."""
+        return cls(connect_s=seconds, first_token_s=seconds, idle_s=seconds, total_s=seconds)
+
     def for_tools(self) -> Self:
         """The same for a request with tools, within which a reply may be silent for longer."""
         return replace(self, idle_s=max(self.idle_s, TOOLS_IDLE_S))

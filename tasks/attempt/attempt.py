@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from agents.turn import window_of
+from agents.turn import history_limit
 from llm import LLMError
 from memory import (
     Acquired,
@@ -164,7 +164,7 @@ class Attempt:
 
     def _want_summary(self, job: ChatJob, result: ChatResult, turn_messages: int) -> None:
         """Nothing waits in this session: time to sum up what its model will not be shown again."""
-        window = window_of(job.ask, self._profile)
+        window = history_limit(job.ask, self._profile)
         had = result["history_messages"] + turn_messages
         # What tools did is not counted in the window: with tools only what has fallen out is known.
         stays = had if self._profile.tools else min(had, window)

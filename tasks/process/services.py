@@ -88,7 +88,7 @@ class WorkerServices:
     @cached_property
     def context_limits(self) -> ContextLimits:
         """How long a prompt of each model may be."""
-        return ContextLimits(self.ollama.clients, self.settings.llm)
+        return ContextLimits(self.ollama.servers, self.settings.llm)
 
     @cached_property
     def summaries(self) -> Summaries:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agents import Ask, Profile, Prompt, ToolRounds, prompt_for
 from agents.summary import with_summary
-from agents.turn import model_of, reply_bound, system_prompt_of, window_of
+from agents.turn import history_limit, model_of, reply_bound, system_prompt_of
 from llm import Ability, Capabilities, ChatRequest, LLMSettings, Precedent, TokenBudget
 from memory import Acquired, AsyncConnection, MemoryServiceError, SessionKeys, summary
 from tasks.job.job import ChatJob
@@ -79,7 +79,7 @@ async def summary_of(
 
     Nor is there one for a job that wants no history, or while Redis does not answer.
     """
-    is_wanted = profile.summary and window_of(job.ask, profile)
+    is_wanted = profile.summary and history_limit(job.ask, profile)
     if not is_wanted or not acquired.stored_messages:
         return None
     try:

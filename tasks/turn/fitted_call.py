@@ -11,8 +11,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agents import Answer, Prompt, read_answer
-from llm import ChatRequest, ContextLimits, ContextOverflowError, Delta, Final, TokenBudget
+from agents import Prompt, read_answer
+from llm import (
+    ChatRequest,
+    ContextLimits,
+    ContextOverflowError,
+    Delta,
+    Final,
+    ModelReply,
+    TokenBudget,
+)
 from llm.servers.warmup import load_request
 
 logger = logging.getLogger(__name__)
@@ -50,7 +58,7 @@ class FittedReply:
     """A prompt and its answer. `is_truncated`: the model has seen only a part of the prompt."""
 
     prompt: Prompt
-    answer: Answer
+    answer: ModelReply
     budget: TokenBudget
     is_truncated: bool = False
 
@@ -101,7 +109,7 @@ class FittedCall:
         """
         budget = await self._limits.budget(source.model, source.reply_tokens)
         prompt = await source.prompt(budget)
-        can_know = self._limits.tells_loaded(source.model)
+        can_know = self._limits.reports_window(source.model)
         if budget.is_known or not prompt.fit.is_cut or not can_know:
             return budget, prompt, False
         self._listener.on_start(source.model)

@@ -2,8 +2,8 @@
 
 import time
 
-from agents import Answer, ToolEvent
-from llm import Delta
+from agents import ToolEvent
+from llm import Delta, ModelReply
 from memory import EventType
 from tasks.job.result import Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -47,7 +47,7 @@ class ReplyRecorder:
         self._said.clear()
         self._events.emit(EventType.TOOL_CALL, data=event.data)
 
-    def timings(self, answer: Answer, *, sent_at: float) -> Timings:
+    def timings(self, answer: ModelReply, *, sent_at: float) -> Timings:
         """The times of the last call, with those that its server gives; `sent_at` is Unix time."""
         final, first_s = answer.final, self._first_delta_s
         first_ms = None if first_s is None else round((first_s - self._started_s) * 1000, 1)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agents import Answer, Profile, Toolbox, ToolRounds
+from agents import Profile, Toolbox, ToolRounds
 from llm import (
     Capabilities,
     ChatRequest,
@@ -15,6 +15,7 @@ from llm import (
     Fleet,
     HeldSlot,
     LLMSettings,
+    ModelReply,
 )
 from memory import Acquired, AsyncConnection, SessionKeys, decode_messages
 from tasks.job.envelope import Envelope
@@ -155,7 +156,7 @@ def result_of(
     return result
 
 
-def _usage(answers: Sequence[Answer]) -> Usage:
+def _usage(answers: Sequence[ModelReply]) -> Usage:
     return Usage(
         prompt_tokens=sum(answer.final.prompt_tokens for answer in answers),
         completion_tokens=sum(answer.final.completion_tokens for answer in answers),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agents import RedisAgent
-from agents.conversation import Conversation
+from agents.stored_history import StoredHistory
 from llm import LLMService, LLMSettings, OllamaBusyError
 from memory import InvalidInput, MemoryUnavailable, RedisMemoryService, reset_redis_memory
 from sandbox.ollama import OllamaStandIn
@@ -185,7 +185,7 @@ def test_a_turn_that_is_sent_twice_is_there_once(
     memory: RedisMemoryService, real_backend: Backend
 ) -> None:
     """What an agent does after an answer of Redis was lost."""
-    conversation = Conversation(memory, "energy", "s", real_backend.settings)
+    conversation = StoredHistory(memory, "energy", "s", real_backend.settings)
     turn = conversation.turn([{"role": "user", "content": "one"}])
     conversation.add(turn)
     conversation.add(turn)

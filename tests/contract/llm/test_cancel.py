@@ -245,7 +245,7 @@ async def test_random_cancels_leave_no_slot_of_any_server_taken() -> None:
                 lambda: not any(server.stats.active for server in servers),
                 what="no server has an open request",
             )
-            assert {state.in_flight for state in fleet.states} == {0}
+            assert {server.in_flight for server in fleet.servers} == {0}
             replies = await asyncio.gather(
                 *(fleet.chat(chat(model), session=f"s-{n}") for n in range(20))
             )

@@ -1,7 +1,6 @@
-"""The room of a model's prompts, asked of the stand-in."""
+"""The token budgets of a model's prompts, asked of the stand-in."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,6 +12,7 @@ from llm import (
     Final,
     Fit,
     LLMSettings,
+    ModelCatalog,
     OllamaClient,
     OllamaUnreachableError,
     TokenBudget,
@@ -25,7 +25,7 @@ LONG = tuple({"role": "user", "content": "a long story " * 40} for _ in range(20
 
 
 class Clock:
-    """A clock that goes when it is told."""
+    """A clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -36,16 +36,14 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The gauge's clock."""
+    """Of the limits."""
     return Clock()
 
 
 @pytest.fixture
-async def context_limits(client: OllamaClient, clock: Clock) -> AsyncIterator[ContextLimits]:
-    """A gauge of the stand-in."""
-    made = ContextLimits([client], LLMSettings(), clock=clock)
-    yield made
-    await made.aclose()
+async def context_limits(client: OllamaClient, clock: Clock) -> ContextLimits:
+    """Of the stand-in."""
+    return ContextLimits([client], LLMSettings(), clock=clock)
 
 
 def request(model: str, messages: tuple[dict[str, str], ...] = LONG[:1]) -> ChatRequest:
@@ -66,7 +64,7 @@ async def test_a_model_that_is_not_loaded_is_assumed_to_be_small(
     assert (budget.window_tokens, budget.is_known) == (4096, False)
 
 
-async def test_a_loaded_model_tells_its_window(
+async def test_the_window_of_a_loaded_model_is_known(
     context_limits: ContextLimits, client: OllamaClient
 ) -> None:
     """After the first reply the true window is known."""
@@ -82,12 +80,35 @@ async def test_learning_the_window_costs_no_call_per_turn(
 ) -> None:
     """One look-up for many turns, also when they come at once; renewed in the background."""
     await client.chat(request("busy-one"))
-    rooms = await asyncio.gather(*(context_limits.budget("busy-one", 100) for _ in range(50)))
-    assert {budget.window_tokens for budget in rooms} == {32_768}
+    budgets = await asyncio.gather(*(context_limits.budget("busy-one", 100) for _ in range(50)))
+    assert {budget.window_tokens for budget in budgets} == {32_768}
     assert ollama.stats.lookups == 1
     clock.now_s += 61
     assert (await context_limits.budget("busy-one", 100)).is_known
     await eventually(lambda: ollama.stats.lookups == 2, what="it is looked up anew")
+
+
+async def test_models_that_are_looked_up_at_once_share_the_look_up(
+    context_limits: ContextLimits, client: OllamaClient, ollama: OllamaStandIn
+) -> None:
+    """The server lists all that it has loaded in one answer."""
+    models = [f"one-of-{number}" for number in range(5)]
+    for model in models:
+        await client.chat(request(model))
+    budgets = await asyncio.gather(*(context_limits.budget(model, 100) for model in models))
+    assert all(budget.is_known for budget in budgets)
+    assert ollama.stats.lookups == 1
+
+
+async def test_window_and_abilities_come_from_one_description(
+    context_limits: ContextLimits, client: OllamaClient, ollama: OllamaStandIn
+) -> None:
+    """Of a model that is not loaded: /api/ps and /api/show, and nothing more for its abilities."""
+    await context_limits.budget("vision", 100)
+    assert ollama.stats.lookups == 2
+    details = await client.catalog.details("vision")
+    assert details.capabilities == {"completion", "tools", "vision"}
+    assert ollama.stats.lookups == 2
 
 
 async def test_the_setting_is_known_without_any_call(client: OllamaClient) -> None:
@@ -95,7 +116,6 @@ async def test_the_setting_is_known_without_any_call(client: OllamaClient) -> No
     context_limits = ContextLimits([client], LLMSettings(num_ctx=8192))
     budget = await context_limits.budget("another-one", None)
     assert (budget.window_tokens, budget.is_known) == (8192, True)
-    await context_limits.aclose()
 
 
 class Deaf:
@@ -104,10 +124,11 @@ class Deaf:
     base_url = "http://deaf:1"
 
     def __init__(self, *, fails: bool) -> None:
+        self.catalog = ModelCatalog(self)
         self.asked = 0
         self._fails = fails
 
-    async def lookup(self, path: str, *, timeout_s: float, content: bytes | None = None) -> bytes:
+    async def lookup(self, path: str, *, content: bytes | None = None, model: str = "") -> bytes:
         """Nothing."""
         self.asked += 1
         if not self._fails:
@@ -121,13 +142,12 @@ async def test_a_server_that_does_not_tell_holds_nobody_up(clock: Clock, fails: 
     deaf = Deaf(fails=fails)
     context_limits = ContextLimits([deaf], LLMSettings(), clock=clock)
     async with asyncio.timeout(5):
-        rooms = await asyncio.gather(*(context_limits.budget("m", 10) for _ in range(20)))
-    assert {(budget.window_tokens, budget.is_known) for budget in rooms} == {(4096, False)}
+        budgets = await asyncio.gather(*(context_limits.budget("m", 10) for _ in range(20)))
+    assert {(budget.window_tokens, budget.is_known) for budget in budgets} == {(4096, False)}
     assert deaf.asked == 1
     if fails:
         await context_limits.budget("m", 10)
         assert deaf.asked == 1
-    await context_limits.aclose()
 
 
 async def test_a_refusal_teaches_window_and_ratio(
@@ -146,7 +166,7 @@ async def test_a_refusal_teaches_window_and_ratio(
 async def test_a_refusal_without_counts_makes_the_prompt_shorter(
     context_limits: ContextLimits, client: OllamaClient
 ) -> None:
-    """The rendered path tells nothing: the prompt was longer than the window, that is all."""
+    """The rendered path names no count: the prompt was longer than the window, that is all."""
     model = "rendered:ctx2000"
     await client.chat(request(model))
     with pytest.raises(ContextOverflowError) as caught:
@@ -177,10 +197,11 @@ class Slow:
     base_url = "http://slow:1"
 
     def __init__(self) -> None:
+        self.catalog = ModelCatalog(self)
         self.first = asyncio.Event()
         self.asked = 0
 
-    async def lookup(self, path: str, *, timeout_s: float, content: bytes | None = None) -> bytes:
+    async def lookup(self, path: str, *, content: bytes | None = None, model: str = "") -> bytes:
         """What it has."""
         if path == "/api/show":
             return b"{}"
@@ -202,7 +223,6 @@ async def test_a_look_that_began_before_the_call_does_not_hide_a_cut() -> None:
     slow.first.set()
     assert await asked
     assert slow.asked == 2
-    await context_limits.aclose()
 
 
 async def test_counts_are_learned_from(context_limits: ContextLimits) -> None:
@@ -219,7 +239,7 @@ async def test_counts_are_learned_from(context_limits: ContextLimits) -> None:
 async def test_with_several_servers_a_prompt_fits_each_of_them(
     client: OllamaClient, ollama: OllamaStandIn
 ) -> None:
-    """A call may move from one to another; a server that tells nothing does not count."""
+    """A call may move from one to another; a server that does not answer does not count."""
     await client.chat(request("shared-one"))
     with OllamaStandIn() as other:
         async with OllamaClient(other.url) as narrow:
@@ -228,4 +248,3 @@ async def test_with_several_servers_a_prompt_fits_each_of_them(
             context_limits = ContextLimits([client, narrow, Deaf(fails=True)], LLMSettings())
             budget = await context_limits.budget("shared-one", 100)
             assert (budget.window_tokens, budget.is_known) == (1024, True)
-            await context_limits.aclose()

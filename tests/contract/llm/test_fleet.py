@@ -34,11 +34,12 @@ from llm import (
     TotalTimeoutError,
     UnsupportedError,
 )
-from llm.servers.breaker import FAILURES, State
+from llm.servers.breaker import FAILURES
 from llm.servers.choice import Candidate, Readiness, best_of
 from sandbox.ollama import OllamaStandIn, reply_to
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
+from tests.support.breaker_states import State, state_of
 from tests.support.waiting import eventually, wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the balafon."},)
@@ -275,12 +276,12 @@ async def test_a_server_that_keeps_failing_is_left_alone(pair: Pair) -> None:
         for _ in range(FAILURES + 5):
             assert (await fleet.chat(chat(), session=pair.session)).text == ANSWER
         assert pair.counts == (FAILURES, FAILURES + 5)
-        assert [state.breaker for state in fleet.states] == [State.OPEN, State.CLOSED]
+        assert [state_of(server.breaker) for server in fleet.servers] == [State.OPEN, State.CLOSED]
         await eventually(
-            lambda: fleet.states[0].breaker is State.HALF_OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
         await asyncio.gather(*(fleet.chat(chat(), session=pair.session) for _ in range(5)))
-        assert fleet.states[0].breaker is State.CLOSED
+        assert state_of(fleet.servers[0].breaker) is State.CLOSED
         await fleet.chat(chat(), session=pair.session)
         assert pair.own.calls[-1].status == 200
 
@@ -288,11 +289,12 @@ async def test_a_server_that_keeps_failing_is_left_alone(pair: Pair) -> None:
 async def test_one_call_at_a_time_tries_whether_a_server_is_well(pair: Pair) -> None:
     """Of fifty calls that come while its trial is under way the others go elsewhere."""
     pair.own.script("ok", ["busy-503"] * FAILURES + ["slow-first:0.3s"] + ["busy-503"] * 100)
-    async with pair.fleet() as fleet:
+    # Long enough for fifty calls at once on a busy machine: the trial must not run out of time.
+    async with pair.fleet(Timeouts(first_token_s=10)) as fleet:
         for _ in range(FAILURES):
             await fleet.chat(chat(), session=pair.session)
         await eventually(
-            lambda: fleet.states[0].breaker is State.HALF_OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
         replies = await asyncio.gather(
             *(fleet.chat(chat(), session=pair.session) for _ in range(50))
@@ -308,7 +310,7 @@ async def test_a_trial_that_its_user_cancels_hands_over_to_the_next(pair: Pair) 
         for _ in range(FAILURES):
             await fleet.chat(chat(), session=pair.session)
         await eventually(
-            lambda: fleet.states[0].breaker is State.HALF_OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
         trial = asyncio.create_task(fleet.chat(chat(), session=pair.session))
         await eventually(lambda: pair.own.stats.active == 1, what="the trial is under way")
@@ -326,7 +328,7 @@ async def test_when_no_server_may_be_asked_the_calls_wait_for_one(pair: Pair) ->
         for _ in range(FAILURES):
             with pytest.raises(OllamaBusyError):
                 await fleet.chat(chat(), session=pair.session)
-        assert {state.breaker for state in fleet.states} == {State.OPEN}
+        assert {state_of(server.breaker) for server in fleet.servers} == {State.OPEN}
         replies = await asyncio.gather(*(fleet.chat(chat(), session=f"a:{n}") for n in range(20)))
     assert [reply.text for reply in replies] == [ANSWER] * 20
     assert Counter(call.status for s in pair.servers for call in s.calls) == {
@@ -364,7 +366,7 @@ async def test_a_server_that_stops_in_mid_traffic_costs_no_answer(pair: Pair) ->
             pair.own.start()
         pair.own.script("ok", [])
         await eventually(
-            lambda: fleet.states[0].breaker is not State.OPEN, what="the pause is over"
+            lambda: state_of(fleet.servers[0].breaker) is not State.OPEN, what="the pause is over"
         )
         reply = await fleet.chat(chat(), session=pair.session)
     assert reply.final.server == pair.own.url.removeprefix("http://")
@@ -374,7 +376,7 @@ async def test_a_fleet_is_made_of_the_settings(pair: Pair) -> None:
     """Each address with a client of its own."""
     settings = LLMSettings(_env_file=None, base_urls=tuple(server.url for server in pair.servers))
     async with Fleet.from_settings(settings, max_connections=3) as fleet:
-        assert [state.url for state in fleet.states] == [server.url for server in pair.servers]
+        assert [server.url for server in fleet.servers] == [server.url for server in pair.servers]
         assert (await fleet.chat(chat(), session=pair.session)).text == ANSWER
     assert pair.counts == (1, 0)
 
@@ -396,8 +398,8 @@ async def test_a_closed_fleet_takes_no_calls(pair: Pair) -> None:
 
 
 @dataclass
-class OnePlace:
-    """A gate with a place at `server`; it moves to the first server of those in `free`."""
+class OneSlot:
+    """A slot at `server`; it moves to the first server of those in `free`."""
 
     server: str
     free: tuple[str, ...] = ()
@@ -409,31 +411,31 @@ class OnePlace:
         return self.server in self.free
 
 
-async def test_only_the_server_of_the_place_is_asked(pair: Pair) -> None:
+async def test_only_the_server_of_the_slot_is_asked(pair: Pair) -> None:
     """Though another one is the session's own."""
     async with pair.fleet() as fleet:
-        await said(fleet, session=pair.session, held_slot=OnePlace(pair.other.url))
+        await said(fleet, session=pair.session, held_slot=OneSlot(pair.other.url))
         assert pair.counts == (0, 1)
-        await said(fleet, session=pair.session, held_slot=OnePlace(""))
-        assert pair.counts == (1, 1), "an empty place bounds nothing"
+        await said(fleet, session=pair.session, held_slot=OneSlot(""))
+        assert pair.counts == (1, 1), "an empty slot bounds nothing"
 
 
-async def test_the_place_moves_with_the_call(pair: Pair) -> None:
+async def test_the_slot_moves_with_the_call(pair: Pair) -> None:
     """To another server after a failure, if there is one free."""
     pair.own.script("ok", ["busy-503"])
-    held_slot = OnePlace(pair.own.url, free=(pair.other.url,))
+    held_slot = OneSlot(pair.own.url, free=(pair.other.url,))
     async with pair.fleet() as fleet:
         assert await said(fleet, session=pair.session, held_slot=held_slot) == ANSWER
     assert held_slot.asked == (pair.other.url,)
     assert pair.counts == (1, 1)
 
 
-async def test_a_call_whose_place_cannot_move_ends_with_its_error(pair: Pair) -> None:
-    """No server is asked at which there is no place."""
+async def test_a_call_whose_slot_cannot_move_ends_with_its_error(pair: Pair) -> None:
+    """No server is asked at which there is no slot."""
     pair.own.script("ok", ["busy-503"])
     async with pair.fleet() as fleet:
         with pytest.raises(OllamaBusyError):
-            await said(fleet, session=pair.session, held_slot=OnePlace(pair.own.url))
+            await said(fleet, session=pair.session, held_slot=OneSlot(pair.own.url))
     assert pair.counts == (1, 0)
 
 
@@ -448,7 +450,7 @@ async def test_a_server_without_the_model_is_open_to_no_call_of_it(pair: Pair) -
         assert fleet.open_to("ok") == (pair.other.url,)
 
 
-async def said(fleet: Fleet, *, session: str, held_slot: OnePlace | None = None) -> str:
+async def said(fleet: Fleet, *, session: str, held_slot: OneSlot | None = None) -> str:
     """What the fleet answers."""
     stream = fleet.stream(chat(), session=session, held_slot=held_slot)
     async with aclosing(stream) as records:

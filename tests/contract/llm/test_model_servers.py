@@ -62,7 +62,7 @@ def test_a_model_that_one_server_lacks_is_a_warning(
     assert levels(settings_for(pair[1].url, model=MODEL))[-1] == ("model", Level.FAIL)
 
 
-def test_what_each_server_has_is_told(pair: tuple[OllamaStandIn, OllamaStandIn]) -> None:
+def test_what_each_server_has_is_reported(pair: tuple[OllamaStandIn, OllamaStandIn]) -> None:
     """Installed, in memory, or why it does not say."""
     with LLMService(settings_for(pair[0].url)) as service:
         service.chat("hello", model=MODEL)

@@ -52,8 +52,8 @@ async def test_a_missing_model_is_pulled_once_however_many_chats_wait(
         assert {reply.text for reply in replies} == {ANSWER}
         assert (await fleet.chat(chat())).text == ANSWER
     assert (ollama.stats.pulls, ollama.stats.requests) == (1, 11)
-    assert "pulling missing, 50 %" in caplog.text
-    assert "pulled missing" in caplog.text
+    assert "has downloaded 50 % of missing" in caplog.text
+    assert "has downloaded missing" in caplog.text
 
 
 async def test_a_user_who_cancels_does_not_stop_the_download(ollama: OllamaStandIn) -> None:
@@ -117,8 +117,8 @@ async def test_a_server_that_stops_while_it_downloads(ollama: OllamaStandIn) -> 
             await pull(client, "missing", limit_s=5)
 
 
-def test_progress_is_told_in_tenths_over_all_files() -> None:
-    """Lines without sizes tell nothing, and none is told twice."""
+def test_progress_is_logged_in_tenths_over_all_files() -> None:
+    """Lines without sizes say nothing, and no tenth is logged twice."""
     progress = Progress()
     assert progress.note({"status": "pulling manifest"}) is None
     assert progress.note({"digest": "a", "total": 100, "completed": 55}) == 50

@@ -144,7 +144,7 @@ def test_health_is_whether_ollama_answers(ollama: OllamaStandIn) -> None:
     assert get_llm_service().health_check()
 
 
-async def test_the_asynchronous_client_tells_health_too(standin: OllamaStandIn) -> None:
+async def test_the_asynchronous_client_knows_health_too(standin: OllamaStandIn) -> None:
     """On the same facts."""
     async with OllamaClient(standin.url) as client:
         assert await client.health_check()

@@ -74,12 +74,8 @@ async def ask(
     question = Ask(message=message, model=model)
 
     context_limits = context_limits or ContextLimits([client], settings)
-    try:
-        return await FittedCall(context_limits, client.stream, ear).ask(
-            Conversation(question, settings, limit)
-        )
-    finally:
-        await context_limits.aclose()
+    shown = Conversation(question, settings, limit)
+    return await FittedCall(context_limits, client.stream, ear).ask(shown)
 
 
 async def test_what_fits_is_asked_once(

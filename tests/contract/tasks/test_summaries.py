@@ -47,11 +47,11 @@ async def client(ollama: OllamaStandIn) -> AsyncIterator[OllamaClient]:
 @pytest.fixture
 async def summaries(
     memory: AsyncConnection, client: OllamaClient, real_backend: Backend
-) -> AsyncIterator[Summaries]:
+) -> Summaries:
     """What makes them."""
     settings = LLMSettings(num_ctx=2048)
     context_limits = ContextLimits([client], settings)
-    yield Summaries(
+    return Summaries(
         memory,
         Keyspace(real_backend.prefix),
         context_limits,
@@ -60,7 +60,6 @@ async def summaries(
         is_used=True,
         ttl_s=3600,
     )
-    await context_limits.aclose()
 
 
 def kept(backend: Backend, mailbox: Mailbox) -> Summary | None:

@@ -24,7 +24,7 @@ class Model:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api/ps":
             loaded = {"name": LLMSettings().model, "context_length": self.window_tokens}
-            return httpx.Response(200, json={"models": [loaded]})
+            return httpx.Response(200, content=iter([orjson.dumps({"models": [loaded]})]))
         if self.is_busy:
             return httpx.Response(503, content=iter([b'{"error": "server busy"}']))
         if self.refuses_over and len(request.content) > self.refuses_over:
@@ -147,8 +147,8 @@ def test_reset_forgets(llm: LLMService, profiles: Profiles, model: Model) -> Non
     assert model.shown == ["two"]
 
 
-def test_session_info_tells_whose_conversation_it_is(llm: LLMService, profiles: Profiles) -> None:
-    """All that docs/services.md prints of it, and more."""
+def test_session_info_says_whose_conversation_it_is(llm: LLMService, profiles: Profiles) -> None:
+    """All that services-readme.md prints of it, and more."""
     agent = BaseAgent("brief", "s-1", llm=llm, profiles=profiles)
     agent.chat("one")
     assert agent.get_session_info() == {
@@ -172,7 +172,7 @@ def test_the_history_that_is_handed_out_is_a_copy(llm: LLMService, profiles: Pro
 def test_the_model_is_shown_what_fits_its_window(
     llm: LLMService, profiles: Profiles, model: Model
 ) -> None:
-    """Whole turns; and the prompt begins where the one before began, until the room is full."""
+    """Whole turns; and the prompt begins where the one before began, until the budget is full."""
     model.window_tokens = 1000
     agent = BaseAgent("energy", max_history=1000, llm=llm, profiles=profiles)
     on_start = []

@@ -7,10 +7,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import Answer, Tool, ToolContext, ToolEvent, ToolRounds
+from agents import Tool, ToolContext, ToolEvent, ToolRounds
 from agents.tool_rounds import MAX_CALLS_PER_ROUND, SHORT_BYTES
 from agents.tool_threads import ToolThreads
-from llm import ChatRequest, Final, ToolCall
+from llm import ChatRequest, Final, ModelReply, ToolCall
 from memory import encode_message
 from tests.support.tool_functions import capacity_of, count_high, recite, wait_long
 from tests.support.waiting import eventually
@@ -29,9 +29,9 @@ def rounds(events: list[ToolEvent] | None = None, max_rounds: int = 3) -> ToolRo
     return ToolRounds(tools, context, ToolThreads(), max_rounds=max_rounds, on_event=told.append)
 
 
-def calling(*calls: ToolCall, text: str = "") -> Answer:
+def calling(*calls: ToolCall, text: str = "") -> ModelReply:
     """An answer that calls tools."""
-    return Answer(text, DONE, calls, thinking="hm" if text else "")
+    return ModelReply(text, DONE, thinking="hm" if text else "", tool_calls=calls)
 
 
 CAPACITY = ToolCall("capacity_of", {"place": "Ghana"}, id="call_1")
@@ -60,7 +60,7 @@ async def test_a_call_and_its_result_are_messages_of_the_next_request() -> None:
             "tool_call_id": "call_1",
         },
     ]
-    assert not await turn.take(Answer("4975 MW", DONE))
+    assert not await turn.take(ModelReply("4975 MW", DONE))
 
 
 async def test_the_model_must_answer_after_its_rounds() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llm.servers.breaker import FAILURES, MAX_PAUSE_S, PAUSE_S, Breaker, State, Trial
+from llm.servers.breaker import FAILURES, MAX_PAUSE_S, PAUSE_S, Breaker, Trial
+from tests.support.breaker_states import State, state_of
 
 
 class Clock:
@@ -37,9 +38,9 @@ def fail(breaker: Breaker, times: int = FAILURES) -> None:
 def test_failures_in_a_row_open_it(breaker: Breaker) -> None:
     """Not one less."""
     fail(breaker, FAILURES - 1)
-    assert (breaker.state, breaker.admits) == (State.CLOSED, True)
+    assert (state_of(breaker), breaker.admits) == (State.CLOSED, True)
     fail(breaker, 1)
-    assert (breaker.state, breaker.admits) == (State.OPEN, False)
+    assert (state_of(breaker), breaker.admits) == (State.OPEN, False)
 
 
 def test_a_whole_answer_in_between_starts_the_count_anew(breaker: Breaker) -> None:
@@ -47,10 +48,10 @@ def test_a_whole_answer_in_between_starts_the_count_anew(breaker: Breaker) -> No
     fail(breaker, FAILURES - 1)
     breaker.begin().succeeded()
     fail(breaker, FAILURES - 1)
-    assert breaker.state is State.CLOSED
+    assert state_of(breaker) is State.CLOSED
     breaker.begin().answered()
     fail(breaker, 1)
-    assert breaker.state is State.OPEN
+    assert state_of(breaker) is State.OPEN
 
 
 def test_after_a_pause_one_trial_is_admitted_and_no_more(breaker: Breaker, clock: Clock) -> None:
@@ -58,9 +59,9 @@ def test_after_a_pause_one_trial_is_admitted_and_no_more(breaker: Breaker, clock
     fail(breaker)
     assert PAUSE_S / 2 <= breaker.wait_s <= PAUSE_S
     clock.now_s += breaker.wait_s
-    assert (breaker.state, breaker.admits) == (State.HALF_OPEN, True)
+    assert (state_of(breaker), breaker.admits) == (State.HALF_OPEN, True)
     breaker.begin()
-    assert (breaker.state, breaker.admits) == (State.HALF_OPEN, False)
+    assert (state_of(breaker), breaker.admits) == (State.HALF_OPEN, False)
 
 
 def test_a_trial_that_is_answered_closes_it_at_once(breaker: Breaker, clock: Clock) -> None:
@@ -69,9 +70,9 @@ def test_a_trial_that_is_answered_closes_it_at_once(breaker: Breaker, clock: Clo
     clock.now_s += breaker.wait_s
     trial = breaker.begin()
     trial.answered()
-    assert breaker.state is State.CLOSED
+    assert state_of(breaker) is State.CLOSED
     trial.failed()
-    assert breaker.state is State.OPEN
+    assert state_of(breaker) is State.OPEN
 
 
 def test_each_trial_that_fails_doubles_the_pause_up_to_a_bound(
@@ -107,7 +108,7 @@ def test_what_began_before_the_opening_changes_nothing(breaker: Breaker, clock: 
     late[1].answered()
     late[2].succeeded()
     late[3].abandoned()
-    assert (breaker.state, breaker.wait_s) == (State.OPEN, wait_s)
+    assert (state_of(breaker), breaker.wait_s) == (State.OPEN, wait_s)
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -124,7 +125,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.breaker.admits)
     @rule()
     def begin(self) -> None:
-        was_closed = self.breaker.state is State.CLOSED
+        was_closed = state_of(self.breaker) is State.CLOSED
         call = self.breaker.begin()
         self.calls.append(call)
         if not was_closed:
@@ -135,16 +136,16 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1000), how=st.sampled_from(["succeeded", "failed", "abandoned"]))
     def end(self, which: int, how: str) -> None:
         call = self.calls.pop(which % len(self.calls))
-        was = self.breaker.state
+        was = state_of(self.breaker)
         getattr(call, how)()
         if call is self.trial:
             self.trial = None
             expected = {"succeeded": State.CLOSED, "failed": State.OPEN}.get(how, State.HALF_OPEN)
-            assert self.breaker.state is expected
+            assert state_of(self.breaker) is expected
         elif was is not State.CLOSED:
-            assert self.breaker.state is was
+            assert state_of(self.breaker) is was
         elif how != "failed":
-            assert self.breaker.state is State.CLOSED
+            assert state_of(self.breaker) is State.CLOSED
 
     @rule(seconds=st.floats(0, 40))
     def wait(self, seconds: float) -> None:
@@ -154,7 +155,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def it_never_stays_shut(self) -> None:
         """Without a trial under way time alone admits the next call."""
         assert 0 <= self.breaker.wait_s <= MAX_PAUSE_S
-        if self.breaker.state is State.OPEN:
+        if state_of(self.breaker) is State.OPEN:
             assert not self.breaker.admits
         if self.trial is not None:
             assert not self.breaker.admits

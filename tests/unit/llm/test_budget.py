@@ -52,7 +52,7 @@ def length(shown: Sequence[Mapping[str, object]]) -> float:
 def test_never_over_the_window_by_the_estimate(
     history: Messages, budget: TokenBudget, data: st.DataObject
 ) -> None:
-    """With the reply's room and a margin; what is told is what the shown messages come to."""
+    """Less the reply's part and a margin; `estimated_tokens` is what the shown messages come to."""
     precedent = data.draw(precedents(len(history)))
     try:
         fitting = fit(HEAD, history, ASKED, budget, precedent=precedent)
@@ -117,8 +117,8 @@ def test_successive_prompts_begin_alike(
 ) -> None:
     """The cut moves rarely and far, though the history loses its front and the ratio drifts.
 
-    Between two cuts a good part of the room is filled with new turns: a third of it, less what one
-    turn more or less makes.
+    Between two cuts new turns fill a good part of the budget: a third of it, less what one turn
+    more or less makes.
     """
     history: Messages = []
     precedent: Precedent | None = None
@@ -203,7 +203,7 @@ def test_a_long_message_leaves_the_reply_less_room() -> None:
 
 
 def test_one_long_turn_is_better_than_none() -> None:
-    """A turn of more than 60 % of the room is shown where nothing else is."""
+    """A turn of more than 60 % of the budget is shown where nothing else is."""
     history: Messages = [
         {"role": "user", "content": "x" * 1200},
         {"role": "user", "content": "x" * 2600},

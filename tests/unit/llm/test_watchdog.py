@@ -3,7 +3,7 @@
 import pytest
 
 from llm.servers.watchdog import MAX_PAUSE_S, PAUSE_S, TIMEOUTS, Watchdog
-from llm.wire.durations import seconds_of
+from llm.wire.requests import seconds_of
 
 MODEL = "llama3.2:3b"
 

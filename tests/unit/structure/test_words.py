@@ -28,9 +28,7 @@ RETIRED_NAMES = {
 }
 RETIRED_MODULES = {name.lower().strip("_") for name in RETIRED_NAMES} | RETIRED_KEYS
 
-SHARED_NAMES: dict[str, str] = {
-    "Ended": "of an attempt, and of a function that was a tool",
-}
+SHARED_NAMES: dict[str, str] = {}
 """Class names that two modules of the product use, and for what."""
 
 OLLAMA_FACTS = ROOT / "docs" / "ollama.md"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kombu.utils import json
 from pydantic import JsonValue
 
-from agents import Answer, Prompt
-from llm import ChatRequest, Final, Fit, TokenBudget
+from agents import Prompt
+from llm import ChatRequest, Final, Fit, ModelReply, TokenBudget
 from memory import Acquired, AcquireOutcome, decode_messages, encode_message
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
@@ -44,11 +44,11 @@ def result(
         completion_tokens=3,
         server=server,
     )
-    reply = reply_of(given, Answer(text, final), budget)
+    reply = reply_of(given, ModelReply(text, final), budget)
     return result_of("job-1", given, [reply], ACQUIRED)
 
 
-def reply_of(given: ChatJob, answer: Answer, budget: TokenBudget = BUDGET) -> FittedReply:
+def reply_of(given: ChatJob, answer: ModelReply, budget: TokenBudget = BUDGET) -> FittedReply:
     """Six messages were sent, four of them of the history."""
     request = ChatRequest(model="m", messages=({"role": "user", "content": given.message},) * 6)
     prompt = Prompt(request, history_messages=4, fit=Fit(2, 9, 8.5, 1.0))
@@ -118,7 +118,7 @@ def test_a_turn_in_the_history_carries_its_job_and_its_time() -> None:
 def test_the_value_of_a_reply_can_be_read_back_too() -> None:
     """From its mark in the history; a reply that somebody changed since has none."""
     given = ChatJob(agent_id="energy", session_id="s", message="q", format={"type": "object"})
-    answer = Answer('{"a": 1}', Final(model="m", done_reason="stop"))
+    answer = ModelReply('{"a": 1}', Final(model="m", done_reason="stop"))
     found = result_of("job-1", given, [reply_of(given, answer)], ACQUIRED)
     assert found["parsed"] == {"a": 1}
     assert "parsed" not in event_data(found)

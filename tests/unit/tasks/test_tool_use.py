@@ -7,7 +7,7 @@ from tasks.turn.tools import messages_to_bring
 
 PLAIN = Profile("energy", None, None, None, None, max_history=10)
 WITH_TOOLS = Profile(
-    "energy", None, None, None, None, max_history=10, tools=(ToolSpec("summit_tools.f"),)
+    "energy", None, None, None, None, max_history=10, tools=(ToolSpec(function="summit_tools.f"),)
 )
 
 

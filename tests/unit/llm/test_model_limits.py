@@ -5,61 +5,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm import InvalidReplyError
+from llm import UNLIMITED, ContextOverflowError, InvalidReplyError, LLMSettings, fit
 from llm.context.budget import MAX_RATIO, MIN_RATIO
-from llm.context.calibration import Calibration
-from llm.context.recent import MOST, RecentlyUsed
-from llm.context.windows import (
+from llm.context.model_limits import (
     ASSUMED_FOR_S,
     FAILED_FOR_S,
     KNOWN_FOR_S,
-    Shown,
-    Window,
-    Windows,
-    read_shown,
+    ContextWindow,
+    ModelLimits,
 )
-from llm.wire.models import Loaded
+from llm.wire.models import MOST_MODELS, Loaded, ModelDetails, RecentlyUsed, read_details
 
 
-def windows(num_ctx: int | None = None) -> Windows:
-    """Of a server that has told nothing yet."""
-    return Windows(asked_tokens=lambda _: num_ctx, assumed_tokens=4096)
+def limits(num_ctx: int | None = None) -> ModelLimits:
+    """Of a server that has not answered yet."""
+    return ModelLimits(LLMSettings(num_ctx=num_ctx))
 
 
-def test_a_loaded_model_has_the_window_that_ps_tells() -> None:
+def test_a_loaded_model_has_the_window_that_ps_reports() -> None:
     """And keeps it when it is unloaded, for it will be loaded with the same again."""
-    known = windows()
+    known = limits()
     known.note_loaded("m", [Loaded("m:latest", 8192)], 0)
-    assert known.of("m") == Window(8192, is_known=True)
+    assert known.window("m") == ContextWindow(8192, is_known=True)
     known.note_loaded("m", [], 100)
-    assert known.of("m") == Window(8192, is_known=True)
-    known.note_refusal("m", 2048, 100)
-    assert known.of("m") == Window(2048, is_known=True)
+    assert known.window("m") == ContextWindow(8192, is_known=True)
+    known.note_refusal("m", fit([], [], [], UNLIMITED), ContextOverflowError("", n_ctx=2048), 100)
+    assert known.window("m") == ContextWindow(2048, is_known=True)
 
 
 def test_the_setting_holds_for_a_model_that_is_not_loaded_or_loaded_otherwise() -> None:
     """Ollama loads it anew; but not with more than it was trained for."""
-    known = windows(num_ctx=8192)
-    assert known.of("m") == Window(8192, is_known=True)
-    known.note_shown("m", Shown(trained_tokens=2048))
-    assert known.of("m") == Window(2048, is_known=True)
+    known = limits(num_ctx=8192)
+    assert known.window("m") == ContextWindow(8192, is_known=True)
+    known.note_details("m", ModelDetails(trained_tokens=2048))
+    assert known.window("m") == ContextWindow(2048, is_known=True)
     known.note_loaded("m", [Loaded("m:latest", 32_768)], 0)
-    assert known.of("m") == Window(8192, is_known=True)
+    assert known.window("m") == ContextWindow(8192, is_known=True)
 
 
 def test_a_modelfile_may_set_the_window() -> None:
     """Else it is an assumption, bounded by what the model was trained for."""
-    known = windows()
-    assert known.of("m") == Window(4096, is_known=False)
-    known.note_shown("m", Shown(trained_tokens=1024))
-    assert known.of("m") == Window(1024, is_known=False)
-    known.note_shown("m", Shown(trained_tokens=131_072, num_ctx=16_384))
-    assert known.of("m") == Window(16_384, is_known=True)
+    known = limits()
+    assert known.window("m") == ContextWindow(4096, is_known=False)
+    known.note_details("m", ModelDetails(trained_tokens=1024))
+    assert known.window("m") == ContextWindow(1024, is_known=False)
+    known.note_details("m", ModelDetails(trained_tokens=131_072, num_ctx=16_384))
+    assert known.window("m") == ContextWindow(16_384, is_known=True)
 
 
 def test_a_server_is_asked_again_after_a_while() -> None:
     """Soon where the model was not loaded, and less soon where the server failed."""
-    known = windows()
+    known = limits()
     assert known.is_due("m", 0)
     known.note_loaded("m", [], 0)
     assert not known.is_due("m", ASSUMED_FOR_S - 0.1)
@@ -69,70 +65,71 @@ def test_a_server_is_asked_again_after_a_while() -> None:
     known.note_failure("m", 0)
     assert not known.is_due("m", FAILED_FOR_S - 0.1)
     assert known.is_due("m", FAILED_FOR_S)
+    known.doubt("m")
+    assert known.is_due("m", 0)
 
 
 def test_answers_of_ollama_are_read() -> None:
-    """ollama.md, section 2.3; leniently."""
+    """Leniently: what is not there is not known."""
     info = {"general.architecture": "qwen2", "qwen2.context_length": 32_768}
     parameters = "stop    <|end|>\nnum_ctx                        8192\ntemperature 0.5"
-    assert read_shown(orjson.dumps({"model_info": info, "parameters": parameters})) == Shown(
-        32_768, 8192
-    )
-    assert read_shown(b"{}") == Shown()
+    body = orjson.dumps({"model_info": info, "parameters": parameters, "capabilities": ["tools"]})
+    assert read_details(body) == ModelDetails(32_768, 8192, frozenset({"tools"}))
+    assert read_details(b"{}") == ModelDetails()
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model_info":3}', b"<html>"])
 def test_what_is_no_answer_of_ollama_is_an_error(body: bytes) -> None:
     """One that a caller can catch."""
     with pytest.raises(InvalidReplyError):
-        read_shown(body)
+        read_details(body)
 
 
-def test_a_version_that_never_tells_is_remembered() -> None:
+def test_a_version_that_never_reports_a_window_is_remembered() -> None:
     """It is not worth loading a model to learn its window there."""
-    known = windows()
-    assert known.is_told("m")
+    known = limits()
+    assert known.reports_window("m")
     known.note_loaded("m", [Loaded("m:latest", 0)], 0)
-    assert not known.is_told("m")
-    assert not known.of("m").is_known
+    assert not known.reports_window("m")
+    assert not known.window("m").is_known
 
 
 def test_the_first_count_is_taken_as_it_is_and_later_ones_in_part() -> None:
     """Upwards faster than downwards: too low an estimate costs a refused call."""
-    calibration = Calibration()
-    assert calibration.ratio("m") == 1
-    calibration.learn("m", plain_tokens=1000, counted_tokens=2000)
-    assert calibration.ratio("m") == 2
-    calibration.learn("m", plain_tokens=1000, counted_tokens=3000)
-    assert calibration.ratio("m") == pytest.approx(2.3)
-    calibration.learn("m", plain_tokens=1000, counted_tokens=1300)
-    assert calibration.ratio("m") == pytest.approx(2.2)
-    assert calibration.ratio("other") == 1
+    known = limits()
+    assert known.ratio("m") == 1
+    known.note_count("m", 1000, 2000)
+    assert known.ratio("m") == 2
+    known.note_count("m", 1000, 3000)
+    assert known.ratio("m") == pytest.approx(2.3)
+    known.note_count("m", 1000, 1300)
+    assert known.ratio("m") == pytest.approx(2.2)
+    assert known.ratio("other") == 1
 
 
 @pytest.mark.parametrize(("plain", "counted"), [(1000, 0), (1000, 499), (20, 90), (90, 20)])
 def test_counts_that_say_nothing_are_passed_over(plain: int, counted: int) -> None:
     """Left out, cut, taken from the cache, or of mere template."""
-    calibration = Calibration()
-    calibration.learn("m", plain_tokens=plain, counted_tokens=counted)
-    assert calibration.ratio("m") == 1
+    known = limits()
+    known.note_count("m", plain, counted)
+    assert known.ratio("m") == 1
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.integers(0, 10**9)), max_size=50))
 def test_the_ratio_stays_within_reason(counts: list[tuple[float, int]]) -> None:
     """Whatever a server says."""
-    calibration = Calibration()
+    known = limits()
     for plain, counted in counts:
-        calibration.learn("m", plain_tokens=plain, counted_tokens=counted)
-    assert MIN_RATIO <= calibration.ratio("m") <= MAX_RATIO
+        known.note_count("m", plain, counted)
+    assert MIN_RATIO <= known.ratio("m") <= MAX_RATIO
 
 
 def test_models_without_end_do_not_fill_the_memory() -> None:
     """The one written longest ago goes first."""
     kept: RecentlyUsed[int] = RecentlyUsed()
-    for number in range(MOST + 5):
+    for number in range(MOST_MODELS + 5):
         kept[f"m{number}"] = number
         kept["always"] = number
-    assert len(kept) == MOST
+    assert len(kept) == MOST_MODELS
     assert "always" in kept
     assert "m0" not in kept

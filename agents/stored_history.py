@@ -8,14 +8,14 @@ from memory.records import history
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StoredTurn:
     """Messages that are remembered together, under a name by which they are written once."""
 
     records: tuple[bytes, ...] = field(repr=False)
     write_id: bytes
 
 
-class Conversation:
+class StoredHistory:
     """A session's history in Redis, for one agent.
 
     Raises only memory.MemoryServiceErrors. `limits` says how large a message may be and how many
@@ -37,13 +37,13 @@ class Conversation:
             return []
         return self._memory.connection.run(history.read(self._keys, at_most=at_most)).messages
 
-    def turn(self, messages: Sequence[Mapping[str, object]]) -> Turn:
+    def turn(self, messages: Sequence[Mapping[str, object]]) -> StoredTurn:
         """These messages, ready to be added. InvalidInput where one cannot be kept."""
         max_bytes = self._limits.max_value_bytes
         records = tuple(encode_message(message, max_bytes) for message in messages)
-        return Turn(records, history.new_write_id())
+        return StoredTurn(records, history.new_write_id())
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: StoredTurn) -> None:
         """Add a turn at the end, in one step, and renew the TTL; a longer one stays.
 
         Safe to repeat: Redis knows for ten minutes that it has the turn.
@@ -56,6 +56,7 @@ class Conversation:
             ttl_s=self._memory.default_ttl,
             is_exact=False,
         )
+        # Without its entry in the index clean-up and statistics would not know the session.
         touches = index.touch(self._memory.keyspace, self._agent_id, self._session_id)
         self._memory.connection.run_all(write, *touches)
 

@@ -1,0 +1,150 @@
+"""What one Ollama says of its models, looked up in one place.
+
+Three questions, each asked at most once at a time however many callers want to know: GET /api/tags
+(what is installed), GET /api/ps (what is loaded), POST /api/show (what a model is and can do). From
+the answers come the windows (`llm.context`), how ready a server is for a model (`llm.servers`) and
+the abilities of models (`llm.http.capabilities`).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import orjson
+
+from llm.errors import LLMError
+from llm.http.shared_tasks import SharedTasks, result_of
+from llm.wire.models import (
+    Loaded,
+    ModelDetails,
+    RecentlyUsed,
+    full_name,
+    read_details,
+    read_loaded,
+    read_models,
+)
+
+logger = logging.getLogger(__name__)
+
+LOADED = "/api/ps"
+
+MODELS_AGE_S = 10.0
+"""Older answers on what is installed and loaded are looked up again, in the background."""
+DETAILS_AGE_S = 60.0
+"""How long details count: a model may be pulled anew under its name."""
+
+
+class ModelSource(Protocol):
+    """One Ollama that can be asked."""
+
+    base_url: str
+
+    async def lookup(self, path: str, *, content: bytes | None = None, model: str = "") -> bytes:
+        """The body of the answer to a GET, or with `content` to a POST. Raises an LLMError."""
+
+
+class ModelCatalog:
+    """The models of one server. Belongs to one event loop."""
+
+    def __init__(self, server: ModelSource, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.base_url = server.base_url
+        self._server = server
+        self._clock = clock
+        self._looked_at: float | None = None
+        self._installed: set[str] | None = None
+        self._loaded: dict[str, Loaded] = {}
+        self._details: RecentlyUsed[tuple[float, ModelDetails]] = RecentlyUsed()
+        self.look_ups = SharedTasks()
+
+    def is_installed(self, model: str) -> bool | None:
+        """Whether the server has `model`; None where it is not known what it has."""
+        return None if self._installed is None else full_name(model) in self._installed
+
+    def is_loaded(self, model: str) -> bool:
+        """Whether the server has `model` in memory, as far as is known."""
+        return full_name(model) in self._loaded
+
+    def has_details(self, model: str) -> bool:
+        """Whether `details` would be answered without a look-up."""
+        found = self._details.get(model)
+        return found is not None and self._clock() < found[0] + DETAILS_AGE_S
+
+    async def details(self, model: str) -> ModelDetails:
+        """What `model` is and can do, at most a minute old. Raises an LLMError.
+
+        A failure is not remembered. A caller that is cancelled disturbs no other one.
+        """
+        if self.has_details(model):
+            return self._details[model][1]
+        look = self.look_ups.once(f"/api/show {model}", lambda: self._look_at_details(model))
+        return await result_of(look)
+
+    async def loaded(self) -> tuple[Loaded, ...]:
+        """What is in memory now. Raises an LLMError."""
+        return await result_of(self.look_ups.once(LOADED, self._look_at_loaded))
+
+    def renew(self) -> "asyncio.Task[None] | None":
+        """Look up what is installed and loaded, in the background, if it is time.
+
+        The look-up is returned only where nothing is known yet: that one is worth waiting for.
+        """
+        is_first = self._looked_at is None
+        if self._looked_at is not None and self._clock() - self._looked_at <= MODELS_AGE_S:
+            return None
+        look = self.look_ups.once("all", self._look_at_all)
+        return look if is_first else None
+
+    def note_loaded(self, model: str) -> None:
+        """The server has just answered with the model."""
+        # Until the next answer of /api/ps: the choice of servers must not wait ten seconds for it.
+        name = full_name(model)
+        self._loaded.setdefault(name, Loaded(name, 0))
+        if self._installed is not None:
+            self._installed.add(name)
+
+    def note_unloaded(self, model: str) -> None:
+        """The model is about to be unloaded."""
+        self._loaded.pop(full_name(model), None)
+
+    def note_missing(self, model: str) -> None:
+        """The server has just said that it does not have the model."""
+        self.note_unloaded(model)
+        if self._installed is not None:
+            self._installed.discard(full_name(model))
+
+    async def aclose(self) -> None:
+        """Stop all look-ups. Safe to repeat."""
+        await self.look_ups.aclose()
+
+    async def _look_at_loaded(self) -> tuple[Loaded, ...]:
+        loaded = read_loaded(await self._server.lookup(LOADED), base_url=self.base_url)
+        self._loaded = {one.name: one for one in loaded}
+        return loaded
+
+    async def _look_at_details(self, model: str) -> ModelDetails:
+        content = orjson.dumps({"model": model})
+        body = await self._server.lookup("/api/show", content=content, model=model)
+        details = read_details(body)
+        self._details[model] = self._clock(), details
+        return details
+
+    async def _look_at_all(self) -> None:
+        try:
+            tags = await self._server.lookup("/api/tags")
+            await self.loaded()
+            self._installed = set(read_models(tags, base_url=self.base_url))
+        except LLMError as exc:
+            if self._installed is not None or self._looked_at is None:
+                logger.warning(
+                    "cannot list the models of %s (%s); it is asked after the servers whose models "
+                    "are known, and again in %d s: check that it runs",
+                    self.base_url,
+                    exc,
+                    MODELS_AGE_S,
+                )
+            self._installed, self._loaded = None, {}
+        finally:
+            # After a failure too: a server that is down is not asked with every call.
+            self._looked_at = self._clock()
