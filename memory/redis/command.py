@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
@@ -129,6 +130,7 @@ def digest(source: str) -> str:
     return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
+@cache
 def _text(room: str, name: str) -> str:
     return files(f"memory.{room}").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 

@@ -4,7 +4,8 @@
 local known, mark_ms = redis.call('HGET', requests, job), redis.call('ZSCORE', done, job)
 if known and known:sub(1, 32) ~= request:sub(1, 32) then return {'CONFLICT'} end
 if mark_ms then return {'DONE', tonumber(mark_ms)} end
-local seq_us, position = tonumber(redis.call('ZSCORE', queue, job)), redis.call('ZRANK', queue, job)
+local seq_us = tonumber(redis.call('ZSCORE', queue, job))
+local position = seq_us and redis.call('ZRANK', queue, job)
 local head, pending = redis.call('ZRANGE', queue, 0, 0)[1] or '', redis.call('ZCARD', queue)
 local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'stop_job', 'last')
 local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
