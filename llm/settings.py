@@ -194,8 +194,8 @@ class LLMSettings(BaseSettings):
         """The window that `model` is loaded with, in tokens; None: Ollama's own."""
         return WINDOW.number(self.num_ctx_by_model, model) or self.num_ctx
 
-    # With None nothing is sent, and the window is the bound: docs/decisions.md, "Where the reply has
-    # no limit, none is sent".
+    # With None nothing is sent, and the window is the bound: docs/decisions.md, "Where the reply
+    # has no limit, none is sent".
     def reply_tokens(self, model: str) -> int | None:
         """The longest reply of `model` where nothing else is asked, in tokens; None: no bound."""
         return REPLY.number(self.num_predict_by_model, model) or self.num_predict
