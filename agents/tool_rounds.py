@@ -102,7 +102,7 @@ class ToolRounds:
             step["content"] = within(str(step["content"]), longest // 2)
         return True
 
-    async def take(self, answer: ModelReply) -> bool:
+    async def run_tool_calls(self, answer: ModelReply) -> bool:
         """Run the calls of an answer. Whether there were any, and the model is to be asked again.
 
         Where no tools were offered, calls are passed over: the answer's text is the reply.

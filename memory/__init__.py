@@ -38,9 +38,9 @@ from memory.mailbox.outcomes import (
     Committed,
     Discarded,
     DiscardOutcome,
+    JobToWake,
     StopPolicy,
     SweepOutcome,
-    Waiting,
 )
 from memory.records import events, index, summary
 from memory.records.codec import decode_messages, encode_message
@@ -84,6 +84,7 @@ __all__ = [
     "Housekeeping",
     "Intake",
     "InvalidInput",
+    "JobToWake",
     "Keyspace",
     "LastAttempt",
     "Mailbox",
@@ -108,7 +109,6 @@ __all__ = [
     "SweepOutcome",
     "Tail",
     "Untold",
-    "Waiting",
     "create_redis_memory_from_config",
     "dead_letters",
     "decode_messages",

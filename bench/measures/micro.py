@@ -35,7 +35,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
     arena.say(f"micro: bare {bare:.0f}, ENQUEUE {enqueue:.0f}, the turn {take:.0f} µs")
     beside = f"a bare round trip takes {shown(bare)} µs"
     return [
-        Row("micro", "LOOK + ENQUEUE, one pipeline", enqueue, "µs", None, beside),
+        Row("micro", "SCHEDULE + ENQUEUE, one pipeline", enqueue, "µs", None, beside),
         Row("micro", "ACQUIRE, RENEW, COMMIT: three pipelines", take, "µs", None, beside),
         Row("micro", f"the budget, {LONG_HISTORY} messages", budget, "µs", BUDGET, "no I/O"),
     ]

@@ -1,7 +1,7 @@
 """The due list: which mailboxes a sweeper must look at, and when.
 
-Every operation that a crash could follow puts its mailbox on the list first (LOOK). Only a sweeper
-puts an entry off or drops it, and only one that has not changed since it was read.
+Every operation that a crash could follow puts its mailbox on the list first (SCHEDULE). Only a
+sweeper puts an entry off or drops it, and only one that has not changed since it was read.
 """
 
 from dataclasses import dataclass
@@ -45,11 +45,11 @@ class Due:
     def settle(self, entry: DueEntry, swept: Swept, *, grace_ms: int) -> Command[bool]:
         """Note what SWEEP answered, after its wake-up was published if it asked for one.
 
-        False: someone sent LOOK meanwhile, and that stands. A mailbox that is idle is looked at
+        False: someone sent SCHEDULE meanwhile, and that stands. A mailbox that is idle is looked at
         once more after ten minutes and dropped then; a fraction in its score marks the first time.
         """
         match swept.outcome:
-            # Noted ten minutes ago: no producer is between LOOK and ENQUEUE any more.
+            # Noted ten minutes ago: no producer is between SCHEDULE and ENQUEUE any more.
             case SweepOutcome.IDLE if entry.at_ms % 1:
                 return self._settle(entry, None)
             case SweepOutcome.IDLE:

@@ -12,15 +12,15 @@ from memory.redis.replies import after_ok, count, flag, pairs, text
 
 T = TypeVar("T")
 
-LOOK = LuaScript.load("mailbox", "look")
+SCHEDULE = LuaScript.load("mailbox", "schedule")
 DUE = LuaScript.load("mailbox", "due")
 SETTLE = LuaScript.load("mailbox", "settle")
-SCRIPTS = (LOOK, DUE, SETTLE)
+SCRIPTS = (SCHEDULE, DUE, SETTLE)
 
 
-def look(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
+def schedule(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
     """Have someone look at a member in `delay_ms` at the latest. When that is, ms."""
-    return LOOK.command(count, due_key, member=member, delay_ms=delay_ms)
+    return SCHEDULE.command(count, due_key, member=member, delay_ms=delay_ms)
 
 
 def due(due_key: str, new: Callable[[str, float], T], *, limit: int) -> Command[list[T]]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from memory.errors import CorruptData
 from memory.keys import DEDUPE_MS, SessionKeys
 from memory.mailbox.netstrings import netstrings
-from memory.mailbox.outcomes import Waiting
+from memory.mailbox.outcomes import JobToWake
 from memory.records import events
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import code_and_rest, nothing, pairs, raw, unexpected_reply
@@ -182,7 +182,7 @@ class MergedEnvelope:
     """A stored envelope taken apart: the job's own, and those of the jobs merged into it."""
 
     envelope: bytes = field(repr=False)
-    merged: tuple[Waiting, ...] = ()
+    merged: tuple[JobToWake, ...] = ()
 
     @classmethod
     def parse(cls, stored: bytes) -> "MergedEnvelope":
@@ -200,12 +200,12 @@ class MergedEnvelope:
             raise CorruptData("an envelope carries others, and cannot be taken apart") from exc
 
 
-def _merged(others: Sequence[bytes]) -> list[Waiting]:
+def _merged(others: Sequence[bytes]) -> list[JobToWake]:
     """The merged jobs, the oldest first; what one of them carried comes before it."""
-    found: list[Waiting] = []
+    found: list[JobToWake] = []
     for job_id, stored in zip(others[::2], others[1::2], strict=True):
         carried = MergedEnvelope.parse(stored)
-        found += [*carried.merged, Waiting(job_id.decode(), carried.envelope)]
+        found += [*carried.merged, JobToWake(job_id.decode(), carried.envelope)]
     return found
 
 

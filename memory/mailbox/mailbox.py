@@ -2,7 +2,7 @@
 
 The record of a job lies here until its turn is committed; a Celery message only wakes a worker.
 Everything here is pure: methods return commands, which an executor sends. Several are sent together
-in this order, and the last one has the answer: LOOK goes before the operation that it guards.
+in this order, and the last one has the answer: SCHEDULE goes before the operation that it guards.
 """
 
 from collections.abc import Iterable
@@ -73,7 +73,7 @@ class Mailbox:
 
         MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
         """
-        # Pointer and LOOK come first: a sender that dies in between leaves a mailbox to be found.
+        # Pointer and SCHEDULE come first: a sender that dies then leaves a mailbox to be found.
         pointer = self.keyspace.job(intake.job_id)
         point = Command(nothing, ("SET", pointer, self.keys.history, "PX", DEDUPE_MS))
         return point, self._look(grace_ms), intake.command(self.keys)
@@ -231,7 +231,7 @@ class Mailbox:
     def _look(self, delay_ms: int) -> Command[int]:
         # A damaged due list must not fail the operation beside it (docs/decisions.md): without the
         # list nothing is swept, but jobs are taken in, woken and done.
-        look = due_list.look(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
+        look = due_list.schedule(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
         return ignore_corrupt(look, 0)
 
 

@@ -15,7 +15,7 @@ E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class JobToWake:
     """A job to be woken: who gets one publishes its wake-up."""
 
     job_id: str
@@ -56,8 +56,8 @@ class Acquired:
     attempt: int = 0
     envelope: bytes = field(default=b"", repr=False)
     history: tuple[bytes, ...] = field(default=(), repr=False)
-    next: Waiting | None = None
-    head: Waiting | None = None
+    next: JobToWake | None = None
+    head: JobToWake | None = None
     wait_ms: int = 0
     stop: StopPolicy | None = None
     stored_messages: int = 0
@@ -105,7 +105,7 @@ class Committed:
     """The answer to COMMIT. OK and ALREADY are success; FENCED and REORDER drop the output."""
 
     outcome: CommitOutcome
-    next: Waiting | None = None
+    next: JobToWake | None = None
 
     @classmethod
     def from_reply(cls, reply: object) -> "Committed":
@@ -127,7 +127,7 @@ class Discarded:
     """The answer to DISCARD. DISCARDED and GONE (a repeat) are success."""
 
     outcome: DiscardOutcome
-    next: Waiting | None = None
+    next: JobToWake | None = None
 
     @classmethod
     def from_reply(cls, reply: object) -> "Discarded":
@@ -167,7 +167,7 @@ class Swept:
     """The answer to SWEEP: WAKE fills `head`; `wait_ms` is how long nothing more is needed."""
 
     outcome: SweepOutcome
-    head: Waiting | None = None
+    head: JobToWake | None = None
     wait_ms: int = 0
 
     @classmethod
@@ -210,7 +210,7 @@ class Cleaned:
         raise unexpected_reply(reply)
 
 
-def _code_and_next(outcomes: type[E], reply: object) -> tuple[E, Waiting | None]:
+def _code_and_next(outcomes: type[E], reply: object) -> tuple[E, JobToWake | None]:
     outcome, rest = code_and_rest(outcomes, reply)
     match rest:
         case []:
@@ -220,5 +220,5 @@ def _code_and_next(outcomes: type[E], reply: object) -> tuple[E, Waiting | None]
     raise unexpected_reply(reply)
 
 
-def _waiting(job: bytes, envelope: bytes) -> Waiting | None:
-    return Waiting(job.decode(), envelope) if job else None
+def _waiting(job: bytes, envelope: bytes) -> JobToWake | None:
+    return JobToWake(job.decode(), envelope) if job else None

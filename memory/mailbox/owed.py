@@ -32,7 +32,7 @@ def owe(keyspace: Keyspace, job_id: str, *, grace_ms: int) -> Command[int]:
 
     Send it before the operation that ends the job, in its pipeline.
     """
-    return due_list.look(keyspace.owed, job_id, delay_ms=grace_ms)
+    return due_list.schedule(keyspace.owed, job_id, delay_ms=grace_ms)
 
 
 def stored(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:

@@ -199,10 +199,10 @@ def wake_granted(
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """
     keys = mailbox.keys
-    look = ignore_corrupt(due_list.look(mailbox.keyspace.due, keys.history, delay_ms=grace_ms), 0)
+    schedule = due_list.schedule(mailbox.keyspace.due, keys.history, delay_ms=grace_ms)
     forget = Command(nothing, ("HDEL", keys.lease, "slot_wait_until"))
-    # LOOK first: the process that wakes the session may die before its message is sent.
-    return look, forget, mailbox.sweep(grace_ms)
+    # SCHEDULE first: the process that wakes the session may die before its message is sent.
+    return ignore_corrupt(schedule, 0), forget, mailbox.sweep(grace_ms)
 
 
 def last_turn_us(keys: SessionKeys) -> Command[int]:

@@ -20,9 +20,9 @@ from memory import (
     DiscardOutcome,
     EventType,
     InvalidInput,
+    JobToWake,
     Slots,
     StopPolicy,
-    Waiting,
     encode_message,
 )
 from tasks.attempt.lease_holder import LeaseHolder
@@ -120,7 +120,7 @@ class Attempt:
             data["wait_s"] = round(slot_wait.wait_ms / 1000, 1)
         self._events.emit(EventType.WAITING, data=data)
         # A job that was cancelled meanwhile does not wait for that.
-        mine = None if stop is None else Waiting(self._ref.job_id, acquired.envelope)
+        mine = None if stop is None else JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow("waits for a slot of its model", mine)
 
     async def _take_turn(
@@ -187,7 +187,7 @@ class Attempt:
                 )
                 return NotNow(refused.value)
 
-    async def _committed(self, wake: Waiting | None = None) -> Verdict:
+    async def _committed(self, wake: JobToWake | None = None) -> Verdict:
         """The end of a job whose turn was committed before, by whatever attempt."""
         result = await self._holder.committed_result()
         return Cancelled(wake) if result is None else Answered(result, wake, is_repeat=True)
@@ -242,7 +242,7 @@ class Attempt:
     async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
         await self._holder.fail(delay_s=0.0, refund=reason is StopReason.DRAINED)
-        mine = Waiting(self._ref.job_id, acquired.envelope)
+        mine = JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow(reason.value, mine)
 
     def _model_of(self, job: ChatJob) -> str:
@@ -252,6 +252,6 @@ class Attempt:
         limit_bytes = self._settings.memory.max_value_bytes
         return [encode_message(message, limit_bytes) for message in messages]
 
-    def _ended(self, reason: str, wake: Waiting | None) -> Ended:
+    def _ended(self, reason: str, wake: JobToWake | None) -> Ended:
         self._events.emit(EventType.FAILED, data={"error": reason})
         return Ended(JobFailed(reason), wake)

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from memory import Waiting
+from memory import JobToWake
 from tasks.errors import ChatError
 from tasks.job.result import ChatResult
 
@@ -19,7 +19,7 @@ class Answered:
     """
 
     result: ChatResult
-    wake: Waiting | None = None
+    wake: JobToWake | None = None
     is_repeat: bool = False
 
 
@@ -37,14 +37,14 @@ class Ended:
     """The job is over without an answer: fail with `error`."""
 
     error: ChatError
-    wake: Waiting | None = None
+    wake: JobToWake | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
     """The job was cancelled while it ran: end it as revoked."""
 
-    wake: Waiting | None = None
+    wake: JobToWake | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class AlreadyOver:
     """
 
     failure: str | None
-    wake: Waiting | None = None
+    wake: JobToWake | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class NotNow:
     """This message has nothing to do now; another will. End it without a result."""
 
     reason: str
-    wake: Waiting | None = None
+    wake: JobToWake | None = None
 
 
 Verdict: TypeAlias = Answered | Later | Ended | Cancelled | AlreadyOver | NotNow

@@ -8,13 +8,13 @@ from memory import (
     AsyncConnection,
     Command,
     CorruptData,
+    JobToWake,
     Keyspace,
     Mailbox,
     MemoryServiceError,
     SessionKeys,
     Slots,
     SweepOutcome,
-    Waiting,
     ignore_corrupt,
     slots,
 )
@@ -40,7 +40,7 @@ class SlotNotifier:
         *,
         queue_wait: QueueWait,
         open_to: Callable[[str], Sequence[str]],
-        wake: Callable[[SessionKeys, Waiting | None], bool],
+        wake: Callable[[SessionKeys, JobToWake | None], bool],
     ) -> None:
         """`open_to`: the servers that may be asked for a model; `wake` publishes one wake-up,
         blocking."""

@@ -11,7 +11,7 @@ from celery import Celery
 from celery.utils.functional import maybe_list
 from kombu.exceptions import OperationalError, SerializerNotInstalled
 
-from memory import SessionKeys, Waiting
+from memory import JobToWake, SessionKeys
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 
@@ -56,7 +56,7 @@ UNSENDABLE = (
 _FOLLOWED = frozenset({"link", "link_error", "chord", "chain", "group_id"})
 
 
-def wake(app: Celery, keys: SessionKeys, waiting: Waiting | None) -> bool:
+def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
     """Publish the wake-up of the job at the head of a mailbox, if there is one.
 
     A failure is logged and harmless: the sweeper finds the mailbox. False if so.

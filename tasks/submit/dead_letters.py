@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from memory import Backpressure, EnqueueOutcome, Mailbox, Waiting, dead_letters, locate
+from memory import Backpressure, EnqueueOutcome, JobToWake, Mailbox, dead_letters, locate
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
@@ -67,7 +67,7 @@ def requeue(app: Celery, job_id: str) -> str:
     # docs/decisions.md, "A requeued dead letter gets a new id".
     new_id = dead_letters.requeued_id(job_id)
     if enqueued.position == 0:
-        wake(app, mailbox.keys, Waiting(new_id, found.letter.envelope))
+        wake(app, mailbox.keys, JobToWake(new_id, found.letter.envelope))
     services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
 

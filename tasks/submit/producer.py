@@ -17,13 +17,13 @@ from memory import (
     Enqueued,
     EnqueueOutcome,
     Intake,
+    JobToWake,
     Keyspace,
     Mailbox,
     MemoryServiceError,
     MemoryUnavailable,
     OnBusy,
     SessionKeys,
-    Waiting,
     events,
     index,
 )
@@ -179,7 +179,7 @@ class Producer:
                     exc,
                 )
         if enqueued.wake:
-            wake(self._app, keys, Waiting(enqueued.wake, b""))
+            wake(self._app, keys, JobToWake(enqueued.wake, b""))
         self.untold_ends.publish(keys, enqueued.untold)
 
     def _publish_wakeup(self, submission: Submission) -> None:

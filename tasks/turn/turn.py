@@ -95,7 +95,7 @@ class ModelTurn:
         )
         session = f"{job.agent_id}:{job.session_id}"
         replies = [await self._ask(shown, rounds, session)]
-        while await rounds.take(replies[-1].answer):
+        while await rounds.run_tool_calls(replies[-1].answer):
             crash_if_armed(CrashPoint.TOOLS_DONE)
             replies.append(await self._ask(shown, rounds, session))
         crash_if_armed(CrashPoint.MODEL_DONE)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- SETTLE: after a look at a mailbox, put off its next look or drop its entry, unless a LOOK came
+-- SETTLE: after a look at a mailbox, put off its next look or drop its entry, unless a SCHEDULE came
 -- meanwhile. Only an entry with a fractional score is dropped: its mailbox was idle twice, ten
--- minutes apart, and no producer pauses for longer than that between LOOK and ENQUEUE.
+-- minutes apart, and no producer pauses for longer than that between SCHEDULE and ENQUEUE.
 -- Safe to repeat: 0.
 --
 -- KEYS  due:zset
@@ -20,7 +20,7 @@ if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and redis.call('ZREM', due, member) or 0
 end
 local at_ms = now_ms + math.ceil(delay_ms) + is_idle * 0.5
--- Only LOOK makes a look earlier.
+-- Only SCHEDULE makes a look earlier.
 if at_ms <= old_ms then return 0 end
 redis.call('ZADD', due, at_ms, member)
 return 1

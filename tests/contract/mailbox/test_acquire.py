@@ -4,7 +4,7 @@ import pytest
 
 from memory.keys import DEDUPE_MS
 from memory.mailbox.mailbox import locate
-from memory.mailbox.outcomes import AcquireOutcome, Waiting
+from memory.mailbox.outcomes import AcquireOutcome, JobToWake
 from tests.support.mailbox.rig import (
     GRACE_MS,
     LEASE_MS,
@@ -80,7 +80,7 @@ def test_a_discarded_job_is_gone_and_names_the_head(rig: Rig, how: str) -> None:
     getattr(rig, how)("j1")
     acquired = rig.acquire("j1", "t1", envelope=b"raw")
     assert acquired.outcome is AcquireOutcome.GONE
-    assert acquired.next == Waiting("j2", envelope_of("j2"))
+    assert acquired.next == JobToWake("j2", envelope_of("j2"))
     assert rig.pending() == ["j2"]
 
 
@@ -99,7 +99,7 @@ def test_a_job_that_nobody_knows_is_unknown(rig: Rig) -> None:
     rig.enqueue("j1")
     acquired = rig.acquire("never sent", "t1")
     assert acquired.outcome is AcquireOutcome.UNKNOWN
-    assert acquired.next == Waiting("j1", envelope_of("j1"))
+    assert acquired.next == JobToWake("j1", envelope_of("j1"))
     assert rig.pending() == ["j1"]
 
 
@@ -117,7 +117,7 @@ def test_a_raw_job_waits_behind_the_others(rig: Rig) -> None:
     rig.enqueue("j1")
     acquired = rig.acquire("raw", "t1", envelope=b"sent raw")
     assert acquired.outcome is AcquireOutcome.NOT_HEAD
-    assert acquired.head == Waiting("j1", envelope_of("j1"))
+    assert acquired.head == JobToWake("j1", envelope_of("j1"))
     assert rig.pending() == ["j1", "raw"]
 
 
@@ -145,7 +145,7 @@ def test_a_job_behind_the_head_is_not_head(rig: Rig) -> None:
     before = rig.ask("HGETALL", rig.box.keys.lease)
     acquired = rig.acquire("j2", "t2")
     assert acquired.outcome is AcquireOutcome.NOT_HEAD
-    assert acquired.head == Waiting("j1", envelope_of("j1"))
+    assert acquired.head == JobToWake("j1", envelope_of("j1"))
     assert rig.ask("HGETALL", rig.box.keys.lease) == before
 
 
@@ -188,7 +188,7 @@ def test_a_job_without_attempts_left_is_dead(rig: Rig) -> None:
         rig.later(LEASE_MS)
     acquired = rig.acquire("j1", "last")
     assert acquired.outcome is AcquireOutcome.DEAD
-    assert acquired.next == Waiting("j2", envelope_of("j2"))
+    assert acquired.next == JobToWake("j2", envelope_of("j2"))
     assert rig.pending() == ["j2"]
     assert rig.ask("HEXISTS", rig.box.keys.jobs, "j1") == 0
     assert rig.ask("LLEN", rig.box.keys.dead) == 1

@@ -3,7 +3,7 @@
 import pytest
 
 from memory.keys import DEDUPE_MS
-from memory.mailbox.outcomes import CommitOutcome, Waiting
+from memory.mailbox.outcomes import CommitOutcome, JobToWake
 from tests.support.mailbox.rig import (
     GRACE_MS,
     LEASE_MS,
@@ -24,7 +24,7 @@ def test_a_commit_records_the_turn_and_names_the_next(rig: Rig) -> None:
     rig.acquire("j1", "t1")
     committed = rig.commit("t1", "j1")
     assert committed.outcome is CommitOutcome.OK
-    assert committed.next == Waiting("j2", envelope_of("j2"))
+    assert committed.next == JobToWake("j2", envelope_of("j2"))
     assert rig.history() == list(turn_of("j1"))
     assert rig.pending() == ["j2"]
     assert rig.ask("HEXISTS", rig.box.keys.jobs, "j1") == 0
@@ -70,7 +70,7 @@ def test_a_discarded_job_is_gone_not_already(rig: Rig, how: str) -> None:
     getattr(rig, how)("j1", "t1")
     committed = rig.commit("t1", "j1")
     assert committed.outcome is CommitOutcome.GONE
-    assert committed.next == Waiting("j2", envelope_of("j2"))
+    assert committed.next == JobToWake("j2", envelope_of("j2"))
     assert rig.history() == []
 
 

@@ -28,8 +28,8 @@ def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
 
 
 OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
-    "look": (
-        lambda rig: due_list.look(rig.keyspace.due, "H", delay_ms=GRACE_MS),
+    "schedule": (
+        lambda rig: due_list.schedule(rig.keyspace.due, "H", delay_ms=GRACE_MS),
         ("due",),
     ),
     "enqueue": (

@@ -5,7 +5,7 @@ import pytest
 from memory.keys import DEDUPE_MS
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import EnqueueOutcome
-from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, Waiting
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, JobToWake
 from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
@@ -26,7 +26,7 @@ def test_when_the_head_is_cancelled_the_next_is_named(rig: Rig) -> None:
     """Nobody else would publish it."""
     for job in ("j1", "j2"):
         rig.enqueue(job)
-    assert rig.cancel("j1").next == Waiting("j2", envelope_of("j2"))
+    assert rig.cancel("j1").next == JobToWake("j2", envelope_of("j2"))
 
 
 def test_the_last_job_leaves_nobody_to_name(rig: Rig) -> None:
@@ -72,7 +72,7 @@ def test_the_holder_discards_its_own_job(rig: Rig) -> None:
     rig.acquire("j1", "t1")
     discarded = rig.bury("j1", "t1", reason="no such model")
     assert discarded.outcome is DiscardOutcome.DISCARDED
-    assert discarded.next == Waiting("j2", envelope_of("j2"))
+    assert discarded.next == JobToWake("j2", envelope_of("j2"))
     letter = rig.connection.run(letters(rig.box)).letters[0]
     assert (letter.job_id, letter.reason, letter.attempts) == ("j1", "no such model", 1)
     acquired = rig.acquire("j2", "t2")

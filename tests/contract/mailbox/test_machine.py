@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import MergedEnvelope, OnBusy
-from memory.mailbox.outcomes import StopPolicy, Waiting
+from memory.mailbox.outcomes import JobToWake, StopPolicy
 from memory.redis.command import Command
 from tests.support.mailbox.model import Model
 from tests.support.mailbox.rig import (
@@ -193,7 +193,7 @@ def own_envelope(stored: bytes) -> bytes:
     return MergedEnvelope.parse(stored).envelope
 
 
-def named(waiting: Waiting | None) -> str | None:
+def named(waiting: JobToWake | None) -> str | None:
     """The job that an answer names, with its envelope."""
     if waiting is None:
         return None

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from memory.mailbox.mailbox import ACQUIRE, COMMIT
-from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, Waiting
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, JobToWake
 from sandbox.valkey import ValkeyServer
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import (
@@ -125,6 +125,6 @@ def test_acquire_without_its_head_check_is_found_out_directly(real_rig: Rig) -> 
         "j2", None, "t2", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
     )[-1]
     answer = real_rig.connection.run(acquire)
-    assert (answer.outcome, type(answer.head)) == (AcquireOutcome.NOT_HEAD, Waiting)
+    assert (answer.outcome, type(answer.head)) == (AcquireOutcome.NOT_HEAD, JobToWake)
     mutant = replace(acquire, script=without(ACQUIRE, ACQUIRE_HEAD_CHECK))
     assert real_rig.connection.run(mutant).outcome is AcquireOutcome.RUN

@@ -1,4 +1,4 @@
-"""LOOK, DUE, SWEEP and SETTLE: a mailbox with work is never forgotten, an idle one is."""
+"""SCHEDULE, DUE, SWEEP and SETTLE: a mailbox with work is never forgotten, an idle one is."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import pytest
 
 from memory.mailbox import due_list
 from memory.mailbox.due import IDLE_MS, DueEntry
-from memory.mailbox.outcomes import SweepOutcome, Waiting
+from memory.mailbox.outcomes import JobToWake, SweepOutcome
 from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
@@ -33,7 +33,7 @@ def test_a_waiting_head_gets_a_wake_up(rig: Rig) -> None:
         rig.enqueue(job)
     swept = rig.sweep()
     assert swept.outcome is SweepOutcome.WAKE
-    assert swept.head == Waiting("j1", envelope_of("j1"))
+    assert swept.head == JobToWake("j1", envelope_of("j1"))
     assert swept.wait_ms == GAP_MS
 
 
@@ -190,7 +190,7 @@ def test_an_idle_mailbox_is_forgotten_at_the_second_look(rig: Rig) -> None:
 
 
 def test_a_producer_that_paused_before_enqueue_is_not_forgotten(rig: Rig) -> None:
-    """It sent LOOK; two sweeps find the mailbox empty; then it sends ENQUEUE and dies."""
+    """It sent SCHEDULE; two sweeps find the mailbox empty; then it sends ENQUEUE and dies."""
     set_pointer, look, enqueue = rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)
     rig.connection.run_all(set_pointer, look)
     rig.later(GRACE_MS)
@@ -236,7 +236,7 @@ def test_an_entry_is_not_dropped_unless_it_was_seen_idle_before(rig: Rig) -> Non
 
 
 def test_the_sweeper_never_lowers_a_score(rig: Rig) -> None:
-    """Only LOOK does."""
+    """Only SCHEDULE does."""
     rig.enqueue("j1")
     seen_ms = rig.due_at_ms()
     assert seen_ms is not None

@@ -227,11 +227,11 @@ async def test_forgotten_scripts_are_sent_again(
 async def test_the_order_of_a_callers_calls_holds_when_one_script_is_forgotten(
     connection: AsyncConnection, server: ValkeyServer
 ) -> None:
-    """LOOK goes before ENQUEUE, even where the server knows ENQUEUE alone."""
+    """SCHEDULE goes before ENQUEUE, even where the server knows ENQUEUE alone."""
     look, enqueue = Mailbox.of(Keyspace(), "a", "s").enqueue("j1", b"", cap=9, grace_ms=1)[1:]
     server.command("SCRIPT", "LOAD", ENQUEUE.source)
     at_ms, enqueued = await connection.run_all(look, enqueue)
-    assert enqueued.outcome is EnqueueOutcome.PENDING, "it was repeated behind LOOK"
+    assert enqueued.outcome is EnqueueOutcome.PENDING, "it was repeated behind SCHEDULE"
     assert math.isclose(at_ms, enqueued.seq_us / 1000, abs_tol=60_000)
 
 

@@ -11,9 +11,9 @@ from memory.mailbox.outcomes import (
     AcquireOutcome,
     Committed,
     Discarded,
+    JobToWake,
     StopPolicy,
     Swept,
-    Waiting,
 )
 from tests.support.mailbox.world import (
     GAP_MS,
@@ -214,7 +214,7 @@ def look_after(world: World, entry: DueEntry) -> Actor:
     yield Ask((world.due().settle(entry, swept, grace_ms=GRACE_MS),))
 
 
-def wake(session: str, waiting: Waiting | None) -> Actor:
+def wake(session: str, waiting: JobToWake | None) -> Actor:
     """Publish the wake-up of the job that an answer named."""
     if waiting is not None:
         yield Publish(session, waiting.job_id)

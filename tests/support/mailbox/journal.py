@@ -73,7 +73,7 @@ class Ledger:
     ) -> None:
         """Book the answers."""
         for command, result in zip(commands, results, strict=True):
-            if command.script is None or command.script.name in ("look", "due", "settle"):
+            if command.script is None or command.script.name in ("schedule", "due", "settle"):
                 continue
             history_key = self._history_key(command)
             session = self.sessions[history_key]

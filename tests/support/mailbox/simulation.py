@@ -15,7 +15,7 @@ SESSIONS = ("s1", "s2", "s3")
 JOBS_PER_SESSION = 8
 FAULTY_MS = 60_000
 DRAIN_MS = IDLE_MS + 120_000
-"""A producer that stops between LOOK and ENQUEUE for longer than a sweep, and dies before it
+"""A producer that stops between SCHEDULE and ENQUEUE for longer than a sweep, and dies before it
 publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
 LATE_MS = 11_000
 """No message is later than this."""

@@ -40,7 +40,7 @@ CAPACITY = ToolCall("capacity_of", {"place": "Ghana"}, id="call_1")
 async def test_a_call_and_its_result_are_messages_of_the_next_request() -> None:
     """With the model's own fields; thinking goes back to it within the turn."""
     turn = rounds()
-    assert await turn.take(calling(CAPACITY, text="I look it up."))
+    assert await turn.run_tool_calls(calling(CAPACITY, text="I look it up."))
     assert turn.steps == [
         {
             "role": "assistant",
@@ -60,7 +60,7 @@ async def test_a_call_and_its_result_are_messages_of_the_next_request() -> None:
             "tool_call_id": "call_1",
         },
     ]
-    assert not await turn.take(ModelReply("4975 MW", DONE))
+    assert not await turn.run_tool_calls(ModelReply("4975 MW", DONE))
 
 
 async def test_the_model_must_answer_after_its_rounds() -> None:
@@ -68,9 +68,9 @@ async def test_the_model_must_answer_after_its_rounds() -> None:
     turn = rounds(max_rounds=2)
     for _ in range(2):
         assert len(turn.offered) == 3
-        assert await turn.take(calling(CAPACITY))
+        assert await turn.run_tool_calls(calling(CAPACITY))
     assert turn.offered == ()
-    assert not await turn.take(calling(CAPACITY))
+    assert not await turn.run_tool_calls(calling(CAPACITY))
     assert len(turn.steps) == 4
 
 
@@ -79,7 +79,7 @@ async def test_an_agent_without_tools_runs_nothing() -> None:
     context = ToolContext("energy", "s", "job-1", attempt=1)
     told: list[ToolEvent] = []
     turn = ToolRounds([], context, ToolThreads(), max_rounds=3, on_event=told.append)
-    assert not await turn.take(calling(CAPACITY))
+    assert not await turn.run_tool_calls(calling(CAPACITY))
     assert (turn.steps, turn.offered, told) == ([], (), [])
 
 
@@ -87,7 +87,7 @@ async def test_followers_are_told_of_each_call_twice() -> None:
     """With its arguments as it begins, with its result as it ends."""
     events: list[ToolEvent] = []
     turn = rounds(events)
-    await turn.take(calling(CAPACITY, ToolCall("nothing_like_it")))
+    await turn.run_tool_calls(calling(CAPACITY, ToolCall("nothing_like_it")))
     told = [event.data for event in events]
     assert told[0] == {"call": 1, "name": "capacity_of", "arguments": {"place": "Ghana"}}
     assert told[1]["result"] == '{"place":"Ghana","capacity_mw":4975}'
@@ -99,7 +99,7 @@ async def test_followers_are_told_of_each_call_twice() -> None:
 async def test_too_many_calls_at_once_are_not_run_and_not_kept() -> None:
     """The history stays bounded whatever a model says."""
     turn = rounds()
-    await turn.take(calling(*[CAPACITY] * (MAX_CALLS_PER_ROUND + 1)))
+    await turn.run_tool_calls(calling(*[CAPACITY] * (MAX_CALLS_PER_ROUND + 1)))
     assert len(turn.steps) == 1 + MAX_CALLS_PER_ROUND
 
 
@@ -108,7 +108,7 @@ async def test_arguments_that_cannot_be_kept_are_not_run() -> None:
     turn = rounds()
     long = {"place": "x" * 70_000}
     wrong = [long, *({"place": nested(depth)} for depth in (250, 300))]
-    await turn.take(calling(*(ToolCall("capacity_of", arguments) for arguments in wrong)))
+    await turn.run_tool_calls(calling(*(ToolCall("capacity_of", arguments) for arguments in wrong)))
     call, *results = turn.steps
     assert "xxx" not in str(call)
     assert all("error: the arguments are no JSON object" in str(one) for one in results)
@@ -118,7 +118,7 @@ async def test_whatever_is_run_can_be_sent_and_kept() -> None:
     """Nested as deep as JSON goes here."""
     for depth in range(235, 255):
         turn = rounds()
-        await turn.take(calling(ToolCall("capacity_of", {"place": nested(depth)})))
+        await turn.run_tool_calls(calling(ToolCall("capacity_of", {"place": nested(depth)})))
         ChatRequest(model="m", messages=tuple(turn.steps)).body()
         for step in turn.steps:
             encode_message(step, 10**6)
@@ -136,7 +136,7 @@ async def test_a_turn_that_is_cut_short_has_a_result_for_every_call() -> None:
     """A model that is shown the history later would stumble over a call without one."""
     turn = rounds()
     taking = asyncio.create_task(
-        turn.take(calling(CAPACITY, ToolCall("wait_long", {"what": "x"}), CAPACITY))
+        turn.run_tool_calls(calling(CAPACITY, ToolCall("wait_long", {"what": "x"}), CAPACITY))
     )
     await eventually(lambda: len(turn.steps) == 4 and is_second_running(turn), what="one has ended")
     taking.cancel()
@@ -152,7 +152,7 @@ async def test_results_are_cut_in_halves_until_they_are_short() -> None:
     context = ToolContext("energy", "s", "job-1", attempt=1)
     turn = ToolRounds(tools, context, ToolThreads(), max_rounds=3, on_event=lambda _: None)
     assert not turn.shorten()
-    await turn.take(calling(ToolCall("recite", {"what": "Ghana"}), CAPACITY))
+    await turn.run_tool_calls(calling(ToolCall("recite", {"what": "Ghana"}), CAPACITY))
     call, long, short = (dict(step) for step in turn.steps)
     sizes = [len(str(long["content"]))]
     while turn.shorten():
@@ -191,7 +191,7 @@ def test_every_call_has_exactly_one_result_behind_it(
     async def play() -> list[dict[str, object]]:
         turn = rounds()
         for made in rounds_of_calls:
-            await turn.take(calling(*made))
+            await turn.run_tool_calls(calling(*made))
         return turn.steps
 
     open_calls: list[str] = []

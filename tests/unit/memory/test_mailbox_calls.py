@@ -24,19 +24,19 @@ def names_of(commands: object) -> list[str]:
 @pytest.mark.parametrize(
     ("commands", "names"),
     [
-        (BOX.enqueue("j1", b"", cap=1, grace_ms=1), ["SET", "look", "enqueue"]),
+        (BOX.enqueue("j1", b"", cap=1, grace_ms=1), ["SET", "schedule", "enqueue"]),
         (
             BOX.acquire("j1", None, "t", lease_ms=1, history_n=1, max_attempts=1, grace_ms=1),
-            ["PEXPIRE", "look", "acquire"],
+            ["PEXPIRE", "schedule", "acquire"],
         ),
         (
             BOX.acquire("j1", b"", "t", lease_ms=1, history_n=1, max_attempts=1, grace_ms=1),
-            ["SET", "look", "enqueue", "acquire"],
+            ["SET", "schedule", "enqueue", "acquire"],
         ),
-        (BOX.commit("t", "j1", [b"x"], keep=1, ttl_s=1, grace_ms=1), ["look", "commit"]),
-        (BOX.fail("t", delay_ms=1, refund=False, grace_ms=1), ["look", "fail"]),
-        (BOX.discard("j1", "x", cancelled=True, grace_ms=1), ["look", "discard"]),
-        (dead_letters.requeue(BOX, LETTER, cap=1, grace_ms=1), ["SET", "look", "enqueue"]),
+        (BOX.commit("t", "j1", [b"x"], keep=1, ttl_s=1, grace_ms=1), ["schedule", "commit"]),
+        (BOX.fail("t", delay_ms=1, refund=False, grace_ms=1), ["schedule", "fail"]),
+        (BOX.discard("j1", "x", cancelled=True, grace_ms=1), ["schedule", "discard"]),
+        (dead_letters.requeue(BOX, LETTER, cap=1, grace_ms=1), ["SET", "schedule", "enqueue"]),
     ],
 )
 def test_the_look_goes_before_what_it_guards(commands: object, names: list[str]) -> None:

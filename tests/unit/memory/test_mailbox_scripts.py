@@ -55,7 +55,7 @@ def take_in(on_busy: OnBusy) -> Command[object]:
 
 
 COMMANDS: dict[str, Command[object]] = {
-    "look": due_list.look(DUE, "member", delay_ms=17),
+    "schedule": due_list.schedule(DUE, "member", delay_ms=17),
     "due": due_list.due(DUE, lambda *entry: entry, limit=19),
     "settle": due_list.settle(DUE, "member", seen_ms=1.5, delay_ms=17, is_idle=True),
     "enqueue": take_in(OnBusy.ENQUEUE),

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- LOOK: have a sweeper look at a mailbox in `delay_ms`. It is sent BEFORE the operation that it
+-- SCHEDULE: have a sweeper look at a mailbox in `delay_ms`. It is sent BEFORE the operation that it
 -- guards: a caller that dies in between leaves an entry, never a forgotten mailbox. The score of
 -- an entry only gets lower, and always changes: so a busy sender cannot put a look off, and a
--- sweeper, which raises or drops only what has not changed, notices the new LOOK.
+-- sweeper, which raises or drops only what has not changed, notices the new SCHEDULE.
 --
 -- KEYS  due:zset
 -- ARGV  member delay_ms
