@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Condition
 
@@ -66,23 +67,7 @@ class PoolTask:
         request = Context(headers, args=args, kwargs=kwargs, **(embed or {}))
         return replace(self, args=(name, job_id, headers, body, None, None), request=request)
 
-    def accept(self) -> None:
-        """Tell Celery that the task has started."""
-        self.accepted(os.getpid(), time.monotonic())
-
-    def succeed(self, shown: str, began_s: float) -> None:
-        """Tell Celery that the task has ended well; `shown` stands for its result."""
-        self.callback((0, shown, time.monotonic() - began_s))
-
-    def trace(self, attempt: RunningAttempt | None) -> None:
-        """Run the tracer and hand its result to Celery, in the calling thread."""
-        token = started_before.set(attempt)
-        try:
-            apply_target(self.target, self.args, callback=self._whole(attempt))
-        finally:
-            started_before.reset(token)
-
-    def _whole(self, attempt: RunningAttempt | None) -> Callback:
+    def timed(self, attempt: RunningAttempt | None) -> Callback:
         """Celery's callback, with the time that the job took from its start."""
         if attempt is None:
             return self.callback
@@ -144,14 +129,11 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
                 return
             self._running += 1
             call = self._waiting.popleft()
-        is_begun = False
-        try:
-            call.accept()
+        with ExitStack() as giving_up:
+            giving_up.callback(self._end)
+            call.accepted(os.getpid(), time.monotonic())
             self._begin(call)
-            is_begun = True
-        finally:
-            if not is_begun:
-                self._end()
+            giving_up.pop_all()
 
     def _begin(self, call: PoolTask) -> None:
         request = call.request
@@ -195,22 +177,21 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         ending.add_done_callback(self._endings.discard)
 
     async def _end_plainly(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
-        shown: str | None = None
-        try:
+        with ExitStack() as ending:
+            ending.callback(self._threads.submit, self._trace, call, attempt)
             shown = await self._plain_end.make(request, attempt)
-        finally:
-            if shown is None:
-                self._threads.submit(self._trace, call, attempt)
-        if shown is not None:
-            try:
-                call.succeed(shown, attempt.started_s)
-            finally:
-                self._end()
+            if shown is not None:
+                ending.pop_all()
+                ending.callback(self._end)
+                call.callback((0, shown, time.monotonic() - attempt.started_s))
 
     def _trace(self, call: PoolTask, attempt: RunningAttempt | None) -> None:
+        """Run the tracer and hand its result to Celery, in the calling thread."""
+        token = started_before.set(attempt)
         try:
-            call.trace(attempt)
+            apply_target(call.target, call.args, callback=call.timed(attempt))
         finally:
+            started_before.reset(token)
             self._end()
 
     def _end(self) -> None:

@@ -1,28 +1,36 @@
 """A conversation over several sessions, as any service would hold it.
 
 `python -m worker.cli.conversation` holds it with the settings of the environment; workers must be
-running. All that it needs of Griot to talk is `chat_task.delay` and `follow_job`.
+running. All that it needs of Griot to talk is `chat_task.delay` and `tasks.aio.follow_job`.
+Afterwards it shows what the conversation has left in Redis: histories and statistics.
 """
 
+import asyncio
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
-from memory import Event, EventType, MemoryServiceError
-from tasks import chat_task, follow_job
+from memory import Command, Event, EventType, Housekeeping, MemoryServiceError
+from memory.records.stats import memory_stats
+from memory.redis.replies import integer, strings
+from tasks import chat_task
+from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
-from worker.cli.console import is_terminal, note, say, terminal
+from tasks.process.services import ProducerServices, producer_services
+from worker.cli.console import note, say, show, terminal
 from worker.cli.group import INTERRUPTED
-from worker.cli.remembered import show_histories, show_statistics
+from worker.cli.stats import table_of, table_over_time
 from worker.cli.transcript import Transcript
 
 MAX_TOKENS = 80
+SNAPSHOT_TIMEOUT_S = 15.0
+POLL_S = 0.1
+SHOWN_POINTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +87,12 @@ def send(talks: Sequence[Talk]) -> list[list[str]]:
     ]
 
 
-def listen(talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> bool:
+async def listen(talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> bool:
     """Show the tokens of a session's jobs as they arrive. Whether all were answered."""
     is_answered = True
     for message, job_id in zip(talk.messages, job_ids, strict=True):
         transcript.asked(talk.agent_id, message)
-        for event in follow_job(job_id):
+        async for event in follow_job(job_id):
             if event.type is EventType.TOKEN:
                 transcript.token(talk.agent_id, event.text)
             elif event.type is EventType.DONE:
@@ -95,42 +103,21 @@ def listen(talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> bool:
     return is_answered
 
 
-class FollowThread(threading.Thread):
-    """Shows one session's replies. A daemon: it keeps nobody from leaving early."""
-
-    def __init__(self, talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> None:
-        super().__init__(name=f"listen-{talk.agent_id}", daemon=True)
-        self.is_answered = False
-        self.error: ChatError | MemoryServiceError | OSError | None = None
-        self._listen = partial(listen, talk, job_ids, transcript)
-
-    def run(self) -> None:
-        """Listen to the end."""
-        try:
-            self.is_answered = self._listen()
-        except (ChatError, MemoryServiceError, OSError) as exc:
-            self.error = exc
-
-
-def converse() -> bool:
+async def converse() -> bool:
     """Hold the whole conversation, the sessions side by side. Whether all was answered."""
     say(
         f"{sum(len(talk.messages) for talk in TALKS)} messages over {len(TALKS)} sessions, "
         "sent at once with chat_task.delay; the replies as they arrive:\n"
     )
     jobs = send(TALKS)
-    console = terminal() if is_terminal() else None
-    with Transcript([talk.agent_id for talk in TALKS], console) as transcript:
-        followers = [
-            FollowThread(talk, ids, transcript) for talk, ids in zip(TALKS, jobs, strict=True)
-        ]
-        for follower in followers:
-            follower.start()
-        for follower in followers:
-            follower.join()
-            if follower.error is not None:
-                raise follower.error
-    return all(follower.is_answered for follower in followers)
+    try:
+        with Transcript([talk.agent_id for talk in TALKS], terminal()) as transcript:
+            pairs = zip(TALKS, jobs, strict=True)
+            return all(
+                await asyncio.gather(*(listen(talk, ids, transcript) for talk, ids in pairs))
+            )
+    finally:
+        await aclose()
 
 
 def _facts(event: Event) -> str:
@@ -150,13 +137,44 @@ def _ms(value: JsonValue) -> str:
     return f"{value:.0f} ms" if isinstance(value, int | float) else "?"
 
 
+def show_histories(services: ProducerServices) -> None:
+    """Print each session's history: the elements of its list, unchanged."""
+    say("\nThe histories as they lie in Redis", style="bold")
+    for talk in TALKS:
+        key = services.keyspace.session(talk.agent_id, talk.session_id).history
+        elements, ttl_s = services.memory.run_all(
+            Command(strings, ("LRANGE", key, 0, -1)), Command(integer, ("TTL", key))
+        )
+        say(f"\n> LRANGE {key} 0 -1      ({len(elements)} elements, TTL {ttl_s} s)", style="cyan")
+        for number, element in enumerate(elements, start=1):
+            say(f"{number}) {element.decode()}")
+
+
+def show_statistics(services: ProducerServices) -> None:
+    """Print the memory statistics of now and the last snapshots that beat had taken.
+
+    Waits for one that counts a session. Raises MemoryServiceError if none comes.
+    """
+    say()
+    show(table_of(memory_stats(services.memory, services.keyspace)), is_to_read=True)
+    housekeeping = Housekeeping(services.memory, services.keyspace)
+    deadline = time.monotonic() + SNAPSHOT_TIMEOUT_S
+    while not ((points := housekeeping.read_stats(limit=SHOWN_POINTS)) and points[-1].sessions):
+        if time.monotonic() > deadline:
+            raise MemoryServiceError("no statistics were taken in time: is beat running?")
+        time.sleep(POLL_S)
+    say()
+    title = f"Snapshots that beat had taken, in {services.keyspace.stats}"
+    show(replace(table_over_time(points), title=title), is_to_read=True)
+
+
 def main() -> int:
     """Converse, then show what is remembered. The exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     try:
-        is_answered = converse()
-        show_histories([(talk.agent_id, talk.session_id) for talk in TALKS])
-        show_statistics()
+        is_answered = asyncio.run(converse())
+        show_histories(producer_services())
+        show_statistics(producer_services())
     except BrokenPipeError:
         # The reader has left: nothing more can be said, not even at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import click
 
-from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
@@ -92,19 +91,19 @@ def _run(settings: Settings, cleanup: ExitStack) -> int:
         ollama_url=ollama["OLLAMA_BASE_URL"],
         settings={**SHORT_TIMES, **redis, **ollama},
     )
-    cleanup.callback(stack.stop)  # what has been started when the start is interrupted
+    cleanup.callback(stack.stop)
     say("  Griot   a worker, a maintenance worker and beat")
-    cleanup.callback(_stop, *_start(stack))
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(one) for one in (stack.worker, stack.maintenance, stack.beat)]:
+            started.result()
     say()
     return _converse(stack, CONVERSATION_TIMEOUT_S[is_stand_in])
 
 
 def _redis(settings: Settings, directory: Path, cleanup: ExitStack) -> Mapping[str, str]:
     """The environment that says where Redis is."""
-    if names_own_redis(settings.memory):
-        own = _own_redis(settings, cleanup)
-        if own is not None:
-            return own
+    if names_own_redis(settings.memory) and (own := _own_redis(settings, cleanup)) is not None:
+        return own
     server = ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
     cleanup.callback(server.close)
     server.start()
@@ -117,7 +116,9 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
 
     Raises CommandFailed if it does not answer.
     """
-    if settings.memory.mode != "single" or not _is_plain(settings):
+    urls = (settings.broker_url, settings.result_backend)
+    is_plain = all(url.startswith(("redis://", "rediss://")) for url in urls)
+    if settings.memory.mode != "single" or not is_plain:
         say("  Redis   yours is no single server: the demo leaves it alone")
         return None
     if (trouble := redis_trouble(settings.memory)) is not None:
@@ -127,7 +128,7 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
     if (reason := why_busy()) is not None:
         say(f"  Redis   yours is at work ({reason}): the demo leaves it alone")
         return None
-    cleanup.callback(_remove, footprint)
+    cleanup.callback(lambda: say(f"Removed the demo's {footprint.remove()} keys from your Redis."))
     say(f"  Redis   your own; keys begin with {prefix} and are removed afterwards")
     return {
         **environment_of(settings.memory),
@@ -135,11 +136,6 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
         "CELERY_BROKER_URL": settings.broker_url,
         "CELERY_RESULT_BACKEND": settings.result_backend,
     }
-
-
-def _is_plain(settings: Settings) -> bool:
-    urls = (settings.broker_url, settings.result_backend)
-    return all(url.startswith(("redis://", "rediss://")) for url in urls)
 
 
 def why_busy() -> str | None:
@@ -152,11 +148,6 @@ def why_busy() -> str | None:
     if any(queue.messages for queue in queue_lengths(app)):
         return "messages wait in its queues"
     return None
-
-
-def _remove(footprint: Footprint) -> None:
-    removed = footprint.remove()
-    say(f"Removed the demo's {removed} keys from your Redis.")
 
 
 def _ollama(
@@ -172,20 +163,6 @@ def _ollama(
     cleanup.callback(process.stop)
     say(f"  Ollama  {trouble}: a stand-in makes up the replies, there is no model in them")
     return True, {**known, "OLLAMA_BASE_URL": url, "OLLAMA_BASE_URLS": ""}
-
-
-def _start(stack: GriotStack) -> tuple[ServerProcess, ServerProcess, ServerProcess]:
-    """Start Griot's own processes side by side: beat, worker, maintenance worker."""
-    with ThreadPoolExecutor() as pool:
-        worker, maintenance = pool.submit(stack.worker), pool.submit(stack.maintenance)
-        return pool.submit(stack.beat).result(), worker.result(), maintenance.result()
-
-
-def _stop(beat: ServerProcess, *workers: ServerProcess) -> None:
-    """Stop beat, then the workers side by side: what beat has sent, they still take."""
-    beat.stop()
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(ServerProcess.stop, workers))
 
 
 def _converse(stack: GriotStack, timeout_s: float) -> int:

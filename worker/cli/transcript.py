@@ -5,12 +5,8 @@ when it is full.
 """
 
 import textwrap
-import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
-import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
@@ -22,82 +18,52 @@ COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 REFRESH_PER_S = 20
 
 
-class Transcript:
-    """What is said in several sessions. Its methods may be called from any thread."""
+class Transcript(Live):
+    """What is said in several sessions. Its methods are for one thread, its drawing for rich's."""
 
-    def __init__(self, speakers: Sequence[str], console: Console | None = None) -> None:
-        """`console` is the terminal's, None in a pipe."""
+    def __init__(self, speakers: Sequence[str], console: Console) -> None:
         self._colours = {
             name: COLOURS[at % len(COLOURS)] for at, name in enumerate(dict.fromkeys(speakers))
         }
         self._name_width = max(map(len, self._colours))
+        self._text_width = WIDTH - self._name_width - 3
         self._growing = dict.fromkeys(self._colours, "")
-        self._lock = threading.Lock()
-        self._live = None if console is None else self._growing_lines(console)
-
-    def asked(self, speaker: str, message: str) -> None:
-        """Note the message that is answered next."""
-        with self._lock:
-            for line in textwrap.wrap(printable(message), self._room):
-                self._print(speaker, "?", line)
-
-    def token(self, speaker: str, text: str) -> None:
-        """Add a piece of a reply."""
-        with self._lock:
-            grown = self._growing[speaker] + printable(text).replace("\t", " ")
-            *whole, rest = _lines(grown, self._room)
-            for line in whole:
-                self._print(speaker, "│", line)
-            self._growing[speaker] = rest
-
-    def ended(self, speaker: str, facts: str) -> None:
-        """End a reply, with what there is to know of it."""
-        with self._lock:
-            rest, self._growing[speaker] = self._growing[speaker], ""
-            if rest.strip():
-                self._print(speaker, "│", rest)
-            for number, line in enumerate(textwrap.wrap(printable(facts), self._room)):
-                self._print(speaker, " " if number else "└", line, style="dim")
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    @property
-    def _room(self) -> int:
-        return WIDTH - self._name_width - 3
-
-    def _print(self, speaker: str, mark: str, line: str, style: str = "") -> None:
-        if self._live is None:
-            click.echo(f"{speaker:<{self._name_width}} {mark} {line.rstrip()}")
-        else:
-            self._live.console.print(self._drawn(speaker, mark, line, style))
-
-    def _drawn(self, speaker: str, mark: str, line: str, style: str = "") -> Text:
-        head = (f"{speaker:<{self._name_width}} {mark} ", self._colours[speaker])
-        return Text.assemble(head, (line, style), no_wrap=True, overflow="crop")
-
-    def _growing_lines(self, console: Console) -> Live:
-        return Live(
+        super().__init__(
             console=console,
             get_renderable=self._current,
             refresh_per_second=REFRESH_PER_S,
             transient=True,
         )
 
+    def asked(self, speaker: str, message: str) -> None:
+        """Note the message that is answered next."""
+        for line in textwrap.wrap(printable(message), self._text_width):
+            self._print(speaker, "?", line)
+
+    def token(self, speaker: str, text: str) -> None:
+        """Add a piece of a reply."""
+        grown = self._growing[speaker] + printable(text).replace("\t", " ")
+        *whole, self._growing[speaker] = _lines(grown, self._text_width)
+        for line in whole:
+            self._print(speaker, "│", line)
+
+    def ended(self, speaker: str, facts: str) -> None:
+        """End a reply, with what there is to know of it."""
+        rest, self._growing[speaker] = self._growing[speaker], ""
+        if rest.strip():
+            self._print(speaker, "│", rest)
+        for number, line in enumerate(textwrap.wrap(printable(facts), self._text_width)):
+            self._print(speaker, " " if number else "└", line, style="dim")
+
+    def _print(self, speaker: str, mark: str, line: str, style: str = "") -> None:
+        self.console.print(self._drawn(speaker, mark, line.rstrip(), style))
+
+    def _drawn(self, speaker: str, mark: str, line: str, style: str = "") -> Text:
+        head = (f"{speaker:<{self._name_width}} {mark} ", self._colours[speaker])
+        return Text.assemble(head, (line, style), no_wrap=True, overflow="crop")
+
     def _current(self) -> Text:
-        # Without the lock: rich asks with its own held, which a printing thread waits for. A
-        # dict whose keys stay may be read meanwhile.
+        # Asked by rich's own thread. A dict whose keys stay may be read meanwhile.
         growing = [
             self._drawn(speaker, "│", f"{line}▌") for speaker, line in self._growing.items() if line
         ]
