@@ -153,10 +153,9 @@ def check_results(app: Celery) -> Finding:
 def check_ollama(settings: Settings) -> list[Finding]:
     """Whether each Ollama answers, and one of them has every model that an agent may ask for."""
     servers = model_servers(settings.llm)
-    findings = list(_servers(servers))
-    if answering := [server for server in servers if not server.trouble]:
-        findings += [_model(model, answering) for model in settings.models]
-    return findings
+    answering = [server for server in servers if not server.trouble]
+    models = settings.models if answering else ()
+    return [*_servers(servers), *(_model(model, answering) for model in models)]
 
 
 def check_calls(settings: Settings) -> Finding:
@@ -171,17 +170,23 @@ def check_calls(settings: Settings) -> Finding:
     return Finding("model calls", Level.OK, found)
 
 
-def _servers(servers: Sequence[ModelServer]) -> Iterator[Finding]:
-    is_served = any(not server.trouble for server in servers)
-    for server in servers:
-        if not server.trouble:
-            yield Finding("ollama", Level.OK, f"{server.url}, {len(server.installed)} models")
-        elif is_served:
-            advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
-            yield Finding("ollama", Level.WARN, server.trouble, advice)
-        else:
-            advice = f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
-            yield Finding("ollama", Level.FAIL, server.trouble, advice)
+def _servers(servers: Sequence[ModelServer]) -> list[Finding]:
+    level, advice = Level.FAIL, f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
+    if not all(server.trouble for server in servers):
+        level = Level.WARN
+        advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
+    return [
+        _judged(
+            not one.trouble,
+            Finding(
+                "ollama",
+                level,
+                one.trouble or f"{one.url}, {len(one.installed)} models",
+                advice,
+            ),
+        )
+        for one in servers
+    ]
 
 
 def _model(model: str, servers: Sequence[ModelServer]) -> Finding:

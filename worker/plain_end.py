@@ -51,7 +51,7 @@ class PlainEnd:
         passing(CrashPoint.BEFORE_RESULT)
         result = RedactedResult(verdict.result)
         try:
-            await self._results.run_all(*self._stored(request, result))
+            await self._results.run_each(self._stored(request, result))
         except MemoryServiceError as exc:
             logger.warning(
                 "the result of job %s is not stored yet, Celery tries on: %s", request.id, exc
@@ -66,15 +66,12 @@ class PlainEnd:
         if self._results is not None:
             await self._results.aclose()
 
-    def _stored(
-        self, request: Context, result: RedactedResult
-    ) -> tuple[Command[None], Command[None]]:
-        backend = self._backend
-        meta = backend._get_result_meta(result, SUCCESS, None, request)
-        packed = backend.encode({**meta, "task_id": request.id})
-        key = backend.get_key_for_task(request.id)
-        kept = ("SETEX", key, int(backend.expires), packed)
-        return Command(_nothing, kept), Command(_nothing, ("PUBLISH", key, packed))
+    def _stored(self, request: Context, result: RedactedResult) -> list[Command[None]]:
+        meta = self._backend._get_result_meta(result, SUCCESS, None, request)
+        packed = self._backend.encode({**meta, "task_id": request.id})
+        key = self._backend.get_key_for_task(request.id)
+        kept = ("SETEX", key, int(self._backend.expires), packed)
+        return [Command(_nothing, parts) for parts in (kept, ("PUBLISH", key, packed))]
 
 
 def is_plain(request: Context, verdict: Verdict) -> bool:

@@ -15,7 +15,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Condition
@@ -71,12 +71,7 @@ class PoolTask:
         """Celery's callback, with the time that the job took from its start."""
         if attempt is None:
             return self.callback
-
-        def whole(result: Sequence[object]) -> object:
-            failed, value, _ = result
-            return self.callback((failed, value, time.monotonic() - attempt.started_s))
-
-        return whole
+        return lambda result: self.callback((*result[:2], time.monotonic() - attempt.started_s))
 
 
 class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
@@ -91,7 +86,6 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
         self._changed = Condition()
-        self._endings: set[Future[None]] = set()
         self._plain_end = PlainEnd(self.app)
         worker_services().concurrency = self.limit
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
@@ -159,7 +153,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._threads.submit(self._wake_and_end, call, request, attempt)
         else:
             passing(CrashPoint.BEFORE_WAKE)
-            self._begin_end(call, request, attempt)
+            worker_services().runtime.spawn(self._end_plainly(call, request, attempt))
 
     def _wake_and_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
@@ -169,12 +163,8 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
             wake(self.app, keys, verdict.wake)
         finally:
-            self._begin_end(call, request, attempt.after_waking())
-
-    def _begin_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
-        ending = worker_services().runtime.spawn(self._end_plainly(call, request, attempt))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
+            end = self._end_plainly(call, request, attempt.after_waking())
+            worker_services().runtime.spawn(end)
 
     async def _end_plainly(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         with ExitStack() as ending:

@@ -13,7 +13,6 @@ HAS_HONCHO = find_spec("honcho") is not None
 if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
     import honcho.manager
     from honcho.environ import parse_procfile
-    from honcho.printer import Message
 
 STOPPED_BY_SIGNAL = (130, 143)
 
@@ -66,7 +65,7 @@ def _harden(manager: "honcho.manager.Manager") -> None:
         if not is_due:
             terminate()
 
-    def written(message: "Message") -> None:  # also called for each process that has started
+    def written(message: object) -> None:  # also called for each process that has started
         try:
             write(message)
         except OSError:  # EPIPE of a pipe, EIO of a terminal

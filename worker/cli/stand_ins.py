@@ -2,10 +2,10 @@
 
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from llm import LLMSettings
 from memory import MemorySettings
+from memory.redis.endpoint import Endpoint, endpoint
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer
@@ -39,17 +39,14 @@ def start_stand_in(
 
 def embedded_redis(settings: MemorySettings, directory: Path) -> ValkeyServer:
     """A Valkey, not started yet, where the settings expect Redis; its data go below `directory`."""
-    host, port = settings.host, settings.port
-    password = settings.password.get_secret_value() if settings.password else None
-    if settings.url is not None:
-        parts = urlsplit(settings.url.get_secret_value())
-        host, port, password = parts.hostname or "", parts.port or 6379, parts.password
-        if parts.scheme != "redis":
-            host = ""
-    if settings.mode != "single" or host not in LOOPBACK:
-        raise CommandFailed(
-            "--sandbox starts a Redis on this machine only, but the settings name another"
-        )
-    # A directory for each port: two servers on one would ruin each other's data.
-    data = directory.resolve() / f"valkey-{port}"
-    return ValkeyServer(port, data, append_only="everysec", password=password)
+    match endpoint(settings):
+        case Endpoint(mode="single", options={"host": host, "port": int(port), **more}) if (
+            host in LOOPBACK and "ssl" not in more
+        ):
+            password = str(more["password"]) if more.get("password") else None
+            # A directory for each port: two servers on one would ruin each other's data.
+            data = directory.resolve() / f"valkey-{port}"
+            return ValkeyServer(port, data, append_only="everysec", password=password)
+    raise CommandFailed(
+        "--sandbox starts a Redis on this machine only, but the settings name another"
+    )
