@@ -29,7 +29,7 @@ from tasks.errors import InvalidJob
 from tasks.process.crash_points import CrashPoint, passing
 from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK, wake
-from worker.messages import MALFORMED
+from worker.broker.messages import MALFORMED
 from worker.plain_end import PlainEnd, is_plain
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery

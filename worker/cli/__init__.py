@@ -23,7 +23,7 @@ def _no_demo() -> NoReturn:
 
 
 if HAS_SANDBOX:
-    from worker.cli.demo import demo
+    from worker.cli.demo.command import demo
 else:
     demo = click.Command("demo", callback=_no_demo, help="Say what the demo needs.", hidden=True)
 

@@ -27,6 +27,7 @@ from tasks.process.bounded_models import slots_of
 from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
+from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.health import (
     MAINTENANCE_QUEUE,
@@ -35,7 +36,6 @@ from worker.health import (
     queues_of_workers,
 )
 from worker.model_servers import ModelServer, model_servers
-from worker.transport import QUARANTINE_SUFFIX
 
 QUEUES = (CHAT_QUEUE, "celery", MAINTENANCE_QUEUE)
 MAX_MAILBOXES = 5000

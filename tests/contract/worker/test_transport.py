@@ -1,4 +1,4 @@
-"""What worker.transport promises, on a real server and without a worker."""
+"""What worker.broker.transport promises, on a real server and without a worker."""
 
 # mypy: allow-untyped-calls
 # Kombu says it is typed, but much of it is not.
@@ -21,7 +21,7 @@ from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer, valkey_binary
 from tests.support.faults.celery_messages import MALFORMED, UNACCEPTABLE, UNDECODABLE, element
 from tests.support.waiting import wait_until
-from worker import transport
+from worker.broker import transport
 
 QUEUE = "jobs"
 QUARANTINE = f"{QUEUE}.quarantine"

@@ -21,7 +21,7 @@ from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.waiting import wait_until
 from worker.cli import main
-from worker.cli.demo import why_busy
+from worker.cli.demo.command import why_busy
 from worker.cli.servers import ollama_trouble
 from worker.health import (
     Level,

@@ -22,7 +22,7 @@ from worker.cli.console import (
     terminal,
     write,
 )
-from worker.cli.transcript import WIDTH, Transcript
+from worker.cli.demo.transcript import WIDTH, Transcript
 
 TABLE = Table("Title", ("Name", "Value"), [("a", 1), ("b\tc\nd", None)])
 

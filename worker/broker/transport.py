@@ -25,8 +25,8 @@ from kombu.utils.encoding import bytes_to_str
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.messages import MALFORMED, checked_message, decode_message
-from worker.unacked import QoS, reason
+from worker.broker.messages import MALFORMED, checked_message, decode_message
+from worker.broker.unacked import QoS, reason
 
 logger = logging.getLogger(__name__)
 

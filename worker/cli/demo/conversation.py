@@ -1,7 +1,7 @@
 """A conversation over several sessions, as any service would hold it.
 
-`python -m worker.cli.conversation` holds it with the settings of the environment; workers must be
-running. All that it needs of Griot to talk is `chat_task.delay` and `tasks.aio.follow_job`.
+`python -m worker.cli.demo.conversation` holds it with the settings of the environment; workers must
+be running. All that it needs of Griot to talk is `chat_task.delay` and `tasks.aio.follow_job`.
 Afterwards it shows what the conversation has left in Redis: histories and statistics.
 """
 
@@ -23,9 +23,9 @@ from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
 from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import note, say, show, terminal
+from worker.cli.demo.transcript import Transcript
 from worker.cli.group import INTERRUPTED
 from worker.cli.stats import table_of, table_over_time
-from worker.cli.transcript import Transcript
 
 MAX_TOKENS = 80
 SNAPSHOT_TIMEOUT_S = 15.0

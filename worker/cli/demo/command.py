@@ -18,7 +18,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
-from worker.cli.footprint import Footprint
+from worker.cli.demo.footprint import Footprint
 from worker.cli.group import CommandFailed
 from worker.cli.servers import (
     environment_of,
@@ -169,7 +169,7 @@ def _converse(stack: GriotStack, timeout_s: float) -> int:
     """Run the conversation in a process of its own: settings are read once per process."""
     # A session of its own: Ctrl-C reaches this process alone, which ends the other with SIGTERM.
     with subprocess.Popen(
-        (sys.executable, "-m", "worker.cli.conversation"),
+        (sys.executable, "-m", "worker.cli.demo.conversation"),
         env=stack.env,
         cwd=stack.directory,
         start_new_session=True,
