@@ -38,11 +38,18 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+class _Console(Console):
+    """Rich's, which without this ends the process itself when the reader of a pipe has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def terminal() -> Console:
     """Rich's console on what is standard output now: in a pipe 80 columns without colour, whatever
     the terminal is that standard error goes to."""
     is_drawn = is_terminal()
-    return Console(highlight=False, force_terminal=is_drawn, width=None if is_drawn else 80)
+    return _Console(highlight=False, force_terminal=is_drawn, width=None if is_drawn else 80)
 
 
 def show(table: Table, *, is_to_read: bool = False) -> None:

@@ -86,6 +86,25 @@ def test_ctrl_c_leaves_nothing_in_a_redis_of_ones_own(
     assert "Traceback" not in output.read_text()
 
 
+def test_the_demo_ends_quietly_when_its_reader_has_left(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As with `griot demo | head`: no traceback, and no process is left."""
+    demo = subprocess.Popen(
+        (*GRIOT, "demo"),
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    assert any("│ You said" in line for line in demo.stdout)
+    demo.stdout.close()
+    _, said = demo.communicate(timeout=40)
+    assert (demo.returncode, said) == (1, "")
+
+
 def test_the_demo_says_when_a_redis_of_ones_own_does_not_answer(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -67,14 +67,12 @@ def demo() -> None:
     """
     began_s = time.monotonic()
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        with ExitStack() as cleanup:
-            try:
-                status = _run(load_settings(), cleanup)
-            finally:
-                say("\nStopping everything …", style="dim")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with ExitStack() as cleanup:
+        cleanup.callback(signal.signal, signal.SIGTERM, before)
+        try:
+            status = _run(load_settings(), cleanup)
+        finally:
+            say("\nStopping everything …", style="dim")
     if status:
         raise CommandFailed(f"the conversation ended with status {status}")
     say(f"Done in {time.monotonic() - began_s:.0f} s: all processes are stopped.")

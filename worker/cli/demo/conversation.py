@@ -12,13 +12,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
-from pydantic import JsonValue
-
-from memory import Command, Event, EventType, Housekeeping, MemoryServiceError
+from memory import Command, EventType, Housekeeping, MemoryServiceError
 from memory.records.stats import memory_stats
 from memory.redis.replies import integer, strings
-from tasks import chat_task
+from tasks import ChatResult, chat_task
 from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
 from tasks.process.services import ProducerServices, producer_services
@@ -96,7 +95,7 @@ async def listen(talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> 
             if event.type is EventType.TOKEN:
                 transcript.token(talk.agent_id, event.text)
             elif event.type is EventType.DONE:
-                transcript.ended(talk.agent_id, _facts(event))
+                transcript.ended(talk.agent_id, _facts(cast(ChatResult, event.data)))
             elif event.type is EventType.FAILED:
                 transcript.ended(talk.agent_id, f"failed: {event.data.get('error')}")
                 is_answered = False
@@ -120,21 +119,17 @@ async def converse() -> bool:
         await aclose()
 
 
-def _facts(event: Event) -> str:
+def _facts(result: ChatResult) -> str:
     """`14 tokens, first after 41 ms, waited 12 ms, recalled 2 messages`."""
-    usage, timings = event.data.get("usage"), event.data.get("timings")
-    facts = []
-    if isinstance(usage, dict):
-        facts.append(f"{usage.get('completion_tokens')} tokens")
-    if isinstance(timings, dict):
-        facts.append(f"first after {_ms(timings.get('first_token_ms'))}")
-        facts.append(f"waited {_ms(timings.get('queue_wait_ms'))}")
-    facts.append(f"recalled {event.data.get('history_messages', 0)} messages")
-    return ", ".join(facts)
+    facts = [f"{result['usage']['completion_tokens']} tokens"]
+    if timings := result.get("timings"):
+        facts.append(f"first after {_ms(timings['first_token_ms'])}")
+        facts.append(f"waited {_ms(timings['queue_wait_ms'])}")
+    return ", ".join([*facts, f"recalled {result['history_messages']} messages"])
 
 
-def _ms(value: JsonValue) -> str:
-    return f"{value:.0f} ms" if isinstance(value, int | float) else "?"
+def _ms(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f} ms"
 
 
 def show_histories(services: ProducerServices) -> None:
@@ -170,7 +165,9 @@ def show_statistics(services: ProducerServices) -> None:
 
 def main() -> int:
     """Converse, then show what is remembered. The exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
+    # As Ctrl-C, with which asyncio ends in order; also where the shell has that ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         is_answered = asyncio.run(converse())
         show_histories(producer_services())
