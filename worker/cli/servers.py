@@ -9,6 +9,8 @@ from llm import LLMSettings, is_installed
 from memory import Command, Connection, MemoryServiceError, MemorySettings
 from worker.model_servers import model_servers
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def names_own_redis(settings: MemorySettings) -> bool:
     """Whether the environment or `.env` says where Redis is."""

@@ -1,6 +1,7 @@
 """The servers that `griot demo` and `griot up --sandbox` start where there are none."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from llm import LLMSettings
@@ -10,17 +11,20 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer
 from worker.cli.group import CommandFailed
+from worker.cli.servers import LOOPBACK
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STAND_IN_READY_S = 20.0
 TOKEN_S = 0.02
 """Seconds per token of the stand-in: slow enough to be seen."""
 
 
 def start_stand_in(
-    directory: Path, settings: LLMSettings, port: int | None = None
-) -> tuple[ServerProcess, str]:
-    """A started stand-in for Ollama on loopback, and its address. Raises SandboxError."""
+    directory: Path, settings: LLMSettings, cleanup: ExitStack, port: int | None = None
+) -> str:
+    """The address of a stand-in for Ollama on loopback, started here and stopped by `cleanup`.
+
+    Raises SandboxError.
+    """
     port = port or free_port()
     process = ServerProcess(
         (
@@ -32,9 +36,9 @@ def start_stand_in(
         name="ollama-stand-in",
     )
     seen = len(process.log_text())
-    process.start()
+    cleanup.enter_context(process)
     process.wait_ready(lambda: "listening on" in process.log_text()[seen:], STAND_IN_READY_S)
-    return process, f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{port}"
 
 
 def embedded_redis(settings: MemorySettings, directory: Path) -> ValkeyServer:

@@ -12,11 +12,11 @@ from tasks.process.configuration import load_settings
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
 from worker.cli.procfile import run_procfile
-from worker.cli.servers import ollama_trouble, redis_trouble
+from worker.cli.servers import LOOPBACK, ollama_trouble, redis_trouble
 from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 
 if HAS_SANDBOX:
-    from worker.cli.stand_ins import LOOPBACK, embedded_redis, start_stand_in
+    from worker.cli.stand_ins import embedded_redis, start_stand_in
 
 _CLI = Path(__file__).resolve().parent
 _INSTALLED, _CHECKOUT = _CLI / "Procfile", _CLI.parents[1] / "Procfile"
@@ -69,9 +69,7 @@ def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bo
         return
     if not has_sandbox:
         raise CommandFailed(f"{trouble} Start Redis, or set REDIS_URL{OR_TRY}")
-    server = embedded_redis(settings, SANDBOX_DIRECTORY)
-    cleanup.callback(server.close)
-    server.start()
+    server = cleanup.enter_context(embedded_redis(settings, SANDBOX_DIRECTORY))
     say(f"Redis: embedded Valkey on port {server.port}, data in {server.data_dir}")
     if (trouble := redis_trouble(settings)) is not None:
         raise CommandFailed(trouble)
@@ -86,6 +84,5 @@ def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool
     if not has_sandbox or not is_here:
         say(f"Ollama: {trouble}; jobs will wait for it, or fail")
         return
-    process, url = start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, parts.port or 80)
-    cleanup.callback(process.stop)
+    url = start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, cleanup, parts.port or 80)
     say(f"Ollama: {trouble}: a stand-in at {url} makes up the replies, there is no model in them")

@@ -210,6 +210,29 @@ def test_up_that_is_stopped_while_it_starts_leaves_nothing(
         up.kill()
 
 
+def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As in the image: an Ollama that does not answer is a remark, honcho is needed."""
+    bare = (
+        "import sys; sys.modules |= {'sandbox': None, 'honcho': None}; sys.argv = ['griot', 'up']; "
+        "from worker.cli import main; main()"
+    )
+    with ValkeyServer() as valkey:
+        ended = subprocess.run(
+            (sys.executable, "-c", bare),
+            env={**environment, "REDIS_URL": valkey.url()},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.stderr == "griot: `griot up` needs honcho: pip install 'griot[sandbox]'\n"
+    assert ended.stdout.startswith("Ollama: no Ollama answers at ")
+    assert ended.returncode == 1
+
+
 def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
     return subprocess.run(
         (*GRIOT, "chat", "energy", "up-1"),

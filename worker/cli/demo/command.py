@@ -102,9 +102,9 @@ def _redis(settings: Settings, directory: Path, cleanup: ExitStack) -> Mapping[s
     """The environment that says where Redis is."""
     if names_own_redis(settings.memory) and (own := _own_redis(settings, cleanup)) is not None:
         return own
-    server = ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
-    cleanup.callback(server.close)
-    server.start()
+    server = cleanup.enter_context(
+        ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
+    )
     say(f"  Redis   embedded Valkey on port {server.port}, removed afterwards")
     return {"REDIS_URL": server.url()}
 
@@ -157,8 +157,7 @@ def _ollama(
     if trouble is None:
         say(f"  Ollama  {settings.llm.servers[0]}, model {settings.llm.model}")
         return False, known
-    process, url = start_stand_in(directory, settings.llm)
-    cleanup.callback(process.stop)
+    url = start_stand_in(directory, settings.llm, cleanup)
     say(f"  Ollama  {trouble}: a stand-in makes up the replies, there is no model in them")
     return True, {**known, "OLLAMA_BASE_URL": url, "OLLAMA_BASE_URLS": ""}
 
