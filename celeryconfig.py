@@ -17,9 +17,7 @@ _timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts
 # --- where ---------------------------------------------------------------------------------------
 broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
 result_backend = _settings.result_backend  # likewise
-result_expires = (
-    _queue.result_ttl_s
-)  # results live for a day unless CELERY_RESULT_TTL says otherwise
+result_expires = _queue.result_ttl_s  # seconds; a day unless CELERY_RESULT_TTL says otherwise
 
 # --- what is accepted: JSON, nothing that could run code ------------------------------------------
 accept_content = ["json"]  # messages
@@ -41,9 +39,7 @@ task_routes = {
 }
 
 # --- the worker -----------------------------------------------------------------------------------
-worker_pool = (
-    "worker.pool:LoopPool"  # a chat job waits for its model on the event loop, without a thread
-)
+worker_pool = "worker.pool:LoopPool"  # a chat job waits for its model without a thread
 worker_concurrency = _queue.concurrency  # turns at once in one process (WORKER_CONCURRENCY)
 worker_prefetch_multiplier = 1  # a message that waits in a worker cannot be taken by an idle one
 task_acks_late = True  # a message is acknowledged when its task is over

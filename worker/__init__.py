@@ -8,8 +8,8 @@ import sys
 
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import checked, load_settings
+from worker.broker.transport import register_transport
 from worker.settings import WorkerSettings
-from worker.transport import register_transport
 
 try:
     load_settings()

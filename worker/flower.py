@@ -6,6 +6,7 @@ Its environment (FLOWER_*), configuration file and command line override the def
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Protocol
@@ -101,9 +102,6 @@ def _start(
 
 
 def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
+    with suppress(ValueError):  # no address but a name
         return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    return address == "localhost"

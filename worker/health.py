@@ -6,10 +6,12 @@ them, a starting worker acts on those that `worker_start_checks` looks at.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from celery import Celery
+from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
 
 from llm import is_installed
@@ -24,6 +26,7 @@ from worker.model_servers import ModelServer, model_servers
 logger = logging.getLogger(__name__)
 
 OLDEST_REDIS = 7  # scripts carry flags (`#!lua flags=…`), which Redis knows since 7.0
+USE_NEWER = f"use Redis {OLDEST_REDIS} or newer, or Valkey"
 CROWDED = 0.8  # of maxmemory
 REPLY_TIMEOUT_S = 1.0
 MAINTENANCE_QUEUE = "maintenance"
@@ -48,6 +51,20 @@ class Finding:
     advice: str = ""
 
 
+def all_findings(app: Celery, connection: Connection, settings: Settings) -> list[Finding]:
+    """What every check found. Takes a second or two, more where something does not answer."""
+    broker = check_broker(app)
+    return [
+        check_settings(settings),
+        *check_redis(connection),
+        broker,
+        check_results(app),
+        *check_ollama(settings),
+        check_calls(settings),
+        *([check_workers(app)] if broker.level is Level.OK else []),
+    ]
+
+
 def check_settings(settings: Settings) -> Finding:
     """The settings: they were checked when the process started; the main ones are named."""
     memory, queue = settings.memory, settings.queue
@@ -70,12 +87,46 @@ def check_redis(connection: Connection) -> list[Finding]:
 
 def server_findings(server: ServerInfo, label: str) -> list[Finding]:
     """Whether one server may hold mailboxes; `label` says where it is."""
+    major = server.version.partition(".")[0]
+    fill = "no maxmemory" if server.fill is None else f"{server.fill:.0%} of maxmemory"
     return [
-        _version(server, label),
-        _eviction(server),
-        _durability(server),
-        _headroom(server),
+        _judged(
+            major.isdecimal() and int(major) >= OLDEST_REDIS,
+            Finding("redis", Level.FAIL, f"{server.product} at {label}", USE_NEWER),
+        ),
+        _judged(
+            not server.is_evicting,
+            Finding(
+                "redis eviction",
+                Level.FAIL,
+                f"maxmemory-policy {server.eviction_policy or 'unknown'}",
+                "Redis may drop waiting jobs: CONFIG SET maxmemory-policy noeviction",
+            ),
+        ),
+        _judged(
+            server.is_append_only,
+            Finding(
+                "redis durability",
+                Level.WARN,
+                f"append-only file {'on' if server.is_append_only else 'off'}",
+                "a crash of Redis loses jobs and histories: CONFIG SET appendonly yes",
+            ),
+        ),
+        _judged(
+            server.fill is None or server.fill < CROWDED,
+            Finding(
+                "redis memory",
+                Level.WARN,
+                f"{server.used_memory_bytes / 1_000_000:.1f} MB used, {fill}",
+                "raise maxmemory, or keep less: REDIS_MEMORY_TTL, HISTORY_MAX_MESSAGES",
+            ),
+        ),
     ]
+
+
+def _judged(is_well: bool, trouble: Finding) -> Finding:
+    """The finding as it stands if all is not well, else without its level and advice."""
+    return replace(trouble, level=Level.OK, advice="") if is_well else trouble
 
 
 def check_broker(app: Celery) -> Finding:
@@ -102,10 +153,9 @@ def check_results(app: Celery) -> Finding:
 def check_ollama(settings: Settings) -> list[Finding]:
     """Whether each Ollama answers, and one of them has every model that an agent may ask for."""
     servers = model_servers(settings.llm)
-    findings = list(_servers(servers))
-    if answering := [server for server in servers if not server.trouble]:
-        findings += [_model(model, answering) for model in settings.models]
-    return findings
+    answering = [server for server in servers if not server.trouble]
+    models = settings.models if answering else ()
+    return [*_servers(servers), *(_model(model, answering) for model in models)]
 
 
 def check_calls(settings: Settings) -> Finding:
@@ -120,17 +170,23 @@ def check_calls(settings: Settings) -> Finding:
     return Finding("model calls", Level.OK, found)
 
 
-def _servers(servers: Sequence[ModelServer]) -> Iterator[Finding]:
-    is_served = any(not server.trouble for server in servers)
-    for server in servers:
-        if not server.trouble:
-            yield Finding("ollama", Level.OK, f"{server.url}, {len(server.installed)} models")
-        elif is_served:
-            advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
-            yield Finding("ollama", Level.WARN, server.trouble, advice)
-        else:
-            advice = f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
-            yield Finding("ollama", Level.FAIL, server.trouble, advice)
+def _servers(servers: Sequence[ModelServer]) -> list[Finding]:
+    level, advice = Level.FAIL, f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
+    if not all(server.trouble for server in servers):
+        level = Level.WARN
+        advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
+    return [
+        _judged(
+            not one.trouble,
+            Finding(
+                "ollama",
+                level,
+                one.trouble or f"{one.url}, {len(one.installed)} models",
+                advice,
+            ),
+        )
+        for one in servers
+    ]
 
 
 def _model(model: str, servers: Sequence[ModelServer]) -> Finding:
@@ -159,23 +215,29 @@ def check_workers(app: Celery) -> Finding:
     return Finding("workers", Level.OK, found)
 
 
-def queues_of_workers(
-    app: Celery, *, timeout_s: float = REPLY_TIMEOUT_S
-) -> Mapping[str, frozenset[str]]:
-    """The queues of each worker that answers within `timeout_s`; takes that long.
+def queues_of_workers(app: Celery) -> Mapping[str, frozenset[str]]:
+    """The queues of each worker that answers within REPLY_TIMEOUT_S; takes that long.
 
     Raises kombu's OperationalError if the broker cannot be reached.
     """
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1)
-        try:
-            replies = app.control.inspect(timeout=timeout_s, connection=connection).active_queues()
-        except (*connection.connection_errors, *connection.channel_errors) as exc:
-            raise OperationalError(str(exc)) from exc
+    with broker_connection(app) as connection:
+        inspect = app.control.inspect(timeout=REPLY_TIMEOUT_S, connection=connection)
+        replies = inspect.active_queues()
     return {
         worker: frozenset(queue["name"] for queue in queues)
         for worker, queues in sorted((replies or {}).items())
     }
+
+
+@contextmanager
+def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
+    """A connection to the broker, whose errors are all kombu's OperationalError."""
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1)
+        try:
+            yield connection
+        except (*connection.connection_errors, *connection.channel_errors) as exc:
+            raise OperationalError(str(exc)) from exc
 
 
 def worker_start_checks(connection: Connection) -> None:
@@ -202,37 +264,3 @@ def worker_start_checks(connection: Connection) -> None:
                 raise ConfigurationError(line)
             if finding.level is Level.WARN:
                 logger.warning(line)
-
-
-def _version(server: ServerInfo, label: str) -> Finding:
-    found = f"{server.product} at {label}"
-    major = server.version.partition(".")[0]
-    if not major.isdecimal() or int(major) < OLDEST_REDIS:
-        return Finding("redis", Level.FAIL, found, f"use Redis {OLDEST_REDIS} or newer, or Valkey")
-    return Finding("redis", Level.OK, found)
-
-
-def _eviction(server: ServerInfo) -> Finding:
-    found = f"maxmemory-policy {server.eviction_policy or 'unknown'}"
-    if server.is_evicting:
-        advice = "Redis may drop waiting jobs: CONFIG SET maxmemory-policy noeviction"
-        return Finding("redis eviction", Level.FAIL, found, advice)
-    return Finding("redis eviction", Level.OK, found)
-
-
-def _durability(server: ServerInfo) -> Finding:
-    if server.is_append_only:
-        return Finding("redis durability", Level.OK, "append-only file on")
-    advice = "a crash of Redis loses jobs and histories: CONFIG SET appendonly yes"
-    return Finding("redis durability", Level.WARN, "append-only file off", advice)
-
-
-def _headroom(server: ServerInfo) -> Finding:
-    used_mb = server.used_memory_bytes / 1_000_000
-    if server.fill is None:
-        return Finding("redis memory", Level.OK, f"{used_mb:.1f} MB used, no maxmemory")
-    found = f"{used_mb:.1f} MB used, {server.fill:.0%} of maxmemory"
-    advice = "raise maxmemory, or keep less: REDIS_MEMORY_TTL, HISTORY_MAX_MESSAGES"
-    if server.fill >= CROWDED:
-        return Finding("redis memory", Level.WARN, found, advice)
-    return Finding("redis memory", Level.OK, found)

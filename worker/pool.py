@@ -2,10 +2,10 @@
 
 Under Celery's `threads` pool each waiting job holds a thread, which hands a coroutine over to the
 loop and is woken by its end. Here the attempt is begun at once. When its verdict is there, the
-session's next job is woken, if there is one, and the common end is made on the loop
-(`worker.plain_end`); for any other a thread runs Celery's own tracer with the task's body, which
-finds the verdict made. So results, retries, links, signals and events are Celery's. Every other
-task runs in those threads from its beginning.
+session's next job is woken, if there is one, and its result is stored on the loop
+(`worker.result_writer`). For any other end a thread runs Celery's own tracer with the task's body,
+which finds the verdict made, so results, retries, links, signals and events are Celery's. Every
+other task runs in those threads from its beginning.
 
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
@@ -15,7 +15,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Condition
 
@@ -28,8 +29,8 @@ from tasks.errors import InvalidJob
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK, wake
-from worker.messages import MALFORMED
-from worker.plain_end import PlainEnd, is_plain
+from worker.broker.messages import MALFORMED
+from worker.result_writer import ResultWriter, needs_only_its_result
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
 # pool of our own").
@@ -66,32 +67,11 @@ class PoolTask:
         request = Context(headers, args=args, kwargs=kwargs, **(embed or {}))
         return replace(self, args=(name, job_id, headers, body, None, None), request=request)
 
-    def accept(self) -> None:
-        """Tell Celery that the task has started."""
-        self.accepted(os.getpid(), time.monotonic())
-
-    def succeed(self, shown: str, began_s: float) -> None:
-        """Tell Celery that the task has ended well; `shown` stands for its result."""
-        self.callback((0, shown, time.monotonic() - began_s))
-
-    def trace(self, attempt: RunningAttempt | None) -> None:
-        """Run the tracer and hand its result to Celery, in the calling thread."""
-        token = started_before.set(attempt)
-        try:
-            apply_target(self.target, self.args, callback=self._whole(attempt))
-        finally:
-            started_before.reset(token)
-
-    def _whole(self, attempt: RunningAttempt | None) -> Callback:
+    def timed(self, attempt: RunningAttempt | None) -> Callback:
         """Celery's callback, with the time that the job took from its start."""
         if attempt is None:
             return self.callback
-
-        def whole(result: Sequence[object]) -> object:
-            failed, value, _ = result
-            return self.callback((failed, value, time.monotonic() - attempt.started_s))
-
-        return whole
+        return lambda result: self.callback((*result[:2], time.monotonic() - attempt.started_s))
 
 
 class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
@@ -106,8 +86,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
         self._changed = Condition()
-        self._endings: set[Future[None]] = set()
-        self._plain_end = PlainEnd(self.app)
+        self._result_writer = ResultWriter(self.app)
         worker_services().concurrency = self.limit
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
@@ -134,7 +113,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._waiting.clear()
             self._changed.wait_for(lambda: not self._running)
         self._threads.shutdown()
-        worker_services().runtime.run(self._plain_end.aclose())
+        worker_services().runtime.run(self._result_writer.aclose())
         worker_services().runtime.run(worker_services().owing.flush())
         logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
 
@@ -144,14 +123,11 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
                 return
             self._running += 1
             call = self._waiting.popleft()
-        is_begun = False
-        try:
-            call.accept()
+        with ExitStack() as giving_up:
+            giving_up.callback(self._end)
+            call.accepted(os.getpid(), time.monotonic())
             self._begin(call)
-            is_begun = True
-        finally:
-            if not is_begun:
-                self._end()
+            giving_up.pop_all()
 
     def _begin(self, call: PoolTask) -> None:
         request = call.request
@@ -171,13 +147,13 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         where the verdict came before anybody asked."""
         verdict = attempt.verdict
         is_there = not verdict.cancelled() and verdict.exception() is None
-        if not is_there or not is_plain(request, verdict.result()):
+        if not is_there or not needs_only_its_result(request, verdict.result()):
             self._threads.submit(self._trace, call, attempt)
         elif verdict.result().wake is not None:
             self._threads.submit(self._wake_and_end, call, request, attempt)
         else:
             crash_if_armed(CrashPoint.BEFORE_WAKE)
-            self._begin_end(call, request, attempt)
+            worker_services().runtime.spawn(self._store_result(call, request, attempt))
 
     def _wake_and_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
@@ -187,30 +163,27 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
             wake(self.app, keys, verdict.wake)
         finally:
-            self._begin_end(call, request, attempt.after_waking())
+            end = self._store_result(call, request, attempt.after_waking())
+            worker_services().runtime.spawn(end)
 
-    def _begin_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
-        ending = worker_services().runtime.spawn(self._end_plainly(call, request, attempt))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
-
-    async def _end_plainly(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
-        shown: str | None = None
-        try:
-            shown = await self._plain_end.make(request, attempt)
-        finally:
-            if shown is None:
-                self._threads.submit(self._trace, call, attempt)
-        if shown is not None:
-            try:
-                call.succeed(shown, attempt.started_s)
-            finally:
-                self._end()
+    async def _store_result(
+        self, call: PoolTask, request: Context, attempt: RunningAttempt
+    ) -> None:
+        with ExitStack() as ending:
+            ending.callback(self._threads.submit, self._trace, call, attempt)
+            shown = await self._result_writer.store(request, attempt)
+            if shown is not None:
+                ending.pop_all()
+                ending.callback(self._end)
+                call.callback((0, shown, time.monotonic() - attempt.started_s))
 
     def _trace(self, call: PoolTask, attempt: RunningAttempt | None) -> None:
+        """Run the tracer and hand its result to Celery, in the calling thread."""
+        token = started_before.set(attempt)
         try:
-            call.trace(attempt)
+            apply_target(call.target, call.args, callback=call.timed(attempt))
         finally:
+            started_before.reset(token)
             self._end()
 
     def _end(self) -> None:

@@ -33,19 +33,16 @@ class Pulse:
             look = self._beat_if_answered(worker.memory, Due(worker.keyspace))
             self._question = worker.runtime.spawn(look)
 
-    def of_beat(self, **_: object) -> None:
-        """Called with each message that beat has published."""
-        self._beat()
-
     async def _beat_if_answered(self, memory: AsyncConnection, due: Due) -> None:
         try:
             await memory.run(due.entries(limit=1))
         except MemoryServiceError as exc:
             logger.warning("the health file is not touched, the memory does not answer: %s", exc)
-            return
-        self._beat()
+        else:
+            self.touch()
 
-    def _beat(self) -> None:
+    def touch(self, **_: object) -> None:
+        """Called with each message that beat has published, and for a worker that has answered."""
         try:
             self._path.touch()
         except OSError as exc:
@@ -59,8 +56,7 @@ def prepare(path: Path | None) -> None:
     pulse = Pulse(path)
     signals.heartbeat_sent.connect(pulse.of_worker, weak=False)
 
-    def follow_beat(**_: object) -> None:
-        # Only in beat: whatever else publishes has other signs of life.
-        signals.after_task_publish.connect(pulse.of_beat, weak=False)
-
-    signals.beat_init.connect(follow_beat, weak=False)
+    # Only in beat: whatever else publishes has other signs of life.
+    signals.beat_init.connect(
+        lambda **_: signals.after_task_publish.connect(pulse.touch, weak=False), weak=False
+    )

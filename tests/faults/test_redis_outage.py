@@ -15,7 +15,7 @@ from sandbox.stack import GriotStack
 from tests.support.faults.rig import LEASE_S, SETTINGS, Rig
 from tests.support.faults.sender import Sender
 from tests.support.waiting import elapsed, wait_until
-from worker.transport import Transport
+from worker.broker.transport import Transport
 
 WAIT_S = 40
 

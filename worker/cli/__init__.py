@@ -1,24 +1,31 @@
 """The command line: `griot`, or `python -m worker.cli`."""
 
+from typing import NoReturn
+
 import click
 
 from worker.cli.cancel import cancel
 from worker.cli.chat import chat
 from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
-from worker.cli.group import Commands
+from worker.cli.group import CommandFailed, Commands
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.cli.up import up
-from worker.extras import HAS_SANDBOX
-
-if HAS_SANDBOX:
-    from worker.cli.demo import demo
-else:
-    from worker.cli.no_demo import demo
+from worker.extras import HAS_SANDBOX, needs_sandbox
 
 __all__ = ["main"]
+
+
+def _no_demo() -> NoReturn:
+    raise CommandFailed(needs_sandbox("griot demo"))
+
+
+if HAS_SANDBOX:
+    from worker.cli.demo.command import demo
+else:
+    demo = click.Command("demo", callback=_no_demo, help="Say what the demo needs.", hidden=True)
 
 _HELP = """Griot answers chat jobs in order, exactly once, and remembers.
 

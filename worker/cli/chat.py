@@ -1,18 +1,19 @@
 """`griot chat`: talk to an agent, in a terminal or through a pipe."""
 
+import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
 
 import click
 
 from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemoryService
 from tasks import ChatOptions, OnBusy, app, chat_task
+from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
 from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.cli.console import is_terminal, note, say, write
-from worker.cli.feed import Feed, Silence
 from worker.cli.group import INTERRUPTED, CommandFailed
 from worker.health import START, queues_of_workers
 
@@ -61,9 +62,9 @@ def chat(agent: str, session: str, model: str | None, on_busy: str, last: int) -
     if is_interactive:
         show_history(agent, session, last)
         say("Ctrl-C cancels a reply, Ctrl-D leaves.", style="dim")
-    for message in _prompted() if is_interactive else _lines():
+    for message in _prompted() if is_interactive else sys.stdin:
         if message.strip():
-            terminal.send(message)
+            terminal.send(message.rstrip("\n"))
     if terminal.failures and not is_interactive:
         raise click.exceptions.Exit(1)
 
@@ -89,7 +90,7 @@ class ChatTerminal:
         job_id: str | None = None
         try:
             job_id = chat_task.delay(self._agent, self._session, message, **self._options).id
-            self._show_reply(job_id)
+            asyncio.run(self._follow(job_id))
         except (ChatError, Backpressure) as exc:
             self._failed(str(exc))
         except MemoryServiceError as exc:
@@ -103,25 +104,32 @@ class ChatTerminal:
                 chat_task.cancel(job_id)
             say("\n(cancelled)")
 
-    def _show_reply(self, job_id: str) -> None:
+    async def _follow(self, job_id: str) -> None:
+        try:
+            await self._show_reply(job_id)
+        finally:
+            await aclose()
+
+    async def _show_reply(self, job_id: str) -> None:
         reply = ShownReply()
         is_asked = False
-        for event in Feed(job_id).events(PATIENCE_S):
-            match event:
-                case Silence():
-                    if not reply.attempt and not is_asked:
-                        _require_worker(job_id)
-                        is_asked = True
-                case Event(type=EventType.QUEUED | EventType.WAITING):
-                    say_position(event)
-                case Event(type=EventType.CANCELLED | EventType.FAILED):
-                    reply.end()
-                    self._unanswered(event)
-                case Event(type=EventType.MERGED):
-                    note("(answered together with a later message)")
-                    self._show_reply(str(event.data["into"]))
-                case Event():
-                    reply.show(event)
+        async with aclosing(patiently(follow_job(job_id), PATIENCE_S)) as events:
+            async for event in events:
+                match event:
+                    case None:
+                        if not reply.attempt and not is_asked:
+                            _require_worker(job_id)
+                            is_asked = True
+                    case Event(type=EventType.QUEUED | EventType.WAITING):
+                        say_position(event)
+                    case Event(type=EventType.CANCELLED | EventType.FAILED):
+                        reply.end()
+                        self._unanswered(event)
+                    case Event(type=EventType.MERGED):
+                        note("(answered together with a later message)")
+                        await self._show_reply(str(event.data["into"]))
+                    case Event():
+                        reply.show(event)
 
     def _unanswered(self, event: Event) -> None:
         if event.type is EventType.CANCELLED:
@@ -168,19 +176,30 @@ class ShownReply:
         self._shown = ""
 
 
+async def patiently(
+    events: AsyncGenerator[Event, None], patience_s: float
+) -> AsyncGenerator[Event | None, None]:
+    """The events as they come, and None whenever none came for `patience_s`."""
+    while True:
+        coming = asyncio.ensure_future(anext(events, None))
+        try:
+            while not (await asyncio.wait({coming}, timeout=patience_s))[0]:
+                yield None
+        finally:
+            coming.cancel()
+        if (event := coming.result()) is None:
+            return
+        yield event
+
+
 def say_position(event: Event) -> None:
     """Tell a person how many come first, in the session or at the model."""
     if event.type is EventType.WAITING:
-        note(waiting_line(event))
+        wait_s = event.data.get("wait_s")
+        about = "" if wait_s is None else f", about {wait_s:.0f} s"
+        note(f"(the model is busy: {event.data.get('ahead')} before you{about})")
     elif event.data.get("position"):
         note(f"({event.data['position']} before this one)")
-
-
-def waiting_line(event: Event) -> str:
-    """Say how many are served first, while the model has no slot free."""
-    ahead, wait_s = event.data.get("ahead"), event.data.get("wait_s")
-    about = "" if wait_s is None else f", about {wait_s:.0f} s"
-    return f"(the model is busy: {ahead} before you{about})"
 
 
 def show_history(agent: str, session: str, last: int) -> None:
@@ -215,8 +234,3 @@ def _prompted() -> Iterator[str]:
         except KeyboardInterrupt:
             say()
             raise click.exceptions.Exit(INTERRUPTED) from None
-
-
-def _lines() -> Iterator[str]:
-    for line in sys.stdin:
-        yield line.rstrip("\n")

@@ -6,10 +6,9 @@ terminal.
 
 import sys
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import click
 import orjson
@@ -17,8 +16,12 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-F = TypeVar("F", bound=Callable[..., object])
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True
+)
 _KEPT = frozenset("\n\t")
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,18 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+class _Console(Console):
+    """Rich's, which without this ends the process itself when the reader of a pipe has left."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def terminal() -> Console:
-    """Rich's console on what is standard output now; only where `is_terminal`."""
-    return Console(highlight=False)
+    """Rich's console on what is standard output now: in a pipe 80 columns without colour, whatever
+    the terminal is that standard error goes to."""
+    is_drawn = is_terminal()
+    return _Console(highlight=False, force_terminal=is_drawn, width=None if is_drawn else 80)
 
 
 def show(table: Table, *, is_to_read: bool = False) -> None:
@@ -100,17 +112,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def moment_of(at_ms: float) -> str:
+    """A moment in ms since the epoch, as `moment` has it."""
+    return moment(datetime.fromtimestamp(at_ms / 1000, UTC))
+
+
 def moment(at: datetime) -> str:
     """A moment in UTC, to the second, as ISO 8601 has it."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
-
-
-def json_option(command: F) -> F:
-    """The option `--json` of a command, as the argument `as_json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
-
-
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def _drawn(table: Table, rows: Sequence[Sequence[str]]) -> RichTable:

@@ -1,7 +1,5 @@
 """`griot dead-letters`: jobs that ended without an answer."""
 
-from dataclasses import asdict
-from datetime import UTC, datetime
 from itertools import islice
 
 import click
@@ -9,7 +7,7 @@ from pydantic import JsonValue
 
 from tasks import app
 from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
-from worker.cli.console import Table, json_option, moment, say, show, show_json
+from worker.cli.console import Table, json_option, limit_option, moment_of, say, show, show_json
 
 
 @click.group(name="dead-letters")
@@ -27,27 +25,15 @@ def dead_letters() -> None:
 
 
 @dead_letters.command(name="list")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@limit_option
 @json_option
 def list_letters(limit: int, as_json: bool) -> None:
     """List dead letters, the latest session first; without what was said."""
-    found = list(islice(all_letters(), limit))
-    if as_json:
-        show_json([_facts(letter) for letter in found])
-        return
-    rows = [
-        (
-            _died(one),
-            one.agent_id,
-            one.session_id,
-            one.letter.job_id,
-            one.letter.attempts,
-            one.letter.reason,
-        )
-        for one in found
-    ]
+    found = [_facts(letter) for letter in islice(all_letters(), limit)]
     columns = ("Since", "Agent", "Session", "Job", "Attempts", "Reason")
-    show(Table("Dead letters", columns, rows))
+    names = ("died_at", "agent_id", "session_id", "job_id", "attempts", "reason")
+    rows = [[facts[name] for name in names] for facts in found]
+    show_json(found) if as_json else show(Table("Dead letters", columns, rows))
 
 
 @dead_letters.command(name="show")
@@ -59,12 +45,11 @@ def show_letter(job_id: str, as_json: bool) -> None:
     job: dict[str, JsonValue] = {}
     if found.job is not None:
         job = found.job.model_dump(mode="json", exclude_none=True)
-    facts = {**_facts(found), "job": job}
     if as_json:
-        show_json(facts)
-        return
-    rows = [(name, value) for name, value in {**_facts(found), **job}.items()]
-    show(Table(f"Dead letter {job_id}", ("What", "Value"), rows), is_to_read=True)
+        show_json({**_facts(found), "job": job})
+    else:
+        rows = list({**_facts(found), **job}.items())
+        show(Table(f"Dead letter {job_id}", ("What", "Value"), rows), is_to_read=True)
 
 
 @dead_letters.command(name="requeue")
@@ -85,15 +70,12 @@ def drop_letters(job_ids: tuple[str, ...]) -> None:
 
 
 def _facts(found: Letter) -> dict[str, object]:
-    letter = asdict(found.letter)
-    kept = ("job_id", "attempts", "reason")
+    letter = found.letter
     return {
         "agent_id": found.agent_id,
         "session_id": found.session_id,
-        **{name: letter[name] for name in kept},
-        "died_at": _died(found),
+        "job_id": letter.job_id,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "died_at": moment_of(letter.died_at_ms),
     }
-
-
-def _died(found: Letter) -> str:
-    return moment(datetime.fromtimestamp(found.letter.died_at_ms / 1000, UTC))

@@ -20,9 +20,7 @@ if HAS_SANDBOX:
 
 
 class CommandFailed(click.ClickException):
-    """What was asked for could not be done: exit code 1."""
-
-    exit_code = 1
+    """What was asked for could not be done: exit code 1, which is click's own."""
 
     def show(self, file: IO[str] | None = None) -> None:
         """Print the message to standard error."""

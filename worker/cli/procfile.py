@@ -1,9 +1,9 @@
 """Running the processes of a Procfile, with honcho."""
 
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +13,6 @@ HAS_HONCHO = find_spec("honcho") is not None
 if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
     import honcho.manager
     from honcho.environ import parse_procfile
-    from honcho.printer import Message
 
 STOPPED_BY_SIGNAL = (130, 143)
 
@@ -36,69 +35,47 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
     manager = honcho.manager.Manager()
     for name, command in processes.items():
         manager.add_process(name, command, env=_environment())
-    stop = _stop_of_this_process()
-    _outlive_the_reader(manager, stop)
-    _stop_only_what_has_started(manager)
+    _harden(manager)
     # A terminal that is closed would end us alone: the processes have sessions of their own.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
-        signal.signal(signal.SIGHUP, lambda _signum, _frame: stop())
+        signal.signal(signal.SIGHUP, _stop)
     manager.loop()
     return 0 if manager.returncode in STOPPED_BY_SIGNAL else int(manager.returncode or 0)
 
 
-def _stop_of_this_process() -> Callable[[], None]:
-    """What has honcho stop all processes. In honcho's forks, which inherit it, it does nothing."""
-    ours = os.getpid()
-
-    def stop() -> None:
-        if os.getpid() == ours:
-            os.kill(ours, signal.SIGTERM)
-
-    return stop
+def _stop(*_: object) -> None:
+    """Have honcho stop all processes. In honcho's forks, which inherit it, it does nothing."""
+    if multiprocessing.parent_process() is None:
+        signal.raise_signal(signal.SIGTERM)
 
 
-def _outlive_the_reader(manager: "honcho.manager.Manager", stop: Callable[[], None]) -> None:
-    """Stop all when the reader of our output has left: `griot up | tee log`, then Ctrl-C.
+def _harden(manager: "honcho.manager.Manager") -> None:
+    """Stop all when the reader of our output has left, and at a Ctrl-C that comes early.
 
-    Else honcho's loop would end at its next line, and leave the processes running.
+    `griot up | tee log`, then Ctrl-C: honcho 2.0's loop would end at its next line, and leave the
+    processes running. The same for a stop before each has a pid: it waits until they have.
     """
-    write = manager._printer.write
-    has_reader = True
-
-    def written(message: "Message") -> None:
-        nonlocal has_reader
-        if not has_reader:
-            return
-        try:
-            write(message)
-        except OSError:  # EPIPE of a pipe, EIO of a terminal
-            has_reader = False
-            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # else Python fails at its end
-            stop()
-
-    manager._printer.write = written
-
-
-def _stop_only_what_has_started(manager: "honcho.manager.Manager") -> None:
-    """Let a Ctrl-C that comes early wait until every process has a pid.
-
-    honcho 2.0 fails at the first that has none, and leaves the others running.
-    """
-    terminate, write = manager.terminate, manager._printer.write
+    printer, terminate = manager._printer, manager.terminate
+    write = printer.write
     is_due = False
 
     def terminated() -> None:
         nonlocal is_due
-        is_due = True
-        if manager._all_started():
+        is_due = not manager._all_started()
+        if not is_due:
             terminate()
 
-    def written(message: "Message") -> None:  # honcho writes a line for each that has started
-        write(message)
+    def written(message: object) -> None:  # also called for each process that has started
+        try:
+            write(message)
+        except OSError:  # EPIPE of a pipe, EIO of a terminal
+            # Also Python's own, which else fails at its end.
+            sys.stdout = printer.output = Path(os.devnull).open("w")  # noqa: SIM115
+            _stop()
         if is_due:
             terminated()
 
-    manager.terminate, manager._printer.write = terminated, written
+    manager.terminate, printer.write = terminated, written
 
 
 def _environment() -> dict[str, str]:

@@ -1,10 +1,15 @@
 """The servers that the settings name: whether they can be used, and how to name them to others."""
 
+from contextlib import closing
+
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from llm import LLMError, LLMService, LLMSettings, is_installed
+from llm import LLMSettings, is_installed
 from memory import Command, Connection, MemoryServiceError, MemorySettings
+from worker.model_servers import model_servers
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def names_own_redis(settings: MemorySettings) -> bool:
@@ -14,25 +19,21 @@ def names_own_redis(settings: MemorySettings) -> bool:
 
 def redis_trouble(settings: MemorySettings) -> str | None:
     """Why this Redis cannot be used, in one line; None if it answers."""
-    connection = Connection(settings)
-    try:
-        connection.run(Command(lambda _: None, ("PING",)))
-    except MemoryServiceError as exc:
-        return str(exc)
-    finally:
-        connection.close()
+    with closing(Connection(settings)) as connection:
+        try:
+            connection.run(Command(lambda _: None, ("PING",)))
+        except MemoryServiceError as exc:
+            return str(exc)
     return None
 
 
 def ollama_trouble(settings: LLMSettings) -> str | None:
-    """Why this Ollama cannot answer with its model, in a few words; None if it can."""
-    with LLMService(settings) as service:
-        try:
-            installed = service.installed_models()
-        except LLMError:
-            return f"no Ollama answers at {service.base_url}"
-    if not is_installed(settings.model, installed):
-        return f"the Ollama at {service.base_url} has no model {settings.model}"
+    """Why the first Ollama cannot answer with its model, in a few words; None if it can."""
+    server = model_servers(settings)[0]
+    if server.trouble:
+        return f"no Ollama answers at {server.url}"
+    if not is_installed(settings.model, server.installed):
+        return f"the Ollama at {server.url} has no model {settings.model}"
     return None
 
 

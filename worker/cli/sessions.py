@@ -1,17 +1,24 @@
 """`griot sessions`: the sessions of an agent."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import islice
 
 import click
 
 from memory import Command, Connection, Keyspace, index
-from memory.records.index import Entry
 from memory.redis.replies import integer
 from tasks.process.services import producer_services
-from worker.cli.console import Table, ago, duration, json_option, moment, show, show_json
-
-CALLS_PER_SESSION = 3
+from worker.cli.console import (
+    Table,
+    ago,
+    duration,
+    json_option,
+    limit_option,
+    moment_of,
+    show,
+    show_json,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class Session:
 
 @click.command()
 @click.argument("agent")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@limit_option
 @json_option
 def sessions(agent: str, limit: int, as_json: bool) -> None:
     """List the sessions of AGENT, last used first.
@@ -39,7 +46,7 @@ def sessions(agent: str, limit: int, as_json: bool) -> None:
       griot sessions energy --json | jq -r '.[].session_id'
     """
     services = producer_services()
-    found = sessions_of(services.memory, services.keyspace, agent, limit=limit)
+    found = list(islice(sessions_of(services.memory, services.keyspace, agent), limit))
     if as_json:
         show_json(found)
         return
@@ -58,40 +65,23 @@ def sessions(agent: str, limit: int, as_json: bool) -> None:
     show(Table(f"Sessions of {agent}", columns, rows))
 
 
-def sessions_of(
-    connection: Connection, keyspace: Keyspace, agent_id: str, *, limit: int
-) -> list[Session]:
-    """The sessions of an agent that hold anything, last used first, at most `limit`."""
-    found: list[Session] = []
+def sessions_of(connection: Connection, keyspace: Keyspace, agent_id: str) -> Iterator[Session]:
+    """The sessions of an agent that hold anything, last used first; read a page at a time."""
     for page in index.pages(connection, keyspace.sessions(agent_id)):
-        found += _looked_at(connection, keyspace, agent_id, page)
-        if len(found) >= limit:
-            break
-    return found[:limit]
-
-
-def _looked_at(
-    connection: Connection, keyspace: Keyspace, agent_id: str, page: list[Entry]
-) -> list[Session]:
-    calls: list[Command[int]] = []
-    for entry in page:
-        keys = keyspace.session(agent_id, entry.member)
-        calls += [
-            Command(integer, ("LLEN", keys.history)),
-            Command(integer, ("ZCARD", keys.queue)),
-            Command(integer, ("TTL", keys.history)),
+        keys = [keyspace.session(agent_id, entry.member) for entry in page]
+        calls = [
+            Command(integer, parts)
+            for of in keys
+            for parts in (("LLEN", of.history), ("ZCARD", of.queue), ("TTL", of.history))
         ]
-    numbers = connection.run_each(calls)
-    triples = zip(*(numbers[at::CALLS_PER_SESSION] for at in range(CALLS_PER_SESSION)), strict=True)
-    return [
-        Session(
-            session_id=entry.member,
-            messages=messages,
-            pending=pending,
-            last_active=moment(datetime.fromtimestamp(entry.seen_ms / 1000, UTC)),
-            last_active_ms=int(entry.seen_ms),
-            ttl_s=ttl_s if ttl_s >= 0 else None,
-        )
-        for entry, (messages, pending, ttl_s) in zip(page, triples, strict=True)
-        if messages or pending
-    ]
+        numbers = iter(connection.run_each(calls))
+        for entry, messages, pending, ttl_s in zip(page, numbers, numbers, numbers, strict=True):
+            if messages or pending:
+                yield Session(
+                    session_id=entry.member,
+                    messages=messages,
+                    pending=pending,
+                    last_active=moment_of(entry.seen_ms),
+                    last_active_ms=int(entry.seen_ms),
+                    ttl_s=ttl_s if ttl_s >= 0 else None,
+                )

@@ -1,26 +1,30 @@
 """The servers that `griot demo` and `griot up --sandbox` start where there are none."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from llm import LLMSettings
 from memory import MemorySettings
+from memory.redis.endpoint import Endpoint, endpoint
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer
 from worker.cli.group import CommandFailed
+from worker.cli.servers import LOOPBACK
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STAND_IN_READY_S = 20.0
 TOKEN_S = 0.02
 """Seconds per token of the stand-in: slow enough to be seen."""
 
 
 def start_stand_in(
-    directory: Path, settings: LLMSettings, port: int | None = None
-) -> tuple[ServerProcess, str]:
-    """A started stand-in for Ollama on loopback, and its address. Raises SandboxError."""
+    directory: Path, settings: LLMSettings, cleanup: ExitStack, port: int | None = None
+) -> str:
+    """The address of a stand-in for Ollama on loopback, started here and stopped by `cleanup`.
+
+    Raises SandboxError.
+    """
     port = port or free_port()
     process = ServerProcess(
         (
@@ -32,24 +36,21 @@ def start_stand_in(
         name="ollama-stand-in",
     )
     seen = len(process.log_text())
-    process.start()
+    cleanup.enter_context(process)
     process.wait_ready(lambda: "listening on" in process.log_text()[seen:], STAND_IN_READY_S)
-    return process, f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{port}"
 
 
 def embedded_redis(settings: MemorySettings, directory: Path) -> ValkeyServer:
     """A Valkey, not started yet, where the settings expect Redis; its data go below `directory`."""
-    host, port = settings.host, settings.port
-    password = settings.password.get_secret_value() if settings.password else None
-    if settings.url is not None:
-        parts = urlsplit(settings.url.get_secret_value())
-        host, port, password = parts.hostname or "", parts.port or 6379, parts.password
-        if parts.scheme != "redis":
-            host = ""
-    if settings.mode != "single" or host not in LOOPBACK:
-        raise CommandFailed(
-            "--sandbox starts a Redis on this machine only, but the settings name another"
-        )
-    # A directory for each port: two servers on one would ruin each other's data.
-    data = directory.resolve() / f"valkey-{port}"
-    return ValkeyServer(port, data, append_only="everysec", password=password)
+    match endpoint(settings):
+        case Endpoint(mode="single", options={"host": host, "port": int(port), **more}) if (
+            host in LOOPBACK and "ssl" not in more
+        ):
+            password = str(more["password"]) if more.get("password") else None
+            # A directory for each port: two servers on one would ruin each other's data.
+            data = directory.resolve() / f"valkey-{port}"
+            return ValkeyServer(port, data, append_only="everysec", password=password)
+    raise CommandFailed(
+        "--sandbox starts a Redis on this machine only, but the settings name another"
+    )

@@ -1,24 +1,41 @@
 """`griot status`: queues, workers, mailboxes, models and their servers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import click
 from celery import Celery
 from kombu.connection import Connection as BrokerConnection
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import ChannelError
 
-from memory import Command, Connection, Keyspace, SessionKeys, dead_letters, index
+from llm import full_name
+from memory import (
+    Command,
+    Connection,
+    Keyspace,
+    Occupancy,
+    SessionKeys,
+    Slots,
+    dead_letters,
+    index,
+    slots,
+)
 from memory.errors import CorruptData
 from memory.redis.replies import integer, strings
 from tasks import app
+from tasks.process.bounded_models import slots_of
+from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
+from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.cli.console import Table, json_option, say, show, show_json
-from worker.cli.models import ModelSlots, model_slots, table_of
-from worker.health import MAINTENANCE_QUEUE, REPLY_TIMEOUT_S, queues_of_workers
+from worker.health import (
+    MAINTENANCE_QUEUE,
+    REPLY_TIMEOUT_S,
+    broker_connection,
+    queues_of_workers,
+)
 from worker.model_servers import ModelServer, model_servers
-from worker.transport import QUARANTINE_SUFFIX
 
 QUEUES = (CHAT_QUEUE, "celery", MAINTENANCE_QUEUE)
 MAX_MAILBOXES = 5000
@@ -59,6 +76,22 @@ class Mailboxes:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelSlots:
+    """One model whose calls are bounded.
+
+    Each server has so many `slots`; `taken` is by server, and counts those that are granted and not
+    taken yet. `wait_s` is about how long a job waits that comes now, None where no call has ended
+    lately.
+    """
+
+    model: str
+    slots: int
+    taken: dict[str, int]
+    waiting: int
+    wait_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it."""
 
@@ -92,25 +125,24 @@ def status(as_json: bool) -> None:
 
 def queue_lengths(celery: Celery) -> tuple[QueueLength, ...]:
     """How many messages each queue holds. Raises kombu's OperationalError."""
-    with celery.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=1)
-        try:
-            return tuple(
-                QueueLength(
-                    name, _length(connection, name), _length(connection, name + QUARANTINE_SUFFIX)
-                )
-                for name in QUEUES
+    with broker_connection(celery) as connection:
+        return tuple(
+            QueueLength(
+                name, _length(connection, name), _length(connection, name + QUARANTINE_SUFFIX)
             )
-        except (*connection.connection_errors, *connection.channel_errors) as exc:
-            raise OperationalError(str(exc)) from exc
+            for name in QUEUES
+        )
 
 
 def worker_states(celery: Celery) -> tuple[WorkerState, ...]:
     """The workers that answer within a second. Raises kombu's OperationalError."""
     consumed = queues_of_workers(celery)
-    running = _running(celery, len(consumed)) if consumed else {}
+    if not consumed:
+        return ()
+    inspect = celery.control.inspect(timeout=REPLY_TIMEOUT_S, limit=len(consumed))
+    running = inspect.active() or {}
     return tuple(
-        WorkerState(name, tuple(sorted(queues)), running.get(name, 0))
+        WorkerState(name, tuple(sorted(queues)), len(running.get(name, ())))
         for name, queues in consumed.items()
     )
 
@@ -134,6 +166,31 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
     )
 
 
+def model_slots(
+    memory: Connection, keyspace: Keyspace, settings: Settings
+) -> tuple[ModelSlots, ...]:
+    """Every bounded model that agents ask for, or that somebody waited for lately."""
+    if not settings.llm.is_bounded:
+        return ()
+    waiting = memory.run(slots.waiting_models(keyspace))
+    models = [*map(full_name, settings.models), *(slots.model_of(one.member) for one in waiting)]
+    bounded = (slots_of(keyspace, settings.llm, model) for model in dict.fromkeys(models))
+    return tuple(_slots_now(memory, at) for at in bounded if at is not None)
+
+
+def _slots_now(memory: Connection, at: Slots) -> ModelSlots:
+    taken = memory.run_each(at.taken())
+    waiting, mean_ms = memory.run_all(at.waiting(), at.mean_ms())
+    wait_ms = Occupancy(tuple(taken), waiting, mean_ms).wait_ms(at.limit)
+    return ModelSlots(
+        model=at.model,
+        slots=at.limit,
+        taken=dict(zip(at.servers, taken, strict=True)),
+        waiting=waiting,
+        wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),
+    )
+
+
 def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
     return sum(connection.run_each([Command(integer, (command, key)) for key in keys]))
 
@@ -145,11 +202,6 @@ def _length(connection: BrokerConnection, queue: str) -> int:
         return 0  # a list without elements does not exist
 
 
-def _running(celery: Celery, workers: int) -> Mapping[str, int]:
-    inspect = celery.control.inspect(timeout=REPLY_TIMEOUT_S, limit=workers)
-    return {name: len(tasks) for name, tasks in (inspect.active() or {}).items()}
-
-
 def _sessions_of(keyspace: Keyspace, members: list[bytes]) -> Iterator[SessionKeys]:
     for member in members:
         try:
@@ -159,25 +211,35 @@ def _sessions_of(keyspace: Keyspace, members: list[bytes]) -> Iterator[SessionKe
 
 
 def _show(now: Status) -> None:
+    for number, table in enumerate(_tables(now)):
+        if number:
+            say()
+        show(table) if table.rows else say("No worker answers: start one with `make up`.")
+
+
+def _tables(now: Status) -> Iterator[Table]:
+    """In the order shown; only that of the workers may be empty."""
     queues = [(one.queue, one.messages, one.quarantined) for one in now.queues]
-    show(Table("Queues", ("Queue", "Messages", "Quarantined"), queues))
-    say()
+    yield Table("Queues", ("Queue", "Messages", "Quarantined"), queues)
     workers = [(one.worker, ", ".join(one.queues), one.running) for one in now.workers]
-    if workers:
-        show(Table("Workers", ("Worker", "Queues", "Running"), workers))
-    else:
-        say("No worker answers: start one with `make up`.")
-    say()
+    yield Table("Workers", ("Worker", "Queues", "Running"), workers)
     boxes = now.mailboxes
     more = "" if boxes.is_complete else " at least"
     row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
-    show(Table("Mailboxes", ("Listed", "Due now", "Jobs waiting", "Dead letters"), [row]))
-    if now.models:
-        say()
-        show(table_of(now.models))
-    say()
+    yield Table("Mailboxes", ("Listed", "Due now", "Jobs waiting", "Dead letters"), [row])
+    models = [
+        (
+            one.model,
+            ", ".join(f"{taken} of {one.slots} at {url}" for url, taken in one.taken.items()),
+            one.waiting,
+            "unknown" if one.wait_s is None else f"{one.wait_s:.0f} s",
+        )
+        for one in now.models
+    ]
+    if models:
+        yield Table("Models", ("Model", "Slots taken", "Waiting", "Wait"), models)
     servers = [
         (one.url, "no answer" if one.trouble else len(one.installed), ", ".join(one.loaded))
         for one in now.servers
     ]
-    show(Table("Model servers", ("Server", "Models", "Loaded"), servers))
+    yield Table("Model servers", ("Server", "Models", "Loaded"), servers)

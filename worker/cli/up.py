@@ -8,21 +8,23 @@ import click
 
 from llm import LLMSettings
 from memory import MemorySettings
-from tasks.process.configuration import Settings, load_settings
+from tasks.process.configuration import load_settings
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
 from worker.cli.procfile import run_procfile
-from worker.cli.servers import ollama_trouble, redis_trouble
+from worker.cli.servers import LOOPBACK, ollama_trouble, redis_trouble
 from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 
 if HAS_SANDBOX:
-    from worker.cli.stand_ins import LOOPBACK, embedded_redis, start_stand_in
+    from worker.cli.stand_ins import embedded_redis, start_stand_in
 
 _CLI = Path(__file__).resolve().parent
 _INSTALLED, _CHECKOUT = _CLI / "Procfile", _CLI.parents[1] / "Procfile"
 # A wheel has it beside this module.
 PROCFILE = _INSTALLED if _INSTALLED.is_file() else _CHECKOUT
 SANDBOX_DIRECTORY = Path(".griot")
+WIND_UP_S = 10.0
+"""What a stopping worker may take after its drain, to write what it has."""
 
 _HELP = """Keep worker, maintenance worker, beat and Flower running.
 
@@ -56,7 +58,7 @@ def up(has_sandbox: bool) -> None:
     with ExitStack() as cleanup:
         _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox)
         _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox)
-        status = run_procfile(PROCFILE, stop_s=_stop_s(settings))
+        status = run_procfile(PROCFILE, stop_s=settings.queue.drain_s + WIND_UP_S)
     if status:
         raise CommandFailed(f"a process ended with status {status}; all were stopped")
 
@@ -67,9 +69,7 @@ def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bo
         return
     if not has_sandbox:
         raise CommandFailed(f"{trouble} Start Redis, or set REDIS_URL{OR_TRY}")
-    server = embedded_redis(settings, SANDBOX_DIRECTORY)
-    cleanup.callback(server.close)
-    server.start()
+    server = cleanup.enter_context(embedded_redis(settings, SANDBOX_DIRECTORY))
     say(f"Redis: embedded Valkey on port {server.port}, data in {server.data_dir}")
     if (trouble := redis_trouble(settings)) is not None:
         raise CommandFailed(trouble)
@@ -84,11 +84,5 @@ def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool
     if not has_sandbox or not is_here:
         say(f"Ollama: {trouble}; jobs will wait for it, or fail")
         return
-    process, url = start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, parts.port or 80)
-    cleanup.callback(process.stop)
+    url = start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, cleanup, parts.port or 80)
     say(f"Ollama: {trouble}: a stand-in at {url} makes up the replies, there is no model in them")
-
-
-def _stop_s(settings: Settings) -> float:
-    """How long a stopping process may take: a worker drains, then writes what it has."""
-    return settings.queue.drain_s + 10.0

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- SETTLE: after a look at a mailbox, put off its next look or drop its entry, unless a SCHEDULE came
+-- SETTLE: after a look at a mailbox, put off its next look or drop its entry, unless SCHEDULE came
 -- meanwhile. Only an entry with a fractional score is dropped: its mailbox was idle twice, ten
 -- minutes apart, and no producer pauses for longer than that between SCHEDULE and ENQUEUE.
 -- Safe to repeat: 0.

@@ -21,7 +21,7 @@ from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.waiting import wait_until
 from worker.cli import main
-from worker.cli.demo import why_busy
+from worker.cli.demo.command import why_busy
 from worker.cli.servers import ollama_trouble
 from worker.health import (
     Level,
@@ -277,7 +277,5 @@ tty = os.open(sys.argv.pop(1), os.O_RDWR)  # the first a session opens is its ow
 for fd in (0, 1, 2):
     os.dup2(tty, fd)
 from worker.cli import main
-from worker.cli.demo import why_busy
-from worker.cli.servers import ollama_trouble
 main(prog_name="griot")
 """

@@ -71,4 +71,4 @@ def test_a_server_that_is_not_there_yet_is_waited_for(
 ) -> None:
     """It may start after the worker: a warning, no refusal."""
     worker_start_checks(connection_to(f"redis://127.0.0.1:{free_port()}/0"))
-    assert "waiting for it" in caplog.text
+    assert "waits for it" in caplog.text

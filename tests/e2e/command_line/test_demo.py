@@ -86,6 +86,25 @@ def test_ctrl_c_leaves_nothing_in_a_redis_of_ones_own(
     assert "Traceback" not in output.read_text()
 
 
+def test_the_demo_ends_quietly_when_its_reader_has_left(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As with `griot demo | head`: no traceback, and no process is left."""
+    demo = subprocess.Popen(
+        (*GRIOT, "demo"),
+        env=environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    assert any("│ You said" in line for line in demo.stdout)
+    demo.stdout.close()
+    _, said = demo.communicate(timeout=40)
+    assert (demo.returncode, said) == (1, "")
+
+
 def test_the_demo_says_when_a_redis_of_ones_own_does_not_answer(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -189,6 +208,29 @@ def test_up_that_is_stopped_while_it_starts_leaves_nothing(
         assert "Traceback" not in rest
     finally:
         up.kill()
+
+
+def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As in the image: an Ollama that does not answer is a remark, honcho is needed."""
+    bare = (
+        "import sys; sys.modules |= {'sandbox': None, 'honcho': None}; sys.argv = ['griot', 'up']; "
+        "from worker.cli import main; main()"
+    )
+    with ValkeyServer() as valkey:
+        ended = subprocess.run(
+            (sys.executable, "-c", bare),
+            env={**environment, "REDIS_URL": valkey.url()},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.stderr == "griot: `griot up` needs honcho: pip install 'griot[sandbox]'\n"
+    assert ended.stdout.startswith("Ollama: no Ollama answers at ")
+    assert ended.returncode == 1
 
 
 def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:

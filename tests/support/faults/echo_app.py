@@ -1,4 +1,4 @@
-"""A throw-away Celery app that shows what worker.transport does for a worker, and nothing else."""
+"""A throw-away Celery app that shows what the hardened transport does for a worker, no more."""
 
 import importlib
 import os
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 package = ModuleType("worker")
 package.__path__ = [str(Path(__file__).parents[3] / "worker")]
 sys.modules["worker"] = package
-importlib.import_module("worker.transport").register_transport()
+importlib.import_module("worker.broker.transport").register_transport()
 
 OUTPUT = Path(os.environ["ECHO_OUTPUT"])
 

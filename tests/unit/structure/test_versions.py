@@ -1,4 +1,4 @@
-"""The versions that the workarounds of worker/transport.py are made for."""
+"""The versions that the workarounds of worker/broker/transport.py are made for."""
 
 from importlib.metadata import version
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.parametrize("package", ["celery", "kombu"])
 def test_the_broker_libraries_are_those_that_were_examined(package: str) -> None:
-    """A new version means: look at every comment in worker/transport.py that names the old one.
+    """A new version means: look at every comment in worker/broker/ that names the old one.
 
     And run tests/faults/test_broker_outage.py with `register_transport` taken out of echo_app.py:
     what passes then needs no workaround any more.

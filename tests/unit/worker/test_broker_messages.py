@@ -1,11 +1,11 @@
-"""What worker.messages lets through."""
+"""What worker.broker.messages lets through."""
 
 import json
 
 import pytest
 
 from tests.support.faults.celery_messages import UNDECODABLE, element, task_message, task_properties
-from worker.messages import MALFORMED, decode_message
+from worker.broker.messages import MALFORMED, decode_message
 
 
 @pytest.mark.parametrize("kind", UNDECODABLE)

@@ -11,7 +11,6 @@ again.
 import logging
 import ssl
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from queue import Empty
@@ -26,8 +25,8 @@ from kombu.utils.encoding import bytes_to_str
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.messages import MALFORMED, checked_message, decode_message
-from worker.unacked import QoS, reason
+from worker.broker.messages import MALFORMED, checked_message, decode_message
+from worker.broker.unacked import QoS, reason
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +39,6 @@ QUARANTINE_TTL_S = 7 * 24 * 3600
 # Between two starts of a worker's consumer. When a reachable server refuses (READONLY, NOPERM, ...)
 # celery 5.7.0 reconnects at once, and so six times a second with a critical error each time.
 RESTART_PAUSE_S = 1.0
-
-# Elements put aside by this process, by queue.
-quarantined: Counter[str] = Counter()
 
 
 def register_transport() -> None:
@@ -175,7 +171,6 @@ class Channel(kombu_redis.Channel):
         return message
 
     def _quarantine(self, element: bytes, queue: str) -> None:
-        quarantined[queue] += 1
         # Of these commands kombu 5.7.0 adds `global_keyprefix` to LPUSH alone.
         key = queue + QUARANTINE_SUFFIX
         full_key = self.global_keyprefix + key

@@ -36,29 +36,21 @@ def checked_message(message: object) -> dict[str, object]:
 
     Raises TypeError otherwise.
     """
-    fields = _mapping(message, "message")
-    _check_properties(_mapping(fields.get("properties"), "properties"))
-    headers = _mapping(fields.get("headers", {}), "headers")
-    if "task" in headers:
-        _text(headers["task"], "task")
-        _text(headers.get("id"), "id")
-    return fields
+    match message:
+        case {
+            "properties": {
+                "delivery_tag": str(tag),
+                "delivery_info": {"exchange": str(), "routing_key": str()},
+            }
+        } if tag and isinstance(message, dict) and _has_headers(message):
+            return message
+    raise TypeError("its fields are not those of a message")
 
 
-def _check_properties(fields: dict[str, object]) -> None:
-    _text(fields.get("delivery_tag"), "delivery_tag")
-    delivery_info = _mapping(fields.get("delivery_info"), "delivery_info")
-    for name in ("exchange", "routing_key"):
-        if not isinstance(delivery_info.get(name), str):
-            raise TypeError(f"{name} is not text")
-
-
-def _mapping(value: object, name: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{name} is not an object")
-    return value
-
-
-def _text(value: object, name: str) -> None:
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"{name} is not text")
+def _has_headers(message: dict[str, object]) -> bool:
+    match message.get("headers", {}):
+        case {"task": task, "id": job_id}:
+            return isinstance(task, str) and isinstance(job_id, str) and bool(task and job_id)
+        case dict(headers):
+            return "task" not in headers
+    return False

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import click
 
-from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
 from worker.cli.console import say
-from worker.cli.footprint import Footprint
+from worker.cli.demo.footprint import Footprint
 from worker.cli.group import CommandFailed
 from worker.cli.servers import (
     environment_of,
@@ -68,14 +67,12 @@ def demo() -> None:
     """
     began_s = time.monotonic()
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        with ExitStack() as cleanup:
-            try:
-                status = _run(load_settings(), cleanup)
-            finally:
-                say("\nStopping everything …", style="dim")
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with ExitStack() as cleanup:
+        cleanup.callback(signal.signal, signal.SIGTERM, before)
+        try:
+            status = _run(load_settings(), cleanup)
+        finally:
+            say("\nStopping everything …", style="dim")
     if status:
         raise CommandFailed(f"the conversation ended with status {status}")
     say(f"Done in {time.monotonic() - began_s:.0f} s: all processes are stopped.")
@@ -92,22 +89,22 @@ def _run(settings: Settings, cleanup: ExitStack) -> int:
         ollama_url=ollama["OLLAMA_BASE_URL"],
         settings={**SHORT_TIMES, **redis, **ollama},
     )
-    cleanup.callback(stack.stop)  # what has been started when the start is interrupted
+    cleanup.callback(stack.stop)
     say("  Griot   a worker, a maintenance worker and beat")
-    cleanup.callback(_stop, *_start(stack))
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(one) for one in (stack.worker, stack.maintenance, stack.beat)]:
+            started.result()
     say()
     return _converse(stack, CONVERSATION_TIMEOUT_S[is_stand_in])
 
 
 def _redis(settings: Settings, directory: Path, cleanup: ExitStack) -> Mapping[str, str]:
     """The environment that says where Redis is."""
-    if names_own_redis(settings.memory):
-        own = _own_redis(settings, cleanup)
-        if own is not None:
-            return own
-    server = ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
-    cleanup.callback(server.close)
-    server.start()
+    if names_own_redis(settings.memory) and (own := _own_redis(settings, cleanup)) is not None:
+        return own
+    server = cleanup.enter_context(
+        ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
+    )
     say(f"  Redis   embedded Valkey on port {server.port}, removed afterwards")
     return {"REDIS_URL": server.url()}
 
@@ -117,7 +114,9 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
 
     Raises CommandFailed if it does not answer.
     """
-    if settings.memory.mode != "single" or not _is_plain(settings):
+    urls = (settings.broker_url, settings.result_backend)
+    needs_only_its_result = all(url.startswith(("redis://", "rediss://")) for url in urls)
+    if settings.memory.mode != "single" or not needs_only_its_result:
         say("  Redis   yours is no single server: the demo leaves it alone")
         return None
     if (trouble := redis_trouble(settings.memory)) is not None:
@@ -127,7 +126,7 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
     if (reason := why_busy()) is not None:
         say(f"  Redis   yours is at work ({reason}): the demo leaves it alone")
         return None
-    cleanup.callback(_remove, footprint)
+    cleanup.callback(lambda: say(f"Removed the demo's {footprint.remove()} keys from your Redis."))
     say(f"  Redis   your own; keys begin with {prefix} and are removed afterwards")
     return {
         **environment_of(settings.memory),
@@ -135,11 +134,6 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
         "CELERY_BROKER_URL": settings.broker_url,
         "CELERY_RESULT_BACKEND": settings.result_backend,
     }
-
-
-def _is_plain(settings: Settings) -> bool:
-    urls = (settings.broker_url, settings.result_backend)
-    return all(url.startswith(("redis://", "rediss://")) for url in urls)
 
 
 def why_busy() -> str | None:
@@ -154,11 +148,6 @@ def why_busy() -> str | None:
     return None
 
 
-def _remove(footprint: Footprint) -> None:
-    removed = footprint.remove()
-    say(f"Removed the demo's {removed} keys from your Redis.")
-
-
 def _ollama(
     settings: Settings, directory: Path, cleanup: ExitStack
 ) -> tuple[bool, Mapping[str, str]]:
@@ -168,31 +157,16 @@ def _ollama(
     if trouble is None:
         say(f"  Ollama  {settings.llm.servers[0]}, model {settings.llm.model}")
         return False, known
-    process, url = start_stand_in(directory, settings.llm)
-    cleanup.callback(process.stop)
+    url = start_stand_in(directory, settings.llm, cleanup)
     say(f"  Ollama  {trouble}: a stand-in makes up the replies, there is no model in them")
     return True, {**known, "OLLAMA_BASE_URL": url, "OLLAMA_BASE_URLS": ""}
-
-
-def _start(stack: GriotStack) -> tuple[ServerProcess, ServerProcess, ServerProcess]:
-    """Start Griot's own processes side by side: beat, worker, maintenance worker."""
-    with ThreadPoolExecutor() as pool:
-        worker, maintenance = pool.submit(stack.worker), pool.submit(stack.maintenance)
-        return pool.submit(stack.beat).result(), worker.result(), maintenance.result()
-
-
-def _stop(beat: ServerProcess, *workers: ServerProcess) -> None:
-    """Stop beat, then the workers side by side: what beat has sent, they still take."""
-    beat.stop()
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(ServerProcess.stop, workers))
 
 
 def _converse(stack: GriotStack, timeout_s: float) -> int:
     """Run the conversation in a process of its own: settings are read once per process."""
     # A session of its own: Ctrl-C reaches this process alone, which ends the other with SIGTERM.
     with subprocess.Popen(
-        (sys.executable, "-m", "worker.cli.conversation"),
+        (sys.executable, "-m", "worker.cli.demo.conversation"),
         env=stack.env,
         cwd=stack.directory,
         start_new_session=True,

@@ -1,4 +1,4 @@
-"""The common end of a chat job, made on the event loop: its result is stored, and that is all.
+"""Storing the result of an answered job on the event loop: the common end of a chat job.
 
 Celery's tracer makes every end that asks for more (a retry, a failure, links, a group, receivers
 of its signals), in a thread and with a round trip after the other. What is stored, sent and logged
@@ -28,8 +28,8 @@ logger = logging.getLogger("celery.app.trace")
 _SIGNALS = (signals.task_prerun, signals.task_postrun, signals.task_success)
 
 
-class PlainEnd:
-    """Ends chat jobs that leave nothing to do but to store their result; on the loop only."""
+class ResultWriter:
+    """Stores the results of jobs that leave nothing else to do; on the loop only."""
 
     def __init__(self, app: Celery) -> None:
         self._backend = app.backend
@@ -39,8 +39,8 @@ class PlainEnd:
             where = MemorySettings(url=settings.result_backend, timeout_s=settings.memory.timeout_s)
             self._results = AsyncConnection(where)
 
-    async def make(self, request: Context, attempt: RunningAttempt) -> str | None:
-        """Store the result of an answered job that `is_plain`, and log it; how it may be shown.
+    async def store(self, request: Context, attempt: RunningAttempt) -> str | None:
+        """Store the result of a job that `needs_only_its_result`, and log it; how it may be shown.
 
         None where Celery's tracer has to make the end: for another kind of result backend, and
         for a result that cannot be stored here, for the tracer tries for longer.
@@ -51,7 +51,7 @@ class PlainEnd:
         crash_if_armed(CrashPoint.BEFORE_RESULT)
         result = RedactedResult(verdict.result)
         try:
-            await self._results.run_all(*self._stored(request, result))
+            await self._results.run_each(self._stored(request, result))
         except MemoryServiceError as exc:
             logger.warning(
                 "the result of job %s is not stored yet, Celery tries on: %s", request.id, exc
@@ -66,18 +66,15 @@ class PlainEnd:
         if self._results is not None:
             await self._results.aclose()
 
-    def _stored(
-        self, request: Context, result: RedactedResult
-    ) -> tuple[Command[None], Command[None]]:
-        backend = self._backend
-        meta = backend._get_result_meta(result, SUCCESS, None, request)
-        packed = backend.encode({**meta, "task_id": request.id})
-        key = backend.get_key_for_task(request.id)
-        kept = ("SETEX", key, int(backend.expires), packed)
-        return Command(_nothing, kept), Command(_nothing, ("PUBLISH", key, packed))
+    def _stored(self, request: Context, result: RedactedResult) -> list[Command[None]]:
+        meta = self._backend._get_result_meta(result, SUCCESS, None, request)
+        packed = self._backend.encode({**meta, "task_id": request.id})
+        key = self._backend.get_key_for_task(request.id)
+        kept = ("SETEX", key, int(self._backend.expires), packed)
+        return [Command(_nothing, parts) for parts in (kept, ("PUBLISH", key, packed))]
 
 
-def is_plain(request: Context, verdict: Verdict) -> bool:
+def needs_only_its_result(request: Context, verdict: Verdict) -> bool:
     """Whether nothing is left to do for a job but to wake the next one and to store its result."""
     has_receivers = any(signal.receivers for signal in _SIGNALS)
     is_new = isinstance(verdict, Answered) and not verdict.is_repeat

@@ -1,6 +1,6 @@
 """Kombu's notes on messages that are not acknowledged yet, and which messages need none.
 
-What is worked around in kombu 5.7.0 is named at its place, as in `worker.transport`.
+What is worked around in kombu 5.7.0 is named at its place, as in `worker.broker.transport`.
 """
 
 # mypy: allow-untyped-calls
