@@ -59,7 +59,7 @@ def test_a_stale_session_is_deleted_with_all_it_had(valkey: ValkeyServer) -> Non
 def test_statistics_become_a_series_in_time() -> None:
     """Snapshots are taken again and again, and can be read as a series."""
     memory = get_redis_memory()
-    housekeeping = Housekeeping(memory.redis.connection, memory.keyspace)
+    housekeeping = Housekeeping(memory.connection, memory.keyspace)
     wait_until(lambda: len(housekeeping.read_stats()) >= 3, what="three snapshots")
     points = housekeeping.read_stats()
     assert all(point.at < later.at for point, later in pairwise(points))

@@ -18,6 +18,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import EventType, app, chat_task, follow_job
 from tasks.process.wiring import load_settings, services
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.cli import main
 from worker.cli.demo import why_busy
@@ -31,7 +32,7 @@ from worker.health import (
     check_workers,
 )
 
-TIMEOUT_S = 50
+TIMEOUT_S = scaled(50)
 SECRET = "geheim-0815"  # noqa: S105  # of a server of this test
 
 
@@ -254,7 +255,7 @@ class Terminal:
 
     def exit_code(self) -> int:
         """Wait for its end."""
-        return self._process.wait(20)
+        return self._process.wait(scaled(20))
 
     def __enter__(self) -> "Terminal":
         return self

@@ -11,10 +11,11 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import JobFailed, app, chat_task
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 CANARY = "canary-7f3a"
-WAIT_S = 20
+WAIT_S = scaled(20)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -109,10 +110,10 @@ def test_inspection_shows_no_text(valkey: ValkeyServer) -> None:
                 "agent_id": "energy",
                 "session_id": "slow",
                 "message": CANARY,
-                "model": "delay:2.0s",
+                "model": f"delay:{scaled(2.5)}s",
             },
         )
-        inspect = app.control.inspect(timeout=1.0, connection=connection)
+        inspect = app.control.inspect(timeout=scaled(1), connection=connection)
         wait_until(lambda: any((inspect.active() or {}).values()), what="the job is active")
         told = json.dumps(inspect.active(), default=str)
     assert "slow" in told

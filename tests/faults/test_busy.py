@@ -18,6 +18,7 @@ from tasks.submit.producer import prepare
 from tests.support.faults.dump import SessionDump
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
 SESSIONS, JOBS = 10, 20
@@ -95,7 +96,7 @@ def test_each_message_has_one_end_whatever_dies(
                 rig.valkey.kill()
                 rig.valkey.start()
             workers[kill % 2] = rig.worker(name=WORKERS[kill % 2])
-        sending.result(timeout=90)
+        sending.result(timeout=scaled(90))
     rig.wait_drained(sender, timeout_s=60)
     ends: Counter[str] = Counter()
     for dump in rig.dumps(sender):

@@ -9,6 +9,7 @@ import pytest
 from sandbox.process import ServerProcess
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
 SESSIONS, JOBS = 50, 20
@@ -59,5 +60,5 @@ def test_50_conversations_while_workers_and_redis_are_killed(
                 rig.valkey.kill()
                 rig.valkey.start()
             workers[kill % 2] = rig.worker(name=WORKERS[kill % 2])
-        sending.result(timeout=60)
+        sending.result(timeout=scaled(60))
     rig.check(sender, timeout_s=60)

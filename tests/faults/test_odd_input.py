@@ -11,9 +11,10 @@ from sandbox.process import ServerProcess
 from tasks import CancelOutcome, InvalidJob, JobFailed, chat_task
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAIT_S = 15
+WAIT_S = scaled(15)
 
 KEPT_IDS = (
     "a:b", "a", "b:a", "*", "?", "[x]", "{x}", "new\nline", "nul\x00", " ", "%", "%3A",
@@ -136,7 +137,9 @@ def test_a_key_of_a_wrong_type_in_mid_turn(
 ) -> None:
     """The commit is refused as a whole; other sessions and the worker go on."""
     damaged_id, other = sender.sessions(2)
-    stuck = chat_task.delay(AGENT_ID, damaged_id, f"hello {damaged_id}", model="delay:0.5s")
+    stuck = chat_task.delay(
+        AGENT_ID, damaged_id, f"hello {damaged_id}", model=f"delay:{scaled(0.5)}s"
+    )
     wait_until(lambda: _is_asked(rig, damaged_id), what="the model is asked")
     damaged = _wrong_type(rig, rig.keys(damaged_id), kind)
     sender.send(other)

@@ -38,6 +38,7 @@ from llm import (
 from llm.wire.records import joined
 from sandbox.ollama import OllamaStandIn, pieces, reply_to
 from sandbox.ollama.records import Profile
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the kora, please."},)
@@ -307,7 +308,7 @@ def test_a_server_restarted_in_mid_reply_cuts_it(ask: Asker) -> None:
         wait_until(lambda: len(seen) > 0, what="the first token")
         server.stop()
         with pytest.raises(StreamCutError):
-            cut.result(timeout=5)
+            cut.result(timeout=scaled(5))
         assert server.stats.requests == 1
         server.start()
         assert joined(ask(settings, chat("ok"))).text == reply_to(list(MESSAGES))

@@ -18,6 +18,7 @@ from llm import (
     RetryableLLMError,
     StreamCutError,
 )
+from tests.support.machine import scaled
 
 DONE = b'{"model":"m","message":{"content":"hi"},"done":true,"done_reason":"stop"}\n'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
@@ -61,7 +62,7 @@ def answering(answer: bytes, *, keeps_open: bool = False) -> Iterator[str]:
                 pass
             connection.sendall(answer)
             if keeps_open:
-                stop.wait(10)
+                stop.wait(scaled(10))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)

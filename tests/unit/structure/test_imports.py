@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.machine import scaled
+
 ROOT = Path(__file__).resolve().parents[3]
 
 WITHOUT_CELERY = """
@@ -34,6 +36,7 @@ def watch(event, arguments):
 sys.dont_write_bytecode = True
 sys.addaudithook(watch)
 import {package}
+from tests.support.machine import scaled
 assert not seen, seen
 assert threading.active_count() == 1, threading.enumerate()
 """
@@ -48,7 +51,7 @@ def run(program: str) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=scaled(50),
         check=False,
     )
     assert done.returncode == 0, done.stderr

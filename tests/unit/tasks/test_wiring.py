@@ -12,6 +12,7 @@ from memory import MemorySettings
 from tasks.errors import ConfigurationError
 from tasks.process.wiring import PerProcess, Services, Settings, load_settings
 from tests.conftest import FAST
+from tests.support.machine import scaled
 
 SECRET = "s3cret"  # noqa: S105  # no one's
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,7 +200,7 @@ def test_a_value_is_built_once_by_many_threads() -> None:
     value = PerProcess(build)
 
     def use() -> int:
-        together.wait(timeout=10)
+        together.wait(timeout=scaled(10))
         return id(value())
 
     with ThreadPoolExecutor(threads) as pool:
@@ -247,7 +248,7 @@ def test_a_forked_child_builds_its_own() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=scaled(40),
         check=False,
     )
     assert done.returncode == 0, done.stderr
