@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The tests mostly wait, for servers and for time to pass: two processes for each core.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
+# Hundreds of processes are started: none of them compiles what another has compiled.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
 .PHONY: demo test test-fast test-long check bench soak up lock clean help
 .DEFAULT_GOAL := help

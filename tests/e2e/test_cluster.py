@@ -23,7 +23,6 @@ import asyncio, json, sys
 from memory import get_redis_memory
 from tasks import chat_task, follow_job
 from tasks.aio import aclose, follow, follow_job as afollow_job, send
-from tests.support.machine import scaled
 
 async def talk(session):
     job = await send("energy", session, f"tell {session}", model="slow-tokens:20x0.02s")

@@ -169,7 +169,7 @@ def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) 
     # Few of them: Celery takes one message after the other, at several round trips each.
     (session_id,) = sender.sessions(1)
     # The farther away, the longer a turn: at 500 ms some leases, and time to lose it.
-    for model in (f"delay:{scaled(LEASE_S) * round_trip_ms / 125}s", "instant", "instant"):
+    for model in (f"delay:{scaled(LEASE_S) * round_trip_ms / 250}s", "instant", "instant"):
         sender.send(session_id, queue="far", model=model)
     rig.check(sender, timeout_s=WAIT_S, max_calls=1)
 

@@ -18,7 +18,6 @@ PARENT = """
 import sys
 from pathlib import Path
 from sandbox.process import ServerProcess
-from tests.support.machine import scaled
 server = ServerProcess(("/bin/sh", "-c", "sleep 60 & exec sleep 60"), log_path=Path(sys.argv[1]))
 print(server.start().pid, flush=True)
 sys.stdin.read()

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,7 @@ def modules(*places: str) -> list[Path]:
     return sorted(path for place in places for path in (ROOT / place).rglob("*.py"))
 
 
+@cache
 def tree_of(path: Path) -> ast.Module:
     """The syntax of a file."""
     return ast.parse(path.read_text("utf-8"))
