@@ -37,7 +37,7 @@ def _own_port() -> int:
 
 
 REDIS_PORT = _own_port()
-LEASE_S, SWEEP_S, GRACE_S = 2.0, 0.5, 0.5
+LEASE_S, SWEEP_S, GRACE_S = 1.5, 0.4, 0.4
 """Short times, so that a fault is recovered from within a test's patience; on an idle machine."""
 
 FAST = {
@@ -64,7 +64,7 @@ def _isolate() -> None:
 _isolate()
 
 # A slow example is no fault; that it is slow is what a busy machine looks like.
-settings.register_profile("every run", deadline=None)
+settings.register_profile("every run", deadline=None, max_examples=50)
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile("long" if IS_LONG else "every run")
 

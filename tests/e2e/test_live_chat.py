@@ -28,7 +28,7 @@ from tests.support.waiting import eventually
 
 WAIT_S = scaled(20)
 ROOT = Path(__file__).resolve().parents[2]
-SLOW = f"slow-tokens:60x{scaled(0.03)}s"
+SLOW = f"slow-tokens:40x{scaled(0.03)}s"
 
 CLIENT = """
 import http.client, json, sys

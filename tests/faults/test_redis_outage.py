@@ -14,11 +14,13 @@ from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
 from tests.support.faults.rig import LEASE_S, SETTINGS, Rig
 from tests.support.faults.sender import Sender
-from tests.support.machine import scaled
+from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import elapsed, wait_until
 from worker.transport import Transport
 
 WAIT_S = scaled(40)
+HOLD_S = max(scaled(1.5 * LEASE_S), 6)
+"""Longer than a lease, and than a call waits for Redis."""
 
 
 @contextmanager
@@ -65,15 +67,15 @@ def test_redis_killed_while_the_model_answers(
 
 def _freeze(rig: Rig) -> None:
     rig.valkey.freeze()
-    wait_until(elapsed(3 * LEASE_S), what="several leases have passed")
+    wait_until(elapsed(HOLD_S / SLOWNESS), what="it has been frozen long enough")
     rig.valkey.thaw()
 
 
 def _pause(rig: Rig) -> None:
-    rig.valkey.command("CLIENT", "PAUSE", 3000, "ALL")
+    rig.valkey.command("CLIENT", "PAUSE", round(scaled(1.5 * LEASE_S) * 1000), "ALL")
 
 
-@pytest.mark.parametrize("hold", [_freeze, _pause], ids=["SIGSTOP", "CLIENT PAUSE 3 s"])
+@pytest.mark.parametrize("hold", [_freeze, _pause], ids=["SIGSTOP", "CLIENT PAUSE"])
 def test_redis_frozen_in_mid_turn(
     rig: Rig, steady: ServerProcess, sender: Sender, hold: Callable[[Rig], None]
 ) -> None:

@@ -264,11 +264,12 @@ def test_a_leaky_model_hangs_after_a_disconnect_until_it_is_unloaded(
 
 async def test_many_streams_at_once_keep_their_pace(ollama: OllamaStandIn) -> None:
     """Two hundred streams of 20 tokens, one per 20 ms, take little longer than one."""
+    model = f"slow-tokens:20x{scaled(0.02)}s"
 
     async def ask() -> bytes:
         host, _, port = ollama.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        body = json.dumps({"model": "slow-tokens:20x20ms", "messages": MESSAGES}).encode()
+        body = json.dumps({"model": model, "messages": MESSAGES}).encode()
         head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
         heard = await reader.read(-1)

@@ -168,6 +168,15 @@ class Rig:
             what=f"{count} model calls run",
         )
 
+    def wait_calls(self, count: int) -> None:
+        """Return when the model has had so many calls more."""
+        before = self.ollama.stats.requests
+        wait_until(
+            lambda: self.ollama.stats.requests >= before + count,
+            timeout_s=30,
+            what=f"{count} calls of the model",
+        )
+
     def is_drained(self, sender: Sender) -> bool:
         """Whether every job of `sender` is done. False while Redis does not answer."""
         jobs = [(session_id, len(sent)) for session_id, sent in sender.jobs.items()]
