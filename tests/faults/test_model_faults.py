@@ -9,10 +9,10 @@ from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 IMPATIENT = {
-    "LLM_FIRST_TOKEN_TIMEOUT": "1",
-    "LLM_TIMEOUT": "0.5",
-    "LLM_TOTAL_TIMEOUT": "1.5",
-    "LLM_CONNECT_TIMEOUT": "1",
+    "LLM_FIRST_TOKEN_TIMEOUT": str(scaled(1)),
+    "LLM_TIMEOUT": str(scaled(0.5)),
+    "LLM_TOTAL_TIMEOUT": str(scaled(1.5)),
+    "LLM_CONNECT_TIMEOUT": str(scaled(1)),
 }
 
 PASSING = {

@@ -16,7 +16,11 @@ from tests.support.waiting import wait_until
 
 Servers = tuple[OllamaStandIn, OllamaStandIn, OllamaStandIn]
 
-IMPATIENT = {"LLM_FIRST_TOKEN_TIMEOUT": "1.5", "LLM_TIMEOUT": "1", "LLM_CONNECT_TIMEOUT": "1"}
+IMPATIENT = {
+    "LLM_FIRST_TOKEN_TIMEOUT": str(scaled(1.5)),
+    "LLM_TIMEOUT": str(scaled(1)),
+    "LLM_CONNECT_TIMEOUT": str(scaled(1)),
+}
 MODEL = "slow-tokens:10x20ms"
 JOBS = 4
 LIMIT = 2

@@ -136,12 +136,12 @@ async def test_more_than_a_hundred_calls_can_be_in_flight(ollama: OllamaStandIn)
 
 async def test_the_time_that_the_reader_takes_is_not_silence(ollama: OllamaStandIn) -> None:
     """A slow consumer is neither timed out nor cancelled."""
-    limits = Timeouts(idle_s=0.15)
+    limits = Timeouts(idle_s=scaled(0.15))
     async with OllamaClient(ollama.url, timeouts=limits) as client:
         async with aclosing(client.stream(chat("slow-tokens:3x10ms"))) as records:
             async for record in records:
                 if isinstance(record, Delta):
-                    await asyncio.to_thread(wait_for_s, 0.4)
+                    await asyncio.to_thread(wait_for_s, scaled(0.4))
         assert isinstance(record, Final)
 
 

@@ -329,7 +329,7 @@ def test_what_came_before_a_failure_is_seen(ask: Asker, ollama: OllamaStandIn, m
     """Deltas are handed on as they come, not held back for the end; a Final never comes."""
     seen: Records = []
     with pytest.raises(LLMError):
-        ask(settings_for(ollama.url, idle_timeout_s=0.3), chat(model), seen)
+        ask(settings_for(ollama.url, idle_timeout_s=scaled(0.3)), chat(model), seen)
     assert [type(record) for record in seen] == [Delta, Delta, Delta]
 
 
@@ -350,14 +350,16 @@ def test_silence_in_mid_reply_is_an_idle_timeout(ask: Asker, ollama: OllamaStand
 
 def test_a_slow_first_token_is_not_silence(ask: Asker, ollama: OllamaStandIn) -> None:
     """The limit between tokens begins with the first."""
-    settings = settings_for(ollama.url, idle_timeout_s=0.3)
-    assert joined(ask(settings, chat("ok:20-0.6s"))).text
+    settings = settings_for(ollama.url, idle_timeout_s=scaled(0.3))
+    assert joined(ask(settings, chat(f"ok:20-{scaled(0.6)}s"))).text
 
 
 def test_slow_tokens_are_not_silence(ask: Asker, ollama: OllamaStandIn) -> None:
     """The whole reply may take much longer than the limit between two tokens."""
-    settings = settings_for(ollama.url, idle_timeout_s=0.3)
-    assert joined(ask(settings, chat("slow-tokens:20x40ms"))).final.completion_tokens == 20
+    settings = settings_for(ollama.url, idle_timeout_s=scaled(0.3))
+    assert (
+        joined(ask(settings, chat(f"slow-tokens:20x{scaled(0.04)}s"))).final.completion_tokens == 20
+    )
 
 
 def test_a_reply_without_end_is_a_total_timeout(ask: Asker, ollama: OllamaStandIn) -> None:

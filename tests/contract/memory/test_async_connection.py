@@ -263,7 +263,7 @@ async def test_calls_made_while_the_server_restarts_are_answered(
 async def test_a_server_that_is_not_there_is_unavailable_in_bounded_time() -> None:
     """And each caller gets an error of its own."""
     settings = MemorySettings(
-        _env_file=None, url=f"redis://127.0.0.1:{free_port()}/0", timeout_s=0.5
+        _env_file=None, url=f"redis://127.0.0.1:{free_port()}/0", timeout_s=scaled(0.5)
     )
     connection = AsyncConnection(settings)
     async with asyncio.timeout(scaled(5)):
@@ -279,7 +279,7 @@ async def test_a_frozen_server_is_unavailable_in_bounded_time_and_used_when_it_i
     server: ValkeyServer,
 ) -> None:
     """A reply that comes late is nobody's."""
-    connection = AsyncConnection(settings_for(server, timeout_s=0.3))
+    connection = AsyncConnection(settings_for(server, timeout_s=scaled(0.3)))
     await connection.run(command("PING"))
     server.freeze()
     async with asyncio.timeout(scaled(5)):

@@ -66,7 +66,7 @@ def test_a_restarted_server_is_found_again(server: ValkeyServer) -> None:
 
 def test_a_frozen_server_costs_a_bounded_time(server: ValkeyServer) -> None:
     """About twice the time-out, then MemoryUnavailable; the health check within the time-out."""
-    with _service(server, timeout_s=0.3) as service:
+    with _service(server, timeout_s=scaled(0.3)) as service:
         assert service.health_check() is True
         server.freeze()
         try:
@@ -87,7 +87,7 @@ def test_a_black_hole_costs_a_bounded_time(server: ValkeyServer) -> None:
     """A connection that is accepted and never answered."""
     with Proxy(server.port) as proxy:
         proxy.black_hole()
-        with _service(server, port=proxy.port, timeout_s=0.3) as service:
+        with _service(server, port=proxy.port, timeout_s=scaled(0.3)) as service:
             started = time.monotonic()
             assert service.health_check() is False
             with pytest.raises(MemoryUnavailable):
