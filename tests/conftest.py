@@ -8,12 +8,13 @@ tests makes up its own.
 import os
 import random
 import socket
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from sandbox.ports import FIRST_PORT
-from tests.support.effort import IS_LONG
+from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 
 _OURS = ("REDIS_", "OLLAMA_", "LLM_", "AGENT_", "SUPERVISOR_", "CELERY_", "CHAT_", "WORKER_")
@@ -63,10 +64,14 @@ def _isolate() -> None:
 
 _isolate()
 
-# A slow example is no fault; that it is slow is what a busy machine looks like.
-settings.register_profile("every run", deadline=None, max_examples=50)
-settings.register_profile("long", deadline=None, max_examples=2000)
-settings.load_profile("long" if IS_LONG else "every run")
+# A slow example is no fault: on a busy machine all are.
+settings.register_profile(
+    "the machine's",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=effort(50, long=1000),
+)
+settings.load_profile("the machine's")
 
 
 def pytest_report_header() -> str:
@@ -74,10 +79,13 @@ def pytest_report_header() -> str:
     return f"slowness: {SLOWNESS:.1f} (1: an idle machine); times are that much longer"
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that try examples, which are more in the long run; put the dear ones first."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the tests that try examples before some are chosen by their marks; put the dear ones
+    first when all are in their random order."""
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("long")
+            item.add_marker(pytest.mark.timeout(effort(120, long=900)))
+    yield
     items.sort(key=lambda item: next(n for n, at in enumerate(_COST) if item.nodeid.startswith(at)))
