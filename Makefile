@@ -1,12 +1,16 @@
 # The entries: demo, test, check, bench, soak, up. Each makes the environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests mostly wait, for servers and for time to pass: two processes for each core.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# Hundreds of processes are started: none of them compiles what another has compiled.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test check bench soak up lock clean help
+.PHONY: demo test test-fast test-long check bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .venv/.installed: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -19,8 +23,14 @@ help: ## Show the targets
 demo: .venv/.installed ## A conversation over several sessions, from nothing, with real servers
 	@$(BIN)/griot demo
 
-test: .venv/.installed ## The whole test suite against real servers
-	@$(BIN)/pytest $(TESTS)
+test: .venv/.installed ## The whole suite, against real servers; TESTS=tests/unit for a part of it
+	@$(PYTEST) $(TESTS)
+
+test-fast: .venv/.installed ## Unit and contract tests: the inner loop, in less than a minute
+	@$(PYTEST) tests/unit tests/contract
+
+test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
+	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
 
 check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/ruff format --check .

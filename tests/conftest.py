@@ -1,27 +1,57 @@
 """What holds for the whole suite: an environment of its own, whatever the developer's shell says.
 
 The tests of the queue talk to one address, made up here, at which each test starts the server that
-it needs: the producer in this process reads its settings once.
+it needs: the producer in this process reads its settings once. With pytest-xdist each process of
+tests makes up its own.
 """
 
 import os
+import random
+import socket
+from collections.abc import Iterator
 
-from sandbox.ports import free_port
+import pytest
+from hypothesis import HealthCheck, settings
+
+from sandbox.ports import FIRST_PORT
+from tests.support.effort import effort
+from tests.support.machine import SLOWNESS, scaled
 
 _OURS = ("REDIS_", "OLLAMA_", "LLM_", "AGENT_", "SUPERVISOR_", "CELERY_", "CHAT_", "WORKER_")
 
-USER_REDIS_URL = os.environ.get("REDIS_URL")
+_USERS = "TESTS_REDIS_URL"
+# The processes of xdist inherit the environment of the first one, which has its own REDIS_URL.
+USER_REDIS_URL = os.environ.setdefault(_USERS, os.environ.get("REDIS_URL", ""))
 """A Redis of the user's own: the contract tests of the memory run on it; others kill theirs."""
 
-REDIS_PORT = free_port()
+
+def _own_port() -> int:
+    """A port below those that `free_port` gives: while our server is down, nobody else's starts
+    there; and of those another for each process of this run."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(FIRST_PORT - 2000 + process % 50, FIRST_PORT, 50)
+    for port in random.SystemRandom().sample(ports, len(ports)):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise OSError("no free port for the Redis of the tests")
+
+
+REDIS_PORT = _own_port()
+LEASE_S, SWEEP_S, GRACE_S = 1.5, 0.4, 0.4
+"""Short times, so that a fault is recovered from within a test's patience; on an idle machine."""
+
 FAST = {
-    "CHAT_LEASE_SECONDS": "2",
-    "CHAT_SWEEP_SECONDS": "0.5",
-    "CHAT_GRACE_SECONDS": "0.5",
+    "CHAT_LEASE_SECONDS": f"{scaled(LEASE_S):.2f}",
+    "CHAT_SWEEP_SECONDS": f"{scaled(SWEEP_S):.2f}",
+    "CHAT_GRACE_SECONDS": f"{scaled(GRACE_S):.2f}",
     "CHAT_RETRY_BASE_SECONDS": "0.2",
-    "WORKER_DRAIN_SECONDS": "5",
+    "WORKER_DRAIN_SECONDS": f"{scaled(5):.2f}",
 }
-"""Short times, so that a fault is recovered from within a test's patience."""
+"""The same as settings, on this machine."""
+
+_COST = ("tests/faults/", "tests/browser/", "tests/e2e/", "tests/contract/", "tests/")
+"""What takes long begins first, so that all processes are done at the same time."""
 
 
 def _isolate() -> None:
@@ -33,3 +63,29 @@ def _isolate() -> None:
 
 
 _isolate()
+
+# A slow example is no fault: on a busy machine all are.
+settings.register_profile(
+    "the machine's",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=effort(50, long=1000),
+)
+settings.load_profile("the machine's")
+
+
+def pytest_report_header() -> str:
+    """Say what the times of this run are multiplied with."""
+    return f"slowness: {SLOWNESS:.1f} (1: an idle machine); times are that much longer"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the tests that try examples before some are chosen by their marks; put the dear ones
+    first when all are in their random order."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("long")
+            item.add_marker(pytest.mark.timeout(effort(120, long=900)))
+    yield
+    items.sort(key=lambda item: next(n for n, at in enumerate(_COST) if item.nodeid.startswith(at)))

@@ -34,6 +34,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(valkey: ValkeyServer, ollama: OllamaStandIn, logs: Path) -> Iterator[GriotStack]:
-    """Starts Griot's processes against these servers and stops them after the module."""
+    """Starts Griot's processes against these servers and kills them after the module."""
     with GriotStack(logs, redis_url=valkey.url(), ollama_url=ollama.url, settings=FAST) as started:
         yield started
+        started.stop(grace_s=0)

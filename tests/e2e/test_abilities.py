@@ -12,8 +12,9 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
+from tests.support.machine import scaled
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(100)).decode()
 VERDICT = {
     "type": "object",

@@ -12,8 +12,9 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import InvalidJob, chat_task
 from tasks.aio import aclose, follow, follow_job, send
+from tests.support.machine import scaled
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 
 
 @pytest.fixture(scope="module", autouse=True)

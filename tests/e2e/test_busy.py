@@ -29,9 +29,10 @@ from tasks.job.job import ChatJob
 from tasks.process.services import producer_services
 from tasks.submit.producer import producer
 from tasks.submit.untold import UntoldEnds
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 ENDLESS = "endless"
 
 Send = Callable[..., AsyncResult]
@@ -155,7 +156,7 @@ def test_rollback_removes_the_turn_and_its_message(
 
 def test_replace_pending_withdraws_what_waits(session_id: str, again: Send) -> None:
     """The running turn goes on to its end, the new message is next."""
-    first = running(session_id, "first", model="slow-tokens:20x0.1s")
+    first = running(session_id, "first", model=f"slow-tokens:10x{scaled(0.1)}s")
     second = chat_task.delay("energy", session_id, "second")
     third = again("third", on_busy="replace_pending")
     assert last_event(second.id).type is EventType.CANCELLED
@@ -171,7 +172,7 @@ def test_merge_answers_all_messages_of_a_user_at_once(
 ) -> None:
     """One turn, one model call; who waits for a merged job gets the answer that it is in."""
     mine, yours = {"user_id": "me"}, {"user_id": "you"}
-    first = running(session_id, "first", model="slow-tokens:20x0.1s")
+    first = running(session_id, "first", model=f"slow-tokens:10x{scaled(0.1)}s")
     jobs = [chat_task.delay("energy", session_id, text, metadata=mine) for text in ("a", "b")]
     other = chat_task.delay("energy", session_id, "yours", metadata=yours)
     last = again("c", on_busy="merge", metadata=mine)
@@ -219,7 +220,7 @@ def test_the_same_key_is_the_same_job_and_never_another(session_id: str) -> None
 
 def test_a_raw_job_under_anothers_id_takes_nothing_from_it(session_id: str) -> None:
     """Its message is no more than a wake-up: the first one's text is answered, and its result."""
-    first = chat_task.delay("energy", session_id, "mine", model="delay:0.5s")
+    first = chat_task.delay("energy", session_id, "mine", model=f"delay:{scaled(0.4)}s")
     kwargs = {"agent_id": "energy", "session_id": session_id, "message": "not mine"}
     app.send_task("tasks.chat_task", kwargs=kwargs, task_id=first.id)
     app.send_task("tasks.chat_task", kwargs={**kwargs, "on_busy": "interrupt"}, task_id=first.id)

@@ -14,9 +14,10 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import CancelOutcome, EventType, InvalidJob, app, chat_task, follow_job
 from tasks.process.wakeup import publish, wakeup_kwargs
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 ENDLESS = "endless"
 
 
@@ -83,14 +84,14 @@ def test_no_token_is_produced_later_than_a_second_after_a_cancel(
         chat_task.cancel(job.id)
         cancelled_s[job.id] = time.monotonic()
     last_s = max(cancelled_s.values())
-    wait_until(lambda: time.monotonic() >= last_s + 1, what="a second has passed")
+    wait_until(lambda: time.monotonic() >= last_s + scaled(1), what="a second has passed")
     tokens = ollama.stats.tokens
     assert all(call.finished_s is not None for call in ollama.calls)
     left_s = sorted(call.disconnected_s for call in ollama.calls if call.disconnected_s)
     late_s = [
         left - asked for left, asked in zip(left_s, sorted(cancelled_s.values()), strict=True)
     ]
-    assert max(late_s) < 1
+    assert max(late_s) < scaled(1)
     wait_until(elapsed(0.3), what="time for a model that would go on")
     assert ollama.stats.tokens == tokens
     assert ollama.stats.requests == len(jobs)
@@ -121,7 +122,7 @@ def test_a_running_job_can_be_discarded(session_id: str) -> None:
 
 def test_a_waiting_job_is_taken_out_at_once(session_id: str, ollama: OllamaStandIn) -> None:
     """It never reaches the model; twice is harmless."""
-    first = chat_task.delay("energy", session_id, "first", model="delay:1.0s")
+    first = chat_task.delay("energy", session_id, "first", model=f"delay:{scaled(0.7)}s")
     second = chat_task.delay("energy", session_id, "second")
     third = chat_task.delay("energy", session_id, "third")
     assert chat_task.cancel(second.id) is CancelOutcome.CANCELLED
@@ -185,7 +186,7 @@ def test_an_unknown_job_cannot_be_cancelled() -> None:
 
 def test_celerys_own_revoke_of_a_waiting_job_cancels_it(session_id: str) -> None:
     """The session goes on behind it."""
-    first = chat_task.delay("energy", session_id, "first", model="delay:1.0s")
+    first = chat_task.delay("energy", session_id, "first", model=f"delay:{scaled(0.7)}s")
     second = chat_task.delay("energy", session_id, "second")
     third = chat_task.delay("energy", session_id, "third")
     app.control.revoke(second.id)
@@ -223,7 +224,7 @@ def _reserved(worker: str) -> set[str]:
     names = [f"{worker}@{socket.gethostname()}"]
     # On a connection of its own: one of the pool may lead to the server of another module.
     with app.connection_for_write() as connection:
-        inspect = app.control.inspect(destination=names, timeout=1, connection=connection)
+        inspect = app.control.inspect(destination=names, timeout=scaled(1), connection=connection)
         told = inspect.reserved() or {}
     return {request["id"] for requests in told.values() for request in requests}
 

@@ -13,9 +13,10 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,6 +13,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
+from tests.support.machine import scaled
 
 SESSIONS = 9
 
@@ -50,7 +51,7 @@ for session, texts in zip(sessions, told):
     texts.append(history("energy", session)[-1]["content"])
 late = chat_task.delay("energy", sessions[0], "and now?")
 blocking = "".join(event.text for event in follow_job(late.id) if event.type == "token")
-asked = late.get(timeout=10)["response"]
+asked = late.get(timeout=60)["response"]
 print(json.dumps({"told": told, "stopped": stopped, "late": [blocking, asked]}))
 """
 
@@ -89,7 +90,7 @@ def test_sessions_on_all_servers_are_answered_followed_and_cancelled(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=scaled(40),
         check=False,
     )
     assert client.returncode == 0, client.stderr[-3000:]

@@ -8,9 +8,10 @@ from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from tasks import EventType, JobFailed, chat_task, follow_job
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 WORDS = "says this and that of power lines and tariffs, " * 4
 
 

@@ -14,9 +14,10 @@ from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
 from tasks.process.wakeup import publish, wakeup_kwargs
 from tasks.submit.dead_letters import all_letters, drop, letter_of, requeue
+from tests.support.machine import scaled
 from worker.cli import main
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,10 +17,11 @@ from sandbox.errors import ServerDied
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.flower import confine
 
-WAIT_S = 30
+WAIT_S = scaled(30)
 USER, PASSWORD = "operator", "canary-password-4711"
 CREDENTIALS = f"{USER}:{PASSWORD}"
 CANARY = "canary-zebra-98217"
@@ -41,7 +42,7 @@ def flower_url(stack: GriotStack) -> str:
 @pytest.fixture(scope="module")
 def flower(flower_url: str) -> Iterator[httpx.Client]:
     """A client of Flower's API that knows the password."""
-    with httpx.Client(base_url=flower_url, auth=(USER, PASSWORD), timeout=20) as client:
+    with httpx.Client(base_url=flower_url, auth=(USER, PASSWORD), timeout=scaled(20)) as client:
         wait_until(lambda: client.get("/api/workers").json(), timeout_s=WAIT_S, what="a worker")
         yield client
 

@@ -24,9 +24,10 @@ from tasks import chat_task, follow, follow_job
 from tasks.aio import aclose
 from tasks.aio import follow as afollow
 from tasks.aio import follow_job as afollow_job
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, eventually
 
-WAIT_S = 40
+WAIT_S = scaled(40)
 RESTARTS = 10
 A_LOOK = 3
 """Events that a follower takes before it is restarted."""
@@ -115,7 +116,7 @@ def test_a_follower_restarted_ten_times_misses_nothing(
     session_id: str, followed: Callable[[str, str, str | None], Iterable[Event]]
 ) -> None:
     """Each goes on at the cursor of the one before; together they have the committed text."""
-    job = chat_task.delay(AGENT, session_id, "tell me", model="slow-tokens:50x0.03s")
+    job = chat_task.delay(AGENT, session_id, "tell me", model=f"slow-tokens:50x{scaled(0.03)}s")
     told: list[Event] = []
     for _ in range(RESTARTS):
         take(followed(job.id, session_id, told[-1].cursor if told else None), told, at_most=A_LOOK)
@@ -136,7 +137,7 @@ async def test_a_follower_on_a_loop_restarted_ten_times_misses_nothing(
     session_id: str, followed: Callable[[str, str, str | None], AsyncIterator[Event]]
 ) -> None:
     """As from a thread."""
-    model = "slow-tokens:50x0.03s"
+    model = f"slow-tokens:50x{scaled(0.03)}s"
     job = await asyncio.to_thread(chat_task.delay, AGENT, session_id, "tell me", model=model)
     told: list[Event] = []
     for _ in range(RESTARTS):
@@ -152,7 +153,7 @@ async def test_all_followers_see_the_second_attempt_replace_the_first(
 ) -> None:
     """The worker is killed in mid-answer; whoever follows, in whatever way, ends with the text that
     the second attempt has committed."""
-    model = "slow-tokens:40x0.05s"
+    model = f"slow-tokens:40x{scaled(0.05)}s"
     job = await asyncio.to_thread(chat_task.delay, AGENT, session_id, "tell me", model=model)
     screens: list[list[Event]] = [[] for _ in range(4)]
     followers = [
@@ -212,7 +213,7 @@ async def test_slow_followers_do_not_slow_the_worker(session_id: str) -> None:
     slow = [asyncio.create_task(follow_slowly(watched.id, told)) for told in screens]
     watched_ms = await asyncio.to_thread(model_ms, watched.id)
     assert not any(is_over(told) for told in screens), "they were not slow"
-    assert watched_ms < 1.3 * alone_ms + 200
+    assert watched_ms < 1.3 * alone_ms + scaled(200)
     await asyncio.wait_for(asyncio.gather(*slow), WAIT_S)
     for told in screens:
         assert_whole(told, session_id)

@@ -5,6 +5,7 @@ import pytest
 from memory import get_redis_memory
 from sandbox.stack import GriotStack
 from tasks import chat_task
+from tests.support.machine import scaled
 
 
 # Celery 5.7.0 takes `-P prefork` for nothing said, and then the pool of celeryconfig.py.
@@ -20,7 +21,7 @@ def test_a_conversation_under_another_pool(stack: GriotStack, pool: str, shown: 
         for n in range(3)
         for agent_id in ("energy", "agriculture")
     ]
-    results = [job.get(timeout=30) for job in sent]
+    results = [job.get(timeout=scaled(30)) for job in sent]
     assert [result["history_messages"] for result in results] == [0, 0, 2, 2, 4, 4]
     history = get_redis_memory().get_conversation_history("energy", f"on-{pool}")
     assert [past["content"] for past in history[::2]] == ["message 0", "message 1", "message 2"]

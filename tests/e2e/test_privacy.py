@@ -11,10 +11,11 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import JobFailed, app, chat_task
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 CANARY = "canary-7f3a"
-WAIT_S = 20
+WAIT_S = scaled(20)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +35,7 @@ def events(worker: ServerProcess) -> Iterator[list[dict[str, object]]]:
         wait_until(lambda: seen, what="the monitor hears the worker's heartbeat")
         yield seen
         receiver.should_stop = True
-        thread.join(5)
+        thread.join(scaled(5))
 
 
 def _capture(receiver: object) -> None:
@@ -83,6 +84,10 @@ def test_no_text_in_logs_and_events(
 
 def test_no_text_in_the_broker(valkey: ValkeyServer) -> None:
     """A wake-up of ours says whose turn it is, not what was said."""
+    wait_until(
+        lambda: CANARY not in str(valkey.command("EVAL", BROKER_TEXT, 0)),
+        what="the raw jobs of other tests are over",
+    )
     seen = set()
     for n in range(5):
         chat_task.delay("energy", "unseen", f"{CANARY} {n}", model="delay:0.2s")
@@ -103,17 +108,18 @@ def test_inspection_shows_no_text(valkey: ValkeyServer) -> None:
     """`celery inspect active` and `conf` show neither what is said nor a password."""
     # A connection of its own: those that this process keeps may lead to an earlier server.
     with raw_sender(valkey) as foreign, app.connection_for_write() as connection:
-        foreign.send_task(
+        sent = foreign.send_task(
             "tasks.chat_task",
             kwargs={
                 "agent_id": "energy",
                 "session_id": "slow",
                 "message": CANARY,
-                "model": "delay:2.0s",
+                "model": "endless",
             },
         )
-        inspect = app.control.inspect(timeout=1.0, connection=connection)
+        inspect = app.control.inspect(timeout=scaled(1), connection=connection)
         wait_until(lambda: any((inspect.active() or {}).values()), what="the job is active")
         told = json.dumps(inspect.active(), default=str)
+        chat_task.cancel(sent.id)
     assert "slow" in told
     assert CANARY not in told

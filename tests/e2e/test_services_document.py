@@ -31,6 +31,7 @@ from llm import get_llm_service
 from memory import RedisMemoryService, create_redis_memory_from_config, reset_redis_memory
 from sandbox.ollama import OllamaStandIn, reply_to
 from sandbox.valkey import ValkeyServer
+from tests.support.machine import scaled
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "services.md"
@@ -511,7 +512,7 @@ def test_every_command_of_the_document_works(reader: Reader, tmp_path: Path) -> 
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=scaled(120),
             check=False,
         )
 

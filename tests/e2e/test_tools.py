@@ -14,9 +14,10 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 HERE = "tests.support.tool_functions"
 PROFILES = f"""
 [default]
@@ -242,7 +243,7 @@ def test_a_worker_with_a_tool_that_is_none_does_not_start(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=scaled(30),
         check=False,
     )
     assert started.returncode == 1

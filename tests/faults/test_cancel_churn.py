@@ -1,15 +1,22 @@
-"""Thousands of random cancels; for more: `python -m tests.support.faults.cancel_churn`."""
+"""Random cancels, thousands in the long run; for more: `-m tests.support.faults.cancel_churn`."""
 
 import pytest
 
 from tasks import CancelOutcome
-from tests.support.faults.cancel_churn import CANCELS, Churn
+from tests.support.effort import effort
+from tests.support.faults.cancel_churn import Churn
 from tests.support.faults.rig import Rig
 
+CANCELS = effort(300, long=2000)
 
-@pytest.mark.timeout(180)
-def test_thousands_of_random_cancels_leave_nothing_behind(rig: Rig) -> None:
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_hundreds_of_random_cancels_leave_nothing_behind(rig: Rig) -> None:
     """No open request at the model, no stuck connection, no session that does not go on."""
     churn = Churn(rig, seed=1)
     churn.run(CANCELS)
-    assert min(churn.counts[CancelOutcome.CANCELLED], churn.counts[CancelOutcome.STOPPING]) > 200
+    assert (
+        min(churn.counts[CancelOutcome.CANCELLED], churn.counts[CancelOutcome.STOPPING])
+        > CANCELS / 10
+    )

@@ -1,4 +1,4 @@
-"""The promise as a whole: 50 conversations of 20 turns, two workers, and kill -9 all along."""
+"""The promise as a whole: 50 conversations of many turns, two workers, and kill -9 all along."""
 
 import random
 from collections.abc import Iterator
@@ -7,16 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sandbox.process import ServerProcess
+from tests.support.effort import effort
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
-from tests.support.waiting import elapsed, wait_until
+from tests.support.machine import scaled
 
-SESSIONS, JOBS = 50, 20
+SESSIONS, JOBS = 50, effort(8, long=20)
 WORKERS = ("first", "second")
 KILLS = 3
-KILL_EVERY_S = 1.5
+CALLS = SESSIONS * JOBS // 5
+"""Model calls between two kills, so that each comes in the middle of turns."""
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def _send_all(sender: Sender) -> None:
@@ -37,7 +39,7 @@ def workers(rig: Rig) -> Iterator[list[ServerProcess]]:
         worker.kill()
 
 
-def test_50_conversations_of_20_turns(
+def test_50_conversations_of_many_turns(
     rig: Rig, workers: list[ServerProcess], sender: Sender
 ) -> None:
     """None lost, doubled or out of place; each call of the model saw exactly the turns before."""
@@ -53,11 +55,11 @@ def test_50_conversations_while_workers_and_redis_are_killed(
     with ThreadPoolExecutor(1) as producer:
         sending = producer.submit(_send_all, sender)
         for kill in range(KILLS):
-            wait_until(elapsed(KILL_EVERY_S), what="it is time for a fault")
+            rig.wait_calls(CALLS)
             workers[kill % 2].kill()
             if kill == 1:
                 rig.valkey.kill()
                 rig.valkey.start()
-            workers[kill % 2] = rig.worker(name=WORKERS[kill % 2])
-        sending.result(timeout=60)
+            workers[kill % 2].start()
+        sending.result(timeout=scaled(60))
     rig.check(sender, timeout_s=60)

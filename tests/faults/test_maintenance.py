@@ -7,6 +7,7 @@ from tasks import app, clean_stale_sessions, extend_active_sessions, snapshot_me
 from tasks.process.wakeup import publish
 from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
 EVERY_S = 0.3
@@ -52,7 +53,7 @@ def test_maintenance_behind_10_000_chat_jobs(rig: Rig, maintenance: ServerProces
     try:
         tasks = (extend_active_sessions, clean_stale_sessions, snapshot_memory_stats)
         for sent in [task.delay() for task in tasks]:
-            assert sent.get(timeout=1 + rig.delay_s)
+            assert sent.get(timeout=scaled(1 + rig.delay_s))
         assert int(str(rig.broker("LLEN", "chat"))) > 5000
     finally:
         rig.broker("DEL", "chat")
@@ -64,7 +65,7 @@ def test_clean_up_while_jobs_arrive(rig: Rig, steady: ServerProcess, sender: Sen
     sessions = sender.sessions(5)
     sender.send_all(sessions, 20)
     for session_id in sessions:
-        sender.send(session_id, model="delay:3s")
+        sender.send(session_id, model=f"delay:{scaled(2)}s")
     met = 0
     while rig.ollama.stats.active < len(sessions) or not _are_all_at_their_last(rig, sender):
         met += rig.housekeeping.clean_stale(idle_s=0).pending
@@ -84,7 +85,7 @@ def test_a_history_that_expires_in_mid_turn(
     (session_id,) = sender.sessions(1)
     sender.send(session_id)
     rig.check(sender)
-    running = sender.send(session_id, model="delay:0.3s")
+    running = sender.send(session_id, model=f"delay:{scaled(0.3)}s")
     after = sender.send(session_id)
     rig.wait_active(1)
     assert rig.observer.pexpire(rig.keys(session_id).history, 1)

@@ -15,6 +15,7 @@ from tasks.process.wakeup import publish, wakeup_kwargs
 from tests.support.faults.celery_messages import MALFORMED, embedding_job, first_protocol_job
 from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("steady")
@@ -39,19 +40,19 @@ def test_a_wake_up_published_100_times(rig: Rig, sender: Sender) -> None:
     wait_until(lambda: _waiting(rig, "chat") == 0, what="all messages are taken")
     publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
     rig.check(sender, max_calls=1)
-    assert job.get(timeout=5)["job_id"] == job.id
+    assert job.get(timeout=scaled(5))["job_id"] == job.id
 
 
 def test_a_late_message_of_a_job_whose_result_was_lost(rig: Rig, sender: Sender) -> None:
     """The reply is in the history: the result is stored again, without a model call."""
     (session_id,) = sender.sessions(1)
     job = sender.send(session_id)
-    first = job.get(timeout=10)
+    first = job.get(timeout=scaled(10))
     key = app.backend.get_key_for_task(job.id)
     assert rig.results.delete(key) == 1
     publish(app, job.id, wakeup_kwargs(rig.keys(session_id), None), {})
     wait_until(lambda: rig.results.exists(key), what="the result is there again")
-    assert AsyncResult(job.id, app=app).get(timeout=5)["response"] == first["response"]
+    assert AsyncResult(job.id, app=app).get(timeout=scaled(5))["response"] == first["response"]
     rig.check(sender, max_calls=1)
 
 
@@ -90,7 +91,7 @@ def test_a_raw_send_task_sent_twice(rig: Rig, sender: Sender, foreign: Celery) -
         for _ in range(2):
             sent = foreign.send_task("tasks.chat_task", kwargs=kwargs, task_id=job_id)
         sender.note(session_id, job_id, message)
-        assert message in sent.get(timeout=15)["response"]
+        assert message in sent.get(timeout=scaled(15))["response"]
         sender.send(session_id)
     rig.check(sender, max_calls=1)
 
@@ -99,7 +100,7 @@ def test_a_message_taken_off_the_queue_by_hand(rig: Rig, sender: Sender) -> None
     """A job whose message is lost is answered within sweep + grace + 1 s."""
     worker = rig.worker("-Q", "narrow", "-c", "1", name="narrow")
     busy, robbed = sender.sessions(2)
-    sender.send(busy, model="delay:0.5s", queue="narrow")
+    sender.send(busy, model=f"delay:{scaled(0.5)}s", queue="narrow")
     rig.wait_active(1)
     sender.send(robbed, queue="narrow")
     assert rig.broker("LPOP", "narrow"), "the message lay in the queue"
@@ -139,7 +140,7 @@ def test_more_broken_options_than_the_pool_has_places(rig: Rig, sender: Sender) 
     """A body whose third part is no object is put aside, also where it has to wait for a place."""
     worker = rig.worker("-Q", "broken", "-c", "1", "--prefetch-multiplier", "9", name="broken")
     (session_id,) = sender.sessions(1)
-    sender.send(session_id, queue="broken", model="delay:0.5s")
+    sender.send(session_id, queue="broken", model=f"delay:{scaled(0.5)}s")
     rig.wait_active(1)
     broken = [embedding_job([1, 2]) for _ in range(3)]
     rig.broker("LPUSH", "broken", *broken)

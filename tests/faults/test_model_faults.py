@@ -5,13 +5,14 @@ import pytest
 from sandbox.process import ServerProcess
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 IMPATIENT = {
-    "LLM_FIRST_TOKEN_TIMEOUT": "1",
-    "LLM_TIMEOUT": "0.5",
-    "LLM_TOTAL_TIMEOUT": "1.5",
-    "LLM_CONNECT_TIMEOUT": "1",
+    "LLM_FIRST_TOKEN_TIMEOUT": str(scaled(1)),
+    "LLM_TIMEOUT": str(scaled(0.5)),
+    "LLM_TOTAL_TIMEOUT": str(scaled(1.5)),
+    "LLM_CONNECT_TIMEOUT": str(scaled(1)),
 }
 
 PASSING = {
@@ -55,7 +56,7 @@ def test_a_failure_that_passes(
     sender.send(first)
     sender.send(other)
     rig.check(sender, max_calls=len(failures) + 1)
-    assert sent.get(timeout=5)["attempt"] == len(failures) + 1
+    assert sent.get(timeout=scaled(5))["attempt"] == len(failures) + 1
     assert impatient.is_running
 
 

@@ -11,11 +11,16 @@ from sandbox.ollama import OllamaStandIn
 from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 Servers = tuple[OllamaStandIn, OllamaStandIn, OllamaStandIn]
 
-IMPATIENT = {"LLM_FIRST_TOKEN_TIMEOUT": "1.5", "LLM_TIMEOUT": "1", "LLM_CONNECT_TIMEOUT": "1"}
+IMPATIENT = {
+    "LLM_FIRST_TOKEN_TIMEOUT": str(scaled(1.5)),
+    "LLM_TIMEOUT": str(scaled(1)),
+    "LLM_CONNECT_TIMEOUT": str(scaled(1)),
+}
 MODEL = "slow-tokens:10x20ms"
 JOBS = 4
 LIMIT = 2
@@ -103,10 +108,10 @@ def test_a_server_is_full(rig: Rig, servers: Servers, sender: Sender) -> None:
         check(rig, sender, servers)
     finally:
         servers[2].script(MODEL, [])
-    assert [result.get(timeout=10)["attempt"] for result in sent] == [1] * len(sent)
+    assert [result.get(timeout=scaled(10))["attempt"] for result in sent] == [1] * len(sent)
     refused = [call for call in servers[2].calls if call.status == 503]
     assert 0 < len(refused) < len(sent) / 2
-    answered = {result.get(timeout=10)["server"] for result in sent}
+    answered = {result.get(timeout=scaled(10))["server"] for result in sent}
     assert answered <= {server.url.removeprefix("http://") for server in servers[:2]}
 
 

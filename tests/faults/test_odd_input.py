@@ -11,9 +11,10 @@ from sandbox.process import ServerProcess
 from tasks import CancelOutcome, InvalidJob, JobFailed, chat_task
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-WAIT_S = 15
+WAIT_S = scaled(15)
 
 KEPT_IDS = (
     "a:b", "a", "b:a", "*", "?", "[x]", "{x}", "new\nline", "nul\x00", " ", "%", "%3A",
@@ -67,11 +68,11 @@ def test_ids_of_every_kind(steady: ServerProcess) -> None:
 @pytest.mark.parametrize("kind", REFUSED_IDS)
 def test_an_id_that_cannot_be_kept(rig: Rig, kind: str) -> None:
     """It is refused by `delay()`, as an agent's and as a session's, and nothing is written."""
-    keys_before = rig.observer.dbsize()
+    keys_before = rig.observer.keys()
     for arguments in ((REFUSED_IDS[kind], "s"), ("a", REFUSED_IDS[kind])):
         with pytest.raises(InvalidJob, match=r"agent_id|session_id"):
             chat_task.delay(*arguments, "hello")
-    assert rig.observer.dbsize() == keys_before
+    assert set(rig.observer.keys()) <= set(keys_before), "some may have ended meanwhile"
 
 
 def test_messages_of_every_kind(rig: Rig, steady: ServerProcess) -> None:
@@ -89,11 +90,11 @@ def test_messages_of_every_kind(rig: Rig, steady: ServerProcess) -> None:
 @pytest.mark.parametrize("kind", REFUSED_MESSAGES)
 def test_a_message_that_cannot_be_kept(rig: Rig, kind: str) -> None:
     """It is refused by `delay()`, with no word of it in the error, and nothing is written."""
-    keys_before = rig.observer.dbsize()
+    keys_before = rig.observer.keys()
     with pytest.raises(InvalidJob, match="message") as refused:
         chat_task.delay("a", "s", REFUSED_MESSAGES[kind])
     assert "half" not in str(refused.value)
-    assert rig.observer.dbsize() == keys_before
+    assert set(rig.observer.keys()) <= set(keys_before), "some may have ended meanwhile"
 
 
 def test_corrupt_elements_in_a_history(rig: Rig, steady: ServerProcess) -> None:
@@ -136,7 +137,9 @@ def test_a_key_of_a_wrong_type_in_mid_turn(
 ) -> None:
     """The commit is refused as a whole; other sessions and the worker go on."""
     damaged_id, other = sender.sessions(2)
-    stuck = chat_task.delay(AGENT_ID, damaged_id, f"hello {damaged_id}", model="delay:0.5s")
+    stuck = chat_task.delay(
+        AGENT_ID, damaged_id, f"hello {damaged_id}", model=f"delay:{scaled(0.5)}s"
+    )
     wait_until(lambda: _is_asked(rig, damaged_id), what="the model is asked")
     damaged = _wrong_type(rig, rig.keys(damaged_id), kind)
     sender.send(other)

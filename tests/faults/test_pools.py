@@ -8,6 +8,7 @@ import pytest
 from sandbox.process import ServerProcess
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 POOLS = {"threads": "8", "processes": "3", "solo": "1"}
@@ -62,7 +63,7 @@ def test_killed_children_of_the_prefork_pool(
     worker = _worker(rig, "processes")
     sessions = sender.sessions(int(POOLS["processes"]))
     for session_id in sessions:
-        sender.send(session_id, queue="processes", model="delay:0.5s")
+        sender.send(session_id, queue="processes", model=f"delay:{scaled(0.5)}s")
         sender.send(session_id, queue="processes")
     rig.wait_active(len(sessions))
     children = psutil.Process(worker.pid).children()

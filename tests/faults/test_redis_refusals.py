@@ -11,6 +11,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tests.support.faults.rig import SETTINGS, Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
 WAIT_S = 30
@@ -18,7 +19,7 @@ WAIT_S = 30
 
 def test_redis_is_full_with_work_queued(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
     """`delay()` raises clearly, running turns are committed, and all is done after relief."""
-    sender.model = "delay:1s"
+    sender.model = f"delay:{scaled(0.7)}s"
     sessions = sender.sessions(4)
     sender.send_all(sessions, 3)
     rig.wait_active(len(sessions))
@@ -65,7 +66,7 @@ def test_rights_are_taken_away_and_given_back(
     rig: Rig, restricted: ServerProcess, sender: Sender, denied: str
 ) -> None:
     """NOPERM in mid-turn: the worker says so, lives, and goes on when it may again."""
-    sender.model = "delay:0.3s"
+    sender.model = f"delay:{scaled(0.3)}s"
     for session_id in sender.sessions(4):
         for _ in range(3):
             sender.send(session_id, queue="restricted")

@@ -14,12 +14,14 @@ from sandbox.process import ServerProcess
 from tasks import CancelOutcome, chat_task, follow_job
 from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 LIMIT = 3
 MODEL = "delay:25ms"
 LONG = "delay:60s"
 SINGLE = "delay:50ms"
+CROWDED = f"delay:{scaled(1.5)}s"
 BOUNDED = {
     "OLLAMA_NUM_PARALLEL": str(LIMIT),
     "OLLAMA_NUM_PARALLEL_BY_MODEL": f"{SINGLE}=1, {LONG}=1",
@@ -103,7 +105,7 @@ def test_a_line_goes_on_after_the_death_of_the_only_holder(rig: Rig) -> None:
         timeout_s=LEASE_S + SWEEP_S + GRACE_S + rig.slack_s,
         what="the next asks the model",
     )
-    assert time.monotonic() - began < LEASE_S + SWEEP_S + GRACE_S + rig.slack_s
+    assert time.monotonic() - began < scaled(LEASE_S + SWEEP_S + GRACE_S + rig.slack_s)
     for job in (held, later):
         chat_task.cancel(job.id, "discard")
     rig.wait_active(0)
@@ -132,8 +134,8 @@ def test_a_stopping_worker_leaves_its_place_at_once(rig: Rig) -> None:
     began = time.monotonic()
     stopping.signal(signal.SIGTERM)
     wait_until(lambda: rig.ollama.stats.requests == 2, what="the next asks the model")
-    assert time.monotonic() - began < 0.1 + SWEEP_S + rig.slack_s
-    assert stopping.wait(10) == 0, stopping.log_tail()
+    assert time.monotonic() - began < scaled(0.1 + SWEEP_S + rig.slack_s)
+    assert stopping.wait(scaled(10)) == 0, stopping.log_tail()
     assert rig.ollama.stats.peak == 1
     for job in (held, later):
         chat_task.cancel(job.id, "discard")
@@ -190,7 +192,7 @@ def test_a_job_in_line_is_told_so_and_can_be_cancelled(rig: Rig) -> None:
     assert row[:3] == [LONG, f"1 of 1 at {rig.ollama.url}", "2"], seen.stderr
     assert chat_task.cancel(slot_wait.id) is CancelOutcome.CANCELLED
     with pytest.raises(TaskRevokedError):
-        slot_wait.get(timeout=5)
+        slot_wait.get(timeout=scaled(5))
     assert chat_task.cancel(held.id, "discard") is CancelOutcome.STOPPING
     wait_until(lambda: rig.ollama.stats.requests == 2, what="the last one asks the model")
     assert chat_task.cancel(last.id, "discard") is CancelOutcome.STOPPING
@@ -206,7 +208,7 @@ def test_jobs_in_line_hold_no_slot_and_are_no_attempts(rig: Rig) -> None:
     jobs = [crowd.send(session_id, queue="slots") for session_id in crowd.sessions(8)]
     wait_until(lambda: waiting(rig, LONG) == 7, what="all but one stand in line")
     (free,) = other.sessions(1)
-    assert other.send(free, queue="slots").get(timeout=5)["session_id"] == free
+    assert other.send(free, queue="slots").get(timeout=scaled(5))["session_id"] == free
     attempts = {
         rig.observer.hget(rig.keys(session_id).lease, "attempt") for session_id in crowd.jobs
     }
@@ -227,7 +229,7 @@ def test_a_lost_call_is_made_up_for(rig: Rig) -> None:
     sender.send(session_id)
     wait_until(lambda: waiting(rig, SINGLE) == 1, what="it stands in line")
     rig.connection.run(at.release("gone", took_ms=1))
-    rig.connection.run(at.grant_next(reserve_ms=round(GRACE_S * 1000)))
+    rig.connection.run(at.grant_next(reserve_ms=round(scaled(GRACE_S) * 1000)))
     rig.check(sender, timeout_s=GRACE_S + 2 * SWEEP_S + rig.slack_s, max_calls=1)
     assert_nobody_is_left(rig, SINGLE)
 
@@ -236,9 +238,9 @@ def test_without_a_limit_nothing_is_counted(rig: Rig) -> None:
     """As it was: as many calls as there are jobs, and no key of a place."""
     rig.ollama.reset()
     rig.worker("-Q", "free", name="free")
-    sender = Sender("delay:2s")
+    sender = Sender(CROWDED)
     for session_id in sender.sessions(40):
         sender.send(session_id, queue="free")
     rig.wait_active(40)
-    assert not rig.observer.exists(*slots(rig, "delay:2s").keys.slots)
+    assert not rig.observer.exists(*slots(rig, CROWDED).keys.slots)
     rig.check(sender, max_calls=1)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.effort import effort
 from tests.support.faults.rig import Rig
 from tests.support.faults.soak import (
     MAX_GROWTH_BYTES,
@@ -11,12 +12,17 @@ from tests.support.faults.soak import (
     assert_not_grown,
 )
 
+ROUNDS = effort(1, long=10)
+SESSIONS = effort(4, long=12)
 
-@pytest.mark.timeout(150)
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_round_of_random_faults(rig: Rig) -> None:
     """Whatever breaks in whatever order, all invariants hold afterwards."""
     soaking = Soak(rig, seed=1)
-    soaking.round(sessions=4)
+    for _ in range(ROUNDS):
+        soaking.round(sessions=SESSIONS)
     assert soaking.steady.is_running
     assert soaking.faults.total() > 3
 

@@ -8,6 +8,7 @@ from memory import get_redis_memory
 from tasks import chat_task
 from tasks.process.crash_points import CrashPoint
 from tests.support.faults.rig import LEASE_S, Rig
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 PROFILES = """
@@ -36,7 +37,7 @@ def test_a_worker_dies_after_it_has_run_a_tool(rig: Rig, tmp_path: Path, point: 
     wait_until(lambda: not doomed.is_running, what="the worker is dead")
     assert bookings.read_text("utf-8") == f"{sent.id} 1 1\n"
     heir = rig.worker("-Q", session_id, name=f"heir-{session_id}", **settings)
-    result = sent.get(timeout=LEASE_S + 15)
+    result = sent.get(timeout=scaled(LEASE_S + 15))
     heir.stop()
     assert result["attempt"] == 2
     assert bookings.read_text("utf-8") == f"{sent.id} 1 1\n{sent.id} 2 1\n"

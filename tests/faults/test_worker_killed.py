@@ -13,6 +13,7 @@ from sandbox.process import ServerProcess
 from tasks.process.crash_points import VARIABLE, CrashPoint
 from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 JOBS = 3
@@ -103,7 +104,7 @@ def test_a_worker_dies_and_another_goes_on(rig: Rig, cases: dict[str, Case], fau
     assert case.worker.returncode == -9
     rig.check(case.sender, max_calls=fault.calls)
     own_run_s = JOBS * 0.5
-    assert case.done_at - case.died_at < fault.within_s + own_run_s + rig.slack_s
+    assert case.done_at - case.died_at < scaled(fault.within_s + own_run_s + rig.slack_s)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

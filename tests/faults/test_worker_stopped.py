@@ -7,6 +7,7 @@ import pytest
 from sandbox.process import ServerProcess
 from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 
@@ -17,7 +18,7 @@ def test_a_stopping_worker_finishes_its_turn(rig: Rig, sender: Sender) -> None:
     sender.send(session_id, model="slow-tokens:40x25ms", queue="finishing")
     rig.wait_active(1)
     worker.signal(signal.SIGTERM)
-    assert worker.wait(10) == 0, worker.log_tail()
+    assert worker.wait(scaled(10)) == 0, worker.log_tail()
     rig.check(sender, timeout_s=0.1, max_calls=1)
 
 
@@ -33,9 +34,11 @@ def test_a_stopping_worker_gives_back_what_takes_too_long(
     rig.wait_active(1)
     rig.consume("too-late")
     worker.signal(signal.SIGTERM)
-    assert worker.wait(10) == 0, worker.log_tail()
+    assert worker.wait(scaled(10)) == 0, worker.log_tail()
     rig.check(sender, timeout_s=1 + rig.slack_s, max_calls=2)
-    assert sent.get(timeout=5)["attempt"] == 1, "an attempt that was given back does not count"
+    assert sent.get(timeout=scaled(5))["attempt"] == 1, (
+        "an attempt that was given back does not count"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
@@ -51,10 +54,10 @@ def test_a_stopping_worker_that_is_told_to_hurry(
     worker.signal(signal.SIGINT)
     wait_until(lambda: "Warm shutdown" in worker.log_text(), what="it has heard the first")
     worker.signal(number)
-    worker.wait(10)
+    worker.wait(scaled(10))
     assert "Traceback" not in worker.log_text(), worker.log_tail()
     rig.check(sender, timeout_s=1 + rig.slack_s, max_calls=2)
-    assert [job.get(timeout=5)["attempt"] for job in sent] == [1, 1]
+    assert [job.get(timeout=scaled(5))["attempt"] for job in sent] == [1, 1]
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["other still runs", "other is done"])
@@ -64,7 +67,7 @@ def test_a_worker_that_slept_past_its_lease(
     """SIGSTOP past the lease, another takes the turn, SIGCONT: the late reply is dropped."""
     name = f"sleeper-{is_late:d}"
     sleeper = rig.worker("-Q", name, name=name)
-    second = "delay:0.2s" if is_late else "delay:2s"
+    second = "delay:0.2s" if is_late else f"delay:{scaled(1)}s"
     rig.ollama.script("ok", ["delay:0.8s", second])
     (session_id,) = sender.sessions(1)
     sent = sender.send(session_id, model="ok", queue=name)
@@ -77,7 +80,7 @@ def test_a_worker_that_slept_past_its_lease(
         rig.wait_drained(sender)
     sleeper.thaw()
     rig.check(sender, max_calls=2)
-    assert sent.get(timeout=5)["attempt"] == 2
+    assert sent.get(timeout=scaled(5))["attempt"] == 2
     wait_until(
         lambda: any(word in sleeper.log_text() for word in ("late commit", "succeeded", "ignored")),
         what="the sleeper has come to its end",

@@ -13,6 +13,7 @@ from llm import LLMService, LLMSettings
 from memory import MemoryRefused, MemorySettings, RedisMemoryService
 from sandbox.ollama import OllamaStandIn
 from sandbox.valkey import ValkeyServer
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 PASSWORD = "of this test"  # noqa: S105  # of a server that lives a moment
@@ -42,7 +43,7 @@ def llm(ollama: OllamaStandIn) -> Iterator[LLMService]:
 @pytest.fixture
 def memory(server: ValkeyServer) -> Iterator[RedisMemoryService]:
     """A service that waits for an answer a fifth of a second only."""
-    settings = MemorySettings(url=SecretStr(server.url()), timeout_s=0.2)
+    settings = MemorySettings(url=SecretStr(server.url()), timeout_s=scaled(0.2))
     with RedisMemoryService.from_settings(settings) as service:
         yield service
 
@@ -187,7 +188,7 @@ def test_a_wrong_password_is_raised_not_worked_around(
 ) -> None:
     """A fault of the configuration would otherwise lose every conversation with one warning."""
     settings = MemorySettings(
-        url=SecretStr(f"redis://:wrong@127.0.0.1:{server.port}/0"), timeout_s=0.2
+        url=SecretStr(f"redis://:wrong@127.0.0.1:{server.port}/0"), timeout_s=scaled(0.2)
     )
     with (
         RedisMemoryService.from_settings(settings) as memory,

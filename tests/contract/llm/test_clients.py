@@ -38,6 +38,7 @@ from llm import (
 from llm.wire.records import joined
 from sandbox.ollama import OllamaStandIn, pieces, reply_to
 from sandbox.ollama.records import Profile
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the kora, please."},)
@@ -307,7 +308,7 @@ def test_a_server_restarted_in_mid_reply_cuts_it(ask: Asker) -> None:
         wait_until(lambda: len(seen) > 0, what="the first token")
         server.stop()
         with pytest.raises(StreamCutError):
-            cut.result(timeout=5)
+            cut.result(timeout=scaled(5))
         assert server.stats.requests == 1
         server.start()
         assert joined(ask(settings, chat("ok"))).text == reply_to(list(MESSAGES))
@@ -328,7 +329,7 @@ def test_what_came_before_a_failure_is_seen(ask: Asker, ollama: OllamaStandIn, m
     """Deltas are handed on as they come, not held back for the end; a Final never comes."""
     seen: Records = []
     with pytest.raises(LLMError):
-        ask(settings_for(ollama.url, idle_timeout_s=0.3), chat(model), seen)
+        ask(settings_for(ollama.url, idle_timeout_s=scaled(0.3)), chat(model), seen)
     assert [type(record) for record in seen] == [Delta, Delta, Delta]
 
 
@@ -348,14 +349,16 @@ def test_silence_in_mid_reply_is_an_idle_timeout(ask: Asker, ollama: OllamaStand
 
 def test_a_slow_first_token_is_not_silence(ask: Asker, ollama: OllamaStandIn) -> None:
     """The limit between tokens begins with the first."""
-    settings = settings_for(ollama.url, idle_timeout_s=0.3)
-    assert joined(ask(settings, chat("ok:20-0.6s"))).text
+    settings = settings_for(ollama.url, idle_timeout_s=scaled(0.3))
+    assert joined(ask(settings, chat(f"ok:20-{scaled(0.6)}s"))).text
 
 
 def test_slow_tokens_are_not_silence(ask: Asker, ollama: OllamaStandIn) -> None:
     """The whole reply may take much longer than the limit between two tokens."""
-    settings = settings_for(ollama.url, idle_timeout_s=0.3)
-    assert joined(ask(settings, chat("slow-tokens:20x40ms"))).final.completion_tokens == 20
+    settings = settings_for(ollama.url, idle_timeout_s=scaled(0.3))
+    assert (
+        joined(ask(settings, chat(f"slow-tokens:20x{scaled(0.04)}s"))).final.completion_tokens == 20
+    )
 
 
 def test_a_reply_without_end_is_a_total_timeout(ask: Asker, ollama: OllamaStandIn) -> None:

@@ -19,19 +19,11 @@ from llm import (
     fit,
 )
 from sandbox.ollama import OllamaStandIn
+from tests.support.clock import Clock
+from tests.support.machine import scaled
 from tests.support.waiting import eventually
 
 LONG = tuple({"role": "user", "content": "a long story " * 40} for _ in range(20))
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -141,7 +133,7 @@ async def test_a_server_that_does_not_tell_holds_nobody_up(clock: Clock, fails: 
     """A second at most, then an assumption serves; and it is left in peace for a while."""
     deaf = Deaf(fails=fails)
     context_limits = ContextLimits([deaf], LLMSettings(), clock=clock)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         budgets = await asyncio.gather(*(context_limits.budget("m", 10) for _ in range(20)))
     assert {(budget.window_tokens, budget.is_known) for budget in budgets} == {(4096, False)}
     assert deaf.asked == 1

@@ -40,11 +40,12 @@ from sandbox.ollama import OllamaStandIn, reply_to
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from tests.support.breaker_states import State, state_of
+from tests.support.machine import scaled
 from tests.support.waiting import eventually, wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the balafon."},)
 ANSWER = reply_to(list(MESSAGES))
-LIMITS = Timeouts(first_token_s=0.5, idle_s=0.3, total_s=5)
+LIMITS = Timeouts(first_token_s=scaled(0.5), idle_s=scaled(0.3), total_s=scaled(5))
 
 
 @dataclass
@@ -324,7 +325,7 @@ async def test_when_no_server_may_be_asked_the_calls_wait_for_one(pair: Pair) ->
     """No storm of failures, and no job given up: they go on with the first that is well."""
     for server in pair.servers:
         server.script("ok", ["busy-503"] * FAILURES)
-    async with pair.fleet(Timeouts(first_token_s=10)) as fleet:
+    async with pair.fleet(Timeouts(first_token_s=scaled(10))) as fleet:
         for _ in range(FAILURES):
             with pytest.raises(OllamaBusyError):
                 await fleet.chat(chat(), session=pair.session)
@@ -352,7 +353,7 @@ async def test_waiting_for_a_server_has_an_end(pair: Pair) -> None:
 
 async def test_a_server_that_stops_in_mid_traffic_costs_no_answer(pair: Pair) -> None:
     """Calls that had no token yet are answered by the other; it is used again when it is back."""
-    async with pair.fleet(Timeouts(first_token_s=5)) as fleet:
+    async with pair.fleet(Timeouts(first_token_s=scaled(5))) as fleet:
         pair.own.script("ok", ["slow-first:5s"] * 10)
         calls = [asyncio.create_task(fleet.chat(chat(), session=f"a:{n}")) for n in range(20)]
         await eventually(lambda: pair.own.stats.active > 0, what="the first server is at work")

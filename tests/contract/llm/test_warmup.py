@@ -25,11 +25,13 @@ from llm.servers.warmup import Warmer
 from llm.servers.watchdog import TIMEOUTS
 from llm.wire.models import read_loaded
 from sandbox.ollama import OllamaStandIn, reply_to
+from tests.support.machine import scaled
 from tests.support.waiting import eventually, wait_until
 
 MESSAGES = ({"role": "user", "content": "Who was Balla Fasséké?"},)
 ANSWER = reply_to(list(MESSAGES))
-SHORT = Timeouts(first_token_s=0.3, total_s=10)
+SLOW_LOAD = f"cold:load{scaled(0.8)}s"
+SHORT = Timeouts(first_token_s=scaled(0.3), total_s=scaled(10))
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ async def test_a_model_is_loaded_once_however_many_chats_wait(
     ollama: OllamaStandIn, fleet: Fleet
 ) -> None:
     """By one request; and a load that takes longer than a first token may fails none of them."""
-    model = "cold:load0.8s"
+    model = SLOW_LOAD
     replies = await asyncio.gather(*(fleet.chat(chat(model)) for _ in range(20)))
     assert [reply.text for reply in replies] == [ANSWER] * 20
     stats = ollama.stats
@@ -80,7 +82,7 @@ async def test_without_it_an_impatient_chat_never_sees_its_model_loaded(
     async with OllamaClient(ollama.url, timeouts=SHORT) as client:
         for _ in range(3):
             with pytest.raises(FirstTokenTimeoutError):
-                await client.chat(chat("cold:load0.8s"))
+                await client.chat(chat(SLOW_LOAD))
     assert ollama.stats.loads == 0
 
 

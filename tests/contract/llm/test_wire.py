@@ -18,6 +18,7 @@ from llm import (
     RetryableLLMError,
     StreamCutError,
 )
+from tests.support.machine import scaled
 
 DONE = b'{"model":"m","message":{"content":"hi"},"done":true,"done_reason":"stop"}\n'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
@@ -61,7 +62,7 @@ def answering(answer: bytes, *, keeps_open: bool = False) -> Iterator[str]:
                 pass
             connection.sendall(answer)
             if keeps_open:
-                stop.wait(10)
+                stop.wait(scaled(10))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)
@@ -157,7 +158,7 @@ def test_a_whole_answer_does_not_wait_long_for_the_end_of_the_bytes(chat: Chatte
     """A server that keeps the stream open after `done: true` costs at most the idle limit."""
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(DONE) + DONE + b"\r\n"
     with answering(chunked, keeps_open=True) as url:
-        assert chat(settings_for(url, idle_timeout_s=0.3)) == "hi"
+        assert chat(settings_for(url, idle_timeout_s=scaled(0.3))) == "hi"
 
 
 def test_a_server_that_takes_no_connection_is_unreachable_in_time(chat: Chatter) -> None:

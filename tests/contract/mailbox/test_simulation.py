@@ -12,6 +12,7 @@ import pytest
 from memory.mailbox.mailbox import ACQUIRE, COMMIT
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, JobToWake
 from sandbox.valkey import ValkeyServer
+from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import (
     ACQUIRE_HEAD_CHECK,
@@ -28,9 +29,9 @@ from tests.support.mailbox.world import Wire
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
-SEEDS = 500
-PEACEFUL_SEEDS = 20
 PART = 50
+SEEDS = effort(4 * PART, long=100 * PART)
+PEACEFUL_SEEDS = 20
 IDLE_MS = 100
 MUTANT_SEEDS = 40
 TAKEOVERS = 6
@@ -45,7 +46,8 @@ def wire() -> Iterator[Wire]:
         wire.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
     """I1 to I5 throughout, and I10 when the faults are over; every other time with people who

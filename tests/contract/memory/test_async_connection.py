@@ -25,6 +25,7 @@ from memory.redis.command import Command
 from memory.settings import MemorySettings
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer
+from tests.support.machine import scaled
 from tests.support.mailbox.rig import GRACE_MS, TTL_S, turn_of
 from tests.support.memory_fixtures import Backend
 from tests.support.waiting import eventually
@@ -261,10 +262,10 @@ async def test_calls_made_while_the_server_restarts_are_answered(
 async def test_a_server_that_is_not_there_is_unavailable_in_bounded_time() -> None:
     """And each caller gets an error of its own."""
     settings = MemorySettings(
-        _env_file=None, url=f"redis://127.0.0.1:{free_port()}/0", timeout_s=0.5
+        _env_file=None, url=f"redis://127.0.0.1:{free_port()}/0", timeout_s=scaled(0.5)
     )
     connection = AsyncConnection(settings)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         errors = await asyncio.gather(
             *(connection.run(command("PING")) for _ in range(10)), return_exceptions=True
         )
@@ -277,10 +278,10 @@ async def test_a_frozen_server_is_unavailable_in_bounded_time_and_used_when_it_i
     server: ValkeyServer,
 ) -> None:
     """A reply that comes late is nobody's."""
-    connection = AsyncConnection(settings_for(server, timeout_s=0.3))
+    connection = AsyncConnection(settings_for(server, timeout_s=scaled(0.3)))
     await connection.run(command("PING"))
     server.freeze()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         with pytest.raises(MemoryUnavailable):
             await connection.run(command("ECHO", "late"))
     server.thaw()

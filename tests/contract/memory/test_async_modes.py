@@ -18,6 +18,7 @@ from sandbox.cluster import ValkeyCluster
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer, valkey_binary
+from tests.support.machine import scaled
 from tests.support.mailbox.rig import GRACE_MS, TTL_S, turn_of
 from tests.support.waiting import eventually
 
@@ -128,8 +129,8 @@ async def test_a_node_that_was_restarted_is_found_again(
 async def test_a_cluster_that_is_not_there_is_unavailable() -> None:
     """In bounded time, as a single server."""
     url = SecretStr(f"redis://127.0.0.1:{free_port()}")
-    connection = AsyncConnection(MemorySettings(url=url, mode="cluster", timeout_s=0.5))
-    async with asyncio.timeout(10):
+    connection = AsyncConnection(MemorySettings(url=url, mode="cluster", timeout_s=scaled(0.5)))
+    async with asyncio.timeout(scaled(10)):
         with pytest.raises(MemoryUnavailable):
             await connection.run(command("GET", "k"))
     await connection.aclose()

@@ -21,6 +21,7 @@ from memory import (
 )
 from sandbox.proxy import Proxy
 from sandbox.valkey import ValkeyServer
+from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 
 MESSAGE = {"role": "user", "content": "x"}
@@ -65,18 +66,18 @@ def test_a_restarted_server_is_found_again(server: ValkeyServer) -> None:
 
 def test_a_frozen_server_costs_a_bounded_time(server: ValkeyServer) -> None:
     """About twice the time-out, then MemoryUnavailable; the health check within the time-out."""
-    with _service(server, timeout_s=0.3) as service:
+    with _service(server, timeout_s=scaled(0.3)) as service:
         assert service.health_check() is True
         server.freeze()
         try:
             started = time.monotonic()
             with pytest.raises(MemoryUnavailable):
                 service.get_agent_state("a")
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < scaled(1.5)
 
             started = time.monotonic()
             assert service.health_check() is False
-            assert time.monotonic() - started < 0.6
+            assert time.monotonic() - started < scaled(0.6)
         finally:
             server.thaw()
         assert service.health_check() is True
@@ -86,12 +87,12 @@ def test_a_black_hole_costs_a_bounded_time(server: ValkeyServer) -> None:
     """A connection that is accepted and never answered."""
     with Proxy(server.port) as proxy:
         proxy.black_hole()
-        with _service(server, port=proxy.port, timeout_s=0.3) as service:
+        with _service(server, port=proxy.port, timeout_s=scaled(0.3)) as service:
             started = time.monotonic()
             assert service.health_check() is False
             with pytest.raises(MemoryUnavailable):
                 service.append_to_history("a", "s", MESSAGE)
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < scaled(2)
 
 
 def test_a_full_server_says_so_and_writes_nothing(server: ValkeyServer) -> None:

@@ -11,9 +11,10 @@ from memory.keys import Keyspace, SessionKeys
 from memory.records.events import FROM_START, MAX_EVENTS, READ_EVENTS
 from memory.redis.async_connection import AsyncConnection
 from sandbox.cluster import ValkeyCluster
+from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 
-WAIT_S = 10
+WAIT_S = scaled(10)
 STREAMS = 30
 TRIM_SLACK = 500
 """The cap is approximate: a stream is cut by whole nodes of about a hundred entries."""

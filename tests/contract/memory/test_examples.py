@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +21,7 @@ def _run(script: str, url: str, prefix: str) -> subprocess.CompletedProcess[str]
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=scaled(30),
         check=False,
     )
 

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.errors import SandboxError, ServerDied, ServerNotReady
 from sandbox.process import ServerProcess
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 SLEEP = ("/bin/sh", "-c", "echo ready; exec sleep 60")
@@ -36,7 +37,7 @@ def test_output_goes_to_the_log(tmp_path: Path) -> None:
     process = ServerProcess(
         ("/bin/sh", "-c", "echo one; echo two >&2; echo three"), log_path=tmp_path / "out.log"
     )
-    process.start().wait(5)
+    process.start().wait(scaled(5))
     process.kill()
 
     assert process.log_tail(2) == "two\nthree"

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from sandbox.ollama import NotServing, OllamaStandIn, UnknownScenario, reply_to
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -263,11 +264,12 @@ def test_a_leaky_model_hangs_after_a_disconnect_until_it_is_unloaded(
 
 async def test_many_streams_at_once_keep_their_pace(ollama: OllamaStandIn) -> None:
     """Two hundred streams of 20 tokens, one per 20 ms, take little longer than one."""
+    model = f"slow-tokens:20x{scaled(0.02)}s"
 
     async def ask() -> bytes:
         host, _, port = ollama.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        body = json.dumps({"model": "slow-tokens:20x20ms", "messages": MESSAGES}).encode()
+        body = json.dumps({"model": model, "messages": MESSAGES}).encode()
         head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
         heard = await reader.read(-1)
@@ -278,7 +280,7 @@ async def test_many_streams_at_once_keep_their_pace(ollama: OllamaStandIn) -> No
     assert all(answer.endswith(b"\r\n0\r\n\r\n") for answer in heard)
     assert (ollama.stats.peak, ollama.stats.tokens) == (200, 4000)
     started_s = min(call.started_s for call in ollama.calls)
-    assert max(call.finished_s or 0 for call in ollama.calls) - started_s < 5
+    assert max(call.finished_s or 0 for call in ollama.calls) - started_s < scaled(5)
 
 
 def test_a_taken_port_is_an_error_of_its_own(ollama: OllamaStandIn) -> None:
@@ -301,7 +303,7 @@ def test_as_a_process_it_says_where_it_listens_and_ends_on_sigterm(tmp_path: Pat
                 assert chat(client, "ok").status_code == 200
                 assert client.get("/standin/stats").json()["requests"] == 1
             process.terminate()
-            assert process.wait(10) == 0
+            assert process.wait(scaled(10)) == 0
         finally:
             process.kill()
     (record,) = [json.loads(line) for line in log.read_text().splitlines()]

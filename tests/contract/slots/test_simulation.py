@@ -13,13 +13,14 @@ import pytest
 from memory import slots
 from memory.redis.command import LuaScript
 from sandbox.valkey import ValkeyServer
+from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.slots.simulation import SlotPlan, simulate
 
-SEEDS = 120
-PART = 30
+PART = 20
+SEEDS = effort(2 * PART, long=100 * PART)
 PEACEFUL_SEEDS = 10
 MUTANT_SEEDS = 40
 FREE_MS = 20
@@ -38,7 +39,8 @@ def wire() -> Iterator[Wire]:
         wire.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
     """P1, P4 and those of the mailbox; every job is done when the faults are over."""

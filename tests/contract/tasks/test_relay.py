@@ -10,6 +10,7 @@ from memory import AsyncConnection, Event, EventType, Keyspace, events
 from memory.keys import SessionKeys
 from memory.records.events import FROM_START
 from tasks.process.relay import Relay
+from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 
 NEVER_S = 600.0
@@ -36,7 +37,7 @@ def token(text: str, job_id: str = "job") -> Event:
 
 async def stored(memory: AsyncConnection, keys: SessionKeys, amount: int = 1) -> list[str]:
     """The text of a session's events, once there are so many."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(scaled(5)):
         while True:
             found = await memory.run(events.read(keys, FROM_START, block_ms=100))
             if len(found) >= amount:

@@ -19,6 +19,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import EventType, app, chat_task, follow_job
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.cli import main
 from worker.cli.demo.command import why_busy
@@ -32,7 +33,7 @@ from worker.health import (
     check_workers,
 )
 
-TIMEOUT_S = 50
+TIMEOUT_S = scaled(50)
 SECRET = "geheim-0815"  # noqa: S105  # of a server of this test
 
 
@@ -255,7 +256,7 @@ class Terminal:
 
     def exit_code(self) -> int:
         """Wait for its end."""
-        return self._process.wait(20)
+        return self._process.wait(scaled(20))
 
     def __enter__(self) -> "Terminal":
         return self

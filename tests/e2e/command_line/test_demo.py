@@ -16,6 +16,7 @@ from sandbox.ports import free_port
 from sandbox.resp import RespConnection
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 MARK = "GRIOT_TEST_MARK"
@@ -45,7 +46,7 @@ def test_the_demo_shows_a_conversation_from_nothing(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=scaled(100),
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -81,7 +82,7 @@ def test_ctrl_c_leaves_nothing_in_a_redis_of_ones_own(
         wait_until(lambda: "│ You said" in output.read_text(), timeout_s=60, what="the first words")
         assert any(b"griot-demo-" in name for name in _keys(valkey, 0))
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(40) == 130
+        assert demo.wait(scaled(40)) == 130
         assert [_keys(valkey, db) for db in (0, 1, 2)] == [[b"mine"], [], []]
     assert "Traceback" not in output.read_text()
 
@@ -116,7 +117,7 @@ def test_the_demo_says_when_a_redis_of_ones_own_does_not_answer(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     assert ended.returncode == 1
@@ -147,7 +148,7 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
         assert _chat(settings, tmp_path, "Hello").startswith("You said: “Hello”.")
     finally:
         up.send_signal(signal.SIGINT)
-        status = up.wait(40)
+        status = up.wait(scaled(40))
     assert status == 0, output.read_text()
     (data,) = (tmp_path / ".griot").glob("valkey-*")
     assert any(data.rglob("*.aof")), "the data of a port are kept"
@@ -179,7 +180,7 @@ def test_up_stops_everything_when_nobody_reads_it_any_more(
         up.stdout.close()
         if ending == "terminal closed":
             os.killpg(up.pid, signal.SIGHUP)
-        assert up.wait(40) == 0
+        assert up.wait(scaled(40)) == 0
     finally:
         up.kill()
 
@@ -204,7 +205,7 @@ def test_up_that_is_stopped_while_it_starts_leaves_nothing(
         os.killpg(up.pid, signal.SIGINT)
         rest = up.stdout.read()
         up.stdout.close()
-        assert up.wait(40) == 0
+        assert up.wait(scaled(40)) == 0
         assert "Traceback" not in rest
     finally:
         up.kill()
@@ -241,7 +242,7 @@ def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
         input=message,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=scaled(50),
         check=True,
     ).stdout
 

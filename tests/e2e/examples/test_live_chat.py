@@ -25,11 +25,12 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
+from tests.support.machine import scaled
 from tests.support.waiting import eventually
 
-WAIT_S = 20
+WAIT_S = scaled(20)
 ROOT = Path(__file__).resolve().parents[3]
-SLOW = "slow-tokens:60x0.03s"
+SLOW = f"slow-tokens:40x{scaled(0.03)}s"
 
 CLIENT = """
 import http.client, json, sys
@@ -221,7 +222,7 @@ async def test_a_client_killed_ten_times_ends_with_the_committed_text(
 ) -> None:
     """A process that is killed at any moment of an answer and goes on where its record ends."""
     out = tmp_path / "seen.jsonl"
-    model = "slow-tokens:200x0.04s"
+    model = f"slow-tokens:200x{scaled(0.02)}s"
     await asyncio.to_thread(chat_task.delay, "energy", session_id, "tell me", model=model)
 
     def seen() -> list[ServerSent]:

@@ -23,12 +23,13 @@ from sandbox.process import ServerProcess
 from tasks import CancelOutcome, chat_task
 from tests.support.faults.rig import Rig, new_rig
 from tests.support.faults.sender import AGENT_ID
+from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
 CANCELS = 2000
 USERS, SESSIONS_EACH = 8, 4
 SLOTS = 24
-PATIENCE_S = 60.0
+PATIENCE_S = scaled(60.0)
 MODELS = ("instant", "delay:20ms", "slow-tokens:20x5ms", "endless:x5ms", "hang", "stall")
 NEVER_ENDS = frozenset({"endless:x5ms", "hang", "stall"})
 ENDINGS = {EventType.DONE, EventType.CANCELLED, EventType.FAILED}

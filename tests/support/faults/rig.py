@@ -26,15 +26,15 @@ from tasks import app
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.process.crash_points import VARIABLE, CrashPoint
-from tests.conftest import FAST, REDIS_PORT
+from tests.conftest import FAST, GRACE_S, LEASE_S, REDIS_PORT, SWEEP_S
 from tests.support.faults.dump import SessionDump, is_drained, read_session
 from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
 
-LEASE_S, SWEEP_S, GRACE_S = (
-    float(FAST[f"CHAT_{name}_SECONDS"]) for name in ("LEASE", "SWEEP", "GRACE")
-)
+__all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "new_rig"]
+
 SLACK_S = 1.5
 """What an idle machine with two cores may add to a promise in seconds; see `Rig.slack_s`."""
 
@@ -60,8 +60,9 @@ class Rig:
 
     @property
     def slack_s(self) -> float:
-        """What this machine may add to a promise in seconds, being as busy as it is."""
-        return max(SLACK_S, self.start_s)
+        """What may be added to a promise, in seconds of an idle machine: more if this one has
+        become slower than it was when it was measured."""
+        return max(SLACK_S, self.start_s / SLOWNESS)
 
     @property
     def delay_s(self) -> float:
@@ -71,12 +72,12 @@ class Rig:
     @cached_property
     def observer(self) -> Redis:
         """A client that looks on."""
-        return Redis.from_url(self.valkey.url(), protocol=2, socket_timeout=5)
+        return Redis.from_url(self.valkey.url(), protocol=2, socket_timeout=scaled(5))
 
     @cached_property
     def results(self) -> Redis:
         """The same for Celery's results."""
-        return Redis.from_url(self.valkey.url(2), protocol=2, socket_timeout=5)
+        return Redis.from_url(self.valkey.url(2), protocol=2, socket_timeout=scaled(5))
 
     @cached_property
     def connection(self) -> Connection:
@@ -118,7 +119,7 @@ class Rig:
         ids = {"agent_id": sender.agent_id, "session_id": session_id}
         job = ChatJob.model_validate({**ids, "message": message, "model": sender.model, **options})
         envelope = Envelope(job=job, publish=dict(publish or {})).pack()
-        grace_ms = round(GRACE_S * 1000)
+        grace_ms = round(scaled(GRACE_S) * 1000)
         calls = self.mailbox(session_id).enqueue(job_id, envelope, cap=10_000, grace_ms=grace_ms)
         self.connection.run_last(*calls)
         sender.note(session_id, job_id, message)
@@ -147,7 +148,7 @@ class Rig:
             cwd=self.stack.directory,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=scaled(30),
             check=False,
         )
 
@@ -157,7 +158,7 @@ class Rig:
         # On a connection of its own: the pool's may lead to the server of another module.
         with app.connection_for_write() as connection:
             app.control.add_consumer(
-                queue, destination=[name], reply=True, timeout=5, connection=connection
+                queue, destination=[name], reply=True, timeout=scaled(5), connection=connection
             )
 
     def wait_active(self, count: int, *, timeout_s: float = 10.0) -> None:
@@ -166,6 +167,15 @@ class Rig:
             lambda: self.ollama.stats.active == count,
             timeout_s=timeout_s,
             what=f"{count} model calls run",
+        )
+
+    def wait_calls(self, count: int) -> None:
+        """Return when the model has had so many calls more."""
+        before = self.ollama.stats.requests
+        wait_until(
+            lambda: self.ollama.stats.requests >= before + count,
+            timeout_s=30,
+            what=f"{count} calls of the model",
         )
 
     def is_drained(self, sender: Sender) -> bool:

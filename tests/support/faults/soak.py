@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.process import ServerProcess
-from tests.conftest import FAST
+from tests.conftest import LEASE_S
 from tests.support.faults.rig import Rig, new_rig
 from tests.support.faults.sender import Sender
 from tests.support.waiting import elapsed, wait_until
@@ -111,10 +111,9 @@ class Soak:
         self._victims[-1].start()
 
     def _freeze_worker(self) -> None:
-        lease_s = float(FAST["CHAT_LEASE_SECONDS"])
         frozen = self.rng.choice((self.steady, *self._victims))
         frozen.freeze()
-        wait_until(elapsed(self.rng.uniform(0.1, 1.5 * lease_s)), what="the worker wakes up")
+        wait_until(elapsed(self.rng.uniform(0.1, 1.5 * LEASE_S)), what="the worker wakes up")
         frozen.thaw()
 
     def _kill_redis(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import Tool, ToolContext, ToolEvent, ToolRounds
@@ -181,7 +181,6 @@ calls = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(rounds_of_calls=st.lists(st.lists(calls, min_size=1, max_size=4), max_size=5))
 def test_every_call_has_exactly_one_result_behind_it(
     rounds_of_calls: list[list[ToolCall]],

@@ -9,13 +9,14 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field
 
 from agents import Tool, ToolContext, ToolError
 from agents.errors import InvalidTool
 from agents.tool_threads import ToolThreads
+from tests.support.machine import scaled
 from tests.support.waiting import eventually
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
@@ -200,7 +201,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
 @given(arguments=st.dictionaries(st.sampled_from(["n", "word", "rest", "self"]), json_values))
 def test_whatever_the_model_gives_the_function_sees_its_own_types(
     arguments: dict[str, object],
@@ -370,12 +370,12 @@ async def test_a_tool_that_takes_too_long_is_given_up() -> None:
 
     def wait_there() -> str:
         """Wait."""
-        may_end.wait(10)
+        may_end.wait(scaled(10))
         raise ValueError(SECRET)
 
     expected = ("error: no result within 0.05 s", True)
     assert await outcome(wait_here, timeout_s=0.05) == expected
-    await asyncio.wait_for(was_cancelled.wait(), 5)
+    await asyncio.wait_for(was_cancelled.wait(), scaled(5))
     assert await outcome(wait_there, timeout_s=0.05) == expected
     may_end.set()
 
@@ -386,7 +386,7 @@ async def test_threads_are_bounded_and_come_back() -> None:
 
     def wait() -> str:
         """Wait."""
-        return str(may_end.wait(10))
+        return str(may_end.wait(scaled(10)))
 
     def quick() -> str:
         """Be quick."""

@@ -8,16 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from llm.servers.breaker import FAILURES, MAX_PAUSE_S, PAUSE_S, Breaker, Trial
 from tests.support.breaker_states import State, state_of
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
+from tests.support.clock import Clock
 
 
 @pytest.fixture

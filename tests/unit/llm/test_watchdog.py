@@ -4,18 +4,9 @@ import pytest
 
 from llm.servers.watchdog import MAX_PAUSE_S, PAUSE_S, TIMEOUTS, Watchdog
 from llm.wire.requests import seconds_of
+from tests.support.clock import Clock
 
 MODEL = "llama3.2:3b"
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture

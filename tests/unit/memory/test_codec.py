@@ -7,7 +7,7 @@ from types import MappingProxyType
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from memory import CorruptData, InvalidInput, decode_messages, encode_message
@@ -27,7 +27,6 @@ JSON = st.recursive(
 LIMIT = 1_000_000
 
 
-@settings(deadline=None, max_examples=60)
 @given(JSON)
 def test_every_json_value_comes_back_unchanged(value: object) -> None:
     """Type by type: 1 stays an int and 1.0 a float."""
@@ -37,7 +36,6 @@ def test_every_json_value_comes_back_unchanged(value: object) -> None:
     assert repr(decoded) == repr(value)
 
 
-@settings(deadline=None, max_examples=60)
 @given(
     st.dictionaries(_TEXT, JSON, max_size=3),
     st.sampled_from(["system", "user", "assistant", "tool"]),
@@ -106,7 +104,6 @@ def test_any_mapping_is_a_message() -> None:
     assert encode_mapping(MappingProxyType({"a": 1}), LIMIT, what="state") == b'{"a":1}'
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(st.binary()))
 def test_no_bytes_break_a_history(raw: list[bytes]) -> None:
     """Anything is a message or counted as corrupt."""

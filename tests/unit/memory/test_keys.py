@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
@@ -36,7 +36,6 @@ def _all_keys(keys: SessionKeys) -> list[str]:
     return [getattr(keys, name) for name in names]
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.tuples(IDS, IDS), st.tuples(IDS, IDS))
 def test_distinct_sessions_have_distinct_keys(one: tuple[str, str], other: tuple[str, str]) -> None:
     """No two pairs of ids share any key."""
@@ -46,7 +45,6 @@ def test_distinct_sessions_have_distinct_keys(one: tuple[str, str], other: tuple
     assert bool(shared) == (one == other)
 
 
-@settings(deadline=None, max_examples=60)
 @given(IDS, IDS)
 def test_all_keys_of_a_session_lie_in_one_slot(agent: str, session: str) -> None:
     """So that one script may touch them together on a cluster."""
@@ -55,7 +53,6 @@ def test_all_keys_of_a_session_lie_in_one_slot(agent: str, session: str) -> None
     assert len({key_slot(key.encode()) for key in _all_keys(keys)}) == 1
 
 
-@settings(deadline=None, max_examples=60)
 @given(IDS, IDS)
 def test_an_id_in_a_key_has_no_special_characters(agent: str, session: str) -> None:
     """No separator, no brace, no glob, no control character."""
@@ -66,7 +63,6 @@ def test_an_id_in_a_key_has_no_special_characters(agent: str, session: str) -> N
     assert Keyspace().parse_history(key).session_id == session
 
 
-@settings(deadline=None, max_examples=60)
 @given(IDS, IDS, IDS, IDS)
 def test_session_data_of_two_sessions_is_apart(a: str, b: str, c: str, d: str) -> None:
     """Session `a`, key `b:c` is not session `a:b`, key `c`."""

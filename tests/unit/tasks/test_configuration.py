@@ -14,6 +14,7 @@ from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
 from tasks.process.services import ProducerServices, WorkerServices
 from tests.conftest import FAST
+from tests.support.machine import scaled
 
 SECRET = "s3cret"  # noqa: S105  # no one's
 ROOT = Path(__file__).resolve().parents[3]
@@ -204,7 +205,7 @@ def test_a_value_is_built_once_by_many_threads() -> None:
     value = PerProcess(build)
 
     def use() -> int:
-        together.wait(timeout=10)
+        together.wait(timeout=scaled(10))
         return id(value())
 
     with ThreadPoolExecutor(threads) as pool:
@@ -252,7 +253,7 @@ def test_a_forked_child_builds_its_own() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=scaled(40),
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -24,6 +24,7 @@ from tasks.process.lease import (
     StopReason,
     renewed,
 )
+from tests.support.machine import scaled
 from tests.support.waiting import eventually
 
 LEASE_MS = 15
@@ -76,7 +77,7 @@ def lease_of(job_id: str = "job") -> Lease:
 async def reason_of(stoppable: Stoppable) -> StopReason:
     """Why work that would last for ever is stopped."""
     with pytest.raises(Stopped) as caught:
-        await asyncio.wait_for(stoppable.run(until(asyncio.Event())), 10)
+        await asyncio.wait_for(stoppable.run(until(asyncio.Event())), scaled(10))
     return caught.value.reason
 
 

@@ -17,6 +17,7 @@ from tasks.job.reply_format import (
     check_format,
     parsed_reply,
 )
+from tests.support.machine import scaled
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 AGE = {
@@ -108,7 +109,7 @@ def test_references_do_not_multiply() -> None:
             check_format(doubling(times))
     with pytest.raises(InvalidJob, match="deeper than 128 levels"):
         check_format(doubling(100))
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < scaled(1)
 
 
 def test_a_schema_at_the_limits_is_checked_quickly() -> None:
@@ -116,7 +117,7 @@ def test_a_schema_at_the_limits_is_checked_quickly() -> None:
     began = time.monotonic()
     with pytest.raises(FormatMismatchError):
         parsed_reply("5", doubling(8), done_reason="stop")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < scaled(1)
 
 
 @given(value=json_values)
@@ -162,4 +163,4 @@ def test_a_pattern_cannot_keep_the_event_loop() -> None:
     began = time.monotonic()
     with pytest.raises(FormatMismatchError):
         parsed_reply(orjson.dumps("a" * 50_000 + "!").decode(), schema, done_reason="stop")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < scaled(1)

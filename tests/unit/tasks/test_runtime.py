@@ -10,6 +10,7 @@ from types import FrameType
 import pytest
 
 from tasks.process.runtime import Runtime
+from tests.support.machine import scaled
 
 
 class Interrupted(BaseException):
@@ -45,7 +46,7 @@ def test_all_threads_share_one_loop() -> None:
     together = threading.Barrier(threads)
 
     def first_use() -> tuple[int, str]:
-        together.wait(timeout=10)
+        together.wait(timeout=scaled(10))
         return shared.run(current_loop())
 
     with ThreadPoolExecutor(threads) as pool:
@@ -59,7 +60,7 @@ def test_coroutines_wait_at_the_same_time(runtime: Runtime) -> None:
     met = runtime.run(make_barrier(waiting))
 
     async def meet() -> int:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(scaled(20)):
             return await met.wait()
 
     with ThreadPoolExecutor(waiting) as pool:
@@ -101,7 +102,7 @@ def test_interrupting_the_thread_cancels_its_coroutine(runtime: Runtime) -> None
 
     with pytest.raises(Interrupted):
         runtime.run(work())
-    assert cancelled.wait(timeout=10)
+    assert cancelled.wait(timeout=scaled(10))
 
 
 def test_spawned_work_goes_on_by_itself(runtime: Runtime) -> None:
@@ -116,10 +117,10 @@ def test_spawned_work_goes_on_by_itself(runtime: Runtime) -> None:
             ended.set()
 
     future = runtime.spawn(work())
-    assert began.wait(timeout=10)
+    assert began.wait(timeout=scaled(10))
     assert not future.done()
     future.cancel()
-    assert ended.wait(timeout=10)
+    assert ended.wait(timeout=scaled(10))
 
 
 def test_no_loop_is_made_before_it_is_needed() -> None:

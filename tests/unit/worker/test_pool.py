@@ -6,6 +6,7 @@ from threading import Event, Lock
 import pytest
 
 from tasks.process.services import worker_services
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker import app
 from worker.pool import LoopPool
@@ -30,7 +31,7 @@ class Board:
         with self._lock:
             self.running += 1
             self.most = max(self.most, self.running)
-        self.go.wait(5)
+        self.go.wait(scaled(5))
         with self._lock:
             self.running -= 1
         return 0, f"{name} {number}", 0.0
