@@ -127,7 +127,7 @@ def test_a_server_that_does_not_tell_refuses_by_itself(
 ) -> None:
     """One call, one attempt, the same words."""
     sent = chat_task.delay("energy", session_id, "try", model="no-abilities", think=True)
-    with pytest.raises(JobFailed, match="'untold' does not support thinking"):
+    with pytest.raises(JobFailed, match="'no-abilities' does not support thinking"):
         sent.get(WAIT_S)
     assert ollama.stats.requests == 1
 
