@@ -201,7 +201,7 @@ def test_a_key_of_a_wrong_type_beside_the_sessions(
 
 
 def _last_asked(rig: Rig, words: str) -> Sequence[Mapping[str, object]]:
-    """What the model was shown when it was last asked this. Jobs of other tests may come between."""
+    """What the model was shown when last asked this. Jobs of other tests may come between."""
     calls = reversed(rig.ollama.calls)
     return next(call.messages for call in calls if call.messages[-1]["content"] == words)
 
