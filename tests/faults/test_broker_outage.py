@@ -12,6 +12,7 @@ from sandbox.process import ServerProcess
 from sandbox.resp import RespConnection
 from sandbox.valkey import ValkeyServer
 from tests.support.faults.celery_messages import MALFORMED, element
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ def module_rig(
         )
         try:
             yield Rig(server, worker, output)
-            assert worker.stop(grace_s=10) == 0
+            assert worker.stop(grace_s=scaled(10)) == 0
         finally:
             worker.kill()
 

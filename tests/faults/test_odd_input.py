@@ -1,6 +1,6 @@
 """Strange ids and messages, and keys that others have damaged: faults 31 and 32, end to end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from celery.exceptions import TaskRevokedError
@@ -83,7 +83,7 @@ def test_messages_of_every_kind(rig: Rig, steady: ServerProcess) -> None:
         job.get(timeout=WAIT_S)
     history = get_redis_memory().get_conversation_history(AGENT_ID, session_id)
     assert tuple(past["content"] for past in history[::2]) == KEPT_MESSAGES
-    shown = rig.ollama.calls[-1].messages[1:]
+    shown = _last_asked(rig, KEPT_MESSAGES[-1])[1:]
     assert tuple(message["content"] for message in shown[::2]) == KEPT_MESSAGES
 
 
@@ -106,7 +106,7 @@ def test_corrupt_elements_in_a_history(rig: Rig, steady: ServerProcess) -> None:
     rig.observer.rpush(key, *garbage)
     result = chat_task.delay(AGENT_ID, session_id, "two").get(timeout=WAIT_S)
     assert result["history_messages"] == 2
-    assert [m["content"] for m in rig.ollama.calls[-1].messages[1::2]] == ["one", "two"]
+    assert [m["content"] for m in _last_asked(rig, "two")[1::2]] == ["one", "two"]
     assert rig.observer.lrange(key, 2, 7) == garbage
     assert rig.observer.llen(key) == 10
 
@@ -198,6 +198,12 @@ def test_a_key_of_a_wrong_type_beside_the_sessions(
     sender.send(answered)
     rig.check(sender)
     assert steady.is_running
+
+
+def _last_asked(rig: Rig, words: str) -> Sequence[Mapping[str, object]]:
+    """What the model was shown when last asked this. Jobs of other tests may come between."""
+    calls = reversed(rig.ollama.calls)
+    return next(call.messages for call in calls if call.messages[-1]["content"] == words)
 
 
 def _is_asked(rig: Rig, words: str) -> bool:
