@@ -18,8 +18,8 @@ ON_RECEIPT = "celery.worker.strategy"
 def set_up(settings: WorkerSettings, level: str | None = None) -> None:
     """Send the logs of this process to the terminal and to the settings' file.
 
-    `level` overrides the settings' (Celery's `--loglevel`). A file that cannot be written is told
-    once on the terminal and done without.
+    `level` overrides the settings' (Celery's `--loglevel`). A file that cannot be written is
+    named once on the terminal and done without.
     """
     chosen = level or settings.log_level
     dictConfig(_config(settings, chosen, handlers=["terminal"]))

@@ -24,7 +24,7 @@ from tasks.process.wakeup import CHAT_TASK, is_wakeup
 
 logger = logging.getLogger("celery.app.trace")
 
-# Whoever listens to one of these gets it from Celery's own tracer.
+# A receiver of one of these is called by Celery's own tracer.
 _SIGNALS = (signals.task_prerun, signals.task_postrun, signals.task_success)
 
 

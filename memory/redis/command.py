@@ -50,9 +50,9 @@ class LuaScript:
     arguments: tuple[str, ...]
 
     @classmethod
-    def load(cls, room: str, name: str) -> "LuaScript":
-        """Read `memory/<room>/lua/<name>.lua` and what it includes."""
-        header, body = _text(room, name).split("\n\n", 1)
+    def load(cls, folder: str, name: str) -> "LuaScript":
+        """Read `memory/<folder>/lua/<name>.lua` and what it includes."""
+        header, body = _text(folder, name).split("\n\n", 1)
         keys, kinds = zip(*(key.split(":") for key in _names(header, "KEYS")), strict=True)
         arguments = _names(header, "ARGV")
         lines = (
@@ -131,8 +131,8 @@ def digest(source: str) -> str:
 
 
 @cache
-def _text(room: str, name: str) -> str:
-    return files(f"memory.{room}").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+def _text(folder: str, name: str) -> str:
+    return files(f"memory.{folder}").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _names(header: str, what: str) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""The sweeper's look at the mailboxes: lost wake-ups, and ends that nobody has published."""
+"""The sweeper's look at the mailboxes: jobs whose worker died or whose wake-up was lost, and ends that
+nobody has published."""
 
 import asyncio
 import logging

@@ -1,6 +1,6 @@
 """The end of jobs that another job has taken out of the mailbox: replaced or merged.
 
-Whoever sends the other job ends them at once. A sender may die before that, so the mailbox
+The sender of the other job ends them at once. A sender may die before that, so the mailbox
 remembers the jobs whose end is not published yet, and the sweeper publishes it.
 """
 

@@ -122,7 +122,7 @@ def send_bounded(sender: Sender, sessions: int) -> None:
             sender.send(session_id, queue=BOUNDED)
 
 
-def test_no_server_gets_more_calls_than_it_has_places(
+def test_no_server_gets_more_calls_than_it_has_slots(
     rig: Rig, servers: Servers, sender: Sender
 ) -> None:
     """From both workers together; and each server is used."""

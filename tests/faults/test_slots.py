@@ -67,7 +67,7 @@ def test_hundreds_of_jobs_never_exceed_the_limit(rig: Rig) -> None:
     assert_nobody_is_left(rig, MODEL)
 
 
-def test_a_killed_workers_places_are_free_when_its_lease_ends(rig: Rig) -> None:
+def test_a_killed_workers_slots_are_free_when_its_lease_ends(rig: Rig) -> None:
     """kill -9 of two of four workers in the middle of hundreds of jobs."""
     rig.ollama.reset()
     doomed = [rig.worker(name=f"doomed{number}", **BOUNDED) for number in range(2)]
@@ -121,7 +121,7 @@ def occupied(rig: Rig, model: str) -> Iterator[None]:
     rig.connection.run(at.release("nobody", took_ms=1))  # the sweeper calls
 
 
-def test_a_stopping_worker_leaves_its_place_at_once(rig: Rig) -> None:
+def test_a_stopping_worker_leaves_its_slot_at_once(rig: Rig) -> None:
     """SIGTERM with too little time: who stands in line is called before any lease ends."""
     rig.ollama.reset()
     stopping = rig.worker("-Q", "stopping", name="stopping", WORKER_DRAIN_SECONDS="0.1", **BOUNDED)
@@ -157,7 +157,7 @@ def test_jobs_of_one_agent_ask_in_the_order_of_sending(rig: Rig) -> None:
     assert rig.ollama.stats.peak == 1
 
 
-def test_agents_get_places_in_turn(rig: Rig) -> None:
+def test_agents_get_slots_in_turn(rig: Rig) -> None:
     """One with a long line does not keep another from its answer."""
     rig.ollama.reset()
     busy, calm = Sender(SINGLE), Sender(SINGLE, "trade")

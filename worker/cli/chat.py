@@ -193,7 +193,7 @@ async def patiently(
 
 
 def say_position(event: Event) -> None:
-    """Tell a person how many come first, in the session or at the model."""
+    """Say how many come first, in the session or at the model."""
     if event.type is EventType.WAITING:
         wait_s = event.data.get("wait_s")
         about = "" if wait_s is None else f", about {wait_s:.0f} s"

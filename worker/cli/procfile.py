@@ -22,7 +22,7 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
 
     Returns the status of the one that ended first, 0 when a signal stopped them, also that which is
     sent when nobody reads the output any more. A process that does not end within `stop_s` of being
-    told to is killed. Raises CommandFailed without a Procfile.
+    asked to is killed. Raises CommandFailed without a Procfile.
     """
     if not HAS_HONCHO:
         raise CommandFailed("`griot up` needs honcho: pip install 'griot[sandbox]'")

@@ -23,7 +23,7 @@ if seq_us then
   return {'PENDING', seq_us, position, held[5] or '', '', redis.call('HGETALL', untold)}
 end
 local kept = has_begun and is_all == '0' and 1 or 0
--- The jobs that are taken out make room: only a head that is kept counts.
+-- The jobs that are taken out do not count: only a head that is kept counts.
 if kept >= tonumber(cap) then return {'FULL', pending, head} end
 
 local stopping = has_begun and kept == 0 and head or ''

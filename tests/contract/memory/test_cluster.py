@@ -102,7 +102,7 @@ def test_maintenance_works(service: RedisMemoryService) -> None:
     assert service.get_all_sessions_for_agent("a") == []
 
 
-def test_places_at_models_are_given_on_every_node(cluster: ValkeyCluster) -> None:
+def test_slots_of_models_are_given_on_every_node(cluster: ValkeyCluster) -> None:
     """Each model's keys lie on one node, the lists of what to look at on others."""
     settings = cluster_settings(cluster)
     for number in range(12):
@@ -119,7 +119,7 @@ def test_places_at_models_are_given_on_every_node(cluster: ValkeyCluster) -> Non
         assert rig.occupancy().waiting == 1
 
 
-async def test_a_turn_ends_and_leaves_its_place_on_a_cluster(cluster: ValkeyCluster) -> None:
+async def test_a_turn_ends_and_leaves_its_slot_on_a_cluster(cluster: ValkeyCluster) -> None:
     """Mailbox and places lie on different nodes; who is next is told all the same."""
     memory, keyspace = AsyncConnection(cluster_settings(cluster)), Keyspace()
     at = Slots(keyspace, "some:model", (SERVER,), 1)
