@@ -1,5 +1,7 @@
-"""The sweeper's look at the mailboxes: jobs whose worker died or whose wake-up was lost, and ends that
-nobody has published."""
+"""The sweeper's look at the mailboxes: jobs whose worker died or whose wake-up was lost.
+
+It also publishes ends that nobody has published: those of replaced jobs whose sender died.
+"""
 
 import asyncio
 import logging
