@@ -13,8 +13,7 @@ from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, S
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import AlreadyOver, Answered, Cancelled, Ended, Later, NotNow, Verdict
 from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
-from tasks.job.envelope import Envelope
-from tasks.job.job_ref import JobRef
+from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app

@@ -28,9 +28,8 @@ from memory import (
 from tasks.attempt.lease_holder import LeaseHolder
 from tasks.attempt.verdict import AlreadyOver, Answered, Cancelled, Ended, Later, NotNow, Verdict
 from tasks.errors import InvalidJob, JobFailed
-from tasks.job.envelope import Envelope
+from tasks.job.envelope import Envelope, JobRef
 from tasks.job.job import ChatJob
-from tasks.job.job_ref import JobRef
 from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult, event_data
 from tasks.process.configuration import Settings

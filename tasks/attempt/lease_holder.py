@@ -28,7 +28,7 @@ from memory import (
 )
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.slot_holder import SlotHolder
-from tasks.job.job_ref import JobRef
+from tasks.job.envelope import JobRef
 from tasks.job.result import ChatResult, committed_result
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed

@@ -17,8 +17,7 @@ from memory import (
     ignore_corrupt,
 )
 from memory.slots.slots import last_turn_us
-from tasks.process.bounded_models import BoundedModels
-from tasks.process.slot_notifier import SlotNotifier
+from tasks.process.slots import BoundedModels, SlotNotifier
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,8 @@ The task body starts it itself under Celery's own pools; `worker.pool` starts it
 runs, so that no thread waits for a model.
 """
 
+import asyncio
+import logging
 import time
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -11,20 +13,22 @@ from dataclasses import dataclass, field, replace
 
 from celery.app.task import Context
 
-from memory import EventType, Mailbox
+from memory import AsyncConnection, Enqueued, EventType, Mailbox, OnBusy
+from memory.mailbox.mailbox import NO_CAP
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.lease_holder import LeaseHolder
-from tasks.attempt.raw_job import take_in_raw
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import Ended, Verdict
-from tasks.job.envelope import Envelope
-from tasks.job.job_ref import JobRef
+from tasks.errors import JobConflict, SessionBusy
+from tasks.job.envelope import Envelope, JobRef
 from tasks.process.relay import AttemptEvents
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
-from tasks.submit.producer import producer, publish_options
+from tasks.submit.producer import Producer, has_effects, producer, publish_options
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,33 @@ async def _attempt(worker: WorkerServices, ref: JobRef) -> Verdict:
         ref, holder, turn, events, summaries=worker.summaries, settings=worker.settings
     )
     return await attempt.run()
+
+
+async def take_in_raw(
+    producer: Producer, memory: AsyncConnection, ref: JobRef
+) -> SessionBusy | None:
+    """Take in a raw job that does more than wait behind others; what refused it, if anything did.
+
+    All others are taken in together with ACQUIRE. Safe to repeat: the same id is taken in once.
+    Raises MemoryServiceError.
+    """
+    if ref.envelope is None or ref.envelope.job.on_busy is OnBusy.ENQUEUE:
+        return None
+    submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
+    enqueued: Enqueued = await memory.run_last(*submission.commands)
+    try:
+        submission.check(enqueued)
+    except SessionBusy as refused:
+        return refused
+    except JobConflict as conflict:
+        # The task's id is another job's, whose result must stay: a wake-up of that one, no more
+        # (docs/decisions.md, "What makes two requests the same").
+        logger.warning(
+            "a raw job is not taken in, its message only wakes the other job: %s", conflict
+        )
+    if has_effects(enqueued):
+        await asyncio.to_thread(producer.see_to_others, submission.keys, enqueued)
+    return None
 
 
 def _models(worker: WorkerServices) -> Models:

@@ -5,8 +5,7 @@ import logging
 from memory import AsyncConnection, CorruptData, InvalidInput, Keyspace, index
 from memory.mailbox.due import IDLE_MS
 from memory.slots.slots import model_of, waiting_models
-from tasks.process.bounded_models import BoundedModels
-from tasks.process.slot_notifier import SlotNotifier
+from tasks.process.slots import BoundedModels, SlotNotifier
 
 logger = logging.getLogger(__name__)
 

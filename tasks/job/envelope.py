@@ -5,6 +5,7 @@ published with (queue, priority, links, group …). Redis never looks inside.
 """
 
 import time
+from dataclasses import dataclass, field
 from typing import Self
 
 import orjson
@@ -70,3 +71,23 @@ class Envelope(BaseModel):
             return cls.model_validate_json(packed)
         except ValidationError as exc:
             raise InvalidJob(f"not a job's envelope: {problems_of(exc)}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """A job by its id and its session.
+
+    `max_history` is how much history the job wants, None for what its agent's profile says.
+    `envelope` comes with a raw `send_task` only: all others lie in the mailbox.
+    """
+
+    job_id: str
+    agent_id: str
+    session_id: str
+    max_history: int | None = None
+    envelope: Envelope | None = field(default=None, repr=False)
+
+    @property
+    def session(self) -> str:
+        """The session's name where a model server is chosen for it."""
+        return f"{self.agent_id}:{self.session_id}"

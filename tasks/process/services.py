@@ -11,7 +11,6 @@ from agents import Toolbox
 from llm import Capabilities, ContextLimits, Fleet
 from memory import AsyncConnection, Connection, Keyspace
 from tasks.process.app import app
-from tasks.process.bounded_models import BoundedModels
 from tasks.process.cancellations import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.lease import RunningLeases
@@ -20,7 +19,7 @@ from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.relay import Relay
 from tasks.process.runtime import Runtime
-from tasks.process.slot_notifier import SlotNotifier
+from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.summaries import Summaries
 from tasks.process.wakeup import wake
 

@@ -23,9 +23,9 @@ from memory import (
 from memory.errors import CorruptData
 from memory.redis.replies import integer, strings
 from tasks import app
-from tasks.process.bounded_models import slots_of
 from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
+from tasks.process.slots import slots_of
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.cli.console import Table, json_option, say, show, show_json

@@ -1,9 +1,10 @@
-"""Waking the sessions that are granted a slot: their mailbox is looked at, its head woken."""
+"""The slots of the models: which calls are bounded, and who is woken for a slot that is granted."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from llm import Fleet, LLMSettings, full_name
 from memory import (
     AsyncConnection,
     Command,
@@ -24,6 +25,32 @@ logger = logging.getLogger(__name__)
 
 TRIES = 5
 PAUSE_S = 0.05
+
+
+class BoundedModels:
+    """The slots of the models, as OLLAMA_NUM_PARALLEL and its kin bound them."""
+
+    def __init__(self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet) -> None:
+        self.are_any = settings.is_bounded
+        self._keyspace = keyspace
+        self._settings = settings
+        self._servers = servers
+
+    def slots_of(self, model: str) -> Slots | None:
+        """The slots of a model, at every server; None where nothing bounds its calls."""
+        return slots_of(self._keyspace, self._settings, model)
+
+    async def ranked(self, model: str, session: str) -> Sequence[str]:
+        """The servers that may be asked for a model, the best for a session first."""
+        return await self._servers.ranked(model, session)
+
+
+def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str) -> Slots | None:
+    """The slots of a model, at every server; None where nothing bounds its calls."""
+    limit = settings.parallel_calls(model)
+    if limit is None:
+        return None
+    return Slots(keyspace, full_name(model), settings.servers, limit)
 
 
 class SlotNotifier:
