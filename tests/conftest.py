@@ -7,6 +7,7 @@ tests makes up its own.
 
 import os
 import random
+import signal
 import socket
 from collections.abc import Iterator
 
@@ -60,6 +61,9 @@ def _isolate() -> None:
             del os.environ[name]
     os.environ["REDIS_URL"] = f"redis://127.0.0.1:{REDIS_PORT}/0"
     os.environ.update(FAST)
+    # A shell has jobs in the background ignore Ctrl-C, and so would what these tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _isolate()
