@@ -26,8 +26,9 @@ demo: .venv/.installed ## A conversation over several sessions, from nothing, wi
 test: .venv/.installed ## The whole suite, against real servers; TESTS=tests/unit for a part of it
 	@$(PYTEST) $(TESTS)
 
-test-fast: .venv/.installed ## Unit and contract tests: the inner loop, in less than a minute
-	@$(PYTEST) tests/unit tests/contract
+test-fast: JOBS = $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
+test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
+	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
 
 test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
