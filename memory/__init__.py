@@ -18,7 +18,7 @@ from memory.factory import (
     reset_redis_memory,
 )
 from memory.keys import Keyspace, SessionKeys
-from memory.mailbox import dead_letters, intake, owed
+from memory.mailbox import dead_letters, intake, outbox
 from memory.mailbox.due import Due, DueEntry
 from memory.mailbox.intake import (
     Enqueued,
@@ -27,9 +27,9 @@ from memory.mailbox.intake import (
     MergedEnvelope,
     OnBusy,
     Request,
-    Untold,
 )
 from memory.mailbox.mailbox import Mailbox, locate
+from memory.mailbox.outbox import End, TakenEnds
 from memory.mailbox.outcomes import (
     Acquired,
     AcquireOutcome,
@@ -76,6 +76,7 @@ __all__ = [
     "Discarded",
     "Due",
     "DueEntry",
+    "End",
     "EnqueueOutcome",
     "Enqueued",
     "Event",
@@ -108,7 +109,7 @@ __all__ = [
     "StopPolicy",
     "SweepOutcome",
     "Tail",
-    "Untold",
+    "TakenEnds",
     "create_redis_memory_from_config",
     "dead_letters",
     "decode_messages",
@@ -120,7 +121,7 @@ __all__ = [
     "intake",
     "is_cancelled",
     "locate",
-    "owed",
+    "outbox",
     "reset_redis_memory",
     "slots",
     "summary",

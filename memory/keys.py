@@ -54,10 +54,10 @@ KINDS: tuple[KeyKind, ...] = (
         "requests:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"
     ),
     KeyKind(
-        "untold:{H}",
+        "outbox:{H}",
         "hash",
         "dedupe window",
-        "job that another took out → the job it is merged into, or empty",
+        "job whose result is not delivered → who delivers it until when, its last event, envelope",
     ),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
     KeyKind("events:{H}", "stream", "session", "the session's events"),
@@ -79,9 +79,14 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
-    KeyKind("job:<job>", "string", "dedupe window", "H: where a job's mailbox is"),
+    KeyKind(
+        "job:<job>",
+        "string",
+        "dedupe window; 30 days with a dead letter",
+        "digest of the job's request, and H: where its mailbox is",
+    ),
     KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
-    KeyKind("owed", "zset", "none", "job id → ms at which its result is overdue", True),
+    KeyKind("outbox", "zset", "none", "H whose outbox has ends for long → ms of the note", True),
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
@@ -141,7 +146,7 @@ class SessionKeys:
     lease: str
     done: str
     requests: str
-    untold: str
+    outbox: str
     dead: str
     events: str
     write_ids: str
@@ -172,6 +177,8 @@ class Keyspace:
     """Names the keys under one prefix (`REDIS_KEY_PREFIX`)."""
 
     prefix: str = DEFAULT_PREFIX
+    is_cluster: bool = False
+    """Whether keys with different tags may lie on different servers."""
 
     def __post_init__(self) -> None:
         if not re.match(PREFIX_PATTERN, self.prefix):
@@ -191,7 +198,7 @@ class Keyspace:
             lease=f"{self.prefix}:lease:{{{history}}}",
             done=f"{self.prefix}:done:{{{history}}}",
             requests=f"{self.prefix}:requests:{{{history}}}",
-            untold=f"{self.prefix}:untold:{{{history}}}",
+            outbox=f"{self.prefix}:outbox:{{{history}}}",
             dead=f"{self.prefix}:dead:{{{history}}}",
             events=f"{self.prefix}:events:{{{history}}}",
             write_ids=f"{self.prefix}:write_ids:{{{history}}}",
@@ -262,9 +269,9 @@ class Keyspace:
         return f"{self.prefix}:due"
 
     @property
-    def owed(self) -> str:
-        """The jobs that are over and whose result is not stored yet, by time."""
-        return f"{self.prefix}:owed"
+    def outbox(self) -> str:
+        """The sessions that have ends to be delivered for long."""
+        return f"{self.prefix}:outbox"
 
     @property
     def dead(self) -> str:

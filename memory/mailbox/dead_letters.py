@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
-from memory.mailbox.intake import Enqueued
+from memory.mailbox.intake import Enqueued, Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.records.index import touch_index
 from memory.redis.command import Command, ignore_corrupt
 from memory.redis.replies import integer, strings
 
+_UNKNOWN = Request()
 _AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
 
 
@@ -90,16 +91,21 @@ def letters(mailbox: Mailbox) -> Command[Letters]:
 
 
 def requeue(
-    mailbox: Mailbox, letter: DeadLetter, *, cap: int, grace_ms: int
-) -> tuple[Command[None], Command[int], Command[Enqueued]]:
+    mailbox: Mailbox,
+    letter: DeadLetter,
+    *,
+    request: Request = _UNKNOWN,
+    cap: int,
+    grace_ms: int,
+) -> tuple[Command[int], Command[Enqueued]]:
     """Put a job back, at the end of its mailbox, as `requeued_id`. Safe to repeat.
 
-    As with any job, the caller publishes its wake-up at position 0. Unless the outcome is FULL,
-    `drop` the letter then.
+    As with any job, the caller publishes its wake-up at position 0. Only where the job is in or
+    done, `drop` the letter then.
     """
-    # A requeued dead letter gets a new id, in docs/decisions.md.
-    job_id = requeued_id(letter.job_id)
-    return mailbox.enqueue(job_id, letter.envelope, cap=cap, grace_ms=grace_ms)
+    # docs/decisions.md, "A requeued dead letter gets a new id".
+    intake = Intake(requeued_id(letter.job_id), letter.envelope, cap, request=request)
+    return mailbox.take_in(intake, grace_ms=grace_ms)
 
 
 def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:

@@ -1,6 +1,7 @@
 """Taking a job into a mailbox: what it brings along, and what it does to the others there. Pure."""
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,13 +12,14 @@ from memory.mailbox.netstrings import netstrings
 from memory.mailbox.outcomes import JobToWake
 from memory.records import events
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import code_and_rest, nothing, pairs, raw, unexpected_reply
+from memory.redis.replies import code_and_rest, raw, unexpected_reply
 
 ENQUEUE = LuaScript.load("mailbox", "enqueue")
 INTERRUPT = LuaScript.load("mailbox", "interrupt")
 SUPERSEDE = LuaScript.load("mailbox", "supersede")
 MERGE = LuaScript.load("mailbox", "merge")
-SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE)
+CLAIM = LuaScript.load("mailbox", "claim")
+SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE, CLAIM)
 
 DEFAULT_TTL_S = 86_400
 # MERGE and the piece `intake` read these fields by position.
@@ -36,24 +38,14 @@ class EnqueueOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
-    """A job that another job has taken out, while its result and its event are not written yet.
-
-    `into` is the job that it is merged into; "" where it was withdrawn.
-    """
-
-    job_id: str
-    into: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Enqueued:
     """The answer to ENQUEUE, INTERRUPT, SUPERSEDE and MERGE.
 
     `seq_us` and `position` are those of NEW and PENDING; at position 0 the caller publishes the
     wake-up. `is_committed` says of DONE whether there is a turn (else cancelled, merged or dead).
     `pending` is the number of jobs at FULL, `first` the first of them.
-    `stopping` is a job that its worker must stop now, `wake` one that must be woken now.
+    `stopping` is a job that its worker must stop now, `wake` one that must be woken now; `ended`
+    says how many ends are in the session's outbox, of jobs that this one has taken out among them.
     """
 
     outcome: EnqueueOutcome
@@ -64,7 +56,7 @@ class Enqueued:
     first: str = ""
     stopping: str = ""
     wake: str = ""
-    untold: tuple[Untold, ...] = ()
+    ended: int = 0
 
     @classmethod
     def from_reply(cls, reply: object) -> "Enqueued":
@@ -79,7 +71,7 @@ class Enqueued:
                 return cls(outcome, pending=pending, first=first.decode())
             case (
                 (EnqueueOutcome.NEW | EnqueueOutcome.PENDING),
-                [int(seq_us), int(position), bytes(stopping), bytes(wake), list(others)],
+                [int(seq_us), int(position), bytes(stopping), bytes(wake), int(ended)],
             ):
                 return cls(
                     outcome,
@@ -87,9 +79,17 @@ class Enqueued:
                     position,
                     stopping=stopping.decode(),
                     wake=wake.decode(),
-                    untold=_untold(others),
+                    ended=ended,
                 )
         raise unexpected_reply(reply)
+
+
+class Claim(StrEnum):
+    """Whether an id is this request's."""
+
+    CLAIMED = "CLAIMED"
+    KNOWN = "KNOWN"
+    CONFLICT = "CONFLICT"
 
 
 class OnBusy(StrEnum):
@@ -141,7 +141,8 @@ class Request:
 class Intake:
     """A job that is to be taken in, if no more than `cap` are pending.
 
-    `merged_bytes` bounds messages that are merged; `ttl_s` is that of the session's events.
+    `merged_bytes` bounds messages that are merged; `ttl_s` is that of the session's events. `owner`
+    names who delivers the ends of the jobs that this one takes out (`outbox.take`).
     """
 
     job_id: str
@@ -151,18 +152,32 @@ class Intake:
     request: Request = Request()
     merged_bytes: int = 0
     ttl_s: int = DEFAULT_TTL_S
+    owner: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def command(self, keys: SessionKeys) -> Command[Enqueued]:
-        """The one operation that does it, with all that it does to others."""
+    def identity(self, keys: SessionKeys) -> str:
+        """What the id's pointer holds: the id is this request's in this session."""
+        return f"{self.request.digest} {keys.history}"
+
+    def command(
+        self, keys: SessionKeys, pointer: str | None, *, grace_ms: int
+    ) -> Command[Enqueued]:
+        """The one operation that does it, with all that it does to others.
+
+        `pointer` is the key of the job's pointer, None where `claim` has set it. Who ends other
+        jobs has `grace_ms` to deliver their ends.
+        """
         script = _SCRIPT_OF.get(self.on_busy, ENQUEUE)
-        options: dict[str, int] = {}
+        options: dict[str, int | str] = {}
         if script is SUPERSEDE:
             options["is_all"] = int(self.on_busy is OnBusy.ROLLBACK)
         elif script is MERGE:
             options["most_bytes"] = self.merged_bytes
+        if script in (SUPERSEDE, MERGE):
+            options |= {"owner": self.owner, "grace_ms": grace_ms}
         return script.command(
             Enqueued.from_reply,
             keys,
+            more_keys=() if pointer is None else (pointer,),
             job=self.job_id,
             envelope=self.envelope,
             # REJECT is ENQUEUE into an empty mailbox only, so it needs no script.
@@ -209,14 +224,17 @@ def _merged(others: Sequence[bytes]) -> list[JobToWake]:
     return found
 
 
-def untold(keys: SessionKeys) -> Command[tuple[Untold, ...]]:
-    """The jobs that another took out and whose end is not written yet: its sender may have died."""
-    return Command(_untold, ("HGETALL", keys.untold))
+def claim(pointer: str, identity: str) -> Command[Claim]:
+    """Have a job's id stand for one request of one session. Safe to repeat.
 
-
-def told(keys: SessionKeys, jobs: Sequence[Untold]) -> Command[None]:
-    """Note that the result and the event of these jobs, at least one, are written."""
-    return Command(nothing, ("HDEL", keys.untold, *(one.job_id for one in jobs)))
+    Only for a cluster, before the job is taken in: there the pointer is on another server.
+    """
+    return CLAIM.command(
+        lambda reply: code_and_rest(Claim, reply)[0],
+        pointer,
+        identity=identity,
+        dedupe_ms=DEDUPE_MS,
+    )
 
 
 def merged_into(keys: SessionKeys, job_id: str) -> Command[str | None]:
@@ -227,7 +245,3 @@ def merged_into(keys: SessionKeys, job_id: str) -> Command[str | None]:
         return into.decode() or None
 
     return Command(read, ("HGET", keys.requests, job_id))
-
-
-def _untold(reply: object) -> tuple[Untold, ...]:
-    return tuple(Untold(job.decode(), into.decode()) for job, into in pairs(reply))

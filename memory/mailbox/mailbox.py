@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
 from memory.mailbox import due_list
-from memory.mailbox.intake import Enqueued, Intake, Request
+from memory.mailbox.intake import Claim, Enqueued, Intake, claim
 from memory.mailbox.outcomes import (
     Acquired,
     Cleaned,
@@ -62,38 +62,43 @@ class Mailbox:
 
     def enqueue(
         self, job_id: str, envelope: bytes, *, cap: int, grace_ms: int
-    ) -> tuple[Command[None], Command[int], Command[Enqueued]]:
+    ) -> tuple[Command[int], Command[Enqueued]]:
         """`take_in` with nothing but a bound: the job waits behind those that are there."""
         return self.take_in(Intake(job_id, envelope, cap), grace_ms=grace_ms)
 
-    def take_in(
-        self, intake: Intake, *, grace_ms: int
-    ) -> tuple[Command[None], Command[int], Command[Enqueued]]:
-        """Take a job in, and do to the others what it asks for.
+    def take_in(self, intake: Intake, *, grace_ms: int) -> tuple[Command[int], Command[Enqueued]]:
+        """Take a job in, and do to the others what it asks for. On a cluster `claim` its id first.
 
         MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
         """
-        # Pointer and SCHEDULE come first: a sender that dies then leaves a mailbox to be found.
-        pointer = self.keyspace.job(intake.job_id)
-        point = Command(nothing, ("SET", pointer, self.keys.history, "PX", DEDUPE_MS))
-        return point, self._look(grace_ms), intake.command(self.keys)
+        # SCHEDULE comes first: a sender that dies then leaves a mailbox to be found.
+        pointer = None if self.keyspace.is_cluster else self.keyspace.job(intake.job_id)
+        return self._look(grace_ms), intake.command(self.keys, pointer, grace_ms=grace_ms)
+
+    def claim(self, intake: Intake) -> Command[Claim] | None:
+        """Claim the job's id, before `take_in`, in a trip of its own; None: `take_in` does it."""
+        if not self.keyspace.is_cluster:
+            return None
+        return claim(self.keyspace.job(intake.job_id), intake.identity(self.keys))
+
+    def unclaim(self, job_id: str) -> Command[None]:
+        """Give up a claim of this process: its job was not taken in."""
+        return Command(nothing, ("DEL", self.keyspace.job(job_id)))
 
     def acquire(
         self,
         job_id: str,
-        envelope: bytes | None,
         token: str,
         *,
         lease_ms: int,
         history_n: int,
         max_attempts: int,
+        ttl_s: int,
         grace_ms: int,
-        request: Request | None = None,
-    ) -> tuple[*tuple[Command[object], ...], Command[Acquired]]:
+    ) -> tuple[Command[None], Command[int], Command[Acquired]]:
         """Ask to run a job. `token` is new for each try; a repeat carries the same one.
 
-        With an `envelope` (a raw send_task, and its `request`) a job that is unknown is taken in
-        first; our own wake-ups have none. `history_n` is how many messages RUN brings along.
+        `history_n` is how many messages RUN brings along; `ttl_s` is the session's.
         """
         ask = ACQUIRE.command(
             Acquired.from_reply,
@@ -103,16 +108,16 @@ class Mailbox:
             lease_ms=lease_ms,
             history_n=history_n,
             max_attempts=max_attempts,
+            grace_ms=grace_ms,
+            events_max=MAX_EVENTS,
+            ttl_s=ttl_s,
             dedupe_ms=DEDUPE_MS,
             dead_ms=DEAD_MS,
             dead_max=DEAD_MAX,
         )
-        if envelope is None:
-            # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
-            keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS))
-            return keep, self._look(grace_ms), ask
-        raw_job = Intake(job_id, envelope, NO_CAP, request=request or Request())
-        return (*self.take_in(raw_job, grace_ms=grace_ms), ask)
+        # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
+        keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS))
+        return keep, self._look(grace_ms), ask
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
         """Prolong the lease; False: it is lost, stop working."""
@@ -124,14 +129,17 @@ class Mailbox:
         job_id: str,
         records: Iterable[bytes],
         *,
+        event: bytes,
         keep: int,
         ttl_s: int,
         grace_ms: int,
-        event: bytes = b"",
+        has_followers: bool = False,
     ) -> tuple[Command[int], Command[Committed]]:
         """Append the turn (at least one message of JSON), keep the last `keep` messages, done.
 
-        The turn and its last `event` (`events.packed`) are there together, or neither is.
+        The turn and its last `event` (`events.packed`), in stream and outbox, are there together,
+        or none is. With `has_followers` the outbox keeps the envelope too. The caller delivers the
+        end within `grace_ms`.
         """
         return self._look(grace_ms), COMMIT.command(
             Committed.from_reply,
@@ -140,9 +148,11 @@ class Mailbox:
             job=job_id,
             keep=keep,
             ttl_s=ttl_s,
+            grace_ms=grace_ms,
             dedupe_ms=DEDUPE_MS,
             events_max=MAX_EVENTS,
             event=event,
+            has_followers=int(has_followers),
             records=tuple(records),
         )
 
@@ -166,12 +176,20 @@ class Mailbox:
         )
 
     def discard(
-        self, job_id: str, reason: str, token: str = "", *, cancelled: bool, grace_ms: int
+        self,
+        job_id: str,
+        reason: str,
+        token: str = "",
+        *,
+        owner: str,
+        cancelled: bool,
+        ttl_s: int,
+        grace_ms: int,
     ) -> tuple[Command[int], Command[Discarded]]:
         """Take a job out without a turn: `cancelled`, or else kept as a dead letter.
 
         `token` is the holder's where the caller runs the job; without one a running job is
-        answered RUNNING.
+        answered RUNNING. `owner` is to deliver the end within `grace_ms`.
         """
         return self._look(grace_ms), DISCARD.command(
             Discarded.from_reply,
@@ -179,7 +197,11 @@ class Mailbox:
             job=job_id,
             reason=reason,
             token=token,
+            owner=owner,
             is_dead=int(not cancelled),
+            grace_ms=grace_ms,
+            events_max=MAX_EVENTS,
+            ttl_s=ttl_s,
             dedupe_ms=DEDUPE_MS,
             dead_ms=DEAD_MS,
             dead_max=DEAD_MAX,
@@ -238,9 +260,15 @@ class Mailbox:
 def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
     """The keys of the session whose mailbox has, or had, the job; None where it is unknown."""
 
-    return Command(
-        optional(lambda key: keyspace.parse_history(key.decode())), ("GET", keyspace.job(job_id))
-    )
+    def read(pointer: bytes) -> SessionKeys:
+        return keyspace.parse_history(pointer.decode(errors="replace").partition(" ")[2])
+
+    return Command(optional(read), ("GET", keyspace.job(job_id)))
+
+
+def keep_pointer(keyspace: Keyspace, job_id: str) -> Command[None]:
+    """Let a dead letter be found by its job's id for as long as it is kept."""
+    return Command(nothing, ("PEXPIRE", keyspace.job(job_id), DEAD_MS))
 
 
 def _read_mark(reply: object) -> bool | None:

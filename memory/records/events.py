@@ -35,7 +35,8 @@ class EventType(StrEnum):
 
     `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
     `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
-    takes, where that is known. `merged` has `into`, the job that answers its message too.
+    takes, where that is known. `failed` has `error`; `merged` has `into`, the job that answers its
+    message too. After `erased` nothing is left of the session.
     `keep_alive` says that nothing happened, and is never stored; `stop` is for the workers only.
     """
 
@@ -50,7 +51,20 @@ class EventType(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     MERGED = "merged"
+    ERASED = "erased"
     STOP = "stop"
+
+
+ENDINGS = frozenset(
+    {
+        EventType.DONE,
+        EventType.FAILED,
+        EventType.CANCELLED,
+        EventType.MERGED,
+        EventType.ERASED,
+    }
+)
+"""The types of a job's last event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +193,22 @@ def packed(event: Event) -> bytes:
     return orjson.dumps(facts)
 
 
+def parsed(stored: bytes, cursor: str = "") -> Event:
+    """`packed` the other way round. Raises CorruptData for what is no event."""
+    try:
+        facts = orjson.loads(stored)
+        return Event(
+            type=EventType(facts["type"]),
+            job_id=facts["job"],
+            attempt=facts["attempt"],
+            text=facts.get("text", ""),
+            data=facts.get("data", {}),
+            cursor=cursor,
+        )
+    except (ValueError, KeyError, TypeError) as exc:
+        raise CorruptData("an event is none of ours") from exc
+
+
 def queued_head(job_id: str) -> bytes:
     """The `queued` event of a job up to its position, which the operation puts in that counts it.
 
@@ -216,14 +246,7 @@ def _events(entries: object) -> list[Event]:
 
 def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
     try:
-        facts = orjson.loads(fields[fields.index(b"event") + 1])
-        return Event(
-            type=EventType(facts["type"]),
-            job_id=facts["job"],
-            attempt=facts["attempt"],
-            text=facts.get("text", ""),
-            data=facts.get("data", {}),
-            cursor=cursor.decode(),
-        )
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
+        stored = fields[fields.index(b"event") + 1]
+    except (ValueError, IndexError) as exc:
         raise CorruptData("an entry of the event stream is none of ours") from exc
+    return parsed(stored, cursor.decode())

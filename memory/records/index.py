@@ -29,6 +29,8 @@ class Entry:
 
     member: str
     seen_ms: float
+    stored: bytes = b""
+    """The member as Redis has it, where it was read: perhaps bytes that are no text."""
 
 
 def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], Command[int]]:
@@ -50,7 +52,7 @@ def touch_index(index_key: str, member: str) -> Command[int]:
 
 def forget(index_key: str, entries: Sequence[Entry]) -> Command[int]:
     """Remove entries that were not active since they were read. How many went. Safe to repeat."""
-    seen = [part for entry in entries for part in (entry.member, entry.seen_ms)]
+    seen = [part for entry in entries for part in (entry.stored or entry.member, entry.seen_ms)]
     return _FORGET.command(count, index_key, pairs=tuple(seen))
 
 
@@ -153,7 +155,8 @@ def _exist(
 
 def _entries(reply: object) -> list[Entry]:
     return [
-        Entry(member.decode(errors="replace"), float(seen_ms)) for member, seen_ms in pairs(reply)
+        Entry(member.decode(errors="replace"), float(seen_ms), member)
+        for member, seen_ms in pairs(reply)
     ]
 
 

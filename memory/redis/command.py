@@ -65,16 +65,24 @@ class LuaScript:
         return cls(name, source, digest(source), _plain(keys), _plain(arguments))
 
     def command(
-        self, parse: Callable[[object], T], keys: SessionKeys | SlotKeys | str, **arguments: Value
+        self,
+        parse: Callable[[object], T],
+        keys: SessionKeys | SlotKeys | str,
+        *,
+        more_keys: tuple[str, ...] | None = None,
+        **arguments: Value,
     ) -> "Command[T]":
         """The command that runs the script with these arguments, by their names in the header.
 
-        `keys` has an attribute for each key of the header, or is the only key. A name with dots
-        takes a tuple. TypeError or KeyError for other arguments than those of the header.
+        `keys` has an attribute for each key of the header, or is the only key; `more_keys` stand
+        for the last one, where it is none of the session's. A name with dots takes a tuple.
+        TypeError or KeyError for other arguments than those of the header.
         """
         if len(arguments) != len(self.arguments):
             raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(arguments)}")
-        named = [keys] if isinstance(keys, str) else [getattr(keys, name) for name in self.keys]
+        own = self.keys if more_keys is None else self.keys[:-1]
+        named = [keys] if isinstance(keys, str) else [getattr(keys, name) for name in own]
+        named += [] if more_keys is None else [more_keys]
         passed = [arguments[name] for name in self.arguments]
         return Command(parse, _spread(passed), _spread(named), self)
 

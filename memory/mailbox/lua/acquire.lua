@@ -2,14 +2,16 @@
 -- ACQUIRE: give the head of the mailbox to one worker, with the history that its turn is made from.
 -- Safe to repeat: the same token gets RUN again, and no further attempt is counted.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list
--- ARGV  job token lease_ms history_n max_attempts dedupe_ms dead_ms dead_max
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list events:stream outbox:hash
+-- ARGV  job token lease_ms history_n max_attempts grace_ms events_max ttl_s dedupe_ms dead_ms dead_max
+-- token: also names who delivers the end where the job is dead; grace_ms: how long it has for that;
+-- ttl_s: of the events and the history
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
 --   {'RUN', seq_us, attempt, envelope, messages, stop, stored}  messages: the last history_n of
 --                                `stored`, oldest first; stop: how the job was asked to stop, by
 --                                STOP or by an INTERRUPT that came after it, or ''
 --   {'DONE'}                      committed; no next: wake-ups for a done job would never end
---   {'GONE', next, envelope}      cancelled or dead
+--   {'GONE', next, envelope}      cancelled, merged, dead or erased
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
 --   {'BUSY', ms}                  another lease lives for `ms`; its holder publishes the next job
 --   {'NOT_HEAD', head, envelope}  another job is first; the caller publishes its wake-up
@@ -19,6 +21,8 @@
 
 -- include clock
 -- include held
+local owner = token
+-- include keep_history
 -- include end_job
 -- include dead_letter
 if mark_ms > 0 then return {'DONE'} end
@@ -34,10 +38,16 @@ if wait_ms > 0 then return {'WAIT', wait_ms} end
 
 local envelope = redis.call('HGET', jobs, job) or ''
 local attempt = held[3] == job and tonumber(held[4]) or 0
--- The attempt of a worker that died counts, as no FAIL took it back.
-if not is_ours and attempt >= tonumber(max_attempts) then
-  keep_dead_letter(envelope, attempt, 'attempts used up')
-  end_job(job, -now_ms)
+-- A wish to stop outlives the worker that it was sent to.
+local wish = redis.call('HMGET', lease, 'stop_job', 'stop', 'stop_below')
+local stop = tonumber(seq_us) < (tonumber(wish[3]) or 0) and 'keep' or ''
+if wish[1] == job then stop = wish[2] end
+-- The attempt of a worker that died counts, as no FAIL took it back. One more to end a cancelled
+-- job calls no model.
+if not is_ours and stop == '' and attempt >= tonumber(max_attempts) then
+  local reason = 'no answer after ' .. attempt .. ' attempts'
+  keep_dead_letter(envelope, attempt, reason)
+  end_job(job, -now_ms, last_event('failed', job, attempt, 'error', reason), envelope)
   forget_attempt()
   live_ms = 0
   return {'DEAD', first()}
@@ -49,8 +59,4 @@ redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'slot_wai
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
--- A wish to stop outlives the worker that it was sent to.
-local wish = redis.call('HMGET', lease, 'stop_job', 'stop', 'stop_below')
-local stop = tonumber(seq_us) < (tonumber(wish[3]) or 0) and 'keep' or ''
-if wish[1] == job then stop = wish[2] end
 return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, redis.call('LLEN', history)}

@@ -3,13 +3,14 @@
 -- This compare-and-set is what makes the mailbox correct; the lease only saves model calls.
 -- Safe to repeat: ALREADY.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset events:stream
--- ARGV  token job keep ttl_s dedupe_ms events_max event records...
--- keep: messages that stay; records: at least one; event: '' for none, else it joins the stream, of
--- which about the last events_max stay
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset events:stream outbox:hash
+-- ARGV  token job keep ttl_s grace_ms dedupe_ms events_max event has_followers records...
+-- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay;
+-- event: the job's last one; has_followers: 1 keeps the job's envelope in the outbox, else '0';
+-- records: at least one
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
 --   {'OK', next, envelope}       recorded, history trimmed to `keep`, its TTL at least `ttl_s`
---   {'ALREADY', next, envelope}  recorded before
+--   {'ALREADY', next, envelope}  recorded before, as the outbox or the history says
 --   {'GONE', next, envelope}     cancelled or dead; nothing was recorded
 --   {'FENCED'}                   the token holds no lease on this job: drop the output
 --   {'REORDER'}                  not the head; unreachable while ACQUIRE checks that
@@ -17,21 +18,17 @@
 
 -- include clock
 -- include held
+local owner = token
+-- include keep_history
 -- include end_job
 if mark_ms > 0 then return {'ALREADY', first()} end
 if mark_ms < 0 then return {'GONE', first()} end
 if held[1] ~= token or held[3] ~= job then return {'FENCED'} end
 if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end
 
-redis.call('RPUSH', history, unpack(ARGV, 8))
+redis.call('RPUSH', history, unpack(ARGV, 10))
 redis.call('LTRIM', history, -keep, -1)
--- A TTL that was given with the history may be longer; it is not shortened.
-if redis.call('TTL', history) < tonumber(ttl_s) then redis.call('EXPIRE', history, ttl_s) end
-if event ~= '' then
-  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event)
-  redis.call('EXPIRE', events, ttl_s)
-end
-end_job(job, now_ms)
+end_job(job, now_ms, event, has_followers == '1' and redis.call('HGET', jobs, job) or '')
 forget_attempt()
 redis.call('PEXPIRE', lease, dedupe_ms)
 live_ms = 0

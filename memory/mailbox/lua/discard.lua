@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
 -- DISCARD: take a job out for good without a turn: cancelled, or refused and a dead letter.
--- A job that is not there yet is marked too: its producer or its raw message may be on the way.
+-- A job that is not there yet is marked too: its raw message may be on the way.
 -- Safe to repeat: GONE.
 --
--- KEYS  queue:zset jobs:hash lease:hash done:zset dead:list
--- ARGV  job reason token is_dead dedupe_ms dead_ms dead_max
--- token: that of the lease, '' where the caller has none;
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list events:stream outbox:hash
+-- ARGV  job reason token owner is_dead grace_ms events_max ttl_s dedupe_ms dead_ms dead_max
+-- token: that of the lease, '' where the caller has none; owner: who delivers the end;
 -- is_dead: 1 keeps a dead letter, 0 does not
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
 --   {'DISCARDED', next, envelope} removed, and marked done
@@ -16,6 +16,7 @@
 
 -- include clock
 -- include held
+-- include keep_history
 -- include end_job
 -- include dead_letter
 if mark_ms > 0 then return {'DONE'} end
@@ -25,10 +26,11 @@ if token ~= '' and (held[1] ~= token or held[3] ~= job) then return {'RUNNING'} 
 if token == '' and held[3] == job and live_ms > 0 then return {'RUNNING'} end
 
 local envelope = redis.call('HGET', jobs, job)
-if is_dead == '1' and envelope then
-  keep_dead_letter(envelope, held[3] == job and held[4] or 0, reason)
-end
-end_job(job, -now_ms)
+local attempt = held[3] == job and tonumber(held[4]) or 0
+if is_dead == '1' and envelope then keep_dead_letter(envelope, attempt, reason) end
+local kind, name = 'cancelled', 'reason'
+if is_dead == '1' then kind, name = 'failed', 'error' end
+end_job(job, -now_ms, last_event(kind, job, attempt, name, reason), envelope or '')
 if held[3] == job then
   forget_attempt()
   live_ms = 0

@@ -2,15 +2,15 @@
 -- ENQUEUE: take a job into the mailbox, once. Refused when Redis is out of memory (no allow-oom):
 -- the sender must get the back-pressure. Safe to repeat: PENDING or DONE, and no second event.
 --
--- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash events:stream
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream pointer...:string
 -- ARGV  job envelope cap request event events_max ttl_s dedupe_ms
--- request: digest of the request (32 bytes), of the user (16), and size in bytes (8), with colons
--- between; event: the `queued` event up to the job's position, which is put in here;
+-- pointer: `job:<job>`, absent on a cluster; request: digest of the request (32 bytes), of the user
+-- (16), and size in bytes (8), with colons between; event: the `queued` event up to the job's position, which is put in here;
 -- ttl_s: of the events
 -- Returns
---   {'NEW', seq_us, position, stopping, wake, untold}      taken in; at position 0 the caller
---                                 publishes its wake-up; stopping, wake: ''; untold: empty
---   {'PENDING', seq_us, position, stopping, wake, untold}  was there; at position 0 publish too: a
+--   {'NEW', seq_us, position, stopping, wake, ended}  taken in; at position 0 the caller publishes
+--                                 its wake-up; stopping, wake: ''; ended: 0
+--   {'PENDING', seq_us, position, stopping, wake, ended}  was there; at position 0 publish too: a
 --                                 reply may have been lost
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
@@ -18,8 +18,9 @@
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock
+-- include keep_history
 -- include intake
-if seq_us then return {'PENDING', seq_us, position, '', '', {}} end
+if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if pending >= tonumber(cap) then return {'FULL', pending, head} end
 take_in(envelope)
-return {'NEW', seq_us, position, '', '', {}}
+return {'NEW', seq_us, position, '', '', 0}

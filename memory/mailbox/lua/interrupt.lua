@@ -4,25 +4,25 @@
 -- sequence number: all jobs below it end, whichever worker runs them, and none after it. Refused
 -- when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash events:stream
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream pointer...:string
 -- ARGV  job envelope cap request event events_max ttl_s dedupe_ms
 -- as of ENQUEUE
 -- Returns
---   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping: the job that its
---                                 worker must stop now, wake: the job to wake now ('': none);
---                                 untold: empty, as no job was taken out
---   {'PENDING', seq_us, position, stopping, wake, untold}  was there: stop and wake once more
+--   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping: the job that its worker
+--                                 must stop now, wake: the job to wake now ('': none); ended: 0
+--   {'PENDING', seq_us, position, stopping, wake, ended}  was there: stop and wake once more
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
 --   {'FULL', pending, first}      `cap` jobs or more wait, `first` is the head; nothing was written
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock
+-- include keep_history
 -- include intake
 local is_live = held[1] and held[3] == head and (tonumber(held[2]) or 0) > now_ms
 local before = head ~= job and head or ''
 local stopping, wake = is_live and before or '', is_live and '' or before
-if seq_us then return {'PENDING', seq_us, position, stopping, wake, {}} end
+if seq_us then return {'PENDING', seq_us, position, stopping, wake, 0} end
 if pending >= tonumber(cap) then return {'FULL', pending, head} end
 
 take_in(envelope)
@@ -33,4 +33,4 @@ if stopping ~= '' and held[5] ~= head then
 end
 -- The head ends at once: it waits for no back-off, slot or earlier wake-up.
 redis.call('HDEL', lease, 'not_before', 'slot_wait_until', 'woken_at', 'wakes')
-return {'NEW', seq_us, position, stopping, wake, {}}
+return {'NEW', seq_us, position, stopping, wake, 0}

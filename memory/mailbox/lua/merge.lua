@@ -4,24 +4,26 @@
 -- The merged jobs are done; their envelopes are kept behind the job's own, the oldest first.
 -- Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  queue:zset jobs:hash lease:hash done:zset requests:hash untold:hash events:stream
--- ARGV  job envelope cap request most_bytes event events_max ttl_s dedupe_ms
--- as of ENQUEUE; a job that carries others has, as netstrings: its own envelope, then for each of
--- them the id and the envelope
+-- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream outbox:hash pointer...:string
+-- ARGV  job envelope cap request most_bytes owner grace_ms event events_max ttl_s dedupe_ms
+-- owner: who delivers the ends of the merged jobs, within `grace_ms`; the others as of ENQUEUE
+-- A job that carries others has, as netstrings: its own envelope, then for each of them the id and
+-- the envelope.
 -- Returns
---   {'NEW', seq_us, position, stopping, wake, untold}      taken in; stopping, wake: ''; untold:
---                                 pairs of a job and the one it is merged into
---   {'PENDING', seq_us, position, stopping, wake, untold}  was there; untold: what is still noted
+--   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping, wake: ''; ended: how many
+--                                 ends are in the outbox
+--   {'PENDING', seq_us, position, stopping, wake, ended}  was there
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
 --   {'FULL', pending, first}      `cap` jobs or more wait, `first` is the head; nothing was written
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock
+-- include keep_history
 -- include intake
 -- include end_job
 if seq_us then
-  return {'PENDING', seq_us, position, '', '', redis.call('HGETALL', untold)}
+  return {'PENDING', seq_us, position, '', '', redis.call('HLEN', outbox)}
 end
 if pending >= tonumber(cap) then return {'FULL', pending, head} end
 
@@ -32,18 +34,17 @@ for i = pending, has_begun and 2 or 1, -1 do
   if was:sub(34, 49) == request:sub(34, 49) then
     size_bytes = size_bytes + 2 + (tonumber(was:sub(51, 58)) or 0)
     if size_bytes > tonumber(most_bytes) then break end
+    -- What follows the other in Celery follows the job that carries it: no envelope in the outbox.
     for _, text in ipairs({redis.call('HGET', jobs, other) or '', other}) do
       carried = #text .. ':' .. text .. ',' .. carried
     end
     request = request:sub(1, 50) .. string.format('%08d', size_bytes)
-    end_job(other, -now_ms)
+    end_job(other, -now_ms, last_event('merged', other, 0, 'into', job), '')
     redis.call('HSET', requests, other, was:sub(1, 58) .. ':' .. job)
-    redis.call('HSET', untold, other, job)
     if i == 1 then forget_attempt() end
   end
 end
-redis.call('PEXPIRE', untold, dedupe_ms)
 -- What a merged job carried itself is inside its own envelope.
 if carried ~= '' then carried = #envelope .. ':' .. envelope .. ',' .. carried end
 take_in(carried ~= '' and carried or envelope)
-return {'NEW', seq_us, position, '', '', redis.call('HGETALL', untold)}
+return {'NEW', seq_us, position, '', '', redis.call('HLEN', outbox)}

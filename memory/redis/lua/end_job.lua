@@ -1,10 +1,32 @@
--- `end_job` marks a job as done and takes it out of the mailbox. Marks are kept for `dedupe_ms`.
-local function end_job(one, mark_ms)
+-- `quoted` writes a text as JSON; `last_event` is the event of a job that ends without a turn.
+local function quoted(text)
+  local function escaped(character) return string.format('\\u%04x', character:byte()) end
+  return '"' .. text:gsub('[%c"\\]', escaped) .. '"'
+end
+local function last_event(kind, one, attempt, name, value)
+  return '{"type":"' .. kind .. '","job":' .. quoted(one) .. ',"attempt":' .. attempt ..
+    ',"data":{"' .. name .. '":' .. quoted(value) .. '}}'
+end
+-- `end_job` ends a job: it marks it as done, takes it out of the mailbox, and writes its last event
+-- into the stream and into the outbox. There it stays until its result is delivered: `owner` has
+-- `grace_ms` for that, then anybody may take it. Marks are kept for `dedupe_ms`.
+local function end_job(one, mark_ms, last, envelope)
   redis.call('ZADD', done, mark_ms, one)
   redis.call('ZREMRANGEBYSCORE', done, dedupe_ms - now_ms, now_ms - dedupe_ms)
   redis.call('PEXPIRE', done, dedupe_ms)
   redis.call('ZREM', queue, one)
   redis.call('HDEL', jobs, one)
+  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
+  redis.call('EXPIRE', events, ttl_s)
+  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms + grace_ms, owner, #last) ..
+    last .. envelope)
+  redis.call('PEXPIRE', outbox, dedupe_ms)
+  if redis.call('ZCARD', queue) > 0 then return keep_history() end
+  -- A TTL that was given with the history may be longer; it is not shortened.
+  local left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms
+  left_ms = math.max(left_ms, redis.call('PTTL', history), ttl_s * 1000)
+  redis.call('PEXPIRE', history, left_ms)
+  redis.call('HDEL', lease, 'expires_at')
 end
 -- What the lease says of a head that is gone is not about the next one.
 local function forget_attempt()

@@ -1,8 +1,11 @@
 -- What ENQUEUE, INTERRUPT, SUPERSEDE and MERGE have in common. They answer CONFLICT and DONE here.
 -- `seq_us` is nil unless the job is pending; `take_in` puts it into the mailbox.
--- One id is one request: a repeat is answered, another request under the id is refused.
-local known, mark_ms = redis.call('HGET', requests, job), redis.call('ZSCORE', done, job)
-if known and known:sub(1, 32) ~= request:sub(1, 32) then return {'CONFLICT'} end
+-- One id is one request of one session: a repeat is answered, anything else is refused. On a
+-- cluster the pointer lies on another server, and CLAIM has been there before.
+local pointer, identity = KEYS[#kinds], request:sub(1, 32) .. ' ' .. history
+local claimed = pointer and redis.call('GET', pointer)
+if claimed and claimed ~= identity then return {'CONFLICT'} end
+local mark_ms = redis.call('ZSCORE', done, job)
 if mark_ms then return {'DONE', tonumber(mark_ms)} end
 local seq_us = tonumber(redis.call('ZSCORE', queue, job))
 local position = seq_us and redis.call('ZRANK', queue, job)
@@ -12,6 +15,8 @@ local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
 local function take_in(content)
   -- Later than every job before it, even where the clock was set back.
   seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
+  if pointer then redis.call('SET', pointer, identity, 'PX', dedupe_ms) end
+  keep_history()
   redis.call('ZADD', queue, seq_us, job)
   redis.call('HSET', jobs, job, content)
   redis.call('HSET', lease, 'last', seq_us)

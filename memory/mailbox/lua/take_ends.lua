@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+-- TAKE_ENDS: the ends in a session's outbox that `owner` may deliver: its own, and those whose owner
+-- had its time. They are the owner's for `claim_ms` from now. Safe to repeat.
+--
+-- KEYS  outbox:hash
+-- ARGV  owner claim_ms limit
+-- limit: how many ends at most
+-- Returns
+--   {'OK', left, job, end, job, end, …}  left: how many more there are; end: size of the job's last
+--                                event, a space, that event, the job's envelope; '' for an element
+--                                that is none
+--   {'CORRUPT', key, type}       a key of another type; nothing was written
+
+-- include clock
+local ends = redis.call('HGETALL', outbox)
+local reply = {'OK', #ends / 2}
+for i = 1, #ends, 2 do
+  local until_ms, whose, rest = ends[i + 1]:match('^(%d+) (%S+) (%d+ .*)$')
+  local is_free = not until_ms or whose == owner or tonumber(until_ms) <= now_ms
+  if is_free and #reply < 2 + 2 * limit then
+    table.insert(reply, ends[i])
+    table.insert(reply, rest or '')
+    reply[2] = reply[2] - 1
+    if rest then
+      redis.call('HSET', outbox, ends[i], string.format('%d %s %s', now_ms + claim_ms, owner, rest))
+    end
+  end
+end
+return reply

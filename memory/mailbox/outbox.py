@@ -1,0 +1,109 @@
+"""The outbox: jobs that are over, until their result is delivered.
+
+The script that ends a job writes its last event into the outbox of the session, in the same step.
+The result lies on another server, and what follows the job in Celery is sent through a broker; so
+whoever ended the job delivers both, and takes the end out then. Where it dies before that, a
+sweeper notes the session in the index `outbox`, and any worker delivers (docs/decisions.md, "One
+outbox").
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from memory.errors import CorruptData
+from memory.keys import Keyspace, SessionKeys
+from memory.records import index
+from memory.records.events import Event, parsed
+from memory.records.index import Entry
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import after_ok, integer, nothing, raw, text, unexpected_reply
+
+TAKE_ENDS = LuaScript.load("mailbox", "take_ends")
+SCRIPTS = (TAKE_ENDS,)
+
+ENDS_AT_ONCE = 20
+"""An end may bring an envelope of megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a job has ended: its last event.
+
+    `envelope` is the job's own where something follows it in Celery, or empty; of a job that was
+    merged it is empty: its followers are in the envelope of the job that carries it.
+    """
+
+    job_id: str
+    event: Event
+    envelope: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def parse(cls, job_id: str, stored: bytes) -> "End":
+        """Read an element as TAKE_ENDS gives it. Raises CorruptData where it is none of ours."""
+        size, _, rest = stored.partition(b" ")
+        if not size.isdigit() or int(size) > len(rest):
+            raise CorruptData(f"the end of job {job_id!r} in its outbox is none")
+        return cls(job_id, parsed(rest[: int(size)]), rest[int(size) :])
+
+
+@dataclass(frozen=True, slots=True)
+class TakenEnds:
+    """What the caller may deliver now; `left` ends are others', or come with the next take."""
+
+    ends: tuple[End, ...] = ()
+    corrupt: tuple[str, ...] = ()
+    """Jobs whose element cannot be read."""
+    left: int = 0
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "TakenEnds":
+        """Read the reply of take_ends.lua."""
+        match after_ok(reply):
+            case [int(left), *found]:
+                return cls(*_split(found), left)
+        raise unexpected_reply(reply)
+
+
+def _split(found: Sequence[object]) -> tuple[tuple[End, ...], tuple[str, ...]]:
+    ends, corrupt = [], []
+    for job, stored in zip(found[::2], found[1::2], strict=True):
+        try:
+            ends.append(End.parse(text(job), raw(stored)))
+        except CorruptData:
+            corrupt.append(text(job))
+    return tuple(ends), tuple(corrupt)
+
+
+def take(keys: SessionKeys, *, owner: str, claim_ms: int) -> Command[TakenEnds]:
+    """The ends that `owner` is to deliver: its own, and those whose owner had its time.
+
+    They are the caller's for `claim_ms`, then anybody's. Safe to repeat.
+    """
+    return TAKE_ENDS.command(
+        TakenEnds.from_reply, keys, owner=owner, claim_ms=claim_ms, limit=ENDS_AT_ONCE
+    )
+
+
+def delivered(keys: SessionKeys, job_ids: Sequence[str]) -> Command[None]:
+    """Take the ends of these jobs, at least one, out. Safe to repeat."""
+    return Command(nothing, ("HDEL", keys.outbox, *job_ids))
+
+
+def size(keys: SessionKeys) -> Command[int]:
+    """How many ends there are, also of jobs that ended just now."""
+    return Command(integer, ("HLEN", keys.outbox))
+
+
+def note_late(keyspace: Keyspace, keys: SessionKeys) -> Command[int]:
+    """Note that a session has ends for long. Safe to repeat."""
+    return index.touch_index(keyspace.outbox, keys.history)
+
+
+def late_sessions(keyspace: Keyspace, *, limit: int) -> Command[list[Entry]]:
+    """The sessions that were noted, the longest first; members are their history keys."""
+    return index.oldest(keyspace.outbox, limit=limit)
+
+
+def forget(keyspace: Keyspace, entries: Sequence[Entry]) -> Command[int]:
+    """Forget sessions whose outbox is empty, unless they were noted again meanwhile."""
+    return index.forget(keyspace.outbox, entries)
