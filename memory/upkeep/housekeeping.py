@@ -115,6 +115,7 @@ class Housekeeping:
         sessions = [self.keyspace.session(agent, one) for one in ids]
         found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
         self.connection.run_each(
+            # Requests have no TTL each: docs/decisions.md, "What makes two requests the same".
             [Mailbox(self.keyspace, one).trim(REQUESTS_SLACK) for one in sessions]
         )
         most = session_data.MAX_FIELDS
