@@ -19,8 +19,10 @@ from memory.factory import (
 )
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters, intake, outbox
-from memory.mailbox.due import Due, DueEntry
+from memory.mailbox.due import Due
+from memory.mailbox.due_list import DueEntry
 from memory.mailbox.intake import (
+    Claim,
     Enqueued,
     EnqueueOutcome,
     Intake,
@@ -28,7 +30,7 @@ from memory.mailbox.intake import (
     OnBusy,
     Request,
 )
-from memory.mailbox.mailbox import Mailbox, locate
+from memory.mailbox.mailbox import Mailbox, keep_pointer, locate, unclaim
 from memory.mailbox.outbox import End, TakenEnds
 from memory.mailbox.outcomes import (
     Acquired,
@@ -64,6 +66,7 @@ __all__ = [
     "Acquired",
     "AsyncConnection",
     "Backpressure",
+    "Claim",
     "CleanOutcome",
     "CleanedUp",
     "Command",
@@ -120,9 +123,11 @@ __all__ = [
     "index",
     "intake",
     "is_cancelled",
+    "keep_pointer",
     "locate",
     "outbox",
     "reset_redis_memory",
     "slots",
     "summary",
+    "unclaim",
 ]

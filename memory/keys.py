@@ -46,6 +46,13 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
     KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
+    KeyKind(
+        "callbacks:{H}",
+        "hash",
+        "none while pending",
+        "job id → what follows it in Celery: links, chord, chain; lines of JSON",
+        True,
+    ),
     KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
     KeyKind(
         "done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled, merged or dead"
@@ -57,7 +64,7 @@ KINDS: tuple[KeyKind, ...] = (
         "outbox:{H}",
         "hash",
         "dedupe window",
-        "job whose result is not delivered → who delivers it until when, its last event, envelope",
+        "job whose result is not delivered → deliverer, last event, callbacks",
     ),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
     KeyKind("events:{H}", "stream", "session", "the session's events"),
@@ -143,6 +150,7 @@ class SessionKeys:
     history: str
     queue: str
     jobs: str
+    callbacks: str
     lease: str
     done: str
     requests: str
@@ -195,6 +203,7 @@ class Keyspace:
             history=history,
             queue=f"{self.prefix}:queue:{{{history}}}",
             jobs=f"{self.prefix}:jobs:{{{history}}}",
+            callbacks=f"{self.prefix}:callbacks:{{{history}}}",
             lease=f"{self.prefix}:lease:{{{history}}}",
             done=f"{self.prefix}:done:{{{history}}}",
             requests=f"{self.prefix}:requests:{{{history}}}",

@@ -189,10 +189,11 @@ class RedisMemoryService:
         return memory_stats(self.connection, self.keyspace)
 
     def clear_all_agent_data(self, agent_id: str) -> int:
-        """Remove state, histories, events and dead letters of an agent. How many keys went.
+        """Erase an agent: its state and all of its sessions. How many keys held something.
 
-        Where jobs wait in a session's mailbox, they stay and only the history goes. Session data
-        belongs to no agent and stays.
+        Of a session go history, summary, events and dead letters; jobs that wait or run end as
+        erased, and the results of the jobs of the last week are replaced by that. A session's data
+        goes with the last agent that has the session.
         """
         return erase_agent(self.connection, self.keyspace, agent_id)
 

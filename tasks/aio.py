@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from typing import Literal, Unpack
 from weakref import WeakKeyDictionary
 
-from memory import AsyncConnection, Event, EventType, MemoryUnavailable, Tail, events, locate
+from memory import (
+    AsyncConnection,
+    EnqueueOutcome,
+    Event,
+    EventType,
+    MemoryUnavailable,
+    Tail,
+    events,
+    locate,
+    unclaim,
+)
 from tasks.chat import chat_task
 from tasks.job.envelope import Envelope
 from tasks.job.options import ChatOptions
@@ -54,9 +64,14 @@ async def send(
     `id` should be used on an event loop: `get()` blocks; `follow_job` ends with the result.
     """
     job = producer().checked((agent_id, session_id, message), options)
-    submission = producer().submission(Envelope(job=job), job.job_id(task_id))
+    job_id = job.job_id(task_id)
+    submission = producer().submission(Envelope(job=job), job_id)
     try:
+        if submission.claim is not None:
+            submission.check_claim(await _connections().memory.run(submission.claim))
         enqueued = await _connections().memory.run_last(*submission.commands)
+        if submission.claim is not None and enqueued.outcome is EnqueueOutcome.FULL:
+            await _connections().memory.run(unclaim(producer_services().keyspace, job_id))
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
     submission.check(enqueued)
@@ -108,11 +123,10 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
             yield event
         if found:
             continue
-        is_committed = await connections.memory.run(follower.ending())
+        is_committed = await connections.memory.run(follower.last.is_over())
         if is_committed is not None:
-            into = None if is_committed else await connections.memory.run(follower.merged_into())
-            conclusion = follower.conclusion(is_committed=is_committed, into=into)
-            yield await connections.memory.run(conclusion)
+            answers = await connections.memory.run_each(follower.last.lookup())
+            yield follower.conclusion(answers, is_committed=is_committed)
 
 
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:

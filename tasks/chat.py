@@ -5,21 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NoReturn, Unpack, overload
 
 from celery import Task
+from celery.app.task import Context
 from celery.exceptions import Ignore, Reject, Retry
 from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
-from memory import CorruptData, InvalidInput, MemoryServiceError, SessionKeys, StopPolicy
+from memory import CorruptData, InvalidInput, MemoryServiceError, StopPolicy
+from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
-from tasks.attempt.verdict import AlreadyOver, Answered, Cancelled, Ended, Later, NotNow, Verdict
+from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
 from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
-from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import producer_services, worker_services
-from tasks.process.wakeup import CHAT_TASK, publish, wake, wakeup_kwargs
+from tasks.process.wakeup import CHAT_TASK, publish, wakeup_kwargs
 from tasks.submit.cancel import CancelOutcome, cancel
 from tasks.submit.job_result import JobResult
 from tasks.submit.producer import producer, publish_options
@@ -90,15 +91,6 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         producer().submit(submission)
         return JobResult(submission.job_id, app=self.app)
 
-    def on_success(self, retval: object, task_id: str, *_: object) -> None:
-        """Celery has stored the result."""
-        worker_services().owing.stored(task_id)
-
-    def on_failure(self, exc: Exception, task_id: str, *_: object) -> None:
-        """Celery has stored what ended the job; of a message that was none, nothing is owed."""
-        if not isinstance(exc, InvalidJob):
-            worker_services().owing.stored(task_id)
-
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None
     ) -> CancelOutcome:
@@ -146,45 +138,42 @@ def chat_task(
     except MemoryServiceError as exc:
         given = {"agent_id": agent_id, "session_id": session_id, "message": message, **options}
         _again(self, ref, given, exc)
-    keys = producer_services().keyspace.session(agent_id, session_id)
-    crash_if_armed(CrashPoint.BEFORE_WAKE)
-    wake(self.app, keys, verdict.wake)
-    crash_if_armed(CrashPoint.BEFORE_RESULT)
-    return _settle(self, keys, ref, verdict)
+    if not attempt.is_followed_up:
+        wake_next(attempt)
+        worker_services().runtime.run(deliver_end(attempt))
+    return _settle(self, ref, verdict)
 
 
-def _settle(task: Task, keys: SessionKeys, ref: JobRef, verdict: Verdict) -> RedactedResult:
+def _settle(task: Task, ref: JobRef, verdict: Verdict) -> RedactedResult:
+    if not isinstance(verdict, Refused):
+        _leave_to_outbox(task.request)
+    elif task.backend.get_state(task.request.id) in READY_STATES:
+        raise _end_without_result(task, "over before")
     match verdict:
-        case Answered(is_repeat=True) | AlreadyOver() if _is_over(task, keys):
-            raise _end_without_result(task, "over before")
         case Answered(result):
             return RedactedResult(result)
-        case Ended(error):
+        case Ended(error) | Refused(error):
             raise error
         case Later(error, delay_s):
+            keys = producer_services().keyspace.session(ref.agent_id, ref.session_id)
             _publish_again(task, wakeup_kwargs(keys, ref.max_history), delay_s)
             raise Retry(exc=error, when=delay_s)
         case Cancelled():
             raise _end_as_revoked(task)
-        case AlreadyOver(failure):
-            raise _end_as_revoked(task) if failure is None else JobFailed(failure)
         case NotNow(reason):
             raise _end_without_result(task, reason)
 
 
-def _is_over(task: Task, keys: SessionKeys) -> bool:
-    """Whether the job has its result, which stays as it is."""
-    # The job that has taken this one out of the mailbox may not have published its end.
-    producer().untold_ends.publish_all(keys)
-    is_over = task.backend.get_state(task.request.id) in READY_STATES
-    if is_over:
-        worker_services().owing.stored(task.request.id)
-    return is_over
+def _leave_to_outbox(request: Context) -> None:
+    """Have Celery's tracer only log and notify: the outbox has the result and what follows it.
+
+    A raw job's message says itself what follows; its envelope says so too.
+    """
+    request.ignore_result = True
+    request.callbacks = request.errbacks = request.chain = request.chord = None
 
 
 def _end_as_revoked(task: Task) -> Ignore:
-    task.backend.mark_as_revoked(task.request.id, "cancelled", request=task.request)
-    worker_services().owing.stored(task.request.id)
     task.send_event("task-revoked", terminated=False, signum=None, expired=False)
     return Ignore("cancelled")
 

@@ -7,6 +7,7 @@ ChatError
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
 ├── JobCancelled        the job was withdrawn
+├── JobErased           the job's session was erased, with all that was said
 └── ConfigurationError  a setting is wrong: the process cannot start
 
 A full mailbox raises `memory.Backpressure`. Every error can be made from its message alone, so it
@@ -63,6 +64,10 @@ class JobFailed(ChatError):
 
 class JobCancelled(ChatError):
     """The job was withdrawn before its turn was committed."""
+
+
+class JobErased(ChatError):
+    """The job's session was erased, and the job's result with it."""
 
 
 class ConfigurationError(ChatError, ValueError):

@@ -2,10 +2,10 @@
 
 Under Celery's `threads` pool each waiting job holds a thread, which hands a coroutine over to the
 loop and is woken by its end. Here the attempt is begun at once. When its verdict is there, the
-session's next job is woken, if there is one, and its result is stored on the loop
-(`worker.result_writer`). For any other end a thread runs Celery's own tracer with the task's body,
-which finds the verdict made, so results, retries, links, signals and events are Celery's. Every
-other task runs in those threads from its beginning.
+session's next job is woken, if there is one, and the end is delivered (`tasks.attempt.finish`). Of
+a reply nothing is left then but to say so (`worker.success`). For any other end a thread runs
+Celery's own tracer with the task's body, which finds all that done, so retries, signals and events
+are Celery's. Every other task runs in those threads from its beginning.
 
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
@@ -24,13 +24,15 @@ from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
+from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
+from tasks.attempt.verdict import Answered
 from tasks.errors import InvalidJob
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
-from tasks.process.wakeup import CHAT_TASK, wake
+from tasks.process.wakeup import CHAT_TASK
 from worker.broker.messages import MALFORMED
-from worker.result_writer import ResultWriter, needs_only_its_result
+from worker.success import log_success, needs_no_tracer
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
 # pool of our own").
@@ -86,7 +88,6 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
         self._changed = Condition()
-        self._result_writer = ResultWriter(self.app)
         worker_services().concurrency = self.limit
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
@@ -113,8 +114,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._waiting.clear()
             self._changed.wait_for(lambda: not self._running)
         self._threads.shutdown()
-        worker_services().runtime.run(self._result_writer.aclose())
-        worker_services().runtime.run(worker_services().owing.flush())
+        worker_services().runtime.run(worker_services().ends.aclose())
         logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
 
     def _begin_next(self) -> None:
@@ -146,36 +146,31 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         """The verdict on a chat job is there; on the loop's thread, or on the one that began it
         where the verdict came before anybody asked."""
         verdict = attempt.verdict
-        is_there = not verdict.cancelled() and verdict.exception() is None
-        if not is_there or not needs_only_its_result(request, verdict.result()):
+        if verdict.cancelled() or verdict.exception() is not None:
             self._threads.submit(self._trace, call, attempt)
         elif verdict.result().wake is not None:
-            self._threads.submit(self._wake_and_end, call, request, attempt)
+            worker_services().wakers.submit(self._wake_and_finish, call, request, attempt)
         else:
             crash_if_armed(CrashPoint.BEFORE_WAKE)
-            worker_services().runtime.spawn(self._store_result(call, request, attempt))
+            worker_services().runtime.spawn(self._finish(call, request, attempt))
 
-    def _wake_and_end(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
+    def _wake_and_finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
-        ref, verdict = attempt.ref, attempt.verdict.result()
-        crash_if_armed(CrashPoint.BEFORE_WAKE)
         try:
-            keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
-            wake(self.app, keys, verdict.wake)
+            wake_next(attempt)
         finally:
-            end = self._store_result(call, request, attempt.after_waking())
-            worker_services().runtime.spawn(end)
+            worker_services().runtime.spawn(self._finish(call, request, attempt))
 
-    async def _store_result(
-        self, call: PoolTask, request: Context, attempt: RunningAttempt
-    ) -> None:
+    async def _finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         with ExitStack() as ending:
-            ending.callback(self._threads.submit, self._trace, call, attempt)
-            shown = await self._result_writer.store(request, attempt)
-            if shown is not None:
+            ending.callback(self._threads.submit, self._trace, call, attempt.followed_up())
+            await deliver_end(attempt)
+            verdict = attempt.verdict.result()
+            if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
                 ending.pop_all()
                 ending.callback(self._end)
-                call.callback((0, shown, time.monotonic() - attempt.started_s))
+                runtime_s = time.monotonic() - attempt.started_s
+                call.callback((0, log_success(request, verdict, runtime_s), runtime_s))
 
     def _trace(self, call: PoolTask, attempt: RunningAttempt | None) -> None:
         """Run the tracer and hand its result to Celery, in the calling thread."""

@@ -85,6 +85,11 @@ def forget(mailbox: Mailbox) -> Command[int]:
     return Command(integer, ("ZREM", mailbox.keyspace.dead, mailbox.keys.history))
 
 
+def are_any(keys: SessionKeys) -> Command[int]:
+    """How many dead letters a session has."""
+    return Command(integer, ("LLEN", keys.dead))
+
+
 def letters(mailbox: Mailbox) -> Command[Letters]:
     """All dead letters of a session."""
     return Command(_read, ("LRANGE", mailbox.keys.dead, 0, -1))
@@ -95,6 +100,7 @@ def requeue(
     letter: DeadLetter,
     *,
     request: Request = _UNKNOWN,
+    callbacks: bytes = b"",
     cap: int,
     grace_ms: int,
 ) -> tuple[Command[int], Command[Enqueued]]:
@@ -104,7 +110,9 @@ def requeue(
     done, `drop` the letter then.
     """
     # docs/decisions.md, "A requeued dead letter gets a new id".
-    intake = Intake(requeued_id(letter.job_id), letter.envelope, cap, request=request)
+    intake = Intake(
+        requeued_id(letter.job_id), letter.envelope, cap, request=request, callbacks=callbacks
+    )
     return mailbox.take_in(intake, grace_ms=grace_ms)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from memory.keys import Keyspace
 from memory.mailbox import due_list
+from memory.mailbox.due_list import DueEntry
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import SweepOutcome, Swept
 from memory.redis.command import Command
@@ -20,14 +21,6 @@ IDLE_MS = 10 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True)
-class DueEntry:
-    """A mailbox to look at, and the score under which it was found."""
-
-    history_key: str
-    at_ms: float
-
-
-@dataclass(frozen=True, slots=True)
 class Due:
     """The commands on the list. Any number of sweepers may work at once, each on the whole list."""
 
@@ -35,7 +28,7 @@ class Due:
 
     def entries(self, *, limit: int) -> Command[list[DueEntry]]:
         """What is due by now, the longest due first."""
-        return due_list.due(self.keyspace.due, DueEntry, limit=limit)
+        return due_list.due(self.keyspace.due, limit=limit)
 
     def mailbox(self, entry: DueEntry) -> Mailbox | None:
         """The mailbox of an entry; None where it is not the key of a history: `forget` it."""
@@ -66,7 +59,7 @@ class Due:
 
     def forget(self, entry: DueEntry) -> Command[bool]:
         """Drop an entry that is not the key of a history."""
-        return Command(flag, ("ZREM", self.keyspace.due, entry.history_key))
+        return Command(flag, ("ZREM", self.keyspace.due, entry.stored or entry.history_key))
 
     def add_stray(self, history_key: str) -> Command[bool]:
         """Have a mailbox looked at that has no entry; one that has is left alone."""

@@ -1,16 +1,12 @@
-"""Lists of what a sweeper must look at by a certain time: mailboxes, and results that are owed.
+"""The due list as it lies in Redis: mailboxes, with the time at which a sweeper must look at them.
 
-Each list is a sorted set of names with the time of the next look, in ms. All three operations are
-safe to repeat, and any number of sweepers may work on one list at once.
+All three operations are safe to repeat, and any number of sweepers may work on the list at once.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import after_ok, count, flag, pairs, text
-
-T = TypeVar("T")
 
 SCHEDULE = LuaScript.load("mailbox", "schedule")
 DUE = LuaScript.load("mailbox", "due")
@@ -18,16 +14,26 @@ SETTLE = LuaScript.load("mailbox", "settle")
 SCRIPTS = (SCHEDULE, DUE, SETTLE)
 
 
+@dataclass(frozen=True, slots=True)
+class DueEntry:
+    """A mailbox to look at, and the score under which it was found."""
+
+    history_key: str
+    at_ms: float
+    stored: bytes = field(default=b"", compare=False)
+    """The member as Redis has it: perhaps bytes that are no text."""
+
+
 def schedule(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
     """Have someone look at a member in `delay_ms` at the latest. When that is, ms."""
     return SCHEDULE.command(count, due_key, member=member, delay_ms=delay_ms)
 
 
-def due(due_key: str, new: Callable[[str, float], T], *, limit: int) -> Command[list[T]]:
-    """What is due by now, the longest due first: `new` of the member and its score."""
+def due(due_key: str, *, limit: int) -> Command[list[DueEntry]]:
+    """What is due by now, the longest due first."""
 
-    def read(reply: object) -> list[T]:
-        return [new(text(one), float(at_ms)) for one, at_ms in pairs(after_ok(reply))]
+    def read(reply: object) -> list[DueEntry]:
+        return [DueEntry(text(one), float(at_ms), one) for one, at_ms in pairs(after_ok(reply))]
 
     return DUE.command(read, due_key, limit=limit)
 

@@ -141,6 +141,7 @@ class Request:
 class Intake:
     """A job that is to be taken in, if no more than `cap` are pending.
 
+    `callbacks` says what follows the job in Celery, as lines of JSON, or is empty.
     `merged_bytes` bounds messages that are merged; `ttl_s` is that of the session's events. `owner`
     names who delivers the ends of the jobs that this one takes out (`outbox.take`).
     """
@@ -152,6 +153,7 @@ class Intake:
     request: Request = Request()
     merged_bytes: int = 0
     ttl_s: int = DEFAULT_TTL_S
+    callbacks: bytes = field(default=b"", repr=False)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def identity(self, keys: SessionKeys) -> str:
@@ -180,6 +182,7 @@ class Intake:
             more_keys=() if pointer is None else (pointer,),
             job=self.job_id,
             envelope=self.envelope,
+            its_callbacks=self.callbacks,
             # REJECT is ENQUEUE into an empty mailbox only, so it needs no script.
             cap=1 if self.on_busy is OnBusy.REJECT else self.cap,
             request=self.request.packed(),

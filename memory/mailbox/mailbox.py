@@ -81,10 +81,6 @@ class Mailbox:
             return None
         return claim(self.keyspace.job(intake.job_id), intake.identity(self.keys))
 
-    def unclaim(self, job_id: str) -> Command[None]:
-        """Give up a claim of this process: its job was not taken in."""
-        return Command(nothing, ("DEL", self.keyspace.job(job_id)))
-
     def acquire(
         self,
         job_id: str,
@@ -133,13 +129,11 @@ class Mailbox:
         keep: int,
         ttl_s: int,
         grace_ms: int,
-        has_followers: bool = False,
     ) -> tuple[Command[int], Command[Committed]]:
         """Append the turn (at least one message of JSON), keep the last `keep` messages, done.
 
         The turn and its last `event` (`events.packed`), in stream and outbox, are there together,
-        or none is. With `has_followers` the outbox keeps the envelope too. The caller delivers the
-        end within `grace_ms`.
+        or none is. The caller delivers the end within `grace_ms`.
         """
         return self._look(grace_ms), COMMIT.command(
             Committed.from_reply,
@@ -152,7 +146,6 @@ class Mailbox:
             dedupe_ms=DEDUPE_MS,
             events_max=MAX_EVENTS,
             event=event,
-            has_followers=int(has_followers),
             records=tuple(records),
         )
 
@@ -264,6 +257,11 @@ def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
         return keyspace.parse_history(pointer.decode(errors="replace").partition(" ")[2])
 
     return Command(optional(read), ("GET", keyspace.job(job_id)))
+
+
+def unclaim(keyspace: Keyspace, job_id: str) -> Command[None]:
+    """Give up the claim of a job that was not taken in, on a cluster. Safe to repeat."""
+    return Command(nothing, ("DEL", keyspace.job(job_id)))
 
 
 def keep_pointer(keyspace: Keyspace, job_id: str) -> Command[None]:

@@ -22,20 +22,19 @@ TAKE_ENDS = LuaScript.load("mailbox", "take_ends")
 SCRIPTS = (TAKE_ENDS,)
 
 ENDS_AT_ONCE = 20
-"""An end may bring an envelope of megabytes."""
+"""A result may have a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a job has ended: its last event.
+    """How a job has ended: its last event, and what follows it in Celery, as lines of JSON.
 
-    `envelope` is the job's own where something follows it in Celery, or empty; of a job that was
-    merged it is empty: its followers are in the envelope of the job that carries it.
+    Nothing follows a job that was merged: its callbacks are those of the job that answers it.
     """
 
     job_id: str
     event: Event
-    envelope: bytes = field(default=b"", repr=False)
+    callbacks: bytes = field(default=b"", repr=False)
 
     @classmethod
     def parse(cls, job_id: str, stored: bytes) -> "End":
@@ -82,6 +81,19 @@ def take(keys: SessionKeys, *, owner: str, claim_ms: int) -> Command[TakenEnds]:
     return TAKE_ENDS.command(
         TakenEnds.from_reply, keys, owner=owner, claim_ms=claim_ms, limit=ENDS_AT_ONCE
     )
+
+
+def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
+    """The last event of a job whose end is not delivered; None where it is, or is damaged."""
+
+    def read(reply: object) -> Event | None:
+        try:
+            stored = b"" if reply is None else raw(reply).split(b" ", 2)[2]
+            return End.parse(job_id, stored).event if stored else None
+        except (IndexError, CorruptData):
+            return None
+
+    return Command(read, ("HGET", keys.outbox, job_id))
 
 
 def delivered(keys: SessionKeys, job_ids: Sequence[str]) -> Command[None]:

@@ -14,8 +14,10 @@ from pydantic import JsonValue
 
 from memory.errors import CorruptData, CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
-from memory.redis.command import Argument, Command
-from memory.redis.replies import nothing, unexpected_reply
+from memory.redis.command import Argument, Command, LuaScript
+from memory.redis.replies import flag, nothing, unexpected_reply
+
+_PUBLISH = LuaScript.load("records", "publish")
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
@@ -86,14 +88,23 @@ class Event:
     cursor: str = ""
 
 
-def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[Command[None]]:
+def publish(
+    keys: SessionKeys, events: Sequence[Event], *, ttl_s: int, token: str = "", number: int = 0
+) -> Command[bool]:
     """Append events in their order, keep about MAX_EVENTS, and let the stream live `ttl_s` more.
 
-    Not safe to repeat after a lost reply: an event may then stand twice.
+    False: dropped, for `token` does not hold the session's lease; without one, for there is no
+    stream. Safe to repeat: each call for a token has a higher `number`.
     """
-    adds = [Command(nothing, _add(keys.events, event)) for event in events]
-    # Behind them: the first XADD makes the key, and makes it without a TTL.
-    return [*adds, Command(nothing, ("EXPIRE", keys.events, ttl_s))]
+    return _PUBLISH.command(
+        flag,
+        keys,
+        token=token,
+        number=number,
+        events_max=MAX_EVENTS,
+        ttl_s=ttl_s,
+        messages=tuple(packed(event) for event in events),
+    )
 
 
 def read(keys: SessionKeys, after: str, *, block_ms: int) -> Command[list[Event]]:

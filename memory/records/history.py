@@ -8,8 +8,9 @@ import orjson
 
 from memory.keys import DEDUPE_MS, SessionKeys
 from memory.records.codec import Decoded, decode_messages
+from memory.records.events import MAX_EVENTS
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import code_and_count, count, strings
+from memory.redis.replies import count, strings
 
 _APPEND = LuaScript.load("records", "append")
 _REPLACE = LuaScript.load("records", "replace")
@@ -20,10 +21,11 @@ _EXTEND = LuaScript.load("records", "extend")
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """How many keys went, and whether jobs wait, which kept the others."""
+    """How many keys held something, how many jobs ended, and which of them a worker must stop."""
 
-    keys: int
-    is_pending: bool
+    keys: int = 0
+    jobs: int = 0
+    running: str = ""
 
 
 def new_write_id() -> bytes:
@@ -86,9 +88,20 @@ def clear(keys: SessionKeys, *, write_id: bytes) -> Command[int]:
     return _CLEAR.command(count, keys, write_id=write_id, dedupe_ms=DEDUPE_MS)
 
 
-def erase(keys: SessionKeys) -> Command[Erased]:
-    """Remove history, events and dead letters; the history only while jobs wait. Safe to repeat."""
-    return _ERASE.command(_erased, keys, dedupe_ms=DEDUPE_MS)
+def erase(keys: SessionKeys, *, write_id: str, grace_ms: int) -> Command[Erased]:
+    """Remove all words of a session; its jobs end as erased. Safe to repeat.
+
+    `write_id` names who delivers their ends within `grace_ms` (`outbox.take`).
+    """
+    return _ERASE.command(
+        _erased,
+        keys,
+        write_id=write_id,
+        owner=write_id,
+        grace_ms=grace_ms,
+        events_max=MAX_EVENTS,
+        dedupe_ms=DEDUPE_MS,
+    )
 
 
 def extend(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
@@ -100,8 +113,11 @@ def extend(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
 
 
 def _erased(reply: object) -> Erased:
-    code, keys = code_and_count(reply)
-    return Erased(keys=keys, is_pending=code == b"PENDING")
+    match reply:
+        case [b"OK", int(keys), int(jobs), bytes(running)]:
+            return Erased(keys, jobs, running.decode())
+    count(reply)  # REPEATED, or CORRUPT, which raises
+    return Erased()
 
 
 def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:

@@ -99,10 +99,14 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
     live: dict[str, None] = {}
     dead: list[Entry] = []
     for page in pages(connection, index_key):
-        for entry, exists in zip(page, _exist(connection, keyspace, agent_id, page), strict=True):
-            if exists:
+        sessions = [keyspace.session(agent_id, entry.member) for entry in page]
+        # A session with dead letters or ends only is not listed, but must be found to be erased.
+        in_use = connection.run_each([values.exist([one.history, one.queue]) for one in sessions])
+        kept = connection.run_each([values.exist([one.dead, one.outbox]) for one in sessions])
+        for entry, is_used, is_kept in zip(page, in_use, kept, strict=True):
+            if is_used:
                 live[entry.member] = None
-            elif entry.seen_ms < now_ms - SETTLED_MS:
+            elif not is_kept and entry.seen_ms < now_ms - SETTLED_MS:
                 dead.append(entry)
     # FORGET leaves an entry that somebody has touched since it was read.
     for start in range(0, len(dead), PAGE_ENTRIES):
@@ -145,16 +149,6 @@ def agents(connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
     """The ids of the agents that were active at `since_ms` or later, oldest first."""
     pages_of_agents = oldest_pages(connection, keyspace.agents, since_ms=since_ms)
     return [entry.member for page in pages_of_agents for entry in page]
-
-
-def _exist(
-    connection: Connection, keyspace: Keyspace, agent_id: str, entries: Sequence[Entry]
-) -> list[int]:
-    commands = []
-    for entry in entries:
-        keys = keyspace.session(agent_id, entry.member)
-        commands.append(values.exist([keys.history, keys.queue]))
-    return connection.run_each(commands)
 
 
 def _entries(reply: object) -> list[Entry]:

@@ -16,7 +16,7 @@ from memory.errors import InvalidInput, MemoryServiceError, MemoryUnavailable
 from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, new_client
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
-from memory.redis.failures import Attempts, translated, translating
+from memory.redis.failures import Attempts, see_to_others, translated, translating
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -39,6 +39,8 @@ class _Group:
 
     commands: Calls
     answer: asyncio.Future[Replies | MemoryServiceError]
+    deciding: int | None = None
+    """How many of the last calls decide whether the group has failed; None: all."""
 
 
 class AsyncConnection:
@@ -91,14 +93,17 @@ class AsyncConnection:
         return tuple(await self.run_each(commands))
 
     async def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
-        """`run_all` for any number of calls, and of the results only the last."""
-        return cast("T", (await self.run_each(commands))[-1])
+        """The result of the last of some calls that are sent together, in this order.
+
+        Only its own answer counts: what fails of the others is logged.
+        """
+        return cast("T", (await self._run_deciding(commands, 1))[0])
 
     async def run_last_two(
         self, *commands: *tuple[*tuple[Command[object], ...], Command[A], Command[B]]
     ) -> tuple[A, B]:
-        """`run_all` for any number of calls, and of the results only the last two."""
-        first, second = (await self.run_each(commands))[-2:]
+        """`run_last`, but for the last two."""
+        first, second = await self._run_deciding(commands, 2)
         return cast("A", first), cast("B", second)
 
     async def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
@@ -124,13 +129,19 @@ class AsyncConnection:
             with translating(self.label):
                 await client.aclose()
 
-    async def _ask(self, commands: Calls) -> Replies:
+    async def _run_deciding(self, commands: Calls, deciding: int) -> list[object]:
+        replies = await self._ask(commands, deciding)
+        see_to_others(commands[:-deciding], replies[:-deciding], self.label)
+        last = zip(commands[-deciding:], replies[-deciding:], strict=True)
+        return [command.parse(reply) for command, reply in last]
+
+    async def _ask(self, commands: Calls, deciding: int | None = None) -> Replies:
         if self._is_closed:
             raise MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
         for command in commands:
             _refuse_unsendable(command)
         loop = asyncio.get_running_loop()
-        group = _Group(commands, loop.create_future())
+        group = _Group(commands, loop.create_future(), deciding)
         self._waiting.append(group)
         if not self._is_flush_due:
             self._is_flush_due = True
@@ -186,10 +197,12 @@ class AsyncConnection:
                 replies = await self._client.exchange([group.commands for group in batch])
         except MemoryServiceError as exc:
             return [_own(exc) for _ in batch]
-        return [self._first_error(answer) or answer for answer in replies]
+        answers = zip(batch, replies, strict=True)
+        return [self._first_error(answer, group) or answer for group, answer in answers]
 
-    def _first_error(self, replies: Replies) -> MemoryServiceError | None:
-        for reply in replies:
+    def _first_error(self, replies: Replies, group: _Group) -> MemoryServiceError | None:
+        # Of a cluster whose connection was lost, the only reply is the error.
+        for reply in replies if group.deciding is None else replies[-group.deciding :]:
             if isinstance(reply, Exception):
                 error = translated(reply, self.label)
                 error.__cause__ = reply

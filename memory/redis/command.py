@@ -119,20 +119,21 @@ class Command(Generic[T_co]):
 
 
 def ignore_corrupt(command: Command[T], otherwise: T) -> Command[T]:
-    """The same, but a script's CORRUPT is logged, and the result is `otherwise`.
-
-    For what goes beside an operation in its pipeline, as an index does: the operation is executed
-    in any case, so its caller must not get an error (docs/decisions.md).
-    """
+    """The same, but a script's CORRUPT is logged, and the result is `otherwise`."""
 
     def parse(reply: object) -> T:
         try:
             return command.parse(reply)
         except CorruptData as exc:
-            logger.error("%s; operations skip this key until you delete or repair it", exc)
+            log_damage(exc)
             return otherwise
 
     return replace(command, parse=parse)
+
+
+def log_damage(error: CorruptData) -> None:
+    """Say that a key is damaged which an operation can do without."""
+    logger.error("%s; operations skip this key until you delete or repair it", error)
 
 
 def digest(source: str) -> str:

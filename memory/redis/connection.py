@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar, cast, overload
+from typing import TypeVar, overload
 
 import hiredis
 from redis import Redis, RedisCluster, exceptions
@@ -18,7 +18,7 @@ from redis.sentinel import Sentinel
 from memory.errors import MemoryUnavailable
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
-from memory.redis.failures import Attempts, translating
+from memory.redis.failures import Attempts, see_to_others, translating
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -85,8 +85,14 @@ class Connection:
         return tuple(self.run_each(commands))
 
     def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
-        """`run_all` for any number of calls, and of the results only the last."""
-        return cast("T", self.run_each(commands)[-1])
+        """The result of the last of some calls that are sent together, in this order.
+
+        Only its own answer counts: what fails of the others is logged.
+        """
+        *others, last = commands
+        replies = self._insist(partial(_exchange, commands=commands), deciding=1)
+        see_to_others(others, replies[:-1], self.label)
+        return last.parse(replies[-1])
 
     def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
         """`run_all` for any number of calls of one kind, sent in parts of 256."""
@@ -111,12 +117,16 @@ class Connection:
             with translating(self.label):
                 client.close()
 
-    def _insist(self, send: Callable[[Redis | RedisCluster], list[object]]) -> list[object]:
+    def _insist(
+        self, send: Callable[[Redis | RedisCluster], list[object]], deciding: int | None = None
+    ) -> list[object]:
+        """What `send` gives; tried again while Redis is away. An error among the last `deciding`
+        replies (None: among all) is raised."""
         attempts = Attempts(self.timeout_s)
         while True:
             try:
                 with translating(self.label):
-                    return _without_errors(send(self._connected()))
+                    return _checked(send(self._connected()), deciding)
             except MemoryUnavailable:
                 # It may have been executed; sent again it does no harm.
                 delay_s = attempts.next_delay_s()
@@ -198,8 +208,8 @@ def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) 
     return [_send_one(client, wire, target_nodes=node) for node in nodes]
 
 
-def _without_errors(replies: list[object]) -> list[object]:
-    for reply in replies:
+def _checked(replies: list[object], deciding: int | None) -> list[object]:
+    for reply in replies if deciding is None else replies[-deciding:]:
         if isinstance(reply, Exception):
             raise reply
     return replies

@@ -2,10 +2,11 @@
 ours, and `Attempts`, the one place that decides to try again. Shared by both executors.
 """
 
+import logging
 import random
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from redis import exceptions
@@ -19,6 +20,9 @@ from memory.errors import (
     MemoryServiceError,
     MemoryUnavailable,
 )
+from memory.redis.command import Command, log_damage
+
+logger = logging.getLogger(__name__)
 
 RETRY_DELAYS_S = (0.05, 0.2, 0.5)
 
@@ -116,3 +120,23 @@ def _error_reply(reply: str, label: str) -> MemoryServiceError:
     # An unknown command is quoted together with its arguments, which may be somebody's words.
     reason = reply.partition(", with args")[0]
     return CorruptData(f"Redis at {label} answered with an error: {reason}")
+
+
+def see_to_others(
+    commands: Sequence[Command[object]], replies: Sequence[object], label: str
+) -> None:
+    """Log what failed of the commands that went before an operation in its pipeline.
+
+    Redis has executed the operation in any case, so they do not change its answer: an index that is
+    full or damaged is repaired by the sweep (docs/decisions.md, "Only the operation's own answer
+    decides").
+    """
+    for command, reply in zip(commands, replies, strict=True):
+        try:
+            if isinstance(reply, Exception):
+                raise translated(reply, label)
+            command.parse(reply)
+        except CorruptData as exc:
+            log_damage(exc)
+        except MemoryServiceError as exc:
+            logger.warning("a command beside another failed, the sweep makes up for it: %s", exc)

@@ -1,28 +1,70 @@
-"""Removing everything that an agent keeps."""
+"""Erasing what is kept of people's words: a session's, or all of an agent."""
+
+import uuid
+from dataclasses import dataclass
 
 from memory.keys import Keyspace
-from memory.records import history, index, values
+from memory.mailbox import dead_letters, outbox
+from memory.mailbox.mailbox import Mailbox
+from memory.records import events, history, index, session_data, values
 from memory.redis.connection import Connection
+
+DELIVER_MS = 5000
+"""How long the caller has to deliver the ends of the erased jobs, before any worker does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedSession:
+    """What was erased of a session; `owner` may deliver the ends of its jobs (`outbox.take`)."""
+
+    keys: int
+    jobs: int
+    owner: str
+
+
+def erase_session(
+    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str
+) -> ErasedSession:
+    """Erase a session of an agent: history, summary, events, dead letters, jobs and their results.
+
+    Jobs that wait or run end as erased, and nothing of them is written afterwards. The session's
+    data goes with the last agent that has the session. Safe to repeat.
+    """
+    mailbox = Mailbox.of(keyspace, agent_id, session_id)
+    owner = uuid.uuid4().hex
+    # Noted before: where this process dies, a worker delivers the ends of the jobs.
+    connection.run(outbox.note_late(keyspace, mailbox.keys))
+    erased = connection.run(history.erase(mailbox.keys, write_id=owner, grace_ms=DELIVER_MS))
+    if erased.running:
+        connection.run(events.announce_stop(keyspace, erased.running))
+    connection.run(dead_letters.forget(mailbox))
+    index_key = keyspace.sessions(agent_id)
+    seen_ms = connection.run(index.score(index_key, session_id))
+    if seen_ms is not None:
+        connection.run(index.forget(index_key, [index.Entry(session_id, seen_ms)]))
+    keys = erased.keys + _erase_data(connection, keyspace, session_id)
+    return ErasedSession(keys, erased.jobs, owner)
 
 
 def erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> int:
-    """Remove the agent's state, and of each session history, events and dead letters (while jobs
-    wait: the history only). How many keys went. Safe to repeat; sessions that begin meanwhile may
-    stay."""
+    """Erase an agent: its state and all its sessions. How many keys held something.
+
+    Safe to repeat; sessions that begin meanwhile may stay.
+    """
     # Read first: an agent that is used meanwhile stays in the index.
     agent_seen_ms = connection.run(index.score(keyspace.agents, agent_id))
     removed = connection.run(values.remove(keyspace.state(agent_id)))
-    index_key = keyspace.sessions(agent_id)
-    is_any_pending = False
-    # A list: erased sessions leave the index, and the pages count entries of one score.
-    for page in list(index.pages(connection, index_key)):
-        commands = [history.erase(keyspace.session(agent_id, entry.member)) for entry in page]
-        erased = connection.run_each(commands)
-        removed += sum(one.keys for one in erased)
-        gone = [e for e, one in zip(page, erased, strict=True) if not one.is_pending]
-        is_any_pending |= len(gone) < len(page)
-        if gone:
-            connection.run(index.forget(index_key, gone))
-    if agent_seen_ms is not None and not is_any_pending:
+    for page in list(index.pages(connection, keyspace.sessions(agent_id))):
+        for entry in page:
+            removed += erase_session(connection, keyspace, agent_id, entry.member).keys
+    if agent_seen_ms is not None:
         connection.run(index.forget(keyspace.agents, [index.Entry(agent_id, agent_seen_ms)]))
     return removed
+
+
+def _erase_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:
+    """Erase the data of a session that no agent has any more; how many values there were."""
+    for agent_id in index.agents(connection, keyspace):
+        if connection.run(index.score(keyspace.sessions(agent_id), session_id)) is not None:
+            return 0
+    return session_data.remove_data(connection, keyspace, session_id)

@@ -6,7 +6,6 @@ verdict says.
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 from pydantic import JsonValue
 
@@ -17,7 +16,10 @@ from memory import (
     AcquireOutcome,
     CommitOutcome,
     Committed,
+    Discarded,
     DiscardOutcome,
+    End,
+    Event,
     EventType,
     InvalidInput,
     JobToWake,
@@ -26,12 +28,13 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease_holder import LeaseHolder
-from tasks.attempt.verdict import AlreadyOver, Answered, Cancelled, Ended, Later, NotNow, Verdict
+from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
+from tasks.end.outcome import event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
-from tasks.job.result import ChatResult, event_data
+from tasks.job.result import ChatResult
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Stoppable, Stopped, StopReason
@@ -79,16 +82,15 @@ class Attempt:
         match acquired.outcome:
             case AcquireOutcome.RUN:
                 return await self._hold(acquired)
-            case AcquireOutcome.DONE:
-                return await self._committed()
-            case AcquireOutcome.UNKNOWN:
-                return Ended(JobFailed("nothing is known of this job: its mailbox is gone"), wake)
-            case AcquireOutcome.GONE:
-                return AlreadyOver(await self._holder.why_dead(), wake)
+            case AcquireOutcome.DONE | AcquireOutcome.GONE:
+                return NotNow("is over", wake, is_over=True)
             case AcquireOutcome.DEAD:
-                await self._holder.note_dead()
                 attempts = self._settings.queue.max_attempts
-                return self._ended(f"no answer after {attempts} attempts", wake)
+                return Ended(JobFailed(f"no answer after {attempts} attempts"), wake)
+            case AcquireOutcome.UNKNOWN:
+                if await self._holder.is_of_another_session():
+                    return NotNow("its id is a job's of another session", wake)
+                return Refused(JobFailed("nothing is known of this job: its mailbox is gone"), wake)
             case waiting:
                 return NotNow(waiting.value, wake)
 
@@ -137,29 +139,21 @@ class Attempt:
             raise
         except (LLMError, InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
-        committed = await self._commit(
-            records, EventType.DONE, text=result["response"], data=event_data(result)
-        )
-        if committed.outcome is not CommitOutcome.OK:
-            return await self._refused(committed)
+        last = self._events.event(EventType.DONE, result["response"], event_data(result))
+        committed = await self._commit(records, last)
+        if committed.outcome not in (CommitOutcome.OK, CommitOutcome.ALREADY):
+            return self._refused(committed)
         if committed.next is None:
             self._want_summary(envelope.job, result, len(records))
-        return Answered(result, committed.next)
+        # A repeat after a lost reply finds the end of the first try in the outbox.
+        is_known = committed.outcome is CommitOutcome.OK and not envelope.has_callbacks
+        return Answered(result, committed.next, End(self._ref.job_id, last) if is_known else None)
 
-    async def _commit(
-        self,
-        records: list[bytes],
-        kind: EventType,
-        *,
-        text: str,
-        data: Mapping[str, JsonValue] | None = None,
-    ) -> Committed:
+    async def _commit(self, records: list[bytes], last: Event) -> Committed:
         """Commit the turn, with its last event behind all that the relay still has of it."""
         keys = self._holder.mailbox.keys
         before = (*await self._events.unsent(), *self._summaries.before_commit(keys))
-        return await self._holder.commit(
-            records, self._events.event(kind, text=text, data=data), before
-        )
+        return await self._holder.commit(records, last, before)
 
     def _want_summary(self, job: ChatJob, result: ChatResult, turn_messages: int) -> None:
         """Nothing waits in this session: time to sum up what its model will not be shown again."""
@@ -171,25 +165,15 @@ class Attempt:
         if self._profile.summary and window and is_any_hidden:
             self._summaries.want(Wanted(self._holder.mailbox, result["model"], stays))
 
-    async def _refused(self, committed: Committed) -> Verdict:
-        """What a commit that was not OK means."""
-        match committed.outcome:
-            case CommitOutcome.ALREADY:
-                return await self._committed(committed.next)
-            case CommitOutcome.GONE:
-                return AlreadyOver(await self._holder.why_dead(), committed.next)
-            case refused:
-                logger.warning(
-                    "late commit of job %s refused, its reply is dropped: %s",
-                    self._ref.job_id,
-                    refused.value,
-                )
-                return NotNow(refused.value)
-
-    async def _committed(self, wake: JobToWake | None = None) -> Verdict:
-        """The end of a job whose turn was committed before, by whatever attempt."""
-        result = await self._holder.committed_result()
-        return Cancelled(wake) if result is None else Answered(result, wake, is_repeat=True)
+    def _refused(self, committed: Committed) -> Verdict:
+        """What a commit means that has recorded nothing."""
+        if committed.outcome is CommitOutcome.GONE:
+            return NotNow("is over", committed.next, is_over=True)
+        refused = committed.outcome.value
+        logger.warning(
+            "late commit of job %s refused, its reply is dropped: %s", self._ref.job_id, refused
+        )
+        return NotNow(refused)
 
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
@@ -199,8 +183,8 @@ class Attempt:
             delay_s = Backoff(queue.retry_base_s, queue.retry_max_s).delay_s(attempt)
             await self._holder.fail(delay_s=delay_s, refund=False)
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
-        buried = await self._holder.bury(str(error))
-        return self._ended(str(error), buried.next)
+        buried = await self._holder.bury(str(error), await self._events.unsent())
+        return self._taken_out(buried, Ended(JobFailed(str(error)), buried.next))
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -215,15 +199,19 @@ class Attempt:
 
     async def _withdraw(self, reason: StopReason) -> Verdict:
         """Take a cancelled job out with nothing of it recorded."""
-        discarded = await self._holder.withdraw(reason.value)
+        discarded = await self._holder.withdraw(reason.value, await self._events.unsent())
+        return self._taken_out(discarded, Cancelled(discarded.next))
+
+    def _taken_out(self, discarded: Discarded, verdict: Verdict) -> Verdict:
+        """`verdict`, if this attempt has taken the job out."""
         match discarded.outcome:
-            case DiscardOutcome.DONE:
-                return await self._committed()
+            case DiscardOutcome.DISCARDED:
+                return verdict
             case DiscardOutcome.RUNNING:
-                # Another holder has it, and the cancellation with it.
+                # Another holder has it, and says how it ends.
                 return NotNow(StopReason.LEASE_LOST.value)
-        self._events.emit(EventType.CANCELLED)
-        return Cancelled(discarded.next)
+        # Perhaps by this attempt, and the reply was lost.
+        return NotNow("is over", discarded.next, is_over=True)
 
     async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
         """Record a cancelled turn as far as it came, be it with a holder that has died since."""
@@ -233,10 +221,11 @@ class Attempt:
         said = await self._holder.said_before() if is_earlier else self._turn.said
         steps = self._turn.steps
         messages = cancelled_messages(self._ref.job_id, envelope.job, said, steps, envelope.merged)
-        committed = await self._commit(self._encoded(messages), EventType.CANCELLED, text=said)
-        if committed.outcome is CommitOutcome.OK:
+        last = self._events.event(EventType.CANCELLED, said)
+        committed = await self._commit(self._encoded(messages), last)
+        if committed.outcome in (CommitOutcome.OK, CommitOutcome.ALREADY):
             return Cancelled(committed.next)
-        return await self._refused(committed)
+        return self._refused(committed)
 
     async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
@@ -250,7 +239,3 @@ class Attempt:
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
         limit_bytes = self._settings.memory.max_value_bytes
         return [encode_message(message, limit_bytes) for message in messages]
-
-    def _ended(self, reason: str, wake: JobToWake | None) -> Ended:
-        self._events.emit(EventType.FAILED, data={"error": reason})
-        return Ended(JobFailed(reason), wake)

@@ -24,12 +24,12 @@ from memory import (
     dead_letters,
     events,
     index,
-    owed,
+    keep_pointer,
+    locate,
 )
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
-from tasks.job.result import ChatResult, committed_result
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Lease, RunningLeases, Stoppable, renewed
@@ -64,7 +64,7 @@ class LeaseHolder:
         """`slot` has the token of this try."""
         self.mailbox = mailbox
         self.slot = slot
-        self._token = slot.token
+        self.token = slot.token
         self._ref = ref
         self._memory = memory
         self._leases = leases
@@ -77,25 +77,22 @@ class LeaseHolder:
 
         The commands `before` go in the same pipeline.
         """
-        raw_job = self._ref.envelope
-        *others, acquire = self.mailbox.acquire(
+        acquire = self.mailbox.acquire(
             self._ref.job_id,
-            None if raw_job is None else raw_job.pack(),
-            self._token,
+            self.token,
             lease_ms=self._queue.lease_ms,
             history_n=history_n,
             max_attempts=self._queue.max_attempts,
+            ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
-            request=None if raw_job is None else raw_job.job.request,
         )
-        commands = [*before, *others]
-        return await self._memory.run_last(*commands, acquire)
+        return await self._memory.run_last(*before, *acquire)
 
     @asynccontextmanager
     async def renewing(self, stoppable: Stoppable) -> AsyncIterator[None]:
         """Renew lease and slot within the block; what ends them stops `stoppable`."""
         lease = Lease(
-            self.mailbox, self._ref.job_id, self._token, self._queue.lease_ms, self.slot.held
+            self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms, self.slot.held
         )
         with self._leases.holding(lease, stoppable):
             async with renewed(self._memory, lease, stoppable):
@@ -105,7 +102,7 @@ class LeaseHolder:
         """Give the lease back, the attempt not counted, and wait for a slot: behind how many
         others, and how the job is to be stopped if somebody has cancelled it meanwhile."""
         giving_back = self.mailbox.fail(
-            self._token,
+            self.token,
             delay_ms=0,
             refund=True,
             slot_wait_ms=SLOT_WAIT_MS,
@@ -117,13 +114,13 @@ class LeaseHolder:
     async def commit(
         self, records: Sequence[bytes], last: Event, before: Sequence[Command[object]]
     ) -> Committed:
-        """Write the turn and its last event; its result is owed from then on.
+        """Write the turn and its last event.
 
         The commands `before` go first, once. While Redis is away the commit is tried again: the
         answer has cost a model call.
         """
         look, commit = self.mailbox.commit(
-            self._token,
+            self.token,
             self._ref.job_id,
             records,
             keep=self._kept.history_max_messages,
@@ -133,14 +130,11 @@ class LeaseHolder:
         )
         # COMMIT never shortens a TTL that a caller has set longer (docs/decisions.md, "Mailbox").
         touches = index.touch(self.mailbox.keyspace, self._ref.agent_id, self._ref.session_id)
-        # Noted in the same pipeline: the result lies on another server, and this process may die
-        # before it stores it (docs/decisions.md, "Owed results").
-        owe = self._owe()
         crash_if_armed(CrashPoint.BEFORE_COMMIT)
         deadline = time.monotonic() + COMMIT_PATIENCE_S
         while True:
             try:
-                committed = await self._ending(*before, look, *touches, owe, commit)
+                committed = await self._ending(*before, look, *touches, commit)
             except MemoryUnavailable:
                 if time.monotonic() >= deadline:
                     raise
@@ -153,38 +147,28 @@ class LeaseHolder:
     async def fail(self, *, delay_s: float, refund: bool) -> None:
         """Give the lease back; the job may run again in `delay_s`."""
         calls = self.mailbox.fail(
-            self._token,
+            self.token,
             delay_ms=round(delay_s * 1000),
             refund=refund,
             grace_ms=self._queue_wait.grace_ms,
         )
         await self._ending(*calls)
 
-    async def bury(self, reason: str) -> Discarded:
-        """Make the job a dead letter."""
-        note_dead = dead_letters.note(self.mailbox)
-        return await self._ending(note_dead, self._owe(), *self._discard(reason, cancelled=False))
+    async def bury(self, reason: str, before: Sequence[Command[object]]) -> Discarded:
+        """Make the job a dead letter. The commands `before` go first."""
+        note = dead_letters.note(self.mailbox)
+        keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
+        discard = self._discard(reason, cancelled=False)
+        return await self._ending(*before, note, keep, *discard)
 
-    async def withdraw(self, reason: str) -> Discarded:
-        """Take the job out without a turn."""
-        return await self._ending(self._owe(), *self._discard(reason, cancelled=True))
+    async def withdraw(self, reason: str, before: Sequence[Command[object]]) -> Discarded:
+        """Take the job out without a turn. The commands `before` go first."""
+        return await self._ending(*before, *self._discard(reason, cancelled=True))
 
-    async def note_dead(self) -> None:
-        """Note that ACQUIRE has made the job a dead letter."""
-        await self._memory.run_all(dead_letters.note(self.mailbox), self._owe())
-
-    async def committed_result(self) -> ChatResult | None:
-        """The result of the turn that this job has in the history; None: it was cancelled."""
-        ref = self._ref
-        reply_of = self.mailbox.reply_of(ref.job_id, limit=self._kept.history_max_messages)
-        stored = await self._memory.run(reply_of)
-        return committed_result(ref.job_id, ref.agent_id, ref.session_id, stored)
-
-    async def why_dead(self) -> str | None:
-        """Why this job, which is over without a turn, is a dead letter; None: it was cancelled."""
-        found = await self._memory.run(dead_letters.letters(self.mailbox))
-        letter = found.find(self._ref.job_id)
-        return None if letter is None else letter.reason
+    async def is_of_another_session(self) -> bool:
+        """Whether the job's id stands for a job of another session."""
+        keys = await self._memory.run(locate(self.mailbox.keyspace, self._ref.job_id))
+        return keys is not None and keys != self.mailbox.keys
 
     async def said_before(self) -> str:
         """What an attempt that has died said of the reply; empty where its events are gone."""
@@ -212,10 +196,9 @@ class LeaseHolder:
         return self.mailbox.discard(
             self._ref.job_id,
             reason,
-            self._token,
+            self.token,
+            owner=self.token,
             cancelled=cancelled,
+            ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
         )
-
-    def _owe(self) -> Command[int]:
-        return owed.owe(self.mailbox.keyspace, self._ref.job_id, grace_ms=self._queue_wait.grace_ms)

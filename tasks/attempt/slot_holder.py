@@ -2,7 +2,6 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Sequence
 
 from memory import (
@@ -31,10 +30,11 @@ class SlotHolder:
         models: BoundedModels,
         notifier: SlotNotifier,
         keys: SessionKeys,
+        token: str,
         *,
         lease_ms: int,
     ) -> None:
-        self.token = uuid.uuid4().hex
+        self.token = token
         """Names the holder of lease and slot: new for each attempt."""
         self.server = ""
         """Where the slot is; empty where nothing bounds the calls."""

@@ -7,18 +7,19 @@ runs, so that no thread waits for a model.
 import asyncio
 import logging
 import time
+import uuid
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from celery.app.task import Context
 
-from memory import AsyncConnection, Enqueued, EventType, Mailbox, OnBusy
+from memory import AsyncConnection, Enqueued, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.lease_holder import LeaseHolder
 from tasks.attempt.slot_holder import SlotHolder
-from tasks.attempt.verdict import Ended, Verdict
+from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import JobConflict, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.relay import AttemptEvents
@@ -36,16 +37,17 @@ class RunningAttempt:
     """An attempt that runs: `verdict` gives what it comes to, or raises MemoryServiceError."""
 
     ref: JobRef
+    token: str
+    """Owns the end of the job, if the attempt has made one."""
     verdict: "Future[Verdict]"
     started_s: float = field(default_factory=time.monotonic)
     """When it started, by the monotonic clock."""
+    is_followed_up: bool = False
+    """Whether the next job is woken and the end delivered."""
 
-    def after_waking(self) -> "RunningAttempt":
-        """The same once the session's next job has been woken."""
-        verdict = self.verdict.result()
-        settled: Future[Verdict] = Future()
-        settled.set_result(replace(verdict, wake=None))
-        return replace(self, verdict=settled)
+    def followed_up(self) -> "RunningAttempt":
+        """The same, once that is done."""
+        return replace(self, is_followed_up=True)
 
 
 started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before", default=None)
@@ -54,24 +56,30 @@ started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before",
 
 def start_attempt(ref: JobRef) -> RunningAttempt:
     """Start an attempt at a job."""
-    worker = worker_services()
-    return RunningAttempt(ref, worker.runtime.spawn(_attempt(worker, ref)))
+    worker, token = worker_services(), uuid.uuid4().hex
+    return RunningAttempt(ref, token, worker.runtime.spawn(_attempt(worker, ref, token)))
 
 
-async def _attempt(worker: WorkerServices, ref: JobRef) -> Verdict:
+async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
     """Take a raw job in, and make one attempt at it. Raises MemoryServiceError."""
     worker.watch_cancellations()
     mailbox = Mailbox.of(worker.keyspace, ref.agent_id, ref.session_id)
-    events = AttemptEvents(worker.relay, mailbox.keys, ref.job_id)
+    events = AttemptEvents(worker.relay, mailbox.keys, ref.job_id, token)
     refused = await take_in_raw(producer(), worker.memory, ref)
+    if isinstance(refused, JobConflict):
+        # The id is another job's, whose end must not be touched (docs/decisions.md, "What makes two
+        # requests the same").
+        logger.warning("a raw job is not taken in: %s", refused)
+        return NotNow("its id is another job's")
     if refused is not None:
         events.emit(EventType.FAILED, data={"error": str(refused)})
-        return Ended(refused)
+        return Refused(refused)
     slot = SlotHolder(
         worker.memory,
         worker.bounded_models,
         worker.slot_notifier,
         mailbox.keys,
+        token,
         lease_ms=worker.settings.queue.lease_ms,
     )
     holder = LeaseHolder(
@@ -93,28 +101,23 @@ async def _attempt(worker: WorkerServices, ref: JobRef) -> Verdict:
 
 async def take_in_raw(
     producer: Producer, memory: AsyncConnection, ref: JobRef
-) -> SessionBusy | None:
-    """Take in a raw job that does more than wait behind others; what refused it, if anything did.
+) -> SessionBusy | JobConflict | None:
+    """Take in a raw job; what refused it, if anything did.
 
-    All others are taken in together with ACQUIRE. Safe to repeat: the same id is taken in once.
-    Raises MemoryServiceError.
+    Safe to repeat: the same id is taken in once. Raises MemoryServiceError.
     """
-    if ref.envelope is None or ref.envelope.job.on_busy is OnBusy.ENQUEUE:
+    if ref.envelope is None:
         return None
     submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
-    enqueued: Enqueued = await memory.run_last(*submission.commands)
     try:
+        if submission.claim is not None:
+            submission.check_claim(await memory.run(submission.claim))
+        enqueued: Enqueued = await memory.run_last(*submission.commands)
         submission.check(enqueued)
-    except SessionBusy as refused:
+    except (SessionBusy, JobConflict) as refused:
         return refused
-    except JobConflict as conflict:
-        # The task's id is another job's, whose result must stay: a wake-up of that one, no more
-        # (docs/decisions.md, "What makes two requests the same").
-        logger.warning(
-            "a raw job is not taken in, its message only wakes the other job: %s", conflict
-        )
     if has_effects(enqueued):
-        await asyncio.to_thread(producer.see_to_others, submission.keys, enqueued)
+        await asyncio.to_thread(producer.see_to_others, submission, enqueued)
     return None
 
 

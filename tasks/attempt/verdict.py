@@ -1,26 +1,25 @@
 """What an attempt says its Celery task shall do. Pure values.
 
-`wake` is the job that is now the head of the mailbox: its wake-up is to be published.
+`wake` is the job that is now the head of the mailbox: its wake-up is to be published. An end that
+the attempt has made lies in the outbox of the session, and is to be delivered; `end` is it where
+the attempt knows all of it.
 """
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from memory import JobToWake
+from memory import End, JobToWake
 from tasks.errors import ChatError
 from tasks.job.result import ChatResult
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The turn is committed: return the result.
-
-    `is_repeat`: an earlier attempt committed it, whose result may be stored, with more in it.
-    """
+    """The turn is committed: return the result."""
 
     result: ChatResult
     wake: JobToWake | None = None
-    is_repeat: bool = False
+    end: End | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The job was never in a mailbox: fail with `error`, as any task of Celery's."""
+
+    error: ChatError
+    wake: JobToWake | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The job was cancelled while it ran: end it as revoked."""
 
@@ -48,22 +55,21 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class AlreadyOver:
-    """The job was over before this message came: end it so, unless its result is there.
-
-    `failure` is why it is a dead letter; None: it was cancelled.
-    """
-
-    failure: str | None
-    wake: JobToWake | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class NotNow:
-    """This message has nothing to do now; another will. End it without a result."""
+    """This message has nothing to do: another will come, or (`is_over`) the job is over already.
+
+    It ends without a result.
+    """
 
     reason: str
     wake: JobToWake | None = None
+    is_over: bool = False
 
 
-Verdict: TypeAlias = Answered | Later | Ended | Cancelled | AlreadyOver | NotNow
+Verdict: TypeAlias = Answered | Later | Ended | Refused | Cancelled | NotNow
+
+
+def may_have_end(verdict: Verdict) -> bool:
+    """Whether an end of the job may wait to be delivered."""
+    is_over = isinstance(verdict, NotNow) and verdict.is_over
+    return is_over or isinstance(verdict, Answered | Ended | Cancelled)

@@ -1,11 +1,12 @@
 """The sweeper's look at the mailboxes: jobs whose worker died or whose wake-up was lost.
 
-It also publishes ends that nobody has published: those of replaced jobs whose sender died.
+It also notes the sessions whose outbox is not empty, for `outbox_sweep`.
 """
 
 import asyncio
 import logging
 from collections.abc import Coroutine
+from concurrent.futures import Executor
 from typing import TypeVar
 
 from celery import Celery
@@ -17,13 +18,13 @@ from memory import (
     DueEntry,
     Mailbox,
     MemoryServiceError,
+    SessionKeys,
     SweepOutcome,
-    intake,
+    outbox,
 )
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
 from tasks.process.wakeup import wake
-from tasks.submit.untold import UntoldEnds
 
 T = TypeVar("T")
 
@@ -31,8 +32,6 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500
 CORRUPT_PAUSE_MS = 600_000
-UNTOLD_PAUSE_MS = 30_000
-"""Where results cannot be stored, each try takes seconds."""
 
 
 class MailboxSweep:
@@ -44,13 +43,14 @@ class MailboxSweep:
         memory: AsyncConnection,
         due: Due,
         queue_wait: QueueWait,
-        untold_ends: UntoldEnds,
+        wakers: Executor,
     ) -> None:
+        """`wakers` publishes wake-ups: nothing slower may run there."""
         self._app = app
         self._memory = memory
         self._due = due
         self._queue_wait = queue_wait
-        self._untold_ends = untold_ends
+        self._wakers = wakers
 
     async def run(self) -> list[str]:
         """Look once at what is due now, at most BATCH mailboxes; the outcomes.
@@ -100,21 +100,27 @@ class MailboxSweep:
 
     async def _sweep_mailbox(self, entry: DueEntry, mailbox: Mailbox) -> str:
         memory, grace_ms, keys = self._memory, self._queue_wait.grace_ms, mailbox.keys
-        swept, untold = await memory.run_all(mailbox.sweep(grace_ms), intake.untold(keys))
+        swept, _ = await asyncio.gather(memory.run(mailbox.sweep(grace_ms)), self._note_ends(keys))
         is_published = True
         if swept.outcome is SweepOutcome.WAKE:
             crash_if_armed(CrashPoint.SWEEP_WAKE)
-            is_published = await asyncio.to_thread(wake, self._app, keys, swept.head)
-        # After the wake-up: where results cannot be stored, it takes seconds.
-        is_ended = not untold or await asyncio.to_thread(self._untold_ends.publish, keys, untold)
+            loop = asyncio.get_running_loop()
+            is_published = await loop.run_in_executor(
+                self._wakers, wake, self._app, keys, swept.head
+            )
         if not is_published:
             await memory.run(mailbox.unwake())
             return "UNPUBLISHED"
-        if is_ended:
-            await memory.run(self._due.settle(entry, swept, grace_ms=grace_ms))
-        else:
-            await memory.run(self._due.put_off(entry, UNTOLD_PAUSE_MS))
+        await memory.run(self._due.settle(entry, swept, grace_ms=grace_ms))
         return swept.outcome.value
+
+    async def _note_ends(self, keys: SessionKeys) -> None:
+        """Note that a session has ends to be delivered, before its entry is put off."""
+        try:
+            if await self._memory.run(outbox.size(keys)):
+                await self._memory.run(outbox.note_late(self._due.keyspace, keys))
+        except CorruptData as exc:
+            logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
 
 
 async def guarded(work: Coroutine[object, object, T], what: str) -> T | None:

@@ -1,4 +1,4 @@
-"""The sweeper: lost wake-ups of mailboxes, free slots, results that a dead worker owes.
+"""The sweeper: lost wake-ups of mailboxes, free slots, ends that nobody has delivered.
 
 It runs as a timer in every worker and as a beat task; any number may run at once.
 """
@@ -6,53 +6,66 @@ It runs as a timer in every worker and as a beat task; any number may run at onc
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable, Coroutine
 
 from celery import Celery
 
 from memory import Due, MemoryServiceError
 from tasks.beat.mailbox_sweep import MailboxSweep, guarded
-from tasks.beat.overdue import OverdueResults
+from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.beat.schedule import SWEEP_TASK
 from tasks.beat.slot_sweep import SlotSweep
 from tasks.process.app import app
 from tasks.process.services import worker_services
-from tasks.submit.producer import producer
 
 logger = logging.getLogger(__name__)
 
 
 @app.task(name=SWEEP_TASK, ignore_result=True)
 def sweep() -> dict[str, int]:
-    """Look once at every mailbox that is due; how many of each outcome."""
-    return dict(worker_services().runtime.run(sweep_once(app)))
+    """Look once at every mailbox and every outbox that is due; how many of each outcome."""
+    runtime = worker_services().runtime
+    outcomes = runtime.run(sweep_once(app))
+    return {**outcomes, "DELIVERED": runtime.run(deliver_once(app))}
 
 
 async def sweep_once(celery: Celery) -> Counter[str]:
-    """Sweep mailboxes, slots and overdue results once. Raises MemoryServiceError."""
+    """Sweep mailboxes and slots once. Raises MemoryServiceError."""
     worker = worker_services()
     memory, keyspace = worker.memory, worker.keyspace
-    due = Due(keyspace)
-    mailboxes = MailboxSweep(celery, memory, due, worker.queue_wait, producer().untold_ends)
+    mailboxes = MailboxSweep(celery, memory, Due(keyspace), worker.queue_wait, worker.wakers)
     slots = SlotSweep(memory, keyspace, worker.bounded_models, worker.slot_notifier)
-    history_max = worker.settings.memory.history_max_messages
-    overdue = OverdueResults(celery, memory, keyspace, history_max=history_max)
     outcomes = await mailboxes.run()
     await slots.run()
-    return Counter([*outcomes, *await overdue.store()])
+    return Counter(outcomes)
+
+
+async def deliver_once(_: Celery) -> int:
+    """Deliver the ends that nobody has delivered; of how many sessions. Raises
+    MemoryServiceError."""
+    worker = worker_services()
+    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
 
 
 async def sweep_forever(celery: Celery) -> None:
     """Sweep every CHAT_SWEEP_SECONDS until cancelled; an outage of Redis is logged once.
 
-    Nothing ends it: what is found in one mailbox must not cost all others their wake-ups.
+    Nothing ends it: what is found in one mailbox must not cost all others their wake-ups. Nor does
+    a slow server of results hold wake-ups up: ends are delivered beside them.
     """
+    await asyncio.gather(_repeat(celery, sweep_once), _repeat(celery, deliver_once))
+
+
+async def _repeat(
+    celery: Celery, work: Callable[[Celery], Coroutine[object, object, object]]
+) -> None:
     pause_s = worker_services().settings.queue.sweep_s
     is_away = False
     while True:
         await asyncio.sleep(pause_s)
         was_away, is_away = is_away, False
         try:
-            await guarded(sweep_once(celery), "finish this sweep, the next one tries again")
+            await guarded(work(celery), "finish this sweep, the next one tries again")
         except MemoryServiceError as exc:
             is_away = True
             if not was_away:

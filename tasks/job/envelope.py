@@ -19,6 +19,22 @@ from tasks.job.job import ChatJob, problems_of
 BETWEEN_MERGED = "\n\n"
 
 
+CALLBACK_OPTIONS = frozenset(
+    {
+        "link",
+        "link_error",
+        "chain",
+        "chord",
+        "group_id",
+        "group_index",
+        "root_id",
+        "parent_id",
+        "ignore_result",
+    }
+)
+"""The options of Celery's `apply_async` that say what is done with a job's end."""
+
+
 class MergedJob(BaseModel):
     """A job whose message another job carries besides its own."""
 
@@ -37,6 +53,11 @@ class Envelope(BaseModel):
     publish: dict[str, JsonValue] = {}
     sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
     merged: tuple[MergedJob, ...] = ()
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether something may follow the job in Celery, or a job that is merged into it."""
+        return bool(self.merged or CALLBACK_OPTIONS & self.publish.keys())
 
     def pack(self) -> bytes:
         """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
@@ -86,8 +107,3 @@ class JobRef:
     session_id: str
     max_history: int | None = None
     envelope: Envelope | None = field(default=None, repr=False)
-
-    @property
-    def session(self) -> str:
-        """The session's name where a model server is chosen for it."""
-        return f"{self.agent_id}:{self.session_id}"

@@ -6,8 +6,6 @@ from typing import NotRequired, TypedDict, cast
 import orjson
 from pydantic import JsonValue
 
-from memory import decode_messages, is_cancelled
-
 
 class Usage(TypedDict):
     """Tokens as the model's server counted them."""
@@ -103,11 +101,6 @@ class RedactedResult(Mapping[str, object]):
         return repr({name: self[name] for name in ("agent_id", "session_id", "model", "usage")})
 
 
-def event_data(result: ChatResult) -> dict[str, JsonValue]:
-    """The `data` of the `done` event: the result without its text."""
-    return {n: value for n, value in result.items() if n not in ("response", "parsed")}  # type: ignore[misc]  # all values are JSON
-
-
 def merged_result(job_id: str, agent_id: str, session_id: str, into: str) -> ChatResult:
     """The result of a job that was merged into another, which has the reply."""
     result = result_from_reply(job_id, agent_id, session_id, ())
@@ -142,16 +135,6 @@ def result_from_reply(
     if reply.get("format") == "json":
         result["parsed"] = _value(result["response"])
     return result
-
-
-def committed_result(
-    job_id: str, agent_id: str, session_id: str, stored: bytes | None
-) -> ChatResult | None:
-    """The result of a job that has its turn, from its reply as it is stored; None: cancelled."""
-    reply = decode_messages([stored] if stored else []).messages
-    if any(map(is_cancelled, reply)):
-        return None
-    return result_from_reply(job_id, agent_id, session_id, reply)
 
 
 def _value(text: str) -> JsonValue:

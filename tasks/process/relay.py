@@ -6,6 +6,7 @@ the history has.
 """
 
 import asyncio
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
 
 _Run: TypeAlias = list[Event]
 """Events that follow each other and become one."""
+_Writer: TypeAlias = tuple[SessionKeys, str]
+"""A session, and the token of the attempt that writes; the token is empty where none does."""
 
 
 class Relay:
@@ -45,17 +48,19 @@ class Relay:
         self._memory = memory
         self._ttl_s = ttl_s
         self._tick_s = tick_s
-        self._waiting: dict[SessionKeys, list[_Run]] = defaultdict(list)
+        self._waiting: dict[_Writer, list[_Run]] = defaultdict(list)
+        self._numbers = itertools.count(1)
         self._flush: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
-    def emit(self, keys: SessionKeys, event: Event, *, soon: bool = False) -> None:
+    def emit(self, keys: SessionKeys, event: Event, *, token: str = "", soon: bool = False) -> None:
         """Have an event published within a tick; `soon` ends the tick that is running.
 
+        With a `token` it is dropped unless that holds the session's lease when it is written.
         Somebody looks at an empty screen until the first token of a reply: that one is sent soon.
         """
-        waiting = self._waiting[keys]
+        waiting = self._waiting[keys, token]
         if waiting and _continues(waiting[-1][0], event):
             waiting[-1].append(event)
         else:
@@ -65,12 +70,12 @@ class Relay:
         if soon:
             self._hurry.set()
 
-    async def taken(self, keys: SessionKeys) -> list[Command[None]]:
-        """What still waits of a session, for the caller to send; what was under way is there."""
+    async def taken(self, keys: SessionKeys, token: str) -> list[Command[bool]]:
+        """What still waits of an attempt, for the caller to send; what was under way is there."""
         if self._sending is not None:
             await asyncio.wait((self._sending,))
-        waiting = self._waiting.pop(keys, [])
-        return self._calls(keys, waiting) if waiting else []
+        waiting = self._waiting.pop((keys, token), [])
+        return [self._call((keys, token), waiting)] if waiting else []
 
     async def _publish(self) -> None:
         while self._waiting:
@@ -87,8 +92,8 @@ class Relay:
                 await asyncio.sleep(SOON_S)
         self._hurry.clear()
 
-    async def _send(self, batch: Mapping[SessionKeys, list[_Run]]) -> None:
-        calls = [call for keys, waiting in batch.items() for call in self._calls(keys, waiting)]
+    async def _send(self, batch: Mapping[_Writer, list[_Run]]) -> None:
+        calls = [self._call(writer, waiting) for writer, waiting in batch.items()]
         try:
             await self._memory.run_each(calls)
         except MemoryServiceError as exc:
@@ -96,19 +101,24 @@ class Relay:
                 "live events of %d sessions are lost, their histories are not: %s", len(batch), exc
             )
 
-    def _calls(self, keys: SessionKeys, waiting: Sequence[_Run]) -> list[Command[None]]:
-        return events.publish(keys, [_joined(run) for run in waiting], ttl_s=self._ttl_s)
+    def _call(self, writer: _Writer, waiting: Sequence[_Run]) -> Command[bool]:
+        (keys, token), joined = writer, [_joined(run) for run in waiting]
+        return events.publish(
+            keys, joined, ttl_s=self._ttl_s, token=token, number=next(self._numbers)
+        )
 
 
 class AttemptEvents:
     """Makes the events of one attempt at a job and hands them to the relay."""
 
-    def __init__(self, relay: Relay, keys: SessionKeys, job_id: str) -> None:
+    def __init__(self, relay: Relay, keys: SessionKeys, job_id: str, token: str) -> None:
+        """`token` is that of the attempt's lease."""
         self.attempt = 0
         """The attempt's number; 0 until the job is acquired."""
         self._relay = relay
         self._keys = keys
         self._job_id = job_id
+        self._token = token
         self._is_silent = True
 
     def emit(
@@ -118,7 +128,10 @@ class AttemptEvents:
         is_first_token = kind is EventType.TOKEN and self._is_silent
         if kind in {EventType.STARTED, EventType.TOKEN}:
             self._is_silent = kind is EventType.STARTED
-        self._relay.emit(self._keys, self.event(kind, text, data), soon=is_first_token)
+        # A job waits for a slot without a lease, and a refused one has none.
+        token = "" if kind in {EventType.WAITING, EventType.FAILED} else self._token
+        event = self.event(kind, text, data)
+        self._relay.emit(self._keys, event, token=token, soon=is_first_token)
 
     def event(
         self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None
@@ -126,9 +139,9 @@ class AttemptEvents:
         """An event of this attempt, not published."""
         return Event(kind, self._job_id, self.attempt, text, data or {})
 
-    async def unsent(self) -> list[Command[None]]:
-        """What the relay still has of this session, for the caller to send."""
-        return await self._relay.taken(self._keys)
+    async def unsent(self) -> list[Command[bool]]:
+        """What the relay still has of this attempt, for the caller to send."""
+        return await self._relay.taken(self._keys, self._token)
 
 
 def _joined(run: _Run) -> Event:

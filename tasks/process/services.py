@@ -5,16 +5,17 @@ below them is handed what it uses.
 """
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
 from agents import Toolbox
 from llm import Capabilities, ContextLimits, Fleet
 from memory import AsyncConnection, Connection, Keyspace
+from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancellations import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.lease import RunningLeases
-from tasks.process.owing import Owing
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.relay import Relay
@@ -23,6 +24,7 @@ from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.summaries import Summaries
 from tasks.process.wakeup import wake
 
+MOST_WAKERS = 4
 SPARE_CONNECTIONS = 10
 """Connections to a model server besides those of the turns: lookups, loads, health checks."""
 
@@ -32,7 +34,8 @@ class ProducerServices:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.keyspace = Keyspace(settings.memory.key_prefix)
+        memory = settings.memory
+        self.keyspace = Keyspace(memory.key_prefix, is_cluster=memory.mode == "cluster")
         self.queue_wait = QueueWait(settings.queue.grace_s)
 
     @cached_property
@@ -42,8 +45,8 @@ class ProducerServices:
 
 
 class WorkerServices:
-    """What the attempts of one worker process share; used on its event loop, but for `runtime`,
-    `owing` and `toolbox`."""
+    """What the attempts of one worker process share; used on its event loop, but for `runtime`
+    and `toolbox`."""
 
     def __init__(self, producer: ProducerServices) -> None:
         self.settings = producer.settings
@@ -61,9 +64,16 @@ class WorkerServices:
         return AsyncConnection(self.settings.memory)
 
     @cached_property
-    def owing(self) -> Owing:
-        """What this process notes of the results that it has stored; from any thread."""
-        return Owing(self.runtime, self.keyspace, lambda: self.memory)
+    def wakers(self) -> ThreadPoolExecutor:
+        """Threads that publish wake-ups, and do nothing slower; from any thread."""
+        return ThreadPoolExecutor(MOST_WAKERS, "griot-wake")
+
+    @cached_property
+    def ends(self) -> LoopDelivery:
+        """What delivers the ends of jobs."""
+        where, timeout_s = self.settings.result_backend, self.settings.memory.timeout_s
+        results = plain_results(app, where, timeout_s=timeout_s)
+        return LoopDelivery(app, lambda: self.memory, results=results)
 
     @cached_property
     def ollama(self) -> Fleet:
@@ -116,6 +126,7 @@ class WorkerServices:
             queue_wait=self.queue_wait,
             open_to=self.ollama.open_to,
             wake=partial(wake, app),
+            wakers=self.wakers,
         )
 
     @cached_property

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 
 from llm import Fleet, LLMSettings, full_name
 from memory import (
@@ -68,14 +69,16 @@ class SlotNotifier:
         queue_wait: QueueWait,
         open_to: Callable[[str], Sequence[str]],
         wake: Callable[[SessionKeys, JobToWake | None], bool],
+        wakers: Executor,
     ) -> None:
         """`open_to`: the servers that may be asked for a model; `wake` publishes one wake-up,
-        blocking."""
+        blocking, in one of the threads of `wakers`."""
         self._memory = memory
         self._keyspace = keyspace
         self._queue_wait = queue_wait
         self._open_to = open_to
         self._wake = wake
+        self._wakers = wakers
         self._under_way: set[asyncio.Task[None]] = set()
 
     def grant_next(self, at: Slots) -> Command[list[SessionKeys]]:
@@ -116,7 +119,10 @@ class SlotNotifier:
                 logger.error("%s cannot run until its key is mended: %s", history, exc)
                 return False
             if swept.outcome is SweepOutcome.WAKE:
-                if not await asyncio.to_thread(self._wake, mailbox.keys, swept.head):
+                waking = asyncio.get_running_loop().run_in_executor(
+                    self._wakers, self._wake, mailbox.keys, swept.head
+                )
+                if not await waking:
                     await self._memory.run(mailbox.unwake())
                 return True
             if swept.outcome is not SweepOutcome.BUSY:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 
 from celery import Celery
-from celery.utils.functional import maybe_list
-from kombu.exceptions import OperationalError, SerializerNotInstalled
+from kombu.exceptions import OperationalError
 
 from memory import JobToWake, SessionKeys
+from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
-from tasks.job.envelope import Envelope
+from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
 
 logger = logging.getLogger(__name__)
 
@@ -22,38 +22,18 @@ CHAT_QUEUE = "chat"
 DUE_HEADER = "griot_due_at"
 """Header of our messages: when the task is to start, Unix time in seconds."""
 WAKEUP_HEADER = "griot_wakeup"
-"""Header of a message whose loss costs seconds: its job lies in the mailbox, nothing follows it."""
+"""Header of a message whose loss costs seconds: its job lies in the mailbox."""
 
 # What Celery's message format takes by itself (celery.app.amqp.AMQP.as_task_v2 of 5.7.0); all other
 # options say how the message is sent.
 _MESSAGE_OPTIONS = frozenset(
     {
-        "group_id",
-        "group_index",
-        "chord",
         "reply_to",
-        "root_id",
-        "parent_id",
         "shadow",
-        "chain",
-        "ignore_result",
         "stamped_headers",
         "replaced_task_nesting",
     }
 )
-
-UNSENDABLE = (
-    SerializerNotInstalled,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-"""What kombu and Celery raise on options that they do not check before."""
-
-# Options that have something follow the job, known to its message alone.
-_FOLLOWED = frozenset({"link", "link_error", "chord", "chain", "group_id"})
 
 
 def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
@@ -65,24 +45,27 @@ def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
         return True
     try:
         envelope = Envelope.unpack(waiting.envelope)
-        options, max_history = envelope.publish, envelope.job.max_history
     except InvalidJob:
         # Wake it all the same: the worker makes it a dead letter, and the session goes on.
-        options, max_history = {}, None
-    kwargs = wakeup_kwargs(keys, max_history)
+        envelope = None
+    return wake_job(app, keys, waiting.job_id, envelope)
+
+
+def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | None) -> bool:
+    """`wake` for a job whose envelope is at hand; None: it cannot be read."""
+    options = envelope.publish if envelope else {}
+    kwargs = wakeup_kwargs(keys, envelope.job.max_history if envelope else None)
     try:
         try:
-            publish(app, waiting.job_id, kwargs, options)
+            publish(app, job_id, kwargs, options)
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.error(
-                "job %s is woken without its Celery options, which cannot be sent: %s",
-                waiting.job_id,
-                kind,
+                "job %s is woken without its Celery options, which cannot be sent: %s", job_id, kind
             )
-            publish(app, waiting.job_id, kwargs, {})
+            publish(app, job_id, kwargs, {})
     except OperationalError as exc:
-        logger.warning("wake-up of job %s not published, the sweeper will: %s", waiting.job_id, exc)
+        logger.warning("wake-up of job %s not published, the sweeper will: %s", job_id, exc)
         return False
     return True
 
@@ -110,8 +93,10 @@ def publish(
     gather subscriptions without end) and makes whatever task happens to publish the parent
     (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
-    of_message = {name: options[name] for name in _MESSAGE_OPTIONS & options.keys()}
-    of_sending = {name: options[name] for name in options.keys() - _MESSAGE_OPTIONS}
+    # What follows the job lies in its mailbox (docs/decisions.md, "One outbox").
+    names = options.keys() - CALLBACK_OPTIONS
+    of_message = {name: options[name] for name in _MESSAGE_OPTIONS & names}
+    of_sending = {name: options[name] for name in names - _MESSAGE_OPTIONS}
     message = app.amqp.create_task_message(
         job_id,
         CHAT_TASK,
@@ -119,17 +104,15 @@ def publish(
         dict(kwargs),
         retries=retries,
         countdown=countdown_s,
-        callbacks=maybe_list(of_sending.pop("link", None)),
-        errbacks=maybe_list(of_sending.pop("link_error", None)),
         argsrepr="()",
         kwargsrepr=repr_of(kwargs),
-        **{"root_id": job_id, **of_message},
+        **{"root_id": options.get("root_id") or job_id, **of_message},
     )
     due_at = time.time() + (countdown_s or 0.0)
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
     # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
-    if "message" not in kwargs and not _FOLLOWED & options.keys():
+    if "message" not in kwargs:
         headers[WAKEUP_HEADER] = True
     with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
         app.amqp.send_task_message(

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import uuid
 from enum import StrEnum
 
 from celery import Celery
@@ -9,13 +10,12 @@ from celery import Celery
 from memory import (
     CorruptData,
     DiscardOutcome,
-    Event,
-    EventType,
     Mailbox,
     StopPolicy,
     events,
     locate,
 )
+from tasks.end.delivery import Delivery, deliver_ends
 from tasks.errors import NotAccepted
 from tasks.process.services import ProducerServices, producer_services
 from tasks.process.wakeup import wake
@@ -72,23 +72,26 @@ def _take_out(
     app: Celery, services: ProducerServices, mailbox: Mailbox, job_id: str
 ) -> CancelOutcome | None:
     """Take a waiting job out; None where it runs."""
-    calls = mailbox.discard(job_id, REASON, cancelled=True, grace_ms=services.queue_wait.grace_ms)
+    owner = uuid.uuid4().hex
+    calls = mailbox.discard(
+        job_id,
+        REASON,
+        owner=owner,
+        cancelled=True,
+        ttl_s=services.settings.memory.default_ttl_s,
+        grace_ms=services.queue_wait.grace_ms,
+    )
     discarded = services.memory.run_last(*calls)
     match discarded.outcome:
         case DiscardOutcome.RUNNING:
             return None
         case DiscardOutcome.DONE:
             return CancelOutcome.DONE
-        case DiscardOutcome.GONE:
+        case DiscardOutcome.GONE | DiscardOutcome.DISCARDED as outcome:
             wake(app, mailbox.keys, discarded.next)
-            return CancelOutcome.ALREADY
-        case DiscardOutcome.DISCARDED:
-            app.backend.mark_as_revoked(job_id, REASON)
-            last = Event(EventType.CANCELLED, job_id, 0)
-            ttl_s = services.settings.memory.default_ttl_s
-            services.memory.run_each(events.publish(mailbox.keys, [last], ttl_s=ttl_s))
-            wake(app, mailbox.keys, discarded.next)
-            return CancelOutcome.CANCELLED
+            deliver_ends(Delivery(app), services.memory, mailbox.keys, owner=owner)
+            is_new = outcome is DiscardOutcome.DISCARDED
+            return CancelOutcome.CANCELLED if is_new else CancelOutcome.ALREADY
 
 
 def _stop(

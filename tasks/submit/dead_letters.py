@@ -5,8 +5,17 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from memory import Backpressure, EnqueueOutcome, JobToWake, Mailbox, dead_letters, locate
-from tasks.errors import InvalidJob
+from memory import (
+    Backpressure,
+    EnqueueOutcome,
+    JobToWake,
+    Mailbox,
+    Request,
+    dead_letters,
+    locate,
+)
+from tasks.end.callbacks import packed_callbacks
+from tasks.errors import InvalidJob, JobConflict
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.process.services import producer_services
@@ -58,14 +67,18 @@ def requeue(app: Celery, job_id: str) -> str:
     calls = dead_letters.requeue(
         mailbox,
         found.letter,
+        request=found.job.request if found.job else Request(),
+        callbacks=_callbacks(found.letter),
         cap=services.settings.queue.max_pending,
         grace_ms=services.queue_wait.grace_ms,
     )
-    enqueued = services.memory.run_all(*calls)[-1]
-    if enqueued.outcome is EnqueueOutcome.FULL:
-        raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
     # docs/decisions.md, "A requeued dead letter gets a new id".
     new_id = dead_letters.requeued_id(job_id)
+    enqueued = services.memory.run_last(*calls)
+    if enqueued.outcome is EnqueueOutcome.FULL:
+        raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
+    if enqueued.outcome is EnqueueOutcome.CONFLICT:
+        raise JobConflict(f"{job_id} would come back as {new_id}, which is another job: drop it")
     if enqueued.position == 0:
         wake(app, mailbox.keys, JobToWake(new_id, found.letter.envelope))
     services.memory.run(dead_letters.drop(mailbox, found.letter))
@@ -87,6 +100,14 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
         if letter is not None:
             return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(letter))
     raise InvalidJob(f"there is no dead letter of a job {job_id}")
+
+
+def _callbacks(letter: dead_letters.DeadLetter) -> bytes:
+    try:
+        options = Envelope.unpack(letter.envelope).publish
+    except InvalidJob:
+        return b""
+    return packed_callbacks(dead_letters.requeued_id(letter.job_id), options)
 
 
 def _job(letter: dead_letters.DeadLetter) -> ChatJob | None:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from memory import Connection, Event, SessionKeys, events, locate
+from tasks.end.outcome import Outcome, outcome_of
 from tasks.errors import InvalidJob
 from tasks.process.services import producer_services
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
+from tasks.submit.last_event import LastEvent
 
 BLOCK_MS = 500
 NO_WAIT_MS = 1
@@ -32,9 +34,9 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     """The events of one job from the cursor `after` (default: from its first), until it ends.
 
     The last one is `done`, with the reply in `text` and the result in `data`; `failed`;
-    `cancelled`; or `merged`, with the job that answers instead in `data["into"]`. A job that has
-    ended and whose events are gone gives only that, from what is kept of it. Raises InvalidJob for
-    an id that nobody knows; otherwise as `follow`.
+    `cancelled`; `erased`; or `merged`, with the job that answers instead in `data["into"]`. A job
+    that has ended and whose events are gone gives only that, from what is kept of it. Raises
+    InvalidJob for an id that nobody knows; otherwise as `follow`.
     """
     services = producer_services()
     follower = JobFollower(services.keyspace, _keys_of(job_id), job_id, start_cursor(after))
@@ -45,10 +47,24 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
         found = _read(services.memory, follower, block_ms)
         block_ms = BLOCK_MS
         yield from follower.take(found)
-        if not found and (is_committed := services.memory.run(follower.ending())) is not None:
-            into = None if is_committed else services.memory.run(follower.merged_into())
-            conclusion = follower.conclusion(is_committed=is_committed, into=into)
-            yield services.memory.run(conclusion)
+        if not found and (is_committed := services.memory.run(follower.last.is_over())) is not None:
+            answers = services.memory.run_each(follower.last.lookup())
+            yield follower.conclusion(answers, is_committed=is_committed)
+
+
+def last_outcome(job_id: str) -> Outcome | None:
+    """How a job has ended, from what is kept of it; None: it is not over, or nobody knows it any
+    more. Raises memory.MemoryServiceError."""
+    services = producer_services()
+    keys = services.memory.run(locate(services.keyspace, job_id))
+    if keys is None:
+        return None
+    last = LastEvent(services.keyspace, keys, job_id)
+    is_committed = services.memory.run(last.is_over())
+    if is_committed is None:
+        return None
+    answers = services.memory.run_each(last.lookup())
+    return outcome_of(keys, last.found(answers, is_committed=is_committed))
 
 
 def _keys_of(job_id: str) -> SessionKeys:

@@ -5,22 +5,8 @@
 
 from collections.abc import Sequence
 
-from memory import (
-    Command,
-    Event,
-    EventType,
-    Keyspace,
-    Mailbox,
-    SessionKeys,
-    dead_letters,
-    decode_messages,
-    events,
-    intake,
-    is_cancelled,
-)
-from memory.mailbox.dead_letters import Letters
-
-ENDINGS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED, EventType.MERGED})
+from memory import Event, Keyspace, SessionKeys, events
+from tasks.submit.last_event import LastEvent
 
 
 class SessionFollower:
@@ -42,57 +28,27 @@ class SessionFollower:
 class JobFollower(SessionFollower):
     """Follows one job to its end.
 
-    When nothing comes, ask `ending`: the last event may never have been stored, or be gone. Where
-    it says that the job is over, ask `conclusion`, the event to hand over instead.
+    When nothing comes, ask `last.is_over`: the last event may never have been stored, or be gone.
+    Where the job is over, ask `last.lookup`, and hand over what `conclusion` makes of the answers.
     """
 
     def __init__(self, keyspace: Keyspace, keys: SessionKeys, job_id: str, cursor: str) -> None:
         super().__init__(keys, cursor)
-        self._mailbox = Mailbox(keyspace, keys)
-        self._job_id = job_id
+        self.last = LastEvent(keyspace, keys, job_id)
 
     def take(self, found: Sequence[Event]) -> list[Event]:
         """The job's events up to its last one."""
         of_job = []
         for event in super().take(found):
-            if event.job_id == self._job_id and not self.is_over:
+            if event.job_id == self.last.job_id and not self.is_over:
                 of_job.append(event)
-                self.is_over = event.type in ENDINGS
+                self.is_over = event.type in events.ENDINGS
         return of_job
 
-    def ending(self) -> Command[bool | None]:
-        """Whether the job is over: True with a turn, False without, None not yet."""
-        return self._mailbox.is_committed(self._job_id)
-
-    def merged_into(self) -> Command[str | None]:
-        """The job that has taken in the message of one without a turn; None where none has."""
-        return intake.merged_into(self.keys, self._job_id)
-
-    def conclusion(self, *, is_committed: bool, into: str | None = None) -> Command[Event]:
-        """The last event of a job that ended unseen, from what is kept of it."""
-        if is_committed:
-            reply = self._mailbox.reply_of(self._job_id)
-            return Command(lambda answer: self._committed(reply.parse(answer)), reply.args)
-        letters = dead_letters.letters(self._mailbox)
-        return Command(lambda answer: self._withdrawn(letters.parse(answer), into), letters.args)
-
-    def _committed(self, reply: bytes | None) -> Event:
-        messages = decode_messages([] if reply is None else [reply]).messages
-        last = messages[0] if messages else {}
-        text = str(last["content"]) if last.get("role") == "assistant" else ""
-        return self._last(EventType.CANCELLED if is_cancelled(last) else EventType.DONE, text)
-
-    def _withdrawn(self, letters: Letters, into: str | None) -> Event:
-        if into is not None:
-            return self._last(EventType.MERGED, into=into)
-        letter = letters.find(self._job_id)
-        if letter is None:
-            return self._last(EventType.CANCELLED)
-        return self._last(EventType.FAILED, error=letter.reason)
-
-    def _last(self, kind: EventType, text: str = "", **data: str) -> Event:
+    def conclusion(self, answers: Sequence[object], *, is_committed: bool) -> Event:
+        """The last event of a job that ended unseen."""
         self.is_over = True
-        return Event(kind, self._job_id, 0, text, data)
+        return self.last.found(answers, is_committed=is_committed)
 
 
 def start_cursor(after: str | None) -> str:

@@ -1,5 +1,6 @@
 """Waiting for the result of a chat job."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from typing import Literal, overload
@@ -7,9 +8,12 @@ from typing import Literal, overload
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
 
+from memory import MemoryServiceError
 from tasks.job.result import ChatResult
+from tasks.submit.follow import last_outcome
 
 LOOK_AGAIN_S = 1.0
+LOOKS_PER_QUESTION = 5
 
 
 class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
@@ -18,7 +22,8 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     Celery 5.7.0 subscribes to the result without waiting for the subscription, then looks for the
     result on another connection. One that is stored in between is never announced, and `get` waits
     for ever. Celery's own `delay` subscribes long before; here that would leave one subscription
-    open for each job whose result nobody fetches. So `get` looks again every second.
+    open for each job whose result nobody fetches. So `get` looks again every second. From time to
+    time it also asks the job's mailbox: a result that has expired never comes.
     """
 
     id: str
@@ -56,7 +61,7 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     def _get(
         self, deadline: float | None, options: Mapping[str, object]
     ) -> ChatResult | BaseException:
-        while True:
+        for look in itertools.count(1):
             left_s = LOOK_AGAIN_S if deadline is None else deadline - time.monotonic()
             try:
                 found: ChatResult | BaseException = super().get(
@@ -67,3 +72,16 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
                     raise
             else:
                 return found
+            if look % LOOKS_PER_QUESTION == 0 and (kept := self._kept()) is not None:
+                if isinstance(kept, Exception) and options["propagate"]:
+                    raise kept
+                return kept
+        raise AssertionError("unreachable")
+
+    def _kept(self) -> ChatResult | Exception | None:
+        """How the job has ended, as its mailbox has it; None where it goes on."""
+        try:
+            outcome = last_outcome(self.id)
+        except MemoryServiceError:
+            return None
+        return None if outcome is None else outcome.value

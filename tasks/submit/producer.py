@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 from kombu.utils import json
 from pydantic import JsonValue
 
 from memory import (
     Backpressure,
+    Claim,
     Command,
     Connection,
     Enqueued,
@@ -26,7 +26,10 @@ from memory import (
     SessionKeys,
     events,
     index,
+    unclaim,
 )
+from tasks.end.callbacks import packed_callbacks
+from tasks.end.delivery import Delivery, deliver_ends
 from tasks.errors import InvalidJob, JobConflict, NotAccepted, SessionBusy
 from tasks.job.envelope import Envelope
 from tasks.job.images import check_images
@@ -37,8 +40,7 @@ from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.services import producer_services
-from tasks.process.wakeup import publish, wake, wakeup_kwargs
-from tasks.submit.untold import UntoldEnds
+from tasks.process.wakeup import wake, wake_job
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,10 @@ class Submission:
     job_id: str
     envelope: Envelope
     keys: SessionKeys
+    intake: Intake
     commands: tuple[*tuple[Command[object], ...], Command[Enqueued]]
+    claim: Command[Claim] | None = None
+    """On a cluster: to be sent before, in a trip of its own."""
 
     def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
         """The error for a job of which it is not known whether it is in."""
@@ -72,15 +77,23 @@ class Submission:
     def check(self, enqueued: Enqueued) -> None:
         """Raise why the job was not taken in: JobConflict, SessionBusy, memory.Backpressure."""
         if enqueued.outcome is EnqueueOutcome.CONFLICT:
-            name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
-            raise JobConflict(
-                f"this {name} was used for another request (job {self.job_id}): take a new one"
-            )
+            raise self._conflict()
         if enqueued.outcome is EnqueueOutcome.FULL:
             agent_id, session_id = self.job.agent_id, self.job.session_id
             if self.job.on_busy is OnBusy.REJECT:
                 raise SessionBusy.with_job(agent_id, session_id, enqueued.first)
             raise Backpressure(agent_id, session_id, enqueued.pending)
+
+    def check_claim(self, claimed: Claim) -> None:
+        """Raise JobConflict where the id is another request's."""
+        if claimed is Claim.CONFLICT:
+            raise self._conflict()
+
+    def _conflict(self) -> JobConflict:
+        name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
+        return JobConflict(
+            f"this {name} was used for another request (job {self.job_id}): take a new one"
+        )
 
 
 class Producer:
@@ -99,7 +112,7 @@ class Producer:
         self._keyspace = keyspace
         self._settings = settings
         self._queue_wait = queue_wait
-        self.untold_ends = UntoldEnds(app, memory, ttl_s=settings.memory.default_ttl_s)
+        self._delivery = Delivery(app)
 
     def checked(self, args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
         """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
@@ -129,6 +142,7 @@ class Producer:
             request=job.request,
             merged_bytes=settings.queue.max_message_bytes,
             ttl_s=settings.memory.default_ttl_s,
+            callbacks=packed_callbacks(job_id, envelope.publish),
         )
         # The index goes along with every job: a mailbox that falls off the due list is found by it
         # (docs/decisions.md, "Strays are found in the session index").
@@ -136,7 +150,8 @@ class Producer:
             *index.touch(self._keyspace, job.agent_id, job.session_id),
             *mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms),
         )
-        return Submission(job, job_id, envelope, mailbox.keys, commands)
+        claim = mailbox.claim(intake)
+        return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
 
     def submit(self, submission: Submission) -> None:
         """Put a job into its session's mailbox; wake a worker if it is the head.
@@ -146,7 +161,11 @@ class Producer:
         NotAccepted (not known).
         """
         try:
+            if submission.claim is not None:
+                submission.check_claim(self._memory.run(submission.claim))
             enqueued = self._memory.run_last(*submission.commands)
+            if submission.claim is not None and enqueued.outcome is EnqueueOutcome.FULL:
+                self._memory.run(unclaim(self._keyspace, submission.job_id))
         except MemoryUnavailable as exc:
             raise submission.not_confirmed(exc) from exc
         submission.check(enqueued)
@@ -157,16 +176,19 @@ class Producer:
 
         A failure is logged: the job is in, and the sweeper sees to what is left.
         """
-        self.see_to_others(submission.keys, enqueued)
+        self.see_to_others(submission, enqueued)
         if enqueued.position == 0:
-            self._publish_wakeup(submission)
+            crash_if_armed(CrashPoint.ENQUEUED)
+            wake_job(self._app, submission.keys, submission.job_id, submission.envelope)
 
-    def see_to_others(self, keys: SessionKeys, enqueued: Enqueued) -> None:
-        """Stop, wake and end the jobs that a new one has an effect on. Safe to repeat.
+    def see_to_others(self, submission: Submission, enqueued: Enqueued) -> None:
+        """Stop and wake the jobs that a new one has an effect on, and deliver the ends of those
+        that it has ended. Safe to repeat.
 
         A failure is logged and harmless: each renewal of a lease looks whether its job is to stop,
-        and the sweeper wakes and ends.
+        and the sweeper wakes and delivers.
         """
+        keys = submission.keys
         # What the script did is noted in the mailbox too, so a sender that dies here loses nothing
         # (docs/decisions.md, "What a script took out is noted in the script").
         if enqueued.stopping:
@@ -180,17 +202,8 @@ class Producer:
                 )
         if enqueued.wake:
             wake(self._app, keys, JobToWake(enqueued.wake, b""))
-        self.untold_ends.publish(keys, enqueued.untold)
-
-    def _publish_wakeup(self, submission: Submission) -> None:
-        crash_if_armed(CrashPoint.ENQUEUED)
-        kwargs = wakeup_kwargs(submission.keys, submission.job.max_history)
-        try:
-            publish(self._app, submission.job_id, kwargs, submission.envelope.publish)
-        except OperationalError as exc:
-            logger.warning(
-                "wake-up of job %s not published, the sweeper will: %s", submission.job_id, exc
-            )
+        if enqueued.ended:
+            deliver_ends(self._delivery, self._memory, keys, owner=submission.intake.owner)
 
 
 def _make_producer() -> Producer:
@@ -204,7 +217,7 @@ producer = PerProcess(_make_producer)
 
 def has_effects(enqueued: Enqueued) -> bool:
     """Whether a job does something to others of its session."""
-    return bool(enqueued.stopping or enqueued.wake or enqueued.untold)
+    return bool(enqueued.stopping or enqueued.wake or enqueued.ended)
 
 
 def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:

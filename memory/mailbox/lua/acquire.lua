@@ -2,7 +2,7 @@
 -- ACQUIRE: give the head of the mailbox to one worker, with the history that its turn is made from.
 -- Safe to repeat: the same token gets RUN again, and no further attempt is counted.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list events:stream outbox:hash
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash
 -- ARGV  job token lease_ms history_n max_attempts grace_ms events_max ttl_s dedupe_ms dead_ms dead_max
 -- token: also names who delivers the end where the job is dead; grace_ms: how long it has for that;
 -- ttl_s: of the events and the history
@@ -47,7 +47,7 @@ if wish[1] == job then stop = wish[2] end
 if not is_ours and stop == '' and attempt >= tonumber(max_attempts) then
   local reason = 'no answer after ' .. attempt .. ' attempts'
   keep_dead_letter(envelope, attempt, reason)
-  end_job(job, -now_ms, last_event('failed', job, attempt, 'error', reason), envelope)
+  end_job(job, -now_ms, last_event('failed', job, attempt, 'error', reason))
   forget_attempt()
   live_ms = 0
   return {'DEAD', first()}

@@ -3,11 +3,10 @@
 -- This compare-and-set is what makes the mailbox correct; the lease only saves model calls.
 -- Safe to repeat: ALREADY.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset events:stream outbox:hash
--- ARGV  token job keep ttl_s grace_ms dedupe_ms events_max event has_followers records...
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset events:stream outbox:hash
+-- ARGV  token job keep ttl_s grace_ms dedupe_ms events_max event records...
 -- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay;
--- event: the job's last one; has_followers: 1 keeps the job's envelope in the outbox, else '0';
--- records: at least one
+-- event: the job's last one; records: at least one
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
 --   {'OK', next, envelope}       recorded, history trimmed to `keep`, its TTL at least `ttl_s`
 --   {'ALREADY', next, envelope}  recorded before, as the outbox or the history says
@@ -26,9 +25,9 @@ if mark_ms < 0 then return {'GONE', first()} end
 if held[1] ~= token or held[3] ~= job then return {'FENCED'} end
 if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end
 
-redis.call('RPUSH', history, unpack(ARGV, 10))
+redis.call('RPUSH', history, unpack(ARGV, 9))
 redis.call('LTRIM', history, -keep, -1)
-end_job(job, now_ms, event, has_followers == '1' and redis.call('HGET', jobs, job) or '')
+end_job(job, now_ms, event)
 forget_attempt()
 redis.call('PEXPIRE', lease, dedupe_ms)
 live_ms = 0

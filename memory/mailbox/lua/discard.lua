@@ -3,7 +3,7 @@
 -- A job that is not there yet is marked too: its raw message may be on the way.
 -- Safe to repeat: GONE.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset dead:list events:stream outbox:hash
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash
 -- ARGV  job reason token owner is_dead grace_ms events_max ttl_s dedupe_ms dead_ms dead_max
 -- token: that of the lease, '' where the caller has none; owner: who delivers the end;
 -- is_dead: 1 keeps a dead letter, 0 does not
@@ -30,7 +30,7 @@ local attempt = held[3] == job and tonumber(held[4]) or 0
 if is_dead == '1' and envelope then keep_dead_letter(envelope, attempt, reason) end
 local kind, name = 'cancelled', 'reason'
 if is_dead == '1' then kind, name = 'failed', 'error' end
-end_job(job, -now_ms, last_event(kind, job, attempt, name, reason), envelope or '')
+end_job(job, -now_ms, last_event(kind, job, attempt, name, reason))
 if held[3] == job then
   forget_attempt()
   live_ms = 0

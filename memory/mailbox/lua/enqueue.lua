@@ -2,9 +2,10 @@
 -- ENQUEUE: take a job into the mailbox, once. Refused when Redis is out of memory (no allow-oom):
 -- the sender must get the back-pressure. Safe to repeat: PENDING or DONE, and no second event.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream pointer...:string
--- ARGV  job envelope cap request event events_max ttl_s dedupe_ms
--- pointer: `job:<job>`, absent on a cluster; request: digest of the request (32 bytes), of the user
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream pointer...:string
+-- ARGV  job envelope its_callbacks cap request event events_max ttl_s dedupe_ms
+-- pointer: `job:<job>`, absent on a cluster; its_callbacks: what follows the job in Celery, lines of JSON, or
+-- ''; request: digest of the request (32 bytes), of the user
 -- (16), and size in bytes (8), with colons between; event: the `queued` event up to the job's position, which is put in here;
 -- ttl_s: of the events
 -- Returns

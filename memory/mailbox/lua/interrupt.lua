@@ -4,8 +4,8 @@
 -- sequence number: all jobs below it end, whichever worker runs them, and none after it. Refused
 -- when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream pointer...:string
--- ARGV  job envelope cap request event events_max ttl_s dedupe_ms
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream pointer...:string
+-- ARGV  job envelope its_callbacks cap request event events_max ttl_s dedupe_ms
 -- as of ENQUEUE
 -- Returns
 --   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping: the job that its worker

@@ -4,8 +4,8 @@
 -- The merged jobs are done; their envelopes are kept behind the job's own, the oldest first.
 -- Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream outbox:hash pointer...:string
--- ARGV  job envelope cap request most_bytes owner grace_ms event events_max ttl_s dedupe_ms
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream outbox:hash pointer...:string
+-- ARGV  job envelope its_callbacks cap request most_bytes owner grace_ms event events_max ttl_s dedupe_ms
 -- owner: who delivers the ends of the merged jobs, within `grace_ms`; the others as of ENQUEUE
 -- A job that carries others has, as netstrings: its own envelope, then for each of them the id and
 -- the envelope.
@@ -34,12 +34,14 @@ for i = pending, has_begun and 2 or 1, -1 do
   if was:sub(34, 49) == request:sub(34, 49) then
     size_bytes = size_bytes + 2 + (tonumber(was:sub(51, 58)) or 0)
     if size_bytes > tonumber(most_bytes) then break end
-    -- What follows the other in Celery follows the job that carries it: no envelope in the outbox.
     for _, text in ipairs({redis.call('HGET', jobs, other) or '', other}) do
       carried = #text .. ':' .. text .. ',' .. carried
     end
     request = request:sub(1, 50) .. string.format('%08d', size_bytes)
-    end_job(other, -now_ms, last_event('merged', other, 0, 'into', job), '')
+    -- What follows the other in Celery follows the job that answers it.
+    its_callbacks = (redis.call('HGET', callbacks, other) or '') .. its_callbacks
+    redis.call('HDEL', callbacks, other)
+    end_job(other, -now_ms, last_event('merged', other, 0, 'into', job))
     redis.call('HSET', requests, other, was:sub(1, 58) .. ':' .. job)
     if i == 1 then forget_attempt() end
   end

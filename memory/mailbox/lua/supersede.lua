@@ -3,8 +3,8 @@
 -- begun. The worker of that one is asked to stop, and its COMMIT gets GONE from now on; an earlier
 -- COMMIT stays. Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash lease:hash done:zset requests:hash events:stream outbox:hash pointer...:string
--- ARGV  job envelope cap request is_all owner grace_ms event events_max ttl_s dedupe_ms
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream outbox:hash pointer...:string
+-- ARGV  job envelope its_callbacks cap request is_all owner grace_ms event events_max ttl_s dedupe_ms
 -- is_all: 1 or 0; owner: who delivers the ends of the jobs that are out, within `grace_ms`; the
 -- others as of ENQUEUE
 -- Returns
@@ -33,7 +33,7 @@ for _, other in ipairs(redis.call('ZRANGE', queue, kept, -1)) do
   local attempt = other == head and has_begun and tonumber(held[4]) or 0
   local last = last_event('cancelled', other, attempt, 'reason',
     'withdrawn: another message has taken its place')
-  end_job(other, -now_ms, last, redis.call('HGET', jobs, other) or '')
+  end_job(other, -now_ms, last)
 end
 if kept == 0 then forget_attempt() end
 if stopping ~= '' then redis.call('HSET', lease, 'stop_job', stopping, 'stop', 'discard') end

@@ -1,19 +1,39 @@
 #!lua flags=allow-oom
--- ERASE: remove what a session of an agent holds of people's words: history, summary, events and
--- dead letters. While jobs wait or run, only history and summary go, as in CLEAR: the jobs stay
--- and are answered. The marks of done jobs stay too: they hold no words, and without them a late
--- message would run a job again. Safe to repeat.
+-- ERASE: remove what a session of an agent holds of people's words: history, summary, dead letters,
+-- events, and the jobs that wait or run, which end as erased. The results of its other jobs that
+-- ended lately are erased likewise: each of them has an end in the outbox, without words. Marks and
+-- lease stay: without them a late message would run a job again, or a late turn be recorded. The
+-- new stream, with the last events only, lives for a minute. Safe to repeat: a write id acts once in
+-- ten minutes.
 --
--- KEYS  history:list queue:zset lease:hash events:stream dead:list summary:hash
--- ARGV  dedupe_ms
--- dedupe_ms: TTL of a lease that has none
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset
+-- ARGV  write_id owner grace_ms events_max dedupe_ms
+-- owner: who delivers the ends, within `grace_ms`; dedupe_ms: how long marks, outbox and lease live
 -- Returns
---   {'OK', keys}                 how many keys were removed
---   {'PENDING', keys}            how many keys were removed; jobs wait
+--   {'OK', keys, jobs, running}  how many keys held something, how many jobs ended; running: the job
+--                                that its worker must stop now, or ''
+--   {'REPEATED', messages}       this write has been done; nothing was removed
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 
-if redis.call('ZCARD', queue) == 0 then
-  return {'OK', redis.call('UNLINK', history, events, dead, summary)}
+-- include clock
+-- include once
+local ttl_s = 60
+-- include keep_history
+-- include end_job
+local keys = redis.call('EXISTS', history, events, dead, summary, queue)
+local held = redis.call('HMGET', lease, 'token', 'until', 'job')
+local is_live = held[1] and (tonumber(held[2]) or 0) > now_ms
+redis.call('UNLINK', history, events, dead, summary, requests)
+local waiting = redis.call('ZRANGE', queue, 0, -1)
+for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
+  local last = last_event('erased', one, 0)
+  -- What follows a job whose end is not delivered yet may hold words too.
+  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms, owner, #last) .. last)
 end
--- include new_history
-return {'PENDING', removed}
+for _, one in ipairs(waiting) do end_job(one, -now_ms, last_event('erased', one, 0)) end
+if #waiting > 0 then forget_attempt() end
+redis.call('HINCRBY', lease, 'rev', 1)
+if is_live then redis.call('HSET', lease, 'stop_job', held[3], 'stop', 'discard') end
+redis.call('PEXPIRE', lease, dedupe_ms)
+redis.call('PEXPIRE', outbox, dedupe_ms)
+return {'OK', keys, #waiting, is_live and held[3] or ''}

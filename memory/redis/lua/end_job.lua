@@ -4,13 +4,14 @@ local function quoted(text)
   return '"' .. text:gsub('[%c"\\]', escaped) .. '"'
 end
 local function last_event(kind, one, attempt, name, value)
-  return '{"type":"' .. kind .. '","job":' .. quoted(one) .. ',"attempt":' .. attempt ..
-    ',"data":{"' .. name .. '":' .. quoted(value) .. '}}'
+  local data = name and ',"data":{"' .. name .. '":' .. quoted(value) .. '}' or ''
+  return '{"type":"' .. kind .. '","job":' .. quoted(one) .. ',"attempt":' .. attempt .. data .. '}'
 end
 -- `end_job` ends a job: it marks it as done, takes it out of the mailbox, and writes its last event
--- into the stream and into the outbox. There it stays until its result is delivered: `owner` has
--- `grace_ms` for that, then anybody may take it. Marks are kept for `dedupe_ms`.
-local function end_job(one, mark_ms, last, envelope)
+-- into the stream and into the outbox, with what follows the job in Celery. There it stays until
+-- its result is delivered: `owner` has `grace_ms` for that, then anybody may take it. Marks are kept
+-- for `dedupe_ms`.
+local function end_job(one, mark_ms, last)
   redis.call('ZADD', done, mark_ms, one)
   redis.call('ZREMRANGEBYSCORE', done, dedupe_ms - now_ms, now_ms - dedupe_ms)
   redis.call('PEXPIRE', done, dedupe_ms)
@@ -19,8 +20,9 @@ local function end_job(one, mark_ms, last, envelope)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
   redis.call('EXPIRE', events, ttl_s)
   redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms + grace_ms, owner, #last) ..
-    last .. envelope)
+    last .. (redis.call('HGET', callbacks, one) or ''))
   redis.call('PEXPIRE', outbox, dedupe_ms)
+  redis.call('HDEL', callbacks, one)
   if redis.call('ZCARD', queue) > 0 then return keep_history() end
   -- A TTL that was given with the history may be longer; it is not shortened.
   local left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms

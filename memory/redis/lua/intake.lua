@@ -19,6 +19,7 @@ local function take_in(content)
   keep_history()
   redis.call('ZADD', queue, seq_us, job)
   redis.call('HSET', jobs, job, content)
+  if its_callbacks ~= '' then redis.call('HSET', callbacks, job, its_callbacks) end
   redis.call('HSET', lease, 'last', seq_us)
   redis.call('PEXPIRE', lease, dedupe_ms)
   redis.call('HSET', requests, job, request)

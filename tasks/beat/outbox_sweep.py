@@ -1,0 +1,76 @@
+"""The sweeper's look at the outboxes: ends that nobody has delivered."""
+
+import asyncio
+import logging
+import uuid
+
+from memory import (
+    AsyncConnection,
+    CorruptData,
+    Keyspace,
+    Mailbox,
+    dead_letters,
+    keep_pointer,
+    outbox,
+)
+from memory.records.index import Entry
+from tasks.end.delivery import CLAIM_MS
+from tasks.end.loop_delivery import LoopDelivery
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+AT_ONCE = 16
+
+
+class OutboxSweep:
+    """Delivers ends whose deliverer died, or could not reach the results; on the event loop.
+
+    It waits for slow servers, so it has a task of its own beside the sweep of the mailboxes. Any
+    number may work at once.
+    """
+
+    def __init__(self, memory: AsyncConnection, keyspace: Keyspace, ends: LoopDelivery) -> None:
+        self._memory = memory
+        self._keyspace = keyspace
+        self._ends = ends
+        self._owner = uuid.uuid4().hex
+
+    async def run(self) -> int:
+        """Deliver what is noted, as long as that works; how many sessions are done.
+
+        Raises MemoryServiceError.
+        """
+        entries = await self._memory.run(outbox.late_sessions(self._keyspace, limit=BATCH))
+        done = 0
+        for start in range(0, len(entries), AT_ONCE):
+            part = entries[start : start + AT_ONCE]
+            results = await asyncio.gather(*map(self._deliver, part))
+            empty = [entry for entry, left in zip(part, results, strict=True) if left == 0]
+            if empty:
+                done += await self._memory.run(outbox.forget(self._keyspace, empty))
+            if None in results:
+                break
+        return done
+
+    async def _deliver(self, entry: Entry) -> int | None:
+        """How many ends are left to others; None where results cannot be stored now."""
+        keys = self._keyspace.find_session(entry.member)
+        if keys is None:
+            logger.error("%r is no history's key: it is taken off the outboxes' list", entry.member)
+            return 0
+        try:
+            if await self._memory.run(dead_letters.are_any(keys)):
+                await self._list_letters(Mailbox(self._keyspace, keys))
+            return await self._ends.deliver_session(keys, owner=self._owner, claim_ms=CLAIM_MS)
+        except CorruptData as exc:
+            logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            return 1
+
+    async def _list_letters(self, mailbox: Mailbox) -> None:
+        """Whoever made the last letter may have died before it was listed."""
+        await self._memory.run(dead_letters.note(mailbox))
+        letters = await self._memory.run(dead_letters.letters(mailbox))
+        if letters.letters:
+            newest = letters.letters[-1].job_id
+            await self._memory.run(keep_pointer(self._keyspace, newest))

@@ -1,0 +1,1 @@
+"""How a job ends: its result in Celery, and what follows it there."""

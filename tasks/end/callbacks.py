@@ -1,0 +1,94 @@
+"""What follows a job in Celery: links, chains, chords and groups. Pure.
+
+It lies in the mailbox beside the job, not in its wake-up, so it follows each end of the job,
+whoever ends it. A job that is merged into another hands it over: the callbacks of both follow the
+job that answers. One line of JSON for each job, the answering one first or last.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+
+import orjson
+from celery.app.task import Context
+from kombu.exceptions import SerializerNotInstalled
+from kombu.utils import json
+from pydantic import JsonValue
+
+from tasks.job.envelope import CALLBACK_OPTIONS
+
+UNSENDABLE = (
+    SerializerNotInstalled,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What kombu and Celery raise on options and signatures that they do not check before."""
+_OF_CHORD = ("chord", "group_id", "group_index")
+_NAMESPACE = uuid.UUID("5b3a3f6e-2f0c-5c57-9a0b-6772696f7432")
+_REQUEUED = re.compile(r"~r[1-9][0-9]{0,5}\Z")
+
+
+def packed_callbacks(job_id: str, options: Mapping[str, JsonValue]) -> bytes:
+    """The line of a job that is published with these options; empty where nothing follows it."""
+    kept = {name: options[name] for name in CALLBACK_OPTIONS & options.keys()}
+    # The chord has counted the first life of the job, which failed.
+    if _REQUEUED.search(job_id):
+        kept = {name: value for name, value in kept.items() if name not in _OF_CHORD}
+    return orjson.dumps({"job": job_id, "options": kept}) + b"\n" if kept else b""
+
+
+def requests_of(job_id: str, lines: bytes) -> tuple[Context, list[Context]]:
+    """A job's request as Celery's backend takes it, and those of the jobs merged into it.
+
+    A line that is damaged is left out: nothing follows.
+    """
+    own, merged = Context(id=job_id), []
+    for line in lines.splitlines():
+        request = _request(line)
+        if request is None:
+            continue
+        if request.id == job_id:
+            own = request
+        else:
+            merged.append(request)
+    return own, merged
+
+
+def _request(line: bytes) -> Context | None:
+    try:
+        facts = json.loads(line)
+        job_id, options = facts["job"], facts["options"]
+        return Context(
+            id=job_id,
+            callbacks=_with_ids(job_id, "link", options.get("link")),
+            errbacks=_with_ids(job_id, "link_error", options.get("link_error")),
+            chain=options.get("chain"),
+            chord=options.get("chord"),
+            group=options.get("group_id"),
+            group_index=options.get("group_index"),
+            root_id=options.get("root_id") or job_id,
+            parent_id=options.get("parent_id"),
+            ignore_result=bool(options.get("ignore_result")),
+            delivery_info={"is_eager": False},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _with_ids(job_id: str, kind: str, given: object) -> list[dict[str, object]]:
+    """The signatures, each with a task id: the same one whenever it is sent."""
+    signatures: Sequence[dict[str, object]] = given if isinstance(given, list) else []
+    if isinstance(given, dict):
+        signatures = [given]
+    return [
+        {**signature, "options": _options(f"{job_id}:{kind}:{number}", signature.get("options"))}
+        for number, signature in enumerate(signatures)
+    ]
+
+
+def _options(name: str, given: object) -> dict[str, object]:
+    options = given if isinstance(given, dict) else {}
+    return {"task_id": str(uuid.uuid5(_NAMESPACE, name)), **options}

@@ -1,0 +1,72 @@
+"""From the last event of a job to its result in Celery. Pure.
+
+The last event is the one truth about how a job has ended: the script that ends the job writes it,
+and the result is made from it, whoever delivers it, and whenever.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+from celery.exceptions import TaskRevokedError
+from celery.states import FAILURE, REVOKED, SUCCESS
+from pydantic import JsonValue
+
+from memory import Event, EventType, SessionKeys
+from tasks.errors import JobErased, JobFailed
+from tasks.job.result import ChatResult, merged_result, result_from_reply
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job's state in Celery, and what it gives or raises."""
+
+    state: str
+    value: ChatResult | Exception
+
+
+def event_data(result: ChatResult) -> dict[str, JsonValue]:
+    """The `data` of the `done` event: the result without its text.
+
+    `format` says of a reply that was to be JSON that its text is a value to be parsed.
+    """
+    data: dict[str, JsonValue] = {
+        name: value  # type: ignore[misc]  # all values are JSON
+        for name, value in result.items()
+        if name not in ("response", "parsed")
+    }
+    return {**data, "format": "json"} if "parsed" in result else data
+
+
+def outcome_of(keys: SessionKeys, last: Event) -> Outcome:
+    """The outcome of a job of this session whose last event is `last`."""
+    match last.type:
+        case EventType.DONE:
+            return Outcome(SUCCESS, _result(keys, last))
+        case EventType.MERGED:
+            into = str(last.data.get("into", ""))
+            merged = merged_result(last.job_id, keys.agent_id, keys.session_id, into)
+            return Outcome(SUCCESS, merged)
+        case EventType.FAILED:
+            return Outcome(FAILURE, JobFailed(str(last.data.get("error", "no reason is known"))))
+        case EventType.ERASED:
+            return Outcome(FAILURE, JobErased("the job's session was erased"))
+    return Outcome(REVOKED, TaskRevokedError(str(last.data.get("reason", "cancelled"))))
+
+
+def _result(keys: SessionKeys, last: Event) -> ChatResult:
+    data = dict(last.data)
+    is_json = data.pop("format", None) == "json"
+    result = result_from_reply(last.job_id, keys.agent_id, keys.session_id, ())
+    result.update({**data, "response": last.text})  # type: ignore[typeddict-item]  # of a result
+    if is_json:
+        result["parsed"] = _value(last.text)
+    return result
+
+
+def _value(text: str) -> JsonValue:
+    """What a reply stands for; None where somebody has changed it since."""
+    try:
+        value: JsonValue = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value

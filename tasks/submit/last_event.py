@@ -1,0 +1,75 @@
+"""How a job has ended that ended unseen: its last event, from what is kept of it. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from memory import (
+    Command,
+    Event,
+    EventType,
+    Keyspace,
+    Mailbox,
+    SessionKeys,
+    dead_letters,
+    decode_messages,
+    intake,
+    is_cancelled,
+    outbox,
+)
+from memory.mailbox.dead_letters import Letters
+from tasks.end.outcome import event_data
+from tasks.job.result import result_from_reply
+
+
+@dataclass(frozen=True, slots=True)
+class LastEvent:
+    """The commands that find a job's last event: first `is_over`, then all of `lookup`."""
+
+    keyspace: Keyspace
+    keys: SessionKeys
+    job_id: str
+
+    def is_over(self) -> Command[bool | None]:
+        """Whether the job is over: True with a turn, False without, None not yet."""
+        return self._mailbox.is_committed(self.job_id)
+
+    def lookup(self) -> Sequence[Command[object]]:
+        """What `found` reads the answers of."""
+        return (
+            outbox.end_of(self.keys, self.job_id),
+            intake.merged_into(self.keys, self.job_id),
+            dead_letters.letters(self._mailbox),
+            self._mailbox.reply_of(self.job_id),
+        )
+
+    def found(self, answers: Sequence[object], *, is_committed: bool) -> Event:
+        """The last event of a job that is over."""
+        undelivered, into, letters, reply = answers
+        if isinstance(undelivered, Event):
+            return undelivered
+        if is_committed:
+            return self._of_turn(cast("bytes | None", reply))
+        if isinstance(into, str):
+            return self._last(EventType.MERGED, into=into)
+        letter = cast(Letters, letters).find(self.job_id)
+        if letter is not None:
+            return self._last(EventType.FAILED, error=letter.reason)
+        return self._last(EventType.CANCELLED)
+
+    def _of_turn(self, reply: bytes | None) -> Event:
+        messages = decode_messages([] if reply is None else [reply]).messages
+        if messages and is_cancelled(messages[0]):
+            said = messages[0].get("content") if messages[0].get("role") == "assistant" else ""
+            return Event(EventType.CANCELLED, self.job_id, 0, str(said))
+        keys = self.keys
+        result = result_from_reply(self.job_id, keys.agent_id, keys.session_id, messages)
+        data = event_data(result)
+        return Event(EventType.DONE, self.job_id, result["attempt"], result["response"], data)
+
+    def _last(self, kind: EventType, **data: str) -> Event:
+        return Event(kind, self.job_id, 0, data=data)
+
+    @property
+    def _mailbox(self) -> Mailbox:
+        return Mailbox(self.keyspace, self.keys)
