@@ -66,11 +66,12 @@ async def send(
     job = producer().checked((agent_id, session_id, message), options)
     job_id = job.job_id(task_id)
     submission = producer().submission(Envelope(job=job), job_id)
+    is_new = False
     try:
         if submission.claim is not None:
-            submission.check_claim(await _connections().memory.run(submission.claim))
+            is_new = submission.is_new_claim(await _connections().memory.run(submission.claim))
         enqueued = await _connections().memory.run_last(*submission.commands)
-        if submission.claim is not None and enqueued.outcome is EnqueueOutcome.FULL:
+        if is_new and enqueued.outcome is EnqueueOutcome.FULL:
             await _connections().memory.run(unclaim(producer_services().keyspace, job_id))
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc

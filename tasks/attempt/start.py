@@ -111,7 +111,7 @@ async def take_in_raw(
     submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
     try:
         if submission.claim is not None:
-            submission.check_claim(await memory.run(submission.claim))
+            submission.is_new_claim(await memory.run(submission.claim))
         enqueued: Enqueued = await memory.run_last(*submission.commands)
         submission.check(enqueued)
     except (SessionBusy, JobConflict) as refused:

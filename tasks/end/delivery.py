@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 
 from memory import Connection, End, EventType, MemoryServiceError, SessionKeys, outbox
 from tasks.end.callbacks import UNSENDABLE, requests_of
-from tasks.end.outcome import Outcome, outcome_of
+from tasks.end.outcome import JobOutcome, outcome_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Delivery:
         for request in merged:
             self._conclude(request, outcome, is_stored=False)
 
-    def _conclude(self, request: Context, outcome: Outcome, *, is_stored: bool) -> None:
+    def _conclude(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
         try:
             self._store_and_call(request, outcome, is_stored=is_stored)
         except UNSENDABLE as exc:
@@ -60,7 +60,7 @@ class Delivery:
             kind = type(exc).__name__
             logger.error("what follows job %s in Celery cannot be sent: %s", request.id, kind)
 
-    def _store_and_call(self, request: Context, outcome: Outcome, *, is_stored: bool) -> None:
+    def _store_and_call(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
         backend, value = self._app.backend, outcome.value
         if isinstance(value, Exception):
             # Celery's own revoking calls nobody back; here each end is followed.

@@ -84,10 +84,14 @@ class Submission:
                 raise SessionBusy.with_job(agent_id, session_id, enqueued.first)
             raise Backpressure(agent_id, session_id, enqueued.pending)
 
-    def check_claim(self, claimed: Claim) -> None:
-        """Raise JobConflict where the id is another request's."""
+    def is_new_claim(self, claimed: Claim) -> bool:
+        """Whether the id was free; `unclaim` it where the job is not taken in.
+
+        Raises JobConflict where it is another request's.
+        """
         if claimed is Claim.CONFLICT:
             raise self._conflict()
+        return claimed is Claim.CLAIMED
 
     def _conflict(self) -> JobConflict:
         name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
@@ -160,11 +164,12 @@ class Producer:
         SessionBusy, JobConflict, memory.Backpressure, memory.MemoryFull (not in, for certain) or
         NotAccepted (not known).
         """
+        is_new = False
         try:
             if submission.claim is not None:
-                submission.check_claim(self._memory.run(submission.claim))
+                is_new = submission.is_new_claim(self._memory.run(submission.claim))
             enqueued = self._memory.run_last(*submission.commands)
-            if submission.claim is not None and enqueued.outcome is EnqueueOutcome.FULL:
+            if is_new and enqueued.outcome is EnqueueOutcome.FULL:
                 self._memory.run(unclaim(self._keyspace, submission.job_id))
         except MemoryUnavailable as exc:
             raise submission.not_confirmed(exc) from exc
@@ -190,7 +195,7 @@ class Producer:
         """
         keys = submission.keys
         # What the script did is noted in the mailbox too, so a sender that dies here loses nothing
-        # (docs/decisions.md, "What a script took out is noted in the script").
+        # (docs/decisions.md, "One outbox").
         if enqueued.stopping:
             try:
                 self._memory.run(events.announce_stop(self._keyspace, enqueued.stopping))

@@ -13,9 +13,10 @@ from pydantic import JsonValue
 from agents import Prompt
 from llm import ChatRequest, Final, Fit, ModelReply, TokenBudget
 from memory import Acquired, AcquireOutcome, decode_messages, encode_message
+from tasks.end.outcome import event_data
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
-from tasks.job.result import ChatResult, RedactedResult, event_data, result_from_reply
+from tasks.job.result import ChatResult, RedactedResult, result_from_reply
 from tasks.turn.fitted_call import FittedReply
 from tasks.turn.turn import result_of
 
