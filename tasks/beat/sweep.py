@@ -44,7 +44,8 @@ async def deliver_once(_: Celery) -> int:
     """Deliver the ends that nobody has delivered; of how many sessions. Raises
     MemoryServiceError."""
     worker = worker_services()
-    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
+    claim_ms = worker.queue_wait.grace_ms
+    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends, claim_ms=claim_ms).run()
 
 
 async def sweep_forever(celery: Celery) -> None:

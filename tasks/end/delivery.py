@@ -18,9 +18,6 @@ from tasks.end.outcome import JobOutcome, outcome_of
 
 logger = logging.getLogger(__name__)
 
-CLAIM_MS = 5000
-"""How long the ends that somebody takes are his to deliver."""
-
 
 class Delivery:
     """Delivers ends; blocks, from any thread."""
@@ -78,13 +75,16 @@ class Delivery:
             next_task.apply_async((value,), chain=rest, **sent_by)
 
 
-def deliver_ends(delivery: Delivery, memory: Connection, keys: SessionKeys, *, owner: str) -> bool:
-    """Deliver the ends of a session that `owner` is to deliver, and those that nobody did.
+def deliver_ends(
+    delivery: Delivery, memory: Connection, keys: SessionKeys, *, owner: str, claim_ms: int
+) -> bool:
+    """Deliver the ends of a session that `owner` is to deliver, and those that nobody did in time.
 
+    They are the owner's for `claim_ms`, then anybody's.
     A failure is logged, and a worker tries again: False.
     """
     try:
-        taken = memory.run(outbox.take(keys, owner=owner, claim_ms=CLAIM_MS))
+        taken = memory.run(outbox.take(keys, owner=owner, claim_ms=claim_ms))
         log_damaged(keys, taken.corrupt)
         if taken.corrupt:
             memory.run(outbox.delivered(keys, taken.corrupt))

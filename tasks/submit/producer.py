@@ -208,7 +208,9 @@ class Producer:
         if enqueued.wake:
             wake(self._app, keys, JobToWake(enqueued.wake, b""))
         if enqueued.ended:
-            deliver_ends(self._delivery, self._memory, keys, owner=submission.intake.owner)
+            claim_ms = self._queue_wait.grace_ms
+            owner = submission.intake.owner
+            deliver_ends(self._delivery, self._memory, keys, owner=owner, claim_ms=claim_ms)
 
 
 def _make_producer() -> Producer:

@@ -316,7 +316,7 @@ def test_what_cannot_be_told_stays_to_be_told(session_id: str) -> None:
     memory = producer_services().memory
     assert enqueued.ended == 1
     owner = third.intake.owner
-    assert not deliver_ends(Delivery(away), memory, third.keys, owner=owner)
+    assert not deliver_ends(Delivery(away), memory, third.keys, owner=owner, claim_ms=1000)
     ended = AsyncResult(second.id, app=app)
     wait_until(ended.ready, timeout_s=WAIT_S, what="the sweeper has told it")
     assert ended.state == "REVOKED"

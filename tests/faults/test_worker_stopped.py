@@ -106,7 +106,7 @@ def test_a_job_that_kills_its_worker_each_time(
         sender.send(other)
     within_s = LEASE_S + SWEEP_S + GRACE_S + rig.slack_s
     rig.check(sender, timeout_s=within_s, max_calls=attempts, dead=frozenset({dead.id}))
-    assert {"attempts used up"} == {
+    assert {f"no answer after {attempts} attempts"} == {
         reason for dump in rig.dumps(sender) for reason in dump.dead.values()
     }
     worker.kill()
