@@ -15,7 +15,13 @@ class KeyKind:
 
 
 KINDS: tuple[KeyKind, ...] = (
-    KeyKind("history:<agent>:<session>", "list", "session", "messages, JSON, oldest first"),
+    KeyKind(
+        "history:<agent>:<session>",
+        "list",
+        "session; none while a job waits",
+        "messages, JSON, oldest first",
+        True,
+    ),
     KeyKind("state:<agent>", "string", "session", "the agent's state, JSON"),
     KeyKind(
         "session:<session>:<key>", "string", "session", "one value of the session's data, JSON"
