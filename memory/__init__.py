@@ -59,6 +59,7 @@ from memory.settings import MemorySettings
 from memory.slots import slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp
+from memory.upkeep.erasure import Kept, erase_agent, erase_session, kept_of
 from memory.upkeep.housekeeping import Extended, Housekeeping
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "Intake",
     "InvalidInput",
     "JobToWake",
+    "Kept",
     "Keyspace",
     "LastAttempt",
     "Mailbox",
@@ -117,6 +119,8 @@ __all__ = [
     "dead_letters",
     "decode_messages",
     "encode_message",
+    "erase_agent",
+    "erase_session",
     "events",
     "get_redis_memory",
     "ignore_corrupt",
@@ -124,6 +128,7 @@ __all__ = [
     "intake",
     "is_cancelled",
     "keep_pointer",
+    "kept_of",
     "locate",
     "outbox",
     "reset_redis_memory",

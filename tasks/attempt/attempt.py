@@ -85,6 +85,7 @@ class Attempt:
             case AcquireOutcome.DONE | AcquireOutcome.GONE:
                 return NotNow("is over", wake, is_over=True)
             case AcquireOutcome.DEAD:
+                await self._holder.list_letter()
                 attempts = self._settings.queue.max_attempts
                 return Ended(JobFailed(f"no answer after {attempts} attempts"), wake)
             case AcquireOutcome.UNKNOWN:

@@ -161,6 +161,11 @@ class LeaseHolder:
         discard = self._discard(reason, cancelled=False)
         return await self._ending(*before, note, keep, *discard)
 
+    async def list_letter(self) -> None:
+        """List the dead letter that ACQUIRE has made of the job."""
+        keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
+        await self._memory.run_last(keep, dead_letters.note(self.mailbox))
+
     async def withdraw(self, reason: str, before: Sequence[Command[object]]) -> Discarded:
         """Take the job out without a turn. The commands `before` go first."""
         return await self._ending(*before, *self._discard(reason, cancelled=True))

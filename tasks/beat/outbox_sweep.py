@@ -55,7 +55,8 @@ class OutboxSweep:
             part = entries[start : start + AT_ONCE]
             results = await asyncio.gather(*map(self._deliver, part))
             empty = [entry for entry, left in zip(part, results, strict=True) if left == 0]
-            if empty:
+            # What is delivered is noted in batches; a session must not be forgotten before.
+            if empty and await self._ends.flush():
                 done += await self._memory.run(outbox.forget(self._keyspace, empty))
             if None in results:
                 break

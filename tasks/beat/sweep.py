@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 
 from celery import Celery
 
-from memory import Due, MemoryServiceError
+from memory import CorruptData, Due, MemoryServiceError
 from tasks.beat.mailbox_sweep import MailboxSweep, guarded
 from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.beat.schedule import SWEEP_TASK
@@ -67,6 +67,8 @@ async def _repeat(
         was_away, is_away = is_away, False
         try:
             await guarded(work(celery), "finish this sweep, the next one tries again")
+        except CorruptData as exc:
+            logger.error("this sweep is not finished until a key is mended: %s", exc)
         except MemoryServiceError as exc:
             is_away = True
             if not was_away:

@@ -80,17 +80,17 @@ def deliver_ends(
 ) -> bool:
     """Deliver the ends of a session that `owner` is to deliver, and those that nobody did in time.
 
-    They are the owner's for `claim_ms`, then anybody's.
-    A failure is logged, and a worker tries again: False.
+    They are the owner's for `claim_ms`, then anybody's. A failure is logged, and a worker tries
+    again: False.
     """
+    take = outbox.take(keys, owner=owner, claim_ms=claim_ms)
     try:
-        taken = memory.run(outbox.take(keys, owner=owner, claim_ms=claim_ms))
-        log_damaged(keys, taken.corrupt)
-        if taken.corrupt:
-            memory.run(outbox.delivered(keys, taken.corrupt))
-        for end in taken.ends:
-            delivery.deliver(keys, end)
-            memory.run(outbox.delivered(keys, [end.job_id]))
+        while (taken := memory.run(take)).ends or taken.corrupt:
+            log_damaged(keys, taken.corrupt)
+            for end in taken.ends:
+                delivery.deliver(keys, end)
+            over = [*taken.corrupt, *(end.job_id for end in taken.ends)]
+            memory.run(outbox.delivered(keys, over))
     except delivery.refusals as exc:
         logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
         return False
