@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.keys import Keyspace
+from memory.mailbox import dead_letters
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.records import history, index, session_data, values
@@ -99,6 +100,11 @@ class Housekeeping:
                 due = Due(self.keyspace)
                 added += sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
         return added
+
+    def forget_old_letters(self) -> int:
+        """Take the sessions off the list of dead letters whose letters have expired; how many."""
+        now_ms = self.connection.run(index.server_time_ms())
+        return self.connection.run(dead_letters.forget_old(self.keyspace, now_ms=now_ms))
 
     def record_stats(self, *, keep: int = 10_000) -> MemoryStats:
         """Note the memory statistics of now; about the last `keep` points are kept."""
