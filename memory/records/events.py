@@ -39,6 +39,7 @@ class EventType(StrEnum):
     `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
     takes, where that is known. `merged` has `into`, the job that answers its message too.
     `keep_alive` says that nothing happened, and is never stored; `stop` is for the workers only.
+    `unknown` stands for each type that only a newer version knows; who follows is not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -53,6 +54,12 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
     MERGED = "merged"
     STOP = "stop"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "EventType | None":
+        # During a rolling update older processes read what newer ones write.
+        return cls.UNKNOWN if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,9 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
 
     Raises InvalidInput, at once, for what is no cursor.
     """
-    if not isinstance(cursor, str) or _CURSOR.fullmatch(cursor) is None:
+    is_cursor = isinstance(cursor, str) and _CURSOR.fullmatch(cursor) is not None
+    # Redis' numbers have 64 bits, and it answers a larger one with an error.
+    if not is_cursor or max(_order(cursor)) >= 1 << 64:
         raise InvalidInput(f"{cursor!r} is no cursor: give the `cursor` of an event")
     oldest = oldest_cursor(keys.events)
 
