@@ -174,7 +174,7 @@ class Keyspace:
     prefix: str = DEFAULT_PREFIX
 
     def __post_init__(self) -> None:
-        if not re.match(PREFIX_PATTERN, self.prefix):
+        if not re.fullmatch(PREFIX_PATTERN, self.prefix):
             raise InvalidInput(f"key prefix {self.prefix!r} may hold letters, digits and . _ - :")
 
     def session(self, agent_id: str, session_id: str) -> SessionKeys:
