@@ -241,5 +241,5 @@ def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
             data=facts.get("data", {}),
             cursor=cursor.decode(),
         )
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
-        raise CorruptData("an entry of the event stream is none of ours") from exc
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise CorruptData("an entry of the event stream is none of ours") from None
