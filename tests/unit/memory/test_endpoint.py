@@ -154,6 +154,10 @@ ERRORS = [
         exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
         MemoryFull,
     ),
+    (
+        exceptions.OutOfMemoryError("allow-oom flag is not set on the script, can not run it"),
+        MemoryFull,
+    ),
     (exceptions.ResponseError("OOM command not allowed"), MemoryFull),
     (exceptions.ResponseError("WRONGTYPE Operation against a key"), CorruptData),
     (exceptions.ResponseError("ERR anything else"), CorruptData),
