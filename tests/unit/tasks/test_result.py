@@ -143,6 +143,14 @@ def test_images_stay_with_their_message() -> None:
         assert [message.get("images") for message in kept] == [["iVBORw0KGgo="], None]
 
 
+def test_the_question_of_a_cancelled_turn_is_that_of_any_turn() -> None:
+    """With the caller's metadata too; it only says besides that it was cancelled."""
+    given = job(metadata={"user_id": "u"})
+    question, *_ = messages_of(given, result(given))
+    cancelled, *_ = cancelled_messages("job-1", given, "a")
+    assert cancelled == {**question, "at": cancelled["at"], "cancelled": True}
+
+
 @pytest.mark.parametrize(
     "reply",
     [
