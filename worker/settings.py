@@ -49,4 +49,5 @@ class WorkerSettings(BaseSettings):
     def _empty_is_not_given(cls, given: object) -> object:
         if not isinstance(given, dict):
             return given
-        return {name: value for name, value in given.items() if value != "" or name == "LOG_FILE"}
+        kept = ("LOG_FILE", "log_file")
+        return {name: value for name, value in given.items() if value != "" or name in kept}

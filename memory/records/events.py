@@ -151,7 +151,7 @@ def is_expired(cursor: str, oldest: str | None) -> bool:
 def oldest_cursor(stream: str) -> Command[str | None]:
     """The cursor of the oldest event that is kept of a stream, None where there is none."""
     args = ("XRANGE", stream, "-", "+", "COUNT", 1)
-    return Command(lambda reply: _events(reply)[0].cursor if reply else None, args)
+    return Command(lambda reply: next(iter(_cursors(reply)), None), args)
 
 
 def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
@@ -163,7 +163,7 @@ def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
 def last_cursor(stream: str) -> Command[str]:
     """The cursor of the newest event of a stream, FROM_START where there is none."""
     args = ("XREVRANGE", stream, "+", "-", "COUNT", 1)
-    return Command(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
+    return Command(lambda reply: next(iter(_cursors(reply)), FROM_START), args)
 
 
 def read_back(keys: SessionKeys, before: str) -> Command[list[Event]]:
@@ -228,6 +228,13 @@ def _events(entries: object) -> list[Event]:
     if not isinstance(entries, list):
         raise unexpected_reply(entries)
     return [_event(cursor, fields) for cursor, fields in entries]
+
+
+def _cursors(entries: object) -> list[str]:
+    # Of foreign entries, too: where a stream begins and ends they do not change.
+    if not isinstance(entries, list):
+        raise unexpected_reply(entries)
+    return [cursor.decode() for cursor, _ in entries]
 
 
 def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:

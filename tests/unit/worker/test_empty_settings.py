@@ -53,6 +53,7 @@ def test_an_empty_log_file_is_no_log_file(monkeypatch: pytest.MonkeyPatch) -> No
     """The documented way to keep the log in the terminal only."""
     monkeypatch.setenv("LOG_FILE", "")
     assert WorkerSettings().log_file is None
+    assert WorkerSettings(log_file="").log_file is None  # type: ignore[arg-type]  # as given
 
 
 @pytest.mark.parametrize("kind", CLASSES)
