@@ -31,25 +31,6 @@ class Entry:
     seen_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A place in an index that is read newest first: behind `skip` entries of `until_ms`."""
-
-    until_ms: float = inf
-    skip: int = 0
-
-    def behind(self, page: Sequence[Entry]) -> "Position":
-        """The place behind a page, not empty, that was read from here."""
-        # Several entries may have the last score: those that were on this page are skipped on the
-        # next.
-        last_ms = page[-1].seen_ms
-        with_last = sum(entry.seen_ms == last_ms for entry in page)
-        return Position(last_ms, with_last + (self.skip if last_ms == self.until_ms else 0))
-
-
-BEGIN = Position()
-
-
 def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], Command[int]]:
     """Note that a session is active now. Send both after the write, in its pipeline.
 
@@ -132,37 +113,33 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
     return list(live)
 
 
-def pages(
-    connection: Connection,
-    index_key: str,
-    *,
-    begin: Position = BEGIN,
-    since_ms: float = -inf,
-    limit: int = PAGE_ENTRIES,
-) -> Iterator[list[Entry]]:
-    """Entries active at `since_ms` or later, newest first; by score, so that what others drop
-    meanwhile hides nothing."""
-    place = begin
+def pages(connection: Connection, index_key: str) -> Iterator[list[Entry]]:
+    """All entries, newest first; by score, so that what others drop meanwhile hides nothing."""
+    until_ms = inf
+    skip = 0
     while page := connection.run(
-        newest(index_key, since_ms=since_ms, until_ms=place.until_ms, skip=place.skip, limit=limit)
+        newest(index_key, until_ms=until_ms, skip=skip, limit=PAGE_ENTRIES)
     ):
         yield page
-        if len(page) < limit:
+        if len(page) < PAGE_ENTRIES:
             return
-        place = place.behind(page)
+        # Several entries may have the last score: those that were on this page are skipped on the
+        # next.
+        last_ms = page[-1].seen_ms
+        with_last = sum(entry.seen_ms == last_ms for entry in page)
+        skip = with_last + (skip if last_ms == until_ms else 0)
+        until_ms = last_ms
 
 
 def oldest_pages(
-    connection: Connection, index_key: str, *, since_ms: float = -inf
+    connection: Connection, index_key: str, *, since_ms: float = -inf, limit: int = PAGE_ENTRIES
 ) -> Iterator[list[Entry]]:
     """Entries active at `since_ms` or later, oldest first. What is used while this
     goes on may come twice, and what others drop may hide an entry until the next time."""
     skip = 0
-    while page := connection.run(
-        oldest(index_key, since_ms=since_ms, skip=skip, limit=PAGE_ENTRIES)
-    ):
+    while page := connection.run(oldest(index_key, since_ms=since_ms, skip=skip, limit=limit)):
         yield page
-        if len(page) < PAGE_ENTRIES:
+        if len(page) < limit:
             return
         skip += len(page)
 

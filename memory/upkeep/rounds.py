@@ -14,7 +14,7 @@ import orjson
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.records import index
-from memory.records.index import Entry, Position
+from memory.records.index import Entry
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import nothing, optional, raw
@@ -26,11 +26,27 @@ KEPT_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """Behind `skip` entries of `until_ms`, in an index that is read newest first."""
+
+    until_ms: float = inf
+    skip: int = 0
+
+    def behind(self, page: Sequence[Entry]) -> "_Place":
+        """The place behind a page, not empty, that was read from here."""
+        # Several sessions may have been used in the last one's millisecond: those that were on this
+        # page are skipped on the next.
+        last_ms = page[-1].seen_ms
+        with_last = sum(entry.seen_ms == last_ms for entry in page)
+        return _Place(last_ms, with_last + (self.skip if last_ms == self.until_ms else 0))
+
+
+@dataclass(frozen=True, slots=True)
 class _Leg:
     """The part of an agent's sessions that a run reads at one go, the last used first."""
 
     agent: str
-    begin: Position
+    begin: _Place
     since_ms: float
 
 
@@ -63,24 +79,30 @@ class Round:
         self.connection.run(Command(nothing, ("UNLINK", self._key)))
 
     def _pages_of(self, leg: _Leg, limit: int) -> Iterator[tuple[str, list[Entry]]]:
-        place = leg.begin
-        for page in index.pages(
-            self.connection,
-            self.keyspace.sessions(leg.agent),
-            begin=leg.begin,
-            since_ms=leg.since_ms,
-            limit=limit,
-        ):
+        place, page = leg.begin, self._page(leg, leg.begin, limit)
+        while page:
             place = place.behind(page)
             # Before the work: what ends a run in one page must not end each run there.
             noted = orjson.dumps([leg.agent, place.until_ms, place.skip])
             self.connection.run(Command(nothing, ("SET", self._key, noted, "EX", KEPT_S)))
             yield leg.agent, page
+            page = self._page(leg, place, limit) if len(page) == limit else []
+
+    def _page(self, leg: _Leg, place: _Place, limit: int) -> list[Entry]:
+        return self.connection.run(
+            index.newest(
+                self.keyspace.sessions(leg.agent),
+                since_ms=leg.since_ms,
+                until_ms=place.until_ms,
+                skip=place.skip,
+                limit=limit,
+            )
+        )
 
     def _legs(self, agents: Sequence[str]) -> list[_Leg]:
         stopped_at, place = self._place()
         whole = [
-            _Leg(agent, Position(), self.since_ms)
+            _Leg(agent, _Place(), self.since_ms)
             for agent in (
                 *(agent for agent in agents if agent > stopped_at),
                 *(agent for agent in agents if agent < stopped_at),
@@ -89,19 +111,19 @@ class Round:
         if stopped_at not in agents:
             return whole
         rest = _Leg(stopped_at, place, self.since_ms)
-        begin = _Leg(stopped_at, Position(), max(self.since_ms, place.until_ms))
+        begin = _Leg(stopped_at, _Place(), max(self.since_ms, place.until_ms))
         return [rest, *whole, begin]
 
-    def _place(self) -> tuple[str, Position]:
+    def _place(self) -> tuple[str, _Place]:
         """Where the last run stopped; before all agents where that is not known."""
         try:
             stored = self.connection.run(Command(optional(raw), ("GET", self._key)))
         except CorruptData:
-            return "", Position()
+            return "", _Place()
         match _decoded(stored or b""):
             case [str(agent), float(until_ms), int(skip)] if skip >= 0:
-                return agent, Position(until_ms, skip)
-        return "", Position()
+                return agent, _Place(until_ms, skip)
+        return "", _Place()
 
     @property
     def _key(self) -> str:
