@@ -38,8 +38,8 @@ def encode_id(value: str, *, what: str) -> str:
         raise InvalidInput(f"{what} must not be empty")
     try:
         size_bytes = len(value.encode())
-    except UnicodeEncodeError as exc:
-        raise InvalidInput(f"{what} is not valid Unicode") from exc
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} is not valid Unicode") from None
     if size_bytes > MAX_ID_BYTES:
         raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
     return quote(value, safe="@")
@@ -93,7 +93,7 @@ class Keyspace:
     """Whether keys with different tags may lie on different servers."""
 
     def __post_init__(self) -> None:
-        if not re.match(PREFIX_PATTERN, self.prefix):
+        if not re.fullmatch(PREFIX_PATTERN, self.prefix):
             raise InvalidInput(f"key prefix {self.prefix!r} may hold letters, digits and . _ - :")
 
     def session(self, agent_id: str, session_id: str) -> SessionKeys:
@@ -211,6 +211,10 @@ class Keyspace:
     def queue_wait(self) -> str:
         """How long wake-ups wait in the broker's queue."""
         return f"{self.prefix}:queue_wait"
+
+    def upkeep(self, task: str) -> str:
+        """Where a task that goes over all sessions goes on in its next run."""
+        return f"{self.prefix}:upkeep:{task}"
 
     @property
     def stats(self) -> str:

@@ -23,9 +23,7 @@ KINDS: tuple[KeyKind, ...] = (
         True,
     ),
     KeyKind("state:<agent>", "string", "session", "the agent's state, JSON"),
-    KeyKind(
-        "session:<session>:<key>", "string", "session", "one value of the session's data, JSON"
-    ),
+    KeyKind("session:<session>:<key>", "string", "session", "one value of its data, JSON"),
     KeyKind(
         "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
     ),
@@ -82,9 +80,7 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
-    KeyKind(
-        "cancellations", "stream", "none; capped", "jobs that their worker is asked to stop", True
-    ),
+    KeyKind("cancellations", "stream", "none; capped", "jobs that their worker is to stop", True),
     KeyKind(
         "waiting_models",
         "zset",
@@ -99,6 +95,7 @@ KINDS: tuple[KeyKind, ...] = (
         "which worker makes a summary now; any message removes it",
     ),
     KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
+    KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key, `M` for a model. A permanent kind may live
