@@ -11,7 +11,7 @@ from tasks.process.services import producer_services
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ErasureReceipt:
     """What was found of one session, and, unless it was only looked at, is erased."""
 
     agent_id: str
@@ -27,7 +27,7 @@ def sessions_of_agent(agent_id: str) -> Iterator[tuple[str, str]]:
             yield agent_id, entry.member
 
 
-def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False) -> Receipt:
+def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False) -> ErasureReceipt:
     """Erase a session of an agent, and say what was found; with `dry_run` only say it.
 
     Jobs that wait or run end as erased, and the results of those that ended lately are replaced by
@@ -36,7 +36,7 @@ def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False)
     """
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
-    receipt = Receipt(agent_id, session_id, kept_of(memory, keyspace, agent_id, session_id))
+    receipt = ErasureReceipt(agent_id, session_id, kept_of(memory, keyspace, agent_id, session_id))
     if dry_run:
         return receipt
     keys = keyspace.session(agent_id, session_id)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import click
 
 from tasks import app
-from tasks.submit.erase import Receipt, erase, erase_rest, sessions_of_agent
+from tasks.submit.erase import ErasureReceipt, erase, erase_rest, sessions_of_agent
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.cli.status import queue_lengths
 
@@ -51,7 +51,7 @@ def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
     _print(receipts, as_json=as_json, dry_run=dry_run)
 
 
-def _print(receipts: Sequence[Receipt], *, as_json: bool, dry_run: bool) -> None:
+def _print(receipts: Sequence[ErasureReceipt], *, as_json: bool, dry_run: bool) -> None:
     unreadable = sum(queue.quarantined for queue in queue_lengths(app))
     if as_json:
         show_json({"sessions": receipts, "erased": not dry_run, "quarantined": unreadable})
