@@ -1,14 +1,16 @@
 """Lists of what a sweeper must look at by a certain time: mailboxes, and results that are owed.
 
 Each list is a sorted set of names with the time of the next look, in ms. All three operations are
-safe to repeat, and any number of sweepers may work on one list at once.
+safe to repeat, and any number of sweepers may work on one list at once. Where the server's clock
+was set back, the first of them moves all entries back with it.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import after_ok, count, flag, pairs, text
+from memory.redis.replies import after_ok, count, flag, integer, pairs, text
 
 T = TypeVar("T")
 
@@ -17,9 +19,12 @@ DUE = LuaScript.load("mailbox", "due")
 SETTLE = LuaScript.load("mailbox", "settle")
 SCRIPTS = (SCHEDULE, DUE, SETTLE)
 
+FAR_MS = 4_000_000_000_000_000
+"""No look is so late. The list's own note of the server's time lies beyond (`due_clock`)."""
+
 
 def schedule(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
-    """Have someone look at a member in `delay_ms` at the latest. When that is, ms."""
+    """Have someone look at a member in `delay_ms` at the latest. The server's time, ms."""
     return SCHEDULE.command(count, due_key, member=member, delay_ms=delay_ms)
 
 
@@ -27,9 +32,28 @@ def due(due_key: str, new: Callable[[str, float], T], *, limit: int) -> Command[
     """What is due by now, the longest due first: `new` of the member and its score."""
 
     def read(reply: object) -> list[T]:
-        return [new(text(one), float(at_ms)) for one, at_ms in pairs(after_ok(reply))]
+        return [new(text(one), float(at_ms)) for one, at_ms in pairs(after_ok(reply)[1:])]
 
     return DUE.command(read, due_key, limit=limit)
+
+
+def timed(command: Command[T], note: Callable[[int], None]) -> Command[T]:
+    """The same; a SCHEDULE or DUE tells `note` the server's time, ms, when it is answered."""
+    if command.script not in (SCHEDULE, DUE):
+        return command
+
+    def parse(reply: object) -> T:
+        match reply:
+            case [b"OK", int(now_ms), *_]:
+                note(now_ms)
+        return command.parse(reply)
+
+    return replace(command, parse=parse)
+
+
+def size(due_key: str) -> Command[int]:
+    """How many members a list has."""
+    return Command(integer, ("ZCOUNT", due_key, "-inf", f"({FAR_MS}"))
 
 
 def settle(

@@ -34,6 +34,7 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Lease, RunningLeases, Stoppable, renewed
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import redis_clock
 
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ class LeaseHolder:
             grace_ms=self._queue_wait.grace_ms,
             request=None if raw_job is None else raw_job.job.request,
         )
-        commands = [*before, *others]
+        commands = [*before, *map(redis_clock().read_by, others)]
         return await self._memory.run_last(*commands, acquire)
 
     @asynccontextmanager

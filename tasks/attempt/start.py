@@ -21,6 +21,7 @@ from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import Ended, Verdict
 from tasks.errors import JobConflict, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
+from tasks.process.redis_clock import redis_clock
 from tasks.process.relay import AttemptEvents
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
@@ -142,9 +143,9 @@ def job_ref_of(
     Without a text it is a wake-up of ours: the job lies in the mailbox under the task's id.
     Raises InvalidJob for a raw job that cannot be one, and TypeError for arguments that are none.
     """
-    due_at = request.get(DUE_HEADER)
-    if isinstance(due_at, float):
-        producer_services().queue_wait.note(time.time() - due_at)
+    due_at, now_s = request.get(DUE_HEADER), redis_clock().now_s
+    if isinstance(due_at, float) and now_s is not None:
+        producer_services().queue_wait.note(now_s - due_at)
     max_history = options.get("max_history")
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:

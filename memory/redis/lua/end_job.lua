@@ -9,5 +9,5 @@ end
 -- What the lease says of a head that is gone is not about the next one.
 local function forget_attempt()
   redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed',
-    'woken_at', 'wakes', 'slot_wait_until')
+    'woken_at', 'wakes', 'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms')
 end

@@ -401,7 +401,7 @@ def sweep_slots(world: SlotWorld) -> Actor:
         yield Sleep(SWEEP_MS)
         _, granted = yield Ask(
             (
-                world.slots().expire(),
+                world.slots().expire(lease_ms=LEASE_MS, most_reserve_ms=GRACE_MS),
                 world.slots().grant_next(reserve_ms=GRACE_MS),
             )
         )
