@@ -144,7 +144,9 @@ def job_ref_of(
     Raises InvalidJob for a raw job that cannot be one, and TypeError for arguments that are none.
     """
     due_at, now_s = request.get(DUE_HEADER), redis_clock().now_s
-    if isinstance(due_at, float) and now_s is not None:
+    # One that the broker delivers again did not wait in the queue.
+    is_again = (request.delivery_info or {}).get("redelivered")
+    if isinstance(due_at, float) and now_s is not None and not is_again:
         producer_services().queue_wait.note(now_s - due_at)
     max_history = options.get("max_history")
     wanted = max_history if isinstance(max_history, int) else None

@@ -19,7 +19,9 @@ from tests.support.faults.dump import SessionDump
 from tests.support.faults.sender import SentJob
 
 DAY_MS = 86_400_000
-HEAD_FIELDS = frozenset({"token", "until", "job", "attempt", "not_before", "seq"})
+HEAD_FIELDS = frozenset(
+    {"token", "until", "job", "attempt", "not_before", "seq", "lease_ms", "delay_ms"}
+)
 
 Said = tuple[object, object]
 """A message as (role, content)."""

@@ -36,9 +36,10 @@ def headers_of(celery: Celery, countdown_s: float | None = None) -> dict[str, ob
     return headers
 
 
-def receive(due_at: object) -> float:
+def receive(due_at: object, **delivery_info: bool) -> float:
     """A wake-up with this header is received; how long wake-ups wait after that, seconds."""
-    job_ref_of(Context({"id": "job", DUE_HEADER: due_at}), **KWARGS)  # type: ignore[arg-type]
+    request = {"id": "job", DUE_HEADER: due_at, "delivery_info": delivery_info}
+    job_ref_of(Context(request), **KWARGS)  # type: ignore[arg-type]
     return producer_services().queue_wait.lately_s()
 
 
@@ -83,6 +84,13 @@ def test_the_wait_is_told_by_redis_clock() -> None:
     redis_clock().set_ms(1_010_000)
     assert 9 < receive(1000.0) < 60
     assert redis_clock().now_s is not None
+
+
+def test_a_message_that_is_delivered_again_tells_nothing() -> None:
+    """It waited for the visibility timeout, not in the queue."""
+    redis_clock().set_ms(1_300_000)
+    assert receive(1000.0, redelivered=True) == 0
+    assert receive(1000.0, redelivered=False) > 0
 
 
 @pytest.mark.parametrize("due_at", [None, "soon", True, 7, {}, float("nan")])
