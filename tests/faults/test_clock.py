@@ -1,5 +1,5 @@
-"""Redis' clock is set by an hour (a fail-over to another host) while workers are killed: rows 22 and
-28 of what was seen, and a wake-up that says it is an hour old: row 1."""
+"""Redis' clock is set by an hour, as in a fail-over to another host, while workers are killed; and
+a wake-up says that it is an hour old."""
 
 import time
 from collections.abc import Iterator

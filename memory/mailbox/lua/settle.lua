@@ -14,7 +14,6 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
--- include due_clock
 local old_ms = tonumber(redis.call('ZSCORE', due, member))
 if not old_ms or old_ms ~= tonumber(seen_ms) then return 0 end
 if delay_ms == 'drop' then

@@ -144,6 +144,15 @@ def test_a_worker_that_lives_keeps_its_lease(rig: Rig, back_ms: int) -> None:
     assert rig.commit("t1", "j1").outcome == "OK"
 
 
+def test_a_lease_lasts_as_long_as_it_was_renewed_for(rig: Rig) -> None:
+    """Not as long as it was taken for: a worker with other settings may have taken it."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1", lease_ms=1000)
+    rig.renew("t1")
+    rig.later(-HOUR_MS)
+    assert rig.sweep().wait_ms == LEASE_MS
+
+
 def test_after_a_jump_forward_a_lease_is_lost_and_nothing_else(rig: Rig) -> None:
     """The job runs again, and the worker that had it is refused."""
     running(rig)

@@ -93,6 +93,19 @@ def test_the_gap_doubles_while_wake_ups_are_lost(rig: Rig) -> None:
     assert gaps == [1, 2, 4, 8, 16, 16, 16]
 
 
+@pytest.mark.parametrize(("gap_ms", "most_ms"), [(60_000, 120_000), (300_000, 300_000)])
+def test_no_gap_gets_longer_than_two_minutes(rig: Rig, gap_ms: int, most_ms: int) -> None:
+    """Unless it is so from the beginning, by the settings."""
+    rig.enqueue("j1")
+    gaps_ms = []
+    for _ in range(6):
+        swept = rig.connection.run(rig.box.sweep(gap_ms))
+        assert swept.outcome is SweepOutcome.WAKE
+        gaps_ms.append(swept.wait_ms)
+        rig.later(swept.wait_ms)
+    assert gaps_ms == [gap_ms, *[most_ms] * 5]
+
+
 ACTS: dict[str, Callable[[Rig], object]] = {
     "commit": lambda rig: rig.commit("t1", "j1"),
     "fail": lambda rig: rig.fail("t1"),

@@ -155,10 +155,10 @@ def mutants_by_clock() -> dict[str, Mutant]:
             (mutate(SWEEP, ("'woken_at', held[4], 0)", "'woken_at', held[4])")),), lossy, "I10"
         ),
         "the due list stays where it is": Mutant(
-            tuple(mutate(one, unnoticed) for one in (SCHEDULE, DUE, SETTLE)), killed, "I10"
+            tuple(mutate(one, unnoticed) for one in (SCHEDULE, DUE)), killed, "I10"
         ),
         "the due list does not know what time it was": Mutant(
-            tuple(mutate(one, unwritten) for one in (SCHEDULE, DUE, SETTLE)), killed, "I10"
+            tuple(mutate(one, unwritten) for one in (SCHEDULE, DUE)), killed, "I10"
         ),
     }
 
@@ -166,7 +166,7 @@ def mutants_by_clock() -> dict[str, Mutant]:
 def look_when_due() -> tuple[LuaScript, ...]:
     """The due list goes back with the clock, and nothing is looked at before it is due."""
     at_once = "    if at_ms % 1 == 0 then at_ms = math.min(at_ms, now_ms) end\n"
-    return tuple(without(one, at_once) for one in (SCHEDULE, DUE, SETTLE))
+    return tuple(without(one, at_once) for one in (SCHEDULE, DUE))
 
 
 def by_name(mutants: Sequence[LuaScript]) -> dict[str, LuaScript]:

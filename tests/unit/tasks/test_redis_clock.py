@@ -101,7 +101,7 @@ def test_a_header_that_is_no_time_is_ignored(due_at: object) -> None:
 
 
 def test_a_wake_up_of_an_hour_ago_makes_patient_for_a_minute() -> None:
-    """Row 1 of what was seen: the next look was hours away."""
+    """The next look was hours away."""
     redis_clock().set_ms(10_000_000)
     receive(10_000.0 - HOUR_S)
     assert producer_services().queue_wait.grace_ms <= 60_000
