@@ -254,3 +254,21 @@ def test_a_write_after_the_jump_is_known_again_however_many_there_were(rig: Rig)
     newest = rig.ask("ZRANGE", keys.write_ids, -2, -1)
     assert newest == [b"the last but one", b"the last"]
     assert rig.ask("ZCARD", keys.write_ids) == 1000
+
+
+@pytest.mark.parametrize("foreign", [b"9" * 15, b"1e300", b"inf", b"nan", b"soon", b"-5"])
+@pytest.mark.parametrize("is_length_left", [True, False])
+def test_a_time_that_somebody_else_wrote_is_not_believed_either(
+    rig: Rig, foreign: bytes, is_length_left: bool
+) -> None:
+    """For a lease at most; without a length not at all, as COMMIT guards the history anyway."""
+    running(rig)
+    rig.ask("HSET", rig.box.keys.lease, "until", foreign, "not_before", foreign)
+    rig.ask("HSET", rig.box.keys.lease, "slot_wait_until", foreign, "woken_at", foreign)
+    if not is_length_left:
+        rig.ask("HDEL", rig.box.keys.lease, "lease_ms")
+    swept = rig.sweep()
+    assert swept.wait_ms <= LEASE_MS
+    rig.later(LEASE_MS)
+    rig.sweep()
+    assert rig.acquire("j1", "t2").outcome is AcquireOutcome.RUN

@@ -142,17 +142,19 @@ def mutants_by_clock() -> dict[str, Mutant]:
         ),
         "nobody stores how long a lease is": Mutant(
             (
-                mutate(ACQUIRE, (", 'lease_ms', lease_ms)", ")")),
-                mutate(RENEW, (", 'lease_ms', lease_ms)", ")")),
+                mutate(ACQUIRE, (", 'lease_ms', lease_ms)", ", 'lease_ms', 9e15)")),
+                mutate(RENEW, (", 'lease_ms', lease_ms)", ", 'lease_ms', 9e15)")),
             ),
             killed,
             "I10",
         ),
         "FAIL does not store how long a job backs off": Mutant(
-            (mutate(FAIL, ("'delay_ms', delay_ms,", "")),), failing, "I10"
+            (mutate(FAIL, ("'delay_ms', delay_ms,", "'delay_ms', 9e15,")),), failing, "I10"
         ),
         "a wake-up may have been sent in the future": Mutant(
-            (mutate(SWEEP, ("'woken_at', held[4], 0)", "'woken_at', held[4])")),), lossy, "I10"
+            (mutate(SWEEP, ("'woken_at', held[4], 0)", "'woken_at', held[4], 9e15)")),),
+            lossy,
+            "I10",
         ),
         "the due list stays where it is": Mutant(
             tuple(mutate(one, unnoticed) for one in (SCHEDULE, DUE)), killed, "I10"
