@@ -34,6 +34,7 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Lease, RunningLeases, Stoppable, renewed
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import redis_clock
 
 T = TypeVar("T")
 
@@ -86,7 +87,8 @@ class LeaseHolder:
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
         )
-        return await self._memory.run_last(*before, *acquire)
+        keep, look, ask = acquire
+        return await self._memory.run_last(*before, keep, redis_clock().read_by(look), ask)
 
     @asynccontextmanager
     async def renewing(self, stoppable: Stoppable) -> AsyncIterator[None]:

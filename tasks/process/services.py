@@ -124,6 +124,7 @@ class WorkerServices:
             self.memory,
             self.keyspace,
             queue_wait=self.queue_wait,
+            lease_ms=self.settings.queue.lease_ms,
             open_to=self.ollama.open_to,
             wake=partial(wake, app),
             wakers=self.wakers,

@@ -39,6 +39,7 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake, wake_job
 
@@ -150,9 +151,11 @@ class Producer:
         )
         # The index goes along with every job: a mailbox that falls off the due list is found by it
         # (docs/decisions.md, "Strays are found in the session index").
+        look, take_in = mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms)
         commands = (
             *index.touch(self._keyspace, job.agent_id, job.session_id),
-            *mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms),
+            redis_clock().read_by(look),
+            take_in,
         )
         claim = mailbox.claim(intake)
         return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)

@@ -15,14 +15,17 @@
 local ends = redis.call('HGETALL', outbox)
 local reply = {'OK', #ends / 2}
 for i = 1, #ends, 2 do
-  local until_ms, whose, rest = ends[i + 1]:match('^(%d+) (%S+) (%d+ .*)$')
-  local is_free = not until_ms or whose == owner or tonumber(until_ms) <= now_ms
+  local until_ms, length_ms, whose, rest = ends[i + 1]:match('^(%d+) (%d+) (%S+) (%d+ .*)$')
+  local left_ms = (tonumber(until_ms) or 0) - now_ms
+  -- A time beyond its own length was noted before the clock was set back.
+  local is_free = whose == owner or left_ms <= 0 or left_ms > tonumber(length_ms)
   if is_free and #reply < 2 + 2 * limit then
     table.insert(reply, ends[i])
     table.insert(reply, rest or '')
     reply[2] = reply[2] - 1
     if rest then
-      redis.call('HSET', outbox, ends[i], string.format('%d %s %s', now_ms + claim_ms, owner, rest))
+      redis.call('HSET', outbox, ends[i], string.format('%d %d %s %s', now_ms + claim_ms, claim_ms,
+        owner, rest))
     end
   end
 end

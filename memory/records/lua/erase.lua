@@ -28,7 +28,7 @@ local waiting = redis.call('ZRANGE', queue, 0, -1)
 for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
   local last = last_event('erased', one, 0)
   -- What follows a job whose end is not delivered yet may hold words too.
-  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms, owner, #last) .. last)
+  redis.call('HSET', outbox, one, string.format('%d 0 %s %d ', now_ms, owner, #last) .. last)
 end
 for _, one in ipairs(waiting) do end_job(one, -now_ms, last_event('erased', one, 0)) end
 if #waiting > 0 then forget_attempt() end

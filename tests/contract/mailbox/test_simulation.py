@@ -19,13 +19,25 @@ from tests.support.mailbox.mutants import (
     COMMIT_HEAD_CHECK,
     Mutant,
     by_name,
+    look_when_due,
+    mutants_by_clock,
     mutants_by_idleness,
     mutants_by_violation,
     without,
 )
 from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, START_MS, TTL_S, Rig, turn_of
-from tests.support.mailbox.simulation import PEACE_PLAN, Plan, simulate
-from tests.support.mailbox.world import Wire
+from tests.support.mailbox.simulation import (
+    CLOCK_PLAN,
+    HOUR_MS,
+    KILLED_PLAN,
+    PEACE_PLAN,
+    Plan,
+    jumps_of,
+    simulate,
+)
+from tests.support.mailbox.world import GRACE_MS as PATIENCE_MS
+from tests.support.mailbox.world import LEASE_MS as WORLD_LEASE_MS
+from tests.support.mailbox.world import SWEEP_MS, Wire
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
@@ -35,6 +47,9 @@ PEACEFUL_SEEDS = 20
 IDLE_MS = 100
 MUTANT_SEEDS = 40
 TAKEOVERS = 6
+STILL_MS = 1500 + 1000 + SWEEP_MS + WORLD_LEASE_MS + PATIENCE_MS + SWEEP_MS + 500
+"""The longest call of the model, the restart of a sweeper and its first look; a lease from then on,
+the grace, another look; some messages under way."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +90,36 @@ def test_a_run_can_be_repeated(wire: Wire) -> None:
     assert simulate(wire, 7, Plan()) == simulate(wire, 7, Plan())
 
 
-MUTANTS = mutants_by_violation()
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("first_seed", range(0, SEEDS // 2, PART))
+def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_seed: int) -> None:
+    """By up to an hour, in both directions; and all is done within a minute after the faults."""
+    for seed in range(first_seed, first_seed + PART):
+        plan = replace(CLOCK_PLAN, takeovers=seed % 2 * TAKEOVERS, jumps=jumps_of(seed))
+        try:
+            simulate(wire, seed, plan)
+        except Violation as violation:
+            violation.add_note(f"seed {seed}, jumps {plan.jumps}")
+            raise
+
+
+@pytest.mark.parametrize("by_ms", [-HOUR_MS, -40_000, -2000, 2000, HOUR_MS])
+def test_a_clock_that_is_set_while_workers_die_costs_one_lease(wire: Wire, by_ms: int) -> None:
+    """I16: no session with work stands still for longer than that and two sweeps."""
+    for seed in range(PEACEFUL_SEEDS):
+        report = simulate(wire, seed, replace(KILLED_PLAN, jumps=(by_ms,)))
+        assert report.longest_still_ms <= STILL_MS, f"seed {seed}"
+
+
+def test_a_due_list_that_is_only_set_back_is_found_out_by_time(wire: Wire) -> None:
+    """It costs two leases: one until the first look, and one from there."""
+    plan = replace(KILLED_PLAN, jumps=(-HOUR_MS,), mutants=by_name(look_when_due()))
+    still_ms = (simulate(wire, seed, plan).longest_still_ms for seed in range(MUTANT_SEEDS))
+    assert any(still > STILL_MS for still in still_ms)
+
+
+MUTANTS = mutants_by_violation() | mutants_by_clock()
 IDLERS = mutants_by_idleness()
 
 

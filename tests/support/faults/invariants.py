@@ -20,7 +20,9 @@ from tests.support.faults.dump import SessionDump
 from tests.support.faults.sender import SentJob
 
 DAY_MS = 86_400_000
-HEAD_FIELDS = frozenset({"token", "until", "job", "attempt", "not_before", "seq"})
+HEAD_FIELDS = frozenset(
+    {"token", "until", "job", "attempt", "not_before", "seq", "lease_ms", "delay_ms"}
+)
 
 ENDS = {
     "done": "SUCCESS",

@@ -1,7 +1,9 @@
 """One simulated run: sessions, disturbances, faults for a while, then peace; the books checked."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from memory.keys import Keyspace
 from memory.mailbox.due import IDLE_MS
@@ -17,8 +19,13 @@ FAULTY_MS = 60_000
 DRAIN_MS = IDLE_MS + 120_000
 """A producer that stops between SCHEDULE and ENQUEUE for longer than a sweep, and dies before it
 publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
+HOUR_MS = 3_600_000
+JUMPS_WITHIN_MS = 8_000
 LATE_MS = 11_000
 """No message is later than this."""
+RECOVERY_MS = 60_000
+"""Where no process stops, all is done in this time after the last fault: some attempts at some
+jobs, of which each may take a lease, a sweep and a wake-up."""
 
 EVERYTHING = Faults(
     kill=0.01,
@@ -44,9 +51,20 @@ class Plan:
     cleans: int = 3
     sweepers: int = 2
     takeovers: int = 0
+    jumps: tuple[int, ...] = ()
+    """How far the server's clock is set each time, ms."""
+    killed_at_jump: float = 0.0
+    """How many of the processes die at the same moment."""
+    drain_ms: int = DRAIN_MS
+    """Within what time after the faults every job is done."""
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
 
 
+CLOCK_PLAN = Plan(faults=replace(EVERYTHING, stop=0.0, kill=0.03), drain_ms=RECOVERY_MS)
+"""Nobody stops between SCHEDULE and ENQUEUE, so all that is lost is found within seconds."""
+KILLED_PLAN = Plan(
+    faults=Faults(), model_fails=0, model_refuses=0, raw_sends=0, cancels=0, killed_at_jump=0.5
+)
 PEACE_PLAN = Plan(faults=Faults(), model_fails=0.3)
 
 
@@ -56,6 +74,14 @@ class Report:
 
     commits: int
     longest_idle_ms: int
+    longest_still_ms: int
+
+
+def jumps_of(seed: int) -> tuple[int, ...]:
+    """Three times that the clock is set, in both directions, by seconds or by up to an hour."""
+    draw = random.Random(seed)
+    sizes_ms = (draw.choice((draw.randint(1000, 60_000), HOUR_MS)) for _ in range(3))
+    return tuple(draw.choice((-1, 1)) * size_ms for size_ms in sizes_ms)
 
 
 def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
@@ -74,12 +100,13 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
     producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
     world.faults = Faults()
-    if not world.run(world.ledger.is_drained, for_ms=DRAIN_MS):
+    if not world.run(world.ledger.is_drained, for_ms=plan.drain_ms):
         pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
         raise Violation(f"I10: faults are over, and still pending: {pending}")
     world.run(lambda: False, for_ms=LATE_MS)
     _check(world)
-    return Report(world.ledger.commits, world.ledger.longest_idle_ms)
+    ledger = world.ledger
+    return Report(ledger.commits, ledger.longest_idle_ms, ledger.longest_still_ms)
 
 
 def _start_everyone(world: World, plan: Plan) -> set[str]:
@@ -107,7 +134,20 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
     for _ in range(plan.cleans):
         cleaner = actors.clean(world, draw.choice(SESSIONS))
         world.start(cleaner, delay_ms=draw.randint(0, 6000))
+    plan_jumps(world, plan.jumps, plan.killed_at_jump)
     return producing
+
+
+def plan_jumps(world: World, jumps: Iterable[int], killed: float = 0.0) -> None:
+    """Set the server's clock at some time, and kill some who are there then."""
+
+    def jump(by_ms: int) -> None:
+        world.set_clock(by_ms)
+        world.kill_some(killed)
+
+    for by_ms in jumps:
+        at_ms = world.now_ms + world.random.randint(500, JUMPS_WITHIN_MS)
+        world.at(at_ms, partial(jump, by_ms))
 
 
 def _removing(session: str, producing: set[str]) -> Callable[[bool], None]:

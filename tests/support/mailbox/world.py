@@ -125,6 +125,8 @@ class World:
     model_refuses: float = 0.0
     workers: int = 8
     now_ms: int = START_MS
+    clock_ms: int = 0
+    """How far the server's clock is ahead of the world's time."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -132,6 +134,7 @@ class World:
         self.messages: deque[Publish] = deque()
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._living: dict[Process, None] = {}
         self._tokens = itertools.count()
         known = {script.name: script for script in SCRIPTS} | dict(self.mutants)
         self._scripts = known
@@ -162,6 +165,7 @@ class World:
         delay_ms: int = 0,
     ) -> None:
         process = Process(actor, on_end)
+        self._living[process] = None
         self.at(self.now_ms + delay_ms, lambda: self._advance(process, None))
 
     def run(self, until: Callable[[], bool], *, for_ms: int) -> bool:
@@ -173,6 +177,15 @@ class World:
             self.now_ms, _, act = heapq.heappop(self._events)
             act()
         return True
+
+    def set_clock(self, by_ms: int) -> None:
+        """Set the server's clock, as a fail-over to another host does."""
+        self.clock_ms += by_ms
+
+    def kill_some(self, how_likely: float) -> None:
+        """Kill processes that are there now."""
+        for process in [one for one in self._living if self.random.random() < how_likely]:
+            self._kill(process)
 
     def deliver(self, message: Publish) -> None:
         """The broker's side of a publication: it may lose, double or delay a message."""
@@ -198,7 +211,7 @@ class World:
         if command.script is None:
             return command
         mutated = replace(command, script=self._scripts[command.script.name])
-        return at(mutated, self.now_ms * 1000)
+        return at(mutated, (self.now_ms + self.clock_ms) * 1000)
 
     def _arrive(self, message: Publish) -> None:
         self.messages.append(message)
@@ -224,14 +237,19 @@ class World:
         self._hire()
 
     def _advance(self, process: Process, answer: list[object] | None) -> None:
+        if process.was_killed:
+            return
         try:
             step = next(process.actor) if answer is None else process.actor.send(answer)
         except StopIteration:
+            del self._living[process]
             process.on_end(process.was_killed)
             return
         self.at(self.now_ms + self.random.randint(0, 2), lambda: self._perform(process, step))
 
     def _perform(self, process: Process, step: Step) -> None:
+        if process.was_killed:
+            return
         if self.happens(self.faults.kill):
             self._kill(process)
             return
@@ -266,6 +284,7 @@ class World:
         return None if self.happens(self.faults.lose_reply) else results
 
     def _kill(self, process: Process) -> None:
+        del self._living[process]
         process.was_killed = True
         process.actor.close()
         process.on_end(True)
