@@ -16,8 +16,6 @@ from memory import (
     AcquireOutcome,
     CommitOutcome,
     Committed,
-    Discarded,
-    DiscardOutcome,
     End,
     Event,
     EventType,
@@ -28,7 +26,16 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease_holder import LeaseHolder
-from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
+from tasks.attempt.verdict import (
+    Answered,
+    Cancelled,
+    Ended,
+    Later,
+    NotNow,
+    Refused,
+    Verdict,
+    after_discard,
+)
 from tasks.end.outcome import event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
@@ -185,7 +192,7 @@ class Attempt:
             await self._holder.fail(delay_s=delay_s, refund=False)
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         buried = await self._holder.bury(str(error), await self._events.unsent())
-        return self._taken_out(buried, Ended(JobFailed(str(error)), buried.next))
+        return after_discard(buried, Ended(JobFailed(str(error)), buried.next))
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -201,18 +208,7 @@ class Attempt:
     async def _withdraw(self, reason: StopReason) -> Verdict:
         """Take a cancelled job out with nothing of it recorded."""
         discarded = await self._holder.withdraw(reason.value, await self._events.unsent())
-        return self._taken_out(discarded, Cancelled(discarded.next))
-
-    def _taken_out(self, discarded: Discarded, verdict: Verdict) -> Verdict:
-        """`verdict`, if this attempt has taken the job out."""
-        match discarded.outcome:
-            case DiscardOutcome.DISCARDED:
-                return verdict
-            case DiscardOutcome.RUNNING:
-                # Another holder has it, and says how it ends.
-                return NotNow(StopReason.LEASE_LOST.value)
-        # Perhaps by this attempt, and the reply was lost.
-        return NotNow("is over", discarded.next, is_over=True)
+        return after_discard(discarded, Cancelled(discarded.next))
 
     async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
         """Record a cancelled turn as far as it came, be it with a holder that has died since."""

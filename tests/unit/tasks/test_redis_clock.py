@@ -53,7 +53,7 @@ def test_the_answers_of_schedule_set_it() -> None:
     """And no other answer, nor one that makes no sense."""
     clock = RedisClock()
     keep, look, acquire = Mailbox.of(Keyspace(), "energy", "s").acquire(
-        "job", None, "token", lease_ms=1, history_n=1, max_attempts=1, grace_ms=1
+        "job", "token", lease_ms=1, history_n=1, max_attempts=1, ttl_s=1, grace_ms=1
     )
     assert clock.read_by(keep) is keep
     assert clock.read_by(acquire) is acquire
