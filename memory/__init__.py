@@ -59,6 +59,7 @@ from memory.settings import MemorySettings
 from memory.slots import slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp
+from memory.upkeep.damage import DamagedKey, damaged_keys
 from memory.upkeep.erasure import Kept, erase_agent, erase_session, kept_of
 from memory.upkeep.housekeeping import Extended, Housekeeping
 
@@ -76,6 +77,7 @@ __all__ = [
     "Connection",
     "CorruptData",
     "CursorExpired",
+    "DamagedKey",
     "DiscardOutcome",
     "Discarded",
     "Due",
@@ -116,6 +118,7 @@ __all__ = [
     "Tail",
     "TakenEnds",
     "create_redis_memory_from_config",
+    "damaged_keys",
     "dead_letters",
     "decode_messages",
     "encode_message",
