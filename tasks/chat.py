@@ -15,7 +15,7 @@ from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
 from tasks.end.delivery import Delivery
-from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
+from tasks.errors import InvalidJob, JobFailed, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
@@ -109,7 +109,7 @@ def _registered(body: Callable[..., RedactedResult]) -> ChatTask:
         base=ChatTask,
         name=CHAT_TASK,
         acks_late=True,
-        throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
+        throws=(JobFailed, InvalidJob, SessionBusy),
     )(body)
     return task
 

@@ -9,7 +9,7 @@ import logging
 
 from pydantic import JsonValue
 
-from agents.turn import history_limit
+from agents.turn import history_limit, model_of
 from llm import LLMError
 from memory import (
     Acquired,
@@ -111,7 +111,7 @@ class Attempt:
         except InvalidJob as error:
             return await self._failed(error, acquired)
         # A job that is to be stopped calls no model.
-        model = self._model_of(envelope.job)
+        model = model_of(envelope.job.ask, self._profile, self._settings.llm)
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
@@ -229,9 +229,6 @@ class Attempt:
         await self._holder.fail(delay_s=0.0, refund=reason is StopReason.DRAINED)
         mine = JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow(reason.value, mine)
-
-    def _model_of(self, job: ChatJob) -> str:
-        return job.model or self._profile.model or self._settings.llm.model
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
         limit_bytes = self._settings.memory.max_value_bytes
