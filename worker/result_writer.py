@@ -36,7 +36,8 @@ class ResultWriter:
         self._results: AsyncConnection | None = None
         settings = worker_services().settings
         if type(app.backend) is RedisBackend and settings.memory.mode == "single":
-            where = MemorySettings(url=settings.result_backend, timeout_s=settings.memory.timeout_s)
+            url, timeout_s = settings.results_redis_url, settings.memory.timeout_s
+            where = MemorySettings(url=url, timeout_s=timeout_s)
             self._results = AsyncConnection(where)
 
     async def store(self, request: Context, attempt: RunningAttempt) -> str | None:
