@@ -50,6 +50,10 @@ worker_consumer = "worker.consumer:GriotConsumer"  # sends events in batches
 worker_send_task_events = True  # Flower needs no `celery control enable_events`
 task_track_started = False  # one write less per job; events show the same
 worker_cancel_long_running_tasks_on_connection_loss = False  # the lease decides, not the broker
+# After a reconnection Celery 5.7.0 raises the prefetch count step by step from the threads that end
+# tasks, on the consumer's channel: with RabbitMQ the consumer then waited for ever for an answer
+# that another thread had read.
+worker_enable_prefetch_count_reduction = False
 
 # --- the broker's connection: nothing waits for ever ----------------------------------------------
 broker_connection_retry_on_startup = True  # the broker may start after the worker
