@@ -52,7 +52,7 @@ class WorkerServices:
         self.runtime = Runtime()
         self.leases = RunningLeases()
         self.concurrency = self.settings.queue.concurrency
-        """Turns that this process runs at once; a pool with another limit (`-c`) sets it."""
+        """The most turns that this process may run at once; a pool that can grow sets it."""
         self._watching: asyncio.Task[None] | None = None
 
     @cached_property
