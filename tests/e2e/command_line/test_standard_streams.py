@@ -72,8 +72,8 @@ def worker(request: pytest.FixtureRequest, stack: GriotStack, tmp_path: Path) ->
     with process:
         wait_until(lambda: _has(log, " ready."), timeout_s=30, what="the worker is ready")
         if "<&-" in request.param and Path("/proc/self/fd").exists():
-            opened = {os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)}
-            assert opened == {"/dev/null"}
+            opened = {Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in range(3)}
+            assert opened == {Path("/dev/null")}
         yield log
         assert process.stop(scaled(20)) == 0
 
