@@ -16,6 +16,7 @@ _timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts
 
 # --- where ---------------------------------------------------------------------------------------
 broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
+broker_use_ssl = _settings.broker_use_ssl  # RabbitMQ's alone; for Redis the address says it all
 result_backend = _settings.result_backend  # likewise
 result_expires = _queue.result_ttl_s  # seconds; a day unless CELERY_RESULT_TTL says otherwise
 

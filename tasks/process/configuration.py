@@ -1,6 +1,7 @@
 """All settings of a process, read once and checked: what is wrong is one line, without a secret."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar, get_args
@@ -12,6 +13,7 @@ from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings
 from memory import Connection, InvalidInput, MemorySettings
 from tasks.errors import ConfigurationError
+from tasks.process.broker_tls import split_tls
 from tasks.settings import QueueSettings
 
 S = TypeVar("S", bound=BaseSettings)
@@ -37,7 +39,17 @@ class Settings:
     @property
     def broker_url(self) -> str:
         """Celery's broker. Holds the password: never log it."""
-        return _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
+        return self._broker[0]
+
+    @property
+    def broker_use_ssl(self) -> Mapping[str, object] | None:
+        """What Celery's setting of that name must be; None but for RabbitMQ over TLS."""
+        return self._broker[1]
+
+    @property
+    def _broker(self) -> tuple[str, Mapping[str, object] | None]:
+        url = _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
+        return split_tls(url)
 
     @property
     def result_backend(self) -> str:

@@ -1,9 +1,11 @@
 """RabbitMQ as the broker and Redis for the rest: killed, frozen, handed what is no message."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from kombu.connection import Connection
@@ -13,6 +15,7 @@ from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.rabbitmq import RabbitServer, rabbitmq_binary
+from tests.support.tls_rig import Authority, TlsDoor
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -35,6 +38,13 @@ for number in range(jobs):
         job = chat_task.delay("energy", session, message, model="delay:200ms")
         sent.append((session, job.id, message))
 print(json.dumps(sent))
+"""
+
+PING = """
+from tasks import app
+with app.connection_for_write() as connection:
+    connection.connect()
+    print("there")
 """
 
 CHAT = {"task": "tasks.chat_task", "id": "a"}
@@ -108,6 +118,21 @@ def test_a_broker_that_answers_nothing_for_a_while(
     rabbit.process.thaw()
     rig.check(sender, timeout_s=RECONNECTED_S, max_calls=1)
     assert "pong" in _inspect(rig, rabbit, "ping")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl")
+def test_over_tls_the_server_must_prove_itself(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, tmp_path: Path
+) -> None:
+    """Its authority is the one that was named, its host that of the address."""
+    authority = Authority(tmp_path, "ca").create()
+    for host, is_right in (("localhost", True), ("other.example", False)):
+        with TlsDoor(rabbit.port, authority.issue(host)) as door:
+            trust = f"?ssl_ca_certs={authority.certificate}"
+            url = f"amqps://guest:guest@localhost:{door.port}//{trust}"
+            done = rig.python(PING, CELERY_BROKER_URL=url)
+        assert done.stdout == ("there\n" if is_right else ""), done.stderr[-2000:]
+    assert "hostname mismatch" in done.stderr.lower()
 
 
 def test_messages_that_cannot_be_handled_go_to_the_quarantine(

@@ -1,6 +1,7 @@
 """How a process is put together: settings that are checked, addresses that follow, one of each."""
 
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -82,6 +83,14 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "a second broker of another kind": (
         {"CELERY_BROKER_URL": f"sentinel://a:1;memory://:{SECRET}@b"},
         "CELERY_BROKER_URL must begin",
+    ),
+    "an authority that is not there": (
+        {"CELERY_BROKER_URL": f"amqps://:{SECRET}@h//?ssl_ca_certs=/no/ca.pem"},
+        "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is no file",
+    ),
+    "several RabbitMQs over TLS": (
+        {"CELERY_BROKER_URL": f"amqps://:{SECRET}@a//;amqps://:{SECRET}@b//"},
+        "CELERY_BROKER_URL: amqps:// takes one address",
     ),
     "results beside a RabbitMQ and a cluster": (
         {"CELERY_BROKER_URL": f"amqp://:{SECRET}@h/1", "REDIS_MODE": "cluster"},
@@ -195,6 +204,23 @@ def test_the_addresses_of_celery_follow_from_those_of_the_memory(
     settings = loaded(monkeypatch, **variables)
     assert settings.broker_url == broker
     assert settings.result_backend == backend
+
+
+def test_the_certificate_of_a_rabbitmq_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And its host name, unless the address says no; other options stay in it."""
+    trusted = tmp_path / "ca.pem"
+    trusted.touch()
+    address = f"amqps://u:p@h:5671//?ssl_ca_certs={trusted}"
+    checked = loaded(monkeypatch, CELERY_BROKER_URL=f"{address}&heartbeat=9")
+    assert checked.broker_url == "amqps://u:p@h:5671//?heartbeat=9"
+    assert checked.broker_use_ssl == {
+        "ca_certs": str(trusted), "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h",
+    }  # fmt: skip
+    trusting = loaded(monkeypatch, CELERY_BROKER_URL="amqps://u:p@h//?ssl_cert_reqs=none")
+    assert trusting.broker_use_ssl == {"cert_reqs": ssl.CERT_NONE}
+    assert loaded(monkeypatch, CELERY_BROKER_URL="rediss://h/1").broker_use_ssl is None
 
 
 @pytest.mark.parametrize(
