@@ -16,6 +16,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from memory.errors import MemoryUnavailable
+from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
 from memory.redis.failures import Attempts, refused, see_to_others, translating
@@ -182,10 +183,19 @@ def _new_client(where: Endpoint) -> Redis | RedisCluster:
     """A client that never tries again by itself. One of a cluster connects here, others do not."""
     never = Retry(NoBackoff(), 0)
     if where.mode == "cluster":
-        return _RawCluster(retry=never, **where.cluster_options())  # type: ignore[arg-type]
+        return _cluster_client(where, never)
     if where.mode == "sentinel":
         return _sentinel_client(where, never)
     return Redis(retry=never, **where.options)  # type: ignore[arg-type]
+
+
+def _cluster_client(where: Endpoint, retry: Retry) -> _RawCluster:
+    new_node: Callable[..., ClusterNode] = ClusterNode
+    seeds = [new_node(*node) for node in seen_nodes(where.label)]
+    cluster = _RawCluster(retry=retry, startup_nodes=seeds, **where.cluster_options())  # type: ignore[arg-type]
+    nodes: list[ClusterNode] = cluster.get_nodes()  # type: ignore[no-untyped-call]
+    note_nodes(where.label, [(node.host, node.port) for node in nodes])
+    return cluster
 
 
 def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
