@@ -35,7 +35,6 @@ async def deliver_end(attempt: RunningAttempt) -> None:
         await worker.ends.deliver(keys, verdict.end)
         return
     try:
-        claim_ms = worker.queue_wait.grace_ms
-        await worker.ends.deliver_session(keys, owner=attempt.token, claim_ms=claim_ms)
+        await worker.ends.deliver_session(keys, attempt.token)
     except MemoryServiceError as exc:
         logger.warning("the end of job %s is delivered later: %s", ref.job_id, exc)

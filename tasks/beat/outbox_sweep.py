@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import uuid
 
 from memory import (
     AsyncConnection,
@@ -29,20 +28,10 @@ class OutboxSweep:
     number may work at once.
     """
 
-    def __init__(
-        self,
-        memory: AsyncConnection,
-        keyspace: Keyspace,
-        ends: LoopDelivery,
-        *,
-        claim_ms: int,
-    ) -> None:
-        """Ends that it takes are its own for `claim_ms`, then anybody's."""
+    def __init__(self, memory: AsyncConnection, keyspace: Keyspace, ends: LoopDelivery) -> None:
         self._memory = memory
         self._keyspace = keyspace
         self._ends = ends
-        self._claim_ms = claim_ms
-        self._owner = uuid.uuid4().hex
 
     async def run(self) -> int:
         """Deliver what is noted, as long as that works; how many sessions are done.
@@ -71,9 +60,7 @@ class OutboxSweep:
         try:
             if await self._memory.run(dead_letters.are_any(keys)):
                 await self._list_letters(Mailbox(self._keyspace, keys))
-            return await self._ends.deliver_session(
-                keys, owner=self._owner, claim_ms=self._claim_ms
-            )
+            return await self._ends.deliver_session(keys)
         except CorruptData as exc:
             logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
             return 1

@@ -44,8 +44,7 @@ async def deliver_once(_: Celery) -> int:
     """Deliver the ends that nobody has delivered; of how many sessions. Raises
     MemoryServiceError."""
     worker = worker_services()
-    claim_ms = worker.queue_wait.grace_ms
-    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends, claim_ms=claim_ms).run()
+    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
 
 
 async def sweep_forever(celery: Celery) -> None:

@@ -8,6 +8,7 @@ celery 5.7.0 stores and publishes.
 import asyncio
 import logging
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,13 +51,18 @@ class LoopDelivery:
         memory: Callable[[], AsyncConnection],
         *,
         results: MemorySettings | None,
+        claim_ms: int,
     ) -> None:
         """`memory` gives the connection to the mailboxes; `results` is the server of the results
-        where one plain Redis has them, else None."""
+        where one plain Redis has them, else None. Ends that nobody delivered are taken for
+        `claim_ms`."""
         self._app = app
         self._delivery = Delivery(app)
         self._memory = memory
         self._settings = results
+        self._claim_ms = claim_ms
+        # One for the process: what it could not deliver it may take again at once.
+        self._owner = uuid.uuid4().hex
         self._results: AsyncConnection | None = None
         self._threads = ThreadPoolExecutor(MOST_THREADS, "griot-ends")
         self._away_until_s = 0.0
@@ -81,13 +87,15 @@ class LoopDelivery:
             return False
         return delivering.result()
 
-    async def deliver_session(self, keys: SessionKeys, *, owner: str, claim_ms: int) -> int | None:
-        """Deliver the ends that `owner` is to deliver, and those that nobody did in time.
+    async def deliver_session(self, keys: SessionKeys, owner: str | None = None) -> int | None:
+        """Deliver the ends that `owner` (None: this process) is to deliver, and those that nobody
+        did in time.
 
         How many ends are left to others; None: the result server is away. Raises
         MemoryServiceError.
         """
-        taken = await self._memory().run(outbox.take(keys, owner=owner, claim_ms=claim_ms))
+        take = outbox.take(keys, owner=owner or self._owner, claim_ms=self._claim_ms)
+        taken = await self._memory().run(take)
         log_damaged(keys, taken.corrupt)
         if taken.corrupt:
             await self._memory().run(outbox.delivered(keys, taken.corrupt))
