@@ -14,8 +14,10 @@ from tasks import app, chat_task
 from tasks.process.wakeup import publish, wakeup_kwargs
 from tests.support.faults.celery_messages import (
     MALFORMED,
+    element,
     embedding_job,
     first_protocol_job,
+    headers,
     unreadable_job,
 )
 from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
@@ -129,6 +131,31 @@ def test_garbage_in_front_of_a_job(
     assert rig.broker("LLEN", f"{queue}.quarantine") == len(garbage)
     assert "these are words" not in steady.log_text()
     assert steady.is_running, steady.log_tail()
+
+
+WORDS = "these are words"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        element("tasks.no_such", WORDS, headers=headers("tasks.no_such", argsrepr=repr((WORDS,)))),
+        element("tasks.chat_task", WORDS, headers=headers("tasks.chat_task", eta="tomorrow")),
+        element("never", WORDS, headers={}),
+    ],
+    ids=["an unknown task", "an impossible time", "no task"],
+)
+def test_a_message_that_celery_refuses_is_not_quoted(
+    rig: Rig, steady: ServerProcess, sender: Sender, message: bytes
+) -> None:
+    """The log says what is wrong, and none of the words; the job behind it is done."""
+    said = len(steady.log_text())
+    rig.broker("LPUSH", "chat", message)
+    (session_id,) = sender.sessions(1)
+    sender.send(session_id)
+    rig.check(sender)
+    assert any(word in steady.log_text()[said:] for word in ("ERROR", "WARNING"))
+    assert WORDS not in steady.log_text()
 
 
 def test_more_jobs_of_celerys_first_protocol_than_the_pool_has_places(

@@ -32,6 +32,11 @@ def task_properties(task_id: str = "a-task", **changes: object) -> dict[str, obj
     return properties | changes
 
 
+def headers(name: str, **changes: object) -> dict[str, object]:
+    """The headers of such a message."""
+    return {"lang": "py", "task": name, "id": str(uuid.uuid4()), **changes}
+
+
 def element(name: str, *args: object, **changes: object) -> bytes:
     """The same as bytes."""
     return json.dumps(task_message(name, *args, **changes)).encode()
