@@ -4,6 +4,7 @@ One stream per session, capped, with a TTL; the cursor of an event is its id in 
 it loses nothing of the conversation: the history is the record.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,12 @@ from enum import StrEnum
 import orjson
 from pydantic import JsonValue
 
-from memory.errors import CorruptData, CursorExpired, InvalidInput
+from memory.errors import CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
 from memory.redis.command import Argument, Command
 from memory.redis.replies import nothing, unexpected_reply
+
+logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
@@ -36,7 +39,8 @@ class EventType(StrEnum):
     `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
     `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
     takes, where that is known. `merged` has `into`, the job that answers its message too.
-    `keep_alive` says that nothing happened, and is never stored; `stop` is for the workers only.
+    `keep_alive` says that nothing happened, and is never stored (an entry that another program has
+    written is read as one, with a warning); `stop` is for the workers only.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -217,7 +221,7 @@ def _events(entries: object) -> list[Event]:
 def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
     try:
         facts = orjson.loads(fields[fields.index(b"event") + 1])
-        return Event(
+        event = Event(
             type=EventType(facts["type"]),
             job_id=facts["job"],
             attempt=facts["attempt"],
@@ -225,5 +229,21 @@ def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
             data=facts.get("data", {}),
             cursor=cursor.decode(),
         )
-    except (ValueError, KeyError, TypeError, IndexError) as exc:
-        raise CorruptData("an entry of the event stream is none of ours") from exc
+    except (ValueError, KeyError, TypeError, IndexError):
+        return _set_aside(cursor)
+    return event if _is_ours(event) else _set_aside(cursor)
+
+
+def _is_ours(event: Event) -> bool:
+    return (
+        isinstance(event.job_id, str)
+        and type(event.attempt) is int
+        and isinstance(event.text, str)
+        and isinstance(event.data, dict)
+    )
+
+
+def _set_aside(cursor: bytes) -> Event:
+    # Not left out: a reader goes on behind the last event that it was given.
+    logger.warning("entry %s of an event stream is none of ours; readers skip it", cursor.decode())
+    return Event(EventType.KEEP_ALIVE, "", 0, cursor=cursor.decode())

@@ -104,7 +104,8 @@ def read_stats(
     limit: int = 1000,
 ) -> list[StatsPoint]:
     """The points recorded between two moments (None: no bound), at most the last `limit` of them,
-    oldest first. Raises InvalidInput for a moment without time zone or a limit below 1."""
+    oldest first. What is none of ours is left out. Raises InvalidInput for a moment without
+    time zone or a limit below 1."""
     if limit < 1:
         raise InvalidInput(f"limit must be at least 1, not {limit}")
     end = "+" if until is None else _stream_ms(until, what="until")
@@ -145,13 +146,17 @@ def _stream_ms(moment: datetime, *, what: str) -> int:
 def _points(reply: object) -> list[StatsPoint]:
     if not isinstance(reply, list):
         raise unexpected_reply(reply)
-    return [_point(entry) for entry in reply]
+    points = (_point(entry) for entry in reply)
+    return [point for point in points if point is not None]
 
 
-def _point(entry: object) -> StatsPoint:
+def _point(entry: object) -> StatsPoint | None:
     match entry:
         case [bytes(entry_id), list(flat)]:
             numbers = dict(zip(flat[::2], flat[1::2], strict=True))
-            at = datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, tz=UTC)
-            return StatsPoint(at, *(int(numbers.get(name.encode(), 0)) for name in _NUMBERS))
+            try:
+                at = datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, tz=UTC)
+                return StatsPoint(at, *(int(numbers.get(name.encode(), 0)) for name in _NUMBERS))
+            except (ValueError, OverflowError, OSError):  # the last two: a date beyond all years
+                return None
     raise unexpected_reply(entry)

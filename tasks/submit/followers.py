@@ -79,7 +79,7 @@ class JobFollower(SessionFollower):
     def _committed(self, reply: bytes | None) -> Event:
         messages = decode_messages([] if reply is None else [reply]).messages
         last = messages[0] if messages else {}
-        text = str(last["content"]) if last.get("role") == "assistant" else ""
+        text = str(last.get("content") or "") if last.get("role") == "assistant" else ""
         return self._last(EventType.CANCELLED if is_cancelled(last) else EventType.DONE, text)
 
     def _withdrawn(self, letters: Letters, into: str | None) -> Event:
