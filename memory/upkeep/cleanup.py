@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import CleanOutcome
@@ -12,6 +13,8 @@ from memory.records import index, session_data, values
 from memory.records.index import Entry
 from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
+from memory.upkeep.strangers import without_strangers
+from memory.upkeep.user_cleanup import forget_unused
 
 BATCH_SESSIONS = 100
 """Sessions per pipeline: enough to be fast, few enough that a chat turn hardly waits."""
@@ -22,7 +25,7 @@ agents use it would cost too much."""
 
 @dataclass(frozen=True, slots=True)
 class CleanedUp:
-    """What a run met, in sessions, and what it removed, in keys.
+    """What a run met, in sessions, and what it removed, in keys and in users of the users' index.
 
     `deleted`, `pending`, `busy` and `fresh` are the outcomes of CLEAN; `corrupt` sessions have a
     key of another type and were left alone. Not complete where it stopped at its bounds: the next
@@ -35,6 +38,7 @@ class CleanedUp:
     fresh: int
     corrupt: int
     keys: int
+    users: int
     is_complete: bool
 
 
@@ -49,6 +53,8 @@ def clean_stale(
     """Delete what was not used for `idle_s`; see `housekeeping.Housekeeping.clean_stale`."""
     deadline = time.monotonic() + budget_s
     until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
+    for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
+        without_strangers(connection, keyspace.agents, page)
     agents = index.agents(connection, keyspace)
     run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
     for agent in agents:
@@ -57,7 +63,10 @@ def clean_stale(
             if run.met >= max_sessions or time.monotonic() >= deadline:
                 return run.result(is_complete=False)
         run.forget_if_empty(agent)
-    return run.result(is_complete=True)
+    run.users, is_complete = forget_unused(
+        connection, keyspace, until_ms=until_ms, deadline=deadline
+    )
+    return run.result(is_complete=is_complete)
 
 
 @dataclass(slots=True)
@@ -69,12 +78,17 @@ class _Run:
     until_ms: float
     met: int = 0
     keys: int = 0
+    users: int = 0
     outcomes: Counter[CleanOutcome | None] = field(default_factory=Counter)
 
     def unused(self, agent: str) -> list[Entry]:
         """The sessions of an agent that were not used for the longest time."""
         key = self.keyspace.sessions(agent)
-        return self.connection.run(index.oldest(key, until_ms=self.until_ms, limit=BATCH_SESSIONS))
+        ask = index.oldest(key, until_ms=self.until_ms, limit=BATCH_SESSIONS)
+        while batch := self.connection.run(ask):
+            if ids := without_strangers(self.connection, key, batch):
+                return ids
+        return []
 
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
@@ -111,6 +125,7 @@ class _Run:
             fresh=self.outcomes[CleanOutcome.FRESH],
             corrupt=self.outcomes[None],
             keys=self.keys,
+            users=self.users,
             is_complete=is_complete,
         )
 

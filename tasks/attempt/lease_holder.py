@@ -25,6 +25,7 @@ from memory import (
     events,
     index,
     owed,
+    users,
 )
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.slot_holder import SlotHolder
@@ -89,6 +90,9 @@ class LeaseHolder:
             request=None if raw_job is None else raw_job.job.request,
         )
         commands = [*before, *others]
+        if raw_job is not None and raw_job.job.user is not None:
+            keyspace = self.mailbox.keyspace
+            commands[:0] = users.touch(keyspace, raw_job.job.user, self.mailbox.keys)
         return await self._memory.run_last(*commands, acquire)
 
     @asynccontextmanager

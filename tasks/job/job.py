@@ -20,7 +20,7 @@ from agents import Ask
 from llm import check_model_name
 from llm.errors import InvalidRequestError
 from memory import InvalidInput, OnBusy, Request
-from memory.keys import encode_id
+from memory.ids import encode_id
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import ReplyFormat, check_format
 
@@ -114,6 +114,14 @@ class ChatJob(BaseModel):
     def tool_names(self) -> list[str] | None:
         """The tools that the model is offered; None: all that its agent has."""
         return self.tools if self.format is None else []
+
+    @property
+    def user(self) -> str | None:
+        """Whose message it is, as text; None where the metadata does not say."""
+        user = (self.metadata or {}).get(USER_ID)
+        if user is None or user == "":
+            return None
+        return user if isinstance(user, str) else orjson.dumps(user).decode()
 
     @property
     def request(self) -> Request:

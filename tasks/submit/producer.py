@@ -26,6 +26,7 @@ from memory import (
     SessionKeys,
     events,
     index,
+    users,
 )
 from tasks.errors import InvalidJob, JobConflict, NotAccepted, SessionBusy
 from tasks.job.envelope import Envelope
@@ -130,12 +131,13 @@ class Producer:
             merged_bytes=settings.queue.max_message_bytes,
             ttl_s=settings.memory.default_ttl_s,
         )
-        # The index goes along with every job: a mailbox that falls off the due list is found by it
-        # (docs/decisions.md, "Strays are found in the session index").
-        commands = (
-            *index.touch(self._keyspace, job.agent_id, job.session_id),
-            *mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms),
-        )
+        # The indexes go along with every job: a mailbox that falls off the due list is found by it
+        # (docs/decisions.md, "Strays are found in the session index"), and by its user.
+        touched = index.touch(self._keyspace, job.agent_id, job.session_id)
+        taken_in = mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms)
+        commands: tuple[*tuple[Command[object], ...], Command[Enqueued]] = (*touched, *taken_in)
+        if job.user is not None:
+            commands = (*users.touch(self._keyspace, job.user, mailbox.keys), *commands)
         return Submission(job, job_id, envelope, mailbox.keys, commands)
 
     def submit(self, submission: Submission) -> None:

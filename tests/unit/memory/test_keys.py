@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from memory import InvalidInput, Keyspace
-from memory.keys import KINDS, MAX_ID_BYTES, SessionKeys, encode_id
+from memory.ids import MAX_ID_BYTES, encode_id
+from memory.keys import KINDS, SessionKeys
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"])
 IDS = st.text(_CHARACTERS, min_size=1, max_size=40) | st.text(":{}*?[]%/ab\x00\n", min_size=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memory import index, summary
+from memory import index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.records import history, values
@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command[object]] = {
     ),
     "touch": index.touch_index(KEYSPACE.sessions("a"), "s"),
     "forget": index.forget("k", [Entry("a", 1), Entry("b", 2)]),
+    "forget_until": index.forget_until(KEYSPACE.sessions("a"), [Entry("s", 0)], 1),
+    "members": users._members(KEYSPACE.sessions("a"), limit=1),
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
 }
 BY_HEADER = {"index": KEYSPACE.sessions("a"), "fields": KEYSPACE.session_fields("s")}
