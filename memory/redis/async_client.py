@@ -12,6 +12,7 @@ from itertools import chain
 import hiredis
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import PipelineCommand
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -19,6 +20,7 @@ from redis.backoff import NoBackoff
 
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import Endpoint, keep_raw
+from memory.redis.replicas import has_wait_behind
 
 MAX_CONNECTIONS = 64
 """Connections per server, and so groups under way at once on a cluster, where each takes one."""
@@ -149,19 +151,41 @@ class ClusterClient:
     async def _exchange_group(self, cluster: RedisCluster, commands: Calls) -> Replies | Exception:
         """The replies, or why there are none: a connection was lost."""
         async with self._callers:
-            replies: Replies = []
             try:
-                for command in commands:
-                    reply = await _reply_or_error(cluster, command.wire())
-                    if isinstance(reply, exceptions.NoScriptError):
-                        reply = await _reply_or_error(cluster, command.wire_with_source())
-                    replies.append(reply)
+                return await _reply_to_each(cluster, commands)
             except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
                 return exc
             except AttributeError:
                 # Another coroutine has closed this very connection (redis-py 8.1, see above).
                 return exceptions.ConnectionError("the connection was closed")
-            return replies
+
+
+async def _reply_to_each(cluster: RedisCluster, commands: Calls) -> Replies:
+    replies: Replies = []
+    wires = [command.wire() for command in commands]
+    while len(replies) < len(commands):
+        at = len(replies)
+        reply = await _reply_or_error(cluster, wires[at])
+        if isinstance(reply, exceptions.NoScriptError):
+            reply = await _reply_or_error(cluster, commands[at].wire_with_source())
+        replies.append(reply)
+        if has_wait_behind(wires, at):
+            replies += await _replies_to_wait(cluster, wires[at : at + 3])
+    return replies
+
+
+async def _replies_to_wait(cluster: RedisCluster, wires: Sequence[Wire]) -> Replies:
+    # As in `connection._send_to_cluster`: on one connection of the node, the command once more.
+    node = cluster.get_node_from_key(str(wires[1][1]))
+    if node is None:  # only ever of replicas
+        return [None, None]
+    calls = [PipelineCommand(at, *wire) for at, wire in enumerate(wires)]
+    await node.execute_pipeline(calls)
+    for call in calls:
+        if isinstance(call.result, exceptions.ConnectionError | exceptions.TimeoutError | OSError):
+            raise call.result
+    is_moved = isinstance(calls[0].result, Exception)
+    return [None, None] if is_moved else [call.result for call in calls[1:]]
 
 
 async def _reply_or_error(cluster: RedisCluster, wire: Wire) -> object:

@@ -17,6 +17,7 @@ from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, n
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, translated, translating
+from memory.redis.replicas import ReplicaWait, without_errors_aside
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -56,6 +57,7 @@ class AsyncConnection:
         """`client` stands in for the one that `settings` describe, and is closed likewise."""
         self.timeout_s = settings.timeout_s
         self._endpoint = endpoint(settings, max_connections=MAX_CONNECTIONS)
+        self._replica_wait = ReplicaWait.of(settings, self._endpoint.label)
         self._client = client
         self._waiting: deque[_Group] = deque()
         self._senders: set[asyncio.Task[None]] = set()
@@ -125,6 +127,13 @@ class AsyncConnection:
                 await client.aclose()
 
     async def _ask(self, commands: Calls) -> Replies:
+        wait = self._replica_wait
+        if wait is None:
+            return await self._answered(commands)
+        sent = wait.sent(commands)
+        return wait.own(commands, sent, await self._answered(sent))
+
+    async def _answered(self, commands: Calls) -> Replies:
         if self._is_closed:
             raise MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
         for command in commands:
@@ -183,7 +192,11 @@ class AsyncConnection:
                 replies = await self._client.exchange([group.commands for group in batch])
         except MemoryServiceError as exc:
             return [_own(exc) for _ in batch]
-        return [self._first_error(answer) or answer for answer in replies]
+        answers = [
+            without_errors_aside(group.commands, answer)
+            for group, answer in zip(batch, replies, strict=True)
+        ]
+        return [self._first_error(answer) or answer for answer in answers]
 
     def _first_error(self, replies: Replies) -> MemoryServiceError | None:
         for reply in replies:

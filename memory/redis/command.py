@@ -80,17 +80,29 @@ class LuaScript:
 
 
 @dataclass(frozen=True, slots=True)
+class Replication:
+    """That a write is to be on replicas (`replicas.ReplicaWait`), if its reply begins with one of
+    the codes `written`; `lease` is the key of its session's lease."""
+
+    lease: str
+    written: tuple[bytes, ...]
+    is_required: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Command(Generic[T_co]):
     """A command for Redis and how to read its reply.
 
     With a `script`, `keys` and `args` are its KEYS and ARGV. Without, `args` is a plain command
     and `keys` stays empty. `parse` turns the raw reply (bytes, int, list …) into the result.
+    `replication` is for a write that no fail-over must lose.
     """
 
     parse: Callable[[object], T_co]
     args: tuple[Argument, ...]
     keys: tuple[str, ...] = ()
     script: LuaScript | None = None
+    replication: Replication | None = None
 
     def wire(self) -> tuple[Argument, ...]:
         """The command as it is sent; a script goes by its digest."""

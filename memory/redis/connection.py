@@ -19,6 +19,7 @@ from memory.errors import MemoryUnavailable
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
 from memory.redis.failures import Attempts, translating
+from memory.redis.replicas import ReplicaWait, has_wait_behind, without_errors_aside
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ class Connection:
         """
         self.timeout_s = settings.timeout_s
         self.endpoint = endpoint(settings, max_connections=max_connections)
+        self._replica_wait = ReplicaWait.of(settings, self.endpoint.label)
         self._new_client = new_client or _new_client
         self._client: Redis | RedisCluster | None = None
         self._pid = os.getpid()
@@ -68,7 +70,7 @@ class Connection:
 
     def run(self, command: Command[T]) -> T:
         """The result of one call."""
-        return command.parse(self._insist(lambda client: _exchange(client, [command]))[0])
+        return command.parse(self._ask((command,))[0])
 
     @overload
     def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
@@ -93,7 +95,7 @@ class Connection:
         results: list[T] = []
         for start in range(0, len(commands), PIPELINE_CALLS):
             part = commands[start : start + PIPELINE_CALLS]
-            replies = self._insist(partial(_exchange, commands=part))
+            replies = self._ask(part)
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
@@ -109,6 +111,14 @@ class Connection:
         if client is not None:
             with translating(self.label):
                 client.close()
+
+    def _ask(self, commands: Sequence[Command[object]]) -> list[object]:
+        wait = self._replica_wait
+        if wait is None:
+            return self._insist(partial(_exchange, commands=commands))
+        sent = wait.sent(commands)
+        replies = self._insist(lambda client: without_errors_aside(sent, _exchange(client, sent)))
+        return wait.own(commands, sent, replies)
 
     def _insist(self, send: Callable[[Redis | RedisCluster], list[object]]) -> list[object]:
         attempts = Attempts(self.timeout_s)
@@ -205,7 +215,7 @@ def _without_errors(replies: list[object]) -> list[object]:
 def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
     """One reply for each; an error reply is a value of the list."""
     if isinstance(client, RedisCluster):
-        return [_send_one(client, wire) for wire in wires]
+        return _send_to_cluster(client, wires)
     # What redis-py's pipeline does, at half of its cost.
     request = _packed(wires)
     pool: ConnectionPool = client.connection_pool
@@ -219,6 +229,21 @@ def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -
         raise
     finally:
         pool.release(connection)
+
+
+def _send_to_cluster(client: RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+    replies: list[object] = []
+    while len(replies) < len(wires):
+        at = len(replies)
+        replies.append(_send_one(client, wires[at]))
+        if has_wait_behind(wires, at):
+            # On a connection of the node: WAIT knows only what was written on its own. With the
+            # command once more, for another node may have become the master since.
+            node = client.get_node_from_key(str(wires[at + 1][1]))  # type: ignore[no-untyped-call]
+            again = _send(client.get_redis_connection(node), wires[at : at + 3])
+            is_moved = isinstance(again[0], Exception)
+            replies += [None, None] if is_moved else again[1:]
+    return replies
 
 
 def _packed(wires: Sequence[tuple[Argument, ...]]) -> bytes:
