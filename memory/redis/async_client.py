@@ -49,9 +49,12 @@ class ServerClient:
         """The replies to each group. Raises what redis-py raises when the connection fails."""
         replies = await self._send([command.wire() for command in chain.from_iterable(groups)])
         answers = _in_groups(replies, groups)
-        forgotten = [i for i, answer in enumerate(answers) if _first_without_script(answer) >= 0]
-        if forgotten:
-            await self._send_with_scripts(groups, answers, forgotten)
+        # The second time each call brings its source: scripts may be forgotten between two calls.
+        for with_sources in (_sources_once, _sources_always):
+            forgotten = [i for i, one in enumerate(answers) if _first_without_script(one) >= 0]
+            if not forgotten:
+                break
+            await self._send_with_scripts(groups, answers, forgotten, with_sources)
         return answers
 
     async def aclose(self) -> None:
@@ -61,13 +64,17 @@ class ServerClient:
             await self._sentinel.aclose()
 
     async def _send_with_scripts(
-        self, groups: Sequence[Calls], answers: list[Replies], forgotten: Sequence[int]
+        self,
+        groups: Sequence[Calls],
+        answers: list[Replies],
+        forgotten: Sequence[int],
+        with_sources: Callable[[Iterable[Command[object]]], list[Wire]],
     ) -> None:
         # Redis forgot its scripts (a restart, a fail-over, SCRIPT FLUSH). What follows such a
         # call in its group is sent once more too, so that the order holds.
         starts = [_first_without_script(answers[i]) for i in forgotten]
         again = [groups[i][start:] for i, start in zip(forgotten, starts, strict=True)]
-        replies = await self._send(_sources_once(chain.from_iterable(again)))
+        replies = await self._send(with_sources(chain.from_iterable(again)))
         for i, start, tail in zip(forgotten, starts, _in_groups(replies, again), strict=True):
             answers[i][start:] = tail
 
@@ -236,3 +243,8 @@ def _sources_once(commands: Iterable[Command[object]]) -> list[Wire]:
         if command.script is not None:
             sent.add(command.script.sha)
     return wires
+
+
+def _sources_always(commands: Iterable[Command[object]]) -> list[Wire]:
+    """Each script's source with each call: none of them can be unknown."""
+    return [command.wire_with_source() for command in commands]
