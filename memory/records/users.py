@@ -5,9 +5,11 @@ Written before the job goes into its mailbox, so that no message lies anywhere w
 here; an entry goes only when nothing is left of its session (docs/decisions.md).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from hashlib import blake2b
+
+import orjson
 
 from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
@@ -16,6 +18,9 @@ from memory.records.index import SETTLED_MS, Entry, touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.redis.replies import after_ok, strings, unexpected_reply
+
+USER_ID = "user_id"
+"""What in a job's metadata says whose message it is."""
 
 _MEMBERS = LuaScript.load("records", "members")
 _NOT_KEPT = frozenset({"agent_id", "session_id", "users"})
@@ -33,6 +38,14 @@ class UserSession:
     seen_ms: float
 
 
+def user_of(metadata: object) -> str | None:
+    """The user that the metadata of a job names, as text; None where they name nobody."""
+    user = metadata.get(USER_ID) if isinstance(metadata, Mapping) else None
+    if user is None or user == "":
+        return None
+    return user if isinstance(user, str) else orjson.dumps(user).decode()
+
+
 def touch(
     keyspace: Keyspace, user: str, keys: SessionKeys
 ) -> tuple[Command[int], Command[int], Command[int]]:
@@ -47,6 +60,14 @@ def touch(
         ignore_corrupt(touch_index(keyspace.user(name), _member(keyspace, keys)), 0),
         ignore_corrupt(touch_index(keys.users, name), 0),
     )
+
+
+def of_session(keys: SessionKeys, *, at_most: int) -> Command[list[str]]:
+    """The users who sent messages to a session, last used first; none where that is damaged."""
+    members = _MEMBERS.command(
+        lambda reply: [_decoded(one) for one in _listed(reply)], keys.users, limit=at_most
+    )
+    return ignore_corrupt(members, [])
 
 
 def sessions_of_user(connection: Connection, keyspace: Keyspace, user: str) -> list[UserSession]:
@@ -118,11 +139,15 @@ def _shared(
     name, unknown = _name(user), [b"", b""]
     asked = [ignore_corrupt(_members(keys.users, limit=2), unknown) for _, keys in page]
     answers = connection.run_each(asked)
-    return [any(one.decode(errors="replace") != name for one in who) for who in answers]
+    return [any(_decoded(one) != name for one in who) for who in answers]
 
 
 def _members(index_key: str, *, limit: int) -> Command[list[bytes]]:
     return _MEMBERS.command(_listed, index_key, limit=limit)
+
+
+def _decoded(member: bytes) -> str:
+    return member.decode(errors="replace")
 
 
 def _listed(reply: object) -> list[bytes]:

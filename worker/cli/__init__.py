@@ -12,6 +12,7 @@ from worker.cli.group import CommandFailed, Commands
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.transfer import export, import_
 from worker.cli.up import up
 from worker.extras import HAS_SANDBOX, needs_sandbox
 
@@ -55,5 +56,8 @@ def main() -> None:
     """Run one of the commands."""
 
 
-for command in (demo, up, check, chat, cancel, sessions, stats, status, dead_letters):
+for command in (
+    *(demo, up, check, chat, cancel, sessions, stats, status, dead_letters),
+    *(export, import_),
+):
     main.add_command(command)
