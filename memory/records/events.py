@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import UnionType
 
 import orjson
 from pydantic import JsonValue
@@ -55,6 +56,14 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
     MERGED = "merged"
     STOP = "stop"
+
+
+_PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
+    EventType.QUEUED: {"position": int},
+    EventType.WAITING: {"ahead": int | None, "wait_s": int | float | None},
+    EventType.MERGED: {"into": str},
+}
+"""What readers rely on in the `data` of an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +249,10 @@ def _is_ours(event: Event) -> bool:
         and type(event.attempt) is int
         and isinstance(event.text, str)
         and isinstance(event.data, dict)
+        and all(
+            isinstance(event.data.get(name), kind)
+            for name, kind in _PROMISED.get(event.type, {}).items()
+        )
     )
 
 

@@ -238,7 +238,18 @@ def test_an_entry_of_any_shape_is_an_event_or_skipped(entries: list[list[bytes]]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempt": "1"}, {"attempt": True}, {"data": [1]}, {"text": 7}, {"job": None}]
+    "wrong",
+    [
+        {"attempt": "1"},
+        {"attempt": True},
+        {"data": [1]},
+        {"text": 7},
+        {"job": None},
+        {"type": "queued"},
+        {"type": "merged", "data": {"into": 7}},
+        {"type": "waiting", "data": {"wait_s": "soon"}},
+    ],
+    ids=str,
 )
 def test_an_event_of_wrong_types_is_read_as_nothing_that_happened(
     wrong: dict[str, object], caplog: pytest.LogCaptureFixture
