@@ -164,6 +164,23 @@ def agents(connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
     return [entry.member for page in pages_of_agents for entry in page]
 
 
+def readable_agents(
+    connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
+) -> list[str]:
+    """`agents` without those whose index of sessions is damaged, which are named in the log."""
+    return [agent for agent, _ in sizes(connection, keyspace, since_ms=since_ms)]
+
+
+def sizes(
+    connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
+) -> list[tuple[str, int]]:
+    """The agents as `readable_agents` gives them, each with how many sessions it has."""
+    found = agents(connection, keyspace, since_ms=since_ms)
+    asked = [ignore_corrupt(size(keyspace.sessions(agent)), -1) for agent in found]
+    answers = zip(found, connection.run_each(asked), strict=True)
+    return [(agent, sessions) for agent, sessions in answers if sessions >= 0]
+
+
 def _exist(
     connection: Connection, keyspace: Keyspace, agent_id: str, entries: Sequence[Entry]
 ) -> list[int]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from memory.keys import Keyspace
 from memory.records import history, index, values
+from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 
 MAX_FIELDS = 10_000
@@ -43,13 +44,18 @@ def extend_data(
     alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
     if alive:
         noted = values.note_fields(keyspace, session_id, alive, ttl_s=ttl_s, is_exact=False)
-        connection.run(noted)
+        connection.run(ignore_corrupt(noted, 0))
     return len(alive)
+
+
+def data_names(keyspace: Keyspace, session_id: str) -> Command[list[str]]:
+    """The names of a session's data keys; none, and a word in the log, where that is damaged."""
+    return ignore_corrupt(values.field_names(keyspace, session_id, at_most=MAX_FIELDS), [])
 
 
 def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:
     """Remove all data of a session that its index names. How many keys went. Safe to repeat."""
-    names = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))
-    keys = [keyspace.session_data(session_id, name) for name in names]
+    found = connection.run(data_names(keyspace, session_id))
+    keys = [keyspace.session_data(session_id, name) for name in found]
     removed = sum(connection.run_each([values.remove(key) for key in keys]))
     return removed + connection.run(values.remove(keyspace.session_fields(session_id)))

@@ -65,7 +65,7 @@ def memory_stats(connection: Connection, keyspace: Keyspace) -> MemoryStats:
     """The numbers of now."""
     servers = connection.run_on_every_server(Command(info_fields, ("INFO",)))
     keys = connection.run_on_every_server(Command(integer, ("DBSIZE",)))
-    sizes = _index_sizes(connection, keyspace)
+    sizes = [sessions for _, sessions in index.sizes(connection, keyspace)]
     total = {name: sum(int(info.get(name, "0")) for info in servers) for name in _SUMMED}
     used, peak = total["used_memory"], total["used_memory_peak"]
     return MemoryStats(
@@ -124,12 +124,6 @@ def human_size(size_bytes: int) -> str:
         if size < 1024:
             return f"{size:.2f}{unit}"
     return f"{size:.2f}P"
-
-
-def _index_sizes(connection: Connection, keyspace: Keyspace) -> list[int]:
-    """How many sessions each agent has."""
-    agents = index.agents(connection, keyspace)
-    return connection.run_each([index.size(keyspace.sessions(agent)) for agent in agents])
 
 
 def _number(stats: MemoryStats, name: str) -> int:

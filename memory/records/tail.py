@@ -5,10 +5,11 @@ cluster, where streams lie on several servers, each stream is looked at by itsel
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from memory.errors import CursorExpired, MemoryServiceError
+from memory.errors import CorruptData, CursorExpired, MemoryServiceError
 from memory.records.events import (
     Event,
     is_after,
@@ -19,6 +20,8 @@ from memory.records.events import (
     read_several,
 )
 from memory.redis.async_connection import AsyncConnection
+
+logger = logging.getLogger(__name__)
 
 BLOCK_MS = 25
 """How long one read waits; who begins to follow meanwhile waits as long for the next."""
@@ -73,7 +76,7 @@ class Tail:
                 found = await self._events_after(cursors)
                 await self._refuse_the_late(found)
             except MemoryServiceError as exc:
-                self._fail_all(exc)
+                self._fail(exc)
             else:
                 self._hand_out(cursors, found)
             # Followers that got events ask for more before the next read.
@@ -81,11 +84,22 @@ class Tail:
 
     async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
         if len(cursors) == 1 or not self._connection.is_cluster:
-            return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
-        # One command may not touch two slots, and a blocking one would hold a connection each.
+            try:
+                return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
+            except CorruptData as exc:
+                logger.error("%s; its followers fail, those of other streams go on", exc)
+        # One command may not touch two slots, and a blocking one would hold a connection each. And
+        # only so is it known which stream is damaged.
         reads = [self._connection.run(read_now(*one)) for one in cursors.items()]
-        pages = await asyncio.gather(*reads)
-        found = {key: page for key, page in zip(cursors, pages, strict=True) if page}
+        pages = await asyncio.gather(*reads, return_exceptions=True)
+        found = {}
+        for key, page in zip(cursors, pages, strict=True):
+            if isinstance(page, CorruptData):
+                self._fail(page, key)
+            elif isinstance(page, BaseException):
+                raise page
+            elif page:
+                found[key] = page
         if not found:
             await asyncio.sleep(min(self._block_ms, BLOCK_MS) / 1000)
         return found
@@ -111,11 +125,13 @@ class Tail:
                 waiting.found.set_result(new)
                 self._waiting.remove(waiting)
 
-    def _fail_all(self, error: MemoryServiceError) -> None:
-        for waiting in self._waiting:
+    def _fail(self, error: MemoryServiceError, key: str | None = None) -> None:
+        """Fail the followers of one stream, or of all."""
+        failed = [waiting for waiting in self._waiting if key in (None, waiting.key)]
+        for waiting in failed:
+            self._waiting.remove(waiting)
             if not waiting.found.done():
                 waiting.found.set_exception(error)
-        self._waiting.clear()
 
 
 def _earliest(waiting: list[_Waiting]) -> dict[str, str]:

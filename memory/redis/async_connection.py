@@ -17,7 +17,7 @@ from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, n
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, translated, translating
-from memory.redis.replicas import ReplicaWait, without_errors_aside
+from memory.redis.replicas import ReplicaWait
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -192,15 +192,15 @@ class AsyncConnection:
                 replies = await self._client.exchange([group.commands for group in batch])
         except MemoryServiceError as exc:
             return [_own(exc) for _ in batch]
-        answers = [
-            without_errors_aside(group.commands, answer)
+        return [
+            self._first_error(group.commands, answer) or answer
             for group, answer in zip(batch, replies, strict=True)
         ]
-        return [self._first_error(answer) or answer for answer in answers]
 
-    def _first_error(self, replies: Replies) -> MemoryServiceError | None:
-        for reply in replies:
-            if isinstance(reply, Exception):
+    def _first_error(self, commands: Calls, replies: Replies) -> MemoryServiceError | None:
+        # Fewer replies than commands, where a connection was lost.
+        for command, reply in zip(commands, replies, strict=False):
+            if isinstance(reply, Exception) and not command.tolerates(reply):
                 error = translated(reply, self.label)
                 error.__cause__ = reply
                 return error

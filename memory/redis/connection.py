@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar, cast, overload
 
 import hiredis
@@ -19,7 +18,7 @@ from memory.errors import MemoryUnavailable
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
 from memory.redis.failures import Attempts, translating
-from memory.redis.replicas import ReplicaWait, has_wait_behind, without_errors_aside
+from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -101,7 +100,7 @@ class Connection:
 
     def run_on_every_server(self, command: Command[T]) -> list[T]:
         """The result of each primary of a cluster; of the one server otherwise."""
-        replies = self._insist(lambda client: _ask_every_server(client, command.wire()))
+        replies = self._insist(lambda client: _ask_every_server(client, command))
         return [command.parse(reply) for reply in replies]
 
     def close(self) -> None:
@@ -114,18 +113,16 @@ class Connection:
 
     def _ask(self, commands: Sequence[Command[object]]) -> list[object]:
         wait = self._replica_wait
-        if wait is None:
-            return self._insist(partial(_exchange, commands=commands))
-        sent = wait.sent(commands)
-        replies = self._insist(lambda client: without_errors_aside(sent, _exchange(client, sent)))
-        return wait.own(commands, sent, replies)
+        sent = commands if wait is None else wait.sent(commands)
+        replies = self._insist(lambda client: _without_errors(sent, _exchange(client, sent)))
+        return replies if wait is None else wait.own(commands, sent, replies)
 
     def _insist(self, send: Callable[[Redis | RedisCluster], list[object]]) -> list[object]:
         attempts = Attempts(self.timeout_s)
         while True:
             try:
                 with translating(self.label):
-                    return _without_errors(send(self._connected()))
+                    return send(self._connected())
             except MemoryUnavailable:
                 delay_s = attempts.next_delay_s()
                 if delay_s is None:
@@ -198,16 +195,18 @@ def _exchange(client: Redis | RedisCluster, commands: Sequence[Command[object]])
     return replies
 
 
-def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) -> list[object]:
+def _ask_every_server(client: Redis | RedisCluster, command: Command[object]) -> list[object]:
+    wire = command.wire()
     if not isinstance(client, RedisCluster):
-        return _send(client, [wire])
+        return _without_errors([command], _send(client, [wire]))
     nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
-    return [_send_one(client, wire, target_nodes=node) for node in nodes]
+    replies = [_send_one(client, wire, target_nodes=node) for node in nodes]
+    return _without_errors([command] * len(replies), replies)
 
 
-def _without_errors(replies: list[object]) -> list[object]:
-    for reply in replies:
-        if isinstance(reply, Exception):
+def _without_errors(commands: Sequence[Command[object]], replies: list[object]) -> list[object]:
+    for command, reply in zip(commands, replies, strict=True):
+        if isinstance(reply, Exception) and not command.tolerates(reply):
             raise reply
     return replies
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from memory.errors import MemoryUnavailable
 from memory.keys import DEDUPE_MS
-from memory.redis.command import Command, Replication
+from memory.redis.command import Argument, Command, Replication, Tolerance
 from memory.redis.replies import nothing
 from memory.settings import MemorySettings
 
@@ -63,7 +63,7 @@ class ReplicaWait:
                 # (Valkey 9). This one is always a write, and gives the lease the TTL that it has.
                 fence = ("PEXPIRE", command.replication.lease, DEDUPE_MS)
                 wait = ("WAIT", self.replicas, max(1, int(self.timeout_s * 1000)))
-                sent += [_Aside(nothing, fence), _Aside(nothing, wait)]
+                sent += [_aside(fence), _aside(wait)]
         return sent
 
     def own(
@@ -101,21 +101,14 @@ class ReplicaWait:
         logger.warning("%s; work goes on; %s", fact, todo)
 
 
-def without_errors_aside(sent: Sequence[Command[object]], replies: list[object]) -> list[object]:
-    """The replies, with no confirmation (None) where WAIT or what goes with it was refused.
-
-    Only a command's own answer says whether it was executed. There may be fewer replies than
-    commands, where a connection was lost.
-    """
-    return [
-        None if isinstance(one, _Aside) and isinstance(reply, Exception) else reply
-        for one, reply in zip(sent, replies, strict=False)
-    ]
-
-
 def has_wait_behind(wires: Sequence[Sequence[object]], at: int) -> bool:
     """Whether the command at this place is followed by a WAIT for it."""
     return at + 2 < len(wires) and wires[at + 2][0] == "WAIT"
+
+
+def _aside(args: tuple[Argument, ...]) -> _Aside:
+    # Only the command's own answer says whether it was executed.
+    return _Aside(nothing, args, tolerance=Tolerance.ALL)
 
 
 def _positions(sent: Sequence[Command[object]]) -> list[int]:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from memory.ids import is_id
 from memory.keys import Keyspace
@@ -55,7 +56,7 @@ def clean_stale(
     until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
     for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
         without_strangers(connection, keyspace.agents, page)
-    agents = index.agents(connection, keyspace)
+    agents = index.readable_agents(connection, keyspace)
     run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
     for agent in agents:
         while batch := run.unused(agent):
@@ -155,7 +156,7 @@ class _Run:
     def _is_used_by_others(self, agent: str, session_id: str) -> bool:
         scores = self.connection.run_each(
             [
-                index.score(self.keyspace.sessions(other), session_id)
+                ignore_corrupt(index.score(self.keyspace.sessions(other), session_id), inf)
                 for other in self.agents
                 if other != agent
             ]

@@ -15,6 +15,7 @@ from memory.records import history, index, session_data, values
 from memory.records.index import Entry
 from memory.records.limits import MAX_TTL_S, whole_number
 from memory.records.stats import MemoryStats, StatsPoint, read_stats, record_stats
+from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 
@@ -50,7 +51,7 @@ class Housekeeping:
         whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
         since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
         sessions = keys = 0
-        for agent in index.agents(self.connection, self.keyspace, since_ms=since_ms):
+        for agent in index.readable_agents(self.connection, self.keyspace, since_ms=since_ms):
             state = values.extend(self.keyspace.state(agent), ttl_s=ttl_s)
             keys += self.connection.run(state)
             sessions_key = self.keyspace.sessions(agent)
@@ -89,12 +90,13 @@ class Housekeeping:
         # Strays are found in the session index, in docs/decisions.md.
         deadline = time.monotonic() + STRAYS_BUDGET_S
         added = 0
-        for agent in index.agents(self.connection, self.keyspace):
+        for agent in index.readable_agents(self.connection, self.keyspace):
             for page in index.pages(self.connection, self.keyspace.sessions(agent)):
                 if time.monotonic() >= deadline:
                     return added
                 keys = [self.keyspace.session(agent, entry.member) for entry in page]
-                pending = self.connection.run_each([index.size(one.queue) for one in keys])
+                asked = [ignore_corrupt(index.size(one.queue), 0) for one in keys]
+                pending = self.connection.run_each(asked)
                 waiting = [one.history for one, jobs in zip(keys, pending, strict=True) if jobs]
                 due = Due(self.keyspace)
                 added += sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
@@ -113,14 +115,15 @@ class Housekeeping:
     def _extend(self, agent: str, batch: Sequence[Entry], ttl_s: int) -> int:
         ids = [entry.member for entry in batch]
         sessions = [self.keyspace.session(agent, one) for one in ids]
-        found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
-        self.connection.run_each(
-            [Mailbox(self.keyspace, one).trim(REQUESTS_SLACK) for one in sessions]
-        )
-        most = session_data.MAX_FIELDS
-        fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
+        found = self._of_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
+        self._of_each([Mailbox(self.keyspace, one).trim(REQUESTS_SLACK) for one in sessions])
+        fields = [session_data.data_names(self.keyspace, one) for one in ids]
         data = [
             session_data.extend_data(self.connection, self.keyspace, one, names, ttl_s=ttl_s)
             for one, names in zip(ids, self.connection.run_each(fields), strict=True)
         ]
         return sum(found) + sum(data)
+
+    def _of_each(self, commands: Sequence[Command[int]]) -> list[int]:
+        # One damaged session must not keep the others of its batch from what they need.
+        return self.connection.run_each([ignore_corrupt(one, 0) for one in commands])

@@ -6,10 +6,20 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from pydantic import SecretStr
 
-from memory import Command, CursorExpired, Event, EventType, MemorySettings, Tail, events
+from memory import (
+    Command,
+    CorruptData,
+    CursorExpired,
+    Event,
+    EventType,
+    MemorySettings,
+    Tail,
+    events,
+)
 from memory.keys import Keyspace, SessionKeys
 from memory.records.events import FROM_START, MAX_EVENTS, READ_EVENTS
 from memory.redis.async_connection import AsyncConnection
+from memory.redis.replies import nothing
 from sandbox.cluster import ValkeyCluster
 from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
@@ -95,6 +105,22 @@ async def test_followers_of_many_sessions_each_get_their_own(
             await tell(memory, keys, f"{keys.session_id} {piece}")
     told = await asyncio.wait_for(asyncio.gather(*following), WAIT_S)
     assert told == [[f"{keys.session_id} {piece}" for piece in range(3)] for keys in streams]
+
+
+async def test_a_damaged_stream_fails_its_own_followers_only(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """All wait in one read, which Redis refuses as a whole."""
+    bad, *good = streams
+    await memory.run(Command(nothing, ("SET", bad.events, "damaged", "EX", 60)))
+    waits = [tail.after(keys.events, FROM_START, timeout_s=WAIT_S) for keys in streams]
+    following = [asyncio.create_task(one) for one in waits]
+    with pytest.raises(CorruptData):
+        await following[0]
+    for keys in good:
+        await tell(memory, keys, keys.session_id)
+    told = await asyncio.gather(*following[1:])
+    assert [[event.text for event in of] for of in told] == [[keys.session_id] for keys in good]
 
 
 async def test_nothing_comes_of_a_stream_in_which_nothing_happens(
