@@ -1,5 +1,6 @@
 """A chat job from `delay` to its answer, with a real worker."""
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -79,6 +80,23 @@ def test_a_raw_send_task_is_answered(session_id: str, valkey: ValkeyServer) -> N
     history = get_redis_memory().get_conversation_history("energy", session_id)
     assert [past["role"] for past in history] == ["user", "assistant"]
     foreign.close()
+
+
+def test_records_of_wrong_types_are_kept_from_the_model(
+    session_id: str, valkey: ValkeyServer, ollama: OllamaStandIn
+) -> None:
+    """One of them would have it refuse each later message of the session."""
+    history = get_redis_memory().keyspace.session("energy", session_id).history
+    chat_task.delay("energy", session_id, "before").get(timeout=WAIT_S)
+    for wrong in (
+        {"role": "user", "content": 7},
+        {"role": "assistant", "content": "x", "tool_calls": [{"function": 7}]},
+        {"role": "assistant", "content": "x", "thinking": 9},
+    ):
+        valkey.command("RPUSH", history, json.dumps(wrong))
+    assert "now" in chat_task.delay("energy", session_id, "now").get(timeout=WAIT_S)["response"]
+    shown = ollama.calls[-1].messages
+    assert [message["role"] for message in shown] == ["system", "user", "assistant", "user"]
 
 
 @pytest.mark.parametrize("is_raw", [False, True], ids=["delay", "send_task"])
