@@ -78,4 +78,6 @@ def _messages(
 
 
 def _lines(past: Sequence[Mapping[str, object]]) -> list[str]:
-    return [f"{_SPEAKERS.get(str(one.get('role')), 'Note')}: {one.get('content')}" for one in past]
+    return [
+        f"{_SPEAKERS.get(str(one.get('role')), 'Note')}: {one.get('content') or ''}" for one in past
+    ]

@@ -74,7 +74,8 @@ class RedisMemoryService:
     ) -> bool:
         """Write `history`, oldest message first, over what is there. True.
 
-        A message is a dict of JSON values with a `role`, and comes back unchanged. At most
+        A message is a dict of JSON values with a `role`, and comes back unchanged; what a model
+        reads of it has the types that `memory.records.message` tells. At most
         HISTORY_MAX_MESSAGES; none at all clears. Jobs that wait in the session's mailbox stay.
         """
         keys = self.keyspace.session(agent_id, session_id)

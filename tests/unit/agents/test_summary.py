@@ -59,6 +59,15 @@ def test_a_summary_is_made_of_the_notes_so_far_and_the_turns_since() -> None:
     assert text.index("User: user 0") < text.index("Assistant: assistant 1")
 
 
+def test_a_message_without_content_says_nothing() -> None:
+    """A call of a tool has none; no model should read "None" as what was said."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}
+    question, reply = turns(1)
+    digest = digest_of([question, call, reply], None, UNLIMITED, SETTINGS, "m")
+    assert digest is not None
+    assert "None" not in asked(digest.request.messages)
+
+
 def test_without_a_whole_turn_there_is_nothing_to_sum_up() -> None:
     """Nor of a reply that has lost its question."""
     assert digest_of([], None, UNLIMITED, SETTINGS, "m") is None
