@@ -1,6 +1,7 @@
 """The index of a user's sessions: complete as long as anything is left of them, and no longer."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -234,11 +235,14 @@ def test_a_member_that_is_no_id_stops_no_listing_and_no_clean_up(
     backend.observer.zadd(keyspace.sessions("a"), strange)
     backend.observer.zadd(keyspace.sessions("a"), {"stale": LONG_AGO_MS})
     backend.observer.zadd(keyspace.agents, {b"\xff": 1, b"": 2})
+    redis_memory.set_session_data("good", "k", 1, ttl=30)
+    backend.observer.zadd(keyspace.session_fields("good"), {b"": 2**60, b"x" * 600: math.inf})
     housekeeping = Housekeeping(backend.connection, keyspace)
 
     assert redis_memory.get_all_sessions_for_agent("a") == ["good"]
     assert housekeeping.add_strays() == 0
     housekeeping.extend_active(window_s=10**10, ttl_s=60)
+    assert backend.observer.ttl(keyspace.session_data("good", "k")) > 50
     with caplog.at_level(logging.ERROR):
         assert housekeeping.clean_stale(idle_s=60).is_complete
 
