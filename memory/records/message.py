@@ -12,9 +12,10 @@ import orjson
 
 ROLES = ("system", "user", "assistant", "tool")
 _TEXTS = ("content", "thinking", "tool_name", "tool_call_id")
+_REST = frozenset({"thinking", "tool_name", "tool_call_id", "images", "tool_calls"})
 
 # orjson 3.11 reads 1024 levels and writes 254; a message lies two levels deep in a request.
-_SAFE_LEVELS, _LEVELS_AROUND = 64, 2
+_SAFE_LEVELS, _LEVELS_AROUND = 250, 2
 
 
 def fault_of(message: Mapping[str, object]) -> str | None:
@@ -25,10 +26,16 @@ def fault_of(message: Mapping[str, object]) -> str | None:
     absent or None. Anything else in it may be any JSON.
     """
     role = message.get("role")
-    if role is None and "role" not in message:
-        return f"has no role; it must be one of {', '.join(ROLES)}"
     if not isinstance(role, str) or role not in ROLES:
-        return f"has an unknown role; it must be one of {', '.join(ROLES)}"
+        is_missing = role is None and "role" not in message
+        fault = "has no role" if is_missing else "has an unknown role"
+        return f"{fault}; it must be one of {', '.join(ROLES)}"
+    if isinstance(message.get("content"), str) and _REST.isdisjoint(message):
+        return None  # by far the most frequent form
+    return _fault_of_fields(message)
+
+
+def _fault_of_fields(message: Mapping[str, object]) -> str | None:
     for name in _TEXTS:
         if not isinstance(text := message.get(name), str | None):
             return f"has a {name} that is no string but {type(text).__name__}"
@@ -42,7 +49,8 @@ def fault_of(message: Mapping[str, object]) -> str | None:
 
 def is_nested_too_deeply(encoded: bytes, message: object) -> bool:
     """Whether a message as it is stored can be read, but not be sent on."""
-    if encoded.count(b"[") + encoded.count(b"{") < _SAFE_LEVELS:
+    # A level has two brackets. Most messages are too short, or have too few, for so many levels.
+    if len(encoded) < 2 * _SAFE_LEVELS or encoded.count(b"[") + encoded.count(b"{") < _SAFE_LEVELS:
         return False
     for _ in range(_LEVELS_AROUND):
         message = [message]
