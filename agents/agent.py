@@ -121,6 +121,7 @@ class BaseAgent:
             reply = self._llm.complete(prompt.request)
         except ContextOverflowError as refusal:
             shorter = make(limits.budget_after(model, bound, prompt.fit, refusal))
+            # Nothing is left to leave out: the message itself is too long.
             if len(shorter.request.messages) >= len(prompt.request.messages):
                 raise
             prompt, reply = shorter, self._llm.complete(shorter.request)
@@ -130,4 +131,5 @@ class BaseAgent:
 
     def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:
         self._messages.extend(turn)
+        # This may part a reply from its question; `fit` then shows neither.
         del self._messages[: max(0, len(self._messages) - self.max_history)]

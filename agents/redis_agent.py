@@ -55,6 +55,7 @@ class RedisAgent(BaseAgent):
     @property
     def history(self) -> list[Mapping[str, object]]:
         """The conversation so far, oldest first, as Redis has it now; at most `max_history`."""
+        # Each time: another process may have gone on with the session.
         if self._stored is not None:
             self._load(self._stored)
         return super().history

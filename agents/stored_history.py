@@ -33,6 +33,7 @@ class StoredHistory:
 
     def last(self, at_most: int) -> Sequence[Mapping[str, object]]:
         """The last `at_most` messages, oldest first. An element that is no message is left out."""
+        # From -0, which is 0, Redis would give all messages.
         if at_most == 0:
             return []
         return self._memory.connection.run(history.read(self._keys, at_most=at_most)).messages
@@ -54,6 +55,8 @@ class StoredHistory:
             write_id=turn.write_id,
             keep=self._limits.history_max_messages,
             ttl_s=self._memory.default_ttl,
+            # A longer TTL that somebody has set stays, as with a commit: docs/decisions.md, "COMMIT
+            # never shortens a session's life".
             is_exact=False,
         )
         # Without its entry in the index clean-up and statistics would not know the session.

@@ -47,6 +47,7 @@ def digest_of(
     starts = turn_starts(past)
     if not starts:
         return None
+    # `estimated` knows no ratio, so the budget is brought to its measure.
     left_tokens = budget.prompt_tokens / budget.ratio - sum(map(estimated, _messages([], so_far)))
     taken, used_tokens = 0, 0.0
     for end in (*starts[1:], len(past)):

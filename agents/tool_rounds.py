@@ -134,6 +134,7 @@ class ToolRounds:
     async def _outcome(self, call: ToolCall, *, is_whole: bool) -> Outcome:
         tool = self._tools.get(call.name)
         if tool is None:
+            # The model made the name up: it reads which there are, and may try again.
             known = ", ".join(self._tools)
             return Outcome(f"error: there is no such tool; there are: {known}", is_error=True)
         if not is_whole:
@@ -149,8 +150,10 @@ def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:
         # As deep as it will lie in a request: what cannot be sent must not be run.
         packed = orjson.dumps({"messages": [{"tool_calls": [_as_sent(call)]}]})
         is_whole = len(packed) <= MAX_ARGUMENTS_BYTES
+    # orjson refuses what is nested too deep, here as in the request.
     except TypeError:
         is_whole = False
+    # Without its arguments: a prompt that has them could not be sent, or would be full of them.
     return (call if is_whole else replace(call, arguments={})), is_whole
 
 

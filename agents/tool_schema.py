@@ -8,6 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from agents.errors import InvalidTool
 
+# Written out, the references of a recursive model would have no end.
 MAX_DEPTH = 32
 
 
@@ -48,6 +49,7 @@ def _plain(value: JsonValue, definitions: Mapping[str, JsonValue], depth: int) -
     reference = value.get("$ref")
     if isinstance(reference, str):
         found = definitions[reference.removeprefix("#/$defs/")]
+        # pydantic writes description and default of a parameter beside its reference.
         beside = {name: part for name, part in value.items() if name != "$ref"}
         if isinstance(found, dict):
             value = {**found, **beside}

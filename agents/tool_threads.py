@@ -37,6 +37,7 @@ class ToolThreads:
 
         def settle(how: CallResult) -> None:
             self._free.release()
+            # Its turn may have been cancelled, or have run out of time.
             if not ended.done():
                 ended.set_result(how)
 
@@ -44,6 +45,7 @@ class ToolThreads:
             with suppress(RuntimeError):  # the loop is closed: the process ends
                 loop.call_soon_threadsafe(settle, how)
 
+        # The tool sees the context variables of its turn, as in asyncio.to_thread.
         threading.Thread(
             target=_run, args=(copy_context().run, call, hand_over), name="griot-tool", daemon=True
         ).start()
@@ -57,6 +59,8 @@ def _run(
 ) -> None:
     try:
         value = within(call)
+    # SystemExit too: it would end the thread without a word, and its part of MAX_THREADS would stay
+    # taken.
     except BaseException as exc:
         hand_over(CallResult(error=exc))
     else:

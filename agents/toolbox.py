@@ -45,6 +45,7 @@ class Toolbox:
             except InvalidTool as exc:
                 place = f"tools of agent {profile.agent_id}: {spec.function}"
                 raise InvalidProfiles(f"{place} cannot be a tool: {exc}") from exc
+        # The model calls a tool by its name alone, without the path.
         names = [self._tools[spec].name for spec in profile.tools]
         if len(set(names)) < len(names):
             raise InvalidProfiles(f"tools of agent {profile.agent_id}: two have the same name")

@@ -136,6 +136,7 @@ class Tool:
             f"{frame.filename}:{frame.lineno}"
             for frame in traceback.extract_tb(error.__traceback__)
         ]
+        # docs/decisions.md, "Tools run one after the other, and an error shows its kind only".
         # Neither the message nor the traceback: they may quote the conversation, or hold a secret.
         logger.warning(
             "tool %s failed for job %s, and its model reads that it did: %s at %s",
@@ -165,6 +166,7 @@ def _read_parameters(function: ToolFunction, name: str) -> tuple[type[BaseModel]
     asked = [one for one in parameters if one.name not in context_names[:1]]
     fields = {f"p{n}": _field(one, hints) for n, one in enumerate(asked)}
     try:
+        # Without "forbid" an argument that the model made up would be dropped in silence.
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]  # made at run time
     except (PydanticUserError, TypeError) as exc:
         raise InvalidTool(f"pydantic does not know its annotations: {_line(exc)}") from exc
@@ -195,6 +197,7 @@ def _definition(
         "type": "function",
         "function": {
             "name": name,
+            # It is in each prompt of the turn, as the names and parameters are.
             "description": description[:MAX_DESCRIPTION_CHARS],
             "parameters": parameters_schema(arguments),
         },

@@ -86,6 +86,8 @@ def system_prompt_of(ask: Ask, profile: Profile) -> str | None:
 def reply_bound(ask: Ask, profile: Profile, settings: LLMSettings) -> int | None:
     """The most tokens that the reply may have; None: no bound but the window."""
     own = settings.reply_tokens(model_of(ask, profile, settings))
+    # The model's own bound comes last. Unlike a window, this one reloads no model:
+    # docs/decisions.md, "Window and reply are set per model, not per agent".
     return _first(ask.max_tokens, profile.max_tokens, own)
 
 
@@ -178,6 +180,7 @@ def _of(
     """The same precedent, counted from the begin of `recent`; none where it lies before that."""
     if precedent is None:
         return None
+    # The history limit may have removed its beginning, or all of it.
     gone = len(history) - len(recent)
     if precedent.end <= gone:
         return None

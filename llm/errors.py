@@ -89,6 +89,8 @@ class ContextOverflowError(RequestRejectedError):
     `n_prompt_tokens` and `n_ctx` are Ollama's own counts, None where it does not send them.
     """
 
+    # Pickle makes the error from its message alone and sets the attributes after: so both have a
+    # default.
     def __init__(
         self,
         message: str,

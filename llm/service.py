@@ -195,10 +195,12 @@ class LLMService:
                 exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
             ) from exc
         finally:
+            # Closing the connection is the only cancel (docs/ollama.md, Disconnects).
             if response is not None:
                 response.close()
 
     def _send(self, path: str, content: bytes | None, timeouts: Timeouts) -> httpx.Response:
+        # httpx would raise a RuntimeError here, which is none of its own errors.
         if self._http.is_closed:
             raise OllamaUnreachableError("this client of Ollama has been closed")
         request = self._http.build_request(

@@ -29,6 +29,7 @@ class LLMSettings(BaseSettings):
         # Fields can be given by name in code. pydantic-settings would then read their bare names
         # (MODEL, ...) from the environment too; with this prefix no such variable exists.
         env_prefix="GRIOT_UNUSED_LLM_",
+        # A wrong address may hold a password, which pydantic would print with the error.
         hide_input_in_errors=True,
     )
 
@@ -38,6 +39,7 @@ class LLMSettings(BaseSettings):
         description="Ollama's address: http or https, host and port, nothing else.",
     )
     base_urls: Annotated[
+        # NoDecode: pydantic-settings would want JSON for a tuple.
         tuple[str, ...], NoDecode, BeforeValidator(split_addresses), AfterValidator(check_base_urls)
     ] = Field(
         default=(),

@@ -27,6 +27,7 @@ def _renew_lock() -> None:
     _lock = threading.Lock()
 
 
+# Windows has no fork.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 

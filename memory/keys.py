@@ -200,6 +200,7 @@ class Keyspace:
             keys = self.session(unquote(agent, errors="strict"), unquote(session, errors="strict"))
         except ValueError:  # InvalidInput, or not UTF-8
             return None
+        # Another spelling of the same ids is no key of ours: a session has one.
         return keys if keys.history == history_key else None
 
     def slots(self, model: str, servers: Sequence[str]) -> SlotKeys:

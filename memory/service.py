@@ -86,6 +86,7 @@ class RedisMemoryService:
             max_bytes=self._settings.max_value_bytes,
         )
         write_id = histories.new_write_id()
+        # Redis has no empty lists: no messages at all are a history that is cleared.
         if records:
             write = histories.replace(keys, records, write_id=write_id, ttl_s=ttl_s)
         else:
@@ -209,6 +210,7 @@ class RedisMemoryService:
         self.close()
 
     def _ask(self) -> None:
+        # Not PING: a user who may not read our keys would get an answer to that.
         self.connection.run(Command(integer, ("EXISTS", self.keyspace.agents)))
 
     def _set(self, key: str, encoded: bytes, ttl: int | None) -> bool:
@@ -216,4 +218,6 @@ class RedisMemoryService:
         return self.connection.run(values.save(key, encoded, ttl_s=ttl_s))
 
     def _write(self, write: Command[int], agent_id: str, session_id: str) -> None:
+        # A damaged index fails no write: docs/decisions.md, "A damaged key beside the sessions
+        # fails no job".
         self.connection.run_all(write, *index.touch(self.keyspace, agent_id, session_id))

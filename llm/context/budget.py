@@ -267,6 +267,7 @@ def bounded(ratio: float) -> float:
 def _of_text(text: str) -> float:
     if text.isascii():
         return len(text) / 4
+    # A lone surrogate fails no estimate; the request itself is refused with a reason.
     return (3 * len(text.encode("utf-8", "surrogatepass")) - len(text)) / 8
 
 

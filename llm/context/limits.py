@@ -104,6 +104,7 @@ class ContextLimits:
         windows = [server.limits.window(model) for server in self._servers]
         known = [window for window in windows if window.is_known] or windows
         narrowest = min(known, key=lambda window: window.tokens)
+        # For the same reason the highest ratio: each server's runner may count otherwise.
         ratio = max(server.limits.ratio(model) for server in self._servers)
         return TokenBudget.of(
             narrowest.tokens, max_tokens, ratio=ratio, is_known=narrowest.is_known

@@ -136,6 +136,7 @@ class ModelCatalog:
             await self.loaded()
             self._installed = set(read_models(tags, base_url=self.base_url))
         except LLMError as exc:
+            # Once for each outage: an answer came before, or this was the first look.
             if self._installed is not None or self._looked_at is None:
                 logger.warning(
                     "cannot list the models of %s (%s); it is asked after the servers whose models "
@@ -144,6 +145,8 @@ class ModelCatalog:
                     exc,
                     MODELS_AGE_S,
                 )
+            # Unknown and not empty: such a server comes after those that are known to have the
+            # model, but before one that is known to lack it.
             self._installed, self._loaded = None, {}
         finally:
             # After a failure too: a server that is down is not asked with every call.

@@ -128,6 +128,8 @@ class OllamaClient:
                     body += chunk
                     if len(body) > MAX_LOOKUP_BYTES:
                         raise ResponseTooLargeError(f"the answer is over {MAX_LOOKUP_BYTES} bytes")
+        # A look-up loads and generates nothing. A server that starts up is silent like this
+        # (docs/ollama.md, Transport): it is away, not slow.
         except LLMTimeoutError as exc:
             raise OllamaUnreachableError(
                 f"Ollama at {self.base_url} does not answer within {timeout_s:g} s"
@@ -195,6 +197,7 @@ class OllamaClient:
             url,
             headers=HEADERS,
             content=content,
+            # No read limit: the first byte and later ones need two (StreamWatch).
             extensions={"timeout": {"connect": timeouts.connect_s}},
         )
         try:

@@ -92,12 +92,14 @@ class StreamWatch:
         if self._task is None:  # nobody waits for Ollama; __enter__ looks at the whole time itself
             if now < self._ends_at:
                 self._rearm(min(now + self._silence_s, self._ends_at))
+        # Set for an earlier wait: the present one has time left.
         elif now < self._due():
             self._rearm(self._due())
         else:
             self._end_wait(self._timeout(now))
 
     def _end_wait(self, error: LLMError) -> None:
+        # The first reason counts: __exit__ takes back one cancel and no second one.
         if self._task is not None and self._expired is None:
             self._expired = error
             self._task.cancel()

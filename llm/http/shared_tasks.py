@@ -43,10 +43,12 @@ class SharedTasks:
             await asyncio.wait(tasks)
 
     def _forget(self, name: str, task: "asyncio.Task[object]") -> None:
+        # `begin` may have given the name to a newer task.
         if self._tasks.get(name) is task:
             del self._tasks[name]
         # An LLMError is for those who wait, if anybody does: asyncio would log it.
         error = None if task.cancelled() else task.exception()
+        # Any other is a fault of ours: raised here it goes to the loop's handler, into the log.
         if error is not None and not isinstance(error, LLMError):
             raise error
 

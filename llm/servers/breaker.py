@@ -62,6 +62,7 @@ class Breaker:
             self._openings = 0
 
     def _open(self) -> None:
+        # The exponent has a bound, or a float would overflow after a thousand openings.
         pause_s = min(MAX_PAUSE_S, PAUSE_S * 2.0 ** min(self._openings, 30))
         self._openings += 1
         self._trial = None
@@ -79,6 +80,7 @@ class Trial:
     def answered(self) -> None:
         """The server has begun to answer."""
         if self._is_only_one:
+            # Now, not at its end: others need not wait for what may be a long reply.
             # One failure more opens it again; only a whole answer clears the count.
             self._breaker._close(FAILURES - 1)
 

@@ -70,4 +70,5 @@ def one_to_warm(candidates: Sequence[Candidate], session: str) -> Candidate | No
 
 
 def _weight(url: str, session: str) -> bytes:
+    # Not hash(): Python salts it anew in each process, and all workers must choose alike.
     return blake2b(f"{session}\0{url}".encode(errors="replace"), digest_size=8).digest()

@@ -60,6 +60,7 @@ class FailoverState:
             self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
             self._asked_at = None
         may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
+        # The time for the whole reply is counted over all servers: no other has more of it.
         if not may_move or isinstance(error, TotalTimeoutError):
             return False
         # A job is tried again after a retryable error: one server may have what another lacks.
@@ -72,6 +73,7 @@ class FailoverState:
         names = ", ".join(server.label for server in left)
         if self._error is None:
             return OllamaUnreachableError(f"no Ollama can be asked: {names} failed again and again")
+        # One of those out of service may have the model: the job is to be tried again.
         if left and isinstance(self._error, ModelNotFoundError):
             return OllamaUnreachableError(
                 f"no server that can be asked has the model '{model}'; out of service: {names}"

@@ -90,6 +90,8 @@ class Fleet:
 
     def open_to(self, model: str) -> tuple[str, ...]:
         """The servers that may be asked for a model, as far as is known; never none."""
+        # With every breaker open the call waits for the first server that is well
+        # (docs/decisions.md, "With every server out, a call waits"): any may be that one.
         return self._ranked(model, "") or tuple(self._by_url)
 
     async def ranked(self, model: str, session: str) -> tuple[str, ...]:
@@ -119,6 +121,8 @@ class Fleet:
             has_spoken = False
             try:
                 with server.calling(request) as trial:
+                    # A load within the chat would end with the chat's time-out or cancel, each time
+                    # from zero (docs/ollama.md, Loading).
                     if not server.warmer.is_warm(request):
                         await server.warmer.ensure(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
@@ -130,6 +134,7 @@ class Fleet:
                             yield record
                 return
             except LLMError as exc:
+                # Its reader has a part of this reply; another server would begin another.
                 if has_spoken or not failover.goes_on_after(exc, server.url):
                     raise
 
@@ -216,6 +221,7 @@ class Fleet:
 
     def _best(self, request: ChatRequest, session: str, failover: FailoverState) -> Server | None:
         candidates = self._candidates(request.model, failover.tried)
+        # For calls to come: this one goes to a server that is warm.
         if (idle := one_to_warm(candidates, session)) is not None:
             self._by_url[idle.url].warmer.begin(request)
         best = best_of(candidates, session)
@@ -233,5 +239,6 @@ class Fleet:
             await asyncio.wait_for(self._change.wait(), at_most_s)
 
     def _announce(self) -> None:
+        # It wakes those who wait now; who waits from here on waits for the next change.
         self._change.set()
         self._change = asyncio.Event()

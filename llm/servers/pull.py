@@ -43,6 +43,7 @@ async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
                     return
                 if (percent := progress.note(record)) is not None:
                     logger.info("%s has downloaded %d %% of %s", client.base_url, percent, model)
+    # A whole pull ends with `success` (docs/ollama.md, Lookups).
     raise StreamCutError(f"Ollama at {client.base_url} broke off the pull of {model}")
 
 
@@ -82,6 +83,7 @@ class Progress:
         done = sum(done for done, _ in self._files.values())
         total = sum(total for _, total in self._files.values())
         percent = 100 * done // total // STEP_PERCENT * STEP_PERCENT
+        # It may fall: each file that begins adds to the total.
         if percent <= self._logged_percent:
             return None
         self._logged_percent = percent

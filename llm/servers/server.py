@@ -158,6 +158,7 @@ class Server:
             model,
         )
         self.catalog.note_unloaded(model)
+        # A failure of the model, not of the server: it is none of SERVERS_FAULT.
         self.client.abort(
             model, OllamaFailedError(f"Ollama at {self.url} restarts {model}, which hangs")
         )

@@ -69,6 +69,8 @@ class Warmth:
 
 def load_request(request: ChatRequest) -> ChatRequest:
     """The request that loads the model of a chat just as the chat would, and asks nothing."""
+    # Without messages a request only loads (docs/ollama.md, Requests). It has the chat's `shift`,
+    # for another one would load the model again (docs/ollama.md, Loading).
     options = {name: request.options[name] for name in _LOAD_TIME if name in request.options}
     return ChatRequest(
         model=request.model, options=options, keep_alive=request.keep_alive, shift=request.shift
@@ -146,6 +148,7 @@ class Warmer:
     def note_used(self, model: str) -> None:
         """A chat has ended well: the model's time to stay loaded begins anew."""
         if (warmth := self._warm.get(model)) is not None:
+            # Ollama counts anew from the end of the last request, too (docs/ollama.md, Loading).
             warmth.used_at = now = time.monotonic()
             warmth.until = now + TRUSTED * warmth.keep_alive_s
 
@@ -226,6 +229,7 @@ class Warmer:
 
     def _note_loaded(self, request: ChatRequest, now: float) -> None:
         before = self._warm.get(request.model)
+        # A load is no use: else each would be the reason for the next, for ever.
         used_at = now if before is None else before.used_at
         self.forget(request.model)
         keep_alive_s = _keep_alive_s(request)
@@ -235,6 +239,7 @@ class Warmer:
         self._arm(warmth)
 
     def _arm(self, warmth: Warmth) -> None:
+        # Infinite is what Ollama never drops (a negative keep_alive).
         if self._shortest_rewarm_s <= warmth.keep_alive_s < float("inf"):
             wait_s = warmth.until - time.monotonic()
             loop = asyncio.get_running_loop()

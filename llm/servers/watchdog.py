@@ -40,6 +40,7 @@ class Watchdog:
         if silence.timeouts < TIMEOUTS or is_paused:
             return False
         silence.timeouts = 0
+        # A bound for the exponent above.
         silence.restarts = min(silence.restarts + 1, 30)
         silence.restarted_at = self._clock()
         return True

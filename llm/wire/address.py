@@ -23,6 +23,7 @@ def check_base_url(url: str) -> str:
         and not parts.query
         and not parts.fragment
     )
+    # urlsplit takes blanks and backslashes as parts of a host's name.
     if not is_address or any(char.isspace() or char == "\\" for char in parts.netloc):
         raise ValueError(ADDRESS_RULE)
     if parts.port == 0:  # reading it also raises ValueError over 65535 or for what is no number

@@ -40,6 +40,7 @@ TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSE
 The transport httpx-aiohttp 0.2 passes some of aiohttp's errors on as they are.
 """
 
+# Only what a message repeats (docs/ollama.md, Errors); the patterns below tell errors apart.
 _KNOWN_PHRASES = re.compile(
     r"server busy, please try again"
     r"|Server overloaded"
@@ -85,6 +86,8 @@ def refused(status: int, body: bytes, *, model: str, base_url: str) -> LLMError:
 
 def error_line(error: object, *, base_url: str) -> LLMError:
     """The error that a line `{"error": ...}` within a stream of status 200 means. Pure."""
+    # The stream has begun, so there is no status (docs/ollama.md, Errors): what its text does not
+    # show to be an overflow may pass, and is tried again.
     text = error if isinstance(error, str) else ""
     if _OVERFLOW.search(text):
         return _overflow(text)
@@ -183,6 +186,7 @@ def _not_found(text: str, model: str, base_url: str) -> LLMError:
 
 
 def _client_error(status: int, text: str, model: str, base_url: str) -> LLMError:
+    # First: an overflow is a 400 as other refusals are, and only its text differs.
     if _OVERFLOW.search(text):
         return _overflow(text)
     if status == 401:
@@ -198,6 +202,7 @@ def _client_error(status: int, text: str, model: str, base_url: str) -> LLMError
         return QuotaExceededError(
             f"the quota of the account behind Ollama at {base_url} is used up (HTTP {status})"
         )
+    # A request that was given up on the way is not wrong in itself.
     if status in (408, 499):
         return OllamaFailedError(f"Ollama at {base_url} dropped the request (HTTP {status})")
     return _rejected(status, text, model, base_url)
@@ -212,6 +217,7 @@ def _rejected(status: int, text: str, model: str, base_url: str) -> LLMError:
 
 
 def _overflow(text: str) -> ContextOverflowError:
+    # llama-server names the counts as fields of its JSON, and in words in its message.
     n_prompt_tokens, n_ctx = (
         _number(pattern, text)
         for pattern in (

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 MOST_MODELS = 256
 
+# The parameters of a Modelfile come as lines of text (docs/ollama.md, Lookups).
 _NUM_CTX = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 
 
@@ -105,6 +106,7 @@ def count_of(value: object) -> int:
 
 def full_name(model: str) -> str:
     """The name with its tag: without one it means `latest`, as Ollama has it."""
+    # Only behind the last slash: the port of a registry has a colon too.
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
 
 
@@ -122,6 +124,7 @@ def read_numbers(text: str, least: int, most: int) -> Mapping[str, int]:
         if not model or not number.isdecimal() or not least <= int(number) <= most:
             raise ValueError(f"{part!r} is not model=number, with a number from {least} to {most}")
         numbers[full_name(check_model_name(model))] = int(number)
+    # All callers get the cached one: none may change it.
     return MappingProxyType(numbers)
 
 

@@ -51,6 +51,7 @@ class NDJSONDecoder:
         if part:
             self._rest.append(part)
             self._rest_bytes += len(part)
+            # While the line grows, for its end may never come.
             if self._rest_bytes > self._max_line_bytes:
                 raise _too_large("line", self._max_line_bytes)
 

@@ -64,6 +64,8 @@ class Final:
     @property
     def slot_wait_ms(self) -> float | None:
         """Time spent waiting for a free slot of the loaded model; None if not known."""
+        # Only the total has this wait; load_duration has that in the scheduler
+        # (docs/ollama.md, Records).
         parts = (self.total_ms, self.load_ms, self.prompt_eval_ms, self.eval_ms)
         known = [part for part in parts if part is not None]
         return max(0.0, known[0] - sum(known[1:])) if len(known) == len(parts) else None
@@ -108,6 +110,7 @@ def delta_of(record: Mapping[str, object]) -> Delta:
 
 def final_of(record: Mapping[str, object]) -> Final | None:
     """The end of the reply if this record is it (`done: true`), else None."""
+    # Nothing else is an end: some failures end a stream tidily (docs/ollama.md, Records).
     if record.get("done") is not True:
         return None
     return Final(
@@ -129,6 +132,7 @@ def _tool_call(call: object) -> ToolCall:
     arguments = function.get("arguments")
     return ToolCall(
         name=_text(function.get("name")),
+        # An object, never a string of JSON as in OpenAI's protocol (docs/ollama.md, Records).
         arguments=arguments if isinstance(arguments, dict) else {},
         id=_text(call.get("id")) or None,
     )

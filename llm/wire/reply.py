@@ -54,6 +54,8 @@ class ReplyReader:
         for record in records:
             if (error := record.get("error")) is not None:
                 raise error_line(error, base_url=self._base_url)
+            # Before the end is looked at: the final record may hold text, and all calls of tools
+            # (docs/ollama.md, Records).
             if delta := delta_of(record):
                 yield delta
             if final := final_of(record):
@@ -61,6 +63,7 @@ class ReplyReader:
                 return
 
     def _end(self, final: Final) -> None:
+        # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).
         if self._expects_answer and final.done_reason in ("load", "unload"):
             raise OllamaFailedError(
                 f"Ollama at {self._base_url} only loaded the model and gave no answer"

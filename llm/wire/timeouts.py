@@ -37,4 +37,5 @@ class Timeouts:
 
     def for_tools(self) -> Self:
         """The same for a request with tools, within which a reply may be silent for longer."""
+        # Nothing is sent until a call is complete (docs/ollama.md, Records).
         return replace(self, idle_s=max(self.idle_s, TOOLS_IDLE_S))

@@ -60,6 +60,7 @@ def encode_mapping(value: Mapping[str, object], max_bytes: int, *, what: str) ->
     """`encode_value` for an object of JSON; InvalidInput for anything else."""
     if not isinstance(value, Mapping):
         raise InvalidInput(f"{what} must be a dict, not {type(value).__name__}")
+    # orjson knows no other Mapping.
     return encode_value(dict(value), max_bytes, what=what)
 
 
@@ -82,6 +83,8 @@ def encode_message(
 
 def decode_messages(raw: Sequence[bytes]) -> Decoded:
     """The messages among the elements of a history; others are skipped and counted."""
+    # Other programs may write the list too: docs/decisions.md, "The history is decoded for each
+    # turn".
     messages = [message for element in raw if (message := _message(element)) is not None]
     return Decoded(messages=messages, corrupt=len(raw) - len(messages))
 

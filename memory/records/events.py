@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
+# What is trimmed unread the renewal of the lease finds: docs/decisions.md, "Cancelling takes two
+# scripts, each atomic".
 MAX_STOPS = 1000
 # A gap is looked for where there can be one, in docs/decisions.md.
 READ_EVENTS = 500
@@ -89,6 +91,7 @@ def publish(keys: SessionKeys, events: Sequence[Event], *, ttl_s: int) -> list[C
     Not safe to repeat after a lost reply: an event may then stand twice.
     """
     adds = [Command(nothing, _add(keys.events, event)) for event in events]
+    # Behind them: the first XADD makes the key, and makes it without a TTL.
     return [*adds, Command(nothing, ("EXPIRE", keys.events, ttl_s))]
 
 
@@ -104,6 +107,7 @@ def read_several(cursors: Mapping[str, str], *, block_ms: int) -> Command[dict[s
     `cursors` are by key (`SessionKeys.events`); on a cluster all keys must lie in one slot. Waits
     up to `block_ms` (not 0) for the first event of any.
     """
+    # BLOCK 0 would wait for ever.
     limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)
     return Command(_read, ("XREAD", *limits, "STREAMS", *cursors, *cursors.values()))
 
@@ -144,6 +148,7 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
 
 def is_expired(cursor: str, oldest: str | None) -> bool:
     """Whether events after `cursor` may be missing from a stream that begins with `oldest`."""
+    # Who reads from the beginning takes what is there. With no event left nobody knows what was.
     return cursor != FROM_START and (oldest is None or is_after(oldest, cursor))
 
 
@@ -204,6 +209,7 @@ def queued_head(job_id: str) -> bytes:
 
 
 def _add(key: str, event: Event, *, keep: int = MAX_EVENTS) -> tuple[Argument, ...]:
+    # With ~ Redis drops whole nodes only, which is cheap and never leaves fewer than `keep`.
     return ("XADD", key, "MAXLEN", "~", keep, "*", "event", packed(event))
 
 
@@ -217,6 +223,7 @@ def _read(reply: object) -> dict[str, list[Event]]:
 
 
 def _order(cursor: str) -> tuple[int, int]:
+    # As numbers: as texts 10-0 would come before 9-0.
     ms, _, number = cursor.partition("-")
     return int(ms), int(number or 0)
 

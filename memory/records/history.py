@@ -64,6 +64,8 @@ def append(
 
     The TTL becomes `ttl_s`; unless `is_exact`, a longer one stays. Safe to repeat.
     """
+    # An append that names no TTL only lengthens it: docs/decisions.md, "COMMIT never shortens a
+    # session's life".
     return _APPEND.command(
         count,
         keys,

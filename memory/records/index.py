@@ -98,6 +98,7 @@ def oldest(
 
 def server_time_ms() -> Command[int]:
     """The server's clock; of some server of a cluster."""
+    # Scores are by the server's clock, and the clocks of the processes differ.
     return Command(_time_ms, ("TIME",))
 
 
@@ -117,6 +118,7 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
                 live[entry.member] = None
             elif entry.seen_ms < now_ms - SETTLED_MS:
                 dead.append(entry)
+    # FORGET leaves an entry that somebody has touched since it was read.
     for start in range(0, len(dead), PAGE_ENTRIES):
         connection.run(forget(index_key, dead[start : start + PAGE_ENTRIES]))
     return list(live)
@@ -138,6 +140,8 @@ def pages(
         yield [entry for entry in page if is_known(entry.member)]
         if len(page) < PAGE_ENTRIES:
             return
+        # Several entries may have the last score: those that were on this page are skipped on the
+        # next.
         last_ms = page[-1].seen_ms
         with_last = sum(entry.seen_ms == last_ms for entry in page)
         skip = with_last + (skip if last_ms == until_ms else 0)

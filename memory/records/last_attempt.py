@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from memory.records.events import Event, EventType
 
+# docs/decisions.md, "A kept turn whose worker died keeps what its followers saw".
 _BEGINNINGS = frozenset({EventType.QUEUED, EventType.STARTED})
 _ENDS = frozenset({EventType.DONE, EventType.FAILED, EventType.CANCELLED})
 

@@ -38,6 +38,7 @@ def encoded_history(
     history: Sequence[Mapping[str, object]], *, most: int, max_bytes: int
 ) -> list[bytes]:
     """Each message as it is stored. InvalidInput names the first that is not acceptable."""
+    # A str is a Sequence, too.
     if isinstance(history, str | bytes | Mapping) or not isinstance(history, Sequence):
         raise InvalidInput(f"history must be a list of messages, not {type(history).__name__}")
     if len(history) > most:

@@ -40,6 +40,7 @@ def extend_data(
         return 0
     keys = [keyspace.session_data(session_id, name) for name in names]
     connection.run_each([values.extend(key, ttl_s=ttl_s) for key in keys])
+    # EXPIRE with GT answers 0 for a key that lives longer and for one that is gone.
     exist = connection.run_each([values.exist([key]) for key in keys])
     alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
     if alive:
@@ -58,4 +59,5 @@ def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> 
     found = connection.run(data_names(keyspace, session_id))
     keys = [keyspace.session_data(session_id, name) for name in found]
     removed = sum(connection.run_each([values.remove(key) for key in keys]))
+    # The index last: a run that dies before this finds the rest again.
     return removed + connection.run(values.remove(keyspace.session_fields(session_id)))

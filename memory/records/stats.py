@@ -90,6 +90,7 @@ def record_stats(connection: Connection, keyspace: Keyspace, *, keep: int) -> Me
     """
     stats = memory_stats(connection, keyspace)
     numbers = [part for name in _NUMBERS for part in (name, _number(stats, name))]
+    # A stream: Redis caps it, and finds the points of a time by their ids.
     parts = ("XADD", keyspace.stats, "MAXLEN", "~", keep, "*", *numbers)
     connection.run(Command(nothing, parts))
     return stats
@@ -110,6 +111,7 @@ def read_stats(
         raise InvalidInput(f"limit must be at least 1, not {limit}")
     end = "+" if until is None else _stream_ms(until, what="until")
     start = "-" if since is None else _stream_ms(since, what="since")
+    # From the end, for the limit counts the last points.
     parts = ("XREVRANGE", keyspace.stats, end, start, "COUNT", limit)
     return connection.run(Command(_points, parts))[::-1]
 

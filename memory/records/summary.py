@@ -51,6 +51,7 @@ def claim(keys: SessionKeys, name: bytes) -> tuple[Command[int], Command[int]]:
     """Claim the session's next summary. Only the last claim counts."""
     return (
         Command(integer, ("HSET", keys.summary, "claim", name)),
+        # A summary that is there keeps its own TTL.
         Command(integer, ("PEXPIRE", keys.summary, CLAIM_MS, "NX")),
     )
 
@@ -70,6 +71,8 @@ def keep(keys: SessionKeys, earlier: Earlier, summary: Summary) -> Command[bool]
 
     MemoryFull when sent and Redis is out of memory. Safe to repeat.
     """
+    # The history may have been replaced while the model wrote: a summary of the old one must not
+    # stand before the new one.
     return _SUMMARISE.command(
         lambda reply: code_and_count(reply)[0] == b"OK",
         keys,
@@ -94,6 +97,7 @@ def name_of(message: bytes) -> bytes:
 def not_in(summary: Summary | None, messages: Sequence[bytes]) -> tuple[bytes, ...]:
     """The messages after the last one that is in the summary; all where it is not among them."""
     if summary is not None:
+        # From the end: equal messages have one name, and what is in a summary is not put in again.
         for at in range(len(messages) - 1, -1, -1):
             if name_of(messages[at]) == summary.until:
                 return tuple(messages[at + 1 :])
@@ -123,6 +127,7 @@ def renew_lock(keyspace: Keyspace, *, ttl_ms: int) -> Command[int]:
 def remove_lock(keyspace: Keyspace) -> Command[int]:
     """Remove the lock for a user's message: the worker that makes a summary looks at the lock and
     stops."""
+    # Whoever holds it: docs/decisions.md, "Summaries are made in the workers, not by Celery tasks".
     return Command(integer, ("DEL", keyspace.summary_lock))
 
 

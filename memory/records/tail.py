@@ -51,6 +51,7 @@ class Tail:
         """
         waiting = _Waiting(key, cursor, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
+        # It ends when nobody waits: a process without followers asks Redis nothing.
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read())
         try:
@@ -83,6 +84,7 @@ class Tail:
             await asyncio.sleep(0)
 
     async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
+        # docs/decisions.md, "Many followers on a cluster poll".
         if len(cursors) == 1 or not self._connection.is_cluster:
             try:
                 return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
@@ -137,6 +139,7 @@ class Tail:
 def _earliest(waiting: list[_Waiting]) -> dict[str, str]:
     """For each stream the cursor of the follower that is furthest behind."""
     cursors: dict[str, str] = {}
+    # One read serves all followers of a stream, each of which takes what is new to it.
     for one in waiting:
         known = cursors.get(one.key)
         if known is None or is_after(known, one.cursor):

@@ -38,6 +38,7 @@ def load_mapping(key: str) -> Command[dict[str, JsonValue] | None]:
 
 def extend(key: str, *, ttl_s: int) -> Command[int]:
     """Let a key live at least `ttl_s` longer: 1, or 0 where it lives longer or is not there."""
+    # GT takes a key without a TTL for one that lives for ever, and leaves it so.
     return Command(integer, ("EXPIRE", key, ttl_s, "GT"))
 
 
@@ -48,6 +49,7 @@ def exist(keys: Sequence[str]) -> Command[int]:
 
 def remove(key: str) -> Command[int]:
     """Remove one key: 1, or 0 where it was not there."""
+    # UNLINK frees a large value in a thread of its own, DEL while everybody waits.
     return Command(integer, ("UNLINK", key))
 
 

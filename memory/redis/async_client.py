@@ -102,8 +102,11 @@ class ServerClient:
                     if len(replies) % READ_AT_ONCE == 0:
                         deadline.reschedule(clock() + self._timeout_s)
                     try:
+                        # math.inf: None would be redis-py's own time-out, set and cancelled for
+                        # each reply.
                         replies.append(await connection.read_response(timeout=math.inf))
                     except exceptions.ResponseError as exc:
+                        # It answers one call; the replies to those behind it are read all the same.
                         replies.append(exc)
         except TimeoutError as exc:
             raise exceptions.TimeoutError("no answer in time") from exc
@@ -150,6 +153,7 @@ class ClusterClient:
             return self._cluster
 
     async def _replace(self, cluster: RedisCluster) -> None:
+        # Another caller may have replaced it already.
         if self._cluster is cluster:
             self._cluster = None
         with suppress(exceptions.RedisError, OSError):

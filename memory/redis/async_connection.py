@@ -143,6 +143,7 @@ class AsyncConnection:
         self._waiting.append(group)
         if not self._is_flush_due:
             self._is_flush_due = True
+            # Behind what is ready to run: what other coroutines ask for in this turn goes along.
             loop.call_soon(self._flush)
         answer = await group.answer
         if isinstance(answer, MemoryServiceError):
@@ -161,6 +162,7 @@ class AsyncConnection:
     def _take_batch(self) -> list[_Group]:
         batch: list[_Group] = []
         size = 0
+        # A group is never parted, even one that is larger: its calls keep their order.
         while self._waiting and (not batch or size + len(self._waiting[0].commands) <= BATCH_CALLS):
             group = self._waiting.popleft()
             if group.answer.done():
@@ -176,6 +178,7 @@ class AsyncConnection:
             delay_s = attempts.next_delay_s() if any(map(_is_passing, answers)) else None
             again = []
             for group, answer in zip(batch, answers, strict=True):
+                # Only what failed goes again: an error reply to one caller delays no other.
                 if delay_s is not None and _is_passing(answer):
                     again.append(group)
                 elif not group.answer.done():

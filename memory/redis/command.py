@@ -73,6 +73,8 @@ class LuaScript:
         `keys` has an attribute for each key of the header, or is the only key. A name with dots
         takes a tuple. TypeError or KeyError for other arguments than those of the header.
         """
+        # mypy sees no misspelled name: docs/decisions.md, "The header of a Lua script is its
+        # signature".
         if len(arguments) != len(self.arguments):
             raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(arguments)}")
         named = [keys] if isinstance(keys, str) else [getattr(keys, name) for name in self.keys]
@@ -158,6 +160,7 @@ def ignore_corrupt(command: Command[T], otherwise: T) -> Command[T]:
 
 def digest(source: str) -> str:
     """The name that Redis gives to a script."""
+    # SHA-1 because Redis says so; without the flag a build of Python for FIPS refuses it.
     return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 

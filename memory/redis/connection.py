@@ -107,6 +107,7 @@ class Connection:
         """Close all connections. Safe to repeat; the next call opens new ones."""
         with self._lock:
             client, self._client = self._client, None
+        # Outside the lock, which another thread may want in order to open a new one.
         if client is not None:
             with translating(self.label):
                 client.close()
@@ -124,6 +125,7 @@ class Connection:
                 with translating(self.label):
                     return send(self._connected())
             except MemoryUnavailable:
+                # It may have been executed; sent again it does no harm.
                 delay_s = attempts.next_delay_s()
                 if delay_s is None:
                     raise
@@ -200,6 +202,7 @@ def _ask_every_server(client: Redis | RedisCluster, command: Command[object]) ->
     if not isinstance(client, RedisCluster):
         return _without_errors([command], _send(client, [wire]))
     nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    # Their replicas would count each key again.
     replies = [_send_one(client, wire, target_nodes=node) for node in nodes]
     return _without_errors([command] * len(replies), replies)
 

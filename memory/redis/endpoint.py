@@ -131,4 +131,5 @@ def _host_and_port(node: str) -> tuple[str, int]:
     host, _, port = node.rpartition(":")
     if not host or not port.isdecimal():
         raise InvalidInput(f"REDIS_SENTINELS: {node!r} is not host:port")
+    # An IPv6 address stands in brackets.
     return host.strip("[]"), int(port)

@@ -37,6 +37,7 @@ _REFUSED = (
     exceptions.AuthenticationWrongNumberOfArgsError,
 )
 _REFUSING_REPLIES = ("NOAUTH", "NOPERM", "WRONGPASS")
+# With its blank, for BUSYGROUP and BUSYKEY are errors of another kind.
 _BUSY_REPLIES = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "NOREPL")
 
 _RNG = random.Random()  # noqa: S311  # jitter is no secret
@@ -47,6 +48,7 @@ class Attempts:
     time-out of one answer. Every write of this package is safe to repeat."""
 
     def __init__(self, timeout_s: float) -> None:
+        # After an attempt that took its whole time-out there is time for one more.
         self._last_start = time.monotonic() + 1.5 * timeout_s
         self._delays_s = iter(RETRY_DELAYS_S)
 
@@ -79,6 +81,7 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
     """The error of ours that stands for `exc`, an exception or an error reply of redis-py."""
     reply = str(exc)
     cause = exc.__cause__
+    # A cluster client that is refused by each node says only that it cannot connect.
     if isinstance(exc, exceptions.RedisClusterException) and isinstance(cause, _REFUSED):
         return translated(cause, label)
     if isinstance(exc, _REFUSED) or reply.startswith(_REFUSING_REPLIES):
@@ -86,6 +89,7 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
             f"Redis at {label} refused the credentials or the command ({reply}); "
             "check REDIS_PASSWORD and the rights of REDIS_USERNAME"
         )
+    # redis-py raises a ConnectionError of its own in its place.
     if isinstance(exc.__context__, ssl.SSLCertVerificationError):
         return MemoryRefused(
             f"the certificate of Redis at {label} was not accepted "
@@ -102,6 +106,7 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
 
 
 def _error_reply(reply: str, label: str) -> MemoryServiceError:
+    # redis-py cuts the code off that it knows, and leaves the words.
     if reply.startswith(("OOM", "command not allowed when used memory")):
         return MemoryFull(
             f"Redis at {label} is out of memory; free some, or raise its maxmemory, and try again"

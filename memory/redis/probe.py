@@ -36,6 +36,7 @@ class Probe:
 
 class _Question(threading.Thread):
     def __init__(self, ask: Callable[[], object]) -> None:
+        # A daemon: a name may be looked up for long, and the process must not wait at its end.
         super().__init__(name="redis-probe", daemon=True)
         self._ask = ask
         self.is_answered = False

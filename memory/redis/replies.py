@@ -109,6 +109,7 @@ def unexpected_reply(reply: object) -> CorruptData:
 
 def _unless_corrupt(reply: object) -> object:
     match reply:
+        # From memory/redis/lua/types.lua, which runs before a script writes anything.
         case [b"CORRUPT", bytes(key), bytes(found)]:
             name = key.decode(errors="replace")
             raise CorruptData(

@@ -26,6 +26,7 @@ class ServerInfo:
     @property
     def is_evicting(self) -> bool:
         """Whether it may drop keys on its own when it is full."""
+        # The volatile policies too: leases, done marks and histories have a TTL.
         return self.eviction_policy != KEEPS_EVERYTHING
 
     @property

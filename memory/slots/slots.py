@@ -136,10 +136,12 @@ class Slots:
 
     def unreserve(self, session: SessionKeys) -> Command[bool]:
         """Release the slot that is reserved for a session which will not come, as `release`."""
+        # Nothing was called, so nothing goes into the mean.
         return self._release(self._name(session), "")
 
     def expire(self) -> Command[int]:
         """Release the slots whose lease has expired. How many; send `grant_next` with it."""
+        # No TTL of a key can do it: all slots of a server are members of one set.
         return EXPIRE_SLOTS.command(count, self.keys, ttl_ms=TTL_MS)
 
     def grant_next(
@@ -156,6 +158,8 @@ class Slots:
 
     def note_waiting(self) -> Command[int]:
         """Put the model on the sweeper's list; send it before `wait`."""
+        # Before: a process that dies in between leaves a model that the sweeper looks at for
+        # nothing, not a waiter that nobody looks for.
         return ignore_corrupt(touch_index(self.keyspace.waiting_models, self.keys.tag), 0)
 
     def waiting(self) -> Command[int]:
@@ -178,6 +182,7 @@ class Slots:
         return [self.keyspace.parse_history(before + text(name)) for name in after_ok(reply)]
 
     def _name(self, session: SessionKeys) -> str:
+        # As in its key: both ids are encoded, so the scripts can split them at the colon.
         return session.history.removeprefix(f"{self.keyspace.prefix}:history:")
 
 
@@ -210,6 +215,7 @@ def last_turn_us(keys: SessionKeys) -> Command[int]:
 
     A job arrives at a model when it was sent, or when the turn before it ended if that is later.
     """
+    # docs/decisions.md, "Slots per server, waiters per model, and the mailbox behind them".
     # The marks of committed turns are positive times, all others negative: the last is the latest.
     return Command(_read_last_turn, ("ZRANGE", keys.done, -1, -1, "WITHSCORES"))
 

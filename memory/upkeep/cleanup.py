@@ -52,6 +52,7 @@ def clean_stale(
     budget_s: float,
 ) -> CleanedUp:
     """Delete what was not used for `idle_s`; see `housekeeping.Housekeeping.clean_stale`."""
+    # docs/decisions.md, "A stale session is older than its TTL promises".
     deadline = time.monotonic() + budget_s
     until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
     for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
@@ -93,6 +94,7 @@ class _Run:
 
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
+        # CLEAN looks again by itself: since the index was read the session may have been used.
         boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
         commands = [ignore_corrupt(box.clean(self.idle_ms), None) for box in boxes]
         gone, kept = [], []
@@ -114,6 +116,7 @@ class _Run:
         seen_ms, sessions = self.connection.run_all(
             index.score(self.keyspace.agents, agent), index.size(self.keyspace.sessions(agent))
         )
+        # A session that begins now touches the agent, and FORGET then leaves it.
         if seen_ms is not None and not sessions:
             self.connection.run(index.forget(self.keyspace.agents, [Entry(agent, seen_ms)]))
 
@@ -154,6 +157,7 @@ class _Run:
         return [one for one, is_there in zip(session_ids, exist, strict=True) if is_there]
 
     def _is_used_by_others(self, agent: str, session_id: str) -> bool:
+        # Session data belongs to no agent: one id may be in use with several.
         scores = self.connection.run_each(
             [
                 ignore_corrupt(index.score(self.keyspace.sessions(other), session_id), inf)

@@ -14,6 +14,7 @@ def erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> in
     removed = connection.run(values.remove(keyspace.state(agent_id)))
     index_key = keyspace.sessions(agent_id)
     is_any_pending = False
+    # A list: erased sessions leave the index, and the pages count entries of one score.
     for page in list(index.pages(connection, index_key)):
         commands = [history.erase(keyspace.session(agent_id, entry.member)) for entry in page]
         erased = connection.run_each(commands)

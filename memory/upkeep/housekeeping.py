@@ -116,6 +116,7 @@ class Housekeeping:
         ids = [entry.member for entry in batch]
         sessions = [self.keyspace.session(agent, one) for one in ids]
         found = self._of_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
+        # Requests have no TTL each: docs/decisions.md, "What makes two requests the same".
         self._of_each([Mailbox(self.keyspace, one).trim(REQUESTS_SLACK) for one in sessions])
         fields = [session_data.data_names(self.keyspace, one) for one in ids]
         data = [
