@@ -79,6 +79,9 @@ def _messages(
 
 
 def _lines(past: Sequence[Mapping[str, object]]) -> list[str]:
+    # A message that only calls tools says nothing; its content may be None.
     return [
-        f"{_SPEAKERS.get(str(one.get('role')), 'Note')}: {one.get('content') or ''}" for one in past
+        f"{_SPEAKERS.get(str(one.get('role')), 'Note')}: {content}"
+        for one in past
+        if (content := one.get("content"))
     ]

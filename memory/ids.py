@@ -24,8 +24,8 @@ def encode_id(value: str, *, what: str) -> str:
         raise InvalidInput(f"{what} must not be empty")
     try:
         size_bytes = len(value.encode())
-    except UnicodeEncodeError as exc:
-        raise InvalidInput(f"{what} is not valid Unicode") from exc
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} is not valid Unicode") from None
     if size_bytes > MAX_ID_BYTES:
         raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
     return quote(value, safe="@")

@@ -37,9 +37,7 @@ class KeyKind:
 KINDS: tuple[KeyKind, ...] = (
     KeyKind("history:<agent>:<session>", "list", "session", "messages, JSON, oldest first"),
     KeyKind("state:<agent>", "string", "session", "the agent's state, JSON"),
-    KeyKind(
-        "session:<session>:<key>", "string", "session", "one value of the session's data, JSON"
-    ),
+    KeyKind("session:<session>:<key>", "string", "session", "one value of its data, JSON"),
     KeyKind(
         "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
     ),
@@ -89,9 +87,7 @@ KINDS: tuple[KeyKind, ...] = (
         "users:<user>", "zset", "none", "<agent>:<session> → the user's last message, ms", True
     ),
     KeyKind("session_users:{H}", "zset", "none", "user → last message in this session, ms", True),
-    KeyKind(
-        "cancellations", "stream", "none; capped", "jobs that their worker is asked to stop", True
-    ),
+    KeyKind("cancellations", "stream", "none; capped", "jobs that their worker is to stop", True),
     KeyKind(
         "waiting_models",
         "zset",
@@ -106,6 +102,7 @@ KINDS: tuple[KeyKind, ...] = (
         "which worker makes a summary now; any message removes it",
     ),
     KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
+    KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key, `M` for a model. A permanent kind may live
@@ -158,7 +155,7 @@ class Keyspace:
     prefix: str = DEFAULT_PREFIX
 
     def __post_init__(self) -> None:
-        if not re.match(PREFIX_PATTERN, self.prefix):
+        if not re.fullmatch(PREFIX_PATTERN, self.prefix):
             raise InvalidInput(f"key prefix {self.prefix!r} may hold letters, digits and . _ - :")
 
     def session(self, agent_id: str, session_id: str) -> SessionKeys:
@@ -285,6 +282,10 @@ class Keyspace:
     def queue_wait(self) -> str:
         """How long wake-ups wait in the broker's queue."""
         return f"{self.prefix}:queue_wait"
+
+    def upkeep(self, task: str) -> str:
+        """Where a task that goes over all sessions goes on in its next run."""
+        return f"{self.prefix}:upkeep:{task}"
 
     @property
     def stats(self) -> str:

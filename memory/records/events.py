@@ -43,7 +43,8 @@ class EventType(StrEnum):
     `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
     takes, where that is known. `merged` has `into`, the job that answers its message too.
     `keep_alive` says that nothing happened, and is never stored (an entry that another program has
-    written is read as one, with a warning); `stop` is for the workers only.
+    written is read as one, with a warning); `stop` is for the workers only. `unknown` stands for
+    each type that only a newer version knows; who follows is not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -58,6 +59,12 @@ class EventType(StrEnum):
     CANCELLED = "cancelled"
     MERGED = "merged"
     STOP = "stop"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "EventType | None":
+        # During a rolling update older processes read what newer ones write.
+        return cls.UNKNOWN if isinstance(value, str) else None
 
 
 _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
@@ -135,7 +142,9 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
 
     Raises InvalidInput, at once, for what is no cursor.
     """
-    if not isinstance(cursor, str) or _CURSOR.fullmatch(cursor) is None:
+    is_cursor = isinstance(cursor, str) and _CURSOR.fullmatch(cursor) is not None
+    # Redis' numbers have 64 bits, and it answers a larger one with an error.
+    if not is_cursor or max(_order(cursor)) >= 1 << 64:
         raise InvalidInput(f"{cursor!r} is no cursor: give the `cursor` of an event")
     oldest = oldest_cursor(keys.events)
 
@@ -155,7 +164,7 @@ def is_expired(cursor: str, oldest: str | None) -> bool:
 def oldest_cursor(stream: str) -> Command[str | None]:
     """The cursor of the oldest event that is kept of a stream, None where there is none."""
     args = ("XRANGE", stream, "-", "+", "COUNT", 1)
-    return Command(lambda reply: _events(reply)[0].cursor if reply else None, args)
+    return Command(lambda reply: next(iter(_cursors(reply)), None), args)
 
 
 def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
@@ -167,7 +176,7 @@ def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
 def last_cursor(stream: str) -> Command[str]:
     """The cursor of the newest event of a stream, FROM_START where there is none."""
     args = ("XREVRANGE", stream, "+", "-", "COUNT", 1)
-    return Command(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
+    return Command(lambda reply: next(iter(_cursors(reply)), FROM_START), args)
 
 
 def read_back(keys: SessionKeys, before: str) -> Command[list[Event]]:
@@ -232,6 +241,13 @@ def _events(entries: object) -> list[Event]:
     if not isinstance(entries, list):
         raise unexpected_reply(entries)
     return [_event(cursor, fields) for cursor, fields in entries]
+
+
+def _cursors(entries: object) -> list[str]:
+    # Of foreign entries, too: where a stream begins and ends they do not change.
+    if not isinstance(entries, list):
+        raise unexpected_reply(entries)
+    return [cursor.decode() for cursor, _ in entries]
 
 
 def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:

@@ -81,10 +81,15 @@ def size(index_key: str) -> Command[int]:
 
 
 def newest(
-    index_key: str, *, until_ms: float = inf, skip: int = 0, limit: int
+    index_key: str,
+    *,
+    since_ms: float = -inf,
+    until_ms: float = inf,
+    skip: int = 0,
+    limit: int,
 ) -> Command[list[Entry]]:
-    """Entries last active at `until_ms` or before, the newest first."""
-    parts = ("ZRANGE", index_key, until_ms, -inf, "BYSCORE", "REV", "LIMIT", skip, limit)
+    """Entries last active between two moments, the newest first."""
+    parts = ("ZRANGE", index_key, until_ms, since_ms, "BYSCORE", "REV", "LIMIT", skip, limit)
     return Command(_entries, (*parts, "WITHSCORES"))
 
 
@@ -168,18 +173,10 @@ def agents(connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
     return [entry.member for page in pages_of_agents for entry in page]
 
 
-def readable_agents(
-    connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
-) -> list[str]:
-    """`agents` without those whose index of sessions is damaged, which are named in the log."""
-    return [agent for agent, _ in sizes(connection, keyspace, since_ms=since_ms)]
-
-
-def sizes(
-    connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
-) -> list[tuple[str, int]]:
-    """The agents as `readable_agents` gives them, each with how many sessions it has."""
-    found = agents(connection, keyspace, since_ms=since_ms)
+def sizes(connection: Connection, keyspace: Keyspace) -> list[tuple[str, int]]:
+    """The agents, each with how many sessions it has; one whose index is damaged is named in the
+    log and left out."""
+    found = agents(connection, keyspace)
     asked = [ignore_corrupt(size(keyspace.sessions(agent)), -1) for agent in found]
     answers = zip(found, connection.run_each(asked), strict=True)
     return [(agent, sessions) for agent, sessions in answers if sessions >= 0]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from memory.keys import Keyspace
 from memory.records import history, index, values
-from memory.redis.command import Command, ignore_corrupt
+from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
 
 MAX_FIELDS = 10_000
@@ -49,14 +49,9 @@ def extend_data(
     return len(alive)
 
 
-def data_names(keyspace: Keyspace, session_id: str) -> Command[list[str]]:
-    """The names of a session's data keys; none, and a word in the log, where that is damaged."""
-    return ignore_corrupt(values.field_names(keyspace, session_id, at_most=MAX_FIELDS), [])
-
-
 def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:
     """Remove all data of a session that its index names. How many keys went. Safe to repeat."""
-    found = connection.run(data_names(keyspace, session_id))
+    found = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))
     keys = [keyspace.session_data(session_id, name) for name in found]
     removed = sum(connection.run_each([values.remove(key) for key in keys]))
     # The index last: a run that dies before this finds the rest again.

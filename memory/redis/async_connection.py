@@ -112,6 +112,18 @@ class AsyncConnection:
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
+    async def run_groups(
+        self, groups: Sequence[Sequence[Command[object]]]
+    ) -> list[MemoryServiceError | None]:
+        """`run_all` for several groups of calls at once: of each its first error, None if it has
+        none.
+
+        An error of one group keeps no call of another from being sent. Raises nothing.
+        """
+        # Not a coroutine per group, which the loop would have to schedule: a relay has a hundred.
+        begun = [self._begin(group) for group in groups]
+        return [_error_of(group, await one) for group, one in zip(groups, begun, strict=True)]
+
     async def aclose(self) -> None:
         """Await what is under way, then close all connections. Safe to repeat.
 
@@ -134,21 +146,31 @@ class AsyncConnection:
         return wait.own(commands, sent, await self._answered(sent))
 
     async def _answered(self, commands: Calls) -> Replies:
-        if self._is_closed:
-            raise MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
-        for command in commands:
-            _refuse_unsendable(command)
+        answer = await self._begin(commands)
+        if isinstance(answer, MemoryServiceError):
+            raise answer
+        return answer
+
+    def _begin(self, commands: Calls) -> asyncio.Future[Replies | MemoryServiceError]:
+        """Have the calls sent; an error is a result, too."""
         loop = asyncio.get_running_loop()
         group = _Group(commands, loop.create_future())
+        if (refusal := self._refusal(commands)) is not None:
+            group.answer.set_result(refusal)
+            return group.answer
         self._waiting.append(group)
         if not self._is_flush_due:
             self._is_flush_due = True
             # Behind what is ready to run: what other coroutines ask for in this turn goes along.
             loop.call_soon(self._flush)
-        answer = await group.answer
-        if isinstance(answer, MemoryServiceError):
-            raise answer
-        return answer
+        return group.answer
+
+    def _refusal(self, commands: Calls) -> MemoryServiceError | None:
+        if self._is_closed:
+            return MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
+        if all(map(_is_sendable, commands)):
+            return None
+        return InvalidInput("text for Redis is not valid Unicode (a lone surrogate)")
 
     def _flush(self) -> None:
         """Send what waits; where enough is under way, the end of a batch calls this again."""
@@ -231,11 +253,23 @@ def _own(error: MemoryServiceError) -> MemoryServiceError:
     return copy
 
 
-def _refuse_unsendable(command: Command[object]) -> None:
+def _is_sendable(command: Command[object]) -> bool:
     # redis-py would find out while it packs the pipeline, and fail every caller's calls.
     try:
         for argument in (*command.keys, *command.args):
             if isinstance(argument, str) and not argument.isascii():
                 argument.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidInput("text for Redis is not valid Unicode (a lone surrogate)") from exc
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _error_of(commands: Calls, answer: Replies | MemoryServiceError) -> MemoryServiceError | None:
+    if isinstance(answer, MemoryServiceError):
+        return answer
+    try:
+        for command, reply in zip(commands, answer, strict=True):
+            command.parse(reply)
+    except MemoryServiceError as exc:
+        return exc
+    return None

@@ -98,16 +98,18 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
     if isinstance(exc, _BUSY) or reply.startswith(_BUSY_REPLIES):
         return MemoryBusy(f"Redis at {label} cannot serve now ({type(exc).__name__}: {reply})")
     if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
-        return _error_reply(reply, label)
+        return _error_reply(exc, label)
     return MemoryUnavailable(
         f"Redis at {label} cannot be reached or did not answer in time "
         f"({type(exc).__name__}: {reply}); is it running, and is its address right?"
     )
 
 
-def _error_reply(reply: str, label: str) -> MemoryServiceError:
-    # redis-py cuts the code off that it knows, and leaves the words.
-    if reply.startswith(("OOM", "command not allowed when used memory")):
+def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
+    reply = str(exc)
+    # redis-py cuts the code off that it knows, and the words differ: of a script they speak of its
+    # allow-oom flag.
+    if isinstance(exc, exceptions.OutOfMemoryError) or reply.startswith("OOM"):
         return MemoryFull(
             f"Redis at {label} is out of memory; free some, or raise its maxmemory, and try again"
         )

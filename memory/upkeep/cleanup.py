@@ -1,11 +1,12 @@
 """Deleting the sessions that are not used any more, a bounded number of them at a time."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf
 
+from memory.errors import CorruptData
 from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
@@ -16,6 +17,8 @@ from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
 from memory.upkeep.strangers import without_strangers
 from memory.upkeep.user_cleanup import forget_unused
+
+logger = logging.getLogger(__name__)
 
 BATCH_SESSIONS = 100
 """Sessions per pipeline: enough to be fast, few enough that a chat turn hardly waits."""
@@ -57,14 +60,21 @@ def clean_stale(
     until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
     for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
         without_strangers(connection, keyspace.agents, page)
-    agents = index.readable_agents(connection, keyspace)
+    agents = index.agents(connection, keyspace)
     run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
     for agent in agents:
-        while batch := run.unused(agent):
-            run.clean(agent, batch)
-            if run.met >= max_sessions or time.monotonic() >= deadline:
-                return run.result(is_complete=False)
-        run.forget_if_empty(agent)
+        try:
+            while batch := run.unused(agent):
+                run.clean(agent, batch)
+                if run.met >= max_sessions or time.monotonic() >= deadline:
+                    return run.result(is_complete=False)
+            run.forget_if_empty(agent)
+        except CorruptData as exc:
+            logger.error(
+                "stale sessions of agent %s stay until you delete or repair their index: %s",
+                agent,
+                exc,
+            )
     run.users, is_complete = forget_unused(
         connection, keyspace, until_ms=until_ms, deadline=deadline
     )
@@ -145,8 +155,13 @@ class _Run:
         if len(self.agents) > MAX_SHARERS:
             return
         for session_id in self._with_data(session_ids):
-            if not self._is_used_by_others(agent, session_id):
-                self.keys += session_data.remove_data(self.connection, self.keyspace, session_id)
+            try:
+                if not self._is_used_by_others(agent, session_id):
+                    self.keys += session_data.remove_data(
+                        self.connection, self.keyspace, session_id
+                    )
+            except CorruptData as exc:
+                logger.error("data of session %s is left to its TTL: %s", session_id, exc)
 
     def _with_data(self, session_ids: Sequence[str]) -> list[str]:
         fields = [self.keyspace.session_fields(one) for one in session_ids]
@@ -160,7 +175,7 @@ class _Run:
         # Session data belongs to no agent: one id may be in use with several.
         scores = self.connection.run_each(
             [
-                ignore_corrupt(index.score(self.keyspace.sessions(other), session_id), inf)
+                index.score(self.keyspace.sessions(other), session_id)
                 for other in self.agents
                 if other != agent
             ]

@@ -20,7 +20,6 @@ from memory import (
     Command,
     Event,
     EventType,
-    MemoryServiceError,
     SessionKeys,
     events,
 )
@@ -32,6 +31,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.02
 SOON_S = 0.003
 """How long what is to be sent soon waits for others like it."""
+MOST_NAMED = 3
+"""Sessions that one log line names; without Redis all lose their events, tick after tick."""
 TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
 
 _Run: TypeAlias = list[Event]
@@ -88,12 +89,16 @@ class Relay:
         self._hurry.clear()
 
     async def _send(self, batch: Mapping[SessionKeys, list[_Run]]) -> None:
-        calls = [call for keys, waiting in batch.items() for call in self._calls(keys, waiting)]
-        try:
-            await self._memory.run_each(calls)
-        except MemoryServiceError as exc:
+        # A group for each session: the damaged stream of one costs no other an event.
+        calls = [self._calls(keys, waiting) for keys, waiting in batch.items()]
+        errors = await self._memory.run_groups(calls)
+        lost: dict[str, list[SessionKeys]] = defaultdict(list)
+        for keys, error in zip(batch, errors, strict=True):
+            if error is not None:
+                lost[str(error)].append(keys)
+        for reason, sessions in lost.items():
             logger.warning(
-                "live events of %d sessions are lost, their histories are not: %s", len(batch), exc
+                "live events of %s are lost, the history is not: %s", _named(sessions), reason
             )
 
     def _calls(self, keys: SessionKeys, waiting: Sequence[_Run]) -> list[Command[None]]:
@@ -129,6 +134,12 @@ class AttemptEvents:
     async def unsent(self) -> list[Command[None]]:
         """What the relay still has of this session, for the caller to send."""
         return await self._relay.taken(self._keys)
+
+
+def _named(sessions: Sequence[SessionKeys]) -> str:
+    named = [f"session {one.session_id} of agent {one.agent_id}" for one in sessions[:MOST_NAMED]]
+    more = len(sessions) - len(named)
+    return ", ".join(named) + (f" and {more} more sessions" if more else "")
 
 
 def _joined(run: _Run) -> Event:

@@ -36,7 +36,7 @@ class SessionFollower:
         """The events to hand over; the cursor moves behind them."""
         if found:
             self.cursor = found[-1].cursor
-        return list(found)
+        return [event for event in found if event.type is not EventType.UNKNOWN]
 
 
 class JobFollower(SessionFollower):

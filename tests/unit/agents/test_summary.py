@@ -59,13 +59,20 @@ def test_a_summary_is_made_of_the_notes_so_far_and_the_turns_since() -> None:
     assert text.index("User: user 0") < text.index("Assistant: assistant 1")
 
 
-def test_a_message_without_content_says_nothing() -> None:
-    """A call of a tool has none; no model should read "None" as what was said."""
-    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f"}}]}
-    question, reply = turns(1)
-    digest = digest_of([question, call, reply], None, UNLIMITED, SETTINGS, "m")
+def test_a_message_that_only_calls_tools_is_no_line_of_the_conversation() -> None:
+    """It has no words: the model is not told that the assistant said None."""
+    calling: Messages = [
+        {"role": "user", "content": "question"},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "assistant", "tool_calls": []},
+        {"role": "tool", "content": "result"},
+        {"role": "assistant", "content": "answer"},
+    ]
+    digest = digest_of(calling, None, UNLIMITED, SETTINGS, "m")
     assert digest is not None
-    assert "None" not in asked(digest.request.messages)
+    assert digest.messages == 5
+    lines = asked(digest.request.messages).splitlines()[1:]
+    assert lines == ["User: question", "Tool: result", "Assistant: answer"]
 
 
 def test_without_a_whole_turn_there_is_nothing_to_sum_up() -> None:

@@ -107,7 +107,7 @@ def test_an_id_of_a_megabyte_is_refused_and_one_at_the_limit_is_not() -> None:
     assert encode_id("x" * MAX_ID_BYTES, what="id")
 
 
-@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "*", ":a", "a:", "é"])
+@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "*", ":a", "a:", "é", "ab\n"])
 def test_an_impossible_prefix_is_refused(prefix: str) -> None:
     """A prefix cannot act as a glob or a hash tag either."""
     with pytest.raises(InvalidInput):
