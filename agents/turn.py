@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from agents.past_message import for_model
 from agents.profiles import Profile
 from llm import (
     UNLIMITED,
@@ -24,9 +25,6 @@ from llm import (
 )
 
 T = TypeVar("T")
-
-# What Ollama reads of a message (api/types.go, Message); our own fields stay at home.
-_MODEL_FIELDS = ("role", "content", "images", "thinking", "tool_calls", "tool_name", "tool_call_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +112,7 @@ def prompt_for(
     """
     system, turn = _system(ask, profile), [question_of(ask), *steps]
     # docs/decisions.md, "max_history is exact, the window is not".
-    recent = [_bare(past) for past in history[_begin(history, history_limit(ask, profile)) :]]
+    recent = [for_model(past) for past in history[_begin(history, history_limit(ask, profile)) :]]
     fitting = fit(
         system,
         recent,
@@ -174,10 +172,6 @@ def _begin(history: Sequence[Mapping[str, object]], limit: int) -> int:
 def _of_tools(tools: Sequence[Mapping[str, object]]) -> float:
     """About how many tokens the tools on offer have."""
     return estimated({"content": [*tools]}) if tools else 0.0
-
-
-def _bare(past: Mapping[str, object]) -> Mapping[str, object]:
-    return {name: past[name] for name in _MODEL_FIELDS if name in past}
 
 
 def _of(

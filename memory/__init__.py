@@ -44,13 +44,14 @@ from memory.mailbox.outcomes import (
     StopPolicy,
     SweepOutcome,
 )
-from memory.records import events, index, summary
+from memory.records import events, index, summary, users
 from memory.records.codec import decode_messages, encode_message
 from memory.records.events import Event, EventType
 from memory.records.history import is_cancelled
 from memory.records.last_attempt import LastAttempt
 from memory.records.stats import MemoryStats, StatsPoint
 from memory.records.tail import Tail
+from memory.records.users import UserSession, sessions_of_user
 from memory.redis.async_connection import AsyncConnection
 from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
@@ -117,6 +118,7 @@ __all__ = [
     "SweepOutcome",
     "Tail",
     "TakenEnds",
+    "UserSession",
     "create_redis_memory_from_config",
     "damaged_keys",
     "dead_letters",
@@ -135,7 +137,9 @@ __all__ = [
     "locate",
     "outbox",
     "reset_redis_memory",
+    "sessions_of_user",
     "slots",
     "summary",
     "unclaim",
+    "users",
 ]

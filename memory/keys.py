@@ -8,41 +8,19 @@ lie on one server of a Redis Cluster and one script may touch them together.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from memory.errors import CorruptData, InvalidInput
+from memory.ids import encode_id
 
 DEFAULT_PREFIX = "ecowas"
-MAX_ID_BYTES = 512
 
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """How long the mark of a done job is kept: longer than any message is delivered again."""
 DEAD_MS = 30 * 24 * 3600 * 1000
 """How long a dead letter is kept."""
 
-_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,127}")
 PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
-
-
-def encode_id(value: str, *, what: str) -> str:
-    """`value` as it is written in a key: plain ids as they are, any other percent-encoded UTF-8.
-
-    Distinct ids give distinct results, none of which contains a `:`, a brace or a glob character.
-    Raises InvalidInput when it is not a string, empty, not valid Unicode, or too long.
-    """
-    if not isinstance(value, str):
-        raise InvalidInput(f"{what} must be a string, not {type(value).__name__}")
-    if _PLAIN_ID.fullmatch(value):
-        return value
-    if not value:
-        raise InvalidInput(f"{what} must not be empty")
-    try:
-        size_bytes = len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidInput(f"{what} is not valid Unicode") from None
-    if size_bytes > MAX_ID_BYTES:
-        raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
-    return quote(value, safe="@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +41,7 @@ class SessionKeys:
     events: str
     write_ids: str
     summary: str
+    users: str
 
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
@@ -116,6 +95,7 @@ class Keyspace:
             events=f"{self.prefix}:events:{{{history}}}",
             write_ids=f"{self.prefix}:write_ids:{{{history}}}",
             summary=f"{self.prefix}:summary:{{{history}}}",
+            users=f"{self.prefix}:session_users:{{{history}}}",
         )
 
     def parse_history(self, history_key: str) -> SessionKeys:
@@ -168,6 +148,10 @@ class Keyspace:
         """The index of an agent's sessions."""
         return f"{self.prefix}:sessions:{encode_id(agent_id, what='agent_id')}"
 
+    def user(self, user: str) -> str:
+        """The index of a user's sessions."""
+        return f"{self.prefix}:users:{encode_id(user, what='user')}"
+
     def job(self, job_id: str) -> str:
         """Where to find a job's mailbox."""
         return f"{self.prefix}:job:{encode_id(job_id, what='job_id')}"
@@ -176,6 +160,11 @@ class Keyspace:
     def agents(self) -> str:
         """The index of all agents."""
         return f"{self.prefix}:agents"
+
+    @property
+    def users(self) -> str:
+        """The index of all users."""
+        return f"{self.prefix}:users"
 
     @property
     def due(self) -> str:

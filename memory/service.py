@@ -1,6 +1,5 @@
 """The documented memory service: conversations, agent state and session data in Redis."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -21,8 +20,6 @@ from memory.redis.probe import Probe
 from memory.redis.replies import integer
 from memory.settings import MemorySettings, settings_for
 from memory.upkeep.erasure import erase_agent
-
-_log = logging.getLogger(__name__)
 
 
 class RedisMemoryService:
@@ -77,7 +74,8 @@ class RedisMemoryService:
     ) -> bool:
         """Write `history`, oldest message first, over what is there. True.
 
-        A message is a dict of JSON values with a `role`, and comes back unchanged. At most
+        A message is a dict of JSON values with a `role`, and comes back unchanged; what a model
+        reads of it has the types that `memory.records.message` tells. At most
         HISTORY_MAX_MESSAGES; none at all clears. Jobs that wait in the session's mailbox stay.
         """
         keys = self.keyspace.session(agent_id, session_id)
@@ -107,14 +105,7 @@ class RedisMemoryService:
         """`get_conversation_history`, with the number of elements that were no messages."""
         keys = self.keyspace.session(agent_id, session_id)
         at_most = self._settings.history_max_messages
-        decoded = self.connection.run(histories.read(keys, at_most=at_most))
-        if decoded.corrupt:
-            _log.warning(
-                "%s has %d elements that are no messages, left out of what is read; remove them",
-                keys.history,
-                decoded.corrupt,
-            )
-        return decoded
+        return self.connection.run(histories.read(keys, at_most=at_most))
 
     def append_to_history(
         self,
@@ -169,7 +160,10 @@ class RedisMemoryService:
         return True
 
     def get_session_data(self, session_id: str, key: str) -> JsonValue:
-        """One value of the session's data; None when there is none."""
+        """One value of the session's data; None when there is none.
+
+        CorruptData when it is no JSON.
+        """
         return self.connection.run(values.load(self.keyspace.session_data(session_id, key)))
 
     def get_all_sessions_for_agent(self, agent_id: str) -> list[str]:

@@ -87,6 +87,20 @@ class MemorySettings(BaseSettings):
         validation_alias="REDIS_TIMEOUT",
         description="Longest wait for one answer of Redis, seconds",
     )
+    wait_replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        validation_alias="REDIS_WAIT_REPLICAS",
+        description="Replicas that must have a job, or a turn, before it counts as written",
+    )
+    wait_timeout_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        validation_alias="REDIS_WAIT_TIMEOUT",
+        description="Longest wait for them, seconds; below REDIS_TIMEOUT",
+    )
     history_max_messages: int = Field(
         default=1000,
         ge=2,
@@ -128,6 +142,12 @@ class MemorySettings(BaseSettings):
     def _sentinels_are_named(self) -> Self:
         if self.mode == "sentinel" and not self.sentinels:
             raise ValueError("REDIS_MODE=sentinel needs REDIS_SENTINELS=host:port,host:port,…")
+        return self
+
+    @model_validator(mode="after")
+    def _wait_is_shorter_than_an_answer(self) -> Self:
+        if self.wait_replicas and self.wait_timeout_s >= self.timeout_s:
+            raise ValueError("REDIS_WAIT_TIMEOUT must be shorter than REDIS_TIMEOUT")
         return self
 
 

@@ -49,7 +49,7 @@ class DeadLetter:
                 envelope=envelope,
                 stored=stored,
             )
-        except ValueError as exc:
+        except (ValueError, OverflowError) as exc:  # the latter: a number that is infinite
             raise CorruptData("an element among the dead letters is none") from exc
 
 

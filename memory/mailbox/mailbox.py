@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
 from memory.mailbox import due_list
-from memory.mailbox.intake import Claim, Enqueued, Intake, claim
+from memory.mailbox.intake import Claim, Enqueued, EnqueueOutcome, Intake, claim
 from memory.mailbox.outcomes import (
     Acquired,
     Cleaned,
+    CommitOutcome,
     Committed,
     Discarded,
     StopPolicy,
@@ -23,6 +24,7 @@ from memory.mailbox.outcomes import (
 from memory.records.events import MAX_EVENTS
 from memory.records.history import find_reply
 from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.replicas import replicated
 from memory.redis.replies import count, flag, nothing, optional, strings, unexpected_reply
 
 ACQUIRE = LuaScript.load("mailbox", "acquire")
@@ -40,6 +42,8 @@ DEAD_MAX = 1000
 """Dead letters kept per session; the oldest go first."""
 # Enough for a job that was done lately; each follower whose events are gone pays for the search.
 REPLY_SEARCH_MESSAGES = 1000
+TAKEN_IN = (EnqueueOutcome.NEW, EnqueueOutcome.PENDING, EnqueueOutcome.DONE)
+RECORDED = (CommitOutcome.OK, CommitOutcome.ALREADY)
 NO_CAP = 1_000_000_000
 """For raw jobs, which are not bounded: their sender could not be refused any more."""
 
@@ -73,7 +77,13 @@ class Mailbox:
         """
         # SCHEDULE comes first: a sender that dies then leaves a mailbox to be found.
         pointer = None if self.keyspace.is_cluster else self.keyspace.job(intake.job_id)
-        return self._look(grace_ms), intake.command(self.keys, pointer, grace_ms=grace_ms)
+        take_in = intake.command(self.keys, pointer, grace_ms=grace_ms)
+        # A raw job is in the broker too until it is answered.
+        is_ours = intake.cap != NO_CAP
+        return (
+            self._look(grace_ms),
+            replicated(take_in, self.keys.lease, TAKEN_IN, is_required=is_ours),
+        )
 
     def claim(self, intake: Intake) -> Command[Claim] | None:
         """Claim the job's id, before `take_in`, in a trip of its own; None: `take_in` does it."""
@@ -135,7 +145,7 @@ class Mailbox:
         The turn and its last `event` (`events.packed`), in stream and outbox, are there together,
         or none is. The caller delivers the end within `grace_ms`.
         """
-        return self._look(grace_ms), COMMIT.command(
+        commit = COMMIT.command(
             Committed.from_reply,
             self.keys,
             token=token,
@@ -148,6 +158,8 @@ class Mailbox:
             event=event,
             records=tuple(records),
         )
+        look = self._look(grace_ms)
+        return look, replicated(commit, self.keys.lease, RECORDED, is_required=False)
 
     def fail(
         self, token: str, *, delay_ms: int, refund: bool, grace_ms: int, slot_wait_ms: int = 0

@@ -13,8 +13,7 @@ import orjson
 from pydantic import JsonValue
 
 from memory.errors import CorruptData, InvalidInput
-
-ROLES = ("system", "user", "assistant", "tool")
+from memory.records.message import fault_of, is_nested_too_deeply
 
 # orjson would turn these into strings or objects; refused instead, for they come back as such.
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -71,20 +70,16 @@ def encode_message(
 ) -> bytes:
     """A message of a conversation as it lies in the history.
 
-    It has a `role` (system, user, assistant or tool); a `content` is a string or None; anything
-    else in it is kept too. Raises InvalidInput.
+    What it must be is in `memory.records.message.fault_of`. Raises InvalidInput.
     """
     if not isinstance(message, Mapping):
         raise InvalidInput(f"{what} must be a dict, not {type(message).__name__}")
-    if "role" not in message:
-        raise InvalidInput(f"{what} has no role; it must be one of {', '.join(ROLES)}")
-    role = message["role"]
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidInput(f"{what} has an unknown role; it must be one of {', '.join(ROLES)}")
-    content = message.get("content")
-    if content is not None and not isinstance(content, str):
-        raise InvalidInput(f"content of {what} must be a string, not {type(content).__name__}")
-    return encode_mapping(message, max_bytes, what=what)
+    if fault := fault_of(message):
+        raise InvalidInput(f"{what} {fault}")
+    encoded = encode_mapping(message, max_bytes, what=what)
+    if is_nested_too_deeply(encoded, message):
+        raise InvalidInput(f"{what} is nested too deeply: a model could not be sent it")
+    return encoded
 
 
 def decode_messages(raw: Sequence[bytes]) -> Decoded:
@@ -100,6 +95,6 @@ def _message(element: bytes) -> dict[str, JsonValue] | None:
         value = orjson.loads(element)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(value, dict) or value.get("role") not in ROLES:
+    if not isinstance(value, dict) or fault_of(value) or is_nested_too_deeply(element, value):
         return None
     return value

@@ -4,10 +4,12 @@ One stream per session, capped, with a TTL; the cursor of an event is its id in 
 it loses nothing of the conversation: the history is the record.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import UnionType
 
 import orjson
 from pydantic import JsonValue
@@ -18,6 +20,8 @@ from memory.redis.command import Argument, Command, LuaScript
 from memory.redis.replies import flag, nothing, unexpected_reply
 
 _PUBLISH = LuaScript.load("records", "publish")
+
+logger = logging.getLogger(__name__)
 
 MAX_EVENTS = 10_000
 """About how many events of a session are kept; the oldest go first."""
@@ -40,9 +44,10 @@ class EventType(StrEnum):
     `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
     `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
     takes, where that is known. `failed` has `error`; `merged` has `into`, the job that answers its
-    message too. After `erased` nothing is left of the session.
-    `keep_alive` says that nothing happened, and is never stored; `stop` is for the workers only.
-    `unknown` stands for each type that only a newer version knows; who follows is not shown it.
+    message too. After `erased` nothing is left of the session. `keep_alive` says that nothing
+    happened, and is never stored (an entry that another program has written is read as one, with a
+    warning); `stop` is for the workers only. `unknown` stands for each type that only a newer
+    version knows; who follows is not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -76,6 +81,13 @@ ENDINGS = frozenset(
     }
 )
 """The types of a job's last event."""
+
+_PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
+    EventType.QUEUED: {"position": int},
+    EventType.WAITING: {"ahead": int | None, "wait_s": int | float | None},
+    EventType.MERGED: {"into": str},
+}
+"""What readers rely on in the `data` of an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +234,7 @@ def parsed(stored: bytes, cursor: str = "") -> Event:
     """`packed` the other way round. Raises CorruptData for what is no event."""
     try:
         facts = orjson.loads(stored)
-        return Event(
+        event = Event(
             type=EventType(facts["type"]),
             job_id=facts["job"],
             attempt=facts["attempt"],
@@ -230,8 +242,11 @@ def parsed(stored: bytes, cursor: str = "") -> Event:
             data=facts.get("data", {}),
             cursor=cursor,
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise CorruptData("an event is none of ours") from None
+    if not _is_ours(event):
+        raise CorruptData("an event has facts of another type than ours")
+    return event
 
 
 def queued_head(job_id: str) -> bytes:
@@ -281,6 +296,25 @@ def _cursors(entries: object) -> list[str]:
 def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
     try:
         stored = fields[fields.index(b"event") + 1]
-    except (ValueError, IndexError):
-        raise CorruptData("an entry of the event stream is none of ours") from None
-    return parsed(stored, cursor.decode())
+        return parsed(stored, cursor.decode())
+    except (ValueError, IndexError, CorruptData):
+        return _set_aside(cursor)
+
+
+def _is_ours(event: Event) -> bool:
+    return (
+        isinstance(event.job_id, str)
+        and type(event.attempt) is int
+        and isinstance(event.text, str)
+        and isinstance(event.data, dict)
+        and all(
+            isinstance(event.data.get(name), kind)
+            for name, kind in _PROMISED.get(event.type, {}).items()
+        )
+    )
+
+
+def _set_aside(cursor: bytes) -> Event:
+    # Not left out: a reader goes on behind the last event that it was given.
+    logger.warning("entry %s of an event stream is none of ours; readers skip it", cursor.decode())
+    return Event(EventType.KEEP_ALIVE, "", 0, cursor=cursor.decode())

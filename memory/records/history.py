@@ -1,16 +1,17 @@
 """The history of a conversation: a list of messages, JSON, oldest first."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import orjson
 
 from memory.keys import DEDUPE_MS, SessionKeys
 from memory.records.codec import Decoded, decode_messages
 from memory.records.events import MAX_EVENTS
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import count, strings
+
+logger = logging.getLogger(__name__)
 
 _APPEND = LuaScript.load("records", "append")
 _REPLACE = LuaScript.load("records", "replace")
@@ -34,10 +35,22 @@ def new_write_id() -> bytes:
 
 
 def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
-    """The last `at_most` messages, oldest first."""
+    """The last `at_most` messages, oldest first. What is no message is left out, with a warning."""
     return Command(
-        lambda reply: decode_messages(strings(reply)), ("LRANGE", keys.history, -at_most, -1)
+        lambda reply: decode(keys, strings(reply)), ("LRANGE", keys.history, -at_most, -1)
     )
+
+
+def decode(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
+    """The messages among elements of this history; what is none is left out, with a warning."""
+    decoded = decode_messages(raw)
+    if decoded.corrupt:
+        logger.warning(
+            "%s has %d elements that are no messages, left out of what is read; remove them",
+            keys.history,
+            decoded.corrupt,
+        )
+    return decoded
 
 
 def append(
@@ -123,8 +136,8 @@ def _erased(reply: object) -> Erased:
 def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
     """The assistant's message, as it is stored, that the turn of `job_id` wrote.
 
-    Messages are JSON objects; those of a turn name it in `job_id`. Others are passed over. Of a
-    turn that was cancelled before the assistant had said anything: the question, marked as such.
+    The messages of a turn name it in `job_id`. Others, and what is no message, are passed over. Of
+    a turn that was cancelled before the assistant had said anything: the question, marked as such.
     """
     # The last one counts: in a cancelled turn the partial answer comes after the question.
     found = None
@@ -132,14 +145,11 @@ def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
         # Cheaper than decoding messages that other programs wrote.
         if b'"job_id"' not in message:
             continue
-        try:
-            fields = orjson.loads(message)
-        except orjson.JSONDecodeError:
-            continue
-        if not isinstance(fields, dict) or fields.get("job_id") != job_id:
-            continue
-        if fields.get("role") == "assistant" or is_cancelled(fields):
-            found = message
+        for fields in decode_messages((message,)).messages:
+            if fields.get("job_id") == job_id and (
+                fields["role"] == "assistant" or is_cancelled(fields)
+            ):
+                found = message
     return found
 
 

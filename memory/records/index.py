@@ -5,10 +5,11 @@ Sorted sets, written after each write of a session: no listing ever scans the da
 whose keys have expired are left out of a listing and dropped, unless someone uses them meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.records import values
 from memory.redis.command import Command, LuaScript, ignore_corrupt
@@ -21,16 +22,23 @@ SETTLED_MS = 1000
 
 _TOUCH = LuaScript.load("records", "touch")
 _FORGET = LuaScript.load("records", "forget")
+_FORGET_UNTIL = LuaScript.load("records", "forget_until")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A member of an index, and when it was active last (ms of the server's clock)."""
+    """A member of an index, and when it was active last (ms of the server's clock).
+
+    Another program may have written it: bytes that are no UTF-8 are in `member` as surrogates.
+    """
 
     member: str
     seen_ms: float
-    stored: bytes = b""
-    """The member as Redis has it, where it was read: perhaps bytes that are no text."""
+
+    @property
+    def stored(self) -> bytes:
+        """The member as it lies in the index."""
+        return self.member.encode(errors="surrogateescape")
 
 
 def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], Command[int]]:
@@ -52,8 +60,14 @@ def touch_index(index_key: str, member: str) -> Command[int]:
 
 def forget(index_key: str, entries: Sequence[Entry]) -> Command[int]:
     """Remove entries that were not active since they were read. How many went. Safe to repeat."""
-    seen = [part for entry in entries for part in (entry.stored or entry.member, entry.seen_ms)]
+    seen = [part for entry in entries for part in (entry.stored, entry.seen_ms)]
     return _FORGET.command(count, index_key, pairs=tuple(seen))
+
+
+def forget_until(index_key: str, entries: Sequence[Entry], until_ms: float) -> Command[int]:
+    """Remove entries that were not active after a moment. How many went. Safe to repeat."""
+    members = tuple(entry.stored for entry in entries)
+    return _FORGET_UNTIL.command(count, index_key, until_ms=until_ms, members=members)
 
 
 def score(index_key: str, member: str) -> Command[float | None]:
@@ -119,14 +133,20 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
     return list(live)
 
 
-def pages(connection: Connection, index_key: str) -> Iterator[list[Entry]]:
-    """All entries, newest first; by score, so that what others drop meanwhile hides nothing."""
+def pages(
+    connection: Connection, index_key: str, *, is_known: Callable[[str], bool] = is_id
+) -> Iterator[list[Entry]]:
+    """All entries, newest first; by score, so that what others drop meanwhile hides nothing.
+
+    A member that is none (`is_known` says no) is left out: clean-up removes it from an index of
+    ids, and names it.
+    """
     until_ms = inf
     skip = 0
     while page := connection.run(
         newest(index_key, until_ms=until_ms, skip=skip, limit=PAGE_ENTRIES)
     ):
-        yield page
+        yield [entry for entry in page if is_known(entry.member)]
         if len(page) < PAGE_ENTRIES:
             return
         # Several entries may have the last score: those that were on this page are skipped on the
@@ -141,10 +161,11 @@ def oldest_pages(
     connection: Connection, index_key: str, *, since_ms: float = -inf, limit: int = PAGE_ENTRIES
 ) -> Iterator[list[Entry]]:
     """Entries active at `since_ms` or later, oldest first. What is used while this
-    goes on may come twice, and what others drop may hide an entry until the next time."""
+    goes on may come twice, and what others drop may hide an entry until the next time. What is no
+    id is left out."""
     skip = 0
     while page := connection.run(oldest(index_key, since_ms=since_ms, skip=skip, limit=limit)):
-        yield page
+        yield [entry for entry in page if is_id(entry.member)]
         if len(page) < limit:
             return
         skip += len(page)
@@ -156,9 +177,18 @@ def agents(connection: Connection, keyspace: Keyspace, *, since_ms: float = -inf
     return [entry.member for page in pages_of_agents for entry in page]
 
 
+def sizes(connection: Connection, keyspace: Keyspace) -> list[tuple[str, int]]:
+    """The agents, each with how many sessions it has; one whose index is damaged is named in the
+    log and left out."""
+    found = agents(connection, keyspace)
+    asked = [ignore_corrupt(size(keyspace.sessions(agent)), -1) for agent in found]
+    answers = zip(found, connection.run_each(asked), strict=True)
+    return [(agent, sessions) for agent, sessions in answers if sessions >= 0]
+
+
 def _entries(reply: object) -> list[Entry]:
     return [
-        Entry(member.decode(errors="replace"), float(seen_ms), member)
+        Entry(member.decode(errors="surrogateescape"), float(seen_ms))
         for member, seen_ms in pairs(reply)
     ]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from memory.keys import Keyspace
 from memory.records import history, index, values
+from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
 
 MAX_FIELDS = 10_000
@@ -44,14 +45,14 @@ def extend_data(
     alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
     if alive:
         noted = values.note_fields(keyspace, session_id, alive, ttl_s=ttl_s, is_exact=False)
-        connection.run(noted)
+        connection.run(ignore_corrupt(noted, 0))
     return len(alive)
 
 
 def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:
     """Remove all data of a session that its index names. How many keys went. Safe to repeat."""
-    names = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))
-    keys = [keyspace.session_data(session_id, name) for name in names]
+    found = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))
+    keys = [keyspace.session_data(session_id, name) for name in found]
     removed = sum(connection.run_each([values.remove(key) for key in keys]))
     # The index last: a run that dies before this finds the rest again.
     return removed + connection.run(values.remove(keyspace.session_fields(session_id)))

@@ -65,7 +65,7 @@ def memory_stats(connection: Connection, keyspace: Keyspace) -> MemoryStats:
     """The numbers of now."""
     servers = connection.run_on_every_server(Command(info_fields, ("INFO",)))
     keys = connection.run_on_every_server(Command(integer, ("DBSIZE",)))
-    sizes = _index_sizes(connection, keyspace)
+    sizes = [sessions for _, sessions in index.sizes(connection, keyspace)]
     total = {name: sum(int(info.get(name, "0")) for info in servers) for name in _SUMMED}
     used, peak = total["used_memory"], total["used_memory_peak"]
     return MemoryStats(
@@ -105,7 +105,8 @@ def read_stats(
     limit: int = 1000,
 ) -> list[StatsPoint]:
     """The points recorded between two moments (None: no bound), at most the last `limit` of them,
-    oldest first. Raises InvalidInput for a moment without time zone or a limit below 1."""
+    oldest first. What is none of ours is left out. Raises InvalidInput for a moment without
+    time zone or a limit below 1."""
     if limit < 1:
         raise InvalidInput(f"limit must be at least 1, not {limit}")
     end = "+" if until is None else _stream_ms(until, what="until")
@@ -127,12 +128,6 @@ def human_size(size_bytes: int) -> str:
     return f"{size:.2f}P"
 
 
-def _index_sizes(connection: Connection, keyspace: Keyspace) -> list[int]:
-    """How many sessions each agent has."""
-    agents = index.agents(connection, keyspace)
-    return connection.run_each([index.size(keyspace.sessions(agent)) for agent in agents])
-
-
 def _number(stats: MemoryStats, name: str) -> int:
     value = stats.get(name)
     return value if isinstance(value, int) else 0
@@ -147,13 +142,17 @@ def _stream_ms(moment: datetime, *, what: str) -> int:
 def _points(reply: object) -> list[StatsPoint]:
     if not isinstance(reply, list):
         raise unexpected_reply(reply)
-    return [_point(entry) for entry in reply]
+    points = (_point(entry) for entry in reply)
+    return [point for point in points if point is not None]
 
 
-def _point(entry: object) -> StatsPoint:
+def _point(entry: object) -> StatsPoint | None:
     match entry:
         case [bytes(entry_id), list(flat)]:
             numbers = dict(zip(flat[::2], flat[1::2], strict=True))
-            at = datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, tz=UTC)
-            return StatsPoint(at, *(int(numbers.get(name.encode(), 0)) for name in _NUMBERS))
+            try:
+                at = datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, tz=UTC)
+                return StatsPoint(at, *(int(numbers.get(name.encode(), 0)) for name in _NUMBERS))
+            except (ValueError, OverflowError, OSError):  # the last two: a date beyond all years
+                return None
     raise unexpected_reply(entry)

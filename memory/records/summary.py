@@ -138,8 +138,8 @@ def remove_lock(keyspace: Keyspace) -> Command[int]:
 
 def _summary(reply: object) -> Summary | None:
     match reply:
-        case [bytes(text), bytes(until)]:
-            return Summary(text.decode(errors="replace"), until)
-        case [None, None]:
+        case [bytes(text), bytes() | None as until]:
+            return Summary(text.decode(errors="replace"), until or b"")
+        case [None, _]:
             return None
     raise unexpected_reply(reply)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from memory.errors import CorruptData
+from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.records.codec import decode_value
 from memory.redis.command import Command, LuaScript
@@ -72,4 +73,6 @@ def field_names(keyspace: Keyspace, session_id: str, *, at_most: int) -> Command
 
 
 def _names(reply: object) -> list[str]:
-    return [name.decode(errors="replace") for name in strings(reply)]
+    # A member that cannot be a name is of another program; nothing lies under it.
+    found = (name.decode(errors="replace") for name in strings(reply))
+    return [name for name in found if is_id(name)]

@@ -13,7 +13,7 @@ from itertools import chain
 import hiredis
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.cluster import ClusterNode, PipelineCommand
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import Endpoint, keep_raw
+from memory.redis.replicas import has_wait_behind
 
 MAX_CONNECTIONS = 64
 """Connections per server, and so groups under way at once on a cluster, where each takes one."""
@@ -50,9 +51,12 @@ class ServerClient:
         """The replies to each group. Raises what redis-py raises when the connection fails."""
         replies = await self._send([command.wire() for command in chain.from_iterable(groups)])
         answers = _in_groups(replies, groups)
-        forgotten = [i for i, answer in enumerate(answers) if _first_without_script(answer) >= 0]
-        if forgotten:
-            await self._send_with_scripts(groups, answers, forgotten)
+        # The second time each call brings its source: scripts may be forgotten between two calls.
+        for with_sources in (_sources_once, _sources_always):
+            forgotten = [i for i, one in enumerate(answers) if _first_without_script(one) >= 0]
+            if not forgotten:
+                break
+            await self._send_with_scripts(groups, answers, forgotten, with_sources)
         return answers
 
     async def aclose(self) -> None:
@@ -62,13 +66,17 @@ class ServerClient:
             await self._sentinel.aclose()
 
     async def _send_with_scripts(
-        self, groups: Sequence[Calls], answers: list[Replies], forgotten: Sequence[int]
+        self,
+        groups: Sequence[Calls],
+        answers: list[Replies],
+        forgotten: Sequence[int],
+        with_sources: Callable[[Iterable[Command[object]]], list[Wire]],
     ) -> None:
         # Redis forgot its scripts (a restart, a fail-over, SCRIPT FLUSH). What follows such a
         # call in its group is sent once more too, so that the order holds.
         starts = [_first_without_script(answers[i]) for i in forgotten]
         again = [groups[i][start:] for i, start in zip(forgotten, starts, strict=True)]
-        replies = await self._send(_sources_once(chain.from_iterable(again)))
+        replies = await self._send(with_sources(chain.from_iterable(again)))
         for i, start, tail in zip(forgotten, starts, _in_groups(replies, again), strict=True):
             answers[i][start:] = tail
 
@@ -164,19 +172,41 @@ class ClusterClient:
     async def _exchange_group(self, cluster: RedisCluster, commands: Calls) -> Replies | Exception:
         """The replies, or why there are none: a connection was lost."""
         async with self._callers:
-            replies: Replies = []
             try:
-                for command in commands:
-                    reply = await _reply_or_error(cluster, command.wire())
-                    if isinstance(reply, exceptions.NoScriptError):
-                        reply = await _reply_or_error(cluster, command.wire_with_source())
-                    replies.append(reply)
+                return await _reply_to_each(cluster, commands)
             except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
                 return exc
             except AttributeError:
                 # Another coroutine has closed this very connection (redis-py 8.1, see above).
                 return exceptions.ConnectionError("the connection was closed")
-            return replies
+
+
+async def _reply_to_each(cluster: RedisCluster, commands: Calls) -> Replies:
+    replies: Replies = []
+    wires = [command.wire() for command in commands]
+    while len(replies) < len(commands):
+        at = len(replies)
+        reply = await _reply_or_error(cluster, wires[at])
+        if isinstance(reply, exceptions.NoScriptError):
+            reply = await _reply_or_error(cluster, commands[at].wire_with_source())
+        replies.append(reply)
+        if has_wait_behind(wires, at):
+            replies += await _replies_to_wait(cluster, wires[at : at + 3])
+    return replies
+
+
+async def _replies_to_wait(cluster: RedisCluster, wires: Sequence[Wire]) -> Replies:
+    # As in `connection._send_to_cluster`: on one connection of the node, the command once more.
+    node = cluster.get_node_from_key(str(wires[1][1]))
+    if node is None:  # only ever of replicas
+        return [None, None]
+    calls = [PipelineCommand(at, *wire) for at, wire in enumerate(wires)]
+    await node.execute_pipeline(calls)
+    for call in calls:
+        if isinstance(call.result, exceptions.ConnectionError | exceptions.TimeoutError | OSError):
+            raise call.result
+    is_moved = isinstance(calls[0].result, Exception)
+    return [None, None] if is_moved else [call.result for call in calls[1:]]
 
 
 async def _close(cluster: RedisCluster) -> None:
@@ -241,3 +271,8 @@ def _sources_once(commands: Iterable[Command[object]]) -> list[Wire]:
         if command.script is not None:
             sent.add(command.script.sha)
     return wires
+
+
+def _sources_always(commands: Iterable[Command[object]]) -> list[Wire]:
+    """Each script's source with each call: none of them can be unknown."""
+    return [command.wire_with_source() for command in commands]

@@ -17,6 +17,7 @@ from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, n
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
+from memory.redis.replicas import ReplicaWait
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class AsyncConnection:
         """`client` stands in for the one that `settings` describe, and is closed likewise."""
         self.timeout_s = settings.timeout_s
         self._endpoint = endpoint(settings, max_connections=MAX_CONNECTIONS)
+        self._replica_wait = ReplicaWait.of(settings, self._endpoint.label)
         self._client = client
         self._waiting: deque[_Group] = deque()
         self._senders: set[asyncio.Task[None]] = set()
@@ -148,6 +150,15 @@ class AsyncConnection:
         return [command.parse(reply) for command, reply in last]
 
     async def _ask(self, commands: Calls, deciding: int | None = None) -> Replies:
+        wait = self._replica_wait
+        if wait is None:
+            return await self._answered(commands, deciding)
+        sent = wait.sent(commands)
+        if deciding is not None:
+            deciding += len(sent) - len(commands)
+        return wait.own(commands, sent, await self._answered(sent, deciding))
+
+    async def _answered(self, commands: Calls, deciding: int | None) -> Replies:
         answer = await self._begin(commands, deciding)
         if isinstance(answer, MemoryServiceError):
             raise answer
@@ -228,7 +239,7 @@ class AsyncConnection:
         # Of a cluster whose connection was lost, the only reply is the error.
         first = 0 if group.deciding is None else max(0, len(replies) - group.deciding)
         for command, reply in zip(group.commands[first:], replies[first:], strict=False):
-            if isinstance(reply, Exception):
+            if isinstance(reply, Exception) and not command.tolerates(reply):
                 return refused(command, reply, self.label)
         return None
 

@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
@@ -89,18 +90,45 @@ class LuaScript:
         return Command(parse, _spread(passed), _spread(named), self)
 
 
+class Tolerance(Enum):
+    """Which error replies to a command fail nothing: its `parse` is given them."""
+
+    NONE = auto()
+    WRONG_TYPE = auto()
+    ALL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """That a write is to be on replicas (`replicas.ReplicaWait`), if its reply begins with one of
+    the codes `written`; `lease` is the key of its session's lease."""
+
+    lease: str
+    written: tuple[bytes, ...]
+    is_required: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Command(Generic[T_co]):
     """A command for Redis and how to read its reply.
 
     With a `script`, `keys` and `args` are its KEYS and ARGV. Without, `args` is a plain command
     and `keys` stays empty. `parse` turns the raw reply (bytes, int, list …) into the result.
+    `replication` is for a write that no fail-over must lose.
     """
 
     parse: Callable[[object], T_co]
     args: tuple[Argument, ...]
     keys: tuple[str, ...] = ()
     script: LuaScript | None = None
+    replication: Replication | None = None
+    tolerance: Tolerance = Tolerance.NONE
+
+    def tolerates(self, error: Exception) -> bool:
+        """Whether this error reply is no failure of what was sent with it."""
+        if self.tolerance is Tolerance.WRONG_TYPE:
+            return str(error).startswith("WRONGTYPE")
+        return self.tolerance is Tolerance.ALL
 
     def wire(self) -> tuple[Argument, ...]:
         """The command as it is sent; a script goes by its digest."""
@@ -119,16 +147,21 @@ class Command(Generic[T_co]):
 
 
 def ignore_corrupt(command: Command[T], otherwise: T) -> Command[T]:
-    """The same, but a script's CORRUPT is logged, and the result is `otherwise`."""
+    """The same, but a key of another type is logged, and the result is `otherwise`.
+
+    For many sessions at once, of which one may be damaged.
+    """
 
     def parse(reply: object) -> T:
         try:
+            if isinstance(reply, Exception):
+                raise CorruptData(f"key {command.args[1]!r} holds another type than ours")
             return command.parse(reply)
         except CorruptData as exc:
             log_damage(exc)
             return otherwise
 
-    return replace(command, parse=parse)
+    return replace(command, parse=parse, tolerance=Tolerance.WRONG_TYPE)
 
 
 def log_damage(error: CorruptData) -> None:

@@ -4,7 +4,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TypeVar, overload
 
 import hiredis
@@ -20,6 +19,7 @@ from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
 from memory.redis.failures import Attempts, refused, see_to_others, translating
+from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -52,6 +52,7 @@ class Connection:
         """
         self.timeout_s = settings.timeout_s
         self.endpoint = endpoint(settings, max_connections=max_connections)
+        self._replica_wait = ReplicaWait.of(settings, self.endpoint.label)
         self._new_client = new_client or _new_client
         self._client: Redis | RedisCluster | None = None
         self._pid = os.getpid()
@@ -69,7 +70,7 @@ class Connection:
 
     def run(self, command: Command[T]) -> T:
         """The result of one call."""
-        return command.parse(self._insist([command])[0])
+        return command.parse(self._ask((command,))[0])
 
     @overload
     def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
@@ -91,7 +92,7 @@ class Connection:
         Only its own answer counts: what fails of the others is logged.
         """
         *others, last = commands
-        replies = self._insist(commands, deciding=1)
+        replies = self._ask(commands, deciding=1)
         see_to_others(others, replies[:-1], self.label)
         return last.parse(replies[-1])
 
@@ -100,14 +101,14 @@ class Connection:
         results: list[T] = []
         for start in range(0, len(commands), PIPELINE_CALLS):
             part = commands[start : start + PIPELINE_CALLS]
-            replies = self._insist(part)
+            replies = self._ask(part)
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
     def run_on_every_server(self, command: Command[T]) -> list[T]:
         """The result of each primary of a cluster; of the one server otherwise."""
-        ask = partial(_ask_every_server, wire=command.wire())
-        return [command.parse(reply) for reply in self._insist([command], send=ask)]
+        replies = self._insist(lambda client: _ask_every_server(client, command), [command])
+        return [command.parse(reply) for reply in replies]
 
     def close(self) -> None:
         """Close all connections. Safe to repeat; the next call opens new ones."""
@@ -118,25 +119,30 @@ class Connection:
             with translating(self.label):
                 client.close()
 
+    def _ask(
+        self, commands: Sequence[Command[object]], deciding: int | None = None
+    ) -> list[object]:
+        """The replies. An error among the last `deciding` of them (None: among all) is raised."""
+        wait = self._replica_wait
+        sent = commands if wait is None else wait.sent(commands)
+        if deciding is not None:
+            deciding += len(sent) - len(commands)
+        replies = self._insist(lambda client: _exchange(client, sent), sent, deciding)
+        return replies if wait is None else wait.own(commands, sent, replies)
+
     def _insist(
         self,
+        send: Callable[[Redis | RedisCluster], list[object]],
         commands: Sequence[Command[object]],
-        *,
         deciding: int | None = None,
-        send: Callable[[Redis | RedisCluster], list[object]] | None = None,
     ) -> list[object]:
-        """The replies; tried again while Redis is away. An error among the last `deciding` of them
-        (None: among all) is raised."""
+        """What `send` gives; tried again while Redis is away."""
         attempts = Attempts(self.timeout_s)
-        send = send or partial(_exchange, commands=commands)
         while True:
             try:
                 with translating(self.label):
                     replies = send(self._connected())
-                first = 0 if deciding is None else len(replies) - deciding
-                for index, reply in enumerate(replies[first:], first):
-                    if isinstance(reply, Exception):
-                        raise refused(commands[min(index, len(commands) - 1)], reply, self.label)
+                self._raise_first(commands, replies, deciding)
                 return replies
             except MemoryUnavailable:
                 # It may have been executed; sent again it does no harm.
@@ -144,6 +150,16 @@ class Connection:
                 if delay_s is None:
                     raise
                 time.sleep(delay_s)
+
+    def _raise_first(
+        self, commands: Sequence[Command[object]], replies: list[object], deciding: int | None
+    ) -> None:
+        # Each server of a cluster may answer the one command.
+        asked = [*commands, *[commands[-1]] * (len(replies) - len(commands))]
+        first = 0 if deciding is None else len(replies) - deciding
+        for command, reply in zip(asked[first:], replies[first:], strict=True):
+            if isinstance(reply, Exception) and not command.tolerates(reply):
+                raise refused(command, reply, self.label)
 
     def _connected(self) -> Redis | RedisCluster:
         if self._pid != os.getpid():
@@ -220,7 +236,8 @@ def _exchange(client: Redis | RedisCluster, commands: Sequence[Command[object]])
     return replies
 
 
-def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) -> list[object]:
+def _ask_every_server(client: Redis | RedisCluster, command: Command[object]) -> list[object]:
+    wire = command.wire()
     if not isinstance(client, RedisCluster):
         return _send(client, [wire])
     nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
@@ -231,7 +248,7 @@ def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) 
 def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
     """One reply for each; an error reply is a value of the list."""
     if isinstance(client, RedisCluster):
-        return [_send_one(client, wire) for wire in wires]
+        return _send_to_cluster(client, wires)
     # What redis-py's pipeline does, at half of its cost.
     request = _packed(wires)
     pool: ConnectionPool = client.connection_pool
@@ -245,6 +262,21 @@ def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -
         raise
     finally:
         pool.release(connection)
+
+
+def _send_to_cluster(client: RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:
+    replies: list[object] = []
+    while len(replies) < len(wires):
+        at = len(replies)
+        replies.append(_send_one(client, wires[at]))
+        if has_wait_behind(wires, at):
+            # On a connection of the node: WAIT knows only what was written on its own. With the
+            # command once more, for another node may have become the master since.
+            node = client.get_node_from_key(str(wires[at + 1][1]))  # type: ignore[no-untyped-call]
+            again = _send(client.get_redis_connection(node), wires[at : at + 3])
+            is_moved = isinstance(again[0], Exception)
+            replies += [None, None] if is_moved else again[1:]
+    return replies
 
 
 def _packed(wires: Sequence[tuple[Argument, ...]]) -> bytes:

@@ -146,7 +146,7 @@ def see_to_others(
     """
     for command, reply in zip(commands, replies, strict=True):
         try:
-            if isinstance(reply, Exception):
+            if isinstance(reply, Exception) and not command.tolerates(reply):
                 raise refused(command, reply, label)
             command.parse(reply)
         except CorruptData as exc:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
+from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import CleanOutcome
@@ -14,6 +15,8 @@ from memory.records import index, session_data, values
 from memory.records.index import Entry
 from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
+from memory.upkeep.strangers import without_strangers
+from memory.upkeep.user_cleanup import forget_unused
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ agents use it would cost too much."""
 
 @dataclass(frozen=True, slots=True)
 class CleanedUp:
-    """What a run met, in sessions, and what it removed, in keys.
+    """What a run met, in sessions, and what it removed, in keys and in users of the users' index.
 
     `deleted`, `pending`, `busy` and `fresh` are the outcomes of CLEAN; `corrupt` sessions have a
     key of another type and were left alone. Not complete where it stopped at its bounds: the next
@@ -39,6 +42,7 @@ class CleanedUp:
     fresh: int
     corrupt: int
     keys: int
+    users: int
     is_complete: bool
 
 
@@ -54,6 +58,8 @@ def clean_stale(
     # docs/decisions.md, "A stale session is older than its TTL promises".
     deadline = time.monotonic() + budget_s
     until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
+    for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
+        without_strangers(connection, keyspace.agents, page)
     agents = index.agents(connection, keyspace)
     run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
     for agent in agents:
@@ -69,7 +75,10 @@ def clean_stale(
                 agent,
                 exc,
             )
-    return run.result(is_complete=True)
+    run.users, is_complete = forget_unused(
+        connection, keyspace, until_ms=until_ms, deadline=deadline
+    )
+    return run.result(is_complete=is_complete)
 
 
 @dataclass(slots=True)
@@ -81,12 +90,17 @@ class _Run:
     until_ms: float
     met: int = 0
     keys: int = 0
+    users: int = 0
     outcomes: Counter[CleanOutcome | None] = field(default_factory=Counter)
 
     def unused(self, agent: str) -> list[Entry]:
         """The sessions of an agent that were not used for the longest time."""
         key = self.keyspace.sessions(agent)
-        return self.connection.run(index.oldest(key, until_ms=self.until_ms, limit=BATCH_SESSIONS))
+        ask = index.oldest(key, until_ms=self.until_ms, limit=BATCH_SESSIONS)
+        while batch := self.connection.run(ask):
+            if ids := without_strangers(self.connection, key, batch):
+                return ids
+        return []
 
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
@@ -125,6 +139,7 @@ class _Run:
             fresh=self.outcomes[CleanOutcome.FRESH],
             corrupt=self.outcomes[None],
             keys=self.keys,
+            users=self.users,
             is_complete=is_complete,
         )
 

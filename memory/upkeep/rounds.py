@@ -12,6 +12,7 @@ from math import inf
 import orjson
 
 from memory.errors import CorruptData
+from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.records import index
 from memory.records.index import Entry
@@ -85,7 +86,9 @@ class Round:
             # Before the work: what ends a run in one page must not end each run there.
             noted = orjson.dumps([leg.agent, place.until_ms, place.skip])
             self.connection.run(Command(nothing, ("SET", self._key, noted, "EX", KEPT_S)))
-            yield leg.agent, page
+            # Clean-up names and removes what is no id.
+            if known := [entry for entry in page if is_id(entry.member)]:
+                yield leg.agent, known
             page = self._page(leg, place, limit) if len(page) == limit else []
 
     def _page(self, leg: _Leg, place: _Place, limit: int) -> list[Entry]:

@@ -20,7 +20,8 @@ from agents import Ask
 from llm import check_model_name
 from llm.errors import InvalidRequestError
 from memory import InvalidInput, OnBusy, Request
-from memory.keys import encode_id
+from memory.ids import encode_id
+from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import ReplyFormat, check_format
 
@@ -28,8 +29,6 @@ IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
 MAX_METADATA_BYTES = 8192
 MAX_TOOLS = 128
-USER_ID = "user_id"
-"""What in a job's metadata says whose message it is."""
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
 
@@ -114,6 +113,11 @@ class ChatJob(BaseModel):
     def tool_names(self) -> list[str] | None:
         """The tools that the model is offered; None: all that its agent has."""
         return self.tools if self.format is None else []
+
+    @property
+    def user(self) -> str | None:
+        """Whose message it is, as text; None where the metadata does not say."""
+        return user_of(self.metadata)
 
     @property
     def request(self) -> Request:

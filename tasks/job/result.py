@@ -1,7 +1,7 @@
 """The result of a chat job. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast, get_type_hints
 
 import orjson
 from pydantic import JsonValue
@@ -50,6 +50,9 @@ class Receipt(TypedDict):
     prompt_tokens: int | None
     done_reason: str
     truncated: bool
+
+
+_RECEIPT_TYPES = get_type_hints(Receipt)
 
 
 class ChatResult(TypedDict):
@@ -116,21 +119,18 @@ def result_from_reply(
     an empty response.
     """
     reply = found[0] if found else {}
-    usage = reply.get("usage")
     result = ChatResult(
         job_id=job_id,
         agent_id=agent_id,
         session_id=session_id,
-        response=str(reply.get("content") or ""),
-        model=str(reply.get("model", "")),
-        usage=cast(Usage, usage)
-        if isinstance(usage, dict)
-        else Usage(prompt_tokens=0, completion_tokens=0),
-        done_reason=str(reply.get("done_reason", "")),
+        response=_text(reply.get("content")),
+        model=_text(reply.get("model")),
+        usage=_usage(reply.get("usage")),
+        done_reason=_text(reply.get("done_reason")),
         attempt=_whole(reply.get("attempt")),
         history_messages=_whole(reply.get("history_messages")),
     )
-    if isinstance(receipt := reply.get("receipt"), dict):
+    if _is_receipt(receipt := reply.get("receipt")):
         result["receipt"] = cast(Receipt, receipt)
     if reply.get("format") == "json":
         result["parsed"] = _value(result["response"])
@@ -146,5 +146,26 @@ def _value(text: str) -> JsonValue:
     return value
 
 
+# Any program may write into a history: what has another type than ours counts as not there.
+
+
+def _text(value: JsonValue) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def _whole(value: JsonValue) -> int:
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _usage(value: JsonValue) -> Usage:
+    counts = value if isinstance(value, dict) else {}
+    return Usage(
+        prompt_tokens=_whole(counts.get("prompt_tokens")),
+        completion_tokens=_whole(counts.get("completion_tokens")),
+    )
+
+
+def _is_receipt(value: JsonValue) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name), kind) for name, kind in _RECEIPT_TYPES.items()
+    )

@@ -27,6 +27,7 @@ from memory import (
     events,
     index,
     unclaim,
+    users,
 )
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
@@ -149,14 +150,17 @@ class Producer:
             ttl_s=settings.memory.default_ttl_s,
             callbacks=packed_callbacks(job_id, envelope.publish),
         )
-        # The index goes along with every job: a mailbox that falls off the due list is found by it
-        # (docs/decisions.md, "Strays are found in the session index").
+        # The indexes go along with every job: a mailbox that falls off the due list is found by it
+        # (docs/decisions.md, "Strays are found in the session index"), and by its user.
+        touched = index.touch(self._keyspace, job.agent_id, job.session_id)
         look, take_in = mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms)
-        commands = (
-            *index.touch(self._keyspace, job.agent_id, job.session_id),
+        commands: tuple[*tuple[Command[object], ...], Command[Enqueued]] = (
+            *touched,
             redis_clock().read_by(look),
             take_in,
         )
+        if job.user is not None:
+            commands = (*users.touch(self._keyspace, job.user, mailbox.keys), *commands)
         claim = mailbox.claim(intake)
         return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
 

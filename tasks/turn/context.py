@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agents import Ask, Profile, Prompt, ToolRounds, prompt_for
-from agents.summary import with_summary
+from agents.summary import MAX_SUMMARY_CHARS, with_summary
 from agents.turn import history_limit, model_of, reply_bound, system_prompt_of
 from llm import Ability, Capabilities, ChatRequest, LLMSettings, Precedent, TokenBudget
 from memory import Acquired, AsyncConnection, MemoryServiceError, SessionKeys, summary
@@ -87,7 +87,8 @@ async def summary_of(
     except MemoryServiceError as exc:
         logger.warning("the turn is answered without its summary, Redis failed: %s", exc)
         return None
-    return None if found is None else found.text
+    # Cut, for another program may have written it: a longer one would leave no room for the turn.
+    return None if found is None else found.text[:MAX_SUMMARY_CHARS]
 
 
 def _with_summary(ask: Ask, profile: Profile, text: str | None) -> Ask | None:

@@ -17,7 +17,8 @@ from llm import (
     LLMSettings,
     ModelReply,
 )
-from memory import Acquired, AsyncConnection, SessionKeys, decode_messages
+from memory import Acquired, AsyncConnection, SessionKeys
+from memory.records import history
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.reply_format import parsed_reply
@@ -88,7 +89,7 @@ class ModelTurn:
             self._profile,
             self._models.settings,
             self._models.capabilities,
-            history=decode_messages(acquired.history).messages,
+            history=history.decode(keys, acquired.history).messages,
             stored_messages=acquired.stored_messages,
             rounds=rounds,
             summary_text=await summary_of(self._memory, keys, self._profile, job, acquired),

@@ -1,5 +1,6 @@
 """A chat job from `delay` to its answer, with a real worker."""
 
+import json
 import re
 import uuid
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from celery import Celery
 
-from memory import get_redis_memory
+from memory import get_redis_memory, sessions_of_user
 from sandbox.ollama import OllamaStandIn, reply_to
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -79,6 +80,47 @@ def test_a_raw_send_task_is_answered(session_id: str, valkey: ValkeyServer) -> N
     history = get_redis_memory().get_conversation_history("energy", session_id)
     assert [past["role"] for past in history] == ["user", "assistant"]
     foreign.close()
+
+
+def test_records_of_wrong_types_are_kept_from_the_model(
+    session_id: str, valkey: ValkeyServer, ollama: OllamaStandIn
+) -> None:
+    """One of them would have it refuse each later message of the session."""
+    history = get_redis_memory().keyspace.session("energy", session_id).history
+    chat_task.delay("energy", session_id, "before").get(timeout=WAIT_S)
+    for wrong in (
+        {"role": "user", "content": 7},
+        {"role": "assistant", "content": "x", "tool_calls": [{"function": 7}]},
+        {"role": "assistant", "content": "x", "thinking": 9},
+    ):
+        valkey.command("RPUSH", history, json.dumps(wrong))
+    assert "now" in chat_task.delay("energy", session_id, "now").get(timeout=WAIT_S)["response"]
+    shown = ollama.calls[-1].messages
+    assert [message["role"] for message in shown] == ["system", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("is_raw", [False, True], ids=["delay", "send_task"])
+def test_a_users_sessions_are_found(is_raw: bool, session_id: str, valkey: ValkeyServer) -> None:
+    """By `metadata.user_id` as text, however the job was sent; whoever joins makes it shared."""
+    user = f"user-{uuid.uuid4()}"
+    kwargs = {"agent_id": "energy", "session_id": session_id, "message": "hello"}
+    for who in (user, 7):
+        named = {**kwargs, "metadata": {"user_id": who}}
+        if is_raw:
+            foreign = Celery(
+                "foreign", broker=valkey.url(1), backend=valkey.url(2), set_as_current=False
+            )
+            foreign.send_task("tasks.chat_task", kwargs=named).get(timeout=WAIT_S)
+            foreign.close()
+        else:
+            chat_task.apply_async(kwargs=named).get(timeout=WAIT_S)
+        memory = get_redis_memory()
+        found = sessions_of_user(memory.connection, memory.keyspace, user)
+        seen = [(one.agent_id, one.session_id, one.is_shared) for one in found]
+        assert seen == [("energy", session_id, who == 7)]
+    assert session_id in {
+        one.session_id for one in sessions_of_user(memory.connection, memory.keyspace, "7")
+    }
 
 
 def test_the_same_task_id_is_one_job(session_id: str) -> None:

@@ -80,6 +80,11 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
+    KeyKind("users", "zset", "none", "user → last activity, ms", True),
+    KeyKind(
+        "users:<user>", "zset", "none", "<agent>:<session> → the user's last message, ms", True
+    ),
+    KeyKind("session_users:{H}", "zset", "none", "user → last message in this session, ms", True),
     KeyKind("cancellations", "stream", "none; capped", "jobs that their worker is to stop", True),
     KeyKind(
         "waiting_models",

@@ -13,6 +13,7 @@ from worker.cli.group import CommandFailed, Commands
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.transfer import export, import_
 from worker.cli.up import up
 from worker.extras import HAS_SANDBOX, needs_sandbox
 
@@ -57,15 +58,7 @@ def main() -> None:
 
 
 for command in (
-    demo,
-    up,
-    check,
-    chat,
-    cancel,
-    sessions,
-    stats,
-    status,
-    dead_letters,
-    erase_command,
+    *(demo, up, check, chat, cancel, sessions, stats, status, dead_letters),
+    *(erase_command, export, import_),
 ):
     main.add_command(command)

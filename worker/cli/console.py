@@ -21,6 +21,8 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True
 )
 _KEPT = frozenset("\n\t")
+_LAST_MS = 253_402_300_799_000
+"""The end of the year 9999."""
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -114,7 +116,12 @@ def duration(seconds: float) -> str:
 
 def moment_of(at_ms: float) -> str:
     """A moment in ms since the epoch, as `moment` has it."""
-    return moment(datetime.fromtimestamp(at_ms / 1000, UTC))
+    return moment(datetime.fromtimestamp(within_time_ms(at_ms) / 1000, UTC))
+
+
+def within_time_ms(at_ms: float) -> int:
+    """A stored moment in ms, or the nearest that there is: another program may have written it."""
+    return int(min(max(at_ms, 0), _LAST_MS))
 
 
 def moment(at: datetime) -> str:

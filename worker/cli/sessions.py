@@ -18,6 +18,7 @@ from worker.cli.console import (
     moment_of,
     show,
     show_json,
+    within_time_ms,
 )
 
 
@@ -82,6 +83,6 @@ def sessions_of(connection: Connection, keyspace: Keyspace, agent_id: str) -> It
                     messages=messages,
                     pending=pending,
                     last_active=moment_of(entry.seen_ms),
-                    last_active_ms=int(entry.seen_ms),
+                    last_active_ms=within_time_ms(entry.seen_ms),
                     ttl_s=ttl_s if ttl_s >= 0 else None,
                 )

@@ -36,12 +36,17 @@ def test_every_json_value_comes_back_unchanged(value: object) -> None:
     assert repr(decoded) == repr(value)
 
 
+_OTHER_NAMES = _TEXT.filter(
+    lambda name: name not in ("images", "thinking", "tool_calls", "tool_name", "tool_call_id")
+)
+
+
 @given(
-    st.dictionaries(_TEXT, JSON, max_size=3),
+    st.dictionaries(_OTHER_NAMES, JSON, max_size=3),
     st.sampled_from(["system", "user", "assistant", "tool"]),
 )
 def test_every_message_comes_back_unchanged(fields: dict[str, object], role: str) -> None:
-    """Whatever else it holds."""
+    """Whatever else it holds than what a model reads."""
     message = fields | {"role": role, "content": "text"}
 
     decoded = decode_messages([encode_message(message, LIMIT)])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from memory import InvalidInput, Keyspace
-from memory.keys import MAX_ID_BYTES, SessionKeys, encode_id
+from memory.ids import MAX_ID_BYTES, encode_id
+from memory.keys import SessionKeys
 from tests.support.key_kinds import KINDS
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"])

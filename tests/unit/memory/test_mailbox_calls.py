@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from memory import dead_letters
 from memory.errors import CorruptData, InvalidInput
-from memory.keys import MAX_ID_BYTES, Keyspace
+from memory.ids import MAX_ID_BYTES
+from memory.keys import Keyspace
 from memory.mailbox.dead_letters import DeadLetter
 from memory.mailbox.mailbox import Mailbox
 from memory.records.history import find_reply

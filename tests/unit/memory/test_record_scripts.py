@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from memory import index, summary
+from memory import index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.records import history, values
 from memory.records.index import Entry
 from memory.redis.command import Command
+from memory.redis.replies import code_and_count
+from memory.upkeep import transfer
 
 KEYSPACE = Keyspace()
 KEYS = KEYSPACE.session("a", "s")
@@ -27,6 +29,19 @@ COMMANDS: dict[str, Command[object]] = {
     ),
     "touch": index.touch_index(KEYSPACE.sessions("a"), "s"),
     "forget": index.forget("k", [Entry("a", 1), Entry("b", 2)]),
+    "restore": transfer._RESTORE.command(
+        code_and_count,
+        KEYS,
+        write_id=b"w",
+        ttl_ms=1,
+        dedupe_ms=1,
+        is_forced=0,
+        text="t",
+        last=b"",
+        records=(b"r",),
+    ),
+    "forget_until": index.forget_until(KEYSPACE.sessions("a"), [Entry("s", 0)], 1),
+    "members": users._members(KEYSPACE.sessions("a"), limit=1),
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
 }
 BY_HEADER = {"index": KEYSPACE.sessions("a"), "fields": KEYSPACE.session_fields("s")}

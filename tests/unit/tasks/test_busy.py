@@ -65,3 +65,15 @@ def test_a_question_names_the_jobs_that_were_merged_into_it() -> None:
     assert question["merged"] == [{"job_id": "j-1", "metadata": {"n": 1}}, {"job_id": "j-2"}]
     (plain,) = cancelled_messages("j-3", job(), "")
     assert "merged" not in plain
+
+
+def test_a_job_with_a_user_is_noted_for_that_user_before_it_is_taken_in() -> None:
+    """So that nothing of a user lies where no index leads; without one nothing more is sent."""
+    plain, named = submission(), submission(metadata={"user_id": "me"})
+    assert len(plain.commands) == 5
+    assert [one.keys for one in named.commands[:3]] == [
+        ("ecowas:users",),
+        ("ecowas:users:me",),
+        ("ecowas:session_users:{ecowas:history:energy:s}",),
+    ]
+    assert len(named.commands[3:]) == len(plain.commands)

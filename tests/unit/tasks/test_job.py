@@ -294,6 +294,24 @@ def test_those_are_the_same_who_ask_for_the_same_as_the_same_user() -> None:
     assert job(metadata={"user_id": "me"}, model="other").request.asker != me
 
 
+@pytest.mark.parametrize(
+    ("metadata", "user"),
+    [
+        (None, None),
+        ({}, None),
+        ({"user_id": None}, None),
+        ({"user_id": ""}, None),
+        ({"user_id": "me"}, "me"),
+        ({"user_id": 7}, "7"),
+        ({"user_id": True}, "true"),
+        ({"user_id": {"realm": "a", "id": 1}}, '{"realm":"a","id":1}'),
+    ],
+)
+def test_a_user_is_a_text(metadata: dict[str, object] | None, user: str | None) -> None:
+    """Whatever JSON a service has for it; nothing is nobody."""
+    assert job(metadata=metadata).user == user
+
+
 def test_a_request_tells_its_size() -> None:
     """In bytes of UTF-8, in eight digits."""
     assert job(message="é").request.packed().endswith(":00000002")

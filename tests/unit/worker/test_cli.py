@@ -12,7 +12,7 @@ from tasks.errors import InvalidJob
 from worker.cli import main
 from worker.cli.group import CommandFailed, Commands
 
-COMMANDS = ("demo", "up", "check", "chat", "sessions", "stats", "status")
+COMMANDS = ("demo", "up", "check", "chat", "sessions", "stats", "status", "export", "import")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

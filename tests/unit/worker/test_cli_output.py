@@ -14,6 +14,7 @@ from worker.cli.console import (
     ago,
     duration,
     moment,
+    moment_of,
     note,
     printable,
     say,
@@ -165,3 +166,18 @@ def test_a_call_of_a_tool_begins_the_reply_anew(capsys: pytest.CaptureFixture[st
 
 def _event(kind: str, text: str = "", attempt: int = 1) -> Event:
     return Event(EventType(kind), "job", attempt, text)
+
+
+@pytest.mark.parametrize(
+    ("stored_ms", "shown"),
+    [
+        (1_000, "1970-01-01T00:00:01Z"),
+        (float("inf"), "9999-12-31T23:59:59Z"),
+        (1e300, "9999-12-31T23:59:59Z"),
+        (-5.0, "1970-01-01T00:00:00Z"),
+        (float("-inf"), "1970-01-01T00:00:00Z"),
+    ],
+)
+def test_a_moment_that_no_year_has_is_shown_as_the_nearest(stored_ms: float, shown: str) -> None:
+    """Another program may have written any number into an index."""
+    assert moment_of(stored_ms) == shown

@@ -1,0 +1,40 @@
+"""Ids as they are written in keys. Pure."""
+
+import re
+from urllib.parse import quote
+
+from memory.errors import InvalidInput
+
+MAX_ID_BYTES = 512
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,127}")
+
+
+def encode_id(value: str, *, what: str) -> str:
+    """`value` as it is written in a key: plain ids as they are, any other percent-encoded UTF-8.
+
+    Distinct ids give distinct results, none of which contains a `:`, a brace or a glob character.
+    Raises InvalidInput when it is not a string, empty, not valid Unicode, or too long.
+    """
+    if not isinstance(value, str):
+        raise InvalidInput(f"{what} must be a string, not {type(value).__name__}")
+    if _PLAIN_ID.fullmatch(value):
+        return value
+    if not value:
+        raise InvalidInput(f"{what} must not be empty")
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} is not valid Unicode") from None
+    if size_bytes > MAX_ID_BYTES:
+        raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
+    return quote(value, safe="@")
+
+
+def is_id(value: str) -> bool:
+    """Whether `encode_id` takes it."""
+    try:
+        encode_id(value, what="id")
+    except InvalidInput:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""Members of an index of ids that are none: another program wrote them."""
+
+import logging
+from collections.abc import Sequence
+
+from memory.ids import is_id
+from memory.records import index
+from memory.records.index import Entry
+from memory.redis.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+
+def without_strangers(
+    connection: Connection, index_key: str, batch: Sequence[Entry]
+) -> list[Entry]:
+    """Those of `batch` that are ids. The others are removed from the index, and named in the log.
+
+    Each run of clean-up would meet them first, and get no further.
+    """
+    ids = [entry for entry in batch if is_id(entry.member)]
+    strangers = [entry for entry in batch if not is_id(entry.member)]
+    if strangers:
+        logger.error(
+            "%s had %d members that are no ids, such as %r; they were removed from it",
+            index_key,
+            len(strangers),
+            strangers[0].stored[:64],
+        )
+        connection.run(index.forget(index_key, strangers))
+    return ids

@@ -1,0 +1,217 @@
+"""A session taken out of Redis and brought back: `griot export session` and `griot import`."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from memory.errors import CorruptData, InvalidInput, MailboxError
+from memory.keys import DEDUPE_MS, Keyspace, SessionKeys
+from memory.mailbox import dead_letters
+from memory.mailbox.intake import MergedEnvelope
+from memory.mailbox.mailbox import Mailbox
+from memory.records import history, index, summary, users, values
+from memory.records.codec import decode_messages, decode_value
+from memory.records.message import is_nested_too_deeply
+from memory.records.session_data import MAX_FIELDS
+from memory.records.summary import name_of
+from memory.redis.command import Command, LuaScript
+from memory.redis.connection import Connection
+from memory.redis.replies import code_and_count, integer, optional, pairs, strings
+from memory.upkeep.transfer_file import HEADER, VERSION, Line, Transfer, raw
+
+_RESTORE = LuaScript.load("records", "restore")
+MAX_USERS = 10_000
+
+
+class SessionNotEmpty(MailboxError):
+    """The session that was to be restored has a history, jobs or data. Nothing was written."""
+
+    def __init__(self, keys: SessionKeys, messages: int | None) -> None:
+        found = "data of its own" if messages is None else f"{messages} messages"
+        super().__init__(
+            f"session {keys.session_id!r} of agent {keys.agent_id!r} is not empty, it has "
+            f"{found if messages != 0 else 'jobs that wait'}; nothing was written: import under "
+            "another --session, or replace what is there with --force"
+        )
+
+
+def exported(
+    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str
+) -> Iterator[Line]:
+    """What is kept of a session, line by line, for `transfer_file.as_lines`.
+
+    Raises InvalidInput where there is nothing, and MemoryServiceError.
+    """
+    keys = keyspace.session(agent_id, session_id)
+    stored, ttl_s, kept = connection.run_all(
+        Command(strings, ("LRANGE", keys.history, 0, -1)),
+        Command(integer, ("TTL", keys.history)),
+        summary.read(keys),
+    )
+    lines = [
+        *_history_lines(stored),
+        *_summary_lines(stored, kept),
+        *_data_lines(connection, keyspace, session_id),
+        *_job_lines(connection, keyspace, keys),
+        *({"kind": "user", "user": user} for user in _users(connection, keys)),
+    ]
+    if not lines:
+        raise InvalidInput(f"nothing is kept of session {session_id!r} of agent {agent_id!r}")
+    yield {
+        "kind": HEADER,
+        "version": VERSION,
+        "agent_id": agent_id,
+        "session_id": session_id,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "ttl_s": ttl_s if ttl_s > 0 else None,
+    }
+    yield from lines
+
+
+def restore(
+    connection: Connection,
+    keyspace: Keyspace,
+    transfer: Transfer,
+    *,
+    default_ttl_s: int,
+    is_forced: bool = False,
+) -> None:
+    """Bring a session back. What had a TTL has it again, counted from now.
+
+    Raises SessionNotEmpty, unless it is forced: then the history is replaced, and so are those
+    values of the session's data that the transfer has. History and summary are written in one
+    step, the rest after it. Safe to repeat when forced.
+    """
+    keys = keyspace.session(transfer.agent_id, transfer.session_id)
+    data = [keyspace.session_data(transfer.session_id, one.key) for one in transfer.values]
+    if not is_forced:
+        _check_empty(connection, keys, data)
+    # The users first, as with a job: what is there has its entry.
+    for user in dict.fromkeys(transfer.users):
+        connection.run_all(*users.touch(keyspace, user, keys))
+    _restore_history(connection, keys, transfer, default_ttl_s, is_forced=is_forced)
+    connection.run_all(*index.touch(keyspace, transfer.agent_id, transfer.session_id))
+    for key, one in zip(data, transfer.values, strict=True):
+        note = values.note_fields(
+            keyspace, transfer.session_id, [one.key], ttl_s=one.ttl_s, is_exact=True
+        )
+        connection.run_all(note, values.save(key, one.encoded, ttl_s=one.ttl_s))
+
+
+def _check_empty(connection: Connection, keys: SessionKeys, data: Sequence[str]) -> None:
+    messages = connection.run(Command(integer, ("LLEN", keys.history)))
+    jobs = connection.run(index.size(keys.queue))
+    if messages or jobs:
+        raise SessionNotEmpty(keys, messages)
+    if any(connection.run_each([values.exist([key]) for key in data])):
+        raise SessionNotEmpty(keys, None)
+
+
+def _restore_history(
+    connection: Connection,
+    keys: SessionKeys,
+    transfer: Transfer,
+    default_ttl_s: int,
+    *,
+    is_forced: bool,
+) -> None:
+    last = transfer.messages[transfer.summary_until - 1] if transfer.summary_until else None
+    command = _RESTORE.command(
+        code_and_count,
+        keys,
+        write_id=history.new_write_id(),
+        ttl_ms=(transfer.ttl_s or default_ttl_s) * 1000,
+        dedupe_ms=DEDUPE_MS,
+        is_forced=int(is_forced),
+        text=transfer.summary,
+        last=b"" if last is None else name_of(last),
+        records=tuple(transfer.messages),
+    )
+    code, messages = connection.run(command)
+    if code == b"NOT_EMPTY":
+        raise SessionNotEmpty(keys, messages)
+
+
+def _history_lines(stored: Sequence[bytes]) -> Iterator[Line]:
+    for element in stored:
+        messages = decode_messages([element]).messages
+        if messages:
+            yield {"kind": "message", "message": messages[0]}
+        else:
+            yield {"kind": "unreadable", "base64": raw(element)}
+
+
+def _summary_lines(stored: Sequence[bytes], kept: summary.Summary | None) -> Iterator[Line]:
+    if kept is None:
+        return
+    readable = [element for element in stored if decode_messages([element]).messages]
+    names = [name_of(element) for element in readable]
+    # Messages are counted, for their bytes may be others when they come back.
+    until = names.index(kept.until) + 1 if kept.until in names else 0
+    yield {"kind": "summary", "text": kept.text, "messages": until}
+
+
+def _data_lines(connection: Connection, keyspace: Keyspace, session_id: str) -> Iterator[Line]:
+    for name in connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS)):
+        key = keyspace.session_data(session_id, name)
+        stored, ttl_s = connection.run_all(
+            Command(optional(bytes), ("GET", key)), Command(integer, ("TTL", key))
+        )
+        if stored is not None:
+            yield _data_line(name, stored, max(1, ttl_s))
+
+
+def _data_line(name: str, stored: bytes, ttl_s: int) -> Line:
+    try:
+        return {"kind": "data", "key": name, "value": _json(stored), "ttl_s": ttl_s}
+    except CorruptData:
+        return {"kind": "unreadable", "key": name, "base64": raw(stored)}
+
+
+def _job_lines(connection: Connection, keyspace: Keyspace, keys: SessionKeys) -> Iterator[Line]:
+    waiting = Command(pairs, ("HGETALL", keys.jobs))
+    letters = dead_letters.letters(Mailbox(keyspace, keys))
+    jobs, found = connection.run_all(waiting, letters)
+    for job_id, envelope in jobs:
+        yield {"kind": "waiting_job", "job_id": job_id.decode(errors="replace"), **_job(envelope)}
+    for letter in found.letters:
+        yield {
+            "kind": "dead_letter",
+            "job_id": letter.job_id,
+            "reason": letter.reason,
+            "died_at_ms": letter.died_at_ms,
+            **_job(letter.envelope),
+        }
+
+
+def _job(envelope: bytes) -> dict[str, JsonValue]:
+    """The requests in an envelope, the one that came last at the end."""
+    try:
+        carried = MergedEnvelope.parse(envelope)
+        parts = [*(one.envelope for one in carried.merged), carried.envelope]
+        return {"jobs": [_json(part) for part in parts]}
+    except CorruptData:
+        return {"base64": raw(envelope)}
+
+
+def _json(stored: bytes) -> JsonValue:
+    """What can be written as a part of a line. Raises CorruptData for anything else."""
+    value = decode_value(stored, what="it")
+    if is_nested_too_deeply(stored, value):
+        raise CorruptData("it is nested too deeply")
+    return value
+
+
+def _users(connection: Connection, keys: SessionKeys) -> list[str]:
+    return connection.run(users.of_session(keys, at_most=MAX_USERS))
+
+
+def renamed(transfer: Transfer, agent_id: str | None, session_id: str | None) -> Transfer:
+    """The same for another agent or session, where one is given."""
+    return replace(
+        transfer,
+        agent_id=agent_id or transfer.agent_id,
+        session_id=session_id or transfer.session_id,
+    )

@@ -1,0 +1,182 @@
+"""A session as lines of JSON: what each line is, and how a file of them is read. Pure.
+
+The first line is the header with the version of the format, the last says how many lines there
+are, so that a file that was cut is known. docs/operations.md has the kinds.
+"""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import orjson
+from pydantic import JsonValue
+
+from memory.errors import InvalidInput
+from memory.records.codec import encode_message, encode_value
+from memory.records.limits import MAX_SAVE_BYTES, MAX_TTL_S, whole_number
+from memory.records.users import user_of
+
+VERSION = 1
+HEADER = "griot session"
+EXPORT_ONLY = frozenset({"unreadable", "waiting_job", "dead_letter"})
+"""Kinds of lines that a person may want to read, and an import leaves out."""
+
+Line = Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One value of the session's data, as it is stored."""
+
+    key: str
+    encoded: bytes = field(repr=False)
+    ttl_s: int
+
+
+@dataclass(slots=True)
+class Transfer:
+    """A session as it was exported. `summary_until` counts the messages that its summary is of.
+
+    `ttl_s` is None where nothing of the conversation had a TTL. `left_out` counts the lines of
+    each kind that is only exported.
+    """
+
+    agent_id: str
+    session_id: str
+    ttl_s: int | None
+    messages: list[bytes] = field(default_factory=list, repr=False)
+    summary: str = field(default="", repr=False)
+    summary_until: int = 0
+    values: list[Value] = field(default_factory=list)
+    users: list[str] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+def as_lines(lines: Iterable[Line]) -> Iterator[bytes]:
+    """The lines as they are written, with the last one that counts them."""
+    count = 1
+    for line in lines:
+        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+        count += 1
+    yield orjson.dumps({"kind": "end", "lines": count}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def raw(stored: bytes) -> str:
+    """Bytes that are no JSON, in a line."""
+    return base64.b64encode(stored).decode()
+
+
+def read(lines: Iterable[bytes], *, most_messages: int, max_bytes: int) -> Transfer:
+    """The session of a file's lines. Raises InvalidInput with the number of the first bad line.
+
+    `most_messages` is HISTORY_MAX_MESSAGES, `max_bytes` bounds a message or value.
+    """
+    transfer: Transfer | None = None
+    number, is_whole = 0, False
+    for number, line in enumerate(lines, 1):
+        fields = _object(number, line)
+        if is_whole:
+            _refuse(number, "it comes after the last line")
+        if transfer is None:
+            transfer = _header(number, fields)
+        elif fields.get("kind") == "end":
+            is_whole = True
+            if fields.get("lines") != number:
+                _refuse(
+                    number, f"the file should have {fields.get('lines')} lines: some are missing"
+                )
+        else:
+            _take(transfer, number, fields, max_bytes)
+    if transfer is None or not is_whole:
+        _refuse(number + 1, "it is missing: the file was cut")
+    _check_size(transfer, most_messages)
+    return transfer
+
+
+def _object(number: int, line: bytes) -> dict[str, JsonValue]:
+    try:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        _refuse(number, "it is no JSON")
+    if not isinstance(fields, dict):
+        _refuse(number, "it is no JSON object")
+    return fields
+
+
+def _header(number: int, fields: Line) -> Transfer:
+    if fields.get("kind") != HEADER:
+        _refuse(number, "it is no header: the file was not made by `griot export session`")
+    version = fields.get("version")
+    if version != VERSION:
+        _refuse(number, f"the format has version {version}, and this Griot reads {VERSION}")
+    agent_id, session_id = _text(number, fields, "agent_id"), _text(number, fields, "session_id")
+    ttl_s = None if fields.get("ttl_s") is None else _ttl(number, fields)
+    return Transfer(agent_id, session_id, ttl_s)
+
+
+def _take(transfer: Transfer, number: int, fields: Line, max_bytes: int) -> None:
+    match fields.get("kind"):
+        case "message":
+            _take_message(transfer, number, fields.get("message"), max_bytes)
+        case "summary":
+            transfer.summary = _text(number, fields, "text")
+            until = fields.get("messages")
+            transfer.summary_until = until if type(until) is int else 0
+        case "data":
+            encoded = encode_value(fields.get("value"), max_bytes, what=f"line {number}: the value")
+            value = Value(_text(number, fields, "key"), encoded, _ttl(number, fields))
+            transfer.values.append(value)
+        case "user":
+            transfer.users.append(_text(number, fields, "user"))
+        case str(kind) if kind in EXPORT_ONLY:
+            transfer.left_out[kind] = transfer.left_out.get(kind, 0) + 1
+        case _:
+            _refuse(number, "its kind is none of this version")
+
+
+def _take_message(transfer: Transfer, number: int, message: object, max_bytes: int) -> None:
+    if not isinstance(message, dict):
+        _refuse(number, "its message is no JSON object")
+    what = f"line {number}: the message"
+    transfer.messages.append(encode_message(message, max_bytes, what=what))
+    merged = message.get("merged")
+    jobs = merged if isinstance(merged, list) else []
+    named = [
+        message.get("metadata"),
+        *(job.get("metadata") for job in jobs if isinstance(job, dict)),
+    ]
+    transfer.users += [user for user in map(user_of, named) if user is not None]
+
+
+def _check_size(transfer: Transfer, most_messages: int) -> None:
+    count, size_bytes = len(transfer.messages), sum(map(len, transfer.messages))
+    if count > most_messages:
+        raise InvalidInput(
+            f"the file has {count} messages, at most {most_messages} are kept "
+            "(HISTORY_MAX_MESSAGES)"
+        )
+    if size_bytes > MAX_SAVE_BYTES:
+        raise InvalidInput(f"the messages have {size_bytes} bytes, at most {MAX_SAVE_BYTES} fit")
+    if not 0 <= transfer.summary_until <= count:
+        raise InvalidInput(
+            f"the summary is of {transfer.summary_until} messages, {count} are there"
+        )
+
+
+def _text(number: int, fields: Line, name: str) -> str:
+    text = fields.get(name)
+    if not isinstance(text, str) or not text:
+        _refuse(number, f"its {name} is no text")
+    return text
+
+
+def _ttl(number: int, fields: Line) -> int:
+    try:
+        return whole_number(fields.get("ttl_s"), what="its ttl_s", most=MAX_TTL_S)  # type: ignore[arg-type]  # it is checked there
+    except InvalidInput as exc:
+        _refuse(number, str(exc))
+
+
+def _refuse(number: int, why: str) -> NoReturn:
+    raise InvalidInput(f"line {number}: {why}; nothing was written")

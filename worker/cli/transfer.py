@@ -1,0 +1,90 @@
+"""`griot export` and `griot import`: a session as a file."""
+
+from collections.abc import Iterator
+from typing import IO
+
+import click
+
+from memory.upkeep.transfer import exported, renamed, restore
+from memory.upkeep.transfer_file import as_lines, read
+from tasks.process.services import producer_services
+from worker.cli.console import note
+
+
+@click.group(name="export")
+def export() -> None:
+    """Write what is kept, to look at it, to move it, or to hand it to a person who asks for it.
+
+    \b
+    Example:
+      griot export session energy me-1 > me-1.jsonl
+    """
+
+
+@export.command(name="session")
+@click.argument("agent")
+@click.argument("session")
+@click.option(
+    "-o", "--output", "file", type=click.File("wb"), default="-", help="A file; else the output."
+)
+def export_session(agent: str, session: str, file: IO[bytes]) -> None:
+    """Write SESSION of AGENT as JSON lines: history, summary, data, users, jobs that wait or died.
+
+    Each line has its "kind". The first is the header; the last counts the lines. `griot import`
+    brings the session back; of jobs it leaves out what it finds. Not in the file: the agent's
+    state, which belongs to all of its sessions, live events, and results in Celery's backend.
+
+    \b
+    Example:
+      griot export session energy me-1 -o me-1.jsonl
+      griot export session energy me-1 | jq -r 'select(.kind == "message") .message.content'
+    """
+    services = producer_services()
+    for line in as_lines(exported(services.memory, services.keyspace, agent, session)):
+        file.write(line)
+
+
+@click.command(name="import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--agent", help="Import it for this agent instead of the file's.")
+@click.option("--session", help="Import it as this session instead of the file's.")
+@click.option("--force", is_flag=True, help="Replace what the session has.")
+def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool) -> None:
+    """Bring a session back from FILE (- for the input), as `griot export session` wrote it.
+
+    The session must be empty: no history, no jobs that wait, none of the data in the file. With
+    --force its history and summary are replaced, and those data; other data stay, and so do jobs
+    that wait. If a line of the file is bad, its number is told and nothing is written. Times to
+    live are those of the export, counted from now. Jobs in the file are not sent again.
+
+    An import that was cut off by a failure of Redis may be repeated with --force.
+
+    \b
+    Example:
+      griot import me-1.jsonl
+      griot import me-1.jsonl --session me-2
+      ssh other griot export session energy me-1 | griot import -
+    """
+    services = producer_services()
+    kept = services.settings.memory
+    found = read(
+        _lines(file), most_messages=kept.history_max_messages, max_bytes=kept.max_value_bytes
+    )
+    transfer = renamed(found, agent, session)
+    restore(
+        services.memory,
+        services.keyspace,
+        transfer,
+        default_ttl_s=kept.default_ttl_s,
+        is_forced=force,
+    )
+    note(
+        f"session {transfer.session_id} of agent {transfer.agent_id} is back: "
+        f"{len(transfer.messages)} messages, {len(transfer.values)} values of session data"
+    )
+    for kind, lines in transfer.left_out.items():
+        note(f"left out: {lines} lines of kind {kind}, which are only exported")
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    yield from file
