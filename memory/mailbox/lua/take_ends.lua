@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- TAKE_ENDS: the ends in a session's outbox that `owner` may deliver: its own, and those whose owner
--- had its time. They are the owner's for `claim_ms` from now. Safe to repeat.
+-- TAKE_ENDS: the ends in a session's outbox that `owner` may deliver: its own, and those whose
+-- owner had its time. They are the owner's for `claim_ms` from now. Safe to repeat.
 --
 -- KEYS  outbox:hash
 -- ARGV  owner claim_ms limit
 -- limit: how many ends at most
 -- Returns
---   {'OK', left, job, end, job, end, …}  left: how many more there are; end: size of the job's last
---                                event, a space, that event, what follows the job in Celery; '' for
---                                an element that is none
+--   {'OK', left, job, end, job, end, …}  left: how many more there are; end: size of the job's
+--                                last event, a space, that event, what follows the job in Celery; ''
+--                                for an element that is none
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
@@ -22,7 +22,8 @@ for i = 1, #ends, 2 do
     table.insert(reply, rest or '')
     reply[2] = reply[2] - 1
     if rest then
-      redis.call('HSET', outbox, ends[i], string.format('%d %s %s', now_ms + claim_ms, owner, rest))
+      local claimed = string.format('%d %s ', now_ms + claim_ms, owner) .. rest
+      redis.call('HSET', outbox, ends[i], claimed)
     end
   end
 end

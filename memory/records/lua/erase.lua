@@ -3,15 +3,15 @@
 -- events, and the jobs that wait or run, which end as erased. The results of its other jobs that
 -- ended lately are erased likewise: each of them has an end in the outbox, without words. Marks and
 -- lease stay: without them a late message would run a job again, or a late turn be recorded. The
--- new stream, with the last events only, lives for a minute. Safe to repeat: a write id acts once in
--- ten minutes.
+-- new stream, with the last events only, lives for a minute. Safe to repeat: a write id acts once
+-- in ten minutes.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset
 -- ARGV  write_id owner grace_ms events_max dedupe_ms
 -- owner: who delivers the ends, within `grace_ms`; dedupe_ms: how long marks, outbox and lease live
 -- Returns
---   {'OK', keys, jobs, running}  how many keys held something, how many jobs ended; running: the job
---                                that its worker must stop now, or ''
+--   {'OK', keys, jobs, running}  how many keys held something, how many jobs ended; running: the
+--                                job that its worker must stop now, or ''
 --   {'REPEATED', messages}       this write has been done; nothing was removed
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 

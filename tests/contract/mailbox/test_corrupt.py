@@ -5,26 +5,40 @@ from functools import partial
 
 import pytest
 
+from memory import events, outbox
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
-from memory.mailbox import due_list
+from memory.mailbox import due_list, intake
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
+from memory.records import history
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.settings import MemorySettings
 from sandbox.valkey import ValkeyServer
-from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, TTL_S, Rig, turn_of
+from tests.support.mailbox.rig import (
+    GAP_MS,
+    GRACE_MS,
+    LEASE_MS,
+    TTL_S,
+    Rig,
+    done_event,
+    turn_of,
+)
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
 Operation = Callable[[Rig], Command[object]]
 
+ENDS = ("history", "queue", "jobs", "callbacks", "lease", "done")
+TAKES_IN = (*ENDS, "requests", "events")
+SAID = events.Event(events.EventType.TOKEN, "j1", 1, "said")
+
 
 def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
     """A job that does something to others, and nothing besides."""
-    return rig.box.take_in(Intake("j3", b"", 9, on_busy), grace_ms=GRACE_MS)[2]
+    return rig.box.take_in(Intake("j3", b"", 9, on_busy), grace_ms=GRACE_MS)[-1]
 
 
 OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
@@ -33,30 +47,43 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         ("due",),
     ),
     "enqueue": (
-        lambda rig: rig.box.enqueue("j3", b"", cap=9, grace_ms=GRACE_MS)[2],
-        ("queue", "jobs", "lease", "done", "requests", "events"),
+        lambda rig: rig.box.enqueue("j3", b"", cap=9, grace_ms=GRACE_MS)[-1],
+        (*TAKES_IN, "pointer"),
     ),
     **{
         on_busy.value: (partial(take_in, on_busy), keys)
         for on_busy, keys in (
-            (OnBusy.INTERRUPT, ("queue", "jobs", "lease", "done", "requests", "events")),
-            (OnBusy.ROLLBACK, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
-            (OnBusy.MERGE, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
+            (OnBusy.INTERRUPT, (*TAKES_IN, "pointer")),
+            (OnBusy.ROLLBACK, (*TAKES_IN, "outbox", "pointer")),
+            (OnBusy.MERGE, (*TAKES_IN, "outbox", "pointer")),
         )
     },
+    "claim": (lambda rig: intake.claim(rig.keyspace.job("j3"), "identity"), ("pointer",)),
     "trim": (lambda rig: rig.box.trim(0), ("queue", "done", "requests")),
     "acquire": (
         lambda rig: rig.box.acquire(
-            "j1", None, "t1", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
+            "j1",
+            "t1",
+            lease_ms=1,
+            history_n=9,
+            max_attempts=9,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )[-1],
-        ("history", "queue", "jobs", "lease", "done", "dead"),
+        (*ENDS, "dead", "events", "outbox"),
     ),
     "renew": (lambda rig: rig.box.renew("t1", lease_ms=LEASE_MS), ("lease",)),
     "commit": (
         lambda rig: rig.box.commit(
-            "t1", "j1", turn_of("j1"), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS
-        )[1],
-        ("history", "queue", "jobs", "lease", "done", "events"),
+            "t1",
+            "j1",
+            turn_of("j1"),
+            event=done_event("j1"),
+            keep=9,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
+        )[-1],
+        (*ENDS, "events", "outbox"),
     ),
     "stop": (lambda rig: rig.box.stop("j1", StopPolicy.KEEP), ("lease",)),
     "fail": (
@@ -64,14 +91,31 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         ("lease",),
     ),
     "discard": (
-        lambda rig: rig.box.discard("j1", "x", "t1", cancelled=False, grace_ms=GRACE_MS)[1],
-        ("queue", "jobs", "lease", "done", "dead"),
+        lambda rig: rig.box.discard(
+            "j1", "x", "t1", owner="t1", cancelled=False, ttl_s=TTL_S, grace_ms=GRACE_MS
+        )[-1],
+        (*ENDS, "dead", "events", "outbox"),
+    ),
+    "erase": (
+        lambda rig: history.erase(rig.box.keys, write_id="w1", grace_ms=GRACE_MS),
+        (*ENDS, "requests", "events", "dead", "summary", "outbox", "write_ids"),
+    ),
+    "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
+    "publish": (
+        lambda rig: events.publish(rig.box.keys, [SAID], ttl_s=TTL_S, token="t1", number=1),  # noqa: S106 - a lease's
+        ("lease", "events"),
     ),
     "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
     "clean": (lambda rig: rig.box.clean(0), ("history", "queue", "lease", "events", "summary")),
     "due": (lambda rig: rig.due.entries(limit=9), ("due",)),
     "settle": (lambda rig: rig.due.put_off(DueEntry("x", 1.0), 1), ("due",)),
 }
+
+
+def key_named(rig: Rig, name: str) -> str:
+    """A key by its name in the header of a script."""
+    others = {"due": rig.keyspace.due, "pointer": rig.keyspace.job("j3")}
+    return others.get(name) or str(getattr(rig.box.keys, name))
 
 
 @pytest.mark.parametrize(
@@ -85,11 +129,15 @@ def test_a_key_of_another_type_is_corrupt_and_nothing_is_written(
     for job in ("j1", "j2"):
         rig.enqueue(job)
     rig.acquire("j1", "t1")
-    name = rig.keyspace.due if key == "due" else getattr(rig.box.keys, key)
+    name = key_named(rig, key)
     rig.ask("DEL", name)
-    rig.ask("SET", name, "not ours", "EX", 60)
+    if key == "pointer":
+        rig.ask("HSET", name, "not", "ours")
+        rig.ask("EXPIRE", name, 60)
+    else:
+        rig.ask("SET", name, "not ours", "EX", 60)
     before = rig.dump()
-    with pytest.raises(CorruptData, match="string") as caught:
+    with pytest.raises(CorruptData, match=r"string|hash") as caught:
         rig.connection.run(OPERATIONS[operation][0](rig))
     assert name in str(caught.value)
     assert rig.dump() == before
@@ -109,9 +157,7 @@ def test_every_key_that_an_operation_touches_is_checked() -> None:
     """The table above lists all keys of each operation."""
     rig = Rig(Connection(MemorySettings(_env_file=None)), Keyspace())
     for name, (operation, keys) in OPERATIONS.items():
-        expected = [
-            rig.keyspace.due if key == "due" else getattr(rig.box.keys, key) for key in keys
-        ]
+        expected = [key_named(rig, key) for key in keys]
         assert list(operation(rig).keys) == expected, name
 
 
@@ -135,7 +181,7 @@ def test_without_memory_no_job_is_taken_in(full_rig: Rig) -> None:
     with pytest.raises(MemoryFull):
         full_rig.enqueue("j1")
     with pytest.raises(MemoryFull):
-        full_rig.connection.run(full_rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)[2])
+        full_rig.connection.run(full_rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)[-1])
     full_rig.ask("CONFIG", "SET", "maxmemory", "0")
     assert full_rig.pending() == []
     assert full_rig.ask("EXISTS", full_rig.keyspace.job("j1")) == 0

@@ -191,7 +191,7 @@ def test_an_append_renews_the_ttl_and_shortens_it_only_on_demand(
     assert backend.observer.ttl(key) > 86_000
 
 
-@pytest.mark.parametrize("write", ["save", "clear", "erase"])
+@pytest.mark.parametrize("write", ["save", "clear"])
 def test_documented_writes_leave_waiting_jobs_alone(
     redis_memory: RedisMemoryService, backend: Backend, write: str
 ) -> None:
@@ -208,10 +208,8 @@ def test_documented_writes_leave_waiting_jobs_alone(
 
     if write == "save":
         redis_memory.save_conversation_history("a", "s", MESSAGES[:1])
-    elif write == "clear":
-        redis_memory.clear_conversation_history("a", "s")
     else:
-        assert redis_memory.clear_all_agent_data("a") == 1
+        redis_memory.clear_conversation_history("a", "s")
 
     left = redis_memory.get_conversation_history("a", "s")
     assert left == (MESSAGES[:1] if write == "save" else [])

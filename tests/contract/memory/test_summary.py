@@ -76,7 +76,7 @@ def test_the_next_one_takes_only_what_is_in_none_yet(backend: Backend, keys: Ses
 CHANGES: dict[str, Callable[[SessionKeys], object]] = {
     "cleared": lambda keys: history.clear(keys, write_id=b"w1"),
     "replaced": lambda keys: history.replace(keys, [b'{"role":"user"}'], write_id=b"w2", ttl_s=9),
-    "erased": history.erase,
+    "erased": lambda keys: history.erase(keys, write_id="w3", grace_ms=1),
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from memory import AsyncConnection, Event, EventType, Keyspace, events
+from memory import AsyncConnection, Command, Event, EventType, Keyspace, events
 from memory.keys import SessionKeys
 from memory.records.events import FROM_START
 from tasks.process.relay import Relay
@@ -14,6 +14,7 @@ from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 
 NEVER_S = 600.0
+HOLDER, LOST = "holder", "lost"
 
 
 @pytest.fixture
@@ -25,9 +26,17 @@ async def memory(real_backend: Backend) -> AsyncIterator[AsyncConnection]:
 
 
 @pytest.fixture
-def keys() -> SessionKeys:
-    """A session of the test's own."""
-    return Keyspace().session("energy", str(uuid.uuid4()))
+async def keys(memory: AsyncConnection) -> SessionKeys:
+    """A session of the test's own, in which the attempt `HOLDER` runs."""
+    return await session(memory, str(uuid.uuid4()))
+
+
+async def session(memory: AsyncConnection, session_id: str) -> SessionKeys:
+    """A session in which the attempt `HOLDER` runs."""
+    keys = Keyspace().session("energy", session_id)
+    await memory.run(Command(bool, ("HSET", keys.lease, "token", HOLDER)))
+    await memory.run(Command(bool, ("EXPIRE", keys.lease, 60)))
+    return keys
 
 
 def token(text: str, job_id: str = "job") -> Event:
@@ -49,10 +58,10 @@ async def test_tokens_of_a_tick_become_one_event(
 ) -> None:
     """In their order; those of another session are in the same pipeline, not in the same event."""
     relay = Relay(memory, ttl_s=60)
-    other = Keyspace().session("energy", f"{keys.session_id}-2")
+    other = await session(memory, f"{keys.session_id}-2")
     for text in ("a", "b", "c"):
-        relay.emit(keys, token(text))
-        relay.emit(other, token(text.upper()))
+        relay.emit(keys, token(text), token=HOLDER)
+        relay.emit(other, token(text.upper()), token=HOLDER)
     assert await stored(memory, keys) == ["abc"]
     assert await stored(memory, other) == ["ABC"]
 
@@ -62,20 +71,49 @@ async def test_what_is_to_be_sent_soon_does_not_wait_for_the_tick(
 ) -> None:
     """And takes along what waits; what comes later waits for its own tick."""
     relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
-    relay.emit(keys, token("before"))
+    relay.emit(keys, token("before"), token=HOLDER)
     await asyncio.sleep(0)
-    relay.emit(keys, Event(EventType.STARTED, "next", 1))
-    relay.emit(keys, token("first", "next"), soon=True)
+    relay.emit(keys, Event(EventType.STARTED, "next", 1), token=HOLDER)
+    relay.emit(keys, token("first", "next"), token=HOLDER, soon=True)
     assert await stored(memory, keys, 3) == ["before", "", "first"]
-    relay.emit(keys, token("second", "next"))
+    relay.emit(keys, token("second", "next"), token=HOLDER)
     assert await stored(memory, keys, 3) == ["before", "", "first"]
 
 
 async def test_what_waits_can_be_taken_along(memory: AsyncConnection, keys: SessionKeys) -> None:
     """By who sends the last event of a turn: nothing of it comes behind that."""
     relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
-    relay.emit(keys, token("a"))
-    relay.emit(keys, token("b"))
-    await memory.run_each(await relay.taken(keys))
+    relay.emit(keys, token("a"), token=HOLDER)
+    relay.emit(keys, token("b"), token=HOLDER)
+    await memory.run_each(await relay.taken(keys, HOLDER))
     assert await stored(memory, keys) == ["ab"]
-    assert await relay.taken(keys) == []
+    assert await relay.taken(keys, HOLDER) == []
+
+
+async def test_what_an_attempt_says_that_has_lost_its_job_is_dropped(
+    memory: AsyncConnection, keys: SessionKeys
+) -> None:
+    """Its tokens would stand among those of the attempt that runs now."""
+    relay = Relay(memory, ttl_s=60)
+    relay.emit(keys, token("late"), token=LOST)
+    relay.emit(keys, token("here"), token=HOLDER)
+    assert await stored(memory, keys) == ["here"]
+    relay.emit(keys, token("too late"), token=LOST)
+    relay.emit(keys, token("there"), token=HOLDER)
+    assert await stored(memory, keys, 2) == ["here", "there"]
+
+
+async def test_what_is_said_of_no_attempt_makes_no_stream(
+    memory: AsyncConnection, keys: SessionKeys
+) -> None:
+    """A session that was erased stays without; where there is a stream it is told."""
+    relay = Relay(memory, ttl_s=60)
+    waiting = Event(EventType.WAITING, "job", 0)
+    relay.emit(keys, waiting)
+    await relay.taken(keys, "")
+    publish = events.publish(keys, [waiting], ttl_s=60)
+    assert not await memory.run(publish)
+    relay.emit(keys, token("here"), token=HOLDER)
+    assert await stored(memory, keys) == ["here"]
+    assert await memory.run(publish)
+    assert await stored(memory, keys, 2) == ["here", ""]
