@@ -7,8 +7,8 @@
 -- limit: how many ends at most
 -- Returns
 --   {'OK', left, job, end, job, end, …}  left: how many more there are; end: size of the job's
---                                last event, a space, that event, what follows the job in Celery; ''
---                                for an element that is none
+--                                last event, a space, that event, what follows the job in
+--                                Celery; '' for an element that is none
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock

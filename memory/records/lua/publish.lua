@@ -1,7 +1,8 @@
 #!lua
 -- PUBLISH: append events of one attempt to a session's stream, while its token holds the lease:
 -- what a worker says that has lost its job, or whose session was erased, is dropped. Refused when
--- Redis is out of memory (no allow-oom). Safe to repeat: a higher number comes with each call of a token.
+-- Redis is out of memory (no allow-oom). Safe to repeat: a higher number comes with each call of
+-- a token.
 --
 -- KEYS  lease:hash events:stream
 -- ARGV  token number events_max ttl_s messages...
