@@ -7,9 +7,9 @@ from memory.keys import Keyspace
 from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import OnBusy
 from memory.redis.command import LuaScript
-from tests.support.mailbox import actors
+from tests.support.mailbox import actors, delivering
 from tests.support.mailbox.journal import Violation
-from tests.support.mailbox.world import Faults, Wire, World
+from tests.support.mailbox.world import Actor, Faults, Wire, World
 
 SESSIONS = ("s1", "s2", "s3")
 JOBS_PER_SESSION = 8
@@ -17,6 +17,8 @@ FAULTY_MS = 60_000
 DRAIN_MS = IDLE_MS + 120_000
 """A producer that stops between SCHEDULE and ENQUEUE for longer than a sweep, and dies before it
 publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
+LATEST_END_MS = 5000
+"""S, g, the claim of a deliverer that died, and the time in which a sweeper comes back."""
 LATE_MS = 11_000
 """No message is later than this."""
 
@@ -44,6 +46,10 @@ class Plan:
     cleans: int = 3
     sweepers: int = 2
     takeovers: int = 0
+    erasures: int = 0
+    reuses: int = 0
+    damages: int = 0
+    damaged_lists_ms: int = 0
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
 
 
@@ -56,6 +62,7 @@ class Report:
 
     commits: int
     longest_idle_ms: int
+    latest_end_ms: int
 
 
 def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
@@ -72,14 +79,19 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
         model_refuses=plan.model_refuses,
     )
     producing = _start_everyone(world, plan)
-    world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
-    world.faults = Faults()
-    if not world.run(world.ledger.is_drained, for_ms=DRAIN_MS):
+    damaged = SESSIONS[2:] if plan.damages else ()
+    broken = {world.box(session).keys.history for session in damaged}
+    world.run(lambda: not producing and world.ledger.is_drained(broken), for_ms=FAULTY_MS)
+    world.faults, peace_ms = Faults(), world.now_ms
+    if not world.run(lambda: world.ledger.is_drained(broken), for_ms=DRAIN_MS):
         pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
         raise Violation(f"I10: faults are over, and still pending: {pending}")
     world.run(lambda: False, for_ms=LATE_MS)
-    _check(world)
-    return Report(world.ledger.commits, world.ledger.longest_idle_ms)
+    _check(world, broken)
+    latest_ms = world.ends.latest_ms(peace_ms, broken)
+    if latest_ms > LATEST_END_MS and not plan.damaged_lists_ms:
+        raise Violation(f"I11: a result was stored {latest_ms} ms after its job's end")
+    return Report(world.ledger.commits, world.ledger.longest_idle_ms, latest_ms)
 
 
 def _start_everyone(world: World, plan: Plan) -> set[str]:
@@ -90,7 +102,8 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         ended = _removing(session, producing)
         world.start(actors.produce(world, session, jobs), on_end=ended)
     for _ in range(plan.sweepers):
-        _keep_sweeping(world)
+        for sweeper in (actors.sweep, delivering.sweep_outboxes):
+            _keep_sweeping(world, sweeper)
     draw = world.random
     for number in range(plan.raw_sends):
         raw = actors.send_raw(draw.choice(SESSIONS), f"raw{number}")
@@ -107,6 +120,17 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
     for _ in range(plan.cleans):
         cleaner = actors.clean(world, draw.choice(SESSIONS))
         world.start(cleaner, delay_ms=draw.randint(0, 6000))
+    for _ in range(plan.erasures):
+        eraser = delivering.erase(world, draw.choice(SESSIONS))
+        world.start(eraser, delay_ms=draw.randint(0, 4000))
+    for number in range(plan.reuses):
+        user = delivering.reuse(world, draw.choice(SESSIONS), number)
+        world.start(user, delay_ms=draw.randint(500, 6000))
+    for _ in range(plan.damages):
+        world.start(delivering.damage(world, SESSIONS[2]), delay_ms=draw.randint(0, 3000))
+    if plan.damaged_lists_ms:
+        damage = delivering.damage_lists(world, plan.damaged_lists_ms)
+        world.start(damage, delay_ms=draw.randint(0, 3000))
     return producing
 
 
@@ -117,18 +141,24 @@ def _removing(session: str, producing: set[str]) -> Callable[[bool], None]:
     return ended
 
 
-def _keep_sweeping(world: World, delay_ms: int = 0) -> None:
+def _keep_sweeping(world: World, sweeper: Callable[[World], Actor], delay_ms: int = 0) -> None:
     """A sweeper that is killed comes back after a second."""
     world.start(
-        actors.sweep(world), on_end=lambda _: _keep_sweeping(world, 1000), delay_ms=delay_ms
+        sweeper(world),
+        on_end=lambda _: _keep_sweeping(world, sweeper, 1000),
+        delay_ms=delay_ms,
     )
 
 
-def _check(world: World) -> None:
+def _check(world: World, broken: set[str]) -> None:
     for session in SESSIONS:
         mailbox = world.box(session)
+        if mailbox.keys.history in broken:
+            continue
         world.ledger.check_history(mailbox.keys)
-        world.ledger.check_told(mailbox.keys)
+        world.ledger.check_merged(mailbox.keys)
+        world.ends.check(mailbox.keys)
+        world.ends.check_erased(mailbox.keys, delivering.word)
         if pending := mailbox.pending().parse(world.wire.ask(mailbox.pending().wire())[0]):
             raise Violation(f"I10: {pending} came back after all was drained")
-    world.ledger.check_accepted()
+    world.ledger.check_accepted(broken)

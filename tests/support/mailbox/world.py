@@ -14,15 +14,24 @@ from dataclasses import dataclass, field, replace
 
 import hiredis
 
+from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.mailbox import due_list, intake, mailbox
+from memory.mailbox import due_list, intake, mailbox, outbox
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.redis.command import Command, LuaScript
+from tests.support.mailbox.ends import Ends
 from tests.support.mailbox.journal import Ledger
+from tests.support.mailbox.scripts import RECORD_SCRIPTS
 from tests.support.mailbox.server_clock import at, timed
 
-SCRIPTS = (*intake.SCRIPTS, *mailbox.SCRIPTS, *due_list.SCRIPTS)
+SCRIPTS = (
+    *intake.SCRIPTS,
+    *mailbox.SCRIPTS,
+    *due_list.SCRIPTS,
+    *outbox.SCRIPTS,
+    *RECORD_SCRIPTS,
+)
 LEASE_MS = 3000
 SWEEP_MS = 500
 GRACE_MS = 500
@@ -56,7 +65,17 @@ class Publish:
     delay_ms: int = 0
 
 
-Step = Ask | Sleep | Publish
+@dataclass(frozen=True)
+class Do:
+    """Ask another server than Redis; the step is answered with what `act` gives.
+
+    As with Ask, a request or a reply may be lost, and then it is done again.
+    """
+
+    act: Callable[[], object]
+
+
+Step = Ask | Sleep | Publish | Do
 Actor = Generator[Step, list[object], None]
 
 
@@ -83,12 +102,16 @@ class Wire:
 
     def ask(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
         """The replies to commands that are sent together; the first error is raised."""
-        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))  # type: ignore[arg-type]
-        replies = [self._read() for _ in wires]
+        replies = self.exchange(*wires)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
+
+    def exchange(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
+        """The same, with an error as it is."""
+        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))  # type: ignore[arg-type]
+        return [self._read() for _ in wires]
 
     def close(self) -> None:
         self._socket.close()
@@ -129,6 +152,7 @@ class World:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.ledger = Ledger(self.wire.ask, self.keyspace)
+        self.ends = Ends(self.wire.ask, self.keyspace)
         self.messages: deque[Publish] = deque()
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -186,12 +210,14 @@ class World:
     def execute(self, commands: Sequence[Command[object]]) -> list[object]:
         """Run calls on the server, under the eyes of the ledger."""
         self.ledger.before(commands)
+        self.ends.before(commands)
         wires = [self._mutated(command).wire() for command in commands]
+        replies = self.wire.exchange(*wires)
         results = [
-            command.parse(reply)
-            for command, reply in zip(commands, self.wire.ask(*wires), strict=True)
+            _parsed(command, reply) for command, reply in zip(commands, replies, strict=True)
         ]
         self.ledger.after(commands, results, self.now_ms)
+        self.ends.after(commands, results, self.now_ms)
         return results
 
     def _mutated(self, command: Command[object]) -> Command[object]:
@@ -225,8 +251,11 @@ class World:
 
     def _advance(self, process: Process, answer: list[object] | None) -> None:
         try:
-            step = next(process.actor) if answer is None else process.actor.send(answer)
-        except StopIteration:
+            if answer and isinstance(answer[-1], CorruptData):
+                step = process.actor.throw(answer[-1])
+            else:
+                step = next(process.actor) if answer is None else process.actor.send(answer)
+        except (StopIteration, CorruptData):
             process.on_end(process.was_killed)
             return
         self.at(self.now_ms + self.random.randint(0, 2), lambda: self._perform(process, step))
@@ -244,6 +273,8 @@ class World:
                 answer = [self._publish(step)]
             case Ask(commands):
                 answer = self._ask(commands)
+            case Do(act):
+                answer = self._do(act)
         if answer is None:
             self.at(self.now_ms + REQUEST_TIMEOUT_MS, lambda: self._perform(process, step))
         elif self.happens(self.faults.kill):
@@ -265,7 +296,25 @@ class World:
         results = self.execute(commands)
         return None if self.happens(self.faults.lose_reply) else results
 
+    def _do(self, act: Callable[[], object]) -> list[object] | None:
+        if self.happens(self.faults.lose_request):
+            return None
+        results = [act()]
+        return None if self.happens(self.faults.lose_reply) else results
+
     def _kill(self, process: Process) -> None:
         process.was_killed = True
         process.actor.close()
         process.on_end(True)
+
+
+def _parsed(command: Command[object], reply: object) -> object:
+    """The result of a command; the error itself where it met a key of another type."""
+    if isinstance(reply, Exception):
+        if "WRONGTYPE" in str(reply):
+            return CorruptData(str(reply))
+        raise reply
+    try:
+        return command.parse(reply)
+    except CorruptData as exc:
+        return exc

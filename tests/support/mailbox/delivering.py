@@ -1,0 +1,165 @@
+"""Who delivers ends in a simulated world, and those who erase, reuse ids and damage keys."""
+
+from collections.abc import Generator
+
+from memory import outbox
+from memory.errors import CorruptData
+from memory.keys import SessionKeys
+from memory.mailbox import due_list
+from memory.mailbox.intake import Enqueued, EnqueueOutcome, Intake, OnBusy, Request
+from memory.mailbox.outbox import End, TakenEnds
+from memory.records import events, history
+from memory.records.events import Event, EventType
+from tests.support.mailbox.ends import Claim
+from tests.support.mailbox.world import (
+    GRACE_MS,
+    SWEEP_MS,
+    Actor,
+    Ask,
+    Do,
+    Sleep,
+    Step,
+    World,
+)
+
+CLAIM_MS = 2000
+TTL_S = 3600
+MERGED_BYTES = 40
+Steps = Generator[Step, list[object], int]
+
+
+def word(job: str) -> str:
+    """What a job says, in its request, its events and its turn."""
+    return f"[words of {job}]"
+
+
+def intake_of(job: str, on_busy: OnBusy = OnBusy.ENQUEUE, owner: str = "") -> Intake:
+    """What a job brings along; every other one has something to follow it."""
+    has_callbacks = sum(job.encode()) % 2 == 0
+    return Intake(
+        job,
+        f"envelope {word(job)}".encode(),
+        1000,
+        on_busy,
+        Request(digest=f"{job:>032}", size_bytes=10),
+        merged_bytes=MERGED_BYTES,
+        callbacks=f"{job} {word(job)}\n".encode() if has_callbacks else b"",
+        owner=owner or f"sender of {job}".replace(" ", "-"),
+    )
+
+
+def done_event(job: str) -> Event:
+    """The last event of a turn."""
+    return Event(EventType.DONE, job, 1, word(job))
+
+
+def deliver(world: World, keys: SessionKeys, end: End, claim: Claim) -> Actor:
+    """Store the result, send what follows, and take the end out: as `tasks.end` does."""
+    yield Do(lambda: world.ends.store(keys, end, claim, world.now_ms))
+    if end.event.type is not EventType.MERGED:
+        for line in end.callbacks.splitlines():
+            job = line.decode().split(" ")[0]
+            yield Do(lambda job=job: world.ends.send(keys, end, job, claim, world.now_ms))  # type: ignore[misc]
+    yield Ask((outbox.delivered(keys, [end.job_id]),))
+
+
+def deliver_ends(world: World, keys: SessionKeys, owner: str) -> Steps:
+    """Deliver what `owner` is to deliver, and what nobody did; how many ends are left."""
+    until_ms = world.now_ms + CLAIM_MS
+    (taken,) = yield Ask((outbox.take(keys, owner=owner, claim_ms=CLAIM_MS),))
+    assert isinstance(taken, TakenEnds)
+    if taken.corrupt:
+        yield Ask((outbox.delivered(keys, taken.corrupt),))
+    for end in taken.ends:
+        yield from deliver(world, keys, end, Claim(owner, until_ms))
+    return taken.left
+
+
+def note_ends(world: World, keys: SessionKeys) -> Actor:
+    """The sweep of a mailbox, before it puts its entry off."""
+    try:
+        (ends,) = yield Ask((outbox.size(keys),))
+        if ends:
+            yield Ask((outbox.note_late(world.keyspace, keys),))
+    except CorruptData:
+        return
+
+
+def sweep_outboxes(world: World) -> Actor:
+    """Deliver what others did not, for ever."""
+    owner = f"sweeper-{world.new_token()}"
+    while True:
+        yield Sleep(SWEEP_MS)
+        try:
+            (entries,) = yield Ask((outbox.late_sessions(world.keyspace, limit=500),))
+        except CorruptData:
+            continue
+        assert isinstance(entries, list)
+        for entry in entries:
+            keys = world.keyspace.find_session(entry.member)
+            try:
+                left = 0 if keys is None else (yield from deliver_ends(world, keys, owner))
+                if not left:
+                    yield Ask((outbox.forget(world.keyspace, [entry]),))
+            except CorruptData:
+                continue
+
+
+def erase(world: World, session: str) -> Actor:
+    """Erase a session, and deliver the ends of its jobs."""
+    keys, owner = world.box(session).keys, f"eraser-{world.new_token()}"
+    yield Ask((outbox.note_late(world.keyspace, keys),))
+    yield Ask((history.erase(keys, write_id=owner, grace_ms=GRACE_MS),))
+    yield from deliver_ends(world, keys, owner)
+
+
+def reuse(world: World, session: str, number: int) -> Actor:
+    """Send under an id that is another job's: in another session, or with another request."""
+    known = sorted(job for job, one in world.ends.jobs.items() if one.digest)
+    if not known:
+        return
+    job = world.random.choice(known)
+    own = world.keyspace.parse_history(world.ends.jobs[job].history_key).session_id
+    session = own if number % 2 else session
+    on_busy = world.random.choice(list(OnBusy))
+    request = Request(digest=f"{number:032}", size_bytes=10)
+    other = Intake(job, b"another's", 1000, on_busy, request, merged_bytes=MERGED_BYTES)
+    *_, enqueued = yield Ask(world.box(session).take_in(other, grace_ms=GRACE_MS))
+    assert isinstance(enqueued, Enqueued)
+    assert enqueued.outcome is EnqueueOutcome.CONFLICT
+
+
+def damage(world: World, session: str) -> Actor:
+    """Put a wrong type into a key of a session, and what is no text into the lists of all."""
+    keys, draw = world.box(session).keys, world.random
+    names = [name for name in keys.__slots__ if name not in ("agent_id", "session_id")]
+    name = getattr(keys, draw.choice(names))
+    world.wire.ask(("DEL", name), ("SET", name, "damage"))
+    for index in (world.keyspace.due, world.keyspace.outbox):
+        world.wire.ask(("ZADD", index, 0, b"\xff\xfe" + session.encode()))
+    yield Sleep(0)
+
+
+def damage_lists(world: World, for_ms: int) -> Actor:
+    """The lists of all sessions are of another type for a while; then somebody mends them."""
+    lists = (world.keyspace.due, world.keyspace.outbox)
+    for name in lists:
+        world.wire.ask(("RENAME", name, f"{name}:away")) if world.wire.ask(("EXISTS", name))[0] else None
+        world.wire.ask(("SET", name, "damage"))
+    yield Sleep(for_ms)
+    for name in lists:
+        world.wire.ask(("DEL", name))
+    strays = [world.keyspace.session("a", one).history for one in ("s1", "s2", "s3")]
+    for stray in strays:
+        world.wire.ask(("ZADD", world.keyspace.due, 0, stray))
+
+
+def say(world: World, keys: SessionKeys, token: str, job: str, number: int) -> Ask:
+    """A piece of the reply, as the relay sends it."""
+    said = Event(EventType.TOKEN, job, 1, word(job))
+    return Ask((events.publish(keys, [said], ttl_s=TTL_S, token=token, number=number),))
+
+
+def look(world: World, keys: SessionKeys) -> Ask:
+    """Have the mailbox looked at."""
+    return Ask((due_list.schedule(world.keyspace.due, keys.history, delay_ms=GRACE_MS),))
