@@ -16,10 +16,11 @@ from memory.records import index
 from memory.records.events import Event, parsed
 from memory.records.index import Entry
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import after_ok, integer, nothing, raw, text, unexpected_reply
+from memory.redis.replies import after_ok, count, integer, nothing, raw, text, unexpected_reply
 
 TAKE_ENDS = LuaScript.load("mailbox", "take_ends")
-SCRIPTS = (TAKE_ENDS,)
+DELIVERED = LuaScript.load("mailbox", "delivered")
+SCRIPTS = (TAKE_ENDS, DELIVERED)
 
 ENDS_AT_ONCE = 20
 """A result may have a megabyte."""
@@ -96,8 +97,17 @@ def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
     return Command(read, ("HGET", keys.outbox, job_id))
 
 
-def delivered(keys: SessionKeys, job_ids: Sequence[str]) -> Command[None]:
-    """Take the ends of these jobs, at least one, out. Safe to repeat."""
+def delivered(keys: SessionKeys, ends: Sequence[End]) -> Command[int]:
+    """Take out these ends, unless their jobs were erased meanwhile. How many went.
+
+    Safe to repeat.
+    """
+    pairs = [part for end in ends for part in (end.job_id, end.event.type.value)]
+    return DELIVERED.command(count, keys, pairs=tuple(pairs))
+
+
+def drop(keys: SessionKeys, job_ids: Sequence[str]) -> Command[None]:
+    """Take out the elements of these jobs, at least one, which cannot be read. Safe to repeat."""
     return Command(nothing, ("HDEL", keys.outbox, *job_ids))
 
 

@@ -87,10 +87,10 @@ def deliver_ends(delivery: Delivery, memory: Connection, keys: SessionKeys, *, o
         taken = memory.run(outbox.take(keys, owner=owner, claim_ms=CLAIM_MS))
         log_damaged(keys, taken.corrupt)
         if taken.corrupt:
-            memory.run(outbox.delivered(keys, taken.corrupt))
+            memory.run(outbox.drop(keys, taken.corrupt))
         for end in taken.ends:
             delivery.deliver(keys, end)
-            memory.run(outbox.delivered(keys, [end.job_id]))
+            memory.run(outbox.delivered(keys, [end]))
     except delivery.refusals as exc:
         logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
         return False

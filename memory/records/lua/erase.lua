@@ -26,9 +26,12 @@ local is_live = held[1] and (tonumber(held[2]) or 0) > now_ms
 redis.call('UNLINK', history, events, dead, summary, requests)
 local waiting = redis.call('ZRANGE', queue, 0, -1)
 for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
-  local last = last_event('erased', one, 0)
-  -- What follows a job whose end is not delivered yet may hold words too.
-  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms, owner, #last) .. last)
+  local last, was = last_event('erased', one, 0), redis.call('HGET', outbox, one) or ''
+  -- Who delivers another end of the job right now has its time: else its result came last. And what
+  -- follows the job, a chord perhaps, is still to hear of it.
+  local until_ms, whose, size, rest = was:match('^(%d+) (%S+) (%d+) (.*)$')
+  redis.call('HSET', outbox, one, string.format('%d %s %d ', until_ms or now_ms, whose or owner,
+    #last) .. last .. (rest and rest:sub(size + 1) or ''))
 end
 for _, one in ipairs(waiting) do end_job(one, -now_ms, last_event('erased', one, 0)) end
 if #waiting > 0 then forget_attempt() end

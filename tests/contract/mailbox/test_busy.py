@@ -491,11 +491,11 @@ def test_the_ends_wait_for_the_sender_and_then_for_anybody(rig: Rig, on_busy: On
     assert rig.take_in("j3", on_busy, owner="sender").ended == 2, "a repeat is told too"
     assert rig.take_ends("another").ends == ()
     assert {end.job_id for end in rig.take_ends("sender").ends} == {"j1", "j2"}
-    rig.connection.run(outbox.delivered(rig.box.keys, ["j1"]))
+    rig.connection.run(outbox.delivered(rig.box.keys, [rig.ends()["j1"]]))
     assert rig.take_in("j3", on_busy, owner="sender").ended == 1
     rig.later(CLAIM_MS)
     assert [end.job_id for end in rig.take_ends("another").ends] == ["j2"]
-    rig.connection.run(outbox.delivered(rig.box.keys, ["j2"]))
+    rig.connection.run(outbox.delivered(rig.box.keys, [rig.ends()["j2"]]))
     assert rig.take_in("j3", on_busy, owner="sender").ended == 0
 
 

@@ -173,10 +173,10 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(owner=TOKENS | st.just(OWNER))
     def deliver(self, owner: str) -> None:
         self.take_ends(owner)
-        done = [job for job, end in self.model.ends.items() if end.owner == owner]
-        for job in done:
-            self.box.connection.run(outbox.delivered(self.box.box.keys, [job]))
-            del self.model.ends[job]
+        ends = [end for job, end in self.box.ends().items() if self.model.ends[job].owner == owner]
+        for end in ends:
+            self.box.connection.run(outbox.delivered(self.box.box.keys, [end]))
+            del self.model.ends[end.job_id]
 
     @rule()
     def sweep(self) -> None:

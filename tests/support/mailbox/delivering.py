@@ -1,16 +1,15 @@
 """Who delivers ends in a simulated world, and those who erase, reuse ids and damage keys."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 
 from memory import outbox
 from memory.errors import CorruptData
 from memory.keys import SessionKeys
-from memory.mailbox import due_list
 from memory.mailbox.intake import Enqueued, EnqueueOutcome, Intake, OnBusy, Request
 from memory.mailbox.outbox import End, TakenEnds
 from memory.records import events, history
 from memory.records.events import Event, EventType
-from tests.support.mailbox.ends import Claim
+from tests.support.mailbox.ends import Claim, all_keys
 from tests.support.mailbox.world import (
     GRACE_MS,
     SWEEP_MS,
@@ -60,7 +59,7 @@ def deliver(world: World, keys: SessionKeys, end: End, claim: Claim) -> Actor:
         for line in end.callbacks.splitlines():
             job = line.decode().split(" ")[0]
             yield Do(lambda job=job: world.ends.send(keys, end, job, claim, world.now_ms))  # type: ignore[misc]
-    yield Ask((outbox.delivered(keys, [end.job_id]),))
+    yield Ask((outbox.delivered(keys, [end]),))
 
 
 def deliver_ends(world: World, keys: SessionKeys, owner: str) -> Steps:
@@ -69,7 +68,7 @@ def deliver_ends(world: World, keys: SessionKeys, owner: str) -> Steps:
     (taken,) = yield Ask((outbox.take(keys, owner=owner, claim_ms=CLAIM_MS),))
     assert isinstance(taken, TakenEnds)
     if taken.corrupt:
-        yield Ask((outbox.delivered(keys, taken.corrupt),))
+        yield Ask((outbox.drop(keys, taken.corrupt),))
     for end in taken.ends:
         yield from deliver(world, keys, end, Claim(owner, until_ms))
     return taken.left
@@ -129,37 +128,28 @@ def reuse(world: World, session: str, number: int) -> Actor:
     assert enqueued.outcome is EnqueueOutcome.CONFLICT
 
 
-def damage(world: World, session: str) -> Actor:
+def damage(world: World, session: str) -> None:
     """Put a wrong type into a key of a session, and what is no text into the lists of all."""
-    keys, draw = world.box(session).keys, world.random
-    names = [name for name in keys.__slots__ if name not in ("agent_id", "session_id")]
-    name = getattr(keys, draw.choice(names))
-    world.wire.ask(("DEL", name), ("SET", name, "damage"))
-    for index in (world.keyspace.due, world.keyspace.outbox):
-        world.wire.ask(("ZADD", index, 0, b"\xff\xfe" + session.encode()))
-    yield Sleep(0)
+    world.wire.ask(("SET", world.random.choice(all_keys(world.keyspace, session)), "damage"))
+    for name in (world.keyspace.due, world.keyspace.outbox):
+        world.wire.exchange(("ZADD", name, 0, b"\xff\xfe" + session.encode()))
 
 
-def damage_lists(world: World, for_ms: int) -> Actor:
-    """The lists of all sessions are of another type for a while; then somebody mends them."""
-    lists = (world.keyspace.due, world.keyspace.outbox)
-    for name in lists:
-        world.wire.ask(("RENAME", name, f"{name}:away")) if world.wire.ask(("EXISTS", name))[0] else None
+def damage_lists(world: World) -> None:
+    """The lists of all sessions are of another type."""
+    for name in (world.keyspace.due, world.keyspace.outbox):
         world.wire.ask(("SET", name, "damage"))
-    yield Sleep(for_ms)
-    for name in lists:
-        world.wire.ask(("DEL", name))
-    strays = [world.keyspace.session("a", one).history for one in ("s1", "s2", "s3")]
-    for stray in strays:
-        world.wire.ask(("ZADD", world.keyspace.due, 0, stray))
+
+
+def mend_lists(world: World, history_keys: Iterable[str]) -> None:
+    """Somebody removes them, and maintenance finds the sessions again."""
+    world.wire.ask(("DEL", world.keyspace.due), ("DEL", world.keyspace.outbox))
+    for history_key in history_keys:
+        stray = world.due().add_stray(history_key)
+        world.wire.ask(stray.wire())
 
 
 def say(world: World, keys: SessionKeys, token: str, job: str, number: int) -> Ask:
     """A piece of the reply, as the relay sends it."""
     said = Event(EventType.TOKEN, job, 1, word(job))
     return Ask((events.publish(keys, [said], ttl_s=TTL_S, token=token, number=number),))
-
-
-def look(world: World, keys: SessionKeys) -> Ask:
-    """Have the mailbox looked at."""
-    return Ask((due_list.schedule(world.keyspace.due, keys.history, delay_ms=GRACE_MS),))

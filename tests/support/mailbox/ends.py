@@ -171,9 +171,7 @@ class Ends:
         return (known.history_key, known.digest) != (command.keys[0], _identity(command))
 
     def _pending(self, command: Command[object]) -> list[str]:
-        (reply,) = self._ask(("ZRANGE", command.keys[1], 0, -1))
-        assert isinstance(reply, list)
-        return [job.decode() for job in reply]
+        return pending(self._ask, command.keys[1])
 
     def _dump(self, *history_keys: str) -> dict[str, object]:
         keys = [key for history in history_keys for key in all_keys(self._keyspace, history)]
@@ -183,6 +181,8 @@ class Ends:
 
     def store(self, keys: SessionKeys, end: End, claim: Claim, now_ms: int) -> None:
         """The store of the results keeps what it is given, as Celery's does."""
+        if end.job_id not in self.jobs:
+            return  # of a session that is not watched
         one = self.jobs[end.job_id]
         self._check_right(keys, end, claim, now_ms)
         result = (end.event.type.value, str(end.event.data.get("into", end.event.text)))
@@ -198,6 +198,8 @@ class Ends:
 
     def send(self, keys: SessionKeys, end: End, job: str, claim: Claim, now_ms: int) -> None:
         """The broker takes what follows a job, under an id made from it."""
+        if job not in self.jobs:
+            return
         self._check_right(keys, end, claim, now_ms)
         one = self.jobs[job]
         for before in one.sent:
@@ -289,14 +291,23 @@ class Ends:
 
     def _text(self, key: str) -> bytes:
         (kind,) = self._ask(("TYPE", key))
-        reads: dict[str, tuple[str | int, ...]] = {
-            "list": ("LRANGE", key, 0, -1),
-            "hash": ("HGETALL", key),
-            "zset": ("ZRANGE", key, 0, -1),
-            "stream": ("XRANGE", key, "-", "+"),
+        reads: dict[object, tuple[str | int, ...]] = {
+            b"list": ("LRANGE", key, 0, -1),
+            b"hash": ("HGETALL", key),
+            b"zset": ("ZRANGE", key, 0, -1),
+            b"stream": ("XRANGE", key, "-", "+"),
+            b"string": ("GET", key),
         }
-        read = reads.get(str(kind))
-        return repr(self._ask(read)[0]).encode() if read else b""
+        return b"" if kind == b"none" else repr(self._ask(reads[kind])[0]).encode()
+
+
+def pending(ask: Callable[..., list[object]], queue: str) -> list[str]:
+    """The jobs in a queue; none where it is of another type."""
+    if ask(("TYPE", queue)) != [b"zset"]:
+        return []
+    (reply,) = ask(("ZRANGE", queue, 0, -1))
+    assert isinstance(reply, list)
+    return [job.decode() for job in reply]
 
 
 def all_keys(keyspace: Keyspace, history_key: str) -> list[str]:

@@ -21,6 +21,7 @@ from memory.mailbox.outcomes import (
 )
 from memory.records.history import Erased
 from memory.redis.command import Command
+from tests.support.mailbox.ends import pending
 from tests.support.mailbox.violation import Violation
 
 __all__ = ["Ledger", "Session", "Violation"]
@@ -183,9 +184,7 @@ class Ledger:
             session.is_running = False
 
     def _pending(self, command: Command[object]) -> list[str]:
-        (reply,) = self._ask(("ZRANGE", command.keys[1], 0, -1))
-        assert isinstance(reply, list)
-        return [job.decode() for job in reply]
+        return pending(self._ask, command.keys[1])
 
     def _check_carried(self, session: Session, job: str, envelope: bytes) -> None:
         """A job that runs has the messages of all that were merged into it, or into those."""

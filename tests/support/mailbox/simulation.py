@@ -8,6 +8,7 @@ from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import OnBusy
 from memory.redis.command import LuaScript
 from tests.support.mailbox import actors, delivering
+from tests.support.mailbox.ends import all_keys
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.world import Actor, Faults, Wire, World
 
@@ -78,9 +79,10 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
         model_fails=plan.model_fails,
         model_refuses=plan.model_refuses,
     )
-    producing = _start_everyone(world, plan)
     damaged = SESSIONS[2:] if plan.damages else ()
     broken = {world.box(session).keys.history for session in damaged}
+    world.unwatched = {key for one in broken for key in all_keys(world.keyspace, one)}
+    producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(broken), for_ms=FAULTY_MS)
     world.faults, peace_ms = Faults(), world.now_ms
     if not world.run(lambda: world.ledger.is_drained(broken), for_ms=DRAIN_MS):
@@ -127,10 +129,15 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         user = delivering.reuse(world, draw.choice(SESSIONS), number)
         world.start(user, delay_ms=draw.randint(500, 6000))
     for _ in range(plan.damages):
-        world.start(delivering.damage(world, SESSIONS[2]), delay_ms=draw.randint(0, 3000))
+        history_key = world.box(SESSIONS[2]).keys.history
+        at_ms = world.now_ms + draw.randint(0, 3000)
+        world.at(at_ms, lambda: delivering.damage(world, history_key))
     if plan.damaged_lists_ms:
-        damage = delivering.damage_lists(world, plan.damaged_lists_ms)
-        world.start(damage, delay_ms=draw.randint(0, 3000))
+        history_keys = [world.box(session).keys.history for session in SESSIONS]
+        at_ms = world.now_ms + draw.randint(0, 3000)
+        world.at(at_ms, lambda: delivering.damage_lists(world))
+        mended_ms = at_ms + plan.damaged_lists_ms
+        world.at(mended_ms, lambda: delivering.mend_lists(world, history_keys))
     return producing
 
 

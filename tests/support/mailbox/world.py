@@ -154,6 +154,8 @@ class World:
         self.ledger = Ledger(self.wire.ask, self.keyspace)
         self.ends = Ends(self.wire.ask, self.keyspace)
         self.messages: deque[Publish] = deque()
+        self.unwatched: set[str] = set()
+        """Keys of sessions whose books are not kept: somebody damages them."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._tokens = itertools.count()
@@ -209,16 +211,25 @@ class World:
 
     def execute(self, commands: Sequence[Command[object]]) -> list[object]:
         """Run calls on the server, under the eyes of the ledger."""
-        self.ledger.before(commands)
-        self.ends.before(commands)
+        watched = [command for command in commands if self._is_watched(command)]
+        self.ledger.before(watched)
+        self.ends.before(watched)
         wires = [self._mutated(command).wire() for command in commands]
         replies = self.wire.exchange(*wires)
         results = [
             _parsed(command, reply) for command, reply in zip(commands, replies, strict=True)
         ]
-        self.ledger.after(commands, results, self.now_ms)
-        self.ends.after(commands, results, self.now_ms)
+        seen = [
+            result
+            for command, result in zip(commands, results, strict=True)
+            if self._is_watched(command)
+        ]
+        self.ledger.after(watched, seen, self.now_ms)
+        self.ends.after(watched, seen, self.now_ms)
         return results
+
+    def _is_watched(self, command: Command[object]) -> bool:
+        return not any(key in self.unwatched for key in command.keys[:1])
 
     def _mutated(self, command: Command[object]) -> Command[object]:
         if command.script is None:
