@@ -73,7 +73,7 @@ class Mailbox:
         """
         # SCHEDULE comes first: a sender that dies then leaves a mailbox to be found.
         pointer = None if self.keyspace.is_cluster else self.keyspace.job(intake.job_id)
-        return self._look(grace_ms), intake.command(self.keys, pointer, grace_ms=grace_ms)
+        return self.look(grace_ms), intake.command(self.keys, pointer, grace_ms=grace_ms)
 
     def claim(self, intake: Intake) -> Command[Claim] | None:
         """Claim the job's id, before `take_in`, in a trip of its own; None: `take_in` does it."""
@@ -113,7 +113,7 @@ class Mailbox:
         )
         # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
         keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS))
-        return keep, self._look(grace_ms), ask
+        return keep, self.look(grace_ms), ask
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
         """Prolong the lease; False: it is lost, stop working."""
@@ -135,7 +135,7 @@ class Mailbox:
         The turn and its last `event` (`events.packed`), in stream and outbox, are there together,
         or none is. The caller delivers the end within `grace_ms`.
         """
-        return self._look(grace_ms), COMMIT.command(
+        return self.look(grace_ms), COMMIT.command(
             Committed.from_reply,
             self.keys,
             token=token,
@@ -158,7 +158,7 @@ class Mailbox:
         `refund`: this attempt does not count (a worker that shuts down). For `slot_wait_ms` no
         sweeper wakes the job: it waits for a slot of its model and is woken when it gets one.
         """
-        return self._look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
+        return self.look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
             flag,
             self.keys,
             token=token,
@@ -184,7 +184,7 @@ class Mailbox:
         `token` is the holder's where the caller runs the job; without one a running job is
         answered RUNNING. `owner` is to deliver the end within `grace_ms`.
         """
-        return self._look(grace_ms), DISCARD.command(
+        return self.look(grace_ms), DISCARD.command(
             Discarded.from_reply,
             self.keys,
             job=job_id,
@@ -243,7 +243,8 @@ class Mailbox:
         args = ("LRANGE", self.keys.history, -limit, -1)
         return Command(lambda reply: find_reply(strings(reply), job_id), args)
 
-    def _look(self, delay_ms: int) -> Command[int]:
+    def look(self, delay_ms: int) -> Command[int]:
+        """Have a sweeper look at the mailbox in `delay_ms`. Goes before what it guards."""
         # A damaged due list must not fail the operation beside it (docs/decisions.md): without the
         # list nothing is swept, but jobs are taken in, woken and done.
         look = due_list.schedule(self.keyspace.due, self.keys.history, delay_ms=delay_ms)

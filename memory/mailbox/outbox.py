@@ -16,7 +16,7 @@ from memory.records import index
 from memory.records.events import Event, parsed
 from memory.records.index import Entry
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import after_ok, count, integer, nothing, raw, text, unexpected_reply
+from memory.redis.replies import after_ok, count, integer, nothing, raw, unexpected_reply
 
 TAKE_ENDS = LuaScript.load("mailbox", "take_ends")
 DELIVERED = LuaScript.load("mailbox", "delivered")
@@ -51,8 +51,8 @@ class TakenEnds:
     """What the caller may deliver now; `left` ends are others', or come with the next take."""
 
     ends: tuple[End, ...] = ()
-    corrupt: tuple[str, ...] = ()
-    """Jobs whose element cannot be read."""
+    corrupt: tuple[bytes, ...] = ()
+    """Names of elements that cannot be read, perhaps no text; to be logged and `drop`ped."""
     left: int = 0
 
     @classmethod
@@ -64,13 +64,13 @@ class TakenEnds:
         raise unexpected_reply(reply)
 
 
-def _split(found: Sequence[object]) -> tuple[tuple[End, ...], tuple[str, ...]]:
+def _split(found: Sequence[object]) -> tuple[tuple[End, ...], tuple[bytes, ...]]:
     ends, corrupt = [], []
     for job, stored in zip(found[::2], found[1::2], strict=True):
         try:
-            ends.append(End.parse(text(job), raw(stored)))
-        except CorruptData:
-            corrupt.append(text(job))
+            ends.append(End.parse(raw(job).decode(), raw(stored)))
+        except (CorruptData, UnicodeDecodeError):
+            corrupt.append(raw(job))
     return tuple(ends), tuple(corrupt)
 
 
@@ -106,9 +106,9 @@ def delivered(keys: SessionKeys, ends: Sequence[End]) -> Command[int]:
     return DELIVERED.command(count, keys, pairs=tuple(pairs))
 
 
-def drop(keys: SessionKeys, job_ids: Sequence[str]) -> Command[None]:
-    """Take out the elements of these jobs, at least one, which cannot be read. Safe to repeat."""
-    return Command(nothing, ("HDEL", keys.outbox, *job_ids))
+def drop(keys: SessionKeys, corrupt: Sequence[bytes]) -> Command[None]:
+    """Take out elements, at least one, that cannot be read. Safe to repeat."""
+    return Command(nothing, ("HDEL", keys.outbox, *corrupt))
 
 
 def size(keys: SessionKeys) -> Command[int]:

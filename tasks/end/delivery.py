@@ -97,7 +97,8 @@ def deliver_ends(delivery: Delivery, memory: Connection, keys: SessionKeys, *, o
     return True
 
 
-def log_damaged(keys: SessionKeys, job_ids: tuple[str, ...]) -> None:
+def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:
     """Name the elements of an outbox that cannot be read."""
-    for job_id in job_ids:
+    for name in corrupt:
+        job_id = name.decode(errors="replace")
         logger.error("the end of job %r in %s cannot be read, it is removed", job_id, keys.outbox)

@@ -34,6 +34,7 @@ Operation = Callable[[Rig], Command[object]]
 ENDS = ("history", "queue", "jobs", "callbacks", "lease", "done")
 TAKES_IN = (*ENDS, "requests", "events")
 SAID = events.Event(events.EventType.TOKEN, "j1", 1, "said")
+END = outbox.End("j1", events.Event(events.EventType.DONE, "j1", 1))
 
 
 def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
@@ -101,6 +102,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         (*ENDS, "requests", "events", "dead", "summary", "outbox", "write_ids"),
     ),
     "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
+    "delivered": (lambda rig: outbox.delivered(rig.box.keys, [END]), ("outbox",)),
     "publish": (
         lambda rig: events.publish(rig.box.keys, [SAID], ttl_s=TTL_S, token="t1", number=1),  # noqa: S106 - a lease's
         ("lease", "events"),

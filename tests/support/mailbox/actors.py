@@ -133,8 +133,8 @@ def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Ac
 def records_of(job: str, acquired: Acquired) -> list[bytes]:
     """The messages of a job's turn, each of which says which turns it was made from."""
     seen = [str(orjson.loads(record)["job_id"]) for record in acquired.history[::2]]
-    turn = [{"role": role, "job_id": job, "seen": seen, "content": word(job)} for role in ("user", "assistant")]
-    return [orjson.dumps(record) for record in turn]
+    said = {"job_id": job, "seen": seen, "content": word(job)}
+    return [orjson.dumps({"role": role, **said}) for role in ("user", "assistant")]
 
 
 def fail(world: World, message: Publish, token: str) -> Actor:

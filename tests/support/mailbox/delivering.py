@@ -107,8 +107,8 @@ def sweep_outboxes(world: World) -> Actor:
 def erase(world: World, session: str) -> Actor:
     """Erase a session, and deliver the ends of its jobs."""
     keys, owner = world.box(session).keys, f"eraser-{world.new_token()}"
-    yield Ask((outbox.note_late(world.keyspace, keys),))
-    yield Ask((history.erase(keys, write_id=owner, grace_ms=GRACE_MS),))
+    erasing = history.erase(keys, write_id=owner, grace_ms=GRACE_MS)
+    yield Ask((world.box(session).look(GRACE_MS), erasing))
     yield from deliver_ends(world, keys, owner)
 
 

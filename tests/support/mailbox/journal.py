@@ -120,7 +120,8 @@ class Ledger:
         """I2, once everything is drained: every job that was accepted is done."""
         for history_key, job in sorted(self.accepted):
             session = self.sessions[history_key]
-            if history_key not in but and job not in session.committed | session.gone | session.pending:
+            known = session.committed | session.gone | session.pending
+            if history_key not in but and job not in known:
                 raise Violation(f"I2: {job} of {history_key} was accepted and is lost")
 
     def check_merged(self, keys: SessionKeys) -> None:
@@ -137,7 +138,7 @@ class Ledger:
             if seen != jobs[:position]:
                 raise Violation(f"I4: {job} was made from {seen}, not from {jobs[:position]}")
 
-    def _book(
+    def _book(  # noqa: C901 - one answer after the other
         self, session: Session, command: Command[object], result: object, now_ms: int
     ) -> None:
         job = str(command.args[0])

@@ -33,6 +33,8 @@ SCRIPTS = (
     *RECORD_SCRIPTS,
 )
 LEASE_MS = 3000
+MOST_LEASES = 3
+"""How many leases' time a process that is stopped stands still at most."""
 SWEEP_MS = 500
 GRACE_MS = 500
 GAP_MS = 500
@@ -275,7 +277,8 @@ class World:
         if self.happens(self.faults.kill):
             self._kill(process)
             return
-        pause_ms = self.random.randint(1, 3) * LEASE_MS if self.happens(self.faults.stop) else 0
+        is_stopped = self.happens(self.faults.stop)
+        pause_ms = self.random.randint(1, MOST_LEASES) * LEASE_MS if is_stopped else 0
         match step:
             case Sleep(ms):
                 answer: list[object] | None = []

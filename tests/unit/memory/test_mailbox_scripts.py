@@ -12,8 +12,9 @@ from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
 from memory.mailbox import due_list, intake, mailbox, outbox, outcomes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox
+from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import StopPolicy
-from memory.records.events import MAX_EVENTS, queued_head
+from memory.records.events import MAX_EVENTS, Event, EventType, queued_head
 from memory.redis.command import Command, LuaScript
 
 LUA = Path(mailbox.__file__).parent / "lua"
@@ -91,6 +92,7 @@ COMMANDS: dict[str, Command[object]] = {
     "clean": BOX.clean(47),
     "trim": BOX.trim(53),
     "claim": intake.claim(POINTER, "identity"),
+    "delivered": outbox.delivered(KEYS, [End("job", Event(EventType.DONE, "job", 1))]),
     "take_ends": outbox.take(KEYS, owner="owner", claim_ms=59),
 }
 VALUES: dict[str, object] = {
@@ -101,7 +103,7 @@ VALUES: dict[str, object] = {
     "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "keep": 37, "records": (b"r1", b"r2"), "refund": 1,
     "slot_wait_ms": 41, "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
-    "grace_ms": 1, "its_callbacks": b"callbacks",
+    "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",
 }  # fmt: skip
 
 
@@ -197,11 +199,13 @@ def test_the_code_uses_no_key_or_argument_that_the_header_does_not_list(name: st
 def test_the_source_is_put_together(name: str) -> None:
     """Locals of the header's names come first, and no include is left."""
     assert "-- include" not in body(name)
-    arguments = [name for name in declared(name, "ARGV") if name != "records"]
+    arguments = [name for name in declared(name, "ARGV") if name not in ("records", "pairs")]
     keys = declared(name, "KEYS")
     # What is there perhaps is read by its number.
     keys = [key for key in keys if key != "pointer" or name == "claim"]
     for names, what in ((keys, "KEYS"), (arguments, "ARGV")):
+        if not names:
+            continue
         line = f"\nlocal {', '.join(names)} = unpack({what}, 1, {len(names)})\n"
         assert line in body(name)
 
