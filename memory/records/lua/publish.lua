@@ -17,10 +17,8 @@ if token == '' then
 else
   local held = redis.call('HMGET', lease, 'token', 'published')
   if held[1] ~= token then return 0 end
-  local last = held[2] or ''
-  if last:sub(1, #token) == token and tonumber(last:sub(#token + 2)) >= tonumber(number) then
-    return 1
-  end
+  local whose, last = (held[2] or ''):match('^(%S+) (%d+)$')
+  if whose == token and tonumber(last) >= tonumber(number) then return 1 end
   redis.call('HSET', lease, 'published', token .. ' ' .. number)
 end
 for i = 5, #ARGV do
