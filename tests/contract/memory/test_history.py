@@ -220,7 +220,7 @@ def test_documented_writes_leave_waiting_jobs_alone(
     assert lease == {b"token": b"t", b"rev": b"5"}
     assert 900 < look.ttl(keys.lease) <= 1000
     assert redis_memory.get_all_sessions_for_agent("a") == ["s"]
-    look.unlink(keys.jobs, keys.queue)
+    look.unlink(keys.jobs, keys.queue, keys.history)
 
 
 def test_a_lease_without_a_ttl_gets_one(redis_memory: RedisMemoryService, backend: Backend) -> None:

@@ -224,8 +224,8 @@ def clean(world: World, session: str) -> Actor:
     yield Ask((world.box(session).clean(0),))
 
 
-def sweep(world: World) -> Actor:
-    """Look at what is due, for ever."""
+def sweep(world: World, *, is_guarded: bool = True, notes_first: bool = True) -> Actor:
+    """Look at what is due, for ever. Without a guard a damaged mailbox ends a look at all."""
     while True:
         yield Sleep(SWEEP_MS)
         try:
@@ -239,8 +239,10 @@ def sweep(world: World) -> Actor:
                 if mailbox is None:
                     yield Ask((world.due().forget(entry),))
                 else:
-                    yield from look_after(world, entry)
+                    yield from look_after(world, entry, notes_first=notes_first)
             except CorruptData:
+                if not is_guarded:
+                    break
                 yield from put_off(world, entry)
 
 
@@ -252,18 +254,21 @@ def put_off(world: World, entry: DueEntry) -> Actor:
         return
 
 
-def look_after(world: World, entry: DueEntry) -> Actor:
-    """One mailbox: wake its head if it needs that, and note when to look again."""
+def look_after(world: World, entry: DueEntry, *, notes_first: bool) -> Actor:
+    """One mailbox: wake its head if it needs that, and note its ends and when to look again."""
     session = world.keyspace.parse_history(entry.history_key).session_id
     keys = world.box(session).keys
     (swept,) = yield Ask((world.box(session).sweep(GAP_MS),))
     assert isinstance(swept, Swept)
-    yield from note_ends(world, keys)
+    if notes_first:
+        yield from note_ends(world, keys)
     if swept.head is not None:
         (is_published,) = yield Publish(session, swept.head.job_id)
         if not is_published:
             yield Ask((world.box(session).unwake(),))
     yield Ask((world.due().settle(entry, swept, grace_ms=GRACE_MS),))
+    if not notes_first:
+        yield from note_ends(world, keys)
 
 
 def wake(session: str, waiting: JobToWake | None) -> Actor:

@@ -128,6 +128,18 @@ def reuse(world: World, session: str, number: int) -> Actor:
     assert enqueued.outcome is EnqueueOutcome.CONFLICT
 
 
+def repeat_elsewhere(world: World) -> Actor:
+    """Send the very same request under the same id in each other session."""
+    known = sorted(job for job, one in world.ends.jobs.items() if one.digest)
+    if not known:
+        return
+    job = world.random.choice(known)
+    for session in ("s1", "s2", "s3"):
+        box = world.box(session)
+        if box.keys.history != world.ends.jobs[job].history_key:
+            yield Ask(box.take_in(intake_of(job), grace_ms=GRACE_MS))
+
+
 def damage(world: World, session: str) -> None:
     """Put a wrong type into a key of a session, and what is no text into the lists of all."""
     world.wire.ask(("SET", world.random.choice(all_keys(world.keyspace, session)), "damage"))

@@ -49,8 +49,10 @@ class Plan:
     takeovers: int = 0
     erasures: int = 0
     reuses: int = 0
+    twins: int = 0
     damages: int = 0
     damaged_lists_ms: int = 0
+    sweep: Callable[[World], Actor] = actors.sweep
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
 
 
@@ -106,7 +108,7 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         ended = _removing(session, producing)
         world.start(actors.produce(world, session, jobs), on_end=ended)
     for _ in range(plan.sweepers):
-        for sweeper in (actors.sweep, delivering.sweep_outboxes):
+        for sweeper in (plan.sweep, delivering.sweep_outboxes):
             _keep_sweeping(world, sweeper)
     draw = world.random
     for number in range(plan.raw_sends):
@@ -138,6 +140,9 @@ def _start_those_who_disturb(world: World, plan: Plan) -> None:
     for number in range(plan.reuses):
         user = delivering.reuse(world, draw.choice(SESSIONS), number)
         world.start(user, delay_ms=draw.randint(500, 6000))
+    for _ in range(plan.twins):
+        twin = delivering.repeat_elsewhere(world)
+        world.start(twin, delay_ms=draw.randint(500, 6000))
     for _ in range(plan.damages):
         at_ms = world.now_ms + draw.randint(0, 3000)
         world.at(at_ms, lambda: delivering.damage(world, histories[2]))
