@@ -15,6 +15,7 @@ from memory.records import history, index, session_data, values
 from memory.records.index import Entry
 from memory.records.limits import MAX_TTL_S, whole_number
 from memory.records.stats import MemoryStats, StatsPoint, read_stats, record_stats
+from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 
@@ -82,7 +83,8 @@ class Housekeeping:
         )
 
     def add_strays(self) -> int:
-        """Put mailboxes with jobs that are missing on the due list back on it; how many.
+        """Put mailboxes with jobs, or with ends to deliver, that are missing on the due list back
+        on it; how many.
 
         Looks at every session of the index for at most a minute, the last used first.
         """
@@ -94,8 +96,10 @@ class Housekeeping:
                 if time.monotonic() >= deadline:
                     return added
                 keys = [self.keyspace.session(agent, entry.member) for entry in page]
-                pending = self.connection.run_each([index.size(one.queue) for one in keys])
-                waiting = [one.history for one, jobs in zip(keys, pending, strict=True) if jobs]
+                # EXISTS asks for no type: one damaged key must not hide the other sessions.
+                exist = [values.exist([one.queue, one.outbox]) for one in keys]
+                found = self.connection.run_each(exist)
+                waiting = [one.history for one, is_any in zip(keys, found, strict=True) if is_any]
                 due = Due(self.keyspace)
                 added += sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
         return added
@@ -113,11 +117,12 @@ class Housekeeping:
     def _extend(self, agent: str, batch: Sequence[Entry], ttl_s: int) -> int:
         ids = [entry.member for entry in batch]
         sessions = [self.keyspace.session(agent, one) for one in ids]
-        found = self.connection.run_each([history.extend(one, ttl_s=ttl_s) for one in sessions])
-        self.connection.run_each(
-            # Requests have no TTL each: docs/decisions.md, "What makes two requests the same".
-            [Mailbox(self.keyspace, one).trim(REQUESTS_SLACK) for one in sessions]
-        )
+        # A damaged session costs the others nothing.
+        extend = [ignore_corrupt(history.extend(one, ttl_s=ttl_s), 0) for one in sessions]
+        found = self.connection.run_each(extend)
+        # Requests have no TTL each: docs/decisions.md, "What makes two requests the same".
+        boxes = [Mailbox(self.keyspace, one) for one in sessions]
+        self.connection.run_each([ignore_corrupt(box.trim(REQUESTS_SLACK), 0) for box in boxes])
         most = session_data.MAX_FIELDS
         fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
         data = [
