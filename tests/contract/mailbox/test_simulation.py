@@ -50,6 +50,7 @@ DISTURBED = (
     Plan(erasures=2),
     Plan(faults=DEADLY, erasures=5),
     Plan(reuses=6, twins=4),
+    Plan(reuses=6, twins=4, is_cluster=True),
     Plan(damages=3),
     Plan(damaged_lists_ms=20_000),
 )

@@ -7,6 +7,7 @@ import orjson
 from memory.errors import CorruptData
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import Enqueued, EnqueueOutcome, OnBusy
+from memory.mailbox.mailbox import unclaim
 from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import (
     Acquired,
@@ -14,6 +15,7 @@ from memory.mailbox.outcomes import (
     CommitOutcome,
     Committed,
     Discarded,
+    DiscardOutcome,
     JobToWake,
     StopPolicy,
     Swept,
@@ -21,6 +23,7 @@ from memory.mailbox.outcomes import (
 from memory.records.events import packed
 from tests.support.mailbox.delivering import (
     TTL_S,
+    claimed,
     deliver,
     deliver_ends,
     done_event,
@@ -52,7 +55,7 @@ PAUSE_MS = 600_000
 def work(world: World, message: Publish) -> Actor:
     """One Celery message: take the job, ask the model, commit, wake the next."""
     session, job, token = message.session, message.job, world.new_token()
-    if message.envelope is not None:
+    if message.envelope is not None and (yield from claimed(world, session, intake_of(job))):
         yield Ask(world.box(session).take_in(intake_of(job), grace_ms=GRACE_MS))
     *_, acquired = yield Ask(
         world.box(session).acquire(
@@ -95,7 +98,7 @@ def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor
         if stop is StopPolicy.KEEP:
             yield from commit(world, message, token, acquired)
         else:
-            yield from refuse(world, message, token)
+            yield from refuse(world, message, token, cancelled=True)
         return
     fate = world.random.random()
     if fate < world.model_fails:
@@ -145,15 +148,15 @@ def fail(world: World, message: Publish, token: str) -> Actor:
     yield Publish(message.session, message.job, message.envelope, delay_ms=RETRY_MS)
 
 
-def refuse(world: World, message: Publish, token: str) -> Actor:
-    """A dead letter by the holder."""
+def refuse(world: World, message: Publish, token: str, *, cancelled: bool = False) -> Actor:
+    """A dead letter by the holder, or the end of a turn that is not to be kept."""
     *_, discarded = yield Ask(
         world.box(message.session).discard(
             message.job,
             f"refused {word(message.job)}",
             token,
             owner=token,
-            cancelled=False,
+            cancelled=cancelled,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )
@@ -167,6 +170,8 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
     """Send one job after the other; a producer that dies takes the rest with it."""
     for job in jobs:
         yield Sleep(world.random.choice((0, 1, 50, 300)))
+        if not (yield from claimed(world, session, intake_of(job))):
+            continue
         commands = world.box(session).take_in(intake_of(job), grace_ms=GRACE_MS)
         parts = [commands] if world.random.random() < 0.5 else [commands[:1], commands[1:]]
         for part in parts:
@@ -174,6 +179,8 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
         enqueued = results[-1]
         assert isinstance(enqueued, Enqueued)
         assert enqueued.outcome is not EnqueueOutcome.FULL
+        if enqueued.outcome is EnqueueOutcome.CONFLICT:
+            continue
         world.ledger.accept(world.box(session).keys.history, job)
         if enqueued.position == 0:
             yield Publish(session, job)
@@ -182,9 +189,13 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
 def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
     """Send while others run or wait, and deliver the ends of those that it took out."""
     intake = intake_of(job, on_busy)
+    if not (yield from claimed(world, session, intake)):
+        return
     *_, enqueued = yield Ask(world.box(session).take_in(intake, grace_ms=GRACE_MS))
     assert isinstance(enqueued, Enqueued)
     if enqueued.outcome is EnqueueOutcome.FULL:
+        if world.keyspace.is_cluster:
+            yield Ask((unclaim(world.keyspace, job),))
         return
     keys = world.box(session).keys
     world.ledger.accept(keys.history, job)
@@ -215,6 +226,9 @@ def cancel(world: World, session: str, job: str) -> Actor:
         )
     )
     assert isinstance(discarded, Discarded)
+    if discarded.outcome is DiscardOutcome.RUNNING:
+        policy = world.random.choice(list(StopPolicy))
+        yield Ask((world.box(session).stop(job, policy),))
     yield from wake(session, discarded.next)
     yield from deliver_ends(world, world.box(session).keys, owner)
 
@@ -222,6 +236,7 @@ def cancel(world: World, session: str, job: str) -> Actor:
 def clean(world: World, session: str) -> Actor:
     """Cleanup meets whatever is there."""
     yield Ask((world.box(session).clean(0),))
+    yield Ask((world.box(session).trim(0),))
 
 
 def sweep(world: World, *, is_guarded: bool = True, notes_first: bool = True) -> Actor:

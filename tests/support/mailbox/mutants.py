@@ -19,9 +19,10 @@ ACQUIRE_HEAD_CHECK = (
     "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"
 )
 MARK = "  redis.call('ZADD', done, mark_ms, one)\n"
-IN_OUTBOX = """  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms + grace_ms, owner, #last) ..
-    last .. (redis.call('HGET', callbacks, one) or ''))
-"""
+IN_OUTBOX = (
+    "  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms + grace_ms, owner, #last)"
+    " ..\n    last .. (redis.call('HGET', callbacks, one) or ''))\n"
+)
 FRACTION_CHECK = """if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and"""
 PEACE = Faults()

@@ -46,6 +46,7 @@ class Plan:
     cancels: int = 3
     cleans: int = 3
     sweepers: int = 2
+    is_cluster: bool = False
     takeovers: int = 0
     erasures: int = 0
     reuses: int = 0
@@ -73,7 +74,7 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
     wire.ask(("FLUSHALL",))
     world = World(
         wire,
-        Keyspace(),
+        Keyspace(is_cluster=plan.is_cluster),
         seed,
         plan.faults,
         actors.work,
@@ -90,7 +91,7 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
     if not world.run(lambda: world.ledger.is_drained(broken), for_ms=DRAIN_MS):
         pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
         raise Violation(f"I10: faults are over, and still pending: {pending}")
-    world.run(lambda: False, for_ms=LATE_MS)
+    world.run(lambda: False, for_ms=LATE_MS + plan.damaged_lists_ms)
     _check(world, broken)
     latest_ms = world.ends.latest_ms(peace_ms, broken)
     # A sweeper that was stopped when the faults ended goes on later.
