@@ -128,7 +128,8 @@ def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Ac
     yield from wake(session, committed.next)
     has_callbacks = acquired.envelope[:1].isdigit() or intake_of(job).callbacks
     if committed.outcome is CommitOutcome.OK and not has_callbacks:
-        yield from deliver(world, keys, End(job, last), Claim(token, began_ms + GRACE_MS))
+        claim = Claim(token, began_ms + GRACE_MS)
+        yield from deliver(world, keys, End(job, last), claim, noted_after_ms=200)
     else:
         yield from deliver_ends(world, keys, token)
 

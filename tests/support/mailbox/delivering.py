@@ -53,13 +53,19 @@ def done_event(job: str) -> Event:
     return Event(EventType.DONE, job, 1, word(job))
 
 
-def deliver(world: World, keys: SessionKeys, end: End, claim: Claim) -> Actor:
-    """Store the result, send what follows, and take the end out: as `tasks.end` does."""
+def deliver(
+    world: World, keys: SessionKeys, end: End, claim: Claim, *, noted_after_ms: int = 0
+) -> Actor:
+    """Store the result, send what follows, and take the end out: as `tasks.end` does.
+
+    A worker notes several of them at a time, a little later.
+    """
     yield Do(lambda: world.ends.store(keys, end, claim, world.now_ms))
     if end.event.type is not EventType.MERGED:
         for line in end.callbacks.splitlines():
             job = line.decode().split(" ")[0]
             yield Do(lambda job=job: world.ends.send(keys, end, job, claim, world.now_ms))  # type: ignore[misc]
+    yield Sleep(noted_after_ms)
     yield Ask((outbox.delivered(keys, [end]),))
 
 

@@ -117,7 +117,9 @@ def _kept() -> dict[str, Mutant]:
         ),
         "PUBLISH lets anybody speak": Mutant((without(PUBLISH, FENCE),), ERASING, "I15"),
         "an end is taken out by who delivered another": Mutant(
-            (mutate(DELIVERED, (IS_THE_SAME, "true")),), ERASING, "I15|I11"
+            (mutate(DELIVERED, (IS_THE_SAME, "true")),),
+            replace(ERASING, erasures=8),
+            "I15|I11",
         ),
         "ERASE takes the claim of who delivers": Mutant(
             (mutate(ERASE, (KEEPS_CLAIM, "now_ms, owner")),), ERASING, "I15|I12"
