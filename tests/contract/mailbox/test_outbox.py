@@ -164,6 +164,19 @@ def test_so_many_ends_are_taken_at_once(rig: Rig) -> None:
     assert sorted(end.job_id for end in (*taken.ends, *rest.ends)) == sorted(jobs)
 
 
+def test_a_large_outbox_is_emptied_part_by_part(rig: Rig) -> None:
+    """Whoever takes; nobody looks at all of it at once, and nothing is left."""
+    jobs = [f"j{number}" for number in range(15 * ENDS_AT_ONCE)]
+    for job in jobs:
+        rig.cancel(job)
+    delivered: list[str] = []
+    while ends := rig.take_ends().ends:
+        assert len(ends) <= ENDS_AT_ONCE
+        delivered += [end.job_id for end in ends]
+        rig.connection.run(outbox.delivered(rig.box.keys, ends))
+    assert sorted(delivered) == sorted(jobs)
+
+
 DAMAGED = (
     b"", b"garbage", b"1 owner", b"x owner 2 {}", b"1 owner 99 {}", b"1 owner 2 {}",
     b'1 owner 14 {"type":"odd"}', b"1 owner 2 \xff\xfe", b"1 owner 0 ", b"0 \xff 2 []",
