@@ -18,9 +18,12 @@ local ends
 if left <= 5 * limit then ends = redis.call('HGETALL', outbox)
 else ends = redis.call('HRANDFIELD', outbox, 5 * limit, 'WITHVALUES') end
 local reply = {'OK', left}
+local most_ms = 300000
 for i = 1, #ends, 2 do
   local until_ms, whose, rest = ends[i + 1]:match('^(%d+) (%S+) (%d+ .*)$')
-  local is_free = not until_ms or whose == owner or tonumber(until_ms) <= now_ms
+  local left_ms = (tonumber(until_ms) or 0) - now_ms
+  -- Nobody has more time than five minutes: the clock was set back.
+  local is_free = whose == owner or left_ms <= 0 or left_ms > most_ms
   if is_free and #reply < 2 + 2 * limit then
     table.insert(reply, ends[i])
     table.insert(reply, rest or '')

@@ -141,6 +141,15 @@ def test_an_end_is_its_deliverers_for_a_while_and_then_anybodys(rig: Rig) -> Non
     assert rig.take_ends("another").ends == (), "it was late"
 
 
+def test_a_clock_that_was_set_back_keeps_no_end_back(rig: Rig) -> None:
+    """A time that nobody can have been given is not believed."""
+    rig.enqueue("j1")
+    rig.cancel("j1")
+    rig.later(-3_600_000)
+    assert [end.job_id for end in rig.take_ends("another").ends] == ["j1"]
+    assert rig.take_ends("third").ends == (), "it has a new time now"
+
+
 def test_a_dead_deliverers_job_that_is_asked_for_again_is_delivered(rig: Rig) -> None:
     """Row 2 of issue 11: the reply of a cancel is lost, its caller dies, another cancels again."""
     rig.enqueue("j1")

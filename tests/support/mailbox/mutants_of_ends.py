@@ -32,7 +32,7 @@ IN_STREAM = (
 IDENTITY_CHECK = "if claimed and claimed ~= identity then return {'CONFLICT'} end\n"
 OWN_IDENTITY = "request:sub(1, 32) .. ' ' .. history"
 HANDED_OVER = "    its_callbacks = (redis.call('HGET', callbacks, other) or '') .. its_callbacks\n"
-IS_FREE = "not until_ms or whose == owner or tonumber(until_ms) <= now_ms"
+IS_FREE = "whose == owner or left_ms <= 0 or left_ms > most_ms"
 NOTES_CLAIM = "      redis.call('HSET', outbox, ends[i], claimed)\n"
 ENVELOPE_GOES = "  redis.call('HDEL', jobs, one)\n"
 WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests)"
