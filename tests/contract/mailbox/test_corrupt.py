@@ -208,6 +208,44 @@ def test_without_memory_the_work_in_hand_is_finished(full_rig: Rig) -> None:
     assert full_rig.clean(0).amount == 2, "history and events"
 
 
+def test_without_memory_a_turn_is_recorded_though_its_events_are_refused(full_rig: Rig) -> None:
+    """Row 16 of issue 11: only the answer of COMMIT counts, and it names the next job."""
+    for job in ("j1", "j2"):
+        full_rig.enqueue(job)
+    full_rig.acquire("j1", "t1")
+    use_up_memory(full_rig)
+    said = events.publish(full_rig.box.keys, [SAID], ttl_s=TTL_S, token="t1", number=1)  # noqa: S106 - a lease's
+    commit = full_rig.box.commit(
+        "t1",
+        "j1",
+        turn_of("j1"),
+        event=done_event("j1"),
+        keep=9,
+        ttl_s=TTL_S,
+        grace_ms=GRACE_MS,
+    )
+    committed = full_rig.connection.run_last(said, *commit)
+    assert (committed.outcome, committed.next and committed.next.job_id) == (
+        CommitOutcome.OK,
+        "j2",
+    )
+    with pytest.raises(MemoryFull):
+        full_rig.connection.run(said)
+
+
+def test_without_memory_ends_are_delivered_and_sessions_erased(full_rig: Rig) -> None:
+    """What makes room is never refused."""
+    for job in ("j1", "j2"):
+        full_rig.enqueue(job)
+    use_up_memory(full_rig)
+    full_rig.cancel("j1")
+    full_rig.connection.run(outbox.note_late(full_rig.keyspace, full_rig.box.keys))
+    ends = full_rig.take_ends().ends
+    assert full_rig.connection.run(outbox.delivered(full_rig.box.keys, ends)) == 1
+    assert full_rig.erase("eraser").jobs == 1
+    assert {end.job_id for end in full_rig.take_ends("eraser").ends} == {"j1", "j2"}
+
+
 def test_after_relief_everything_goes_on(full_rig: Rig) -> None:
     """The same call that was refused is repeated."""
     use_up_memory(full_rig)
