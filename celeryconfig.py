@@ -16,6 +16,7 @@ _timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts
 
 # --- where ---------------------------------------------------------------------------------------
 broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
+broker_use_ssl = _settings.broker_use_ssl  # RabbitMQ's alone; for Redis the address says it all
 result_backend = _settings.result_backend  # likewise
 result_expires = _queue.result_ttl_s  # seconds; a day unless CELERY_RESULT_TTL says otherwise
 
@@ -50,6 +51,10 @@ worker_consumer = "worker.consumer:GriotConsumer"  # sends events in batches
 worker_send_task_events = True  # Flower needs no `celery control enable_events`
 task_track_started = False  # one write less per job; events show the same
 worker_cancel_long_running_tasks_on_connection_loss = False  # the lease decides, not the broker
+# After a reconnection Celery 5.7.0 raises the prefetch count step by step from the threads that end
+# tasks, on the consumer's channel: with RabbitMQ the consumer then waited for ever for an answer
+# that another thread had read.
+worker_enable_prefetch_count_reduction = False
 
 # --- the broker's connection: nothing waits for ever ----------------------------------------------
 broker_connection_retry_on_startup = True  # the broker may start after the worker

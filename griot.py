@@ -15,6 +15,7 @@ def main() -> None:
     if is_ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = import_module("worker.cli").main
+    import_module("worker.standard_streams").install()
     if is_ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     command()

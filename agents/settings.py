@@ -17,6 +17,7 @@ class AgentSettings(BaseSettings):
         # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
         # would be read from the environment too.
         env_prefix="GRIOT_UNUSED_AGENTS_",
+        hide_input_in_errors=True,
         env_ignore_empty=True,
     )
 

@@ -79,4 +79,9 @@ def _messages(
 
 
 def _lines(past: Sequence[Mapping[str, object]]) -> list[str]:
-    return [f"{_SPEAKERS.get(str(one.get('role')), 'Note')}: {one.get('content')}" for one in past]
+    # A message that only calls tools says nothing; its content may be None.
+    return [
+        f"{_SPEAKERS.get(str(one.get('role')), 'Note')}: {content}"
+        for one in past
+        if (content := one.get("content"))
+    ]

@@ -46,9 +46,14 @@ class ToolThreads:
                 loop.call_soon_threadsafe(settle, how)
 
         # The tool sees the context variables of its turn, as in asyncio.to_thread.
-        threading.Thread(
+        thread = threading.Thread(
             target=_run, args=(copy_context().run, call, hand_over), name="griot-tool", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the process can start no thread now
+            self._free.release()
+            raise
         return await ended
 
 

@@ -13,7 +13,9 @@ from llm.context.blocking_limits import BlockingContextLimits
 from llm.context.limits import LOOKUP_TIMEOUT_S
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.connection import (
+    END_OF_REPLY_S,
     HEALTH_TIMEOUT_S,
+    cut_after,
     http_timeout,
     sync_http_client,
 )
@@ -111,13 +113,11 @@ class LLMService:
             base_url=self.base_url,
             max_bytes=self.settings.max_response_bytes,
         )
-        answer = self._chunks("/api/chat", request.body(), request.model, self.settings.timeouts)
+        limits = self.settings.timeouts
+        answer = self._chunks("/api/chat", request.body(), request.model, limits, reader)
         with closing(answer) as chunks:
             for chunk in chunks:
                 yield from reader.feed(chunk)
-                if reader.is_done:
-                    _read_to_end(chunks)
-                    break
         yield from reader.finish()
         yield reader.final()
 
@@ -172,9 +172,15 @@ class LLMService:
         )
 
     def _chunks(
-        self, path: str, content: bytes | None, model: str, timeouts: Timeouts
+        self,
+        path: str,
+        content: bytes | None,
+        model: str,
+        timeouts: Timeouts,
+        reader: ReplyReader | None = None,
     ) -> Generator[bytes, None, None]:
-        """The bytes of a reply of status 200; any failure as an LLMError.
+        """The bytes of a reply of status 200, until its `reader` has all; any failure as an
+        LLMError.
 
         A synchronous read cannot be interrupted, so the whole time is looked at between chunks:
         a call may last `idle_s` (or `first_token_s`) longer than `total_s`.
@@ -186,10 +192,14 @@ class LLMService:
             if response.status_code != 200:
                 body = _beginning_of(response.iter_raw())
                 raise refused(response.status_code, body, model=model, base_url=self.base_url)
-            for chunk in response.iter_raw():
+            raw = response.iter_raw()
+            for chunk in raw:
                 if time.monotonic() >= ends_at_s:
                     raise error_map.total_timeout(timeouts)
                 yield chunk
+                if reader is not None and reader.is_done:
+                    _read_to_end(response, raw)
+                    break
         except TRANSPORT_ERRORS as exc:
             raise lost_connection(
                 exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
@@ -216,10 +226,10 @@ class LLMService:
         return response
 
 
-def _read_to_end(chunks: Iterator[bytes]) -> None:
+def _read_to_end(response: httpx.Response, raw: Iterator[bytes]) -> None:
     """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
-    with suppress(LLMError):
-        _beginning_of(chunks)
+    with suppress(*TRANSPORT_ERRORS, RuntimeError), cut_after(response, END_OF_REPLY_S):
+        _beginning_of(raw)
 
 
 def _beginning_of(chunks: Iterator[bytes]) -> bytes:

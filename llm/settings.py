@@ -31,6 +31,7 @@ class LLMSettings(BaseSettings):
         env_prefix="GRIOT_UNUSED_LLM_",
         # A wrong address may hold a password, which pydantic would print with the error.
         hide_input_in_errors=True,
+        env_ignore_empty=True,
     )
 
     base_url: Annotated[str, AfterValidator(check_base_url)] = Field(

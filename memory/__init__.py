@@ -59,6 +59,8 @@ from memory.settings import MemorySettings
 from memory.slots import slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp
+from memory.upkeep.damage import DamagedKey, damaged_keys
+from memory.upkeep.erasure import Kept, erase_agent, erase_session, kept_of
 from memory.upkeep.housekeeping import Extended, Housekeeping
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "Connection",
     "CorruptData",
     "CursorExpired",
+    "DamagedKey",
     "DiscardOutcome",
     "Discarded",
     "Due",
@@ -89,6 +92,7 @@ __all__ = [
     "Intake",
     "InvalidInput",
     "JobToWake",
+    "Kept",
     "Keyspace",
     "LastAttempt",
     "Mailbox",
@@ -114,9 +118,12 @@ __all__ = [
     "Tail",
     "TakenEnds",
     "create_redis_memory_from_config",
+    "damaged_keys",
     "dead_letters",
     "decode_messages",
     "encode_message",
+    "erase_agent",
+    "erase_session",
     "events",
     "get_redis_memory",
     "ignore_corrupt",
@@ -124,6 +131,7 @@ __all__ = [
     "intake",
     "is_cancelled",
     "keep_pointer",
+    "kept_of",
     "locate",
     "outbox",
     "reset_redis_memory",

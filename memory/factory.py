@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import SecretStr
 
 from memory.errors import InvalidInput
+from memory.redis.endpoint import endpoint
 from memory.service import RedisMemoryService
 from memory.settings import MemorySettings, read_settings, settings_for
 
@@ -88,13 +89,15 @@ def _settings_at(
     settings = read_settings()
     if (host, port, password, db) == (None, None, None, None):
         return settings
-    if settings.url is not None:
-        url = _url_at(settings.url.get_secret_value(), host, port, password, db)
-        mode = "single" if settings.mode == "sentinel" else settings.mode
-        return settings.model_copy(update={"url": SecretStr(url), "mode": mode})
     is_same_server = host is None and port is None
+    # Who names a server means that one, not the master that some Sentinels know.
+    mode = "single" if settings.mode == "sentinel" and not is_same_server else settings.mode
+    if settings.url is not None:
+        endpoint(settings)  # refuses what cannot be taken apart without showing it
+        url = _url_at(settings.url.get_secret_value(), host, port, password, db)
+        return settings.model_copy(update={"url": SecretStr(url), "mode": mode})
     known = settings.password.get_secret_value() if settings.password is not None else None
-    return settings_for(
+    given = settings_for(
         host=settings.host if host is None else host,
         port=settings.port if port is None else port,
         db=settings.db if db is None else db,
@@ -102,6 +105,7 @@ def _settings_at(
         password=known if password is None and is_same_server else password,
         default_ttl_s=settings.default_ttl_s,
     )
+    return given.model_copy(update={"mode": mode})
 
 
 def _url_at(

@@ -1,8 +1,8 @@
-"""Every key that Griot keeps in Redis: its name, its type, how long it lives.
+"""The name of every key that Griot keeps in Redis.
 
-Key names are a contract (docs/redis-keys.md; a test holds the two together). The companions of a
-session carry the session's history key in braces, so that all of a session's keys lie on one server
-of a Redis Cluster and one script may touch them together.
+Key names are a contract; docs/redis-keys.md says what each key holds and how long it lives. The
+companions of a session carry the session's history key in braces, so that all of a session's keys
+lie on one server of a Redis Cluster and one script may touch them together.
 """
 
 import re
@@ -24,102 +24,6 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~@-]{0,127}")
 PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyKind:
-    """One kind of key: what the documentation says of it."""
-
-    pattern: str
-    redis_type: str
-    ttl: str
-    holds: str
-    is_permanent: bool = False
-
-
-KINDS: tuple[KeyKind, ...] = (
-    KeyKind("history:<agent>:<session>", "list", "session", "messages, JSON, oldest first"),
-    KeyKind("state:<agent>", "string", "session", "the agent's state, JSON"),
-    KeyKind(
-        "session:<session>:<key>", "string", "session", "one value of the session's data, JSON"
-    ),
-    KeyKind(
-        "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
-    ),
-    KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
-    KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
-    KeyKind(
-        "callbacks:{H}",
-        "hash",
-        "none while pending",
-        "job id → what follows it in Celery: links, chord, chain; lines of JSON",
-        True,
-    ),
-    KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
-    KeyKind(
-        "done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled, merged or dead"
-    ),
-    KeyKind(
-        "requests:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"
-    ),
-    KeyKind(
-        "outbox:{H}",
-        "hash",
-        "dedupe window",
-        "job whose result is not delivered → deliverer, last event, callbacks",
-    ),
-    KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
-    KeyKind("events:{H}", "stream", "session", "the session's events"),
-    KeyKind(
-        "write_ids:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
-    ),
-    KeyKind(
-        "slots:{M}:<server>",
-        "zset",
-        "1 day",
-        "lease token, or session with a reserved slot → when that expires, ms",
-    ),
-    KeyKind("waiters:{M}", "zset", "1 day", "waiters: <agent>:<arrival of the job, µs>:<session>"),
-    KeyKind(
-        "round_robin:{M}", "zset", "1 day", "agent that has waiters → its position in the round"
-    ),
-    KeyKind(
-        "enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → arrival of its job, µs"
-    ),
-    KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
-    KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
-    KeyKind(
-        "job:<job>",
-        "string",
-        "dedupe window; 30 days with a dead letter",
-        "digest of the job's request, and H: where its mailbox is",
-    ),
-    KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
-    KeyKind("outbox", "zset", "none", "H whose outbox has ends for long → ms of the note", True),
-    KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
-    KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
-    KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
-    KeyKind(
-        "cancellations", "stream", "none; capped", "jobs that their worker is asked to stop", True
-    ),
-    KeyKind(
-        "waiting_models",
-        "zset",
-        "none",
-        "M → ms at which a session last began to wait for a slot",
-        True,
-    ),
-    KeyKind(
-        "summary_lock",
-        "string",
-        "seconds",
-        "which worker makes a summary now; any message removes it",
-    ),
-    KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
-    KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
-)
-"""`H` stands for the session's history key, `M` for a model. A permanent kind may live
-without a TTL."""
-
-
 def encode_id(value: str, *, what: str) -> str:
     """`value` as it is written in a key: plain ids as they are, any other percent-encoded UTF-8.
 
@@ -134,8 +38,8 @@ def encode_id(value: str, *, what: str) -> str:
         raise InvalidInput(f"{what} must not be empty")
     try:
         size_bytes = len(value.encode())
-    except UnicodeEncodeError as exc:
-        raise InvalidInput(f"{what} is not valid Unicode") from exc
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} is not valid Unicode") from None
     if size_bytes > MAX_ID_BYTES:
         raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
     return quote(value, safe="@")
@@ -189,7 +93,7 @@ class Keyspace:
     """Whether keys with different tags may lie on different servers."""
 
     def __post_init__(self) -> None:
-        if not re.match(PREFIX_PATTERN, self.prefix):
+        if not re.fullmatch(PREFIX_PATTERN, self.prefix):
             raise InvalidInput(f"key prefix {self.prefix!r} may hold letters, digits and . _ - :")
 
     def session(self, agent_id: str, session_id: str) -> SessionKeys:
@@ -307,6 +211,10 @@ class Keyspace:
     def queue_wait(self) -> str:
         """How long wake-ups wait in the broker's queue."""
         return f"{self.prefix}:queue_wait"
+
+    def upkeep(self, task: str) -> str:
+        """Where a task that goes over all sessions goes on in its next run."""
+        return f"{self.prefix}:upkeep:{task}"
 
     @property
     def stats(self) -> str:

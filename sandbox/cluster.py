@@ -1,4 +1,4 @@
-"""A real cluster of three Valkey servers on this machine, without replicas."""
+"""A real cluster of three Valkey servers on this machine, with or without replicas."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -17,19 +17,16 @@ JOIN_TIMEOUT_S = 20.0
 class ValkeyCluster(Starting):
     """Three masters that share the 16 384 slots evenly; `close` stops them and removes all."""
 
-    def __init__(self, *, options: Mapping[str, str] | None = None) -> None:
-        """`options` are further configuration lines of every node."""
-        self.nodes = tuple(
-            ValkeyServer(
-                options={
-                    "cluster-enabled": "yes",
-                    "cluster-port": str(free_port()),
-                    "cluster-node-timeout": "2000",
-                    **(options or {}),
-                }
-            )
-            for _ in range(NODES)
-        )
+    def __init__(
+        self, *, has_replicas: bool = False, options: Mapping[str, str] | None = None
+    ) -> None:
+        """With `has_replicas` each master has one, which takes its place some seconds after its
+        death. `options` are further configuration lines of every node."""
+        self._options = options or {}
+        self.nodes = tuple(self._node() for _ in range(NODES))
+        """The masters."""
+        self.replicas = tuple(self._node() for _ in range(NODES if has_replicas else 0))
+        """The replica of each master, in the same order."""
 
     @property
     def url(self) -> str:
@@ -43,19 +40,35 @@ class ValkeyCluster(Starting):
         """
         with ExitStack() as undo:
             undo.callback(self.close)
-            for node in self.nodes:
+            for node in self._all:
                 node.start()
             self._share_slots()
             self._introduce()
             self._wait_until_joined()
+            self._attach_replicas()
             undo.pop_all()
         return self
 
     def close(self) -> None:
         """Stop every node and remove its directory. Safe to repeat."""
-        for node in self.nodes:
+        for node in self._all:
             node.kill()
             node.close()
+
+    @property
+    def _all(self) -> tuple[ValkeyServer, ...]:
+        return (*self.nodes, *self.replicas)
+
+    def _node(self) -> ValkeyServer:
+        return ValkeyServer(
+            options={
+                "cluster-enabled": "yes",
+                "cluster-port": str(free_port()),
+                "cluster-node-timeout": "2000",
+                "repl-diskless-sync-delay": "0",
+                **self._options,
+            }
+        )
 
     def _share_slots(self) -> None:
         for number, node in enumerate(self.nodes):
@@ -65,17 +78,27 @@ class ValkeyCluster(Starting):
             node.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
 
     def _introduce(self) -> None:
-        for node in self.nodes:
-            for other in self.nodes:
+        for node in self._all:
+            for other in self._all:
                 if other is not node:
                     bus_port = other.options["cluster-port"]
                     node.command("CLUSTER", "MEET", HOST, other.port, bus_port)
 
     def _wait_until_joined(self) -> None:
-        for node in self.nodes:
+        for node in self._all:
             node.process.wait_ready(partial(_has_joined, node), JOIN_TIMEOUT_S)
+
+    def _attach_replicas(self) -> None:
+        for replica, master in zip(self.replicas, self.nodes, strict=False):
+            replica.command("CLUSTER", "REPLICATE", str(master.command("CLUSTER", "MYID")))
+        for replica in self.replicas:
+            replica.process.wait_ready(partial(_is_in_step, replica), JOIN_TIMEOUT_S)
 
 
 def _has_joined(node: ValkeyServer) -> bool:
     info = str(node.command("CLUSTER", "INFO")).split()
     return {"cluster_state:ok", f"cluster_slots_ok:{SLOTS}", f"cluster_size:{NODES}"} <= set(info)
+
+
+def _is_in_step(replica: ValkeyServer) -> bool:
+    return "master_link_status:up" in str(replica.command("INFO", "replication"))

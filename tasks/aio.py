@@ -6,14 +6,14 @@
     async for event in follow_job(job.id):
         ...
 
-Connections are opened per event loop; `await aclose()` closes those of the running one.
+Connections are opened per event loop, and closed with it where the loop's end is `asyncio.run`'s or
+another that shuts down asynchronous generators; `await aclose()` closes them at once.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Unpack
-from weakref import WeakKeyDictionary
 
 from memory import (
     AsyncConnection,
@@ -45,9 +45,11 @@ LOOK_S = 0.5
 class _Connections:
     memory: AsyncConnection
     tail: Tail
+    lifetime: AsyncGenerator[None, None]
+    """Ends with the event loop, and closes the two."""
 
 
-_by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Connections]" = WeakKeyDictionary()
+_by_loop: dict[asyncio.AbstractEventLoop, _Connections] = {}
 
 
 async def send(
@@ -66,12 +68,14 @@ async def send(
     job = producer().checked((agent_id, session_id, message), options)
     job_id = job.job_id(task_id)
     submission = producer().submission(Envelope(job=job), job_id)
+    is_new = False
     try:
+        memory = (await _connections()).memory
         if submission.claim is not None:
-            submission.check_claim(await _connections().memory.run(submission.claim))
-        enqueued = await _connections().memory.run_last(*submission.commands)
-        if submission.claim is not None and enqueued.outcome is EnqueueOutcome.FULL:
-            await _connections().memory.run(unclaim(producer_services().keyspace, job_id))
+            is_new = submission.is_new_claim(await memory.run(submission.claim))
+        enqueued = await memory.run_last(*submission.commands)
+        if is_new and enqueued.outcome is EnqueueOutcome.FULL:
+            await memory.run(unclaim(producer_services().keyspace, job_id))
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
     submission.check(enqueued)
@@ -89,7 +93,7 @@ async def follow(
 ) -> AsyncGenerator[Event, None]:
     """`tasks.follow` on an event loop. With `keep_alive_s`, a `keep_alive` event for each such time
     in which nothing happened."""
-    connections = _connections()
+    connections = await _connections()
     keys = producer_services().keyspace.session(agent_id, session_id)
     cursor = (
         await connections.memory.run(events.last_cursor(keys.events)) if after is None else after
@@ -108,7 +112,7 @@ async def follow(
 
 async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
     """`tasks.follow_job` on an event loop."""
-    connections, keyspace = _connections(), producer_services().keyspace
+    connections, keyspace = await _connections(), producer_services().keyspace
     keys = await connections.memory.run(locate(keyspace, job_id))
     if keys is None:
         raise unknown_job(job_id)
@@ -136,17 +140,37 @@ async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) 
 
 async def aclose() -> None:
     """Close the connections of the running event loop. Safe to repeat."""
-    connections = _by_loop.pop(asyncio.get_running_loop(), None)
+    connections = _by_loop.get(asyncio.get_running_loop())
     if connections is not None:
-        await connections.tail.aclose()
-        await connections.memory.aclose()
+        await connections.lifetime.aclose()
 
 
-def _connections() -> _Connections:
+async def _connections() -> _Connections:
     loop = asyncio.get_running_loop()
     known = _by_loop.get(loop)
     if known is None:
         settings = producer_services().settings.memory
-        known = _Connections(AsyncConnection(settings), Tail(lambda: AsyncConnection(settings)))
+        memory, tail = AsyncConnection(settings), Tail(lambda: AsyncConnection(settings))
+        known = _Connections(memory, tail, _lifetime(loop, memory, tail))
+        _forget_closed_loops()
         _by_loop[loop] = known
+        await anext(known.lifetime)
     return known
+
+
+async def _lifetime(
+    loop: asyncio.AbstractEventLoop, memory: AsyncConnection, tail: Tail
+) -> AsyncGenerator[None, None]:
+    # The one thing that an event loop ends by itself before it closes is a generator.
+    try:
+        yield
+    finally:
+        _by_loop.pop(loop, None)
+        await tail.aclose()
+        await memory.aclose()
+
+
+def _forget_closed_loops() -> None:
+    # Where nobody shut the generators down, the sockets close as the connections are collected.
+    for loop in [loop for loop in _by_loop if loop.is_closed()]:
+        _by_loop.pop(loop, None)

@@ -14,7 +14,8 @@ from memory import CorruptData, InvalidInput, MemoryServiceError, StopPolicy
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
-from tasks.errors import InvalidJob, JobCancelled, JobFailed, SessionBusy
+from tasks.end.delivery import Delivery
+from tasks.errors import InvalidJob, JobFailed, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
@@ -22,6 +23,7 @@ from tasks.process.app import app
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK, publish, wakeup_kwargs
 from tasks.submit.cancel import CancelOutcome, cancel
+from tasks.submit.follow import last_end
 from tasks.submit.job_result import JobResult
 from tasks.submit.producer import producer, publish_options
 
@@ -107,7 +109,7 @@ def _registered(body: Callable[..., RedactedResult]) -> ChatTask:
         base=ChatTask,
         name=CHAT_TASK,
         acks_late=True,
-        throws=(JobFailed, JobCancelled, InvalidJob, SessionBusy),
+        throws=(JobFailed, InvalidJob, SessionBusy),
     )(body)
     return task
 
@@ -147,8 +149,6 @@ def chat_task(
 def _settle(task: Task, ref: JobRef, verdict: Verdict) -> RedactedResult:
     if not isinstance(verdict, Refused):
         _leave_to_outbox(task.request)
-    elif task.backend.get_state(task.request.id) in READY_STATES:
-        raise _end_without_result(task, "over before")
     match verdict:
         case Answered(result):
             return RedactedResult(result)
@@ -160,8 +160,20 @@ def _settle(task: Task, ref: JobRef, verdict: Verdict) -> RedactedResult:
             raise Retry(exc=error, when=delay_s)
         case Cancelled():
             raise _end_as_revoked(task)
-        case NotNow(reason):
+        case NotNow(reason, is_over=is_over):
+            if is_over:
+                _restore_result(task)
             raise _end_without_result(task, reason)
+
+
+def _restore_result(task: Task) -> None:
+    """Store a result that is gone. What was delivered is out of the outbox, so the result of a job
+    that is over a moment ago is not taken for one that has expired."""
+    if task.backend.get_state(task.request.id) in READY_STATES:
+        return
+    kept = last_end(task.request.id)
+    if kept is not None:
+        Delivery(task.app).deliver(*kept)
 
 
 def _leave_to_outbox(request: Context) -> None:
@@ -169,8 +181,8 @@ def _leave_to_outbox(request: Context) -> None:
 
     A raw job's message says itself what follows; its envelope says so too.
     """
-    request.ignore_result = True
-    request.callbacks = request.errbacks = request.chain = request.chord = None
+    nothing = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
+    request.update({**nothing, "ignore_result": True})
 
 
 def _end_as_revoked(task: Task) -> Ignore:

@@ -6,12 +6,11 @@ ChatError
 ├── SessionBusy         the session has a job and the new one was not to wait: not taken in
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
-├── JobCancelled        the job was withdrawn
 ├── JobErased           the job's session was erased, with all that was said
 └── ConfigurationError  a setting is wrong: the process cannot start
 
-A full mailbox raises `memory.Backpressure`. Every error can be made from its message alone, so it
-survives the way through Celery's result backend.
+A cancelled job raises Celery's TaskRevokedError, a full mailbox `memory.Backpressure`. Every error
+can be made from its message alone, so it survives the way through Celery's result backend.
 """
 
 from typing import Self
@@ -60,10 +59,6 @@ class NotAccepted(ChatError, ConnectionError):
 
 class JobFailed(ChatError):
     """The job is over without an answer: refused by the model, or out of attempts."""
-
-
-class JobCancelled(ChatError):
-    """The job was withdrawn before its turn was committed."""
 
 
 class JobErased(ChatError):

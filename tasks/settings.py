@@ -26,12 +26,14 @@ class QueueSettings(BaseSettings):
     broker_url: SecretStr | None = Field(
         default=None,
         validation_alias="CELERY_BROKER_URL",
-        description="Celery's broker; default: the memory's server, db number + 1",
+        description="Celery's broker: Redis (redis://, rediss://, sentinel://, redis+socket://) or "
+        "RabbitMQ (amqp://, amqps://, pyamqp://); default: the memory's server, db number + 1",
     )
     result_backend: SecretStr | None = Field(
         default=None,
         validation_alias="CELERY_RESULT_BACKEND",
-        description="Celery's result backend; default: the memory's server, db number + 2",
+        description="Celery's result backend, a Redis (redis://, rediss://, sentinel://, "
+        "redis+socket://); default: the memory's server, db number + 2",
     )
     result_ttl_s: int = Field(
         default=86_400,

@@ -10,6 +10,10 @@ from tasks.errors import ConfigurationError
 from tasks.process.configuration import checked, load_settings
 from worker.broker.transport import register_transport
 from worker.settings import WorkerSettings
+from worker.standard_streams import install
+
+if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a worker begins
+    install()
 
 try:
     load_settings()

@@ -1,6 +1,12 @@
-"""Celery's consumer, which here sends its task events in batches."""
+"""Celery's consumer, which here sends its task events in batches and outlives broken messages."""
+
+from collections.abc import Callable
 
 from celery.worker.consumer import Consumer
+from kombu.message import Message
+
+from worker.broker.messages import MALFORMED, has_sound_headers
+from worker.broker.rabbitmq import is_lost, set_aside
 
 EVENTS_EVERY_S = 0.1
 EVENTS_TOGETHER = 500
@@ -11,6 +17,9 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
 
     Celery 5.7.0 publishes at the next turn of its loop and so nearly each event by itself, which
     was a tenth of a worker's CPU; in portions of its own limit, 24, they still are a twentieth.
+
+    A message that cannot be handled goes to the quarantine of its queue: of a Redis broker the
+    transport sees to that, of RabbitMQ this class.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -22,7 +31,43 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         """Nothing: the timer sends it."""
         self.event_dispatcher.buffer_limit = EVENTS_TOGETHER
 
+    def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
+        """What is called with each message."""
+        handle: Callable[[Message], None] = super().create_task_handler(*args, **kwargs)
+
+        def handle_or_set_aside(message: Message) -> None:
+            try:
+                if not has_sound_headers({"headers": message.headers or {}}):
+                    raise TypeError("its headers are not those of a message")
+                handle(message)
+            except MALFORMED as error:
+                if message.acknowledged:
+                    raise
+                set_aside(self.app, message, error)
+
+        return handle_or_set_aside if self._is_amqp else handle
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Put aside a message whose body cannot be decoded. Celery's own logs the body."""
+        if not self._is_amqp:
+            raise ValueError("the body cannot be decoded") from exc
+        set_aside(self.app, message, exc)
+
+    def call_soon_ack(self, ack: Callable[..., None], *args: object) -> None:
+        """Acknowledge or reject a message, `ack` being a method of it, on the consumer's thread.
+
+        Celery 5.7.0 logs it as critical, with a traceback, when the connection is gone that the
+        message came over; RabbitMQ then delivers it again.
+        """
+        message = getattr(ack, "__self__", None)
+        if not (self._is_amqp and isinstance(message, Message) and is_lost(message)):
+            super().call_soon_ack(ack, *args)
+
     def shutdown(self) -> None:
         """Send what still waits, then end."""
         self._flush_events()
         super().shutdown()
+
+    @property
+    def _is_amqp(self) -> bool:
+        return bool(self.conninfo.transport.driver_type == "amqp")

@@ -15,7 +15,14 @@ from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
 
 from llm import is_installed
-from memory import Connection, MemoryRefused, MemoryServiceError, MemoryUnavailable
+from memory import (
+    Connection,
+    Keyspace,
+    MemoryRefused,
+    MemoryServiceError,
+    MemoryUnavailable,
+    damaged_keys,
+)
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import Settings
@@ -27,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 OLDEST_REDIS = 7  # scripts carry flags (`#!lua flags=…`), which Redis knows since 7.0
 USE_NEWER = f"use Redis {OLDEST_REDIS} or newer, or Valkey"
+MOST_DAMAGED = 20
 CROWDED = 0.8  # of maxmemory
 REPLY_TIMEOUT_S = 1.0
 MAINTENANCE_QUEUE = "maintenance"
@@ -57,6 +65,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
     return [
         check_settings(settings),
         *check_redis(connection),
+        *check_keys(connection, settings),
         broker,
         check_results(app),
         *check_ollama(settings),
@@ -83,6 +92,20 @@ def check_redis(connection: Connection) -> list[Finding]:
         advice = f"start Redis, or set REDIS_URL{OR_TRY}"
         return [Finding("redis", Level.FAIL, str(exc), advice)]
     return [finding for server in servers for finding in server_findings(server, connection.label)]
+
+
+def check_keys(connection: Connection, settings: Settings) -> list[Finding]:
+    """Whether every key holds what Griot writes there."""
+    keyspace = Keyspace(settings.memory.key_prefix)
+    try:
+        damaged = damaged_keys(connection, keyspace)
+    except MemoryServiceError:
+        return []  # `check_redis` says why
+    advice = "look what it is, and delete or rename it: its session stands still until then"
+    found = [f"{one.key} is a {one.found}, not a {one.expected}" for one in damaged]
+    return [Finding("redis keys", Level.FAIL, one, advice) for one in found[:MOST_DAMAGED]] or [
+        Finding("redis keys", Level.OK, "each holds what Griot writes")
+    ]
 
 
 def server_findings(server: ServerInfo, label: str) -> list[Finding]:

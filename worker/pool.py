@@ -38,6 +38,8 @@ from worker.success import log_success, needs_no_tracer
 # pool of our own").
 MOST_THREADS = 16
 """Ends of jobs that are handled at once, each within a few round trips to Redis."""
+MOST_TURNS = 2000
+"""What a pool may grow to; the bound of WORKER_CONCURRENCY."""
 ACCEPTED = prepare_accept_content(["json"])
 
 Target = Callable[..., object]
@@ -84,11 +86,11 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
 
     def on_start(self) -> None:
         """Make the threads, and have Celery's log show how long a job took as a whole."""
-        self._threads = ThreadPoolExecutor(min(self.limit, MOST_THREADS), "griot-task")
+        self._threads = ThreadPoolExecutor(MOST_THREADS, "griot-task")
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
         self._changed = Condition()
-        worker_services().concurrency = self.limit
+        worker_services().concurrency = max(self.limit, MOST_TURNS)
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
     def on_apply(
@@ -108,6 +110,19 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting.append(PoolTask(target, args, callback, accept_callback).decoded())
         self._begin_next()
 
+    def grow(self, n: int = 1) -> None:
+        """Run `n` more tasks at once: `celery control pool_grow`, and `--autoscale`.
+
+        Raises ValueError above MOST_TURNS.
+        """
+        self._change_limit(self.limit + n)
+        for _ in range(n):
+            self._begin_next()
+
+    def shrink(self, n: int = 1) -> None:
+        """Run `n` fewer tasks at once, when as many that run have ended. ValueError below one."""
+        self._change_limit(self.limit - n)
+
     def on_stop(self) -> None:
         """Wait for all that has begun; what has not, another worker gets."""
         with self._changed:
@@ -116,6 +131,12 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._threads.shutdown()
         worker_services().runtime.run(worker_services().ends.aclose())
         logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
+
+    def _change_limit(self, limit: int) -> None:
+        if not 1 <= limit <= MOST_TURNS:
+            raise ValueError(f"a worker runs 1 to {MOST_TURNS} turns at once, not {limit}")
+        with self._changed:
+            self.limit = limit
 
     def _begin_next(self) -> None:
         with self._changed:

@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from functools import partial
 
 from celery import Celery, Task, signals
 from celery.app.task import Context
@@ -21,6 +22,7 @@ from tasks.submit.cancel import cancel
 from worker import flower, logs, pulse
 from worker.health import worker_start_checks
 from worker.settings import WorkerSettings
+from worker.stop_notice import StopNotice
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,9 @@ def prepare(app: Celery) -> None:
     app.Worker = app.subclass_with_self(GriotWorker)
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
-    signals.worker_shutting_down.connect(_drain, weak=False)
+    notice = StopNotice()
+    signals.worker_shutting_down.connect(partial(_drain, notice), weak=False)
+    signals.worker_process_init.connect(partial(_drain_on, notice), weak=False)
     signals.task_revoked.connect(_cancel_revoked, weak=False)
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
@@ -83,6 +87,18 @@ def _cancel_revoked(
         )
 
 
-def _drain(**_: object) -> None:
+def _drain(notice: StopNotice, **_: object) -> None:
+    notice.give()
     worker = worker_services()
     worker.runtime.spawn(worker.leases.drain(worker.settings.queue.drain_s))
+
+
+def _drain_on(notice: StopNotice, **_: object) -> None:
+    """In a process of Celery's prefork pool: drain when its worker does."""
+    worker_services().runtime.spawn(_drain_after(notice))
+
+
+async def _drain_after(notice: StopNotice) -> None:
+    await notice.arrived()
+    worker = worker_services()
+    await worker.leases.drain(worker.settings.queue.drain_s)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,6 +18,7 @@ class WorkerSettings(BaseSettings):
         # Fields can be given by name in code; without a prefix their bare names would be read from
         # the environment too.
         env_prefix="GRIOT_UNUSED_WORKER_",
+        hide_input_in_errors=True,
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -41,3 +42,12 @@ class WorkerSettings(BaseSettings):
         validation_alias="LOG_MAX_BYTES",
         description="Size at which the log file is turned over, bytes; five are kept",
     )
+
+    # Not env_ignore_empty, as the other settings have: an empty LOG_FILE says that there is none.
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        kept = ("LOG_FILE", "log_file")
+        return {name: value for name, value in given.items() if value != "" or name in kept}

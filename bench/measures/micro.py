@@ -9,11 +9,12 @@ from bench.conversation import AGENT, HISTORY_MESSAGES, MESSAGE, stored
 from bench.rows import Row, Target, median, shown
 from bench.size import Size
 from llm import Precedent, TokenBudget, fit
-from memory import Mailbox, encode_message, index
+from memory import Event, EventType, Mailbox, encode_message, events, index
 
 ENVELOPE = b'{"job":{"agent_id":"bench","session_id":"s","message":"' + b"m" * 200 + b'"}}'
 LEASE_MS = 30_000
 GRACE_MS = 5000
+TTL_S = 86_400
 LONG_HISTORY = 200
 BUDGET = Target(now=100, goal=100)
 
@@ -77,11 +78,11 @@ class _TurnCalls:
         self._run.run_last(
             *self._mailbox.acquire(
                 job,
-                None,
                 job,
                 lease_ms=LEASE_MS,
                 history_n=HISTORY_MESSAGES,
                 max_attempts=5,
+                ttl_s=TTL_S,
                 grace_ms=GRACE_MS,
             )
         )
@@ -89,7 +90,13 @@ class _TurnCalls:
         self._run.run_last(
             *index.touch(self._keyspace, AGENT, self._session),
             *self._mailbox.commit(
-                job, job, self._records, keep=1000, ttl_s=86_400, grace_ms=GRACE_MS
+                job,
+                job,
+                self._records,
+                event=events.packed(Event(EventType.DONE, job, 1, "reply")),
+                keep=1000,
+                ttl_s=TTL_S,
+                grace_ms=GRACE_MS,
             ),
         )
 

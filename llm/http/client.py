@@ -14,7 +14,13 @@ from llm.errors import (
     ResponseTooLargeError,
 )
 from llm.http.catalog import ModelCatalog
-from llm.http.connection import DEFAULT_MAX_CONNECTIONS, HEADERS, HEALTH_TIMEOUT_S, async_transport
+from llm.http.connection import (
+    DEFAULT_MAX_CONNECTIONS,
+    END_OF_REPLY_S,
+    HEADERS,
+    HEALTH_TIMEOUT_S,
+    async_transport,
+)
 from llm.http.deadlines import StreamWatch
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
@@ -27,8 +33,6 @@ from llm.wire.timeouts import Timeouts
 DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 MAX_LOOKUP_BYTES = 8 * 1024 * 1024
 """The longest list of models that is read; an entry has about 0.5 KB."""
-END_OF_REPLY_S = 1.0
-"""After `done: true`: how long to wait for the end of the bytes, to keep the connection."""
 
 
 class OllamaClient:

@@ -1,5 +1,9 @@
 """How the HTTP clients are made: pooled, without the environment's proxies, without redirects."""
 
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -16,6 +20,9 @@ KEEPALIVE_S = 60.0
 """How long an unused connection is kept; Ollama itself never closes one."""
 
 WRITE_TIMEOUT_S = 10.0
+
+END_OF_REPLY_S = 1.0
+"""After `done: true`: how long to wait for the end of the bytes, to keep the connection."""
 
 # No Accept-Encoding but identity: a compressed reply could grow past every limit in bytes.
 HEADERS = {
@@ -53,6 +60,34 @@ def http_timeout(timeouts: Timeouts) -> httpx.Timeout:
         write=WRITE_TIMEOUT_S,
         pool=timeouts.first_token_s,
     )
+
+
+@contextmanager
+def cut_after(response: httpx.Response, seconds: float) -> Iterator[None]:
+    """End the reading of a synchronous response within the block if that lasts too long.
+
+    httpx 0.28 reads the time limit of a body once, at its begin. So a timer shuts the socket down;
+    what is read then fails as with any lost connection. Raises RuntimeError where the process can
+    start no thread.
+    """
+    stream = response.extensions.get("network_stream")
+    own = None if stream is None else stream.get_extra_info("socket")
+    if not isinstance(own, socket.socket):  # no network, as in tests
+        yield
+        return
+    timer = threading.Timer(seconds, _shut_down, (own,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut_down(open_socket: socket.socket) -> None:
+    with suppress(OSError):  # it is closed meanwhile
+        # The method of the plain socket: that of TLS changes the object another thread reads from.
+        socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
 
 
 def async_transport(base_url: str, max_connections: int) -> httpx.AsyncBaseTransport:

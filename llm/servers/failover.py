@@ -1,7 +1,7 @@
 """One call on its way from server to server: what it has tried, and how much time it has left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -68,14 +68,26 @@ class FailoverState:
             self._error = error
         return True
 
-    def end(self, model: str, left: Sequence[Server]) -> LLMError:
-        """What to raise when no other server can be asked; `left` are out of service."""
-        names = ", ".join(server.label for server in left)
+    def end(self, model: str, left: Sequence[Server], full: Collection[str] = ()) -> LLMError:
+        """What to raise when no other server can be asked.
+
+        `left` were not asked: those whose URL is in `full` for they had no free slot, the others
+        for they are out of service.
+        """
+        why = _why_not_asked(left, full)
         if self._error is None:
-            return OllamaUnreachableError(f"no Ollama can be asked: {names} failed again and again")
-        # One of those out of service may have the model: the job is to be tried again.
-        if left and isinstance(self._error, ModelNotFoundError):
+            return OllamaUnreachableError(f"no Ollama can be asked: {why}")
+        # One of those may have the model: the job is to be tried again.
+        if why and isinstance(self._error, ModelNotFoundError):
             return OllamaUnreachableError(
-                f"no server that can be asked has the model '{model}'; out of service: {names}"
+                f"no server that can be asked has the model '{model}'; of the others {why}"
             )
         return self._error
+
+
+def _why_not_asked(left: Sequence[Server], full: Collection[str]) -> str:
+    # Beside full ones a server may be left that is well and lacks the model.
+    out = [one.label for one in left if one.url not in full and not (full and one.breaker.admits)]
+    busy = [one.label for one in left if one.url in full]
+    reasons = ((out, "failed again and again"), (busy, "had no free slot"))
+    return ", ".join(f"{', '.join(names)} {reason}" for names, reason in reasons if names)

@@ -185,7 +185,7 @@ class Fleet:
                 return server
             others = self._ranked(request.model, session, failover.tried)
             if others and not await slot.move(others):
-                raise failover.end(request.model, self._left(failover))
+                raise failover.end(request.model, self._left(failover), full=others)
             return self._by_url[slot.server] if others else None
         # There is no elsewhere (docs/decisions.md, "A single Ollama has no circuit breaker").
         if is_lone:

@@ -17,8 +17,9 @@ logger = logging.getLogger(__name__)
 SILENCE_S = 300.0
 """Longest silence: a large file is verified without a word."""
 
-MAX_BYTES = 64 * 1024 * 1024
-"""Of progress: about an hour of lines."""
+MAX_LINE_BYTES = 64 * 1024
+MAX_FILES = 1000
+"""How many files of a model are counted; most have fewer than ten."""
 
 STEP_PERCENT = 10
 
@@ -30,7 +31,8 @@ async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
     failure is kept by Ollama, and the next try goes on from there.
     """
     limits = Timeouts(first_token_s=SILENCE_S, idle_s=SILENCE_S, total_s=limit_s)
-    decoder = NDJSONDecoder(max_bytes=MAX_BYTES)
+    # No bound for all lines together: nothing of them is kept, and `limit_s` ends them.
+    decoder = NDJSONDecoder(max_bytes=None, max_line_bytes=MAX_LINE_BYTES)
     progress = Progress()
     logger.info("%s downloads %s, and its jobs wait", client.base_url, model)
     asked = orjson.dumps({"model": model, "stream": True})
@@ -71,7 +73,7 @@ class Progress:
     """How much of a pull is done, over all of its files."""
 
     def __init__(self) -> None:
-        self._files: dict[object, tuple[int, int]] = {}
+        self._files: dict[str, tuple[int, int]] = {}
         self._logged_percent = 0
 
     def note(self, record: Mapping[str, object]) -> int | None:
@@ -79,7 +81,10 @@ class Progress:
         done, total = record.get("completed", 0), record.get("total")
         if not isinstance(done, int) or not isinstance(total, int) or total <= 0:
             return None
-        self._files[record.get("digest")] = done, total
+        digest = str(record.get("digest"))
+        if digest not in self._files and len(self._files) >= MAX_FILES:
+            return None
+        self._files[digest] = done, total
         done = sum(done for done, _ in self._files.values())
         total = sum(total for _, total in self._files.values())
         percent = 100 * done // total // STEP_PERCENT * STEP_PERCENT

@@ -127,11 +127,11 @@ class Warmer:
         if self.is_warm(request) or _keep_alive_s(request) == 0:
             return
         if (other := self._loads.get(request.model)) is not None:
-            await result_of(other)
+            await self._end_of(other, request.model)
             if self.is_warm(request):
                 return
         # A load with other options may have come in between; what follows is ours.
-        await result_of(self._begin(request))
+        await self._end_of(self._begin(request), request.model)
 
     def begin(self, request: ChatRequest) -> None:
         """Have the model loaded in the background, unless that failed a moment ago."""
@@ -166,6 +166,14 @@ class Warmer:
 
     def _begin(self, request: ChatRequest) -> "asyncio.Task[None]":
         return self._loads.once(request.model, lambda: self._load(load_request(request)))
+
+    async def _end_of(self, load: "asyncio.Task[object]", model: str) -> None:
+        """Wait for a load, and for the one that a restart has put in its place."""
+        await asyncio.wait((load,))
+        while load.cancelled() and (successor := self._loads.get(model)) is not None:
+            load = successor
+            await asyncio.wait((load,))
+        await result_of(load)
 
     async def _load(
         self, request: ChatRequest, before: Callable[[], Awaitable[None]] | None = None

@@ -60,8 +60,8 @@ def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
     try:
         document = orjson.loads(body)
         return tuple(model["name"] for model in document["models"] or ())
-    except (orjson.JSONDecodeError, LookupError, TypeError) as exc:
-        raise InvalidReplyError(f"{base_url} has no list of models: is it Ollama?") from exc
+    except (orjson.JSONDecodeError, LookupError, TypeError):
+        raise InvalidReplyError(f"{base_url} has no list of models: is it Ollama?") from None
 
 
 def read_loaded(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
@@ -74,8 +74,8 @@ def read_loaded(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
         return tuple(
             Loaded(model["name"], count_of(model.get("context_length"))) for model in models
         )
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError) as exc:
-        raise InvalidReplyError(f"{base_url} has no list of loaded models: is it Ollama?") from exc
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        raise InvalidReplyError(f"{base_url} has no list of loaded models: is it Ollama?") from None
 
 
 def read_details(body: bytes) -> ModelDetails:
@@ -89,8 +89,8 @@ def read_details(body: bytes) -> ModelDetails:
         trained = count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
         num_ctx = _NUM_CTX.search(str(document.get("parameters") or ""))
         named = document.get("capabilities")
-    except (orjson.JSONDecodeError, TypeError, AttributeError) as exc:
-        raise InvalidReplyError("no description of a model: is it Ollama?") from exc
+    except (orjson.JSONDecodeError, TypeError, AttributeError):
+        raise InvalidReplyError("no description of a model: is it Ollama?") from None
     words = named if isinstance(named, list) else ()
     return ModelDetails(
         trained or None,

@@ -18,10 +18,10 @@ class NDJSONDecoder:
     `feed()` reads complete lines and skips blank ones. `finish()`, to be called at a clean end
     of the input, reads what follows the last newline (a single JSON body has none). Both raise
     ResponseTooLargeError over a limit in bytes and InvalidReplyError on what is no JSON object;
-    the decoder is of no use after that.
+    the decoder is of no use after that. With `max_bytes` None only each line is bounded.
     """
 
-    def __init__(self, *, max_bytes: int, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+    def __init__(self, *, max_bytes: int | None, max_line_bytes: int = MAX_LINE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._max_line_bytes = max_line_bytes
         self._read_bytes = 0
@@ -31,7 +31,7 @@ class NDJSONDecoder:
     def feed(self, chunk: bytes) -> list[dict[str, object]]:
         """The objects whose lines end in this chunk."""
         self._read_bytes += len(chunk)
-        if self._read_bytes > self._max_bytes:
+        if self._max_bytes is not None and self._read_bytes > self._max_bytes:
             raise _too_large("reply", self._max_bytes)
         head, *lines = chunk.split(b"\n")
         # Joined only when the line ends, so that a long line costs no copy per chunk.

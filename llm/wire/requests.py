@@ -88,12 +88,12 @@ class ChatRequest:
         body |= {name: value for name, value in self._optional() if value is not None}
         try:
             return orjson.dumps(body, default=_plain)
-        except TypeError as exc:
+        except TypeError:
             # The cause is left out: a lone surrogate, for one, is reported with nothing of use.
             raise InvalidRequestError(
                 "the request cannot be written as JSON: text must be valid Unicode "
                 "(no lone surrogates) and values plain JSON values"
-            ) from exc
+            ) from None
 
     def _optional(self) -> tuple[tuple[str, object], ...]:
         options = dict(self.options)

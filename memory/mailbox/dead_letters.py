@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
-from memory.keys import Keyspace, SessionKeys
+from memory.keys import DEAD_MS, Keyspace, SessionKeys
 from memory.mailbox.intake import Enqueued, Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
@@ -83,6 +83,11 @@ def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
 def forget(mailbox: Mailbox) -> Command[int]:
     """Take a session without dead letters off the list."""
     return Command(integer, ("ZREM", mailbox.keyspace.dead, mailbox.keys.history))
+
+
+def forget_old(keyspace: Keyspace, *, now_ms: int) -> Command[int]:
+    """Take the sessions off the list whose letters have expired; how many."""
+    return Command(integer, ("ZREMRANGEBYSCORE", keyspace.dead, "-inf", now_ms - DEAD_MS))
 
 
 def are_any(keys: SessionKeys) -> Command[int]:

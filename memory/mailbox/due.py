@@ -12,10 +12,11 @@ from memory.mailbox.due_list import DueEntry
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import SweepOutcome, Swept
 from memory.redis.command import Command
-from memory.redis.replies import flag, nothing, raw
+from memory.redis.replies import flag, integer, nothing, raw
 
 # Grace periods grow with the queue, in docs/decisions.md.
 QUEUE_WAIT_TTL_MS = 60_000
+MAX_WAIT_DIGITS = 9
 IDLE_MS = 10 * 60 * 1000
 """How long a mailbox must have been idle before its entry is dropped."""
 
@@ -70,9 +71,11 @@ class Due:
         args = ("SET", self.keyspace.queue_wait, waited_ms, "PX", QUEUE_WAIT_TTL_MS)
         return Command(nothing, args)
 
-    def shared_queue_wait_ms(self) -> Command[int]:
-        """How long wake-ups lie in the queue, as a worker saw it last; 0 where none shared it."""
-        return Command(_milliseconds, ("GET", self.keyspace.queue_wait))
+    def shared_queue_wait(self) -> tuple[Command[int], Command[int]]:
+        """How long wake-ups lie in the queue, as a worker saw it last, and how long that counts:
+        for `shared_wait_ms`."""
+        key = self.keyspace.queue_wait
+        return Command(_milliseconds, ("GET", key)), Command(integer, ("PTTL", key))
 
     def _settle(
         self, entry: DueEntry, delay_ms: int | None, *, is_idle: bool = False
@@ -86,6 +89,12 @@ class Due:
         )
 
 
+def shared_wait_ms(shared_ms: int, left_ms: int) -> int:
+    """The shared wait; 0 where none is shared, or for longer than anyone shares one: the server's
+    clock was set back, or it is not ours."""
+    return shared_ms if 0 < left_ms <= QUEUE_WAIT_TTL_MS else 0
+
+
 def _milliseconds(reply: object) -> int:
     shared = b"" if reply is None else raw(reply)
-    return int(shared) if shared.isdigit() else 0
+    return int(shared) if shared.isdigit() and len(shared) <= MAX_WAIT_DIGITS else 0

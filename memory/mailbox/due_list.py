@@ -1,17 +1,25 @@
 """The due list as it lies in Redis: mailboxes, with the time at which a sweeper must look at them.
 
 All three operations are safe to repeat, and any number of sweepers may work on the list at once.
+Where the server's clock was set back, the first of them moves all entries back with it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import after_ok, count, flag, pairs, text
+from memory.redis.replies import after_ok, count, flag, integer, pairs, text
+
+T = TypeVar("T")
 
 SCHEDULE = LuaScript.load("mailbox", "schedule")
 DUE = LuaScript.load("mailbox", "due")
 SETTLE = LuaScript.load("mailbox", "settle")
 SCRIPTS = (SCHEDULE, DUE, SETTLE)
+
+FAR_MS = 4_000_000_000_000_000
+"""No look is so late. The list's own note of the server's time lies beyond (`due_clock`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class DueEntry:
 
 
 def schedule(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
-    """Have someone look at a member in `delay_ms` at the latest. When that is, ms."""
+    """Have someone look at a member in `delay_ms` at the latest. The server's time, ms."""
     return SCHEDULE.command(count, due_key, member=member, delay_ms=delay_ms)
 
 
@@ -33,9 +41,29 @@ def due(due_key: str, *, limit: int) -> Command[list[DueEntry]]:
     """What is due by now, the longest due first."""
 
     def read(reply: object) -> list[DueEntry]:
-        return [DueEntry(text(one), float(at_ms), one) for one, at_ms in pairs(after_ok(reply))]
+        entries = pairs(after_ok(reply)[1:])
+        return [DueEntry(text(one), float(at_ms), one) for one, at_ms in entries]
 
     return DUE.command(read, due_key, limit=limit)
+
+
+def timed(command: Command[T], note: Callable[[int], None]) -> Command[T]:
+    """The same; a SCHEDULE or DUE tells `note` the server's time, ms, when it is answered."""
+    if command.script not in (SCHEDULE, DUE):
+        return command
+
+    def parse(reply: object) -> T:
+        match reply:
+            case [b"OK", int(now_ms), *_]:
+                note(now_ms)
+        return command.parse(reply)
+
+    return replace(command, parse=parse)
+
+
+def size(due_key: str) -> Command[int]:
+    """How many members a list has."""
+    return Command(integer, ("ZCOUNT", due_key, "-inf", f"({FAR_MS}"))
 
 
 def settle(

@@ -112,7 +112,7 @@ class Mailbox:
             dead_max=DEAD_MAX,
         )
         # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
-        keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS))
+        keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS, "GT"))
         return keep, self.look(grace_ms), ask
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:

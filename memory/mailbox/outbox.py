@@ -89,7 +89,7 @@ def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
 
     def read(reply: object) -> Event | None:
         try:
-            stored = b"" if reply is None else raw(reply).split(b" ", 2)[2]
+            stored = b"" if reply is None else raw(reply).split(b" ", 3)[3]
             return End.parse(job_id, stored).event if stored else None
         except (IndexError, CorruptData):
             return None

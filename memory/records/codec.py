@@ -35,7 +35,7 @@ def encode_value(value: object, max_bytes: int, *, what: str) -> bytes:
         # Only the way back shows it: JSON turns a tuple into a list without an error.
         is_faithful = orjson.loads(encoded) == value
     except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError) as exc:
-        raise InvalidInput(f"{what} cannot be kept as JSON: {exc}") from exc
+        raise InvalidInput(f"{what} cannot be kept as JSON: {exc}") from None
     if not is_faithful:
         raise InvalidInput(
             f"{what} would not come back unchanged from JSON; "
@@ -53,8 +53,9 @@ def decode_value(raw: bytes, *, what: str) -> JsonValue:
     """The value that was encoded. Raises CorruptData when it is no JSON."""
     try:
         return cast("JsonValue", orjson.loads(raw))
-    except orjson.JSONDecodeError as exc:
-        raise CorruptData(f"{what} is not JSON") from exc
+    except orjson.JSONDecodeError:
+        # Not `from exc`: a JSONDecodeError holds the whole document, which is somebody's.
+        raise CorruptData(f"{what} is not JSON") from None
 
 
 def encode_mapping(value: Mapping[str, object], max_bytes: int, *, what: str) -> bytes:

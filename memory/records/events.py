@@ -42,6 +42,7 @@ class EventType(StrEnum):
     takes, where that is known. `failed` has `error`; `merged` has `into`, the job that answers its
     message too. After `erased` nothing is left of the session.
     `keep_alive` says that nothing happened, and is never stored; `stop` is for the workers only.
+    `unknown` stands for each type that only a newer version knows; who follows is not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -57,6 +58,12 @@ class EventType(StrEnum):
     MERGED = "merged"
     ERASED = "erased"
     STOP = "stop"
+    UNKNOWN = "unknown"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "EventType | None":
+        # During a rolling update older processes read what newer ones write.
+        return cls.UNKNOWN if isinstance(value, str) else None
 
 
 ENDINGS = frozenset(
@@ -147,7 +154,9 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
 
     Raises InvalidInput, at once, for what is no cursor.
     """
-    if not isinstance(cursor, str) or _CURSOR.fullmatch(cursor) is None:
+    is_cursor = isinstance(cursor, str) and _CURSOR.fullmatch(cursor) is not None
+    # Redis' numbers have 64 bits, and it answers a larger one with an error.
+    if not is_cursor or max(_order(cursor)) >= 1 << 64:
         raise InvalidInput(f"{cursor!r} is no cursor: give the `cursor` of an event")
     oldest = oldest_cursor(keys.events)
 
@@ -167,7 +176,7 @@ def is_expired(cursor: str, oldest: str | None) -> bool:
 def oldest_cursor(stream: str) -> Command[str | None]:
     """The cursor of the oldest event that is kept of a stream, None where there is none."""
     args = ("XRANGE", stream, "-", "+", "COUNT", 1)
-    return Command(lambda reply: _events(reply)[0].cursor if reply else None, args)
+    return Command(lambda reply: next(iter(_cursors(reply)), None), args)
 
 
 def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
@@ -179,7 +188,7 @@ def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
 def last_cursor(stream: str) -> Command[str]:
     """The cursor of the newest event of a stream, FROM_START where there is none."""
     args = ("XREVRANGE", stream, "+", "-", "COUNT", 1)
-    return Command(lambda reply: _events(reply)[0].cursor if reply else FROM_START, args)
+    return Command(lambda reply: next(iter(_cursors(reply)), FROM_START), args)
 
 
 def read_back(keys: SessionKeys, before: str) -> Command[list[Event]]:
@@ -221,8 +230,8 @@ def parsed(stored: bytes, cursor: str = "") -> Event:
             data=facts.get("data", {}),
             cursor=cursor,
         )
-    except (ValueError, KeyError, TypeError) as exc:
-        raise CorruptData("an event is none of ours") from exc
+    except (ValueError, KeyError, TypeError):
+        raise CorruptData("an event is none of ours") from None
 
 
 def queued_head(job_id: str) -> bytes:
@@ -262,9 +271,16 @@ def _events(entries: object) -> list[Event]:
     return [_event(cursor, fields) for cursor, fields in entries]
 
 
+def _cursors(entries: object) -> list[str]:
+    # Of foreign entries, too: where a stream begins and ends they do not change.
+    if not isinstance(entries, list):
+        raise unexpected_reply(entries)
+    return [cursor.decode() for cursor, _ in entries]
+
+
 def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
     try:
         stored = fields[fields.index(b"event") + 1]
-    except (ValueError, IndexError) as exc:
-        raise CorruptData("an entry of the event stream is none of ours") from exc
+    except (ValueError, IndexError):
+        raise CorruptData("an entry of the event stream is none of ours") from None
     return parsed(stored, cursor.decode())

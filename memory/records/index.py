@@ -67,10 +67,15 @@ def size(index_key: str) -> Command[int]:
 
 
 def newest(
-    index_key: str, *, until_ms: float = inf, skip: int = 0, limit: int
+    index_key: str,
+    *,
+    since_ms: float = -inf,
+    until_ms: float = inf,
+    skip: int = 0,
+    limit: int,
 ) -> Command[list[Entry]]:
-    """Entries last active at `until_ms` or before, the newest first."""
-    parts = ("ZRANGE", index_key, until_ms, -inf, "BYSCORE", "REV", "LIMIT", skip, limit)
+    """Entries last active between two moments, the newest first."""
+    parts = ("ZRANGE", index_key, until_ms, since_ms, "BYSCORE", "REV", "LIMIT", skip, limit)
     return Command(_entries, (*parts, "WITHSCORES"))
 
 

@@ -119,6 +119,11 @@ def lock_holder(keyspace: Keyspace) -> Command[bytes | None]:
     return Command(optional(bytes), ("GET", keyspace.summary_lock))
 
 
+def lock_left_ms(keyspace: Keyspace) -> Command[int]:
+    """How long the lock still holds; negative where it is free, or never ends."""
+    return Command(integer, ("PTTL", keyspace.summary_lock))
+
+
 def renew_lock(keyspace: Keyspace, *, ttl_ms: int) -> Command[int]:
     """Prolong the lock by its holder."""
     return Command(integer, ("PEXPIRE", keyspace.summary_lock, ttl_ms))

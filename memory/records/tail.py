@@ -5,10 +5,10 @@ cluster, where streams lie on several servers, each stream is looked at by itsel
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from memory.errors import CursorExpired, MemoryServiceError
+from memory.errors import CorruptData, CursorExpired, MemoryServiceError
 from memory.records.events import (
     Event,
     is_after,
@@ -72,22 +72,38 @@ class Tail:
             cursors = _earliest(self._waiting)
             try:
                 found = await self._events_after(cursors)
-                await self._refuse_the_late(found)
             except MemoryServiceError as exc:
-                self._fail_all(exc)
+                self._fail(exc, cursors)
             else:
+                await self._refuse_the_late(found)
                 self._hand_out(cursors, found)
             # Followers that got events ask for more before the next read.
             await asyncio.sleep(0)
 
     async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
         # docs/decisions.md, "Many followers on a cluster poll".
-        if len(cursors) == 1 or not self._connection.is_cluster:
+        if len(cursors) > 1 and self._connection.is_cluster:
+            return await self._each_after(cursors)
+        try:
             return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
+        except CorruptData:
+            # One damaged stream is enough, and XREAD answers WRONGTYPE for all of them.
+            return await self._each_after(cursors)
+
+    async def _each_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
+        """Read each stream by itself: one that cannot be read fails its own followers only."""
         # One command may not touch two slots, and a blocking one would hold a connection each.
         reads = [self._connection.run(read_now(*one)) for one in cursors.items()]
-        pages = await asyncio.gather(*reads)
-        found = {key: page for key, page in zip(cursors, pages, strict=True) if page}
+        found: dict[str, list[Event]] = {}
+        for key, page in zip(
+            cursors, await asyncio.gather(*reads, return_exceptions=True), strict=True
+        ):
+            if isinstance(page, MemoryServiceError):
+                self._fail(page, (key,))
+            elif isinstance(page, BaseException):
+                raise page
+            elif page:
+                found[key] = page
         if not found:
             await asyncio.sleep(min(self._block_ms, BLOCK_MS) / 1000)
         return found
@@ -95,7 +111,11 @@ class Tail:
     async def _refuse_the_late(self, found: dict[str, list[Event]]) -> None:
         """Fail the followers whose events the stream's cap has removed before they were read."""
         for key in [key for key, page in found.items() if may_have_gap(page)]:
-            oldest = await self._connection.run(oldest_cursor(key))
+            try:
+                oldest = await self._connection.run(oldest_cursor(key))
+            except MemoryServiceError as exc:
+                self._fail(exc, (key,))
+                continue
             for waiting in list(self._waiting):
                 if waiting.key == key and is_expired(waiting.cursor, oldest):
                     self._waiting.remove(waiting)
@@ -113,11 +133,12 @@ class Tail:
                 waiting.found.set_result(new)
                 self._waiting.remove(waiting)
 
-    def _fail_all(self, error: MemoryServiceError) -> None:
-        for waiting in self._waiting:
+    def _fail(self, error: MemoryServiceError, keys: Collection[str]) -> None:
+        """Give the error to those who wait for one of these streams."""
+        for waiting in [one for one in self._waiting if one.key in keys]:
+            self._waiting.remove(waiting)
             if not waiting.found.done():
                 waiting.found.set_exception(error)
-        self._waiting.clear()
 
 
 def _earliest(waiting: list[_Waiting]) -> dict[str, str]:

@@ -7,16 +7,19 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 import hiredis
 from redis import exceptions
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
+from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import Endpoint, keep_raw
 
@@ -112,9 +115,11 @@ class ClusterClient:
     learns it alone here, and a client that lost a connection is replaced.
     """
 
-    def __init__(self, new_cluster: Callable[[], RedisCluster]) -> None:
-        """`new_cluster` makes a client that has not connected yet."""
+    def __init__(self, new_cluster: Callable[[], RedisCluster], *, label: str) -> None:
+        """`new_cluster` makes a client that has not connected yet; `label` names its cluster."""
         self._new_cluster = new_cluster
+        self._label = label
+        self._failed_node: str | None = None
         self._cluster: RedisCluster | None = None
         self._learning = asyncio.Lock()
         self._callers = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -125,20 +130,27 @@ class ClusterClient:
         answers = await asyncio.gather(
             *(self._exchange_group(cluster, commands) for commands in groups)
         )
-        if any(isinstance(answer, Exception) for answer in answers):
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        if errors:
+            failed = (getattr(error, "last_failed_node_name", None) for error in errors)
+            self._failed_node = next(filter(None, failed), self._failed_node)
             await self._replace(cluster)
         return [[answer] if isinstance(answer, Exception) else answer for answer in answers]
 
     async def aclose(self) -> None:
         """Close all connections."""
         if self._cluster is not None:
-            await self._cluster.aclose()
+            await _close(self._cluster)
 
     async def _ready(self) -> RedisCluster:
         async with self._learning:
             if self._cluster is None:
                 cluster = self._new_cluster()
-                await cluster.initialize()
+                # The node that failed is asked last: it may take a whole time-out to say nothing.
+                await cluster.initialize(last_failed_node_name=self._failed_node)
+                note_nodes(
+                    self._label, [(node.host, int(node.port)) for node in cluster.get_nodes()]
+                )
                 keep_raw(cluster.response_callbacks)
                 self._cluster = cluster
             return self._cluster
@@ -147,8 +159,7 @@ class ClusterClient:
         # Another caller may have replaced it already.
         if self._cluster is cluster:
             self._cluster = None
-        with suppress(exceptions.RedisError, OSError):
-            await cluster.aclose()
+        await _close(cluster)
 
     async def _exchange_group(self, cluster: RedisCluster, commands: Calls) -> Replies | Exception:
         """The replies, or why there are none: a connection was lost."""
@@ -168,6 +179,15 @@ class ClusterClient:
             return replies
 
 
+async def _close(cluster: RedisCluster) -> None:
+    with suppress(exceptions.RedisError, OSError):
+        await cluster.aclose()
+    # redis-py 8.1: that did nothing if a connection was lost.
+    for nodes in ("nodes_cache", "startup_nodes"):
+        with suppress(exceptions.RedisError, OSError):
+            await cluster.nodes_manager.aclose(nodes)
+
+
 async def _reply_or_error(cluster: RedisCluster, wire: Wire) -> object:
     try:
         reply: object = await cluster.execute_command(*wire)
@@ -183,7 +203,7 @@ def new_client(where: Endpoint, *, timeout_s: float) -> Client:
     """A client that connects with its first exchange."""
     never = Retry(NoBackoff(), 0)
     if where.mode == "cluster":
-        return ClusterClient(lambda: RedisCluster(retry=never, **where.cluster_options()))  # type: ignore[arg-type]
+        return ClusterClient(partial(_new_cluster, where, never), label=where.label)
     if where.mode == "sentinel":
         sentinel_options = where.sentinel_options() | {"retry": never}
         sentinel = Sentinel(where.sentinels, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
@@ -192,6 +212,11 @@ def new_client(where: Endpoint, *, timeout_s: float) -> Client:
         return ServerClient(master, timeout_s=timeout_s, sentinel=sentinel)
     client = Redis(retry=never, **where.options)  # type: ignore[arg-type]
     return ServerClient(client, timeout_s=timeout_s)
+
+
+def _new_cluster(where: Endpoint, retry: Retry) -> RedisCluster:
+    seeds = [ClusterNode(*node) for node in seen_nodes(where.label)]
+    return RedisCluster(retry=retry, startup_nodes=seeds, **where.cluster_options())  # type: ignore[arg-type]
 
 
 def _in_groups(replies: Replies, groups: Sequence[Calls]) -> list[Replies]:

@@ -16,7 +16,7 @@ from memory.errors import InvalidInput, MemoryServiceError, MemoryUnavailable
 from memory.redis.async_client import MAX_CONNECTIONS, Calls, Client, Replies, new_client
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
-from memory.redis.failures import Attempts, see_to_others, translated, translating
+from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -115,6 +115,18 @@ class AsyncConnection:
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
+    async def run_groups(
+        self, groups: Sequence[Sequence[Command[object]]]
+    ) -> list[MemoryServiceError | None]:
+        """`run_all` for several groups of calls at once: of each its first error, None if it has
+        none.
+
+        An error of one group keeps no call of another from being sent. Raises nothing.
+        """
+        # Not a coroutine per group, which the loop would have to schedule: a relay has a hundred.
+        begun = [self._begin(group) for group in groups]
+        return [_error_of(group, await one) for group, one in zip(groups, begun, strict=True)]
+
     async def aclose(self) -> None:
         """Await what is under way, then close all connections. Safe to repeat.
 
@@ -136,21 +148,33 @@ class AsyncConnection:
         return [command.parse(reply) for command, reply in last]
 
     async def _ask(self, commands: Calls, deciding: int | None = None) -> Replies:
-        if self._is_closed:
-            raise MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
-        for command in commands:
-            _refuse_unsendable(command)
+        answer = await self._begin(commands, deciding)
+        if isinstance(answer, MemoryServiceError):
+            raise answer
+        return answer
+
+    def _begin(
+        self, commands: Calls, deciding: int | None = None
+    ) -> asyncio.Future[Replies | MemoryServiceError]:
+        """Have the calls sent; an error is a result, too."""
         loop = asyncio.get_running_loop()
         group = _Group(commands, loop.create_future(), deciding)
+        if (refusal := self._refusal(commands)) is not None:
+            group.answer.set_result(refusal)
+            return group.answer
         self._waiting.append(group)
         if not self._is_flush_due:
             self._is_flush_due = True
             # Behind what is ready to run: what other coroutines ask for in this turn goes along.
             loop.call_soon(self._flush)
-        answer = await group.answer
-        if isinstance(answer, MemoryServiceError):
-            raise answer
-        return answer
+        return group.answer
+
+    def _refusal(self, commands: Calls) -> MemoryServiceError | None:
+        if self._is_closed:
+            return MemoryUnavailable(f"the connection to Redis at {self.label} was closed")
+        if all(map(_is_sendable, commands)):
+            return None
+        return InvalidInput("text for Redis is not valid Unicode (a lone surrogate)")
 
     def _flush(self) -> None:
         """Send what waits; where enough is under way, the end of a batch calls this again."""
@@ -202,11 +226,10 @@ class AsyncConnection:
 
     def _first_error(self, replies: Replies, group: _Group) -> MemoryServiceError | None:
         # Of a cluster whose connection was lost, the only reply is the error.
-        for reply in replies if group.deciding is None else replies[-group.deciding :]:
+        first = 0 if group.deciding is None else max(0, len(replies) - group.deciding)
+        for command, reply in zip(group.commands[first:], replies[first:], strict=False):
             if isinstance(reply, Exception):
-                error = translated(reply, self.label)
-                error.__cause__ = reply
-                return error
+                return refused(command, reply, self.label)
         return None
 
     def _sender_ended(self, batch: Sequence[_Group], sender: asyncio.Task[None]) -> None:
@@ -231,11 +254,23 @@ def _own(error: MemoryServiceError) -> MemoryServiceError:
     return copy
 
 
-def _refuse_unsendable(command: Command[object]) -> None:
+def _is_sendable(command: Command[object]) -> bool:
     # redis-py would find out while it packs the pipeline, and fail every caller's calls.
     try:
         for argument in (*command.keys, *command.args):
             if isinstance(argument, str) and not argument.isascii():
                 argument.encode()
-    except UnicodeEncodeError as exc:
-        raise InvalidInput("text for Redis is not valid Unicode (a lone surrogate)") from exc
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _error_of(commands: Calls, answer: Replies | MemoryServiceError) -> MemoryServiceError | None:
+    if isinstance(answer, MemoryServiceError):
+        return answer
+    try:
+        for command, reply in zip(commands, answer, strict=True):
+            command.parse(reply)
+    except MemoryServiceError as exc:
+        return exc
+    return None

@@ -16,9 +16,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from memory.errors import MemoryUnavailable
+from memory.redis.cluster_nodes import note_nodes, seen_nodes
 from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
-from memory.redis.failures import Attempts, see_to_others, translating
+from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class Connection:
 
     def run(self, command: Command[T]) -> T:
         """The result of one call."""
-        return command.parse(self._insist(lambda client: _exchange(client, [command]))[0])
+        return command.parse(self._insist([command])[0])
 
     @overload
     def run_all(self, first: Command[A], second: Command[B], /) -> tuple[A, B]: ...
@@ -90,7 +91,7 @@ class Connection:
         Only its own answer counts: what fails of the others is logged.
         """
         *others, last = commands
-        replies = self._insist(partial(_exchange, commands=commands), deciding=1)
+        replies = self._insist(commands, deciding=1)
         see_to_others(others, replies[:-1], self.label)
         return last.parse(replies[-1])
 
@@ -99,14 +100,14 @@ class Connection:
         results: list[T] = []
         for start in range(0, len(commands), PIPELINE_CALLS):
             part = commands[start : start + PIPELINE_CALLS]
-            replies = self._insist(partial(_exchange, commands=part))
+            replies = self._insist(part)
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
     def run_on_every_server(self, command: Command[T]) -> list[T]:
         """The result of each primary of a cluster; of the one server otherwise."""
-        replies = self._insist(lambda client: _ask_every_server(client, command.wire()))
-        return [command.parse(reply) for reply in replies]
+        ask = partial(_ask_every_server, wire=command.wire())
+        return [command.parse(reply) for reply in self._insist([command], send=ask)]
 
     def close(self) -> None:
         """Close all connections. Safe to repeat; the next call opens new ones."""
@@ -118,15 +119,25 @@ class Connection:
                 client.close()
 
     def _insist(
-        self, send: Callable[[Redis | RedisCluster], list[object]], deciding: int | None = None
+        self,
+        commands: Sequence[Command[object]],
+        *,
+        deciding: int | None = None,
+        send: Callable[[Redis | RedisCluster], list[object]] | None = None,
     ) -> list[object]:
-        """What `send` gives; tried again while Redis is away. An error among the last `deciding`
-        replies (None: among all) is raised."""
+        """The replies; tried again while Redis is away. An error among the last `deciding` of them
+        (None: among all) is raised."""
         attempts = Attempts(self.timeout_s)
+        send = send or partial(_exchange, commands=commands)
         while True:
             try:
                 with translating(self.label):
-                    return _checked(send(self._connected()), deciding)
+                    replies = send(self._connected())
+                first = 0 if deciding is None else len(replies) - deciding
+                for index, reply in enumerate(replies[first:], first):
+                    if isinstance(reply, Exception):
+                        raise refused(commands[min(index, len(commands) - 1)], reply, self.label)
+                return replies
             except MemoryUnavailable:
                 # It may have been executed; sent again it does no harm.
                 delay_s = attempts.next_delay_s()
@@ -172,10 +183,19 @@ def _new_client(where: Endpoint) -> Redis | RedisCluster:
     """A client that never tries again by itself. One of a cluster connects here, others do not."""
     never = Retry(NoBackoff(), 0)
     if where.mode == "cluster":
-        return _RawCluster(retry=never, **where.cluster_options())  # type: ignore[arg-type]
+        return _cluster_client(where, never)
     if where.mode == "sentinel":
         return _sentinel_client(where, never)
     return Redis(retry=never, **where.options)  # type: ignore[arg-type]
+
+
+def _cluster_client(where: Endpoint, retry: Retry) -> _RawCluster:
+    new_node: Callable[..., ClusterNode] = ClusterNode
+    seeds = [new_node(*node) for node in seen_nodes(where.label)]
+    cluster = _RawCluster(retry=retry, startup_nodes=seeds, **where.cluster_options())  # type: ignore[arg-type]
+    nodes: list[ClusterNode] = cluster.get_nodes()  # type: ignore[no-untyped-call]
+    note_nodes(where.label, [(node.host, node.port) for node in nodes])
+    return cluster
 
 
 def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
@@ -206,13 +226,6 @@ def _ask_every_server(client: Redis | RedisCluster, wire: tuple[Argument, ...]) 
     nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
     # Their replicas would count each key again.
     return [_send_one(client, wire, target_nodes=node) for node in nodes]
-
-
-def _checked(replies: list[object], deciding: int | None) -> list[object]:
-    for reply in replies if deciding is None else replies[-deciding:]:
-        if isinstance(reply, Exception):
-            raise reply
-    return replies
 
 
 def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:

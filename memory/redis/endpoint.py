@@ -7,6 +7,7 @@ bounded time.
 
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from redis.connection import SSLConnection, parse_url
 
@@ -17,6 +18,16 @@ CLIENT_NAME = "griot"
 DEFAULT_MAX_CONNECTIONS = 512
 HEALTH_CHECK_INTERVAL_S = 25
 """A connection that was idle for longer is asked PING before it is used again."""
+
+_URL_OPTIONS = frozenset({
+    "client_name", "health_check_interval", "protocol", "socket_keepalive",
+    "ssl_ca_certs", "ssl_ca_data", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname",
+    "ssl_ciphers", "ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile",
+    "ssl_min_version",
+})  # fmt: skip
+_NOT_OF_A_CLUSTER = frozenset({"ssl_ca_path", "ssl_password"})
+_OF_A_SOCKET = frozenset({"db", "username", "password"})
+"""Before the `?` of a unix:// address stands nothing but the path, and perhaps a login."""
 
 _CLUSTER_REPLIES = ("CLUSTER", "COMMAND")
 _V = TypeVar("_V")
@@ -90,8 +101,11 @@ def _common(settings: MemorySettings, max_connections: int) -> dict[str, object]
 
 def _address(settings: MemorySettings) -> dict[str, object]:
     if settings.url is not None:
-        return _parse(settings.url.get_secret_value())
-    parts: dict[str, object] = {"host": settings.host, "port": settings.port, "db": settings.db}
+        url = settings.url.get_secret_value()
+        parts = _parse(url)
+        _check_options(url, settings.mode)
+        return parts
+    parts = {"host": settings.host, "port": settings.port, "db": settings.db}
     if settings.username is not None:
         parts["username"] = settings.username
     if settings.password is not None:
@@ -116,6 +130,22 @@ def _parse(url: str) -> dict[str, object]:
     else:
         parts = {"host": "localhost", "port": 6379} | parts
     return {"db": 0} | parts
+
+
+def _check_options(url: str, mode: str) -> None:
+    """Raise InvalidInput for an option that is said elsewhere, or would change what replies are."""
+    allowed = _URL_OPTIONS if mode == "cluster" else _URL_OPTIONS | _NOT_OF_A_CLUSTER
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        allowed |= _OF_A_SOCKET
+    given = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if not given <= allowed:
+        # Not which: a password with a question mark in it ends up here, too.
+        raise InvalidInput(
+            "REDIS_URL has an option that it cannot have: user, password, host, port and db stand "
+            "before its '?', a time-out is REDIS_TIMEOUT, and behind the '?' may stand only "
+            + ", ".join(sorted(allowed))
+        )
 
 
 def _label(settings: MemorySettings, address: dict[str, object]) -> str:

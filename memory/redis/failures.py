@@ -81,6 +81,17 @@ def translating(label: str) -> Iterator[None]:
         raise translated(exc, label) from exc
 
 
+def refused(command: Command[object], reply: Exception, label: str) -> MemoryServiceError:
+    """The error of ours that stands for the error reply to a command; names a damaged key."""
+    if str(reply).startswith("WRONGTYPE") and command.script is None:
+        return CorruptData(
+            f"key {command.args[1]!r} at {label} holds another type than this program writes"
+        )
+    error = translated(reply, label)
+    error.__cause__ = reply
+    return error
+
+
 def translated(exc: BaseException, label: str) -> MemoryServiceError:
     """The error of ours that stands for `exc`, an exception or an error reply of redis-py."""
     reply = str(exc)
@@ -102,16 +113,18 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
     if isinstance(exc, _BUSY) or reply.startswith(_BUSY_REPLIES):
         return MemoryBusy(f"Redis at {label} cannot serve now ({type(exc).__name__}: {reply})")
     if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
-        return _error_reply(reply, label)
+        return _error_reply(exc, label)
     return MemoryUnavailable(
         f"Redis at {label} cannot be reached or did not answer in time "
         f"({type(exc).__name__}: {reply}); is it running, and is its address right?"
     )
 
 
-def _error_reply(reply: str, label: str) -> MemoryServiceError:
-    # redis-py cuts the code off that it knows, and leaves the words.
-    if reply.startswith(("OOM", "command not allowed when used memory")):
+def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
+    reply = str(exc)
+    # redis-py cuts the code off that it knows, and the words differ: of a script they speak of its
+    # allow-oom flag.
+    if isinstance(exc, exceptions.OutOfMemoryError) or reply.startswith("OOM"):
         return MemoryFull(
             f"Redis at {label} is out of memory; free some, or raise its maxmemory, and try again"
         )
@@ -134,7 +147,7 @@ def see_to_others(
     for command, reply in zip(commands, replies, strict=True):
         try:
             if isinstance(reply, Exception):
-                raise translated(reply, label)
+                raise refused(command, reply, label)
             command.parse(reply)
         except CorruptData as exc:
             log_damage(exc)

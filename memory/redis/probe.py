@@ -4,6 +4,7 @@ Looking up a host's name may block far beyond every time-out of a client. So a t
 asks, and the caller stops waiting for it in time.
 """
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -16,11 +17,16 @@ class Probe:
     def __init__(self, ask: Callable[[], object]) -> None:
         """`ask` returns if the server is well and raises a MemoryServiceError if not."""
         self._ask = ask
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._question: _Question | None = None
 
     def is_answered(self, timeout_s: float) -> bool:
         """Whether the question was answered within `timeout_s`. Never raises."""
+        if self._pid != os.getpid():
+            # After a fork: a thread of the parent may hold the lock, for ever here.
+            self._lock, self._question = threading.Lock(), None
+            self._pid = os.getpid()
         try:
             with self._lock:
                 question = self._question

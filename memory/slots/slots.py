@@ -139,10 +139,20 @@ class Slots:
         # Nothing was called, so nothing goes into the mean.
         return self._release(self._name(session), "")
 
-    def expire(self) -> Command[int]:
-        """Release the slots whose lease has expired. How many; send `grant_next` with it."""
+    def expire(self, *, lease_ms: int, most_reserve_ms: int) -> Command[int]:
+        """Release the slots whose lease has expired. How many; send `grant_next` with it.
+
+        No slot is believed to be taken for more than `lease_ms`, or reserved for more than
+        `most_reserve_ms`, from now.
+        """
         # No TTL of a key can do it: all slots of a server are members of one set.
-        return EXPIRE_SLOTS.command(count, self.keys, ttl_ms=TTL_MS)
+        return EXPIRE_SLOTS.command(
+            count,
+            self.keys,
+            lease_ms=lease_ms,
+            most_reserve_ms=most_reserve_ms,
+            ttl_ms=TTL_MS,
+        )
 
     def grant_next(
         self, *, reserve_ms: int, servers: Sequence[str] = ()

@@ -1,10 +1,12 @@
 """Deleting the sessions that are not used any more, a bounded number of them at a time."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import CleanOutcome
@@ -12,6 +14,8 @@ from memory.records import index, session_data, values
 from memory.records.index import Entry
 from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
+
+logger = logging.getLogger(__name__)
 
 BATCH_SESSIONS = 100
 """Sessions per pipeline: enough to be fast, few enough that a chat turn hardly waits."""
@@ -53,11 +57,18 @@ def clean_stale(
     agents = index.agents(connection, keyspace)
     run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
     for agent in agents:
-        while batch := run.unused(agent):
-            run.clean(agent, batch)
-            if run.met >= max_sessions or time.monotonic() >= deadline:
-                return run.result(is_complete=False)
-        run.forget_if_empty(agent)
+        try:
+            while batch := run.unused(agent):
+                run.clean(agent, batch)
+                if run.met >= max_sessions or time.monotonic() >= deadline:
+                    return run.result(is_complete=False)
+            run.forget_if_empty(agent)
+        except CorruptData as exc:
+            logger.error(
+                "stale sessions of agent %s stay until you delete or repair their index: %s",
+                agent,
+                exc,
+            )
     return run.result(is_complete=True)
 
 
@@ -129,8 +140,13 @@ class _Run:
         if len(self.agents) > MAX_SHARERS:
             return
         for session_id in self._with_data(session_ids):
-            if not self._is_used_by_others(agent, session_id):
-                self.keys += session_data.remove_data(self.connection, self.keyspace, session_id)
+            try:
+                if not self._is_used_by_others(agent, session_id):
+                    self.keys += session_data.remove_data(
+                        self.connection, self.keyspace, session_id
+                    )
+            except CorruptData as exc:
+                logger.error("data of session %s is left to its TTL: %s", session_id, exc)
 
     def _with_data(self, session_ids: Sequence[str]) -> list[str]:
         fields = [self.keyspace.session_fields(one) for one in session_ids]

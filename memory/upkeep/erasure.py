@@ -7,10 +7,26 @@ from memory.keys import Keyspace
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
 from memory.records import events, history, index, session_data, values
+from memory.redis.command import Command
 from memory.redis.connection import Connection
+from memory.redis.replies import integer
 
 DELIVER_MS = 5000
 """How long the caller has to deliver the ends of the erased jobs, before any worker does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of a session: messages, the summary, dead letters, events, values of its data,
+    jobs that wait or run, and jobs that ended within a week, whose results may be kept."""
+
+    messages: int
+    summaries: int
+    letters: int
+    events: int
+    data: int
+    pending: int
+    ended: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +36,21 @@ class ErasedSession:
     keys: int
     jobs: int
     owner: str
+
+
+def kept_of(connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str) -> Kept:
+    """What is kept of a session of an agent. Changes nothing."""
+    keys = keyspace.session(agent_id, session_id)
+    parts = (
+        ("LLEN", keys.history),
+        ("EXISTS", keys.summary),
+        ("LLEN", keys.dead),
+        ("XLEN", keys.events),
+        ("ZCARD", keyspace.session_fields(session_id)),
+        ("ZCARD", keys.queue),
+        ("ZCARD", keys.done),
+    )
+    return Kept(*connection.run_each([Command(integer, part) for part in parts]))
 
 
 def erase_session(

@@ -3,23 +3,33 @@
 Each run does a bounded amount of work, and may be repeated or run twice at once.
 """
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
-from memory.keys import Keyspace
+from memory.errors import CorruptData
+from memory.keys import Keyspace, SessionKeys
+from memory.mailbox import dead_letters
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.records import history, index, session_data, values
 from memory.records.index import Entry
 from memory.records.limits import MAX_TTL_S, whole_number
 from memory.records.stats import MemoryStats, StatsPoint, read_stats, record_stats
-from memory.redis.command import ignore_corrupt
+from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
+from memory.upkeep.rounds import Round
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BATCH_SESSIONS = 100
+STRAYS_PAGE = 500
 STRAYS_BUDGET_S = 60.0
 REQUESTS_SLACK = 1000
 """How many requests of forgotten jobs a session may keep."""
@@ -47,22 +57,20 @@ class Housekeeping:
     def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
         """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
         history, events, data, and the state of its agent. This does not count as use. What is
-        remembered of jobs that are forgotten goes."""
+        remembered of jobs that are forgotten goes.
+
+        At most about `max_sessions` per run; the next run goes on from there."""
         whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
         since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
         sessions = keys = 0
-        for agent in index.agents(self.connection, self.keyspace, since_ms=since_ms):
-            state = values.extend(self.keyspace.state(agent), ttl_s=ttl_s)
-            keys += self.connection.run(state)
-            sessions_key = self.keyspace.sessions(agent)
-            for batch in index.oldest_pages(
-                self.connection, sessions_key, since_ms=since_ms, limit=BATCH_SESSIONS
-            ):
-                part = batch[: max_sessions - sessions]
-                keys += self._extend(agent, part, ttl_s)
-                sessions += len(part)
-                if len(part) < len(batch):
-                    return Extended(sessions, keys, is_complete=False)
+        going = Round(self.connection, self.keyspace, "extend", since_ms)
+        for agent, page in going.pages(limit=min(BATCH_SESSIONS, max_sessions)):
+            if not page:
+                keys += self.connection.run(values.extend(self.keyspace.state(agent), ttl_s=ttl_s))
+            keys += self._extend(agent, page, ttl_s)
+            sessions += len(page)
+            if sessions >= max_sessions:
+                return Extended(sessions, keys, is_complete=False)
         return Extended(sessions, keys, is_complete=True)
 
     def clean_stale(
@@ -82,27 +90,27 @@ class Housekeeping:
             budget_s=budget_s,
         )
 
-    def add_strays(self) -> int:
+    def add_strays(self, *, budget_s: float = STRAYS_BUDGET_S) -> int:
         """Put mailboxes with jobs, or with ends to deliver, that are missing on the due list back
         on it; how many.
 
-        Looks at every session of the index for at most a minute, the last used first.
+        Looks at the sessions of the index for at most about `budget_s`; the next run goes on from
+        there.
         """
         # Strays are found in the session index, in docs/decisions.md.
-        deadline = time.monotonic() + STRAYS_BUDGET_S
+        deadline = time.monotonic() + budget_s
         added = 0
-        for agent in index.agents(self.connection, self.keyspace):
-            for page in index.pages(self.connection, self.keyspace.sessions(agent)):
+        for agent, page in Round(self.connection, self.keyspace, "strays").pages(limit=STRAYS_PAGE):
+            if page:
+                added += self._add_strays(agent, page)
                 if time.monotonic() >= deadline:
-                    return added
-                keys = [self.keyspace.session(agent, entry.member) for entry in page]
-                # EXISTS asks for no type: one damaged key must not hide the other sessions.
-                exist = [values.exist([one.queue, one.outbox]) for one in keys]
-                found = self.connection.run_each(exist)
-                waiting = [one.history for one, is_any in zip(keys, found, strict=True) if is_any]
-                due = Due(self.keyspace)
-                added += sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
+                    break
         return added
+
+    def forget_old_letters(self) -> int:
+        """Take the sessions off the list of dead letters whose letters have expired; how many."""
+        now_ms = self.connection.run(index.server_time_ms())
+        return self.connection.run(dead_letters.forget_old(self.keyspace, now_ms=now_ms))
 
     def record_stats(self, *, keep: int = 10_000) -> MemoryStats:
         """Note the memory statistics of now; about the last `keep` points are kept."""
@@ -114,19 +122,51 @@ class Housekeeping:
         """The statistics noted between two moments, at most the last `limit`, oldest first."""
         return read_stats(self.connection, self.keyspace, since=since, until=until, limit=limit)
 
-    def _extend(self, agent: str, batch: Sequence[Entry], ttl_s: int) -> int:
-        ids = [entry.member for entry in batch]
-        sessions = [self.keyspace.session(agent, one) for one in ids]
-        # A damaged session costs the others nothing.
-        extend = [ignore_corrupt(history.extend(one, ttl_s=ttl_s), 0) for one in sessions]
-        found = self.connection.run_each(extend)
+    def _extend(self, agent: str, page: Sequence[Entry], ttl_s: int) -> int:
+        sessions = [self.keyspace.session(agent, entry.member) for entry in page]
+        found = self._of_each(sessions, lambda one: history.extend(one, ttl_s=ttl_s), 0)
         # Requests have no TTL each: docs/decisions.md, "What makes two requests the same".
-        boxes = [Mailbox(self.keyspace, one) for one in sessions]
-        self.connection.run_each([ignore_corrupt(box.trim(REQUESTS_SLACK), 0) for box in boxes])
-        most = session_data.MAX_FIELDS
-        fields = [values.field_names(self.keyspace, one, at_most=most) for one in ids]
+        self._of_each(sessions, lambda one: Mailbox(self.keyspace, one).trim(REQUESTS_SLACK), 0)
+        most, no_names = session_data.MAX_FIELDS, list[str]()
+        names = self._of_each(
+            sessions,
+            lambda one: values.field_names(self.keyspace, one.session_id, at_most=most),
+            no_names,
+        )
         data = [
-            session_data.extend_data(self.connection, self.keyspace, one, names, ttl_s=ttl_s)
-            for one, names in zip(ids, self.connection.run_each(fields), strict=True)
+            session_data.extend_data(
+                self.connection, self.keyspace, one.session_id, of_it, ttl_s=ttl_s
+            )
+            for one, of_it in zip(sessions, names, strict=True)
         ]
         return sum(found) + sum(data)
+
+    def _add_strays(self, agent: str, page: Sequence[Entry]) -> int:
+        sessions = [self.keyspace.session(agent, entry.member) for entry in page]
+        # EXISTS asks for no type: one damaged key must not hide the other sessions.
+        exist = [values.exist([one.queue, one.outbox]) for one in sessions]
+        found = self.connection.run_each(exist)
+        waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
+        due = Due(self.keyspace)
+        return sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
+
+    def _of_each(
+        self, sessions: Sequence[SessionKeys], command: Callable[[SessionKeys], Command[T]], none: T
+    ) -> list[T]:
+        """The result of a command, safe to repeat, on each session; `none` of a damaged one."""
+        try:
+            return self.connection.run_each([command(one) for one in sessions])
+        except CorruptData:
+            return [self._of_one(one, command(one), none) for one in sessions]
+
+    def _of_one(self, session: SessionKeys, command: Command[T], none: T) -> T:
+        try:
+            return self.connection.run(command)
+        except CorruptData as exc:
+            logger.error(
+                "maintenance passes over session %s of agent %s until you delete or repair it: %s",
+                session.session_id,
+                session.agent_id,
+                exc,
+            )
+            return none

@@ -9,15 +9,13 @@ import logging
 
 from pydantic import JsonValue
 
-from agents.turn import history_limit
+from agents.turn import history_limit, model_of
 from llm import LLMError
 from memory import (
     Acquired,
     AcquireOutcome,
     CommitOutcome,
     Committed,
-    Discarded,
-    DiscardOutcome,
     End,
     Event,
     EventType,
@@ -28,7 +26,16 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease_holder import LeaseHolder
-from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
+from tasks.attempt.verdict import (
+    Answered,
+    Cancelled,
+    Ended,
+    Later,
+    NotNow,
+    Refused,
+    Verdict,
+    after_discard,
+)
 from tasks.end.outcome import event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
@@ -85,6 +92,7 @@ class Attempt:
             case AcquireOutcome.DONE | AcquireOutcome.GONE:
                 return NotNow("is over", wake, is_over=True)
             case AcquireOutcome.DEAD:
+                await self._holder.list_letter()
                 attempts = self._settings.queue.max_attempts
                 return Ended(JobFailed(f"no answer after {attempts} attempts"), wake)
             case AcquireOutcome.UNKNOWN:
@@ -103,7 +111,7 @@ class Attempt:
         except InvalidJob as error:
             return await self._failed(error, acquired)
         # A job that is to be stopped calls no model.
-        model = self._model_of(envelope.job)
+        model = model_of(envelope.job.ask, self._profile, self._settings.llm)
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
@@ -184,7 +192,7 @@ class Attempt:
             await self._holder.fail(delay_s=delay_s, refund=False)
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         buried = await self._holder.bury(str(error), await self._events.unsent())
-        return self._taken_out(buried, Ended(JobFailed(str(error)), buried.next))
+        return after_discard(buried, Ended(JobFailed(str(error)), buried.next))
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -200,18 +208,7 @@ class Attempt:
     async def _withdraw(self, reason: StopReason) -> Verdict:
         """Take a cancelled job out with nothing of it recorded."""
         discarded = await self._holder.withdraw(reason.value, await self._events.unsent())
-        return self._taken_out(discarded, Cancelled(discarded.next))
-
-    def _taken_out(self, discarded: Discarded, verdict: Verdict) -> Verdict:
-        """`verdict`, if this attempt has taken the job out."""
-        match discarded.outcome:
-            case DiscardOutcome.DISCARDED:
-                return verdict
-            case DiscardOutcome.RUNNING:
-                # Another holder has it, and says how it ends.
-                return NotNow(StopReason.LEASE_LOST.value)
-        # Perhaps by this attempt, and the reply was lost.
-        return NotNow("is over", discarded.next, is_over=True)
+        return after_discard(discarded, Cancelled(discarded.next))
 
     async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
         """Record a cancelled turn as far as it came, be it with a holder that has died since."""
@@ -232,9 +229,6 @@ class Attempt:
         await self._holder.fail(delay_s=0.0, refund=reason is StopReason.DRAINED)
         mine = JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow(reason.value, mine)
-
-    def _model_of(self, job: ChatJob) -> str:
-        return job.model or self._profile.model or self._settings.llm.model
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
         limit_bytes = self._settings.memory.max_value_bytes

@@ -5,7 +5,6 @@ import logging
 from memory import MemoryServiceError
 from tasks.attempt.start import RunningAttempt
 from tasks.attempt.verdict import Answered, may_have_end
-from tasks.end.delivery import CLAIM_MS
 from tasks.process.app import app
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
@@ -36,6 +35,7 @@ async def deliver_end(attempt: RunningAttempt) -> None:
         await worker.ends.deliver(keys, verdict.end)
         return
     try:
-        await worker.ends.deliver_session(keys, owner=attempt.token, claim_ms=CLAIM_MS)
+        claim_ms = worker.queue_wait.grace_ms
+        await worker.ends.deliver_session(keys, owner=attempt.token, claim_ms=claim_ms)
     except MemoryServiceError as exc:
         logger.warning("the end of job %s is delivered later: %s", ref.job_id, exc)

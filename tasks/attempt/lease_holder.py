@@ -34,6 +34,7 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Lease, RunningLeases, Stoppable, renewed
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import redis_clock
 
 T = TypeVar("T")
 
@@ -86,7 +87,8 @@ class LeaseHolder:
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
         )
-        return await self._memory.run_last(*before, *acquire)
+        keep, look, ask = acquire
+        return await self._memory.run_last(*before, keep, redis_clock().read_by(look), ask)
 
     @asynccontextmanager
     async def renewing(self, stoppable: Stoppable) -> AsyncIterator[None]:
@@ -160,6 +162,11 @@ class LeaseHolder:
         keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
         discard = self._discard(reason, cancelled=False)
         return await self._ending(*before, note, keep, *discard)
+
+    async def list_letter(self) -> None:
+        """List the dead letter that ACQUIRE has made of the job."""
+        keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
+        await self._memory.run_last(keep, dead_letters.note(self.mailbox))
 
     async def withdraw(self, reason: str, before: Sequence[Command[object]]) -> Discarded:
         """Take the job out without a turn. The commands `before` go first."""

@@ -93,7 +93,7 @@ class SlotHolder:
         slot_wait, granted = await self._memory.run_last_two(
             slots.note_waiting(),
             *giving_back,
-            slots.expire(),
+            self._notifier.expire(slots),
             slots.wait(self._keys, arrived_us=self._enqueued_us),
             self._notifier.grant_next(slots),
         )

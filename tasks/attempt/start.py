@@ -22,6 +22,7 @@ from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import JobConflict, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
+from tasks.process.redis_clock import redis_clock
 from tasks.process.relay import AttemptEvents
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
@@ -111,7 +112,7 @@ async def take_in_raw(
     submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
     try:
         if submission.claim is not None:
-            submission.check_claim(await memory.run(submission.claim))
+            submission.is_new_claim(await memory.run(submission.claim))
         enqueued: Enqueued = await memory.run_last(*submission.commands)
         submission.check(enqueued)
     except (SessionBusy, JobConflict) as refused:
@@ -145,9 +146,11 @@ def job_ref_of(
     Without a text it is a wake-up of ours: the job lies in the mailbox under the task's id.
     Raises InvalidJob for a raw job that cannot be one, and TypeError for arguments that are none.
     """
-    due_at = request.get(DUE_HEADER)
-    if isinstance(due_at, float):
-        producer_services().queue_wait.note(time.time() - due_at)
+    due_at, now_s = request.get(DUE_HEADER), redis_clock().now_s
+    # One that the broker delivers again did not wait in the queue.
+    is_again = (request.delivery_info or {}).get("redelivered")
+    if isinstance(due_at, float) and now_s is not None and not is_again:
+        producer_services().queue_wait.note(now_s - due_at)
     max_history = options.get("max_history")
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:

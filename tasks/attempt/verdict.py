@@ -8,7 +8,7 @@ the attempt knows all of it.
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from memory import End, JobToWake
+from memory import Discarded, DiscardOutcome, End, JobToWake
 from tasks.errors import ChatError
 from tasks.job.result import ChatResult
 
@@ -67,6 +67,17 @@ class NotNow:
 
 
 Verdict: TypeAlias = Answered | Later | Ended | Refused | Cancelled | NotNow
+
+
+def after_discard(discarded: Discarded, verdict: Ended | Cancelled) -> Verdict:
+    """`verdict`, if this attempt has taken the job out; who has lost the lease says nothing."""
+    match discarded.outcome:
+        case DiscardOutcome.DISCARDED:
+            return verdict
+        case DiscardOutcome.RUNNING:
+            return NotNow("lease lost")
+    # Perhaps it was this attempt, and the reply was lost: the outbox knows.
+    return NotNow("is over", discarded.next, is_over=True)
 
 
 def may_have_end(verdict: Verdict) -> bool:

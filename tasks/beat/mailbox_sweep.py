@@ -17,13 +17,17 @@ from memory import (
     Due,
     DueEntry,
     Mailbox,
+    MemoryFull,
+    MemoryRefused,
     MemoryServiceError,
     SessionKeys,
     SweepOutcome,
     outbox,
 )
+from memory.mailbox.due import shared_wait_ms
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import redis_clock
 from tasks.process.wakeup import wake
 
 T = TypeVar("T")
@@ -58,7 +62,7 @@ class MailboxSweep:
         What goes wrong with one mailbox costs no other anything. Raises MemoryServiceError: Redis
         is away for all of them.
         """
-        entries = await self._memory.run(self._due.entries(limit=BATCH))
+        entries = await self._memory.run(redis_clock().read_by(self._due.entries(limit=BATCH)))
         if entries:
             await self._share_queue_wait()
         sweeping = (
@@ -73,12 +77,16 @@ class MailboxSweep:
 
     async def _share_queue_wait(self) -> None:
         """Learn from other processes how long wake-ups lie in the queue, and share what is long."""
-        if self._queue_wait.is_long:
-            seen_ms = round(self._queue_wait.lately_s() * 1000)
-            await self._memory.run(self._due.share_queue_wait(seen_ms))
-        self._queue_wait.note_shared(
-            await self._memory.run(self._due.shared_queue_wait_ms()) / 1000
-        )
+        try:
+            if self._queue_wait.is_long:
+                seen_ms = round(self._queue_wait.lately_s() * 1000)
+                await self._memory.run(self._due.share_queue_wait(seen_ms))
+            found = await self._memory.run_all(*self._due.shared_queue_wait())
+            self._queue_wait.note_shared(shared_wait_ms(*found) / 1000)
+        except (CorruptData, MemoryFull, MemoryRefused) as exc:
+            # The mailboxes are swept without it.
+            logger.error("the wait in the queue is not shared until its key is mended: %s", exc)
+            self._queue_wait.note_shared(0.0)
 
     async def _sweep_one(self, entry: DueEntry) -> str:
         mailbox = self._due.mailbox(entry)

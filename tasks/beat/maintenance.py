@@ -56,9 +56,14 @@ def snapshot_memory_stats() -> dict[str, object]:
 
 @app.task(base=MaintenanceTask, name=STRAYS_TASK)
 def find_stray_mailboxes() -> dict[str, object]:
-    """Put mailboxes that the sweeper's list has lost back on it."""
+    """Put mailboxes back on the list that the sweeper has lost, and take sessions off the list of
+    dead letters whose letters have expired."""
     # From the index, not by SCAN (docs/decisions.md, "Strays are found in the session index").
-    return _logged("stray mailboxes", {"found": _housekeeping().add_strays()})
+    facts: dict[str, object] = {
+        "found": _housekeeping().add_strays(),
+        "letters expired": _housekeeping().forget_old_letters(),
+    }
+    return _logged("stray mailboxes", facts)
 
 
 def _housekeeping() -> Housekeeping:

@@ -14,7 +14,6 @@ from memory import (
     outbox,
 )
 from memory.records.index import Entry
-from tasks.end.delivery import CLAIM_MS
 from tasks.end.loop_delivery import LoopDelivery
 
 logger = logging.getLogger(__name__)
@@ -30,10 +29,19 @@ class OutboxSweep:
     number may work at once.
     """
 
-    def __init__(self, memory: AsyncConnection, keyspace: Keyspace, ends: LoopDelivery) -> None:
+    def __init__(
+        self,
+        memory: AsyncConnection,
+        keyspace: Keyspace,
+        ends: LoopDelivery,
+        *,
+        claim_ms: int,
+    ) -> None:
+        """Ends that it takes are its own for `claim_ms`, then anybody's."""
         self._memory = memory
         self._keyspace = keyspace
         self._ends = ends
+        self._claim_ms = claim_ms
         self._owner = uuid.uuid4().hex
 
     async def run(self) -> int:
@@ -47,7 +55,8 @@ class OutboxSweep:
             part = entries[start : start + AT_ONCE]
             results = await asyncio.gather(*map(self._deliver, part))
             empty = [entry for entry, left in zip(part, results, strict=True) if left == 0]
-            if empty:
+            # What is delivered is noted in batches; a session must not be forgotten before.
+            if empty and await self._ends.flush():
                 done += await self._memory.run(outbox.forget(self._keyspace, empty))
             if None in results:
                 break
@@ -62,7 +71,9 @@ class OutboxSweep:
         try:
             if await self._memory.run(dead_letters.are_any(keys)):
                 await self._list_letters(Mailbox(self._keyspace, keys))
-            return await self._ends.deliver_session(keys, owner=self._owner, claim_ms=CLAIM_MS)
+            return await self._ends.deliver_session(
+                keys, owner=self._owner, claim_ms=self._claim_ms
+            )
         except CorruptData as exc:
             logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
             return 1

@@ -58,7 +58,7 @@ class SlotSweep:
             return True
         grant_next = self._notifier.grant_next(slots)
         _, granted, waiting = await self._memory.run_all(
-            slots.expire(), grant_next, slots.waiting()
+            self._notifier.expire(slots), grant_next, slots.waiting()
         )
         self._notifier.notify(slots, granted)
         return not granted and not waiting

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 
 from celery import Celery
 
-from memory import Due, MemoryServiceError
+from memory import CorruptData, Due, MemoryServiceError
 from tasks.beat.mailbox_sweep import MailboxSweep, guarded
 from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.beat.schedule import SWEEP_TASK
@@ -44,7 +44,8 @@ async def deliver_once(_: Celery) -> int:
     """Deliver the ends that nobody has delivered; of how many sessions. Raises
     MemoryServiceError."""
     worker = worker_services()
-    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
+    claim_ms = worker.queue_wait.grace_ms
+    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends, claim_ms=claim_ms).run()
 
 
 async def sweep_forever(celery: Celery) -> None:
@@ -66,6 +67,8 @@ async def _repeat(
         was_away, is_away = is_away, False
         try:
             await guarded(work(celery), "finish this sweep, the next one tries again")
+        except CorruptData as exc:
+            logger.error("this sweep is not finished until a key is mended: %s", exc)
         except MemoryServiceError as exc:
             is_away = True
             if not was_away:

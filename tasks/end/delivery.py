@@ -14,12 +14,9 @@ from kombu.exceptions import OperationalError
 
 from memory import Connection, End, EventType, MemoryServiceError, SessionKeys, outbox
 from tasks.end.callbacks import UNSENDABLE, requests_of
-from tasks.end.outcome import Outcome, outcome_of
+from tasks.end.outcome import JobOutcome, outcome_of
 
 logger = logging.getLogger(__name__)
-
-CLAIM_MS = 5000
-"""How long the ends that somebody takes are his to deliver."""
 
 
 class Delivery:
@@ -52,7 +49,7 @@ class Delivery:
         for request in merged:
             self._conclude(request, outcome, is_stored=False)
 
-    def _conclude(self, request: Context, outcome: Outcome, *, is_stored: bool) -> None:
+    def _conclude(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
         try:
             self._store_and_call(request, outcome, is_stored=is_stored)
         except UNSENDABLE as exc:
@@ -60,7 +57,7 @@ class Delivery:
             kind = type(exc).__name__
             logger.error("what follows job %s in Celery cannot be sent: %s", request.id, kind)
 
-    def _store_and_call(self, request: Context, outcome: Outcome, *, is_stored: bool) -> None:
+    def _store_and_call(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
         backend, value = self._app.backend, outcome.value
         if isinstance(value, Exception):
             # Celery's own revoking calls nobody back; here each end is followed.
@@ -78,19 +75,24 @@ class Delivery:
             next_task.apply_async((value,), chain=rest, **sent_by)
 
 
-def deliver_ends(delivery: Delivery, memory: Connection, keys: SessionKeys, *, owner: str) -> bool:
-    """Deliver the ends of a session that `owner` is to deliver, and those that nobody did.
+def deliver_ends(
+    delivery: Delivery, memory: Connection, keys: SessionKeys, *, owner: str, claim_ms: int
+) -> bool:
+    """Deliver the ends of a session that `owner` is to deliver, and those that nobody did in time.
 
-    A failure is logged, and a worker tries again: False.
+    They are the owner's for `claim_ms`, then anybody's. A failure is logged, and a worker tries
+    again: False.
     """
+    take = outbox.take(keys, owner=owner, claim_ms=claim_ms)
     try:
-        taken = memory.run(outbox.take(keys, owner=owner, claim_ms=CLAIM_MS))
-        log_damaged(keys, taken.corrupt)
-        if taken.corrupt:
-            memory.run(outbox.drop(keys, taken.corrupt))
-        for end in taken.ends:
-            delivery.deliver(keys, end)
-            memory.run(outbox.delivered(keys, [end]))
+        while (taken := memory.run(take)).ends or taken.corrupt:
+            log_damaged(keys, taken.corrupt)
+            if taken.corrupt:
+                memory.run(outbox.drop(keys, taken.corrupt))
+            for end in taken.ends:
+                delivery.deliver(keys, end)
+            if taken.ends and not memory.run(outbox.delivered(keys, taken.ends)):
+                break
     except delivery.refusals as exc:
         logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
         return False

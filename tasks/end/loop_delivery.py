@@ -96,16 +96,18 @@ class LoopDelivery:
                 return None
         return taken.left
 
-    async def flush(self) -> None:
-        """Take out of the outboxes what is delivered. A failure is logged."""
+    async def flush(self) -> bool:
+        """Take out of the outboxes what is delivered. A failure is logged: False."""
         delivered, self._delivered = self._delivered, defaultdict(list)
+        if not delivered:
+            return True
         commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
-        if not commands:
-            return
         try:
             await self._memory().run_each(commands)
         except MemoryServiceError as exc:
-            logger.info("%d results will be stored once more: %s", len(commands), exc)
+            logger.info("%d sessions' results will be stored once more: %s", len(commands), exc)
+            return False
+        return True
 
     async def aclose(self) -> None:
         """Wait a little for what is under way, and close the connection to the results."""

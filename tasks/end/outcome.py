@@ -17,7 +17,7 @@ from tasks.job.result import ChatResult, merged_result, result_from_reply
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """A job's state in Celery, and what it gives or raises."""
 
     state: str
@@ -37,20 +37,20 @@ def event_data(result: ChatResult) -> dict[str, JsonValue]:
     return {**data, "format": "json"} if "parsed" in result else data
 
 
-def outcome_of(keys: SessionKeys, last: Event) -> Outcome:
+def outcome_of(keys: SessionKeys, last: Event) -> JobOutcome:
     """The outcome of a job of this session whose last event is `last`."""
     match last.type:
         case EventType.DONE:
-            return Outcome(SUCCESS, _result(keys, last))
+            return JobOutcome(SUCCESS, _result(keys, last))
         case EventType.MERGED:
             into = str(last.data.get("into", ""))
             merged = merged_result(last.job_id, keys.agent_id, keys.session_id, into)
-            return Outcome(SUCCESS, merged)
+            return JobOutcome(SUCCESS, merged)
         case EventType.FAILED:
-            return Outcome(FAILURE, JobFailed(str(last.data.get("error", "no reason is known"))))
+            return JobOutcome(FAILURE, JobFailed(str(last.data.get("error", "no reason is known"))))
         case EventType.ERASED:
-            return Outcome(FAILURE, JobErased("the job's session was erased"))
-    return Outcome(REVOKED, TaskRevokedError(str(last.data.get("reason", "cancelled"))))
+            return JobOutcome(FAILURE, JobErased("the job's session was erased"))
+    return JobOutcome(REVOKED, TaskRevokedError(str(last.data.get("reason", "cancelled"))))
 
 
 def _result(keys: SessionKeys, last: Event) -> ChatResult:

@@ -24,23 +24,12 @@ def messages_of(
 
     Each message has the job's id; the question names the jobs that were `merged` into this one.
     """
-    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    question: dict[str, object] = {
-        "role": "user",
-        "content": job.message,
-        "job_id": result["job_id"],
-        "at": at,
-        **merged_note(merged),
-    }
-    if job.metadata is not None:
-        question["metadata"] = job.metadata
-    if job.images:
-        question["images"] = list(job.images)
+    mark: dict[str, object] = {"job_id": result["job_id"], "at": _now()}
     kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages", "receipt")
-    reply = {"role": "assistant", "content": result["response"], "at": at}
+    reply = {"role": "assistant", "content": result["response"], "at": mark["at"]}
     if job.format is not None:
         reply["format"] = "json"
-    between = _steps(steps, {"job_id": result["job_id"], "at": at})
+    question, between = _question(job, mark, merged), _steps(steps, mark)
     return question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
 
 
@@ -53,15 +42,26 @@ def cancelled_messages(
 ) -> tuple[dict[str, object], ...]:
     """A cancelled turn as the history keeps it: the question, what tools did until then, and the
     answer as far as it came."""
-    at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    mark: dict[str, object] = {"job_id": job_id, "at": at, "cancelled": True}
-    question = {"role": "user", "content": job.message, **mark, **merged_note(merged)}
-    if job.images:
-        question["images"] = list(job.images)
-    between = _steps(steps, mark)
+    mark: dict[str, object] = {"job_id": job_id, "at": _now(), "cancelled": True}
+    question, between = _question(job, mark, merged), _steps(steps, mark)
     if not said:
         return question, *between
     return question, *between, {"role": "assistant", "content": said, **mark}
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
+
+
+def _question(
+    job: ChatJob, mark: Mapping[str, object], merged: Sequence[MergedJob]
+) -> dict[str, object]:
+    question = {"role": "user", "content": job.message, **mark, **merged_note(merged)}
+    if job.metadata is not None:
+        question["metadata"] = job.metadata
+    if job.images:
+        question["images"] = list(job.images)
+    return question
 
 
 def _steps(

@@ -121,7 +121,7 @@ def result_from_reply(
         job_id=job_id,
         agent_id=agent_id,
         session_id=session_id,
-        response=str(reply.get("content", "")),
+        response=str(reply.get("content") or ""),
         model=str(reply.get("model", "")),
         usage=cast(Usage, usage)
         if isinstance(usage, dict)

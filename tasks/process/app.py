@@ -6,6 +6,32 @@ from types import ModuleType
 
 from celery import Celery
 from celery.local import PromiseProxy
+from kombu.connection import Connection
+
+
+class GriotCelery(Celery):  # type: ignore[misc]  # Celery ships no types
+    """Celery, with broker and results where our settings have them, checked.
+
+    Celery 5.7.0 reads CELERY_BROKER_URL and CELERY_RESULT_BACKEND from the environment itself, past
+    its own configuration: an address without `ssl_cert_reqs` was not completed, and results were
+    readable for a Flower that was told to have none.
+    """
+
+    @property
+    def backend_cls(self) -> str:
+        """The address of the result backend."""
+        return str(self.conf["result_backend"])
+
+    def connection_for_read(self, url: str | None = None, **options: object) -> Connection:
+        """A connection to consume with."""
+        made: Connection = super().connection_for_read(url or self.conf["broker_url"], **options)
+        return made
+
+    def connection_for_write(self, url: str | None = None, **options: object) -> Connection:
+        """A connection to publish with."""
+        made: Connection = super().connection_for_write(url or self.conf["broker_url"], **options)
+        return made
+
 
 _CONFIG_NAME = "celeryconfig.py"
 _TASKS, _ROOT = Path(__file__).resolve().parents[1:3]
@@ -34,7 +60,7 @@ def _load_config() -> ModuleType:
     return module
 
 
-app = Celery("griot", set_as_current=False)
+app = GriotCelery("griot", set_as_current=False)
 # Read when it is first needed: importing `tasks` looks at no setting, and a process can check them
 # all first (worker/__init__.py).
 app.config_from_object(PromiseProxy(_load_config))

@@ -5,6 +5,7 @@ import logging
 
 from memory import (
     AsyncConnection,
+    CorruptData,
     CursorExpired,
     Keyspace,
     MemoryServiceError,
@@ -28,8 +29,8 @@ async def watch_cancellations(
 ) -> None:
     """Stop running jobs as their cancellation is announced; runs until it is cancelled itself.
 
-    An announcement that is missed, because Redis is away or so many come that the stream's cap
-    takes them, is made up for at the lease's renewal.
+    An announcement that is missed, because Redis is away, a foreign entry lies before it, or so
+    many come that the stream's cap takes them, is made up for at the lease's renewal.
     """
     memory = AsyncConnection(settings)
     tail = Tail(lambda: AsyncConnection(settings), block_ms=BLOCK_MS)
@@ -44,6 +45,14 @@ async def watch_cancellations(
                     await leases.stop_if_cancelled(memory, event.job_id)
             except CursorExpired:
                 cursor = None
+            except CorruptData as exc:
+                logger.error(
+                    "cancelled jobs that were announced around now are stopped only when their "
+                    "leases are renewed: %s",
+                    exc,
+                )
+                cursor = None  # behind what cannot be read
+                await asyncio.sleep(PAUSE_S)
             except MemoryServiceError as exc:
                 logger.info(
                     "cancellations cannot be followed; the next try is in a second: %s", exc

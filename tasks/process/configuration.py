@@ -1,11 +1,11 @@
 """All settings of a process, read once and checked: what is wrong is one line, without a secret."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar, get_args
 
-from celery.app.backends import BACKEND_ALIASES
-from kombu.transport import TRANSPORT_ALIASES
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
@@ -13,11 +13,16 @@ from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings
 from memory import Connection, InvalidInput, MemorySettings
 from tasks.errors import ConfigurationError
+from tasks.process.broker_tls import split_tls
 from tasks.settings import QueueSettings
 
 S = TypeVar("S", bound=BaseSettings)
 
 EXAMPLE_URL = "such as redis://:password@host:6379/1"
+# docs/decisions.md, "Redis for results, Redis or RabbitMQ as broker".
+RESULT_KINDS = ("redis", "rediss", "sentinel", "redis+socket")
+BROKER_KINDS = (*RESULT_KINDS, "amqp", "amqps", "pyamqp")
+SOCKET = "redis+socket://"
 WEEK_S = 7 * 86_400.0
 
 
@@ -34,7 +39,17 @@ class Settings:
     @property
     def broker_url(self) -> str:
         """Celery's broker. Holds the password: never log it."""
-        return _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
+        return self._broker[0]
+
+    @property
+    def broker_use_ssl(self) -> Mapping[str, object] | None:
+        """What Celery's setting of that name must be; None but for RabbitMQ over TLS."""
+        return self._broker[1]
+
+    @property
+    def _broker(self) -> tuple[str, Mapping[str, object] | None]:
+        url = _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
+        return split_tls(url)
 
     @property
     def result_backend(self) -> str:
@@ -44,9 +59,18 @@ class Settings:
         """
         if self.queue.result_backend is None and self.memory.mode != "single":
             server, _, db = self.broker_url.rpartition("/")
-            if db.isdecimal():
+            if db.isdecimal() and _kind(server) in RESULT_KINDS:
                 return f"{server}/{int(db) + 1}"
         return _celery_url(self.memory, self.queue.result_backend, 2, "CELERY_RESULT_BACKEND")
+
+    @property
+    def results_redis_url(self) -> str:
+        """The address of the results as redis-py has it, which writes a Unix socket otherwise."""
+        url = self.result_backend
+        if not url.startswith(SOCKET):
+            return url
+        path, _, options = url.removeprefix(SOCKET).partition("?")
+        return f"unix://{path}?{options.replace('virtual_host=', 'db=')}"
 
     @property
     def max_image_bytes(self) -> int:
@@ -118,10 +142,12 @@ def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
 def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int, name: str) -> str:
     if given is not None:
         url = given.get_secret_value()
-        kind, colon, _ = url.partition(":")
-        known = TRANSPORT_ALIASES if name == "CELERY_BROKER_URL" else BACKEND_ALIASES
-        if not colon or kind.partition("+")[0] not in known:
-            raise ConfigurationError(f"{name} must be an address that Celery knows, {EXAMPLE_URL}")
+        known = BROKER_KINDS if name == "CELERY_BROKER_URL" else RESULT_KINDS
+        # Kombu and Celery's Sentinel backend take several addresses at once.
+        if not all(_kind(part) in known for part in url.split(";")):
+            *most, last = (f"{kind}://" for kind in known)
+            allowed = f"{', '.join(most)} or {last}"
+            raise ConfigurationError(f"{name} must begin with {allowed}, {EXAMPLE_URL}")
         return _checked_tls(url)
     try:
         return _checked_tls(memory.url_of_db(db_offset))
@@ -129,11 +155,18 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
 
 
+def _kind(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else ""
+
+
 def _checked_tls(url: str) -> str:
     """The same address; over TLS the server's certificate is checked unless the address says no.
 
     Kombu 5.7.0 checks nothing where an address is silent, and Celery's backend refuses it.
     """
-    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+    if not url.startswith("rediss://"):
         return url
+    if "ssl_cert_reqs=" in url:
+        # Celery documents Python's names, which redis-py does not know.
+        return re.sub("(ssl_cert_reqs=)CERT_([A-Z]+)", lambda m: m[1] + m[2].lower(), url)
     return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"

@@ -21,7 +21,6 @@ from memory import (
     Command,
     Event,
     EventType,
-    MemoryServiceError,
     SessionKeys,
     events,
 )
@@ -33,6 +32,8 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.02
 SOON_S = 0.003
 """How long what is to be sent soon waits for others like it."""
+MOST_NAMED = 3
+"""Sessions that one log line names; without Redis all lose their events, tick after tick."""
 TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
 
 _Run: TypeAlias = list[Event]
@@ -93,12 +94,16 @@ class Relay:
         self._hurry.clear()
 
     async def _send(self, batch: Mapping[_Writer, list[_Run]]) -> None:
-        calls = [self._call(writer, waiting) for writer, waiting in batch.items()]
-        try:
-            await self._memory.run_each(calls)
-        except MemoryServiceError as exc:
+        # A group for each session: the damaged stream of one costs no other an event.
+        calls = [[self._call(writer, waiting)] for writer, waiting in batch.items()]
+        errors = await self._memory.run_groups(calls)
+        lost: dict[str, list[SessionKeys]] = defaultdict(list)
+        for (keys, _), error in zip(batch, errors, strict=True):
+            if error is not None:
+                lost[str(error)].append(keys)
+        for reason, sessions in lost.items():
             logger.warning(
-                "live events of %d sessions are lost, their histories are not: %s", len(batch), exc
+                "live events of %s are lost, the history is not: %s", _named(sessions), reason
             )
 
     def _call(self, writer: _Writer, waiting: Sequence[_Run]) -> Command[bool]:
@@ -142,6 +147,12 @@ class AttemptEvents:
     async def unsent(self) -> list[Command[bool]]:
         """What the relay still has of this attempt, for the caller to send."""
         return await self._relay.taken(self._keys, self._token)
+
+
+def _named(sessions: Sequence[SessionKeys]) -> str:
+    named = [f"session {one.session_id} of agent {one.agent_id}" for one in sessions[:MOST_NAMED]]
+    more = len(sessions) - len(named)
+    return ", ".join(named) + (f" and {more} more sessions" if more else "")
 
 
 def _joined(run: _Run) -> Event:

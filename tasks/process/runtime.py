@@ -47,8 +47,13 @@ class Runtime:
         with self._lock:
             if self._loop is None:
                 # Not before a fork: a child of Celery's prefork pool makes its own.
-                self._loop = uvloop.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="griot-loop", daemon=True
-                ).start()
+                loop = uvloop.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name="griot-loop", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the process can start no thread now
+                    loop.close()
+                    raise
+                # Only now: on a loop that does not run the next caller would wait for ever.
+                self._loop = loop
             return self._loop

@@ -55,7 +55,7 @@ class WorkerServices:
         self.runtime = Runtime()
         self.leases = RunningLeases()
         self.concurrency = self.settings.queue.concurrency
-        """Turns that this process runs at once; a pool with another limit (`-c`) sets it."""
+        """The most turns that this process may run at once; a pool that can grow sets it."""
         self._watching: asyncio.Task[None] | None = None
 
     @cached_property
@@ -71,7 +71,7 @@ class WorkerServices:
     @cached_property
     def ends(self) -> LoopDelivery:
         """What delivers the ends of jobs."""
-        where, timeout_s = self.settings.result_backend, self.settings.memory.timeout_s
+        where, timeout_s = self.settings.results_redis_url, self.settings.memory.timeout_s
         results = plain_results(app, where, timeout_s=timeout_s)
         return LoopDelivery(app, lambda: self.memory, results=results)
 
@@ -124,6 +124,7 @@ class WorkerServices:
             self.memory,
             self.keyspace,
             queue_wait=self.queue_wait,
+            lease_ms=self.settings.queue.lease_ms,
             open_to=self.ollama.open_to,
             wake=partial(wake, app),
             wakers=self.wakers,

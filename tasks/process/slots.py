@@ -67,19 +67,25 @@ class SlotNotifier:
         keyspace: Keyspace,
         *,
         queue_wait: QueueWait,
+        lease_ms: int,
         open_to: Callable[[str], Sequence[str]],
         wake: Callable[[SessionKeys, JobToWake | None], bool],
         wakers: Executor,
     ) -> None:
-        """`open_to`: the servers that may be asked for a model; `wake` publishes one wake-up,
-        blocking, in one of the threads of `wakers`."""
+        """`lease_ms`: for how long a slot is taken; `open_to`: the servers that may be asked for a
+        model; `wake` publishes one wake-up, blocking, in one of the threads of `wakers`."""
         self._memory = memory
         self._keyspace = keyspace
         self._queue_wait = queue_wait
+        self._lease_ms = lease_ms
         self._open_to = open_to
         self._wake = wake
         self._wakers = wakers
         self._under_way: set[asyncio.Task[None]] = set()
+
+    def expire(self, at: Slots) -> Command[int]:
+        """Free the slots whose holder is gone, or whose session did not come: how many."""
+        return at.expire(lease_ms=self._lease_ms, most_reserve_ms=self._queue_wait.longest_grace_ms)
 
     def grant_next(self, at: Slots) -> Command[list[SessionKeys]]:
         """Reserve the free slots, for as long as a wake-up may be under way: whom to `notify`."""

@@ -140,7 +140,14 @@ class Summaries:
     async def _sum_up(self, wanted: Wanted) -> _Outcome:
         """Make one summary. Raises MemoryServiceError."""
         name = os.urandom(12)
-        if not await self._memory.run(summary.take_lock(self._keyspace, name, ttl_ms=TURN_MS)):
+        is_taken, left_ms = await self._memory.run_all(
+            summary.take_lock(self._keyspace, name, ttl_ms=TURN_MS),
+            summary.lock_left_ms(self._keyspace),
+        )
+        if not is_taken:
+            # Nobody takes it for so long: Redis' clock was set back since its holder died.
+            if not 0 <= left_ms <= TURN_MS:
+                await self._memory.run(summary.remove_lock(self._keyspace))
             return _Outcome.STOPPED
         try:
             outcome = await self._made(wanted, name)

@@ -4,7 +4,6 @@ A wake-up carries no text of the conversation. It may be lost, doubled or late: 
 """
 
 import logging
-import time
 from collections.abc import Mapping
 
 from celery import Celery
@@ -14,13 +13,15 @@ from memory import JobToWake, SessionKeys
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
+from tasks.process.redis_clock import redis_clock
 
 logger = logging.getLogger(__name__)
 
 CHAT_TASK = "tasks.chat_task"
 CHAT_QUEUE = "chat"
 DUE_HEADER = "griot_due_at"
-"""Header of our messages: when the task is to start, Unix time in seconds."""
+"""Header of our messages: when the task is to start, Unix time in seconds by Redis' clock; a sender
+that does not know that clock yet leaves it out."""
 WAKEUP_HEADER = "griot_wakeup"
 """Header of a message whose loss costs seconds: its job lies in the mailbox."""
 
@@ -108,9 +109,8 @@ def publish(
         kwargsrepr=repr_of(kwargs),
         **{"root_id": options.get("root_id") or job_id, **of_message},
     )
-    due_at = time.time() + (countdown_s or 0.0)
     given = of_sending.pop("headers", None)
-    headers = {**(given if isinstance(given, dict) else {}), DUE_HEADER: due_at}
+    headers = {**(given if isinstance(given, dict) else {}), **_due(countdown_s or 0.0)}
     # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
     if "message" not in kwargs:
         headers[WAKEUP_HEADER] = True
@@ -118,6 +118,11 @@ def publish(
         app.amqp.send_task_message(
             producer, CHAT_TASK, message, **{"queue": CHAT_QUEUE, **of_sending}, headers=headers
         )
+
+
+def _due(countdown_s: float) -> dict[str, float]:
+    now_s = redis_clock().now_s
+    return {} if now_s is None else {DUE_HEADER: now_s + countdown_s}
 
 
 def is_wakeup(headers: Mapping[str, object] | None) -> bool:

@@ -89,7 +89,10 @@ def _take_out(
             return CancelOutcome.DONE
         case DiscardOutcome.GONE | DiscardOutcome.DISCARDED as outcome:
             wake(app, mailbox.keys, discarded.next)
-            deliver_ends(Delivery(app), services.memory, mailbox.keys, owner=owner)
+            claim_ms = services.queue_wait.grace_ms
+            deliver_ends(
+                Delivery(app), services.memory, mailbox.keys, owner=owner, claim_ms=claim_ms
+            )
             is_new = outcome is DiscardOutcome.DISCARDED
             return CancelOutcome.CANCELLED if is_new else CancelOutcome.ALREADY
 

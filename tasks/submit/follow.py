@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from memory import Connection, Event, SessionKeys, events, locate
-from tasks.end.outcome import Outcome, outcome_of
+from memory import Connection, End, Event, SessionKeys, events, locate
 from tasks.errors import InvalidJob
 from tasks.process.services import producer_services
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
@@ -52,7 +51,7 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
             yield follower.conclusion(answers, is_committed=is_committed)
 
 
-def last_outcome(job_id: str) -> Outcome | None:
+def last_end(job_id: str) -> tuple[SessionKeys, End] | None:
     """How a job has ended, from what is kept of it; None: it is not over, or nobody knows it any
     more. Raises memory.MemoryServiceError."""
     services = producer_services()
@@ -64,7 +63,7 @@ def last_outcome(job_id: str) -> Outcome | None:
     if is_committed is None:
         return None
     answers = services.memory.run_each(last.lookup())
-    return outcome_of(keys, last.found(answers, is_committed=is_committed))
+    return keys, End(job_id, last.found(answers, is_committed=is_committed))
 
 
 def _keys_of(job_id: str) -> SessionKeys:

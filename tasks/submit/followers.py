@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 
-from memory import Event, Keyspace, SessionKeys, events
+from memory import Event, EventType, Keyspace, SessionKeys, events
 from tasks.submit.last_event import LastEvent
 
 
@@ -22,7 +22,7 @@ class SessionFollower:
         """The events to hand over; the cursor moves behind them."""
         if found:
             self.cursor = found[-1].cursor
-        return list(found)
+        return [event for event in found if event.type is not EventType.UNKNOWN]
 
 
 class JobFollower(SessionFollower):

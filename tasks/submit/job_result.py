@@ -9,8 +9,9 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
 
 from memory import MemoryServiceError
+from tasks.end.outcome import outcome_of
 from tasks.job.result import ChatResult
-from tasks.submit.follow import last_outcome
+from tasks.submit.follow import last_end
 
 LOOK_AGAIN_S = 1.0
 LOOKS_PER_QUESTION = 5
@@ -81,7 +82,10 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     def _kept(self) -> ChatResult | Exception | None:
         """How the job has ended, as its mailbox has it; None where it goes on."""
         try:
-            outcome = last_outcome(self.id)
+            kept = last_end(self.id)
         except MemoryServiceError:
             return None
-        return None if outcome is None else outcome.value
+        if kept is None:
+            return None
+        keys, end = kept
+        return outcome_of(keys, end.event).value

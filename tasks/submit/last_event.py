@@ -61,7 +61,7 @@ class LastEvent:
         messages = decode_messages([] if reply is None else [reply]).messages
         if messages and is_cancelled(messages[0]):
             said = messages[0].get("content") if messages[0].get("role") == "assistant" else ""
-            return Event(EventType.CANCELLED, self.job_id, 0, str(said))
+            return Event(EventType.CANCELLED, self.job_id, 0, str(said or ""))
         keys = self.keys
         result = result_from_reply(self.job_id, keys.agent_id, keys.session_id, messages)
         data = event_data(result)

@@ -39,6 +39,7 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake, wake_job
 
@@ -84,10 +85,14 @@ class Submission:
                 raise SessionBusy.with_job(agent_id, session_id, enqueued.first)
             raise Backpressure(agent_id, session_id, enqueued.pending)
 
-    def check_claim(self, claimed: Claim) -> None:
-        """Raise JobConflict where the id is another request's."""
+    def is_new_claim(self, claimed: Claim) -> bool:
+        """Whether the id was free; `unclaim` it where the job is not taken in.
+
+        Raises JobConflict where it is another request's.
+        """
         if claimed is Claim.CONFLICT:
             raise self._conflict()
+        return claimed is Claim.CLAIMED
 
     def _conflict(self) -> JobConflict:
         name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
@@ -146,9 +151,11 @@ class Producer:
         )
         # The index goes along with every job: a mailbox that falls off the due list is found by it
         # (docs/decisions.md, "Strays are found in the session index").
+        look, take_in = mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms)
         commands = (
             *index.touch(self._keyspace, job.agent_id, job.session_id),
-            *mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms),
+            redis_clock().read_by(look),
+            take_in,
         )
         claim = mailbox.claim(intake)
         return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
@@ -160,11 +167,12 @@ class Producer:
         SessionBusy, JobConflict, memory.Backpressure, memory.MemoryFull (not in, for certain) or
         NotAccepted (not known).
         """
+        is_new = False
         try:
             if submission.claim is not None:
-                submission.check_claim(self._memory.run(submission.claim))
+                is_new = submission.is_new_claim(self._memory.run(submission.claim))
             enqueued = self._memory.run_last(*submission.commands)
-            if submission.claim is not None and enqueued.outcome is EnqueueOutcome.FULL:
+            if is_new and enqueued.outcome is EnqueueOutcome.FULL:
                 self._memory.run(unclaim(self._keyspace, submission.job_id))
         except MemoryUnavailable as exc:
             raise submission.not_confirmed(exc) from exc
@@ -190,7 +198,7 @@ class Producer:
         """
         keys = submission.keys
         # What the script did is noted in the mailbox too, so a sender that dies here loses nothing
-        # (docs/decisions.md, "What a script took out is noted in the script").
+        # (docs/decisions.md, "One outbox").
         if enqueued.stopping:
             try:
                 self._memory.run(events.announce_stop(self._keyspace, enqueued.stopping))
@@ -203,7 +211,9 @@ class Producer:
         if enqueued.wake:
             wake(self._app, keys, JobToWake(enqueued.wake, b""))
         if enqueued.ended:
-            deliver_ends(self._delivery, self._memory, keys, owner=submission.intake.owner)
+            claim_ms = self._queue_wait.grace_ms
+            owner = submission.intake.owner
+            deliver_ends(self._delivery, self._memory, keys, owner=owner, claim_ms=claim_ms)
 
 
 def _make_producer() -> Producer:

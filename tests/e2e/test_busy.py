@@ -24,11 +24,11 @@ from tasks import (
     follow_job,
 )
 from tasks.aio import aclose, send
+from tasks.end.delivery import Delivery, deliver_ends
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.process.services import producer_services
 from tasks.submit.producer import producer
-from tasks.submit.untold import UntoldEnds
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
@@ -314,8 +314,9 @@ def test_what_cannot_be_told_stays_to_be_told(session_id: str) -> None:
     away = Celery("away", backend=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
     away.conf.result_backend_transport_options = {"retry_policy": {"timeout": 0.2}}
     memory = producer_services().memory
-    assert [one.job_id for one in enqueued.untold] == [second.id]
-    assert not UntoldEnds(away, memory, ttl_s=60).publish(third.keys, enqueued.untold)
+    assert enqueued.ended == 1
+    owner = third.intake.owner
+    assert not deliver_ends(Delivery(away), memory, third.keys, owner=owner, claim_ms=1000)
     ended = AsyncResult(second.id, app=app)
     wait_until(ended.ready, timeout_s=WAIT_S, what="the sweeper has told it")
     assert ended.state == "REVOKED"

@@ -9,15 +9,15 @@ from itertools import islice
 import pytest
 
 from memory import (
+    Command,
     CursorExpired,
     Event,
     EventType,
     InvalidInput,
     Mailbox,
-    events,
     get_redis_memory,
 )
-from memory.records.events import FROM_START, MAX_EVENTS
+from memory.records.events import FROM_START, MAX_EVENTS, packed
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import chat_task, follow, follow_job
@@ -182,8 +182,9 @@ def test_a_follower_that_is_too_slow_is_told(session_id: str) -> None:
     keys = Mailbox.of(memory.keyspace, AGENT, session_id).keys
 
     def say(texts: Sequence[str]) -> None:
-        told = [Event(EventType.TOKEN, "job", 1, text) for text in texts]
-        memory.connection.run_each(events.publish(keys, told, ttl_s=60))
+        told = [packed(Event(EventType.TOKEN, "job", 1, text)) for text in texts]
+        kept = ("XADD", keys.events, "MAXLEN", "~", MAX_EVENTS, "*", "event")
+        memory.connection.run_each([Command(bool, (*kept, one)) for one in told])
 
     say(["one", "two"])
     with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator

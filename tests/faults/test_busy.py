@@ -5,12 +5,12 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 from celery.result import AsyncResult
 
-from memory import Command, Connection, OnBusy, Untold, intake
+from memory import Command, OnBusy
+from memory.redis.replies import strings
 from sandbox.process import ServerProcess
 from tasks import app
 from tasks.job.envelope import Envelope
@@ -108,11 +108,8 @@ def test_each_message_has_one_end_whatever_dies(
         sent = [job.job_id for job in sender.jobs[dump.session_id]]
         assert list(problems(dump, sent)) == []
         ends.update(end_of(dump, job_id, sent) for job_id in sent)
-        unknowing = intake.untold(rig.keys(dump.session_id))
-        wait_until(
-            partial(nobody, rig.connection, unknowing), timeout_s=20, what="all have been told"
-        )
     assert set(ends) == {"answered", "kept", "withdrawn", "merged"}
+    rig.wait_delivered(sender)
 
 
 def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: Sender) -> None:
@@ -124,21 +121,17 @@ def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: S
     replacing = {"message": "instead", "on_busy": OnBusy.REPLACE_PENDING}
     job = ChatJob.model_validate({"agent_id": AGENT_ID, "session_id": replaced, **replacing})
     submission = producer().submission(Envelope(job=job), str(uuid.uuid4()))
-    (untold,) = rig.connection.run_last(*submission.commands).untold
+    assert rig.connection.run_last(*submission.commands).ended == 1
+    (ended_id,) = rig.connection.run(Command(strings, ("HKEYS", submission.keys.outbox)))
     rig.enqueue_silently(sender, lost)
     with rig.full_memory():
         worker.thaw()
         wait_until(
-            lambda: "replaced jobs is not published" in worker.log_text(),
+            lambda: f"{ended_id.decode()} is not stored" in worker.log_text(),
             what="the result could not be stored",
         )
     rig.wait_drained(sender)
-    ended = AsyncResult(untold.job_id, app=app)
+    ended = AsyncResult(ended_id.decode(), app=app)
     wait_until(ended.ready, timeout_s=45, what="it is told after all")
     assert ended.state == "REVOKED"
     worker.kill()
-
-
-def nobody(connection: Connection, unknowing: Command[tuple[Untold, ...]]) -> bool:
-    """Whether everyone knows."""
-    return not connection.run(unknowing)

@@ -26,6 +26,10 @@ def _turn(job: SentJob) -> tuple[dict[str, object], ...]:
     )
 
 
+def _result(job: SentJob) -> dict[str, object]:
+    return {"status": "SUCCESS", "result": {"response": f"re {job.message}"}}
+
+
 def _call(job: SentJob, before: Sequence[SentJob], outcome: str = "answered") -> RecordedCall:
     turns = [message for past in before for message in _turn(past)]
     shown = ({"role": "system", "content": "be kind"}, *turns, _turn(job)[0])
@@ -55,6 +59,8 @@ GOOD = SessionDump(
     marks=tuple((job.job_id, 1.0) for job in JOBS),
     lease=frozenset({"last"}),
     marks_ttl_ms=LONG_MS,
+    events=tuple({"type": "done", "job": job.job_id} for job in JOBS),
+    results={job.job_id: _result(job) for job in JOBS},
 )
 CALLS = tuple(_call(job, JOBS[:n]) for n, job in enumerate(JOBS))
 DEAD = replace(
@@ -62,6 +68,8 @@ DEAD = replace(
     history=GOOD.history[:4],
     marks=(*GOOD.marks[:2], ("j2", -1.0)),
     dead={"j2": "refused"},
+    events=({"type": "failed", "job": "j2"},),
+    results={**GOOD.results, "j2": {"status": "FAILURE"}},
 )
 
 
@@ -119,6 +127,16 @@ BROKEN: dict[str, tuple[str, SessionDump]] = {
     ),
     "marks that end too soon": ("I9", replace(GOOD, marks_ttl_ms=1000)),
     "a mailbox that is not empty": ("I10", replace(GOOD, pending=("j9",))),
+    "an end that nobody has delivered": ("I11", replace(GOOD, undelivered=frozenset({"j2"}))),
+    "a turn without a result": ("I11", replace(GOOD, results={})),
+    "a result that is another reply": (
+        "I11",
+        replace(GOOD, results={**GOOD.results, "j0": _result(JOBS[1])}),
+    ),
+    "a last event that says otherwise": (
+        "I11",
+        replace(GOOD, events=({"type": "cancelled", "job": "j1"},)),
+    ),
     "an envelope left behind": ("I10", replace(GOOD, envelopes=frozenset({"j9"}))),
 }
 

@@ -12,7 +12,12 @@ from pydantic import JsonValue
 from sandbox.process import ServerProcess
 from tasks import app, chat_task
 from tasks.process.wakeup import publish, wakeup_kwargs
-from tests.support.faults.celery_messages import MALFORMED, embedding_job, first_protocol_job
+from tests.support.faults.celery_messages import (
+    MALFORMED,
+    embedding_job,
+    first_protocol_job,
+    unreadable_job,
+)
 from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
@@ -117,10 +122,12 @@ def test_garbage_in_front_of_a_job(
     sender.send(session_id)
     rig.check(sender)
     garbage = [part.replace(b'"echo"', b'"tasks.chat_task"') for part in MALFORMED.values()]
+    garbage.append(unreadable_job("these are words"))
     rig.broker("LPUSH", queue, *garbage)
     sender.send(session_id, queue=queue)
     rig.check(sender, timeout_s=1 + rig.delay_s, max_calls=1)
     assert rig.broker("LLEN", f"{queue}.quarantine") == len(garbage)
+    assert "these are words" not in steady.log_text()
     assert steady.is_running, steady.log_tail()
 
 

@@ -60,6 +60,7 @@ def check(rig: Rig, sender: Sender, servers: Servers) -> None:
     """All invariants, with the calls of every server as the witness."""
     rig.wait_drained(sender, timeout_s=30)
     calls = list(chain.from_iterable(server.calls for server in servers))
+    rig.wait_delivered(sender)
     assert_invariants(rig.dumps(sender), sender.jobs, calls, Rules())
 
 

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from redis import Redis
 
 from memory import MemorySettings, RedisMemoryService
-from memory.keys import KINDS
 from memory.redis.connection import Connection
 from memory.redis.endpoint import Endpoint
 from sandbox.valkey import ValkeyServer
 from tests.conftest import USER_REDIS_URL
+from tests.support.key_kinds import KINDS
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,13 @@ def checked_message(message: object) -> dict[str, object]:
                 "delivery_tag": str(tag),
                 "delivery_info": {"exchange": str(), "routing_key": str()},
             }
-        } if tag and isinstance(message, dict) and _has_headers(message):
+        } if tag and isinstance(message, dict) and has_sound_headers(message):
             return message
     raise TypeError("its fields are not those of a message")
 
 
-def _has_headers(message: dict[str, object]) -> bool:
+def has_sound_headers(message: dict[str, object]) -> bool:
+    """Whether task and id, where there is one, are both there and are text."""
     match message.get("headers", {}):
         case {"task": task, "id": job_id}:
             return isinstance(task, str) and isinstance(job_id, str) and bool(task and job_id)

@@ -8,6 +8,7 @@ from worker.cli.cancel import cancel
 from worker.cli.chat import chat
 from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
+from worker.cli.erase import erase_command
 from worker.cli.group import CommandFailed, Commands
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
@@ -55,5 +56,16 @@ def main() -> None:
     """Run one of the commands."""
 
 
-for command in (demo, up, check, chat, cancel, sessions, stats, status, dead_letters):
+for command in (
+    demo,
+    up,
+    check,
+    chat,
+    cancel,
+    sessions,
+    stats,
+    status,
+    dead_letters,
+    erase_command,
+):
     main.add_command(command)

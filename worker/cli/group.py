@@ -10,6 +10,7 @@ from llm import LLMError
 from memory import MemoryServiceError
 from tasks.errors import ChatError
 from worker.extras import HAS_SANDBOX
+from worker.standard_streams import lost_output
 
 INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
 FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)
@@ -29,6 +30,17 @@ class CommandFailed(click.ClickException):
 
 class Commands(click.Group):
     """A group whose commands end with 0 (done), 1 (failed), 2 (usage) or 130 (Ctrl-C)."""
+
+    def main(self, *args: object, **options: object) -> object:  # type: ignore[override]  # all of them
+        """Parse, run and end the process: never with 0 if its output is lost, and that is said."""
+        try:
+            return super().main(*args, **options)  # type: ignore[call-overload]
+        except SystemExit as end:
+            if not (reason := lost_output()):
+                raise
+            failure = CommandFailed(f"standard output cannot be written: {reason}")
+            failure.show()
+            sys.exit(end.code or failure.exit_code)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""

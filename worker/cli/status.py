@@ -21,6 +21,7 @@ from memory import (
     slots,
 )
 from memory.errors import CorruptData
+from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
 from tasks import app
 from tasks.process.configuration import Settings
@@ -151,7 +152,7 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
     """What waits and what was given up."""
     now_ms = connection.run(index.server_time_ms())
     listed, due, members = connection.run_all(
-        Command(integer, ("ZCARD", keyspace.due)),
+        due_list.size(keyspace.due),
         Command(integer, ("ZCOUNT", keyspace.due, "-inf", now_ms)),
         Command(strings, ("ZRANGE", keyspace.due, 0, MAX_MAILBOXES - 1)),
     )

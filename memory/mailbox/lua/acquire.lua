@@ -33,7 +33,7 @@ local is_ours = held[1] == token and held[3] == job
 -- The lease saves model calls; COMMIT decides alone which output counts.
 if live_ms > 0 and not is_ours then return {'BUSY', live_ms} end
 if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end
-local wait_ms = (tonumber(held[5]) or 0) - now_ms
+local wait_ms = left_ms(lease, 'not_before', held[5], held[7])
 if wait_ms > 0 then return {'WAIT', wait_ms} end
 
 local envelope = redis.call('HGET', jobs, job) or ''
@@ -54,7 +54,7 @@ if not is_ours and stop == '' and attempt >= tonumber(max_attempts) then
 end
 if not is_ours then attempt = attempt + 1 end
 redis.call('HSET', lease, 'token', token, 'until', now_ms + lease_ms, 'job', job,
-  'attempt', attempt, 'seq', seq_us)
+  'attempt', attempt, 'seq', seq_us, 'lease_ms', lease_ms)
 redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'slot_wait_until')
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}

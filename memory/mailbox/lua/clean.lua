@@ -16,8 +16,8 @@
 -- include clock
 local pending = redis.call('ZCARD', queue)
 if pending > 0 then return {'PENDING', pending} end
-local held = redis.call('HMGET', lease, 'token', 'until', 'last')
-local live_ms = held[1] and (tonumber(held[2]) or 0) - now_ms or 0
+local held = redis.call('HMGET', lease, 'token', 'until', 'last', 'lease_ms')
+local live_ms = held[1] and left_ms(lease, 'until', held[2], held[4]) or 0
 if live_ms > 0 then return {'BUSY', live_ms} end
 local unused_ms = now_ms - math.floor((tonumber(held[3]) or 0) / 1000)
 if redis.call('EXISTS', history) == 1 then

@@ -12,7 +12,7 @@
 local removed = 0
 for i = 1, #ARGV, 2 do
   local stored = redis.call('HGET', outbox, ARGV[i]) or ''
-  if stored:match('^%d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1] then
+  if stored:match('^%d+ %d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1] then
     removed = removed + redis.call('HDEL', outbox, ARGV[i])
   end
 end

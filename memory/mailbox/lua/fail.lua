@@ -22,10 +22,11 @@ if held[1] ~= token then return 0 end
 local attempt = (tonumber(held[2]) or 0) - refund
 local is_to_stop = held[4] == held[5] or (tonumber(held[6]) or 0) < (tonumber(held[7]) or 0)
 if is_to_stop then delay_ms = 0 end
-redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'attempt', attempt, 'failed', token)
+redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'delay_ms', delay_ms,
+  'attempt', attempt, 'failed', token)
 redis.call('HDEL', lease, 'token', 'until', 'seq', 'woken_at', 'wakes')
 if tonumber(slot_wait_ms) > 0 then
-  redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms)
+  redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms, 'slot_wait_ms', slot_wait_ms)
 end
 redis.call('PEXPIRE', lease, dedupe_ms)
 return 1

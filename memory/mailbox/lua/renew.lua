@@ -11,6 +11,6 @@
 
 -- include clock
 if redis.call('HGET', lease, 'token') ~= token then return 0 end
-redis.call('HSET', lease, 'until', now_ms + lease_ms)
+redis.call('HSET', lease, 'until', now_ms + lease_ms, 'lease_ms', lease_ms)
 redis.call('PEXPIRE', lease, dedupe_ms)
 return 1

@@ -7,14 +7,15 @@
 -- KEYS  due:zset
 -- ARGV  member delay_ms
 -- Returns
---   {'OK', at_ms}                the score now, an integer
+--   {'OK', now_ms}               noted; the server's time
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+-- include due_clock
 local at_ms = now_ms + delay_ms
 local old_ms = redis.call('ZSCORE', due, member)
 -- One less at least, so that a sweeper that read the old score finds it changed.
 if old_ms then at_ms = math.min(tonumber(old_ms) - 1, at_ms) end
 at_ms = math.floor(at_ms)
 redis.call('ZADD', due, at_ms, member)
-return {'OK', at_ms}
+return {'OK', now_ms}

@@ -11,8 +11,10 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
-local held = redis.call('HMGET', lease, 'token', 'until', 'job')
-if not held[1] or held[3] ~= job or (tonumber(held[2]) or 0) <= now_ms then return 0 end
+local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'lease_ms')
+if not held[1] or held[3] ~= job or left_ms(lease, 'until', held[2], held[4]) <= 0 then
+  return 0
+end
 redis.call('HSET', lease, 'stop_job', job, 'stop', policy)
 redis.call('PEXPIRE', lease, dedupe_ms)
 return 1

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- SWEEP: say whether a mailbox needs a wake-up, and note that it gets one. While no
--- worker follows a wake-up, the gap between them doubles, from `gap_ms` to 16 times that.
+-- worker follows a wake-up, the gap between them doubles, from `gap_ms` to 16 times that, but to
+-- no more than two minutes.
 -- Safe to repeat, and for several sweepers at once: the second gets WOKEN.
 --
 -- KEYS  queue:zset jobs:hash lease:hash
@@ -18,17 +19,21 @@
 local head = redis.call('ZRANGE', queue, 0, 0)[1]
 if not head then return {'IDLE'} end
 local held = redis.call('HMGET', lease, 'token', 'until', 'not_before', 'woken_at', 'wakes',
-  'slot_wait_until')
-local live_ms = held[1] and (tonumber(held[2]) or 0) - now_ms or 0
+  'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms')
+local live_ms = held[1] and left_ms(lease, 'until', held[2], held[7]) or 0
 if live_ms > 0 then return {'BUSY', live_ms} end
-local wait_ms = math.max(tonumber(held[3]) or 0, tonumber(held[6]) or 0) - now_ms
+local wait_ms = math.max(left_ms(lease, 'not_before', held[3], held[8]),
+  left_ms(lease, 'slot_wait_until', held[6], held[9]))
 if wait_ms > 0 then return {'WAIT', wait_ms} end
 -- A worker that takes the job resets both fields; until then wake-ups get rarer.
 local wakes = tonumber(held[5]) or 0
-local woken_ms = (tonumber(held[4]) or 0) + gap_ms * 2 ^ math.min(wakes - 1, 4) - now_ms
+local function gap_after(earlier)
+  return math.min(gap_ms * 2 ^ math.min(earlier, 4), math.max(gap_ms, 120000))
+end
+local woken_ms = left_ms(lease, 'woken_at', held[4], 0) + gap_after(wakes - 1)
 if wakes > 0 and woken_ms > 0 then return {'WOKEN', math.ceil(woken_ms)} end
 
 redis.call('HSET', lease, 'woken_at', now_ms, 'wakes', wakes + 1)
 redis.call('PEXPIRE', lease, dedupe_ms)
 local envelope = redis.call('HGET', jobs, head) or ''
-return {'WAKE', head, envelope, math.ceil(gap_ms * 2 ^ math.min(wakes, 4))}
+return {'WAKE', head, envelope, math.ceil(gap_after(wakes))}

@@ -18,18 +18,17 @@ local ends
 if left <= 5 * limit then ends = redis.call('HGETALL', outbox)
 else ends = redis.call('HRANDFIELD', outbox, 5 * limit, 'WITHVALUES') end
 local reply = {'OK', left}
-local most_ms = 300000
 for i = 1, #ends, 2 do
-  local until_ms, whose, rest = ends[i + 1]:match('^(%d+) (%S+) (%d+ .*)$')
+  local until_ms, length_ms, whose, rest = ends[i + 1]:match('^(%d+) (%d+) (%S+) (%d+ .*)$')
   local left_ms = (tonumber(until_ms) or 0) - now_ms
-  -- Nobody has more time than five minutes: the clock was set back.
-  local is_free = whose == owner or left_ms <= 0 or left_ms > most_ms
+  -- A time beyond its own length was noted before the clock was set back.
+  local is_free = whose == owner or left_ms <= 0 or left_ms > tonumber(length_ms)
   if is_free and #reply < 2 + 2 * limit then
     table.insert(reply, ends[i])
     table.insert(reply, rest or '')
     reply[2] = reply[2] - 1
     if rest then
-      local claimed = string.format('%d %s ', now_ms + claim_ms, owner) .. rest
+      local claimed = string.format('%d %d %s ', now_ms + claim_ms, claim_ms, owner) .. rest
       redis.call('HSET', outbox, ends[i], claimed)
     end
   end

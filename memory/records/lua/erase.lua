@@ -29,9 +29,9 @@ for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
   local last, was = last_event('erased', one, 0), redis.call('HGET', outbox, one) or ''
   -- Who delivers another end of the job right now has its time: else its result came last. And what
   -- follows the job, a chord perhaps, is still to hear of it.
-  local until_ms, whose, size, rest = was:match('^(%d+) (%S+) (%d+) (.*)$')
-  redis.call('HSET', outbox, one, string.format('%d %s %d ', until_ms or now_ms, whose or owner,
-    #last) .. last .. (rest and rest:sub(size + 1) or ''))
+  local until_ms, length_ms, whose, size, rest = was:match('^(%d+) (%d+) (%S+) (%d+) (.*)$')
+  redis.call('HSET', outbox, one, string.format('%d %d %s %d ', until_ms or now_ms, length_ms or 0,
+    whose or owner, #last) .. last .. (rest and rest:sub(size + 1) or ''))
 end
 for _, one in ipairs(waiting) do end_job(one, -now_ms, last_event('erased', one, 0)) end
 if #waiting > 0 then forget_attempt() end

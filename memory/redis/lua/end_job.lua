@@ -19,7 +19,8 @@ local function end_job(one, mark_ms, last)
   redis.call('HDEL', jobs, one)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
   redis.call('EXPIRE', events, ttl_s)
-  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms + grace_ms, owner, #last) ..
+  redis.call('HSET', outbox, one, string.format('%d %d %s %d ', now_ms + grace_ms, grace_ms,
+    owner, #last) ..
     last .. (redis.call('HGET', callbacks, one) or ''))
   redis.call('PEXPIRE', outbox, dedupe_ms)
   redis.call('HDEL', callbacks, one)
@@ -33,5 +34,5 @@ end
 -- What the lease says of a head that is gone is not about the next one.
 local function forget_attempt()
   redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed',
-    'woken_at', 'wakes', 'slot_wait_until')
+    'woken_at', 'wakes', 'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms')
 end

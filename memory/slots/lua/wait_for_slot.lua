@@ -2,7 +2,8 @@
 -- WAIT_FOR_SLOT: add a session to the waiters of a model. Agents are served in turn, a new one
 -- last; sessions of one agent in the order in which their jobs arrived. The session has given its
 -- lease back, so it can run as soon as a slot is reserved for it. Safe to repeat: a session waits
--- once, and one that has a slot reserved does not wait.
+-- once, and one that has a slot reserved does not wait. No job arrives later than now: where the
+-- server's clock was set back, a session keeps the place that it first got after that.
 --
 -- KEYS  waiters:zset round_robin:zset enqueued_at:hash call_stats:hash slots...:zset
 -- ARGV  session arrived limit ttl_ms
@@ -13,14 +14,16 @@
 --                                -1 where no call has ended yet
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
+-- include clock
 -- include join_round
 local agent, name = string.match(session, '^([^:]*):(.*)$')
-local entry = agent .. ':' .. arrived .. ':' .. name
 for i = 5, #KEYS do
   if redis.call('ZSCORE', KEYS[i], session) then return {'OK', 0, 0} end
 end
 
-local before = redis.call('HGET', enqueued_at, session)
+local before, now = redis.call('HGET', enqueued_at, session), string.format('%016.0f', now_us)
+if arrived > now then arrived = before and before < now and before or now end
+local entry = agent .. ':' .. arrived .. ':' .. name
 if before then redis.call('ZREM', waiters, agent .. ':' .. before .. ':' .. name) end
 redis.call('ZADD', waiters, 0, entry)
 redis.call('HSET', enqueued_at, session, arrived)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
@@ -382,6 +383,30 @@ def test_nothing_that_listens_is_unreachable(ask: Asker) -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(OllamaUnreachableError, match=f"{url} does not answer: is it running"):
             ask(settings_for(url), chat("ok"))
+
+
+def test_a_reply_whose_bytes_do_not_end_is_there_all_the_same(ask: Asker) -> None:
+    """It is whole with its last record: a proxy that holds the connection delays it by a second."""
+    records = b'{"message":{"content":"kora"}}\n{"message":{},"done":true,"done_reason":"stop"}\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+    chunk = b"%x\r\n%b\r\n" % (len(records), records)
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk)
+            while connection.recv(65536):  # until the client leaves
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        answered = pool.submit(answer, server)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        began_at = time.monotonic()
+        reply = reply_of(ask, url, chat("ok"), idle_timeout_s=scaled(30))
+        assert reply.text == "kora"
+        assert time.monotonic() - began_at < scaled(10)
+        answered.result(scaled(10))
 
 
 def test_a_server_that_went_away_is_unreachable_and_found_again(

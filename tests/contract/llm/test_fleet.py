@@ -440,6 +440,19 @@ async def test_a_call_whose_slot_cannot_move_ends_with_its_error(pair: Pair) -> 
     assert pair.counts == (1, 0)
 
 
+async def test_a_server_without_a_free_slot_is_not_said_to_fail(pair: Pair) -> None:
+    """Only of the one whose breaker is open the error says so."""
+    pair.own.script("ok", ["busy-503"] * FAILURES)
+    async with pair.fleet() as fleet:
+        for _ in range(FAILURES):
+            with pytest.raises(OllamaBusyError):
+                await said(fleet, session=pair.session, held_slot=OneSlot(pair.own.url))
+        own, other = (server.url.removeprefix("http://") for server in (pair.own, pair.other))
+        why = f"no Ollama can be asked: {own} failed again and again, {other} had no free slot"
+        with pytest.raises(OllamaUnreachableError, match=f"^{why}$"):
+            await said(fleet, session=pair.session, held_slot=OneSlot(pair.own.url))
+
+
 async def test_a_server_without_the_model_is_open_to_no_call_of_it(pair: Pair) -> None:
     """Unless no server is known to have it; the session's own is the first of the others."""
     async with pair.fleet() as fleet:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
+import orjson
 import pytest
 
 from llm import (
@@ -15,7 +16,7 @@ from llm import (
     OllamaUnreachableError,
     TotalTimeoutError,
 )
-from llm.servers.pull import Progress, pull
+from llm.servers.pull import MAX_FILES, Progress, pull
 from sandbox.ollama import OllamaStandIn, reply_to
 from tests.support.waiting import eventually
 
@@ -126,3 +127,29 @@ def test_progress_is_logged_in_tenths_over_all_files() -> None:
     assert progress.note({"digest": "b", "total": 100}) is None
     assert progress.note({"digest": "a", "total": 100, "completed": 100}) is None
     assert progress.note({"digest": "b", "total": 100, "completed": 100}) == 100
+
+
+class Talkative(OllamaClient):
+    """A server that tells of its progress at great length, and then that it is done."""
+
+    async def read(self, *_: object, **__: object) -> AsyncGenerator[bytes, None]:
+        """What no test wants to wait for a server to say."""
+        line = orjson.dumps({"status": "pulling", "digest": "sha256:1", "padding": "x" * 60_000})
+        for _ in range(80):
+            yield (line + b"\n") * 16
+        yield b'{"status":"success"}\n'
+
+
+async def test_a_long_download_is_not_ended_by_its_progress() -> None:
+    """Only its time limit ends it, however much the server tells meanwhile."""
+    async with Talkative("http://127.0.0.1:1") as client:
+        await pull(client, "missing", limit_s=60)
+
+
+def test_the_files_that_are_counted_are_bounded() -> None:
+    """What a server names must not fill the memory."""
+    progress = Progress()
+    for number in range(MAX_FILES):
+        progress.note({"digest": str(number), "completed": 1, "total": 2})
+    assert progress.note({"digest": "more", "completed": 10**9, "total": 10**9}) is None
+    assert progress.note({"digest": "0", "completed": 2 * MAX_FILES, "total": 2 * MAX_FILES}) == 70

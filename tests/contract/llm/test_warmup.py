@@ -250,6 +250,20 @@ async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn, fleet: Fleet) ->
     assert ollama.stats.loads == 2
 
 
+async def test_chats_that_wait_for_a_load_wait_for_its_restart(
+    ollama: OllamaStandIn, client: OllamaClient
+) -> None:
+    """The server is well: they must not be told that its client was closed."""
+    warmer = Warmer(client, limits=Timeouts(), on_loaded=lambda _: None)
+    waiting = [asyncio.create_task(warmer.ensure(chat(SLOW_LOAD))) for _ in range(3)]
+    await eventually(lambda: ollama.stats.loading, what="the load is under way")
+    warmer.restart(chat(SLOW_LOAD), lambda: asyncio.sleep(0))
+    await asyncio.wait_for(asyncio.gather(*waiting), scaled(10))
+    assert warmer.is_warm(chat(SLOW_LOAD))
+    assert (ollama.stats.load_requests, ollama.stats.loads) == (2, 1)
+    await warmer.aclose()
+
+
 async def test_a_model_that_answers_some_is_not_restarted(
     ollama: OllamaStandIn, fleet: Fleet
 ) -> None:

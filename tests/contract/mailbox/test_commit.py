@@ -117,7 +117,18 @@ def test_a_job_that_is_not_the_head_is_refused(rig: Rig) -> None:
     for job in ("j1", "j2"):
         rig.enqueue(job)
     until_ms = START_MS + LEASE_MS
-    rig.ask("HSET", rig.box.keys.lease, "token", "t2", "job", "j2", "until", until_ms)
+    rig.ask(
+        "HSET",
+        rig.box.keys.lease,
+        "token",
+        "t2",
+        "job",
+        "j2",
+        "until",
+        until_ms,
+        "lease_ms",
+        LEASE_MS,
+    )
     before = rig.dump()
     assert rig.commit("t2", "j2").outcome is CommitOutcome.REORDER
     assert {**rig.dump(), rig.keyspace.due.encode(): None} == {

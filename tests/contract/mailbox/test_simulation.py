@@ -19,6 +19,8 @@ from tests.support.mailbox.mutants import (
     COMMIT_HEAD_CHECK,
     Mutant,
     by_name,
+    look_when_due,
+    mutants_by_clock,
     mutants_by_idleness,
     mutants_by_violation,
     without,
@@ -33,8 +35,18 @@ from tests.support.mailbox.rig import (
     done_event,
     turn_of,
 )
-from tests.support.mailbox.simulation import PEACE_PLAN, Plan, simulate
-from tests.support.mailbox.world import Wire
+from tests.support.mailbox.simulation import (
+    CLOCK_PLAN,
+    HOUR_MS,
+    KILLED_PLAN,
+    PEACE_PLAN,
+    Plan,
+    jumps_of,
+    simulate,
+)
+from tests.support.mailbox.world import GRACE_MS as PATIENCE_MS
+from tests.support.mailbox.world import LEASE_MS as WORLD_LEASE_MS
+from tests.support.mailbox.world import SWEEP_MS, Wire
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
@@ -54,6 +66,9 @@ DISTURBED = (
     Plan(damages=3),
     Plan(damaged_lists_ms=20_000),
 )
+STILL_MS = 1500 + 1000 + SWEEP_MS + WORLD_LEASE_MS + PATIENCE_MS + SWEEP_MS + 500
+"""The longest call of the model, the restart of a sweeper and its first look; a lease from then on,
+the grace, another look; some messages under way."""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +110,36 @@ def test_a_run_can_be_repeated(wire: Wire) -> None:
     assert simulate(wire, 7, Plan()) == simulate(wire, 7, Plan())
 
 
-MUTANTS = mutants_by_violation() | mutants_of_ends()
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("first_seed", range(0, SEEDS // 2, PART))
+def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_seed: int) -> None:
+    """By up to an hour, in both directions; and all is done within a minute after the faults."""
+    for seed in range(first_seed, first_seed + PART):
+        plan = replace(CLOCK_PLAN, takeovers=seed % 2 * TAKEOVERS, jumps=jumps_of(seed))
+        try:
+            simulate(wire, seed, plan)
+        except Violation as violation:
+            violation.add_note(f"seed {seed}, jumps {plan.jumps}")
+            raise
+
+
+@pytest.mark.parametrize("by_ms", [-HOUR_MS, -40_000, -2000, 2000, HOUR_MS])
+def test_a_clock_that_is_set_while_workers_die_costs_one_lease(wire: Wire, by_ms: int) -> None:
+    """I16: no session with work stands still for longer than that and two sweeps."""
+    for seed in range(PEACEFUL_SEEDS):
+        report = simulate(wire, seed, replace(KILLED_PLAN, jumps=(by_ms,)))
+        assert report.longest_still_ms <= STILL_MS, f"seed {seed}"
+
+
+def test_a_due_list_that_is_only_set_back_is_found_out_by_time(wire: Wire) -> None:
+    """It costs two leases: one until the first look, and one from there."""
+    plan = replace(KILLED_PLAN, jumps=(-HOUR_MS,), mutants=by_name(look_when_due()))
+    still_ms = (simulate(wire, seed, plan).longest_still_ms for seed in range(MUTANT_SEEDS))
+    assert any(still > STILL_MS for still in still_ms)
+
+
+MUTANTS = mutants_by_violation() | mutants_by_clock() | mutants_of_ends()
 IDLERS = mutants_by_idleness()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from memory.mailbox import due_list
-from memory.mailbox.due import IDLE_MS, DueEntry
+from memory.mailbox.due import IDLE_MS, DueEntry, shared_wait_ms
 from memory.mailbox.outcomes import JobToWake, SweepOutcome
 from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
 
@@ -15,6 +15,11 @@ pytest_plugins = ["tests.support.mailbox.fixtures"]
 def due_entries(rig: Rig) -> list[DueEntry]:
     """What a sweeper finds now."""
     return rig.connection.run(rig.due.entries(limit=100))
+
+
+def shared_wait(rig: Rig) -> int:
+    """How long wake-ups lie in the queue, as a sweeper learns it."""
+    return shared_wait_ms(*rig.connection.run_all(*rig.due.shared_queue_wait()))
 
 
 def look_after(rig: Rig) -> SweepOutcome:
@@ -86,6 +91,19 @@ def test_the_gap_doubles_while_wake_ups_are_lost(rig: Rig) -> None:
         assert rig.sweep().outcome is SweepOutcome.WOKEN
         rig.later(1)
     assert gaps == [1, 2, 4, 8, 16, 16, 16]
+
+
+@pytest.mark.parametrize(("gap_ms", "most_ms"), [(60_000, 120_000), (300_000, 300_000)])
+def test_no_gap_gets_longer_than_two_minutes(rig: Rig, gap_ms: int, most_ms: int) -> None:
+    """Unless it is so from the beginning, by the settings."""
+    rig.enqueue("j1")
+    gaps_ms = []
+    for _ in range(6):
+        swept = rig.connection.run(rig.box.sweep(gap_ms))
+        assert swept.outcome is SweepOutcome.WAKE
+        gaps_ms.append(swept.wait_ms)
+        rig.later(swept.wait_ms)
+    assert gaps_ms == [gap_ms, *[most_ms] * 5]
 
 
 ACTS: dict[str, Callable[[Rig], object]] = {
@@ -246,7 +264,7 @@ def test_the_sweeper_never_lowers_a_score(rig: Rig) -> None:
 
 def test_an_entry_that_is_no_mailbox_is_forgotten(rig: Rig) -> None:
     """Someone else wrote it, perhaps bytes that are no text."""
-    for stray in (f"{rig.keyspace.prefix}:history:only-one-part", b"\xff\x00", b""):
+    for stray in (f"{rig.keyspace.prefix}:history:only-one-part", b"\xff\x00"):
         rig.ask("ZADD", rig.keyspace.due, 1, stray)
         (entry,) = due_entries(rig)
         assert rig.due.mailbox(entry) is None
@@ -268,7 +286,24 @@ def test_a_stray_mailbox_is_looked_at(rig: Rig) -> None:
 
 def test_the_wait_in_the_queue_is_shared_with_all_sweepers(rig: Rig) -> None:
     """For a minute; then nobody knows of any."""
-    assert rig.connection.run(rig.due.shared_queue_wait_ms()) == 0
+    assert shared_wait(rig) == 0
     rig.connection.run(rig.due.share_queue_wait(7000))
-    assert rig.connection.run(rig.due.shared_queue_wait_ms()) == 7000
+    assert shared_wait(rig) == 7000
     assert 0 < rig.ttl_ms(rig.keyspace.queue_wait) <= 60_000
+
+
+@pytest.mark.parametrize("life", [(), ("PX", 60_001 + 3_600_000)], ids=["for ever", "an hour"])
+def test_a_shared_wait_that_lasts_too_long_is_not_believed(
+    rig: Rig, life: tuple[str | int, ...]
+) -> None:
+    """The server's clock was set back since it was shared, or somebody else wrote it."""
+    rig.ask("SET", rig.keyspace.queue_wait, 7000, *life)
+    assert shared_wait(rig) == 0
+    rig.ask("DEL", rig.keyspace.queue_wait)
+
+
+@pytest.mark.parametrize("foreign", [b"soon", b"-7", b"1e9", b"\xff", b"9" * 5000, b""])
+def test_a_shared_wait_that_is_no_number_is_none(rig: Rig, foreign: bytes) -> None:
+    """However long it is."""
+    rig.ask("SET", rig.keyspace.queue_wait, foreign, "PX", 60_000)
+    assert shared_wait(rig) == 0

@@ -2,16 +2,27 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from pydantic import SecretStr
 
-from memory import Command, CursorExpired, Event, EventType, MemorySettings, Tail, events
+from memory import (
+    Command,
+    CorruptData,
+    CursorExpired,
+    Event,
+    EventType,
+    InvalidInput,
+    MemorySettings,
+    Tail,
+    events,
+)
 from memory.keys import Keyspace, SessionKeys
-from memory.records.events import FROM_START, MAX_EVENTS, READ_EVENTS
+from memory.records.events import FROM_START, MAX_EVENTS, READ_EVENTS, is_after
 from memory.redis.async_connection import AsyncConnection
 from sandbox.cluster import ValkeyCluster
+from tasks.submit.followers import SessionFollower
 from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 
@@ -167,6 +178,75 @@ async def test_who_has_seen_all_of_a_stream_that_ended_goes_on_with_its_successo
     await tell(memory, keys, "after")
     found = await tail.after(keys.events, cursor, timeout_s=WAIT_S)
     assert [event.text for event in found] == ["after"]
+
+
+DAMAGES = {
+    "a foreign entry": lambda key: ("XADD", key, "*", "who", "knows"),
+    "a key of another type": lambda key: ("SET", key, "no stream"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+async def test_a_damaged_stream_fails_its_own_followers_only(
+    memory: AsyncConnection,
+    tail: Tail,
+    streams: list[SessionKeys],
+    damage: Callable[[str], tuple[str, ...]],
+) -> None:
+    """The others of the process get their events, those that are there and those that come."""
+    bad, good, later = streams[:3]
+    await memory.run_all(
+        Command(bool, damage(bad.events)), Command(bool, ("EXPIRE", bad.events, 60))
+    )
+    await tell(memory, good, "here")
+    following = [
+        asyncio.create_task(tail.after(keys.events, FROM_START, timeout_s=WAIT_S))
+        for keys in (bad, good, later)
+    ]
+    assert [event.text for event in await following[1]] == ["here"]
+    await tell(memory, later, "there")
+    assert [event.text for event in await following[2]] == ["there"]
+    if damage is DAMAGES["a key of another type"]:
+        with pytest.raises(CorruptData):
+            await following[0]
+    await asyncio.wait(following)
+
+
+async def test_a_foreign_entry_that_nobody_reads_fails_nobody(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """At the begin and the end of a stream, where only the cursors are looked at."""
+    keys = streams[0]
+    foreign = Command(bool, ("XADD", keys.events, "1-0", "who", "knows"))
+    await memory.run(foreign)
+    await tell(memory, keys, *["more"] * READ_EVENTS)
+    found = await tail.after(keys.events, "1-0", timeout_s=WAIT_S)
+    assert len(found) == READ_EVENTS
+    await memory.run(Command(bool, ("XADD", keys.events, "*", "who", "knows")))
+    assert is_after(await memory.run(events.last_cursor(keys.events)), found[-1].cursor)
+    await memory.run(events.check_cursor(keys, found[-1].cursor))
+
+
+async def test_events_of_a_type_that_only_a_newer_version_knows_are_passed_over(
+    memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
+) -> None:
+    """During a rolling update; the follower's cursor moves behind them all the same."""
+    keys = streams[0]
+    newer = '{"type":"reticulated","job":"job","attempt":1}'
+    await tell(memory, keys, "one")
+    await memory.run(Command(bool, ("XADD", keys.events, "*", "event", newer)))
+    found = await tail.after(keys.events, FROM_START, timeout_s=WAIT_S)
+    follower = SessionFollower(keys, FROM_START)
+    assert [event.text for event in follower.take(found)] == ["one"]
+    assert follower.cursor == found[-1].cursor
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("cursor", ["99999999999999999999-0", "1-18446744073709551616", "one"])
+def test_what_redis_takes_for_no_cursor_is_refused(cursor: str, streams: list[SessionKeys]) -> None:
+    """Before anything is asked: its numbers have 64 bits."""
+    with pytest.raises(InvalidInput):
+        events.check_cursor(streams[0], cursor)
 
 
 def test_only_a_full_read_can_hide_a_gap() -> None:

@@ -7,6 +7,7 @@ import pytest
 from memory import InvalidInput, RedisMemoryService
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
+from memory.records import index
 from memory.upkeep.housekeeping import Housekeeping
 from tests.support.memory_fixtures import Backend
 
@@ -88,6 +89,84 @@ def test_an_extension_stops_at_its_bound(
     assert (done.sessions, done.is_complete) == (3, False)
     with pytest.raises(InvalidInput):
         housekeeping.extend_active(window_s=60, ttl_s=0)
+
+
+def test_over_several_runs_every_session_is_extended(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """A run goes on where the last one stopped, also among sessions used at the same moment."""
+    agents = ("a", "b", "c")
+    for agent in agents:
+        for number in range(3):
+            service.append_to_history(agent, f"s{number}", MESSAGE, ttl=100)
+        now_ms = service.connection.run(index.server_time_ms())
+        sessions = {f"s{number}": now_ms for number in range(3)}
+        real_backend.observer.zadd(service.keyspace.sessions(agent), sessions)
+
+    runs = [housekeeping.extend_active(window_s=60, ttl_s=1000, max_sessions=2) for _ in range(5)]
+
+    for agent in agents:
+        for number in range(3):
+            assert _ttl(real_backend, f"history:{agent}:s{number}") > 990
+    assert [run.is_complete for run in runs[:4]] == [False] * 4
+
+
+def test_a_session_that_is_always_in_use_keeps_no_other_from_its_turn(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Busy sessions of the first agent would else be met in each run."""
+    for agent, session in (("a", "busy0"), ("a", "busy1"), ("b", "quiet")):
+        service.append_to_history(agent, session, MESSAGE, ttl=100)
+
+    for _ in range(4):
+        housekeeping.extend_active(window_s=60, ttl_s=1000, max_sessions=1)
+        for session in ("busy0", "busy1"):
+            service.append_to_history("a", session, MESSAGE)
+
+    assert _ttl(real_backend, "history:b:quiet") > 990
+
+
+def test_a_run_begins_anew_where_its_place_is_damaged(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """And writes over it."""
+    for number in range(3):
+        service.append_to_history("a", f"s{number}", MESSAGE)
+    place = service.keyspace.upkeep("extend")
+    real_backend.observer.rpush(place, "no place")
+
+    done = housekeeping.extend_active(window_s=60, ttl_s=1000, max_sessions=2)
+    assert (done.sessions, real_backend.observer.type(place)) == (2, b"string")
+    assert 0 < real_backend.observer.ttl(place) <= 86_400
+    real_backend.observer.set(place, "nonsense", ex=60)
+    assert housekeeping.extend_active(window_s=60, ttl_s=1000).sessions == 3
+    assert not real_backend.observer.exists(place)
+
+
+def test_damage_in_one_session_keeps_no_other_from_maintenance(
+    service: RedisMemoryService,
+    housekeeping: Housekeeping,
+    real_backend: Backend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor does an agent whose index is damaged; the log names both."""
+    keyspace, look = service.keyspace, real_backend.observer
+    for agent, session in (("a", "bad"), ("a", "good"), ("b", "lost"), ("c", "good")):
+        service.append_to_history(agent, session, MESSAGE, ttl=100)
+    mailbox = Mailbox.of(keyspace, "c", "good")
+    service.connection.run_all(*mailbox.enqueue("j", b"{}", cap=9, grace_ms=5000))
+    look.zrem(keyspace.due, mailbox.keys.history)
+    for key in (keyspace.session("a", "bad").queue, keyspace.session("a", "bad").summary):
+        look.set(key, "damaged", ex=60)
+    look.set(keyspace.session_fields("bad"), "damaged", ex=60)
+    look.set(keyspace.sessions("b"), "damaged", ex=60)
+
+    assert housekeeping.extend_active(window_s=60, ttl_s=1000).is_complete
+    assert housekeeping.add_strays() == 1
+    assert _ttl(real_backend, "history:a:good") > 990
+    assert _ttl(real_backend, "history:c:good") > 990
+    for named in ("session bad of agent a", "sessions of agent b"):
+        assert any(named in line for line in caplog.messages)
 
 
 def test_stale_sessions_go_with_their_data(
@@ -182,6 +261,27 @@ def test_a_damaged_session_does_not_stop_the_cleanup(
     assert look.exists(keyspace.session("a", "bad").history)
 
 
+def test_damaged_indexes_do_not_stop_the_cleanup(
+    service: RedisMemoryService,
+    housekeeping: Housekeeping,
+    real_backend: Backend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An agent's, or that of a session's data: the others go, and the log names the damage."""
+    keyspace, look = service.keyspace, real_backend.observer
+    look.zadd(keyspace.agents, {"a": LONG_AGO_MS, "b": LONG_AGO_MS + 1})
+    look.set(keyspace.sessions("a"), "damaged", ex=60)
+    _make_old(real_backend, "b", "bad", "gone")
+    look.set(keyspace.session_fields("bad"), "damaged", ex=60)
+
+    done = housekeeping.clean_stale(idle_s=600)
+
+    assert (done.deleted, done.is_complete) == (2, True)
+    assert not look.exists(keyspace.sessions("b"))
+    for named in ("sessions of agent a stay", "data of session bad"):
+        assert any(named in line for line in caplog.messages)
+
+
 def test_a_cleanup_stops_at_its_bound_and_the_next_goes_on(
     service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
 ) -> None:
@@ -247,6 +347,20 @@ def test_a_mailbox_that_the_sweeper_has_lost_is_found(
     assert housekeeping.add_strays() == 1
     assert real_backend.observer.zscore(keyspace.due, lost) == 0
     assert housekeeping.add_strays() == 0
+
+
+def test_over_several_runs_every_mailbox_is_looked_at(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """A run without time looks at one page of one agent; the next goes on behind it."""
+    keyspace = service.keyspace
+    for agent in ("a", "b", "c"):
+        mailbox = Mailbox.of(keyspace, agent, "s")
+        service.connection.run_all(*mailbox.enqueue("j", b"{}", cap=9, grace_ms=5000))
+        service.append_to_history(agent, "s", MESSAGE)
+    real_backend.observer.unlink(keyspace.due)
+
+    assert [housekeeping.add_strays(budget_s=0) for _ in range(4)] == [1, 1, 1, 0]
 
 
 def test_a_session_with_ends_that_the_sweeper_has_lost_is_found(

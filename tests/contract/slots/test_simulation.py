@@ -16,8 +16,9 @@ from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
+from tests.support.mailbox.simulation import HOUR_MS, jumps_of
 from tests.support.mailbox.world import Faults, Wire
-from tests.support.slots.simulation import SlotPlan, simulate
+from tests.support.slots.simulation import EVERYTHING, RECOVERY_MS, SlotPlan, simulate
 
 PART = 20
 SEEDS = effort(2 * PART, long=100 * PART)
@@ -25,6 +26,10 @@ PEACEFUL_SEEDS = 10
 MUTANT_SEEDS = 40
 FREE_MS = 20
 PEACE = SlotPlan(faults=Faults(), cancels=0, model_fails=0)
+CLOCK = SlotPlan(faults=replace(EVERYTHING, stop=0.0, kill=0.03), drain_ms=RECOVERY_MS)
+KILLED = replace(PEACE, killed_at_jump=0.5, drain_ms=RECOVERY_MS)
+KILLED_MS = 20_000
+"""What a run takes in which half of all die once: about nine seconds, and a lease or two."""
 HARSH = SlotPlan(
     faults=Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
 )
@@ -53,6 +58,27 @@ def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> No
             violation.add_note(f"seed {seed}")
             raise
     assert granted > PART * 10, "sessions wait"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("first_seed", range(0, SEEDS // 2, PART))
+def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_seed: int) -> None:
+    """By up to an hour, in both directions; and all is done within a minute after the faults."""
+    for seed in range(first_seed, first_seed + PART):
+        try:
+            simulate(wire, seed, replace(CLOCK, servers=1 + seed % 2, jumps=jumps_of(seed)))
+        except Violation as violation:
+            violation.add_note(f"seed {seed}, jumps {jumps_of(seed)}")
+            raise
+
+
+@pytest.mark.parametrize("by_ms", [-HOUR_MS, -40_000, HOUR_MS])
+def test_a_clock_that_is_set_while_workers_die_costs_little(wire: Wire, by_ms: int) -> None:
+    """Half of all processes die at that moment: their slots are free again after a lease."""
+    for seed in range(PEACEFUL_SEEDS):
+        plan = replace(KILLED, servers=1 + seed % 2, jumps=(by_ms,))
+        assert simulate(wire, seed, plan).took_ms <= KILLED_MS, f"seed {seed}"
 
 
 def test_without_faults_it_is_fair_and_no_slot_is_free_in_vain(wire: Wire) -> None:
@@ -90,6 +116,11 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
     "no slot ever expires": (
         mutate(slots.EXPIRE_SLOTS, ("'-inf', now_ms", "'-inf', '-inf'")),
         HARSH,
+        "I10|P4",
+    ),
+    "a slot may end at any time": (
+        mutate(slots.EXPIRE_SLOTS, ("now_ms + most_ms, who", "'inf', who")),
+        replace(KILLED, jumps=(-HOUR_MS,)),
         "I10|P4",
     ),
     "the agent that got a slot stays the first": (

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from memory import AsyncConnection, Command, Event, EventType, Keyspace, events
+from memory import AsyncConnection, Command, Event, EventType, Keyspace, MemorySettings, events
 from memory.keys import SessionKeys
 from memory.records.events import FROM_START
+from memory.redis.async_connection import BATCH_CALLS
+from sandbox.ports import free_port
 from tasks.process.relay import Relay
 from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
+from tests.support.waiting import eventually
 
 NEVER_S = 600.0
 HOLDER, LOST = "holder", "lost"
@@ -117,3 +120,33 @@ async def test_what_is_said_of_no_attempt_makes_no_stream(
     assert await stored(memory, keys) == ["here"]
     assert await memory.run(publish)
     assert await stored(memory, keys, 2) == ["here", ""]
+    assert await relay.taken(keys) == []
+
+
+async def test_a_damaged_stream_costs_no_other_session_an_event(
+    memory: AsyncConnection, keys: SessionKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many sessions there are in a tick; the log names the one that lost its events."""
+    await memory.run(Command(bool, ("SET", keys.events, "no stream", "EX", 60)))
+    others = [Keyspace().session("energy", f"{keys.session_id}-{n}") for n in range(BATCH_CALLS)]
+    relay = Relay(memory, ttl_s=60)
+    for one in (keys, *others):
+        relay.emit(one, token("here"))
+    for one in others:
+        assert await stored(memory, one) == ["here"]
+    (line,) = caplog.messages
+    assert line.startswith(f"live events of session {keys.session_id} of agent energy are lost")
+
+
+async def test_without_redis_one_line_tells_what_is_lost(
+    keys: SessionKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It names some of the sessions."""
+    gone = AsyncConnection(MemorySettings(port=free_port(), timeout_s=0.5))
+    relay = Relay(gone, ttl_s=60)
+    for number in range(5):
+        relay.emit(Keyspace().session("energy", f"{keys.session_id}-{number}"), token("here"))
+    await eventually(lambda: bool(caplog.messages), what="a line in the log")
+    await gone.aclose()
+    (line,) = caplog.messages
+    assert " and 2 more sessions are lost" in line

@@ -117,6 +117,16 @@ async def test_who_is_interrupted_tries_again_when_it_is_quiet(
     await eventually(lambda: kept(real_backend, mailbox), timeout_s=20, what="it is made after all")
 
 
+@pytest.mark.parametrize("life", [{"px": 3_600_000}, {}], ids=["an hour", "for ever"])
+async def test_a_lock_that_nobody_takes_for_so_long_holds_nobody_up(
+    summaries: Summaries, mailbox: Mailbox, real_backend: Backend, life: dict[str, int]
+) -> None:
+    """Its holder has died, and the server's clock was set back."""
+    real_backend.observer.set(Keyspace(real_backend.prefix).summary_lock, b"dead", **life)
+    summaries.want(Wanted(mailbox, "ok", shown_messages=2))
+    await eventually(lambda: kept(real_backend, mailbox), what="a summary is kept")
+
+
 async def test_a_session_that_goes_on_gets_none_now(
     summaries: Summaries, mailbox: Mailbox, real_backend: Backend, ollama: OllamaStandIn
 ) -> None:

@@ -16,7 +16,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
-from tasks import EventType, app, chat_task, follow_job
+from tasks import EventType, JobErased, app, chat_task, follow_job
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.machine import scaled
@@ -162,6 +162,53 @@ def test_status_tells_queues_and_workers() -> None:
     assert status["mailboxes"]["pending_jobs"] == 0
     assert [server["url"] for server in status["servers"]] == ["http://localhost:11434"]
     assert "worker@" in griot("status").stdout
+
+
+def test_check_names_damaged_keys(valkey: ValkeyServer) -> None:
+    """One that all share, and one of a session that is due; and says when all is well again."""
+    keyspace = producer_services().keyspace
+    job = chat_task.delay("energy", "damaged", "hello")
+    job.get(timeout=TIMEOUT_S)
+    broken = (keyspace.session("energy", "damaged").outbox, keyspace.queue_wait)
+    for key in broken:
+        valkey.command("DEL", key)
+        valkey.command("LPUSH", key, "what is this")
+    try:
+        named = griot("check").output
+        assert all(f"{key} is a list" in named for key in broken), named
+    finally:
+        valkey.command("DEL", *broken)
+    assert "each holds what Griot writes" in griot("check").output
+
+
+def test_erase_says_what_it_found(valkey: ValkeyServer) -> None:
+    """A look first, then for good; the job's result goes too."""
+    session_id = "to-be-erased"
+    job = chat_task.delay("energy", session_id, "secret words")
+    assert "secret words" in job.get(timeout=TIMEOUT_S)["response"]
+    looked = json.loads(
+        griot("erase", "session", "energy", session_id, "--dry-run", "--json").output
+    )
+    assert looked["sessions"][0]["kept"] | {"events": 0} == {
+        "messages": 2,
+        "summaries": 0,
+        "letters": 0,
+        "events": 0,
+        "data": 0,
+        "pending": 0,
+        "ended": 1,
+    }
+    assert job.state == "SUCCESS"
+    done = griot("erase", "session", "energy", session_id)
+    assert done.exit_code == 0
+    assert session_id in done.output
+    app.backend._cache.clear()
+    assert chat_task.AsyncResult(job.id).state == "FAILURE"
+    with pytest.raises(JobErased):
+        chat_task.AsyncResult(job.id).get(timeout=TIMEOUT_S)
+    everything = griot("erase", "agent", "energy", "--json")
+    assert everything.exit_code == 0
+    assert json.loads(griot("erase", "agent", "energy", "--json").output)["sessions"] == []
 
 
 def test_a_message_to_a_busy_session_does_what_it_is_told_to() -> None:

@@ -47,6 +47,11 @@ def first_protocol_job(job_id: str, *args: object) -> bytes:
     return element("never", body=body, headers={}, properties=task_properties(job_id))
 
 
+def unreadable_job(text: str) -> bytes:
+    """A raw chat job whose body is that text and no JSON."""
+    return element("tasks.chat_task", body=base64.b64encode(text.encode()).decode())
+
+
 def embedding_job(embedded: object) -> bytes:
     """A raw chat job with something else where its callbacks should be."""
     return element("tasks.chat_task", body=_body([["energy", "s", "never"], {}, embedded]))

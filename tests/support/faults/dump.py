@@ -1,7 +1,7 @@
 """What lies in Redis of a session, read raw: no code of the product decides what a test sees."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from redis import Redis
@@ -24,12 +24,17 @@ class SessionDump:
     """The names of the fields of the lease."""
     is_due: bool = True
     marks_ttl_ms: int = 0
+    undelivered: frozenset[str] = frozenset()
+    """The jobs whose end is in the outbox."""
+    events: tuple[dict[str, object], ...] = ()
+    results: Mapping[str, dict[str, object]] = field(default_factory=dict)
+    """What Celery has stored, by job."""
 
 
 def read_session(
-    observer: Redis, keyspace: Keyspace, agent_id: str, session_id: str
+    observer: Redis, results: Redis, keyspace: Keyspace, agent_id: str, session_id: str
 ) -> SessionDump:
-    """All of it in one transaction."""
+    """All of it in one transaction, but for the results of its jobs, which are on another db."""
     keys = keyspace.session(agent_id, session_id)
     with observer.pipeline(transaction=True) as pipe:
         pipe.lrange(keys.history, 0, -1)
@@ -40,7 +45,11 @@ def read_session(
         pipe.hkeys(keys.lease)
         pipe.zscore(keyspace.due, keys.history)
         pipe.pttl(keys.done)
-        history, pending, marks, dead, envelopes, lease, due_at, ttl_ms = pipe.execute()
+        pipe.hkeys(keys.outbox)
+        pipe.xrange(keys.events)
+        history, pending, marks, dead, envelopes, lease, due_at, ttl_ms, outbox, stream = (
+            pipe.execute()
+        )
     return SessionDump(
         session_id=session_id,
         history=tuple(json.loads(element) for element in history),
@@ -51,6 +60,9 @@ def read_session(
         lease=frozenset(name.decode() for name in lease),
         is_due=due_at is not None,
         marks_ttl_ms=ttl_ms,
+        undelivered=frozenset(job.decode() for job in outbox),
+        events=tuple(json.loads(fields[b"event"]) for _, fields in stream),
+        results=_results(results, [job.decode() for job, _ in marks]),
     )
 
 
@@ -63,6 +75,11 @@ def is_drained(
         if observer.zcard(keys.queue) or observer.zcard(keys.done) < count:
             return False
     return True
+
+
+def _results(server: Redis, jobs: Sequence[str]) -> dict[str, dict[str, object]]:
+    stored = server.mget([f"celery-task-meta-{job}" for job in jobs]) if jobs else []
+    return {job: json.loads(one) for job, one in zip(jobs, stored, strict=True) if one}
 
 
 def _job_and_reason(letter: bytes) -> tuple[str, str]:

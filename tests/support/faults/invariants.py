@@ -8,6 +8,7 @@ I2  each accepted job is done or pending   I7  a mailbox that is not empty is on
 I3  turns stand in the order of the jobs   I9  marks outlive every redelivery
 I4  each turn was computed from exactly    I10 when the fault is over, every mailbox drains
     the turns before it
+I11 result, last event, mark and history say the same of how a job ended
 """
 
 from collections import defaultdict
@@ -19,7 +20,18 @@ from tests.support.faults.dump import SessionDump
 from tests.support.faults.sender import SentJob
 
 DAY_MS = 86_400_000
-HEAD_FIELDS = frozenset({"token", "until", "job", "attempt", "not_before", "seq"})
+HEAD_FIELDS = frozenset(
+    {"token", "until", "job", "attempt", "not_before", "seq", "lease_ms", "delay_ms"}
+)
+
+ENDS = {
+    "done": "SUCCESS",
+    "merged": "SUCCESS",
+    "failed": "FAILURE",
+    "erased": "FAILURE",
+    "cancelled": "REVOKED",
+}
+"""What Celery stores for the last event of a job."""
 
 Said = tuple[object, object]
 """A message as (role, content)."""
@@ -76,6 +88,7 @@ def violations(
     yield from _order(turns, jobs)
     yield from _accounts(dump, turns, jobs, rules)
     yield from _drained(dump)
+    yield from _ends(dump, turns, jobs)
     yield from _calls(turns, jobs, calls, rules)
 
 
@@ -125,6 +138,23 @@ def _accounts(
         yield f"I5: turns without the mark of a commit: {unmarked}"
     if dump.marks and dump.marks_ttl_ms < 6.9 * DAY_MS:
         yield f"I9: the marks are kept for {dump.marks_ttl_ms} ms only"
+
+
+def _ends(dump: SessionDump, turns: Turns, jobs: Sequence[SentJob]) -> Iterator[str]:
+    if dump.undelivered:
+        yield f"I11: ends are not delivered: {sorted(dump.undelivered)}"
+    last = {event["job"]: event["type"] for event in dump.events if event["type"] in ENDS}
+    for job in jobs:
+        stored = dump.results.get(job.job_id, {})
+        state, result = stored.get("status"), stored.get("result")
+        is_dead, turn = job.job_id in dump.dead, turns.said.get(job.job_id)
+        expected = "FAILURE" if is_dead else "SUCCESS" if turn else None
+        if expected is not None and state != expected:
+            yield f"I11: {job.job_id} is stored as {state}, not {expected}"
+        elif turn is not None and isinstance(result, dict) and result["response"] != turn[1][1]:
+            yield f"I11: the result of {job.job_id} is another reply than its turn's"
+        if job.job_id in last and ENDS[str(last[job.job_id])] != state:
+            yield f"I11: {job.job_id} ended as {last[job.job_id]}, and is stored as {state}"
 
 
 def _drained(dump: SessionDump) -> Iterator[str]:

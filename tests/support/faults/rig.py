@@ -190,17 +190,29 @@ class Rig:
         """I10: every job of `sender` is done in time."""
         wait_until(lambda: self.is_drained(sender), timeout_s=timeout_s, what="every job is done")
 
+    def wait_delivered(self, sender: Sender) -> None:
+        """I11: every end is delivered within S + g."""
+
+        def is_delivered() -> bool:
+            outboxes = [self.keys(session_id).outbox for session_id in sender.jobs]
+            return not self.observer.exists(*outboxes)
+
+        # Who has taken an end may have died since: once more the grace period.
+        timeout_s = SWEEP_S + 2 * GRACE_S + self.slack_s
+        wait_until(is_delivered, timeout_s=timeout_s, what="every end is delivered")
+
     def dumps(self, sender: Sender) -> list[SessionDump]:
         """What Redis has of the sessions of `sender`."""
         return [self.dump(session_id, sender.agent_id) for session_id in sender.jobs]
 
     def dump(self, session_id: str, agent_id: str = AGENT_ID) -> SessionDump:
         """What Redis has of one session."""
-        return read_session(self.observer, self.keyspace, agent_id, session_id)
+        return read_session(self.observer, self.results, self.keyspace, agent_id, session_id)
 
     def check(self, sender: Sender, *, timeout_s: float = 15.0, **rules: object) -> None:
         """Wait until every job is done, then assert all invariants. `rules` as of Rules."""
         self.wait_drained(sender, timeout_s=timeout_s)
+        self.wait_delivered(sender)
         assert_invariants(self.dumps(sender), sender.jobs, self.ollama.calls, Rules(**rules))  # type: ignore[arg-type]
 
     @contextmanager

@@ -41,6 +41,7 @@ class Session:
     is_running: bool = False
     not_before_ms: int = 0
     idle_since_ms: int | None = None
+    still_since_ms: int | None = None
 
 
 class Ledger:
@@ -55,6 +56,7 @@ class Ledger:
         self.longest_idle_ms = 0
         self._queue: list[str] = []
         self._erasures: set[str] = set()
+        self.longest_still_ms = 0
         self._seen: tuple[object, object] = (None, None)
 
     def of(self, history_key: str) -> Session:
@@ -88,6 +90,7 @@ class Ledger:
             session = self.sessions[history_key]
             self._book(session, command, result, now_ms)
             self._note_idle(session, now_ms)
+            self._note_still(session, result, now_ms)
 
     def accept(self, history_key: str, job: str) -> None:
         """The producer of a job was told that it is in safe hands (I2)."""
@@ -245,6 +248,24 @@ class Ledger:
         if session.idle_since_ms is not None:
             self.longest_idle_ms = max(self.longest_idle_ms, now_ms - session.idle_since_ms)
             session.idle_since_ms = None
+
+    def _note_still(self, session: Session, result: object, now_ms: int) -> None:
+        """How long a session with work has seen no attempt begin and no job end."""
+        match result:
+            case Acquired(AcquireOutcome.RUN) | Committed(CommitOutcome.OK):
+                is_moving = True
+            case Acquired(AcquireOutcome.DEAD) | Discarded(DiscardOutcome.DISCARDED):
+                is_moving = True
+            case _:
+                is_moving = False
+        if is_moving and session.still_since_ms is not None:
+            still_ms = now_ms - session.still_since_ms
+            self.longest_still_ms = max(self.longest_still_ms, still_ms)
+            session.still_since_ms = None
+        if not session.pending:
+            session.still_since_ms = None
+        elif session.still_since_ms is None:
+            session.still_since_ms = now_ms
 
     def _history_key(self, command: Command[object]) -> str:
         key = command.keys[0]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from memory.mailbox.due_list import SETTLE
+from memory.mailbox.due_list import DUE, SCHEDULE, SETTLE
 from memory.mailbox.intake import INTERRUPT, MERGE, SUPERSEDE
-from memory.mailbox.mailbox import ACQUIRE, COMMIT, DISCARD
+from memory.mailbox.mailbox import ACQUIRE, COMMIT, DISCARD, FAIL, RENEW, SWEEP
 from memory.redis.command import LuaScript, digest
-from tests.support.mailbox.simulation import Plan
+from tests.support.mailbox.simulation import HOUR_MS, KILLED_PLAN, RECOVERY_MS, Plan
 from tests.support.mailbox.world import Faults
 
 DONE_CHECK = """if mark_ms > 0 then return {'ALREADY', first()} end
@@ -20,8 +20,8 @@ ACQUIRE_HEAD_CHECK = (
 )
 MARK = "  redis.call('ZADD', done, mark_ms, one)\n"
 IN_OUTBOX = (
-    "  redis.call('HSET', outbox, one, string.format('%d %s %d ', now_ms + grace_ms, owner, #last)"
-    " ..\n    last .. (redis.call('HGET', callbacks, one) or ''))\n"
+    "  redis.call('HSET', outbox, one, string.format('%d %d %s %d ', now_ms + grace_ms, grace_ms,\n"
+    "    owner, #last) ..\n    last .. (redis.call('HGET', callbacks, one) or ''))\n"
 )
 FRACTION_CHECK = """if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and"""
@@ -129,6 +129,51 @@ def mutants_by_idleness() -> dict[str, Mutant]:
             ("DEAD names no next", ACQUIRE, "DEAD", often),
         )
     }
+
+
+def mutants_by_clock() -> dict[str, Mutant]:
+    """Those that stand still when the server's clock is set back."""
+    back = (-HOUR_MS,) * 3
+    killed = replace(KILLED_PLAN, jumps=back, drain_ms=RECOVERY_MS)
+    failing = replace(killed, model_fails=0.6, jumps=back * 3)
+    lossy = replace(killed, faults=Faults(lose_message=0.4), jumps=back * 3)
+    unnoticed = ("noted > 0 and passed_ms < -1000", "false")
+    unwritten = ("if math.abs(passed_ms) > 1000 then", "if false then")
+    return {
+        "a time is believed however far away it is": Mutant(
+            tuple(mutate(one, ("left <= most_ms", "true")) for one in (ACQUIRE, SWEEP)),
+            killed,
+            "I10",
+        ),
+        "nobody stores how long a lease is": Mutant(
+            (
+                mutate(ACQUIRE, (", 'lease_ms', lease_ms)", ", 'lease_ms', 9e15)")),
+                mutate(RENEW, (", 'lease_ms', lease_ms)", ", 'lease_ms', 9e15)")),
+            ),
+            killed,
+            "I10",
+        ),
+        "FAIL does not store how long a job backs off": Mutant(
+            (mutate(FAIL, ("'delay_ms', delay_ms,", "'delay_ms', 9e15,")),), failing, "I10"
+        ),
+        "a wake-up may have been sent in the future": Mutant(
+            (mutate(SWEEP, ("'woken_at', held[4], 0)", "'woken_at', held[4], 9e15)")),),
+            lossy,
+            "I10",
+        ),
+        "the due list stays where it is": Mutant(
+            tuple(mutate(one, unnoticed) for one in (SCHEDULE, DUE)), killed, "I10"
+        ),
+        "the due list does not know what time it was": Mutant(
+            tuple(mutate(one, unwritten) for one in (SCHEDULE, DUE)), killed, "I10"
+        ),
+    }
+
+
+def look_when_due() -> tuple[LuaScript, ...]:
+    """The due list goes back with the clock, and nothing is looked at before it is due."""
+    at_once = "    if at_ms % 1 == 0 then at_ms = math.min(at_ms, now_ms) end\n"
+    return tuple(without(one, at_once) for one in (SCHEDULE, DUE))
 
 
 def by_name(mutants: Sequence[LuaScript]) -> dict[str, LuaScript]:

@@ -32,15 +32,15 @@ IN_STREAM = (
 IDENTITY_CHECK = "if claimed and claimed ~= identity then return {'CONFLICT'} end\n"
 OWN_IDENTITY = "request:sub(1, 32) .. ' ' .. history"
 HANDED_OVER = "    its_callbacks = (redis.call('HGET', callbacks, other) or '') .. its_callbacks\n"
-IS_FREE = "whose == owner or left_ms <= 0 or left_ms > most_ms"
+IS_FREE = "whose == owner or left_ms <= 0 or left_ms > tonumber(length_ms)"
 NOTES_CLAIM = "      redis.call('HSET', outbox, ends[i], claimed)\n"
 ENVELOPE_GOES = "  redis.call('HDEL', jobs, one)\n"
 WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests)"
 GONE_CHECK = "if mark_ms < 0 then return {'GONE', first()} end\n"
 LEASE_GOES = "if #waiting > 0 then forget_attempt() end\n"
 FENCE = "  if held[1] ~= token then return 0 end\n"
-IS_THE_SAME = """stored:match('^%d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1]"""
-KEEPS_CLAIM = "until_ms or now_ms, whose or owner"
+IS_THE_SAME = """stored:match('^%d+ %d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1]"""
+KEEPS_CLAIM = "until_ms or now_ms, length_ms or 0,\n    whose or owner"
 KEEPS_CALLBACKS = "(rest and rest:sub(size + 1) or '')"
 
 
@@ -122,7 +122,7 @@ def _kept() -> dict[str, Mutant]:
             "I15|I11",
         ),
         "ERASE takes the claim of who delivers": Mutant(
-            (mutate(ERASE, (KEEPS_CLAIM, "now_ms, owner")),), ERASING, "I15|I12"
+            (mutate(ERASE, (KEEPS_CLAIM, "now_ms, 0, owner")),), ERASING, "I15|I12"
         ),
         "ERASE drops what follows": Mutant(
             (mutate(ERASE, (KEEPS_CALLBACKS, "''")),), ERASING, "I12"

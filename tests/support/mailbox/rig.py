@@ -162,7 +162,7 @@ class Rig:
         """All ends in the session's outbox, whoever is to deliver them."""
         stored = self.connection.run(Command(strings, ("HGETALL", self.box.keys.outbox)))
         pairs = zip(stored[::2], stored[1::2], strict=True)
-        return {job.decode(): End.parse(job.decode(), end.split(b" ", 2)[2]) for job, end in pairs}
+        return {job.decode(): End.parse(job.decode(), end.split(b" ", 3)[3]) for job, end in pairs}
 
     def say(self, token: str, *said: Event, number: int = 1) -> bool:
         """PUBLISH; False: dropped."""

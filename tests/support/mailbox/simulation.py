@@ -1,7 +1,9 @@
 """One simulated run: sessions, disturbances, faults for a while, then peace; the books checked."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from memory.keys import Keyspace
 from memory.mailbox.due import IDLE_MS
@@ -20,8 +22,13 @@ DRAIN_MS = IDLE_MS + 120_000
 publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
 LATEST_END_MS = 5000
 """S, g, the claim of a deliverer that died, and the time in which a sweeper comes back."""
+HOUR_MS = 3_600_000
+JUMPS_WITHIN_MS = 8_000
 LATE_MS = 11_000
 """No message is later than this."""
+RECOVERY_MS = 60_000
+"""Where no process stops, all is done in this time after the last fault: some attempts at some
+jobs, of which each may take a lease, a sweep and a wake-up."""
 
 EVERYTHING = Faults(
     kill=0.01,
@@ -48,6 +55,12 @@ class Plan:
     sweepers: int = 2
     is_cluster: bool = False
     takeovers: int = 0
+    jumps: tuple[int, ...] = ()
+    """How far the server's clock is set each time, ms."""
+    killed_at_jump: float = 0.0
+    """How many of the processes die at the same moment."""
+    drain_ms: int = DRAIN_MS
+    """Within what time after the faults every job is done."""
     erasures: int = 0
     reuses: int = 0
     twins: int = 0
@@ -57,6 +70,11 @@ class Plan:
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
 
 
+CLOCK_PLAN = Plan(faults=replace(EVERYTHING, stop=0.0, kill=0.03), drain_ms=RECOVERY_MS)
+"""Nobody stops between SCHEDULE and ENQUEUE, so all that is lost is found within seconds."""
+KILLED_PLAN = Plan(
+    faults=Faults(), model_fails=0, model_refuses=0, raw_sends=0, cancels=0, killed_at_jump=0.5
+)
 PEACE_PLAN = Plan(faults=Faults(), model_fails=0.3)
 
 
@@ -66,7 +84,15 @@ class Report:
 
     commits: int
     longest_idle_ms: int
+    longest_still_ms: int
     latest_end_ms: int
+
+
+def jumps_of(seed: int) -> tuple[int, ...]:
+    """Three times that the clock is set, in both directions, by seconds or by up to an hour."""
+    draw = random.Random(seed)
+    sizes_ms = (draw.choice((draw.randint(1000, 60_000), HOUR_MS)) for _ in range(3))
+    return tuple(draw.choice((-1, 1)) * size_ms for size_ms in sizes_ms)
 
 
 def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
@@ -84,21 +110,22 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
     )
     damaged = SESSIONS[2:] if plan.damages else ()
     broken = {world.box(session).keys.history for session in damaged}
+    world.ends.is_clock_set = bool(plan.jumps)
     world.unwatched = {key for one in broken for key in all_keys(world.keyspace, one)}
     producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(broken), for_ms=FAULTY_MS)
     world.faults, peace_ms = Faults(), world.now_ms
-    if not world.run(lambda: world.ledger.is_drained(broken), for_ms=DRAIN_MS):
+    if not world.run(lambda: world.ledger.is_drained(broken), for_ms=plan.drain_ms):
         pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
         raise Violation(f"I10: faults are over, and still pending: {pending}")
     world.run(lambda: False, for_ms=LATE_MS + plan.damaged_lists_ms)
     _check(world, broken)
-    latest_ms = world.ends.latest_ms(peace_ms, broken)
+    ledger, latest_ms = world.ledger, world.ends.latest_ms(peace_ms, broken)
     # A sweeper that was stopped when the faults ended goes on later.
     stopped_ms = MOST_LEASES * LEASE_MS if plan.faults.stop else 0
-    if latest_ms > LATEST_END_MS + stopped_ms and not plan.damaged_lists_ms:
+    if latest_ms > LATEST_END_MS + stopped_ms and not plan.damaged_lists_ms + len(plan.jumps):
         raise Violation(f"I11: a result was stored {latest_ms} ms after its job's end")
-    return Report(world.ledger.commits, world.ledger.longest_idle_ms, latest_ms)
+    return Report(ledger.commits, ledger.longest_idle_ms, ledger.longest_still_ms, latest_ms)
 
 
 def _start_everyone(world: World, plan: Plan) -> set[str]:
@@ -127,8 +154,21 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
     for _ in range(plan.cleans):
         cleaner = actors.clean(world, draw.choice(SESSIONS))
         world.start(cleaner, delay_ms=draw.randint(0, 6000))
+    plan_jumps(world, plan.jumps, plan.killed_at_jump)
     _start_those_who_disturb(world, plan)
     return producing
+
+
+def plan_jumps(world: World, jumps: Iterable[int], killed: float = 0.0) -> None:
+    """Set the server's clock at some time, and kill some who are there then."""
+
+    def jump(by_ms: int) -> None:
+        world.set_clock(by_ms)
+        world.kill_some(killed)
+
+    for by_ms in jumps:
+        at_ms = world.now_ms + world.random.randint(500, JUMPS_WITHIN_MS)
+        world.at(at_ms, partial(jump, by_ms))
 
 
 def _start_those_who_disturb(world: World, plan: Plan) -> None:

@@ -150,6 +150,8 @@ class World:
     model_refuses: float = 0.0
     workers: int = 8
     now_ms: int = START_MS
+    clock_ms: int = 0
+    """How far the server's clock is ahead of the world's time."""
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -160,6 +162,7 @@ class World:
         """Keys of sessions whose books are not kept: somebody damages them."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._living: dict[Process, None] = {}
         self._tokens = itertools.count()
         known = {script.name: script for script in SCRIPTS} | dict(self.mutants)
         self._scripts = known
@@ -190,6 +193,7 @@ class World:
         delay_ms: int = 0,
     ) -> None:
         process = Process(actor, on_end)
+        self._living[process] = None
         self.at(self.now_ms + delay_ms, lambda: self._advance(process, None))
 
     def run(self, until: Callable[[], bool], *, for_ms: int) -> bool:
@@ -201,6 +205,15 @@ class World:
             self.now_ms, _, act = heapq.heappop(self._events)
             act()
         return True
+
+    def set_clock(self, by_ms: int) -> None:
+        """Set the server's clock, as a fail-over to another host does."""
+        self.clock_ms += by_ms
+
+    def kill_some(self, how_likely: float) -> None:
+        """Kill processes that are there now."""
+        for process in [one for one in self._living if self.random.random() < how_likely]:
+            self._kill(process)
 
     def deliver(self, message: Publish) -> None:
         """The broker's side of a publication: it may lose, double or delay a message."""
@@ -237,7 +250,7 @@ class World:
         if command.script is None:
             return command
         mutated = replace(command, script=self._scripts[command.script.name])
-        return at(mutated, self.now_ms * 1000)
+        return at(mutated, (self.now_ms + self.clock_ms) * 1000)
 
     def _arrive(self, message: Publish) -> None:
         self.messages.append(message)
@@ -263,17 +276,22 @@ class World:
         self._hire()
 
     def _advance(self, process: Process, answer: list[object] | None) -> None:
+        if process.was_killed:
+            return
         try:
             if answer and isinstance(answer[-1], CorruptData):
                 step = process.actor.throw(answer[-1])
             else:
                 step = next(process.actor) if answer is None else process.actor.send(answer)
         except (StopIteration, CorruptData):
+            del self._living[process]
             process.on_end(process.was_killed)
             return
         self.at(self.now_ms + self.random.randint(0, 2), lambda: self._perform(process, step))
 
-    def _perform(self, process: Process, step: Step) -> None:
+    def _perform(self, process: Process, step: Step) -> None:  # noqa: C901 - one step after the other
+        if process.was_killed:
+            return
         if self.happens(self.faults.kill):
             self._kill(process)
             return
@@ -317,6 +335,7 @@ class World:
         return None if self.happens(self.faults.lose_reply) else results
 
     def _kill(self, process: Process) -> None:
+        del self._living[process]
         process.was_killed = True
         process.actor.close()
         process.on_end(True)

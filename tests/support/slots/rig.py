@@ -59,7 +59,8 @@ class SlotRig:
 
     def grant_next(self) -> list[str]:
         """The sessions that are granted a slot, after what expired was released."""
-        commands = self.slots.expire(), self.slots.grant_next(reserve_ms=RESERVE_MS)
+        expire = self.slots.expire(lease_ms=LEASE_MS, most_reserve_ms=RESERVE_MS)
+        commands = expire, self.slots.grant_next(reserve_ms=RESERVE_MS)
         granted = self.connection.run_last(*commands)
         return [f"{keys.agent_id}/{keys.session_id}" for keys in granted]
 

@@ -25,7 +25,7 @@ from memory.slots.slots import Slots, SlotWait
 from tests.support.mailbox import actors
 from tests.support.mailbox.delivering import TTL_S, done_event, sweep_outboxes
 from tests.support.mailbox.journal import Violation
-from tests.support.mailbox.simulation import EVERYTHING
+from tests.support.mailbox.simulation import EVERYTHING, plan_jumps
 from tests.support.mailbox.world import (
     GRACE_MS,
     LEASE_MS,
@@ -44,6 +44,8 @@ from tests.support.mailbox.world import (
 SLOT_WAIT_MS = 12_000
 FAULTY_MS = 60_000
 DRAIN_MS = 800_000
+RECOVERY_MS = 60_000
+"""Where no process stops, all is done in this time after the last fault."""
 LIMIT = 2
 SUMMONS = 5
 
@@ -62,6 +64,12 @@ class SlotPlan:
     servers: int = 1
     cancels: int = 6
     model_fails: float = 0.1
+    jumps: tuple[int, ...] = ()
+    """How far the server's clock is set each time, ms."""
+    killed_at_jump: float = 0.0
+    """How many of the processes die at the same moment."""
+    drain_ms: int = DRAIN_MS
+    """Within what time after the faults every job is done."""
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
 
 
@@ -91,6 +99,10 @@ class Books:
         alive = [holder for holder, until_ms in self.holders.items() if until_ms > now_ms]
         if len(alive) > LIMIT:
             raise Violation(f"P1: {len(alive)} hold a slot: {alive}")
+
+    def clock_went_on(self, by_ms: int) -> None:
+        for token in self.holders:
+            self.holders[token] -= by_ms
 
     def waits(self, session: str, arrived: str) -> None:
         agent = session.partition(":")[0]
@@ -132,6 +144,11 @@ class SlotWorld(World):
 
     def slots(self) -> Slots:
         return Slots(self.keyspace, "llama3.2:1b", self.servers, LIMIT // len(self.servers))
+
+    def set_clock(self, by_ms: int) -> None:
+        """Forward, every slot is lost: its holder may not have noticed yet."""
+        super().set_clock(by_ms)
+        self.books.clock_went_on(max(0, by_ms))
 
     def execute(self, commands: Sequence[Command[object]]) -> list[object]:
         """Command by command: the ledger books those of the mailbox, the books the others."""
@@ -194,10 +211,11 @@ def simulate(wire: Wire, seed: int, plan: SlotPlan) -> Report:
         model_refuses=0.05,
     )
     world.servers = tuple(f"http://ollama{n}:11434" for n in range(plan.servers))
+    world.books.is_fair = world.books.is_fair and not plan.jumps
     producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
     world.faults = Faults()
-    if not world.run(world.ledger.is_drained, for_ms=DRAIN_MS):
+    if not world.run(world.ledger.is_drained, for_ms=plan.drain_ms):
         pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
         raise Violation(f"I10: faults are over, and still pending: {pending}")
     took_ms = world.now_ms - START_MS
@@ -221,6 +239,7 @@ def _start_everyone(world: SlotWorld, plan: SlotPlan) -> set[str]:
         session = world.random.choice(names)
         job = f"{session}-j{world.random.randrange(plan.jobs)}"
         world.start(actors.cancel(world, session, job), delay_ms=world.random.randint(0, 4000))
+    plan_jumps(world, plan.jumps, plan.killed_at_jump)
     return producing
 
 
@@ -415,7 +434,7 @@ def sweep_slots(world: SlotWorld) -> Actor:
         yield Sleep(SWEEP_MS)
         _, granted = yield Ask(
             (
-                world.slots().expire(),
+                world.slots().expire(lease_ms=LEASE_MS, most_reserve_ms=GRACE_MS),
                 world.slots().grant_next(reserve_ms=GRACE_MS),
             )
         )

@@ -59,6 +59,22 @@ def test_a_summary_is_made_of_the_notes_so_far_and_the_turns_since() -> None:
     assert text.index("User: user 0") < text.index("Assistant: assistant 1")
 
 
+def test_a_message_that_only_calls_tools_is_no_line_of_the_conversation() -> None:
+    """It has no words: the model is not told that the assistant said None."""
+    calling: Messages = [
+        {"role": "user", "content": "question"},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "assistant", "tool_calls": []},
+        {"role": "tool", "content": "result"},
+        {"role": "assistant", "content": "answer"},
+    ]
+    digest = digest_of(calling, None, UNLIMITED, SETTINGS, "m")
+    assert digest is not None
+    assert digest.messages == 5
+    lines = asked(digest.request.messages).splitlines()[1:]
+    assert lines == ["User: question", "Tool: result", "Assistant: answer"]
+
+
 def test_without_a_whole_turn_there_is_nothing_to_sum_up() -> None:
     """Nor of a reply that has lost its question."""
     assert digest_of([], None, UNLIMITED, SETTINGS, "m") is None

@@ -400,6 +400,26 @@ async def test_threads_are_bounded_and_come_back() -> None:
     assert third.content == "done"
 
 
+async def test_a_thread_that_cannot_be_started_takes_no_part_of_the_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The call fails; one that comes when the process can start threads again runs."""
+
+    def quick() -> str:
+        """Be quick."""
+        return "done"
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads = ToolThreads(most=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        first = await tool(quick).call({}, CONTEXT, threads)
+    second = await tool(quick, timeout_s=5).call({}, CONTEXT, threads)
+    assert (first.is_error, second.content) == (True, "done")
+
+
 async def test_a_cancel_of_the_turn_cancels_its_tool() -> None:
     """At once."""
     ended: list[str] = []

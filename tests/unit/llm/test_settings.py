@@ -207,7 +207,7 @@ def test_addresses_of_other_shapes_are_addresses(url: str) -> None:
     ("name", "value"),
     [
         ("OLLAMA_MODEL", "http://evil/m"),
-        ("OLLAMA_MODEL", ""),
+        ("OLLAMA_MODEL", " "),
         ("LLM_TEMPERATURE", "2.1"),
         ("LLM_TEMPERATURE", "-0.1"),
         ("LLM_TEMPERATURE", "nan"),

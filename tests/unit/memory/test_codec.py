@@ -119,3 +119,11 @@ def test_a_value_that_is_no_json_is_corrupt() -> None:
     """It is named, not shown."""
     with pytest.raises(CorruptData, match="the key"):
         decode_value(b"{", what="the key")
+
+
+def test_what_is_no_json_is_not_in_the_error() -> None:
+    """Nor in its cause, which a traceback shows and tools collect."""
+    with pytest.raises(CorruptData) as caught:
+        decode_value(b"the words of somebody", what="key")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__

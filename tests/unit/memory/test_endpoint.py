@@ -95,6 +95,34 @@ def test_a_wrong_url_is_refused_without_showing_it(url: str) -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        "decode_responses=True", "socket_timeout=60", "socket_connect_timeout=60", "timeout=60",
+        "max_connections=1", "retry_on_timeout=True", "password=s3cret", "username=u", "db=3",
+        "host=x", "port=1", "ssl=false", "s3cret@h",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["single", "cluster"])
+def test_an_option_that_is_said_elsewhere_is_refused(mode: str, option: str) -> None:
+    """It would change what replies are, how long they may take, or where they come from."""
+    with pytest.raises(InvalidInput, match="REDIS_TIMEOUT") as caught:
+        endpoint(_settings(url=SecretStr(f"rediss://h?{option}"), mode=mode))
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_of_tls_and_of_a_socket_may_stand_in_the_url() -> None:
+    """Nothing else says them; a socket's address has no other place for the db."""
+    tls = endpoint(_settings(url=SecretStr("rediss://h?ssl_ca_certs=ca&ssl_password=x"))).options
+    unix = endpoint(_settings(url=SecretStr("unix:///run/redis.sock?db=3&password=x"))).options
+
+    assert (tls["ssl_ca_certs"], tls["ssl_password"]) == ("ca", "x")
+    assert (unix["unix_socket_path"], unix["db"], unix["password"]) == ("/run/redis.sock", 3, "x")
+    with pytest.raises(InvalidInput):
+        endpoint(_settings(url=SecretStr("rediss://h?ssl_password=x"), mode="cluster"))
+
+
 def test_labels_hold_no_password() -> None:
     """They are in every message."""
     password = SecretStr(SECRET)
@@ -124,6 +152,10 @@ ERRORS = [
     (exceptions.ResponseError("NOAUTH Authentication required."), MemoryRefused),
     (
         exceptions.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        MemoryFull,
+    ),
+    (
+        exceptions.OutOfMemoryError("allow-oom flag is not set on the script, can not run it"),
         MemoryFull,
     ),
     (exceptions.ResponseError("OOM command not allowed"), MemoryFull),

@@ -115,6 +115,42 @@ def test_arguments_override_parts_of_a_url(environment: pytest.MonkeyPatch) -> N
     assert other_db["ssl"] is other_password["ssl"] is True
 
 
+def test_credentials_behind_the_question_mark_go_nowhere(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    """The address is refused, whichever server is named beside it."""
+    environment.setenv("REDIS_URL", "redis://u:p@h:1/0?password=s3cret&db=3")
+
+    for address in ({}, {"host": "other", "db": 5}):
+        with pytest.raises(InvalidInput) as caught:
+            get_redis_memory(**address)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_an_address_that_cannot_be_read_is_not_shown(environment: pytest.MonkeyPatch) -> None:
+    """Also where a part of it is to be replaced: its password may look like a port."""
+    environment.setenv("REDIS_URL", "redis://:s3cret/word@h:1/0")
+
+    with pytest.raises(InvalidInput) as caught:
+        get_redis_memory(db=1)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "redis://user:s3cret@/0"])
+def test_behind_sentinels_another_db_is_one_of_their_master(
+    url: str, environment: pytest.MonkeyPatch
+) -> None:
+    """Only who names a host or a port means one server, without Sentinels."""
+    environment.setenv("REDIS_MODE", "sentinel")
+    environment.setenv("REDIS_SENTINELS", "a:1,b:2")
+    environment.setenv("REDIS_URL", url)
+
+    where = get_redis_memory(db=1).connection.endpoint
+    assert (where.mode, where.sentinels) == ("sentinel", (("a", 1), ("b", 2)))
+    assert where.options["db"] == 1
+    assert get_redis_memory(port=9).connection.endpoint.mode == "single"
+
+
 def test_the_parts_of_a_unix_socket_cannot_be_changed(environment: pytest.MonkeyPatch) -> None:
     """It has no host."""
     environment.setenv("REDIS_URL", "unix:///run/redis.sock")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from memory import InvalidInput, Keyspace
-from memory.keys import KINDS, MAX_ID_BYTES, SessionKeys, encode_id
+from memory.keys import MAX_ID_BYTES, SessionKeys, encode_id
+from tests.support.key_kinds import KINDS
 
 _CHARACTERS = st.characters(exclude_categories=["Cs"])
 IDS = st.text(_CHARACTERS, min_size=1, max_size=40) | st.text(":{}*?[]%/ab\x00\n", min_size=1)
@@ -106,7 +107,7 @@ def test_an_id_of_a_megabyte_is_refused_and_one_at_the_limit_is_not() -> None:
     assert encode_id("x" * MAX_ID_BYTES, what="id")
 
 
-@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "*", ":a", "a:", "é"])
+@pytest.mark.parametrize("prefix", ["", "a b", "{a}", "*", ":a", "a:", "é", "ab\n"])
 def test_an_impossible_prefix_is_refused(prefix: str) -> None:
     """A prefix cannot act as a glob or a hash tag either."""
     with pytest.raises(InvalidInput):

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from memory.keys import KINDS
+from tests.support.key_kinds import KINDS
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "redis-keys.md"
 

@@ -24,13 +24,13 @@ COMMANDS: dict[str, Command[object]] = {
     "renew_slot": SLOTS.renew("token", lease_ms=30_000),
     "wait_for_slot": SLOTS.wait(SESSION, arrived_us=42),
     "release_slot": SLOTS.release("token", took_ms=5),
-    "expire_slots": SLOTS.expire(),
+    "expire_slots": SLOTS.expire(lease_ms=30_000, most_reserve_ms=60_000),
     "grant_slots": SLOTS.grant_next(reserve_ms=5000),
 }
 VALUES = {
     "session": "energy:s%3A1", "token": "token", "who": "token", "lease_ms": 30_000, "limit": 7,
     "choice": 2, "ttl_ms": 86_400_000, "arrived": "0000000000000042", "took_ms": 5,
-    "reserve_ms": 5000,
+    "reserve_ms": 5000, "most_reserve_ms": 60_000,
 }  # fmt: skip
 
 

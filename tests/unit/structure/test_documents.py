@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from deploy import reference
-from memory.keys import DEFAULT_PREFIX, KINDS
+from memory.keys import DEFAULT_PREFIX
 from tasks.job.job import ChatJob
+from tests.support.key_kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("worker", "tasks", "agents", "memory", "llm", "sandbox", "bench", "examples")

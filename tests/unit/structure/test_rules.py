@@ -38,6 +38,16 @@ CATCH_ALL: dict[str, str] = {
 }
 """Functions with an `except Exception` or wider that goes on, as `path:function`, and why."""
 
+QUOTING_ERRORS = {
+    "JSONDecodeError", "JSONEncodeError", "UnicodeDecodeError", "UnicodeEncodeError",
+}  # fmt: skip
+"""Errors that hold what they could not read."""
+
+QUOTING_CAUSES: dict[str, str] = {
+    "agents/profiles.py:_read": "the file of profiles is the operator's own",
+}
+"""Functions that raise an error `from` one of these, as `path:function`, and why."""
+
 NOT_OURS = {".env", ".coverage", ".git"}
 """What else may lie at the top of a working tree."""
 
@@ -89,7 +99,7 @@ def test_imports_stand_at_the_top() -> None:
     """An import in a function hides a cycle or a cost."""
     late = {
         found.place
-        for found in functions(*PACKAGES)
+        for found in functions(*PRODUCT)
         if any(isinstance(node, ast.Import | ast.ImportFrom) for node in own_nodes(found.node))
     }
     assert_listed(late, LATE_IMPORTS)
@@ -138,7 +148,7 @@ def test_nobody_catches_everything() -> None:
     """Only the edge of a process may, and says why."""
     wide = {
         found.place
-        for found in functions(*PACKAGES)
+        for found in functions(*PRODUCT)
         if any(isinstance(n, ast.ExceptHandler) and is_catch_all(n) for n in own_nodes(found.node))
     }
     at_top = {
@@ -167,6 +177,20 @@ def is_overload(found: Found) -> bool:
     """Whether it only gives the type checker one way to call what follows."""
     names = (one for one in found.node.decorator_list if isinstance(one, ast.Name))
     return any(one.id == "overload" for one in names)
+
+
+def test_no_error_carries_what_could_not_be_read() -> None:
+    """A traceback, or a tool that collects them, would show it: somebody's words, or a secret."""
+    quoting = {
+        found.place
+        for found in functions(*PRODUCT)
+        for handler in own_nodes(found.node)
+        if isinstance(handler, ast.ExceptHandler) and handler.type is not None
+        if any(error in ast.unparse(handler.type) for error in QUOTING_ERRORS)
+        for node in ast.walk(handler)
+        if isinstance(node, ast.Raise) and isinstance(node.cause, ast.Name)
+    }
+    assert_listed(quoting, QUOTING_CAUSES)
 
 
 def test_everything_public_has_a_docstring() -> None:

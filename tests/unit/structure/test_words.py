@@ -4,7 +4,7 @@ import ast
 import re
 from collections import defaultdict
 
-from memory.keys import KINDS
+from tests.support.key_kinds import KINDS
 from tests.support.source_tree import (
     PACKAGES,
     PRODUCT,

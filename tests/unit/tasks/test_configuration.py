@@ -1,5 +1,7 @@
 """How a process is put together: settings that are checked, addresses that follow, one of each."""
 
+import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -7,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from celery.backends.base import DisabledBackend
+from pydantic import SecretStr
 
-from memory import MemorySettings
+from memory import Connection, MemorySettings
 from tasks.errors import ConfigurationError
+from tasks.process.app import GriotCelery
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
 from tasks.process.services import ProducerServices, WorkerServices
@@ -71,12 +76,25 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "a broker of no kind": (
         {"CELERY_BROKER_URL": f"foo://:{SECRET}@h"},
-        "CELERY_BROKER_URL must be",
+        "CELERY_BROKER_URL must begin with redis://, rediss://, sentinel://, redis+socket://, "
+        "amqp://, amqps:// or pyamqp://, such as redis://:password@",
     ),
-    "a broker without a kind": ({"CELERY_BROKER_URL": "localhost"}, "CELERY_BROKER_URL must be"),
-    "results of no kind": (
-        {"CELERY_RESULT_BACKEND": f"foo://:{SECRET}@h"},
-        "CELERY_RESULT_BACKEND must be an address that Celery knows, such as redis://",
+    "a broker without a kind": ({"CELERY_BROKER_URL": "localhost"}, "CELERY_BROKER_URL must begin"),
+    "a second broker of another kind": (
+        {"CELERY_BROKER_URL": f"sentinel://a:1;memory://:{SECRET}@b"},
+        "CELERY_BROKER_URL must begin",
+    ),
+    "an authority that is not there": (
+        {"CELERY_BROKER_URL": f"amqps://:{SECRET}@h//?ssl_ca_certs=/no/ca.pem"},
+        "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is no file",
+    ),
+    "several RabbitMQs over TLS": (
+        {"CELERY_BROKER_URL": f"amqps://:{SECRET}@a//;amqps://:{SECRET}@b//"},
+        "CELERY_BROKER_URL: amqps:// takes one address",
+    ),
+    "results beside a RabbitMQ and a cluster": (
+        {"CELERY_BROKER_URL": f"amqp://:{SECRET}@h/1", "REDIS_MODE": "cluster"},
+        "CELERY_RESULT_BACKEND must be given",
     ),
     "stale while active": ({"MEMORY_STALE_AFTER": "60"}, "MEMORY_STALE_AFTER=60 must be longer"),
 }
@@ -93,6 +111,32 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_no_secret(
     assert line in message
     assert "\n" not in message
     assert SECRET not in message
+
+
+OTHER_BROKERS = (
+    "memory", "filesystem", "SQS", "sqs", "kafka", "confluentkafka", "mongodb", "sqla+sqlite",
+    "zookeeper", "etcd", "consul", "gcpubsub", "azureservicebus", "librabbitmq", "redis+sqla",
+)  # fmt: skip
+OTHER_RESULTS = (
+    "rpc", "disabled", "file", "cache", "cache+memory", "db+sqlite", "database", "mongodb", "s3",
+    "dynamodb", "elasticsearch", "cassandra", "amqp", "foo",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("CELERY_BROKER_URL", kind) for kind in OTHER_BROKERS),
+        *(("CELERY_RESULT_BACKEND", kind) for kind in OTHER_RESULTS),
+    ],
+)
+def test_a_broker_or_results_of_a_kind_that_is_not_supported_are_refused(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether Celery knows it or not; the line says what is allowed."""
+    with pytest.raises(ConfigurationError, match=f"{name} must begin with redis://") as caught:
+        loaded(monkeypatch, **{name: f"{kind}://:{SECRET}@h/1"})
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +182,19 @@ def test_a_wrong_setting_is_one_line_that_names_it_and_no_secret(
             "sentinel://a:1",
             "redis://b/0",
         ),
+        (
+            {"CELERY_BROKER_URL": "amqps://u:p@h//"},
+            "amqps://u:p@h//",
+            "redis://localhost:6379/2",
+        ),
+        (
+            {
+                "CELERY_BROKER_URL": "sentinel://a:1;sentinel://b:2/3",
+                "CELERY_RESULT_BACKEND": "rediss://b/0?ssl_cert_reqs=CERT_NONE",
+            },
+            "sentinel://a:1;sentinel://b:2/3",
+            "rediss://b/0?ssl_cert_reqs=none",
+        ),
     ],
 )
 def test_the_addresses_of_celery_follow_from_those_of_the_memory(
@@ -147,6 +204,78 @@ def test_the_addresses_of_celery_follow_from_those_of_the_memory(
     settings = loaded(monkeypatch, **variables)
     assert settings.broker_url == broker
     assert settings.result_backend == backend
+
+
+def test_the_certificate_of_a_rabbitmq_is_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And its host name, unless the address says no; other options stay in it."""
+    trusted = tmp_path / "ca.pem"
+    trusted.touch()
+    address = f"amqps://u:p@h:5671//?ssl_ca_certs={trusted}"
+    checked = loaded(monkeypatch, CELERY_BROKER_URL=f"{address}&heartbeat=9")
+    assert checked.broker_url == "amqps://u:p@h:5671//?heartbeat=9"
+    assert checked.broker_use_ssl == {
+        "ca_certs": str(trusted), "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h",
+    }  # fmt: skip
+    trusting = loaded(monkeypatch, CELERY_BROKER_URL="amqps://u:p@h//?ssl_cert_reqs=none")
+    assert trusting.broker_use_ssl == {"cert_reqs": ssl.CERT_NONE}
+    assert loaded(monkeypatch, CELERY_BROKER_URL="rediss://h/1").broker_use_ssl is None
+
+
+@pytest.mark.parametrize(
+    ("given", "of_redis_py"),
+    [
+        ("redis://:p@h/1", "redis://:p@h/1"),
+        ("rediss://h/1", "rediss://h/1?ssl_cert_reqs=required"),
+        ("redis+socket://:p@/run/r.sock?virtual_host=3", "unix://:p@/run/r.sock?db=3"),
+    ],
+)
+def test_the_address_of_the_results_as_redis_py_has_it(
+    given: str, of_redis_py: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a Unix socket is written in another way; redis-py takes it."""
+    settings = loaded(monkeypatch, CELERY_RESULT_BACKEND=given)
+    assert settings.results_redis_url == of_redis_py
+    Connection(MemorySettings(url=SecretStr(of_redis_py)))
+
+
+ADDRESSES = """
+from tasks import app
+print(app.backend.url, app.connection().ssl, app.connection_for_read().ssl)
+"""
+
+
+def test_celery_gets_the_addresses_that_were_checked(tmp_path: Path) -> None:
+    """Not those of the environment, which Celery reads itself: certificates are required."""
+    address = "rediss://h/1"
+    done = subprocess.run(
+        [sys.executable, "-c", ADDRESSES],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "CELERY_BROKER_URL": f"{address}?ssl_cert_reqs=CERT_REQUIRED",
+            "CELERY_RESULT_BACKEND": address,
+        },
+        capture_output=True,
+        text=True,
+        timeout=scaled(40),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{address}?ssl_cert_reqs=required ")
+    assert done.stdout.count("CERT_REQUIRED") == 2
+
+
+def test_results_that_the_environment_names_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As Flower does, which must not read replies."""
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://localhost/3")
+    watcher = GriotCelery("watcher", set_as_current=False)
+    watcher.conf.update(result_backend="disabled")
+    assert isinstance(watcher.backend, DisabledBackend)
 
 
 def test_no_repr_of_the_settings_shows_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

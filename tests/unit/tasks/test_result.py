@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 from typing import cast
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +13,13 @@ from pydantic import JsonValue
 
 from agents import Prompt
 from llm import ChatRequest, Final, Fit, ModelReply, TokenBudget
-from memory import Acquired, AcquireOutcome, decode_messages, encode_message
+from memory import Acquired, AcquireOutcome, Keyspace, decode_messages, encode_message
+from memory.mailbox.dead_letters import Letters
+from tasks.end.outcome import event_data, outcome_of
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
-from tasks.job.result import ChatResult, RedactedResult, event_data, result_from_reply
+from tasks.job.result import ChatResult, RedactedResult, result_from_reply
+from tasks.submit.followers import JobFollower
 from tasks.turn.fitted_call import FittedReply
 from tasks.turn.turn import result_of
 
@@ -135,6 +139,14 @@ def test_images_stay_with_their_message() -> None:
         assert [message.get("images") for message in kept] == [["iVBORw0KGgo="], None]
 
 
+def test_the_question_of_a_cancelled_turn_is_that_of_any_turn() -> None:
+    """With the caller's metadata too; it only says besides that it was cancelled."""
+    given = job(metadata={"user_id": "u"})
+    question, *_ = messages_of(given, result(given))
+    cancelled, *_ = cancelled_messages("job-1", given, "a")
+    assert cancelled == {**question, "at": cancelled["at"], "cancelled": True}
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -180,3 +192,15 @@ def test_a_private_result_can_be_used_like_a_dict() -> None:
     assert len(private) == len(result(job()))
     with pytest.raises(KeyError):
         private["nothing"]
+
+
+@pytest.mark.parametrize("content", [{}, {"content": None}])
+def test_a_reply_without_words_is_an_empty_response(content: dict[str, JsonValue]) -> None:
+    """Whoever reads what is kept of it: a result, and the last event of a follower."""
+    stored = orjson.dumps({"role": "assistant", "job_id": "job-1", **content})
+    keyspace = Keyspace()
+    follower = JobFollower(keyspace, keyspace.session("energy", "s"), "job-1", "0-0")
+    last = follower.conclusion([None, None, Letters(()), stored], is_committed=True)
+    found = outcome_of(follower.keys, last).value
+    assert found is not None
+    assert (found["response"], last.text) == ("", "")

@@ -128,3 +128,20 @@ def test_no_loop_is_made_before_it_is_needed() -> None:
     before = threading.active_count()
     Runtime()
     assert threading.active_count() == before
+
+
+def test_a_loop_whose_thread_cannot_be_started_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its caller fails; the next one gets a loop that runs."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    runtime, unsent = Runtime(), current_loop()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            runtime.run(unsent)
+    unsent.close()
+    assert runtime.spawn(current_loop()).result(scaled(5))[1] == "griot-loop"

@@ -6,10 +6,11 @@ from threading import Event, Lock
 import pytest
 
 from tasks.process.services import worker_services
+from tasks.settings import QueueSettings
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker import app
-from worker.pool import LoopPool
+from worker.pool import MOST_TURNS, LoopPool
 
 LIMIT = 3
 
@@ -105,6 +106,37 @@ def test_stopping_waits_for_what_runs_and_forgets_the_rest() -> None:
     assert board.running == 0
 
 
-def test_the_pool_tells_how_many_turns_it_runs_at_once(board: Board) -> None:
-    """So that there are as many connections to the model, whatever WORKER_CONCURRENCY says."""
-    assert worker_services().concurrency == LIMIT
+def test_a_pool_that_grows_begins_what_waits(board: Board) -> None:
+    """At once, as many as it has grown by; Celery reads its size from it."""
+    for number in range(10):
+        board.apply(number)
+    wait_until(lambda: board.running == LIMIT, what="as many run as may")
+    board.pool.grow(4)
+    wait_until(lambda: board.running == LIMIT + 4, what="four more run")
+    assert board.pool.num_processes == LIMIT + 4
+
+
+def test_a_pool_that_shrinks_lets_what_runs_end(board: Board) -> None:
+    """And begins the next when fewer run than it has places."""
+    for number in range(10):
+        board.apply(number)
+    wait_until(lambda: board.running == LIMIT, what="as many run as may")
+    board.pool.shrink(2)
+    board.go.set()
+    wait_until(lambda: len(board.results) == 10, what="all are over")
+    assert board.pool.info["max-concurrency"] == 1
+
+
+@pytest.mark.parametrize("change", [-LIMIT, -100, MOST_TURNS])
+def test_a_pool_is_never_smaller_than_one_nor_too_large(board: Board, change: int) -> None:
+    """Remote control answers with the reason, and nothing changes."""
+    resize = board.pool.grow if change > 0 else board.pool.shrink
+    with pytest.raises(ValueError, match="1 to 2000 turns at once"):
+        resize(abs(change))
+    assert board.pool.num_processes == LIMIT
+
+
+def test_the_pool_tells_how_many_turns_it_may_run_at_once(board: Board) -> None:
+    """So that there are connections to the model for all, whatever it was started with."""
+    assert worker_services().concurrency == MOST_TURNS
+    assert QueueSettings.model_fields["concurrency"].metadata[1].le == MOST_TURNS

@@ -1,0 +1,39 @@
+"""What Redis' clock says, as far as this process knows.
+
+How long a wake-up lay in the queue is known only where sender and receiver read the same clock, and
+Redis' is the one that they share. Nobody asks for it: it is read from answers that come anyway.
+"""
+
+import time
+from typing import TypeVar
+
+from memory import Command
+from memory.mailbox.due_list import timed
+from tasks.process.per_process import PerProcess
+
+T = TypeVar("T")
+
+
+class RedisClock:
+    """Redis' time, kept by the monotonic clock since an answer told it last; from any thread."""
+
+    def __init__(self) -> None:
+        self._ahead_s: float | None = None
+
+    def read_by(self, command: Command[T]) -> Command[T]:
+        """The same command; where its answer has Redis' time, the clock is set by it."""
+        return timed(command, self.set_ms)
+
+    def set_ms(self, server_ms: int) -> None:
+        """An answer that has just come said so."""
+        self._ahead_s = server_ms / 1000 - time.monotonic()
+
+    @property
+    def now_s(self) -> float | None:
+        """Redis' time, Unix seconds; None as long as no answer has told it."""
+        ahead_s = self._ahead_s
+        return None if ahead_s is None else time.monotonic() + ahead_s
+
+
+redis_clock = PerProcess(RedisClock)
+"""The clock of this process."""

@@ -1,0 +1,55 @@
+"""Erasing what people said: a session, or all of an agent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from celery import Celery
+
+from memory import Kept, erase_agent, erase_session, index, kept_of
+from tasks.end.delivery import Delivery, deliver_ends
+from tasks.process.services import producer_services
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReceipt:
+    """What was found of one session, and, unless it was only looked at, is erased."""
+
+    agent_id: str
+    session_id: str
+    kept: Kept
+
+
+def sessions_of_agent(agent_id: str) -> Iterator[tuple[str, str]]:
+    """The sessions of an agent, as (agent, session). Raises memory.MemoryServiceError."""
+    services = producer_services()
+    for page in list(index.pages(services.memory, services.keyspace.sessions(agent_id))):
+        for entry in page:
+            yield agent_id, entry.member
+
+
+def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False) -> ErasureReceipt:
+    """Erase a session of an agent, and say what was found; with `dry_run` only say it.
+
+    Jobs that wait or run end as erased, and the results of those that ended lately are replaced by
+    that. A result that cannot be reached now is replaced by a worker. Safe to repeat. Raises
+    memory.MemoryServiceError.
+    """
+    services = producer_services()
+    memory, keyspace = services.memory, services.keyspace
+    receipt = ErasureReceipt(agent_id, session_id, kept_of(memory, keyspace, agent_id, session_id))
+    if dry_run:
+        return receipt
+    keys = keyspace.session(agent_id, session_id)
+    erased = erase_session(memory, keyspace, agent_id, session_id)
+    claim_ms = services.queue_wait.grace_ms
+    deliver_ends(Delivery(app), memory, keys, owner=erased.owner, claim_ms=claim_ms)
+    return receipt
+
+
+def erase_rest(agent_id: str) -> None:
+    """Erase what an agent has besides its sessions: its state, and its place in the index.
+
+    Raises memory.MemoryServiceError.
+    """
+    services = producer_services()
+    erase_agent(services.memory, services.keyspace, agent_id)

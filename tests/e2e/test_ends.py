@@ -1,0 +1,272 @@
+"""Each end of a job has its result and what follows it in Celery, whoever ended it."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from celery import chord, group
+from celery.canvas import Signature
+from celery.exceptions import ChordError, TaskRevokedError
+from celery.result import AsyncResult
+from kombu import Connection as Broker
+
+from memory import Command, EventType, Mailbox, get_redis_memory, outbox
+from sandbox.ollama import OllamaStandIn
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tasks import (
+    CancelOutcome,
+    InvalidJob,
+    JobConflict,
+    JobFailed,
+    SessionBusy,
+    app,
+    chat_task,
+    follow_job,
+)
+from tests.support.machine import scaled
+from tests.support.waiting import wait_until
+
+WAIT_S = scaled(20)
+ENDLESS = "endless"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(stack: GriotStack) -> ServerProcess:
+    """One worker for all tests of this module."""
+    return stack.worker()
+
+
+@pytest.fixture
+def session_id() -> str:
+    """A session of the test's own."""
+    return f"session-{uuid.uuid4()}"
+
+
+class Inbox:
+    """A queue that nobody consumes but the test: what is sent to it can be looked at."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.name = f"inbox-{uuid.uuid4().hex[:8]}"
+        self._queue = broker.SimpleQueue(self.name)
+
+    def task(self, name: str = "somebody.elses") -> Signature:
+        """A task that lands here."""
+        return app.signature(name, queue=self.name)
+
+    def received(self, count: int) -> list[tuple[str, str, object]]:
+        """Id, name and first argument of the next messages; fails where there are more."""
+        found = []
+        for _ in range(count):
+            message = self._queue.get(timeout=WAIT_S)
+            (args, _, _), headers = message.payload, message.headers
+            found.append((headers["id"], headers["task"], args[0] if args else None))
+            message.ack()
+        with pytest.raises(self._queue.Empty):
+            self._queue.get(block=False)
+        return found
+
+
+@pytest.fixture
+def inbox(valkey: ValkeyServer) -> Iterator[Inbox]:
+    """A queue of the test's own."""
+    with app.connection_for_read() as broker:
+        yield Inbox(broker)
+
+
+def running(session_id: str, **options: object) -> AsyncResult:
+    """A job that runs until somebody stops it."""
+    kwargs = {"agent_id": "energy", "session_id": session_id, "message": "go", "model": ENDLESS}
+    job = chat_task.apply_async(kwargs=kwargs, **options)
+    following = follow_job(job.id)
+    while next(following).type is not EventType.TOKEN:
+        pass
+    return job
+
+
+def arguments(session_id: str, message: str, **options: object) -> dict[str, object]:
+    """The arguments of a job."""
+    return {"agent_id": "energy", "session_id": session_id, "message": message, **options}
+
+
+def test_links_follow_a_reply_and_a_cancel(session_id: str, inbox: Inbox) -> None:
+    """`link` with the result; `link_error` with the job's id, also of a job that was waiting."""
+    links = {"link": inbox.task("after"), "link_error": inbox.task("instead")}
+    first = running(session_id)
+    waiting = chat_task.apply_async(kwargs=arguments(session_id, "wait"), **links)
+    assert chat_task.cancel(waiting.id) is CancelOutcome.CANCELLED
+    (sent,) = inbox.received(1)
+    assert sent[1:] == ("instead", waiting.id)
+    answered = chat_task.apply_async(kwargs=arguments(session_id, "hello"), **links)
+    chat_task.cancel(first.id)
+    (sent,) = inbox.received(1)
+    assert sent[1] == "after"
+    assert sent[2] == answered.get(timeout=WAIT_S)
+
+
+def test_links_follow_a_dead_job(session_id: str, inbox: Inbox, ollama: OllamaStandIn) -> None:
+    """A job that the model refuses calls its errback; so does its second life, under another id."""
+    ollama.script("refusing", ["bad-400"])
+    kwargs = arguments(session_id, "hello", model="refusing")
+    dead = chat_task.apply_async(kwargs=kwargs, link_error=[inbox.task("instead")])
+    with pytest.raises(JobFailed):
+        dead.get(timeout=WAIT_S)
+    (sent,) = inbox.received(1)
+    assert sent[1:] == ("instead", dead.id)
+
+
+def test_callbacks_of_a_merged_job_follow_the_job_that_answers(
+    session_id: str, inbox: Inbox
+) -> None:
+    """With its result, under an id of the merged job's own."""
+    first = running(session_id)
+    merged = chat_task.apply_async(
+        kwargs=arguments(session_id, "one"), link=inbox.task("after-one")
+    )
+    kwargs = arguments(session_id, "two", on_busy="merge")
+    carrier = chat_task.apply_async(kwargs=kwargs, link=inbox.task("after-two"))
+    assert AsyncResult(merged.id, app=app).get(timeout=WAIT_S)["merged_into"] == carrier.id
+    chat_task.cancel(first.id)
+    result = carrier.get(timeout=WAIT_S)
+    sent = {name: (task_id, given) for task_id, name, given in inbox.received(2)}
+    assert {given["job_id"] for _, given in sent.values()} == {carrier.id}  # type: ignore[index]
+    assert sent["after-one"][1] == result
+    assert sent["after-one"][0] != sent["after-two"][0]
+
+
+def test_a_chord_whose_members_are_answered_and_merged_runs_its_body(
+    session_id: str, inbox: Inbox
+) -> None:
+    """Each member counts once, a merged one when the job that answers it ends."""
+    first = running(session_id)
+    header = group(
+        chat_task.s(**arguments(session_id, "one")),
+        chat_task.s(**arguments(session_id, "two", on_busy="merge")),
+        chat_task.s(**arguments(f"{session_id}-2", "three")),
+    )
+    chord(header)(inbox.task("body"))
+    chat_task.cancel(first.id)
+    (sent,) = inbox.received(1)
+    assert sent[1] == "body"
+    results = sent[2]
+    assert isinstance(results, list)
+    assert [one["session_id"] for one in results] == [session_id, session_id, f"{session_id}-2"]
+
+
+def test_a_chord_with_a_cancelled_member_fails_as_celerys_does(
+    session_id: str, inbox: Inbox
+) -> None:
+    """The body does not run; it is stored as a ChordError."""
+    first = running(session_id)
+    header = [
+        chat_task.s(**arguments(session_id, "one")),
+        chat_task.s(**arguments(f"{session_id}-2", "two")),
+    ]
+    body = chord(header)(inbox.task("body"))
+    pending = get_redis_memory().connection.run(
+        Mailbox.of(get_redis_memory().keyspace, "energy", session_id).pending()
+    )
+    assert chat_task.cancel(pending[1]) is CancelOutcome.CANCELLED
+    wait_until(lambda: body.state == "FAILURE", timeout_s=WAIT_S, what="the body has failed")
+    assert isinstance(body.result, ChordError)
+    chat_task.cancel(first.id)
+
+
+def test_a_chain_goes_on_after_a_reply(session_id: str, inbox: Inbox) -> None:
+    """The next task gets the result."""
+    job = chat_task.s(**arguments(session_id, "hello"))
+    (job | inbox.task("next")).apply_async()
+    (sent,) = inbox.received(1)
+    assert sent[1] == "next"
+    assert sent[2]["session_id"] == session_id  # type: ignore[index]
+
+
+def test_an_id_is_one_request_of_one_session(session_id: str) -> None:
+    """A second session under it, and another request, are refused; the first stays as it is."""
+    job_id = str(uuid.uuid4())
+    first = chat_task.apply_async(kwargs=arguments(session_id, "mine"), task_id=job_id)
+    reply = first.get(timeout=WAIT_S)
+    for other in (arguments(f"{session_id}-2", "mine"), arguments(session_id, "another")):
+        with pytest.raises(JobConflict):
+            chat_task.apply_async(kwargs=other, task_id=job_id)
+    app.send_task(
+        "tasks.chat_task", kwargs=arguments(f"{session_id}-2", "raw"), task_id=job_id, queue="chat"
+    )
+    app.send_task(
+        "tasks.chat_task",
+        kwargs={"agent_id": "energy", "session_id": f"{session_id}-3"},
+        task_id=job_id,
+        queue="chat",
+    )
+    # Behind both messages, in the same queue.
+    chat_task.delay("energy", f"{session_id}-4", "last").get(timeout=WAIT_S)
+    assert AsyncResult(job_id, app=app).get(timeout=WAIT_S) == reply
+    memory = get_redis_memory()
+    assert memory.get_conversation_history("energy", f"{session_id}-2") == []
+    assert [event.data.get("session_id") for event in follow_job(job_id)][-1] == session_id
+
+
+def test_a_refused_job_was_never_heard_of(session_id: str) -> None:
+    """Cancelling it changes nothing, and it can be sent again under its id."""
+    first, job_id = running(session_id), str(uuid.uuid4())
+    kwargs = arguments(session_id, "me too", on_busy="reject")
+    with pytest.raises(SessionBusy):
+        chat_task.apply_async(kwargs=kwargs, task_id=job_id)
+    with pytest.raises(InvalidJob, match="not known"):
+        chat_task.cancel(job_id)
+    chat_task.cancel(first.id)
+    with pytest.raises(TaskRevokedError):
+        first.get(timeout=WAIT_S)
+    again = chat_task.apply_async(kwargs=kwargs, task_id=job_id)
+    assert "me too" in again.get(timeout=WAIT_S)["response"]
+
+
+def test_a_cancel_whose_deliverer_died_is_revoked_in_time(session_id: str) -> None:
+    """The end is in the outbox; cancelling again, and the sweeper, find it there."""
+    first = running(session_id)
+    waiting = chat_task.apply_async(kwargs=arguments(session_id, "wait"))
+    memory = get_redis_memory()
+    mailbox = Mailbox.of(memory.keyspace, "energy", session_id)
+    calls = mailbox.discard(
+        waiting.id, "cancelled", owner="dead", cancelled=True, ttl_s=60, grace_ms=500
+    )
+    memory.connection.run_last(*calls)
+    assert chat_task.cancel(waiting.id) is CancelOutcome.ALREADY
+    with pytest.raises(TaskRevokedError):
+        waiting.get(timeout=WAIT_S)
+    wait_until(
+        lambda: memory.connection.run(outbox.size(mailbox.keys)) == 0, what="it is delivered"
+    )
+    chat_task.cancel(first.id)
+
+
+def test_a_result_that_has_expired_is_made_from_the_history(session_id: str) -> None:
+    """`get` never hangs on a job that is over."""
+    job = chat_task.delay("energy", session_id, "hello", metadata={"user_id": "u"})
+    reply = job.get(timeout=WAIT_S)
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
+    app.backend.delete(app.backend.get_key_for_task(job.id))
+    app.backend._cache.clear()
+    again = chat_task.AsyncResult(job.id)
+    assert type(job)(again.id, app=app).get(timeout=WAIT_S)["response"] == reply["response"]
+
+
+def test_a_dead_letter_of_a_session_without_history_is_found_and_erased(
+    session_id: str, ollama: OllamaStandIn
+) -> None:
+    """Listing the agent's sessions does not lose it; erasing the agent takes it."""
+    agent_id = f"agent-{uuid.uuid4().hex[:8]}"
+    ollama.script("refusing", ["bad-400"])
+    dead = chat_task.delay(agent_id, session_id, "secret words", model="refusing")
+    with pytest.raises(JobFailed):
+        dead.get(timeout=WAIT_S)
+    memory = get_redis_memory()
+    keys = memory.keyspace.session(agent_id, session_id)
+    wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
+    wait_until(lambda: memory.get_all_sessions_for_agent(agent_id) == [], what="nothing is listed")
+    assert memory.clear_all_agent_data(agent_id) >= 1
+    letters = memory.connection.run(Command(int, ("EXISTS", keys.dead)))
+    assert letters == 0

@@ -1,0 +1,220 @@
+"""Ends of jobs outlive whoever made them, servers that are away, and damaged keys."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from celery.result import AsyncResult
+from kombu import Connection as Broker
+
+from sandbox.ports import free_port
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tasks import EventType, app, chat_task, follow_job
+from tasks.process.crash_points import CrashPoint
+from tasks.submit.dead_letters import letter_of
+from tasks.submit.erase import erase
+from tests.support.faults.rig import GRACE_S, LEASE_S, SETTINGS, SWEEP_S, Rig
+from tests.support.faults.sender import AGENT_ID, Sender
+from tests.support.machine import scaled
+from tests.support.waiting import elapsed, wait_until
+
+WAIT_S = scaled(30)
+
+
+def test_a_worker_dies_between_commit_and_result(rig: Rig, steady: ServerProcess) -> None:
+    """The result is the same as any, and the link runs, once."""
+    doomed = rig.doomed_worker(CrashPoint.BEFORE_RESULT, 1, "-Q", "ends", name="ends")
+    inbox = f"inbox-{uuid.uuid4().hex[:8]}"
+    job = chat_task.apply_async(
+        kwargs={
+            "agent_id": AGENT_ID,
+            "session_id": f"s-{uuid.uuid4()}",
+            "message": "hello",
+            "model": "instant",
+            "metadata": {"user_id": "u"},
+            "format": "json",
+        },
+        queue="ends",
+        link=app.signature("somebody.elses", queue=inbox),
+    )
+    result = job.get(timeout=WAIT_S)
+    assert not doomed.is_running
+    assert result["metadata"] == {"user_id": "u"}
+    assert {"server", "timings", "receipt", "parsed"} <= result.keys()
+    broker: Broker
+    with app.connection_for_read() as broker:
+        queue = broker.SimpleQueue(inbox)
+        message = queue.get(timeout=WAIT_S)
+        message.ack()
+        assert message.payload[0] == [result]
+        with pytest.raises(queue.Empty):
+            queue.get(timeout=SWEEP_S + 2 * GRACE_S + rig.slack_s)
+
+
+def test_a_worker_dies_as_it_gives_a_job_up(rig: Rig, steady: ServerProcess) -> None:
+    """ACQUIRE has made it a dead letter, and nobody heard: it is listed, and FAILURE."""
+    settings = {"CHAT_MAX_ATTEMPTS": "1"}
+    first = rig.worker("-Q", "last", name="last-1", **settings)
+    job = chat_task.apply_async(
+        args=(AGENT_ID, f"s-{uuid.uuid4()}", "hello"), kwargs={"model": "hang"}, queue="last"
+    )
+    rig.wait_active(1)
+    first.kill()
+    second = rig.doomed_worker(CrashPoint.BEFORE_WAKE, 1, "-Q", "last", name="last-2", **settings)
+    wait_until(lambda: not second.is_running, timeout_s=WAIT_S, what="it has died")
+    wait_until(lambda: job.state == "FAILURE", timeout_s=WAIT_S, what="the result is stored")
+    assert letter_of(job.id).letter.reason == "no answer after 1 attempts"
+    assert [event.type for event in follow_job(job.id)][-1] is EventType.FAILED
+
+
+@pytest.fixture
+def apart(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Apart"]:
+    """A worker whose results lie on a server of their own."""
+    directory = tmp_path_factory.mktemp("apart")
+    with ValkeyServer(free_port(), directory / "results") as results:
+        stack = GriotStack(
+            directory / "logs",
+            redis_url=rig.valkey.url(),
+            ollama_url=rig.ollama.url,
+            settings={**SETTINGS, "CELERY_RESULT_BACKEND": results.url()},
+        )
+        with stack:
+            yield Apart(results, stack.worker("-Q", "apart", name="apart"))
+
+
+class Apart:
+    """A server of results, and the worker that stores them there."""
+
+    def __init__(self, server: ValkeyServer, worker: ServerProcess) -> None:
+        self.server = server
+        self.worker = worker
+
+    def are_stored(self, sender: Sender) -> bool:
+        """Whether there is a result of each job that was sent."""
+        jobs = [job.job_id for sent in sender.jobs.values() for job in sent]
+        stored = self.server.command("EXISTS", *(f"celery-task-meta-{job}" for job in jobs))
+        return stored == len(jobs)
+
+
+def test_a_frozen_result_server_delays_results_only(rig: Rig, apart: Apart, sender: Sender) -> None:
+    """Queued turns of one session go on, and a lost wake-up is found as fast as without it."""
+    busy, lost = sender.sessions(2)
+    apart.server.freeze()
+    try:
+        for _ in range(10):
+            sender.send(busy, queue="apart")
+        rig.wait_drained(sender, timeout_s=scaled(5))
+        rig.enqueue_silently(sender, lost, publish={"queue": "apart"})
+        rig.wait_drained(sender, timeout_s=SWEEP_S + GRACE_S + scaled(2) + rig.slack_s)
+    finally:
+        apart.server.thaw()
+    wait_until(lambda: apart.are_stored(sender), timeout_s=WAIT_S, what="all results are there")
+    rig.wait_delivered(sender)
+
+
+def test_results_are_stored_when_their_server_is_back(
+    rig: Rig, apart: Apart, sender: Sender
+) -> None:
+    """Refused connections for a while; then all are there within S + g."""
+    apart.server.kill()
+    for session_id in sender.sessions(30):
+        for _ in range(3):
+            sender.send(session_id, queue="apart")
+    rig.wait_drained(sender, timeout_s=WAIT_S)
+    wait_until(elapsed(3 * (SWEEP_S + GRACE_S)), timeout_s=WAIT_S, what="some sweeps have failed")
+    apart.server.start()
+    within_s = SWEEP_S + 2 * GRACE_S + 1 + rig.slack_s
+    wait_until(lambda: apart.are_stored(sender), timeout_s=within_s, what="all results are there")
+    rig.wait_delivered(sender)
+
+
+def test_a_turn_is_recorded_though_its_last_tokens_cannot_be(
+    rig: Rig, steady: ServerProcess, sender: Sender
+) -> None:
+    """Redis is full while a reply streams: the turn is committed, and computed once."""
+    sender.model = f"slow-tokens:40x{scaled(0.03)}s"
+    (session_id,) = sender.sessions(1)
+    sender.send(session_id)
+    sender.send(session_id)
+    rig.wait_active(1)
+    with rig.full_memory():
+        wait_until(
+            lambda: len(rig.dump(session_id).history) >= 2,
+            timeout_s=WAIT_S,
+            what="the turn is committed",
+        )
+    rig.check(sender, timeout_s=WAIT_S, max_calls=1)
+
+
+def test_damage_of_one_session_and_of_the_lists_holds_up_no_other(
+    rig: Rig, steady: ServerProcess, sender: Sender
+) -> None:
+    """Keys of a wrong type, and members that are no text: the others go on, the damage is named."""
+    broken = rig.keys("broken")
+    rig.observer.set(broken.outbox, "what is this")
+    rig.observer.zadd(rig.keyspace.due, {b"\xff\xfe": 1, broken.history: 1})
+    rig.observer.zadd(rig.keyspace.outbox, {b"\xff\xfe": 1, broken.history: 1})
+    sessions = sender.sessions(3)
+    for session_id in sessions:
+        sender.send(session_id)
+        rig.enqueue_silently(sender, session_id)
+    rig.check(sender, timeout_s=WAIT_S)
+    for listed in (rig.keyspace.due, rig.keyspace.outbox):
+        wait_until(
+            lambda key=listed: rig.observer.zscore(key, b"\xff\xfe") is None,  # type: ignore[misc]
+            timeout_s=WAIT_S,
+            what="what is no text is set aside",
+        )
+    assert broken.outbox in steady.log_text()
+    rig.observer.delete(broken.outbox)
+    rig.observer.zrem(rig.keyspace.outbox, broken.history)
+
+
+def test_a_damaged_list_of_outboxes_costs_late_results_only(
+    rig: Rig, steady: ServerProcess, sender: Sender
+) -> None:
+    """Turns, their results and lost wake-ups go on; the log names the key."""
+    rig.observer.set(rig.keyspace.outbox, "what is this")
+    try:
+        (session_id,) = sender.sessions(1)
+        sender.send(session_id)
+        rig.enqueue_silently(sender, session_id)
+        rig.check(sender, timeout_s=WAIT_S)
+        wait_until(
+            lambda: repr(rig.keyspace.outbox) in steady.log_text(),
+            timeout_s=WAIT_S,
+            what="the damage is named",
+        )
+    finally:
+        rig.observer.delete(rig.keyspace.outbox)
+
+
+def test_erasing_a_session_whose_turn_runs(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
+    """No word of it is left anywhere, its jobs end as erased, and nothing is written again."""
+    secret = f"secret-{uuid.uuid4().hex}"
+    (session_id,) = sender.sessions(1)
+    asked = (AGENT_ID, session_id, secret)
+    done = chat_task.delay(*asked, model="instant")
+    assert secret in done.get(timeout=WAIT_S)["response"]
+    runs = chat_task.delay(*asked, model=f"slow-tokens:400x{scaled(0.02)}s")
+    waits = chat_task.delay(*asked, model="instant")
+    following = follow_job(runs.id)
+    while next(following).type is not EventType.TOKEN:
+        pass
+    receipt = erase(app, AGENT_ID, session_id, dry_run=True)
+    assert (receipt.kept.messages, receipt.kept.pending) == (2, 2)
+    erase(app, AGENT_ID, session_id)
+    assert [event.type for event in following][-1] is EventType.ERASED
+    for job in (done, runs, waits):
+        wait_until(
+            lambda of=job: AsyncResult(of.id, app=app).state == "FAILURE",  # type: ignore[misc]
+            timeout_s=WAIT_S,
+            what="it has ended as erased",
+        )
+    rig.wait_active(0)
+    wait_until(elapsed(LEASE_S), timeout_s=WAIT_S, what="whoever still ran has given up")
+    for server in (rig.observer, rig.results):
+        for key in server.scan_iter(count=1000):
+            assert secret.encode() not in (server.dump(key) or b""), key

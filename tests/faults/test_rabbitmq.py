@@ -1,0 +1,178 @@
+"""RabbitMQ as the broker and Redis for the rest: killed, frozen, handed what is no message."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from kombu.connection import Connection
+
+from sandbox.process import ServerProcess
+from tests.support.faults.rig import Rig
+from tests.support.faults.sender import Sender
+from tests.support.machine import scaled
+from tests.support.rabbitmq import RabbitServer, rabbitmq_binary
+from tests.support.tls_rig import Authority, TlsDoor
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(
+    rabbitmq_binary() is None, reason="no rabbitmq-server on the PATH (Debian: rabbitmq-server)"
+)
+
+JOBS, SESSIONS = 20, 10
+RECONNECTED_S = 20.0
+"""Celery tries to reconnect after 2, 4, 6 … seconds."""
+
+# A process of its own: the producer in this one knows Redis as its broker.
+PRODUCER = """
+import json, sys
+from tasks import chat_task
+jobs, sessions = int(sys.argv[1]), sys.argv[2:]
+sent = []
+for number in range(jobs):
+    for session in sessions:
+        message = f"{session} no. {number}"
+        job = chat_task.delay("energy", session, message, model="delay:200ms")
+        sent.append((session, job.id, message))
+print(json.dumps(sent))
+"""
+
+PING = """
+from tasks import app
+with app.connection_for_write() as connection:
+    connection.connect()
+    print("there")
+"""
+
+CHAT = {"task": "tasks.chat_task", "id": "a"}
+MALFORMED: Mapping[str, tuple[bytes, Mapping[str, object]]] = {
+    "not JSON": (b"hello", CHAT),
+    "empty": (b"", CHAT),
+    "not UTF-8": (b"\xff", CHAT),
+    "a number": (b"7", CHAT),
+    "too short": (b"[[],{}]", CHAT),
+    "a list where the callbacks should be": (b'[["e","s","n"],{},[1,2]]', CHAT),
+    "wrong time limits": (b"[[],{},{}]", {**CHAT, "timelimit": 5}),
+    "an unknown compression": (b"[[],{},{}]", {**CHAT, "compression": "magic"}),
+    "a wrong compression": (b"[[],{},{}]", {**CHAT, "compression": "gzip"}),
+    "a task of a wrong type": (b"[[],{},{}]", {"task": [1], "id": "a"}),
+    "an id of a wrong type": (b"[[],{},{}]", {**CHAT, "id": 7}),
+    "no id": (b"[[],{},{}]", {"task": "tasks.chat_task"}),
+    "no headers": (b"x", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    """A RabbitMQ of the module's own."""
+    with RabbitServer(tmp_path_factory.mktemp("rabbit")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def worker(rig: Rig, rabbit: RabbitServer) -> ServerProcess:
+    """A worker that consumes from it."""
+    return rig.worker(name="of-rabbit", CELERY_BROKER_URL=rabbit.url)
+
+
+def test_two_hundred_jobs_through_the_brokers_death(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, sender: Sender
+) -> None:
+    """Killed in mid-work, away for 4 s: the worker goes on, in order, and obeys remote control."""
+    _send(rig, rabbit, sender)
+    rig.wait_calls(SESSIONS)
+    rabbit.kill()
+    said = len(worker.log_text())
+    wait_until(
+        lambda: worker.log_text()[said:].count("Cannot connect") >= 3,  # after 4 more seconds
+        what="the worker finds no broker",
+    )
+    rabbit.start()
+    rig.check(sender, timeout_s=RECONNECTED_S, max_calls=1)
+    assert "pong" in _inspect(rig, rabbit, "ping")
+    assert "CRITICAL" not in worker.log_text()
+
+
+def test_two_hundred_jobs_through_the_workers_death(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, sender: Sender
+) -> None:
+    """kill -9 and a new one: every job is answered in order, once."""
+    _send(rig, rabbit, sender)
+    rig.wait_calls(SESSIONS)
+    worker.kill()
+    worker.start()
+    rig.check(sender, timeout_s=RECONNECTED_S, max_calls=2)
+
+
+def test_a_broker_that_answers_nothing_for_a_while(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, sender: Sender
+) -> None:
+    """What runs goes on, and the rest when the broker answers again."""
+    _send(rig, rabbit, sender)
+    rig.wait_calls(SESSIONS)
+    rabbit.process.freeze()
+    wait_until(lambda: rig.ollama.stats.active == 0, what="nothing is left to do")
+    rabbit.process.thaw()
+    rig.check(sender, timeout_s=RECONNECTED_S, max_calls=1)
+    assert "pong" in _inspect(rig, rabbit, "ping")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl")
+def test_over_tls_the_server_must_prove_itself(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, tmp_path: Path
+) -> None:
+    """Its authority is the one that was named, its host that of the address."""
+    authority = Authority(tmp_path, "ca").create()
+    for host, is_right in (("localhost", True), ("other.example", False)):
+        with TlsDoor(rabbit.port, authority.issue(host)) as door:
+            trust = f"?ssl_ca_certs={authority.certificate}"
+            url = f"amqps://guest:guest@localhost:{door.port}//{trust}"
+            done = rig.python(PING, CELERY_BROKER_URL=url)
+        assert done.stdout == ("there\n" if is_right else ""), done.stderr[-2000:]
+    assert "hostname mismatch" in done.stderr.lower()
+
+
+def test_messages_that_cannot_be_handled_go_to_the_quarantine(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, sender: Sender
+) -> None:
+    """The jobs behind them are done, and no word of a message is in the log."""
+    with Connection(rabbit.url) as connection:
+        channel = connection.default_channel
+        for body, headers in MALFORMED.values():
+            message = channel.prepare_message(
+                body,
+                content_type="application/json",
+                content_encoding="utf-8",
+                headers=dict(headers),
+            )
+            channel.basic_publish(message, exchange="", routing_key="chat")
+    _send(rig, rabbit, sender, jobs=1)
+    rig.check(sender, max_calls=1)
+    with Connection(rabbit.url) as connection:
+        found = connection.default_channel.queue_declare("chat.quarantine", passive=True)
+    assert found.message_count == len(MALFORMED)
+    assert worker.is_running, worker.log_tail()
+    assert "hello" not in worker.log_text()
+
+
+def _send(rig: Rig, rabbit: RabbitServer, sender: Sender, *, jobs: int = JOBS) -> None:
+    sessions = sender.sessions(SESSIONS)
+    done = rig.python(PRODUCER, str(jobs), *sessions, CELERY_BROKER_URL=rabbit.url)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for session, job_id, message in json.loads(done.stdout):
+        sender.note(session, job_id, message)
+
+
+def _inspect(rig: Rig, rabbit: RabbitServer, question: str) -> str:
+    return subprocess.run(
+        (sys.executable, "-m", "celery", "-A", "worker", "inspect", question, "-t", "5"),
+        env={**rig.stack.env, "CELERY_BROKER_URL": rabbit.url},
+        cwd=rig.stack.directory,
+        capture_output=True,
+        text=True,
+        timeout=scaled(40),
+        check=False,
+    ).stdout

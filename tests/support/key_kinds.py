@@ -1,0 +1,102 @@
+"""Every kind of key that Griot keeps in Redis; docs/redis-keys.md has the same table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KeyKind:
+    """One kind of key: what the documentation says of it."""
+
+    pattern: str
+    redis_type: str
+    ttl: str
+    holds: str
+    is_permanent: bool = False
+
+
+KINDS: tuple[KeyKind, ...] = (
+    KeyKind(
+        "history:<agent>:<session>",
+        "list",
+        "session; none while a job waits",
+        "messages, JSON, oldest first",
+        True,
+    ),
+    KeyKind("state:<agent>", "string", "session", "the agent's state, JSON"),
+    KeyKind("session:<session>:<key>", "string", "session", "one value of its data, JSON"),
+    KeyKind(
+        "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
+    ),
+    KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
+    KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
+    KeyKind(
+        "callbacks:{H}",
+        "hash",
+        "none while pending",
+        "job id → what follows it in Celery: links, chord, chain; lines of JSON",
+        True,
+    ),
+    KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
+    KeyKind(
+        "done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled, merged or dead"
+    ),
+    KeyKind(
+        "requests:{H}", "hash", "dedupe window", "job id → digest, user and size of its request"
+    ),
+    KeyKind(
+        "outbox:{H}",
+        "hash",
+        "dedupe window",
+        "job whose result is not delivered → deliverer, last event, callbacks",
+    ),
+    KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
+    KeyKind("events:{H}", "stream", "session", "the session's events"),
+    KeyKind(
+        "write_ids:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
+    ),
+    KeyKind(
+        "slots:{M}:<server>",
+        "zset",
+        "1 day",
+        "lease token, or session with a reserved slot → when that expires, ms",
+    ),
+    KeyKind("waiters:{M}", "zset", "1 day", "waiters: <agent>:<arrival of the job, µs>:<session>"),
+    KeyKind(
+        "round_robin:{M}", "zset", "1 day", "agent that has waiters → its position in the round"
+    ),
+    KeyKind(
+        "enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → arrival of its job, µs"
+    ),
+    KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
+    KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
+    KeyKind(
+        "job:<job>",
+        "string",
+        "dedupe window; 30 days with a dead letter",
+        "digest of the job's request, and H: where its mailbox is",
+    ),
+    KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
+    KeyKind("outbox", "zset", "none", "H whose outbox has ends for long → ms of the note", True),
+    KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
+    KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
+    KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),
+    KeyKind("cancellations", "stream", "none; capped", "jobs that their worker is to stop", True),
+    KeyKind(
+        "waiting_models",
+        "zset",
+        "none",
+        "M → ms at which a session last began to wait for a slot",
+        True,
+    ),
+    KeyKind(
+        "summary_lock",
+        "string",
+        "seconds",
+        "which worker makes a summary now; any message removes it",
+    ),
+    KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
+    KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
+    KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
+)
+"""`H` stands for the session's history key, `M` for a model. A permanent kind may live
+without a TTL."""

@@ -1,0 +1,16 @@
+"""Looking for damaged keys."""
+
+from memory.upkeep.damage import GLOBAL_TYPES, SESSION_TYPES
+from tests.support.key_kinds import KINDS
+
+
+def test_it_knows_the_type_of_every_key() -> None:
+    """As the documents have them: those of a session, and those that all share."""
+    of_session = {
+        kind.pattern.partition(":")[0]: kind.redis_type
+        for kind in KINDS
+        if kind.pattern.endswith(":{H}") or kind.pattern.startswith("history:")
+    }
+    shared = {kind.pattern: kind.redis_type for kind in KINDS if ":" not in kind.pattern}
+    assert of_session == SESSION_TYPES
+    assert shared == GLOBAL_TYPES

@@ -1,0 +1,67 @@
+"""`griot erase`: remove what people said."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from tasks import app
+from tasks.submit.erase import ErasureReceipt, erase, erase_rest, sessions_of_agent
+from worker.cli.console import Table, json_option, say, show, show_json
+from worker.cli.status import queue_lengths
+
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Only say what is kept; erase nothing."
+)
+
+
+@click.group(name="erase")
+def erase_command() -> None:
+    """Erase what is kept of a session, or of an agent.
+
+    History, summary, events, dead letters, session data and results go. Jobs that wait or run end
+    as erased, and nothing is written afterwards. It cannot be undone: look with --dry-run first.
+
+    \b
+    Example:
+      griot erase session energy session-1 --dry-run
+      griot erase agent energy
+    """
+
+
+@erase_command.command(name="session")
+@click.argument("agent")
+@click.argument("session")
+@dry_run_option
+@json_option
+def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
+    """Erase SESSION of AGENT. Its data goes with the last agent that has the session."""
+    _print([erase(app, agent, session, dry_run=dry_run)], as_json=as_json, dry_run=dry_run)
+
+
+@erase_command.command(name="agent")
+@click.argument("agent")
+@dry_run_option
+@json_option
+def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
+    """Erase all sessions of AGENT, and its state."""
+    receipts = [erase(app, *one, dry_run=dry_run) for one in sessions_of_agent(agent)]
+    if not dry_run:
+        erase_rest(agent)
+    _print(receipts, as_json=as_json, dry_run=dry_run)
+
+
+def _print(receipts: Sequence[ErasureReceipt], *, as_json: bool, dry_run: bool) -> None:
+    unreadable = sum(queue.quarantined for queue in queue_lengths(app))
+    if as_json:
+        show_json({"sessions": receipts, "erased": not dry_run, "quarantined": unreadable})
+        return
+    names = ("messages", "summaries", "letters", "events", "data", "pending", "ended")
+    rows = [
+        (one.agent_id, one.session_id, *(asdict(one.kept)[name] for name in names))
+        for one in receipts
+    ]
+    title = "Kept" if dry_run else "Erased"
+    show(Table(title, ("Agent", "Session", *(name.capitalize() for name in names)), rows))
+    if unreadable:
+        say(f"{unreadable} messages in quarantine cannot be read: they may hold words too")

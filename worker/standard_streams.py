@@ -1,0 +1,71 @@
+"""Standard output and error that are full or closed end no process of ours.
+
+A terminal that is gone, a full disk behind `> file`, a supervisor that closes both: what is printed
+there is lost, and the work goes on, as with a log file that cannot be written. A command says in
+the end that its output is lost (`lost_output`).
+"""
+
+import io
+import os
+import sys
+
+
+class _Forgiving(io.FileIO):
+    """A descriptor to write to that takes note of what it cannot write.
+
+    A reader of a pipe that has left is an error as ever: who prints for nobody shall end.
+    """
+
+    def __init__(self, descriptor: int, lost: OSError | None) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self.lost = lost
+
+    def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined]  # of typeshed alone
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            self.lost = exc
+            return memoryview(data).nbytes
+
+
+_installed: dict[str, _Forgiving] = {}
+
+
+def install() -> None:
+    """Put such streams in the place of this process' own. Once, where a process begins."""
+    closed = _open_missing()
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        raw = _installed[name] = _Forgiving(descriptor, closed.get(descriptor))
+        known = getattr(sys, name)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=known.encoding if known else "utf-8",
+            errors=known.errors if known else "backslashreplace",
+            line_buffering=name == "stderr" or raw.isatty(),
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)  # Celery prints its banner there
+
+
+def lost_output() -> str:
+    """Why something of what was printed to standard output is lost; empty if nothing is."""
+    raw = _installed.get("stdout")
+    if raw is None:
+        return ""
+    sys.stdout.flush()
+    return "" if raw.lost is None else str(raw.lost.strerror)
+
+
+def _open_missing() -> dict[int, OSError]:
+    """Open the null device where a standard stream is closed: the next socket would take its place,
+    and be written to by whoever prints. The errors that say which were closed."""
+    closed: dict[int, OSError] = {}
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError as exc:
+            closed[descriptor] = exc
+            os.open(os.devnull, os.O_RDWR)
+    return closed
