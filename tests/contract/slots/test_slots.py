@@ -384,10 +384,16 @@ def test_a_key_of_another_type_is_an_error_and_nothing_is_written(rig: SlotRig, 
         "slots": [
             lambda: rig.renew("a/1"),
             lambda: rig.release("a/1"),
-            lambda: rig.connection.run(rig.slots.expire()),
+            lambda: rig.connection.run(
+                rig.slots.expire(lease_ms=LEASE_MS, most_reserve_ms=RESERVE_MS)
+            ),
             rig.grant_next,
         ],
-        "enqueued_at": [lambda: rig.connection.run(rig.slots.expire())],
+        "enqueued_at": [
+            lambda: rig.connection.run(
+                rig.slots.expire(lease_ms=LEASE_MS, most_reserve_ms=RESERVE_MS)
+            )
+        ],
         "call_stats": [lambda: rig.release("a/1")],
     }
     for ask in (*asks, *others.get(name, [rig.grant_next])):

@@ -212,6 +212,7 @@ def simulate(wire: Wire, seed: int, plan: SlotPlan) -> Report:
     )
     world.servers = tuple(f"http://ollama{n}:11434" for n in range(plan.servers))
     world.books.is_fair = world.books.is_fair and not plan.jumps
+    world.ends.is_clock_set = bool(plan.jumps)
     producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
     world.faults = Faults()
