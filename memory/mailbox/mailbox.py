@@ -81,7 +81,7 @@ class Mailbox:
         # A raw job is in the broker too until it is answered.
         is_ours = intake.cap != NO_CAP
         return (
-            self._look(grace_ms),
+            self.look(grace_ms),
             replicated(take_in, self.keys.lease, TAKEN_IN, is_required=is_ours),
         )
 
@@ -123,7 +123,7 @@ class Mailbox:
         )
         # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
         keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS, "GT"))
-        return keep, self._look(grace_ms), ask
+        return keep, self.look(grace_ms), ask
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
         """Prolong the lease; False: it is lost, stop working."""
@@ -158,7 +158,7 @@ class Mailbox:
             event=event,
             records=tuple(records),
         )
-        look = self._look(grace_ms)
+        look = self.look(grace_ms)
         return look, replicated(commit, self.keys.lease, RECORDED, is_required=False)
 
     def fail(
@@ -170,7 +170,7 @@ class Mailbox:
         `refund`: this attempt does not count (a worker that shuts down). For `slot_wait_ms` no
         sweeper wakes the job: it waits for a slot of its model and is woken when it gets one.
         """
-        return self._look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
+        return self.look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
             flag,
             self.keys,
             token=token,
@@ -196,7 +196,7 @@ class Mailbox:
         `token` is the holder's where the caller runs the job; without one a running job is
         answered RUNNING. `owner` is to deliver the end within `grace_ms`.
         """
-        return self._look(grace_ms), DISCARD.command(
+        return self.look(grace_ms), DISCARD.command(
             Discarded.from_reply,
             self.keys,
             job=job_id,
@@ -255,7 +255,8 @@ class Mailbox:
         args = ("LRANGE", self.keys.history, -limit, -1)
         return Command(lambda reply: find_reply(strings(reply), job_id), args)
 
-    def _look(self, delay_ms: int) -> Command[int]:
+    def look(self, delay_ms: int) -> Command[int]:
+        """Have a sweeper look at the mailbox in `delay_ms`. Goes before what it guards."""
         # A damaged due list must not fail the operation beside it (docs/decisions.md): without the
         # list nothing is swept, but jobs are taken in, woken and done.
         look = due_list.schedule(self.keyspace.due, self.keys.history, delay_ms=delay_ms)

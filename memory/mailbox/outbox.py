@@ -16,10 +16,11 @@ from memory.records import index
 from memory.records.events import Event, parsed
 from memory.records.index import Entry
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import after_ok, integer, nothing, raw, text, unexpected_reply
+from memory.redis.replies import after_ok, count, integer, nothing, raw, unexpected_reply
 
 TAKE_ENDS = LuaScript.load("mailbox", "take_ends")
-SCRIPTS = (TAKE_ENDS,)
+DELIVERED = LuaScript.load("mailbox", "delivered")
+SCRIPTS = (TAKE_ENDS, DELIVERED)
 
 ENDS_AT_ONCE = 20
 """A result may have a megabyte."""
@@ -50,8 +51,8 @@ class TakenEnds:
     """What the caller may deliver now; `left` ends are others', or come with the next take."""
 
     ends: tuple[End, ...] = ()
-    corrupt: tuple[str, ...] = ()
-    """Jobs whose element cannot be read."""
+    corrupt: tuple[bytes, ...] = ()
+    """Names of elements that cannot be read, perhaps no text; to be logged and `drop`ped."""
     left: int = 0
 
     @classmethod
@@ -63,13 +64,13 @@ class TakenEnds:
         raise unexpected_reply(reply)
 
 
-def _split(found: Sequence[object]) -> tuple[tuple[End, ...], tuple[str, ...]]:
+def _split(found: Sequence[object]) -> tuple[tuple[End, ...], tuple[bytes, ...]]:
     ends, corrupt = [], []
     for job, stored in zip(found[::2], found[1::2], strict=True):
         try:
-            ends.append(End.parse(text(job), raw(stored)))
-        except CorruptData:
-            corrupt.append(text(job))
+            ends.append(End.parse(raw(job).decode(), raw(stored)))
+        except (CorruptData, UnicodeDecodeError):
+            corrupt.append(raw(job))
     return tuple(ends), tuple(corrupt)
 
 
@@ -96,9 +97,18 @@ def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
     return Command(read, ("HGET", keys.outbox, job_id))
 
 
-def delivered(keys: SessionKeys, job_ids: Sequence[str]) -> Command[None]:
-    """Take the ends of these jobs, at least one, out. Safe to repeat."""
-    return Command(nothing, ("HDEL", keys.outbox, *job_ids))
+def delivered(keys: SessionKeys, ends: Sequence[End]) -> Command[int]:
+    """Take out these ends, unless their jobs were erased meanwhile. How many went.
+
+    Safe to repeat.
+    """
+    pairs = [part for end in ends for part in (end.job_id, end.event.type.value)]
+    return DELIVERED.command(count, keys, pairs=tuple(pairs))
+
+
+def drop(keys: SessionKeys, corrupt: Sequence[bytes]) -> Command[None]:
+    """Take out elements, at least one, that cannot be read. Safe to repeat."""
+    return Command(nothing, ("HDEL", keys.outbox, *corrupt))
 
 
 def size(keys: SessionKeys) -> Command[int]:

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 from memory.keys import Keyspace
-from memory.mailbox import dead_letters, outbox
+from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
 from memory.records import events, history, index, session_data, values
 from memory.redis.command import Command
@@ -63,8 +63,10 @@ def erase_session(
     """
     mailbox = Mailbox.of(keyspace, agent_id, session_id)
     owner = uuid.uuid4().hex
-    # Noted before: where this process dies, a worker delivers the ends of the jobs.
-    connection.run(outbox.note_late(keyspace, mailbox.keys))
+    # Where this process dies, a sweeper finds the ends of the jobs. The list of late outboxes would
+    # not do: an entry of an outbox that is still empty is forgotten.
+    connection.run(mailbox.look(DELIVER_MS))
+    # Alone: a repeat, because a server has forgotten the script before it, says less.
     erased = connection.run(history.erase(mailbox.keys, write_id=owner, grace_ms=DELIVER_MS))
     if erased.running:
         connection.run(events.announce_stop(keyspace, erased.running))

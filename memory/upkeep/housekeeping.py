@@ -91,7 +91,8 @@ class Housekeeping:
         )
 
     def add_strays(self, *, budget_s: float = STRAYS_BUDGET_S) -> int:
-        """Put mailboxes with jobs that are missing on the due list back on it; how many.
+        """Put mailboxes with jobs, or with ends to deliver, that are missing on the due list back
+        on it; how many.
 
         Looks at the sessions of the index for at most about `budget_s`; the next run goes on from
         there.
@@ -142,8 +143,10 @@ class Housekeeping:
 
     def _add_strays(self, agent: str, page: Sequence[Entry]) -> int:
         sessions = [self.keyspace.session(agent, entry.member) for entry in page]
-        pending = self._of_each(sessions, lambda one: index.size(one.queue), 0)
-        waiting = [one.history for one, jobs in zip(sessions, pending, strict=True) if jobs]
+        # EXISTS asks for no type: one damaged key must not hide the other sessions.
+        exist = [values.exist([one.queue, one.outbox]) for one in sessions]
+        found = self.connection.run_each(exist)
+        waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
         due = Due(self.keyspace)
         return sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
 

@@ -87,17 +87,20 @@ def deliver_ends(
     try:
         while (taken := memory.run(take)).ends or taken.corrupt:
             log_damaged(keys, taken.corrupt)
+            if taken.corrupt:
+                memory.run(outbox.drop(keys, taken.corrupt))
             for end in taken.ends:
                 delivery.deliver(keys, end)
-            over = [*taken.corrupt, *(end.job_id for end in taken.ends)]
-            memory.run(outbox.delivered(keys, over))
+            if taken.ends and not memory.run(outbox.delivered(keys, taken.ends)):
+                break
     except delivery.refusals as exc:
         logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
         return False
     return True
 
 
-def log_damaged(keys: SessionKeys, job_ids: tuple[str, ...]) -> None:
+def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:
     """Name the elements of an outbox that cannot be read."""
-    for job_id in job_ids:
+    for name in corrupt:
+        job_id = name.decode(errors="replace")
         logger.error("the end of job %r in %s cannot be read, it is removed", job_id, keys.outbox)

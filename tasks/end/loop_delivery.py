@@ -66,7 +66,7 @@ class LoopDelivery:
         self._results: AsyncConnection | None = None
         self._threads = ThreadPoolExecutor(MOST_THREADS, "griot-ends")
         self._away_until_s = 0.0
-        self._delivered: dict[SessionKeys, list[str]] = defaultdict(list)
+        self._delivered: dict[SessionKeys, list[End]] = defaultdict(list)
         self._noting: asyncio.Task[None] | None = None
         self._late: set[asyncio.Task[bool]] = set()
 
@@ -98,7 +98,7 @@ class LoopDelivery:
         taken = await self._memory().run(take)
         log_damaged(keys, taken.corrupt)
         if taken.corrupt:
-            await self._memory().run(outbox.delivered(keys, taken.corrupt))
+            await self._memory().run(outbox.drop(keys, taken.corrupt))
         for end in taken.ends:
             if not await self.deliver(keys, end):
                 return None
@@ -109,7 +109,7 @@ class LoopDelivery:
         delivered, self._delivered = self._delivered, defaultdict(list)
         if not delivered:
             return True
-        commands = [outbox.delivered(keys, job_ids) for keys, job_ids in delivered.items()]
+        commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
         try:
             await self._memory().run_each(commands)
         except MemoryServiceError as exc:
@@ -137,7 +137,7 @@ class LoopDelivery:
             self._away_until_s = time.monotonic() + AWAY_S
             logger.warning("the result of job %s is not stored yet: %s", end.job_id, exc)
             return False
-        self._delivered[keys].append(end.job_id)
+        self._delivered[keys].append(end)
         if self._noting is None or self._noting.done():
             self._noting = asyncio.create_task(self._flush_soon())
         return True

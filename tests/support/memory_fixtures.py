@@ -48,7 +48,10 @@ class Backend:
         return [
             key
             for key in self.keys()
-            if self.observer.ttl(key) == -1 and not self._is_permanent(key)
+            if self.observer.ttl(key) == -1
+            and not self._is_permanent(key)
+            # A history does not expire while a job waits that needs it.
+            and not self.observer.exists(f"{self.prefix}:queue:{{{key}}}")
         ]
 
     def _is_permanent(self, key: str) -> bool:

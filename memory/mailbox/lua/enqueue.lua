@@ -4,10 +4,10 @@
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream pointer...:string
 -- ARGV  job envelope its_callbacks cap request event events_max ttl_s dedupe_ms
--- pointer: `job:<job>`, absent on a cluster; its_callbacks: what follows the job in Celery, lines of JSON, or
--- ''; request: digest of the request (32 bytes), of the user
--- (16), and size in bytes (8), with colons between; event: the `queued` event up to the job's position, which is put in here;
--- ttl_s: of the events
+-- pointer: `job:<job>`, absent on a cluster; its_callbacks: what follows the job in Celery, lines
+-- of JSON, or ''; request: digest of the request (32 bytes), of the user (16), and size in bytes
+-- (8), with colons between; event: the `queued` event up to the job's position, which is put in
+-- here; ttl_s: of the events
 -- Returns
 --   {'NEW', seq_us, position, stopping, wake, ended}  taken in; at position 0 the caller publishes
 --                                 its wake-up; stopping, wake: ''; ended: 0

@@ -2,7 +2,7 @@
 -- APPEND: add messages to the end of a history, trim it and renew its TTL, in one step. Refused
 -- when Redis is out of memory (no allow-oom). Safe to repeat: a write id acts once in 10 minutes.
 --
--- KEYS  history:list write_ids:zset
+-- KEYS  history:list queue:zset lease:hash write_ids:zset
 -- ARGV  write_id keep ttl_ms is_exact records...
 -- keep: messages that stay; ttl_ms: set as it is where is_exact is 1, else it only lengthens;
 -- records: at least one
@@ -13,8 +13,13 @@
 
 -- include clock
 -- include once
+-- include keep_history
 local left_ms = redis.call('PTTL', history)
+if left_ms < 0 and redis.call('ZCARD', queue) > 0 then
+  left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms
+end
 redis.call('RPUSH', history, unpack(ARGV, 5))
 redis.call('LTRIM', history, -keep, -1)
 if is_exact == '1' or left_ms < tonumber(ttl_ms) then redis.call('PEXPIRE', history, ttl_ms) end
+-- include keep_while_pending
 return {'OK', redis.call('LLEN', history)}

@@ -3,15 +3,15 @@
 -- events, and the jobs that wait or run, which end as erased. The results of its other jobs that
 -- ended lately are erased likewise: each of them has an end in the outbox, without words. Marks and
 -- lease stay: without them a late message would run a job again, or a late turn be recorded. The
--- new stream, with the last events only, lives for a minute. Safe to repeat: a write id acts once in
--- ten minutes.
+-- new stream, with the last events only, lives for a minute. Safe to repeat: a write id acts once
+-- in ten minutes.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset
 -- ARGV  write_id owner grace_ms events_max dedupe_ms
 -- owner: who delivers the ends, within `grace_ms`; dedupe_ms: how long marks, outbox and lease live
 -- Returns
---   {'OK', keys, jobs, running}  how many keys held something, how many jobs ended; running: the job
---                                that its worker must stop now, or ''
+--   {'OK', keys, jobs, running}  how many keys held something, how many jobs ended; running: the
+--                                job that its worker must stop now, or ''
 --   {'REPEATED', messages}       this write has been done; nothing was removed
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 
@@ -26,9 +26,12 @@ local is_live = held[1] and (tonumber(held[2]) or 0) > now_ms
 redis.call('UNLINK', history, events, dead, summary, requests)
 local waiting = redis.call('ZRANGE', queue, 0, -1)
 for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
-  local last = last_event('erased', one, 0)
-  -- What follows a job whose end is not delivered yet may hold words too.
-  redis.call('HSET', outbox, one, string.format('%d 0 %s %d ', now_ms, owner, #last) .. last)
+  local last, was = last_event('erased', one, 0), redis.call('HGET', outbox, one) or ''
+  -- Who delivers another end of the job right now has its time: else its result came last. And what
+  -- follows the job, a chord perhaps, is still to hear of it.
+  local until_ms, length_ms, whose, size, rest = was:match('^(%d+) (%d+) (%S+) (%d+) (.*)$')
+  redis.call('HSET', outbox, one, string.format('%d %d %s %d ', until_ms or now_ms, length_ms or 0,
+    whose or owner, #last) .. last .. (rest and rest:sub(size + 1) or ''))
 end
 for _, one in ipairs(waiting) do end_job(one, -now_ms, last_event('erased', one, 0)) end
 if #waiting > 0 then forget_attempt() end

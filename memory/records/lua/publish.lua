@@ -1,7 +1,8 @@
 #!lua
--- PUBLISH: append events of one attempt to a session's stream, while its token holds the lease: what
--- a worker says that has lost its job, or whose session was erased, is dropped. Refused when Redis
--- is out of memory (no allow-oom). Safe to repeat: a higher number comes with each call of a token.
+-- PUBLISH: append events of one attempt to a session's stream, while its token holds the lease:
+-- what a worker says that has lost its job, or whose session was erased, is dropped. Refused when
+-- Redis is out of memory (no allow-oom). Safe to repeat: a higher number comes with each call of
+-- a token.
 --
 -- KEYS  lease:hash events:stream
 -- ARGV  token number events_max ttl_s messages...
@@ -16,10 +17,8 @@ if token == '' then
 else
   local held = redis.call('HMGET', lease, 'token', 'published')
   if held[1] ~= token then return 0 end
-  local last = held[2] or ''
-  if last:sub(1, #token) == token and tonumber(last:sub(#token + 2)) >= tonumber(number) then
-    return 1
-  end
+  local whose, last = (held[2] or ''):match('^(%S+) (%d+)$')
+  if whose == token and tonumber(last) >= tonumber(number) then return 1 end
   redis.call('HSET', lease, 'published', token .. ' ' .. number)
 end
 for i = 5, #ARGV do

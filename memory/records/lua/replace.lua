@@ -3,7 +3,7 @@
 -- and the turn that runs is committed behind the new messages. Refused when Redis is out of memory.
 -- Safe to repeat: a write id acts once in 10 minutes.
 --
--- KEYS  history:list lease:hash write_ids:zset summary:hash
+-- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash
 -- ARGV  write_id ttl_ms dedupe_ms records...
 -- dedupe_ms: TTL of a lease that has none; records: at least one
 -- Returns
@@ -13,10 +13,12 @@
 
 -- include clock
 -- include once
+-- include keep_history
 -- include new_history
 local part = 1000
 for first = 4, #ARGV, part do
   redis.call('RPUSH', history, unpack(ARGV, first, math.min(first + part - 1, #ARGV)))
 end
 redis.call('PEXPIRE', history, ttl_ms)
+-- include keep_while_pending
 return {'OK', messages}

@@ -11,7 +11,14 @@
 --   {'STALE', 0}                 the claim or the history is another one now
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
+-- include clock
 local ttl_ms = redis.call('PTTL', history)
+-- While a job waits the history does not expire; the lease says when it would have.
+if ttl_ms == -1 then
+  local day_ms = 86400000
+  local expires_at = tonumber(redis.call('HGET', lease, 'expires_at')) or 0
+  ttl_ms = math.max(math.ceil(expires_at - now_ms), day_ms)
+end
 if redis.call('HGET', summary, 'claim') ~= claim or ttl_ms < 0
   or (redis.call('HGET', lease, 'rev') or '') ~= rev then return {'STALE', 0} end
 redis.call('HDEL', summary, 'claim')

@@ -9,8 +9,8 @@ local function last_event(kind, one, attempt, name, value)
 end
 -- `end_job` ends a job: it marks it as done, takes it out of the mailbox, and writes its last event
 -- into the stream and into the outbox, with what follows the job in Celery. There it stays until
--- its result is delivered: `owner` has `grace_ms` for that, then anybody may take it. Marks are kept
--- for `dedupe_ms`.
+-- its result is delivered: `owner` has `grace_ms` for that, then anybody may take it. Marks are
+-- kept for `dedupe_ms`.
 local function end_job(one, mark_ms, last)
   redis.call('ZADD', done, mark_ms, one)
   redis.call('ZREMRANGEBYSCORE', done, dedupe_ms - now_ms, now_ms - dedupe_ms)

@@ -3,8 +3,9 @@
 import pytest
 
 from memory.keys import DEDUPE_MS
-from memory.mailbox.mailbox import locate
-from memory.mailbox.outcomes import AcquireOutcome, JobToWake
+from memory.mailbox.intake import OnBusy
+from memory.mailbox.outcomes import AcquireOutcome, JobToWake, StopPolicy
+from memory.records.events import EventType
 from tests.support.mailbox.rig import (
     GRACE_MS,
     LEASE_MS,
@@ -78,7 +79,7 @@ def test_a_discarded_job_is_gone_and_names_the_head(rig: Rig, how: str) -> None:
     for job in ("j1", "j2"):
         rig.enqueue(job)
     getattr(rig, how)("j1")
-    acquired = rig.acquire("j1", "t1", envelope=b"raw")
+    acquired = rig.acquire("j1", "t1")
     assert acquired.outcome is AcquireOutcome.GONE
     assert acquired.next == JobToWake("j2", envelope_of("j2"))
     assert rig.pending() == ["j2"]
@@ -95,36 +96,12 @@ def test_gone_names_nobody_while_another_runs(rig: Rig) -> None:
 
 
 def test_a_job_that_nobody_knows_is_unknown(rig: Rig) -> None:
-    """A wake-up of ours brings no envelope to take it in by."""
+    """A wake-up brings no envelope to take it in by; a raw message is taken in before."""
     rig.enqueue("j1")
     acquired = rig.acquire("never sent", "t1")
     assert acquired.outcome is AcquireOutcome.UNKNOWN
     assert acquired.next == JobToWake("j1", envelope_of("j1"))
     assert rig.pending() == ["j1"]
-
-
-def test_a_raw_job_is_taken_in_and_runs(rig: Rig) -> None:
-    """A service that imports nothing of ours sent it; from here on it is as safe as any."""
-    acquired = rig.acquire("raw", "t1", envelope=b"sent raw")
-    assert (acquired.outcome, acquired.envelope) == (AcquireOutcome.RUN, b"sent raw")
-    assert rig.pending() == ["raw"]
-    assert rig.connection.run(locate(rig.keyspace, "raw")) == rig.box.keys
-    assert rig.due_at_ms() is not None
-
-
-def test_a_raw_job_waits_behind_the_others(rig: Rig) -> None:
-    """It gets its place when a worker takes it in."""
-    rig.enqueue("j1")
-    acquired = rig.acquire("raw", "t1", envelope=b"sent raw")
-    assert acquired.outcome is AcquireOutcome.NOT_HEAD
-    assert acquired.head == JobToWake("j1", envelope_of("j1"))
-    assert rig.pending() == ["j1", "raw"]
-
-
-def test_a_raw_job_that_is_known_keeps_its_envelope(rig: Rig) -> None:
-    """The one that was stored first counts."""
-    rig.enqueue("j1")
-    assert rig.acquire("j1", "t1", envelope=b"another").envelope == envelope_of("j1")
 
 
 @pytest.mark.parametrize("job", ["j1", "j2"])
@@ -180,7 +157,8 @@ def test_a_job_behind_one_that_backs_off_does_not_overtake(rig: Rig) -> None:
 
 
 def test_a_job_without_attempts_left_is_dead(rig: Rig) -> None:
-    """It becomes a dead letter with its envelope, is marked done, and the next is named."""
+    """It becomes a dead letter with its envelope, is marked done, and the next is named; its end
+    is in the outbox."""
     for job in ("j1", "j2"):
         rig.enqueue(job)
     for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -194,9 +172,35 @@ def test_a_job_without_attempts_left_is_dead(rig: Rig) -> None:
     assert rig.ask("LLEN", rig.box.keys.dead) == 1
     assert rig.ttl_ms(rig.box.keys.dead) > 0
     assert 0 < rig.ttl_ms(rig.box.keys.done) <= DEDUPE_MS
+    assert rig.ends()["j1"].event.type is EventType.FAILED
     repeat = rig.acquire("j1", "last")
     assert (repeat.outcome, repeat.next) == (AcquireOutcome.GONE, acquired.next)
     assert rig.acquire("j2", "t").attempt == 1, "the attempts of the dead job are not inherited"
+
+
+@pytest.mark.parametrize("policy", StopPolicy)
+def test_a_job_that_was_cancelled_in_its_last_attempt_runs_once_more(
+    rig: Rig, policy: StopPolicy
+) -> None:
+    """Its holder died before it stopped: who runs it next ends it as was asked, and it is no dead
+    letter."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1", max_attempts=1)
+    assert rig.connection.run(rig.box.stop("j1", policy))
+    rig.later(LEASE_MS)
+    again = rig.acquire("j1", "t2", max_attempts=1)
+    assert (again.outcome, again.stop, again.attempt) == (AcquireOutcome.RUN, policy, 2)
+    assert rig.ask("EXISTS", rig.box.keys.dead) == 0
+
+
+def test_a_job_that_an_interrupt_ends_in_its_last_attempt_runs_once_more(rig: Rig) -> None:
+    """Its question is kept, as that of any other that was interrupted."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1", max_attempts=1)
+    rig.take_in("j2", OnBusy.INTERRUPT)
+    rig.later(LEASE_MS)
+    again = rig.acquire("j1", "t2", max_attempts=1)
+    assert (again.outcome, again.stop) == (AcquireOutcome.RUN, StopPolicy.KEEP)
 
 
 def test_every_acquire_has_the_mailbox_looked_at(rig: Rig) -> None:

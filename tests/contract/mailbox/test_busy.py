@@ -2,15 +2,13 @@
 
 import pytest
 
+from memory import outbox
 from memory.keys import DEDUPE_MS
 from memory.mailbox.intake import (
     EnqueueOutcome,
     MergedEnvelope,
     OnBusy,
-    Untold,
     merged_into,
-    told,
-    untold,
 )
 from memory.mailbox.outcomes import (
     AcquireOutcome,
@@ -18,7 +16,8 @@ from memory.mailbox.outcomes import (
     DiscardOutcome,
     StopPolicy,
 )
-from tests.support.mailbox.rig import LEASE_MS, Rig, envelope_of, turn_of
+from memory.records.events import EventType
+from tests.support.mailbox.rig import CLAIM_MS, LEASE_MS, Rig, envelope_of, turn_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
@@ -29,9 +28,11 @@ def run_to_commit(rig: Rig, job: str, token: str = "t9") -> None:  # noqa: S107 
     assert rig.commit(token, job).outcome is CommitOutcome.OK
 
 
-def outbox(rig: Rig) -> set[Untold]:
-    """Whose end is not told."""
-    return set(rig.connection.run(untold(rig.box.keys)))
+def out(rig: Rig) -> dict[str, str]:
+    """The jobs in the outbox that were taken out, each with the one it was merged into, or ''."""
+    ends = {job: end.event for job, end in rig.ends().items() if end.event.type != "done"}
+    assert {event.type for event in ends.values()} <= {EventType.CANCELLED, EventType.MERGED}
+    return {job: str(event.data.get("into", "")) for job, event in ends.items()}
 
 
 # ---- what all of them have in common
@@ -42,7 +43,7 @@ def test_in_an_idle_session_all_ways_are_the_same(rig: Rig, on_busy: OnBusy) -> 
     """The job is the first, and nobody else is concerned."""
     taken = rig.take_in("j1", on_busy)
     assert (taken.outcome, taken.position) == (EnqueueOutcome.NEW, 0)
-    assert (taken.stopping, taken.wake, taken.untold) == ("", "", ())
+    assert (taken.stopping, taken.wake, taken.ended) == ("", "", 0)
     assert rig.told() == [("queued", "j1")]
     run_to_commit(rig, "j1")
     assert rig.history() == list(turn_of("j1"))
@@ -56,7 +57,7 @@ def test_a_repeat_changes_nothing(rig: Rig, on_busy: OnBusy) -> None:
     before = rig.dump()
     repeat = rig.take_in("j1", on_busy)
     assert (repeat.outcome, repeat.seq_us) == (EnqueueOutcome.PENDING, first.seq_us)
-    del before[rig.keyspace.due.encode()], before[rig.keyspace.job("j1").encode()]
+    del before[rig.keyspace.due.encode()]
     after = rig.dump()
     assert {key: after[key] for key in before} == before
     run_to_commit(rig, "j1")
@@ -76,7 +77,7 @@ def test_an_id_is_one_requests(rig: Rig, on_busy: OnBusy, is_done: bool) -> None
     pending = rig.pending()
     assert rig.take_in("j1", on_busy, text="that").outcome is EnqueueOutcome.CONFLICT
     assert rig.pending() == pending
-    assert outbox(rig) == set()
+    assert out(rig) == {}
     kept = EnqueueOutcome.DONE if is_done else EnqueueOutcome.PENDING
     assert rig.take_in("j1", on_busy, text="this").outcome is kept
 
@@ -91,7 +92,7 @@ def test_a_full_mailbox_takes_no_job_in(rig: Rig, on_busy: OnBusy) -> None:
     assert refused.outcome is EnqueueOutcome.FULL
     assert (refused.first, refused.pending) == ("j1", 2)
     assert rig.pending() == before
-    assert outbox(rig) == set()
+    assert out(rig) == {}
     # It may be sent again, as something else: it was never in.
     assert rig.take_in("j3", text="other").outcome is EnqueueOutcome.NEW
 
@@ -110,12 +111,12 @@ def test_numbers_only_grow(rig: Rig, on_busy: OnBusy) -> None:
 
 @pytest.mark.parametrize("on_busy", OnBusy)
 def test_what_is_remembered_ends(rig: Rig, on_busy: OnBusy) -> None:
-    """The dedupe window for the request, the marks and the untold."""
+    """The dedupe window for the request, the marks and the ends."""
     rig.take_in("j1")
     rig.take_in("j2", on_busy)
     for key in (rig.box.keys.requests, rig.box.keys.lease):
         assert 0 < rig.ttl_ms(key) <= DEDUPE_MS
-    for key in (rig.box.keys.done, rig.box.keys.untold):
+    for key in (rig.box.keys.done, rig.box.keys.outbox):
         assert rig.ttl_ms(key) != -1
     assert rig.ttl_ms(rig.box.keys.events) > 0
 
@@ -271,7 +272,7 @@ def test_rollback_removes_the_running_turn(rig: Rig) -> None:
     rig.acquire("j1", "t1")
     taken = rig.take_in("j2", OnBusy.ROLLBACK)
     assert (taken.outcome, taken.position, taken.stopping) == (EnqueueOutcome.NEW, 0, "j1")
-    assert taken.untold == (Untold("j1"),)
+    assert (out(rig), taken.ended) == ({"j1": ""}, 1)
     assert rig.connection.run(rig.box.stop_asked("j1")) is StopPolicy.DISCARD
     assert not rig.renew("t1")
     assert rig.acquire("j2", "t2").attempt == 1
@@ -291,7 +292,8 @@ def test_rollback_takes_out_what_waits_too(rig: Rig) -> None:
         rig.take_in(job)
     rig.acquire("j1", "t1")
     taken = rig.take_in("j4", OnBusy.ROLLBACK)
-    assert set(taken.untold) == {Untold("j1"), Untold("j2"), Untold("j3")}
+    assert out(rig) == {"j1": "", "j2": "", "j3": ""}
+    assert taken.ended == 4, "with the end of j0, which nobody has delivered"
     assert rig.pending() == ["j4"]
     assert rig.ask("HKEYS", rig.box.keys.jobs) == [b"j4"]
     run_to_commit(rig, "j4")
@@ -314,7 +316,7 @@ def test_rollback_races_with_the_commit(rig: Rig) -> None:
     rig.acquire("j1", "t1")
     rig.commit("t1", "j1")
     taken = rig.take_in("j2", OnBusy.ROLLBACK)
-    assert (taken.position, taken.stopping, taken.untold) == (0, "", ())
+    assert (taken.position, taken.stopping, out(rig)) == (0, "", {})
     assert rig.history() == list(turn_of("j1"))
 
 
@@ -328,7 +330,7 @@ def test_replace_pending_lets_the_running_turn_go_on(rig: Rig) -> None:
     rig.acquire("j1", "t1")
     taken = rig.take_in("j4", OnBusy.REPLACE_PENDING)
     assert (taken.position, taken.stopping, taken.wake) == (1, "", "")
-    assert set(taken.untold) == {Untold("j2"), Untold("j3")}
+    assert out(rig) == {"j2": "", "j3": ""}
     assert rig.renew("t1")
     committed = rig.commit("t1", "j1")
     assert committed.next is not None
@@ -344,7 +346,7 @@ def test_a_turn_that_has_begun_is_not_replaced(rig: Rig, how: str) -> None:
     if how == "fails":
         rig.fail("t1", delay_ms=100)
     rig.later(LEASE_MS)
-    assert rig.take_in("j2", OnBusy.REPLACE_PENDING).untold == ()
+    assert rig.take_in("j2", OnBusy.REPLACE_PENDING).ended == 0
     again = rig.acquire("j1", "t2")
     assert (again.outcome, again.attempt) == (AcquireOutcome.RUN, 2)
 
@@ -353,7 +355,7 @@ def test_a_head_that_nobody_has_begun_is_replaced(rig: Rig) -> None:
     """It waits like the others; its wake-up, under way, finds it gone and wakes the new one."""
     rig.take_in("j1")
     taken = rig.take_in("j2", OnBusy.REPLACE_PENDING)
-    assert (taken.position, taken.untold) == (0, (Untold("j1"),))
+    assert (taken.position, out(rig)) == (0, {"j1": ""})
     gone = rig.acquire("j1", "t1")
     assert gone.outcome is AcquireOutcome.GONE
     assert gone.next is not None
@@ -367,7 +369,8 @@ def test_a_job_that_was_given_back_before_it_began_waits_again(rig: Rig, on_busy
     rig.take_in("j1")
     rig.acquire("j1", "t1")
     rig.fail("t1", refund=True, delay_ms=60_000)
-    assert [one.job_id for one in rig.take_in("j2", on_busy).untold] == ["j1"]
+    assert rig.take_in("j2", on_busy).ended == 1
+    assert list(out(rig)) == ["j1"]
     acquired = rig.acquire("j2", "t2")
     assert (acquired.outcome, acquired.attempt) == (AcquireOutcome.RUN, 1)
 
@@ -393,9 +396,11 @@ def test_taking_out_races_with_the_commit(rig: Rig, on_busy: OnBusy) -> None:
     rig.acquire("j1", "t1")
     rig.commit("t1", "j1")
     assert rig.acquire("j2", "t2").outcome is AcquireOutcome.RUN
-    assert rig.take_in("j3", on_busy).untold == ()
+    rig.take_in("j3", on_busy)
+    assert out(rig) == {}
     rig.commit("t2", "j2")
-    assert [one.job_id for one in rig.take_in("j4", on_busy).untold] == ["j3"]
+    rig.take_in("j4", on_busy)
+    assert list(out(rig)) == ["j3"]
     assert rig.acquire("j3", "t3").outcome is AcquireOutcome.GONE
     assert rig.commit("t3", "j3").outcome is CommitOutcome.GONE
     run_to_commit(rig, "j4")
@@ -417,7 +422,7 @@ def test_merge_carries_what_waits_in_its_order(rig: Rig) -> None:
     rig.acquire("j1", "t1")
     taken = rig.take_in("j4", OnBusy.MERGE)
     assert (taken.outcome, taken.position) == (EnqueueOutcome.NEW, 1)
-    assert set(taken.untold) == {Untold("j2", "j4"), Untold("j3", "j4")}
+    assert (out(rig), taken.ended) == ({"j2": "j4", "j3": "j4"}, 2)
     assert rig.pending() == ["j1", "j4"]
     rig.commit("t1", "j1")
     assert carried(rig, "j4") == (
@@ -445,8 +450,8 @@ def test_merge_leaves_others_messages_alone(rig: Rig) -> None:
     """They keep their place; the merged turn comes where its last message was sent."""
     rig.take_in("a1", who="a")
     rig.take_in("b1", who="b")
-    taken = rig.take_in("a2", OnBusy.MERGE, who="a")
-    assert taken.untold == (Untold("a1", "a2"),)
+    rig.take_in("a2", OnBusy.MERGE, who="a")
+    assert out(rig) == {"a1": "a2"}
     assert rig.pending() == ["b1", "a2"]
 
 
@@ -454,11 +459,11 @@ def test_merged_messages_are_bounded(rig: Rig) -> None:
     """From the latest back; what would make them too long stays a turn of its own."""
     for job, size in (("j1", 10), ("j2", 40), ("j3", 20)):
         rig.take_in(job, text=job[1] * size)
-    taken = rig.take_in("j4", OnBusy.MERGE, text="4" * 30, merged_bytes=94)
-    assert {one.job_id for one in taken.untold} == {"j2", "j3"}
+    rig.take_in("j4", OnBusy.MERGE, text="4" * 30, merged_bytes=94)
+    assert out(rig) == {"j2": "j4", "j3": "j4"}
     assert rig.pending() == ["j1", "j4"]
     # 30 + 2 + 20 + 2 + 40 are 94: one byte more is too long.
-    assert rig.take_in("j5", OnBusy.MERGE, text="5", merged_bytes=96).untold == taken.untold
+    assert rig.take_in("j5", OnBusy.MERGE, text="5", merged_bytes=96).ended == 2
     assert rig.pending() == ["j1", "j4", "j5"]
 
 
@@ -474,21 +479,24 @@ def test_a_merged_job_that_dies_takes_its_messages_with_it(rig: Rig) -> None:
     assert envelope_of("j2") in stored[0]
 
 
-# ---- telling
+# ---- the ends of those that were taken out
 
 
 @pytest.mark.parametrize("on_busy", [OnBusy.ROLLBACK, OnBusy.REPLACE_PENDING, OnBusy.MERGE])
-def test_who_is_untold_is_remembered_until_it_is_told(rig: Rig, on_busy: OnBusy) -> None:
-    """A sender that dies, or whose reply is lost, leaves it to a repeat or to the sweeper."""
+def test_the_ends_wait_for_the_sender_and_then_for_anybody(rig: Rig, on_busy: OnBusy) -> None:
+    """A sender that dies, or whose reply is lost, leaves them to a repeat or to the sweeper."""
     for job in ("j1", "j2"):
         rig.take_in(job)
-    taken = rig.take_in("j3", on_busy)
-    assert len(taken.untold) == 2
-    assert set(rig.take_in("j3", on_busy).untold) == set(taken.untold) == outbox(rig)
-    rig.connection.run(told(rig.box.keys, taken.untold[:1]))
-    assert outbox(rig) == set(taken.untold[1:])
-    rig.connection.run(told(rig.box.keys, taken.untold))
-    assert outbox(rig) == set()
+    assert rig.take_in("j3", on_busy, owner="sender").ended == 2
+    assert rig.take_in("j3", on_busy, owner="sender").ended == 2, "a repeat is told too"
+    assert rig.take_ends("another").ends == ()
+    assert {end.job_id for end in rig.take_ends("sender").ends} == {"j1", "j2"}
+    rig.connection.run(outbox.delivered(rig.box.keys, [rig.ends()["j1"]]))
+    assert rig.take_in("j3", on_busy, owner="sender").ended == 1
+    rig.later(CLAIM_MS)
+    assert [end.job_id for end in rig.take_ends("another").ends] == ["j2"]
+    rig.connection.run(outbox.delivered(rig.box.keys, [rig.ends()["j2"]]))
+    assert rig.take_in("j3", on_busy, owner="sender").ended == 0
 
 
 # ---- the event
@@ -502,10 +510,11 @@ def test_the_queued_event_says_how_many_are_before(rig: Rig) -> None:
     rig.take_in("j4", OnBusy.INTERRUPT)
     rig.take_in("j5", OnBusy.REPLACE_PENDING)
     rig.take_in("j6", OnBusy.MERGE)
-    told_positions = [(event.job_id, dict(event.data)) for event in rig.events()]
+    queued = [event for event in rig.events() if event.type is EventType.QUEUED]
+    told_positions = [(event.job_id, dict(event.data)) for event in queued]
     positions = (("j1", 0), ("j2", 1), ("j3", 2), ("j4", 3), ("j5", 0), ("j6", 0))
     assert told_positions == [(job, {"position": place}) for job, place in positions]
-    assert {event.attempt for event in rig.events()} == {0}
+    assert {event.attempt for event in queued} == {0}
 
 
 def test_a_job_with_an_odd_id_is_told_as_it_is(rig: Rig) -> None:

@@ -31,7 +31,7 @@ def test_a_deleted_conversation_still_knows_its_done_jobs(rig: Rig) -> None:
     rig.later(60_000)
     rig.clean(0)
     assert rig.enqueue("j1").outcome is EnqueueOutcome.DONE
-    assert rig.acquire("j1", "t2", envelope=b"raw").outcome is AcquireOutcome.DONE
+    assert rig.acquire("j1", "t2").outcome is AcquireOutcome.DONE
 
 
 def test_a_session_with_work_is_left_alone(rig: Rig) -> None:

@@ -5,26 +5,41 @@ from functools import partial
 
 import pytest
 
+from memory import events, outbox
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
-from memory.mailbox import due_list
+from memory.mailbox import due_list, intake
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
+from memory.records import history
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.settings import MemorySettings
 from sandbox.valkey import ValkeyServer
-from tests.support.mailbox.rig import GAP_MS, GRACE_MS, LEASE_MS, TTL_S, Rig, turn_of
+from tests.support.mailbox.rig import (
+    GAP_MS,
+    GRACE_MS,
+    LEASE_MS,
+    TTL_S,
+    Rig,
+    done_event,
+    turn_of,
+)
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
 Operation = Callable[[Rig], Command[object]]
 
+ENDS = ("history", "queue", "jobs", "callbacks", "lease", "done")
+TAKES_IN = (*ENDS, "requests", "events")
+SAID = events.Event(events.EventType.TOKEN, "j1", 1, "said")
+END = outbox.End("j1", events.Event(events.EventType.DONE, "j1", 1))
+
 
 def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:
     """A job that does something to others, and nothing besides."""
-    return rig.box.take_in(Intake("j3", b"", 9, on_busy), grace_ms=GRACE_MS)[2]
+    return rig.box.take_in(Intake("j3", b"", 9, on_busy), grace_ms=GRACE_MS)[-1]
 
 
 OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
@@ -33,30 +48,43 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         ("due",),
     ),
     "enqueue": (
-        lambda rig: rig.box.enqueue("j3", b"", cap=9, grace_ms=GRACE_MS)[2],
-        ("queue", "jobs", "lease", "done", "requests", "events"),
+        lambda rig: rig.box.enqueue("j3", b"", cap=9, grace_ms=GRACE_MS)[-1],
+        (*TAKES_IN, "pointer"),
     ),
     **{
         on_busy.value: (partial(take_in, on_busy), keys)
         for on_busy, keys in (
-            (OnBusy.INTERRUPT, ("queue", "jobs", "lease", "done", "requests", "events")),
-            (OnBusy.ROLLBACK, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
-            (OnBusy.MERGE, ("queue", "jobs", "lease", "done", "requests", "untold", "events")),
+            (OnBusy.INTERRUPT, (*TAKES_IN, "pointer")),
+            (OnBusy.ROLLBACK, (*TAKES_IN, "outbox", "pointer")),
+            (OnBusy.MERGE, (*TAKES_IN, "outbox", "pointer")),
         )
     },
+    "claim": (lambda rig: intake.claim(rig.keyspace.job("j3"), "identity"), ("pointer",)),
     "trim": (lambda rig: rig.box.trim(0), ("queue", "done", "requests")),
     "acquire": (
         lambda rig: rig.box.acquire(
-            "j1", None, "t1", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
+            "j1",
+            "t1",
+            lease_ms=1,
+            history_n=9,
+            max_attempts=9,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )[-1],
-        ("history", "queue", "jobs", "lease", "done", "dead"),
+        (*ENDS, "dead", "events", "outbox"),
     ),
     "renew": (lambda rig: rig.box.renew("t1", lease_ms=LEASE_MS), ("lease",)),
     "commit": (
         lambda rig: rig.box.commit(
-            "t1", "j1", turn_of("j1"), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS
-        )[1],
-        ("history", "queue", "jobs", "lease", "done", "events"),
+            "t1",
+            "j1",
+            turn_of("j1"),
+            event=done_event("j1"),
+            keep=9,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
+        )[-1],
+        (*ENDS, "events", "outbox"),
     ),
     "stop": (lambda rig: rig.box.stop("j1", StopPolicy.KEEP), ("lease",)),
     "fail": (
@@ -64,14 +92,32 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         ("lease",),
     ),
     "discard": (
-        lambda rig: rig.box.discard("j1", "x", "t1", cancelled=False, grace_ms=GRACE_MS)[1],
-        ("queue", "jobs", "lease", "done", "dead"),
+        lambda rig: rig.box.discard(
+            "j1", "x", "t1", owner="t1", cancelled=False, ttl_s=TTL_S, grace_ms=GRACE_MS
+        )[-1],
+        (*ENDS, "dead", "events", "outbox"),
+    ),
+    "erase": (
+        lambda rig: history.erase(rig.box.keys, write_id="w1", grace_ms=GRACE_MS),
+        (*ENDS, "requests", "events", "dead", "summary", "outbox", "write_ids"),
+    ),
+    "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
+    "delivered": (lambda rig: outbox.delivered(rig.box.keys, [END]), ("outbox",)),
+    "publish": (
+        lambda rig: events.publish(rig.box.keys, [SAID], ttl_s=TTL_S, token="t1", number=1),  # noqa: S106 - a lease's
+        ("lease", "events"),
     ),
     "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
     "clean": (lambda rig: rig.box.clean(0), ("history", "queue", "lease", "events", "summary")),
     "due": (lambda rig: rig.due.entries(limit=9), ("due",)),
     "settle": (lambda rig: rig.due.put_off(DueEntry("x", 1.0), 1), ("due",)),
 }
+
+
+def key_named(rig: Rig, name: str) -> str:
+    """A key by its name in the header of a script."""
+    others = {"due": rig.keyspace.due, "pointer": rig.keyspace.job("j3")}
+    return others.get(name) or str(getattr(rig.box.keys, name))
 
 
 @pytest.mark.parametrize(
@@ -85,11 +131,15 @@ def test_a_key_of_another_type_is_corrupt_and_nothing_is_written(
     for job in ("j1", "j2"):
         rig.enqueue(job)
     rig.acquire("j1", "t1")
-    name = rig.keyspace.due if key == "due" else getattr(rig.box.keys, key)
+    name = key_named(rig, key)
     rig.ask("DEL", name)
-    rig.ask("SET", name, "not ours", "EX", 60)
+    if key == "pointer":
+        rig.ask("HSET", name, "not", "ours")
+        rig.ask("EXPIRE", name, 60)
+    else:
+        rig.ask("SET", name, "not ours", "EX", 60)
     before = rig.dump()
-    with pytest.raises(CorruptData, match="string") as caught:
+    with pytest.raises(CorruptData, match=r"string|hash") as caught:
         rig.connection.run(OPERATIONS[operation][0](rig))
     assert name in str(caught.value)
     assert rig.dump() == before
@@ -109,9 +159,7 @@ def test_every_key_that_an_operation_touches_is_checked() -> None:
     """The table above lists all keys of each operation."""
     rig = Rig(Connection(MemorySettings(_env_file=None)), Keyspace())
     for name, (operation, keys) in OPERATIONS.items():
-        expected = [
-            rig.keyspace.due if key == "due" else getattr(rig.box.keys, key) for key in keys
-        ]
+        expected = [key_named(rig, key) for key in keys]
         assert list(operation(rig).keys) == expected, name
 
 
@@ -135,7 +183,7 @@ def test_without_memory_no_job_is_taken_in(full_rig: Rig) -> None:
     with pytest.raises(MemoryFull):
         full_rig.enqueue("j1")
     with pytest.raises(MemoryFull):
-        full_rig.connection.run(full_rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)[2])
+        full_rig.connection.run(full_rig.box.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)[-1])
     full_rig.ask("CONFIG", "SET", "maxmemory", "0")
     assert full_rig.pending() == []
     assert full_rig.ask("EXISTS", full_rig.keyspace.job("j1")) == 0
@@ -158,6 +206,44 @@ def test_without_memory_the_work_in_hand_is_finished(full_rig: Rig) -> None:
     assert full_rig.connection.run(full_rig.due.put_off(entry, 1000))
     full_rig.cancel("j3")
     assert full_rig.clean(0).amount == 2, "history and events"
+
+
+def test_without_memory_a_turn_is_recorded_though_its_events_are_refused(full_rig: Rig) -> None:
+    """Row 16 of issue 11: only the answer of COMMIT counts, and it names the next job."""
+    for job in ("j1", "j2"):
+        full_rig.enqueue(job)
+    full_rig.acquire("j1", "t1")
+    use_up_memory(full_rig)
+    said = events.publish(full_rig.box.keys, [SAID], ttl_s=TTL_S, token="t1", number=1)  # noqa: S106 - a lease's
+    commit = full_rig.box.commit(
+        "t1",
+        "j1",
+        turn_of("j1"),
+        event=done_event("j1"),
+        keep=9,
+        ttl_s=TTL_S,
+        grace_ms=GRACE_MS,
+    )
+    committed = full_rig.connection.run_last(said, *commit)
+    assert (committed.outcome, committed.next and committed.next.job_id) == (
+        CommitOutcome.OK,
+        "j2",
+    )
+    with pytest.raises(MemoryFull):
+        full_rig.connection.run(said)
+
+
+def test_without_memory_ends_are_delivered_and_sessions_erased(full_rig: Rig) -> None:
+    """What makes room is never refused."""
+    for job in ("j1", "j2"):
+        full_rig.enqueue(job)
+    use_up_memory(full_rig)
+    full_rig.cancel("j1")
+    full_rig.connection.run(outbox.note_late(full_rig.keyspace, full_rig.box.keys))
+    ends = full_rig.take_ends().ends
+    assert full_rig.connection.run(outbox.delivered(full_rig.box.keys, ends)) == 1
+    assert full_rig.erase("eraser").jobs == 1
+    assert {end.job_id for end in full_rig.take_ends("eraser").ends} == {"j1", "j2"}
 
 
 def test_after_relief_everything_goes_on(full_rig: Rig) -> None:

@@ -22,7 +22,7 @@ def letters_of(rig: Rig) -> tuple[DeadLetter, ...]:
 def requeue(rig: Rig, letter: DeadLetter, cap: int = CAP) -> Enqueued:
     """Put a job back."""
     commands = dead_letters.requeue(rig.box, letter, cap=cap, grace_ms=GRACE_MS)
-    return rig.connection.run_all(*commands)[2]
+    return rig.connection.run_last(*commands)
 
 
 def test_a_dead_letter_tells_all_about_its_job(rig: Rig) -> None:
@@ -47,7 +47,7 @@ def test_a_job_that_used_up_its_attempts_says_so(rig: Rig) -> None:
     rig.later(LEASE_MS)
     rig.acquire("j1", "t2", max_attempts=1)
     (letter,) = letters_of(rig)
-    assert (letter.reason, letter.attempts) == ("attempts used up", 1)
+    assert (letter.reason, letter.attempts) == ("no answer after 1 attempts", 1)
     assert letter.envelope == envelope_of("j1")
 
 
@@ -101,7 +101,7 @@ def test_a_job_that_is_put_back_runs_under_a_new_id(rig: Rig) -> None:
     (letter,) = letters_of(rig)
     assert requeue(rig, letter).outcome is EnqueueOutcome.NEW
     assert rig.pending() == ["j2", "j1~r1"]
-    assert rig.acquire("j1", "t1", envelope=b"late").outcome is AcquireOutcome.GONE
+    assert rig.acquire("j1", "t1").outcome is AcquireOutcome.GONE
     rig.cancel("j2")
     acquired = rig.acquire("j1~r1", "t2")
     assert (acquired.outcome, acquired.attempt) == (AcquireOutcome.RUN, 1)

@@ -6,6 +6,7 @@ from memory.keys import DEDUPE_MS
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, JobToWake
+from memory.records.events import EventType
 from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
@@ -131,10 +132,12 @@ def test_a_committed_job_cannot_be_discarded(rig: Rig) -> None:
 
 
 def test_a_job_that_is_still_on_its_way_is_cancelled(rig: Rig) -> None:
-    """Its producer paused before ENQUEUE, or its raw message is still in the queue."""
+    """Its producer paused before ENQUEUE, or its raw message is still in the queue: it is refused
+    whenever it comes, and its result is stored."""
     assert rig.cancel("j1").outcome is DiscardOutcome.DISCARDED
     assert rig.enqueue("j1").outcome is EnqueueOutcome.DONE
-    assert rig.acquire("j1", "t1", envelope=b"raw").outcome is AcquireOutcome.GONE
+    assert rig.acquire("j1", "t1").outcome is AcquireOutcome.GONE
+    assert rig.ends()["j1"].event.type is EventType.CANCELLED
     assert rig.pending() == []
 
 

@@ -10,18 +10,21 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from memory import outbox
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import MergedEnvelope, OnBusy
 from memory.mailbox.outcomes import JobToWake, StopPolicy
 from memory.redis.command import Command
 from tests.support.effort import effort
-from tests.support.mailbox.model import Model
+from tests.support.mailbox.model import End, Model
 from tests.support.mailbox.rig import (
+    CLAIM_MS,
     GAP_MS,
+    GRACE_MS,
     LEASE_MS,
+    OWNER,
     Rig,
     envelope_of,
-    request_of,
     turn_of,
 )
 
@@ -42,7 +45,10 @@ class MailboxMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.box = self.rig.other(f"session-{uuid.uuid4().hex}")
-        self.model = Model(LEASE_MS, ATTEMPTS, CAP, GAP_MS, now_ms=self.box.now_ms)
+        self.model = Model(LEASE_MS, ATTEMPTS, CAP, GAP_MS, GRACE_MS, now_ms=self.box.now_ms)
+        # An id is one job's; here each run has a session and the same ids.
+        pointers = [self.box.keyspace.job(f"j{number}") for number in range(6)]
+        self.box.ask("DEL", *pointers)
 
     @rule(delay_ms=DELAYS_MS)
     def time_goes_on(self, delay_ms: int) -> None:
@@ -54,14 +60,15 @@ class MailboxMachine(RuleBasedStateMachine):
         before, is_live = list(self.model.pending), bool(self.model.live_ms)
         begun, is_rollback = self.model.begun, on_busy is OnBusy.ROLLBACK
         enqueued = self.box.take_in(job, on_busy, cap=CAP)
-        outcome = self.model.take_in(job, on_busy)
+        outcome = self.model.take_in(job, on_busy, OWNER)
         assert enqueued.outcome == outcome
         if outcome == "NEW" and on_busy is OnBusy.INTERRUPT:
             head = before[0] if before else ""
             assert (enqueued.stopping, enqueued.wake) == (("", head), (head, ""))[is_live]
         elif outcome == "NEW":
             assert enqueued.stopping == "".join(begun if is_rollback else [])
-            assert {one.job_id for one in enqueued.untold} >= set(before) - set(self.model.pending)
+            takes_out = on_busy in (OnBusy.ROLLBACK, OnBusy.REPLACE_PENDING, OnBusy.MERGE)
+            assert enqueued.ended == (len(self.model.ends) if takes_out else 0)
         elif outcome == "FULL":
             assert (enqueued.first, enqueued.pending) == (before[0], len(before))
 
@@ -78,13 +85,10 @@ class MailboxMachine(RuleBasedStateMachine):
             assert enqueued.position == self.model.pending.index(job)
         assert enqueued.is_committed == (job in self.model.committed)
 
-    @rule(job=JOBS, token=TOKENS, is_raw=st.booleans())
-    def acquire(self, job: str, token: str, is_raw: bool) -> None:
-        envelope = envelope_of(job) if is_raw else None
-        acquired = self.box.acquire(
-            job, token, envelope=envelope, max_attempts=ATTEMPTS, request=request_of(job)
-        )
-        outcome = self.model.acquire(job, token, is_raw=is_raw)
+    @rule(job=JOBS, token=TOKENS)
+    def acquire(self, job: str, token: str) -> None:
+        acquired = self.box.acquire(job, token, max_attempts=ATTEMPTS)
+        outcome = self.model.acquire(job, token)
         assert acquired.outcome == outcome
         match outcome:
             case "RUN":
@@ -125,7 +129,7 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(token=TOKENS)
     def acquire_the_head(self, token: str) -> None:
         if self.model.pending:
-            self.acquire(self.model.pending[0], token, is_raw=False)
+            self.acquire(self.model.pending[0], token)
 
     @rule(token=TOKENS)
     def an_attempt_dies(self, token: str) -> None:
@@ -154,10 +158,25 @@ class MailboxMachine(RuleBasedStateMachine):
     def discard(self, job: str, token: str, cancelled: bool) -> None:
         discard = self.box.cancel if cancelled else self.box.bury
         discarded = discard(job, token)
-        outcome = self.model.discard(job, token, cancelled=cancelled)
+        outcome = self.model.discard(job, token, token or OWNER, cancelled=cancelled)
         assert discarded.outcome == outcome
         names_next = outcome in ("DISCARDED", "GONE")
         assert named(discarded.next) == (self.model.next if names_next else None)
+
+    @rule(owner=TOKENS | st.just(OWNER))
+    def take_ends(self, owner: str) -> None:
+        taken = self.box.take_ends(owner)
+        expected = self.model.take_ends(owner, CLAIM_MS)
+        assert {end.job_id: end.event.type.value for end in taken.ends} == expected
+        assert taken.left == len(self.model.ends) - len(expected)
+
+    @rule(owner=TOKENS | st.just(OWNER))
+    def deliver(self, owner: str) -> None:
+        self.take_ends(owner)
+        ends = [end for job, end in self.box.ends().items() if self.model.ends[job].owner == owner]
+        for end in ends:
+            self.box.connection.run(outbox.delivered(self.box.box.keys, [end]))
+            del self.model.ends[end.job_id]
 
     @rule()
     def sweep(self) -> None:
@@ -182,6 +201,8 @@ class MailboxMachine(RuleBasedStateMachine):
         assert pending == self.model.pending
         assert messages == list(self.expected_history())
         assert [letter.job_id for letter in dead.letters] == self.model.dead
+        kinds = {job: end.event.type.value for job, end in self.box.ends().items()}
+        assert kinds == {job: end.kind for job, end in self.model.ends.items()}
         if pending:
             assert at_ms is not None, "every mailbox with work will be looked at"
 
@@ -223,6 +244,8 @@ LIES: dict[str, Callable[[Model], object]] = {
     "a shorter gap": lambda model: setattr(model, "gap_ms", GAP_MS - 1),
     "an interrupt of what is not there": lambda model: model.stopped.add("j0"),
     "a job never sent": lambda model: model.pending.append("never sent"),
+    "an end too many": lambda model: model.ends.update(j0=End("done", OWNER, 0)),
+    "time without end to deliver": lambda model: setattr(model, "grace_ms", 10**9),
     "an earlier commit": lambda model: model.committed.append("j0"),
 }
 

@@ -25,7 +25,16 @@ from tests.support.mailbox.mutants import (
     mutants_by_violation,
     without,
 )
-from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, START_MS, TTL_S, Rig, turn_of
+from tests.support.mailbox.mutants_of_ends import DEADLY, mutants_of_ends
+from tests.support.mailbox.rig import (
+    GRACE_MS,
+    LEASE_MS,
+    START_MS,
+    TTL_S,
+    Rig,
+    done_event,
+    turn_of,
+)
 from tests.support.mailbox.simulation import (
     CLOCK_PLAN,
     HOUR_MS,
@@ -45,8 +54,18 @@ PART = 50
 SEEDS = effort(4 * PART, long=100 * PART)
 PEACEFUL_SEEDS = 20
 IDLE_MS = 100
-MUTANT_SEEDS = 40
+MUTANT_SEEDS = 80
 TAKEOVERS = 6
+DISTURBED = (
+    Plan(),
+    Plan(faults=DEADLY, cancels=8),
+    Plan(erasures=2),
+    Plan(faults=DEADLY, erasures=5),
+    Plan(reuses=6, twins=4),
+    Plan(reuses=6, twins=4, is_cluster=True),
+    Plan(damages=3),
+    Plan(damaged_lists_ms=20_000),
+)
 STILL_MS = 1500 + 1000 + SWEEP_MS + WORLD_LEASE_MS + PATIENCE_MS + SWEEP_MS + 500
 """The longest call of the model, the restart of a sweeper and its first look; a lease from then on,
 the grace, another look; some messages under way."""
@@ -65,12 +84,13 @@ def wire() -> Iterator[Wire]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
-    """I1 to I5 throughout, and I10 when the faults are over; every other time with people who
-    interrupt, roll back, replace and merge."""
+    """I1 to I5 throughout, and I10 to I15 when the faults are over; every other time with people
+    who interrupt, roll back, replace and merge, and each time with one kind of disturbance."""
     commits = 0
     for seed in range(first_seed, first_seed + PART):
+        plan = replace(DISTURBED[seed // 2 % len(DISTURBED)], takeovers=seed % 2 * TAKEOVERS)
         try:
-            commits += simulate(wire, seed, Plan(takeovers=seed % 2 * TAKEOVERS)).commits
+            commits += simulate(wire, seed, plan).commits
         except Violation as violation:
             violation.add_note(f"seed {seed}")
             raise
@@ -119,7 +139,7 @@ def test_a_due_list_that_is_only_set_back_is_found_out_by_time(wire: Wire) -> No
     assert any(still > STILL_MS for still in still_ms)
 
 
-MUTANTS = mutants_by_violation() | mutants_by_clock()
+MUTANTS = mutants_by_violation() | mutants_by_clock() | mutants_of_ends()
 IDLERS = mutants_by_idleness()
 
 
@@ -155,9 +175,15 @@ def test_commit_without_its_head_check_is_found_out_directly(real_rig: Rig) -> N
         real_rig.enqueue(job)
     until_ms = START_MS + LEASE_MS
     real_rig.ask("HSET", real_rig.box.keys.lease, "token", "t2", "job", "j2", "until", until_ms)
-    commit = real_rig.box.commit("t2", "j2", turn_of("j2"), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS)[
-        1
-    ]
+    *_, commit = real_rig.box.commit(
+        "t2",
+        "j2",
+        turn_of("j2"),
+        event=done_event("j2"),
+        keep=9,
+        ttl_s=TTL_S,
+        grace_ms=GRACE_MS,
+    )
     assert real_rig.connection.run(commit).outcome is CommitOutcome.REORDER
     mutant = replace(commit, script=without(COMMIT, COMMIT_HEAD_CHECK))
     assert real_rig.connection.run(mutant).outcome is CommitOutcome.OK
@@ -168,7 +194,7 @@ def test_acquire_without_its_head_check_is_found_out_directly(real_rig: Rig) -> 
     for job in ("j1", "j2"):
         real_rig.enqueue(job)
     acquire = real_rig.box.acquire(
-        "j2", None, "t2", lease_ms=1, history_n=9, max_attempts=9, grace_ms=GRACE_MS
+        "j2", "t2", lease_ms=1, history_n=9, max_attempts=9, ttl_s=TTL_S, grace_ms=GRACE_MS
     )[-1]
     answer = real_rig.connection.run(acquire)
     assert (answer.outcome, type(answer.head)) == (AcquireOutcome.NOT_HEAD, JobToWake)

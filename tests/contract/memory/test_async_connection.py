@@ -26,7 +26,7 @@ from memory.settings import MemorySettings
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer
 from tests.support.machine import scaled
-from tests.support.mailbox.rig import GRACE_MS, TTL_S, turn_of
+from tests.support.mailbox.rig import GRACE_MS, TTL_S, done_event, turn_of
 from tests.support.memory_fixtures import Backend
 from tests.support.waiting import eventually
 
@@ -68,17 +68,31 @@ def number_of(server: ValkeyServer, name: str) -> int:
 async def live_a_life(connection: AsyncConnection, mailbox: Mailbox, job: str) -> None:
     """A job from its sending to its turn."""
     commands = mailbox.enqueue(job, b"envelope", cap=9, grace_ms=GRACE_MS)
-    _, _, enqueued = await connection.run_all(*commands)
+    enqueued = await connection.run_last(*commands)
     assert enqueued.outcome is EnqueueOutcome.NEW
     acquired = await connection.run_last(
         *mailbox.acquire(
-            job, None, "t1", lease_ms=9000, history_n=9, max_attempts=3, grace_ms=GRACE_MS
+            job,
+            "t1",
+            lease_ms=9000,
+            history_n=9,
+            max_attempts=3,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )
     )
     assert acquired.outcome is AcquireOutcome.RUN
     assert await connection.run(mailbox.renew("t1", lease_ms=9000))
     committed = await connection.run_last(
-        *mailbox.commit("t1", job, turn_of(job), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS)
+        *mailbox.commit(
+            "t1",
+            job,
+            turn_of(job),
+            event=done_event(job),
+            keep=9,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
+        )
     )
     assert committed.outcome is CommitOutcome.OK
 
@@ -213,7 +227,7 @@ async def test_forgotten_scripts_are_sent_again(
 
     async def take_in(number: int) -> EnqueueOutcome:
         mailbox = Mailbox.of(Keyspace(), "energy", f"session-{number}")
-        commands = mailbox.enqueue("j1", b"", cap=9, grace_ms=GRACE_MS)
+        commands = mailbox.enqueue(f"j{number}", b"", cap=9, grace_ms=GRACE_MS)
         return (await connection.run_last(*commands)).outcome
 
     await take_in(999)
@@ -229,7 +243,7 @@ async def test_the_order_of_a_callers_calls_holds_when_one_script_is_forgotten(
     connection: AsyncConnection, server: ValkeyServer
 ) -> None:
     """SCHEDULE goes before ENQUEUE, even where the server knows ENQUEUE alone."""
-    look, enqueue = Mailbox.of(Keyspace(), "a", "s").enqueue("j1", b"", cap=9, grace_ms=1)[1:]
+    look, enqueue = Mailbox.of(Keyspace(), "a", "s").enqueue("j1", b"", cap=9, grace_ms=1)
     server.command("SCRIPT", "LOAD", ENQUEUE.source)
     at_ms, enqueued = await connection.run_all(look, enqueue)
     assert enqueued.outcome is EnqueueOutcome.PENDING, "it was repeated behind SCHEDULE"

@@ -19,7 +19,7 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer, valkey_binary
 from tests.support.machine import scaled
-from tests.support.mailbox.rig import GRACE_MS, TTL_S, turn_of
+from tests.support.mailbox.rig import GRACE_MS, TTL_S, done_event, turn_of
 from tests.support.waiting import eventually
 
 
@@ -71,16 +71,29 @@ def command(*args: str | bytes | int) -> Command[object]:
 
 async def live_a_life(connection: AsyncConnection, session_id: str) -> tuple[bytes, ...]:
     """A job from its sending to its turn; the history before it."""
-    mailbox = Mailbox.of(Keyspace(), "energy", session_id)
-    await connection.run_all(*mailbox.enqueue(session_id, b"", cap=9, grace_ms=GRACE_MS))
+    keyspace = Keyspace(is_cluster=connection.is_cluster)
+    mailbox = Mailbox.of(keyspace, "energy", session_id)
+    await connection.run_last(*mailbox.enqueue(session_id, b"", cap=9, grace_ms=GRACE_MS))
     acquired = await connection.run_last(
         *mailbox.acquire(
-            session_id, None, "t1", lease_ms=9000, history_n=9, max_attempts=3, grace_ms=GRACE_MS
+            session_id,
+            "t1",
+            lease_ms=9000,
+            history_n=9,
+            max_attempts=3,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )
     )
     committed = await connection.run_last(
         *mailbox.commit(
-            "t1", session_id, turn_of(session_id), keep=9, ttl_s=TTL_S, grace_ms=GRACE_MS
+            "t1",
+            session_id,
+            turn_of(session_id),
+            event=done_event(session_id),
+            keep=9,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )
     )
     assert committed.outcome is CommitOutcome.OK

@@ -19,6 +19,7 @@ from memory import (
 )
 from memory.upkeep.housekeeping import Housekeeping
 from sandbox.cluster import ValkeyCluster
+from tests.support.mailbox.rig import done_event
 from tests.support.slots.rig import OTHER, SERVER, SlotRig
 
 MESSAGES = [{"role": "user", "content": "one"}, {"role": "assistant", "content": "two"}]
@@ -121,21 +122,23 @@ def test_slots_of_models_are_given_on_every_node(cluster: ValkeyCluster) -> None
 
 async def test_a_turn_ends_and_leaves_its_slot_on_a_cluster(cluster: ValkeyCluster) -> None:
     """Mailbox and places lie on different nodes; who is next is told all the same."""
-    memory, keyspace = AsyncConnection(cluster_settings(cluster)), Keyspace()
+    memory, keyspace = AsyncConnection(cluster_settings(cluster)), Keyspace(is_cluster=True)
     at = Slots(keyspace, "some:model", (SERVER,), 1)
     for number in range(6):
         mine, other = (Mailbox.of(keyspace, "a", f"{name}-{number}") for name in ("mine", "other"))
         times = {"lease_ms": 30_000, "grace_ms": 5000}
         await memory.run_last(*mine.enqueue("job", b"{}", cap=9, grace_ms=5000))
         await memory.run_last(
-            *mine.acquire("job", None, "token", history_n=9, max_attempts=5, **times)
+            *mine.acquire("job", "token", history_n=9, max_attempts=5, ttl_s=60, **times)
         )
         last_turn_us, server = await memory.run_all(
             slots.last_turn_us(mine.keys), at.take(mine.keys, "token", lease_ms=30_000)
         )
         assert (last_turn_us, server) == (0, SERVER)
         await memory.run_last(at.note_waiting(), at.wait(other.keys, arrived_us=number))
-        *_, commit = mine.commit("token", "job", [b"{}"], keep=9, ttl_s=60, grace_ms=5000)
+        *_, commit = mine.commit(
+            "token", "job", [b"{}"], event=done_event("job"), keep=9, ttl_s=60, grace_ms=5000
+        )
         called, committed = await memory.run_last_two(
             at.release("token", took_ms=5), at.grant_next(reserve_ms=5000), commit
         )

@@ -1,6 +1,7 @@
 """Following many event streams on one loop: on one server, on a cluster, and past the cap."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -29,6 +30,8 @@ WAIT_S = scaled(10)
 STREAMS = 30
 TRIM_SLACK = 500
 """The cap is approximate: a stream is cut by whole nodes of about a hundred entries."""
+
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,10 @@ def streams(settings: MemorySettings) -> list[SessionKeys]:
 async def tell(memory: AsyncConnection, keys: SessionKeys, *texts: str) -> None:
     """Publish a token of each text."""
     told = [Event(EventType.TOKEN, "job", 1, text) for text in texts]
-    await memory.run_each(events.publish(keys, told, ttl_s=60))
+    await memory.run(Command(bool, ("HSET", keys.lease, "token", "holder")))
+    await memory.run(Command(bool, ("EXPIRE", keys.lease, 60)))
+    publish = events.publish(keys, told, ttl_s=60, token="holder", number=next(NUMBERS))  # noqa: S106 - a lease's
+    assert await memory.run(publish)
 
 
 async def first_cursor(tail: Tail, keys: SessionKeys) -> str:

@@ -30,7 +30,7 @@ def _run(script: str, url: str, prefix: str) -> subprocess.CompletedProcess[str]
     ("script", "printed"),
     [
         ("test_redis_connection.py", "wrote and read a message"),
-        ("examples/redis_memory_example.py", "Removed 3 keys"),
+        ("examples/redis_memory_example.py", "Removed 5 keys"),
     ],
 )
 def test_a_script_succeeds_where_redis_is(

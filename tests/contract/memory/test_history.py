@@ -191,7 +191,7 @@ def test_an_append_renews_the_ttl_and_shortens_it_only_on_demand(
     assert backend.observer.ttl(key) > 86_000
 
 
-@pytest.mark.parametrize("write", ["save", "clear", "erase"])
+@pytest.mark.parametrize("write", ["save", "clear"])
 def test_documented_writes_leave_waiting_jobs_alone(
     redis_memory: RedisMemoryService, backend: Backend, write: str
 ) -> None:
@@ -208,19 +208,19 @@ def test_documented_writes_leave_waiting_jobs_alone(
 
     if write == "save":
         redis_memory.save_conversation_history("a", "s", MESSAGES[:1])
-    elif write == "clear":
-        redis_memory.clear_conversation_history("a", "s")
     else:
-        assert redis_memory.clear_all_agent_data("a") == 1
+        redis_memory.clear_conversation_history("a", "s")
 
     left = redis_memory.get_conversation_history("a", "s")
     assert left == (MESSAGES[:1] if write == "save" else [])
     for companion in (keys.queue, keys.jobs, keys.done, keys.dead):
         assert look.exists(companion)
-    assert look.hgetall(keys.lease) == {b"token": b"t", b"rev": b"5"}
+    lease = look.hgetall(keys.lease)
+    assert (lease.pop(b"expires_at", None) is not None) == (write == "save")
+    assert lease == {b"token": b"t", b"rev": b"5"}
     assert 900 < look.ttl(keys.lease) <= 1000
     assert redis_memory.get_all_sessions_for_agent("a") == ["s"]
-    look.unlink(keys.jobs, keys.queue)
+    look.unlink(keys.jobs, keys.queue, keys.history)
 
 
 def test_a_lease_without_a_ttl_gets_one(redis_memory: RedisMemoryService, backend: Backend) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memory import InvalidInput, RedisMemoryService
+from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
 from memory.records import index
 from memory.upkeep.housekeeping import Housekeeping
@@ -161,9 +162,9 @@ def test_damage_in_one_session_keeps_no_other_from_maintenance(
     look.set(keyspace.sessions("b"), "damaged", ex=60)
 
     assert housekeeping.extend_active(window_s=60, ttl_s=1000).is_complete
-    assert housekeeping.add_strays() == 1
+    assert housekeeping.add_strays() == 2, "the damaged one too: the sweep names it"
     assert _ttl(real_backend, "history:a:good") > 990
-    assert _ttl(real_backend, "history:c:good") > 990
+    assert _ttl(real_backend, "history:c:good") == -1, "a job waits there"
     for named in ("session bad of agent a", "sessions of agent b"):
         assert any(named in line for line in caplog.messages)
 
@@ -338,7 +339,8 @@ def test_a_mailbox_that_the_sweeper_has_lost_is_found(
         service.append_to_history("a", session, MESSAGE)
     for session in ("lost", "listed"):
         mailbox = Mailbox.of(keyspace, "a", session)
-        service.connection.run_all(*mailbox.enqueue("j", b"{}", cap=9, grace_ms=5000))
+        commands = mailbox.enqueue(f"j-{session}", b"{}", cap=9, grace_ms=5000)
+        assert service.connection.run_last(*commands).outcome is EnqueueOutcome.NEW
     lost = keyspace.session("a", "lost").history
     real_backend.observer.zrem(keyspace.due, lost)
 
@@ -354,8 +356,41 @@ def test_over_several_runs_every_mailbox_is_looked_at(
     keyspace = service.keyspace
     for agent in ("a", "b", "c"):
         mailbox = Mailbox.of(keyspace, agent, "s")
-        service.connection.run_all(*mailbox.enqueue("j", b"{}", cap=9, grace_ms=5000))
+        service.connection.run_all(*mailbox.enqueue(f"j-{agent}", b"{}", cap=9, grace_ms=5000))
         service.append_to_history(agent, "s", MESSAGE)
     real_backend.observer.unlink(keyspace.due)
 
     assert [housekeeping.add_strays(budget_s=0) for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_session_with_ends_that_the_sweeper_has_lost_is_found(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """The results of its jobs are still to be delivered; a damaged session hides none."""
+    keyspace, look = service.keyspace, real_backend.observer
+    for session in ("damaged", "undelivered"):
+        service.append_to_history("a", session, MESSAGE)
+    mailbox = Mailbox.of(keyspace, "a", "undelivered")
+    discard = mailbox.discard("j", "reason", owner="o", cancelled=True, ttl_s=60, grace_ms=5000)
+    service.connection.run_last(*discard)
+    look.set(keyspace.session("a", "damaged").queue, "not ours", ex=60)
+    look.delete(keyspace.due)
+
+    assert housekeeping.add_strays() == 2
+    assert look.zscore(keyspace.due, mailbox.keys.history) == 0
+
+
+def test_a_damaged_session_is_not_extended_and_the_others_are(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """It is logged."""
+    keyspace, look = service.keyspace, real_backend.observer
+    for session in ("s1", "damaged", "s2"):
+        service.append_to_history("a", session, MESSAGE)
+    damaged = keyspace.session("a", "damaged")
+    look.set(damaged.queue, "not ours", ex=60)
+    look.set(damaged.events, "not ours", ex=60)
+
+    assert housekeeping.extend_active(window_s=60, ttl_s=100_000).sessions == 3
+    for session in ("s1", "s2"):
+        assert look.ttl(keyspace.session("a", session).history) > 90_000

@@ -62,6 +62,16 @@ def test_a_summary_is_kept_as_long_as_the_history(backend: Backend, keys: Sessio
     assert backend.observer.llen(keys.history) == 6
 
 
+def test_a_summary_is_kept_while_a_job_waits(backend: Backend, keys: SessionKeys) -> None:
+    """The history does not expire then; the summary does, in a day at the soonest."""
+    found = earlier(backend, keys)
+    box = Mailbox(Keyspace(backend.prefix), keys)
+    backend.connection.run_last(*box.enqueue("j1", b"{}", cap=9, grace_ms=1))
+    assert backend.observer.ttl(keys.history) == -1
+    assert keep(backend, keys, found)
+    assert backend.observer.ttl(keys.summary) > 80_000
+
+
 def test_the_next_one_takes_only_what_is_in_none_yet(backend: Backend, keys: SessionKeys) -> None:
     """Also where the history has lost its front; without the last message, all of it."""
     assert keep(backend, keys, earlier(backend, keys))
@@ -76,7 +86,7 @@ def test_the_next_one_takes_only_what_is_in_none_yet(backend: Backend, keys: Ses
 CHANGES: dict[str, Callable[[SessionKeys], object]] = {
     "cleared": lambda keys: history.clear(keys, write_id=b"w1"),
     "replaced": lambda keys: history.replace(keys, [b'{"role":"user"}'], write_id=b"w2", ttl_s=9),
-    "erased": history.erase,
+    "erased": lambda keys: history.erase(keys, write_id="w3", grace_ms=1),
 }
 
 

@@ -381,7 +381,19 @@ def test_a_key_of_another_type_is_an_error_and_nothing_is_written(rig: SlotRig, 
     before = rig.dump()
     asks = [lambda: rig.take("a/1"), lambda: rig.wait("a/1", 1)]
     others = {
-        "slots": [lambda: rig.renew("a/1"), lambda: rig.release("a/1"), rig.grant_next],
+        "slots": [
+            lambda: rig.renew("a/1"),
+            lambda: rig.release("a/1"),
+            lambda: rig.connection.run(
+                rig.slots.expire(lease_ms=LEASE_MS, most_reserve_ms=RESERVE_MS)
+            ),
+            rig.grant_next,
+        ],
+        "enqueued_at": [
+            lambda: rig.connection.run(
+                rig.slots.expire(lease_ms=LEASE_MS, most_reserve_ms=RESERVE_MS)
+            )
+        ],
         "call_stats": [lambda: rig.release("a/1")],
     }
     for ask in (*asks, *others.get(name, [rig.grant_next])):

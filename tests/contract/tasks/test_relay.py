@@ -17,6 +17,7 @@ from tests.support.memory_fixtures import Backend
 from tests.support.waiting import eventually
 
 NEVER_S = 600.0
+HOLDER, LOST = "holder", "lost"
 
 
 @pytest.fixture
@@ -28,9 +29,17 @@ async def memory(real_backend: Backend) -> AsyncIterator[AsyncConnection]:
 
 
 @pytest.fixture
-def keys() -> SessionKeys:
-    """A session of the test's own."""
-    return Keyspace().session("energy", str(uuid.uuid4()))
+async def keys(memory: AsyncConnection) -> SessionKeys:
+    """A session of the test's own, in which the attempt `HOLDER` runs."""
+    return await session(memory, str(uuid.uuid4()))
+
+
+async def session(memory: AsyncConnection, session_id: str) -> SessionKeys:
+    """A session in which the attempt `HOLDER` runs."""
+    keys = Keyspace().session("energy", session_id)
+    await memory.run(Command(bool, ("HSET", keys.lease, "token", HOLDER)))
+    await memory.run(Command(bool, ("EXPIRE", keys.lease, 60)))
+    return keys
 
 
 def token(text: str, job_id: str = "job") -> Event:
@@ -52,10 +61,10 @@ async def test_tokens_of_a_tick_become_one_event(
 ) -> None:
     """In their order; those of another session are in the same pipeline, not in the same event."""
     relay = Relay(memory, ttl_s=60)
-    other = Keyspace().session("energy", f"{keys.session_id}-2")
+    other = await session(memory, f"{keys.session_id}-2")
     for text in ("a", "b", "c"):
-        relay.emit(keys, token(text))
-        relay.emit(other, token(text.upper()))
+        relay.emit(keys, token(text), token=HOLDER)
+        relay.emit(other, token(text.upper()), token=HOLDER)
     assert await stored(memory, keys) == ["abc"]
     assert await stored(memory, other) == ["ABC"]
 
@@ -65,23 +74,52 @@ async def test_what_is_to_be_sent_soon_does_not_wait_for_the_tick(
 ) -> None:
     """And takes along what waits; what comes later waits for its own tick."""
     relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
-    relay.emit(keys, token("before"))
+    relay.emit(keys, token("before"), token=HOLDER)
     await asyncio.sleep(0)
-    relay.emit(keys, Event(EventType.STARTED, "next", 1))
-    relay.emit(keys, token("first", "next"), soon=True)
+    relay.emit(keys, Event(EventType.STARTED, "next", 1), token=HOLDER)
+    relay.emit(keys, token("first", "next"), token=HOLDER, soon=True)
     assert await stored(memory, keys, 3) == ["before", "", "first"]
-    relay.emit(keys, token("second", "next"))
+    relay.emit(keys, token("second", "next"), token=HOLDER)
     assert await stored(memory, keys, 3) == ["before", "", "first"]
 
 
 async def test_what_waits_can_be_taken_along(memory: AsyncConnection, keys: SessionKeys) -> None:
     """By who sends the last event of a turn: nothing of it comes behind that."""
     relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
-    relay.emit(keys, token("a"))
-    relay.emit(keys, token("b"))
-    await memory.run_each(await relay.taken(keys))
+    relay.emit(keys, token("a"), token=HOLDER)
+    relay.emit(keys, token("b"), token=HOLDER)
+    await memory.run_each(await relay.taken(keys, HOLDER))
     assert await stored(memory, keys) == ["ab"]
-    assert await relay.taken(keys) == []
+    assert await relay.taken(keys, HOLDER) == []
+
+
+async def test_what_an_attempt_says_that_has_lost_its_job_is_dropped(
+    memory: AsyncConnection, keys: SessionKeys
+) -> None:
+    """Its tokens would stand among those of the attempt that runs now."""
+    relay = Relay(memory, ttl_s=60)
+    relay.emit(keys, token("late"), token=LOST)
+    relay.emit(keys, token("here"), token=HOLDER)
+    assert await stored(memory, keys) == ["here"]
+    relay.emit(keys, token("too late"), token=LOST)
+    relay.emit(keys, token("there"), token=HOLDER)
+    assert await stored(memory, keys, 2) == ["here", "there"]
+
+
+async def test_what_is_said_of_no_attempt_makes_no_stream(
+    memory: AsyncConnection, keys: SessionKeys
+) -> None:
+    """A session that was erased stays without; where there is a stream it is told."""
+    relay = Relay(memory, ttl_s=60)
+    waiting = Event(EventType.WAITING, "job", 0)
+    relay.emit(keys, waiting)
+    await relay.taken(keys, "")
+    publish = events.publish(keys, [waiting], ttl_s=60)
+    assert not await memory.run(publish)
+    relay.emit(keys, token("here"), token=HOLDER)
+    assert await stored(memory, keys) == ["here"]
+    assert await memory.run(publish)
+    assert await stored(memory, keys, 2) == ["here", ""]
 
 
 async def test_a_damaged_stream_costs_no_other_session_an_event(
@@ -89,10 +127,10 @@ async def test_a_damaged_stream_costs_no_other_session_an_event(
 ) -> None:
     """However many sessions there are in a tick; the log names the one that lost its events."""
     await memory.run(Command(bool, ("SET", keys.events, "no stream", "EX", 60)))
-    others = [Keyspace().session("energy", f"{keys.session_id}-{n}") for n in range(BATCH_CALLS)]
+    others = [await session(memory, f"{keys.session_id}-{n}") for n in range(BATCH_CALLS)]
     relay = Relay(memory, ttl_s=60)
     for one in (keys, *others):
-        relay.emit(one, token("here"))
+        relay.emit(one, token("here"), token=HOLDER)
     for one in others:
         assert await stored(memory, one) == ["here"]
     (line,) = caplog.messages

@@ -4,17 +4,35 @@ from collections.abc import Iterable
 
 import orjson
 
+from memory.errors import CorruptData
 from memory.mailbox.due import DueEntry
-from memory.mailbox.intake import Enqueued, EnqueueOutcome, Intake, OnBusy, Request, told, untold
+from memory.mailbox.intake import Enqueued, EnqueueOutcome, OnBusy
+from memory.mailbox.mailbox import unclaim
+from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import (
     Acquired,
     AcquireOutcome,
+    CommitOutcome,
     Committed,
     Discarded,
+    DiscardOutcome,
     JobToWake,
     StopPolicy,
     Swept,
 )
+from memory.records.events import packed
+from tests.support.mailbox.delivering import (
+    TTL_S,
+    claimed,
+    deliver,
+    deliver_ends,
+    done_event,
+    intake_of,
+    note_ends,
+    say,
+    word,
+)
+from tests.support.mailbox.ends import Claim
 from tests.support.mailbox.world import (
     GAP_MS,
     GRACE_MS,
@@ -29,23 +47,24 @@ from tests.support.mailbox.world import (
 
 MAX_ATTEMPTS = 5
 KEEP = 10_000
-TTL_S = 3600
 RENEW_MS = LEASE_MS // 3
 RETRY_MS = 200
-MERGED_BYTES = 40
+PAUSE_MS = 600_000
 
 
 def work(world: World, message: Publish) -> Actor:
     """One Celery message: take the job, ask the model, commit, wake the next."""
     session, job, token = message.session, message.job, world.new_token()
+    if message.envelope is not None and (yield from claimed(world, session, intake_of(job))):
+        yield Ask(world.box(session).take_in(intake_of(job), grace_ms=GRACE_MS))
     *_, acquired = yield Ask(
         world.box(session).acquire(
             job,
-            message.envelope,
             token,
             lease_ms=LEASE_MS,
             history_n=KEEP,
             max_attempts=MAX_ATTEMPTS,
+            ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )
     )
@@ -54,11 +73,14 @@ def work(world: World, message: Publish) -> Actor:
         yield from run(world, message, token, acquired)
         return
     yield from wake(session, acquired.next or acquired.head)
+    if acquired.outcome in (AcquireOutcome.DEAD, AcquireOutcome.GONE, AcquireOutcome.DONE):
+        yield from deliver_ends(world, world.box(session).keys, token)
 
 
 def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
     """The model answers, fails for a while, or refuses."""
     session, stop = message.session, acquired.stop
+    yield say(world, world.box(session).keys, token, message.job, 1)
     left_ms = world.random.randint(20, 400) if world.random.random() < 0.9 else 1500
     while left_ms > 0 and stop is None:
         yield Sleep(min(left_ms, RENEW_MS))
@@ -76,7 +98,7 @@ def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor
         if stop is StopPolicy.KEEP:
             yield from commit(world, message, token, acquired)
         else:
-            yield from refuse(world, message, token)
+            yield from refuse(world, message, token, cancelled=True)
         return
     fate = world.random.random()
     if fate < world.model_fails:
@@ -89,20 +111,34 @@ def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor
 
 def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Actor:
     """The turn says which turns it was made from."""
-    session, job = message.session, message.job
-    records = records_of(job, acquired)
-    _, committed = yield Ask(
-        world.box(session).commit(token, job, records, keep=KEEP, ttl_s=TTL_S, grace_ms=GRACE_MS)
+    session, job, keys = message.session, message.job, world.box(message.session).keys
+    records, last, began_ms = records_of(job, acquired), done_event(job), world.now_ms
+    *_, committed = yield Ask(
+        world.box(session).commit(
+            token,
+            job,
+            records,
+            event=packed(last),
+            keep=KEEP,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
+        )
     )
     assert isinstance(committed, Committed)
     yield from wake(session, committed.next)
+    has_callbacks = acquired.envelope[:1].isdigit() or intake_of(job).callbacks
+    if committed.outcome is CommitOutcome.OK and not has_callbacks:
+        claim = Claim(token, began_ms + GRACE_MS)
+        yield from deliver(world, keys, End(job, last), claim, noted_after_ms=200)
+    else:
+        yield from deliver_ends(world, keys, token)
 
 
 def records_of(job: str, acquired: Acquired) -> list[bytes]:
     """The messages of a job's turn, each of which says which turns it was made from."""
     seen = [str(orjson.loads(record)["job_id"]) for record in acquired.history[::2]]
-    turn = [{"role": role, "job_id": job, "seen": seen} for role in ("user", "assistant")]
-    return [orjson.dumps(record) for record in turn]
+    said = {"job_id": job, "seen": seen, "content": word(job)}
+    return [orjson.dumps({"role": role, **said}) for role in ("user", "assistant")]
 
 
 def fail(world: World, message: Publish, token: str) -> Actor:
@@ -113,51 +149,54 @@ def fail(world: World, message: Publish, token: str) -> Actor:
     yield Publish(message.session, message.job, message.envelope, delay_ms=RETRY_MS)
 
 
-def refuse(world: World, message: Publish, token: str) -> Actor:
-    """A dead letter by the holder."""
-    _, discarded = yield Ask(
+def refuse(world: World, message: Publish, token: str, *, cancelled: bool = False) -> Actor:
+    """A dead letter by the holder, or the end of a turn that is not to be kept."""
+    *_, discarded = yield Ask(
         world.box(message.session).discard(
-            message.job, "refused", token, cancelled=False, grace_ms=GRACE_MS
+            message.job,
+            f"refused {word(message.job)}",
+            token,
+            owner=token,
+            cancelled=cancelled,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )
     )
     assert isinstance(discarded, Discarded)
     yield from wake(message.session, discarded.next)
+    yield from deliver_ends(world, world.box(message.session).keys, token)
 
 
 def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
     """Send one job after the other; a producer that dies takes the rest with it."""
     for job in jobs:
         yield Sleep(world.random.choice((0, 1, 50, 300)))
-        commands = range(3)
-        parts = (
-            [commands]
-            if world.random.random() < 0.5
-            else [commands[:1], commands[1:2], commands[2:]]
-        )
+        if not (yield from claimed(world, session, intake_of(job))):
+            continue
+        commands = world.box(session).take_in(intake_of(job), grace_ms=GRACE_MS)
+        parts = [commands] if world.random.random() < 0.5 else [commands[:1], commands[1:]]
         for part in parts:
-            results = yield Ask(
-                world.box(session).enqueue(
-                    job,
-                    b"envelope",
-                    cap=1000,
-                    grace_ms=GRACE_MS,
-                )[part.start : part.stop]
-            )
+            results = yield Ask(part)
         enqueued = results[-1]
         assert isinstance(enqueued, Enqueued)
         assert enqueued.outcome is not EnqueueOutcome.FULL
+        if enqueued.outcome is EnqueueOutcome.CONFLICT:
+            continue
         world.ledger.accept(world.box(session).keys.history, job)
         if enqueued.position == 0:
             yield Publish(session, job)
 
 
 def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
-    """Send while others run or wait, and tell them what that did to them, or die before."""
-    request = Request(digest=f"{job:>032}", size_bytes=10)
-    intake = Intake(job, b"envelope", 1000, on_busy, request, merged_bytes=MERGED_BYTES)
+    """Send while others run or wait, and deliver the ends of those that it took out."""
+    intake = intake_of(job, on_busy)
+    if not (yield from claimed(world, session, intake)):
+        return
     *_, enqueued = yield Ask(world.box(session).take_in(intake, grace_ms=GRACE_MS))
     assert isinstance(enqueued, Enqueued)
     if enqueued.outcome is EnqueueOutcome.FULL:
+        if world.keyspace.is_cluster:
+            yield Ask((unclaim(world.keyspace, job),))
         return
     keys = world.box(session).keys
     world.ledger.accept(keys.history, job)
@@ -165,8 +204,8 @@ def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
         yield Publish(session, enqueued.wake)
     if enqueued.position == 0:
         yield Publish(session, job)
-    if enqueued.untold:
-        yield Ask((told(keys, enqueued.untold),))
+    if enqueued.ended:
+        yield from deliver_ends(world, keys, intake.owner)
 
 
 def send_raw(session: str, job: str) -> Actor:
@@ -176,42 +215,76 @@ def send_raw(session: str, job: str) -> Actor:
 
 def cancel(world: World, session: str, job: str) -> Actor:
     """Whoever it is, and wherever the job is."""
-    _, discarded = yield Ask(
-        world.box(session).discard(job, "cancelled", cancelled=True, grace_ms=GRACE_MS)
+    owner = f"canceller-{world.new_token()}"
+    *_, discarded = yield Ask(
+        world.box(session).discard(
+            job,
+            "cancelled",
+            owner=owner,
+            cancelled=True,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
+        )
     )
     assert isinstance(discarded, Discarded)
+    if discarded.outcome is DiscardOutcome.RUNNING:
+        policy = world.random.choice(list(StopPolicy))
+        yield Ask((world.box(session).stop(job, policy),))
     yield from wake(session, discarded.next)
+    yield from deliver_ends(world, world.box(session).keys, owner)
 
 
 def clean(world: World, session: str) -> Actor:
     """Cleanup meets whatever is there."""
     yield Ask((world.box(session).clean(0),))
+    yield Ask((world.box(session).trim(0),))
 
 
-def sweep(world: World) -> Actor:
-    """Look at what is due, for ever."""
+def sweep(world: World, *, is_guarded: bool = True, notes_first: bool = True) -> Actor:
+    """Look at what is due, for ever. Without a guard a damaged mailbox ends a look at all."""
     while True:
         yield Sleep(SWEEP_MS)
-        (entries,) = yield Ask((world.due().entries(limit=100),))
+        try:
+            (entries,) = yield Ask((world.due().entries(limit=100),))
+        except CorruptData:
+            continue
         assert isinstance(entries, list)
         for entry in entries:
-            yield from look_after(world, entry)
+            mailbox = world.due().mailbox(entry)
+            try:
+                if mailbox is None:
+                    yield Ask((world.due().forget(entry),))
+                else:
+                    yield from look_after(world, entry, notes_first=notes_first)
+            except CorruptData:
+                if not is_guarded:
+                    break
+                yield from put_off(world, entry)
 
 
-def look_after(world: World, entry: DueEntry) -> Actor:
-    """One mailbox: wake its head if it needs that, and note when to look again."""
+def put_off(world: World, entry: DueEntry) -> Actor:
+    """A damaged mailbox is looked at again later."""
+    try:
+        yield Ask((world.due().put_off(entry, PAUSE_MS),))
+    except CorruptData:
+        return
+
+
+def look_after(world: World, entry: DueEntry, *, notes_first: bool) -> Actor:
+    """One mailbox: wake its head if it needs that, and note its ends and when to look again."""
     session = world.keyspace.parse_history(entry.history_key).session_id
     keys = world.box(session).keys
-    swept, unknowing = yield Ask((world.box(session).sweep(GAP_MS), untold(keys)))
+    (swept,) = yield Ask((world.box(session).sweep(GAP_MS),))
     assert isinstance(swept, Swept)
-    assert isinstance(unknowing, tuple)
-    if unknowing:
-        yield Ask((told(keys, unknowing),))
+    if notes_first:
+        yield from note_ends(world, keys)
     if swept.head is not None:
         (is_published,) = yield Publish(session, swept.head.job_id)
         if not is_published:
             yield Ask((world.box(session).unwake(),))
     yield Ask((world.due().settle(entry, swept, grace_ms=GRACE_MS),))
+    if not notes_first:
+        yield from note_ends(world, keys)
 
 
 def wake(session: str, waiting: JobToWake | None) -> Actor:

@@ -21,6 +21,15 @@ class Lease:
 
 
 @dataclass
+class End:
+    """How a job has ended, and who delivers that until when."""
+
+    kind: str
+    owner: str
+    until_ms: int
+
+
+@dataclass
 class Model:
     """One mailbox. Each method answers as the operation of its name must."""
 
@@ -28,6 +37,7 @@ class Model:
     max_attempts: int
     cap: int
     gap_ms: int
+    grace_ms: int
     now_ms: int = 0
     pending: list[str] = field(default_factory=list)
     committed: list[str] = field(default_factory=list)
@@ -41,6 +51,8 @@ class Model:
     """Jobs that an interrupt has come after."""
     carried: dict[str, list[str]] = field(default_factory=dict)
     """What was merged into a job, the oldest first."""
+    ends: dict[str, End] = field(default_factory=dict)
+    """Of jobs whose result is not delivered."""
     woken_ms: int = 0
     wakes: int = 0
 
@@ -73,8 +85,8 @@ class Model:
         self.pending.append(job)
         return EnqueueOutcome.NEW
 
-    def take_in(self, job: str, on_busy: OnBusy) -> EnqueueOutcome:
-        """With all that it does to others."""
+    def take_in(self, job: str, on_busy: OnBusy, owner: str) -> EnqueueOutcome:
+        """With all that it does to others, whose ends `owner` delivers."""
         cap, before = (1 if on_busy is OnBusy.REJECT else self.cap), self.pending
         stay = [] if on_busy is OnBusy.ROLLBACK else self.begun
         makes_room = on_busy in (OnBusy.ROLLBACK, OnBusy.REPLACE_PENDING)
@@ -90,6 +102,8 @@ class Model:
             if on_busy is OnBusy.MERGE:
                 self.carried[job] = [one for o in out for one in (*self.carried.pop(o, []), o)]
             self.gone |= set(out)
+            for one in out:
+                self._end(one, "merged" if on_busy is OnBusy.MERGE else "cancelled", owner)
             self.pending = stay
             if not stay and (makes_room or out):
                 self._forget_head()
@@ -97,15 +111,13 @@ class Model:
         self.pending = [*self.pending, job]
         return EnqueueOutcome.NEW
 
-    def acquire(self, job: str, token: str, *, is_raw: bool) -> AcquireOutcome:  # noqa: PLR0911 - eight answers
+    def acquire(self, job: str, token: str) -> AcquireOutcome:  # noqa: PLR0911 - eight answers
         if job in self.committed:
             return AcquireOutcome.DONE
         if job in self.gone:
             return AcquireOutcome.GONE
         if job not in self.pending:
-            if not is_raw:
-                return AcquireOutcome.UNKNOWN
-            self.pending.append(job)
+            return AcquireOutcome.UNKNOWN
         if self.live_ms and not self.holds(token, job):
             return AcquireOutcome.BUSY
         if self.pending[0] != job:
@@ -116,9 +128,9 @@ class Model:
 
     def _run(self, job: str, token: str) -> AcquireOutcome:
         if not self.holds(token, job):
-            if self.attempts >= self.max_attempts:
+            if self.attempts >= self.max_attempts and job not in self.stopped:
                 self.dead.append(job)
-                self._give_up(job)
+                self._give_up(job, "failed", token)
                 return AcquireOutcome.DEAD
             self.attempts += 1
         self.lease = Lease(token, job, self.now_ms + self.lease_ms)
@@ -139,6 +151,7 @@ class Model:
         if not self.holds(token, job):
             return CommitOutcome.FENCED
         self.committed.append(job)
+        self._end(job, "done", token)
         self._leave(job)
         return CommitOutcome.OK
 
@@ -153,7 +166,7 @@ class Model:
         self.lease, self.last_failed, self.wakes = None, token, 0
         return True
 
-    def discard(self, job: str, token: str, *, cancelled: bool) -> DiscardOutcome:
+    def discard(self, job: str, token: str, owner: str, *, cancelled: bool) -> DiscardOutcome:
         if job in self.committed:
             return DiscardOutcome.DONE
         if job in self.gone:
@@ -163,7 +176,7 @@ class Model:
             return DiscardOutcome.RUNNING
         if not cancelled and job in self.pending:
             self.dead.append(job)
-        self._give_up(job)
+        self._give_up(job, "cancelled" if cancelled else "failed", owner)
         return DiscardOutcome.DISCARDED
 
     def sweep(self) -> tuple[SweepOutcome, int]:
@@ -182,8 +195,23 @@ class Model:
     def _gap_ms(self, doublings: int) -> int:
         return self.gap_ms * int(2 ** min(doublings, 4))
 
-    def _give_up(self, job: str) -> None:
+    def take_ends(self, owner: str, claim_ms: int) -> dict[str, str]:
+        """The ends that `owner` is to deliver: its own, and those whose owner had its time."""
+        free = {
+            job: end
+            for job, end in self.ends.items()
+            if end.owner == owner or end.until_ms <= self.now_ms
+        }
+        for end in free.values():
+            end.owner, end.until_ms = owner, self.now_ms + claim_ms
+        return {job: end.kind for job, end in free.items()}
+
+    def _end(self, job: str, kind: str, owner: str) -> None:
+        self.ends[job] = End(kind, owner, self.now_ms + self.grace_ms)
+
+    def _give_up(self, job: str, kind: str, owner: str) -> None:
         self.gone.add(job)
+        self._end(job, kind, owner)
         if job in self.pending:
             self._leave(job)
         self.wakes = 0

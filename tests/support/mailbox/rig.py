@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, replace
 
-from memory import events
+from memory import events, outbox
 from memory.keys import Keyspace
 from memory.mailbox.due import Due
 from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.outbox import End, TakenEnds
 from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Swept
-from memory.records.events import Event
+from memory.records import history
+from memory.records.events import Event, EventType
+from memory.records.history import Erased
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import raw, strings
@@ -23,6 +26,8 @@ KEEP = 1000
 TTL_S = 3600
 CAP = 100
 MERGED_BYTES = 1000
+CLAIM_MS = 5000
+OWNER = "someone"
 
 
 @dataclass
@@ -56,7 +61,7 @@ class Rig:
     def enqueue(self, job: str, envelope: bytes | None = None, *, cap: int = CAP) -> Enqueued:
         envelope = envelope_of(job) if envelope is None else envelope
         commands = self.box.enqueue(job, envelope, cap=cap, grace_ms=GRACE_MS)
-        return self.connection.run_all(*commands)[2]
+        return self.connection.run_last(*commands)
 
     def take_in(
         self,
@@ -67,12 +72,16 @@ class Rig:
         who: str = "someone",
         cap: int = CAP,
         merged_bytes: int = MERGED_BYTES,
+        callbacks: bytes = b"",
+        owner: str = OWNER,
     ) -> Enqueued:
         """Send a job that asks `text`, its own id where it is None."""
         request = request_of(job if text is None else text, who)
-        intake = Intake(job, envelope_of(job), cap, on_busy, request, merged_bytes, TTL_S)
+        intake = Intake(
+            job, envelope_of(job), cap, on_busy, request, merged_bytes, TTL_S, callbacks, owner
+        )
         commands = self.box.take_in(intake, grace_ms=GRACE_MS)
-        return self.connection.run_all(*commands)[2]
+        return self.connection.run_last(*commands)
 
     def events(self) -> list[Event]:
         """All that lies in the session's stream."""
@@ -88,38 +97,41 @@ class Rig:
         job: str,
         token: str,
         *,
-        envelope: bytes | None = None,
         history_n: int = 20,
         max_attempts: int = MAX_ATTEMPTS,
         lease_ms: int = LEASE_MS,
-        request: Request | None = None,
     ) -> Acquired:
         commands = self.box.acquire(
             job,
-            envelope,
             token,
             lease_ms=lease_ms,
             history_n=history_n,
             max_attempts=max_attempts,
+            ttl_s=TTL_S,
             grace_ms=GRACE_MS,
-            request=request,
         )
-        *before, last = commands
-        self.connection.run_each(before)
-        return self.connection.run(last)
+        return self.connection.run_last(*commands)
 
     def renew(self, token: str) -> bool:
         return self.connection.run(self.box.renew(token, lease_ms=LEASE_MS))
 
-    def commit(self, token: str, job: str, *, keep: int = KEEP) -> Committed:
+    def commit(
+        self, token: str, job: str, *, keep: int = KEEP, event: bytes | None = None
+    ) -> Committed:
         commands = self.box.commit(
-            token, job, turn_of(job), keep=keep, ttl_s=TTL_S, grace_ms=GRACE_MS
+            token,
+            job,
+            turn_of(job),
+            event=done_event(job) if event is None else event,
+            keep=keep,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
         )
-        return self.connection.run_all(*commands)[1]
+        return self.connection.run_last(*commands)
 
     def fail(self, token: str, *, delay_ms: int = 0, refund: bool = False) -> bool:
         commands = self.box.fail(token, delay_ms=delay_ms, refund=refund, grace_ms=GRACE_MS)
-        return self.connection.run_all(*commands)[1]
+        return self.connection.run_last(*commands)
 
     def cancel(self, job: str, token: str = "") -> Discarded:
         return self._discard(job, "cancelled", token, cancelled=True)
@@ -128,8 +140,34 @@ class Rig:
         return self._discard(job, reason, token, cancelled=False)
 
     def _discard(self, job: str, reason: str, token: str, *, cancelled: bool) -> Discarded:
-        commands = self.box.discard(job, reason, token, cancelled=cancelled, grace_ms=GRACE_MS)
-        return self.connection.run_all(*commands)[1]
+        commands = self.box.discard(
+            job,
+            reason,
+            token,
+            owner=token or OWNER,
+            cancelled=cancelled,
+            ttl_s=TTL_S,
+            grace_ms=GRACE_MS,
+        )
+        return self.connection.run_last(*commands)
+
+    def erase(self, write_id: str) -> Erased:
+        erase = history.erase(self.box.keys, write_id=write_id, grace_ms=GRACE_MS)
+        return self.connection.run(erase)
+
+    def take_ends(self, owner: str = OWNER, *, claim_ms: int = CLAIM_MS) -> TakenEnds:
+        return self.connection.run(outbox.take(self.box.keys, owner=owner, claim_ms=claim_ms))
+
+    def ends(self) -> dict[str, End]:
+        """All ends in the session's outbox, whoever is to deliver them."""
+        stored = self.connection.run(Command(strings, ("HGETALL", self.box.keys.outbox)))
+        pairs = zip(stored[::2], stored[1::2], strict=True)
+        return {job.decode(): End.parse(job.decode(), end.split(b" ", 3)[3]) for job, end in pairs}
+
+    def say(self, token: str, *said: Event, number: int = 1) -> bool:
+        """PUBLISH; False: dropped."""
+        publish = events.publish(self.box.keys, said, ttl_s=TTL_S, token=token, number=number)
+        return self.connection.run(publish)
 
     def sweep(self) -> Swept:
         return self.connection.run(self.box.sweep(GAP_MS))
@@ -169,6 +207,11 @@ class Rig:
 def envelope_of(job: str) -> bytes:
     """Bytes that are no text and no JSON: the mailbox must not care."""
     return b"\x00\xff envelope of " + job.encode() + b"\r\n"
+
+
+def done_event(job: str, text: str = "an answer") -> bytes:
+    """The last event of a job that has its turn."""
+    return events.packed(Event(EventType.DONE, job, 1, text))
 
 
 def request_of(text: str, who: str = "someone") -> Request:

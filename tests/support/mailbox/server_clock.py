@@ -23,6 +23,11 @@ class ClockedConnection(Connection):
     def run(self, command: Command[T]) -> T:
         return self._connection.run(at(command, self._now_ms() * 1000))
 
+    def run_last(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
+        now_us = self._now_ms() * 1000
+        *others, last = commands
+        return self._connection.run_last(*(at(one, now_us) for one in others), at(last, now_us))
+
     def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
         return self._connection.run_each([at(one, self._now_ms() * 1000) for one in commands])
 

@@ -9,9 +9,10 @@ from memory.keys import Keyspace
 from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import OnBusy
 from memory.redis.command import LuaScript
-from tests.support.mailbox import actors
+from tests.support.mailbox import actors, delivering
+from tests.support.mailbox.ends import all_keys
 from tests.support.mailbox.journal import Violation
-from tests.support.mailbox.world import Faults, Wire, World
+from tests.support.mailbox.world import LEASE_MS, MOST_LEASES, Actor, Faults, Wire, World
 
 SESSIONS = ("s1", "s2", "s3")
 JOBS_PER_SESSION = 8
@@ -19,6 +20,8 @@ FAULTY_MS = 60_000
 DRAIN_MS = IDLE_MS + 120_000
 """A producer that stops between SCHEDULE and ENQUEUE for longer than a sweep, and dies before it
 publishes, is noticed when the idle entry is looked at again. All else takes seconds."""
+LATEST_END_MS = 5000
+"""S, g, the claim of a deliverer that died, and the time in which a sweeper comes back."""
 HOUR_MS = 3_600_000
 JUMPS_WITHIN_MS = 8_000
 LATE_MS = 11_000
@@ -50,6 +53,7 @@ class Plan:
     cancels: int = 3
     cleans: int = 3
     sweepers: int = 2
+    is_cluster: bool = False
     takeovers: int = 0
     jumps: tuple[int, ...] = ()
     """How far the server's clock is set each time, ms."""
@@ -57,6 +61,12 @@ class Plan:
     """How many of the processes die at the same moment."""
     drain_ms: int = DRAIN_MS
     """Within what time after the faults every job is done."""
+    erasures: int = 0
+    reuses: int = 0
+    twins: int = 0
+    damages: int = 0
+    damaged_lists_ms: int = 0
+    sweep: Callable[[World], Actor] = actors.sweep
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
 
 
@@ -75,6 +85,7 @@ class Report:
     commits: int
     longest_idle_ms: int
     longest_still_ms: int
+    latest_end_ms: int
 
 
 def jumps_of(seed: int) -> tuple[int, ...]:
@@ -89,7 +100,7 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
     wire.ask(("FLUSHALL",))
     world = World(
         wire,
-        Keyspace(),
+        Keyspace(is_cluster=plan.is_cluster),
         seed,
         plan.faults,
         actors.work,
@@ -97,16 +108,24 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
         model_fails=plan.model_fails,
         model_refuses=plan.model_refuses,
     )
+    damaged = SESSIONS[2:] if plan.damages else ()
+    broken = {world.box(session).keys.history for session in damaged}
+    world.ends.is_clock_set = bool(plan.jumps)
+    world.unwatched = {key for one in broken for key in all_keys(world.keyspace, one)}
     producing = _start_everyone(world, plan)
-    world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
-    world.faults = Faults()
-    if not world.run(world.ledger.is_drained, for_ms=plan.drain_ms):
+    world.run(lambda: not producing and world.ledger.is_drained(broken), for_ms=FAULTY_MS)
+    world.faults, peace_ms = Faults(), world.now_ms
+    if not world.run(lambda: world.ledger.is_drained(broken), for_ms=plan.drain_ms):
         pending = [sorted(session.pending) for session in world.ledger.sessions.values()]
         raise Violation(f"I10: faults are over, and still pending: {pending}")
-    world.run(lambda: False, for_ms=LATE_MS)
-    _check(world)
-    ledger = world.ledger
-    return Report(ledger.commits, ledger.longest_idle_ms, ledger.longest_still_ms)
+    world.run(lambda: False, for_ms=LATE_MS + plan.damaged_lists_ms)
+    _check(world, broken)
+    ledger, latest_ms = world.ledger, world.ends.latest_ms(peace_ms, broken)
+    # A sweeper that was stopped when the faults ended goes on later.
+    stopped_ms = MOST_LEASES * LEASE_MS if plan.faults.stop else 0
+    if latest_ms > LATEST_END_MS + stopped_ms and not plan.damaged_lists_ms + len(plan.jumps):
+        raise Violation(f"I11: a result was stored {latest_ms} ms after its job's end")
+    return Report(ledger.commits, ledger.longest_idle_ms, ledger.longest_still_ms, latest_ms)
 
 
 def _start_everyone(world: World, plan: Plan) -> set[str]:
@@ -117,7 +136,8 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         ended = _removing(session, producing)
         world.start(actors.produce(world, session, jobs), on_end=ended)
     for _ in range(plan.sweepers):
-        _keep_sweeping(world)
+        for sweeper in (plan.sweep, delivering.sweep_outboxes):
+            _keep_sweeping(world, sweeper)
     draw = world.random
     for number in range(plan.raw_sends):
         raw = actors.send_raw(draw.choice(SESSIONS), f"raw{number}")
@@ -135,6 +155,7 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         cleaner = actors.clean(world, draw.choice(SESSIONS))
         world.start(cleaner, delay_ms=draw.randint(0, 6000))
     plan_jumps(world, plan.jumps, plan.killed_at_jump)
+    _start_those_who_disturb(world, plan)
     return producing
 
 
@@ -150,6 +171,29 @@ def plan_jumps(world: World, jumps: Iterable[int], killed: float = 0.0) -> None:
         world.at(at_ms, partial(jump, by_ms))
 
 
+def _start_those_who_disturb(world: World, plan: Plan) -> None:
+    """Those who erase, who use ids again, and who damage keys."""
+    draw = world.random
+    histories = [world.box(session).keys.history for session in SESSIONS]
+    for _ in range(plan.erasures):
+        eraser = delivering.erase(world, draw.choice(SESSIONS))
+        world.start(eraser, delay_ms=draw.randint(0, 4000))
+    for number in range(plan.reuses):
+        user = delivering.reuse(world, draw.choice(SESSIONS), number)
+        world.start(user, delay_ms=draw.randint(500, 6000))
+    for _ in range(plan.twins):
+        twin = delivering.repeat_elsewhere(world)
+        world.start(twin, delay_ms=draw.randint(500, 6000))
+    for _ in range(plan.damages):
+        at_ms = world.now_ms + draw.randint(0, 3000)
+        world.at(at_ms, lambda: delivering.damage(world, histories[2]))
+    if plan.damaged_lists_ms:
+        at_ms = world.now_ms + draw.randint(0, 3000)
+        world.at(at_ms, lambda: delivering.damage_lists(world))
+        mended_ms = at_ms + plan.damaged_lists_ms
+        world.at(mended_ms, lambda: delivering.mend_lists(world, histories))
+
+
 def _removing(session: str, producing: set[str]) -> Callable[[bool], None]:
     def ended(_: bool) -> None:
         producing.discard(session)
@@ -157,18 +201,24 @@ def _removing(session: str, producing: set[str]) -> Callable[[bool], None]:
     return ended
 
 
-def _keep_sweeping(world: World, delay_ms: int = 0) -> None:
+def _keep_sweeping(world: World, sweeper: Callable[[World], Actor], delay_ms: int = 0) -> None:
     """A sweeper that is killed comes back after a second."""
     world.start(
-        actors.sweep(world), on_end=lambda _: _keep_sweeping(world, 1000), delay_ms=delay_ms
+        sweeper(world),
+        on_end=lambda _: _keep_sweeping(world, sweeper, 1000),
+        delay_ms=delay_ms,
     )
 
 
-def _check(world: World) -> None:
+def _check(world: World, broken: set[str]) -> None:
     for session in SESSIONS:
         mailbox = world.box(session)
+        if mailbox.keys.history in broken:
+            continue
         world.ledger.check_history(mailbox.keys)
-        world.ledger.check_told(mailbox.keys)
+        world.ledger.check_merged(mailbox.keys)
+        world.ends.check(mailbox.keys)
+        world.ends.check_erased(mailbox.keys, delivering.word)
         if pending := mailbox.pending().parse(world.wire.ask(mailbox.pending().wire())[0]):
             raise Violation(f"I10: {pending} came back after all was drained")
-    world.ledger.check_accepted()
+    world.ledger.check_accepted(broken)

@@ -14,16 +14,27 @@ from dataclasses import dataclass, field, replace
 
 import hiredis
 
+from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.mailbox import due_list, intake, mailbox
+from memory.mailbox import due_list, intake, mailbox, outbox
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.redis.command import Command, LuaScript
+from tests.support.mailbox.ends import Ends
 from tests.support.mailbox.journal import Ledger
+from tests.support.mailbox.scripts import RECORD_SCRIPTS
 from tests.support.mailbox.server_clock import at, timed
 
-SCRIPTS = (*intake.SCRIPTS, *mailbox.SCRIPTS, *due_list.SCRIPTS)
+SCRIPTS = (
+    *intake.SCRIPTS,
+    *mailbox.SCRIPTS,
+    *due_list.SCRIPTS,
+    *outbox.SCRIPTS,
+    *RECORD_SCRIPTS,
+)
 LEASE_MS = 3000
+MOST_LEASES = 3
+"""How many leases' time a process that is stopped stands still at most."""
 SWEEP_MS = 500
 GRACE_MS = 500
 GAP_MS = 500
@@ -56,7 +67,17 @@ class Publish:
     delay_ms: int = 0
 
 
-Step = Ask | Sleep | Publish
+@dataclass(frozen=True)
+class Do:
+    """Ask another server than Redis; the step is answered with what `act` gives.
+
+    As with Ask, a request or a reply may be lost, and then it is done again.
+    """
+
+    act: Callable[[], object]
+
+
+Step = Ask | Sleep | Publish | Do
 Actor = Generator[Step, list[object], None]
 
 
@@ -83,12 +104,16 @@ class Wire:
 
     def ask(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
         """The replies to commands that are sent together; the first error is raised."""
-        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))  # type: ignore[arg-type]
-        replies = [self._read() for _ in wires]
+        replies = self.exchange(*wires)
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
         return replies
+
+    def exchange(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
+        """The same, with an error as it is."""
+        self._socket.sendall(b"".join(map(hiredis.pack_command, wires)))  # type: ignore[arg-type]
+        return [self._read() for _ in wires]
 
     def close(self) -> None:
         self._socket.close()
@@ -131,7 +156,10 @@ class World:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self.ledger = Ledger(self.wire.ask, self.keyspace)
+        self.ends = Ends(self.wire.ask, self.keyspace)
         self.messages: deque[Publish] = deque()
+        self.unwatched: set[str] = set()
+        """Keys of sessions whose books are not kept: somebody damages them."""
         self._events: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._living: dict[Process, None] = {}
@@ -198,14 +226,25 @@ class World:
 
     def execute(self, commands: Sequence[Command[object]]) -> list[object]:
         """Run calls on the server, under the eyes of the ledger."""
-        self.ledger.before(commands)
+        watched = [command for command in commands if self._is_watched(command)]
+        self.ledger.before(watched)
+        self.ends.before(watched)
         wires = [self._mutated(command).wire() for command in commands]
+        replies = self.wire.exchange(*wires)
         results = [
-            command.parse(reply)
-            for command, reply in zip(commands, self.wire.ask(*wires), strict=True)
+            _parsed(command, reply) for command, reply in zip(commands, replies, strict=True)
         ]
-        self.ledger.after(commands, results, self.now_ms)
+        seen = [
+            result
+            for command, result in zip(commands, results, strict=True)
+            if self._is_watched(command)
+        ]
+        self.ledger.after(watched, seen, self.now_ms)
+        self.ends.after(watched, seen, self.now_ms)
         return results
+
+    def _is_watched(self, command: Command[object]) -> bool:
+        return not any(key in self.unwatched for key in command.keys[:1])
 
     def _mutated(self, command: Command[object]) -> Command[object]:
         if command.script is None:
@@ -240,20 +279,24 @@ class World:
         if process.was_killed:
             return
         try:
-            step = next(process.actor) if answer is None else process.actor.send(answer)
-        except StopIteration:
+            if answer and isinstance(answer[-1], CorruptData):
+                step = process.actor.throw(answer[-1])
+            else:
+                step = next(process.actor) if answer is None else process.actor.send(answer)
+        except (StopIteration, CorruptData):
             del self._living[process]
             process.on_end(process.was_killed)
             return
         self.at(self.now_ms + self.random.randint(0, 2), lambda: self._perform(process, step))
 
-    def _perform(self, process: Process, step: Step) -> None:
+    def _perform(self, process: Process, step: Step) -> None:  # noqa: C901 - one step after the other
         if process.was_killed:
             return
         if self.happens(self.faults.kill):
             self._kill(process)
             return
-        pause_ms = self.random.randint(1, 3) * LEASE_MS if self.happens(self.faults.stop) else 0
+        is_stopped = self.happens(self.faults.stop)
+        pause_ms = self.random.randint(1, MOST_LEASES) * LEASE_MS if is_stopped else 0
         match step:
             case Sleep(ms):
                 answer: list[object] | None = []
@@ -262,6 +305,8 @@ class World:
                 answer = [self._publish(step)]
             case Ask(commands):
                 answer = self._ask(commands)
+            case Do(act):
+                answer = self._do(act)
         if answer is None:
             self.at(self.now_ms + REQUEST_TIMEOUT_MS, lambda: self._perform(process, step))
         elif self.happens(self.faults.kill):
@@ -283,8 +328,26 @@ class World:
         results = self.execute(commands)
         return None if self.happens(self.faults.lose_reply) else results
 
+    def _do(self, act: Callable[[], object]) -> list[object] | None:
+        if self.happens(self.faults.lose_request):
+            return None
+        results = [act()]
+        return None if self.happens(self.faults.lose_reply) else results
+
     def _kill(self, process: Process) -> None:
         del self._living[process]
         process.was_killed = True
         process.actor.close()
         process.on_end(True)
+
+
+def _parsed(command: Command[object], reply: object) -> object:
+    """The result of a command; the error itself where it met a key of another type."""
+    if isinstance(reply, Exception):
+        if "WRONGTYPE" in str(reply):
+            return CorruptData(str(reply))
+        raise reply
+    try:
+        return command.parse(reply)
+    except CorruptData as exc:
+        return exc

@@ -19,9 +19,11 @@ from memory.mailbox.outcomes import (
     SweepOutcome,
     Swept,
 )
+from memory.records.events import packed
 from memory.redis.command import Command, LuaScript
 from memory.slots.slots import Slots, SlotWait
 from tests.support.mailbox import actors
+from tests.support.mailbox.delivering import TTL_S, done_event, sweep_outboxes
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.simulation import EVERYTHING, plan_jumps
 from tests.support.mailbox.world import (
@@ -210,6 +212,7 @@ def simulate(wire: Wire, seed: int, plan: SlotPlan) -> Report:
     )
     world.servers = tuple(f"http://ollama{n}:11434" for n in range(plan.servers))
     world.books.is_fair = world.books.is_fair and not plan.jumps
+    world.ends.is_clock_set = bool(plan.jumps)
     producing = _start_everyone(world, plan)
     world.run(lambda: not producing and world.ledger.is_drained(), for_ms=FAULTY_MS)
     world.faults = Faults()
@@ -243,7 +246,7 @@ def _start_everyone(world: SlotWorld, plan: SlotPlan) -> set[str]:
 
 def _keep_sweeping(world: SlotWorld, delay_ms: int = 0) -> None:
     """Mailboxes and slots; a sweeper that is killed comes back after a second."""
-    for sweeper in (actors.sweep, sweep_slots):
+    for sweeper in (actors.sweep, sweep_slots, sweep_outboxes):
         _keep(world, sweeper, delay_ms)
 
 
@@ -253,12 +256,12 @@ def _keep(world: SlotWorld, sweeper: Callable[[SlotWorld], Actor], delay_ms: int
 
 def _check(world: SlotWorld) -> None:
     for history_key in list(world.ledger.sessions):
-        world.ledger.check_history(world.keyspace.parse_history(history_key))
+        keys = world.keyspace.parse_history(history_key)
+        world.ledger.check_history(keys)
+        world.ends.check(keys)
     world.ledger.check_accepted()
-    keys = world.slots().keys
-    left = world.wire.ask(
-        *(("EXISTS", key) for key in (*keys.slots, keys.waiters, keys.enqueued_at))
-    )
+    at = world.slots().keys
+    left = world.wire.ask(*(("EXISTS", key) for key in (*at.slots, at.waiters, at.enqueued_at)))
     if any(left):
         raise Violation(f"P4: slots, waiters, enqueued_at are not empty when all is done: {left}")
 
@@ -272,11 +275,11 @@ def work(world: SlotWorld, message: Publish) -> Actor:
     *_, acquired = yield Ask(
         world.box(session).acquire(
             job,
-            message.envelope,
             token,
             lease_ms=LEASE_MS,
             history_n=actors.KEEP,
             max_attempts=actors.MAX_ATTEMPTS,
+            ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )
     )
@@ -370,7 +373,13 @@ def failure(world: SlotWorld, session: str, token: str) -> Ending:
 def refusal(world: SlotWorld, message: Publish, token: str) -> Ending:
     """A dead letter by the holder."""
     return world.box(message.session).discard(
-        message.job, "refused", token, cancelled=False, grace_ms=GRACE_MS
+        message.job,
+        "refused",
+        token,
+        owner=token,
+        cancelled=False,
+        ttl_s=TTL_S,
+        grace_ms=GRACE_MS,
     )
 
 
@@ -378,7 +387,13 @@ def turn(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> 
     """COMMIT of a turn that says which turns it was made from."""
     records = actors.records_of(message.job, acquired)
     return world.box(message.session).commit(
-        token, message.job, records, keep=actors.KEEP, ttl_s=actors.TTL_S, grace_ms=GRACE_MS
+        token,
+        message.job,
+        records,
+        event=packed(done_event(message.job)),
+        keep=actors.KEEP,
+        ttl_s=TTL_S,
+        grace_ms=GRACE_MS,
     )
 
 

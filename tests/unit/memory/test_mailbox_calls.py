@@ -9,6 +9,7 @@ from memory.errors import CorruptData, InvalidInput
 from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace
 from memory.mailbox.dead_letters import DeadLetter
+from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.records.history import find_reply
 
@@ -25,24 +26,42 @@ def names_of(commands: object) -> list[str]:
 @pytest.mark.parametrize(
     ("commands", "names"),
     [
-        (BOX.enqueue("j1", b"", cap=1, grace_ms=1), ["SET", "schedule", "enqueue"]),
+        (BOX.enqueue("j1", b"", cap=1, grace_ms=1), ["schedule", "enqueue"]),
         (
-            BOX.acquire("j1", None, "t", lease_ms=1, history_n=1, max_attempts=1, grace_ms=1),
+            BOX.acquire("j1", "t", lease_ms=1, history_n=1, max_attempts=1, ttl_s=1, grace_ms=1),
             ["PEXPIRE", "schedule", "acquire"],
         ),
         (
-            BOX.acquire("j1", b"", "t", lease_ms=1, history_n=1, max_attempts=1, grace_ms=1),
-            ["SET", "schedule", "enqueue", "acquire"],
+            BOX.commit("t", "j1", [b"x"], event=b"e", keep=1, ttl_s=1, grace_ms=1),
+            ["schedule", "commit"],
         ),
-        (BOX.commit("t", "j1", [b"x"], keep=1, ttl_s=1, grace_ms=1), ["schedule", "commit"]),
         (BOX.fail("t", delay_ms=1, refund=False, grace_ms=1), ["schedule", "fail"]),
-        (BOX.discard("j1", "x", cancelled=True, grace_ms=1), ["schedule", "discard"]),
-        (dead_letters.requeue(BOX, LETTER, cap=1, grace_ms=1), ["SET", "schedule", "enqueue"]),
+        (
+            BOX.discard("j1", "x", owner="o", cancelled=True, ttl_s=1, grace_ms=1),
+            ["schedule", "discard"],
+        ),
+        (dead_letters.requeue(BOX, LETTER, cap=1, grace_ms=1), ["schedule", "enqueue"]),
     ],
 )
 def test_the_look_goes_before_what_it_guards(commands: object, names: list[str]) -> None:
     """A caller that dies in between leaves an entry, never a forgotten mailbox."""
     assert names_of(commands) == names
+
+
+@pytest.mark.parametrize("on_busy", OnBusy)
+def test_an_id_is_claimed_with_the_job_and_on_a_cluster_before_it(on_busy: OnBusy) -> None:
+    """One trip on one server; on a cluster the pointer lies on another server than the mailbox."""
+    intake = Intake("j1", b"", 1, on_busy)
+    *_, take_in = BOX.take_in(intake, grace_ms=1)
+    assert take_in.keys[-1] == BOX.keyspace.job("j1")
+    assert BOX.claim(intake) is None
+    on_cluster = Mailbox.of(Keyspace(is_cluster=True), "energy", "session-1")
+    *_, take_in = on_cluster.take_in(intake, grace_ms=1)
+    assert all("{" in key or key == on_cluster.keys.history for key in take_in.keys)
+    claim = on_cluster.claim(intake)
+    assert claim is not None
+    assert claim.keys == (BOX.keyspace.job("j1"),)
+    assert claim.args[0] == f"{Request().digest} {BOX.keys.history}"
 
 
 @given(agent_id=st.text(max_size=40), session_id=st.text(max_size=40))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memory import index, summary, users
+from memory import events, index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.records import history, values
@@ -18,11 +18,12 @@ KEYSPACE = Keyspace()
 KEYS = KEYSPACE.session("a", "s")
 LUA = Path(history.__file__).parent / "lua"
 MAX_CODE_LINES = 40
+SAID = events.Event(events.EventType.TOKEN, "j", 1, "said")
 COMMANDS: dict[str, Command[object]] = {
     "append": history.append(KEYS, [b"r"], write_id=b"w", keep=1, ttl_s=1, is_exact=True),
     "replace": history.replace(KEYS, [b"r"], write_id=b"w", ttl_s=1),
     "clear": history.clear(KEYS, write_id=b"w"),
-    "erase": history.erase(KEYS),
+    "erase": history.erase(KEYS, write_id="w", grace_ms=1),
     "extend": history.extend(KEYS, ttl_s=1),
     "summarise": summary.keep(
         KEYS, summary.Earlier(b"c", b"1", None, ()), summary.Summary("t", b"u")
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Command[object]] = {
     ),
     "forget_until": index.forget_until(KEYSPACE.sessions("a"), [Entry("s", 0)], 1),
     "members": users._members(KEYSPACE.sessions("a"), limit=1),
+    "publish": events.publish(KEYS, [SAID], ttl_s=1, token="t", number=1),  # noqa: S106 - a lease's
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
 }
 BY_HEADER = {"index": KEYSPACE.sessions("a"), "fields": KEYSPACE.session_fields("s")}
@@ -82,7 +84,8 @@ def test_an_operation_is_small_and_says_what_it_returns(name: str) -> None:
     own = (LUA / f"{name}.lua").read_text().splitlines()
 
     assert len([line for line in own if line and line in code]) <= MAX_CODE_LINES
-    assert all(len(line) <= 100 for line in own)
+    # The loader reads the names from one line.
+    assert all(len(line) <= 100 for line in own if not line.startswith(("-- KEYS", "-- ARGV")))
     assert lines[0] in ("#!lua", "#!lua flags=allow-oom")
     header = "\n".join(line for line in lines if line.startswith("--"))
     for answer in re.findall(r"return \{'([A-Z]+)'", "\n".join(code)):

@@ -1,0 +1,92 @@
+"""PUBLISH: what an attempt says, while it holds the lease, once."""
+
+import pytest
+
+from memory.records.events import Event, EventType
+from tests.support.mailbox.rig import LEASE_MS, TTL_S, Rig
+
+pytest_plugins = ["tests.support.mailbox.fixtures"]
+
+
+def said(text: str, kind: EventType = EventType.TOKEN) -> Event:
+    """A piece of a reply."""
+    return Event(kind, "j1", 1, text)
+
+
+def texts(rig: Rig) -> list[str]:
+    """What stands in the stream of the attempts."""
+    return [event.text for event in rig.events() if event.type is EventType.TOKEN]
+
+
+def test_the_holder_is_heard_in_its_order(rig: Rig) -> None:
+    """Several events at a time."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    assert rig.say("t1", said("a"), said("b"), number=1)
+    assert rig.say("t1", said("c"), number=2)
+    assert texts(rig) == ["a", "b", "c"]
+    assert 0 < rig.ttl_ms(rig.box.keys.events) <= TTL_S * 1000
+
+
+def test_a_repeat_after_a_lost_reply_doubles_nothing(rig: Rig) -> None:
+    """Row 25 of issue 11: the text of a turn that is cancelled and kept is made from the stream."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    for number, text in enumerate("abc", start=1):
+        assert rig.say("t1", said(text), number=number)
+        assert rig.say("t1", said(text), number=number)
+    assert rig.say("t1", said("a"), number=1), "a very late one"
+    assert texts(rig) == ["a", "b", "c"]
+
+
+def test_the_numbers_of_another_attempt_begin_anew(rig: Rig) -> None:
+    """Another process counts for itself; a token may begin with another."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t11")
+    assert rig.say("t11", said("first"), number=70)
+    rig.later(LEASE_MS)
+    rig.acquire("j1", "t1")
+    assert rig.say("t1", said("second"), number=1)
+    assert texts(rig) == ["first", "second"]
+
+
+@pytest.mark.parametrize("how", ["taken over", "failed", "committed", "cancelled"])
+def test_who_holds_no_lease_is_not_heard(rig: Rig, how: str) -> None:
+    """What it says would stand among the words of another, or behind the last event."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    if how == "taken over":
+        rig.later(LEASE_MS)
+        rig.acquire("j1", "t2")
+    else:
+        acts = {"failed": rig.fail, "committed": lambda t: rig.commit(t, "j1")}
+        acts.get(how, lambda t: rig.cancel("j1", t))("t1")
+    assert not rig.say("t1", said("late"))
+    assert texts(rig) == []
+
+
+def test_a_lease_that_ended_is_heard_while_nobody_took_over(rig: Rig) -> None:
+    """As with COMMIT."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    rig.later(LEASE_MS * 2)
+    assert rig.say("t1", said("slow"))
+
+
+def test_what_is_said_of_no_attempt_makes_no_stream(rig: Rig) -> None:
+    """That of an erased session stays away."""
+    assert not rig.say("", said("", EventType.WAITING))
+    assert rig.dump() == {}
+    rig.enqueue("j1")
+    assert rig.say("", said("", EventType.WAITING))
+    assert rig.told() == [("queued", "j1"), ("waiting", "j1")]
+
+
+@pytest.mark.parametrize("published", ["garbage", "t1", "t1 x", " ", "t1 99 3"])
+def test_garbage_in_what_was_published_last_silences_nobody(rig: Rig, published: str) -> None:
+    """Numbers that are none count as none."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    rig.ask("HSET", rig.box.keys.lease, "published", published)
+    assert rig.say("t1", said("a"), number=1)
+    assert texts(rig) == ["a"]
