@@ -46,7 +46,7 @@ from memory.mailbox.outcomes import (
 )
 from memory.records import events, index, summary, users
 from memory.records.codec import decode_messages, encode_message
-from memory.records.events import Event, EventType
+from memory.records.event import Event, EventType
 from memory.records.history import is_cancelled
 from memory.records.last_attempt import LastAttempt
 from memory.records.stats import MemoryStats, StatsPoint

@@ -142,7 +142,7 @@ class Mailbox:
     ) -> tuple[Command[int], Command[Committed]]:
         """Append the turn (at least one message of JSON), keep the last `keep` messages, done.
 
-        The turn and its last `event` (`events.packed`), in stream and outbox, are there together,
+        The turn and its last `event` (`event.packed`), in stream and outbox, are there together,
         or none is. The caller delivers the end within `grace_ms`.
         """
         commit = COMMIT.command(

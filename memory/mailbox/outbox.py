@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.records import index
-from memory.records.events import Event, parsed
+from memory.records.event import Event, parsed
 from memory.records.index import Entry
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import after_ok, count, integer, nothing, raw, unexpected_reply

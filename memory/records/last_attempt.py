@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from memory.records.events import Event, EventType
+from memory.records.event import Event, EventType
 
 # docs/decisions.md, "A kept turn whose worker died keeps what its followers saw".
 _BEGINNINGS = frozenset({EventType.QUEUED, EventType.STARTED})

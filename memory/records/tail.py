@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData, CursorExpired, MemoryServiceError
+from memory.records.event import Event
 from memory.records.events import (
-    Event,
     is_after,
     is_expired,
     may_have_gap,

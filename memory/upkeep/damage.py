@@ -25,6 +25,7 @@ SESSION_TYPES = {
     "events": "stream",
     "write_ids": "zset",
     "summary": "hash",
+    "users": "zset",
 }
 """The type of each key of a session."""
 GLOBAL_TYPES = {

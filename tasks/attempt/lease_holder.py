@@ -27,6 +27,7 @@ from memory import (
     keep_pointer,
     locate,
 )
+from memory.records.event import packed
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
@@ -128,7 +129,7 @@ class LeaseHolder:
             keep=self._kept.history_max_messages,
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
-            event=events.packed(last),
+            event=packed(last),
         )
         # COMMIT never shortens a TTL that a caller has set longer (docs/decisions.md, "Mailbox").
         touches = index.touch(self.mailbox.keyspace, self._ref.agent_id, self._ref.session_id)

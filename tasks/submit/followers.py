@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 
 from memory import Event, EventType, Keyspace, SessionKeys, events
+from memory.records.event import ENDINGS
 from tasks.submit.last_event import LastEvent
 
 
@@ -42,7 +43,7 @@ class JobFollower(SessionFollower):
         for event in super().take(found):
             if event.job_id == self.last.job_id and not self.is_over:
                 of_job.append(event)
-                self.is_over = event.type in events.ENDINGS
+                self.is_over = event.type in ENDINGS
         return of_job
 
     def conclusion(self, answers: Sequence[object], *, is_committed: bool) -> Event:

@@ -17,7 +17,8 @@ from memory import (
     Mailbox,
     get_redis_memory,
 )
-from memory.records.events import FROM_START, MAX_EVENTS, packed
+from memory.records.event import packed
+from memory.records.events import FROM_START, MAX_EVENTS
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import chat_task, follow, follow_job

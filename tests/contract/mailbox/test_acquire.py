@@ -5,7 +5,7 @@ import pytest
 from memory.keys import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, JobToWake, StopPolicy
-from memory.records.events import EventType
+from memory.records.event import EventType
 from tests.support.mailbox.rig import (
     GRACE_MS,
     LEASE_MS,

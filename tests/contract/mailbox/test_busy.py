@@ -16,7 +16,7 @@ from memory.mailbox.outcomes import (
     DiscardOutcome,
     StopPolicy,
 )
-from memory.records.events import EventType
+from memory.records.event import EventType
 from tests.support.mailbox.rig import CLAIM_MS, LEASE_MS, Rig, envelope_of, turn_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]

@@ -13,6 +13,7 @@ from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
 from memory.records import history
+from memory.records.event import Event, EventType
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.settings import MemorySettings
@@ -33,8 +34,8 @@ Operation = Callable[[Rig], Command[object]]
 
 ENDS = ("history", "queue", "jobs", "callbacks", "lease", "done")
 TAKES_IN = (*ENDS, "requests", "events")
-SAID = events.Event(events.EventType.TOKEN, "j1", 1, "said")
-END = outbox.End("j1", events.Event(events.EventType.DONE, "j1", 1))
+SAID = Event(EventType.TOKEN, "j1", 1, "said")
+END = outbox.End("j1", Event(EventType.DONE, "j1", 1))
 
 
 def take_in(on_busy: OnBusy, rig: Rig) -> Command[object]:

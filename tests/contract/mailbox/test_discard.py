@@ -6,7 +6,7 @@ from memory.keys import DEDUPE_MS
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, JobToWake
-from memory.records.events import EventType
+from memory.records.event import EventType
 from tests.support.mailbox.rig import GRACE_MS, LEASE_MS, Rig, envelope_of
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]

@@ -8,7 +8,7 @@ from memory import dead_letters, outbox
 from memory.keys import DEDUPE_MS
 from memory.mailbox.intake import EnqueueOutcome, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, StopPolicy
-from memory.records.events import Event, EventType
+from memory.records.event import Event, EventType
 from memory.upkeep.erasure import erase_session
 from tests.support.mailbox.ends import all_keys
 from tests.support.mailbox.rig import CLAIM_MS, GRACE_MS, LEASE_MS, Rig

@@ -10,7 +10,7 @@ from memory.keys import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outbox import ENDS_AT_ONCE, End
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome
-from memory.records.events import ENDINGS, EventType
+from memory.records.event import ENDINGS, EventType
 from memory.records.index import Entry
 from tests.support.mailbox.rig import CLAIM_MS, GRACE_MS, LEASE_MS, Rig, done_event
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.records.events import Event, EventType
+from memory.records.event import Event, EventType
 from tests.support.mailbox.rig import LEASE_MS, TTL_S, Rig
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]

@@ -80,7 +80,7 @@ def test_strays_are_found(damaged: str, real_backend: Backend) -> None:
     keyspace = real_backend.service().keyspace
     for name in ("good", "zulu"):
         box = Mailbox.of(keyspace, name, name)
-        real_backend.connection.run_all(*box.enqueue("j", b"{}", cap=9, grace_ms=1))
+        real_backend.connection.run_all(*box.enqueue(name, b"{}", cap=9, grace_ms=1))
     real_backend.observer.unlink(keyspace.due)
 
     assert Housekeeping(real_backend.connection, keyspace).add_strays() == 2

@@ -31,7 +31,8 @@ from tests.support.waiting import wait_until
 T = TypeVar("T")
 WAIT_S = 0.3
 GRACE_MS = 1000
-BOX = Mailbox.of(Keyspace(), "a", "s")
+# Of a cluster everywhere: the pointer of a job lies on another server there.
+BOX = Mailbox.of(Keyspace(is_cluster=True), "a", "s")
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ async def test_a_turn_is_recorded_although_too_few_replicas_have_it(
                 "j1", None, "t", lease_ms=9000, history_n=0, max_attempts=3, grace_ms=GRACE_MS
             )
         )
-        commit = BOX.commit("t", "j1", [b"{}"], keep=9, ttl_s=60, grace_ms=GRACE_MS)
+        commit = BOX.commit("t", "j1", [b"{}"], event=b"{}", keep=9, ttl_s=60, grace_ms=GRACE_MS)
         assert (await sender.last(*commit)).outcome is CommitOutcome.OK
         assert "0 of 1 replicas" in caplog.text
     assert master.command("LLEN", BOX.keys.history) == 1

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import Celery
-from tasks.submit.untold import UntoldEnds
 
-from memory import AsyncConnection, Connection, Due, Keyspace, Mailbox, MemorySettings
+from memory import AsyncConnection, Due, Keyspace, Mailbox, MemorySettings
 from sandbox.valkey import ValkeyServer
 from tasks.beat.mailbox_sweep import MailboxSweep
 from tasks.process.queue_wait import QueueWait
@@ -41,15 +41,11 @@ def queue_wait() -> QueueWait:
 
 
 @pytest.fixture
-def sweep(
-    server: ValkeyServer, memory: AsyncConnection, queue_wait: QueueWait
-) -> Iterator[MailboxSweep]:
+def sweep(memory: AsyncConnection, queue_wait: QueueWait) -> Iterator[MailboxSweep]:
     """The sweeper; its wake-ups stay in this process."""
     celery = Celery("sweep", broker="memory://", set_as_current=False)
-    connection = Connection(MemorySettings(_env_file=None, url=server.url()))
-    ends = UntoldEnds(celery, connection, ttl_s=60)
-    yield MailboxSweep(celery, memory, Due(KEYSPACE), queue_wait, ends)
-    connection.close()
+    with ThreadPoolExecutor(1) as wakers:
+        yield MailboxSweep(celery, memory, Due(KEYSPACE), queue_wait, wakers)
 
 
 async def forgotten(memory: AsyncConnection) -> None:

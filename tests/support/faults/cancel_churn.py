@@ -19,6 +19,7 @@ from pathlib import Path
 from celery.states import READY_STATES, REVOKED, SUCCESS
 
 from memory import EventType, StopPolicy, events
+from memory.records.event import Event
 from sandbox.process import ServerProcess
 from tasks import CancelOutcome, chat_task
 from tests.support.faults.rig import Rig, new_rig
@@ -171,8 +172,8 @@ class Churn:
         wait_until(lambda: found.state in READY_STATES, timeout_s=5, what=f"{job} has a result")
         assert found.state == expected, f"{job}: {found.state} {found.result}"
 
-    def _told(self, session_id: str) -> list["events.Event"]:
-        told, cursor = list["events.Event"](), events.FROM_START
+    def _told(self, session_id: str) -> list["Event"]:
+        told, cursor = list["Event"](), events.FROM_START
         while found := self._rig.connection.run(
             events.read_now(self._rig.keys(session_id).events, cursor)
         ):

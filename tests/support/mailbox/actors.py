@@ -20,7 +20,7 @@ from memory.mailbox.outcomes import (
     StopPolicy,
     Swept,
 )
-from memory.records.events import packed
+from memory.records.event import packed
 from tests.support.mailbox.delivering import (
     TTL_S,
     claimed,

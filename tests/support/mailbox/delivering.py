@@ -9,7 +9,7 @@ from memory.mailbox import intake as intakes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.outbox import End, TakenEnds
 from memory.records import events, history
-from memory.records.events import Event, EventType
+from memory.records.event import Event, EventType
 from tests.support.mailbox.ends import Claim, all_keys
 from tests.support.mailbox.world import (
     GRACE_MS,

@@ -22,7 +22,7 @@ from memory.mailbox.outcomes import (
     Discarded,
     DiscardOutcome,
 )
-from memory.records.events import ENDINGS, Event, parsed
+from memory.records.event import ENDINGS, Event, parsed
 from memory.records.history import Erased
 from memory.redis.command import Command
 from tests.support.mailbox.violation import Violation

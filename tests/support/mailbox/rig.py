@@ -10,7 +10,7 @@ from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outbox import End, TakenEnds
 from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Swept
 from memory.records import history
-from memory.records.events import Event, EventType
+from memory.records.event import Event, EventType, packed
 from memory.records.history import Erased
 from memory.redis.command import Command
 from memory.redis.connection import Connection
@@ -211,7 +211,7 @@ def envelope_of(job: str) -> bytes:
 
 def done_event(job: str, text: str = "an answer") -> bytes:
     """The last event of a job that has its turn."""
-    return events.packed(Event(EventType.DONE, job, 1, text))
+    return packed(Event(EventType.DONE, job, 1, text))
 
 
 def request_of(text: str, who: str = "someone") -> Request:

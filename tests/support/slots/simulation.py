@@ -19,7 +19,7 @@ from memory.mailbox.outcomes import (
     SweepOutcome,
     Swept,
 )
-from memory.records.events import packed
+from memory.records.event import packed
 from memory.redis.command import Command, LuaScript
 from memory.slots.slots import Slots, SlotWait
 from tests.support.mailbox import actors

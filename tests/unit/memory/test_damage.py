@@ -6,8 +6,9 @@ from tests.support.key_kinds import KINDS
 
 def test_it_knows_the_type_of_every_key() -> None:
     """As the documents have them: those of a session, and those that all share."""
+    names = {"session_users": "users"}
     of_session = {
-        kind.pattern.partition(":")[0]: kind.redis_type
+        names.get(name := kind.pattern.partition(":")[0], name): kind.redis_type
         for kind in KINDS
         if kind.pattern.endswith(":{H}") or kind.pattern.startswith("history:")
     }

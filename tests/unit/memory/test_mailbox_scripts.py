@@ -14,7 +14,8 @@ from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox
 from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import StopPolicy
-from memory.records.events import MAX_EVENTS, Event, EventType, queued_head
+from memory.records.event import Event, EventType
+from memory.records.events import MAX_EVENTS, queued_head
 from memory.redis.command import Command, LuaScript
 
 LUA = Path(mailbox.__file__).parent / "lua"

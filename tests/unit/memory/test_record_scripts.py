@@ -9,6 +9,7 @@ from memory import events, index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.records import history, values
+from memory.records.event import Event, EventType
 from memory.records.index import Entry
 from memory.redis.command import Command
 from memory.redis.replies import code_and_count
@@ -18,7 +19,7 @@ KEYSPACE = Keyspace()
 KEYS = KEYSPACE.session("a", "s")
 LUA = Path(history.__file__).parent / "lua"
 MAX_CODE_LINES = 40
-SAID = events.Event(events.EventType.TOKEN, "j", 1, "said")
+SAID = Event(EventType.TOKEN, "j", 1, "said")
 COMMANDS: dict[str, Command[object]] = {
     "append": history.append(KEYS, [b"r"], write_id=b"w", keep=1, ttl_s=1, is_exact=True),
     "replace": history.replace(KEYS, [b"r"], write_id=b"w", ttl_s=1),

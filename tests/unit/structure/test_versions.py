@@ -9,8 +9,8 @@ import pytest
 def test_the_broker_libraries_are_those_that_were_examined(package: str) -> None:
     """A new version means: look at every comment in worker/broker/ that names the old one.
 
-    And run tests/faults/test_broker_outage.py with `register_transport` taken out of echo_app.py:
-    what passes then needs no workaround any more.
+    And run tests/faults/servers/test_broker_outage.py with `register_transport` taken out of
+    echo_app.py: what passes then needs no workaround any more.
     """
     assert version(package) == "5.7.0"
 

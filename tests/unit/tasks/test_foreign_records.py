@@ -13,11 +13,12 @@ from agents import Ask, Profile, prompt_for
 from llm import LLMSettings, TokenBudget
 from memory import CorruptData, Keyspace, LastAttempt, decode_messages, encode_message, events
 from memory.errors import InvalidInput
-from memory.mailbox.dead_letters import DeadLetter
+from memory.mailbox.dead_letters import DeadLetter, Letters
 from memory.records import history, summary
+from memory.records.event import Event, EventType, packed
 from memory.records.stats import StatsPoint, _points
 from memory.records.values import load_mapping
-from tasks.job.result import committed_result, event_data
+from tasks.end.outcome import event_data, outcome_of
 from tasks.submit.followers import JobFollower
 from tasks.turn.context import precedent_of
 from tests.unit.memory.test_codec import JSON, LIMIT
@@ -114,16 +115,16 @@ def test_a_reply_of_any_shape_is_read_back_as_a_result(records: list[object]) ->
     stored = [orjson.dumps(record) for record in records]
 
     found = history.find_reply(stored, JOB)
-    result = committed_result(JOB, "energy", "s", found)
+    follower = JobFollower(Keyspace(), KEYS, JOB, "0-0")
+    conclusion = follower.conclusion([None, None, Letters(()), found], is_committed=True)
+    result = outcome_of(KEYS, conclusion).value
 
-    if result is not None:
+    assert isinstance(conclusion.text, str)
+    if isinstance(result, dict):
         assert isinstance(result["response"], str)
         assert all(type(count) is int for count in result["usage"].values())
-        done = events.Event(events.EventType.DONE, JOB, 1, result["response"], event_data(result))
-        assert events.packed(done)
-    follower = JobFollower(Keyspace(), KEYS, JOB, "0-0")
-    conclusion = follower.conclusion(is_committed=True).parse(stored)
-    assert isinstance(conclusion.text, str)
+        done = Event(EventType.DONE, JOB, 1, result["response"], event_data(result))
+        assert packed(done)
 
 
 @given(RECORDS)
@@ -234,7 +235,7 @@ def test_an_entry_of_any_shape_is_an_event_or_skipped(entries: list[list[bytes]]
     assert [event.cursor for event in read] == [f"{at}-1" for at in range(len(entries))]
     assert follower.cursor == read[-1].cursor
     assert isinstance(last.text, str)
-    assert all(events.packed(event) for event in read)
+    assert all(packed(event) for event in read)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +262,7 @@ def test_an_event_of_wrong_types_is_read_as_nothing_that_happened(
     with caplog.at_level(logging.WARNING):
         (event,) = events.read_now(KEYS.events, "0-0").parse(reply)
 
-    assert event == events.Event(events.EventType.KEEP_ALIVE, "", 0, cursor="5-1")
+    assert event == Event(EventType.KEEP_ALIVE, "", 0, cursor="5-1")
     assert "5-1" in caplog.text
     assert "secret" not in caplog.text
 

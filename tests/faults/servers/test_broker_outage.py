@@ -15,7 +15,7 @@ from tests.support.faults.celery_messages import MALFORMED, element
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass
