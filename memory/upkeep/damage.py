@@ -33,6 +33,7 @@ GLOBAL_TYPES = {
     "outbox": "zset",
     "dead": "zset",
     "agents": "zset",
+    "users": "zset",
     "cancellations": "stream",
     "waiting_models": "zset",
     "summary_lock": "string",

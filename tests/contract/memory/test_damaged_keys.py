@@ -83,7 +83,10 @@ def test_strays_are_found(damaged: str, real_backend: Backend) -> None:
         real_backend.connection.run_all(*box.enqueue(name, b"{}", cap=9, grace_ms=1))
     real_backend.observer.unlink(keyspace.due)
 
-    assert Housekeeping(real_backend.connection, keyspace).add_strays() == 2
+    bad = keyspace.session("bad", "bad")
+    # A queue or an outbox that is there, whatever it is, is worth a look.
+    expected = 2 + (damaged in (bad.queue, bad.outbox))
+    assert Housekeeping(real_backend.connection, keyspace).add_strays() == expected
 
     for name in ("good", "zulu"):
         real_backend.observer.unlink(

@@ -60,7 +60,12 @@ def pipeline(session_id: str) -> list[Command[object]]:
         for name in (b"one", b"two")
     ]
     touches = index.touch(KEYSPACE, "a", session_id)
-    return [*touches, *box.take_in(Intake("j", b"{}", 9), grace_ms=1000), *append, *touches]
+    return [
+        *touches,
+        *box.take_in(Intake(f"j-{session_id}", b"{}", 9), grace_ms=1000),
+        *append,
+        *touches,
+    ]
 
 
 MOMENTS = [

@@ -140,7 +140,9 @@ async def test_a_sender_is_told_when_too_few_replicas_have_its_job(
     sender = Sender(kind, settings_of(master, mode))
     take_in = BOX.take_in(Intake("j1", b"{}", 1), grace_ms=GRACE_MS)
     await sender.last(*BOX.take_in(Intake("j0", b"{}", 9), grace_ms=GRACE_MS))
-    await sender.last(*BOX.discard("j0", "", cancelled=True, grace_ms=GRACE_MS))
+    await sender.last(
+        *BOX.discard("j0", "", owner="o", cancelled=True, ttl_s=60, grace_ms=GRACE_MS)
+    )
     replica.freeze()
 
     fresh = Sender(kind, settings_of(master, mode))
@@ -175,7 +177,13 @@ async def test_a_turn_is_recorded_although_too_few_replicas_have_it(
         caplog.clear()
         await sender.last(
             *BOX.acquire(
-                "j1", None, "t", lease_ms=9000, history_n=0, max_attempts=3, grace_ms=GRACE_MS
+                "j1",
+                "t",
+                lease_ms=9000,
+                history_n=0,
+                max_attempts=3,
+                ttl_s=60,
+                grace_ms=GRACE_MS,
             )
         )
         commit = BOX.commit("t", "j1", [b"{}"], event=b"{}", keep=9, ttl_s=60, grace_ms=GRACE_MS)

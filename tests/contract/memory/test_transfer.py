@@ -135,7 +135,9 @@ def test_what_cannot_be_read_and_jobs_are_exported_and_left_out_by_an_import(
     for job, on_busy in (("j1", OnBusy.ENQUEUE), ("j2", OnBusy.ENQUEUE)):
         envelope = b'{"job":{"message":"%s"}}' % job.encode()
         backend.connection.run_all(*box.take_in(Intake(job, envelope, 9, on_busy), grace_ms=1))
-    backend.connection.run_all(*box.discard("j2", "refused", cancelled=False, grace_ms=1))
+    backend.connection.run_all(
+        *box.discard("j2", "refused", owner="o", cancelled=False, ttl_s=60, grace_ms=1)
+    )
 
     lines = export("a", "s")
 
