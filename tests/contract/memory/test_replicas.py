@@ -24,6 +24,7 @@ from memory.mailbox.mailbox import NO_CAP
 from memory.settings import read_settings
 from sandbox.cluster import ValkeyCluster
 from sandbox.ports import free_port
+from sandbox.resp import RespConnection
 from sandbox.valkey import HOST, ValkeyServer
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
@@ -103,16 +104,25 @@ def settings_of(server: ValkeyServer, mode: str, replicas: int = 1) -> MemorySet
     )
 
 
+def is_followed(master: ValkeyServer) -> bool:
+    """Whether the replica confirms a write of now; WAIT is about those of its own connection."""
+    with RespConnection(master.port) as connection:
+        connection.command("DEL", BOX.keys.lease)
+        connection.command("HSET", BOX.keys.lease, "probe", 1)
+        return connection.command("WAIT", 1, 200) == 1
+
+
 @pytest.fixture(params=["single", "cluster"])
 def servers(request: pytest.FixtureRequest) -> Iterator[tuple[str, ValkeyServer, ValkeyServer]]:
     """The mode, the master and its replica."""
     name = "pair" if request.param == "single" else "cluster_pair"
     master, replica = request.getfixturevalue(name)
+    replica.thaw()
+    wait_until(lambda: is_followed(master), what="the replica has what was written")
     master.command("FLUSHALL")
     master.command("SCRIPT", "FLUSH")
     yield request.param, master, replica
     replica.thaw()
-    wait_until(lambda: master.command("WAIT", 1, 100) == 1, what="the replica is back")
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
