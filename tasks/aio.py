@@ -24,7 +24,6 @@ from memory import (
     Tail,
     events,
     locate,
-    unclaim,
 )
 from tasks.chat import chat_task
 from tasks.job.envelope import Envelope
@@ -74,8 +73,8 @@ async def send(
         if submission.claim is not None:
             is_new = submission.is_new_claim(await memory.run(submission.claim))
         enqueued = await memory.run_last(*submission.commands)
-        if is_new and enqueued.outcome is EnqueueOutcome.FULL:
-            await memory.run(unclaim(producer_services().keyspace, job_id))
+        if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
+            await memory.run(submission.unclaim)
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
     submission.check(enqueued)

@@ -9,7 +9,7 @@ from bench.conversation import AGENT, HISTORY_MESSAGES, MESSAGE, stored
 from bench.rows import Row, Target, median, shown
 from bench.size import Size
 from llm import Precedent, TokenBudget, fit
-from memory import Event, EventType, Mailbox, encode_message, events, index
+from memory import Mailbox, encode_message, index
 
 ENVELOPE = b'{"job":{"agent_id":"bench","session_id":"s","message":"' + b"m" * 200 + b'"}}'
 LEASE_MS = 30_000
@@ -93,7 +93,7 @@ class _TurnCalls:
                 job,
                 job,
                 self._records,
-                event=events.packed(Event(EventType.DONE, job, 1, "reply")),
+                event=f'{{"type":"done","job":"{job}","attempt":1,"text":"reply"}}'.encode(),
                 keep=1000,
                 ttl_s=TTL_S,
                 grace_ms=GRACE_MS,

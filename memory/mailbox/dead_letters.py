@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
 from memory.keys import DEAD_MS, Keyspace, SessionKeys
-from memory.mailbox.intake import Enqueued, Intake, Request
+from memory.mailbox.intake import Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.records.index import touch_index
@@ -100,25 +100,16 @@ def letters(mailbox: Mailbox) -> Command[Letters]:
     return Command(_read, ("LRANGE", mailbox.keys.dead, 0, -1))
 
 
-def requeue(
-    mailbox: Mailbox,
-    letter: DeadLetter,
-    *,
-    request: Request = _UNKNOWN,
-    callbacks: bytes = b"",
-    cap: int,
-    grace_ms: int,
-) -> tuple[Command[int], Command[Enqueued]]:
-    """Put a job back, at the end of its mailbox, as `requeued_id`. Safe to repeat.
+def requeued(
+    letter: DeadLetter, *, request: Request = _UNKNOWN, callbacks: bytes = b"", cap: int
+) -> Intake:
+    """A dead job as it is taken in again, at the end of its mailbox and as `requeued_id`.
 
-    As with any job, the caller publishes its wake-up at position 0. Only where the job is in or
-    done, `drop` the letter then.
+    Taking it in is safe to repeat. Only where the job is in or done, `drop` the letter then.
     """
     # docs/decisions.md, "A requeued dead letter gets a new id".
-    intake = Intake(
-        requeued_id(letter.job_id), letter.envelope, cap, request=request, callbacks=callbacks
-    )
-    return mailbox.take_in(intake, grace_ms=grace_ms)
+    job_id = requeued_id(letter.job_id)
+    return Intake(job_id, letter.envelope, cap, request=request, callbacks=callbacks)
 
 
 def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:

@@ -20,7 +20,8 @@ from memory.redis.replies import after_ok, count, integer, nothing, raw, unexpec
 
 TAKE_ENDS = LuaScript.load("mailbox", "take_ends")
 DELIVERED = LuaScript.load("mailbox", "delivered")
-SCRIPTS = (TAKE_ENDS, DELIVERED)
+NOTE_LATE = LuaScript.load("mailbox", "note_late")
+SCRIPTS = (NOTE_LATE, TAKE_ENDS, DELIVERED)
 
 ENDS_AT_ONCE = 20
 """A result may have a megabyte."""
@@ -117,12 +118,12 @@ def size(keys: SessionKeys) -> Command[int]:
 
 
 def note_late(keyspace: Keyspace, keys: SessionKeys) -> Command[int]:
-    """Note that a session has ends for long. Safe to repeat."""
-    return index.touch_index(keyspace.outbox, keys.history)
+    """Note that a session has ends for long. How often it was noted."""
+    return NOTE_LATE.command(count, keyspace.outbox, session=keys.history)
 
 
 def late_sessions(keyspace: Keyspace, *, limit: int) -> Command[list[Entry]]:
-    """The sessions that were noted, the longest first; members are their history keys."""
+    """The sessions that were noted, the rarest noted first; members are their history keys."""
     return index.oldest(keyspace.outbox, limit=limit)
 
 

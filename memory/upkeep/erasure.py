@@ -1,16 +1,21 @@
 """Erasing what is kept of people's words: a session's, or all of an agent."""
 
+import logging
 import uuid
 from dataclasses import dataclass
 
-from memory.keys import Keyspace
+from memory.errors import CorruptData, InvalidInput
+from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
-from memory.records import events, history, index, session_data, values
+from memory.records import events, history, index, session_data, users, values
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import integer
 
+logger = logging.getLogger(__name__)
+
+MOST_USERS = 10_000
 DELIVER_MS = 5000
 """How long the caller has to deliver the ends of the erased jobs, before any worker does."""
 
@@ -65,9 +70,11 @@ def erase_session(
     owner = uuid.uuid4().hex
     # Where this process dies, a sweeper finds the ends of the jobs. The list of late outboxes would
     # not do: an entry of an outbox that is still empty is forgotten.
+    began_ms = connection.run(index.server_time_ms())
     connection.run(mailbox.look(DELIVER_MS))
     # Alone: a repeat, because a server has forgotten the script before it, says less.
     erased = connection.run(history.erase(mailbox.keys, write_id=owner, grace_ms=DELIVER_MS))
+    _forget_users(connection, keyspace, mailbox.keys, until_ms=began_ms)
     if erased.running:
         connection.run(events.announce_stop(keyspace, erased.running))
     connection.run(dead_letters.forget(mailbox))
@@ -82,17 +89,35 @@ def erase_session(
 def erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> int:
     """Erase an agent: its state and all its sessions. How many keys held something.
 
-    Safe to repeat; sessions that begin meanwhile may stay.
+    Safe to repeat; sessions that begin meanwhile may stay. A session with a damaged key is passed
+    over; after all others CorruptData is raised for it.
     """
+    damage: CorruptData | None = None
     # Read first: an agent that is used meanwhile stays in the index.
     agent_seen_ms = connection.run(index.score(keyspace.agents, agent_id))
     removed = connection.run(values.remove(keyspace.state(agent_id)))
     for page in list(index.pages(connection, keyspace.sessions(agent_id))):
         for entry in page:
-            removed += erase_session(connection, keyspace, agent_id, entry.member).keys
+            try:
+                removed += erase_session(connection, keyspace, agent_id, entry.member).keys
+            except CorruptData as exc:
+                damage = exc
+            except InvalidInput:
+                logger.error("the index of %s has a member that is no id", agent_id)
+    if damage is not None:
+        raise damage
     if agent_seen_ms is not None:
         connection.run(index.forget(keyspace.agents, [index.Entry(agent_id, agent_seen_ms)]))
     return removed
+
+
+def _forget_users(
+    connection: Connection, keyspace: Keyspace, keys: SessionKeys, *, until_ms: float
+) -> None:
+    """Take the session off the lists of those who wrote in it."""
+    session = users.UserSession(keys.agent_id, keys.session_id, is_shared=False, seen_ms=until_ms)
+    for user in connection.run(users.of_session(keys, at_most=MOST_USERS)):
+        users.forget(connection, keyspace, user, [session], until_ms=until_ms)
 
 
 def _erase_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:

@@ -110,12 +110,15 @@ async def take_in_raw(
     if ref.envelope is None:
         return None
     submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
+    is_new = False
     try:
         if submission.claim is not None:
-            submission.is_new_claim(await memory.run(submission.claim))
+            is_new = submission.is_new_claim(await memory.run(submission.claim))
         enqueued: Enqueued = await memory.run_last(*submission.commands)
         submission.check(enqueued)
     except (SessionBusy, JobConflict) as refused:
+        if is_new and submission.unclaim:
+            await memory.run(submission.unclaim)
         return refused
     if has_effects(enqueued):
         await asyncio.to_thread(producer.see_to_others, submission, enqueued)

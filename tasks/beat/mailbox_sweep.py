@@ -108,7 +108,9 @@ class MailboxSweep:
 
     async def _sweep_mailbox(self, entry: DueEntry, mailbox: Mailbox) -> str:
         memory, grace_ms, keys = self._memory, self._queue_wait.grace_ms, mailbox.keys
-        swept, _ = await asyncio.gather(memory.run(mailbox.sweep(grace_ms)), self._note_ends(keys))
+        swept, is_noted = await asyncio.gather(
+            memory.run(mailbox.sweep(grace_ms)), self._note_ends(keys)
+        )
         is_published = True
         if swept.outcome is SweepOutcome.WAKE:
             crash_if_armed(CrashPoint.SWEEP_WAKE)
@@ -119,16 +121,24 @@ class MailboxSweep:
         if not is_published:
             await memory.run(mailbox.unwake())
             return "UNPUBLISHED"
-        await memory.run(self._due.settle(entry, swept, grace_ms=grace_ms))
+        if is_noted:
+            await memory.run(self._due.settle(entry, swept, grace_ms=grace_ms))
+        else:
+            await memory.run(self._due.put_off(entry, grace_ms))
         return swept.outcome.value
 
-    async def _note_ends(self, keys: SessionKeys) -> None:
-        """Note that a session has ends to be delivered, before its entry is put off."""
+    async def _note_ends(self, keys: SessionKeys) -> bool:
+        """Note that a session has ends to be delivered, before its entry is put off.
+
+        False: they cannot be noted, and only this entry leads to them.
+        """
         try:
             if await self._memory.run(outbox.size(keys)):
                 await self._memory.run(outbox.note_late(self._due.keyspace, keys))
         except CorruptData as exc:
             logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            return False
+        return True
 
 
 async def guarded(work: Coroutine[object, object, T], what: str) -> T | None:

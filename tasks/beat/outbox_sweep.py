@@ -47,7 +47,7 @@ class OutboxSweep:
             # What is delivered is noted in batches; a session must not be forgotten before.
             if empty and await self._ends.flush():
                 done += await self._memory.run(outbox.forget(self._keyspace, empty))
-            if None in results:
+            if all(left is None for left in results):
                 break
         return done
 
@@ -60,10 +60,14 @@ class OutboxSweep:
         try:
             if await self._memory.run(dead_letters.are_any(keys)):
                 await self._list_letters(Mailbox(self._keyspace, keys))
-            return await self._ends.deliver_session(keys)
+            left = await self._ends.deliver_session(keys)
         except CorruptData as exc:
             logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
-            return 1
+            left = 1
+        if left != 0:
+            # Behind the others: what cannot be delivered must not keep them waiting.
+            await self._memory.run(outbox.note_late(self._keyspace, keys))
+        return left
 
     async def _list_letters(self, mailbox: Mailbox) -> None:
         """Whoever made the last letter may have died before it was listed."""

@@ -65,7 +65,8 @@ class LoopDelivery:
         self._owner = uuid.uuid4().hex
         self._results: AsyncConnection | None = None
         self._threads = ThreadPoolExecutor(MOST_THREADS, "griot-ends")
-        self._away_until_s = 0.0
+        # With callbacks an end needs the broker too, which may be away alone.
+        self._away_until_s = {True: 0.0, False: 0.0}
         self._delivered: dict[SessionKeys, list[End]] = defaultdict(list)
         self._noting: asyncio.Task[None] | None = None
         self._late: set[asyncio.Task[bool]] = set()
@@ -75,14 +76,15 @@ class LoopDelivery:
 
         False: not delivered yet; it is under way, or was logged, and is tried again.
         """
-        if time.monotonic() < self._away_until_s:
+        way = bool(end.callbacks)
+        if time.monotonic() < self._away_until_s[way]:
             return False
         delivering = asyncio.create_task(self._deliver(keys, end))
         self._late.add(delivering)
         delivering.add_done_callback(self._late.discard)
         done, _ = await asyncio.wait((delivering,), timeout=PATIENCE_S)
         if not done:
-            self._away_until_s = time.monotonic() + AWAY_S
+            self._away_until_s[way] = time.monotonic() + AWAY_S
             logger.warning("the result of job %s is late, it is stored in time", end.job_id)
             return False
         return delivering.result()
@@ -134,7 +136,7 @@ class LoopDelivery:
             else:
                 await self._connection(self._settings).run_each(self._stored(keys, end))
         except self._delivery.refusals as exc:
-            self._away_until_s = time.monotonic() + AWAY_S
+            self._away_until_s[bool(end.callbacks)] = time.monotonic() + AWAY_S
             logger.warning("the result of job %s is not stored yet: %s", end.job_id, exc)
             return False
         self._delivered[keys].append(end)

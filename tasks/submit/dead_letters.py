@@ -7,6 +7,7 @@ from celery import Celery
 
 from memory import (
     Backpressure,
+    Claim,
     EnqueueOutcome,
     JobToWake,
     Mailbox,
@@ -64,21 +65,22 @@ def requeue(app: Celery, job_id: str) -> str:
     """
     services = producer_services()
     mailbox, found = _found(job_id)
-    calls = dead_letters.requeue(
-        mailbox,
+    intake = dead_letters.requeued(
         found.letter,
         request=found.job.request if found.job else Request(),
         callbacks=_callbacks(found.letter),
         cap=services.settings.queue.max_pending,
-        grace_ms=services.queue_wait.grace_ms,
     )
-    # docs/decisions.md, "A requeued dead letter gets a new id".
-    new_id = dead_letters.requeued_id(job_id)
+    new_id, claim = intake.job_id, mailbox.claim(intake)
+    taken = JobConflict(f"{job_id} would come back as {new_id}, which is another job: drop it")
+    if claim is not None and services.memory.run(claim) is Claim.CONFLICT:
+        raise taken
+    calls = mailbox.take_in(intake, grace_ms=services.queue_wait.grace_ms)
     enqueued = services.memory.run_last(*calls)
     if enqueued.outcome is EnqueueOutcome.FULL:
         raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
     if enqueued.outcome is EnqueueOutcome.CONFLICT:
-        raise JobConflict(f"{job_id} would come back as {new_id}, which is another job: drop it")
+        raise taken
     if enqueued.position == 0:
         wake(app, mailbox.keys, JobToWake(new_id, found.letter.envelope))
     services.memory.run(dead_letters.drop(mailbox, found.letter))

@@ -68,6 +68,8 @@ class Submission:
     commands: tuple[*tuple[Command[object], ...], Command[Enqueued]]
     claim: Command[Claim] | None = None
     """On a cluster: to be sent before, in a trip of its own."""
+    unclaim: Command[None] | None = None
+    """On a cluster: to be sent where the job was not taken in, and `claim` was new."""
 
     def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
         """The error for a job of which it is not known whether it is in."""
@@ -161,8 +163,8 @@ class Producer:
         )
         if job.user is not None:
             commands = (*users.touch(self._keyspace, job.user, mailbox.keys), *commands)
-        claim = mailbox.claim(intake)
-        return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
+        claim, give_up = mailbox.claim(intake), unclaim(self._keyspace, job_id)
+        return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim, give_up)
 
     def submit(self, submission: Submission) -> None:
         """Put a job into its session's mailbox; wake a worker if it is the head.
@@ -176,8 +178,8 @@ class Producer:
             if submission.claim is not None:
                 is_new = submission.is_new_claim(self._memory.run(submission.claim))
             enqueued = self._memory.run_last(*submission.commands)
-            if is_new and enqueued.outcome is EnqueueOutcome.FULL:
-                self._memory.run(unclaim(self._keyspace, submission.job_id))
+            if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
+                self._memory.run(submission.unclaim)
         except MemoryUnavailable as exc:
             raise submission.not_confirmed(exc) from exc
         submission.check(enqueued)

@@ -76,7 +76,9 @@ KINDS: tuple[KeyKind, ...] = (
         "digest of the job's request, and H: where its mailbox is",
     ),
     KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
-    KeyKind("outbox", "zset", "none", "H whose outbox has ends for long → ms of the note", True),
+    KeyKind(
+        "outbox", "zset", "none", "H whose outbox has ends for long → how often it was noted", True
+    ),
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),
     KeyKind("sessions:<agent>", "zset", "none", "session id → last activity, ms", True),

@@ -103,6 +103,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         (*ENDS, "requests", "events", "dead", "summary", "outbox", "write_ids"),
     ),
     "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
+    "note_late": (lambda rig: outbox.note_late(rig.keyspace, rig.box.keys), ("outboxes",)),
     "delivered": (lambda rig: outbox.delivered(rig.box.keys, [END]), ("outbox",)),
     "publish": (
         lambda rig: events.publish(rig.box.keys, [SAID], ttl_s=TTL_S, token="t1", number=1),  # noqa: S106 - a lease's
@@ -117,7 +118,11 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
 
 def key_named(rig: Rig, name: str) -> str:
     """A key by its name in the header of a script."""
-    others = {"due": rig.keyspace.due, "pointer": rig.keyspace.job("j3")}
+    others = {
+        "due": rig.keyspace.due,
+        "outboxes": rig.keyspace.outbox,
+        "pointer": rig.keyspace.job("j3"),
+    }
     return others.get(name) or str(getattr(rig.box.keys, name))
 
 
@@ -210,7 +215,7 @@ def test_without_memory_the_work_in_hand_is_finished(full_rig: Rig) -> None:
 
 
 def test_without_memory_a_turn_is_recorded_though_its_events_are_refused(full_rig: Rig) -> None:
-    """Row 16 of issue 11: only the answer of COMMIT counts, and it names the next job."""
+    """Only the answer of COMMIT counts, and it names the next job."""
     for job in ("j1", "j2"):
         full_rig.enqueue(job)
     full_rig.acquire("j1", "t1")

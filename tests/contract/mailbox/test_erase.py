@@ -114,7 +114,7 @@ def test_a_late_message_of_an_erased_job_runs_nothing(rig: Rig) -> None:
 
 
 def test_a_repeat_erases_no_later_turn(rig: Rig) -> None:
-    """Row 25 of issue 11: the first reply was lost, and the session goes on meanwhile."""
+    """The first reply was lost, and the session goes on meanwhile."""
     live(rig)
     assert rig.erase("eraser").jobs == 3
     rig.take_in("j6")
@@ -190,7 +190,7 @@ def test_erasing_a_session_is_found_by_the_sweep(rig: Rig, is_running: bool) -> 
 
 
 def test_erasing_a_session_takes_its_letters_off_the_list(rig: Rig) -> None:
-    """Row 14 of issue 11: the index follows its letters."""
+    """The index follows its letters."""
     rig.take_in("j1")
     rig.connection.run(dead_letters.note(rig.box))
     rig.bury("j1")

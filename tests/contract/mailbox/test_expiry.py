@@ -1,4 +1,4 @@
-"""Row 21 of issue 11: the history of a session in which a job waits does not expire."""
+"""The history of a session in which a job waits does not expire."""
 
 import pytest
 

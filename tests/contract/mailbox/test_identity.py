@@ -18,7 +18,7 @@ pytest_plugins = ["tests.support.mailbox.fixtures"]
 @pytest.mark.parametrize("on_busy", OnBusy)
 @pytest.mark.parametrize("state", ["waits", "runs", "is done", "is cancelled", "is erased"])
 def test_another_session_cannot_have_the_id(rig: Rig, on_busy: OnBusy, state: str) -> None:
-    """Row 9 of issue 11: it is refused, and nothing of the first is touched or of its own made."""
+    """It is refused, and nothing of the first is touched or of its own made."""
     rig.take_in("j1", text="same")
     if state in ("runs", "is done"):
         rig.acquire("j1", "t1")
@@ -49,7 +49,7 @@ def test_another_request_cannot_have_the_id_once_the_session_has_forgotten_it(ri
 
 @pytest.mark.parametrize("on_busy", [OnBusy.REJECT, OnBusy.ENQUEUE])
 def test_who_is_refused_leaves_no_pointer(rig: Rig, on_busy: OnBusy) -> None:
-    """Row 20 of issue 11: nobody has heard of the job; it can be sent again as anything."""
+    """Nobody has heard of the job; it can be sent again as anything."""
     rig.take_in("j1")
     assert rig.take_in("j2", on_busy, cap=1).outcome is EnqueueOutcome.FULL
     assert rig.ask("EXISTS", rig.keyspace.job("j2")) == 0
@@ -58,7 +58,7 @@ def test_who_is_refused_leaves_no_pointer(rig: Rig, on_busy: OnBusy) -> None:
 
 
 def test_a_sender_that_met_full_memory_leaves_no_pointer(real_rig: Rig) -> None:
-    """Row 3 of issue 11: pointer and job are one step."""
+    """Pointer and job are one step."""
     real_rig.ask("CONFIG", "SET", "maxmemory", "1")
     try:
         with pytest.raises(MemoryFull):
@@ -110,7 +110,7 @@ def test_a_claim_is_what_taking_in_compares(rig: Rig) -> None:
 
 
 def test_a_dead_letter_is_found_for_as_long_as_it_is_kept(rig: Rig) -> None:
-    """Row 8 of issue 11: also when the dedupe window is over."""
+    """Also when the dedupe window is over."""
     rig.take_in("j1")
     rig.bury("j1")
     rig.connection.run(keep_pointer(rig.keyspace, "j1"))
@@ -122,14 +122,13 @@ def requeue(rig: Rig, job: str) -> EnqueueOutcome:
     """Put the letter of a job back."""
     letter = rig.connection.run(dead_letters.letters(rig.box)).find(job)
     assert letter is not None
-    commands = dead_letters.requeue(
-        rig.box, letter, request=request_of(job), cap=9, grace_ms=GRACE_MS
-    )
+    intake = dead_letters.requeued(letter, request=request_of(job), cap=9)
+    commands = rig.box.take_in(intake, grace_ms=GRACE_MS)
     return rig.connection.run_last(*commands).outcome
 
 
 def test_a_letter_whose_new_id_is_taken_is_not_lost(rig: Rig) -> None:
-    """Row 25 of issue 11: in this session or in another, it conflicts and the letter stays."""
+    """In this session or in another, it conflicts and the letter stays."""
     for job in ("j1", "j2"):
         rig.take_in(job)
         rig.bury(job)

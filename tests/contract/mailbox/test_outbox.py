@@ -151,7 +151,7 @@ def test_a_clock_that_was_set_back_keeps_no_end_back(rig: Rig) -> None:
 
 
 def test_a_dead_deliverers_job_that_is_asked_for_again_is_delivered(rig: Rig) -> None:
-    """Row 2 of issue 11: the reply of a cancel is lost, its caller dies, another cancels again."""
+    """The reply of a cancel is lost, its caller dies, another cancels again."""
     rig.enqueue("j1")
     rig.cancel("j1")
     rig.later(GRACE_MS)
@@ -263,7 +263,7 @@ def test_late_sessions_are_noted_found_and_forgotten(rig: Rig) -> None:
 
 
 def test_a_late_session_that_is_no_text_is_forgotten_as_it_lies_there(rig: Rig) -> None:
-    """Row 27 of issue 11: it ends nobody's sweep."""
+    """It ends nobody's sweep."""
     rig.ask("ZADD", rig.keyspace.outbox, 1, b"\xff\xfe", 2, "not:ours")
     entries = rig.connection.run(outbox.late_sessions(rig.keyspace, limit=9))
     assert [rig.keyspace.find_session(entry.member) for entry in entries] == [None, None]

@@ -29,7 +29,7 @@ def test_the_holder_is_heard_in_its_order(rig: Rig) -> None:
 
 
 def test_a_repeat_after_a_lost_reply_doubles_nothing(rig: Rig) -> None:
-    """Row 25 of issue 11: the text of a turn that is cancelled and kept is made from the stream."""
+    """The text of a turn that is cancelled and kept is made from the stream."""
     rig.enqueue("j1")
     rig.acquire("j1", "t1")
     for number, text in enumerate("abc", start=1):

@@ -40,7 +40,10 @@ def names_of(commands: object) -> list[str]:
             BOX.discard("j1", "x", owner="o", cancelled=True, ttl_s=1, grace_ms=1),
             ["schedule", "discard"],
         ),
-        (dead_letters.requeue(BOX, LETTER, cap=1, grace_ms=1), ["schedule", "enqueue"]),
+        (
+            BOX.take_in(dead_letters.requeued(LETTER, cap=1), grace_ms=1),
+            ["schedule", "enqueue"],
+        ),
     ],
 )
 def test_the_look_goes_before_what_it_guards(commands: object, names: list[str]) -> None:

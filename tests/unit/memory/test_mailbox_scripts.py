@@ -93,11 +93,12 @@ COMMANDS: dict[str, Command[object]] = {
     "clean": BOX.clean(47),
     "trim": BOX.trim(53),
     "claim": intake.claim(POINTER, "identity"),
+    "note_late": outbox.note_late(Keyspace(), KEYS),
     "delivered": outbox.delivered(KEYS, [End("job", Event(EventType.DONE, "job", 1))]),
     "take_ends": outbox.take(KEYS, owner="owner", claim_ms=59),
 }
 VALUES: dict[str, object] = {
-    "member": "member", "delay_ms": 17, "limit": 19, "seen_ms": "1.5", "is_idle": 1, "job": "job",
+    "session": KEYS.history, "member": "member", "delay_ms": 17, "limit": 19, "seen_ms": "1.5", "is_idle": 1, "job": "job",
     "envelope": b"envelope", "cap": 7, "request": f"{'d' * 32}:{'a' * 16}:00000005",
     "event": b"event", "events_max": MAX_EVENTS, "ttl_s": 13, "dedupe_ms": DEDUPE_MS, "is_all": 1,
     "most_bytes": 11, "token": "token", "lease_ms": 23, "history_n": 29, "max_attempts": 31,
@@ -159,7 +160,7 @@ def test_the_shebang_says_whether_it_runs_without_memory(name: str) -> None:
 def test_the_command_carries_the_keys_of_the_header(name: str) -> None:
     """In their order, by their names in memory/keys.py."""
     known = {field.name: getattr(KEYS, field.name) for field in fields(SessionKeys)}
-    known |= {"due": DUE, "pointer": POINTER}
+    known |= {"due": DUE, "pointer": POINTER, "outboxes": "ecowas:outbox"}
     assert [known[key] for key in declared(name, "KEYS")] == list(COMMANDS[name].keys)
 
 
