@@ -89,6 +89,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._threads = ThreadPoolExecutor(MOST_THREADS, "griot-task")
         self._waiting: deque[PoolTask] = deque()
         self._running = 0
+        self._finishing = 0
         self._changed = Condition()
         worker_services().concurrency = max(self.limit, MOST_TURNS)
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
@@ -127,7 +128,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         """Wait for all that has begun; what has not, another worker gets."""
         with self._changed:
             self._waiting.clear()
-            self._changed.wait_for(lambda: not self._running)
+            self._changed.wait_for(lambda: not self._running and not self._finishing)
         self._threads.shutdown()
         worker_services().runtime.run(worker_services().ends.aclose())
         logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
@@ -183,15 +184,30 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             worker_services().runtime.spawn(self._finish(call, request, attempt))
 
     async def _finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
+        verdict = attempt.verdict.result()
+        if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
+            await self._succeed(call, request, attempt, verdict)
+            return
         with ExitStack() as ending:
             ending.callback(self._threads.submit, self._trace, call, attempt.followed_up())
             await deliver_end(attempt)
-            verdict = attempt.verdict.result()
-            if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
-                ending.pop_all()
-                ending.callback(self._end)
-                runtime_s = time.monotonic() - attempt.started_s
-                call.callback((0, log_success(request, verdict, runtime_s), runtime_s))
+
+    async def _succeed(
+        self, call: PoolTask, request: Context, attempt: RunningAttempt, verdict: Answered
+    ) -> None:
+        """Deliver the result of a reply and say so. The next task begins before: a server of
+        results that hangs must not hold it up."""
+        with self._changed:
+            self._finishing += 1
+        self._end()
+        try:
+            await deliver_end(attempt)
+        finally:
+            runtime_s = time.monotonic() - attempt.started_s
+            call.callback((0, log_success(request, verdict, runtime_s), runtime_s))
+            with self._changed:
+                self._finishing -= 1
+                self._changed.notify_all()
 
     def _trace(self, call: PoolTask, attempt: RunningAttempt | None) -> None:
         """Run the tracer and hand its result to Celery, in the calling thread."""

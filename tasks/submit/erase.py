@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from memory import Kept, erase_agent, erase_session, index, kept_of
+from memory import Kept, erase_agent, erase_session, index, kept_of, users
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.process.services import producer_services
 
@@ -25,6 +25,15 @@ def sessions_of_agent(agent_id: str) -> Iterator[tuple[str, str]]:
     for page in list(index.pages(services.memory, services.keyspace.sessions(agent_id))):
         for entry in page:
             yield agent_id, entry.member
+
+
+def sessions_of_user(user: str, *, is_shared: bool) -> Iterator[tuple[str, str]]:
+    """The sessions in which a user wrote, as (agent, session); those that others share only with
+    `is_shared`. Raises memory.MemoryServiceError."""
+    services = producer_services()
+    for one in users.sessions_of_user(services.memory, services.keyspace, user):
+        if is_shared or not one.is_shared:
+            yield one.agent_id, one.session_id
 
 
 def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False) -> ErasureReceipt:

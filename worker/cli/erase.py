@@ -6,7 +6,13 @@ from dataclasses import asdict
 import click
 
 from tasks import app
-from tasks.submit.erase import ErasureReceipt, erase, erase_rest, sessions_of_agent
+from tasks.submit.erase import (
+    ErasureReceipt,
+    erase,
+    erase_rest,
+    sessions_of_agent,
+    sessions_of_user,
+)
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.cli.status import queue_lengths
 
@@ -17,7 +23,7 @@ dry_run_option = click.option(
 
 @click.group(name="erase")
 def erase_command() -> None:
-    """Erase what is kept of a session, or of an agent.
+    """Erase what is kept of a session, of an agent, or of a user.
 
     History, summary, events, dead letters, session data and results go. Jobs that wait or run end
     as erased, and nothing is written afterwards. It cannot be undone: look with --dry-run first.
@@ -26,6 +32,7 @@ def erase_command() -> None:
     Example:
       griot erase session energy session-1 --dry-run
       griot erase agent energy
+      griot erase user ama@example.org --dry-run
     """
 
 
@@ -48,6 +55,23 @@ def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
     receipts = [erase(app, *one, dry_run=dry_run) for one in sessions_of_agent(agent)]
     if not dry_run:
         erase_rest(agent)
+    _print(receipts, as_json=as_json, dry_run=dry_run)
+
+
+@erase_command.command(name="user")
+@click.argument("user")
+@click.option(
+    "--shared", is_flag=True, help="Erase sessions in which other users wrote, too, as a whole."
+)
+@dry_run_option
+@json_option
+def erase_user(user: str, shared: bool, dry_run: bool, as_json: bool) -> None:
+    """Erase all sessions of USER, the `user_id` of the jobs' metadata.
+
+    A session that other users share is left alone, and is not listed, without --shared.
+    """
+    found = list(sessions_of_user(user, is_shared=shared))
+    receipts = [erase(app, *one, dry_run=dry_run) for one in found]
     _print(receipts, as_json=as_json, dry_run=dry_run)
 
 

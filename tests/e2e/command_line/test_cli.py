@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm import LLMSettings
+from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
@@ -209,6 +210,24 @@ def test_erase_says_what_it_found(valkey: ValkeyServer) -> None:
     everything = griot("erase", "agent", "energy", "--json")
     assert everything.exit_code == 0
     assert json.loads(griot("erase", "agent", "energy", "--json").output)["sessions"] == []
+
+
+def test_erase_user_leaves_shared_sessions_alone() -> None:
+    """Unless it is told to take them: then they go as a whole."""
+    for session_id, user in (("own", "ama"), ("shared", "ama"), ("shared", "kofi")):
+        sent = chat_task.delay("water", session_id, "words", metadata={"user_id": user})
+        sent.get(timeout=TIMEOUT_S)
+    asked = ("erase", "user", "ama", "--json")
+    own = json.loads(griot(*asked).output)
+    assert [one["session_id"] for one in own["sessions"]] == ["own"]
+    assert json.loads(griot(*asked, "--dry-run").output)["sessions"] == []
+    memory = get_redis_memory()
+    assert memory.get_conversation_history("water", "own") == []
+    assert len(memory.get_conversation_history("water", "shared")) == 4
+    shared = json.loads(griot(*asked, "--shared").output)
+    assert [one["session_id"] for one in shared["sessions"]] == ["shared"]
+    assert memory.get_conversation_history("water", "shared") == []
+    assert json.loads(griot("erase", "user", "kofi", "--shared", "--json").output)["sessions"] == []
 
 
 def test_a_message_to_a_busy_session_does_what_it_is_told_to() -> None:
