@@ -194,7 +194,8 @@ class Rig:
         """I11: every end is delivered within S + g."""
 
         def is_delivered() -> bool:
-            outboxes = [self.keys(session_id).outbox for session_id in sender.jobs]
+            agent_id = sender.agent_id
+            outboxes = [self.keyspace.session(agent_id, one).outbox for one in sender.jobs]
             return not self.observer.exists(*outboxes)
 
         # Who has taken an end may have died since: once more the grace period.
