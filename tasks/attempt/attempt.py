@@ -26,6 +26,7 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease_holder import LeaseHolder
+from tasks.attempt.retry import backoff_s, is_retried
 from tasks.attempt.verdict import (
     Answered,
     Cancelled,
@@ -46,7 +47,6 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.lease import Stoppable, Stopped, StopReason
 from tasks.process.relay import AttemptEvents
-from tasks.process.retry import Backoff, is_retried
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring
 from tasks.turn.turn import ModelTurn
@@ -188,7 +188,7 @@ class Attempt:
         queue, attempt = self._settings.queue, acquired.attempt
         # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
-            delay_s = Backoff(queue.retry_base_s, queue.retry_max_s).delay_s(attempt)
+            delay_s = backoff_s(attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
             await self._holder.fail(delay_s=delay_s, refund=False)
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         buried = await self._holder.bury(str(error), await self._events.unsent())

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 import llm
 from llm import LLMError, PermanentLLMError, RetryableLLMError
 from memory import InvalidInput
+from tasks.attempt.retry import backoff_s, is_retried
 from tasks.errors import InvalidJob
-from tasks.process.retry import Backoff, is_retried
 
 
 class Always(random.Random):
@@ -58,9 +58,12 @@ def test_every_public_error_of_the_model_is_decided() -> None:
 
 def test_the_pauses_double_up_to_the_longest() -> None:
     """Full jitter in the upper half: 0.5 to 1 times the doubled base."""
-    backoff = Backoff(base_s=1, max_s=10)
-    longest = [backoff.delay_s(attempt, Always(1.0)) for attempt in (1, 2, 3, 4, 5, 6)]
-    shortest = [backoff.delay_s(attempt, Always(0.0)) for attempt in (1, 2, 3, 4, 5, 6)]
+
+    def pauses(rng: random.Random) -> list[float]:
+        attempts = (1, 2, 3, 4, 5, 6)
+        return [backoff_s(attempt, base_s=1, max_s=10, rng=rng) for attempt in attempts]
+
+    longest, shortest = pauses(Always(1.0)), pauses(Always(0.0))
     assert longest == [1, 2, 4, 8, 10, 10]
     assert shortest == [pause / 2 for pause in longest]
 
@@ -75,11 +78,10 @@ def test_a_pause_is_neither_nothing_nor_longer_than_allowed(
     base_s: float, max_s: float, attempt: int, seed: int
 ) -> None:
     """For every attempt, however many there were."""
-    delay_s = Backoff(base_s, max_s).delay_s(attempt, random.Random(seed))
+    delay_s = backoff_s(attempt, base_s=base_s, max_s=max_s, rng=random.Random(seed))
     assert 0.5 * min(base_s, max_s) <= delay_s <= max_s
 
 
 def test_two_workers_do_not_come_back_at_once() -> None:
     """The pauses differ."""
-    backoff = Backoff(1, 60)
-    assert len({backoff.delay_s(3) for _ in range(20)}) > 10
+    assert len({backoff_s(3, base_s=1, max_s=60) for _ in range(20)}) > 10

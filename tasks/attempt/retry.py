@@ -4,7 +4,6 @@ Mailboxes count the attempts (memory/mailbox/lua/acquire.lua); this says what an
 """
 
 import random
-from dataclasses import dataclass
 
 from llm import LLMError, PermanentLLMError, RetryableLLMError
 
@@ -16,25 +15,17 @@ RETRIED: tuple[tuple[type[Exception], bool], ...] = (
     (LLMError, False),
 )
 
-
 _RNG = random.Random()  # noqa: S311  # jitter is no secret
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Exponential back-off with full jitter, in seconds.
+def backoff_s(attempt: int, *, base_s: float, max_s: float, rng: random.Random = _RNG) -> float:
+    """The pause after attempt number `attempt` (1 is the first): exponential, with full jitter.
 
     Formula: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015;
     here the lower half is kept free, so that a pause never shrinks to nothing.
     """
-
-    base_s: float
-    max_s: float
-
-    def delay_s(self, attempt: int, rng: random.Random = _RNG) -> float:
-        """The pause after attempt number `attempt` (1 is the first)."""
-        ceiling_s = min(self.max_s, self.base_s * 2.0 ** min(attempt - 1, 30))
-        return ceiling_s * (0.5 + 0.5 * rng.random())
+    ceiling_s = min(max_s, base_s * 2.0 ** min(attempt - 1, 30))
+    return ceiling_s * (0.5 + 0.5 * rng.random())
 
 
 def is_retried(error: Exception) -> bool:
