@@ -25,7 +25,7 @@ from memory import (
     StopPolicy,
     encode_message,
 )
-from tasks.attempt.lease_holder import LeaseHolder
+from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.retry import backoff_s, is_retried
 from tasks.attempt.verdict import (
     Answered,
@@ -45,8 +45,8 @@ from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.process.lease import Stoppable, Stopped, StopReason
 from tasks.process.relay import AttemptEvents
+from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring
 from tasks.turn.turn import ModelTurn

@@ -17,7 +17,7 @@ from celery.app.task import Context
 from memory import AsyncConnection, Enqueued, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from tasks.attempt.attempt import Attempt
-from tasks.attempt.lease_holder import LeaseHolder
+from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import JobConflict, SessionBusy

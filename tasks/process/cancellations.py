@@ -13,7 +13,7 @@ from memory import (
     Tail,
     events,
 )
-from tasks.process.lease import RunningLeases
+from tasks.process.stopping import RunningLeases
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 
 from memory import AsyncConnection, Command, Keyspace, events
 from tasks.process.cancellations import watch_cancellations
-from tasks.process.lease import RunningLeases
+from tasks.process.stopping import RunningLeases
 from tests.support.memory_fixtures import Backend
 from tests.support.waiting import eventually
 

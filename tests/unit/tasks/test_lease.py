@@ -15,15 +15,8 @@ from memory import (
     Slots,
     StopPolicy,
 )
-from tasks.process.lease import (
-    RENEWALS_PER_LEASE,
-    Lease,
-    RunningLeases,
-    Stoppable,
-    Stopped,
-    StopReason,
-    renewed,
-)
+from tasks.attempt.lease import RENEWALS_PER_LEASE, Lease, renewed
+from tasks.process.stopping import RunningLeases, Stoppable, Stopped, StopReason
 from tests.support.machine import scaled
 from tests.support.waiting import eventually
 
@@ -69,9 +62,9 @@ class Redis:
         return cast("AsyncConnection", self)
 
 
-def lease_of(job_id: str = "job") -> Lease:
+def lease_of() -> Lease:
     """A short lease of a job."""
-    return Lease(MAILBOX, job_id, "token", LEASE_MS)
+    return Lease(MAILBOX, "job", "token", LEASE_MS)
 
 
 async def reason_of(stoppable: Stoppable) -> StopReason:
@@ -248,7 +241,7 @@ async def test_draining_lets_the_quick_finish_and_stops_the_rest() -> None:
 
     async def attempt(job_id: str, event: asyncio.Event) -> str:
         stoppable = Stoppable()
-        with leases.holding(lease_of(job_id), stoppable):
+        with leases.holding(MAILBOX, job_id, stoppable):
             begun.append(stoppable)
             return await stoppable.run(until(event))
 
@@ -268,14 +261,14 @@ async def test_an_attempt_that_comes_while_draining_is_given_back_at_once() -> N
     """A message may still be in the pool's queue when the worker gives back."""
     leases, stoppable = RunningLeases(), Stoppable()
     assert await leases.drain(0) == 0
-    with leases.holding(lease_of(), stoppable):
+    with leases.holding(MAILBOX, "job", stoppable):
         assert await reason_of(stoppable) is StopReason.DRAINED
 
 
 async def test_a_finished_attempt_is_no_longer_held() -> None:
     """Also one that failed."""
     leases, stoppable = RunningLeases(), Stoppable()
-    with pytest.raises(ValueError, match="its own"), leases.holding(lease_of(), stoppable):
+    with pytest.raises(ValueError, match="its own"), leases.holding(MAILBOX, "job", stoppable):
         await stoppable.run(failing())
     assert await leases.drain(0) == 0
 
@@ -284,7 +277,7 @@ async def test_an_announced_stop_reaches_the_job_that_runs_here() -> None:
     """After a look at whether somebody did ask for it; no other job is touched."""
     leases, meant, other = RunningLeases(), Stoppable(), Stoppable()
     redis = Redis((True, StopPolicy.DISCARD))
-    with leases.holding(lease_of("meant"), meant), leases.holding(lease_of("other"), other):
+    with leases.holding(MAILBOX, "meant", meant), leases.holding(MAILBOX, "other", other):
         await leases.stop_if_cancelled(redis.as_connection(), "meant")
         await leases.stop_if_cancelled(redis.as_connection(), "elsewhere")
         assert await reason_of(meant) is StopReason.DISCARDED
@@ -295,6 +288,6 @@ async def test_an_announced_stop_reaches_the_job_that_runs_here() -> None:
 async def test_an_announcement_that_nobody_asked_for_stops_nothing() -> None:
     """Anyone may publish; the mailbox is the record."""
     leases, stoppable = RunningLeases(), Stoppable()
-    with leases.holding(lease_of(), stoppable):
+    with leases.holding(MAILBOX, "job", stoppable):
         await leases.stop_if_cancelled(Redis((True, None)).as_connection(), "job")
         assert await stoppable.run(returning("done")) == "done"

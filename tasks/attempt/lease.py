@@ -1,10 +1,11 @@
-"""What one attempt asks of its session's mailbox, under the lease that it holds."""
+"""The lease of one attempt: it is taken, renewed and given back, and what is asked under it."""
 
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from memory import (
@@ -17,6 +18,7 @@ from memory import (
     Event,
     LastAttempt,
     Mailbox,
+    MemoryServiceError,
     MemoryUnavailable,
     Slots,
     SlotWait,
@@ -33,9 +35,9 @@ from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.process.lease import Lease, RunningLeases, Stoppable, renewed
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
+from tasks.process.stopping import RunningLeases, Stoppable, StopReason
 
 T = TypeVar("T")
 
@@ -43,6 +45,20 @@ logger = logging.getLogger(__name__)
 
 COMMIT_PATIENCE_S = 60.0
 COMMIT_PAUSE_S = 0.25
+# Two renewals may be lost before a lease ends.
+RENEWALS_PER_LEASE = 3
+FIRST_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lease of a job, and the slot of its model where calls are bounded; see `renewed`."""
+
+    mailbox: Mailbox
+    job_id: str
+    token: str
+    length_ms: int
+    slots: Slots | None = None
 
 
 class LeaseHolder:
@@ -97,7 +113,7 @@ class LeaseHolder:
         lease = Lease(
             self.mailbox, self._ref.job_id, self.token, self._queue.lease_ms, self.slot.held
         )
-        with self._leases.holding(lease, stoppable):
+        with self._leases.holding(lease.mailbox, lease.job_id, stoppable):
             async with renewed(self._memory, lease, stoppable):
                 yield
 
@@ -210,3 +226,60 @@ class LeaseHolder:
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
         )
+
+
+@asynccontextmanager
+async def renewed(
+    memory: AsyncConnection, lease: Lease, stoppable: Stoppable
+) -> AsyncIterator[None]:
+    """Renew the lease every third of its length; stop the work if the lease or the slot is
+    lost, or if somebody has cancelled the job and the announcement was missed.
+
+    Redis being away does not end the work: the commit decides whether the turn still counts.
+    """
+    renewals: list[asyncio.Task[None]] = []
+
+    def begin() -> None:
+        renewals.append(asyncio.create_task(_renew(memory, lease, stoppable)))
+
+    # The first look comes soon: a stop may have been announced while the job was being acquired.
+    # A turn that is over sooner costs no task.
+    first_look_s = min(FIRST_LOOK_S, _third_s(lease))
+    timer = asyncio.get_running_loop().call_later(first_look_s, begin)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for renewal in renewals:
+            renewal.cancel()
+            await asyncio.wait((renewal,))
+
+
+def _third_s(lease: Lease) -> float:
+    return lease.length_ms / 1000 / RENEWALS_PER_LEASE
+
+
+async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
+    while True:
+        with suppress(MemoryServiceError):
+            is_ours, policy, has_slot = await _renew_once(memory, lease)
+            if not is_ours:
+                stoppable.stop(StopReason.LEASE_LOST)
+                return
+            if policy is not None:
+                stoppable.stop(StopReason.of(policy))
+            if not has_slot:
+                stoppable.stop(StopReason.SLOT_LOST)
+        await asyncio.sleep(_third_s(lease))
+
+
+async def _renew_once(
+    memory: AsyncConnection, lease: Lease
+) -> tuple[bool, StopPolicy | None, bool]:
+    """Renew once: is the lease still ours, how is the job to be stopped, is the slot still ours."""
+    renew = lease.mailbox.renew(lease.token, lease_ms=lease.length_ms)
+    cancelled = lease.mailbox.stop_asked(lease.job_id)
+    if lease.slots is None:
+        return *await memory.run_all(renew, cancelled), True
+    renew_slot = lease.slots.renew(lease.token, lease_ms=lease.length_ms)
+    return await memory.run_all(renew, cancelled, renew_slot)
