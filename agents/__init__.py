@@ -1,14 +1,14 @@
-"""Agents: who answers, and one turn of a conversation."""
+"""Agents: who answers, and what the model is shown."""
 
 from agents.agent import BaseAgent, SessionInfo
 from agents.errors import AgentError, InvalidProfiles, ToolError, UnknownTool
 from agents.profiles import Profile, Profiles, ToolSpec
+from agents.prompt import Ask, Prompt, prompt_for, read_answer
 from agents.redis_agent import RedisAgent
 from agents.settings import AgentSettings
 from agents.tool_rounds import ToolEvent, ToolRounds
 from agents.toolbox import Toolbox
 from agents.tools import Tool, ToolContext
-from agents.turn import Ask, Prompt, prompt_for, read_answer
 
 __all__ = [
     "AgentError",

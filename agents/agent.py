@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from agents.profiles import Profile, Profiles
+from agents.prompt import Ask, Prompt, model_of, prompt_for, reply_bound
 from agents.settings import AgentSettings
-from agents.turn import Ask, Prompt, model_of, prompt_for, reply_bound
 from llm import ContextOverflowError, LLMService, Precedent, TokenBudget, get_llm_service
 
 

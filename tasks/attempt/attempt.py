@@ -9,7 +9,7 @@ import logging
 
 from pydantic import JsonValue
 
-from agents.turn import history_limit, model_of
+from agents.prompt import history_limit, model_of
 from llm import LLMError
 from memory import (
     Acquired,

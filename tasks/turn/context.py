@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from agents import Ask, Profile, Prompt, ToolRounds, prompt_for
+from agents.prompt import history_limit, model_of, reply_bound, system_prompt_of
 from agents.summary import MAX_SUMMARY_CHARS, with_summary
-from agents.turn import history_limit, model_of, reply_bound, system_prompt_of
 from llm import Ability, Capabilities, ChatRequest, LLMSettings, Precedent, TokenBudget
 from memory import Acquired, AsyncConnection, MemoryServiceError, SessionKeys, summary
 from tasks.job.job import ChatJob

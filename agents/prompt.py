@@ -1,4 +1,4 @@
-"""One turn of a conversation: profile, history and a new message become a request, then a reply.
+"""What the model is shown: profile, history and a new message become a prompt. And its answer.
 
 No Celery, no Redis, no HTTP: the worker and the agents bring those.
 """

@@ -1,4 +1,4 @@
-"""One turn as a pure function: what the model is shown, and how a stream is read."""
+"""The prompt as a pure function: what the model is shown; and how a stream is read."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import Ask, Profile, prompt_for, read_answer
-from agents.turn import reply_bound
+from agents.prompt import reply_bound
 from llm import Delta, Final, LLMSettings, OllamaFailedError, StreamCutError, TokenBudget
 
 SETTINGS = LLMSettings(model="of-settings", temperature=0.7, num_predict=70)
