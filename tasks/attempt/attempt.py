@@ -45,7 +45,7 @@ from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.process.relay import AttemptEvents
+from tasks.process.live_events import AttemptEvents
 from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries, Wanted
 from tasks.turn.tools import messages_to_bring

@@ -22,8 +22,8 @@ from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import JobConflict, SessionBusy
 from tasks.job.envelope import Envelope, JobRef
+from tasks.process.live_events import AttemptEvents
 from tasks.process.redis_clock import redis_clock
-from tasks.process.relay import AttemptEvents
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
 from tasks.submit.producer import Producer, has_effects, producer, publish_options

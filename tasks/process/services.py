@@ -15,9 +15,9 @@ from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancellations import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
+from tasks.process.live_events import Relay
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
-from tasks.process.relay import Relay
 from tasks.process.runtime import Runtime
 from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.stopping import RunningLeases

@@ -7,7 +7,7 @@ from llm import Delta, ModelReply
 from memory import EventType
 from tasks.job.result import Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.process.relay import AttemptEvents
+from tasks.process.live_events import AttemptEvents
 
 
 class ReplyRecorder:

@@ -11,7 +11,7 @@ from memory.keys import SessionKeys
 from memory.records.events import FROM_START
 from memory.redis.async_connection import BATCH_CALLS
 from sandbox.ports import free_port
-from tasks.process.relay import Relay
+from tasks.process.live_events import Relay
 from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 from tests.support.waiting import eventually
