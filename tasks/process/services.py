@@ -13,7 +13,7 @@ from llm import Capabilities, ContextLimits, Fleet
 from memory import AsyncConnection, Connection, Keyspace
 from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
-from tasks.process.cancellations import watch_cancellations
+from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.live_events import Relay
 from tasks.process.per_process import PerProcess

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from memory import AsyncConnection, Command, Keyspace, events
-from tasks.process.cancellations import watch_cancellations
+from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.stopping import RunningLeases
 from tests.support.memory_fixtures import Backend
 from tests.support.waiting import eventually
