@@ -20,7 +20,7 @@ from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
 from worker import flower, logs, pulse
-from worker.health import worker_start_checks
+from worker.checks import worker_start_checks
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 

@@ -13,9 +13,9 @@ from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
 from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_QUEUE
+from worker.checks import START, queues_of_workers
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.group import INTERRUPTED, CommandFailed
-from worker.health import START, queues_of_workers
 
 with suppress(ImportError):  # not on every system; where it is, `input` can be edited
     import readline  # noqa: F401

@@ -29,13 +29,13 @@ from tasks.process.services import producer_services
 from tasks.process.slots import slots_of
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.broker.transport import QUARANTINE_SUFFIX
-from worker.cli.console import Table, json_option, say, show, show_json
-from worker.health import (
+from worker.checks import (
     MAINTENANCE_QUEUE,
     REPLY_TIMEOUT_S,
     broker_connection,
     queues_of_workers,
 )
+from worker.cli.console import Table, json_option, say, show, show_json
 from worker.model_servers import ModelServer, model_servers
 
 QUEUES = (CHAT_QUEUE, "celery", MAINTENANCE_QUEUE)

@@ -22,10 +22,7 @@ from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
-from worker.cli import main
-from worker.cli.demo.command import why_busy
-from worker.cli.servers import ollama_trouble
-from worker.health import (
+from worker.checks import (
     Level,
     check_broker,
     check_ollama,
@@ -33,6 +30,9 @@ from worker.health import (
     check_results,
     check_workers,
 )
+from worker.cli import main
+from worker.cli.demo.command import why_busy
+from worker.cli.servers import ollama_trouble
 
 TIMEOUT_S = scaled(50)
 SECRET = "geheim-0815"  # noqa: S105  # of a server of this test

@@ -17,6 +17,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
+from worker.checks import queues_of_workers
 from worker.cli.console import say
 from worker.cli.demo.footprint import Footprint
 from worker.cli.group import CommandFailed
@@ -28,7 +29,6 @@ from worker.cli.servers import (
 )
 from worker.cli.stand_ins import start_stand_in
 from worker.cli.status import queue_lengths
-from worker.health import queues_of_workers
 
 TERMINATED = 128 + signal.SIGTERM
 CONVERSATION_TIMEOUT_S = {True: 50.0, False: 600.0}
