@@ -15,11 +15,6 @@ from memory.ids import encode_id
 
 DEFAULT_PREFIX = "ecowas"
 
-DEDUPE_MS = 7 * 24 * 3600 * 1000
-"""How long the mark of a done job is kept: longer than any message is delivered again."""
-DEAD_MS = 30 * 24 * 3600 * 1000
-"""How long a dead letter is kept."""
-
 PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
 
 

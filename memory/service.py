@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from memory.keys import Keyspace
+from memory.lifetimes import SESSION_TTL_S
 from memory.records import history as histories
 from memory.records import index, values
 from memory.records.codec import Decoded, encode_mapping, encode_message, encode_value
@@ -40,7 +41,7 @@ class RedisMemoryService:
         port: int = 6379,
         db: int = 0,
         password: str | None = None,
-        default_ttl: int = 86400,
+        default_ttl: int = SESSION_TTL_S,
         *,
         settings: MemorySettings | None = None,
         connection: Connection | None = None,

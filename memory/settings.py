@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
+from memory.lifetimes import SESSION_TTL_S
 
 
 def _split(nodes: object) -> object:
@@ -55,7 +56,7 @@ class MemorySettings(BaseSettings):
         default=None, validation_alias="REDIS_PASSWORD", description="Password of Redis"
     )
     default_ttl_s: int = Field(
-        default=86400,
+        default=SESSION_TTL_S,
         ge=1,
         le=315_360_000,
         validation_alias="REDIS_MEMORY_TTL",

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
-from memory.keys import DEAD_MS, Keyspace, SessionKeys
+from memory.keys import Keyspace, SessionKeys
+from memory.lifetimes import DEAD_MS
 from memory.mailbox.intake import Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings

@@ -7,6 +7,7 @@ sweeper puts an entry off or drops it, and only one that has not changed since i
 from dataclasses import dataclass
 
 from memory.keys import Keyspace
+from memory.lifetimes import QUEUE_WAIT_TTL_MS
 from memory.mailbox import due_list
 from memory.mailbox.due_list import DueEntry
 from memory.mailbox.mailbox import Mailbox
@@ -14,8 +15,6 @@ from memory.mailbox.outcomes import SweepOutcome, Swept
 from memory.redis.command import Command
 from memory.redis.replies import flag, integer, nothing, raw
 
-# Grace periods grow with the queue, in docs/decisions.md.
-QUEUE_WAIT_TTL_MS = 60_000
 MAX_WAIT_DIGITS = 9
 IDLE_MS = 10 * 60 * 1000
 """How long a mailbox must have been idle before its entry is dropped."""
@@ -68,6 +67,7 @@ class Due:
 
     def share_queue_wait(self, waited_ms: int) -> Command[None]:
         """Let all sweepers know how long wake-ups lie in the queue; it counts for a minute."""
+        # docs/decisions.md, "Grace periods grow with the queue".
         args = ("SET", self.keyspace.queue_wait, waited_ms, "PX", QUEUE_WAIT_TTL_MS)
         return Command(nothing, args)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from memory.errors import CorruptData
-from memory.keys import DEDUPE_MS, SessionKeys
+from memory.keys import SessionKeys
+from memory.lifetimes import DEDUPE_MS, SESSION_TTL_S
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.outcomes import JobToWake
 from memory.records import events
@@ -21,7 +22,6 @@ MERGE = LuaScript.load("mailbox", "merge")
 CLAIM = LuaScript.load("mailbox", "claim")
 SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE, CLAIM)
 
-DEFAULT_TTL_S = 86_400
 # MERGE and the piece `intake` read these fields by position.
 _DIGEST_BYTES, _ASKER_BYTES, _MAX_SIZE = 16, 8, 99_999_999
 _POINTER_AT = len(f"{'0' * 32}:{'0' * 16}:{'0' * 8}:")
@@ -152,7 +152,7 @@ class Intake:
     on_busy: OnBusy = OnBusy.ENQUEUE
     request: Request = Request()
     merged_bytes: int = 0
-    ttl_s: int = DEFAULT_TTL_S
+    ttl_s: int = SESSION_TTL_S
     callbacks: bytes = field(default=b"", repr=False)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
 

@@ -8,7 +8,8 @@ in this order, and the last one has the answer: SCHEDULE goes before the operati
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
+from memory.keys import Keyspace, SessionKeys
+from memory.lifetimes import DEAD_MS, DEDUPE_MS
 from memory.mailbox import due_list
 from memory.mailbox.intake import Claim, Enqueued, EnqueueOutcome, Intake, claim
 from memory.mailbox.outcomes import (

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from memory.keys import DEDUPE_MS, SessionKeys
+from memory.keys import SessionKeys
+from memory.lifetimes import DEDUPE_MS
 from memory.records.codec import Decoded, decode_messages
 from memory.records.events import MAX_EVENTS
 from memory.redis.command import Command, LuaScript

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from memory.keys import Keyspace, SessionKeys
+from memory.lifetimes import SUMMARY_CLAIM_MS
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import (
     code_and_count,
@@ -14,9 +15,6 @@ from memory.redis.replies import (
     strings,
     unexpected_reply,
 )
-
-CLAIM_MS = 600_000
-"""How long a claim is kept on a summary that is never made."""
 
 _SUMMARISE = LuaScript.load("records", "summarise")
 
@@ -52,7 +50,7 @@ def claim(keys: SessionKeys, name: bytes) -> tuple[Command[int], Command[int]]:
     return (
         Command(integer, ("HSET", keys.summary, "claim", name)),
         # A summary that is there keeps its own TTL.
-        Command(integer, ("PEXPIRE", keys.summary, CLAIM_MS, "NX")),
+        Command(integer, ("PEXPIRE", keys.summary, SUMMARY_CLAIM_MS, "NX")),
     )
 
 

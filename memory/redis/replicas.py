@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from memory.errors import MemoryUnavailable
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.redis.command import Argument, Command, Replication, Tolerance
 from memory.redis.replies import nothing
 from memory.settings import MemorySettings

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from memory.keys import Keyspace, SessionKeys, SlotKeys
+from memory.lifetimes import SLOTS_TTL_MS
 from memory.mailbox import due_list
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Swept
@@ -32,8 +33,6 @@ from memory.redis.replies import (
     unexpected_reply,
 )
 
-# Longer than any wait for a slot; the keys of a model that is used no more go by themselves.
-TTL_MS = 24 * 3600 * 1000
 SLOT_WAIT_MS = 120_000
 """How long no sweeper wakes a mailbox whose head waits for a slot."""
 WAITING_MODELS_MAX = 1000
@@ -111,12 +110,14 @@ class Slots:
             lease_ms=lease_ms,
             limit=self.limit,
             choice=choice,
-            ttl_ms=TTL_MS,
+            ttl_ms=SLOTS_TTL_MS,
         )
 
     def renew(self, token: str, *, lease_ms: int) -> Command[bool]:
         """Prolong a slot; False: it is lost."""
-        return RENEW_SLOT.command(flag, self.keys, token=token, lease_ms=lease_ms, ttl_ms=TTL_MS)
+        return RENEW_SLOT.command(
+            flag, self.keys, token=token, lease_ms=lease_ms, ttl_ms=SLOTS_TTL_MS
+        )
 
     def wait(self, session: SessionKeys, *, arrived_us: int) -> Command[SlotWait]:
         """Add a session to the waiters; its lease was given back before."""
@@ -127,7 +128,7 @@ class Slots:
             # With leading zeros the order of the texts is the order of the times.
             arrived=f"{arrived_us:016d}",
             limit=self.limit,
-            ttl_ms=TTL_MS,
+            ttl_ms=SLOTS_TTL_MS,
         )
 
     def release(self, token: str, *, took_ms: int) -> Command[bool]:
@@ -151,7 +152,7 @@ class Slots:
             self.keys,
             lease_ms=lease_ms,
             most_reserve_ms=most_reserve_ms,
-            ttl_ms=TTL_MS,
+            ttl_ms=SLOTS_TTL_MS,
         )
 
     def grant_next(
@@ -163,7 +164,7 @@ class Slots:
         """
         keys = self.keyspace.slots(self.model, servers or self.servers)
         return GRANT_SLOTS.command(
-            self._read_granted, keys, limit=self.limit, reserve_ms=reserve_ms, ttl_ms=TTL_MS
+            self._read_granted, keys, limit=self.limit, reserve_ms=reserve_ms, ttl_ms=SLOTS_TTL_MS
         )
 
     def note_waiting(self) -> Command[int]:
@@ -185,7 +186,7 @@ class Slots:
         return Command(optional(float), ("HGET", self.keys.call_stats, "mean_ms"))
 
     def _release(self, who: str, took_ms: int | str) -> Command[bool]:
-        return RELEASE_SLOT.command(flag, self.keys, who=who, took_ms=took_ms, ttl_ms=TTL_MS)
+        return RELEASE_SLOT.command(flag, self.keys, who=who, took_ms=took_ms, ttl_ms=SLOTS_TTL_MS)
 
     def _read_granted(self, reply: object) -> list[SessionKeys]:
         before = f"{self.keyspace.prefix}:history:"

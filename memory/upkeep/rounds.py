@@ -14,6 +14,7 @@ import orjson
 from memory.errors import CorruptData
 from memory.ids import is_id
 from memory.keys import Keyspace
+from memory.lifetimes import UPKEEP_TTL_S
 from memory.records import index
 from memory.records.index import Entry
 from memory.redis.command import Command
@@ -21,9 +22,6 @@ from memory.redis.connection import Connection
 from memory.redis.replies import nothing, optional, raw
 
 logger = logging.getLogger(__name__)
-
-KEPT_S = 86_400
-"""How long a place is kept; the longest time between two runs is as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ class Round:
             place = place.behind(page)
             # Before the work: what ends a run in one page must not end each run there.
             noted = orjson.dumps([leg.agent, place.until_ms, place.skip])
-            self.connection.run(Command(nothing, ("SET", self._key, noted, "EX", KEPT_S)))
+            self.connection.run(Command(nothing, ("SET", self._key, noted, "EX", UPKEEP_TTL_S)))
             # Clean-up names and removes what is no id.
             if known := [entry for entry in page if is_id(entry.member)]:
                 yield leg.agent, known

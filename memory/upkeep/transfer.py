@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pydantic import JsonValue
 
 from memory.errors import CorruptData, InvalidInput, MailboxError
-from memory.keys import DEDUPE_MS, Keyspace, SessionKeys
+from memory.keys import Keyspace, SessionKeys
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox import dead_letters
 from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox

@@ -28,6 +28,7 @@ from memory import (
     decode_messages,
     summary,
 )
+from memory.lifetimes import SUMMARY_LOCK_MS
 from memory.records.summary import Earlier, Summary
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,6 @@ logger = logging.getLogger(__name__)
 QUIET_S = 1.0
 """How long no message must have come to this process before a summary is begun."""
 GUARD_S = 0.25
-TURN_MS = 5000
-"""How long the turn to make a summary is kept for one that gives no sign of life."""
 MAX_WANTED = 1000
 
 
@@ -141,12 +140,12 @@ class Summaries:
         """Make one summary. Raises MemoryServiceError."""
         name = os.urandom(12)
         is_taken, left_ms = await self._memory.run_all(
-            summary.take_lock(self._keyspace, name, ttl_ms=TURN_MS),
+            summary.take_lock(self._keyspace, name, ttl_ms=SUMMARY_LOCK_MS),
             summary.lock_left_ms(self._keyspace),
         )
         if not is_taken:
             # Nobody takes it for so long: Redis' clock was set back since its holder died.
-            if not 0 <= left_ms <= TURN_MS:
+            if not 0 <= left_ms <= SUMMARY_LOCK_MS:
                 await self._memory.run(summary.remove_lock(self._keyspace))
             return _Outcome.STOPPED
         try:
@@ -226,7 +225,7 @@ class Summaries:
             holder, pending, _ = await self._memory.run_all(
                 summary.lock_holder(self._keyspace),
                 wanted.mailbox.pending(),
-                summary.renew_lock(self._keyspace, ttl_ms=TURN_MS),
+                summary.renew_lock(self._keyspace, ttl_ms=SUMMARY_LOCK_MS),
             )
             if holder != name or pending:
                 return

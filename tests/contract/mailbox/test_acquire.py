@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, JobToWake, StopPolicy
 from memory.records.event import EventType

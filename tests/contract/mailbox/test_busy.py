@@ -3,7 +3,7 @@
 import pytest
 
 from memory import outbox
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import (
     EnqueueOutcome,
     MergedEnvelope,

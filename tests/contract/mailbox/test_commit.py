@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.outcomes import CommitOutcome, JobToWake
 from tests.support.mailbox.rig import (
     GRACE_MS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, JobToWake

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import locate
 from memory.redis.replies import strings

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from memory import dead_letters, outbox
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import EnqueueOutcome, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, StopPolicy
 from memory.records.event import Event, EventType

@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.records import history
 from tests.support.mailbox.rig import LEASE_MS, TTL_S, Rig, turn_of

@@ -4,7 +4,7 @@ import pytest
 
 from memory import dead_letters, outbox
 from memory.errors import CorruptData, MemoryFull
-from memory.keys import DEAD_MS, DEDUPE_MS
+from memory.lifetimes import DEAD_MS, DEDUPE_MS
 from memory.mailbox.intake import Claim, EnqueueOutcome, Intake, OnBusy, claim
 from memory.mailbox.mailbox import keep_pointer, locate, unclaim
 from memory.mailbox.outcomes import AcquireOutcome

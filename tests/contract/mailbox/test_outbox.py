@@ -6,7 +6,7 @@ import pytest
 
 from memory import outbox
 from memory.errors import CorruptData
-from memory.keys import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outbox import ENDS_AT_ONCE, End
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome

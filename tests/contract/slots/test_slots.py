@@ -6,7 +6,8 @@ import pytest
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.slots.slots import TTL_MS, Occupancy
+from memory.lifetimes import SLOTS_TTL_MS
+from memory.slots.slots import Occupancy
 from tests.support.memory_fixtures import Backend
 from tests.support.slots.rig import LEASE_MS, MODEL, OTHER, RESERVE_MS, SERVER, SlotRig
 
@@ -370,7 +371,7 @@ def test_every_key_ends_by_itself(rig: SlotRig) -> None:
     for name in [*keys.slots, *(getattr(keys, name) for name in KEYS)]:
         ttl_ms = rig.ask("PTTL", name)
         assert isinstance(ttl_ms, int)
-        assert TTL_MS - 60_000 < ttl_ms <= TTL_MS, name
+        assert SLOTS_TTL_MS - 60_000 < ttl_ms <= SLOTS_TTL_MS, name
 
 
 @pytest.mark.parametrize("name", [*KEYS, "slots"])

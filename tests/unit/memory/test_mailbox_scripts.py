@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from memory.errors import CorruptData
-from memory.keys import DEAD_MS, DEDUPE_MS, Keyspace, SessionKeys
+from memory.keys import Keyspace, SessionKeys
+from memory.lifetimes import DEAD_MS, DEDUPE_MS
 from memory.mailbox import due_list, intake, mailbox, outbox, outcomes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox

@@ -8,6 +8,7 @@ import pytest
 from memory import events, index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
+from memory.lifetimes import WRITE_IDS_MS
 from memory.records import history, values
 from memory.records.event import Event, EventType
 from memory.records.index import Entry
@@ -68,6 +69,14 @@ def test_the_keys_are_those_of_the_header_in_its_order(name: str) -> None:
     expected = [getattr(KEYS, word, None) or BY_HEADER.get(word) for word in _words(name, "KEYS")]
 
     assert name == "forget" or list(COMMANDS[name].keys) == expected
+
+
+def test_the_ids_of_writes_are_kept_for_their_life_time() -> None:
+    """The shared piece has it in its text: each script would need one more argument."""
+    once = LUA.parents[1] / "redis" / "lua" / "once.lua"
+    found = re.search(r"window_ms, most = .*, (\d+), \d+$", once.read_text("utf-8"), re.M)
+    assert found is not None
+    assert int(found[1]) == WRITE_IDS_MS
 
 
 @pytest.mark.parametrize("name", COMMANDS)

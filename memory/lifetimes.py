@@ -1,0 +1,31 @@
+"""How long keys live, as far as it is not the caller who says so; docs/redis-keys.md has the table.
+
+A caller may have a session kept for up to `MAX_TTL_S` of memory/records/limits.py.
+"""
+
+SESSION_TTL_S = 24 * 3600
+"""A session after its last use where nobody says otherwise: a user who comes back the next day."""
+
+DEDUPE_MS = 7 * 24 * 3600 * 1000
+"""The mark of a done job, and what goes with it: longer than any message is delivered again."""
+
+DEAD_MS = 30 * 24 * 3600 * 1000
+"""A dead letter: time for somebody to see it and send it again."""
+
+WRITE_IDS_MS = 10 * 60 * 1000
+"""The id of a write: longer than any command is sent again. memory/redis/lua/once.lua has it."""
+
+SLOTS_TTL_MS = 24 * 3600 * 1000
+"""What a model's slots need: longer than any wait for one; unused models go by themselves."""
+
+SUMMARY_CLAIM_MS = 10 * 60 * 1000
+"""A claim on a summary: longer than a model writes one; of one never made nothing stays."""
+
+SUMMARY_LOCK_MS = 5000
+"""The summary lock: so soon does another worker make summaries when the holder has died."""
+
+QUEUE_WAIT_TTL_MS = 60 * 1000
+"""How long wake-ups wait in the queue: what was true a minute ago says nothing of now."""
+
+UPKEEP_TTL_S = 24 * 3600
+"""Where a task of upkeep goes on: the longest time between two of its runs is as long."""
