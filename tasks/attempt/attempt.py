@@ -48,7 +48,7 @@ from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
 from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries, Wanted
-from tasks.turn.tools import messages_to_bring
+from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,12 @@ from tasks.job.job import ChatJob
 
 logger = logging.getLogger(__name__)
 
+# docs/decisions.md, "max_history counts what is said".
+MESSAGES_PER_SAID = 4
+"""So many messages are brought for each that a person or the model said, where tools may be called:
+calls of tools and their results lie between them."""
+MOST_MESSAGES = 1000
+
 Messages = Sequence[Mapping[str, object]]
 
 
@@ -70,6 +76,15 @@ class TurnContext:
             steps=self._rounds.steps,
             tools=self._rounds.offered,
         )
+
+
+def messages_to_bring(profile: Profile, max_history: int | None) -> int:
+    """How many messages of the history a turn needs, to show `max_history` that were said.
+
+    None: as many as the profile says.
+    """
+    said = profile.max_history if max_history is None else max_history
+    return max(said, min(said * MESSAGES_PER_SAID, MOST_MESSAGES)) if profile.tools else said
 
 
 async def summary_of(

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from agents import Profile, Toolbox, ToolRounds
+from agents import Profile, Toolbox, ToolContext, ToolRounds, UnknownTool
 from llm import (
     Capabilities,
     ChatRequest,
@@ -19,6 +19,7 @@ from llm import (
 )
 from memory import Acquired, AsyncConnection, SessionKeys
 from memory.records import history
+from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.reply_format import parsed_reply
@@ -27,7 +28,6 @@ from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
 from tasks.turn.reply_recorder import ReplyRecorder
-from tasks.turn.tools import tool_rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +75,7 @@ class ModelTurn:
     ) -> ChatResult:
         """The turn's result. Raises LLMError or InvalidJob."""
         job = envelope.job
-        rounds = self._rounds = tool_rounds(
-            self._models.toolbox,
-            self._profile,
-            job,
-            job_id=job_id,
-            attempt=acquired.attempt,
-            max_rounds=self._models.max_tool_rounds,
-            on_event=self._recorder.on_tool,
-        )
+        rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
         shown = TurnContext(
             job.ask,
             self._profile,
@@ -103,6 +95,21 @@ class ModelTurn:
         result = result_of(job_id, job, replies, acquired)
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
+
+    def _new_rounds(self, job: ChatJob, job_id: str, attempt: int) -> ToolRounds:
+        """The tools of this attempt. Raises InvalidJob for a tool that the agent has not."""
+        toolbox = self._models.toolbox
+        try:
+            tools = toolbox.of(self._profile, job.tool_names)
+        except UnknownTool as exc:
+            raise InvalidJob(str(exc)) from None
+        return ToolRounds(
+            tools,
+            ToolContext(job.agent_id, job.session_id, job_id, attempt),
+            toolbox.threads,
+            max_rounds=self._models.max_tool_rounds,
+            on_event=self._recorder.on_tool,
+        )
 
     async def _ask(self, shown: TurnContext, rounds: ToolRounds, session: str) -> FittedReply:
         """One call of the model, with what its tools have done in this turn so far."""

@@ -3,7 +3,7 @@
 import pytest
 
 from agents import Profile, ToolSpec
-from tasks.turn.tools import messages_to_bring
+from tasks.turn.context import messages_to_bring
 
 PLAIN = Profile("energy", None, None, None, None, max_history=10)
 WITH_TOOLS = Profile(
