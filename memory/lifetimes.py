@@ -19,7 +19,7 @@ SLOTS_TTL_MS = 24 * 3600 * 1000
 """What a model's slots need: longer than any wait for one; unused models go by themselves."""
 
 SUMMARY_CLAIM_MS = 10 * 60 * 1000
-"""A claim on a summary: longer than a model writes one; of one never made nothing stays."""
+"""The claim on a summary: of one that is never made nothing stays."""
 
 SUMMARY_LOCK_MS = 5000
 """The summary lock: so soon does another worker make summaries when the holder has died."""
