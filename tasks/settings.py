@@ -38,7 +38,7 @@ class QueueSettings(BaseSettings):
     result_ttl_s: int = Field(
         default=86_400,
         ge=1,
-        le=31_536_000,
+        le=604_800,
         validation_alias="CELERY_RESULT_TTL",
         description="How long a result can be fetched, seconds",
     )

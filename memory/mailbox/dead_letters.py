@@ -8,19 +8,22 @@ the same, putting back may be repeated after a lost reply without doubling the j
 """
 
 import re
+import uuid
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
+from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS
 from memory.mailbox.intake import Intake, Request
-from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.mailbox import Mailbox, keep_pointer
 from memory.mailbox.netstrings import netstrings
 from memory.records.index import touch_index
 from memory.redis.command import Command, ignore_corrupt
 from memory.redis.replies import integer, strings
 
 _UNKNOWN = Request()
+_NAMESPACE = uuid.UUID("0a8f4f4e-6c1e-5d6e-8d59-6772696f7433")
 _AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
 
 
@@ -71,6 +74,11 @@ def note(mailbox: Mailbox) -> Command[int]:
     return ignore_corrupt(touch_index(mailbox.keyspace.dead, mailbox.keys.history), 0)
 
 
+def listed(mailbox: Mailbox, job_id: str) -> tuple[Command[None], Command[int]]:
+    """List a session's dead letter, and keep what leads to it for as long. Safe to repeat."""
+    return keep_pointer(mailbox.keyspace, job_id), note(mailbox)
+
+
 def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
     """The sessions that were noted, the latest first; what is no session's key is left out."""
 
@@ -89,11 +97,6 @@ def forget(mailbox: Mailbox) -> Command[int]:
 def forget_old(keyspace: Keyspace, *, now_ms: int) -> Command[int]:
     """Take the sessions off the list whose letters have expired; how many."""
     return Command(integer, ("ZREMRANGEBYSCORE", keyspace.dead, "-inf", now_ms - DEAD_MS))
-
-
-def are_any(keys: SessionKeys) -> Command[int]:
-    """How many dead letters a session has."""
-    return Command(integer, ("LLEN", keys.dead))
 
 
 def letters(mailbox: Mailbox) -> Command[Letters]:
@@ -120,9 +123,11 @@ def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:
 
 def requeued_id(job_id: str) -> str:
     """The id under which a dead job comes back: `x` as `x~r1`, and that as `x~r2`."""
+    again = f"{job_id}~r1"
     if match := _AGAIN.fullmatch(job_id):
-        return f"{match['job_id']}~r{int(match['times']) + 1}"
-    return f"{job_id}~r1"
+        again = f"{match['job_id']}~r{int(match['times']) + 1}"
+    # An id may be as long as a key's part may be.
+    return again if len(again.encode()) <= MAX_ID_BYTES else str(uuid.uuid5(_NAMESPACE, again))
 
 
 def _read(reply: object) -> Letters:

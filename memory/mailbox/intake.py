@@ -240,6 +240,11 @@ def claim(pointer: str, identity: str) -> Command[Claim]:
     )
 
 
+def was_erased(keys: SessionKeys, job_id: str) -> Command[bool]:
+    """Whether the session was erased after the job was sent."""
+    return Command(lambda reply: reply == b"erased", ("HGET", keys.requests, job_id))
+
+
 def merged_into(keys: SessionKeys, job_id: str) -> Command[str | None]:
     """The job that this one was merged into; None where it was not."""
 

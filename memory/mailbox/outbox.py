@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.records import index
-from memory.records.event import Event, parsed
+from memory.records.event import ENDINGS, Event, parsed
 from memory.records.index import Entry
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import after_ok, count, integer, nothing, raw, unexpected_reply
@@ -44,7 +44,10 @@ class End:
         size, _, rest = stored.partition(b" ")
         if not size.isdigit() or int(size) > len(rest):
             raise CorruptData(f"the end of job {job_id!r} in its outbox is none")
-        return cls(job_id, parsed(rest[: int(size)]), rest[int(size) :])
+        event = parsed(rest[: int(size)])
+        if event.type not in ENDINGS:
+            raise CorruptData(f"the end of job {job_id!r} in its outbox is another event")
+        return cls(job_id, event, rest[int(size) :])
 
 
 @dataclass(frozen=True, slots=True)

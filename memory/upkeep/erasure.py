@@ -78,10 +78,9 @@ def erase_session(
     if erased.running:
         connection.run(events.announce_stop(keyspace, erased.running))
     connection.run(dead_letters.forget(mailbox))
-    index_key = keyspace.sessions(agent_id)
-    seen_ms = connection.run(index.score(index_key, session_id))
-    if seen_ms is not None:
-        connection.run(index.forget(index_key, [index.Entry(session_id, seen_ms)]))
+    # A job that was sent meanwhile keeps its session on the list.
+    entry = index.Entry(session_id, began_ms)
+    connection.run(index.forget_until(keyspace.sessions(agent_id), [entry], began_ms))
     keys = erased.keys + _erase_data(connection, keyspace, session_id)
     return ErasedSession(keys, erased.jobs, owner)
 

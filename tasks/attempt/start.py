@@ -168,5 +168,7 @@ def options_of(request: Context) -> dict[str, object]:
     options = request.as_execution_options()
     for name in ("task_id", "retries", "origin", "expires", "time_limit", "soft_time_limit"):
         options.pop(name, None)
+    # Celery 5.7.0 leaves it out of the options of a running task.
+    options["ignore_result"] = request.ignore_result or None
     queue = (request.delivery_info or {}).get("routing_key")
     return dict(publish_options({**options, "queue": queue}))

@@ -25,6 +25,7 @@ from memory import (
     outbox,
 )
 from memory.mailbox.due import shared_wait_ms
+from tasks.end.loop_delivery import LoopDelivery
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
@@ -47,7 +48,9 @@ class MailboxSweep:
         memory: AsyncConnection,
         due: Due,
         queue_wait: QueueWait,
+        *,
         wakers: Executor,
+        ends: LoopDelivery,
     ) -> None:
         """`wakers` publishes wake-ups: nothing slower may run there."""
         self._app = app
@@ -55,6 +58,7 @@ class MailboxSweep:
         self._due = due
         self._queue_wait = queue_wait
         self._wakers = wakers
+        self._ends = ends
 
     async def run(self) -> list[str]:
         """Look once at what is due now, at most BATCH mailboxes; the outcomes.
@@ -136,9 +140,16 @@ class MailboxSweep:
             if await self._memory.run(outbox.size(keys)):
                 await self._memory.run(outbox.note_late(self._due.keyspace, keys))
         except CorruptData as exc:
-            logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            logger.error("ends of %s are not noted until a key is mended: %s", keys.history, exc)
+            await guarded(self._deliver(keys), f"deliver ends of {keys.history}, others go on")
             return False
         return True
+
+    async def _deliver(self, keys: SessionKeys) -> None:
+        try:
+            await self._ends.deliver_session(keys)
+        except CorruptData as exc:
+            logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
 
 
 async def guarded(work: Coroutine[object, object, T], what: str) -> T | None:

@@ -7,12 +7,10 @@ from memory import (
     AsyncConnection,
     CorruptData,
     Keyspace,
-    Mailbox,
-    dead_letters,
-    keep_pointer,
     outbox,
 )
 from memory.records.index import Entry
+from tasks.beat.mailbox_sweep import guarded
 from tasks.end.loop_delivery import LoopDelivery
 
 logger = logging.getLogger(__name__)
@@ -58,9 +56,9 @@ class OutboxSweep:
             logger.error("%r is no history's key: it is taken off the outboxes' list", entry.member)
             return 0
         try:
-            if await self._memory.run(dead_letters.are_any(keys)):
-                await self._list_letters(Mailbox(self._keyspace, keys))
-            left = await self._ends.deliver_session(keys)
+            left = await guarded(
+                self._ends.deliver_session(keys), f"deliver ends of {keys.history}, others go on"
+            )
         except CorruptData as exc:
             logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
             left = 1
@@ -68,11 +66,3 @@ class OutboxSweep:
             # Behind the others: what cannot be delivered must not keep them waiting.
             await self._memory.run(outbox.note_late(self._keyspace, keys))
         return left
-
-    async def _list_letters(self, mailbox: Mailbox) -> None:
-        """Whoever made the last letter may have died before it was listed."""
-        await self._memory.run(dead_letters.note(mailbox))
-        letters = await self._memory.run(dead_letters.letters(mailbox))
-        if letters.letters:
-            newest = letters.letters[-1].job_id
-            await self._memory.run(keep_pointer(self._keyspace, newest))

@@ -33,7 +33,9 @@ async def sweep_once(celery: Celery) -> Counter[str]:
     """Sweep mailboxes and slots once. Raises MemoryServiceError."""
     worker = worker_services()
     memory, keyspace = worker.memory, worker.keyspace
-    mailboxes = MailboxSweep(celery, memory, Due(keyspace), worker.queue_wait, worker.wakers)
+    mailboxes = MailboxSweep(
+        celery, memory, Due(keyspace), worker.queue_wait, worker.wakers, worker.ends
+    )
     slots = SlotSweep(memory, keyspace, worker.bounded_models, worker.slot_notifier)
     outcomes = await mailboxes.run()
     await slots.run()

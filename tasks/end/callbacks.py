@@ -5,37 +5,50 @@ whoever ends it. A job that is merged into another hands it over: the callbacks 
 job that answers. One line of JSON for each job, the answering one first or last.
 """
 
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 
 import orjson
 from celery.app.task import Context
+from celery.exceptions import CeleryError
 from kombu.exceptions import SerializerNotInstalled
 from kombu.utils import json
 from pydantic import JsonValue
 
+from memory import Backpressure, CorruptData, InvalidInput
+from tasks.errors import InvalidJob, SessionBusy
 from tasks.job.envelope import CALLBACK_OPTIONS
 
 UNSENDABLE = (
+    Backpressure,
+    CeleryError,
+    CorruptData,
+    InvalidInput,
+    InvalidJob,
+    RuntimeError,
     SerializerNotInstalled,
+    SessionBusy,
     ArithmeticError,
     AttributeError,
     LookupError,
     TypeError,
     ValueError,
 )
-"""What kombu and Celery raise on options and signatures that they do not check before."""
+"""What says that a message cannot be sent, however often it is tried: raised by kombu and Celery,
+which check options and signatures late, and by a chat task that is called."""
 _OF_CHORD = ("chord", "group_id", "group_index")
 _NAMESPACE = uuid.UUID("5b3a3f6e-2f0c-5c57-9a0b-6772696f7432")
-_REQUEUED = re.compile(r"~r[1-9][0-9]{0,5}\Z")
+_PARTS = frozenset({"tasks", "header", "body"})
+"""Where Celery's composite signatures hold what they are made of."""
 
 
-def packed_callbacks(job_id: str, options: Mapping[str, JsonValue]) -> bytes:
+def packed_callbacks(
+    job_id: str, options: Mapping[str, JsonValue], *, is_requeued: bool = False
+) -> bytes:
     """The line of a job that is published with these options; empty where nothing follows it."""
     kept = {name: options[name] for name in CALLBACK_OPTIONS & options.keys()}
-    # The chord has counted the first life of the job, which failed.
-    if _REQUEUED.search(job_id):
+    if is_requeued:
+        # The chord has counted the first life of the job, which failed.
         kept = {name: value for name, value in kept.items() if name not in _OF_CHORD}
     return orjson.dumps({"job": job_id, "options": kept}) + b"\n" if kept else b""
 
@@ -83,12 +96,19 @@ def _with_ids(job_id: str, kind: str, given: object) -> list[dict[str, object]]:
     signatures: Sequence[dict[str, object]] = given if isinstance(given, list) else []
     if isinstance(given, dict):
         signatures = [given]
-    return [
-        {**signature, "options": _options(f"{job_id}:{kind}:{number}", signature.get("options"))}
-        for number, signature in enumerate(signatures)
-    ]
+    return [_with_id(f"{job_id}:{kind}:{at}", one) for at, one in enumerate(signatures)]
 
 
-def _options(name: str, given: object) -> dict[str, object]:
+def _with_id(name: str, signature: dict[str, object]) -> dict[str, object]:
+    """A signature with a task id, and each that it is made of: of a group, a chain, a chord."""
+    given, kwargs = signature.get("options"), signature.get("kwargs")
     options = given if isinstance(given, dict) else {}
-    return {"task_id": str(uuid.uuid5(_NAMESPACE, name)), **options}
+    parts = dict(kwargs) if isinstance(kwargs, dict) else {}
+    for part in _PARTS & parts.keys() if signature.get("subtask_type") else ():
+        inner = parts[part]
+        if isinstance(inner, dict):
+            parts[part] = _with_id(f"{name}:{part}", inner)
+        elif isinstance(inner, list):
+            parts[part] = [_with_id(f"{name}:{part}:{at}", one) for at, one in enumerate(inner)]
+    task_id = str(uuid.uuid5(_NAMESPACE, name))
+    return {**signature, "kwargs": parts, "options": {"task_id": task_id, **options}}

@@ -6,6 +6,9 @@ outbox").
 """
 
 import logging
+import threading
+from collections.abc import Callable
+from functools import partial
 
 from celery import Celery
 from celery.app.task import Context
@@ -15,8 +18,13 @@ from kombu.exceptions import OperationalError
 from memory import Connection, End, EventType, MemoryServiceError, SessionKeys, outbox
 from tasks.end.callbacks import UNSENDABLE, requests_of
 from tasks.end.outcome import JobOutcome, outcome_of
+from tasks.errors import NotAccepted
+from tasks.job.result import ChatResult
 
 logger = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""How long anybody waits for a result to be stored before going on without."""
 
 
 class Delivery:
@@ -30,7 +38,7 @@ class Delivery:
         """What says that a server is away or refuses: try again later."""
         backend = self._app.backend
         of_backend = (*backend.connection_errors, *backend.channel_errors)
-        return (MemoryServiceError, OperationalError, *of_backend)
+        return (MemoryServiceError, NotAccepted, OperationalError, *of_backend)
 
     def deliver(self, keys: SessionKeys, end: End) -> None:
         """Store the result of one job and send what follows it. Safe to repeat.
@@ -50,53 +58,80 @@ class Delivery:
             self._conclude(request, outcome, is_stored=False)
 
     def _conclude(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
-        try:
-            self._store_and_call(request, outcome, is_stored=is_stored)
-        except UNSENDABLE as exc:
-            # It would fail each time; the result is stored by then.
-            kind = type(exc).__name__
-            logger.error("what follows job %s in Celery cannot be sent: %s", request.id, kind)
-
-    def _store_and_call(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
         backend, value = self._app.backend, outcome.value
         if isinstance(value, Exception):
             # Celery's own revoking calls nobody back; here each end is followed.
-            backend.mark_as_failure(
-                request.id, value, request=request, store_result=is_stored, state=outcome.state
-            )
-            return
-        backend.mark_as_done(request.id, value, request=request, store_result=is_stored)
+            conclude = partial(backend.mark_as_failure, state=outcome.state)
+        else:
+            conclude = backend.mark_as_done
+        self._send(
+            request,
+            partial(conclude, request.id, value, request=request, store_result=is_stored),
+        )
+        if not isinstance(value, Exception):
+            self._call(request, value)
+        elif request.chain and not is_stored and not request.ignore_result:
+            # What was merged has a result already; the rest of its chain has none.
+            rest = (request.chain, value, None)
+            self._send(request, partial(backend._fail_chain, *rest, state=outcome.state))
+
+    def _call(self, request: Context, result: ChatResult) -> None:
         sent_by = {"parent_id": request.id, "root_id": request.root_id}
         for callback in request.callbacks or ():
-            signature(callback, app=self._app).apply_async((value,), **sent_by)
+            called = signature(callback, app=self._app)
+            self._send(request, partial(called.apply_async, (result,), **sent_by))
         if request.chain:
             *rest, following = request.chain
-            next_task = signature(following, app=self._app)
-            next_task.apply_async((value,), chain=rest, **sent_by)
+            called = signature(following, app=self._app)
+            self._send(request, partial(called.apply_async, (result,), chain=rest, **sent_by))
+
+    def _send(self, request: Context, send: Callable[[], object]) -> None:
+        try:
+            send()
+        except UNSENDABLE as exc:
+            # It would fail each time, and keep what else follows the job.
+            kind = type(exc).__name__
+            logger.error("what follows job %s in Celery cannot be sent: %s", request.id, kind)
 
 
 def deliver_ends(
-    delivery: Delivery, memory: Connection, keys: SessionKeys, *, owner: str, claim_ms: int
+    delivery: Delivery,
+    memory: Connection,
+    keys: SessionKeys,
+    *,
+    owner: str,
+    claim_ms: int,
+    patience_s: float = PATIENCE_S,
 ) -> bool:
     """Deliver the ends of a session that `owner` is to deliver, and those that nobody did in time.
 
-    They are the owner's for `claim_ms`, then anybody's. A failure is logged, and a worker tries
-    again: False.
+    They are the owner's for `claim_ms`, then anybody's. Returns within `patience_s`: what takes
+    longer goes on beside. A failure is logged, and a worker tries again: False.
     """
     take = outbox.take(keys, owner=owner, claim_ms=claim_ms)
-    try:
-        while (taken := memory.run(take)).ends or taken.corrupt:
-            log_damaged(keys, taken.corrupt)
-            if taken.corrupt:
-                memory.run(outbox.drop(keys, taken.corrupt))
-            for end in taken.ends:
-                delivery.deliver(keys, end)
-            if taken.ends and not memory.run(outbox.delivered(keys, taken.ends)):
-                break
-    except delivery.refusals as exc:
-        logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
-        return False
-    return True
+    done: list[bool] = []
+
+    def deliver() -> None:
+        try:
+            while (taken := memory.run(take)).ends or taken.corrupt:
+                log_damaged(keys, taken.corrupt)
+                if taken.corrupt:
+                    memory.run(outbox.drop(keys, taken.corrupt))
+                for end in taken.ends:
+                    delivery.deliver(keys, end)
+                    memory.run(outbox.delivered(keys, [end]))
+        except delivery.refusals as exc:
+            logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
+        else:
+            done.append(True)
+
+    # A thread that ends with the process: a sender waits for no server of results.
+    thread = threading.Thread(target=deliver, name="griot-ends", daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    if thread.is_alive():
+        logger.warning("ends of jobs of %s are delivered later: results are slow", keys.history)
+    return bool(done)
 
 
 def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:

@@ -21,18 +21,20 @@ from memory import (
     AsyncConnection,
     Command,
     End,
+    EventType,
+    Keyspace,
+    Mailbox,
     MemoryServiceError,
     MemorySettings,
     SessionKeys,
+    dead_letters,
     outbox,
 )
-from tasks.end.delivery import Delivery, log_damaged
+from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged
 from tasks.end.outcome import outcome_of
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S = 1.0
-"""How long a worker waits for a result to be stored before it goes on without."""
 AWAY_S = 1.0
 """How long nothing is tried after a failure: each try may take the whole patience."""
 NOTED_EVERY_S = 0.2
@@ -49,6 +51,7 @@ class LoopDelivery:
         self,
         app: Celery,
         memory: Callable[[], AsyncConnection],
+        keyspace: Keyspace,
         *,
         results: MemorySettings | None,
         claim_ms: int,
@@ -59,6 +62,7 @@ class LoopDelivery:
         self._app = app
         self._delivery = Delivery(app)
         self._memory = memory
+        self._keyspace = keyspace
         self._settings = results
         self._claim_ms = claim_ms
         # One for the process: what it could not deliver it may take again at once.
@@ -69,6 +73,8 @@ class LoopDelivery:
         self._away_until_s = {True: 0.0, False: 0.0}
         self._delivered: dict[SessionKeys, list[End]] = defaultdict(list)
         self._noting: asyncio.Task[None] | None = None
+        self._flushing = asyncio.Lock()
+        self._is_reported = False
         self._late: set[asyncio.Task[bool]] = set()
 
     async def deliver(self, keys: SessionKeys, end: End) -> bool:
@@ -85,7 +91,7 @@ class LoopDelivery:
         done, _ = await asyncio.wait((delivering,), timeout=PATIENCE_S)
         if not done:
             self._away_until_s[way] = time.monotonic() + AWAY_S
-            logger.warning("the result of job %s is late, it is stored in time", end.job_id)
+            self._report_late(end, "results are slow")
             return False
         return delivering.result()
 
@@ -102,22 +108,27 @@ class LoopDelivery:
         if taken.corrupt:
             await self._memory().run(outbox.drop(keys, taken.corrupt))
         for end in taken.ends:
+            if end.event.type is EventType.FAILED:
+                # Whoever made it a dead letter may have died before that was listed.
+                mailbox = Mailbox(self._keyspace, keys)
+                await self._memory().run_last(*dead_letters.listed(mailbox, end.job_id))
             if not await self.deliver(keys, end):
                 return None
         return taken.left
 
     async def flush(self) -> bool:
         """Take out of the outboxes what is delivered. A failure is logged: False."""
-        delivered, self._delivered = self._delivered, defaultdict(list)
-        if not delivered:
+        async with self._flushing:
+            delivered, self._delivered = self._delivered, defaultdict(list)
+            commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
+            try:
+                await self._memory().run_each(commands)
+            except MemoryServiceError as exc:
+                logger.info("delivered ends of %d sessions are noted later: %s", len(commands), exc)
+                for keys, ends in delivered.items():
+                    self._delivered[keys] = [*ends, *self._delivered[keys]]
+                return False
             return True
-        commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
-        try:
-            await self._memory().run_each(commands)
-        except MemoryServiceError as exc:
-            logger.info("%d sessions' results will be stored once more: %s", len(commands), exc)
-            return False
-        return True
 
     async def aclose(self) -> None:
         """Wait a little for what is under way, and close the connection to the results."""
@@ -137,17 +148,30 @@ class LoopDelivery:
                 await self._connection(self._settings).run_each(self._stored(keys, end))
         except self._delivery.refusals as exc:
             self._away_until_s[bool(end.callbacks)] = time.monotonic() + AWAY_S
-            logger.warning("the result of job %s is not stored yet: %s", end.job_id, exc)
+            self._report_late(end, str(exc))
             return False
+        self._is_reported = False
         self._delivered[keys].append(end)
-        if self._noting is None or self._noting.done():
+        if end.callbacks:
+            # Else a process that dies now would have them sent twice.
+            await self.flush()
+        elif self._noting is None or self._noting.done():
             self._noting = asyncio.create_task(self._flush_soon())
         return True
 
+    def _report_late(self, end: End, reason: str) -> None:
+        # Once for an outage: a thousand jobs may end in it.
+        level = logging.DEBUG if self._is_reported else logging.WARNING
+        self._is_reported = True
+        logger.log(
+            level, "the result of job %s, and perhaps others, come later: %s", end.job_id, reason
+        )
+
     async def _flush_soon(self) -> None:
         # In batches: nothing waits for it, and each would be a command of its own.
-        await asyncio.sleep(NOTED_EVERY_S)
-        await self.flush()
+        while self._delivered:
+            await asyncio.sleep(NOTED_EVERY_S)
+            await self.flush()
 
     def _connection(self, settings: MemorySettings) -> AsyncConnection:
         self._results = self._results or AsyncConnection(settings)

@@ -74,7 +74,9 @@ class WorkerServices:
         where, timeout_s = self.settings.results_redis_url, self.settings.memory.timeout_s
         results = plain_results(app, where, timeout_s=timeout_s)
         claim_ms = round(self.settings.queue.grace_s * 1000)
-        return LoopDelivery(app, lambda: self.memory, results=results, claim_ms=claim_ms)
+        return LoopDelivery(
+            app, lambda: self.memory, self.keyspace, results=results, claim_ms=claim_ms
+        )
 
     @cached_property
     def ollama(self) -> Fleet:

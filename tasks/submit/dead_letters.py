@@ -109,7 +109,7 @@ def _callbacks(letter: dead_letters.DeadLetter) -> bytes:
         options = Envelope.unpack(letter.envelope).publish
     except InvalidJob:
         return b""
-    return packed_callbacks(dead_letters.requeued_id(letter.job_id), options)
+    return packed_callbacks(dead_letters.requeued_id(letter.job_id), options, is_requeued=True)
 
 
 def _job(letter: dead_letters.DeadLetter) -> ChatJob | None:

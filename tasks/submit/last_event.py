@@ -38,6 +38,7 @@ class LastEvent:
         """What `found` reads the answers of."""
         return (
             outbox.end_of(self.keys, self.job_id),
+            intake.was_erased(self.keys, self.job_id),
             intake.merged_into(self.keys, self.job_id),
             dead_letters.letters(self._mailbox),
             self._mailbox.reply_of(self.job_id),
@@ -45,9 +46,11 @@ class LastEvent:
 
     def found(self, answers: Sequence[object], *, is_committed: bool) -> Event:
         """The last event of a job that is over."""
-        undelivered, into, letters, reply = answers
+        undelivered, was_erased, into, letters, reply = answers
         if isinstance(undelivered, Event):
             return undelivered
+        if was_erased:
+            return self._last(EventType.ERASED)
         if is_committed:
             return self._of_turn(cast("bytes | None", reply))
         if isinstance(into, str):

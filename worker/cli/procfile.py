@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
     from honcho.environ import parse_procfile
 
 STOPPED_BY_SIGNAL = (130, 143)
+LAST_WORDS_S = 1.0
 
 
 def run_procfile(path: Path, *, stop_s: float) -> int:
@@ -35,7 +37,7 @@ def run_procfile(path: Path, *, stop_s: float) -> int:
     manager = honcho.manager.Manager()
     for name, command in processes.items():
         manager.add_process(name, command, env=_environment())
-    _harden(manager)
+    _Hardened(manager)
     # A terminal that is closed would end us alone: the processes have sessions of their own.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _stop)
@@ -49,33 +51,50 @@ def _stop(*_: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _harden(manager: "honcho.manager.Manager") -> None:
-    """Stop all when the reader of our output has left, and at a Ctrl-C that comes early.
+class _Hardened:
+    """A manager of honcho that stops all when the reader of our output has left, and at a Ctrl-C
+    that comes early.
 
     `griot up | tee log`, then Ctrl-C: honcho 2.0's loop would end at its next line, and leave the
-    processes running. The same for a stop before each has a pid: it waits until they have.
+    processes running. The same for a stop before each has a pid: it waits until they have. A fork
+    that the same Ctrl-C ended before it began its process never will: it counts as stopped.
     """
-    printer, terminate = manager._printer, manager.terminate
-    write = printer.write
-    is_due = False
 
-    def terminated() -> None:
-        nonlocal is_due
-        is_due = not manager._all_started()
-        if not is_due:
-            terminate()
+    def __init__(self, manager: "honcho.manager.Manager") -> None:
+        self._manager = manager
+        self._terminate, self._all_started = manager.terminate, manager._all_started
+        self._write = manager._printer.write
+        self._is_due = False
+        self._ended_s: dict[str, float] = {}
+        manager.terminate, manager._all_started = self.terminate, self.all_started
+        manager._printer.write = self.write
 
-    def written(message: object) -> None:  # also called for each process that has started
+    def terminate(self) -> None:
+        self._is_due = not self._all_started()
+        if not self._is_due:
+            self._terminate()
+
+    def all_started(self) -> bool:  # asked about ten times a second
+        for name, state in self._manager._processes.items():
+            fork = state.get("process")
+            if state.get("pid") is None and fork is not None and fork.exitcode is not None:
+                # What it has said before may still be on its way.
+                since_s = self._ended_s.setdefault(name, time.monotonic())
+                if time.monotonic() - since_s > LAST_WORDS_S:
+                    state.update(pid=0, returncode=fork.exitcode)
+        is_so = bool(self._all_started())
+        if self._is_due and is_so:
+            self.terminate()
+        return is_so
+
+    def write(self, message: object) -> None:
         try:
-            write(message)
+            self._write(message)
         except OSError:  # EPIPE of a pipe, EIO of a terminal
             # Also Python's own, which else fails at its end.
-            sys.stdout = printer.output = Path(os.devnull).open("w")  # noqa: SIM115
+            output = Path(os.devnull).open("w")  # noqa: SIM115
+            sys.stdout = self._manager._printer.output = output
             _stop()
-        if is_due:
-            terminated()
-
-    manager.terminate, printer.write = terminated, written
 
 
 def _environment() -> dict[str, str]:

@@ -34,6 +34,11 @@ for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
     whose or owner, #last) .. last .. (rest and rest:sub(size + 1) or ''))
 end
 for _, one in ipairs(waiting) do end_job(one, -now_ms, last_event('erased', one, 0)) end
+-- Who asks when stream and outbox are empty is told so.
+for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
+  redis.call('HSET', requests, one, 'erased')
+end
+redis.call('PEXPIRE', requests, dedupe_ms)
 if #waiting > 0 then forget_attempt() end
 redis.call('HINCRBY', lease, 'rev', 1)
 if is_live then redis.call('HSET', lease, 'stop_job', held[3], 'stop', 'discard') end

@@ -116,7 +116,7 @@ def test_a_reply_of_any_shape_is_read_back_as_a_result(records: list[object]) ->
 
     found = history.find_reply(stored, JOB)
     follower = JobFollower(Keyspace(), KEYS, JOB, "0-0")
-    conclusion = follower.conclusion([None, None, Letters(()), found], is_committed=True)
+    conclusion = follower.conclusion([None, False, None, Letters(()), found], is_committed=True)
     result = outcome_of(KEYS, conclusion).value
 
     assert isinstance(conclusion.text, str)

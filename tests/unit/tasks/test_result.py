@@ -200,7 +200,7 @@ def test_a_reply_without_words_is_an_empty_response(content: dict[str, JsonValue
     stored = orjson.dumps({"role": "assistant", "job_id": "job-1", **content})
     keyspace = Keyspace()
     follower = JobFollower(keyspace, keyspace.session("energy", "s"), "job-1", "0-0")
-    last = follower.conclusion([None, None, Letters(()), stored], is_committed=True)
+    last = follower.conclusion([None, False, None, Letters(()), stored], is_committed=True)
     found = outcome_of(follower.keys, last).value
     assert found is not None
     assert (found["response"], last.text) == ("", "")
