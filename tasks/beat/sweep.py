@@ -34,7 +34,12 @@ async def sweep_once(celery: Celery) -> Counter[str]:
     worker = worker_services()
     memory, keyspace = worker.memory, worker.keyspace
     mailboxes = MailboxSweep(
-        celery, memory, Due(keyspace), worker.queue_wait, worker.wakers, worker.ends
+        celery,
+        memory,
+        Due(keyspace),
+        worker.queue_wait,
+        wakers=worker.wakers,
+        ends=worker.ends,
     )
     slots = SlotSweep(memory, keyspace, worker.bounded_models, worker.slot_notifier)
     outcomes = await mailboxes.run()

@@ -19,12 +19,14 @@ from tasks import (
     CancelOutcome,
     InvalidJob,
     JobConflict,
+    JobErased,
     JobFailed,
     SessionBusy,
     app,
     chat_task,
     follow_job,
 )
+from tasks.submit.erase import erase
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
@@ -270,3 +272,62 @@ def test_a_dead_letter_of_a_session_without_history_is_found_and_erased(
     assert memory.clear_all_agent_data(agent_id) >= 1
     letters = memory.connection.run(Command(int, ("EXISTS", keys.dead)))
     assert letters == 0
+
+
+def test_a_callback_that_is_refused_costs_no_other_anything(session_id: str, inbox: Inbox) -> None:
+    """A chat job that a busy session refuses: the other callback is sent, the result is there."""
+    busy = f"{session_id}-busy"
+    first = running(busy)
+    refused = chat_task.si(**arguments(busy, "no", on_busy="reject"))
+    job = chat_task.apply_async(
+        kwargs=arguments(session_id, "hello"), link=[refused, inbox.task("after")]
+    )
+    assert "hello" in job.get(timeout=WAIT_S)["response"]
+    assert [name for _, name, _ in inbox.received(1)] == ["after"]
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
+    chat_task.cancel(first.id)
+
+
+def test_a_chain_of_a_merged_job_fails_with_the_job_that_answers(session_id: str) -> None:
+    """Nothing waits for ever for the rest of it."""
+    first = running(session_id)
+    job = chat_task.s(**arguments(session_id, "one"))
+    chain = (job | app.signature("somebody.elses")).apply_async()
+    carrier = chat_task.apply_async(kwargs=arguments(session_id, "two", on_busy="merge"))
+    assert chat_task.cancel(carrier.id) is CancelOutcome.CANCELLED
+    wait_until(lambda: chain.state == "REVOKED", timeout_s=WAIT_S, what="the chain has failed")
+    chat_task.cancel(first.id)
+
+
+def test_who_asks_late_is_told_that_a_job_was_erased(session_id: str) -> None:
+    """When stream, outbox and result are gone: not an answer without words, nor a cancel."""
+    job = chat_task.delay("energy", session_id, "hello")
+    job.get(timeout=WAIT_S)
+    erase(app, "energy", session_id)
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
+    memory.connection.run(Command(bool, ("UNLINK", keys.events)))
+    assert [event.type for event in follow_job(job.id)] == [EventType.ERASED]
+    app.backend.delete(app.backend.get_key_for_task(job.id))
+    app.backend._cache.clear()
+    again = type(job)(job.id, app=app)
+    with pytest.raises(JobErased):
+        again.get(timeout=WAIT_S)
+
+
+def test_a_raw_job_may_want_no_result(session_id: str) -> None:
+    """`ignore_result` of its message counts, whoever delivers."""
+    kwargs = arguments(session_id, "hello")
+    sent = app.send_task("tasks.chat_task", kwargs=kwargs, queue="chat", ignore_result=True)
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    wait_until(
+        lambda: len(memory.get_conversation_history("energy", session_id)) == 2,
+        timeout_s=WAIT_S,
+        what="it is answered",
+    )
+    wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
+    assert sent.state == "PENDING"

@@ -10,6 +10,7 @@ from celery import Celery
 from memory import AsyncConnection, Due, Keyspace, Mailbox, MemorySettings
 from sandbox.valkey import ValkeyServer
 from tasks.beat.mailbox_sweep import MailboxSweep
+from tasks.end.loop_delivery import LoopDelivery
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
 
@@ -45,7 +46,8 @@ def sweep(memory: AsyncConnection, queue_wait: QueueWait) -> Iterator[MailboxSwe
     """The sweeper; its wake-ups stay in this process."""
     celery = Celery("sweep", broker="memory://", set_as_current=False)
     with ThreadPoolExecutor(1) as wakers:
-        yield MailboxSweep(celery, memory, Due(KEYSPACE), queue_wait, wakers)
+        ends = LoopDelivery(celery, lambda: memory, KEYSPACE, results=None, claim_ms=1000)
+        yield MailboxSweep(celery, memory, Due(KEYSPACE), queue_wait, wakers=wakers, ends=ends)
 
 
 async def forgotten(memory: AsyncConnection) -> None:

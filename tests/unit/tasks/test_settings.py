@@ -25,7 +25,7 @@ class Bound:
 
 
 BOUNDS = (
-    Bound("CELERY_RESULT_TTL", "result_ttl_s", DAY_S, 1, 365 * DAY_S),
+    Bound("CELERY_RESULT_TTL", "result_ttl_s", DAY_S, 1, 7 * DAY_S),
     Bound("WORKER_CONCURRENCY", "concurrency", 100, 1, 2000),
     Bound("WORKER_DRAIN_SECONDS", "drain_s", 20, 0, 3600),
     Bound("CHAT_LEASE_SECONDS", "lease_s", 30, 0.5, 3600),
