@@ -21,13 +21,17 @@ class _Forgiving(io.FileIO):
         self.lost = lost
 
     def write(self, data: "io.ReadableBuffer") -> int:  # type: ignore[name-defined]  # of typeshed alone
-        try:
-            return super().write(data) or 0
-        except BrokenPipeError:
-            raise
-        except OSError as exc:
-            self.lost = exc
-            return memoryview(data).nbytes
+        left = memoryview(data).cast("B")
+        size = left.nbytes
+        while left:
+            try:
+                left = left[super().write(left) or 0 :]
+            except BrokenPipeError:
+                raise
+            except OSError as exc:
+                self.lost = exc
+                break
+        return size
 
 
 _installed: dict[str, _Forgiving] = {}
@@ -39,11 +43,13 @@ def install() -> None:
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         raw = _installed[name] = _Forgiving(descriptor, closed.get(descriptor))
         known = getattr(sys, name)
+        # No buffer between them: a handler of a signal that prints, as Celery's and honcho's do,
+        # may come while `write` above runs, and a BufferedWriter would refuse it.
         stream = io.TextIOWrapper(
-            io.BufferedWriter(raw),
+            raw,
             encoding=known.encoding if known else "utf-8",
             errors=known.errors if known else "backslashreplace",
-            line_buffering=name == "stderr" or raw.isatty(),
+            write_through=True,
         )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)  # Celery prints its banner there
