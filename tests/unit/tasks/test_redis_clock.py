@@ -24,7 +24,10 @@ def _anew() -> None:
 @pytest.fixture
 def celery() -> Celery:
     """An application whose messages stay in this process."""
-    return Celery("clock", broker="memory://", set_as_current=False)
+    made = Celery("clock", broker="memory://", set_as_current=False)
+    with made.connection_for_write() as connection:
+        connection.SimpleQueue(CHAT_QUEUE).clear()  # all applications of a process share it
+    return made
 
 
 def headers_of(celery: Celery, countdown_s: float | None = None) -> dict[str, object]:
