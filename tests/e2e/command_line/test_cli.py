@@ -132,7 +132,9 @@ def test_a_piped_chat_answers_line_by_line() -> None:
 
 def test_a_failed_reply_is_told_and_the_rest_goes_on() -> None:
     """A model that is not there fails each message, in one line each, and the exit code is 1."""
-    before = json.loads(griot("status", "--json").stdout)["mailboxes"]["dead_letters"]
+    status = griot("status", "--json")
+    assert status.exit_code == 0, status.output
+    before = json.loads(status.stdout)["mailboxes"]["dead_letters"]
     talked = griot("chat", "energy", "failing", "--model", "missing", said="a\nb\n")
     assert (talked.exit_code, talked.stdout) == (1, "")
     assert talked.stderr.count("ollama pull missing") == 2
