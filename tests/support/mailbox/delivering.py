@@ -66,7 +66,11 @@ def deliver(
             job = line.decode().split(" ")[0]
             yield Do(lambda job=job: world.ends.send(keys, end, job, claim, world.now_ms))  # type: ignore[misc]
     yield Sleep(noted_after_ms)
-    yield Ask((outbox.delivered(keys, [end]),))
+    (erased,) = yield Ask((outbox.delivered(keys, [end]),))
+    assert isinstance(erased, tuple)
+    for again in erased:
+        yield from deliver(world, keys, again, claim)
+    world.ends.note_delivered(end.job_id, claim)
 
 
 def deliver_ends(world: World, keys: SessionKeys, owner: str) -> Steps:
