@@ -12,13 +12,12 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """The longest line that Ollama's own client reads (api/client.go)."""
 
 
-class NDJSONDecoder:
-    """Feed it chunks as they come, split anywhere; it returns one object per line.
+class Lines:
+    """Feed it chunks as they come, split anywhere; it returns the complete lines, blank ones not.
 
-    `feed()` reads complete lines and skips blank ones. `finish()`, to be called at a clean end
-    of the input, reads what follows the last newline (a single JSON body has none). Both raise
-    ResponseTooLargeError over a limit in bytes and InvalidReplyError on what is no JSON object;
-    the decoder is of no use after that. With `max_bytes` None only each line is bounded.
+    `finish()`, to be called at a clean end of the input, returns what follows the last newline.
+    Both raise ResponseTooLargeError over a limit in bytes; it is of no use after that. With
+    `max_bytes` None only each line is bounded.
     """
 
     def __init__(self, *, max_bytes: int | None, max_line_bytes: int = MAX_LINE_BYTES) -> None:
@@ -28,8 +27,8 @@ class NDJSONDecoder:
         self._rest: list[bytes] = []
         self._rest_bytes = 0
 
-    def feed(self, chunk: bytes) -> list[dict[str, object]]:
-        """The objects whose lines end in this chunk."""
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that end in this chunk, without their ends."""
         self._read_bytes += len(chunk)
         if self._max_bytes is not None and self._read_bytes > self._max_bytes:
             raise _too_large("reply", self._max_bytes)
@@ -40,12 +39,12 @@ class NDJSONDecoder:
             return []
         lines.insert(0, self._take())
         self._keep(lines.pop())
-        return [self._decoded(line) for line in lines if not _is_blank(line)]
+        return [self._checked(line) for line in lines if not _is_blank(line)]
 
-    def finish(self) -> list[dict[str, object]]:
-        """The object after the last newline, if there is one."""
+    def finish(self) -> list[bytes]:
+        """The line after the last newline, if there is one."""
         line = self._take()
-        return [] if _is_blank(line) else [self._decoded(line)]
+        return [] if _is_blank(line) else [self._checked(line)]
 
     def _keep(self, part: bytes) -> None:
         if part:
@@ -61,21 +60,40 @@ class NDJSONDecoder:
         self._rest_bytes = 0
         return line
 
-    def _decoded(self, line: bytes) -> dict[str, object]:
+    def _checked(self, line: bytes) -> bytes:
         if len(line) > self._max_line_bytes:
             raise _too_large("line", self._max_line_bytes)
-        try:
-            record = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            # Not `from exc`: a JSONDecodeError holds the whole document, which is the reply.
-            raise InvalidReplyError(
-                f"a line of {len(line)} bytes of the reply is not JSON"
-            ) from None
-        if not isinstance(record, dict):
-            raise InvalidReplyError(
-                f"a line of the reply is {type(record).__name__}, not an object"
-            )
-        return record
+        return line
+
+
+class NDJSONDecoder:
+    """`Lines` that are one JSON object each.
+
+    Both methods raise InvalidReplyError, too, on what is no JSON object.
+    """
+
+    def __init__(self, *, max_bytes: int | None, max_line_bytes: int = MAX_LINE_BYTES) -> None:
+        self._lines = Lines(max_bytes=max_bytes, max_line_bytes=max_line_bytes)
+
+    def feed(self, chunk: bytes) -> list[dict[str, object]]:
+        """The objects whose lines end in this chunk."""
+        return [decoded(line) for line in self._lines.feed(chunk)]
+
+    def finish(self) -> list[dict[str, object]]:
+        """The object after the last newline, if there is one: a single JSON body has none."""
+        return [decoded(line) for line in self._lines.finish()]
+
+
+def decoded(line: bytes) -> dict[str, object]:
+    """The JSON object of a line. Raises InvalidReplyError."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # Not `from exc`: a JSONDecodeError holds the whole document, which is the reply.
+        raise InvalidReplyError(f"a line of {len(line)} bytes of the reply is not JSON") from None
+    if not isinstance(record, dict):
+        raise InvalidReplyError(f"a line of the reply is {type(record).__name__}, not an object")
+    return record
 
 
 def _is_blank(line: bytes) -> bool:
