@@ -21,6 +21,7 @@ from llm import (
     OllamaUnreachableError,
     Timeouts,
 )
+from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import TIMEOUTS
 from llm.wire.models import read_loaded
@@ -211,8 +212,7 @@ async def test_a_model_in_use_is_loaded_anew_before_it_expires_and_then_let_go(
             client,
             limits=Timeouts(),
             on_loaded=lambda _: None,
-            keep_warm_s=2.5,
-            shortest_rewarm_s=0.1,
+            keep=KeepWarm(keep_warm_s=2.5, shortest_rewarm_s=0.1),
         )
 
         async def is_loaded() -> bool:
