@@ -107,7 +107,10 @@ class ModelLimits:
 
     def wants_details(self, model: str) -> bool:
         """Whether /api/show could say what is not known yet."""
-        return self._of(model).details is None
+        known = self._of(model)
+        # What is loaded says it better, unless it was asked for more than it was trained for.
+        is_told = known.loaded_tokens is not None and self._settings.window_tokens(model) is None
+        return known.details is None and not is_told
 
     def reports_window(self, model: str) -> bool:
         """Whether the server reports the window of the model once it is loaded, as far as is

@@ -205,9 +205,8 @@ class ModelCatalog:
     async def _look_at_all(self) -> None:
         try:
             tags = await self._server.lookup("/api/tags")
-            loaded = await self.loaded()
+            await self.loaded()
             self._installed = set(map(full_name, read_models(tags, base_url=self.base_url)))
-            await self._learn_weights(one.name for one in loaded)
         except LLMError as exc:
             # Once for each outage: an answer came before, or this was the first look.
             if self._installed is not None or self._looked_at is None:

@@ -64,7 +64,7 @@ class OllamaClient:
         # Made once: to check and encode them takes a tenth of a short call.
         self._headers = httpx.Headers({**HEADERS, **(headers or {})})
         self.clock_ahead_s = 0.0
-        """How far the server's clock is ahead of ours, to a second, as of its last look-up."""
+        """How far the server's clock is ahead of ours, if by seconds, as of its last look-up."""
         self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
@@ -249,7 +249,9 @@ class OllamaClient:
 
     def _note_clock(self, date: str | None) -> None:
         with suppress(TypeError, ValueError):  # a proxy may leave it out, or write what it likes
-            self.clock_ahead_s = parsedate_to_datetime(date or "").timestamp() - time.time()
+            ahead_s = parsedate_to_datetime(date or "").timestamp() - time.time()
+            # The header has whole seconds: a difference of one says nothing.
+            self.clock_ahead_s = ahead_s if abs(ahead_s) > 2 else 0.0
 
     def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:
