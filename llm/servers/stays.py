@@ -58,6 +58,10 @@ class _Stay:
     used_at: float
     timer: asyncio.TimerHandle | None = None
 
+    def lasts(self, now: float) -> bool:
+        """Whether a chat that is sent now finds it, unless something happens."""
+        return now + EXPIRES_SOON_S < self.expires_at
+
     @property
     def due_at(self) -> float:
         """When it is to be loaded anew if it is in use."""
@@ -115,8 +119,7 @@ class Stays:
         stay, now = self._fitting(request), time.monotonic()
         if stay is None:
             return self._catalog.is_elsewhere(request.model)
-        is_fresh = now < stay.seen_at + self._keep.trusted_s
-        return is_fresh and now + EXPIRES_SOON_S < stay.expires_at
+        return now < stay.seen_at + self._keep.trusted_s and stay.lasts(now)
 
     async def is_still_warm(self, request: ChatRequest) -> bool:
         """The same after a look at /api/ps; False where it does not say."""
@@ -131,7 +134,8 @@ class Stays:
             return False
         self._note_seen(stay, found)
         # Another client may have had it loaded with another window.
-        return stay.window_tokens in (0, found.window_tokens) and self.is_warm(request)
+        has_window = stay.window_tokens in (0, found.window_tokens)
+        return has_window and stay.lasts(stay.seen_at)
 
     def begin(self, request: ChatRequest, found: Loaded | None) -> None:
         """The model was loaded for `request`; `found` is what /api/ps then has for it."""

@@ -15,7 +15,6 @@ from llm import (
     ModelCatalog,
     OllamaClient,
     OllamaUnreachableError,
-    TokenBudget,
     fit,
 )
 from sandbox.ollama import OllamaStandIn
