@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from typing import Self
 
 import httpx
+import orjson
 
 from llm.context.blocking_limits import BlockingContextLimits
 from llm.context.limits import LOOKUP_TIMEOUT_S
@@ -22,7 +23,7 @@ from llm.http.connection import (
 from llm.settings import LLMSettings
 from llm.wire import error_map
 from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection, refused
-from llm.wire.models import Loaded, read_loaded, read_models
+from llm.wire.models import Loaded, ModelDetails, read_details, read_loaded, read_models
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest, Message
@@ -44,9 +45,9 @@ class LLMService:
     ) -> None:
         self.settings = settings or LLMSettings()
         self.base_url = self.settings.servers[0]
-        self._http = sync_http_client(self.base_url, transport)
+        self._http = sync_http_client(self.base_url, transport, headers=self.settings.headers)
         self.context_limits = BlockingContextLimits(
-            lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self.settings
+            lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self._details, self.settings
         )
 
     def chat(
@@ -152,9 +153,15 @@ class LLMService:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _lookup(self, path: str, timeout_s: float) -> bytes:
+    def _details(self, model: str) -> ModelDetails:
+        asked = orjson.dumps({"model": model})
+        return read_details(self._lookup("/api/show", LOOKUP_TIMEOUT_S, asked, model))
+
+    def _lookup(
+        self, path: str, timeout_s: float, content: bytes | None = None, model: str = ""
+    ) -> bytes:
         limits = Timeouts.within(timeout_s)
-        return b"".join(self._chunks(path, None, self.settings.model, limits))
+        return b"".join(self._chunks(path, content, model or self.settings.model, limits))
 
     def _request(
         self,

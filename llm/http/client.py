@@ -1,8 +1,11 @@
 """The asynchronous client: many streams at once, on one event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Self
 
 import httpx
@@ -25,6 +28,7 @@ from llm.http.deadlines import StreamWatch
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
 from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
+from llm.wire.models import is_same
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
@@ -50,12 +54,17 @@ class OllamaClient:
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
         self._max_response_bytes = max_response_bytes
+        # Made once: to check and encode them takes a tenth of a short call.
+        self._headers = httpx.Headers({**HEADERS, **(headers or {})})
+        self.clock_ahead_s = 0.0
+        """How far the server's clock is ahead of ours, if by seconds, as of its last look-up."""
         self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
@@ -70,6 +79,7 @@ class OllamaClient:
             max_connections=max_connections,
             timeouts=settings.timeouts,
             max_response_bytes=settings.max_response_bytes,
+            headers=settings.headers,
         )
 
     async def stream(
@@ -83,7 +93,10 @@ class OllamaClient:
         """
         limits = timeouts or self._timeouts
         reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
-        with self._watching(request.model, limits) as watch:
+        is_loading = (
+            partial(self.catalog.is_loading, request.model) if request.expects_answer else None
+        )
+        with self._watching(request.model, limits, is_loading) as watch:
             answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
             async with aclosing(answer) as chunks:
                 async for chunk in chunks:
@@ -143,7 +156,7 @@ class OllamaClient:
     def abort(self, model: str, error: LLMError) -> None:
         """Let the calls of `model` in flight raise `error`."""
         for watch, of_model in self._watches.items():
-            if of_model == model:
+            if is_same(of_model, model):
                 watch.abort(error)
 
     async def aclose(self) -> None:
@@ -177,8 +190,13 @@ class OllamaClient:
                     yield chunk
 
     @contextmanager
-    def _watching(self, model: str, timeouts: Timeouts) -> Iterator[StreamWatch]:
-        watch = StreamWatch(timeouts)
+    def _watching(
+        self,
+        model: str,
+        timeouts: Timeouts,
+        is_loading: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Iterator[StreamWatch]:
+        watch = StreamWatch(timeouts, is_loading=is_loading)
         self._watches[watch] = model
         try:
             yield watch
@@ -199,7 +217,7 @@ class OllamaClient:
         request = httpx.Request(
             "GET" if content is None else "POST",
             url,
-            headers=HEADERS,
+            headers=self._headers,
             content=content,
             # No read limit: the first byte and later ones need two (StreamWatch).
             extensions={"timeout": {"connect": timeouts.connect_s}},
@@ -207,6 +225,8 @@ class OllamaClient:
         try:
             with watch:
                 response = await self._transport_here().handle_async_request(request)
+            if content is None:
+                self._note_clock(response.headers.get("Date"))
             raw = response.aiter_raw()
             if response.status_code != 200:
                 body = await _error_body(raw, watch)
@@ -226,6 +246,12 @@ class OllamaClient:
             if response is not None:
                 with suppress(*TRANSPORT_ERRORS):
                     await response.aclose()
+
+    def _note_clock(self, date: str | None) -> None:
+        with suppress(TypeError, ValueError):  # a proxy may leave it out, or write what it likes
+            ahead_s = parsedate_to_datetime(date or "").timestamp() - time.time()
+            # The header has whole seconds: a difference of one says nothing.
+            self.clock_ahead_s = ahead_s if abs(ahead_s) > 2 else 0.0
 
     def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:

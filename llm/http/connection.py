@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -36,11 +36,13 @@ HEADERS = {
 def sync_http_client(
     base_url: str,
     transport: httpx.BaseTransport | None = None,
+    *,
+    headers: Mapping[str, str],
 ) -> httpx.Client:
     """A synchronous client for any number of threads; each request brings its time limits."""
     return httpx.Client(
         transport=transport,
-        headers=HEADERS,
+        headers={**HEADERS, **headers},
         trust_env=False,
         follow_redirects=False,
         verify=ssl_context_for(urlsplit(base_url).scheme),

@@ -1,6 +1,7 @@
 """The clock of one asynchronous stream: first token, silence, whole time, by a single timer."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +17,17 @@ class StreamWatch:
     of a `with` that lasts too long is cancelled and the LLMTimeoutError of the phase raised, as
     `asyncio.timeout` does; but that would set and cancel a timer for every token (10 us and more),
     this looks at the time of the last wait when its one timer fires.
+
+    `is_loading` is asked when no first byte has come in time: while it says so the wait for the
+    first byte begins anew, for at most `total_s` in all.
     """
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(
+        self, timeouts: Timeouts, *, is_loading: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
         self._timeouts = timeouts
+        self._is_loading = is_loading
+        self._look: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._silence_s = timeouts.first_token_s
         self._is_replying = False
@@ -49,6 +57,8 @@ class StreamWatch:
     def close(self) -> None:
         """Stop the timer. Safe to repeat."""
         self._timer.cancel()
+        if self._look is not None:
+            self._look.cancel()
 
     def __enter__(self) -> Self:
         if self._aborted is not None:
@@ -94,6 +104,21 @@ class StreamWatch:
                 self._rearm(min(now + self._silence_s, self._ends_at))
         # Set for an earlier wait: the present one has time left.
         elif now < self._due():
+            self._rearm(self._due())
+        elif self._is_loading is None or self._is_replying or now >= self._ends_at:
+            self._end_wait(self._timeout(now))
+        else:
+            self._look = self._loop.create_task(self._end_unless_loading(self._is_loading))
+
+    async def _end_unless_loading(self, is_loading: Callable[[], Awaitable[bool]]) -> None:
+        # A load passes without a byte, and ended with this call it would begin from zero.
+        since = self._waits_since
+        goes_on = await is_loading()
+        now = self._loop.time()
+        if self._is_replying or self._task is None or self._waits_since != since:
+            self._rearm(self._due())
+        elif goes_on and now < self._ends_at:
+            self._waits_since = now
             self._rearm(self._due())
         else:
             self._end_wait(self._timeout(now))

@@ -24,6 +24,7 @@ from llm.http.shared_tasks import SharedTasks
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
+from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import Watchdog
 from llm.wire.address import label_of
@@ -72,7 +73,7 @@ class Server:
         self.warmer = Warmer(
             client,
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
-            keep_warm_s=keep_warm_s,
+            keep=KeepWarm(keep_warm_s=keep_warm_s),
             on_loaded=self.catalog.note_loaded,
             pull=None if pulls is None else partial(pulls.into, client),
         )
@@ -91,7 +92,7 @@ class Server:
         is_installed = self.catalog.is_installed(model)
         if is_installed is None:
             return Readiness.UNKNOWN
-        if self.catalog.is_loaded(model):
+        if self.catalog.is_loaded(model) or self.catalog.is_elsewhere(model):
             return Readiness.WARM
         return Readiness.COLD if is_installed else Readiness.ABSENT
 
@@ -139,18 +140,17 @@ class Server:
         # Perhaps it was dropped from memory: the next chat looks to that first.
         self.warmer.forget(request.model)
         if self._watchdog.timed_out(request.model):
-            self._restarts.once(request.model, lambda: self._restart_if_loaded(request))
+            self._restarts.once(full_name(request.model), lambda: self._restart_if_loaded(request))
 
     async def _restart_if_loaded(self, request: ChatRequest) -> None:
         """Unload and load a model that is in /api/ps and answers no call."""
         model = request.model
         # A model that is not loaded has not hung: it may be waiting to be loaded.
         try:
-            loaded = await self.catalog.loaded()
+            if await self.catalog.loaded_for(model) is None:
+                return
         except LLMError:
             return  # the server is silent, not the model alone
-        if full_name(model) not in {one.name for one in loaded}:
-            return
         logger.warning(
             "%s has %s loaded, but no call gets a token; the model is unloaded and loaded again, "
             "and its calls fail and are tried again: if this goes on, restart that Ollama",

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llm.wire.models import full_name
+
 TIMEOUTS = 3
 PAUSE_S = 60.0
 MAX_PAUSE_S = 900.0
@@ -33,7 +35,7 @@ class Watchdog:
 
         Not again for a minute, doubled up to a quarter of an hour while no restart helps.
         """
-        silence = self._silent.setdefault(model, _Silence())
+        silence = self._silent.setdefault(full_name(model), _Silence())
         silence.timeouts += 1
         pause_s = min(MAX_PAUSE_S, PAUSE_S * 2.0 ** (silence.restarts - 1))
         is_paused = silence.restarts > 0 and self._clock() - silence.restarted_at < pause_s
@@ -48,4 +50,4 @@ class Watchdog:
     def answered(self, model: str) -> None:
         """A call of the model got a token: it is at work."""
         if self._silent:
-            self._silent.pop(model, None)
+            self._silent.pop(full_name(model), None)

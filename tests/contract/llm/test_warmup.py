@@ -20,7 +20,9 @@ from llm import (
     OllamaFailedError,
     OllamaUnreachableError,
     Timeouts,
+    TotalTimeoutError,
 )
+from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import TIMEOUTS
 from llm.wire.models import read_loaded
@@ -75,15 +77,30 @@ async def test_a_model_is_loaded_once_however_many_chats_wait(
     assert (stats.loads, stats.load_requests, stats.requests) == (1, 1, 20)
 
 
-async def test_without_it_an_impatient_chat_never_sees_its_model_loaded(
+async def test_a_chat_that_meets_a_cold_load_waits_for_it(ollama: OllamaStandIn) -> None:
+    """Its model was dropped a moment ago: given up after a first token's time, the load would begin
+    from zero with the next chat, and so on for ever."""
+    async with OllamaClient(ollama.url, timeouts=SHORT) as client:
+        assert (await client.chat(chat(SLOW_LOAD))).text == ANSWER
+    assert (ollama.stats.loads, ollama.stats.requests) == (1, 1)
+
+
+async def test_a_load_within_a_chat_has_the_time_of_the_whole_reply(ollama: OllamaStandIn) -> None:
+    """Not more: the server may never come to it."""
+    limits = Timeouts(first_token_s=0.1, total_s=scaled(0.6))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        with pytest.raises(TotalTimeoutError):
+            await client.chat(chat("cold:load60s"))
+    assert ollama.stats.loads == 0
+
+
+async def test_a_loaded_model_that_gives_no_token_is_not_taken_for_a_load(
     ollama: OllamaStandIn,
 ) -> None:
-    """What the warm-up is for: each try aborts the load that the one before began."""
+    """It stands in /api/ps: the limit for the first token holds."""
     async with OllamaClient(ollama.url, timeouts=SHORT) as client:
-        for _ in range(3):
-            with pytest.raises(FirstTokenTimeoutError):
-                await client.chat(chat(SLOW_LOAD))
-    assert ollama.stats.loads == 0
+        with pytest.raises(FirstTokenTimeoutError):
+            await client.chat(chat("hang"))
 
 
 async def test_the_load_has_the_options_of_the_chat(ollama: OllamaStandIn, fleet: Fleet) -> None:
@@ -211,8 +228,7 @@ async def test_a_model_in_use_is_loaded_anew_before_it_expires_and_then_let_go(
             client,
             limits=Timeouts(),
             on_loaded=lambda _: None,
-            keep_warm_s=2.5,
-            shortest_rewarm_s=0.1,
+            keep=KeepWarm(keep_warm_s=2.5, shortest_rewarm_s=0.1),
         )
 
         async def is_loaded() -> bool:
