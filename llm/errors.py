@@ -22,13 +22,24 @@
         ├── ResponseTooLargeError    the reply is over the limit in bytes
         └── InvalidReplyError        the reply is not Ollama's protocol
 
+Beside the tree, `is_outage` says that the request cannot be the cause.
+
 No message ever holds text of a prompt or of a reply. Every error can be made from its message
 alone, so that it survives pickling and Celery's JSON.
 """
 
 
 class LLMError(Exception):
-    """Root of everything that this package raises; never an httpx or aiohttp error."""
+    """Root of everything that this package raises; never an httpx or aiohttp error.
+
+    `is_outage` is true where no request can have caused the failure, so that it says nothing of
+    this one: nothing listens, the server (or what it passes the request on to) is too busy, it does
+    not answer a look at its health either, or it has no memory to load the model.
+    """
+
+    # The default of the class; where only the circumstances tell, it is set on the error, and
+    # pickle keeps it.
+    is_outage: bool = False
 
 
 class RetryableLLMError(LLMError):
@@ -38,9 +49,13 @@ class RetryableLLMError(LLMError):
 class OllamaUnreachableError(RetryableLLMError):
     """No connection, or it was lost before the first byte of an answer."""
 
+    is_outage = True
+
 
 class OllamaBusyError(RetryableLLMError):
     """Ollama, or what it passes the request on to, cannot take it now: back off."""
+
+    is_outage = True
 
 
 class OllamaFailedError(RetryableLLMError):

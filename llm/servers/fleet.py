@@ -134,6 +134,7 @@ class Fleet:
                             yield record
                 return
             except LLMError as exc:
+                await server.look_after(exc)
                 # Its reader has a part of this reply; another server would begin another.
                 if has_spoken or not failover.goes_on_after(exc, server.url):
                     raise

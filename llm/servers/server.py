@@ -17,10 +17,12 @@ from llm.errors import (
     OllamaFailedError,
     OllamaUnreachableError,
     PermanentLLMError,
+    RetryableLLMError,
     StreamCutError,
+    TotalTimeoutError,
 )
 from llm.http.client import OllamaClient
-from llm.http.shared_tasks import SharedTasks
+from llm.http.shared_tasks import SharedTasks, result_of
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
@@ -81,6 +83,7 @@ class Server:
         self._on_change = on_change
         self._watchdog = Watchdog()
         self._restarts = SharedTasks()
+        self._looks = SharedTasks()
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
@@ -129,9 +132,20 @@ class Server:
         self._watchdog.answered(model)
         self._on_change()
 
+    async def look_after(self, error: LLMError) -> None:
+        """Mark a failure as an outage if the server does not answer a look at its health either."""
+        # A reply that took too long in all was coming until its end.
+        if isinstance(error, TotalTimeoutError) or not isinstance(error, RetryableLLMError):
+            return
+        if not error.is_outage:
+            # One look for all calls that fail at the same time.
+            look = self._looks.once("health", self.client.health_check)
+            error.is_outage = not await result_of(look)
+
     async def aclose(self) -> None:
         """Stop what is done in the background, and close all connections."""
         await self._restarts.aclose()
+        await self._looks.aclose()
         await self.client.aclose()
         await self.warmer.aclose()
 

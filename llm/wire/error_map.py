@@ -66,6 +66,15 @@ _OVERFLOW = re.compile(
     r"|prompt is longer than the context length"
 )
 _UNSUPPORTED = re.compile(r"does not support (tools|thinking|chat|generate)")
+# A load that fails for want of memory; "killed" is what the kernel does to a runner then. A runner
+# that dies later may have died of its request.
+_NO_MEMORY = re.compile(
+    r"reported out-of-memory during startup|requires more system memory"
+    r"|unable to load full model on GPU"
+    r"|runner process has terminated: .*(out of memory|unable to allocate)"
+    r"|server process has terminated: (signal: killed|.*(out of memory|unable to allocate))",
+    re.IGNORECASE | re.DOTALL,
+)
 _OWN_FAULT = re.compile(r"option \"\w+\" must be|invalid format")
 
 
@@ -171,9 +180,11 @@ def _server_error(status: int, text: str, base_url: str) -> LLMError:
             f"Ollama at {base_url} cannot take the request now (HTTP {status}){_said(text)}: "
             "send fewer at a time, or raise its OLLAMA_MAX_QUEUE or OLLAMA_NUM_PARALLEL"
         )
-    return OllamaFailedError(
+    error = OllamaFailedError(
         f"Ollama at {base_url} failed (HTTP {status}){_said(text)}: see its log"
     )
+    error.is_outage = _NO_MEMORY.search(text) is not None
+    return error
 
 
 def _not_found(text: str, model: str, base_url: str) -> LLMError:

@@ -177,6 +177,47 @@ def test_every_error_survives_pickling_and_is_made_from_its_message(
     assert (type(error), str(error)) == (kind, "what to do")
 
 
+@pytest.mark.parametrize(
+    ("status", "text", "is_outage"),
+    [
+        (503, "server busy, please try again.  maximum pending requests exceeded", True),
+        (504, "", True),
+        (500, "llama-server reported out-of-memory during startup: cudaMalloc failed", True),
+        (500, "llama-server process has terminated: signal: killed", True),
+        (500, "llama-server process has terminated: exit status 1: a\nout of memory", True),
+        (500, "llama runner process has terminated: cudaMalloc failed: out of memory", True),
+        (500, "model requires more system memory (9.1 GiB) than is available (2 GiB)", True),
+        (500, "llama-server process has terminated: exit status 2: unknown model", False),
+        (500, "model runner has unexpectedly stopped, this may be due to", False),
+        (404, "model 'x' not found", False),
+        (401, "unauthorized", False),
+        (400, "missing request body", False),
+    ],
+)
+def test_what_no_request_can_have_caused_is_an_outage(
+    status: int, text: str, is_outage: bool
+) -> None:
+    """Too busy, or without memory for the model. A runner that dies may have died of the job."""
+    assert error_for(status, text).is_outage is is_outage
+
+
+def test_a_server_that_is_not_there_is_an_outage_and_a_cut_reply_alone_is_none() -> None:
+    """What has begun may have ended by the request's own fault: its server's health decides."""
+    gone, cut = (
+        lost_connection(httpx.ConnectError("x"), replying=replying, base_url=URL, timeouts=LIMITS)
+        for replying in (False, True)
+    )
+    assert (gone.is_outage, cut.is_outage) == (True, False)
+
+
+def test_a_mark_of_the_circumstances_survives_pickling() -> None:
+    """It is set on the error, not on its class."""
+    error = errors.StreamCutError("x")
+    error.is_outage = True
+    assert pickle.loads(pickle.dumps(error)).is_outage  # noqa: S301  # our own bytes
+    assert not errors.StreamCutError("x").is_outage
+
+
 def test_attributes_survive_pickling_too() -> None:
     """A retry that shortens the prompt needs the counts."""
     error = errors.ContextOverflowError("x", n_prompt_tokens=9, n_ctx=8)
