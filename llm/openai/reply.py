@@ -89,7 +89,7 @@ class OpenAIReply:
         error = record if record.get("object") == "error" else record.get("error")
         if error is not None:
             said = error.get("message") if isinstance(error, Mapping) else error
-            raise error_line(said, base_url=self._base_url)
+            raise error_line(said, model=self._final.model, base_url=self._base_url)
         self._count(record)
         choices = record.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None

@@ -63,8 +63,7 @@ class FailoverState:
         # The time for the whole reply is counted over all servers: no other has more of it.
         if not may_move or isinstance(error, TotalTimeoutError):
             return False
-        # A job is tried again after a retryable error: one server may have what another lacks.
-        if not isinstance(self._error, RetryableLLMError) or isinstance(error, RetryableLLMError):
+        if self._error is None or _weight(error) >= _weight(self._error):
             self._error = error
         return True
 
@@ -83,6 +82,13 @@ class FailoverState:
                 f"no server that can be asked has the model '{model}'; of the others {why}"
             )
         return self._error
+
+
+def _weight(error: LLMError) -> int:
+    """Which of the servers' errors the call ends with: the heaviest, of equal ones the last."""
+    # A job is tried again after a retryable error: one server may have what another lacks. What
+    # the job may have caused is not hidden by the outage of another server.
+    return isinstance(error, RetryableLLMError) * (1 + (not error.is_outage))
 
 
 def _why_not_asked(left: Sequence[Server], full: Collection[str]) -> str:

@@ -124,7 +124,7 @@ class Fleet:
                     # A load within the chat would end with the chat's time-out or cancel, each time
                     # from zero (docs/ollama.md, Loading).
                     if not server.warmer.is_warm(request):
-                        await server.warmer.ensure(request)
+                        await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:
                         async for record in records:
@@ -134,6 +134,7 @@ class Fleet:
                             yield record
                 return
             except LLMError as exc:
+                await server.look_after(exc)
                 # Its reader has a part of this reply; another server would begin another.
                 if has_spoken or not failover.goes_on_after(exc, server.url):
                     raise

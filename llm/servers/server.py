@@ -17,10 +17,12 @@ from llm.errors import (
     OllamaFailedError,
     OllamaUnreachableError,
     PermanentLLMError,
+    RetryableLLMError,
     StreamCutError,
+    TotalTimeoutError,
 )
 from llm.http.client import OllamaClient
-from llm.http.shared_tasks import SharedTasks
+from llm.http.shared_tasks import SharedTasks, result_of
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
@@ -28,6 +30,7 @@ from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import Watchdog
 from llm.wire.address import label_of
+from llm.wire.error_map import KILLED
 from llm.wire.models import full_name
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
@@ -82,6 +85,7 @@ class Server:
         self._on_change = on_change
         self._watchdog = Watchdog()
         self._restarts = SharedTasks()
+        self._looks = SharedTasks()
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
@@ -104,7 +108,9 @@ class Server:
         try:
             yield trial
         except SERVERS_FAULT as exc:
-            trial.failed()
+            # Of a cloud model's failures only a lost connection is this server's.
+            if isinstance(exc, OllamaUnreachableError) or not _is_cloud(request.model):
+                trial.failed()
             if isinstance(exc, FirstTokenTimeoutError):
                 self._timed_out(request)
             raise
@@ -130,9 +136,29 @@ class Server:
         self._watchdog.answered(model)
         self._on_change()
 
+    async def load(self, request: ChatRequest) -> None:
+        """Have the model loaded as the chat needs it. Raises the LLMError of the load."""
+        try:
+            await self.warmer.ensure(request)
+        except OllamaFailedError as exc:
+            # Nothing but memory is what the kernel kills a runner for that answers nobody yet.
+            exc.is_outage = exc.is_outage or KILLED in str(exc)
+            raise
+
+    async def look_after(self, error: LLMError) -> None:
+        """Mark a failure as an outage if the server does not answer a look at its health either."""
+        # A reply that took too long in all was coming until its end.
+        if isinstance(error, TotalTimeoutError) or not isinstance(error, RetryableLLMError):
+            return
+        if not error.is_outage:
+            # One look for all calls that fail at the same time.
+            look = self._looks.once("health", self.client.health_check)
+            error.is_outage = not await result_of(look)
+
     async def aclose(self) -> None:
         """Stop what is done in the background, and close all connections."""
         await self._restarts.aclose()
+        await self._looks.aclose()
         await self.client.aclose()
         await self.warmer.aclose()
 
@@ -174,3 +200,8 @@ class Server:
             )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret
+
+
+def _is_cloud(model: str) -> bool:
+    """Whether the server only passes the calls of this model on to Ollama's cloud."""
+    return full_name(model).endswith((":cloud", "-cloud"))

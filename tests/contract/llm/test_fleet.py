@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -141,7 +141,7 @@ async def test_a_server_that_has_the_model_loaded_comes_first(pair: Pair) -> Non
 BEFORE_THE_FIRST_TOKEN = {
     "busy-503": OllamaBusyError,
     "overloaded-503": OllamaBusyError,
-    "unreachable-502": OllamaBusyError,
+    "unreachable-502": OllamaFailedError,
     "gone-500": OllamaFailedError,
     "load-500": OllamaFailedError,
     "exit-500": OllamaFailedError,
@@ -488,3 +488,35 @@ async def test_a_server_that_is_frozen_is_found_out_and_left_alone(
                 assert reply.text == ANSWER
         process.kill()
     assert pair.own.stats.requests == 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "meanwhile", "is_outage"),
+    [
+        ("stall", "frozen", True),
+        ("stall", "well", False),
+        ("slow-tokens:50x100ms", "killed", True),
+        ("reset", "well", False),
+    ],
+)
+async def test_a_reply_that_breaks_is_an_outage_only_where_its_server_is_away_too(
+    tmp_path: Path, fault: str, meanwhile: str, is_outage: bool
+) -> None:
+    """The reply may have broken by the fault of its request: a look at the server decides."""
+    port = free_port()
+    command = (sys.executable, "-m", "sandbox.ollama", "--port", str(port))
+    with ServerProcess(command, log_path=tmp_path / "server.log", name="server") as process:
+        process.wait_ready(lambda: "listening on" in process.log_text(), 20)
+        happens = {"frozen": process.freeze, "killed": process.kill, "well": lambda: None}
+        client = OllamaClient(f"http://127.0.0.1:{port}", timeouts=LIMITS)
+        async with Fleet([client], timeouts=replace(LIMITS, first_token_s=scaled(5))) as fleet:
+
+            async def read() -> None:
+                async with aclosing(fleet.stream(chat(fault))) as records:
+                    async for _ in records:
+                        happens[meanwhile]()
+
+            with pytest.raises(LLMError) as caught:
+                await read()
+        process.kill()
+    assert caught.value.is_outage is is_outage

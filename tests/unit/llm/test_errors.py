@@ -44,7 +44,8 @@ def error_for(status: int, text: str) -> errors.LLMError:
         (500, "llama-server process has terminated: exit status 2: x", errors.OllamaFailedError),
         (500, 'option "temperature" must be of type float32', errors.InvalidRequestError),
         (500, "invalid format: x", errors.InvalidRequestError),
-        (502, "dial tcp: x", errors.OllamaBusyError),
+        (502, "dial tcp: x", errors.OllamaFailedError),
+        (502, "", errors.OllamaBusyError),
         (503, "server busy, please try again.  maximum pending requests exceeded",
          errors.OllamaBusyError),
         (503, "Server overloaded, please retry shortly (ref: x)", errors.OllamaBusyError),
@@ -55,7 +56,7 @@ def error_for(status: int, text: str) -> errors.LLMError:
 def test_each_refusal_of_ollama_has_its_error(
     status: int, text: str, kind: type[errors.LLMError]
 ) -> None:
-    """Status first, then the text, for Ollama has no codes."""
+    """By its text, and where that says nothing by its status, for Ollama has no codes."""
     assert type(error_for(status, text)) is kind
 
 
@@ -175,6 +176,47 @@ def test_every_error_survives_pickling_and_is_made_from_its_message(
     """Results cross processes."""
     error = pickle.loads(pickle.dumps(kind("what to do")))  # noqa: S301  # our own bytes
     assert (type(error), str(error)) == (kind, "what to do")
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "is_outage"),
+    [
+        (503, "server busy, please try again.  maximum pending requests exceeded", True),
+        (504, "", True),
+        (500, "llama-server reported out-of-memory during startup: cudaMalloc failed", True),
+        (500, "llama-server process has terminated: signal: killed", False),
+        (500, "llama-server process has terminated: exit status 1: a\nout of memory", True),
+        (500, "llama runner process has terminated: cudaMalloc failed: out of memory", True),
+        (500, "model requires more system memory (9.1 GiB) than is available (2 GiB)", True),
+        (500, "llama-server process has terminated: exit status 2: unknown model", False),
+        (500, "model runner has unexpectedly stopped, this may be due to", False),
+        (404, "model 'x' not found", False),
+        (401, "unauthorized", False),
+        (400, "missing request body", False),
+    ],
+)
+def test_what_no_request_can_have_caused_is_an_outage(
+    status: int, text: str, is_outage: bool
+) -> None:
+    """Too busy, or without memory for the model. A runner that dies may have died of the job."""
+    assert error_for(status, text).is_outage is is_outage
+
+
+def test_a_server_that_is_not_there_is_an_outage_and_a_cut_reply_alone_is_none() -> None:
+    """What has begun may have ended by the request's own fault: its server's health decides."""
+    gone, cut = (
+        lost_connection(httpx.ConnectError("x"), replying=replying, base_url=URL, timeouts=LIMITS)
+        for replying in (False, True)
+    )
+    assert (gone.is_outage, cut.is_outage) == (True, False)
+
+
+def test_a_mark_of_the_circumstances_survives_pickling() -> None:
+    """It is set on the error, not on its class."""
+    error = errors.StreamCutError("x")
+    error.is_outage = True
+    assert pickle.loads(pickle.dumps(error)).is_outage  # noqa: S301  # our own bytes
+    assert not errors.StreamCutError("x").is_outage
 
 
 def test_attributes_survive_pickling_too() -> None:
