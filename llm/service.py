@@ -21,12 +21,13 @@ from llm.http.connection import (
     refusal_of,
     sync_http_client,
 )
+from llm.http.dialect import DIALECTS, OPENAI, Reader
+from llm.openai.models import read_served
 from llm.settings import LLMSettings
 from llm.wire import error_map
 from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection
 from llm.wire.models import Loaded, ModelDetails, read_details, read_loaded, read_models
 from llm.wire.records import Delta, Final, ModelReply, joined
-from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest, Message
 from llm.wire.timeouts import Timeouts
 
@@ -46,7 +47,9 @@ class LLMService:
     ) -> None:
         self.settings = settings or LLMSettings()
         self.base_url = self.settings.servers[0]
-        self._http = sync_http_client(self.base_url, transport, headers=self.settings.headers)
+        own = self.settings.at(self.base_url)
+        self._dialect = DIALECTS[own.dialect]
+        self._http = sync_http_client(self.base_url, transport, headers=own.headers)
         self.context_limits = BlockingContextLimits(
             lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self._details, self.settings
         )
@@ -110,13 +113,10 @@ class LLMService:
 
         Closing the generator closes the connection, which stops the model.
         """
-        reader = ReplyReader(
-            request,
-            base_url=self.base_url,
-            max_bytes=self.settings.max_response_bytes,
-        )
-        limits = self.settings.timeouts
-        answer = self._chunks("/api/chat", request.body(), request.model, limits, reader)
+        dialect, max_bytes = self._dialect, self.settings.max_response_bytes
+        reader = dialect.reader(request, self.base_url, max_bytes)
+        limits, body = self.settings.timeouts, dialect.body(request)
+        answer = self._chunks(dialect.chat_path, body, request.model, limits, reader)
         with closing(answer) as chunks:
             for chunk in chunks:
                 yield from reader.feed(chunk)
@@ -126,17 +126,22 @@ class LLMService:
     def health_check(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
         """True if Ollama answers in time. Says nothing about a model; never raises an error."""
         try:
-            self._lookup("/api/version", timeout_s)
+            self._lookup(self._dialect.health_path, timeout_s)
         except LLMError:
             return False
         return True
 
     def installed_models(self) -> tuple[str, ...]:
         """The names of the models that Ollama has, each with its tag. Raises an LLMError."""
+        if self._dialect is OPENAI:
+            return tuple(one.name for one in self.loaded_models())
         return read_models(self._lookup("/api/tags", HEALTH_TIMEOUT_S), base_url=self.base_url)
 
     def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
         """The models that Ollama has in memory. Raises an LLMError."""
+        if self._dialect is OPENAI:
+            served = read_served(self._lookup("/models", timeout_s), base_url=self.base_url)
+            return tuple(Loaded(name, window) for name, window in served.items())
         return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
 
     def close(self) -> None:
@@ -155,6 +160,8 @@ class LLMService:
         self.close()
 
     def _details(self, model: str) -> ModelDetails:
+        if self._dialect is OPENAI:
+            return ModelDetails()
         asked = orjson.dumps({"model": model})
         return read_details(self._lookup("/api/show", LOOKUP_TIMEOUT_S, asked, model))
 
@@ -185,7 +192,7 @@ class LLMService:
         content: bytes | None,
         model: str,
         timeouts: Timeouts,
-        reader: ReplyReader | None = None,
+        reader: Reader | None = None,
     ) -> Generator[bytes, None, None]:
         """The bytes of a reply of status 200, until its `reader` has all; any failure as an
         LLMError.

@@ -6,7 +6,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from llm.wire.address import check_base_url, check_base_urls, split_addresses
+from llm.server_list import ServerEntry, check_servers, read_servers
+from llm.wire.address import DialectName, check_base_url, check_base_urls, split_addresses
 from llm.wire.headers import read_headers
 from llm.wire.models import ByModel
 from llm.wire.requests import DURATION_PATTERN, ChatRequest, Message, check_model_name
@@ -50,6 +51,23 @@ class LLMSettings(BaseSettings):
         validation_alias="OLLAMA_BASE_URLS",
         description="The addresses of several Ollamas, separated by commas, in place of "
         "OLLAMA_BASE_URL; calls are spread over them.",
+    )
+    entries: Annotated[
+        tuple[ServerEntry, ...],
+        NoDecode,
+        BeforeValidator(read_servers),
+        AfterValidator(check_servers),
+    ] = Field(
+        default=(),
+        validation_alias="OLLAMA_SERVERS",
+        description="A TOML file of servers in place of the addresses above: for OpenAI-compatible "
+        "servers, and where each has a key, slots or a window of its own (docs/compatibility.md).",
+    )
+    dialect: DialectName = Field(
+        default="ollama",
+        validation_alias="OLLAMA_DIALECT",
+        description="What the servers of these addresses speak: ollama, or openai for vLLM, "
+        "SGLang, llama.cpp's server and LM Studio; their address ends with /v1.",
     )
     api_key: SecretStr | None = Field(
         default=None,
@@ -239,16 +257,25 @@ class LLMSettings(BaseSettings):
     @property
     def is_bounded(self) -> bool:
         """Whether the calls to any model are bounded."""
-        return bool(self.num_parallel or self.num_parallel_by_model)
+        has_slots = any(entry.slots for entry in self.entries)
+        return bool(has_slots or self.num_parallel or self.num_parallel_by_model)
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The addresses of all Ollamas, at least one. What knows only one uses the first."""
-        return self.base_urls or (self.base_url,)
+        """The addresses of all servers, at least one. What knows only one uses the first."""
+        return tuple(entry.url for entry in self.entries) or self.base_urls or (self.base_url,)
 
     def at(self, base_url: str) -> Self:
-        """The same settings for one server alone."""
-        return self.model_copy(update={"base_url": check_base_url(base_url), "base_urls": ()})
+        """The same settings for one server alone, with what is its own."""
+        own: dict[str, object] = {"base_url": check_base_url(base_url), "base_urls": ()}
+        for entry in self.entries:
+            if entry.url == own["base_url"]:
+                own |= {"dialect": entry.dialect, "entries": ()}
+                own |= {"api_key": SecretStr(entry.bearer)}
+                own |= {"extra_headers": SecretStr(entry.header_text)}
+                own |= {"num_ctx": entry.window or self.num_ctx}
+                own |= {"num_parallel": entry.slots or self.num_parallel}
+        return self.model_copy(update=own)
 
     @property
     def timeouts(self) -> Timeouts:

@@ -119,7 +119,7 @@ class _Server:
         self, catalog: ModelCatalog, settings: LLMSettings, clock: Callable[[], float]
     ) -> None:
         self.label = label_of(catalog.base_url)
-        self.limits = ModelLimits(settings)
+        self.limits = ModelLimits(settings.at(catalog.base_url))
         self._catalog = catalog
         self._clock = clock
 

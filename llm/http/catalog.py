@@ -202,11 +202,14 @@ class ModelCatalog:
         self._weights[model] = details.weights or ""
         return details
 
+    async def _list_installed(self) -> set[str]:
+        tags = await self._server.lookup("/api/tags")
+        await self.loaded()
+        return set(map(full_name, read_models(tags, base_url=self.base_url)))
+
     async def _look_at_all(self) -> None:
         try:
-            tags = await self._server.lookup("/api/tags")
-            await self.loaded()
-            self._installed = set(map(full_name, read_models(tags, base_url=self.base_url)))
+            self._installed = await self._list_installed()
         except LLMError as exc:
             # Once for each outage: an answer came before, or this was the first look.
             if self._installed is not None or self._looked_at is None:

@@ -26,12 +26,13 @@ from llm.http.connection import (
     refusal_of,
 )
 from llm.http.deadlines import StreamWatch
+from llm.http.dialect import DIALECTS, OLLAMA, Dialect
+from llm.http.served import ServedModels
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
 from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection
 from llm.wire.models import is_same
 from llm.wire.records import Delta, Final, ModelReply, joined
-from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import Timeouts
 
@@ -56,9 +57,11 @@ class OllamaClient:
         timeouts: Timeouts | None = None,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
         headers: Mapping[str, str] | None = None,
+        dialect: Dialect = OLLAMA,
     ) -> None:
         self.base_url = check_base_url(base_url)
-        self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
+        self.dialect = dialect
+        self._chat_url = httpx.URL(f"{self.base_url}{dialect.chat_path}")
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
         self._max_response_bytes = max_response_bytes
@@ -70,7 +73,7 @@ class OllamaClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
         self._is_closed = False
-        self.catalog = ModelCatalog(self)
+        self.catalog = ModelCatalog(self) if dialect is OLLAMA else ServedModels(self)
 
     @classmethod
     def from_settings(cls, settings: LLMSettings, *, max_connections: int) -> Self:
@@ -81,6 +84,7 @@ class OllamaClient:
             timeouts=settings.timeouts,
             max_response_bytes=settings.max_response_bytes,
             headers=settings.headers,
+            dialect=DIALECTS[settings.dialect],
         )
 
     async def stream(
@@ -93,12 +97,13 @@ class OllamaClient:
         Anything but a whole answer raises an LLMError. Repeating a call asks the model again.
         """
         limits = timeouts or self._timeouts
-        reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
+        reader = self.dialect.reader(request, self.base_url, self._max_response_bytes)
         is_loading = (
             partial(self.catalog.is_loading, request.model) if request.expects_answer else None
         )
         with self._watching(request.model, limits, is_loading) as watch:
-            answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
+            body = self.dialect.body(request)
+            answer = self._chunks(self._chat_url, body, request.model, limits, watch)
             async with aclosing(answer) as chunks:
                 async for chunk in chunks:
                     for delta in reader.feed(chunk):
@@ -121,7 +126,7 @@ class OllamaClient:
         While it starts up Ollama accepts connections and stays silent: that is False.
         """
         try:
-            await self.lookup("/api/version", timeout_s=timeout_s)
+            await self.lookup(self.dialect.health_path, timeout_s=timeout_s)
         except LLMError:
             return False
         return True

@@ -41,7 +41,7 @@ class _PartOfCall:
 class OpenAIReply:
     """As `llm.wire.reply.ReplyReader`, for the reply of an OpenAI-compatible server."""
 
-    def __init__(self, request: ChatRequest, *, base_url: str, max_bytes: int) -> None:
+    def __init__(self, request: ChatRequest, base_url: str, max_bytes: int) -> None:
         self._base_url = base_url
         self._lines = Lines(max_bytes=max_bytes)
         self._calls: dict[int, _PartOfCall] = {}

@@ -22,6 +22,7 @@ from llm.errors import (
     TotalTimeoutError,
 )
 from llm.http.client import OllamaClient
+from llm.http.dialect import OLLAMA
 from llm.http.shared_tasks import SharedTasks, result_of
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
@@ -78,7 +79,9 @@ class Server:
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
             keep=KeepWarm(keep_warm_s=keep_warm_s),
             on_loaded=self.catalog.note_loaded,
-            pull=None if pulls is None else partial(pulls.into, client),
+            pull=None
+            if pulls is None or client.dialect is not OLLAMA
+            else partial(pulls.into, client),
         )
         self.in_flight = 0
         self._timeouts = timeouts
@@ -165,7 +168,8 @@ class Server:
     def _timed_out(self, request: ChatRequest) -> None:
         # Perhaps it was dropped from memory: the next chat looks to that first.
         self.warmer.forget(request.model)
-        if self._watchdog.timed_out(request.model):
+        is_ours = not self.catalog.is_elsewhere(request.model)
+        if self._watchdog.timed_out(request.model) and is_ours:
             self._restarts.once(full_name(request.model), lambda: self._restart_if_loaded(request))
 
     async def _restart_if_loaded(self, request: ChatRequest) -> None:

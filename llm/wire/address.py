@@ -3,6 +3,7 @@
 import re
 import ssl
 from functools import cache
+from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 ADDRESS_RULE = (
@@ -10,6 +11,9 @@ ADDRESS_RULE = (
     "user, query or fragment"
 )
 MAX_SERVERS = 32
+
+DialectName: TypeAlias = Literal["ollama", "openai"]
+"""What listens there speaks Ollama's protocol, or OpenAI's."""
 
 _PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")
 _CLOUD = "ollama.com"

@@ -20,7 +20,7 @@ class ReplyReader:
     Both clients feed it, so what counts as a whole answer is decided once.
     """
 
-    def __init__(self, request: ChatRequest, *, base_url: str, max_bytes: int) -> None:
+    def __init__(self, request: ChatRequest, base_url: str, max_bytes: int) -> None:
         self._expects_answer = request.expects_answer
         self._model = request.model
         self._base_url = base_url

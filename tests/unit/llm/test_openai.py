@@ -42,7 +42,7 @@ def events(*data: str, end: str = "\n\n") -> bytes:
 
 def read(*chunks: bytes, max_bytes: int = 100_000) -> list[Delta | Final]:
     """What a reader makes of a stream that comes in these chunks."""
-    reader = OpenAIReply(ChatRequest(model="m", messages=ASK), base_url=URL, max_bytes=max_bytes)
+    reader = OpenAIReply(ChatRequest(model="m", messages=ASK), URL, max_bytes)
     records: list[Delta | Final] = []
     for chunk in chunks:
         records += reader.feed(chunk)

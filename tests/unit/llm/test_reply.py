@@ -37,7 +37,7 @@ def record(content: str, **more: object) -> dict[str, object]:
 
 
 def read(*records: object, request: ChatRequest = ASK) -> list[Delta | Final]:
-    reader = ReplyReader(request, base_url="http://ollama:11434", max_bytes=1 << 20)
+    reader = ReplyReader(request, "http://ollama:11434", 1 << 20)
     seen: list[Delta | Final] = []
     for line in records:
         seen.extend(reader.feed(orjson.dumps(line) + b"\n"))
@@ -99,7 +99,7 @@ def test_the_zero_object_is_not_an_answer() -> None:
 
 def test_an_error_line_ends_the_reply_after_the_deltas_before_it() -> None:
     """Both in one chunk: the delta is still seen, then the error."""
-    reader = ReplyReader(ASK, base_url="http://ollama:11434", max_bytes=1 << 20)
+    reader = ReplyReader(ASK, "http://ollama:11434", 1 << 20)
     lines = (record("a"), {"error": "an error was encountered while running the model: EOF"})
     deltas = reader.feed(b"".join(orjson.dumps(line) + b"\n" for line in lines))
     assert next(deltas) == Delta(text="a")
