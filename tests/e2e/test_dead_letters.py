@@ -8,6 +8,7 @@ from celery.result import AsyncResult
 from click.testing import CliRunner
 
 from memory import Command, get_redis_memory
+from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -46,6 +47,17 @@ def test_a_dead_letter_says_what_why_and_when(dead_job: str) -> None:
     assert found.job is not None
     assert found.job.message == "hear me"
     assert "hear me" not in repr(found)
+
+
+def test_a_dead_letter_is_found_after_the_deduplication_period(dead_job: str) -> None:
+    """What leads from the job's id to its letter lives as long as the letter."""
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", letter_of(dead_job).session_id)
+    pointer, letters = (
+        memory.connection.run(Command(int, ("PTTL", key)))
+        for key in (memory.keyspace.job(dead_job), keys.dead)
+    )
+    assert DEDUPE_MS < letters - scaled(60) * 1000 <= pointer
 
 
 def test_a_late_message_of_a_dead_job_fails_for_the_same_reason(dead_job: str) -> None:

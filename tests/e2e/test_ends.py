@@ -5,10 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from celery import chord, group
-from celery.canvas import Signature
 from celery.exceptions import ChordError, TaskRevokedError
 from celery.result import AsyncResult
-from kombu import Connection as Broker
 
 from memory import Command, EventType, Mailbox, get_redis_memory, outbox
 from sandbox.ollama import OllamaStandIn
@@ -27,10 +25,9 @@ from tasks import (
     follow_job,
 )
 from tasks.submit.erase import erase
-from tests.support.machine import scaled
+from tests.support.inbox import WAIT_S, Inbox
 from tests.support.waiting import wait_until
 
-WAIT_S = scaled(20)
 ENDLESS = "endless"
 
 
@@ -44,30 +41,6 @@ def worker(stack: GriotStack) -> ServerProcess:
 def session_id() -> str:
     """A session of the test's own."""
     return f"session-{uuid.uuid4()}"
-
-
-class Inbox:
-    """A queue that nobody consumes but the test: what is sent to it can be looked at."""
-
-    def __init__(self, broker: Broker) -> None:
-        self.name = f"inbox-{uuid.uuid4().hex[:8]}"
-        self._queue = broker.SimpleQueue(self.name)
-
-    def task(self, name: str = "somebody.elses") -> Signature:
-        """A task that lands here."""
-        return app.signature(name, queue=self.name)
-
-    def received(self, count: int) -> list[tuple[str, str, object]]:
-        """Id, name and first argument of the next messages; fails where there are more."""
-        found = []
-        for _ in range(count):
-            message = self._queue.get(timeout=WAIT_S)
-            (args, _, _), headers = message.payload, message.headers
-            found.append((headers["id"], headers["task"], args[0] if args else None))
-            message.ack()
-        with pytest.raises(self._queue.Empty):
-            self._queue.get(block=False)
-        return found
 
 
 @pytest.fixture
@@ -240,6 +213,27 @@ def test_a_cancel_whose_deliverer_died_is_revoked_in_time(session_id: str) -> No
     wait_until(
         lambda: memory.connection.run(outbox.size(mailbox.keys)) == 0, what="it is delivered"
     )
+    chat_task.cancel(first.id)
+
+
+def test_a_cancel_that_nobody_heard_of_is_told_by_the_next(
+    session_id: str, worker: ServerProcess
+) -> None:
+    """At once, and also where no worker looks after it."""
+    first = running(session_id)
+    waiting = chat_task.apply_async(kwargs=arguments(session_id, "wait"))
+    memory = get_redis_memory()
+    mailbox = Mailbox.of(memory.keyspace, "energy", session_id)
+    worker.freeze()
+    try:
+        calls = mailbox.discard(
+            waiting.id, "cancelled", owner="dead", cancelled=True, ttl_s=60, grace_ms=0
+        )
+        memory.connection.run_last(*calls)
+        assert chat_task.cancel(waiting.id) is CancelOutcome.ALREADY
+        wait_until(lambda: waiting.state == "REVOKED", what="it is told")
+    finally:
+        worker.thaw()
     chat_task.cancel(first.id)
 
 
