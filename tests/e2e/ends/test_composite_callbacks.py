@@ -1,6 +1,7 @@
 """What follows a job may be made of several tasks: a group, a chain, a chord, and these in each
 other. Each part has an id that is made from the job's, whoever delivers the end, and how often."""
 
+import gc
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 
@@ -75,6 +76,9 @@ def inbox(valkey: ValkeyServer) -> Iterator[Inbox]:
     """A queue of the test's own."""
     with app.connection_for_read() as broker:
         yield Inbox(broker)
+    # Celery's results of composite tasks refer to each other; collected later, when the server is
+    # gone, they could not unsubscribe.
+    gc.collect()
 
 
 @pytest.fixture
