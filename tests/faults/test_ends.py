@@ -152,6 +152,31 @@ def test_a_damaged_list_of_outboxes_costs_late_results_only(
         rig.observer.delete(rig.keyspace.outbox)
 
 
+def test_a_lost_wake_up_is_found_beside_an_end_that_cannot_be_noted(
+    rig: Rig, steady: ServerProcess, sender: Sender
+) -> None:
+    """Nor is the end: where the list of outboxes is damaged, the sweep of the mailbox delivers."""
+    (session_id,) = sender.sessions(1)
+    mailbox, gone = rig.mailbox(session_id), str(uuid.uuid4())
+    rig.observer.set(rig.keyspace.outbox, "what is this")
+    try:
+        calls = mailbox.discard(
+            gone, "cancelled", owner="dead", cancelled=True, ttl_s=600, grace_ms=100
+        )
+        rig.connection.run_last(*calls)
+        rig.enqueue_silently(sender, session_id)
+        (lost,) = rig.connection.run(mailbox.pending())
+        for job_id, state in ((lost, "SUCCESS"), (gone, "REVOKED")):
+            job = AsyncResult(job_id, app=app)
+            wait_until(
+                lambda of=job, its=state: of.state == its,  # type: ignore[misc]
+                timeout_s=WAIT_S,
+                what=f"a job is {state}",
+            )
+    finally:
+        rig.observer.delete(rig.keyspace.outbox)
+
+
 def test_erasing_a_session_whose_turn_runs(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
     """No word of it is left anywhere, its jobs end as erased, and nothing is written again."""
     secret = f"secret-{uuid.uuid4().hex}"

@@ -20,6 +20,9 @@ WAIT_S = scaled(30)
 PATIENT_S = 4.0
 """So long that no sweeper makes up for a wake-up that waits for a result."""
 
+SLOW_S = 15.0
+"""How long a worker waits for an answer: longer than a lost wake-up may take to be found."""
+
 
 @pytest.fixture
 def apart(
@@ -71,6 +74,9 @@ def test_turns_of_one_session_go_on_without_their_results(
     wait_until(lambda: apart.are_stored(sender), timeout_s=WAIT_S, what="all results are there")
 
 
+@pytest.mark.parametrize(
+    "apart", [{"REDIS_TIMEOUT": f"{scaled(SLOW_S):.2f}"}], indirect=True, ids=["slow"]
+)
 def test_a_frozen_result_server_delays_no_sweep(rig: Rig, apart: Apart, sender: Sender) -> None:
     """A lost wake-up is found as fast as without it, while a sweep tries to deliver."""
     busy, lost = sender.sessions(2)
