@@ -58,7 +58,7 @@ print(json.dumps({"told": told, "stopped": stopped, "late": [blocking, asked]}))
 
 REFUSED = """
 import asyncio, uuid
-from tasks import InvalidJob, SessionBusy, chat_task, follow_job
+from tasks import InvalidJob, SessionBusy, app, chat_task, follow_job
 from tasks.aio import aclose, send
 
 def told(call, *arguments, **options):
@@ -79,7 +79,12 @@ def blocking(session, message, **options):
 def on_a_loop(session, message, **options):
     return asyncio.run(sent("energy", session, message, task_id=options.pop("id"), **options))
 
-for sending in (blocking, on_a_loop):
+def raw(session, message, **options):
+    job_id, arguments = options.pop("id"), {"agent_id": "energy", "session_id": session}
+    kwargs = {**arguments, "message": message, **options}
+    app.send_task("tasks.chat_task", kwargs=kwargs, task_id=job_id, queue="chat").get(timeout=30)
+
+for sending in (blocking, on_a_loop, raw):
     # Ids lie on any of the three servers.
     for number in range(6):
         session, id = f"{sending.__name__}-{number}", str(uuid.uuid4())
@@ -90,7 +95,8 @@ for sending in (blocking, on_a_loop):
             raise SystemExit("it is known though it was refused")
         chat_task.cancel(busy.id)
         list(follow_job(busy.id))
-        if not list(follow_job(sending(session, "another text", id=id).id)):
+        again = blocking if sending is raw else sending
+        if not list(follow_job(again(session, "another text", id=id).id)):
             raise SystemExit("it cannot be sent again")
 """
 
