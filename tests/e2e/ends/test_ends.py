@@ -182,6 +182,22 @@ def test_an_id_is_one_request_of_one_session(session_id: str) -> None:
     assert [event.data.get("session_id") for event in follow_job(job_id)][-1] == session_id
 
 
+def test_a_message_under_the_id_of_a_running_job_ends_nothing(session_id: str) -> None:
+    """Neither a job of another session, nor a wake-up of one: whose id it is goes on."""
+    first = running(session_id, task_id=str(uuid.uuid4()))
+    asked = {"agent_id": "energy", "session_id": f"{session_id}-2", "message": "raw"}
+    woken = {"agent_id": "energy", "session_id": f"{session_id}-3"}
+    for kwargs in (asked, woken):
+        app.send_task("tasks.chat_task", kwargs=kwargs, task_id=first.id, queue="chat")
+    # Behind both messages, in the same queue.
+    chat_task.delay("energy", f"{session_id}-4", "last").get(timeout=WAIT_S)
+    assert first.state == "PENDING"
+    assert chat_task.cancel(first.id) is CancelOutcome.STOPPING
+    with pytest.raises(TaskRevokedError):
+        first.get(timeout=WAIT_S)
+    assert get_redis_memory().get_conversation_history("energy", f"{session_id}-2") == []
+
+
 def test_a_refused_job_was_never_heard_of(session_id: str) -> None:
     """Cancelling it changes nothing, and it can be sent again under its id."""
     first, job_id = running(session_id), str(uuid.uuid4())
