@@ -7,7 +7,7 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import Command, get_redis_memory
+from memory import Command, get_redis_memory, index
 from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
@@ -88,10 +88,14 @@ def test_a_dead_job_is_sent_again(dead_job: str) -> None:
 
 def test_a_dead_letter_is_dropped(dead_job: str) -> None:
     """It is gone, and so is its session from the list."""
+    session_id = letter_of(dead_job).session_id
     drop(dead_job)
     with pytest.raises(InvalidJob, match=dead_job):
         requeue(app, dead_job)
     assert dead_job not in {one.letter.job_id for one in all_letters()}
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    assert memory.connection.run(index.score(memory.keyspace.dead, keys.history)) is None
 
 
 def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:

@@ -112,7 +112,8 @@ def test_erasing_an_agent_forgets_it(redis_memory: RedisMemoryService, backend: 
     """Neither its sessions nor its name stay in an index; it may begin anew."""
     redis_memory.append_to_history("a", "s", MESSAGE)
     redis_memory.clear_all_agent_data("a")
-    assert backend.observer.zrange(redis_memory.keyspace.agents, 0, -1) == []
+    for listed in (redis_memory.keyspace.agents, redis_memory.keyspace.sessions("a")):
+        assert backend.observer.zrange(listed, 0, -1) == []
 
     redis_memory.append_to_history("a", "t", MESSAGE)
     assert redis_memory.get_all_sessions_for_agent("a") == ["t"]
