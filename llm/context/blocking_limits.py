@@ -9,6 +9,7 @@ from llm.context.budget import Fit, TokenBudget, measured
 from llm.context.model_limits import ModelLimits
 from llm.errors import ContextOverflowError, LLMError
 from llm.settings import LLMSettings
+from llm.wire.address import is_cloud_address
 from llm.wire.models import Loaded, ModelDetails, find_loaded, full_name, is_cloud
 from llm.wire.records import Final
 
@@ -28,6 +29,7 @@ class BlockingContextLimits:
     ) -> None:
         self._look_up = look_up
         self._details = details
+        self._is_cloud = is_cloud_address(settings.servers[0])
         self._limits = ModelLimits(settings)
         # Two locks: a look-up may take a second, and nobody else waits for it.
         self._looking = threading.Lock()
@@ -63,7 +65,7 @@ class BlockingContextLimits:
 
     def _renew(self, model: str) -> None:
         try:
-            loaded = None if is_cloud(model) else self._loaded_for(model)
+            loaded = None if self._is_elsewhere(model) else self._loaded_for(model)
         except LLMError:
             with self._state:
                 self._limits.note_failure(model, time.monotonic())
@@ -74,6 +76,9 @@ class BlockingContextLimits:
         if wants_details:
             with suppress(LLMError):  # the window that /api/ps reports serves without them
                 self._note_details(model, self._details(model))
+
+    def _is_elsewhere(self, model: str) -> bool:
+        return self._is_cloud or is_cloud(model)
 
     def _loaded_for(self, model: str) -> Loaded | None:
         """What is in memory for a model: itself, or a model of the same weights."""
@@ -89,5 +94,5 @@ class BlockingContextLimits:
     def _note_details(self, model: str, details: ModelDetails) -> None:
         with self._state:
             self._limits.note_details(model, details)
-            if is_cloud(model) or details.is_remote:
+            if details.is_remote or self._is_elsewhere(model):
                 self._limits.note_elsewhere(model, time.monotonic())
