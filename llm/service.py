@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import Self
 
 import httpx
@@ -174,9 +175,16 @@ class LLMService:
         head: tuple[Mapping[str, object], ...] = ()
         if system_prompt is not None:
             head = ({"role": "system", "content": system_prompt},)
-        return self.settings.chat_request(
-            (*head, *messages), model=model, temperature=temperature, max_tokens=max_tokens
+        asked = (*head, *messages)
+        request = self.settings.chat_request(
+            asked, model=model, temperature=temperature, max_tokens=max_tokens
         )
+        if not request.may_run_past:
+            return request
+        readable = [one if isinstance(one, Mapping) else {"content": one.decode()} for one in asked]
+        left = self.context_limits.left_for(request.model, readable, request.max_tokens)
+        bounds = [bound for bound in (request.max_tokens, left) if bound is not None]
+        return replace(request, max_tokens=min(bounds, default=None))
 
     def _chunks(
         self,

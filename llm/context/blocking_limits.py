@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from llm.context.budget import Fit, TokenBudget, measured
+from llm.context.budget import UNLIMITED, Fit, TokenBudget, fit, measured
 from llm.context.model_limits import ModelLimits
 from llm.errors import ContextOverflowError, LLMError
 from llm.settings import LLMSettings
@@ -49,6 +50,15 @@ class BlockingContextLimits:
                 self._looking.release()
         with self._state:
             return self._limits.budget(model, max_tokens)
+
+    def left_for(
+        self, model: str, messages: Sequence[Mapping[str, object]], max_tokens: int | None
+    ) -> int | None:
+        """What the window has left for a reply to these messages, by the estimate; None where it
+        is not known. Never raises."""
+        budget = self.budget(model, max_tokens)
+        unlimited = replace(budget, window_tokens=UNLIMITED.window_tokens)
+        return budget.left_after(fit([], [], messages, unlimited).estimated_tokens)
 
     def learn(self, model: str, fit: Fit, final: Final) -> None:
         """Note what the model counted for a prompt."""

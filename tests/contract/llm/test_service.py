@@ -47,7 +47,23 @@ def test_simple_chat_as_documented(ollama: OllamaStandIn) -> None:
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
     assert response == reply_to(messages)
     (call,) = ollama.calls
-    assert (call.model, call.options) == ("qwen2.5:0.5b", {"temperature": 0.7})
+    assert (call.model, call.options["temperature"]) == ("qwen2.5:0.5b", 0.7)
+
+
+def test_a_reply_is_bounded_by_what_a_shared_servers_window_has_left(
+    ollama: OllamaStandIn,
+) -> None:
+    """As soon as the window is known; and less where less is asked."""
+    settings = LLMSettings(base_url=ollama.url, num_ctx=4096)
+    with LLMService(settings) as llm:
+        llm.chat(QUESTION, model="bounded")
+        llm.chat(QUESTION, model="bounded", max_tokens=7)
+    with LLMService(settings.model_copy(update={"shared": False})) as llm:
+        llm.chat(QUESTION, model="bounded")
+    first, second, third = (call.options.get("num_predict") for call in ollama.calls)
+    assert isinstance(first, int)
+    assert 3800 < first < 4096
+    assert (second, third) == (7, None)
 
 
 def test_chat_with_history_as_documented(ollama: OllamaStandIn) -> None:
