@@ -1,6 +1,5 @@
 """An Ollama that other programs use too: no option of ours loads its model anew."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,7 +11,7 @@ from llm import ChatRequest, Fleet, LLMSettings, OllamaClient, Timeouts
 from llm.servers.warmup import Warmer
 from sandbox.ollama import OllamaStandIn
 from tests.support.real_ollama import RealOllama, real_ollama
-from tests.support.waiting import eventually
+from tests.support.waiting import elapsed, eventually
 
 __all__ = ["real_ollama"]
 
@@ -116,7 +115,7 @@ async def test_a_real_ollama_restarts_a_model_that_another_client_holds(
             nonlocal unloads
             unloads += 1
             await client.chat(ChatRequest(model="gemma", keep_alive=0))
-            await asyncio.sleep(0.2)
+            await eventually(elapsed(0.2), what="a pause")
 
         async with aclosing(client.stream(held)) as records:
             await anext(records)

@@ -22,6 +22,7 @@ from llm import (
     Timeouts,
     TotalTimeoutError,
 )
+from llm.servers.choice import Readiness
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import TIMEOUTS
@@ -318,5 +319,9 @@ async def test_an_idle_server_loads_the_model_while_the_others_are_at_work() -> 
             await eventually(lambda: second.stats.loads == 1, what="the idle server loads")
             await asyncio.gather(*calls)
             assert (first.stats.requests, second.stats.requests) == (4, 0)
+            await eventually(
+                lambda: {one.readiness(model) for one in fleet.servers} == {Readiness.WARM},
+                what="both are known to have it",
+            )
             await asyncio.gather(*(fleet.chat(chat(model), session=f"s-{n}") for n in range(12)))
             assert second.stats.requests > 2
