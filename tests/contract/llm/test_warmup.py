@@ -267,6 +267,18 @@ async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn, fleet: Fleet) ->
     assert ollama.stats.loads == 2
 
 
+async def test_a_model_that_is_restarted_is_closed_under_all_its_names(
+    ollama: OllamaStandIn, client: OllamaClient
+) -> None:
+    """Its calls hang whatever they call it; another model's go on."""
+    hanging = asyncio.create_task(client.chat(chat("hang")))
+    await eventually(lambda: ollama.stats.active == 1, what="the call is under way")
+    client.abort("other", OllamaFailedError("restart"))
+    client.abort("Library/HANG:latest", OllamaFailedError("restart"))
+    with pytest.raises(OllamaFailedError, match="restart"):
+        await hanging
+
+
 async def test_chats_that_wait_for_a_load_wait_for_its_restart(
     ollama: OllamaStandIn, client: OllamaClient
 ) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from agents import AgentSettings, Profiles
 from llm import InvalidReplyError, LLMSettings, is_installed
 from llm.wire.models import read_models
 from memory import MemorySettings
@@ -127,6 +129,18 @@ def test_the_models_of_all_agents_are_wanted() -> None:
     settings = load_settings()
     assert settings.models == [settings.llm.model]
     assert check_settings(settings).level is Level.OK
+
+
+def test_two_spellings_of_one_model_are_one(tmp_path: Path) -> None:
+    """It is looked for, pulled and shown once."""
+    path = tmp_path / "profiles.toml"
+    path.write_text(
+        "[agents.a]\nmodel = 'Llama9:1b'\n[agents.b]\nmodel = 'library/llama9:1b'\n"
+        "[agents.c]\nmodel = 'other'\n"
+    )
+    settings = load_settings()
+    named = replace(settings, profiles=Profiles.load(AgentSettings(profiles=path)))
+    assert named.models == ["Llama9:1b", "other", settings.llm.model]
 
 
 @pytest.mark.parametrize(
