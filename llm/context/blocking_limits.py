@@ -2,13 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from llm.context.budget import Fit, TokenBudget, measured
+from llm.context.budget import UNLIMITED, Fit, TokenBudget, fit, measured
 from llm.context.model_limits import ModelLimits
 from llm.errors import ContextOverflowError, LLMError
 from llm.settings import LLMSettings
+from llm.wire.address import is_cloud_address
 from llm.wire.models import Loaded, ModelDetails, find_loaded, full_name, is_cloud
 from llm.wire.records import Final
 
@@ -28,6 +30,7 @@ class BlockingContextLimits:
     ) -> None:
         self._look_up = look_up
         self._details = details
+        self._is_cloud = is_cloud_address(settings.servers[0])
         self._limits = ModelLimits(settings)
         # Two locks: a look-up may take a second, and nobody else waits for it.
         self._looking = threading.Lock()
@@ -48,6 +51,15 @@ class BlockingContextLimits:
         with self._state:
             return self._limits.budget(model, max_tokens)
 
+    def left_for(
+        self, model: str, messages: Sequence[Mapping[str, object]], max_tokens: int | None
+    ) -> int | None:
+        """What the window has left for a reply to these messages, by the estimate; None where it
+        is not known. Never raises."""
+        budget = self.budget(model, max_tokens)
+        unlimited = replace(budget, window_tokens=UNLIMITED.window_tokens)
+        return budget.left_after(fit([], [], messages, unlimited).estimated_tokens)
+
     def learn(self, model: str, fit: Fit, final: Final) -> None:
         """Note what the model counted for a prompt."""
         with self._state:
@@ -63,7 +75,7 @@ class BlockingContextLimits:
 
     def _renew(self, model: str) -> None:
         try:
-            loaded = None if is_cloud(model) else self._loaded_for(model)
+            loaded = None if self._is_elsewhere(model) else self._loaded_for(model)
         except LLMError:
             with self._state:
                 self._limits.note_failure(model, time.monotonic())
@@ -74,6 +86,9 @@ class BlockingContextLimits:
         if wants_details:
             with suppress(LLMError):  # the window that /api/ps reports serves without them
                 self._note_details(model, self._details(model))
+
+    def _is_elsewhere(self, model: str) -> bool:
+        return self._is_cloud or is_cloud(model)
 
     def _loaded_for(self, model: str) -> Loaded | None:
         """What is in memory for a model: itself, or a model of the same weights."""
@@ -89,5 +104,5 @@ class BlockingContextLimits:
     def _note_details(self, model: str, details: ModelDetails) -> None:
         with self._state:
             self._limits.note_details(model, details)
-            if is_cloud(model) or details.is_remote:
+            if details.is_remote or self._is_elsewhere(model):
                 self._limits.note_elsewhere(model, time.monotonic())

@@ -168,8 +168,7 @@ def fit(
     they alone are longer than a known window allows.
     """
     ratio = budget.ratio
-    # The same words cost more in one session than in another: its own count goes before the model's
-    # (docs/decisions.md).
+    # docs/decisions.md, "A session's own count goes before the model's".
     if precedent is not None and not budget.is_measured:
         before = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head))
         ratio = _ratio_of(precedent, history, before, budget)
@@ -186,15 +185,9 @@ def fit(
     starts = [*turn_starts(history), len(history)]
     lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
     at = _cut(starts, lengths, budget.prompt_tokens, precedent)
-    return Fit(
-        starts[at],
-        math.ceil(lengths[at]),
-        lengths[at] / ratio,
-        ratio,
-        is_cut=at > 0,
-        images=sum(map(images_in, [*fixed, *history[starts[at] :]])),
-        image_tokens=image_tokens,
-    )
+    images = sum(map(images_in, [*fixed, *history[starts[at] :]]))
+    length = lengths[at]
+    return Fit(starts[at], math.ceil(length), length / ratio, ratio, at > 0, images, image_tokens)
 
 
 def turn_starts(history: History) -> list[int]:

@@ -59,8 +59,9 @@ class ContextLimits:
         return self._budget(model, max_tokens)
 
     def reports_window(self, model: str) -> bool:
-        """Whether it is worth loading a model to know its window: old versions never report it."""
-        return any(server.limits.reports_window(model) for server in self._servers)
+        """Whether it is worth loading a model to know its window: old versions never report it,
+        and no server has one of the cloud."""
+        return any(server.reports_window(model) for server in self._servers)
 
     def doubt(self, model: str) -> None:
         """Have the window of a model looked up for its next budget."""
@@ -129,6 +130,10 @@ class _Server:
             return None
         look = self._look(model)
         return None if self.limits.window(model).is_known else look
+
+    def reports_window(self, model: str) -> bool:
+        """Whether the server reports the window of the model once it is loaded."""
+        return self.limits.reports_window(model) and not self._catalog.is_elsewhere(model)
 
     async def look_anew(self, model: str) -> None:
         """Look once more: one under way may have been answered before the model was loaded."""

@@ -176,7 +176,6 @@ class ModelLimits:
         if min(plain_tokens, counted_tokens) < MIN_COUNTED_TOKENS:
             return
         seen, ratio = bounded(counted_tokens / plain_tokens), self.ratio(model)
-        # docs/decisions.md, "What counts as a silent cut".
         if counted_tokens < plain_tokens * ratio / 2:
             return
         known = self._noted(model)

@@ -220,14 +220,7 @@ class OllamaClient:
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of a reply of status 200; any failure as an LLMError."""
         response: httpx.Response | None = None
-        request = httpx.Request(
-            "GET" if content is None else "POST",
-            url,
-            headers=self._headers,
-            content=content,
-            # No read limit: the first byte and later ones need two (StreamWatch).
-            extensions={"timeout": {"connect": timeouts.connect_s}},
-        )
+        request = self._request(url, content, timeouts)
         try:
             with watch:
                 response = await self._transport_here().handle_async_request(request)
@@ -252,6 +245,18 @@ class OllamaClient:
             if response is not None:
                 with suppress(*TRANSPORT_ERRORS):
                     await response.aclose()
+
+    def _request(
+        self, url: httpx.URL | str, content: bytes | None, timeouts: Timeouts
+    ) -> httpx.Request:
+        return httpx.Request(
+            "GET" if content is None else "POST",
+            url,
+            headers=self._headers,
+            content=content,
+            # No read limit: the first byte and later ones need two (StreamWatch).
+            extensions={"timeout": {"connect": timeouts.connect_s}},
+        )
 
     def _note_clock(self, date: str | None) -> None:
         with suppress(TypeError, ValueError):  # a proxy may leave it out, or write what it likes

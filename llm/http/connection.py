@@ -12,7 +12,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from llm.errors import LLMError
 from llm.wire.address import ssl_context_for
-from llm.wire.error_map import refused
+from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, refused
 from llm.wire.timeouts import Timeouts
 
 DEFAULT_MAX_CONNECTIONS = 100
@@ -103,6 +103,22 @@ def _shut_down(open_socket: socket.socket) -> None:
     with suppress(OSError):  # it is closed meanwhile
         # The method of the plain socket: that of TLS changes the object another thread reads from.
         socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+
+
+def read_to_end(response: httpx.Response, raw: Iterator[bytes]) -> None:
+    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
+    with suppress(*TRANSPORT_ERRORS, RuntimeError), cut_after(response, END_OF_REPLY_S):
+        beginning_of(raw)
+
+
+def beginning_of(chunks: Iterator[bytes]) -> bytes:
+    """As much as an error's body may have."""
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) >= MAX_ERROR_BODY_BYTES:
+            break
+    return body
 
 
 def async_transport(base_url: str, max_connections: int) -> httpx.AsyncBaseTransport:

@@ -68,8 +68,9 @@ class Warmer:
         self._keep = keep or KeepWarm()
         self._look_every_s = look_every_s
         self._unloaded_within_s = unloaded_within_s
-        self._stays = Stays(client.catalog, self._keep, on_due=self.begin)
+        self._stays = Stays(client.catalog, self._keep, on_due=self._keep_loaded)
         self._loads = SharedTasks()
+        self._looks = SharedTasks()
         self._failed_until: RecentlyUsed[float] = RecentlyUsed()
 
     def is_warm(self, request: ChatRequest) -> bool:
@@ -121,7 +122,21 @@ class Warmer:
     async def aclose(self) -> None:
         """Give up the loads under way, and load nothing more."""
         self._stays.clear()
+        await self._looks.aclose()
         await self._loads.aclose()
+
+    def _keep_loaded(self, request: ChatRequest) -> None:
+        """The model is in use, and its time is nearly over."""
+        name = full_name(request.model)
+        self._looks.once(name, lambda: self._load_again(request))
+
+    async def _load_again(self, request: ChatRequest) -> None:
+        with suppress(LLMError):  # a load says what is wrong
+            if await self._client.catalog.loaded_for(request.model) is None:
+                # Another model has its place, and the two must not drive each other out.
+                self.forget(request.model)
+                return
+        self.begin(request)
 
     def _begin(self, request: ChatRequest) -> "asyncio.Task[None]":
         loaded = load_request(request)

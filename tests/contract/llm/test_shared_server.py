@@ -1,16 +1,21 @@
 """An Ollama that other programs use too: no option of ours loads its model anew."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 
 import orjson
 import pytest
 
-from llm import ChatRequest, Fleet, LLMSettings, OllamaClient
+from llm import ChatRequest, Fleet, LLMSettings, OllamaClient, Timeouts
+from llm.servers.warmup import Warmer
 from sandbox.ollama import OllamaStandIn
 from tests.support.real_ollama import RealOllama, real_ollama
+from tests.support.waiting import elapsed, eventually
 
 __all__ = ["real_ollama"]
 
+PATIENT = Timeouts(first_token_s=300, idle_s=300)
 MESSAGES = ({"role": "user", "content": "Who was Balla Fasséké?"},)
 
 
@@ -90,3 +95,35 @@ async def test_a_real_ollama_takes_every_way_to_write_a_name(real_ollama: RealOl
             await client.chat(ChatRequest(model=name))
             assert real_ollama.loads == loads, "Ollama itself takes it for the same"
         assert await client.catalog.loaded_for("strict") is None
+
+
+@pytest.mark.model
+@pytest.mark.timeout(900)
+async def test_a_real_ollama_restarts_a_model_that_another_client_holds(
+    real_ollama: RealOllama,
+) -> None:
+    """The unload waits for that client's call, and our own load does not take it back."""
+    held = other_clients_call("gemma")
+    held = replace(held, max_tokens=4000, keep_alive="10m")
+    async with OllamaClient(real_ollama.url, timeouts=PATIENT) as client:
+        warmer = Warmer(client, limits=PATIENT, on_loaded=lambda _: None)
+        await warmer.ensure(replace(held, max_tokens=1))
+        loads = real_ollama.loads
+        unloads = 0
+
+        async def unload() -> None:
+            nonlocal unloads
+            unloads += 1
+            await client.chat(ChatRequest(model="gemma", keep_alive=0))
+            await eventually(elapsed(0.2), what="a pause")
+
+        async with aclosing(client.stream(held)) as records:
+            await anext(records)
+            warmer.restart(held, unload)
+            await eventually(lambda: unloads > 2, timeout_s=30, what="it is held")
+            assert real_ollama.loads == loads
+        await warmer.ensure(held)
+        assert real_ollama.loads == loads + 1
+        loaded = await client.catalog.loaded_for("gemma")
+        assert loaded is not None
+        await warmer.aclose()

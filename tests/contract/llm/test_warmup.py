@@ -22,6 +22,7 @@ from llm import (
     Timeouts,
     TotalTimeoutError,
 )
+from llm.servers.choice import Readiness
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import TIMEOUTS
@@ -266,6 +267,18 @@ async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn, fleet: Fleet) ->
     assert ollama.stats.loads == 2
 
 
+async def test_a_model_that_is_restarted_is_closed_under_all_its_names(
+    ollama: OllamaStandIn, client: OllamaClient
+) -> None:
+    """Its calls hang whatever they call it; another model's go on."""
+    hanging = asyncio.create_task(client.chat(chat("hang")))
+    await eventually(lambda: ollama.stats.active == 1, what="the call is under way")
+    client.abort("other", OllamaFailedError("restart"))
+    client.abort("Library/HANG:latest", OllamaFailedError("restart"))
+    with pytest.raises(OllamaFailedError, match="restart"):
+        await hanging
+
+
 async def test_chats_that_wait_for_a_load_wait_for_its_restart(
     ollama: OllamaStandIn, client: OllamaClient
 ) -> None:
@@ -318,5 +331,9 @@ async def test_an_idle_server_loads_the_model_while_the_others_are_at_work() -> 
             await eventually(lambda: second.stats.loads == 1, what="the idle server loads")
             await asyncio.gather(*calls)
             assert (first.stats.requests, second.stats.requests) == (4, 0)
+            await eventually(
+                lambda: {one.readiness(model) for one in fleet.servers} == {Readiness.WARM},
+                what="both are known to have it",
+            )
             await asyncio.gather(*(fleet.chat(chat(model), session=f"s-{n}") for n in range(12)))
             assert second.stats.requests > 2

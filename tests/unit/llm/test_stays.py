@@ -9,7 +9,7 @@ from llm import ChatRequest, ContextLimits, Fleet, LLMSettings, Timeouts
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from tests.support.fake_models import FakeOllama
-from tests.support.waiting import eventually
+from tests.support.waiting import elapsed, eventually
 
 NEVER_TRUSTING = KeepWarm(trusted_s=0.0)
 
@@ -129,6 +129,27 @@ async def test_a_model_that_is_never_listed_is_not_warmed_again_and_again(
     budget = await ContextLimits([server], LLMSettings()).budget("gemma", None)
     assert (budget.window_tokens, budget.is_known) == (65_536, True)
     await warmer.aclose()
+
+
+async def test_a_model_that_was_pushed_out_is_left_to_its_next_chat(server: FakeOllama) -> None:
+    """Loaded anew for the sake of being kept, it would push out the one that has its place."""
+    server.keep_alive_s = 0.3
+    warmer = warmer_of(server, KeepWarm(shortest_rewarm_s=0.1))
+    await warmer.ensure(chat())
+    server.left_s = {"other:latest": 300}
+    looks = len(server.asked)
+    await eventually(lambda: len(server.asked) > looks, what="it is looked for")
+    await eventually(elapsed(0.5), what="nothing more")
+    assert len(server.sent) == 1
+    await warmer.aclose()
+
+
+async def test_a_model_of_the_cloud_is_not_loaded_to_know_its_window(server: FakeOllama) -> None:
+    """Also where nobody describes it."""
+    limits = ContextLimits([server], LLMSettings())
+    assert not (await limits.budget("gpt-oss:120b-cloud", None)).is_known
+    assert not limits.reports_window("gpt-oss:120b-cloud")
+    assert limits.reports_window("gemma")
 
 
 async def test_cloud_models_are_ready_at_every_server(server: FakeOllama) -> None:

@@ -36,6 +36,15 @@ def test_a_token_in_between_starts_the_count_anew(watchdog: Watchdog) -> None:
         watchdog.answered(MODEL)
 
 
+def test_a_model_is_counted_under_all_its_names(watchdog: Watchdog) -> None:
+    """Jobs may write them differently."""
+    names = ("LLAMA3.2:3B", "library/llama3.2:3b", "llama3.2:3b:local")
+    assert [watchdog.timed_out(name) for name in names][-1]
+    restarts(watchdog, TIMEOUTS - 1)
+    watchdog.answered("Llama3.2:3b")
+    assert not watchdog.timed_out(MODEL)
+
+
 def test_models_are_counted_apart(watchdog: Watchdog) -> None:
     """One that hangs does not restart another."""
     restarts(watchdog, TIMEOUTS - 1)
