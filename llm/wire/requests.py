@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import orjson
 
 from llm.errors import InvalidRequestError
+from llm.wire.grammar import grammar_schema
 
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
@@ -48,6 +49,10 @@ class ChatRequest:
     `truncate` and `shift` are False so that nothing is cut silently: a prompt over the window is a
     ContextOverflowError, a full window ends the reply with `done_reason` "length". The messages are
     not in the repr.
+
+    A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
+    more than the schema: who asks with one checks the reply. With it a model is told not to think,
+    unless `think` says otherwise.
     """
 
     model: str
@@ -104,10 +109,27 @@ class ChatRequest:
         return (
             ("options", options or None),
             ("keep_alive", self.keep_alive),
-            ("format", self.format),
-            ("think", self.think),
+            ("format", self._grammar_format),
+            ("think", self._think),
             ("tools", self.tools or None),
         )
+
+    def without_thinking(self) -> Self:
+        """The same request, its model told not to think."""
+        return replace(self, think=False)
+
+    @property
+    def _grammar_format(self) -> str | Mapping[str, object] | None:
+        wanted = self.format
+        return wanted if wanted is None or isinstance(wanted, str) else grammar_schema(wanted)
+
+    @property
+    def _think(self) -> bool | str | None:
+        # A thinking model that thinks first is held to no format until it ends, and one that does
+        # not think is never held to it (docs/ollama.md, Requests). gpt-oss cannot do without.
+        if self.think is None and self.format is not None and "gpt-oss" not in self.model.lower():
+            return False
+        return self.think
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agents import Ask, Profile, Prompt, prompt_for
+from agents import FULL, Ask, Profile, Prompt, PromptForm, prompt_for
 from llm import ContextLimits, ContextOverflowError, Delta, LLMSettings, OllamaClient, TokenBudget
 from sandbox.ollama import OllamaStandIn
 from tasks.turn.fitted_call import FittedCall, FittedReply
@@ -42,6 +42,7 @@ class Conversation:
     settings: LLMSettings
     limit: int
     reply_tokens: int | None = None
+    form: PromptForm = FULL
 
     @property
     def model(self) -> str:
@@ -51,7 +52,13 @@ class Conversation:
     async def prompt(self, budget: TokenBudget) -> Prompt:
         """What fits of it."""
         history = HISTORY[len(HISTORY) - self.limit :]
-        return prompt_for(self.question, PROFILE, history, self.settings, budget)
+        return prompt_for(self.question, PROFILE, history, self.settings, budget, form=self.form)
+
+    def make_plainer(self) -> bool:
+        """In the next form, while there is one."""
+        form = self.form.plainer if self.limit else None
+        self.form = form or self.form
+        return form is not None
 
 
 @pytest.fixture
