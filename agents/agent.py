@@ -132,11 +132,7 @@ class BaseAgent:
         A prompt that the model refuses as too long is made shorter once and sent again.
         """
         earlier = self.history if self.keep_history else []
-        settings, last = self._llm.settings, self._last
-        precedent = None
-        if last is not None:  # its question and its reply are the last two of the history
-            end = len(earlier) - 1
-            precedent = Precedent(end - 1 - last.history_messages, max(0, end))
+        settings, precedent = self._llm.settings, self._precedent(len(earlier))
 
         def make(budget: TokenBudget) -> Prompt:
             return prompt_for(
@@ -167,6 +163,13 @@ class BaseAgent:
         limits.learn(model, prompt.fit, reply.final)
         self._last = prompt
         return reply.text
+
+    def _precedent(self, messages: int) -> Precedent | None:
+        """The last prompt of this agent, in a history of so many messages."""
+        if self._last is None:
+            return None
+        end = messages - 1  # its question and its reply are the last two of the history
+        return Precedent(end - 1 - self._last.history_messages, max(0, end))
 
     def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:
         self._messages.extend(turn)

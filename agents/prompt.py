@@ -5,11 +5,12 @@ No Celery, no Redis, no HTTP: the worker and the agents bring those.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TypeVar
 
 from agents.past_message import for_model
 from agents.profiles import Profile
-from agents.prompt_order import NOTHING_DONE, Placed, Repairs, in_order
+from agents.prompt_order import NOTHING_DONE, Message, Placed, Repairs, in_order
 from llm import (
     UNLIMITED,
     ChatRequest,
@@ -143,33 +144,32 @@ def prompt_for(
     begin = _begin(history, history_limit(ask, profile)) if form.has_history else len(history)
     recent = [_shown(past, form) for past in history[begin:]]
     opening = _opening(recent) if begins_session and not begin else 0
-    fitting = fit(
-        system,
-        recent,
-        turn,
-        budget,
-        precedent=_of(recent, history, precedent),
-        extra_tokens=_of_tools(tools) + sum(map(estimated, recent[:opening])),
-    )
+    extra_tokens = _of_tools(tools) + sum(map(estimated, recent[:opening]))
+    known = _of(recent, history, precedent)
+    fitting = fit(system, recent, turn, budget, precedent=known, extra_tokens=extra_tokens)
     first = 0 if opening and not fitting.is_cut else fitting.first
-    at = range(begin + first, len(history) + len(turn))
+    placed = map(Placed, count(begin + first), (*recent[first:], *turn))
+    system_prompt = system_prompt_of(ask, profile)
     ordered = in_order(
-        system_prompt_of(ask, profile),
-        [Placed(*one) for one in zip(at, (*recent[first:], *turn), strict=True)],
-        takes_tools=form.takes_tools,
-        takes_system=form.takes_system,
+        system_prompt, [*placed], takes_tools=form.takes_tools, takes_system=form.takes_system
     )
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
+    request = replace(_request(ask, profile, settings, ordered.messages), tools=tuple(tools))
+    shown = len(recent) - first
+    return Prompt(request, shown, fitting, False, ordered.repairs, form)
+
+
+def _request(
+    ask: Ask, profile: Profile, settings: LLMSettings, messages: tuple[Message, ...]
+) -> ChatRequest:
     request = settings.chat_request(
-        ordered.messages,
+        messages,
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
     )
-    request = replace(request, format=ask.format, think=ask.think, tools=tuple(tools))
-    shown = len(recent) - first
-    return Prompt(request, shown, fitting, repairs=ordered.repairs, form=form)
+    return replace(request, format=ask.format, think=ask.think)
 
 
 def _shown(past: Mapping[str, object], form: PromptForm) -> dict[str, object]:

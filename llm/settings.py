@@ -170,6 +170,12 @@ class LLMSettings(BaseSettings):
         validation_alias="LLM_NUM_PREDICT_BY_MODEL",
         description="The same for single models, such as: qwen3:8b=2048, llama3.2:3b=512.",
     )
+    think_tags: bool = Field(
+        default=False,
+        validation_alias="LLM_THINK_TAGS",
+        description="Whether what a reply has between <think> and </think> at its begin is taken "
+        "for thinking (true, false): for models whose form Ollama does not know.",
+    )
     num_parallel: int | None = Field(
         default=None,
         ge=0,
@@ -245,4 +251,5 @@ class LLMSettings(BaseSettings):
             max_tokens=self.reply_tokens(model) if max_tokens is None else max_tokens,
             options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
+            reads_think_tags=self.think_tags,
         )

@@ -9,6 +9,7 @@ from llm.wire.error_map import error_line
 from llm.wire.ndjson import NDJSONDecoder
 from llm.wire.records import Delta, Final, delta_of, final_of
 from llm.wire.requests import ChatRequest
+from llm.wire.think_tags import ThinkTags
 
 
 class ReplyReader:
@@ -22,6 +23,7 @@ class ReplyReader:
         self._base_url = base_url
         self._decoder = NDJSONDecoder(max_bytes=max_bytes)
         self._final: Final | None = None
+        self._tags = ThinkTags() if request.reads_think_tags else None
 
     @property
     def is_done(self) -> bool:
@@ -56,11 +58,16 @@ class ReplyReader:
                 raise error_line(error, base_url=self._base_url)
             # Before the end is looked at: the final record may hold text, and all calls of tools
             # (docs/ollama.md, Records).
-            if delta := delta_of(record):
+            if delta := self._told(delta_of(record)):
                 yield delta
             if final := final_of(record):
+                if self._tags is not None and (rest := self._tags.rest()):
+                    yield rest
                 self._end(final)
                 return
+
+    def _told(self, delta: Delta) -> Delta:
+        return delta if self._tags is None else self._tags.read(delta)
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).

@@ -52,7 +52,8 @@ class ChatRequest:
 
     A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
     more than the schema: who asks with one checks the reply. With it a model is told not to think,
-    unless `think` says otherwise.
+    unless `think` says otherwise. With `reads_think_tags` what the reply has between `<think>` and
+    `</think>` at its begin is taken for thinking.
     """
 
     model: str
@@ -68,6 +69,7 @@ class ChatRequest:
     # "What counts as a silent cut".
     truncate: bool = False
     shift: bool = False
+    reads_think_tags: bool = False
 
     def __post_init__(self) -> None:
         check_model_name(self.model)

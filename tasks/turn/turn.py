@@ -124,6 +124,7 @@ class ModelTurn:
             toolbox.threads,
             max_rounds=self._models.max_tool_rounds,
             on_event=self._recorder.on_tool,
+            reads_text=toolbox.reads_calls_in_text,
         )
 
     async def _ask(self, shown: TurnContext, rounds: ToolRounds, session: str) -> FittedReply:

@@ -42,7 +42,8 @@ def result_of(
     """The result of a turn that was just computed, without its timings.
 
     All but the last of `replies` called tools: their tokens are in the usage too; receipt and
-    format are those of the last. Raises llm.FormatMismatchError where the reply does not fit.
+    format are those of the last. Raises llm.FormatMismatchError where the reply does
+    not fit, llm.FormatCutShortError where it had no room to.
     """
     last = replies[-1]
     answer = last.answer
@@ -65,9 +66,8 @@ def result_of(
     if job.metadata is not None:
         result["metadata"] = job.metadata
     if job.format is not None:
-        result["parsed"] = parsed_reply(
-            answer.text, job.format, done_reason=answer.final.done_reason
-        )
+        reply = parsed_reply(answer.text, job.format, done_reason=answer.final.done_reason)
+        result["response"], result["parsed"] = reply
     return result
 
 
