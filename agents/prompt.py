@@ -135,23 +135,22 @@ def prompt_for(
 
     Of the last `max_history` messages (not counted: calls of tools and their results) those are
     shown that fit in `budget`, from where the session's last prompt began (`precedent`) as long as
-    that is possible. A reply whose question is not shown is not shown either, unless with it the
-    session begins (`begins_session`: `history` is all of it). All is in the order that strict
-    templates take. Raises llm.ContextOverflowError where the new message alone does not fit.
+    that is possible. A reply without its question is shown only where with it the session begins
+    (`begins_session`: `history` is all of it). All is in the order that strict templates take.
+    Raises llm.ContextOverflowError where the new message alone does not fit.
     """
     system, turn = _system(ask, profile), [question_of(ask), *map(for_model, steps)]
-    # docs/decisions.md, "max_history is exact, the window is not".
-    begin = _begin(history, history_limit(ask, profile)) if form.has_history else len(history)
-    recent = [_shown(past, form) for past in history[begin:]]
+    begin, recent = _recent(ask, profile, history, form)
     opening = _opening(recent) if begins_session and not begin else 0
     extra_tokens = _of_tools(tools) + sum(map(estimated, recent[:opening]))
     known = _of(recent, history, precedent)
     fitting = fit(system, recent, turn, budget, precedent=known, extra_tokens=extra_tokens)
     first = 0 if opening and not fitting.is_cut else fitting.first
-    placed = map(Placed, count(begin + first), (*recent[first:], *turn))
-    system_prompt = system_prompt_of(ask, profile)
     ordered = in_order(
-        system_prompt, [*placed], takes_tools=form.takes_tools, takes_system=form.takes_system
+        system_prompt_of(ask, profile),
+        [*map(Placed, count(begin + first), (*recent[first:], *turn))],
+        takes_tools=form.takes_tools,
+        takes_system=form.takes_system,
     )
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
@@ -170,6 +169,15 @@ def _request(
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
     )
     return replace(request, format=ask.format, think=ask.think)
+
+
+def _recent(
+    ask: Ask, profile: Profile, history: Sequence[Mapping[str, object]], form: PromptForm
+) -> tuple[int, list[dict[str, object]]]:
+    """Where the part of a history begins that may be shown, and that part."""
+    # docs/decisions.md, "max_history is exact, the window is not".
+    begin = _begin(history, history_limit(ask, profile)) if form.has_history else len(history)
+    return begin, [_shown(past, form) for past in history[begin:]]
 
 
 def _shown(past: Mapping[str, object], form: PromptForm) -> dict[str, object]:

@@ -12,7 +12,7 @@ from llm.wire.records import Delta
 BEGIN, END = "<think>", "</think>"
 
 
-class _Place(Enum):
+class _Stretch(Enum):
     BEFORE = auto()
     """Nothing but white space and a part of the mark has come."""
     WITHIN = auto()
@@ -25,12 +25,12 @@ class ThinkTags:
     """Takes the thoughts at the begin of one reply out of its text; marks may come in pieces."""
 
     def __init__(self) -> None:
-        self._place = _Place.BEFORE
+        self._place = _Stretch.BEFORE
         self._held = ""
 
     def read(self, delta: Delta) -> Delta:
         """The delta with its thoughts as thoughts; empty while it may be part of a mark."""
-        if not delta.text or self._place is _Place.DONE:
+        if not delta.text or self._place is _Stretch.DONE:
             return delta
         thinking, text = self._parted(self._held + delta.text)
         return replace(delta, text=text, thinking=delta.thinking + thinking)
@@ -38,30 +38,30 @@ class ThinkTags:
     def rest(self) -> Delta:
         """What was held back, at the end of the reply."""
         held, self._held = self._held, ""
-        return Delta(thinking=held) if self._place is _Place.WITHIN else Delta(text=held)
+        return Delta(thinking=held) if self._place is _Stretch.WITHIN else Delta(text=held)
 
     def _parted(self, text: str) -> tuple[str, str]:
         """Thoughts and text of what has come; what may be part of a mark is held."""
         self._held = ""
         thinking = ""
-        if self._place is _Place.BEFORE:
+        if self._place is _Stretch.BEFORE:
             begun = text.lstrip()
             if begun.startswith(BEGIN):
-                self._place, text = _Place.WITHIN, begun[len(BEGIN) :]
+                self._place, text = _Stretch.WITHIN, begun[len(BEGIN) :]
             elif BEGIN.startswith(begun):
                 self._held = text
                 return "", ""
             else:
-                self._place = _Place.DONE
-        if self._place is _Place.WITHIN:
+                self._place = _Stretch.DONE
+        if self._place is _Stretch.WITHIN:
             thinking, mark, text = text.partition(END)
             if mark:
-                self._place = _Place.BEHIND
+                self._place = _Stretch.BEHIND
             else:
                 thinking, self._held = _without_part(thinking)
-        if self._place is _Place.BEHIND:
+        if self._place is _Stretch.BEHIND:
             text = text.lstrip()
-            self._place = _Place.DONE if text else _Place.BEHIND
+            self._place = _Stretch.DONE if text else _Stretch.BEHIND
         return thinking, text
 
 
