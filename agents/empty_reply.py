@@ -28,11 +28,15 @@ def again(request: ChatRequest, reply: ModelReply) -> ChatRequest | None:
     """The request by which the same question may get an answer; None where nothing would change.
 
     A model that has only thought is told not to. A blank reply may be another one the next time,
-    unless it is always the same (temperature 0) or had no room (`done_reason` "length").
+    unless it is always the same (temperature 0) or had no room (`done_reason` "length"). With a
+    format it is a misfit, which is tried again as any other.
     """
+    has_format = request.format is not None
+    has_room = reply.final.done_reason != "length"
     match emptiness_of(reply):
         case Emptiness.THINKING if request.think is not False:
-            return request.without_thinking()
-        case Emptiness.BLANK if request.temperature != 0 and reply.final.done_reason != "length":
+            # With a format a model is told so at once, unless its job wants it to think.
+            return None if has_format and request.think is None else request.without_thinking()
+        case Emptiness.BLANK if request.temperature != 0 and has_room and not has_format:
             return request
     return None

@@ -112,10 +112,11 @@ def _message(element: bytes) -> dict[str, JsonValue] | None:
         return None
     if not isinstance(value, dict):
         return None
-    message = value if is_plain(value) else put_right(value, leaves_out=True)
-    if fault_of(message) or is_nested_too_deeply(element, message):
-        return None
-    return cast("dict[str, JsonValue]", message)
+    if not is_plain(value):
+        value = put_right(value, leaves_out=True)
+        if fault_of(value):
+            return None
+    return None if is_nested_too_deeply(element, value) else cast("dict[str, JsonValue]", value)
 
 
 def _fault_of_images(message: Mapping[str, object]) -> str | None:

@@ -1,5 +1,7 @@
 """A real Ollama takes every prompt that we make of an odd history, and every format we send."""
 
+from dataclasses import replace
+
 import httpx
 import orjson
 import pytest
@@ -73,3 +75,27 @@ def test_what_the_strict_template_refuses_the_lax_one_takes(
     options = {"num_predict": 1}
     body = {"model": model, "messages": twice, "stream": False, "options": options}
     assert real.post("/api/chat", json=body).status_code == status
+
+
+def said(real: httpx.Client, request: ChatRequest) -> str:
+    """The text of a streamed reply."""
+    lines = real.post("/api/chat", content=request.body()).text.splitlines()
+    return "".join(orjson.loads(line)["message"]["content"] for line in lines)
+
+
+def test_a_thinking_model_is_held_to_a_format(real: httpx.Client) -> None:
+    """It is told not to think: behind thoughts that never end the format is never applied."""
+    wanted = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}
+    request = replace(in_form("thinking", wanted), max_tokens=30)
+    assert orjson.loads(said(real, request)) == {"a": 1}
+
+
+@pytest.mark.parametrize(("model", "order"), [("strict", ["a", "b"]), ("gemma", ["b", "a"])])
+def test_the_order_of_a_schemas_keys_is_the_servers(
+    real: httpx.Client, model: str, order: list[str]
+) -> None:
+    """docs/agents.md tells of it: alphabetical without a Go template, else the schema's."""
+    keys = {"b": {"const": 1}, "a": {"const": 2}}
+    wanted = {"type": "object", "properties": keys, "required": ["b", "a"]}
+    request = replace(in_form(model, wanted), max_tokens=30)
+    assert list(orjson.loads(said(real, request))) == order

@@ -1,5 +1,7 @@
 """Replies that say nothing, and what is asked once more."""
 
+from dataclasses import replace
+
 import pytest
 
 from agents.empty_reply import Emptiness, again, emptiness_of
@@ -42,3 +44,12 @@ def test_it_is_asked_for_once_more_where_that_may_help() -> None:
         thought = again(request, reply(thinking="hm", done_reason="length"))
         assert thought == request.without_thinking()
         assert again(thought, reply(thinking="hm")) is None
+
+
+def test_with_a_format_it_is_a_misfit_and_no_second_question() -> None:
+    """But for a model that was wanted to think, and did nothing else."""
+    formed = replace(ASKED, format="json")
+    assert again(formed, reply()) is None
+    assert again(formed, reply(thinking="hm")) is None
+    thinking = replace(formed, think="high")
+    assert again(thinking, reply(thinking="hm")) == formed.without_thinking()
