@@ -116,12 +116,15 @@ async def test_the_first_refusal_is_the_one_that_is_told(client: OllamaClient) -
     assert len(server.asked) == 3
 
 
-async def test_what_the_turn_itself_wants_is_no_matter_of_the_history(client: OllamaClient) -> None:
+async def test_what_the_turn_itself_wants_is_no_matter_of_the_history(
+    client: OllamaClient, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing is sent: its model is known to see nothing."""
     server = Server(has_image)
     with pytest.raises(UnsupportedError, match="vision"):
         await ask(server, client, told=frozenset({"completion"}), images=1)
     assert server.asked == []
+    assert "plainer form" not in caplog.text
 
 
 async def test_a_model_that_is_known_to_do_less_is_asked_once(client: OllamaClient) -> None:

@@ -49,6 +49,14 @@ def test_references_lead_to_definitions_of_their_own() -> None:
     assert grammar_schema({"$ref": "#"}) == {}
 
 
+def test_what_it_would_read_against_the_schema_is_left_out() -> None:
+    """It takes `items` for the first ones too: no list would ever fit."""
+    first = [{"type": "integer"}]
+    both = {"type": "array", "prefixItems": first, "items": {"type": "string"}}
+    assert grammar_schema(both) == {"type": "array"}
+    assert grammar_schema({"prefixItems": first}) == {"prefixItems": first}
+
+
 @pytest.mark.parametrize(("pattern", "converted"), ODD_PATTERNS.items())
 def test_a_pattern_is_written_as_a_grammar_knows_it(pattern: str, converted: str | None) -> None:
     """Anchored, without short forms; a dot is no quote; what cannot be said is left out."""

@@ -191,6 +191,14 @@ def test_what_is_around_a_reply_is_taken_off(case: str) -> None:
     assert orjson.loads(found.text) == {"age": 1}
 
 
+def test_a_value_without_brackets_is_found_too() -> None:
+    """Alone, behind a byte-order mark, or in a fence; among words it is none."""
+    for text in ("5", "\ufeff5", "```\n5\n```", "<think>6</think> 5"):
+        assert parsed_reply(text, "json", done_reason="stop").value == 5
+    with pytest.raises(FormatMismatchError):
+        parsed_reply("It is 5", "json", done_reason="stop")
+
+
 @given(text=st.text(alphabet="{}[]`\n<>/think\ufeff1,", max_size=60))
 def test_any_text_is_a_value_or_a_misfit(text: str) -> None:
     """Whatever brackets, fences and marks it has; nothing else is raised."""
