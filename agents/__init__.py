@@ -3,7 +3,8 @@
 from agents.agent import BaseAgent, SessionInfo
 from agents.errors import AgentError, InvalidProfiles, ToolError, UnknownTool
 from agents.profiles import Profile, Profiles, ToolSpec
-from agents.prompt import Ask, Prompt, prompt_for, read_answer
+from agents.prompt import FULL, Ask, Prompt, PromptForm, prompt_for, read_answer
+from agents.prompt_order import Repairs
 from agents.redis_agent import RedisAgent
 from agents.settings import AgentSettings
 from agents.tool_rounds import ToolEvent, ToolRounds
@@ -11,6 +12,7 @@ from agents.toolbox import Toolbox
 from agents.tools import Tool, ToolContext
 
 __all__ = [
+    "FULL",
     "AgentError",
     "AgentSettings",
     "Ask",
@@ -19,7 +21,9 @@ __all__ = [
     "Profile",
     "Profiles",
     "Prompt",
+    "PromptForm",
     "RedisAgent",
+    "Repairs",
     "SessionInfo",
     "Tool",
     "ToolContext",

@@ -3,10 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from agents.empty_reply import again
 from agents.profiles import Profile, Profiles
-from agents.prompt import Ask, Prompt, model_of, prompt_for, reply_bound
+from agents.prompt import FULL, Ask, Prompt, PromptForm, model_of, prompt_for, reply_bound
 from agents.settings import AgentSettings
-from llm import ContextOverflowError, LLMService, Precedent, TokenBudget, get_llm_service
+from llm import (
+    ContextOverflowError,
+    LLMService,
+    Precedent,
+    RequestRejectedError,
+    TokenBudget,
+    get_llm_service,
+)
 
 
 class SessionInfo(TypedDict):
@@ -99,19 +107,44 @@ class BaseAgent:
         )
 
     def _reply(self, ask: Ask) -> str:
+        """The model's reply; where its server refuses the conversation, to a plainer form of it.
+
+        docs/decisions.md, "What a server refuses is asked in a plainer form".
+        """
+        try:
+            return self._reply_to(ask, FULL)
+        except ContextOverflowError:
+            raise
+        except RequestRejectedError as refusal:
+            if not self._messages or not self.keep_history:
+                raise
+            form = FULL.plainer
+            while form is not None:
+                try:
+                    return self._reply_to(ask, form)
+                except RequestRejectedError:
+                    form = form.plainer
+            raise refusal from None
+
+    def _reply_to(self, ask: Ask, form: PromptForm) -> str:
         """The model's reply to as much of the conversation as fits its window.
 
         A prompt that the model refuses as too long is made shorter once and sent again.
         """
         earlier = self.history if self.keep_history else []
-        settings, last = self._llm.settings, self._last
-        precedent = None
-        if last is not None:  # its question and its reply are the last two of the history
-            end = len(earlier) - 1
-            precedent = Precedent(end - 1 - last.history_messages, max(0, end))
+        settings, precedent = self._llm.settings, self._precedent(len(earlier))
 
         def make(budget: TokenBudget) -> Prompt:
-            return prompt_for(ask, self.profile, earlier, settings, budget, precedent=precedent)
+            return prompt_for(
+                ask,
+                self.profile,
+                earlier,
+                settings,
+                budget,
+                precedent=precedent,
+                form=form,
+                begins_session=len(earlier) < self.max_history,
+            )
 
         model = model_of(ask, self.profile, settings)
         bound = reply_bound(ask, self.profile, settings)
@@ -122,12 +155,21 @@ class BaseAgent:
         except ContextOverflowError as refusal:
             shorter = make(limits.budget_after(model, bound, prompt.fit, refusal))
             # Nothing is left to leave out: the message itself is too long.
-            if len(shorter.request.messages) >= len(prompt.request.messages):
+            if shorter.history_messages >= prompt.history_messages:
                 raise
             prompt, reply = shorter, self._llm.complete(shorter.request)
+        if (request := again(prompt.request, reply)) is not None:
+            reply = self._llm.complete(request)
         limits.learn(model, prompt.fit, reply.final)
         self._last = prompt
         return reply.text
+
+    def _precedent(self, messages: int) -> Precedent | None:
+        """The last prompt of this agent, in a history of so many messages."""
+        if self._last is None:
+            return None
+        end = messages - 1  # its question and its reply are the last two of the history
+        return Precedent(end - 1 - self._last.history_messages, max(0, end))
 
     def _remember(self, turn: Sequence[Mapping[str, object]]) -> None:
         self._messages.extend(turn)

@@ -5,10 +5,12 @@ No Celery, no Redis, no HTTP: the worker and the agents bring those.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TypeVar
 
 from agents.past_message import for_model
 from agents.profiles import Profile
+from agents.prompt_order import NOTHING_DONE, Message, Placed, Repairs, in_order
 from llm import (
     UNLIMITED,
     ChatRequest,
@@ -22,9 +24,13 @@ from llm import (
     estimated,
     fit,
     joined,
+    turn_starts,
 )
 
 T = TypeVar("T")
+
+OPENING_TOKENS = 256.0
+"""What the assistant says before anybody asks is shown where it is no longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,26 +52,46 @@ class Ask:
     think: bool | str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptForm:
+    """What of a conversation its model takes: images and tools of earlier turns, a system prompt.
+
+    Without `has_history` it is shown the new message alone.
+    """
+
+    takes_images: bool = True
+    takes_tools: bool = True
+    takes_system: bool = True
+    has_history: bool = True
+
+    @property
+    def plainer(self) -> "PromptForm | None":
+        """What is tried where a model's server refuses this one; None where nothing is left."""
+        if self == PLAIN:
+            return replace(PLAIN, has_history=False)
+        return PLAIN if self.has_history else None
+
+
+FULL = PromptForm()
+PLAIN = PromptForm(takes_images=False, takes_tools=False, takes_system=False)
+"""Nothing but texts of user and assistant in turns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """What the model is asked for one turn; `history_messages` earlier messages are in it.
 
     `fit` is how long it is, by the estimate; `has_summary` whether a summary of earlier turns is
-    in its system prompt.
+    in its system prompt. `repairs` is what was done to bring it in order: messages of the history
+    count from 0, the new one is the next, and what followed it comes after that.
     """
 
     request: ChatRequest
     history_messages: int
     fit: Fit
     has_summary: bool = False
-
-    def asking(self, request: ChatRequest) -> "Prompt":
-        """The same prompt after its request was changed: less may be left to estimate."""
-        if request is self.request:
-            return self
-        messages = [message for message in request.messages if isinstance(message, Mapping)]
-        fitting = self.fit.of(messages, _of_tools(request.tools))
-        return replace(self, request=request, fit=fitting)
+    repairs: Repairs = NOTHING_DONE
+    form: PromptForm = FULL
 
 
 def history_limit(ask: Ask, profile: Profile) -> int:
@@ -101,36 +127,78 @@ def prompt_for(
     precedent: Precedent | None = None,
     steps: Sequence[Mapping[str, object]] = (),
     tools: Sequence[Mapping[str, object]] = (),
+    form: PromptForm = FULL,
+    begins_session: bool = False,
 ) -> Prompt:
     """The prompt of one turn: system prompt, recent whole turns, the new message, and what has
     followed it in this turn (`steps`: calls of tools and their results); `tools` are on offer.
 
     Of the last `max_history` messages (not counted: calls of tools and their results) those are
     shown that fit in `budget`, from where the session's last prompt began (`precedent`) as long as
-    that is possible. A reply whose question is not shown is not shown either. Raises
-    llm.ContextOverflowError where the new message alone does not fit.
+    that is possible. A reply without its question is shown only where with it the session begins
+    (`begins_session`: `history` is all of it). All is in the order that strict templates take.
+    Raises llm.ContextOverflowError where the new message alone does not fit.
     """
-    system, turn = _system(ask, profile), [question_of(ask), *steps]
-    # docs/decisions.md, "max_history is exact, the window is not".
-    recent = [for_model(past) for past in history[_begin(history, history_limit(ask, profile)) :]]
-    fitting = fit(
-        system,
-        recent,
-        turn,
-        budget,
-        precedent=_of(recent, history, precedent),
-        extra_tokens=_of_tools(tools),
+    system, turn = _system(ask, profile), [question_of(ask), *map(for_model, steps)]
+    begin, recent = _recent(ask, profile, history, form)
+    opening = _opening(recent) if begins_session and not begin else 0
+    extra_tokens = _of_tools(tools) + sum(map(estimated, recent[:opening]))
+    known = _of(recent, history, precedent)
+    fitting = fit(system, recent, turn, budget, precedent=known, extra_tokens=extra_tokens)
+    first = 0 if opening and not fitting.is_cut else fitting.first
+    ordered = in_order(
+        system_prompt_of(ask, profile),
+        [*map(Placed, count(begin + first), (*recent[first:], *turn))],
+        takes_tools=form.takes_tools,
+        takes_system=form.takes_system,
     )
-    shown = recent[fitting.first :]
+    if ordered.repairs:
+        fitting = fitting.of(ordered.messages, _of_tools(tools))
+    left_tokens = budget.left_after(fitting.estimated_tokens)
+    request = _request(ask, profile, settings, ordered.messages, left_tokens)
+    request = replace(request, tools=tuple(tools))
+    shown = len(recent) - first
+    return Prompt(request, shown, fitting, False, ordered.repairs, form)
+
+
+def _request(
+    ask: Ask,
+    profile: Profile,
+    settings: LLMSettings,
+    messages: tuple[Message, ...],
+    left_tokens: int | None,
+) -> ChatRequest:
     request = settings.chat_request(
-        (*system, *shown, *turn),
+        messages,
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
-        left_tokens=budget.left_after(fitting.estimated_tokens),
+        left_tokens=left_tokens,
     )
-    request = replace(request, format=ask.format, think=ask.think, tools=tuple(tools))
-    return Prompt(request, len(shown), fitting)
+    return replace(request, format=ask.format, think=ask.think)
+
+
+def _recent(
+    ask: Ask, profile: Profile, history: Sequence[Mapping[str, object]], form: PromptForm
+) -> tuple[int, list[dict[str, object]]]:
+    """Where the part of a history begins that may be shown, and that part."""
+    # docs/decisions.md, "max_history is exact, the window is not".
+    begin = _begin(history, history_limit(ask, profile)) if form.has_history else len(history)
+    return begin, [_shown(past, form) for past in history[begin:]]
+
+
+def _shown(past: Mapping[str, object], form: PromptForm) -> dict[str, object]:
+    shown = for_model(past)
+    if not form.takes_images:
+        shown.pop("images", None)
+    return shown
+
+
+def _opening(recent: Sequence[Mapping[str, object]]) -> int:
+    """How many messages the assistant has said before anybody asked; 0 for what is too long."""
+    first = next(iter(turn_starts(recent)), len(recent))
+    is_short = sum(map(estimated, recent[:first])) <= OPENING_TOKENS
+    return first if is_short else 0
 
 
 def _system(ask: Ask, profile: Profile) -> list[dict[str, object]]:

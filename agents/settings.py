@@ -62,6 +62,12 @@ class AgentSettings(BaseSettings):
         validation_alias="AGENT_TOOL_RESULT_BYTES",
         description="What the model is shown of one result of a tool, bytes",
     )
+    tool_calls_in_text: bool = Field(
+        default=False,
+        validation_alias="AGENT_TOOL_CALLS_IN_TEXT",
+        description="Whether a reply that is nothing but calls of offered tools, written as JSON, "
+        "counts as these calls (true, false): for models whose form Ollama does not know",
+    )
     profiles: Path | None = Field(
         default=None,
         validation_alias="AGENT_PROFILES",

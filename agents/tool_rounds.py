@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 from pydantic import JsonValue
 
+from agents.calls_in_text import calls_in
 from agents.tool_threads import ToolThreads
 from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext, within
 from llm import ModelReply, ToolCall
@@ -18,7 +19,7 @@ SHORT_BYTES = 256
 """A result of so many bytes is not cut, however small the window."""
 
 _CANCELLED = Outcome("error: cancelled before it ended", is_error=True)
-_TOO_LONG = Outcome(
+_UNREADABLE = Outcome(
     f"error: the arguments are no JSON object of at most {MAX_ARGUMENTS_BYTES} bytes", is_error=True
 )
 
@@ -51,7 +52,8 @@ class ToolRounds:
     """Runs what the model calls, one call after the other, and keeps it as messages.
 
     After `max_rounds` rounds the model is offered no tools any more, so that it answers. `on_event`
-    is called for each call as it begins and as it ends.
+    is called for each call as it begins and as it ends. With `reads_text` an answer that is nothing
+    but calls written as JSON counts as these calls.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class ToolRounds:
         *,
         max_rounds: int,
         on_event: Callable[[ToolEvent], None],
+        reads_text: bool = False,
     ) -> None:
+        self._reads_text = reads_text
         self._tools = {tool.name: tool for tool in tools}
         self._context = context
         self._threads = threads
@@ -107,6 +111,9 @@ class ToolRounds:
 
         Where no tools were offered, calls are passed over: the answer's text is the reply.
         """
+        if self._rounds_left and self._reads_text and not answer.tool_calls:
+            written = calls_in(answer.text, self._tools)
+            answer = replace(answer, text="", tool_calls=written) if written else answer
         if not self._rounds_left or not answer.tool_calls:
             return False
         self._rounds_left -= 1  # at 0 no tools are offered, and the model must answer
@@ -138,18 +145,18 @@ class ToolRounds:
             known = ", ".join(self._tools)
             return Outcome(f"error: there is no such tool; there are: {known}", is_error=True)
         if not is_whole:
-            return _TOO_LONG
+            return _UNREADABLE
         context = replace(self._context, call_number=self._calls)
         return await tool.call(call.arguments, context, self._threads)
 
 
 def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:
-    """A call as it can be kept, and whether that is all of it."""
+    """A call as it can be kept, and whether that is all of it: only then may it be run."""
     call = replace(call, name=call.name[:MAX_NAME_CHARS])
     try:
         # As deep as it will lie in a request: what cannot be sent must not be run.
         packed = orjson.dumps({"messages": [{"tool_calls": [_as_sent(call)]}]})
-        is_whole = len(packed) <= MAX_ARGUMENTS_BYTES
+        is_whole = call.is_readable and len(packed) <= MAX_ARGUMENTS_BYTES
     # orjson refuses what is nested too deep, here as in the request.
     except TypeError:
         is_whole = False

@@ -7,6 +7,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 
 from agents.errors import InvalidTool
+from agents.tool_words import in_words
 
 # Written out, the references of a recursive model would have no end.
 MAX_DEPTH = 32
@@ -23,8 +24,8 @@ class _Schemas(GenerateJsonSchema):
 def parameters_schema(arguments: type[BaseModel]) -> dict[str, JsonValue]:
     """The schema of a model of arguments. Raises InvalidTool.
 
-    References are written out: of a parameter Ollama reads type, items, description, enum and anyOf
-    (api/types.go, ToolProperty), and would drop a `$ref`.
+    References are written out, and what Ollama would drop besides them is said in words
+    (agents/tool_words.py).
     """
     try:
         schema = arguments.model_json_schema(schema_generator=_Schemas)
@@ -35,7 +36,7 @@ def parameters_schema(arguments: type[BaseModel]) -> dict[str, JsonValue]:
     definitions: dict[str, JsonValue] = schema.pop("$defs", {})
     schema.pop("title", None)
     plain = {name: _plain(part, definitions, 0) for name, part in schema.items()}
-    return {"properties": {}, **plain}
+    return {"properties": {}, **in_words(plain)}
 
 
 def _plain(value: JsonValue, definitions: Mapping[str, JsonValue], depth: int) -> JsonValue:

@@ -25,6 +25,11 @@ class Toolbox:
         for profile in (profiles.default, *profiles.by_id.values()):
             self._load(profile)
 
+    @property
+    def reads_calls_in_text(self) -> bool:
+        """Whether calls that a model writes as text are calls (AGENT_TOOL_CALLS_IN_TEXT)."""
+        return self._settings.tool_calls_in_text
+
     def of(self, profile: Profile, names: Sequence[str] | None = None) -> tuple[Tool, ...]:
         """The tools of an agent; of these only the named ones where `names` are given.
 

@@ -12,7 +12,7 @@ from typing import TypeAlias, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
 from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from agents.errors import InvalidTool, ToolError
 from agents.tool_schema import parameters_schema
@@ -184,7 +184,18 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, object]) -> tuple[o
     if parameter.default is inspect.Parameter.empty:
         return hint, Field(alias=parameter.name)
     # The function's own default stays with it: only what the model gives is handed over.
-    return hint, Field(alias=parameter.name, default_factory=lambda: None)
+    told = _default(parameter.default)
+    return hint, Field(alias=parameter.name, default_factory=lambda: None, json_schema_extra=told)
+
+
+def _default(value: object) -> dict[str, JsonValue] | None:
+    """A default for the model to read; nothing of None, and of what JSON cannot hold."""
+    if value is None:
+        return None
+    try:
+        return {"default": from_json(to_json(value))}
+    except (PydanticSerializationError, ValueError):
+        return None
 
 
 def _definition(

@@ -20,6 +20,7 @@ from llm.errors import (
     AccessDeniedError,
     ContextOverflowError,
     FirstTokenTimeoutError,
+    FormatCutShortError,
     FormatMismatchError,
     IdleTimeoutError,
     InvalidReplyError,
@@ -48,7 +49,7 @@ from llm.servers.fleet import Fleet
 from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
-from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
+from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined, read_arguments
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
@@ -65,6 +66,7 @@ __all__ = [
     "FirstTokenTimeoutError",
     "Fit",
     "Fleet",
+    "FormatCutShortError",
     "FormatMismatchError",
     "HeldSlot",
     "History",
@@ -106,5 +108,6 @@ __all__ = [
     "is_installed",
     "is_same",
     "joined",
+    "read_arguments",
     "turn_starts",
 ]

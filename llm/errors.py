@@ -17,6 +17,7 @@
         ├── RequestRejectedError     Ollama refuses the request (400, 413, some 500)
         │   ├── ContextOverflowError   the prompt is longer than the window: shorten it
         │   └── UnsupportedError       the model has no tools, no thinking or no vision
+        ├── FormatCutShortError      the reply ended, for want of room, before it had its form
         ├── ModelNotFoundError       the model is not installed
         ├── AccessDeniedError        401 or 403
         ├── QuotaExceededError       402, and 429 if it says so
@@ -132,6 +133,10 @@ class ContextOverflowError(RequestRejectedError):
 
 class UnsupportedError(RequestRejectedError):
     """The model cannot do what the request wants of it: choose another, or ask for less."""
+
+
+class FormatCutShortError(PermanentLLMError):
+    """The reply ran into `max_tokens` or the window before it had the form of `format`."""
 
 
 class ModelNotFoundError(PermanentLLMError):

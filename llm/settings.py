@@ -210,6 +210,12 @@ class LLMSettings(BaseSettings):
         validation_alias="LLM_NUM_PREDICT_BY_MODEL",
         description="The same for single models, such as: qwen3:8b=2048, llama3.2:3b=512.",
     )
+    think_tags: bool = Field(
+        default=False,
+        validation_alias="LLM_THINK_TAGS",
+        description="Whether what a reply has between <think> and </think> at its begin is taken "
+        "for thinking (true, false): for models whose form Ollama does not know.",
+    )
     num_parallel: int | None = Field(
         default=None,
         ge=0,
@@ -313,4 +319,5 @@ class LLMSettings(BaseSettings):
             options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
             shift=None if self.shared else False,
+            reads_think_tags=self.think_tags,
         )

@@ -6,14 +6,12 @@ The stream is server-sent events: lines `data: {…}`, the last one `data: [DONE
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-import orjson
-
 from llm.errors import StreamCutError
 from llm.wire.address import label_of
 from llm.wire.error_map import error_line
 from llm.wire.models import count_of
 from llm.wire.ndjson import Lines, decoded
-from llm.wire.records import Delta, Final, ToolCall
+from llm.wire.records import Delta, Final, ToolCall, read_arguments
 from llm.wire.requests import ChatRequest
 
 _REASONS = {"tool_calls": "stop", "function_call": "stop"}
@@ -29,13 +27,9 @@ class _PartOfCall:
     arguments: list[str] = field(default_factory=list)
 
     def whole(self) -> ToolCall:
-        """The call; its arguments as they came where they are no JSON object."""
-        text = "".join(self.arguments)
-        try:
-            arguments = orjson.loads(text) if text.strip() else {}
-        except orjson.JSONDecodeError:
-            arguments = text
-        return ToolCall(self.name, arguments, self.call_id)
+        """The call, once all pieces of it are here."""
+        read = read_arguments("".join(self.arguments))
+        return ToolCall(self.name, read or {}, self.call_id, is_readable=read is not None)
 
 
 class OpenAIReply:

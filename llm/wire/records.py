@@ -8,6 +8,8 @@ model said is in no repr: text of conversations stays out of logs and tracebacks
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import orjson
+
 from llm.errors import StreamCutError
 from llm.wire.models import count_of
 
@@ -16,11 +18,16 @@ NS_PER_MS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model wants called."""
+    """A function that the model wants called.
+
+    `is_readable` is False where its arguments are no JSON object: they are empty then, and must not
+    be taken for none.
+    """
 
     name: str
     arguments: Mapping[str, object] = field(default_factory=dict, repr=False)
     id: str | None = None
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +136,27 @@ def _tool_call(call: object) -> ToolCall:
     call = call if isinstance(call, dict) else {}
     function = call.get("function")
     function = function if isinstance(function, dict) else {}
-    arguments = function.get("arguments")
+    arguments = read_arguments(function.get("arguments"))
     return ToolCall(
         name=_text(function.get("name")),
-        # An object, never a string of JSON as in OpenAI's protocol (docs/ollama.md, Records).
-        arguments=arguments if isinstance(arguments, dict) else {},
+        arguments=arguments or {},
         id=_text(call.get("id")) or None,
+        is_readable=arguments is not None,
     )
+
+
+def read_arguments(arguments: object) -> dict[str, object] | None:
+    """The arguments of a call: an object or none, or its JSON as OpenAI's protocol has it. None
+    where they are anything else."""
+    # Ollama sends an object (docs/ollama.md, Records); what is between us may not.
+    if isinstance(arguments, str):
+        try:
+            arguments = orjson.loads(arguments) if arguments.strip() else {}
+        except orjson.JSONDecodeError:
+            return None
+    if arguments is None:
+        return {}
+    return arguments if isinstance(arguments, dict) else None
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,7 @@ from llm.wire.error_map import error_line
 from llm.wire.ndjson import NDJSONDecoder
 from llm.wire.records import Delta, Final, delta_of, final_of
 from llm.wire.requests import ChatRequest
+from llm.wire.think_tags import ThinkTags
 
 MOST_EQUAL_PIECES = 30
 """Ollama ends a reply, silently, after more equal pieces in a row (docs/ollama.md, Records)."""
@@ -28,6 +29,7 @@ class ReplyReader:
         self._final: Final | None = None
         self._last_piece = ""
         self._equal_pieces = 0
+        self._tags = ThinkTags() if request.reads_think_tags else None
 
     @property
     def is_done(self) -> bool:
@@ -72,8 +74,11 @@ class ReplyReader:
             # (docs/ollama.md, Records).
             if delta := delta_of(record):
                 self._count(delta)
+            if delta := self._told(delta):
                 yield delta
             if final := final_of(record):
+                if self._tags is not None and (rest := self._tags.rest()):
+                    yield rest
                 self._end(final)
                 return
 
@@ -82,6 +87,9 @@ class ReplyReader:
         piece = (delta.text or delta.thinking).strip()
         self._equal_pieces = self._equal_pieces + 1 if piece == self._last_piece else 1
         self._last_piece = piece
+
+    def _told(self, delta: Delta) -> Delta:
+        return delta if self._tags is None else self._tags.read(delta)
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).

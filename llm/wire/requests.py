@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import orjson
 
 from llm.errors import InvalidRequestError
+from llm.wire.grammar import grammar_schema
 
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
@@ -49,6 +50,11 @@ class ChatRequest:
     ContextOverflowError. With `shift` False a full window ends the reply with `done_reason`
     "length"; left out (None), as other programs leave it out, the reply goes on and the model
     forgets the older half of what it saw. The messages are not in the repr.
+
+    A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
+    more than the schema: who asks with one checks the reply. With it a model is told not to think,
+    unless `think` says otherwise. With `reads_think_tags` what the reply has between `<think>` and
+    `</think>` at its begin is taken for thinking.
     """
 
     model: str
@@ -64,6 +70,7 @@ class ChatRequest:
     # A launch flag of the model since 0.30: docs/decisions.md, "A server that others use too gets
     # no option that loads a model anew".
     shift: bool | None = None
+    reads_think_tags: bool = False
 
     def __post_init__(self) -> None:
         check_model_name(self.model)
@@ -110,10 +117,27 @@ class ChatRequest:
             ("shift", self.shift),
             ("options", options or None),
             ("keep_alive", self.keep_alive),
-            ("format", self.format),
-            ("think", self.think),
+            ("format", self._grammar_format),
+            ("think", self._think),
             ("tools", self.tools or None),
         )
+
+    def without_thinking(self) -> Self:
+        """The same request, its model told not to think."""
+        return replace(self, think=False)
+
+    @property
+    def _grammar_format(self) -> str | Mapping[str, object] | None:
+        wanted = self.format
+        return wanted if wanted is None or isinstance(wanted, str) else grammar_schema(wanted)
+
+    @property
+    def _think(self) -> bool | str | None:
+        # A thinking model that thinks first is held to no format until it ends, and one that does
+        # not think is never held to it (docs/ollama.md, Requests). gpt-oss cannot do without.
+        if self.think is None and self.format is not None and "gpt-oss" not in self.model.lower():
+            return False
+        return self.think
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,8 @@ import orjson
 from pydantic import JsonValue
 
 from memory.errors import CorruptData, InvalidInput
-from memory.records.message import fault_of, is_nested_too_deeply
+from memory.records.foreign import image_fault, put_right
+from memory.records.message import fault_of, is_nested_too_deeply, is_plain
 
 # orjson would turn these into strings or objects; refused instead, for they come back as such.
 _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -21,10 +22,14 @@ _STRICT = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The messages of a history, oldest first, and how many elements were none."""
+    """The messages of a history, oldest first, and how many elements were none.
+
+    `places` has the place of each among all elements.
+    """
 
     messages: list[dict[str, JsonValue]]
     corrupt: int
+    places: tuple[int, ...] = ()
 
 
 def encode_value(value: object, max_bytes: int, *, what: str) -> bytes:
@@ -66,28 +71,38 @@ def encode_mapping(value: Mapping[str, object], max_bytes: int, *, what: str) ->
 
 
 def encode_message(
-    message: Mapping[str, object], max_bytes: int, *, what: str = "message"
+    message: Mapping[str, object],
+    max_bytes: int,
+    *,
+    what: str = "message",
+    is_restored: bool = False,
 ) -> bytes:
-    """A message of a conversation as it lies in the history.
+    """A message of a conversation as it lies in the history: in Ollama's form.
 
-    What it must be is in `memory.records.message.fault_of`. Raises InvalidInput.
+    Other forms that are known are put right (`memory.records.foreign.put_right`). What it must be
+    then is in `memory.records.message.fault_of`, and its images are base64, unless it `is_restored`
+    from a history that was read. Raises InvalidInput.
     """
     if not isinstance(message, Mapping):
         raise InvalidInput(f"{what} must be a dict, not {type(message).__name__}")
-    if fault := fault_of(message):
+    right = message if is_plain(message) else put_right(message)
+    if fault := fault_of(right) or (None if is_restored else _fault_of_images(right)):
         raise InvalidInput(f"{what} {fault}")
-    encoded = encode_mapping(message, max_bytes, what=what)
-    if is_nested_too_deeply(encoded, message):
+    encoded = encode_mapping(right, max_bytes, what=what)
+    if is_nested_too_deeply(encoded, right):
         raise InvalidInput(f"{what} is nested too deeply: a model could not be sent it")
     return encoded
 
 
 def decode_messages(raw: Sequence[bytes]) -> Decoded:
-    """The messages among the elements of a history; others are skipped and counted."""
+    """The messages among the elements of a history, in Ollama's form; others are skipped and
+    counted."""
     # Other programs may write the list too: docs/decisions.md, "The history is decoded for each
     # turn".
-    messages = [message for element in raw if (message := _message(element)) is not None]
-    return Decoded(messages=messages, corrupt=len(raw) - len(messages))
+    decoded = [_message(element) for element in raw]
+    messages = [message for message in decoded if message is not None]
+    places = tuple(at for at, message in enumerate(decoded) if message is not None)
+    return Decoded(messages=messages, corrupt=len(raw) - len(messages), places=places)
 
 
 def _message(element: bytes) -> dict[str, JsonValue] | None:
@@ -95,6 +110,18 @@ def _message(element: bytes) -> dict[str, JsonValue] | None:
         value = orjson.loads(element)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(value, dict) or fault_of(value) or is_nested_too_deeply(element, value):
+    if not isinstance(value, dict):
         return None
-    return value
+    if not is_plain(value):
+        value = put_right(value, leaves_out=True)
+        if fault_of(value):
+            return None
+    return None if is_nested_too_deeply(element, value) else cast("dict[str, JsonValue]", value)
+
+
+def _fault_of_images(message: Mapping[str, object]) -> str | None:
+    images = message.get("images")
+    for number, image in enumerate(images if isinstance(images, list) else ()):
+        if fault := image_fault(image):
+            return f"has an image {number} that {fault}"
+    return None

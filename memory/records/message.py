@@ -12,7 +12,9 @@ import orjson
 
 ROLES = ("system", "user", "assistant", "tool")
 _TEXTS = ("content", "thinking", "tool_name", "tool_call_id")
-_REST = frozenset({"thinking", "tool_name", "tool_call_id", "images", "tool_calls"})
+_REST = frozenset(
+    {"thinking", "tool_name", "tool_call_id", "images", "tool_calls", "function_call"}
+)
 
 # orjson 3.11 reads 1024 levels and writes 254; a message lies two levels deep in a request.
 _SAFE_LEVELS, _LEVELS_AROUND = 250, 2
@@ -22,17 +24,22 @@ def fault_of(message: Mapping[str, object]) -> str | None:
     """What is wrong with a message, without a word of it; None where it is one.
 
     It has a `role`. `content`, `thinking`, `tool_name` and `tool_call_id` are strings, `images` is
-    a list of strings, `tool_calls` a list of calls as Ollama or OpenAI has them; each may be
-    absent or None. Anything else in it may be any JSON.
+    a list of strings, `tool_calls` a list of calls as Ollama has them; each may be absent or None.
+    Anything else in it may be any JSON. `memory.records.foreign.put_right` brings it nearer.
     """
     role = message.get("role")
     if not isinstance(role, str) or role not in ROLES:
         is_missing = role is None and "role" not in message
         fault = "has no role" if is_missing else "has an unknown role"
         return f"{fault}; it must be one of {', '.join(ROLES)}"
-    if isinstance(message.get("content"), str) and _REST.isdisjoint(message):
-        return None  # by far the most frequent form
-    return _fault_of_fields(message)
+    return None if is_plain(message) else _fault_of_fields(message)
+
+
+def is_plain(message: Mapping[str, object]) -> bool:
+    """Whether a message is nothing but a role and a text: by far the most frequent form."""
+    has_text = isinstance(message.get("content"), str) and _REST.isdisjoint(message)
+    # The result of a tool has its name besides, which other servers call otherwise.
+    return has_text and message.get("role") in ("user", "assistant", "system")
 
 
 def _fault_of_fields(message: Mapping[str, object]) -> str | None:
@@ -61,19 +68,6 @@ def is_nested_too_deeply(encoded: bytes, message: object) -> bool:
     return False
 
 
-def arguments_of(function: Mapping[str, object]) -> Mapping[str, object] | None:
-    """The arguments of a call: an object, nothing, or (OpenAI) the text of an object."""
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            arguments = orjson.loads(arguments or "{}")
-        except orjson.JSONDecodeError:
-            return None
-    if arguments is None:
-        return {}
-    return arguments if isinstance(arguments, Mapping) else None
-
-
 def _is_call(call: object) -> bool:
     if not isinstance(call, Mapping) or not isinstance(call.get("id"), str | None):
         return False
@@ -81,7 +75,7 @@ def _is_call(call: object) -> bool:
     return (
         isinstance(function, Mapping)
         and isinstance(function.get("name"), str)
-        and arguments_of(function) is not None
+        and isinstance(function.get("arguments"), Mapping | None)
     )
 
 

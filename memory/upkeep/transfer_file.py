@@ -139,7 +139,10 @@ def _take_message(transfer: Transfer, number: int, message: object, max_bytes: i
     if not isinstance(message, dict):
         _refuse(number, "its message is no JSON object")
     what = f"line {number}: the message"
-    transfer.messages.append(encode_message(message, max_bytes, what=what))
+    # An image that is no base64 has been left out of each prompt, and does not keep all from coming
+    # back.
+    encoded = encode_message(message, max_bytes, what=what, is_restored=True)
+    transfer.messages.append(encoded)
     merged = message.get("merged")
     jobs = merged if isinstance(merged, list) else []
     named = [

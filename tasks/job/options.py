@@ -39,7 +39,8 @@ class ChatOptions(TypedDict, total=False):
     """"json", or a JSON Schema that the reply must fit; the result then has its value in `parsed`.
     Cannot be combined with `tools`."""
     think: bool | str | None
-    """Switches the model's thinking on or off, or names a level that the model knows ("high")."""
+    """Switches the model's thinking on or off, or names a level that the model knows ("high").
+    None: as the model likes, and off where a `format` is asked for."""
     tools: list[str] | None
     """The agent's tools that the model may call, by name; None: all of them, []: none."""
     idempotency_key: str | None

@@ -2,18 +2,20 @@
 
 A schema comes from the sender of a job and is used on the event loop of all turns. So its work is
 bounded: it is never compiled to Python, its patterns run in linear time (no look-around, no
-back-references), its references lead nowhere outside of it and do not multiply.
+back-references), its references lead nowhere outside of it and do not multiply. What of it no
+grammar of Ollama's can hold (llm/wire/grammar.py) is checked here all the same, in the reply.
 """
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jsonschema_rs
 import orjson
 from pydantic import JsonValue
 
-from llm import FormatMismatchError
+from llm import FormatCutShortError, FormatMismatchError
 from tasks.errors import InvalidJob
+from tasks.job.reply_text import candidates
 from tasks.job.schema_weight import check_weight
 
 ReplyFormat: TypeAlias = Literal["json"] | dict[str, JsonValue]
@@ -38,24 +40,45 @@ def check_format(wanted: ReplyFormat | None) -> None:
     _validator(wanted)
 
 
-def parsed_reply(text: str, wanted: ReplyFormat, *, done_reason: str) -> JsonValue:
-    """The value that a reply stands for.
+class ParsedReply(NamedTuple):
+    """The JSON of a reply, without what was around it, and the value that it stands for."""
 
-    Raises FormatMismatchError where it is no JSON or does not fit the schema; its message names
-    the path in the schema and holds nothing of the reply.
+    text: str
+    value: JsonValue
+
+
+def parsed_reply(text: str, wanted: ReplyFormat, *, done_reason: str) -> ParsedReply:
+    """The JSON in a reply, be it in a Markdown fence, behind thoughts or with words around it.
+
+    Raises FormatMismatchError where there is none or it does not fit the schema; its message names
+    the path in the schema and holds nothing of the reply. A reply that was cut short for want of
+    room is a FormatCutShortError: the same request would be cut again.
     """
-    try:
-        value: JsonValue = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        cut = ": it ran into max_tokens or the window" if done_reason == "length" else ""
-        raise FormatMismatchError(f"the reply is not JSON, as format wants it{cut}") from None
-    if isinstance(wanted, dict):
-        problem = next(_validator(wanted).iter_errors(value), None)
-        if problem is not None:
-            raise FormatMismatchError(
-                f"the reply does not fit the schema of format, see {_place(problem.schema_path)}"
-            )
-    return value
+    problem = "the reply is not JSON, as format wants it"
+    for found in dict.fromkeys(candidates(text)):
+        try:
+            value: JsonValue = orjson.loads(found)
+        except orjson.JSONDecodeError:
+            continue
+        misfit = _misfit(value, wanted)
+        if misfit is None:
+            return ParsedReply(found, value)
+        problem = misfit
+    if done_reason == "length":
+        raise FormatCutShortError(
+            f"{problem}: it ran into max_tokens or the window; allow it more tokens, or ask for "
+            "less"
+        )
+    raise FormatMismatchError(problem)
+
+
+def _misfit(value: JsonValue, wanted: ReplyFormat) -> str | None:
+    if not isinstance(wanted, dict):
+        return None
+    problem = next(_validator(wanted).iter_errors(value), None)
+    if problem is None:
+        return None
+    return f"the reply does not fit the schema of format, see {_place(problem.schema_path)}"
 
 
 def _validator(schema: Mapping[str, JsonValue]) -> jsonschema_rs.Validator:

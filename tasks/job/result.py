@@ -32,6 +32,21 @@ class Timings(TypedDict):
     tokens_per_s: float | None
 
 
+class ReceiptRepairs(TypedDict, total=False):
+    """What was done to messages, so that a strict template takes the prompt.
+
+    Each is named by its index in the history as it was when the turn began: 0 is the oldest, and
+    the new message is the first behind the last. `merged` were joined to the message before them,
+    `moved` to the system prompt; `as_text` are calls of tools and results that were shown as text;
+    `left_out` were empty. A list names the last 32 at most.
+    """
+
+    merged: list[int]
+    moved: list[int]
+    as_text: list[int]
+    left_out: list[int]
+
+
 class Receipt(TypedDict):
     """What the model was shown for a reply, and what was kept from it.
 
@@ -41,6 +56,11 @@ class Receipt(TypedDict):
     `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
     reply ran past the window, so the model forgot the older half of what it was shown while it
     wrote (only where OLLAMA_SHARED is true).
+
+    `repairs` is there where messages were not sent as the history has them, `plain` where the
+    model's server refused the prompt and a plainer one was sent: "texts" (no images, no calls of
+    tools, no system message) or "message" (no history). `empty` is what a reply without an answer
+    consists of: "blank" or "thinking"; with `asked_again` it is that of a second call.
     """
 
     messages_sent: int
@@ -51,9 +71,17 @@ class Receipt(TypedDict):
     prompt_tokens: int | None
     done_reason: str
     truncated: bool
+    repairs: NotRequired[ReceiptRepairs]
+    plain: NotRequired[str]
+    empty: NotRequired[str]
+    asked_again: NotRequired[bool]
 
 
-_RECEIPT_TYPES = get_type_hints(Receipt)
+_RECEIPT_TYPES = {
+    name: kind
+    for name, kind in get_type_hints(Receipt).items()
+    if name in Receipt.__required_keys__
+}
 
 
 class ChatResult(TypedDict):
@@ -74,6 +102,8 @@ class ChatResult(TypedDict):
     """Host and port of the Ollama that answered."""
     metadata: NotRequired[dict[str, JsonValue]]
     parsed: NotRequired[JsonValue]
+    empty: NotRequired[str]
+    """Where the model gave no answer: "blank" (white space only) or "thinking" (thoughts only)."""
     merged_into: NotRequired[str]
 
 
@@ -133,6 +163,8 @@ def result_from_reply(
     )
     if _is_receipt(receipt := reply.get("receipt")):
         result["receipt"] = cast(Receipt, receipt)
+        if empty := _text(cast("dict[str, JsonValue]", receipt).get("empty")):
+            result["empty"] = empty
     if reply.get("format") == "json":
         result["parsed"] = _value(result["response"])
     return result

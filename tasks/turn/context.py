@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agents import Ask, Profile, Prompt, ToolRounds, prompt_for
+from agents import FULL, Ask, Profile, Prompt, PromptForm, ToolRounds, prompt_for
 from agents.prompt import history_limit, model_of, reply_bound, system_prompt_of
 from agents.summary import MAX_SUMMARY_CHARS, with_summary
 from llm import (
@@ -59,7 +59,8 @@ class TurnContext:
         # Any worker cuts where the last prompt was cut, so that the model server can use its prefix
         # cache (docs/decisions.md, "The cut of a conversation is kept in its own record").
         self._precedent = precedent_of(history, self.model)
-        self._summarised = _with_summary(ask, profile, summary_text)
+        self._summary_text = summary_text
+        self._form = FULL
 
     async def prompt(self, budget: TokenBudget) -> Prompt:
         """The prompt that fits into `budget`.
@@ -67,13 +68,34 @@ class TurnContext:
         The summary is in it where not all stored messages are. Raises ContextOverflowError where
         the new message alone does not fit, and UnsupportedError for what the model cannot do.
         """
-        prompt = self._fitted(self._ask, budget)
-        if self._summarised is not None and prompt.history_messages < self._stored_messages:
-            prompt = replace(self._fitted(self._summarised, budget), has_summary=True)
-        request = await within_abilities(prompt.request, self._ask, self._capabilities)
-        return prompt.asking(request)
+        prompt = self._made(budget, self._form)
+        request, model = prompt.request, self.model
+        # docs/decisions.md, "Abilities are looked up only where they are needed".
+        await self._capabilities.require(model, wanted_abilities(request, self._ask))
+        form = await form_for(request, self._form, self._ask, self._capabilities)
+        return prompt if form == self._form else self._made(budget, form)
 
-    def _fitted(self, ask: Ask, budget: TokenBudget) -> Prompt:
+    def make_plainer(self) -> bool:
+        """Show less of the conversation from now on; False where nothing of it is shown any more.
+
+        For a prompt that the model's server refuses, whatever it is of it that it refuses.
+        """
+        form = self._form.plainer if self._history else None
+        self._form = form or self._form
+        return form is not None
+
+    def without_thinking(self) -> None:
+        """Tell the model from now on not to think."""
+        self._ask = replace(self._ask, think=False)
+
+    def _made(self, budget: TokenBudget, form: PromptForm) -> Prompt:
+        prompt = self._fitted(self._ask, budget, form)
+        summarised = _with_summary(self._ask, self._profile, self._summary_text)
+        if summarised is not None and prompt.history_messages < self._stored_messages:
+            return replace(self._fitted(summarised, budget, form), has_summary=True)
+        return prompt
+
+    def _fitted(self, ask: Ask, budget: TokenBudget, form: PromptForm) -> Prompt:
         return prompt_for(
             ask,
             self._profile,
@@ -83,6 +105,8 @@ class TurnContext:
             precedent=self._precedent,
             steps=self._rounds.steps,
             tools=self._rounds.offered,
+            form=form,
+            begins_session=len(self._history) >= self._stored_messages,
         )
 
 
@@ -150,22 +174,27 @@ def _is_users(message: Mapping[str, object]) -> bool:
     return message.get("role") == "user"
 
 
-async def within_abilities(
-    request: ChatRequest, ask: Ask, capabilities: Capabilities
-) -> ChatRequest:
-    """The request as its model can take it.
+async def form_for(
+    request: ChatRequest, form: PromptForm, ask: Ask, capabilities: Capabilities
+) -> PromptForm:
+    """The form in which a model can take a request that was made in `form`.
 
-    Images of earlier turns are left out for a model that cannot see them. Raises UnsupportedError
-    for what this turn itself wants and the model is known to lack; where the server does not say,
-    it is left to refuse. A plain request looks nothing up.
+    Images of earlier turns are left out for a model that cannot see them, and calls of tools are
+    shown as text to one that knows none. Where its server does not say, it is left to refuse. A
+    plain request looks nothing up.
     """
-    # docs/decisions.md, "Abilities are looked up only where they are needed".
-    await capabilities.require(request.model, wanted_abilities(request, ask))
-    if not ask.images and any(map(_has_images, request.messages)):
-        known = await capabilities.of(request.model)
-        if known is not None and Ability.VISION not in known:
-            return without_images(request)
-    return request
+    has_images = not ask.images and any(map(_has_images, request.messages))
+    has_tools = not request.tools and any(map(_has_tools, request.messages))
+    if not has_images and not has_tools:
+        return form
+    known = await capabilities.of(request.model)
+    if known is None:
+        return form
+    return replace(
+        form,
+        takes_images=form.takes_images and not (has_images and Ability.VISION not in known),
+        takes_tools=form.takes_tools and not (has_tools and Ability.TOOLS not in known),
+    )
 
 
 def wanted_abilities(request: ChatRequest, ask: Ask) -> list[Ability]:
@@ -178,16 +207,9 @@ def wanted_abilities(request: ChatRequest, ask: Ask) -> list[Ability]:
     return [ability for ability, is_needed in needs.items() if is_needed]
 
 
-def without_images(request: ChatRequest) -> ChatRequest:
-    """The same request for a model that reads text only."""
-    messages = tuple(
-        {name: value for name, value in message.items() if name != "images"}
-        if isinstance(message, Mapping)
-        else message
-        for message in request.messages
-    )
-    return replace(request, messages=messages)
-
-
 def _has_images(message: object) -> bool:
     return isinstance(message, Mapping) and bool(message.get("images"))
+
+
+def _has_tools(message: object) -> bool:
+    return isinstance(message, Mapping) and message.get("role") == "tool"

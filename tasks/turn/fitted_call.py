@@ -18,6 +18,7 @@ from llm import (
     Delta,
     Final,
     ModelReply,
+    RequestRejectedError,
     TokenBudget,
 )
 from llm.servers.stays import load_request
@@ -41,6 +42,9 @@ class PromptSource(Protocol):
     async def prompt(self, budget: TokenBudget) -> Prompt:
         """The prompt that fits. Raises ContextOverflowError."""
 
+    def make_plainer(self) -> bool:
+        """Show less of the conversation from now on. False where nothing of it is left."""
+
 
 class ReplyListener(Protocol):
     """What hears the reply as it comes."""
@@ -55,12 +59,13 @@ class ReplyListener(Protocol):
 @dataclass(frozen=True, slots=True)
 class FittedReply:
     """A prompt and its answer. `is_truncated`: the answer ran past the window, so that the model
-    did not see the whole prompt to its end."""
+    did not see the whole prompt to its end; `is_second`: an empty answer came before it."""
 
     prompt: Prompt
     answer: ModelReply
     budget: TokenBudget
     is_truncated: bool = False
+    is_second: bool = False
 
 
 class FittedCall:
@@ -75,9 +80,29 @@ class FittedCall:
         self._limits = limits
         self._stream = stream
         self._listener = listener
+        self._is_sent = False
 
     async def ask(self, source: PromptSource) -> FittedReply:
-        """Call the model at most twice. Raises LLMError."""
+        """Call the model, and where its server refuses the prompt ask in a plainer form.
+
+        Raises LLMError: of several refusals the first. docs/decisions.md, "What a server refuses is
+        asked in a plainer form".
+        """
+        refusal: RequestRejectedError | None = None
+        while True:
+            try:
+                return await self._ask_fitted(source)
+            except ContextOverflowError as overflow:
+                raise refusal or overflow from None
+            except RequestRejectedError as exc:
+                refusal = refusal or exc
+                # What the turn itself wants and its model lacks is known before anything is sent.
+                if not self._is_sent or not source.make_plainer():
+                    raise refusal from None
+                logger.warning("%s; its history is shown in a plainer form, and sent again", exc)
+
+    async def _ask_fitted(self, source: PromptSource) -> FittedReply:
+        """Call the model at most twice."""
         budget, prompt, has_started = await self._first_prompt(source)
         try:
             return await self._ask_once(prompt, budget, has_started=has_started)
@@ -119,7 +144,8 @@ class FittedCall:
             shorter = await source.prompt(budget)
         except ContextOverflowError:
             return None
-        is_shorter = len(shorter.request.messages) < len(prompt.request.messages)
+        # Messages that were merged count as one in the request.
+        is_shorter = shorter.history_messages < prompt.history_messages
         return (shorter, budget) if is_shorter else None
 
     async def _ask_once(
@@ -128,6 +154,7 @@ class FittedCall:
         model = prompt.request.model
         if not has_started:
             self._listener.on_start(model)
+        self._is_sent = True
         async with aclosing(self._stream(prompt.request)) as records:
             answer = await read_answer(records, self._listener.on_delta)
         self._limits.learn(model, prompt.fit, answer.final)

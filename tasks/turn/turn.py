@@ -1,10 +1,11 @@
 """One turn: the model is shown its context and called, runs its tools, and gives the result."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from agents import Profile, Toolbox, ToolContext, ToolRounds, UnknownTool
+from agents.empty_reply import again
 from llm import (
     Capabilities,
     ChatRequest,
@@ -15,19 +16,18 @@ from llm import (
     Fleet,
     HeldSlot,
     LLMSettings,
-    ModelReply,
 )
 from memory import Acquired, AsyncConnection, SessionKeys
 from memory.records import history
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tasks.job.reply_format import parsed_reply
-from tasks.job.result import ChatResult, Receipt, Usage
+from tasks.job.result import ChatResult
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
 from tasks.turn.reply_recorder import ReplyRecorder
+from tasks.turn.turn_result import places_of, result_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,25 +76,40 @@ class ModelTurn:
         """The turn's result. Raises LLMError or InvalidJob."""
         job = envelope.job
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
+        past = history.decode(keys, acquired.history)
         shown = TurnContext(
             job.ask,
             self._profile,
             self._models.settings,
             self._models.capabilities,
-            history=history.decode(keys, acquired.history).messages,
+            history=past.messages,
             stored_messages=acquired.stored_messages,
             rounds=rounds,
             summary_text=await summary_of(self._memory, keys, self._profile, job, acquired),
         )
-        session = f"{job.agent_id}:{job.session_id}"
-        replies = [await self._ask(shown, rounds, session)]
-        while await rounds.run_tool_calls(replies[-1].answer):
-            crash_if_armed(CrashPoint.TOOLS_DONE)
-            replies.append(await self._ask(shown, rounds, session))
+        replies = await self._replies(shown, rounds, f"{job.agent_id}:{job.session_id}")
         crash_if_armed(CrashPoint.MODEL_DONE)
-        result = result_of(job_id, job, replies, acquired)
+        result = result_of(job_id, job, replies, acquired, places_of(past.places, acquired))
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
+
+    async def _replies(
+        self, shown: TurnContext, rounds: ToolRounds, session: str
+    ) -> list[FittedReply]:
+        """All that the model has answered; an empty last one is asked for once more."""
+        replies = [await self._ask(shown, rounds, session)]
+        is_asked_again = False
+        while True:
+            last = replies[-1]
+            if await rounds.run_tool_calls(last.answer):
+                crash_if_armed(CrashPoint.TOOLS_DONE)
+            elif not is_asked_again and (request := again(last.prompt.request, last.answer)):
+                is_asked_again = True
+                if request.think is False:
+                    shown.without_thinking()
+            else:
+                return [*replies[:-1], replace(last, is_second=is_asked_again)]
+            replies.append(await self._ask(shown, rounds, session))
 
     def _new_rounds(self, job: ChatJob, job_id: str, attempt: int) -> ToolRounds:
         """The tools of this attempt. Raises InvalidJob for a tool that the agent has not."""
@@ -109,6 +124,7 @@ class ModelTurn:
             toolbox.threads,
             max_rounds=self._models.max_tool_rounds,
             on_event=self._recorder.on_tool,
+            reads_text=toolbox.reads_calls_in_text,
         )
 
     async def _ask(self, shown: TurnContext, rounds: ToolRounds, session: str) -> FittedReply:
@@ -129,57 +145,3 @@ class ModelTurn:
         return self._models.servers.stream(
             request, session=session, timeouts=timeouts, held_slot=self._slot
         )
-
-
-def result_of(
-    job_id: str, job: ChatJob, replies: Sequence[FittedReply], acquired: Acquired
-) -> ChatResult:
-    """The result of a turn that was just computed, without its timings.
-
-    All but the last of `replies` called tools: their tokens are in the usage too; receipt and
-    format are those of the last. Raises llm.FormatMismatchError where the reply does not fit.
-    """
-    last = replies[-1]
-    answer = last.answer
-    result = ChatResult(
-        job_id=job_id,
-        agent_id=job.agent_id,
-        session_id=job.session_id,
-        response=answer.text,
-        model=answer.final.model,
-        usage=_usage([reply.answer for reply in replies]),
-        done_reason=answer.final.done_reason,
-        attempt=acquired.attempt,
-        history_messages=last.prompt.history_messages,
-        receipt=_receipt(last, acquired.stored_messages),
-    )
-    if answer.final.server:
-        result["server"] = answer.final.server
-    if job.metadata is not None:
-        result["metadata"] = job.metadata
-    if job.format is not None:
-        result["parsed"] = parsed_reply(
-            answer.text, job.format, done_reason=answer.final.done_reason
-        )
-    return result
-
-
-def _usage(answers: Sequence[ModelReply]) -> Usage:
-    return Usage(
-        prompt_tokens=sum(answer.final.prompt_tokens for answer in answers),
-        completion_tokens=sum(answer.final.completion_tokens for answer in answers),
-    )
-
-
-def _receipt(reply: FittedReply, stored_messages: int) -> Receipt:
-    prompt, final = reply.prompt, reply.answer.final
-    return Receipt(
-        messages_sent=len(prompt.request.messages),
-        messages_left_out=max(0, stored_messages - prompt.history_messages),
-        summary=prompt.has_summary,
-        window_tokens=reply.budget.window_tokens if reply.budget.is_known else None,
-        estimated_prompt_tokens=prompt.fit.estimated_tokens,
-        prompt_tokens=final.prompt_tokens or None,
-        done_reason=final.done_reason,
-        truncated=reply.is_truncated,
-    )

@@ -1,6 +1,6 @@
 """An Ollama that other programs use too: no option of ours loads its model anew."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -10,10 +10,19 @@ import pytest
 from llm import ChatRequest, Fleet, LLMSettings, OllamaClient, Timeouts
 from llm.servers.warmup import Warmer
 from sandbox.ollama import OllamaStandIn
-from tests.support.real_ollama import RealOllama, real_ollama
+from tests.support.real_ollama import NoOllama, RealOllama, real_ollama
 from tests.support.waiting import elapsed, eventually
 
-__all__ = ["real_ollama"]
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[RealOllama]:
+    """A real Ollama of the module's own."""
+    try:
+        with real_ollama() as started:
+            yield started
+    except NoOllama as exc:
+        pytest.skip(str(exc))
+
 
 PATIENT = Timeouts(first_token_s=300, idle_s=300)
 MESSAGES = ({"role": "user", "content": "Who was Balla Fasséké?"},)
@@ -64,25 +73,25 @@ async def test_a_window_that_somebody_has_set_is_sent_all_the_same(
 
 @pytest.mark.model
 @pytest.mark.timeout(900)
-async def test_a_real_ollama_loads_once_for_alternating_clients(real_ollama: RealOllama) -> None:
+async def test_a_real_ollama_loads_once_for_alternating_clients(real: RealOllama) -> None:
     """Ours and one that sends no `shift`; each change loaded the model before."""
-    before = real_ollama.loads
-    settings = LLMSettings(base_url=real_ollama.url, first_token_timeout_s=300)
-    async with OllamaClient(real_ollama.url, timeouts=settings.timeouts) as other:
+    before = real.loads
+    settings = LLMSettings(base_url=real.url, first_token_timeout_s=300)
+    async with OllamaClient(real.url, timeouts=settings.timeouts) as other:
         await alternate(settings, other, "gemma", times=3)
-        once = real_ollama.loads
+        once = real.loads
         assert once <= before + 1, "another test may have loaded it"
         alone = settings.model_copy(update={"shared": False})
         await alternate(alone, other, "gemma", times=1)
-    assert real_ollama.loads == once + 2
+    assert real.loads == once + 2
 
 
 @pytest.mark.model
 @pytest.mark.timeout(900)
-async def test_a_real_ollama_takes_every_way_to_write_a_name(real_ollama: RealOllama) -> None:
+async def test_a_real_ollama_takes_every_way_to_write_a_name(real: RealOllama) -> None:
     """And we know of all of them, and of an alias, that they are loaded, and their window."""
     names = ("GEMMA", "library/gemma", "registry.ollama.ai/library/Gemma:LATEST", "gemma:local")
-    async with OllamaClient(real_ollama.url) as client:
+    async with OllamaClient(real.url) as client:
         await client.chat(ChatRequest(model="gemma"))
         for name in (*names, "tools"):
             loaded = await client.catalog.loaded_for(name)
@@ -91,24 +100,24 @@ async def test_a_real_ollama_takes_every_way_to_write_a_name(real_ollama: RealOl
             left_s = client.catalog.seconds_left(loaded)
             assert left_s is not None
             assert 200 < left_s <= 302
-            loads = real_ollama.loads
+            loads = real.loads
             await client.chat(ChatRequest(model=name))
-            assert real_ollama.loads == loads, "Ollama itself takes it for the same"
+            assert real.loads == loads, "Ollama itself takes it for the same"
         assert await client.catalog.loaded_for("strict") is None
 
 
 @pytest.mark.model
 @pytest.mark.timeout(900)
 async def test_a_real_ollama_restarts_a_model_that_another_client_holds(
-    real_ollama: RealOllama,
+    real: RealOllama,
 ) -> None:
     """The unload waits for that client's call, and our own load does not take it back."""
     held = other_clients_call("gemma")
     held = replace(held, max_tokens=4000, keep_alive="10m")
-    async with OllamaClient(real_ollama.url, timeouts=PATIENT) as client:
+    async with OllamaClient(real.url, timeouts=PATIENT) as client:
         warmer = Warmer(client, limits=PATIENT, on_loaded=lambda _: None)
         await warmer.ensure(replace(held, max_tokens=1))
-        loads = real_ollama.loads
+        loads = real.loads
         unloads = 0
 
         async def unload() -> None:
@@ -121,9 +130,9 @@ async def test_a_real_ollama_restarts_a_model_that_another_client_holds(
             await anext(records)
             warmer.restart(held, unload)
             await eventually(lambda: unloads > 2, timeout_s=30, what="it is held")
-            assert real_ollama.loads == loads
+            assert real.loads == loads
         await warmer.ensure(held)
-        assert real_ollama.loads == loads + 1
+        assert real.loads == loads + 1
         loaded = await client.catalog.loaded_for("gemma")
         assert loaded is not None
         await warmer.aclose()

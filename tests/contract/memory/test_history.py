@@ -2,16 +2,26 @@
 
 import logging
 import threading
+from collections.abc import Callable, Mapping
 
+import orjson
 import pytest
 from redis import Redis
 
-from memory import CorruptData, MemorySettings, RedisMemoryService, encode_message
+from agents.stored_history import StoredHistory
+from memory import (
+    CorruptData,
+    InvalidInput,
+    MemorySettings,
+    RedisMemoryService,
+    encode_message,
+)
 from memory.records import history
 from memory.redis.connection import Connection
 from sandbox.proxy import Proxy
 from sandbox.valkey import ValkeyServer
 from tests.support.memory_fixtures import Backend
+from tests.support.odd_histories import PNG
 
 MESSAGES = [{"role": "user", "content": str(number)} for number in range(5)]
 ODD_CONTENTS = ["", "\x00", "😀 e\u0301 é", "\n\r\t\u2028", '"}{', "x" * 100_000]
@@ -258,3 +268,48 @@ def test_two_connections_see_the_same_history(real_backend: Backend) -> None:
     with other:
         real_backend.service().append_to_history("a", "s", MESSAGES[0])
         assert other.get_conversation_history("a", "s") == MESSAGES[:1]
+
+
+FOREIGN = {
+    "role": "Developer",
+    "content": [{"type": "text", "text": "look"}, {"type": "text", "text": "here"}],
+    "images": f"data:image/png;base64,{PNG}",
+}
+RIGHT = {"role": "system", "content": "look\nhere", "images": [PNG]}
+Door = Callable[[RedisMemoryService, Mapping[str, object]], None]
+
+
+def save(service: RedisMemoryService, message: Mapping[str, object]) -> None:
+    """The whole history."""
+    service.save_conversation_history("a", "s", [message])
+
+
+def append(service: RedisMemoryService, message: Mapping[str, object]) -> None:
+    """One message more."""
+    service.append_to_history("a", "s", message)
+
+
+def remember(service: RedisMemoryService, message: Mapping[str, object]) -> None:
+    """As an agent without the queue does."""
+    stored = StoredHistory(service, "a", "s", MemorySettings())
+    stored.add(stored.turn([message]))
+
+
+@pytest.mark.parametrize("door", [save, append, remember])
+def test_each_door_puts_right_what_it_can_and_refuses_the_rest(
+    redis_memory: RedisMemoryService, door: Door
+) -> None:
+    """Nothing comes in that a model's server would refuse."""
+    door(redis_memory, FOREIGN)
+    with pytest.raises(InvalidInput, match="has an image 0 that is an address"):
+        door(redis_memory, {"role": "user", "content": "x", "images": ["https://a/b.png"]})
+    assert redis_memory.get_conversation_history("a", "s") == [RIGHT]
+
+
+def test_what_another_program_has_written_is_read_in_ollamas_form(backend: Backend) -> None:
+    """And lies there as it was."""
+    service = backend.service()
+    key = service.keyspace.session("a", "s").history
+    backend.observer.rpush(key, orjson.dumps(FOREIGN))
+    assert service.get_conversation_history("a", "s") == [RIGHT]
+    assert backend.observer.lrange(key, 0, -1) == [orjson.dumps(FOREIGN)]

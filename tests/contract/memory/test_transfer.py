@@ -294,3 +294,17 @@ def test_a_bad_line_is_told_by_its_number(lines: list[object], error: str) -> No
     stored = [line if isinstance(line, bytes) else orjson.dumps(line) for line in lines]
     with pytest.raises(InvalidInput, match=error):
         read(stored, most_messages=3, max_bytes=1000)
+
+
+def test_an_image_that_nobody_can_show_keeps_no_session_from_coming_back(
+    redis_memory: RedisMemoryService,
+    backend: Backend,
+    keyspace: Keyspace,
+    export: Callable[[str, str], Lines],
+    bring_back: Callable[..., Transfer],
+) -> None:
+    """Another program has written it; prompts are made without it."""
+    message = {"role": "user", "content": "look", "images": ["https://example.org/a.png"]}
+    backend.observer.rpush(keyspace.session("a", "s").history, orjson.dumps(message))
+    bring_back(export("a", "s"), "t")
+    assert redis_memory.get_conversation_history("a", "t") == [message]

@@ -1,10 +1,11 @@
 """One question to the model, against the stand-in: overflow and silent cuts, and how many calls."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
-from agents import Ask, Profile, Prompt, prompt_for
+from agents import FULL, Ask, Profile, Prompt, PromptForm, prompt_for
 from llm import ContextLimits, ContextOverflowError, Delta, LLMSettings, OllamaClient, TokenBudget
 from sandbox.ollama import OllamaStandIn
 from tasks.turn.fitted_call import FittedCall, FittedReply
@@ -42,6 +43,8 @@ class Conversation:
     settings: LLMSettings
     limit: int
     reply_tokens: int | None = None
+    form: PromptForm = FULL
+    past: Sequence[Mapping[str, object]] = tuple(HISTORY)
 
     @property
     def model(self) -> str:
@@ -50,8 +53,14 @@ class Conversation:
 
     async def prompt(self, budget: TokenBudget) -> Prompt:
         """What fits of it."""
-        history = HISTORY[len(HISTORY) - self.limit :]
-        return prompt_for(self.question, PROFILE, history, self.settings, budget)
+        history = self.past[len(self.past) - self.limit :]
+        return prompt_for(self.question, PROFILE, history, self.settings, budget, form=self.form)
+
+    def make_plainer(self) -> bool:
+        """In the next form, while there is one."""
+        form = self.form.plainer if self.limit else None
+        self.form = form or self.form
+        return form is not None
 
 
 @pytest.fixture
@@ -133,6 +142,20 @@ async def test_a_refused_prompt_is_shortened_and_asked_once_more(
     assert not reply.is_truncated
     assert 0 < reply.prompt.history_messages < len(HISTORY)
     assert "".join(ear.said) == reply.answer.text
+
+
+async def test_questions_that_stand_in_one_message_are_shortened_too(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """Nobody has answered any of them, so the request has one message before and after."""
+    settings = LLMSettings(base_url=client.base_url, num_ctx=4096)
+    question = Ask(message="And now?", model="window:ctx1800-dense3", system_prompt="")
+    asked = [message for message in HISTORY if message["role"] == "user"]
+    shown = Conversation(question, settings, len(asked), past=asked)
+    reply = await FittedCall(ContextLimits([client], settings), client.stream, ear).ask(shown)
+    assert [call.status for call in ollama.calls] == [400, 200]
+    assert [len(call.messages) for call in ollama.calls] == [1, 1]
+    assert 0 < reply.prompt.history_messages < len(asked)
 
 
 async def test_a_reply_that_runs_past_the_window_is_marked(

@@ -17,6 +17,8 @@ class Model:
     def __init__(self) -> None:
         self.asked: list[dict[str, object]] = []
         self.is_busy = False
+        self.says: list[str] = []
+        """Replies that come before all others."""
         self.window_tokens = 4096
         self.refuses_over = 0
         """A longer request, in bytes, is refused; 0: none."""
@@ -33,7 +35,8 @@ class Model:
             text = b'{"error":"the prompt is longer than the context length"}'
             return httpx.Response(400, content=iter([text]))
         self.asked.append(orjson.loads(request.content))
-        message = {"role": "assistant", "content": f"reply {len(self.asked)}"}
+        text = self.says.pop(0) if self.says else f"reply {len(self.asked)}"
+        message = {"role": "assistant", "content": text}
         record = {"model": "m", "message": message, "done": True, "done_reason": "stop"}
         return httpx.Response(200, content=iter([orjson.dumps(record) + b"\n"]))
 
@@ -213,3 +216,16 @@ def test_a_prompt_that_is_refused_is_shortened_once(
     model.refuses_over = 300
     with pytest.raises(ContextOverflowError):
         agent.chat("and then?")
+
+
+def test_an_empty_reply_is_asked_for_once_more_and_never_sent_again(
+    llm: LLMService, profiles: Profiles, model: Model
+) -> None:
+    """The second one counts, whatever it is."""
+    agent = BaseAgent("energy", llm=llm, profiles=profiles)
+    model.says = [""]
+    assert agent.chat("one") == "reply 2"
+    model.says = [" ", ""]
+    assert agent.chat("two") == ""
+    agent.chat("three")
+    assert model.shown == ["one", "reply 2", "two\n\nthree"]

@@ -127,6 +127,7 @@ def test_the_settings_come_from_the_environment(
         "AGENT_TOOL_TIMEOUT": "5",
         "AGENT_TOOL_ROUNDS": "6",
         "AGENT_TOOL_RESULT_BYTES": "700",
+        "AGENT_TOOL_CALLS_IN_TEXT": "true",
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -138,6 +139,7 @@ def test_the_settings_come_from_the_environment(
     assert (settings.supervisor_max_history, settings.profiles) == (4, tmp_path / "p.toml")
     limits = (settings.tool_timeout_s, settings.tool_rounds, settings.tool_result_bytes)
     assert limits == (5.0, 6, 700)
+    assert settings.tool_calls_in_text
 
 
 @pytest.mark.parametrize("name", ["AGENT_MAX_HISTORY", "SUPERVISOR_MAX_HISTORY"])

@@ -36,6 +36,11 @@ def turns(count: int) -> list[dict[str, object]]:
     ]
 
 
+def tool_call(name: str) -> dict[str, object]:
+    """A call without arguments."""
+    return {"function": {"name": name, "arguments": {}}}
+
+
 def shown(ask: Ask, profile: Profile, history: History) -> list[dict[str, object]]:
     """The messages of the request."""
     request = prompt_for(ask, profile, history, SETTINGS).request
@@ -85,12 +90,15 @@ def test_whatever_the_history_the_model_gets_a_tidy_end_of_it(
     history: list[dict[str, object]], window: int
 ) -> None:
     """At most the window, a tail of the history, beginning with a question, its own fields only."""
-    sent = shown(Ask(message="new", max_history=window), PLAIN, history)[:-1]
-    assert len([message for message in sent if message["role"] != "tool"]) <= window
-    assert not sent or sent[0]["role"] in ("user", "system")
+    ask = Ask(message="new", max_history=window)
+    prompt = prompt_for(ask, PLAIN, history, SETTINGS)
+    sent = [message for message in prompt.request.messages if isinstance(message, Mapping)]
+    tail = history[len(history) - prompt.history_messages :]
+    assert len([message for message in tail if message["role"] != "tool"]) <= window
+    assert sent[0]["role"] in ("user", "system")
     assert all(set(message) <= MODEL_FIELDS for message in sent)
-    tail = history[len(history) - len(sent) :]
-    assert [message["content"] for message in sent] == [message["content"] for message in tail]
+    said = [str(message["content"]) for message in sent]
+    assert all(any(str(message["content"]) in text for text in said) for message in tail)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,7 @@ def test_the_window_counts_what_is_said_and_not_what_tools_did(
     window: int, turns_shown: int
 ) -> None:
     """A turn with many calls would else push the conversation out, itself included."""
-    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f"}}]}
+    call = {"role": "assistant", "content": "", "tool_calls": [tool_call("f")]}
     result = {"role": "tool", "content": "42", "tool_name": "f"}
     question, reply = turns(1)
     turn: list[dict[str, object]] = [question, *[call, result] * 3, reply]
@@ -110,10 +118,15 @@ def test_the_window_counts_what_is_said_and_not_what_tools_did(
 
 def test_only_fields_that_a_model_knows_are_sent() -> None:
     """Ids, times, counts and metadata of ours stay at home; the model's own are kept."""
-    tool_call = {"function": {"name": "f", "arguments": {}}}
-    past = {"role": "user", "content": "c", "images": [], "tool_calls": [tool_call]}
+    past = [
+        {"role": "user", "content": "c", "images": ["iVBORw0KGgo="]},
+        {"role": "assistant", "content": "", "tool_calls": [tool_call("f")]},
+        {"role": "tool", "content": "42", "tool_name": "f"},
+        {"role": "assistant", "content": "d"},
+    ]
     ours = {"job_id": "j", "at": "now", "usage": {}, "metadata": {}, "model": "m"}
-    assert shown(Ask(message="new"), PLAIN, [{**past, **ours}])[0] == past
+    sent = shown(Ask(message="new"), PLAIN, [{**message, **ours} for message in past])
+    assert sent[:-1] == past
 
 
 def test_images_format_and_thinking_go_with_the_new_message() -> None:
@@ -146,8 +159,6 @@ def test_what_tools_have_done_stands_behind_the_message_and_is_never_left_out() 
     assert called.request.tools == tuple(tools)
     assert called.history_messages < plain.history_messages == 10
     assert called.history_messages % 2 == 0
-    changed = called.asking(replace(called.request, keep_alive="5m"))
-    assert changed.fit.estimated_tokens == called.fit.estimated_tokens
 
 
 def test_the_history_is_not_changed() -> None:

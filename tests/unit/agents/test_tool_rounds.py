@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,9 @@ from tests.support.waiting import eventually
 DONE = Final(model="m", done_reason="stop")
 
 
-def rounds(events: list[ToolEvent] | None = None, max_rounds: int = 3) -> ToolRounds:
+def rounds(
+    events: list[ToolEvent] | None = None, max_rounds: int = 3, *, reads_text: bool = False
+) -> ToolRounds:
     """The rounds of a turn with three tools."""
     tools = [
         Tool(function, timeout_s=5, max_result_bytes=1000)
@@ -26,7 +29,14 @@ def rounds(events: list[ToolEvent] | None = None, max_rounds: int = 3) -> ToolRo
     ]
     context = ToolContext("energy", "s", "job-1", attempt=1)
     told = [] if events is None else events
-    return ToolRounds(tools, context, ToolThreads(), max_rounds=max_rounds, on_event=told.append)
+    return ToolRounds(
+        tools,
+        context,
+        ToolThreads(),
+        max_rounds=max_rounds,
+        on_event=told.append,
+        reads_text=reads_text,
+    )
 
 
 def calling(*calls: ToolCall, text: str = "") -> ModelReply:
@@ -112,6 +122,62 @@ async def test_arguments_that_cannot_be_kept_are_not_run() -> None:
     call, *results = turn.steps
     assert "xxx" not in str(call)
     assert all("error: the arguments are no JSON object" in str(one) for one in results)
+
+
+async def test_arguments_that_nobody_can_read_are_told_to_the_model() -> None:
+    """The function is not run with its defaults instead."""
+    events: list[ToolEvent] = []
+    turn = rounds(events)
+    unread = ToolCall("count_high", {}, is_readable=False)
+    assert await turn.run_tool_calls(calling(unread))
+    assert "no JSON object" in str(turn.steps[-1]["content"])
+    assert events[-1].data["is_error"] is True
+
+
+WRITTEN = '{"name": "capacity_of", "arguments": {"place": "Ghana"}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WRITTEN,
+        f"[{WRITTEN}]",
+        f"<tool_call>\n{WRITTEN}\n</tool_call>",
+        f"```json\n{WRITTEN}\n```",
+        f"<|python_tag|>{WRITTEN}",
+        '{"name": "capacity_of", "parameters": {"place": "Ghana"}}',
+        '{"type": "function", "function": ' + WRITTEN + "}",
+        '{"name": "capacity_of", "arguments": "{\\"place\\": \\"Ghana\\"}"}',
+    ],
+)
+async def test_calls_that_are_written_as_text_are_calls_where_the_setting_says_so(
+    text: str,
+) -> None:
+    """In the forms that templates teach; else they are the reply."""
+    turn = rounds(reads_text=True)
+    assert await turn.run_tool_calls(ModelReply(text, DONE))
+    call, result = turn.steps
+    assert (call["content"], result["tool_name"]) == ("", "capacity_of")
+    assert "4975" in str(result["content"])
+    assert not await rounds().run_tool_calls(ModelReply(text, DONE))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"I call {WRITTEN}",
+        WRITTEN.replace("capacity_of", "rm_rf"),
+        f"[{WRITTEN}, 7]",
+        "{}",
+        "[]",
+        "",
+        "4975",
+        '"capacity_of"',
+    ],
+)
+async def test_a_text_that_says_anything_else_is_no_call(text: str) -> None:
+    """Nor one of a tool that is not on offer."""
+    assert not await rounds(reads_text=True).run_tool_calls(ModelReply(text, DONE))
 
 
 async def test_whatever_is_run_can_be_sent_and_kept() -> None:

@@ -75,12 +75,17 @@ def test_the_model_is_told_name_docstring_and_parameters() -> None:
                 "properties": {
                     "country": {
                         "type": "string",
-                        "description": "ISO code",
+                        "description": "ISO code (at least 2 characters; at most 2 characters)",
                         "minLength": 2,
                         "maxLength": 2,
                     },
-                    "year": {"type": "integer"},
-                    "unit": {"type": "string", "enum": ["MW", "kW"]},
+                    "year": {"type": "integer", "default": 2030, "description": "default 2030"},
+                    "unit": {
+                        "type": "string",
+                        "enum": ["MW", "kW"],
+                        "default": "MW",
+                        "description": "default MW",
+                    },
                 },
                 "required": ["country"],
                 "additionalProperties": False,
@@ -101,7 +106,10 @@ def test_what_is_named_elsewhere_is_written_out() -> None:
     place = {
         "description": "A model as an annotation.",
         "type": "object",
-        "properties": {"country": {"type": "string"}, "city": {"type": "string", "default": ""}},
+        "properties": {
+            "country": {"type": "string"},
+            "city": {"type": "string", "default": "", "description": 'default ""'},
+        },
         "required": ["country"],
     }
     function = tool(route).definition["function"]

@@ -50,6 +50,7 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "OLLAMA_PULL_TIMEOUT": "7",
         "LLM_KEEP_WARM": "60",
         "LLM_MAX_RESPONSE_BYTES": "2048",
+        "LLM_THINK_TAGS": "true",
         "LLM_KEEP_ALIVE": "1h30m",
         "LLM_NUM_CTX": "8192",
         "LLM_NUM_CTX_BY_MODEL": "qwen3:8b=32768, llama3.2=4096",

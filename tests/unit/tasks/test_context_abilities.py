@@ -1,19 +1,25 @@
-"""What a turn wants of its model, and what is left out for a model that cannot see."""
+"""What a turn wants of its model, and how it is shown to one that sees nothing or calls nothing."""
 
-from agents import Ask
+from dataclasses import replace
+
+import pytest
+
+from agents import FULL, Ask, PromptForm
 from llm import Ability, Capabilities, ChatRequest
-from tasks.turn.context import wanted_abilities, within_abilities, without_images
+from tasks.turn.context import form_for, wanted_abilities
 
 SEEN = {"role": "user", "content": "this one", "images": ["iVBORw0KGgo="]}
+CALLED = {"role": "tool", "content": "5000", "tool_name": "capacity_of"}
 PLAIN = {"role": "user", "content": "and now?"}
 REQUEST = ChatRequest(model="m", messages=(SEEN, b'{"role":"assistant","content":""}', PLAIN))
+WITH_TOOLS = replace(REQUEST, messages=(SEEN, CALLED, PLAIN))
 
 
-def knowing(told: frozenset[str] | None) -> Capabilities:
+def knowing(*told: str, is_told: bool = True) -> Capabilities:
     """A server that tells this of every model."""
 
     async def ask(_: str) -> frozenset[str] | None:
-        return told
+        return frozenset({"completion", *told}) if is_told else None
 
     return Capabilities(ask)
 
@@ -30,15 +36,35 @@ def test_each_option_wants_its_ability() -> None:
     assert set(wanted_abilities(request, asked)) == set(Ability)
 
 
-async def test_images_of_earlier_turns_are_left_out_for_a_model_that_cannot_see() -> None:
-    """The conversation goes on with another model; the text stays."""
-    blind = await within_abilities(REQUEST, Ask(message="x"), knowing(frozenset({"completion"})))
-    assert blind == without_images(REQUEST)
-    assert blind.messages[0] == {"role": "user", "content": "this one"}
-    assert blind.messages[1:] == REQUEST.messages[1:]
+@pytest.mark.parametrize(
+    ("told", "form"),
+    [
+        ((), PromptForm(takes_images=False, takes_tools=False)),
+        (("vision",), PromptForm(takes_tools=False)),
+        (("tools",), PromptForm(takes_images=False)),
+        (("tools", "vision"), FULL),
+    ],
+)
+async def test_a_conversation_goes_on_with_a_model_that_can_do_less(
+    told: tuple[str, ...], form: PromptForm
+) -> None:
+    """Images and calls of earlier turns are not sent to it as they are."""
+    assert await form_for(WITH_TOOLS, FULL, Ask(message="x"), knowing(*told)) == form
 
 
-async def test_a_model_that_sees_or_may_see_gets_all() -> None:
-    """Unchanged."""
-    for told in (frozenset({"completion", "vision"}), None):
-        assert await within_abilities(REQUEST, Ask(message="x"), knowing(told)) == REQUEST
+async def test_a_model_of_which_nothing_is_told_gets_all() -> None:
+    """Its server may refuse; what was left out for another reason stays out."""
+    told = knowing(is_told=False)
+    assert await form_for(WITH_TOOLS, FULL, Ask(message="x"), told) == FULL
+    lesser = PromptForm(takes_images=False, takes_system=False)
+    assert await form_for(WITH_TOOLS, lesser, Ask(message="x"), knowing("tools")) == lesser
+
+
+async def test_a_plain_conversation_looks_nothing_up() -> None:
+    """Each look-up is a request."""
+
+    async def ask(_: str) -> frozenset[str] | None:
+        pytest.fail("it was looked up")
+
+    request = replace(REQUEST, messages=(PLAIN,))
+    assert await form_for(request, FULL, Ask(message="x"), Capabilities(ask)) == FULL

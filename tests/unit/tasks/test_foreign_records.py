@@ -7,7 +7,6 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, field_validator
 
 from agents import Ask, Profile, prompt_for
 from llm import LLMSettings, TokenBudget
@@ -16,11 +15,13 @@ from memory.errors import InvalidInput
 from memory.mailbox.dead_letters import DeadLetter, Letters
 from memory.records import history, summary
 from memory.records.event import Event, EventType, packed
+from memory.records.foreign import put_right
 from memory.records.stats import StatsPoint, _points
 from memory.records.values import load_mapping
 from tasks.end.outcome import event_data, outcome_of
 from tasks.submit.followers import JobFollower
 from tasks.turn.context import precedent_of
+from tests.support.strict_template import assert_strict
 from tests.unit.memory.test_codec import JSON, LIMIT
 
 SETTINGS = LLMSettings(model="m")
@@ -28,38 +29,6 @@ PROFILE = Profile("energy", None, None, None, None, max_history=100)
 KEYS = Keyspace().session("energy", "s")
 JOB = "job-1"
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
-
-
-class _Function(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-    name: str
-    arguments: dict[str, object] = {}
-
-
-class _Call(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-    id: str = ""
-    function: _Function
-
-
-class GoMessage(BaseModel):
-    """A message as Go's decoder in Ollama takes it (api/types.go)."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-    role: str
-    content: str | None = None
-    images: list[str] | None = None
-    thinking: str | None = None
-    tool_calls: list[_Call] | None = None
-    tool_name: str | None = None
-    tool_call_id: str | None = None
-
-    @field_validator("images")
-    @classmethod
-    def _are_base64(cls, images: list[str] | None) -> list[str] | None:
-        for image in images or ():
-            base64.b64decode(image, validate=True)
-        return images
 
 
 GOOD_CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
@@ -105,8 +74,7 @@ def test_no_record_reaches_the_model_that_it_would_refuse(records: list[object])
     sent = orjson.loads(prompt.request.body())["messages"]
 
     assert len(past) + decoded.corrupt == len(records)
-    for message in sent:
-        GoMessage.model_validate(message)
+    assert_strict(sent)
 
 
 @given(st.lists(RECORDS, max_size=6))
@@ -134,18 +102,18 @@ def test_what_can_be_written_can_be_read(record: object) -> None:
         stored = encode_message(record, LIMIT)  # type: ignore[arg-type]  # anything at all
     except InvalidInput:
         return
-    assert decode_messages([stored]).messages == [record]
+    assert isinstance(record, dict)
+    assert decode_messages([stored]).messages == [put_right(record)]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"content": 7},
-        {"content": [{"type": "text", "text": "hi"}]},
+        {"content": {"text": "hi"}},
         {"thinking": 9},
         {"tool_name": 1},
         {"tool_call_id": {}},
-        {"images": "abc"},
         {"images": [7]},
         {"images": {"a": 1}},
         {"tool_calls": [{"function": 7}]},
@@ -154,7 +122,7 @@ def test_what_can_be_written_can_be_read(record: object) -> None:
         {"tool_calls": [{"function": {"name": 7}}]},
         {"tool_calls": [{"function": {"name": "f", "arguments": 7}}]},
         {"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]},
-        {"tool_calls": [{"id": 7, "function": {"name": "f", "arguments": {}}}]},
+        {"tool_calls": [{"id": True, "function": {"name": "f", "arguments": {}}}]},
     ],
     ids=str,
 )
@@ -188,25 +156,108 @@ def test_a_record_that_is_nested_too_deeply_is_set_aside() -> None:
     assert decode_messages([shallow]).corrupt == 0
 
 
-def test_calls_and_images_of_other_servers_are_shown_as_ollama_takes_them() -> None:
-    """OpenAI's arguments are text; an image that is only an address cannot be sent."""
-    past = [
-        {"role": "user", "content": "look", "images": ["http://a/b.png"]},
-        {"role": "user", "content": "look", "images": [PNG]},
-        {"role": "assistant", "tool_calls": [_OPENAI_CALL, GOOD_CALL]},
-        {"role": "assistant", "content": "done"},
+DATA_URI = f"data:image/png;base64,{PNG}"
+_PARTS = [
+    {"type": "text", "text": "look"},
+    {"type": "image_url", "image_url": {"url": DATA_URI}},
+    {"type": "text", "text": "here"},
+]
+_CALL = {"function": {"name": "f", "arguments": {"a": 1}}}
+FOREIGN: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "a developer": (
+        {"role": "developer", "content": "x"},
+        {"role": "system", "content": "x"},
+    ),
+    "a function": (
+        {"role": "function", "name": "f", "content": "x"},
+        {"role": "tool", "name": "f", "tool_name": "f", "content": "x"},
+    ),
+    "capitals": ({"role": " User", "content": "x"}, {"role": "user", "content": "x"}),
+    "parts": (
+        {"role": "user", "content": _PARTS},
+        {"role": "user", "content": "look\nhere", "images": [PNG]},
+    ),
+    "parts that are texts": (
+        {"role": "user", "content": ["a", "b"]},
+        {"role": "user", "content": "a\nb"},
+    ),
+    "a data URI": (
+        {"role": "user", "content": "x", "images": [DATA_URI]},
+        {"role": "user", "content": "x", "images": [PNG]},
+    ),
+    "one image": (
+        {"role": "user", "content": "x", "images": PNG[:8] + "\n" + PNG[8:]},
+        {"role": "user", "content": "x", "images": [PNG]},
+    ),
+    "arguments as text": (
+        {"role": "assistant", "tool_calls": [_OPENAI_CALL]},
+        {"role": "assistant", "tool_calls": [_CALL]},
+    ),
+    "no arguments as text": (
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": ""}}]},
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]},
+    ),
+    "ids that are numbers": (
+        {"role": "assistant", "tool_calls": [{"id": 7, **_CALL}]},
+        {"role": "assistant", "tool_calls": [{"id": "7", **_CALL}]},
+    ),
+    "the id of a result": (
+        {"role": "tool", "content": "x", "tool_call_id": 7},
+        {"role": "tool", "content": "x", "tool_call_id": "7"},
+    ),
+    "an old call": (
+        {"role": "assistant", "content": "", "function_call": {"name": "f", "arguments": "{}"}},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"function": {"name": "f", "arguments": {}}}],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_the_forms_of_other_servers_are_put_right_at_the_door_and_where_they_lie(case: str) -> None:
+    """What is saved comes back in Ollama's form, and so does what another program has written."""
+    foreign, right = FOREIGN[case]
+    assert decode_messages([encode_message(foreign, LIMIT)]).messages == [right]
+    assert decode_messages([orjson.dumps(foreign)]).messages == [right]
+    assert orjson.loads(encode_message(foreign, LIMIT)) == right
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ({"images": ["http://a/b.png"]}, "has an image 0 that is an address"),
+        ({"images": [PNG, "no base64!"]}, "has an image 1 that is no base64"),
+        ({"images": [""]}, "has an image 0 that is empty"),
+        ({"content": [{"type": "dance"}]}, "has a content that is no string but list"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "{a"}}]}, "no list of calls"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "no list of calls"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_put_right_is_refused_at_the_door(
+    message: dict[str, object], why: str
+) -> None:
+    """By name, and without its words."""
+    with pytest.raises(InvalidInput, match=why):
+        encode_message({"role": "user", "content": "look", **message}, LIMIT)
+
+
+def test_what_lies_there_and_cannot_be_put_right_is_left_out_of_the_prompt() -> None:
+    """The rest of its message is shown; and a session that has it can be moved."""
+    records = [
+        {"role": "user", "content": "look", "images": ["http://a/b.png", PNG]},
+        {"role": "assistant", "content": [{"type": "text", "text": "ah"}, {"type": "dance"}]},
     ]
-    decoded = decode_messages([encode_message(message, LIMIT) for message in past])
-
-    sent = prompt_for(Ask(message="new"), PROFILE, decoded.messages, SETTINGS).request.messages
-
-    assert decoded.messages == past
-    plain = {"function": {"name": "f", "arguments": {"a": 1}}}
-    assert sent[:3] == (
-        {"role": "user", "content": "look"},
+    past = decode_messages([orjson.dumps(record) for record in records]).messages
+    sent = prompt_for(Ask(message="new"), PROFILE, past, SETTINGS).request.messages
+    assert sent[:2] == (
         {"role": "user", "content": "look", "images": [PNG]},
-        {"role": "assistant", "tool_calls": [plain, {"id": "c", **plain}]},
+        {"role": "assistant", "content": "ah"},
     )
+    assert encode_message(past[0], LIMIT, is_restored=True)
 
 
 _EVENT_FIELDS: dict[str, st.SearchStrategy[object]] = {

@@ -1,6 +1,7 @@
 """The form of a reply: which schemas are taken, and which replies fit them."""
 
 import time
+from contextlib import suppress
 
 import orjson
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from llm import FormatMismatchError
+from llm import FormatCutShortError, FormatMismatchError
+from tasks.attempt.retry import is_retried
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import (
     MAX_SCHEMA_BYTES,
@@ -124,8 +126,8 @@ def test_a_schema_at_the_limits_is_checked_quickly() -> None:
 def test_json_is_given_back_as_its_value(value: object) -> None:
     """Any JSON value for "json", and for a schema that allows everything."""
     text = orjson.dumps(value).decode()
-    assert parsed_reply(text, "json", done_reason="stop") == value
-    assert parsed_reply(text, {}, done_reason="stop") == value
+    assert parsed_reply(text, "json", done_reason="stop").value == value
+    assert parsed_reply(text, {}, done_reason="stop").value == value
 
 
 @pytest.mark.parametrize(
@@ -149,11 +151,60 @@ def test_a_reply_that_does_not_fit_is_named_by_the_schema_and_not_quoted(
 
 @pytest.mark.parametrize("text", ["", SECRET, '{"age": 1', '{"age": NaN}', "{'age': 1}"])
 def test_a_reply_that_is_no_json_says_so(text: str) -> None:
-    """And why, where the model was cut short."""
-    for reason, told in (("stop", "wants it$"), ("length", "ran into max_tokens")):
-        with pytest.raises(FormatMismatchError, match=told) as caught:
-            parsed_reply(text, "json", done_reason=reason)
-        assert SECRET not in str(caught.value)
+    """It may be one the next time."""
+    with pytest.raises(FormatMismatchError, match=r"wants it$") as caught:
+        parsed_reply(text, "json", done_reason="stop")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", SECRET, '{"age": ', '{"name": "x"}'])
+def test_a_reply_that_had_no_room_is_not_asked_for_again(text: str) -> None:
+    """The same request would be cut again; it says what to do."""
+    with pytest.raises(FormatCutShortError, match="max_tokens or the window; allow") as caught:
+        parsed_reply(text, AGE, done_reason="length")
+    assert not is_retried(caught.value)
+    assert SECRET not in str(caught.value)
+    assert parsed_reply('{"age": 1}\n', AGE, done_reason="length").value == {"age": 1}
+
+
+AROUND = {
+    "a fence": '```json\n{"age": 1}\n```',
+    "a fence without a language": '```\n{"age": 1}\n```',
+    "a fence in one line": '```{"age": 1}```',
+    "a fence among words": 'Here it is:\n```json\n{"age": 1}\n```\nAnything else?',
+    "a second fence": '```py\nage = 1\n```\n```json\n{"age": 1}\n```',
+    "a block of thoughts": '<think>\n{"age": 2}? No.\n</think>\n\n{"age": 1}',
+    "thoughts whose begin was in the prompt": 'He is {one}.\n</think>\n{"age": 1}',
+    "thoughts and a fence": '<thinking>Hm.</thinking>```json\n{"age": 1}\n```',
+    "a byte-order mark": '\ufeff{"age": 1}',
+    "words": 'The answer is {"age": 1}. [1]',
+    "words with brackets": 'See [1]: {"age": 1}',
+    "white space": ' \n{"age": 1}\t',
+}
+
+
+@pytest.mark.parametrize("case", AROUND)
+def test_what_is_around_a_reply_is_taken_off(case: str) -> None:
+    """Before it is checked; the text that is kept is the JSON alone."""
+    found = parsed_reply(AROUND[case], AGE, done_reason="stop")
+    assert found.value == {"age": 1}
+    assert orjson.loads(found.text) == {"age": 1}
+
+
+def test_a_value_without_brackets_is_found_too() -> None:
+    """Alone, behind a byte-order mark, or in a fence; among words it is none."""
+    for text in ("5", "\ufeff5", "```\n5\n```", "<think>6</think> 5"):
+        assert parsed_reply(text, "json", done_reason="stop").value == 5
+    with pytest.raises(FormatMismatchError):
+        parsed_reply("It is 5", "json", done_reason="stop")
+
+
+@given(text=st.text(alphabet="{}[]`\n<>/think\ufeff1,", max_size=60))
+def test_any_text_is_a_value_or_a_misfit(text: str) -> None:
+    """Whatever brackets, fences and marks it has; nothing else is raised."""
+    with suppress(FormatMismatchError):
+        found = parsed_reply(text, "json", done_reason="stop")
+        assert orjson.loads(found.text) == found.value
 
 
 def test_a_pattern_cannot_keep_the_event_loop() -> None:

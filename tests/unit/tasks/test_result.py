@@ -21,7 +21,7 @@ from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult, RedactedResult, result_from_reply
 from tasks.submit.followers import JobFollower
 from tasks.turn.fitted_call import FittedReply
-from tasks.turn.turn import result_of
+from tasks.turn.turn_result import result_of
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 BUDGET = TokenBudget.of(4096, None)

@@ -1,0 +1,110 @@
+"""What a turn comes to: the result of its job, with a receipt of what its model was shown. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TypeAlias, cast
+
+from agents import FULL, PromptForm
+from agents.empty_reply import emptiness_of
+from llm import ModelReply
+from memory import Acquired
+from tasks.job.job import ChatJob
+from tasks.job.reply_format import parsed_reply
+from tasks.job.result import ChatResult, Receipt, ReceiptRepairs, Usage
+from tasks.turn.fitted_call import FittedReply
+
+MAX_NAMED = 32
+"""So many messages are named in a receipt: it lies in the history with each reply."""
+
+Places: TypeAlias = Callable[[int], int]
+
+
+def places_of(read: Sequence[int], acquired: Acquired) -> Places:
+    """Where a message of a prompt stands in the stored history; `read` are the places of those that
+    were read among the elements that came with the job."""
+    first = acquired.stored_messages - len(acquired.history)
+
+    def place(at: int) -> int:
+        if at < len(read):
+            return first + read[at]
+        return acquired.stored_messages + at - len(read)
+
+    return place
+
+
+def result_of(
+    job_id: str,
+    job: ChatJob,
+    replies: Sequence[FittedReply],
+    acquired: Acquired,
+    place: Places = int,
+) -> ChatResult:
+    """The result of a turn that was just computed, without its timings.
+
+    All but the last of `replies` called tools: their tokens are in the usage too; receipt and
+    format are those of the last. Raises llm.FormatMismatchError where the reply does
+    not fit, llm.FormatCutShortError where it had no room to.
+    """
+    last = replies[-1]
+    answer = last.answer
+    result = ChatResult(
+        job_id=job_id,
+        agent_id=job.agent_id,
+        session_id=job.session_id,
+        response=answer.text,
+        model=answer.final.model,
+        usage=_usage([reply.answer for reply in replies]),
+        done_reason=answer.final.done_reason,
+        attempt=acquired.attempt,
+        history_messages=last.prompt.history_messages,
+        receipt=_receipt(last, acquired.stored_messages, place),
+    )
+    if (empty := emptiness_of(answer)) is not None:
+        result["empty"] = empty.value
+    if answer.final.server:
+        result["server"] = answer.final.server
+    if job.metadata is not None:
+        result["metadata"] = job.metadata
+    if job.format is not None:
+        reply = parsed_reply(answer.text, job.format, done_reason=answer.final.done_reason)
+        result["response"], result["parsed"] = reply
+    return result
+
+
+def _usage(answers: Sequence[ModelReply]) -> Usage:
+    return Usage(
+        prompt_tokens=sum(answer.final.prompt_tokens for answer in answers),
+        completion_tokens=sum(answer.final.completion_tokens for answer in answers),
+    )
+
+
+def _receipt(reply: FittedReply, stored_messages: int, place: Places) -> Receipt:
+    prompt, final = reply.prompt, reply.answer.final
+    receipt = Receipt(
+        messages_sent=len(prompt.request.messages),
+        messages_left_out=max(0, stored_messages - prompt.history_messages),
+        summary=prompt.has_summary,
+        window_tokens=reply.budget.window_tokens if reply.budget.is_known else None,
+        estimated_prompt_tokens=prompt.fit.estimated_tokens,
+        prompt_tokens=final.prompt_tokens or None,
+        done_reason=final.done_reason,
+        truncated=reply.is_truncated,
+    )
+    if prompt.repairs:
+        named = {
+            name: [*map(place, at[-MAX_NAMED:])] for name, at in asdict(prompt.repairs).items()
+        }
+        receipt["repairs"] = cast(ReceiptRepairs, {name: at for name, at in named.items() if at})
+    if plain := _plain(prompt.form):
+        receipt["plain"] = plain
+    if (empty := emptiness_of(reply.answer)) is not None:
+        receipt["empty"] = empty.value
+    if reply.is_second:
+        receipt["asked_again"] = True
+    return receipt
+
+
+def _plain(form: PromptForm) -> str | None:
+    if form.takes_system == FULL.takes_system:
+        return None
+    return "texts" if form.has_history else "message"
