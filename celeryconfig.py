@@ -15,9 +15,10 @@ _queue = _settings.queue
 _timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts a second
 
 # --- where ---------------------------------------------------------------------------------------
-broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
-broker_use_ssl = _settings.broker_use_ssl  # RabbitMQ's alone; for Redis the address says it all
-result_backend = _settings.result_backend  # likewise
+broker_url = _settings.broker.url  # holds a password: Celery masks it in what it prints
+broker_use_ssl = _settings.broker.tls  # what its address says of TLS
+result_backend = _settings.results.url  # as the broker
+redis_backend_use_ssl = _settings.results.tls
 result_expires = _queue.result_ttl_s  # seconds; a day unless CELERY_RESULT_TTL says otherwise
 
 # --- what is accepted: JSON, nothing that could run code ------------------------------------------
@@ -71,7 +72,7 @@ broker_transport_options = {
     "health_check_interval": 25,  # seconds
 }
 if broker_url.startswith("sentinel"):
-    broker_transport_options["master_name"] = _settings.memory.sentinel_master
+    broker_transport_options |= _settings.sentinel_transport(_settings.broker)
 task_publish_retry = True
 task_publish_retry_policy = {  # once more on a fresh connection; after that the sweeper has it
     "max_retries": 1,
@@ -85,7 +86,7 @@ redis_retry_on_timeout = True
 redis_backend_health_check_interval = 25  # seconds
 result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
 if result_backend.startswith("sentinel"):
-    result_backend_transport_options["master_name"] = _settings.memory.sentinel_master
+    result_backend_transport_options |= _settings.sentinel_transport(_settings.results)
 
 # --- beat -----------------------------------------------------------------------------------------
 beat_scheduler = "celery.beat:Scheduler"  # in memory: every entry is an interval and idempotent
