@@ -12,6 +12,7 @@ from tasks.process.configuration import load_settings
 
 _settings = load_settings()
 _queue = _settings.queue
+_names = _settings.names
 _timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts a second
 
 # --- where ---------------------------------------------------------------------------------------
@@ -31,14 +32,17 @@ timezone = "UTC"
 enable_utc = True
 
 # --- queues ---------------------------------------------------------------------------------------
-task_default_queue = "celery"  # where a service that imports nothing of ours sends its jobs
-task_queues = [Queue("chat"), Queue("celery")]  # what `celery -A worker worker` consumes
+# All of these differ by REDIS_KEY_PREFIX, for two deployments on one broker.
+task_default_queue = _names.default  # where a service that imports nothing of ours sends its jobs
+task_queues = [Queue(_names.chat), Queue(_names.default)]  # what `celery -A worker worker` consumes
 task_create_missing_queues = True  # the maintenance worker names its queue with -Q maintenance
 task_routes = {
-    "tasks.chat_task": {"queue": "chat"},
-    "tasks.sweep": {"queue": "maintenance"},
-    "tasks.maintenance.*": {"queue": "maintenance"},
+    "tasks.chat_task": {"queue": _names.chat},
+    "tasks.sweep": {"queue": _names.maintenance},
+    "tasks.maintenance.*": {"queue": _names.maintenance},
 }
+control_exchange = f"{_names.prefix}celery"  # remote control: `celery inspect`, `griot status`
+event_exchange = event_queue_prefix = f"{_names.prefix}celeryev"  # Flower
 
 # --- the worker -----------------------------------------------------------------------------------
 worker_pool = "worker.pool:LoopPool"  # a chat job waits for its model without a thread
@@ -70,6 +74,7 @@ broker_transport_options = {
     "socket_connect_timeout": _timeout_s,
     "socket_keepalive": True,
     "health_check_interval": 25,  # seconds
+    **_names.unacked_keys(),
 }
 if broker_url.startswith("sentinel"):
     broker_transport_options |= _settings.sentinel_transport(_settings.broker)
@@ -84,7 +89,10 @@ redis_socket_timeout = _timeout_s  # the result backend's
 redis_socket_connect_timeout = _timeout_s
 redis_retry_on_timeout = True
 redis_backend_health_check_interval = 25  # seconds
-result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
+result_backend_transport_options = {
+    "retry_policy": {"timeout": 5.0},
+    "global_keyprefix": _names.prefix,  # of the results' keys
+}
 if result_backend.startswith("sentinel"):
     result_backend_transport_options |= _settings.sentinel_transport(_settings.results)
 

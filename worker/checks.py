@@ -25,8 +25,7 @@ from memory import (
 )
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
-from tasks.process.configuration import Settings
-from tasks.process.wakeup import CHAT_QUEUE
+from tasks.process.configuration import Settings, load_settings
 from worker.extras import OR_TRY
 from worker.model_servers import ModelServer, model_servers
 
@@ -37,7 +36,6 @@ USE_NEWER = f"use Redis {OLDEST_REDIS} or newer, or Valkey"
 MOST_DAMAGED = 20
 CROWDED = 0.8  # of maxmemory
 REPLY_TIMEOUT_S = 1.0
-MAINTENANCE_QUEUE = "maintenance"
 START = "start one with `make up` (or: celery -A worker worker)"
 
 
@@ -230,10 +228,11 @@ def check_workers(app: Celery) -> Finding:
     except OperationalError as exc:
         return Finding("workers", Level.WARN, f"cannot be asked: {exc}", "see the broker")
     found = f"{len(queues)} answer"
-    if not any(CHAT_QUEUE in consumed for consumed in queues.values()):
+    names = load_settings().names
+    if not any(names.chat in consumed for consumed in queues.values()):
         return Finding("workers", Level.WARN, f"{found}, none takes chat jobs", START)
-    if not any(MAINTENANCE_QUEUE in consumed for consumed in queues.values()):
-        advice = f"celery -A worker worker -Q {MAINTENANCE_QUEUE}"
+    if not any(names.maintenance in consumed for consumed in queues.values()):
+        advice = "celery -A worker worker -Q maintenance"
         return Finding("workers", Level.WARN, f"{found}, none does maintenance", advice)
     return Finding("workers", Level.OK, found)
 

@@ -10,12 +10,13 @@ from celery.app.task import Context
 from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
+from celery.utils.text import str_to_list
 
 from agents import InvalidProfiles
 from memory import MemoryServiceError
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
-from tasks.process.configuration import checked
+from tasks.process.configuration import checked, load_settings
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
@@ -42,6 +43,12 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
             _ = worker_services().toolbox
         except (ConfigurationError, InvalidProfiles) as exc:
             sys.exit(f"griot: {exc}")
+
+    def setup_queues(self, include: object, exclude: object = None) -> None:
+        """`-Q maintenance` means this deployment's, whatever its REDIS_KEY_PREFIX; so does `-X`."""
+        own = load_settings().names.queue
+        queues, without = (list(map(own, str_to_list(one) or ())) for one in (include, exclude))
+        super().setup_queues(queues, without)
 
     def prepare_args(self, **kwargs: object) -> dict[str, object]:
         """The options that the worker is set up with."""

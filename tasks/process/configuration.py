@@ -11,6 +11,7 @@ from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings
 from memory import Connection, InvalidInput, MemorySettings, check_env_file
 from tasks.errors import ConfigurationError
+from tasks.process.broker_names import BrokerNames
 from tasks.process.celery_tls import (
     CeleryAddress,
     celery_address,
@@ -39,6 +40,11 @@ class Settings:
     agents: AgentSettings
     queue: QueueSettings
     profiles: Profiles
+
+    @property
+    def names(self) -> BrokerNames:
+        """What queues, exchanges and results of this deployment are called."""
+        return BrokerNames(self.memory.key_prefix)
 
     @property
     def broker_url(self) -> str:
