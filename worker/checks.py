@@ -7,8 +7,7 @@ them, a starting worker acts on those that `worker_start_checks` looks at.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from celery import Celery
 from kombu.connection import Connection as BrokerConnection
@@ -23,38 +22,26 @@ from memory import (
     MemoryUnavailable,
     damaged_keys,
 )
+from memory.redis.failures import FULL_OF_CLIENTS
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
-from tasks.process.configuration import Settings, load_settings
+from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.extras import OR_TRY
+from worker.finding import Finding, Level
 from worker.model_servers import ModelServer, model_servers
+from worker.redis_rights import (
+    USE_NEWER,
+    check_broker_rights,
+    check_memory_rights,
+    check_result_rights,
+)
 
 logger = logging.getLogger(__name__)
 
-OLDEST_REDIS = 7  # scripts carry flags (`#!lua flags=…`), which Redis knows since 7.0
-USE_NEWER = f"use Redis {OLDEST_REDIS} or newer, or Valkey"
 MOST_DAMAGED = 20
 CROWDED = 0.8  # of maxmemory
 REPLY_TIMEOUT_S = 1.0
 START = "start one with `make up` (or: celery -A worker worker)"
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found, and what to do about it where something can be. Holds no secret."""
-
-    check: str
-    level: Level
-    found: str
-    advice: str = ""
 
 
 def all_findings(app: Celery, connection: Connection, settings: Settings) -> list[Finding]:
@@ -64,8 +51,10 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         check_settings(settings),
         *check_redis(connection),
         *check_keys(connection, settings),
+        *check_memory_rights(connection, settings),
         broker,
-        check_results(app),
+        *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
+        *_results(app),
         *check_ollama(settings),
         check_calls(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
@@ -108,11 +97,10 @@ def check_keys(connection: Connection, settings: Settings) -> list[Finding]:
 
 def server_findings(server: ServerInfo, label: str) -> list[Finding]:
     """Whether one server may hold mailboxes; `label` says where it is."""
-    major = server.version.partition(".")[0]
     fill = "no maxmemory" if server.fill is None else f"{server.fill:.0%} of maxmemory"
     return [
         _judged(
-            major.isdecimal() and int(major) >= OLDEST_REDIS,
+            server.is_new_enough,
             Finding("redis", Level.FAIL, f"{server.product} at {label}", USE_NEWER),
         ),
         _judged(
@@ -157,7 +145,7 @@ def check_broker(app: Celery) -> Finding:
         try:
             connection.ensure_connection(max_retries=1)
         except OperationalError as exc:
-            return Finding("broker", Level.FAIL, f"{where}: {exc}", "check CELERY_BROKER_URL")
+            return Finding("broker", Level.FAIL, f"{where}: {exc}", _advice(exc, BROKER))
     return Finding("broker", Level.OK, where)
 
 
@@ -167,8 +155,24 @@ def check_results(app: Celery) -> Finding:
     try:
         app.backend.get_state("griot-check")
     except (*app.backend.connection_errors, *app.backend.channel_errors) as exc:
-        return Finding("results", Level.FAIL, f"{where}: {exc}", "check CELERY_RESULT_BACKEND")
+        return Finding("results", Level.FAIL, f"{where}: {exc}", _advice(exc, RESULTS))
     return Finding("results", Level.OK, where)
+
+
+def _results(app: Celery) -> list[Finding]:
+    found = check_results(app)
+    is_well = found.level is Level.OK
+    return [found, *(check_result_rights(app) if is_well else ())]
+
+
+def _advice(error: Exception, setting: str) -> str:
+    """What to do about a server that cannot be used, by what it says."""
+    said = str(error)
+    if "DB index" in said:
+        return f"raise `databases` in redis.conf, or name another db with {setting}"
+    if FULL_OF_CLIENTS in said:
+        return "raise its maxclients, or run fewer processes"
+    return f"check {setting}"
 
 
 def check_ollama(settings: Settings) -> list[Finding]:

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 RETRY_DELAYS_S = (0.05, 0.2, 0.5)
 
+FULL_OF_CLIENTS = "max number of clients"
+"""In Redis' answer to a connection beyond its `maxclients`."""
+
 _BUSY = (
     exceptions.BusyLoadingError,
     exceptions.ReadOnlyError,
@@ -114,9 +117,18 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
         return MemoryBusy(f"Redis at {label} cannot serve now ({type(exc).__name__}: {reply})")
     if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
         return _error_reply(exc, label)
-    return MemoryUnavailable(
+    return MemoryUnavailable(_why_unavailable(exc, label))
+
+
+def _why_unavailable(exc: BaseException, label: str) -> str:
+    if FULL_OF_CLIENTS in str(exc):
+        return (
+            f"Redis at {label} has as many clients as it takes; raise its maxclients, or run fewer "
+            "processes (docs/operations.md says how many connections each has)"
+        )
+    return (
         f"Redis at {label} cannot be reached or did not answer in time "
-        f"({type(exc).__name__}: {reply}); is it running, and is its address right?"
+        f"({type(exc).__name__}: {exc}); is it running, and is its address right?"
     )
 
 

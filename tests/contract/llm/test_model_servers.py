@@ -9,7 +9,8 @@ from llm import LLMService, LLMSettings
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from tasks.process.configuration import load_settings
-from worker.checks import Level, check_ollama
+from worker.checks import check_ollama
+from worker.finding import Level
 from worker.model_servers import model_servers
 
 MODEL = "llama9:1b"

@@ -23,7 +23,6 @@ from tasks.process.services import producer_services
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.checks import (
-    Level,
     check_broker,
     check_ollama,
     check_redis,
@@ -33,6 +32,7 @@ from worker.checks import (
 from worker.cli import main
 from worker.cli.demo.command import why_busy
 from worker.cli.servers import ollama_trouble
+from worker.finding import Level
 
 TIMEOUT_S = scaled(50)
 SECRET = "geheim-0815"  # noqa: S105  # of a server of this test

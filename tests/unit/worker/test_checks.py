@@ -12,8 +12,9 @@ from memory import MemorySettings
 from memory.redis.server_info import ServerInfo
 from tasks.process.configuration import load_settings
 from tasks.settings import QueueSettings
-from worker.checks import Level, check_calls, check_settings, server_findings
+from worker.checks import check_calls, check_settings, server_findings
 from worker.cli.servers import environment_of, names_own_redis
+from worker.finding import Level
 
 WELL = ServerInfo(
     product="Valkey 9.1.2",
