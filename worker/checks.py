@@ -22,7 +22,7 @@ from memory import (
     MemoryUnavailable,
     damaged_keys,
 )
-from memory.redis.failures import FULL_OF_CLIENTS
+from memory.redis.failures import FULL_OF_CLIENTS, concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
@@ -145,7 +145,8 @@ def check_broker(app: Celery) -> Finding:
         try:
             connection.ensure_connection(max_retries=1)
         except OperationalError as exc:
-            return Finding("broker", Level.FAIL, f"{where}: {exc}", _advice(exc, BROKER))
+            found = f"{where}: {concise(str(exc))}"
+            return Finding("broker", Level.FAIL, found, _advice(exc, BROKER))
     return Finding("broker", Level.OK, where)
 
 
@@ -155,7 +156,8 @@ def check_results(app: Celery) -> Finding:
     try:
         app.backend.get_state("griot-check")
     except (*app.backend.connection_errors, *app.backend.channel_errors) as exc:
-        return Finding("results", Level.FAIL, f"{where}: {exc}", _advice(exc, RESULTS))
+        found = f"{where}: {concise(str(exc))}"
+        return Finding("results", Level.FAIL, found, _advice(exc, RESULTS))
     return Finding("results", Level.OK, where)
 
 

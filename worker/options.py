@@ -12,9 +12,9 @@ from celery.concurrency import get_implementation
 from click.core import ParameterSource
 
 from tasks.errors import ConfigurationError
-from worker.pool import MOST_TURNS, LoopPool
+from worker.settings import MOST_TURNS
 
-FORKING = "prefork"
+OWN, FORKING = "worker.pool:LoopPool", "prefork"
 POOLS = ("processes", FORKING, "threads", "solo")
 """What `-P` may name besides the pool of our own, which is that of a worker without it."""
 OF_PROCESSES = ("max_tasks_per_child", "max_memory_per_child", "pool_start_method")
@@ -36,9 +36,11 @@ def pool_of(pool: object) -> type[object]:
     Celery 5.7.0 cannot tell `-P prefork` from no option at all, and gives both the pool of the
     configuration; click can. Raises ConfigurationError for one that cannot run our event loop.
     """
-    chosen: type[object] = get_implementation(pool or LoopPool)
-    if chosen is LoopPool:
-        return get_implementation(FORKING) if is_given("pool") else chosen
+    chosen: type[object] = get_implementation(pool or OWN)
+    if chosen is get_implementation(OWN):
+        if is_given("pool"):
+            chosen = get_implementation(FORKING)
+        return chosen
     if chosen not in map(get_implementation, POOLS):
         raise ConfigurationError(
             f"-P {_name_of(chosen)}: the event loop of chat jobs does not run in that pool; leave "
