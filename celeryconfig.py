@@ -12,12 +12,14 @@ from tasks.process.configuration import load_settings
 
 _settings = load_settings()
 _queue = _settings.queue
+_names = _settings.names
 _timeout_s = max(2.0, _settings.memory.timeout_s)  # kombu's blocking read lasts a second
 
 # --- where ---------------------------------------------------------------------------------------
-broker_url = _settings.broker_url  # holds a password: Celery masks it in what it prints
-broker_use_ssl = _settings.broker_use_ssl  # RabbitMQ's alone; for Redis the address says it all
-result_backend = _settings.result_backend  # likewise
+broker_url = _settings.broker.url  # holds a password: Celery masks it in what it prints
+broker_use_ssl = _settings.broker.tls  # what its address says of TLS
+result_backend = _settings.results.url  # as the broker
+redis_backend_use_ssl = _settings.results.tls
 result_expires = _queue.result_ttl_s  # seconds; a day unless CELERY_RESULT_TTL says otherwise
 
 # --- what is accepted: JSON, nothing that could run code ------------------------------------------
@@ -30,14 +32,17 @@ timezone = "UTC"
 enable_utc = True
 
 # --- queues ---------------------------------------------------------------------------------------
-task_default_queue = "celery"  # where a service that imports nothing of ours sends its jobs
-task_queues = [Queue("chat"), Queue("celery")]  # what `celery -A worker worker` consumes
+# All of these differ by REDIS_KEY_PREFIX, for two deployments on one broker.
+task_default_queue = _names.default  # where a service that imports nothing of ours sends its jobs
+task_queues = [Queue(_names.chat), Queue(_names.default)]  # what `celery -A worker worker` consumes
 task_create_missing_queues = True  # the maintenance worker names its queue with -Q maintenance
 task_routes = {
-    "tasks.chat_task": {"queue": "chat"},
-    "tasks.sweep": {"queue": "maintenance"},
-    "tasks.maintenance.*": {"queue": "maintenance"},
+    "tasks.chat_task": {"queue": _names.chat},
+    "tasks.sweep": {"queue": _names.maintenance},
+    "tasks.maintenance.*": {"queue": _names.maintenance},
 }
+control_exchange = f"{_names.prefix}celery"  # remote control: `celery inspect`, `griot status`
+event_exchange = event_queue_prefix = f"{_names.prefix}celeryev"  # Flower
 
 # --- the worker -----------------------------------------------------------------------------------
 worker_pool = "worker.pool:LoopPool"  # a chat job waits for its model without a thread
@@ -69,9 +74,10 @@ broker_transport_options = {
     "socket_connect_timeout": _timeout_s,
     "socket_keepalive": True,
     "health_check_interval": 25,  # seconds
+    **_names.unacked_keys(),
 }
 if broker_url.startswith("sentinel"):
-    broker_transport_options["master_name"] = _settings.memory.sentinel_master
+    broker_transport_options |= _settings.sentinel_transport(_settings.broker)
 task_publish_retry = True
 task_publish_retry_policy = {  # once more on a fresh connection; after that the sweeper has it
     "max_retries": 1,
@@ -83,9 +89,12 @@ redis_socket_timeout = _timeout_s  # the result backend's
 redis_socket_connect_timeout = _timeout_s
 redis_retry_on_timeout = True
 redis_backend_health_check_interval = 25  # seconds
-result_backend_transport_options = {"retry_policy": {"timeout": 5.0}}
+result_backend_transport_options = {
+    "retry_policy": {"timeout": 5.0},
+    "global_keyprefix": _names.prefix,  # of the results' keys
+}
 if result_backend.startswith("sentinel"):
-    result_backend_transport_options["master_name"] = _settings.memory.sentinel_master
+    result_backend_transport_options |= _settings.sentinel_transport(_settings.results)
 
 # --- beat -----------------------------------------------------------------------------------------
 beat_scheduler = "celery.beat:Scheduler"  # in memory: every entry is an interval and idempotent

@@ -116,11 +116,16 @@ def _read(path: Path | None) -> tuple[str, str]:
     if path is None:
         return files("agents").joinpath("profiles.toml").read_text("utf-8"), "agents/profiles.toml"
     try:
-        return path.read_text("utf-8"), str(path)
+        text = path.read_text("utf-8")
     except OSError as exc:
         raise InvalidProfiles(f"AGENT_PROFILES={path}: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
         raise InvalidProfiles(f"AGENT_PROFILES={path}: it is not UTF-8") from exc
+    if text.startswith("\ufeff"):
+        raise InvalidProfiles(
+            f"AGENT_PROFILES={path}: it begins with a byte-order mark: save it as UTF-8 without one"
+        )
+    return text, str(path)
 
 
 def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:

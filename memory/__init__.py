@@ -55,8 +55,9 @@ from memory.records.users import UserSession, sessions_of_user
 from memory.redis.async_connection import AsyncConnection
 from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
+from memory.redis.endpoint import redis_tls, sentinel_options, tls_options
 from memory.service import RedisMemoryService
-from memory.settings import MemorySettings
+from memory.settings import MemorySettings, check_env_file, is_service_port
 from memory.slots import slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp
@@ -119,6 +120,7 @@ __all__ = [
     "Tail",
     "TakenEnds",
     "UserSession",
+    "check_env_file",
     "create_redis_memory_from_config",
     "damaged_keys",
     "dead_letters",
@@ -132,14 +134,18 @@ __all__ = [
     "index",
     "intake",
     "is_cancelled",
+    "is_service_port",
     "keep_pointer",
     "kept_of",
     "locate",
     "outbox",
+    "redis_tls",
     "reset_redis_memory",
+    "sentinel_options",
     "sessions_of_user",
     "slots",
     "summary",
+    "tls_options",
     "unclaim",
     "users",
 ]

@@ -138,7 +138,10 @@ class RedisMemoryService:
     def save_agent_state(
         self, agent_id: str, state: Mapping[str, object], ttl: int | None = None
     ) -> bool:
-        """Write the agent's state, a dict of JSON values, over the former one. True."""
+        """Write the agent's state, a dict of JSON values, over the former one. True.
+
+        With a `ttl` it lives that long, without one as long as the agent is used.
+        """
         key = self.keyspace.state(agent_id)
         encoded = encode_mapping(state, self._settings.max_value_bytes, what="state")
         return self._set(key, encoded, ttl)
@@ -150,13 +153,22 @@ class RedisMemoryService:
     def set_session_data(
         self, session_id: str, key: str, value: object, ttl: int | None = None
     ) -> bool:
-        """Write one value of the session's data, any JSON. True."""
+        """Write one value of the session's data, any JSON. True.
+
+        With a `ttl` it lives that long: only `extend_ttl` and another write change it. Without one
+        it lives as long as the session, whose TTL is extended while it is used.
+        """
         ttl_s = seconds(ttl, default_s=self.default_ttl)
         encoded = encode_value(value, self._settings.max_value_bytes, what="value")
         # The index first: data without an index entry could not be found again to be removed.
         self.connection.run_all(
             values.note_fields(self.keyspace, session_id, [key], ttl_s=ttl_s, is_exact=True),
-            values.save(self.keyspace.session_data(session_id, key), encoded, ttl_s=ttl_s),
+            values.save(
+                self.keyspace.session_data(session_id, key),
+                encoded,
+                ttl_s=ttl_s,
+                is_own=ttl is not None,
+            ),
         )
         return True
 
@@ -217,7 +229,8 @@ class RedisMemoryService:
 
     def _set(self, key: str, encoded: bytes, ttl: int | None) -> bool:
         ttl_s = seconds(ttl, default_s=self.default_ttl)
-        return self.connection.run(values.save(key, encoded, ttl_s=ttl_s))
+        is_own = ttl is not None
+        return self.connection.run(values.save(key, encoded, ttl_s=ttl_s, is_own=is_own))
 
     def _write(self, write: Command[int], agent_id: str, session_id: str) -> None:
         # A damaged index fails no write: docs/decisions.md, "A damaged key beside the sessions

@@ -1,5 +1,7 @@
 """The settings of the memory, from the environment and `.env`."""
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -9,6 +11,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 from memory.lifetimes import SESSION_TTL_S
+
+ENV_FILE = ".env"
+SERVICE_VARIABLE = re.compile("(tcp|udp|sctp)://")
+"""How Kubernetes and Docker begin the variable `<NAME>_PORT` of each service beside a container."""
 
 
 def _split(nodes: object) -> object:
@@ -24,7 +30,7 @@ class MemorySettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -80,6 +86,23 @@ class MemorySettings(BaseSettings):
         default="mymaster",
         validation_alias="REDIS_SENTINEL_MASTER",
         description="Name of the master that the Sentinels watch",
+    )
+    sentinel_username: str | None = Field(
+        default=None,
+        validation_alias="REDIS_SENTINEL_USERNAME",
+        description="User of the Sentinels' own ACL",
+    )
+    sentinel_password: SecretStr | None = Field(
+        default=None,
+        validation_alias="REDIS_SENTINEL_PASSWORD",
+        description="Password of the Sentinels themselves, where they have one; also for a "
+        "sentinel:// broker or results",
+    )
+    sentinel_tls: bool | None = Field(
+        default=None,
+        validation_alias="REDIS_SENTINEL_TLS",
+        description="Whether the Sentinels speak TLS (true, false), with the options of TLS in "
+        "REDIS_URL; default: as the servers do",
     )
     timeout_s: float = Field(
         default=5.0,
@@ -139,6 +162,14 @@ class MemorySettings(BaseSettings):
             raise ValueError("REDIS_URL does not end in a db number")
         return urlunsplit(parts._replace(path=f"/{int(db) + offset}"))
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_service_variables(cls, given: object) -> object:
+        """A service called `redis` sets REDIS_PORT=tcp://10.0.0.1:6379 for all its neighbours."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if not is_service_port(name, value)}
+
     @model_validator(mode="after")
     def _sentinels_are_named(self) -> Self:
         if self.mode == "sentinel" and not self.sentinels:
@@ -152,8 +183,37 @@ class MemorySettings(BaseSettings):
         return self
 
 
+def is_service_port(name: str, value: object) -> bool:
+    """Whether a variable says where a service is, and so nothing that anybody chose for us."""
+    is_port = name.upper().endswith("_PORT")
+    return is_port and isinstance(value, str) and SERVICE_VARIABLE.match(value) is not None
+
+
+def check_env_file() -> None:
+    """Raise InvalidInput, which names the file, where `.env` is no UTF-8.
+
+    One in UTF-16 would be read as names that nobody knows, and a byte-order mark as a part of the
+    first name: both without a word.
+    """
+    path = Path(ENV_FILE)
+    try:
+        content = path.read_bytes() if path.is_file() else b""
+        text = content.decode("utf-8")
+    except OSError as exc:
+        raise InvalidInput(f"{path.resolve()} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        # Not `from exc`: it holds the content, passwords and all.
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise InvalidInput(
+            f"{path.resolve()} is not UTF-8 (line {line}): save it as UTF-8"
+        ) from None
+    if "\0" in text or text.startswith("\ufeff"):
+        raise InvalidInput(f"{path.resolve()} is not plain UTF-8: save it without byte-order mark")
+
+
 def read_settings() -> MemorySettings:
     """The settings of the environment and `.env`. InvalidInput names what is wrong, no secret."""
+    check_env_file()
     try:
         return MemorySettings()
     except ValidationError as exc:
@@ -173,6 +233,7 @@ def settings_for(
 
     InvalidInput names what is wrong, no secret.
     """
+    check_env_file()
     try:
         settings = MemorySettings(
             url=None,

@@ -21,6 +21,7 @@ from memory import (
     Event,
     EventType,
     MemoryUnavailable,
+    SessionKeys,
     Tail,
     events,
     locate,
@@ -98,7 +99,7 @@ async def follow(
     cursor = (
         await connections.memory.run(events.last_cursor(keys.events)) if after is None else after
     )
-    await connections.memory.run(events.check_cursor(keys, cursor))
+    await _check(connections.memory, keys, cursor)
     follower = SessionFollower(keys, cursor)
     while True:
         found = await connections.tail.after(
@@ -106,6 +107,8 @@ async def follow(
         )
         for event in follower.take(found):
             yield event
+        if not found:
+            await connections.memory.run(events.check_not_ahead(keys, follower.cursor))
         if not found and keep_alive_s is not None:
             yield Event(EventType.KEEP_ALIVE, "", 0, cursor=follower.cursor)
 
@@ -117,7 +120,7 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
     if keys is None:
         raise unknown_job(job_id)
     if after is not None:
-        await connections.memory.run(events.check_cursor(keys, after))
+        await _check(connections.memory, keys, after)
     follower = JobFollower(keyspace, keys, job_id, start_cursor(after))
     timeout_s = 0.05
     while not follower.is_over:
@@ -127,15 +130,21 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
             yield event
         if found:
             continue
-        is_committed = await connections.memory.run(follower.last.is_over())
-        if is_committed is not None:
+        is_pending, is_committed, _ = await connections.memory.run_all(
+            *follower.last.standing(), events.check_not_ahead(keys, follower.cursor)
+        )
+        if follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
             answers = await connections.memory.run_each(follower.last.lookup())
-            yield follower.conclusion(answers, is_committed=is_committed)
+            yield follower.conclusion(answers, is_committed=bool(is_committed))
 
 
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:
     """`chat_task.cancel` on an event loop."""
     return await asyncio.to_thread(chat_task.cancel, job_id, policy)
+
+
+async def _check(memory: AsyncConnection, keys: SessionKeys, cursor: str) -> None:
+    await memory.run_all(events.check_cursor(keys, cursor), events.check_not_ahead(keys, cursor))
 
 
 async def aclose() -> None:

@@ -20,22 +20,25 @@ from memory import (
     MemoryUnavailable,
     damaged_keys,
 )
+from memory.redis.failures import FULL_OF_CLIENTS, concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
-from tasks.process.configuration import Settings
-from tasks.process.wakeup import CHAT_QUEUE
+from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.extras import OR_TRY
 from worker.findings import Finding, Level, judged
 from worker.model_checks import check_models
+from worker.redis_rights import (
+    USE_NEWER,
+    check_broker_rights,
+    check_memory_rights,
+    check_result_rights,
+)
 
 logger = logging.getLogger(__name__)
 
-OLDEST_REDIS = 7  # scripts carry flags (`#!lua flags=…`), which Redis knows since 7.0
-USE_NEWER = f"use Redis {OLDEST_REDIS} or newer, or Valkey"
 MOST_DAMAGED = 20
 CROWDED = 0.8  # of maxmemory
 REPLY_TIMEOUT_S = 1.0
-MAINTENANCE_QUEUE = "maintenance"
 START = "start one with `make up` (or: celery -A worker worker)"
 
 
@@ -46,8 +49,10 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         check_settings(settings),
         *check_redis(connection),
         *check_keys(connection, settings),
+        *check_memory_rights(connection, settings),
         broker,
-        check_results(app),
+        *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
+        *_results(app),
         *check_models(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
     ]
@@ -89,11 +94,10 @@ def check_keys(connection: Connection, settings: Settings) -> list[Finding]:
 
 def server_findings(server: ServerInfo, label: str) -> list[Finding]:
     """Whether one server may hold mailboxes; `label` says where it is."""
-    major = server.version.partition(".")[0]
     fill = "no maxmemory" if server.fill is None else f"{server.fill:.0%} of maxmemory"
     return [
         judged(
-            major.isdecimal() and int(major) >= OLDEST_REDIS,
+            server.is_new_enough,
             Finding("redis", Level.FAIL, f"{server.product} at {label}", USE_NEWER),
         ),
         judged(
@@ -133,7 +137,8 @@ def check_broker(app: Celery) -> Finding:
         try:
             connection.ensure_connection(max_retries=1)
         except OperationalError as exc:
-            return Finding("broker", Level.FAIL, f"{where}: {exc}", "check CELERY_BROKER_URL")
+            found = f"{where}: {concise(str(exc))}"
+            return Finding("broker", Level.FAIL, found, _advice(exc, BROKER))
     return Finding("broker", Level.OK, where)
 
 
@@ -143,8 +148,25 @@ def check_results(app: Celery) -> Finding:
     try:
         app.backend.get_state("griot-check")
     except (*app.backend.connection_errors, *app.backend.channel_errors) as exc:
-        return Finding("results", Level.FAIL, f"{where}: {exc}", "check CELERY_RESULT_BACKEND")
+        found = f"{where}: {concise(str(exc))}"
+        return Finding("results", Level.FAIL, found, _advice(exc, RESULTS))
     return Finding("results", Level.OK, where)
+
+
+def _results(app: Celery) -> list[Finding]:
+    found = check_results(app)
+    is_well = found.level is Level.OK
+    return [found, *(check_result_rights(app) if is_well else ())]
+
+
+def _advice(error: Exception, setting: str) -> str:
+    """What to do about a server that cannot be used, by what it says."""
+    said = str(error)
+    if "DB index" in said:
+        return f"raise `databases` in redis.conf, or name another db with {setting}"
+    if FULL_OF_CLIENTS in said:
+        return "raise its maxclients, or run fewer processes"
+    return f"check {setting}"
 
 
 def check_workers(app: Celery) -> Finding:
@@ -154,10 +176,11 @@ def check_workers(app: Celery) -> Finding:
     except OperationalError as exc:
         return Finding("workers", Level.WARN, f"cannot be asked: {exc}", "see the broker")
     found = f"{len(queues)} answer"
-    if not any(CHAT_QUEUE in consumed for consumed in queues.values()):
+    names = load_settings().names
+    if not any(names.chat in consumed for consumed in queues.values()):
         return Finding("workers", Level.WARN, f"{found}, none takes chat jobs", START)
-    if not any(MAINTENANCE_QUEUE in consumed for consumed in queues.values()):
-        advice = f"celery -A worker worker -Q {MAINTENANCE_QUEUE}"
+    if not any(names.maintenance in consumed for consumed in queues.values()):
+        advice = "celery -A worker worker -Q maintenance"
         return Finding("workers", Level.WARN, f"{found}, none does maintenance", advice)
     return Finding("workers", Level.OK, found)
 

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from celery.worker.consumer import Consumer
 from kombu.message import Message
 
+from tasks.process.broker_names import other_prefix
+from tasks.process.configuration import load_settings
+from worker.broker.foreign import send_home
 from worker.broker.messages import MALFORMED, has_sound_headers
 from worker.broker.rabbitmq import is_lost, set_aside
 
@@ -36,18 +39,25 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """What is called with each message."""
         handle: Callable[[Message], None] = super().create_task_handler(*args, **kwargs)
+        names = load_settings().names
+
+        def handle_ours(message: Message) -> None:
+            if (prefix := other_prefix(message.headers, names)) is None:
+                handle(message)
+            else:
+                send_home(self.app, message, prefix)
 
         def handle_or_set_aside(message: Message) -> None:
             try:
                 if not has_sound_headers({"headers": message.headers or {}}):
                     raise TypeError("its headers are not those of a message")
-                handle(message)
+                handle_ours(message)
             except MALFORMED as error:
                 if message.acknowledged:
                     raise
                 set_aside(self.app, message, error)
 
-        return handle_or_set_aside if self._is_amqp else handle
+        return handle_or_set_aside if self._is_amqp else handle_ours
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Put aside a message whose body cannot be decoded. Celery's own logs the body."""

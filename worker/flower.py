@@ -3,9 +3,10 @@
 Its environment (FLOWER_*), configuration file and command line override the defaults set here.
 """
 
+import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -13,11 +14,13 @@ from typing import Protocol
 
 from celery import Celery
 
+from memory import is_service_port
 from tasks.errors import ConfigurationError
 
 # A chat job takes as long as its model; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 PURGE_OFFLINE_WORKERS_S = 3600
+ENVIRONMENT = "FLOWER_"
 
 
 class Options(Protocol):
@@ -42,9 +45,17 @@ def prepare() -> None:
     known = vars(command)
     options = known["options"]
     options.address = "127.0.0.1"
+    forget_service_ports(os.environ)  # which Flower reads after this
     options.purge_offline_workers = PURGE_OFFLINE_WORKERS_S
     options.task_runtime_metric_buckets = list(RUNTIME_BUCKETS_S)
     known["Flower"] = partial(_start, known["Flower"])
+
+
+def forget_service_ports(environment: MutableMapping[str, str]) -> None:
+    """Remove what Kubernetes says of a service called `flower`: FLOWER_PORT=tcp://10.0.0.1:80."""
+    for name, value in tuple(environment.items()):
+        if name.startswith(ENVIRONMENT) and is_service_port(name, value):
+            del environment[name]
 
 
 def check_access(options: Options) -> None:

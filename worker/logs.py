@@ -2,6 +2,7 @@
 
 import logging
 from logging.config import dictConfig
+from pathlib import Path
 
 from worker.settings import WorkerSettings
 
@@ -15,12 +16,16 @@ QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.ac
 ON_RECEIPT = "celery.worker.strategy"
 
 
-def set_up(settings: WorkerSettings, level: str | None = None) -> None:
+def set_up(
+    settings: WorkerSettings, level: str | None = None, log_file: Path | None = None
+) -> None:
     """Send the logs of this process to the terminal and to the settings' file.
 
-    `level` overrides the settings' (Celery's `--loglevel`). A file that cannot be written is
-    named once on the terminal and done without.
+    `level` and `log_file` override the settings' (Celery's `--loglevel` and `--logfile`). A file
+    that cannot be written is named once on the terminal and done without. Several processes may
+    write to one.
     """
+    settings = settings.model_copy(update={} if log_file is None else {"log_file": log_file})
     chosen = level or settings.log_level
     dictConfig(_config(settings, chosen, handlers=["terminal"]))
     if settings.log_file is None:
@@ -36,11 +41,10 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
     known: dict[str, dict[str, object]] = {
         "terminal": {"class": "logging.StreamHandler", "formatter": "line"},
         "file": {
-            "class": "logging.handlers.RotatingFileHandler",
+            "class": "worker.shared_log.SharedRotatingFileHandler",
             "filename": str(settings.log_file),
-            "maxBytes": settings.log_max_bytes,
-            "backupCount": KEPT_FILES,
-            "encoding": "utf-8",
+            "max_bytes": settings.log_max_bytes,
+            "kept": KEPT_FILES,
             "formatter": "line",
         },
     }

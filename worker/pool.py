@@ -32,14 +32,13 @@ from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK
 from worker.broker.messages import MALFORMED
+from worker.settings import MOST_TURNS
 from worker.success import log_success, needs_no_tracer
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
 # pool of our own").
 MOST_THREADS = 16
 """Ends of jobs that are handled at once, each within a few round trips to Redis."""
-MOST_TURNS = 2000
-"""What a pool may grow to; the bound of WORKER_CONCURRENCY."""
 ACCEPTED = prepare_accept_content(["json"])
 
 Target = Callable[..., object]

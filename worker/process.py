@@ -4,23 +4,27 @@ import logging
 import sys
 import warnings
 from functools import partial
+from pathlib import Path
 
 from celery import Celery, Task, signals
 from celery.app.task import Context
 from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
+from celery.utils.text import str_to_list
 
 from agents import InvalidProfiles
 from memory import MemoryServiceError
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
-from tasks.process.configuration import checked
+from tasks.process.configuration import checked, load_settings
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
 from worker import flower, logs, pulse
 from worker.checks import worker_start_checks
+from worker.node_name import take_name
+from worker.options import check_options, is_given, pool_of
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
@@ -34,14 +38,29 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
     (celery 5.7.0), and mingle makes each start wait a second. Celery has no setting for either.
     """
 
+    hostname: str
+
     def on_before_init(self, **kwargs: object) -> None:
-        """Check Redis and the tools before anything is taken from a queue."""
-        super().on_before_init(**kwargs)
+        """Check options, Redis and tools before anything is taken from a queue."""
         try:
+            self._pool = pool_of(kwargs.get("pool") or kwargs.get("pool_cls"))
+            check_options(kwargs, self._pool, checked(WorkerSettings).alive_file)
+            self.hostname = _own_name(self.hostname)
+            super().on_before_init(**kwargs)
             worker_start_checks(producer_services().memory)
             _ = worker_services().toolbox
         except (ConfigurationError, InvalidProfiles) as exc:
             sys.exit(f"griot: {exc}")
+
+    def setup_defaults(self, **kwargs: object) -> None:
+        """The options, with the pool that was chosen."""
+        super().setup_defaults(**{**kwargs, "pool": self._pool})
+
+    def setup_queues(self, include: object, exclude: object = None) -> None:
+        """`-Q maintenance` means this deployment's, whatever its REDIS_KEY_PREFIX; so does `-X`."""
+        own = load_settings().names.queue
+        queues, without = (list(map(own, str_to_list(one) or ())) for one in (include, exclude))
+        super().setup_queues(queues, without)
 
     def prepare_args(self, **kwargs: object) -> dict[str, object]:
         """The options that the worker is set up with."""
@@ -63,9 +82,23 @@ def prepare(app: Celery) -> None:
     flower.prepare()
 
 
-def _set_up_logging(loglevel: int | str | None = None, **_: object) -> None:
+def _own_name(name: str) -> str:
+    settings = load_settings()
+    deployment = f"{settings.broker_url}\0{settings.names.key_prefix}"
+    return take_name(name, deployment, is_chosen=is_given("hostname"))
+
+
+def _set_up_logging(
+    loglevel: int | str | None = None, logfile: str | None = None, **_: object
+) -> None:
     name = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
-    logs.set_up(checked(WorkerSettings), level=None if name in {None, "WARNING"} else name)
+    # WARNING is Celery's own default, which must not hide LOG_LEVEL.
+    is_chosen = name is not None and (name != "WARNING" or is_given("loglevel"))
+    logs.set_up(
+        checked(WorkerSettings),
+        level=name if is_chosen else None,
+        log_file=Path(logfile) if logfile else None,
+    )
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:

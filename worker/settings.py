@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+MOST_TURNS = 2000
+"""What a pool may grow to; the bound of WORKER_CONCURRENCY."""
+
 
 class WorkerSettings(BaseSettings):
     """Where the logs go."""

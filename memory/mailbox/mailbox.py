@@ -251,6 +251,11 @@ class Mailbox:
         """True: the job has its turn. False: it was cancelled or is dead. None: it is not done."""
         return Command(_read_mark, ("ZSCORE", self.keys.done, job_id))
 
+    def is_pending(self, job_id: str) -> Command[bool]:
+        """Whether the job is in the mailbox. Asked before `is_committed`, one of both is so unless
+        the mailbox was lost, for a job that ends gets its mark in the same step."""
+        return Command(lambda reply: reply is not None, ("ZSCORE", self.keys.queue, job_id))
+
     def reply_of(self, job_id: str, *, limit: int = REPLY_SEARCH_MESSAGES) -> Command[bytes | None]:
         """The committed reply of a done job, as `find_reply` finds it in the last messages."""
         args = ("LRANGE", self.keys.history, -limit, -1)

@@ -105,6 +105,22 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
     return Command(check, oldest.args)
 
 
+def check_not_ahead(keys: SessionKeys, cursor: str) -> Command[None]:
+    """Raise CursorExpired where the stream's newest event comes before `cursor`: it is another
+    stream than that which the cursor is of, and what it holds would never be read.
+
+    A backup was restored, a fail-over lost events, or the server's clock was set back.
+    """
+    newest = last_cursor(keys.events)
+
+    def check(reply: object) -> None:
+        # With no event left, those to come are later than any cursor that a clock gave.
+        if (found := newest.parse(reply)) != FROM_START and is_after(cursor, found):
+            raise CursorExpired(cursor)
+
+    return Command(check, newest.args)
+
+
 def is_expired(cursor: str, oldest: str | None) -> bool:
     """Whether events after `cursor` may be missing from a stream that begins with `oldest`."""
     # Who reads from the beginning takes what is there. With no event left nobody knows what was.

@@ -24,7 +24,13 @@ def extend_session(
     # Extending counts as use: clean-up must not delete what someone has just extended.
     if found:
         connection.run_all(*index.touch(keyspace, agent_id, session_id))
-    return extend_data(connection, keyspace, session_id, names, ttl_s=ttl_s) + found > 0
+    data = [keyspace.session_data(session_id, name) for name in names]
+    connection.run_each([values.extend(key, ttl_s=ttl_s) for key in data])
+    # EXPIRE with GT answers 0 for a key that lives longer and for one that is gone.
+    exist = connection.run_each([values.exist([key]) for key in data])
+    alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
+    _note(connection, keyspace, session_id, alive, ttl_s)
+    return len(alive) + found > 0
 
 
 def extend_data(
@@ -35,18 +41,26 @@ def extend_data(
     *,
     ttl_s: int,
 ) -> int:
-    """Let the named data of a session live at least `ttl_s` longer. How many of them exist."""
-    if not names:
-        return 0
+    """Let the named data of a session live at least `ttl_s` longer, but for those with a TTL of
+    their own. How many of them exist."""
     keys = [keyspace.session_data(session_id, name) for name in names]
-    connection.run_each([values.extend(key, ttl_s=ttl_s) for key in keys])
-    # EXPIRE with GT answers 0 for a key that lives longer and for one that is gone.
-    exist = connection.run_each([values.exist([key]) for key in keys])
-    alive = [name for name, is_there in zip(names, exist, strict=True) if is_there]
-    if alive:
-        noted = values.note_fields(keyspace, session_id, alive, ttl_s=ttl_s, is_exact=False)
+    # What another program put there is left alone.
+    extend = [
+        ignore_corrupt(values.extend_by_session(key, ttl_s=ttl_s), values.OWN) for key in keys
+    ]
+    found = connection.run_each(extend)
+    of_session = [name for name, how in zip(names, found, strict=True) if how == values.OF_SESSION]
+    _note(connection, keyspace, session_id, of_session, ttl_s)
+    return sum(how != values.GONE for how in found)
+
+
+def _note(
+    connection: Connection, keyspace: Keyspace, session_id: str, names: Sequence[str], ttl_s: int
+) -> None:
+    """Let the index know them for at least `ttl_s` longer; a damaged one is left alone."""
+    if names:
+        noted = values.note_fields(keyspace, session_id, names, ttl_s=ttl_s, is_exact=False)
         connection.run(ignore_corrupt(noted, 0))
-    return len(alive)
 
 
 def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:

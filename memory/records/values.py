@@ -12,11 +12,17 @@ from memory.redis.command import Command, LuaScript
 from memory.redis.replies import count, integer, is_ok, optional, strings
 
 _NOTE_FIELDS = LuaScript.load("records", "note_fields")
+_EXTEND_VALUE = LuaScript.load("records", "extend_value")
+
+OWN_TTL = b"\n"
+"""The end of a value that was given a TTL of its own; JSON may have blanks around it."""
+GONE, OF_SESSION, OWN = 0, 1, 2
+"""Answers of `extend_by_session`."""
 
 
-def save(key: str, encoded: bytes, *, ttl_s: int) -> Command[bool]:
-    """Write one value. Safe to repeat."""
-    return Command(is_ok, ("SET", key, encoded, "EX", ttl_s))
+def save(key: str, encoded: bytes, *, ttl_s: int, is_own: bool) -> Command[bool]:
+    """Write one value; `is_own`: its TTL is not the session's. Safe to repeat."""
+    return Command(is_ok, ("SET", key, encoded + OWN_TTL if is_own else encoded, "EX", ttl_s))
 
 
 def load(key: str) -> Command[JsonValue]:
@@ -40,6 +46,14 @@ def extend(key: str, *, ttl_s: int) -> Command[int]:
     """Let a key live at least `ttl_s` longer: 1, or 0 where it lives longer or is not there."""
     # GT takes a key without a TTL for one that lives for ever, and leaves it so.
     return Command(integer, ("EXPIRE", key, ttl_s, "GT"))
+
+
+def extend_by_session(key: str, *, ttl_s: int) -> Command[int]:
+    """Let a value live at least `ttl_s` longer, unless it has a TTL of its own.
+
+    GONE, OF_SESSION, or OWN where its TTL stays.
+    """
+    return _EXTEND_VALUE.command(count, key, ttl_ms=ttl_s * 1000)
 
 
 def exist(keys: Sequence[str]) -> Command[int]:

@@ -5,9 +5,11 @@ Pure: nothing here connects. A client made from these options never tries again 
 bounded time.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from redis.connection import SSLConnection, parse_url
 
@@ -25,6 +27,8 @@ _URL_OPTIONS = frozenset({
     "ssl_ciphers", "ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile",
     "ssl_min_version",
 })  # fmt: skip
+_CERT_REQS = re.compile(r"(?<=[?&]ssl_cert_reqs=)[^&#]*")
+_KNOWN_CERT_REQS = re.compile("(?:ssl\\.)?(?:CERT_)?(none|optional|required)", re.IGNORECASE)
 _NOT_OF_A_CLUSTER = frozenset({"ssl_ca_path", "ssl_password"})
 _OF_A_SOCKET = frozenset({"db", "username", "password"})
 """Before the `?` of a unix:// address stands nothing but the path, and perhaps a login."""
@@ -46,11 +50,14 @@ class Endpoint:
     options: dict[str, object]
     sentinels: tuple[tuple[str, int], ...] = ()
     sentinel_master: str = ""
+    of_sentinels: dict[str, object] = field(default_factory=dict)
+    """Login and TLS of the Sentinels themselves."""
 
     def sentinel_options(self) -> dict[str, object]:
-        """Options of the clients that ask the Sentinels: time-outs and TLS, no database."""
-        wanted = ("socket_", "ssl", "client_name", "protocol")
-        return {name: value for name, value in self.options.items() if name.startswith(wanted)}
+        """Options of the clients that ask the Sentinels: time-outs, login and TLS, no database."""
+        wanted = ("socket_", "client_name", "protocol")
+        common = {name: value for name, value in self.options.items() if name.startswith(wanted)}
+        return common | self.of_sentinels
 
     def cluster_options(self) -> dict[str, object]:
         """Options of a client of Redis Cluster, which has no database numbers."""
@@ -69,13 +76,68 @@ def endpoint(
             raise InvalidInput("Redis Cluster has only database 0: set REDIS_DB=0")
     # RESP2 whatever REDIS_URL says: `replies` reads its shapes, and every old proxy knows it.
     options = _common(settings, max_connections) | address | {"protocol": 2}
+    tls = _of_tls(options)
+    if not options.get("ssl"):
+        options = {name: value for name, value in options.items() if name not in tls}
     return Endpoint(
         label=_label(settings, address),
         mode=settings.mode,
         options=options,
         sentinels=tuple(_host_and_port(node) for node in settings.sentinels),
         sentinel_master=settings.sentinel_master,
+        of_sentinels=sentinel_options(settings, tls),
     )
+
+
+def sentinel_options(settings: MemorySettings, tls: Mapping[str, object]) -> dict[str, object]:
+    """Login and TLS of clients that ask Sentinels, whose servers have the options `tls`, if any."""
+    found: dict[str, object] = {}
+    if settings.sentinel_username is not None:
+        found["username"] = settings.sentinel_username
+    if settings.sentinel_password is not None:
+        found["password"] = settings.sentinel_password.get_secret_value()
+    has_tls = tls.get("ssl", False) if settings.sentinel_tls is None else settings.sentinel_tls
+    return {**found, **tls_options({}), **tls, "ssl": True} if has_tls else found
+
+
+def redis_tls(settings: MemorySettings) -> dict[str, object]:
+    """The options of TLS in REDIS_URL."""
+    return _of_tls(_address(settings))
+
+
+def _of_tls(options: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in options.items() if name.startswith("ssl")}
+
+
+def tls_options(given: Mapping[str, str]) -> dict[str, object]:
+    """What the options of TLS in an address mean, as redis-py's clients take it.
+
+    Certificate and host name are checked where `given` says nothing of it. Raises InvalidInput,
+    without a value, for an option or value that nobody knows.
+    """
+    url = plain_cert_reqs(f"rediss://?{urlencode(given)}")
+    try:
+        found = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    except ValueError as exc:
+        raise InvalidInput(f"an option of TLS has a value that it cannot have: {exc}") from None
+    del found["connection_class"]
+    known = {name for name in _URL_OPTIONS | _NOT_OF_A_CLUSTER if name.startswith("ssl_")}
+    if not found.keys() <= known:
+        raise InvalidInput(f"of TLS an address may say only {', '.join(sorted(known))}")
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True} | found
+
+
+def plain_cert_reqs(url: str) -> str:
+    """The address with `ssl_cert_reqs` as redis-py spells it; Python's and Celery's names are
+    CERT_NONE and so on. Raises InvalidInput for what nobody knows."""
+
+    def plain(found: re.Match[str]) -> str:
+        known = _KNOWN_CERT_REQS.fullmatch(found[0])
+        if known is None:
+            raise InvalidInput("ssl_cert_reqs must be none, optional or required")
+        return known[1].lower()
+
+    return _CERT_REQS.sub(plain, url)
 
 
 def keep_raw(callbacks: dict[str, _V]) -> None:
@@ -101,9 +163,9 @@ def _common(settings: MemorySettings, max_connections: int) -> dict[str, object]
 
 def _address(settings: MemorySettings) -> dict[str, object]:
     if settings.url is not None:
-        url = settings.url.get_secret_value()
+        url = plain_cert_reqs(settings.url.get_secret_value())
         parts = _parse(url)
-        _check_options(url, settings.mode)
+        _check_options(url, settings.mode, has_sentinel_tls=bool(settings.sentinel_tls))
         return parts
     parts = {"host": settings.host, "port": settings.port, "db": settings.db}
     if settings.username is not None:
@@ -132,13 +194,15 @@ def _parse(url: str) -> dict[str, object]:
     return {"db": 0} | parts
 
 
-def _check_options(url: str, mode: str) -> None:
+def _check_options(url: str, mode: str, *, has_sentinel_tls: bool) -> None:
     """Raise InvalidInput for an option that is said elsewhere, or would change what replies are."""
-    allowed = _URL_OPTIONS if mode == "cluster" else _URL_OPTIONS | _NOT_OF_A_CLUSTER
+    allowed = set(_URL_OPTIONS if mode == "cluster" else _URL_OPTIONS | _NOT_OF_A_CLUSTER)
     parts = urlsplit(url)
     if parts.scheme == "unix":
         allowed |= _OF_A_SOCKET
     given = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if parts.scheme != "rediss" and not has_sentinel_tls:
+        allowed = {name for name in allowed if not name.startswith("ssl_")}
     if not given <= allowed:
         # Not which: a password with a question mark in it ends up here, too.
         raise InvalidInput(

@@ -4,12 +4,14 @@ ours, and `Attempts`, the one place that decides to try again. Shared by both ex
 
 import logging
 import random
+import re
 import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 from memory.errors import (
     CorruptData,
@@ -25,6 +27,12 @@ from memory.redis.command import Command, log_damage
 logger = logging.getLogger(__name__)
 
 RETRY_DELAYS_S = (0.05, 0.2, 0.5)
+
+FULL_OF_CLIENTS = "max number of clients"
+"""In Redis' answer to a connection beyond its `maxclients`."""
+
+_CLIENT = re.compile(r"<redis\..*?\)>\)>\)> - ")
+_REFUSED_THERE = re.compile("AuthenticationError|NOAUTH|WRONGPASS|NoPermissionError")
 
 _BUSY = (
     exceptions.BusyLoadingError,
@@ -99,11 +107,9 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
     # A cluster client that is refused by each node says only that it cannot connect.
     if isinstance(exc, exceptions.RedisClusterException) and isinstance(cause, _REFUSED):
         return translated(cause, label)
-    if isinstance(exc, _REFUSED) or reply.startswith(_REFUSING_REPLIES):
-        return MemoryRefused(
-            f"Redis at {label} refused the credentials or the command ({reply}); "
-            "check REDIS_PASSWORD and the rights of REDIS_USERNAME"
-        )
+    is_refused_there = isinstance(exc, MasterNotFoundError) and bool(_REFUSED_THERE.search(reply))
+    if isinstance(exc, _REFUSED) or reply.startswith(_REFUSING_REPLIES) or is_refused_there:
+        return MemoryRefused(_why_refused(exc, label))
     # redis-py raises a ConnectionError of its own in its place.
     if isinstance(exc.__context__, ssl.SSLCertVerificationError):
         return MemoryRefused(
@@ -114,9 +120,35 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
         return MemoryBusy(f"Redis at {label} cannot serve now ({type(exc).__name__}: {reply})")
     if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
         return _error_reply(exc, label)
-    return MemoryUnavailable(
+    return MemoryUnavailable(_why_unavailable(exc, label))
+
+
+def concise(reply: str) -> str:
+    """A message of redis-py without its representations of clients, which are a kilobyte each."""
+    return _CLIENT.sub("", reply)
+
+
+def _why_refused(exc: BaseException, label: str) -> str:
+    if isinstance(exc, MasterNotFoundError):
+        return (
+            f"the Sentinels of {label} refused the login ({concise(str(exc))}); check "
+            "REDIS_SENTINEL_PASSWORD and REDIS_SENTINEL_USERNAME"
+        )
+    return (
+        f"Redis at {label} refused the credentials or the command ({exc}); "
+        "check REDIS_PASSWORD and the rights of REDIS_USERNAME"
+    )
+
+
+def _why_unavailable(exc: BaseException, label: str) -> str:
+    if FULL_OF_CLIENTS in str(exc):
+        return (
+            f"Redis at {label} has as many clients as it takes; raise its maxclients, or run fewer "
+            "processes (docs/operations.md says how many connections each has)"
+        )
+    return (
         f"Redis at {label} cannot be reached or did not answer in time "
-        f"({type(exc).__name__}: {reply}); is it running, and is its address right?"
+        f"({type(exc).__name__}: {concise(str(exc))}); is it running, and is its address right?"
     )
 
 

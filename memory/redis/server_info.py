@@ -1,5 +1,6 @@
 """What a Redis server says of itself that decides whether it may hold mailboxes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memory.redis.command import Command
@@ -7,6 +8,7 @@ from memory.redis.connection import Connection
 from memory.redis.replies import text
 
 KEEPS_EVERYTHING = "noeviction"
+OLDEST_REDIS = 7  # scripts carry flags (`#!lua flags=…`), and BLMPOP came with 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,12 @@ class ServerInfo:
     is_append_only: bool
     used_memory_bytes: int
     maxmemory_bytes: int
+
+    @property
+    def is_new_enough(self) -> bool:
+        """Whether it has the commands that are used here."""
+        major = self.version.partition(".")[0]
+        return major.isdecimal() and int(major) >= OLDEST_REDIS
 
     @property
     def is_evicting(self) -> bool:
@@ -47,7 +55,11 @@ def info_fields(reply: object) -> dict[str, str]:
 
 
 def _server(reply: object) -> ServerInfo:
-    fields = info_fields(reply)
+    return server_of(info_fields(reply))
+
+
+def server_of(fields: Mapping[str, str]) -> ServerInfo:
+    """What the names and values of INFO say."""
     own_version = fields.get("valkey_version")
     return ServerInfo(
         product=f"Valkey {own_version}"

@@ -19,7 +19,7 @@ from memory.records import history, index, session_data, values
 from memory.records.index import Entry
 from memory.records.limits import MAX_TTL_S, whole_number
 from memory.records.stats import MemoryStats, StatsPoint, read_stats, record_stats
-from memory.redis.command import Command
+from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 from memory.upkeep.rounds import Round
@@ -56,8 +56,9 @@ class Housekeeping:
 
     def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
         """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
-        history, events, data, and the state of its agent. This does not count as use. What is
-        remembered of jobs that are forgotten goes.
+        history, events, data, and the state of its agent. A value that was written with a TTL of
+        its own keeps that. This does not count as use. What is remembered of jobs that are
+        forgotten goes.
 
         At most about `max_sessions` per run; the next run goes on from there."""
         whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
@@ -66,7 +67,9 @@ class Housekeeping:
         going = Round(self.connection, self.keyspace, "extend", since_ms)
         for agent, page in going.pages(limit=min(BATCH_SESSIONS, max_sessions)):
             if not page:
-                keys += self.connection.run(values.extend(self.keyspace.state(agent), ttl_s=ttl_s))
+                state = values.extend_by_session(self.keyspace.state(agent), ttl_s=ttl_s)
+                found = self.connection.run(ignore_corrupt(state, values.OWN))
+                keys += found != values.GONE
             keys += self._extend(agent, page, ttl_s)
             sessions += len(page)
             if sessions >= max_sessions:

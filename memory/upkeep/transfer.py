@@ -98,7 +98,9 @@ def restore(
         note = values.note_fields(
             keyspace, transfer.session_id, [one.key], ttl_s=one.ttl_s, is_exact=True
         )
-        connection.run_all(note, values.save(key, one.encoded, ttl_s=one.ttl_s))
+        connection.run_all(
+            note, values.save(key, one.encoded, ttl_s=one.ttl_s, is_own=one.is_own_ttl)
+        )
 
 
 def _check_empty(connection: Connection, keys: SessionKeys, data: Sequence[str]) -> None:
@@ -166,7 +168,8 @@ def _data_lines(connection: Connection, keyspace: Keyspace, session_id: str) -> 
 
 def _data_line(name: str, stored: bytes, ttl_s: int) -> Line:
     try:
-        return {"kind": "data", "key": name, "value": _json(stored), "ttl_s": ttl_s}
+        own: Line = {"own_ttl": True} if stored.endswith(values.OWN_TTL) else {}
+        return {"kind": "data", "key": name, "value": _json(stored), "ttl_s": ttl_s, **own}
     except CorruptData:
         return {"kind": "unreadable", "key": name, "base64": raw(stored)}
 

@@ -32,6 +32,7 @@ class Value:
     key: str
     encoded: bytes = field(repr=False)
     ttl_s: int
+    is_own_ttl: bool
 
 
 @dataclass(slots=True)
@@ -125,7 +126,8 @@ def _take(transfer: Transfer, number: int, fields: Line, max_bytes: int) -> None
             transfer.summary_until = until if type(until) is int else 0
         case "data":
             encoded = encode_value(fields.get("value"), max_bytes, what=f"line {number}: the value")
-            value = Value(_text(number, fields, "key"), encoded, _ttl(number, fields))
+            is_own = fields.get("own_ttl") is True
+            value = Value(_text(number, fields, "key"), encoded, _ttl(number, fields), is_own)
             transfer.values.append(value)
         case "user":
             transfer.users.append(_text(number, fields, "user"))

@@ -1,7 +1,5 @@
 """All settings of a process, read once and checked: what is wrong is one line, without a secret."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar, get_args
@@ -11,9 +9,15 @@ from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings, full_name
-from memory import Connection, InvalidInput, MemorySettings
+from memory import Connection, InvalidInput, MemorySettings, check_env_file
 from tasks.errors import ConfigurationError
-from tasks.process.broker_tls import split_tls
+from tasks.process.broker_names import BrokerNames
+from tasks.process.celery_tls import (
+    CeleryAddress,
+    celery_address,
+    plain_options,
+    sentinel_transport,
+)
 from tasks.settings import QueueSettings
 
 S = TypeVar("S", bound=BaseSettings)
@@ -23,6 +27,7 @@ EXAMPLE_URL = "such as redis://:password@host:6379/1"
 RESULT_KINDS = ("redis", "rediss", "sentinel", "redis+socket")
 BROKER_KINDS = (*RESULT_KINDS, "amqp", "amqps", "pyamqp")
 SOCKET = "redis+socket://"
+BROKER, RESULTS = "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"
 WEEK_S = 7 * 86_400.0
 
 
@@ -37,19 +42,28 @@ class Settings:
     profiles: Profiles
 
     @property
+    def names(self) -> BrokerNames:
+        """What queues, exchanges and results of this deployment are called."""
+        return BrokerNames(self.memory.key_prefix)
+
+    @property
     def broker_url(self) -> str:
         """Celery's broker. Holds the password: never log it."""
-        return self._broker[0]
+        return _celery_url(self.memory, self.queue.broker_url, 1, BROKER)
 
     @property
-    def broker_use_ssl(self) -> Mapping[str, object] | None:
-        """What Celery's setting of that name must be; None but for RabbitMQ over TLS."""
-        return self._broker[1]
+    def broker(self) -> CeleryAddress:
+        """The same as Celery gets it."""
+        return celery_address(self.broker_url, BROKER)
+
+    def sentinel_transport(self, address: CeleryAddress) -> dict[str, object]:
+        """What Celery's transport options say of the Sentinels of an address. Never log it."""
+        return sentinel_transport(self.memory, address)
 
     @property
-    def _broker(self) -> tuple[str, Mapping[str, object] | None]:
-        url = _celery_url(self.memory, self.queue.broker_url, 1, "CELERY_BROKER_URL")
-        return split_tls(url)
+    def results(self) -> CeleryAddress:
+        """The result backend as Celery gets it."""
+        return celery_address(self.result_backend, RESULTS)
 
     @property
     def result_backend(self) -> str:
@@ -61,7 +75,7 @@ class Settings:
             server, _, db = self.broker_url.rpartition("/")
             if db.isdecimal() and _kind(server) in RESULT_KINDS:
                 return f"{server}/{int(db) + 1}"
-        return _celery_url(self.memory, self.queue.result_backend, 2, "CELERY_RESULT_BACKEND")
+        return _celery_url(self.memory, self.queue.result_backend, 2, RESULTS)
 
     @property
     def results_redis_url(self) -> str:
@@ -112,12 +126,16 @@ def load_settings() -> Settings:
         Connection(settings.memory)
     except InvalidInput as exc:
         raise ConfigurationError(str(exc)) from None
-    _ = settings.broker_url, settings.result_backend
+    _ = settings.broker, settings.results
     return settings
 
 
 def checked(kind: type[S]) -> S:
     """The settings of one package. Raises ConfigurationError: one line, no secret in it."""
+    try:
+        check_env_file()
+    except InvalidInput as exc:
+        raise ConfigurationError(str(exc)) from None
     try:
         return kind()
     except ValidationError as exc:
@@ -144,31 +162,18 @@ def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
 def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int, name: str) -> str:
     if given is not None:
         url = given.get_secret_value()
-        known = BROKER_KINDS if name == "CELERY_BROKER_URL" else RESULT_KINDS
+        known = BROKER_KINDS if name == BROKER else RESULT_KINDS
         # Kombu and Celery's Sentinel backend take several addresses at once.
         if not all(_kind(part) in known for part in url.split(";")):
             *most, last = (f"{kind}://" for kind in known)
             allowed = f"{', '.join(most)} or {last}"
             raise ConfigurationError(f"{name} must begin with {allowed}, {EXAMPLE_URL}")
-        return _checked_tls(url)
+        return plain_options(url, name)
     try:
-        return _checked_tls(memory.url_of_db(db_offset))
+        return plain_options(memory.url_of_db(db_offset), name)
     except ValueError as exc:
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
 
 
 def _kind(url: str) -> str:
     return url.partition("://")[0] if "://" in url else ""
-
-
-def _checked_tls(url: str) -> str:
-    """The same address; over TLS the server's certificate is checked unless the address says no.
-
-    Kombu 5.7.0 checks nothing where an address is silent, and Celery's backend refuses it.
-    """
-    if not url.startswith("rediss://"):
-        return url
-    if "ssl_cert_reqs=" in url:
-        # Celery documents Python's names, which redis-py does not know.
-        return re.sub("(ssl_cert_reqs=)CERT_([A-Z]+)", lambda m: m[1] + m[2].lower(), url)
-    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"

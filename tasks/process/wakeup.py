@@ -13,12 +13,13 @@ from memory import JobToWake, SessionKeys
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
+from tasks.process.broker_names import PREFIX_HEADER
+from tasks.process.configuration import load_settings
 from tasks.process.redis_clock import redis_clock
 
 logger = logging.getLogger(__name__)
 
 CHAT_TASK = "tasks.chat_task"
-CHAT_QUEUE = "chat"
 DUE_HEADER = "griot_due_at"
 """Header of our messages: when the task is to start, Unix time in seconds by Redis' clock; a sender
 that does not know that clock yet leaves it out."""
@@ -97,7 +98,7 @@ def publish(
     # What follows the job lies in its mailbox (docs/decisions.md, "One outbox").
     names = options.keys() - CALLBACK_OPTIONS
     of_message = {name: options[name] for name in _MESSAGE_OPTIONS & names}
-    of_sending = {name: options[name] for name in names - _MESSAGE_OPTIONS}
+    of_sending = _placed({name: options[name] for name in names - _MESSAGE_OPTIONS})
     message = app.amqp.create_task_message(
         job_id,
         CHAT_TASK,
@@ -111,13 +112,19 @@ def publish(
     )
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), **_due(countdown_s or 0.0)}
+    headers[PREFIX_HEADER] = load_settings().names.key_prefix
     # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
     if "message" not in kwargs:
         headers[WAKEUP_HEADER] = True
     with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
-        app.amqp.send_task_message(
-            producer, CHAT_TASK, message, **{"queue": CHAT_QUEUE, **of_sending}, headers=headers
-        )
+        app.amqp.send_task_message(producer, CHAT_TASK, message, **of_sending, headers=headers)
+
+
+def _placed(of_sending: dict[str, object]) -> dict[str, object]:
+    """The same with the name that the queue has in this deployment."""
+    names, queue = load_settings().names, of_sending.get("queue")
+    own = names.queue(queue) if isinstance(queue, str) else queue or names.chat
+    return {**of_sending, "queue": own}
 
 
 def _due(countdown_s: float) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from memory import Connection, End, Event, SessionKeys, events, locate
 from tasks.errors import InvalidJob
 from tasks.process.services import producer_services
-from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
+from tasks.submit.followers import JobFollower, SessionFollower, lost, start_cursor
 from tasks.submit.last_event import LastEvent
 
 BLOCK_MS = 500
@@ -17,14 +17,15 @@ def follow(agent_id: str, session_id: str, after: str | None = None) -> Iterator
 
     They begin after the cursor `after`, or with what happens from now on. Any number of clients
     may follow; a slow one delays nobody. Raises memory.CursorExpired where events after the cursor
-    are no longer kept, at the start or because the client was too slow, and
+    are no longer kept, at the start or because the client was too slow, and where the cursor lies
+    beyond all events (it is of another Redis, or this one lost some); and
     memory.MemoryServiceError.
     """
     services = producer_services()
     keys = services.keyspace.session(agent_id, session_id)
     cursor = services.memory.run(events.last_cursor(keys.events)) if after is None else after
     follower = SessionFollower(keys, cursor)
-    services.memory.run(events.check_cursor(keys, cursor))
+    services.memory.run_all(events.check_cursor(keys, cursor), events.check_not_ahead(keys, cursor))
     while True:
         yield from follower.take(_read(services.memory, follower, BLOCK_MS))
 
@@ -35,20 +36,26 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     The last one is `done`, with the reply in `text` and the result in `data`; `failed`;
     `cancelled`; `erased`; or `merged`, with the job that answers instead in `data["into"]`. A job
     that has ended and whose events are gone gives only that, from what is kept of it. Raises
-    InvalidJob for an id that nobody knows; otherwise as `follow`.
+    InvalidJob for an id that nobody knows, JobFailed where the job is lost meanwhile (Redis was
+    emptied); otherwise as `follow`.
     """
     services = producer_services()
     follower = JobFollower(services.keyspace, _keys_of(job_id), job_id, start_cursor(after))
     if after is not None:
-        services.memory.run(events.check_cursor(follower.keys, after))
+        services.memory.run_all(
+            events.check_cursor(follower.keys, after), events.check_not_ahead(follower.keys, after)
+        )
     block_ms = NO_WAIT_MS
     while not follower.is_over:
         found = _read(services.memory, follower, block_ms)
         block_ms = BLOCK_MS
         yield from follower.take(found)
-        if not found and (is_committed := services.memory.run(follower.last.is_over())) is not None:
+        if found:
+            continue
+        is_pending, is_committed = services.memory.run_all(*follower.last.standing())
+        if follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
             answers = services.memory.run_each(follower.last.lookup())
-            yield follower.conclusion(answers, is_committed=is_committed)
+            yield follower.conclusion(answers, is_committed=bool(is_committed))
 
 
 def last_end(job_id: str) -> tuple[SessionKeys, End] | None:
@@ -59,11 +66,24 @@ def last_end(job_id: str) -> tuple[SessionKeys, End] | None:
     if keys is None:
         return None
     last = LastEvent(services.keyspace, keys, job_id)
-    is_committed = services.memory.run(last.is_over())
+    _, is_committed = services.memory.run_all(*last.standing())
     if is_committed is None:
         return None
     answers = services.memory.run_each(last.lookup())
     return keys, End(job_id, last.found(answers, is_committed=is_committed))
+
+
+def check_kept(job_id: str) -> None:
+    """Raise JobFailed where nothing is kept of a job that was taken in, and
+    memory.MemoryServiceError."""
+    services = producer_services()
+    keys = services.memory.run(locate(services.keyspace, job_id))
+    if keys is not None:
+        last = LastEvent(services.keyspace, keys, job_id)
+        is_pending, is_committed = services.memory.run_all(*last.standing())
+        if is_pending or is_committed is not None:
+            return
+    raise lost(job_id)
 
 
 def _keys_of(job_id: str) -> SessionKeys:
@@ -85,4 +105,6 @@ def _read(memory: Connection, follower: SessionFollower, block_ms: int) -> list[
     found = memory.run(events.read(follower.keys, follower.cursor, block_ms=block_ms))
     if events.may_have_gap(found):
         memory.run(events.check_cursor(follower.keys, follower.cursor))
+    elif not found:
+        memory.run(events.check_not_ahead(follower.keys, follower.cursor))
     return found

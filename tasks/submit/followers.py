@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from memory import Event, EventType, Keyspace, SessionKeys, events
 from memory.records.event import ENDINGS
+from tasks.errors import JobFailed
 from tasks.submit.last_event import LastEvent
 
 
@@ -29,13 +30,15 @@ class SessionFollower:
 class JobFollower(SessionFollower):
     """Follows one job to its end.
 
-    When nothing comes, ask `last.is_over`: the last event may never have been stored, or be gone.
-    Where the job is over, ask `last.lookup`, and hand over what `conclusion` makes of the answers.
+    When nothing comes, ask `last.standing`: the last event may never have been stored, or be gone.
+    Where the job is over, as `is_known_over` says, ask `last.lookup`, and hand over what
+    `conclusion` makes of the answers.
     """
 
     def __init__(self, keyspace: Keyspace, keys: SessionKeys, job_id: str, cursor: str) -> None:
         super().__init__(keys, cursor)
         self.last = LastEvent(keyspace, keys, job_id)
+        self._looks_in_vain = 0
 
     def take(self, found: Sequence[Event]) -> list[Event]:
         """The job's events up to its last one."""
@@ -46,10 +49,32 @@ class JobFollower(SessionFollower):
                 self.is_over = event.type in ENDINGS
         return of_job
 
+    def is_known_over(self, *, is_pending: bool, is_committed: bool | None) -> bool:
+        """Whether the job is over, by the answers of `last.standing`.
+
+        Raises JobFailed for a job that is neither pending nor over, when it is so again: on a
+        cluster a job can be found by its id a moment before it is in its mailbox.
+        """
+        if is_pending or is_committed is not None:
+            self._looks_in_vain = 0
+            return is_committed is not None
+        self._looks_in_vain += 1
+        if self._looks_in_vain > 1:
+            raise lost(self.last.job_id)
+        return False
+
     def conclusion(self, answers: Sequence[object], *, is_committed: bool) -> Event:
         """The last event of a job that ended unseen."""
         self.is_over = True
         return self.last.found(answers, is_committed=is_committed)
+
+
+def lost(job_id: str) -> JobFailed:
+    """The error for a job that was taken in and of which nothing is left."""
+    return JobFailed(
+        f"nothing is known of job {job_id} any more: its mailbox is gone (Redis was emptied, or a "
+        "fail-over lost it); send it again"
+    )
 
 
 def start_cursor(after: str | None) -> str:

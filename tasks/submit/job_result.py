@@ -10,8 +10,9 @@ from celery.result import AsyncResult
 
 from memory import MemoryServiceError
 from tasks.end.outcome import outcome_of
+from tasks.errors import JobFailed
 from tasks.job.result import ChatResult
-from tasks.submit.follow import last_end
+from tasks.submit.follow import check_kept, last_end
 
 LOOK_AGAIN_S = 1.0
 LOOKS_PER_QUESTION = 5
@@ -24,7 +25,8 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     result on another connection. One that is stored in between is never announced, and `get` waits
     for ever. Celery's own `delay` subscribes long before; here that would leave one subscription
     open for each job whose result nobody fetches. So `get` looks again every second. From time to
-    time it also asks the job's mailbox: a result that has expired never comes.
+    time it also asks the job's mailbox: a result that has expired never comes, nor does that of a
+    job that Redis has lost.
     """
 
     id: str
@@ -80,11 +82,16 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
         raise AssertionError("unreachable")
 
     def _kept(self) -> ChatResult | Exception | None:
-        """How the job has ended, as its mailbox has it; None where it goes on."""
+        """How the job has ended, as its mailbox has it; None where it goes on. JobFailed where no
+        mailbox has it: Redis was emptied."""
         try:
             kept = last_end(self.id)
+            if kept is None:
+                check_kept(self.id)
         except MemoryServiceError:
             return None
+        except JobFailed as exc:
+            return exc
         if kept is None:
             return None
         keys, end = kept

@@ -24,15 +24,16 @@ from tasks.job.result import result_from_reply
 
 @dataclass(frozen=True, slots=True)
 class LastEvent:
-    """The commands that find a job's last event: first `is_over`, then all of `lookup`."""
+    """The commands that find a job's last event: first `standing`, then all of `lookup`."""
 
     keyspace: Keyspace
     keys: SessionKeys
     job_id: str
 
-    def is_over(self) -> Command[bool | None]:
-        """Whether the job is over: True with a turn, False without, None not yet."""
-        return self._mailbox.is_committed(self.job_id)
+    def standing(self) -> tuple[Command[bool], Command[bool | None]]:
+        """Whether the job waits or runs; and whether it is over: True with a turn, False without,
+        None not yet. In this order: where neither is so, the mailbox was lost."""
+        return self._mailbox.is_pending(self.job_id), self._mailbox.is_committed(self.job_id)
 
     def lookup(self) -> Sequence[Command[object]]:
         """What `found` reads the answers of."""

@@ -229,3 +229,36 @@ def test_what_is_no_cursor_is_refused(after: str) -> None:
         with pytest.raises(InvalidInput, match="no cursor: give the `cursor` of an event"):
             next(iter(following))
     job.get(timeout=WAIT_S)
+
+
+def test_a_cursor_beyond_all_events_has_expired(session_id: str) -> None:
+    """It is of another Redis, or this one lost events: who waits there would wait for ever."""
+    job = chat_task.delay(AGENT, session_id, "hello")
+    job.get(timeout=WAIT_S)
+    last = [event.cursor for event in follow_job(job.id)][-1]
+    beyond = f"{int(last.partition('-')[0]) + 86_400_000}-0"
+    for following in (follow_job(job.id, beyond), follow(AGENT, session_id, beyond)):
+        with pytest.raises(CursorExpired):
+            next(iter(following))
+
+    async def on_a_loop() -> None:
+        for following in (afollow_job(job.id, beyond), afollow(AGENT, session_id, beyond)):
+            with pytest.raises(CursorExpired):
+                await anext(following)
+
+    asyncio.run(on_a_loop())
+
+
+def test_a_follower_that_a_lost_stream_left_behind_is_told(session_id: str) -> None:
+    """The stream that it has followed is replaced by an older one, as a restored backup does."""
+    memory = get_redis_memory()
+    keys = Mailbox.of(memory.keyspace, AGENT, session_id).keys
+    add = ("XADD", keys.events)
+    said = packed(Event(EventType.TOKEN, "job", 1, "one"))
+    memory.connection.run(Command(bool, (*add, "9000-0", "event", said)))
+    with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator
+        assert next(followed).text == "one"
+        memory.connection.run(Command(bool, ("DEL", keys.events)))
+        memory.connection.run(Command(bool, (*add, "8000-0", "event", said)))
+        with pytest.raises(CursorExpired):
+            next(followed)

@@ -10,9 +10,10 @@ from tasks import app, chat_task
 from tests.support.machine import scaled
 
 
-# Celery 5.7.0 takes `-P prefork` for nothing said, and then the pool of celeryconfig.py.
+# Celery 5.7.0 takes `-P prefork` for nothing said (worker/options.py).
 @pytest.mark.parametrize(
-    ("pool", "shown"), [("threads", "thread"), ("processes", "prefork"), ("solo", "solo")]
+    ("pool", "shown"),
+    [("threads", "thread"), ("processes", "prefork"), ("prefork", "prefork"), ("solo", "solo")],
 )
 def test_a_conversation_under_another_pool(stack: GriotStack, pool: str, shown: str) -> None:
     """Order, memory and results are those of our own pool."""

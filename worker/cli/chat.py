@@ -11,8 +11,8 @@ from memory import Backpressure, Event, EventType, MemoryServiceError, RedisMemo
 from tasks import ChatOptions, OnBusy, app, chat_task
 from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
+from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
-from tasks.process.wakeup import CHAT_QUEUE
 from worker.checks import START, queues_of_workers
 from worker.cli.console import is_terminal, note, say, write
 from worker.cli.group import INTERRUPTED, CommandFailed
@@ -217,7 +217,8 @@ def show_history(agent: str, session: str, last: int) -> None:
 
 def _require_worker(job_id: str) -> None:
     """Raise CommandFailed if no worker takes chat jobs."""
-    if not any(CHAT_QUEUE in queues for queues in queues_of_workers(app).values()):
+    chat_queue = load_settings().names.chat
+    if not any(chat_queue in queues for queues in queues_of_workers(app).values()):
         raise CommandFailed(
             f"no worker seems to be running: {START}. "
             f"The message waits in its mailbox (job {job_id}) and will be answered then"

@@ -24,13 +24,11 @@ from memory.errors import CorruptData
 from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
 from tasks import app
-from tasks.process.configuration import Settings
+from tasks.process.configuration import Settings, load_settings
 from tasks.process.services import producer_services
 from tasks.process.slots import slots_of
-from tasks.process.wakeup import CHAT_QUEUE
 from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.checks import (
-    MAINTENANCE_QUEUE,
     REPLY_TIMEOUT_S,
     broker_connection,
     queues_of_workers,
@@ -38,7 +36,6 @@ from worker.checks import (
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.model_servers import ModelServer, model_servers
 
-QUEUES = (CHAT_QUEUE, "celery", MAINTENANCE_QUEUE)
 MAX_MAILBOXES = 5000
 MAX_SESSIONS = 5000
 
@@ -131,7 +128,7 @@ def queue_lengths(celery: Celery) -> tuple[QueueLength, ...]:
             QueueLength(
                 name, _length(connection, name), _length(connection, name + QUARANTINE_SUFFIX)
             )
-            for name in QUEUES
+            for name in load_settings().names.queues
         )
 
 

@@ -31,7 +31,8 @@ def damaged(request: pytest.FixtureRequest, real_backend: Backend) -> str:
     service = real_backend.service()
     for agent, session in (("bad", "bad"), ("good", "good"), ("zulu", "zulu")):
         service.append_to_history(agent, session, MESSAGE, ttl=100)
-        service.set_session_data(session, "k", 1, ttl=100)
+        service.set_session_data(session, "k", 1)
+        real_backend.observer.expire(service.keyspace.session_data(session, "k"), 100)
         service.save_agent_state(agent, {}, ttl=100)
     key = DAMAGED[request.param](service.keyspace)
     # No key of ours is a set.

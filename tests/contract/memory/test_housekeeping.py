@@ -52,8 +52,10 @@ def test_used_sessions_live_longer_and_others_do_not(
     """History, data and the state of the agent, of what was used within the window."""
     for session in ("used", "unused"):
         service.append_to_history("a", session, MESSAGE, ttl=100)
-        service.set_session_data(session, "k", 1, ttl=100)
-    service.save_agent_state("a", {}, ttl=100)
+        service.set_session_data(session, "k", 1)
+        real_backend.observer.expire(f"{real_backend.prefix}:session:{session}:k", 100)
+    service.save_agent_state("a", {})
+    real_backend.observer.expire(f"{real_backend.prefix}:state:a", 100)
     _make_old(real_backend, "a", "unused")
 
     done = housekeeping.extend_active(window_s=60, ttl_s=1000)
@@ -63,6 +65,38 @@ def test_used_sessions_live_longer_and_others_do_not(
         assert _ttl(real_backend, key) > 990
     for key in ("history:a:unused", "session:unused:k"):
         assert _ttl(real_backend, key) <= 100
+
+
+def test_what_was_given_a_ttl_of_its_own_keeps_it(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """A code that is good for a minute is gone after a minute, however busy the session is; until
+    it is written without a TTL."""
+    service.append_to_history("a", "s", MESSAGE)
+    service.set_session_data("s", "code", "4711", ttl=60)
+    service.set_session_data("s", "city", "Lagos")
+    service.save_agent_state("a", {"mood": "calm"}, ttl=60)
+
+    for _ in range(2):
+        assert housekeeping.extend_active(window_s=60, ttl_s=200_000).keys == 4
+
+    assert _ttl(real_backend, "session:s:code") <= 60
+    assert _ttl(real_backend, "state:a") <= 60
+    assert _ttl(real_backend, "session:s:city") > 190_000
+    fields = {
+        name.decode(): score
+        for name, score in real_backend.observer.zrange(
+            f"{real_backend.prefix}:fields:s", 0, -1, withscores=True
+        )
+    }
+    assert fields["code"] < fields["city"] - 100_000_000
+    assert service.get_session_data("s", "code") == "4711"
+    assert service.get_agent_state("a") == {"mood": "calm"}
+    assert service.extend_ttl("a", "s", ttl=300_000)
+    assert _ttl(real_backend, "session:s:code") > 290_000, "the caller has said so"
+    service.set_session_data("s", "code", "4712")
+    housekeeping.extend_active(window_s=60, ttl_s=400_000)
+    assert _ttl(real_backend, "session:s:code") > 390_000
 
 
 def test_extending_does_not_count_as_use(

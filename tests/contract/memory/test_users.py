@@ -249,7 +249,8 @@ def test_a_member_that_is_no_id_stops_no_listing_and_no_clean_up(
     backend.observer.zadd(keyspace.sessions("a"), strange)
     backend.observer.zadd(keyspace.sessions("a"), {"stale": LONG_AGO_MS})
     backend.observer.zadd(keyspace.agents, {b"\xff": 1, b"": 2})
-    redis_memory.set_session_data("good", "k", 1, ttl=30)
+    redis_memory.set_session_data("good", "k", 1)
+    backend.observer.expire(keyspace.session_data("good", "k"), 30)
     backend.observer.zadd(keyspace.session_fields("good"), {b"": 2**60, b"x" * 600: math.inf})
     housekeeping = Housekeeping(backend.connection, keyspace)
 

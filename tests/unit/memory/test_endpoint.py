@@ -73,6 +73,24 @@ def test_sentinels_are_parsed() -> None:
         endpoint(_settings(mode="sentinel", sentinels=("h",)))
 
 
+def test_sentinels_have_a_login_and_tls_of_their_own() -> None:
+    """Neither theirs for the servers nor the servers' for them."""
+    given = {"mode": "sentinel", "sentinels": ("a:1",), "sentinel_password": SecretStr("theirs")}
+    plain = endpoint(_settings(**given, password=SecretStr("servers")))
+    logins = plain.options["password"], plain.sentinel_options()["password"]
+    assert logins == ("servers", "theirs")
+    assert "ssl" not in plain.sentinel_options()
+    url = SecretStr("rediss://:servers@h?ssl_ca_certs=ca")
+    both = endpoint(_settings(**given, url=url)).sentinel_options()
+    assert (both["ssl"], both["ssl_ca_certs"], both["password"]) == (True, "ca", "theirs")
+    assert "ssl" not in endpoint(_settings(**given, url=url, sentinel_tls=False)).sentinel_options()
+    only = endpoint(
+        _settings(**given, url=SecretStr("redis://h?ssl_ca_certs=ca"), sentinel_tls=True)
+    )
+    assert (only.sentinel_options()["ssl"], only.sentinel_options()["ssl_ca_certs"]) == (True, "ca")
+    assert not any(name.startswith("ssl") for name in only.options)
+
+
 def test_a_cluster_has_one_database() -> None:
     """Another number would silently be another place."""
     assert "db" not in endpoint(_settings(mode="cluster")).cluster_options()

@@ -27,6 +27,7 @@ COMMANDS: dict[str, Command[object]] = {
     "clear": history.clear(KEYS, write_id=b"w"),
     "erase": history.erase(KEYS, write_id="w", grace_ms=1),
     "extend": history.extend(KEYS, ttl_s=1),
+    "extend_value": values.extend_by_session(KEYSPACE.state("a"), ttl_s=1),
     "summarise": summary.keep(
         KEYS, summary.Earlier(b"c", b"1", None, ()), summary.Summary("t", b"u")
     ),
@@ -48,7 +49,11 @@ COMMANDS: dict[str, Command[object]] = {
     "publish": events.publish(KEYS, [SAID], ttl_s=1, token="t", number=1),  # noqa: S106 - a lease's
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
 }
-BY_HEADER = {"index": KEYSPACE.sessions("a"), "fields": KEYSPACE.session_fields("s")}
+BY_HEADER = {
+    "index": KEYSPACE.sessions("a"),
+    "fields": KEYSPACE.session_fields("s"),
+    "value": KEYSPACE.state("a"),
+}
 
 
 def _source(name: str) -> str:

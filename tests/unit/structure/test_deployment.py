@@ -25,7 +25,8 @@ SETTINGS = {name for _, kind in reference.SECTIONS for name, _ in reference.name
 # Paths of another machine, or what only one server in `single` mode has no use for.
 NOT_IN_COMPOSE = {
     "AGENT_PROFILES", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "LOG_FILE", "LOG_MAX_BYTES",
-    "REDIS_MODE", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_URL", "REDIS_USERNAME",
+    "REDIS_MODE", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_SENTINEL_PASSWORD",
+    "REDIS_SENTINEL_TLS", "REDIS_SENTINEL_USERNAME", "REDIS_URL", "REDIS_USERNAME",
     "WORKER_ALIVE_FILE",
     # Its workers reach no gateway.
     "OLLAMA_API_KEY", "OLLAMA_HEADERS",

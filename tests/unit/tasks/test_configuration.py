@@ -12,7 +12,8 @@ import pytest
 from celery.backends.base import DisabledBackend
 from pydantic import SecretStr
 
-from memory import Connection, MemorySettings
+from memory import Connection, InvalidInput, MemorySettings
+from memory.settings import read_settings
 from tasks.errors import ConfigurationError
 from tasks.process.app import GriotCelery
 from tasks.process.configuration import Settings, load_settings
@@ -95,6 +96,30 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "results beside a RabbitMQ and a cluster": (
         {"CELERY_BROKER_URL": f"amqp://:{SECRET}@h/1", "REDIS_MODE": "cluster"},
         "CELERY_RESULT_BACKEND must be given",
+    ),
+    "an unknown word for certificates": (
+        {"REDIS_URL": f"rediss://:{SECRET}@h/0?ssl_cert_reqs=maybe"},
+        "ssl_cert_reqs must be none, optional or required",
+    ),
+    "no word for certificates": (
+        {"CELERY_BROKER_URL": f"rediss://:{SECRET}@h/0?ssl_cert_reqs="},
+        "CELERY_BROKER_URL: ssl_cert_reqs must be",
+    ),
+    "an unknown word for those of a RabbitMQ": (
+        {"CELERY_BROKER_URL": f"amqps://:{SECRET}@h//?ssl_cert_reqs=0"},
+        "CELERY_BROKER_URL: ssl_cert_reqs must be",
+    ),
+    "an unknown option of TLS": (
+        {"CELERY_RESULT_BACKEND": f"rediss://:{SECRET}@h/0?ssl_trust=all"},
+        "CELERY_RESULT_BACKEND: of TLS an address may say only ssl_ca_certs",
+    ),
+    "TLS for the memory without TLS": (
+        {"REDIS_URL": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
+        "REDIS_URL has an option that it cannot have",
+    ),
+    "TLS for the results without TLS": (
+        {"CELERY_RESULT_BACKEND": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
+        "CELERY_RESULT_BACKEND has an option of TLS, and redis:// has none",
     ),
     "stale while active": ({"MEMORY_STALE_AFTER": "60"}, "MEMORY_STALE_AFTER=60 must be longer"),
 }
@@ -214,13 +239,13 @@ def test_the_certificate_of_a_rabbitmq_is_checked(
     trusted.touch()
     address = f"amqps://u:p@h:5671//?ssl_ca_certs={trusted}"
     checked = loaded(monkeypatch, CELERY_BROKER_URL=f"{address}&heartbeat=9")
-    assert checked.broker_url == "amqps://u:p@h:5671//?heartbeat=9"
-    assert checked.broker_use_ssl == {
+    assert checked.broker.url == "amqps://u:p@h:5671//?heartbeat=9"
+    assert checked.broker.tls == {
         "ca_certs": str(trusted), "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h",
     }  # fmt: skip
     trusting = loaded(monkeypatch, CELERY_BROKER_URL="amqps://u:p@h//?ssl_cert_reqs=none")
-    assert trusting.broker_use_ssl == {"cert_reqs": ssl.CERT_NONE}
-    assert loaded(monkeypatch, CELERY_BROKER_URL="rediss://h/1").broker_use_ssl is None
+    assert trusting.broker.tls == {"cert_reqs": ssl.CERT_NONE}
+    assert loaded(monkeypatch, CELERY_BROKER_URL="redis://h/1").broker.tls is None
 
 
 @pytest.mark.parametrize(
@@ -242,7 +267,9 @@ def test_the_address_of_the_results_as_redis_py_has_it(
 
 ADDRESSES = """
 from tasks import app
-print(app.backend.url, app.connection().ssl, app.connection_for_read().ssl)
+checks = [app.connection().ssl, app.connection_for_read().ssl, app.backend.connparams]
+asked = [check["ssl_cert_reqs"] for check in checks]
+print(app.backend.url, *(str(getattr(one, "name", one)).lower() for one in asked))
 """
 
 
@@ -264,8 +291,97 @@ def test_celery_gets_the_addresses_that_were_checked(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{address}?ssl_cert_reqs=required ")
-    assert done.stdout.count("CERT_REQUIRED") == 2
+    assert done.stdout.startswith(f"{address} ")
+    assert done.stdout.count("required") == 3
+
+
+SPELLINGS = [
+    *(("none", said) for said in ("none", "None", "CERT_NONE", "cert_none", "ssl.CERT_NONE")),
+    *(("optional", said) for said in ("optional", "OPTIONAL", "CERT_OPTIONAL")),
+    *(("required", said) for said in ("required", "Required", "CERT_REQUIRED", "cert_required")),
+]
+
+
+@pytest.mark.parametrize(("meant", "said"), SPELLINGS)
+def test_a_spelling_of_ssl_cert_reqs_means_the_same_everywhere(
+    meant: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the memory's address and in those that follow from it, in Celery's own, and with
+    RabbitMQ and Sentinels."""
+    settings = loaded(monkeypatch, REDIS_URL=f"rediss://h/0?ssl_cert_reqs={said}")
+    assert Connection(settings.memory).endpoint.options["ssl_cert_reqs"] == meant
+    for address in (settings.broker, settings.results):
+        assert address.tls == {"ssl_cert_reqs": meant, "ssl_check_hostname": True}
+    given = loaded(
+        monkeypatch,
+        CELERY_BROKER_URL=f"amqps://h//?ssl_cert_reqs={said}",
+        CELERY_RESULT_BACKEND=f"sentinel://a:1/2?ssl_cert_reqs={said};sentinel://b:1/2",
+    )
+    assert given.broker.tls is not None
+    of_rabbitmq = ssl.CERT_NONE if meant == "none" else ssl.CERT_REQUIRED
+    assert given.broker.tls["cert_reqs"] == of_rabbitmq
+    assert given.results.url == "sentinel://a:1/2;sentinel://b:1/2"
+    assert given.results.tls == {"ssl_cert_reqs": meant, "ssl_check_hostname": True}
+    assert f"ssl_cert_reqs={meant}" in settings.results_redis_url
+
+
+def test_every_option_of_tls_means_the_same_for_celery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its backend takes `false` for a text that is not empty, and a version for a text."""
+    options = "ssl_check_hostname=false&ssl_min_version=771"
+    settings = loaded(monkeypatch, REDIS_URL=f"rediss://h/0?{options}")
+    for address in (settings.broker, settings.results):
+        assert address.url.endswith(("rediss://h/1", "rediss://h/2"))
+        assert address.tls == {
+            "ssl_cert_reqs": "required", "ssl_check_hostname": False, "ssl_min_version": 771,
+        }  # fmt: skip
+
+
+def test_a_service_variable_of_kubernetes_is_nobodys_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A service called `redis` sets REDIS_PORT for every container beside it."""
+    service = "tcp://10.96.0.7:6379"
+    assert loaded(monkeypatch, REDIS_PORT=service).memory.port == 6379
+    settings = loaded(monkeypatch, REDIS_PORT=service, REDIS_URL="redis://r:7/3")
+    assert settings.broker_url == "redis://r:7/4"
+    monkeypatch.delenv("REDIS_PORT")
+    (tmp_path / ".env").write_text(f"REDIS_PORT={service}\n")
+    assert loaded(monkeypatch).memory.port == 6379
+
+
+NO_UTF8 = {
+    "UTF-16": "REDIS_HOST=h\n".encode("utf-16"),
+    "UTF-16 without a mark": "REDIS_HOST=h\n".encode("utf-16-le"),
+    "Latin-1": f"REDIS_HOST=h\nREDIS_PASSWORD={SECRET}ä\n".encode("latin-1"),
+    "a byte-order mark": "\ufeffREDIS_HOST=h\n".encode(),
+}
+
+
+@pytest.mark.parametrize("content", NO_UTF8.values(), ids=NO_UTF8.keys())
+def test_a_dotenv_file_that_is_no_utf8_is_named(
+    content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In one line, not read as names that nobody knows; also by the memory alone."""
+    path = tmp_path / ".env"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(monkeypatch)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+    with pytest.raises(InvalidInput, match="UTF-8"):
+        read_settings()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_profiles_in_another_encoding_are_named(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A byte-order mark is no TOML, which says only that line 1 is wrong."""
+    path = tmp_path / "profiles.toml"
+    path.write_bytes('[default]\nsystem_prompt = "Grüße"\n'.encode(encoding))
+    with pytest.raises(ConfigurationError, match=r"AGENT_PROFILES=.*profiles\.toml: .*UTF-8"):
+        loaded(monkeypatch, AGENT_PROFILES=str(path))
 
 
 def test_results_that_the_environment_names_can_be_switched_off(

@@ -8,7 +8,7 @@ from memory import Keyspace, Mailbox
 from tasks.attempt.start import job_ref_of
 from tasks.process.redis_clock import RedisClock, redis_clock
 from tasks.process.services import producer_services
-from tasks.process.wakeup import CHAT_QUEUE, DUE_HEADER, publish
+from tasks.process.wakeup import DUE_HEADER, publish
 
 KWARGS = {"agent_id": "energy", "session_id": "s"}
 HOUR_S = 3600.0
@@ -26,7 +26,7 @@ def celery() -> Celery:
     """An application whose messages stay in this process."""
     made = Celery("clock", broker="memory://", set_as_current=False)
     with made.connection_for_write() as connection:
-        connection.SimpleQueue(CHAT_QUEUE).clear()  # all applications of a process share it
+        connection.SimpleQueue("chat").clear()  # all applications of a process share it
     return made
 
 
@@ -34,7 +34,7 @@ def headers_of(celery: Celery, countdown_s: float | None = None) -> dict[str, ob
     """The headers of a message as its receiver sees them."""
     publish(celery, "job", KWARGS, {}, countdown_s=countdown_s)
     with celery.connection_for_read() as connection:
-        message = connection.default_channel.basic_get(CHAT_QUEUE, no_ack=True)
+        message = connection.default_channel.basic_get("chat", no_ack=True)
     headers: dict[str, object] = message.headers
     return headers
 

@@ -10,7 +10,13 @@ from celery import Celery
 
 from llm import LLMSettings
 from tasks.errors import ConfigurationError
-from worker.flower import RUNTIME_BUCKETS_S, check_access, check_port, confine
+from worker.flower import (
+    RUNTIME_BUCKETS_S,
+    check_access,
+    check_port,
+    confine,
+    forget_service_ports,
+)
 
 
 @dataclass
@@ -93,3 +99,15 @@ def test_a_port_that_is_taken_is_named() -> None:
         check_port(FlowerOptions(port=port, unix_socket="/run/flower.sock"))
     for free in (port, 0):
         check_port(FlowerOptions(port=free))
+
+
+def test_a_service_called_flower_is_no_setting_of_flower() -> None:
+    """Kubernetes names each service in the environment of its neighbours; a port stays one."""
+    environment = {
+        "FLOWER_PORT": "tcp://10.96.0.9:5555", "FLOWER_ADDRESS": "tcp://x", "OTHER_PORT": "tcp://y",
+    }  # fmt: skip
+    forget_service_ports(environment)
+    assert set(environment) == {"FLOWER_ADDRESS", "OTHER_PORT"}
+    chosen = {"FLOWER_PORT": "5556"}
+    forget_service_ports(chosen)
+    assert chosen == {"FLOWER_PORT": "5556"}

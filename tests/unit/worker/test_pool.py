@@ -10,7 +10,8 @@ from tasks.settings import QueueSettings
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker import app
-from worker.pool import MOST_TURNS, LoopPool
+from worker.pool import LoopPool
+from worker.settings import MOST_TURNS
 
 LIMIT = 3
 

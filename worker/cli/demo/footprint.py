@@ -5,14 +5,11 @@ from pydantic import SecretStr
 from memory import Command, Connection, MemorySettings
 from memory.errors import CorruptData
 from memory.redis.replies import integer
+from tasks.process.broker_names import BrokerNames
 from tasks.process.configuration import Settings
 
 SCAN_COUNT = 1000
 BATCH_KEYS = 500
-
-# The names kombu 5.7.0 and celery 5.7.0 give their keys (kombu.transport.redis).
-BROKER_PATTERNS = ("_kombu.*", "chat*", "celery*", "maintenance*", "unacked*")
-RESULT_PATTERNS = ("celery-task-meta-*",)
 
 
 class Footprint:
@@ -23,10 +20,11 @@ class Footprint:
 
     def __init__(self, settings: Settings, prefix: str) -> None:
         """Raises MemoryServiceError where a database cannot be read."""
+        names = BrokerNames(prefix).prefix
         self._databases = (
             (Connection(settings.memory), (f"{prefix}:*",)),
-            (_at(settings.memory, settings.broker_url), BROKER_PATTERNS),
-            (_at(settings.memory, settings.result_backend), RESULT_PATTERNS),
+            (_at(settings.memory, settings.broker_url), ("_kombu.*", f"{names}*")),
+            (_at(settings.memory, settings.result_backend), (f"{names}*",)),
         )
         self._before = [_names(*database) for database in self._databases]
 

@@ -1,0 +1,50 @@
+"""Wake-ups of another deployment, whose REDIS_KEY_PREFIX differs, that came into a queue of ours.
+
+Its mailboxes are not ours: whatever our worker found out about such a job would be wrong, and would
+be stored as its result.
+"""
+
+# mypy: allow-untyped-calls
+# Kombu says it is typed, but its producer is not.
+
+import logging
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from kombu.message import Message
+
+from tasks.process.broker_names import BrokerNames
+
+logger = logging.getLogger(__name__)
+
+
+def send_home(app: Celery, message: Message, prefix: str) -> None:
+    """Put a wake-up into the queue of the deployment that it belongs to, and acknowledge it.
+
+    Where that fails, or it came out of that queue, it is dropped: its own sweeper publishes it
+    again.
+    """
+    home, taken_from = BrokerNames(prefix).chat, message.delivery_info.get("routing_key")
+    logger.warning(
+        "a wake-up of the deployment with REDIS_KEY_PREFIX=%s came on %r and %s; let each "
+        "deployment's workers consume its own queues only",
+        prefix, taken_from, "is dropped" if taken_from == home else f"goes on to {home!r}",
+    )  # fmt: skip
+    if taken_from != home:
+        try:
+            with (
+                app.producer_or_acquire() as producer,
+                producer.connection._reraise_as_library_errors(),
+            ):
+                producer.publish(
+                    message.body,
+                    exchange="",
+                    routing_key=home,
+                    content_type=message.content_type,
+                    content_encoding=message.content_encoding,
+                    headers=message.headers,
+                    correlation_id=message.properties.get("correlation_id"),
+                )
+        except OperationalError as exc:
+            logger.warning("it is dropped, their sweeper publishes it again: %s", exc)
+    message.ack()

@@ -1,0 +1,59 @@
+"""One name, one worker: two of one name on a host answer for each other in remote control, and in
+Flower one hides the other.
+
+A worker holds a lock on a file for its name as long as it lives; the kernel gives it up with the
+process. Celery 5.7.0 finds such pairs only with mingle, which is off, and then only warns.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import tempfile
+from itertools import count
+from pathlib import Path
+
+from tasks.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+_held: list[int] = []
+"""Descriptors of locks, which end with this process."""
+
+
+def take_name(name: str, deployment: str, *, is_chosen: bool) -> str:
+    """The name that a worker has from now on: `name`, if no other on this host has it.
+
+    If nobody has chosen it, the next that is free: `celery-2@host`. Raises ConfigurationError for
+    one that was chosen and is taken. `deployment` is what tells brokers and key prefixes apart;
+    those of others may use the name too.
+    """
+    if _take(name, deployment):
+        return name
+    if is_chosen:
+        raise ConfigurationError(
+            f"--hostname {name}: a worker of that name runs on this host already; give each one of "
+            "its own, such as -n worker2@%h"
+        )
+    node, _, host = name.partition("@")
+    names = (f"{node}-{number}@{host}" for number in count(2))
+    return next(other for other in names if _take(other, deployment))
+
+
+def _take(name: str, deployment: str) -> bool:
+    digest = hashlib.sha256(f"{deployment}\0{name}".encode()).hexdigest()[:24]
+    path = Path(tempfile.gettempdir()) / f"griot-{os.getuid()}-{digest}.lock"
+    try:
+        # Nobody else's file: a link there could name any.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        logger.warning("whether another worker is called %s is not known: %s", name, exc)
+        return True
+    try:
+        # Not flock, which the processes of a pool would hold on to when their worker has died.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _held.append(descriptor)
+    return True
