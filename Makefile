@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-long check bench soak up lock clean help
+.PHONY: demo test test-fast test-long test-model check bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -32,6 +32,9 @@ test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of
 
 test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
+
+test-model: .venv/.installed ## What needs a real Ollama, where one is found (tests/support/real_ollama.py)
+	@$(BIN)/pytest -m model --durations=10 $(TESTS)
 
 check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/ruff format --check .

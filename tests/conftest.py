@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from sandbox.ports import FIRST_PORT
 from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
+from tests.support.real_ollama import BINARY
 
 _OURS = ("REDIS_", "OLLAMA_", "LLM_", "AGENT_", "SUPERVISOR_", "CELERY_", "CHAT_", "WORKER_")
 
@@ -24,6 +25,9 @@ _USERS = "TESTS_REDIS_URL"
 # The processes of xdist inherit the environment of the first one, which has its own REDIS_URL.
 USER_REDIS_URL = os.environ.setdefault(_USERS, os.environ.get("REDIS_URL", ""))
 """A Redis of the user's own: the contract tests of the memory run on it; others kill theirs."""
+
+
+os.environ.setdefault(BINARY, os.environ.get("OLLAMA_BINARY", ""))
 
 
 def _own_port() -> int:

@@ -117,7 +117,9 @@ async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
     assert (ollama.stats.load_requests, len(ollama.calls)) == (0, 1)
 
 
-@pytest.mark.parametrize("model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2"])
+@pytest.mark.parametrize(
+    "model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2", "old-window:ctx1800-dense2"]
+)
 async def test_a_refused_prompt_is_shortened_and_asked_once_more(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear, model: str
 ) -> None:
@@ -166,7 +168,7 @@ async def test_a_message_that_is_cut_alone_is_marked_at_once(
     reply = await ask(client, ear, "ok", "x" * 1080, context_limits=context_limits)
     assert ollama.stats.requests == 1
     assert reply.is_truncated
-    assert reply.answer.final.prompt_tokens == 202
+    assert reply.answer.final.prompt_tokens == 203
 
 
 async def test_a_message_that_cannot_fit_is_refused_before_any_call(
