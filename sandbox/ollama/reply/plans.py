@@ -123,7 +123,7 @@ def _called(
     if sum(tokens) > room:
         if scenario.is_native:
             raise refusals.bad_call(asked.tools[0].name)
-        pieces = replies.pieces(gojson.encode(made[0]), room)
+        pieces = replies.pieces(gojson.encode(made[0]), room + 1)  # the last one is cut off
         return tuple(Fragment(piece) for piece in pieces), NOTHING
     if scenario.manner is Manner.TOOLS_FINAL:
         return (), Fragment(tool_calls=tuple(made), tokens=sum(tokens))

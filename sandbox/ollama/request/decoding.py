@@ -16,7 +16,15 @@ Check = Callable[[JsonValue, str], None]
 _GO_KINDS: dict[type, str] = {str: "string", bool: "bool", list: "array", dict: "object"}
 _LITERALS = {"t": "true", "f": "false", "n": "null"}
 _SMALL = {"'": "'\\''", "\\": "'\\\\'", "\n": "'\\n'", "\t": "'\\t'", '"': "'\"'"}
-_decode = json.JSONDecoder().raw_decode
+
+
+def _no_constant(name: str) -> JsonValue:
+    """NaN and the infinities, which Python reads and Go does not."""
+    where = "in numeric literal" if name[0] == "-" else "looking for beginning of value"
+    raise Refused(400, f"invalid character '{name.lstrip('-')[0]}' {where}")
+
+
+_decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 
 
 def read_object(body: bytes, struct: str) -> JsonObject:
@@ -36,16 +44,7 @@ def read_object(body: bytes, struct: str) -> JsonObject:
     if not isinstance(value, dict):
         kind = _GO_KINDS.get(type(value), "number")
         raise Refused(400, f"json: cannot unmarshal {kind} into Go value of type api.{struct}")
-    return folded(_finite(value))
-
-
-def _finite(members: JsonObject) -> JsonObject:
-    """`members`, if no number in it is one that Go's JSON has not: NaN and the infinities."""
-    try:
-        json.dumps(members, allow_nan=False)
-    except ValueError as exc:
-        raise Refused(400, "invalid character 'N' looking for beginning of value") from exc
-    return members
+    return folded(value)
 
 
 def _syntax_error(text: str, error: json.JSONDecodeError) -> str:

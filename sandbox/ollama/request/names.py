@@ -7,6 +7,7 @@ cut off; `:local` at the end is dropped.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sandbox.ollama.errors import Refused
 
@@ -28,7 +29,7 @@ class ModelName:
     @property
     def folded(self) -> str:
         """The same text for all names of one model."""
-        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}".lower()
+        return self.full.lower()
 
     @property
     def full(self) -> str:
@@ -44,6 +45,7 @@ class ModelName:
         return short if self.namespace.lower() == _NAMESPACE else f"{self.namespace}/{short}"
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> ModelName:
     """Raises Refused (400 `invalid model name`)."""
     rest = text.strip()

@@ -26,6 +26,10 @@ class Server:
     """Its own template takes user and assistant by turns only."""
     tools: str
     thinking: str
+    cold: str
+    """Takes a while to load."""
+    slow: str
+    """Takes a while to answer."""
 
     def post(self, path: str, body: object = None, content: bytes = b"") -> httpx.Response:
         """A JSON body, or `content` as it is."""
@@ -59,13 +63,14 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         names = {
             "rendered": "no-tools", "strict": "strict-roles",
             "tools": "tools-early", "thinking": "think",
+            "cold": "cold:load400ms", "slow": "slow-tokens:40x50ms",
         }  # fmt: skip
         with OllamaStandIn() as standin, http_client(standin.url) as client:
             yield Server(client, **names)
         return
     try:
         with real_ollama() as url, http_client(url) as client:
-            yield Server(client, "gemma", "strict", "tools", "thinking")
+            yield Server(client, "gemma", "strict", "tools", "thinking", "gemma", "gemma")
     except NoOllama as exc:
         pytest.skip(str(exc))
 
