@@ -90,6 +90,7 @@ The tag may carry settings, for any scenario, joined by `-`: `slow-tokens:50x20m
     ctx4096           context window in tokens, of a request that asks for none
     file4096          the same, and /api/show says so: PARAMETER num_ctx of a Modelfile
     trained8192       the longest window that it takes (otherwise 32768)
+    image1024         tokens of an image (otherwise 768, as Ollama reckons)
     dense3            counts three tokens where plain text has one
 
 Any other tag of a scenario's name is answered with 400. A server that hangs at its start is one

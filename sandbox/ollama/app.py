@@ -6,7 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
-from sandbox.ollama import catalog, gojson, openai_answers
+from sandbox.ollama import catalog, embedding, gojson, openai_answers, refusals
 from sandbox.ollama.call_log import RecordedCall
 from sandbox.ollama.chat import CHAT, GENERATE, Calls, refusal_response
 from sandbox.ollama.errors import Refused, UnknownScenario
@@ -49,6 +49,7 @@ def make_app(state: StandInState) -> web.Application:
         ("POST", "/api/show", lookups.show),
         ("POST", "/api/pull", partial(pull, state)),
         ("POST", "/api/copy", lookups.copy),
+        ("POST", "/api/embed", lookups.embed),
         ("POST", "/v1/chat/completions", calls.complete),
         ("GET", "/v1/models/{name:.+}", lookups.model),
         ("GET", "/standin/stats", controls.stats),
@@ -123,6 +124,19 @@ class _Lookups:
         except Refused as refused:
             return refusal_response(refused)
         return web.Response()
+
+    async def embed(self, request: web.Request) -> web.Response:
+        try:
+            asked = read_object(await request.read(), "EmbedRequest")
+            texts, model = embedding.read_input(asked), str(asked.get("model", ""))
+            if not model:
+                raise refusals.not_found("")
+            scenario = self.state.own_scenario(model)
+            if not scenario.is_installed:
+                raise Refused(404, f'model "{model}" not found, try pulling it first')
+            return self._answer(embedding.embedded(model, scenario, texts))
+        except Refused as refused:
+            return refusal_response(refused)
 
     def _shown(self, asked: JsonObject) -> JsonObject:
         for name in ("model", "name"):

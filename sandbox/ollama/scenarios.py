@@ -7,6 +7,7 @@ from enum import Enum, auto
 from sandbox.ollama import refusals
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.refusals import REFUSALS, Refusal, Stage
+from sandbox.ollama.replies import IMAGE_TOKENS
 from sandbox.ollama.request import names
 
 
@@ -117,6 +118,8 @@ class Scenario:
     """How often the model calls tools before it answers, where it is offered any."""
     tool_calls: int = 1
     """How many calls it makes at once."""
+    image_tokens: int = IMAGE_TOKENS
+    """What an image really takes; Ollama reckons with 768 where it decides what to drop."""
     trained_tokens: int = 32_768
     """The longest window it can be loaded with."""
     file_window_tokens: int | None = None
@@ -206,7 +209,7 @@ _ALL = (
 
 _NUMBERS = (
     *("slots", "tool_rounds", "tool_calls", "window_tokens", "density"),
-    *("trained_tokens", "file_window_tokens"),
+    *("trained_tokens", "file_window_tokens", "image_tokens"),
 )
 """Settings that are a whole number, by the names of their fields and of their groups below."""
 
@@ -222,6 +225,7 @@ _SETTING = re.compile(
     | ctx(?P<window_tokens>[1-9]\d*)
     | file(?P<file_window_tokens>[1-9]\d*)
     | trained(?P<trained_tokens>[1-9]\d*)
+    | image(?P<image_tokens>[1-9]\d*)
     | dense(?P<density>[1-9]\d*)
     | (?P<first>\d+(?:\.\d+)?)(?P<first_unit>ms|s)
     | (?P<tokens>\d+)?(?:x(?P<pace>\d+(?:\.\d+)?)(?P<pace_unit>ms|s))?

@@ -54,7 +54,7 @@ def prompt_tokens(asked: ModelRequest, scenario: Scenario) -> int:
 
     Raises Refused if the prompt does not fit and may not be cut.
     """
-    tokens = replies.prompt_tokens(asked.messages, scenario.density)
+    tokens = replies.prompt_tokens(asked.messages, scenario.density, scenario.image_tokens)
     if scenario.refusal == "overflow-400":
         raise refusals.overflow(tokens, max(1, tokens // 2))
     window = wanted_options(asked, scenario).window_tokens

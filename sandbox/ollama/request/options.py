@@ -11,6 +11,8 @@ from sandbox.ollama.gojson import JsonObject, JsonValue
 LEAST_WINDOW_TOKENS = 4
 """A smaller `num_ctx` becomes this."""
 
+_NUM_BATCH = 512
+
 _INTEGERS = {
     *("num_keep", "seed", "num_predict", "top_k", "repeat_last_n"),
     *("num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "draft_num_predict"),
@@ -23,14 +25,16 @@ _FLOATS = {
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """With what a model is to be loaded or runs; None and -1 leave the choice to Ollama."""
+    """With what a model is to be loaded or runs, as on a CPU; -1 leaves the choice to Ollama."""
 
     window_tokens: int
     is_window_asked_for: bool = False
     num_batch: int | None = None
+    """None: what Ollama chooses fits every request that says nothing; it runs with 512."""
     num_gpu: int = -1
-    main_gpu: int = 0
-    use_mmap: bool | None = None
+    main_gpu: int | None = None
+    """None is not 0: to say it loads the model anew."""
+    use_mmap: bool = False
     num_thread: int = 0
     draft_num_predict: int = 0
     shift: bool = True
@@ -41,7 +45,7 @@ class LoadOptions:
         is_automatic = not (self.is_window_asked_for or wanted.is_window_asked_for)
         return (
             (self.window_tokens != wanted.window_tokens and not is_automatic)
-            or wanted.num_batch not in (None, self.num_batch)
+            or wanted.num_batch not in (None, self.num_batch or _NUM_BATCH)
             or (wanted.num_gpu >= 0 and wanted.num_gpu != self.num_gpu)
             or self.main_gpu != wanted.main_gpu
             or self.use_mmap != wanted.use_mmap
@@ -57,15 +61,14 @@ def load_options(
     """What the request asks for, or the model's own `window_tokens`. Call after check_options."""
     asked = integer(options, "num_ctx")
     window = max(LEAST_WINDOW_TOKENS, window_tokens if asked is None else asked)
-    use_mmap = options.get("use_mmap")
     num_gpu = integer(options, "num_gpu")
     return LoadOptions(
         window_tokens=min(window, trained_tokens),
         is_window_asked_for=asked is not None,
         num_batch=integer(options, "num_batch") or None,
         num_gpu=-1 if num_gpu is None else num_gpu,
-        main_gpu=integer(options, "main_gpu") or 0,
-        use_mmap=use_mmap if isinstance(use_mmap, bool) else None,
+        main_gpu=integer(options, "main_gpu"),
+        use_mmap=options.get("use_mmap") is True,
         num_thread=integer(options, "num_thread") or 0,
         draft_num_predict=integer(options, "draft_num_predict") or 0,
         shift=shift,

@@ -94,18 +94,19 @@ def test_two_names_of_one_file_share_a_runner(server: Server) -> None:
 def test_another_shift_or_window_loads_the_model_anew_and_what_is_equal_does_not(
     server: Server,
 ) -> None:
-    """It is the value that counts, not whether it was said."""
+    """It is the value that counts, not whether it was said; `main_gpu` is an exception."""
     server.load(server.cold, options={"num_ctx": 1024})
     for fields, is_new in (
         ({"num_ctx": 1024}, False),
-        ({"num_ctx": 1024, "temperature": 1, "num_thread": 0, "main_gpu": 0}, False),
+        ({"num_ctx": 1024, "temperature": 1, "num_thread": 0, "num_batch": 512}, False),
         ({"num_ctx": 512}, True),
-        ({"num_ctx": 512, "num_gpu": -1}, False),
+        ({"num_ctx": 512, "num_gpu": -1, "use_mmap": False, "draft_num_predict": 0}, False),
+        ({"num_ctx": 512, "main_gpu": 0}, True),
     ):
         asked = server.chat(server.cold, options={**BRIEF, **fields})
         assert (load_s(asked) > LOADED_S) is is_new, fields
     small = {"options": {**BRIEF, "num_ctx": 512}}
-    for shift, is_new in ((True, False), (False, True), (False, False)):
+    for shift, is_new in ((True, True), (False, True), (False, False)):
         assert (load_s(server.chat(server.cold, shift=shift, **small)) > LOADED_S) is is_new, shift
 
 

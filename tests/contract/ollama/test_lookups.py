@@ -115,6 +115,37 @@ def test_a_pull_begins_with_the_manifest_even_where_it_fails(server: Server) -> 
 
 
 @pytest.mark.parametrize(
+    ("asked", "status", "text"),
+    [
+        (
+            {"model": "missing", "input": "x"},
+            404,
+            'model "missing" not found, try pulling it first',
+        ),
+        ({"input": "x"}, 404, "model '' not found"),
+        ({"input": 5}, 400, "invalid input type"),
+        (
+            {"input": "x", "model": "rendered"},
+            501,
+            "This server does not support embeddings. Start it with `--embeddings`",
+        ),
+    ],
+)
+def test_embeddings_are_refused_of_what_makes_none(
+    server: Server, asked: dict[str, object], status: int, text: str
+) -> None:
+    """An empty list has no vectors, of any model."""
+    if asked.get("model") != "missing" and "model" in asked:
+        asked = {**asked, "model": server.rendered}
+    if status == 400:
+        asked = {**asked, "model": server.rendered}
+    response = server.post("/api/embed", asked)
+    assert (response.status_code, response.json()) == (status, {"error": text})
+    empty = server.post("/api/embed", {"model": server.rendered, "input": []})
+    assert empty.json() == {"model": server.rendered, "embeddings": []}
+
+
+@pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({"Host": "x.local"}, 200),

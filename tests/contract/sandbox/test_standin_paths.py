@@ -136,6 +136,25 @@ def test_a_model_that_can_see_looks_at_the_bytes(client: httpx.Client) -> None:
     assert "Failed to load image or audio file" in blind.json()["error"]
 
 
+def test_an_image_may_take_more_than_ollama_reckons(client: httpx.Client) -> None:
+    """What is dropped goes by 768 for each, what is counted by the model."""
+    seen = [{**MESSAGES[0], "images": [PNG]}]
+    plain, large = (
+        ask(client, model, messages=seen).json()["prompt_eval_count"]
+        for model in ("vision", "vision:image1024")
+    )
+    assert large - plain == 1024 - 768
+    assert ask(client, "vision:image1024-ctx1000", messages=seen, truncate=False).status_code == 400
+
+
+def test_an_embedder_makes_vectors(client: httpx.Client) -> None:
+    """Of length 1, one for each text."""
+    answer = client.post("/api/embed", json={"model": "embedder", "input": ["a", "b"]}).json()
+    first, second = answer["embeddings"]
+    assert first != second
+    assert sum(number**2 for number in first) == pytest.approx(1)
+
+
 def test_roles_out_of_turn_are_500_where_the_template_has_a_parser_of_its_own(
     client: httpx.Client,
 ) -> None:
