@@ -73,10 +73,10 @@ see or think. `POST /api/copy` gives a model a second name.
                       that status with Ollama's exact text
     load-500, exit-500, ended-500, late-500, binary-500, gpu-500
                       the same: the model cannot be loaded (load: for want of memory; gpu: MLX)
-    gone-500, odd-500, silent-500, compute-500, mlx-overflow-500
-                      the same: of a runner, once the model is loaded
-    memory-500, runner-500, old-500, slots-500
-                      texts of 0.13 and older
+    gone-500, odd-500, silent-500, compute-500, slots-500, mlx-overflow-500
+                      the same: of a runner, once the model is loaded (slots: hardly ever seen)
+    memory-500, runner-500, old-500
+                      the same: the model cannot be loaded, in the words of 0.13
 
 The tag may carry settings, for any scenario, joined by `-`: `slow-tokens:50x20ms-2s`.
 

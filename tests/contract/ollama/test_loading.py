@@ -132,6 +132,18 @@ def test_a_keep_alive_that_comes_meanwhile_undoes_an_unload(server: Server) -> N
     wait_until(lambda: not is_loaded(server, server.slow), what="nobody uses it any more")
 
 
+def test_a_model_answers_one_at_a_time_and_only_the_total_tells_of_the_wait(
+    server: Server,
+) -> None:
+    """The second waits until the first has ended, with a model that is loaded."""
+    server.load(server.slow)
+    with running(server, server.slow) as lines:
+        second = server.chat(server.slow).json()
+        assert json.loads([*lines][-1])["done"] is True, "all of the first is there"
+    parts = ("load_duration", "prompt_eval_duration", "eval_duration")
+    assert second["total_duration"] - sum(second[part] for part in parts) > 0.1e9
+
+
 def test_a_keep_alive_stays_until_another_one_comes(server: Server) -> None:
     """The time starts anew with each request; `expires_at` says when it ends."""
     server.unload_all()
