@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Self, TypeVar
 
 from sandbox.context import Starting
+from sandbox.listening import close_server
 from sandbox.ports import free_port
 
 HOST = "127.0.0.1"
@@ -100,9 +101,9 @@ class Proxy(Starting):
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
     async def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            await close_server(server)
 
     async def _drop(self) -> int:
         dropped = list(self._connections.items())

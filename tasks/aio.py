@@ -34,7 +34,7 @@ from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
-from tasks.submit.producer import has_effects, producer
+from tasks.submit.producer import has_effects, producer, unclaiming
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -73,10 +73,11 @@ async def send(
         if submission.claim is not None:
             is_new = submission.is_new_claim(await memory.run(submission.claim))
         enqueued = await memory.run_last(*submission.commands)
-        if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
-            await memory.run(submission.unclaim)
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
+    if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
+        with unclaiming(job_id):
+            await memory.run(submission.unclaim)
     submission.check(enqueued)
     if enqueued.position == 0 or has_effects(enqueued):
         await asyncio.to_thread(producer().follow_up, submission, enqueued)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.records import index
-from memory.records.event import ENDINGS, Event, parsed
+from memory.records.event import ENDINGS, Event, EventType, parsed
 from memory.records.index import Entry
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import after_ok, count, integer, nothing, raw, unexpected_reply
@@ -101,13 +101,18 @@ def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
     return Command(read, ("HGET", keys.outbox, job_id))
 
 
-def delivered(keys: SessionKeys, ends: Sequence[End]) -> Command[int]:
-    """Take out these ends, unless their jobs were erased meanwhile. How many went.
+def delivered(keys: SessionKeys, ends: Sequence[End]) -> Command[tuple[End, ...]]:
+    """Take out these ends. The ends of those jobs that were erased meanwhile: deliver them too.
 
     Safe to repeat.
     """
     pairs = [part for end in ends for part in (end.job_id, end.event.type.value)]
-    return DELIVERED.command(count, keys, pairs=tuple(pairs))
+    return DELIVERED.command(_erased, keys, pairs=tuple(pairs))
+
+
+def _erased(reply: object) -> tuple[End, ...]:
+    jobs = [raw(job).decode() for job in after_ok(reply)]
+    return tuple(End(job, Event(EventType.ERASED, job, 0)) for job in jobs)
 
 
 def drop(keys: SessionKeys, corrupt: Sequence[bytes]) -> Command[None]:

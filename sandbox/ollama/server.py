@@ -5,11 +5,12 @@ import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Self, cast
 
 from aiohttp import web
 
 from sandbox.context import Starting
+from sandbox.listening import close_server
 from sandbox.ollama.app import make_app
 from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
@@ -38,18 +39,24 @@ async def serving(state: StandInState, host: str, port: int) -> AsyncIterator[in
         shutdown_timeout=_CLEANUP_S,
     )
     await runner.setup()
+    connections = cast(web.Server, runner.server)  # it has one after `setup`
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
-        yield runner.addresses[0][1]
+        listener = await asyncio.get_running_loop().create_server(
+            connections, host, port, backlog=_BACKLOG
+        )
+        try:
+            yield listener.sockets[0].getsockname()[1]
+        finally:
+            await close_server(listener)
+            state.call_log.end_all()
+            _cut_all(connections)
     finally:
-        state.call_log.end_all()
-        _cut_all(runner)
         await runner.cleanup()
         state.runners.clear()
 
 
-def _cut_all(runner: web.AppRunner) -> None:
-    for connection in runner.server.connections if runner.server else []:
+def _cut_all(server: web.Server) -> None:
+    for connection in server.connections:
         if connection.transport is not None:
             connection.transport.abort()
 

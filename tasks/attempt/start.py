@@ -26,7 +26,7 @@ from tasks.process.live_events import AttemptEvents
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
-from tasks.submit.producer import Producer, has_effects, producer, publish_options
+from tasks.submit.producer import Producer, has_effects, producer, publish_options, unclaiming
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
 
@@ -118,7 +118,8 @@ async def take_in_raw(
         submission.check(enqueued)
     except (SessionBusy, JobConflict) as refused:
         if is_new and submission.unclaim:
-            await memory.run(submission.unclaim)
+            with unclaiming(ref.job_id):
+                await memory.run(submission.unclaim)
         return refused
     if has_effects(enqueued):
         await asyncio.to_thread(producer.see_to_others, submission, enqueued)

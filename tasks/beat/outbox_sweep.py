@@ -59,8 +59,11 @@ class OutboxSweep:
             left = await guarded(
                 self._ends.deliver_session(keys), f"deliver ends of {keys.history}, others go on"
             )
+            self._ends.reported.discard(keys)
         except CorruptData as exc:
-            logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            level = logging.DEBUG if keys in self._ends.reported else logging.ERROR
+            logger.log(level, "%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            self._ends.reported.add(keys)
             left = 1
         if left != 0:
             # Behind the others: what cannot be delivered must not keep them waiting.

@@ -38,6 +38,7 @@ UNSENDABLE = (
 which check options and signatures late, and by a chat task that is called."""
 _OF_CHORD = ("chord", "group_id", "group_index")
 _NAMESPACE = uuid.UUID("5b3a3f6e-2f0c-5c57-9a0b-6772696f7432")
+_LINKS = frozenset({"link", "link_error"})
 _PARTS = frozenset({"tasks", "header", "body"})
 """Where Celery's composite signatures hold what they are made of."""
 
@@ -91,16 +92,27 @@ def _request(line: bytes) -> Context | None:
         return None
 
 
-def _with_ids(job_id: str, kind: str, given: object) -> list[dict[str, object]]:
+def _with_ids(name: str, kind: str, given: object) -> list[dict[str, object]]:
     """The signatures, each with a task id: the same one whenever it is sent."""
     signatures: Sequence[dict[str, object]] = given if isinstance(given, list) else []
     if isinstance(given, dict):
         signatures = [given]
-    return [_with_id(f"{job_id}:{kind}:{at}", one) for at, one in enumerate(signatures)]
+    named = [_with_id(f"{name}:{kind}:{at}", one) for at, one in enumerate(signatures)]
+    return [_sent(one) for one in named] if kind == "link_error" else named
+
+
+def _sent(errback: dict[str, object]) -> dict[str, object]:
+    """An errback that celery 5.7.0 sends: a chain it calls with the request, which no message can
+    hold, so nothing of it is sent. A group of that chain is sent."""
+    if errback.get("subtask_type") != "chain":
+        return errback
+    one: dict[str, object] = {"task": "celery.group", "args": [], "kwargs": {"tasks": [errback]}}
+    return {**one, "options": {}, "subtask_type": "group", "immutable": False}
 
 
 def _with_id(name: str, signature: dict[str, object]) -> dict[str, object]:
-    """A signature with a task id, and each that it is made of: of a group, a chain, a chord."""
+    """A signature with a task id, and so each that it is made of (of a group, a chain, a chord) and
+    that follows it."""
     given, kwargs = signature.get("options"), signature.get("kwargs")
     options = given if isinstance(given, dict) else {}
     parts = dict(kwargs) if isinstance(kwargs, dict) else {}
@@ -110,5 +122,7 @@ def _with_id(name: str, signature: dict[str, object]) -> dict[str, object]:
             parts[part] = _with_id(f"{name}:{part}", inner)
         elif isinstance(inner, list):
             parts[part] = [_with_id(f"{name}:{part}:{at}", one) for at, one in enumerate(inner)]
+    for kind in _LINKS & options.keys():
+        options = {**options, kind: _with_ids(name, kind, options[kind])}
     task_id = str(uuid.uuid5(_NAMESPACE, name))
     return {**signature, "kwargs": parts, "options": {"task_id": task_id, **options}}

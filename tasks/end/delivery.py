@@ -117,9 +117,10 @@ def deliver_ends(
                 log_damaged(keys, taken.corrupt)
                 if taken.corrupt:
                     memory.run(outbox.drop(keys, taken.corrupt))
-                for end in taken.ends:
-                    delivery.deliver(keys, end)
-                    memory.run(outbox.delivered(keys, [end]))
+                ends = list(taken.ends)
+                while ends:
+                    delivery.deliver(keys, ends[0])
+                    ends[:1] = memory.run(outbox.delivered(keys, ends[:1]))
         except delivery.refusals as exc:
             logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
         else:

@@ -75,7 +75,9 @@ class LoopDelivery:
         self._noting: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
         self._is_reported = False
-        self._late: set[asyncio.Task[bool]] = set()
+        self.reported: set[SessionKeys] = set()
+        """Sessions whose outbox is damaged, and was reported by this process."""
+        self._under_way: dict[tuple[SessionKeys, str, EventType], asyncio.Task[bool]] = {}
 
     async def deliver(self, keys: SessionKeys, end: End) -> bool:
         """Deliver an end, and take it out of the outbox soon. Returns within PATIENCE_S.
@@ -85,9 +87,12 @@ class LoopDelivery:
         way = bool(end.callbacks)
         if time.monotonic() < self._away_until_s[way]:
             return False
-        delivering = asyncio.create_task(self._deliver(keys, end))
-        self._late.add(delivering)
-        delivering.add_done_callback(self._late.discard)
+        # Once at a time: a broker that stands still would get what follows once for each try.
+        name = (keys, end.job_id, end.event.type)
+        delivering = self._under_way.get(name)
+        if delivering is None:
+            delivering = self._under_way[name] = asyncio.create_task(self._deliver(keys, end))
+            delivering.add_done_callback(lambda _: self._under_way.pop(name))
         done, _ = await asyncio.wait((delivering,), timeout=PATIENCE_S)
         if not done:
             self._away_until_s[way] = time.monotonic() + AWAY_S
@@ -122,19 +127,27 @@ class LoopDelivery:
             delivered, self._delivered = self._delivered, defaultdict(list)
             commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
             try:
-                await self._memory().run_each(commands)
+                erased = await self._memory().run_each(commands)
             except MemoryServiceError as exc:
                 logger.info("delivered ends of %d sessions are noted later: %s", len(commands), exc)
                 for keys, ends in delivered.items():
                     self._delivered[keys] = [*ends, *self._delivered[keys]]
                 return False
-            return True
+        for keys, others in zip(delivered, erased, strict=True):
+            for end in others:
+                if not await self.deliver(keys, end):
+                    # It is asked again, and so again delivered.
+                    before = [one for one in delivered[keys] if one.job_id == end.job_id]
+                    self._note_soon(keys, before)
+        return True
 
     async def aclose(self) -> None:
         """Wait a little for what is under way, and close the connection to the results."""
-        if self._late:
-            await asyncio.wait(self._late, timeout=PATIENCE_S)
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=PATIENCE_S)
         await self.flush()
+        if self._noting is not None:
+            self._noting.cancel()
         if self._results is not None:
             await self._results.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -151,13 +164,16 @@ class LoopDelivery:
             self._report_late(end, str(exc))
             return False
         self._is_reported = False
-        self._delivered[keys].append(end)
+        self._note_soon(keys, [end])
         if end.callbacks:
             # Else a process that dies now would have them sent twice.
             await self.flush()
-        elif self._noting is None or self._noting.done():
-            self._noting = asyncio.create_task(self._flush_soon())
         return True
+
+    def _note_soon(self, keys: SessionKeys, ends: Sequence[End]) -> None:
+        self._delivered[keys] += ends
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._flush_soon())
 
     def _report_late(self, end: End, reason: str) -> None:
         # Once for an outage: a thousand jobs may end in it.

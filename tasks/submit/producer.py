@@ -2,7 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from celery import Celery
@@ -104,6 +105,15 @@ class Submission:
         )
 
 
+@contextmanager
+def unclaiming(job_id: str) -> Iterator[None]:
+    """Log that the id of a refused job stays claimed: the job is refused all the same."""
+    try:
+        yield
+    except MemoryServiceError as exc:
+        logger.info("the id of job %s, which is refused, stays its request's: %s", job_id, exc)
+
+
 class Producer:
     """Puts jobs into their sessions' mailboxes and wakes workers for them; from any thread."""
 
@@ -178,10 +188,11 @@ class Producer:
             if submission.claim is not None:
                 is_new = submission.is_new_claim(self._memory.run(submission.claim))
             enqueued = self._memory.run_last(*submission.commands)
-            if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
-                self._memory.run(submission.unclaim)
         except MemoryUnavailable as exc:
             raise submission.not_confirmed(exc) from exc
+        if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
+            with unclaiming(submission.job_id):
+                self._memory.run(submission.unclaim)
         submission.check(enqueued)
         self.follow_up(submission, enqueued)
 

@@ -56,6 +56,51 @@ print(json.dumps({"told": told, "stopped": stopped, "late": [blocking, asked]}))
 """
 
 
+REFUSED = """
+import asyncio, uuid
+from tasks import InvalidJob, SessionBusy, app, chat_task, follow_job
+from tasks.aio import aclose, send
+
+def told(call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+    except (InvalidJob, SessionBusy) as refused:
+        return type(refused).__name__
+
+async def sent(*arguments, **options):
+    try:
+        return await send(*arguments, **options)
+    finally:
+        await aclose()
+
+def blocking(session, message, **options):
+    return chat_task.apply_async(("energy", session, message), options, task_id=options.pop("id"))
+
+def on_a_loop(session, message, **options):
+    return asyncio.run(sent("energy", session, message, task_id=options.pop("id"), **options))
+
+def raw(session, message, **options):
+    job_id, arguments = options.pop("id"), {"agent_id": "energy", "session_id": session}
+    kwargs = {**arguments, "message": message, **options}
+    app.send_task("tasks.chat_task", kwargs=kwargs, task_id=job_id, queue="chat").get(timeout=30)
+
+for sending in (blocking, on_a_loop, raw):
+    # Ids lie on any of the three servers.
+    for number in range(6):
+        session, id = f"{sending.__name__}-{number}", str(uuid.uuid4())
+        busy = chat_task.delay("energy", session, "talk for ever", model="endless")
+        if told(sending, session, "me too", id=id, on_busy="reject") != "SessionBusy":
+            raise SystemExit("it was taken in")
+        if told(chat_task.cancel, id) != "InvalidJob":
+            raise SystemExit("it is known though it was refused")
+        chat_task.cancel(busy.id)
+        list(follow_job(busy.id))
+        again = blocking if sending is raw else sending
+        if not list(follow_job(again(session, "another text", id=id).id)):
+            raise SystemExit("it cannot be sent again")
+"""
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
     """One worker; three servers for the memory, one for the broker and the results."""
@@ -84,19 +129,28 @@ def test_sessions_on_all_servers_are_answered_followed_and_cancelled(
 ) -> None:
     """From one event loop and from a thread, every follower has the committed text."""
     sessions = [f"session-{number}" for number in range(SESSIONS)]
+    seen = json.loads(_run(stack, tmp_path, CLIENT, *sessions))
+    for session, texts in zip(sessions, seen["told"], strict=True):
+        assert len(set(texts)) == 1
+        assert f"tell {session}" in texts[0]
+    assert seen["stopped"] == "cancelled"
+    assert seen["late"][0] == seen["late"][1]
+
+
+def test_a_refused_job_was_never_heard_of(stack: GriotStack, tmp_path: Path) -> None:
+    """Its id was claimed on another server before it was refused: it is free again."""
+    _run(stack, tmp_path, REFUSED)
+
+
+def _run(stack: GriotStack, directory: Path, code: str, *arguments: str) -> str:
     client = subprocess.run(
-        (sys.executable, "-c", CLIENT, *sessions),
+        (sys.executable, "-c", code, *arguments),
         env=stack.env,
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=scaled(40),
         check=False,
     )
     assert client.returncode == 0, client.stderr[-3000:]
-    seen = json.loads(client.stdout)
-    for session, texts in zip(sessions, seen["told"], strict=True):
-        assert len(set(texts)) == 1
-        assert f"tell {session}" in texts[0]
-    assert seen["stopped"] == "cancelled"
-    assert seen["late"][0] == seen["late"][1]
+    return client.stdout

@@ -7,7 +7,8 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import Command, get_redis_memory
+from memory import Command, get_redis_memory, index
+from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -48,6 +49,17 @@ def test_a_dead_letter_says_what_why_and_when(dead_job: str) -> None:
     assert "hear me" not in repr(found)
 
 
+def test_a_dead_letter_is_found_after_the_deduplication_period(dead_job: str) -> None:
+    """What leads from the job's id to its letter lives as long as the letter."""
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", letter_of(dead_job).session_id)
+    pointer, letters = (
+        memory.connection.run(Command(int, ("PTTL", key)))
+        for key in (memory.keyspace.job(dead_job), keys.dead)
+    )
+    assert DEDUPE_MS < letters - scaled(60) * 1000 <= pointer
+
+
 def test_a_late_message_of_a_dead_job_fails_for_the_same_reason(dead_job: str) -> None:
     """Also when its result and its events are gone; who follows so late is told the same."""
     found = letter_of(dead_job)
@@ -76,10 +88,14 @@ def test_a_dead_job_is_sent_again(dead_job: str) -> None:
 
 def test_a_dead_letter_is_dropped(dead_job: str) -> None:
     """It is gone, and so is its session from the list."""
+    session_id = letter_of(dead_job).session_id
     drop(dead_job)
     with pytest.raises(InvalidJob, match=dead_job):
         requeue(app, dead_job)
     assert dead_job not in {one.letter.job_id for one in all_letters()}
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    assert memory.connection.run(index.score(memory.keyspace.dead, keys.history)) is None
 
 
 def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:

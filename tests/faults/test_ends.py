@@ -6,10 +6,12 @@ import pytest
 from celery.result import AsyncResult
 from kombu import Connection as Broker
 
+from memory.lifetimes import DEDUPE_MS
+from memory.mailbox.outcomes import AcquireOutcome
 from sandbox.process import ServerProcess
 from tasks import EventType, app, chat_task, follow_job
 from tasks.process.crash_points import CrashPoint
-from tasks.submit.dead_letters import letter_of
+from tasks.submit.dead_letters import all_letters, letter_of
 from tasks.submit.erase import erase
 from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender
@@ -62,7 +64,31 @@ def test_a_worker_dies_as_it_gives_a_job_up(rig: Rig, steady: ServerProcess) -> 
     wait_until(lambda: not second.is_running, timeout_s=WAIT_S, what="it has died")
     wait_until(lambda: job.state == "FAILURE", timeout_s=WAIT_S, what="the result is stored")
     assert letter_of(job.id).letter.reason == "no answer after 1 attempts"
+    assert job.id in {one.letter.job_id for one in all_letters()}
     assert [event.type for event in follow_job(job.id)][-1] is EventType.FAILED
+
+
+def test_a_worker_dies_before_it_hears_that_a_job_is_given_up(
+    rig: Rig, steady: ServerProcess, sender: Sender
+) -> None:
+    """ACQUIRE's answer is lost with it: whoever delivers the end lists the letter."""
+    (session_id,) = sender.sessions(1)
+    rig.enqueue_silently(sender, session_id)
+    mailbox = rig.mailbox(session_id)
+    (job_id,) = rig.connection.run(mailbox.pending())
+
+    def acquired(token: str) -> AcquireOutcome:
+        calls = mailbox.acquire(
+            job_id, token, lease_ms=1, history_n=0, max_attempts=1, ttl_s=600, grace_ms=100
+        )
+        return rig.connection.run_last(*calls).outcome
+
+    assert acquired("dies-first") is AcquireOutcome.RUN
+    wait_until(lambda: acquired("dies-too") is AcquireOutcome.DEAD, what="it is given up")
+    job = AsyncResult(job_id, app=app)
+    wait_until(lambda: job.state == "FAILURE", timeout_s=WAIT_S, what="the result is stored")
+    assert job_id in {one.letter.job_id for one in all_letters()}
+    assert rig.observer.pttl(rig.keyspace.job(job_id)) > DEDUPE_MS
 
 
 def test_a_turn_is_recorded_though_its_last_tokens_cannot_be(
@@ -122,6 +148,31 @@ def test_a_damaged_list_of_outboxes_costs_late_results_only(
             timeout_s=WAIT_S,
             what="the damage is named",
         )
+    finally:
+        rig.observer.delete(rig.keyspace.outbox)
+
+
+def test_a_lost_wake_up_is_found_beside_an_end_that_cannot_be_noted(
+    rig: Rig, steady: ServerProcess, sender: Sender
+) -> None:
+    """Nor is the end: where the list of outboxes is damaged, the sweep of the mailbox delivers."""
+    (session_id,) = sender.sessions(1)
+    mailbox, gone = rig.mailbox(session_id), str(uuid.uuid4())
+    rig.observer.set(rig.keyspace.outbox, "what is this")
+    try:
+        calls = mailbox.discard(
+            gone, "cancelled", owner="dead", cancelled=True, ttl_s=600, grace_ms=100
+        )
+        rig.connection.run_last(*calls)
+        rig.enqueue_silently(sender, session_id)
+        (lost,) = rig.connection.run(mailbox.pending())
+        for job_id, state in ((lost, "SUCCESS"), (gone, "REVOKED")):
+            job = AsyncResult(job_id, app=app)
+            wait_until(
+                lambda of=job, its=state: of.state == its,  # type: ignore[misc]
+                timeout_s=WAIT_S,
+                what=f"a job is {state}",
+            )
     finally:
         rig.observer.delete(rig.keyspace.outbox)
 

@@ -12,6 +12,7 @@ from celery.exceptions import TaskRevokedError
 from memory import EventType, Slots
 from sandbox.process import ServerProcess
 from tasks import CancelOutcome, chat_task, follow_job
+from tests.support.effort import effort
 from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
@@ -27,6 +28,8 @@ BOUNDED = {
     "OLLAMA_NUM_PARALLEL_BY_MODEL": f"{SINGLE}=1, {LONG}=1",
 }
 AGENTS = (AGENT_ID, "trade", "water")
+SESSIONS = effort(15, long=40)
+"""Of each agent, where there is a crowd."""
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -54,29 +57,31 @@ def assert_nobody_is_left(rig: Rig, model: str) -> None:
     wait_until(lambda: not rig.observer.exists(*left), what="nothing is taken and nobody waits")
 
 
-def test_hundreds_of_jobs_never_exceed_the_limit(rig: Rig) -> None:
+@pytest.mark.long
+def test_many_jobs_never_exceed_the_limit(rig: Rig) -> None:
     """Sent by three agents at once, with several jobs in each session; each answered once."""
     rig.ollama.reset()
     senders = [Sender(MODEL, agent_id) for agent_id in AGENTS]
     for sender in senders:
-        sender.send_all(sender.sessions(35), 3)
+        sender.send_all(sender.sessions(SESSIONS), 3)
     for sender in senders:
         rig.check(sender, timeout_s=60, max_calls=1)
-    assert rig.ollama.stats.requests == 315
+    assert rig.ollama.stats.requests == len(AGENTS) * SESSIONS * 3
     assert rig.ollama.stats.peak == LIMIT
     assert_nobody_is_left(rig, MODEL)
 
 
+@pytest.mark.long
 def test_a_killed_workers_slots_are_free_when_its_lease_ends(rig: Rig) -> None:
-    """kill -9 of two of four workers in the middle of hundreds of jobs."""
+    """kill -9 of two of four workers in the middle of many jobs."""
     rig.ollama.reset()
     doomed = [rig.worker(name=f"doomed{number}", **BOUNDED) for number in range(2)]
     senders = [Sender(MODEL, agent_id) for agent_id in AGENTS]
     for sender in senders:
-        sender.send_all(sender.sessions(40), 2)
+        sender.send_all(sender.sessions(SESSIONS), 2)
     for killed, worker in enumerate(doomed):
         wait_until(
-            lambda killed=killed: rig.ollama.stats.requests > 80 * (killed + 1),
+            lambda killed=killed: rig.ollama.stats.requests > 2 * SESSIONS * (killed + 1),
             timeout_s=20,
             what="the jobs are under way",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sandbox.listening import close_server
 from sandbox.ports import free_port
 
 HOST = "127.0.0.1"
@@ -92,10 +93,12 @@ class TlsDoor:
         self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self._context)
 
     async def _stop(self) -> None:
-        self._server.close()
-        for task in self._tasks:
+        await close_server(self._server)
+        # A connection whose handshake is under way is known to asyncio only.
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._carry(reader, writer))
@@ -111,8 +114,9 @@ class TlsDoor:
                 return_when=asyncio.FIRST_COMPLETED,
             )
         finally:
-            inner_writer.close()
-            writer.close()
+            # `close` would wait for the peer's farewell.
+            inner_writer.transport.abort()
+            writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

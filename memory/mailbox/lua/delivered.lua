@@ -1,19 +1,23 @@
 #!lua flags=allow-oom
--- DELIVERED: take ends out of a session's outbox, each only if it is the one that was delivered: of
--- a job that was erased meanwhile the result must be stored once more. Safe to repeat.
+-- DELIVERED: take ends out of a session's outbox, each only if it is the one that was delivered. The
+-- result of a job that was erased meanwhile must be stored once more: somebody may have stored it
+-- as erased before a slow deliverer stored the reply. Safe to repeat.
 --
--- KEYS  outbox:hash
+-- KEYS  outbox:hash requests:hash
 -- ARGV  pairs...
 -- pairs: job, type, job, type, …; type: that of the last event that was delivered
 -- Returns
---   {'OK', ends}                 how many were taken out
+--   {'OK', job…}                 the jobs that were erased, of those delivered otherwise
 --   {'CORRUPT', key, type}       a key of another type; nothing was removed
 
-local removed = 0
+local reply = {'OK'}
 for i = 1, #ARGV, 2 do
   local stored = redis.call('HGET', outbox, ARGV[i]) or ''
   if stored:match('^%d+ %d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1] then
-    removed = removed + redis.call('HDEL', outbox, ARGV[i])
+    redis.call('HDEL', outbox, ARGV[i])
+  end
+  if ARGV[i + 1] ~= 'erased' and redis.call('HGET', requests, ARGV[i]) == 'erased' then
+    table.insert(reply, ARGV[i])
   end
 end
-return {'OK', removed}
+return reply

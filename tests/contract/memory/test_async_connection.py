@@ -12,6 +12,7 @@ from memory.errors import (
     CorruptData,
     InvalidInput,
     MemoryBusy,
+    MemoryFull,
     MemoryRefused,
     MemoryUnavailable,
 )
@@ -130,6 +131,26 @@ def info(server: ValkeyServer, field: str) -> str:
     """One field of the server's INFO."""
     lines = str(server.command("INFO", "everything")).splitlines()
     return next(line.partition(":")[2] for line in lines if line.startswith(f"{field}:"))
+
+
+async def test_only_the_last_answers_decide(
+    connection: AsyncConnection, server: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is refused before them is logged, in the same pipeline; what is refused of them raises.
+
+    A turn that is recorded is not taken for a failure because its last events have no room.
+    """
+    server.command("CONFIG", "SET", "maxmemory", "1")
+    refused, answered = command("SET", "k", "v"), command("ECHO", "done")
+    assert await connection.run_last(refused, refused, answered) == b"done"
+    assert await connection.run_last_two(refused, answered, answered) == (b"done", b"done")
+    assert caplog.text.count("out of memory") == 3
+    for deciding in (
+        connection.run_last(answered, refused),
+        connection.run_last_two(answered, refused, answered),
+    ):
+        with pytest.raises(MemoryFull):
+            await deciding
 
 
 async def test_everyone_gets_their_own_replies(connection: AsyncConnection) -> None:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from memory import InvalidInput, RedisMemoryService
+from memory import InvalidInput, RedisMemoryService, dead_letters
+from memory.lifetimes import DEAD_MS
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
 from memory.records import index
@@ -394,3 +395,20 @@ def test_a_damaged_session_is_not_extended_and_the_others_are(
     assert housekeeping.extend_active(window_s=60, ttl_s=100_000).sessions == 3
     for session in ("s1", "s2"):
         assert look.ttl(keyspace.session("a", session).history) > 90_000
+
+
+def test_the_list_of_dead_letters_follows_them(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """A session whose letters have expired leaves it, one whose letters are kept does not."""
+    connection, keyspace = service.connection, service.keyspace
+    now_ms = connection.run(index.server_time_ms())
+    ages_ms = {"expired": DEAD_MS + 1000, "kept": DEAD_MS - 60_000}
+    for session, age_ms in ages_ms.items():
+        mailbox = Mailbox.of(keyspace, "a", session)
+        connection.run(dead_letters.note(mailbox))
+        real_backend.observer.zadd(keyspace.dead, {mailbox.keys.history: now_ms - age_ms})
+    assert housekeeping.forget_old_letters() == 1
+    assert housekeeping.forget_old_letters() == 0, "a repeat"
+    listed = connection.run(dead_letters.sessions(keyspace, limit=9))
+    assert [keys.session_id for keys in listed] == ["kept"]

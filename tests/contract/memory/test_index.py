@@ -112,7 +112,21 @@ def test_erasing_an_agent_forgets_it(redis_memory: RedisMemoryService, backend: 
     """Neither its sessions nor its name stay in an index; it may begin anew."""
     redis_memory.append_to_history("a", "s", MESSAGE)
     redis_memory.clear_all_agent_data("a")
-    assert backend.observer.zrange(redis_memory.keyspace.agents, 0, -1) == []
+    for listed in (redis_memory.keyspace.agents, redis_memory.keyspace.sessions("a")):
+        assert backend.observer.zrange(listed, 0, -1) == []
 
     redis_memory.append_to_history("a", "t", MESSAGE)
     assert redis_memory.get_all_sessions_for_agent("a") == ["t"]
+
+
+def test_erasing_agents_takes_a_sessions_data_with_the_last_that_has_it(
+    redis_memory: RedisMemoryService,
+) -> None:
+    """Another agent may still use it until then."""
+    for agent in ("a", "b"):
+        redis_memory.append_to_history(agent, "s", {"role": "user", "content": "x"})
+    redis_memory.set_session_data("s", "k", "somebody's words")
+    redis_memory.clear_all_agent_data("a")
+    assert redis_memory.get_session_data("s", "k") == "somebody's words"
+    redis_memory.clear_all_agent_data("b")
+    assert redis_memory.get_session_data("s", "k") is None

@@ -13,6 +13,7 @@ from memory import (
     RedisMemoryService,
     SessionKeys,
     UserSession,
+    erase_session,
     sessions_of_user,
     users,
 )
@@ -156,6 +157,19 @@ def test_clean_up_forgets_users_of_whose_sessions_nothing_is_left(
     assert backend.observer.zrange(keyspace.user("here"), 0, -1) == [b"a:alive"]
     left = [keyspace.users, keyspace.user("here"), keyspace.session("a", "alive").users]
     assert _user_indexes(backend) == sorted(left)
+
+
+def test_erasing_a_session_takes_it_off_the_lists_of_all_who_wrote_there(
+    backend: Backend, keyspace: Keyspace, redis_memory: RedisMemoryService, note: Note
+) -> None:
+    """Though marks of its jobs are still there, which would keep it listed."""
+    for user in ("me", "you"):
+        keys = note(user, "a", "s")
+    redis_memory.append_to_history("a", "s", MESSAGE)
+    backend.observer.zadd(keys.done, {"job": 1})
+    backend.observer.expire(keys.done, 60)
+    erase_session(backend.connection, keyspace, "a", "s")
+    assert _user_indexes(backend) == []
 
 
 def test_an_erased_session_is_taken_off_unless_the_user_came_back(

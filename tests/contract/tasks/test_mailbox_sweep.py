@@ -124,3 +124,37 @@ async def test_without_memory_for_the_shared_wait_the_mailboxes_are_swept(
     queue_wait.note(30.0)
     server.command("CONFIG", "SET", "maxmemory", "1")
     assert await sweep.run() == ["WAKE"]
+
+
+async def test_a_damaged_mailbox_is_named_and_looked_at_again_in_ten_minutes(
+    sweep: MailboxSweep,
+    memory: AsyncConnection,
+    server: ValkeyServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The others are swept; it does not come first in each sweep from then on."""
+    await forgotten(memory)
+    damaged = Mailbox.of(KEYSPACE, "energy", "damaged")
+    server.command("SET", damaged.keys.queue, "not ours")
+    await memory.run(damaged.look(0))
+    assert sorted(await sweep.run()) == ["CORRUPT", "WAKE"]
+    assert damaged.keys.history in caplog.text
+    assert await sweep.run() == []
+    seconds, _ = server.command("TIME")  # type: ignore[misc, union-attr]  # two strings
+    look_ms = float(str(server.command("ZSCORE", KEYSPACE.due, damaged.keys.history)))
+    assert look_ms / 1000 - int(str(seconds)) == pytest.approx(600, abs=60)
+
+
+async def test_a_member_that_is_no_mailbox_is_named_and_taken_off(
+    sweep: MailboxSweep,
+    memory: AsyncConnection,
+    server: ValkeyServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Bytes that are no text, or another key: once, and the others are swept."""
+    await forgotten(memory)
+    for member in (b"\xff\xfe", b"another:key"):
+        server.command("ZADD", KEYSPACE.due, 1, member)
+    assert sorted(await sweep.run()) == ["FORGOTTEN", "FORGOTTEN", "WAKE"]
+    assert caplog.text.count("is no history's key") == 2
+    assert await sweep.run() == []

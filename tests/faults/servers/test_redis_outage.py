@@ -12,6 +12,7 @@ from kombu.connection import Connection
 from sandbox.process import ServerProcess
 from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
+from tests.support.effort import effort
 from tests.support.faults.rig import LEASE_S, SETTINGS, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import SLOWNESS, scaled
@@ -164,14 +165,15 @@ def far(far_worker: Far) -> Iterator[Far]:
     assert far_worker.worker.is_running, far_worker.worker.log_tail()
 
 
-@pytest.mark.parametrize("round_trip_ms", [50, 500])
+@pytest.mark.long
+@pytest.mark.parametrize("round_trip_ms", [50, effort(200, long=500)])
 def test_redis_far_away(rig: Rig, far: Far, sender: Sender, round_trip_ms: int) -> None:
     """Slower, and correct: no lease is lost to the distance."""
     far.proxy.latency_s = round_trip_ms / 2000
     # Few of them: Celery takes one message after the other, at several round trips each.
     (session_id,) = sender.sessions(1)
-    # The farther away, the longer a turn: at 500 ms some leases, and time to lose it.
-    for model in (f"delay:{scaled(LEASE_S) * round_trip_ms / 250}s", "instant", "instant"):
+    # The farther away, the longer a turn: from 200 ms on more than a lease, and time to lose it.
+    for model in (f"delay:{scaled(LEASE_S) * round_trip_ms / 150}s", "instant", "instant"):
         sender.send(session_id, queue="far", model=model)
     rig.check(sender, timeout_s=WAIT_S, max_calls=1)
 

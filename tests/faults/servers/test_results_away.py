@@ -17,18 +17,26 @@ from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
 
 WAIT_S = scaled(30)
+PATIENT_S = 4.0
+"""So long that no sweeper makes up for a wake-up that waits for a result."""
+
+SLOW_S = 15.0
+"""How long a worker waits for an answer: longer than a lost wake-up may take to be found."""
 
 
 @pytest.fixture
-def apart(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Apart"]:
-    """A worker whose results lie on a server of their own."""
+def apart(
+    rig: Rig, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator["Apart"]:
+    """A worker whose results lie on a server of their own; a test may give it more settings."""
+    more: dict[str, str] = getattr(request, "param", {})
     directory = tmp_path_factory.mktemp("apart")
     with ValkeyServer(free_port(), directory / "results") as results:
         stack = GriotStack(
             directory / "logs",
             redis_url=rig.valkey.url(),
             ollama_url=rig.ollama.url,
-            settings={**SETTINGS, "CELERY_RESULT_BACKEND": results.url()},
+            settings={**SETTINGS, "CELERY_RESULT_BACKEND": results.url(), **more},
         )
         with stack:
             yield Apart(results, stack.worker("-Q", "apart", name="apart"))
@@ -48,14 +56,38 @@ class Apart:
         return stored == len(jobs)
 
 
-def test_a_frozen_result_server_delays_results_only(rig: Rig, apart: Apart, sender: Sender) -> None:
-    """Queued turns of one session go on, and a lost wake-up is found as fast as without it."""
+@pytest.mark.parametrize(
+    "apart", [{"CHAT_GRACE_SECONDS": f"{scaled(PATIENT_S):.2f}"}], indirect=True, ids=["patient"]
+)
+def test_turns_of_one_session_go_on_without_their_results(
+    rig: Rig, apart: Apart, sender: Sender
+) -> None:
+    """The next job is woken before the result of the last one is stored."""
+    (busy,) = sender.sessions(1)
+    apart.server.freeze()
+    try:
+        for _ in range(10):
+            sender.send(busy, queue="apart")
+        rig.wait_drained(sender, timeout_s=2 * PATIENT_S)
+    finally:
+        apart.server.thaw()
+    wait_until(lambda: apart.are_stored(sender), timeout_s=WAIT_S, what="all results are there")
+
+
+@pytest.mark.parametrize(
+    "apart", [{"REDIS_TIMEOUT": f"{scaled(SLOW_S):.2f}"}], indirect=True, ids=["slow"]
+)
+def test_a_frozen_result_server_delays_no_sweep(rig: Rig, apart: Apart, sender: Sender) -> None:
+    """A lost wake-up is found as fast as without it, while a sweep tries to deliver."""
     busy, lost = sender.sessions(2)
     apart.server.freeze()
     try:
         for _ in range(10):
             sender.send(busy, queue="apart")
         rig.wait_drained(sender, timeout_s=scaled(5))
+        late = rig.keyspace.outbox
+        wait_until(lambda: rig.observer.zcard(late), what="a sweep has found late results")
+        wait_until(elapsed(2 * SWEEP_S), what="a sweep tries to deliver them")
         rig.enqueue_silently(sender, lost, publish={"queue": "apart"})
         rig.wait_drained(sender, timeout_s=SWEEP_S + GRACE_S + scaled(2) + rig.slack_s)
     finally:

@@ -1,8 +1,5 @@
 """The master that a Sentinel watches dies in mid-work: memory, broker and results lie on it."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,30 +12,11 @@ from sandbox.resp import RespConnection
 from sandbox.stack import GriotStack
 from sandbox.valkey import HOST, ValkeyServer, valkey_binary
 from tests.conftest import FAST
+from tests.support.faults.failover import assert_all_is_answered
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 MASTER = "griot"
-SESSIONS, JOBS = 10, 6
-
-# A process of its own: the producer in this one knows one address for all tests.
-CLIENT = """
-import json, sys
-from memory import get_redis_memory
-from tasks import chat_task
-sessions, jobs = sys.argv[2:], int(sys.argv[1])
-sent = [
-    chat_task.delay("energy", session, f"no. {number}", model="delay:300ms")
-    for number in range(jobs) for session in sessions
-]
-print("sent", flush=True)
-history = get_redis_memory().get_conversation_history
-for job in sent:
-    job.get(timeout=60)
-asked = [[m["content"] for m in history("energy", s) if m["role"] == "user"] for s in sessions]
-chat_task.delay("energy", sessions[0], "and now?").get(timeout=20)
-print(json.dumps(asked))
-"""
 
 
 @pytest.fixture
@@ -90,22 +68,7 @@ def test_all_go_on_when_the_replica_has_taken_over(
             },
         ) as stack,
     ):
-        worker = stack.worker()
-        with subprocess.Popen(
-            (sys.executable, "-c", CLIENT, str(JOBS), *(f"s{n}" for n in range(SESSIONS))),
-            env=stack.env,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as client:
-            assert client.stdout is not None
-            assert client.stdout.readline() == "sent\n"
-            wait_until(lambda: ollama.stats.requests > SESSIONS, what="the second turns run")
-            master.kill()
-            shown, errors = client.communicate(timeout=scaled(90))
-    assert client.returncode == 0, errors[-3000:] + worker.log_tail()
-    assert json.loads(shown) == [[f"no. {number}" for number in range(JOBS)]] * SESSIONS
+        assert_all_is_answered(stack, ollama, sessions=10, jobs=6, kill=master.kill)
 
 
 def _link_is_up(replica: ValkeyServer) -> bool:

@@ -65,8 +65,9 @@ class Job:
     results: list[tuple[str, str]] = field(default_factory=list)
     stored_ms: int | None = None
     sent: list[Publication] = field(default_factory=list)
-    is_excused: bool = False
-    """Somebody wrote who had lost its claim: nothing in a store of results can refuse that."""
+    unsure: set[str] = field(default_factory=set)
+    """Who stored a result without a claim, and has not asked yet whether that was right: where it
+    dies before, nobody does."""
 
 
 class Ends:
@@ -194,10 +195,16 @@ class Ends:
         if one.results and result[0] != "erased" and is_in_time:
             rule = "I15" if one.results[-1][0] == "erased" else "I11"
             raise Violation(f"{rule}: {end.job_id} was {one.results}, and is stored as {result}")
-        one.is_excused = bool(one.results) and result[0] != "erased"
+        if one.results and result[0] != "erased":
+            one.unsure.add(claim.owner)
         one.results.append(result)
         if result[0] == one.kind and one.stored_ms is None:
             one.stored_ms = now_ms
+
+    def note_delivered(self, job: str, claim: Claim) -> None:
+        """Somebody has asked whether what it stored was right."""
+        if job in self.jobs:
+            self.jobs[job].unsure.discard(claim.owner)
 
     def send(self, keys: SessionKeys, end: End, job: str, claim: Claim, now_ms: int) -> None:
         """The broker takes what follows a job, under an id made from it."""
@@ -250,7 +257,7 @@ class Ends:
 
     def _check_job(self, keys: SessionKeys, job: str, one: Job, told: list[Event]) -> None:
         results = [kind for kind, _ in one.results]
-        if (results[-1:] != [one.kind] and not one.is_excused) or len(set(results)) > 2:
+        if (results[-1:] != [one.kind] and not one.unsure) or len(set(results)) > 2:
             raise Violation(f"I11: {job} ended as {one.kind}, its results are {results}")
         if one.kind == "merged" and one.results[-1][1] != one.into:
             raise Violation(f"I11: {job} was merged into {one.into}, its result says otherwise")
@@ -293,7 +300,7 @@ class Ends:
                 continue
             if any(word(job).encode() in text for text in stored):
                 raise Violation(f"I15: words of {job} are left after it was erased")
-            if one.results and word(job) in one.results[-1][1] and not one.is_excused:
+            if one.results and word(job) in one.results[-1][1] and not one.unsure:
                 raise Violation(f"I15: the result of {job} is left after it was erased")
 
     def _text(self, key: str) -> bytes:

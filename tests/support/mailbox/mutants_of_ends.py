@@ -40,6 +40,7 @@ GONE_CHECK = "if mark_ms < 0 then return {'GONE', first()} end\n"
 LEASE_GOES = "if #waiting > 0 then forget_attempt() end\n"
 FENCE = "  if held[1] ~= token then return 0 end\n"
 IS_THE_SAME = """stored:match('^%d+ %d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1]"""
+SAYS_ERASED = "redis.call('HGET', requests, ARGV[i]) == 'erased'"
 KEEPS_CLAIM = "until_ms or now_ms, length_ms or 0,\n    whose or owner"
 KEEPS_CALLBACKS = "(rest and rest:sub(size + 1) or '')"
 
@@ -117,8 +118,13 @@ def _kept() -> dict[str, Mutant]:
         ),
         "PUBLISH lets anybody speak": Mutant((without(PUBLISH, FENCE),), ERASING, "I15"),
         "an end is taken out by who delivered another": Mutant(
-            (mutate(DELIVERED, (IS_THE_SAME, "true")),),
+            (mutate(DELIVERED, (IS_THE_SAME, "true"), (SAYS_ERASED, "false")),),
             replace(ERASING, erasures=8),
+            "I15|I11",
+        ),
+        "who delivers too late is not told of the erasure": Mutant(
+            (mutate(DELIVERED, (SAYS_ERASED, "false")),),
+            replace(ERASING, erasures=8, faults=replace(DEADLY, kill=0.02, stop=0.12)),
             "I15|I11",
         ),
         "ERASE takes the claim of who delivers": Mutant(

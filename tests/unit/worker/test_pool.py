@@ -140,3 +140,9 @@ def test_the_pool_tells_how_many_turns_it_may_run_at_once(board: Board) -> None:
     """So that there are connections to the model for all, whatever it was started with."""
     assert worker_services().concurrency == MOST_TURNS
     assert QueueSettings.model_fields["concurrency"].metadata[1].le == MOST_TURNS
+
+
+def test_the_prefetch_count_is_left_alone() -> None:
+    """With RabbitMQ, Celery changes it from the thread that ended a task, over the consumer's
+    channel, which may then wait for ever. No test can make that happen at will."""
+    assert app.conf.worker_enable_prefetch_count_reduction is False

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 from celery import chord, group
-from celery.canvas import Signature
 from celery.exceptions import ChordError, TaskRevokedError
 from celery.result import AsyncResult
-from kombu import Connection as Broker
 
 from memory import Command, EventType, Mailbox, get_redis_memory, outbox
+from memory.records.index import SETTLED_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -27,10 +26,9 @@ from tasks import (
     follow_job,
 )
 from tasks.submit.erase import erase
-from tests.support.machine import scaled
-from tests.support.waiting import wait_until
+from tests.support.inbox import WAIT_S, Inbox
+from tests.support.waiting import elapsed, wait_until
 
-WAIT_S = scaled(20)
 ENDLESS = "endless"
 
 
@@ -44,30 +42,6 @@ def worker(stack: GriotStack) -> ServerProcess:
 def session_id() -> str:
     """A session of the test's own."""
     return f"session-{uuid.uuid4()}"
-
-
-class Inbox:
-    """A queue that nobody consumes but the test: what is sent to it can be looked at."""
-
-    def __init__(self, broker: Broker) -> None:
-        self.name = f"inbox-{uuid.uuid4().hex[:8]}"
-        self._queue = broker.SimpleQueue(self.name)
-
-    def task(self, name: str = "somebody.elses") -> Signature:
-        """A task that lands here."""
-        return app.signature(name, queue=self.name)
-
-    def received(self, count: int) -> list[tuple[str, str, object]]:
-        """Id, name and first argument of the next messages; fails where there are more."""
-        found = []
-        for _ in range(count):
-            message = self._queue.get(timeout=WAIT_S)
-            (args, _, _), headers = message.payload, message.headers
-            found.append((headers["id"], headers["task"], args[0] if args else None))
-            message.ack()
-        with pytest.raises(self._queue.Empty):
-            self._queue.get(block=False)
-        return found
 
 
 @pytest.fixture
@@ -209,6 +183,22 @@ def test_an_id_is_one_request_of_one_session(session_id: str) -> None:
     assert [event.data.get("session_id") for event in follow_job(job_id)][-1] == session_id
 
 
+def test_a_message_under_the_id_of_a_running_job_ends_nothing(session_id: str) -> None:
+    """Neither a job of another session, nor a wake-up of one: whose id it is goes on."""
+    first = running(session_id, task_id=str(uuid.uuid4()))
+    asked = {"agent_id": "energy", "session_id": f"{session_id}-2", "message": "raw"}
+    woken = {"agent_id": "energy", "session_id": f"{session_id}-3"}
+    for kwargs in (asked, woken):
+        app.send_task("tasks.chat_task", kwargs=kwargs, task_id=first.id, queue="chat")
+    # Behind both messages, in the same queue.
+    chat_task.delay("energy", f"{session_id}-4", "last").get(timeout=WAIT_S)
+    assert first.state == "PENDING"
+    assert chat_task.cancel(first.id) is CancelOutcome.STOPPING
+    with pytest.raises(TaskRevokedError):
+        first.get(timeout=WAIT_S)
+    assert get_redis_memory().get_conversation_history("energy", f"{session_id}-2") == []
+
+
 def test_a_refused_job_was_never_heard_of(session_id: str) -> None:
     """Cancelling it changes nothing, and it can be sent again under its id."""
     first, job_id = running(session_id), str(uuid.uuid4())
@@ -243,6 +233,27 @@ def test_a_cancel_whose_deliverer_died_is_revoked_in_time(session_id: str) -> No
     chat_task.cancel(first.id)
 
 
+def test_a_cancel_that_nobody_heard_of_is_told_by_the_next(
+    session_id: str, worker: ServerProcess
+) -> None:
+    """At once, and also where no worker looks after it."""
+    first = running(session_id)
+    waiting = chat_task.apply_async(kwargs=arguments(session_id, "wait"))
+    memory = get_redis_memory()
+    mailbox = Mailbox.of(memory.keyspace, "energy", session_id)
+    worker.freeze()
+    try:
+        calls = mailbox.discard(
+            waiting.id, "cancelled", owner="dead", cancelled=True, ttl_s=60, grace_ms=0
+        )
+        memory.connection.run_last(*calls)
+        assert chat_task.cancel(waiting.id) is CancelOutcome.ALREADY
+        wait_until(lambda: waiting.state == "REVOKED", what="it is told")
+    finally:
+        worker.thaw()
+    chat_task.cancel(first.id)
+
+
 def test_a_result_that_has_expired_is_made_from_the_history(session_id: str) -> None:
     """`get` never hangs on a job that is over."""
     job = chat_task.delay("energy", session_id, "hello", metadata={"user_id": "u"})
@@ -268,7 +279,9 @@ def test_a_dead_letter_of_a_session_without_history_is_found_and_erased(
     memory = get_redis_memory()
     keys = memory.keyspace.session(agent_id, session_id)
     wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
-    wait_until(lambda: memory.get_all_sessions_for_agent(agent_id) == [], what="nothing is listed")
+    # A listing drops what leads nowhere, once it is old enough.
+    wait_until(elapsed(SETTLED_MS / 1000 + 0.1), what="the session has not been used just now")
+    assert memory.get_all_sessions_for_agent(agent_id) == []
     assert memory.clear_all_agent_data(agent_id) >= 1
     letters = memory.connection.run(Command(int, ("EXISTS", keys.dead)))
     assert letters == 0
@@ -299,6 +312,18 @@ def test_a_chain_of_a_merged_job_fails_with_the_job_that_answers(session_id: str
     assert chat_task.cancel(carrier.id) is CancelOutcome.CANCELLED
     wait_until(lambda: chain.state == "REVOKED", timeout_s=WAIT_S, what="the chain has failed")
     chat_task.cancel(first.id)
+
+
+def test_a_reply_that_is_stored_is_replaced_by_the_erasure(session_id: str) -> None:
+    """Though Celery's backend overwrites no success."""
+    job = chat_task.delay("energy", session_id, "hello")
+    job.get(timeout=WAIT_S)
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", session_id)
+    wait_until(lambda: memory.connection.run(outbox.size(keys)) == 0, what="it is delivered")
+    erase(app, "energy", session_id)
+    erased = AsyncResult(job.id, app=app)
+    wait_until(lambda: erased.state == "FAILURE", timeout_s=WAIT_S, what="it is replaced")
 
 
 def test_who_asks_late_is_told_that_a_job_was_erased(session_id: str) -> None:
