@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.ollama import OllamaStandIn
 from tests.support.machine import scaled
-from tests.support.real_ollama import NoOllama, real_ollama
+from tests.support.real_ollama import RealOllama
 
 USER = {"role": "user", "content": "hi"}
 BRIEF = {"num_predict": 2, "temperature": 0}
@@ -68,11 +68,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         with OllamaStandIn() as standin, http_client(standin.url) as client:
             yield Server(client, **names)
         return
-    try:
-        with real_ollama() as url, http_client(url) as client:
-            yield Server(client, "gemma", "strict", "tools", "thinking", "gemma", "gemma")
-    except NoOllama as exc:
-        pytest.skip(str(exc))
+    real: RealOllama = request.getfixturevalue("real_ollama")
+    with http_client(real.url) as client:
+        yield Server(client, "gemma", "strict", "tools", "thinking", "gemma", "gemma")
 
 
 def http_client(url: str) -> httpx.Client:
