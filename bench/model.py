@@ -12,6 +12,8 @@ from sandbox.process import ServerProcess
 
 READY_TIMEOUT_S = 20.0
 KEEP_CALLS = 5000
+NUM_PARALLEL = 1000
+"""Replies at once: what is measured is Griot, not the wait for a model's slot."""
 
 _ADDRESS = re.compile(r"listening on (http://\S+)")
 
@@ -34,7 +36,11 @@ class ModelProcess(Closing):
     def __init__(self, directory: Path) -> None:
         command = (sys.executable, "-m", "sandbox.ollama", "--port", "0")
         self.process = ServerProcess(
-            (*command, "--keep-calls", str(KEEP_CALLS)),
+            (
+                *command,
+                *("--keep-calls", str(KEEP_CALLS)),
+                *("--num-parallel", str(NUM_PARALLEL)),
+            ),
             log_path=directory / "model.log",
             name="model",
         )

@@ -13,8 +13,15 @@ from typing import TextIO
 from sandbox.ollama import gojson
 from sandbox.ollama.app import call_as_json
 from sandbox.ollama.call_log import CallLog, RecordedCall
+from sandbox.ollama.runners import Limits
 from sandbox.ollama.server import serving
 from sandbox.ollama.state import StandInState
+
+_LIMITS = (
+    ("num-parallel", 1, "replies of one model at once, as OLLAMA_NUM_PARALLEL"),
+    ("max-loaded-models", 3, "models in memory, as OLLAMA_MAX_LOADED_MODELS"),
+    ("max-queue", 512, "requests that wait for a load, as OLLAMA_MAX_QUEUE"),
+)
 
 
 def _arguments() -> argparse.Namespace:
@@ -30,6 +37,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep-calls", type=int, default=10_000, help="calls that /standin/calls lists"
     )
+    for name, default, what in _LIMITS:
+        parser.add_argument(f"--{name}", type=int, default=default, help=what)
     return parser.parse_args()
 
 
@@ -37,7 +46,10 @@ async def _run(
     arguments: argparse.Namespace, on_end: Callable[[RecordedCall], None] | None
 ) -> None:
     call_log = CallLog(arguments.keep_calls, on_end=on_end)
-    state = StandInState(call_log, profile=arguments.profile, token_s=arguments.token_s)
+    limits = Limits(arguments.num_parallel, arguments.max_loaded_models, arguments.max_queue)
+    state = StandInState(
+        call_log, profile=arguments.profile, token_s=arguments.token_s, limits=limits
+    )
     state.install(arguments.model)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -6,27 +6,32 @@ from functools import partial
 
 from aiohttp import web
 
-from sandbox.ollama import catalog, gojson, openai_answers
-from sandbox.ollama.bodies import read_object
+from sandbox.ollama import catalog, embedding, gojson, openai_answers, refusals
 from sandbox.ollama.call_log import RecordedCall
 from sandbox.ollama.chat import CHAT, GENERATE, Calls, refusal_response
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.gojson import JsonObject
-from sandbox.ollama.playing import json_response
+from sandbox.ollama.hosts import is_allowed_host, is_allowed_origin
 from sandbox.ollama.pulling import pull
+from sandbox.ollama.reply.playing import json_response
+from sandbox.ollama.request import decoding
+from sandbox.ollama.request.decoding import read_object
+from sandbox.ollama.request.names import check_cloud
 from sandbox.ollama.state import StandInState
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
 _FACTS: dict[str, Callable[[StandInState], JsonObject]] = {
     "/api/version": lambda state: catalog.version(state.profile),
-    "/api/tags": lambda state: catalog.tags(state.models),
+    "/api/status": lambda _state: catalog.status(),
+    "/api/tags": lambda state: catalog.tags(state.listed()),
     "/api/ps": lambda state: catalog.processes(state.runners.loaded()),
-    "/v1/models": lambda state: openai_answers.models(
-        map(catalog.full_name, state.models), catalog.MODIFIED_S
-    ),
+    "/v1/models": lambda state: openai_answers.models(state.models.values(), catalog.MODIFIED_S),
 }
 """What the server says of itself, by path."""
+
+_HEADED = {"/", "/api/version", "/api/tags"}
+"""The paths that answer HEAD."""
 
 
 def make_app(state: StandInState) -> web.Application:
@@ -34,7 +39,7 @@ def make_app(state: StandInState) -> web.Application:
 
     Without that no disconnect is noticed.
     """
-    app = web.Application(client_max_size=0)  # no limit, like Ollama
+    app = web.Application(client_max_size=0, middlewares=[_local_only])  # no limit, like Ollama
     calls, lookups, controls = Calls(state), _Lookups(state), _Controls(state)
     routes: list[tuple[str, str, _Handler]] = [
         ("POST", "/api/chat", partial(calls.answer, CHAT)),
@@ -43,6 +48,8 @@ def make_app(state: StandInState) -> web.Application:
         *(("GET", path, lookups.fact) for path in _FACTS),
         ("POST", "/api/show", lookups.show),
         ("POST", "/api/pull", partial(pull, state)),
+        ("POST", "/api/copy", lookups.copy),
+        ("POST", "/api/embed", lookups.embed),
         ("POST", "/v1/chat/completions", calls.complete),
         ("GET", "/v1/models/{name:.+}", lookups.model),
         ("GET", "/standin/stats", controls.stats),
@@ -52,7 +59,7 @@ def make_app(state: StandInState) -> web.Application:
     ]
     for method, path, handler in routes:
         app.router.add_route(method, path, handler)
-        if method == "GET":
+        if path in _HEADED:
             app.router.add_route("HEAD", path, handler)
     unrouted = partial(_unrouted, frozenset(path for _, path, _ in routes))
     app.router.add_route("*", "/{anything:.*}", unrouted)
@@ -64,9 +71,18 @@ async def _without_server_header(_request: web.Request, response: web.StreamResp
     response.headers.popall("Server", None)
 
 
+@web.middleware
+async def _local_only(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """A server that listens on loopback answers no other host and no page of one."""
+    origin = request.headers.get("Origin")
+    if is_allowed_host(request.headers.get("Host", "")) and is_allowed_origin(origin):
+        return await handler(request)
+    return web.Response(status=403, headers={"Content-Type": ""})
+
+
 async def _unrouted(paths: frozenset[str], request: web.Request) -> web.Response:
     """What no route takes gets one of gin's two plain texts."""
-    if request.path in paths:
+    if request.path in paths or request.path.startswith("/v1/models/"):
         return web.Response(status=405, body=b"405 method not allowed", headers=_PLAIN)
     return web.Response(status=404, body=b"404 page not found", headers=_PLAIN)
 
@@ -99,15 +115,41 @@ class _Lookups:
         except Refused as refused:
             return refusal_response(refused)
 
+    async def copy(self, request: web.Request) -> web.Response:
+        try:
+            asked = read_object(await request.read(), "CopyRequest")
+            for name in ("source", "destination"):
+                decoding.text(asked.get(name, ""), f"CopyRequest.{name}")
+            self.state.copy(str(asked.get("source", "")), str(asked.get("destination", "")))
+        except Refused as refused:
+            return refusal_response(refused)
+        return web.Response()
+
+    async def embed(self, request: web.Request) -> web.Response:
+        try:
+            asked = read_object(await request.read(), "EmbedRequest")
+            texts, model = embedding.read_input(asked), str(asked.get("model", ""))
+            if not model:
+                raise refusals.not_found("")
+            scenario = self.state.own_scenario(model)
+            if not scenario.is_installed:
+                raise Refused(404, f'model "{model}" not found, try pulling it first')
+            return self._answer(embedding.embedded(model, scenario, texts))
+        except Refused as refused:
+            return refusal_response(refused)
+
     def _shown(self, asked: JsonObject) -> JsonObject:
-        model = asked.get("model") or asked.get("name")
-        if not isinstance(model, str):
+        for name in ("model", "name"):
+            decoding.text(asked.get(name, ""), f"ShowRequest.{name}")
+        model = str(asked.get("model") or asked.get("name") or "")
+        if not model:
             raise Refused(400, "model is required")
+        check_cloud(model, "remote model details are unavailable")
         try:
             scenario = self.state.own_scenario(model)
         except UnknownScenario as exc:
             raise Refused(400, f"stand-in: {exc}") from exc
-        if scenario.refusal == "missing":
+        if not scenario.is_installed:
             raise Refused(404, f"model '{catalog.full_name(model)}' not found")
         self.state.install([model])
         return catalog.show(model, scenario, self.state.profile)

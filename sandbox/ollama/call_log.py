@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from sandbox.ollama.bodies import Messages, ModelRequest
 from sandbox.ollama.gojson import JsonObject
+from sandbox.ollama.request.bodies import ModelRequest
+from sandbox.ollama.request.messages import Messages
 
 Outcome = Literal["running", "answered", "refused", "broken", "disconnected"]
 

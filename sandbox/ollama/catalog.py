@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from sandbox.ollama import gotime
 from sandbox.ollama.gojson import JsonObject, JsonValue
-from sandbox.ollama.records import Profile
-from sandbox.ollama.runners import DEFAULT_WINDOW_TOKENS, Runner
-from sandbox.ollama.scenarios import SCENARIOS, Manner, Scenario
+from sandbox.ollama.reply.records import Profile
+from sandbox.ollama.reply.windows import trained_window
+from sandbox.ollama.request.names import parse
+from sandbox.ollama.runners import Runner
+from sandbox.ollama.scenarios import SCENARIOS, Scenario
 
 INSTALLED = (
     "qwen2.5:0.5b",
@@ -21,6 +23,7 @@ MODIFIED_S = 1_767_225_600
 
 _MODIFIED_AT = gotime.timestamp(MODIFIED_S * 1_000_000_000)
 _SIZE_BYTES = 397_821_319
+_EMBEDDING_LENGTH = 896
 _LATEST_NS = 9_000_000_000_000_000_000
 _VERSIONS: dict[Profile, str] = {"0.33": "0.33.0", "0.40": "0.40.12"}
 _DETAILS: JsonObject = {
@@ -31,6 +34,12 @@ _DETAILS: JsonObject = {
     "parameter_size": "494.03M",
     "quantization_level": "Q4_K_M",
 }
+_STOP = "<|im_end|>"
+_TEMPLATES = {
+    True: "{%- for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+    False: "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}",
+}
+"""Of a native model and of one whose prompt Ollama writes."""
 
 
 def version(profile: Profile) -> JsonObject:
@@ -38,61 +47,97 @@ def version(profile: Profile) -> JsonObject:
     return {"version": _VERSIONS[profile]}
 
 
-def tags(models: Iterable[str]) -> JsonObject:
-    """GET /api/tags."""
-    return {"models": [_tag(model) for model in models]}
+def status() -> JsonObject:
+    """GET /api/status."""
+    return {"cloud": {"disabled": True, "source": "env"}}
 
 
-def _tag(model: str) -> JsonValue:
+def tags(models: Mapping[str, tuple[str, Scenario]]) -> JsonObject:
+    """GET /api/tags, for the weights and the scenario of each model by its name."""
+    return {"models": [_tag(name, *found) for name, found in models.items()]}
+
+
+def _tag(name: str, weights: str, scenario: Scenario) -> JsonValue:
+    lengths: JsonObject = {
+        "context_length": trained_window(scenario),
+        "embedding_length": _EMBEDDING_LENGTH,
+    }
+    # Of a native model's own template nothing is known here.
+    abilities = ["completion"] if scenario.is_native else capabilities(scenario)
     return {
-        "name": full_name(model),
-        "model": full_name(model),
+        "name": name,
+        "model": name,
         "modified_at": _MODIFIED_AT,
         "size": _SIZE_BYTES,
-        "digest": digest(model),
-        "details": _DETAILS,
+        "digest": weights,
+        "details": {**_DETAILS, **lengths},
+        **({"capabilities": [*abilities]} if scenario.names_abilities else {}),
     }
 
 
-def processes(loaded: Mapping[str, Runner]) -> JsonObject:
+def processes(loaded: Iterable[Runner]) -> JsonObject:
     """GET /api/ps."""
-    return {"models": [_process(model, runner) for model, runner in loaded.items()]}
+    return {"models": [_process(runner) for runner in loaded]}
 
 
-def _process(model: str, runner: Runner) -> JsonValue:
+def _process(runner: Runner) -> JsonValue:
     left_s = min(runner.expires_s - time.monotonic(), gotime.FOR_EVER_S)
     expires_ns = min(time.time_ns() + int(left_s * 1e9), _LATEST_NS)
     return {
-        "name": full_name(model),
-        "model": full_name(model),
+        "name": runner.name,
+        "model": runner.name,
         "size": _SIZE_BYTES,
-        "digest": digest(model),
+        "digest": runner.weights,
         "details": _DETAILS,
         "expires_at": gotime.timestamp(expires_ns),
         "size_vram": 0,
-        "context_length": runner.window_tokens,
+        "context_length": runner.options.window_tokens,
     }
 
 
 def show(model: str, scenario: Scenario, profile: Profile) -> JsonObject:
     """POST /api/show."""
-    window_tokens = scenario.window_tokens or 0
     named: JsonObject = {"capabilities": [*capabilities(scenario)]}
+    template = _TEMPLATES[scenario.is_native]
+    parameters = _parameters(scenario)
     shown: JsonObject = {
-        "modelfile": f"FROM {model}\n",
-        "template": "{{ .Prompt }}",
+        "modelfile": _modelfile(full_name(model), template, parameters),
+        "parameters": "\n".join(f"{name:<30} {value}" for name, value in parameters),
+        "template": template,
         "details": _DETAILS,
         "model_info": {
             "general.architecture": "stand-in",
             # What it was trained for; Ollama mostly loads a model with less.
-            "stand-in.context_length": max(window_tokens, DEFAULT_WINDOW_TOKENS),
+            "stand-in.context_length": trained_window(scenario),
+            "stand-in.embedding_length": _EMBEDDING_LENGTH,
         },
         **(named if scenario.names_abilities else {}),
         "modified_at": _MODIFIED_AT,
     }
-    if profile == "0.40" and can_think(scenario):
+    if profile == "0.40" and scenario.can_think:
         shown["thinking"] = {"values": ["low", "medium", "high", "max"], "default": "medium"}
     return shown
+
+
+def _parameters(scenario: Scenario) -> list[tuple[str, str]]:
+    """The Modelfile's, as Go prints them: large numbers with an exponent, texts in quotes."""
+    window = scenario.file_window_tokens
+    shown = f"{window:.6e}".replace("000e", "e") if window and window >= 1_000_000 else str(window)
+    return [*([("num_ctx", shown)] if window else []), ("stop", f'"{_STOP}"')]
+
+
+def _modelfile(name: str, template: str, parameters: Iterable[tuple[str, str]]) -> str:
+    lines = [
+        '# Modelfile generated by "ollama show"',
+        "# To build a new Modelfile based on this, replace FROM with:",
+        f"# FROM {name}",
+        "",
+        f"FROM /models/blobs/sha256-{digest(name)}",
+        f'TEMPLATE """{template}"""',
+        *(f"PARAMETER {key} {value.strip(chr(34))}" for key, value in parameters),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def capabilities(scenario: Scenario) -> list[str]:
@@ -102,21 +147,16 @@ def capabilities(scenario: Scenario) -> list[str]:
     return [
         "completion",
         *(["tools"] if scenario.has_tools else []),
-        *(["thinking"] if can_think(scenario) else []),
+        *(["thinking"] if scenario.can_think else []),
         *(["vision"] if scenario.can_see else []),
     ]
 
 
-def can_think(scenario: Scenario) -> bool:
-    """Whether the model has a thinking mode."""
-    return scenario.manner is Manner.THINKING
-
-
 def full_name(model: str) -> str:
-    """The name with its tag, `latest` if it has none."""
-    return model if ":" in model else f"{model}:latest"
+    """The name with its tag, without a host and a namespace that are the default."""
+    return parse(model).short
 
 
-def digest(model: str) -> str:
-    """The model's digest, made up of its name."""
-    return hashlib.sha256(full_name(model).encode(errors="replace")).hexdigest()
+def digest(folded_name: str) -> str:
+    """The digest of a model's weights, made up of its name."""
+    return hashlib.sha256(folded_name.encode(errors="replace")).hexdigest()

@@ -1,26 +1,27 @@
 """The routes that ask a model: from the request to the reply of its scenario."""
 
 import asyncio
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from sandbox.ollama import catalog, gotime, options, plans, records, refusals, replies
-from sandbox.ollama.bodies import ModelRequest, read_chat, read_generate
+from sandbox.ollama import gotime, refusals, replies
 from sandbox.ollama.call_log import OpenCall
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.openai_answers import Translation
-from sandbox.ollama.playing import Clock, Play, json_response
-from sandbox.ollama.records import RecordWriter, Shape
+from sandbox.ollama.refusals import Stage
+from sandbox.ollama.reply import plans, records
+from sandbox.ollama.reply.admission import check_abilities
+from sandbox.ollama.reply.playing import Clock, Play, json_response
+from sandbox.ollama.reply.records import RecordWriter, Shape
+from sandbox.ollama.reply.wire import Rewrite
+from sandbox.ollama.request.bodies import ModelRequest, read_chat, read_generate
+from sandbox.ollama.request.names import check_cloud
 from sandbox.ollama.runners import slot
-from sandbox.ollama.scenarios import Scenario
+from sandbox.ollama.scenarios import Ending, Scenario
 from sandbox.ollama.state import StandInState
-from sandbox.ollama.wire import Rewrite
-
-_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,300}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,70 +71,80 @@ class Calls:
     async def _played(
         self, request: web.Request, call: OpenCall, api: ApiFormat, asked: ModelRequest
     ) -> web.StreamResponse:
+        """In the order of Ollama's own checks (docs/ollama.md, Order of checks)."""
+        arrived_ns = time.monotonic_ns()
         scenario = self._scenario(asked, api.shape)
         self.state.call_log.understood(call, asked, scenario.name)
-        if scenario.refusal is not None and (asked.messages or scenario.refuses_load):
-            await asyncio.sleep(scenario.first_s)
-            tokens = replies.prompt_tokens(asked.messages)
-            raise refusals.refusal(scenario.refusal, asked.model, tokens)
+        await self._refuse(Stage.MODEL, asked, scenario)
+        await self._refuse(Stage.BODY, asked, scenario)
         self.state.install([asked.model])
-        if not asked.messages:
-            return await self._loaded(call, api.shape, asked, scenario)
-        _check(asked, scenario, api.shape)
-        return await self._replied(request, call, api, asked, scenario)
+        if not asked.messages and asked.keep_alive_s == 0:
+            self.state.runners.unload(self.state.weights(asked.model))
+            return self._acknowledged(call, api.shape, asked, "unload")
+        check_abilities(asked, scenario, api.shape)
+        await self._refuse(Stage.QUEUE, asked, scenario)
+        async with self.state.runners.using(self.state.wanted(asked, scenario)) as runner:
+            if not asked.messages:
+                return self._acknowledged(call, api.shape, asked, "load")
+            loaded_ns = time.monotonic_ns()
+            async with slot(runner, leaks=scenario.leaks_slot):
+                await self._refuse(Stage.RUN, asked, scenario)
+                clock = Clock(arrived_ns, loaded_ns, slot_ns=time.monotonic_ns())
+                play = self._play(request, call, api, asked=asked, scenario=scenario, clock=clock)
+                return await self._performed(play, asked)
 
     def _scenario(self, asked: ModelRequest, shape: Shape) -> Scenario:
         """A scripted scenario first; a request that only loads the model takes none."""
-        if not asked.model:
+        if not asked.model.strip():
             raise refusals.no_model(shape)
-        if _MODEL_NAME.fullmatch(asked.model) is None:
-            raise Refused(400, "invalid model name")
+        check_cloud(asked.model)
         scripted = self.state.script.next(asked.model) if asked.messages else None
         try:
             return scripted or self.state.own_scenario(asked.model)
         except UnknownScenario as exc:
             raise Refused(400, f"stand-in: {exc}") from exc
 
-    async def _loaded(
-        self, call: OpenCall, shape: Shape, asked: ModelRequest, scenario: Scenario
+    async def _refuse(self, stage: Stage, asked: ModelRequest, scenario: Scenario) -> None:
+        """Raise Refused, in the scenario's own time, if the request is refused at this stage."""
+        try:
+            scenario.refuse(stage, asked.model, is_chat=bool(asked.messages))
+        except Refused:
+            await asyncio.sleep(scenario.first_s)
+            raise
+
+    def _acknowledged(
+        self, call: OpenCall, shape: Shape, asked: ModelRequest, reason: str
     ) -> web.Response:
-        """No messages: load the model, or unload it at once, and say so in one object."""
-        reason = "load"
-        if asked.keep_alive_s == 0:
-            self.state.runners.unload(asked.model)
-            reason = "unload"
-        else:
-            async with self.state.runners.using(asked, scenario):
-                pass
+        """No messages: the model is loaded or let go, and one object says so."""
         self.state.call_log.end(call, "answered", 200)
         writer = RecordWriter(shape, asked.model)
         now = gotime.timestamp(time.time_ns())
         return json_response(200, writer.record(now, plans.NOTHING, records.done(reason)))
 
-    async def _replied(
+    def _play(
         self,
         request: web.Request,
         call: OpenCall,
         api: ApiFormat,
+        *,
         asked: ModelRequest,
         scenario: Scenario,
-    ) -> web.StreamResponse:
-        arrived_ns = time.monotonic_ns()
-        async with self.state.runners.using(asked, scenario) as runner:
-            loaded_ns = time.monotonic_ns()
-            async with slot(runner, leaks=scenario.leaks_slot):
-                play = Play(
-                    request=request,
-                    call=call,
-                    scenario=scenario,
-                    plan=plans.plan(asked, scenario),
-                    clock=Clock(arrived_ns, loaded_ns, slot_ns=time.monotonic_ns()),
-                    writer=RecordWriter(api.shape, asked.model),
-                    call_log=self.state.call_log,
-                    cached_tokens=self._cached_tokens(asked),
-                    rewrite=api.rewrite,
-                )
-                return await self._performed(play, asked)
+        clock: Clock,
+    ) -> Play:
+        failure, broken = _failure(asked, scenario)
+        return Play(
+            request=request,
+            call=call,
+            scenario=scenario,
+            plan=plans.plan(asked, scenario),
+            clock=clock,
+            writer=RecordWriter(api.shape, asked.model),
+            call_log=self.state.call_log,
+            failure=failure,
+            broken=broken,
+            cached_tokens=self._cached_tokens(asked),
+            rewrite=api.rewrite,
+        )
 
     def _cached_tokens(self, asked: ModelRequest) -> int | None:
         """All but the last message, as after the turn before; only profile 0.40 states them."""
@@ -149,17 +160,17 @@ class Calls:
                 self.state.call_log.disconnected(play.call)
                 await play.produce_to_the_end()
             raise
+        finally:
+            if play.scenario.forgets_all:
+                self.state.runners.unload_all()
 
 
-def _check(asked: ModelRequest, scenario: Scenario, shape: Shape) -> None:
-    options.check_options(asked.options)
-    options.check_format(asked.response_format)
-    if not scenario.can_chat:
-        raise refusals.no_chat(asked.model, shape)
-    if asked.has_tools and not scenario.has_tools:
-        raise refusals.no_tools(asked.model)
-    if asked.think and not catalog.can_think(scenario):
-        raise refusals.no_thinking(asked.model)
+def _failure(asked: ModelRequest, scenario: Scenario) -> tuple[Refused, str]:
+    """How a reply that breaks ends: before its first record, and later."""
+    if scenario.ending is Ending.BAD_CALL:
+        failure = refusals.bad_call(asked.tools[0].name if asked.tools else "look_up")
+        return failure, failure.text
+    return refusals.gone(), refusals.CRASH_LINE
 
 
 def refusal_response(refused: Refused, *, is_streamed: bool = False) -> web.Response:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sandbox.ollama import gojson
-from sandbox.ollama.bodies import ModelRequest
 from sandbox.ollama.gojson import JsonObject, JsonValue
 from sandbox.ollama.openai_requests import read_completion
+from sandbox.ollama.request.bodies import ModelRequest
 
 _ERROR_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 _FINGERPRINT = "fp_ollama"

@@ -9,9 +9,10 @@ import json
 from collections.abc import Iterator
 
 from sandbox.ollama import gojson
-from sandbox.ollama.bodies import ModelRequest, read_chat, read_object
 from sandbox.ollama.errors import Refused
 from sandbox.ollama.gojson import JsonObject, JsonValue
+from sandbox.ollama.request.bodies import ModelRequest, read_chat
+from sandbox.ollama.request.decoding import read_object
 
 _NAMES = {
     "max_tokens": "num_predict",

@@ -45,16 +45,18 @@ def pieces(text: str, tokens: int | None = None) -> list[str]:
     return list(islice(cycle(_PIECE.findall(text + " ")), tokens))
 
 
-def prompt_tokens(messages: Sequence[Mapping[str, object]], density: int = 1) -> int:
-    """The length of the prompt: 4 tokens per message, one per 4 characters, rounded up, 768 per
-    image; `density` times that."""
-    return density * sum(_tokens(message) for message in messages)
+def prompt_tokens(
+    messages: Sequence[Mapping[str, object]], density: int = 1, image_tokens: int = IMAGE_TOKENS
+) -> int:
+    """The length of the prompt: 4 tokens per message, one per 4 characters, rounded up, so many
+    per image; `density` times that."""
+    return density * sum(_tokens(message, image_tokens) for message in messages)
 
 
-def _tokens(message: Mapping[str, object]) -> int:
+def _tokens(message: Mapping[str, object], image_tokens: int) -> int:
     images = message.get("images")
     pictures = len(images) if isinstance(images, list) else 0
-    return 4 + (len(_text(message, "content")) + 3) // 4 + IMAGE_TOKENS * pictures
+    return 4 + (len(_text(message, "content")) + 3) // 4 + image_tokens * pictures
 
 
 def _text(message: Mapping[str, object], key: str) -> str:

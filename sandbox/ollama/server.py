@@ -14,7 +14,8 @@ from sandbox.listening import close_server
 from sandbox.ollama.app import make_app
 from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
-from sandbox.ollama.records import Profile
+from sandbox.ollama.reply.records import Profile
+from sandbox.ollama.runners import Limits
 from sandbox.ollama.state import StandInState
 
 START_TIMEOUT_S = 10.0
@@ -76,10 +77,20 @@ class OllamaStandIn(Starting):
         token_s: float = 0.0,
         keep_calls: int = 10_000,
         models: Sequence[str] = (),
+        num_parallel: int = 1,
+        max_loaded_models: int = 3,
+        max_queue: int = 512,
     ) -> None:
-        """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's."""
+        """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's.
+
+        `num_parallel`, `max_loaded_models` and `max_queue` are what an operator sets with
+        OLLAMA_NUM_PARALLEL and so on.
+        """
+        limits = Limits(num_parallel, max_loaded_models, max_queue)
         self._host, self._port = host, port
-        self._state = StandInState(CallLog(keep_calls), profile=profile, token_s=token_s)
+        self._state = StandInState(
+            CallLog(keep_calls), profile=profile, token_s=token_s, limits=limits
+        )
         self._state.install(models)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -8,7 +8,7 @@ from tests.support.memory_fixtures import (
     redis_memory,
     redis_url,
 )
-from tests.support.model_fixtures import client, ollama, standin
+from tests.support.model_fixtures import client, ollama, real_ollama, standin
 
 __all__ = [
     "backend",
@@ -17,6 +17,7 @@ __all__ = [
     "memory_settings",
     "ollama",
     "real_backend",
+    "real_ollama",
     "redis_memory",
     "redis_url",
     "standin",

@@ -14,8 +14,8 @@ def real() -> Iterator[httpx.Client]:
     """A client of one that runs; without one the test is skipped."""
     try:
         with (
-            real_ollama() as real,
-            httpx.Client(base_url=real.url, timeout=scaled(120), trust_env=False) as client,
+            real_ollama() as url,
+            httpx.Client(base_url=url, timeout=scaled(120), trust_env=False) as client,
         ):
             yield client
     except NoOllama as exc:

@@ -1,4 +1,4 @@
-"""The model's stand-in for the tests of a module, and a client of it."""
+"""A stand-in for the tests of a module and a client of it; a real Ollama for a session."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -6,6 +6,7 @@ import pytest
 
 from llm import OllamaClient
 from sandbox.ollama import OllamaStandIn
+from tests.support.real_ollama import NoOllama, RealOllama, running_ollama
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +14,16 @@ def standin() -> Iterator[OllamaStandIn]:
     """One for the module."""
     with OllamaStandIn() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def real_ollama() -> Iterator[RealOllama]:
+    """For tests that are marked `model`; skipped where there is none."""
+    try:
+        with running_ollama() as server:
+            yield server
+    except NoOllama as exc:
+        pytest.skip(str(exc))
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from tests.support.source_tree import ROOT
 
-BINARY = "TESTS_OLLAMA_BINARY"
-"""Where tests/conftest.py leaves the user's OLLAMA_BINARY."""
+_BINARY, _MODELS = "TESTS_OLLAMA_BINARY", "TESTS_OLLAMA_MODELS"
+USERS_OLLAMA = {_BINARY: "OLLAMA_BINARY", _MODELS: "OLLAMA_MODELS"}
+"""Where tests/conftest.py leaves what the user says of an Ollama."""
 
 MODELS = ("gemma", "strict", "tools", "thinking")
 """What the server has to have: a Go template, a strict Jinja template, tools, thinking."""
@@ -35,24 +36,28 @@ class NoOllama(Exception):
     """There is none on this machine, or it lacks the models; the text says what to do."""
 
 
-_LOADED = 'msg="loaded runners"'
-
-
 @dataclass(frozen=True, slots=True)
 class RealOllama:
-    """A server that runs, and its log."""
+    """One that runs, and its log."""
 
     url: str
-    log: Path
+    process: ServerProcess
 
     @property
     def loads(self) -> int:
-        """How often it has loaded a model."""
-        return self.log.read_text(errors="replace").count(_LOADED)
+        """How often it has loaded a model, reloads included."""
+        return self.process.log_text().count('msg="loaded runners"')
 
 
 @contextmanager
-def real_ollama(**settings: str) -> Iterator[RealOllama]:
+def real_ollama(**settings: str) -> Iterator[str]:
+    """The base URL of one that runs within the block; as `running_ollama`."""
+    with running_ollama(**settings) as server:
+        yield server.url
+
+
+@contextmanager
+def running_ollama(**settings: str) -> Iterator[RealOllama]:
     """One that runs within the block; `settings` are variables like OLLAMA_NUM_PARALLEL.
 
     Raises NoOllama.
@@ -63,8 +68,7 @@ def real_ollama(**settings: str) -> Iterator[RealOllama]:
         process = ServerProcess(
             command,
             log_path=Path(logs) / "ollama.log",
-            env={**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_NO_CLOUD": "1"}
-            | settings,
+            env={**_environment(), "OLLAMA_HOST": f"127.0.0.1:{port}", **settings},
             name="ollama",
         )
         with process:
@@ -72,11 +76,11 @@ def real_ollama(**settings: str) -> Iterator[RealOllama]:
             process.wait_ready(lambda: _lists_models(url), _READY_TIMEOUT_S)
             if missing := set(MODELS) - _models(url):
                 raise NoOllama(f"{command[0]} lacks the models {', '.join(sorted(missing))}")
-            yield RealOllama(url, process.log_path)
+            yield RealOllama(url, process)
 
 
 def _command(port: int) -> tuple[str, ...]:
-    binary = os.environ.get(BINARY) or shutil.which("ollama")
+    binary = os.environ.get(_BINARY) or shutil.which("ollama")
     if binary:
         return (binary, "serve")
     if (start := _SHARED / "start").exists():
@@ -85,6 +89,12 @@ def _command(port: int) -> tuple[str, ...]:
         "no real Ollama: name one with OLLAMA_BINARY, put one on the PATH or lay one into "
         "../shared/ollama beside this checkout"
     )
+
+
+def _environment() -> dict[str, str]:
+    models = os.environ.get(_MODELS)
+    own = {"OLLAMA_NO_CLOUD": "1", **({"OLLAMA_MODELS": models} if models else {})}
+    return {**os.environ, **own}
 
 
 def _cache() -> Path:

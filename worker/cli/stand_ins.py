@@ -16,6 +16,8 @@ from worker.model_servers import LOOPBACK
 STAND_IN_READY_S = 20.0
 TOKEN_S = 0.02
 """Seconds per token of the stand-in: slow enough to be seen."""
+NUM_PARALLEL = 4
+"""Replies of the stand-in at once, unless OLLAMA_NUM_PARALLEL says otherwise."""
 
 
 def start_stand_in(
@@ -31,6 +33,7 @@ def start_stand_in(
             sys.executable,
             *("-m", "sandbox.ollama", "--port", str(port)),
             *("--token-s", str(TOKEN_S), "--model", settings.model),
+            *("--num-parallel", str(settings.num_parallel or NUM_PARALLEL)),
         ),
         log_path=directory / "ollama.log",
         name="ollama-stand-in",

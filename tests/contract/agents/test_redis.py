@@ -198,7 +198,7 @@ def test_what_cannot_be_kept_is_refused_and_does_not_block_the_agent(
     """A message over MEMORY_MAX_VALUE_BYTES; the next turn is kept as ever."""
     agent = new_agent()
     with pytest.raises(InvalidInput, match="MEMORY_MAX_VALUE_BYTES"):
-        agent.chat("x" * 1_048_577, model="of-unknown-window")
+        agent.chat("x" * 1_048_577, model="ok:ctx400000")
     assert agent.history == []
     agent.chat("one")
     assert contents(memory.get_conversation_history("energy", "s"))[0] == "one"

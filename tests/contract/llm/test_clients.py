@@ -38,7 +38,7 @@ from llm import (
 )
 from llm.wire.records import joined
 from sandbox.ollama import OllamaStandIn, pieces, reply_to
-from sandbox.ollama.records import Profile
+from sandbox.ollama.reply.records import Profile
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 

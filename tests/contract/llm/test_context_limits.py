@@ -83,9 +83,10 @@ async def test_models_that_are_looked_up_at_once_share_the_look_up(
     context_limits: ContextLimits, client: OllamaClient, ollama: OllamaStandIn
 ) -> None:
     """The server lists all that it has loaded in one answer."""
-    models = [f"one-of-{number}" for number in range(5)]
+    models = [f"one-of-{number}" for number in range(3)]
     for model in models:
-        await client.chat(request(model))
+        # Longer than what other tests have loaded: those are evicted first.
+        await client.chat(ChatRequest(model=model, messages=LONG[:1], keep_alive="1h"))
     budgets = await asyncio.gather(*(context_limits.budget(model, 100) for model in models))
     assert all(budget.is_known for budget in budgets)
     assert ollama.stats.lookups == 1
@@ -158,8 +159,8 @@ async def test_a_refusal_teaches_window_and_ratio(
 async def test_a_refusal_without_counts_makes_the_prompt_shorter(
     context_limits: ContextLimits, client: OllamaClient
 ) -> None:
-    """The rendered path names no count: the prompt was longer than the window, that is all."""
-    model = "rendered:ctx2000"
+    """0.13 names no count: the prompt was longer than the window, that is all."""
+    model = "old-window:ctx2000"
     await client.chat(request(model))
     with pytest.raises(ContextOverflowError) as caught:
         await client.chat(request(model, LONG))

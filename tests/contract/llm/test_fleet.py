@@ -151,6 +151,12 @@ BEFORE_THE_FIRST_TOKEN = {
     "old-500": OllamaFailedError,
     "odd-500": OllamaFailedError,
     "slots-500": OllamaFailedError,
+    "ended-500": OllamaFailedError,
+    "silent-500": OllamaFailedError,
+    "compute-500": OllamaFailedError,
+    "memory-500": OllamaFailedError,
+    "runner-500": OllamaFailedError,
+    "bad-call": OllamaFailedError,
     "reset:0": OllamaUnreachableError,
     "close": OllamaUnreachableError,
     "error-line:0": OllamaFailedError,
@@ -169,7 +175,7 @@ NEVER_ELSEWHERE = {
 }
 AFTER_A_TOKEN = {
     "error-line": OllamaFailedError,
-    "bad-call": OllamaFailedError,
+    "bad-call:3": OllamaFailedError,
     "no-done": StreamCutError,
     "cut": StreamCutError,
     "reset": StreamCutError,

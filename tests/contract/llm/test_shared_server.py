@@ -10,7 +10,7 @@ import pytest
 from llm import ChatRequest, Fleet, LLMSettings, OllamaClient, Timeouts
 from llm.servers.warmup import Warmer
 from sandbox.ollama import OllamaStandIn
-from tests.support.real_ollama import NoOllama, RealOllama, real_ollama
+from tests.support.real_ollama import NoOllama, RealOllama, running_ollama
 from tests.support.waiting import elapsed, eventually
 
 
@@ -18,7 +18,7 @@ from tests.support.waiting import elapsed, eventually
 def real() -> Iterator[RealOllama]:
     """A real Ollama of the module's own."""
     try:
-        with real_ollama() as started:
+        with running_ollama() as started:
             yield started
     except NoOllama as exc:
         pytest.skip(str(exc))

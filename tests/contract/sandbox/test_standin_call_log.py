@@ -229,12 +229,14 @@ def test_a_changed_num_ctx_or_shift_loads_anew(ollama: OllamaStandIn, client: ht
     assert ollama.stats.loads == 3
 
 
-def test_a_serial_model_answers_one_after_the_other(
-    ollama: OllamaStandIn, client: httpx.Client
+@pytest.mark.parametrize("model", ["delay:0.1s", "serial:0.1s"])
+def test_a_model_answers_one_after_the_other(
+    ollama: OllamaStandIn, client: httpx.Client, model: str
 ) -> None:
-    """First come, first served; the wait shows in the total alone."""
+    """Unless the server is told otherwise. First come, first served; the wait shows in the total
+    alone."""
     with ThreadPoolExecutor(3) as threads:
-        bodies = threads.map(lambda _: chat(client, "serial:0.1s").content, range(3))
+        bodies = threads.map(lambda _: chat(client, model).content, range(3))
         finals = [json.loads(body.split(b"\n")[-2]) for body in bodies]
     ended = sorted(ollama.calls, key=lambda call: call.finished_s or 0)
     assert [call.number for call in ended] == [1, 2, 3]
@@ -262,9 +264,18 @@ def test_a_leaky_model_hangs_after_a_disconnect_until_it_is_unloaded(
     assert chat(client, "leaky:50x20ms").status_code == 200
 
 
-async def test_many_streams_at_once_keep_their_pace(ollama: OllamaStandIn) -> None:
+async def test_many_streams_at_once_keep_their_pace() -> None:
     """Two hundred streams of 20 tokens, one per 20 ms, take little longer than one."""
-    model = f"slow-tokens:20x{scaled(0.02)}s"
+    with OllamaStandIn(num_parallel=200) as ollama:
+        heard = await streamed(ollama, f"slow-tokens:20x{scaled(0.02)}s", 200)
+    assert all(answer.endswith(b"\r\n0\r\n\r\n") for answer in heard)
+    assert (ollama.stats.peak, ollama.stats.tokens) == (200, 4000)
+    started_s = min(call.started_s for call in ollama.calls)
+    assert max(call.finished_s or 0 for call in ollama.calls) - started_s < scaled(5)
+
+
+async def streamed(ollama: OllamaStandIn, model: str, number: int) -> list[bytes]:
+    """So many replies at once, each from its first byte to its last."""
 
     async def ask() -> bytes:
         host, _, port = ollama.url.removeprefix("http://").partition(":")
@@ -276,11 +287,7 @@ async def test_many_streams_at_once_keep_their_pace(ollama: OllamaStandIn) -> No
         writer.close()
         return heard
 
-    heard = await asyncio.gather(*(ask() for _ in range(200)))
-    assert all(answer.endswith(b"\r\n0\r\n\r\n") for answer in heard)
-    assert (ollama.stats.peak, ollama.stats.tokens) == (200, 4000)
-    started_s = min(call.started_s for call in ollama.calls)
-    assert max(call.finished_s or 0 for call in ollama.calls) - started_s < scaled(5)
+    return await asyncio.gather(*(ask() for _ in range(number)))
 
 
 def test_a_taken_port_is_an_error_of_its_own(ollama: OllamaStandIn) -> None:

@@ -78,10 +78,11 @@ def test_a_models_tag_sets_tokens_pace_and_waits() -> None:
     assert scenario_of("cut:7") == replace(SCENARIOS["cut"], tokens=7)
     assert scenario_of("delay:0.2s") == replace(SCENARIOS["delay"], first_s=0.2)
     assert scenario_of("stall:x20ms") == replace(SCENARIOS["stall"], token_s=0.02)
-    assert scenario_of("ok:latest") == SCENARIOS["ok"]
+    for name in ("ok:latest", "OK", "library/ok", "registry.ollama.ai/library/ok:Latest"):
+        assert scenario_of(name) == SCENARIOS["ok"]
 
 
-@pytest.mark.parametrize("model", ["qwen2.5:0.5b", "okay", "library/ok", "llama3.2"])
+@pytest.mark.parametrize("model", ["qwen2.5:0.5b", "okay", "nobody/ok", "llama3.2"])
 def test_any_other_name_is_no_scenario(model: str) -> None:
     """So it is a healthy model's."""
     assert scenario_of(model) is None

@@ -15,6 +15,7 @@ MESSAGES = [
     {"role": "user", "content": "Is 1 < 2 & ü?"},
 ]
 JSON = "application/json; charset=utf-8"
+PNG = "iVBORw0KGgoAAAANSUhEUg=="
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,8}[1-9])?Z"
 
 
@@ -238,31 +239,41 @@ def test_what_is_over_the_window_is_dropped_from_the_front_unless_forbidden(
     assert client.post("/api/chat", json={**asked, "truncate": False}).status_code == 400
 
 
-def test_a_half_window_shows_in_the_prompt_count_alone(client: httpx.Client) -> None:
-    """Silent truncation: 200, and a count of half the window and two."""
-    final = lines(chat(client, "half-window:ctx8"))[-1]
-    assert final["prompt_eval_count"] == 6
+@pytest.mark.parametrize(
+    ("model", "fields"),
+    [("rendered:ctx10", {}), ("half-window:ctx10", {"truncate": False, "shift": False})],
+)
+def test_a_half_window_shows_in_the_prompt_count_alone(
+    client: httpx.Client, model: str, fields: dict[str, bool]
+) -> None:
+    """Silent truncation of the rendered path: 200, and a count of the ends that are kept."""
+    assert lines(chat(client, model, **fields))[-1]["prompt_eval_count"] == 10 - (10 - 5) // 2
+    options = {"num_keep": 0}
+    final = lines(chat(client, model, options=options, **fields))[-1]
+    assert final["prompt_eval_count"] == 10 - (10 - 1) // 2
 
 
-def test_the_rendered_path_refuses_without_counts(client: httpx.Client) -> None:
-    """Its own words, of which no number can be read."""
-    response = chat(client, "rendered:ctx5")
+def test_the_rendered_path_refuses_without_counts_what_it_may_cut(client: httpx.Client) -> None:
+    """Its own words, if the window may not shift; with counts if it may not cut either."""
+    response = chat(client, "rendered:ctx5", shift=False)
     assert response.status_code == 400
     assert response.json()["error"].startswith("the prompt is longer than the context length")
+    uncut = chat(client, "rendered:ctx5", shift=False, truncate=False)
+    assert json.loads(uncut.json()["error"])["error"]["n_ctx"] == 5
 
 
 def test_a_dense_model_counts_more_for_the_same_text(client: httpx.Client) -> None:
     """And its window is filled the sooner."""
     counted = lines(chat(client, "ok:dense3"))[-1]["prompt_eval_count"]
     assert counted == 3 * prompt_tokens(MESSAGES)
-    assert chat(client, f"window:ctx{counted}-dense3").status_code == 200
-    assert chat(client, f"window:ctx{counted - 1}-dense3").status_code == 400
+    assert chat(client, f"window:ctx{counted + 1}-dense3").status_code == 200
+    assert chat(client, f"window:ctx{counted}-dense3").status_code == 400
 
 
 def test_an_image_counts_as_ollama_reckons(client: httpx.Client) -> None:
     """768 tokens, whatever its size."""
-    seen = [{"role": "user", "content": "see", "images": ["aGk=", "aGk="]}]
-    body = {"model": "ok", "messages": seen, "stream": False}
+    seen = [{"role": "user", "content": "see", "images": [PNG, PNG]}]
+    body = {"model": "vision", "messages": seen, "stream": False}
     assert client.post("/api/chat", json=body).json()["prompt_eval_count"] == 5 + 2 * 768
 
 
@@ -274,7 +285,7 @@ def test_without_shift_a_reply_ends_where_the_window_does(client: httpx.Client) 
     assert lines(chat(client, model))[-1]["done_reason"] == "stop"
 
 
-@pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags", "/api/ps"])
+@pytest.mark.parametrize("path", ["/", "/api/version", "/api/tags"])
 def test_head_works_where_get_does(client: httpx.Client, path: str) -> None:
     """The same headers, no body."""
     head, get = client.head(path), client.get(path)
@@ -299,6 +310,7 @@ def test_root_and_version_say_what_ollama_says(client: httpx.Client) -> None:
         ("POST", "/v2", 404, "404 page not found"),
         ("GET", "/api/chat", 405, "405 method not allowed"),
         ("DELETE", "/api/tags", 405, "405 method not allowed"),
+        ("HEAD", "/api/ps", 405, ""),
     ],
 )
 def test_an_unknown_path_or_method_gets_gins_plain_text(
@@ -334,9 +346,9 @@ def test_ps_states_the_window_and_the_expiry_and_the_longest_comes_first(
     client: httpx.Client,
 ) -> None:
     """num_ctx is the context_length; a negative keep_alive is for ever."""
-    client.post("/api/chat", json={"model": "short", "keep_alive": "1m"})
     asked = {"model": "long", "keep_alive": -1, "options": {"num_ctx": 2048}}
     client.post("/api/chat", json=asked)
+    client.post("/api/chat", json={"model": "short", "keep_alive": "1m"})
     models = client.get("/api/ps").json()["models"]
     by_name = {model["name"]: model for model in models}
     assert by_name["long:latest"]["context_length"] == 2048

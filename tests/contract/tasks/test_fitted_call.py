@@ -130,7 +130,9 @@ async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
     assert (ollama.stats.load_requests, len(ollama.calls)) == (1, 2)
 
 
-@pytest.mark.parametrize("model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2"])
+@pytest.mark.parametrize(
+    "model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2", "old-window:ctx1800-dense2"]
+)
 async def test_a_refused_prompt_is_shortened_and_asked_once_more(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear, model: str
 ) -> None:

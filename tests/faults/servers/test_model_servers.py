@@ -32,7 +32,9 @@ BOUNDED = "bounded"
 def servers() -> Iterator[Servers]:
     """Three servers of one fleet, with the model loaded."""
     with ExitStack() as started:
-        first, second, third = (started.enter_context(OllamaStandIn()) for _ in range(3))
+        first, second, third = (
+            started.enter_context(OllamaStandIn(num_parallel=BUSY)) for _ in range(3)
+        )
         for server in (first, second, third):
             with LLMService(LLMSettings(base_url=server.url)) as service:
                 service.chat("load the model", model=MODEL)

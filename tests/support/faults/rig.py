@@ -35,6 +35,9 @@ from tests.support.waiting import wait_until
 
 __all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "new_rig"]
 
+NUM_PARALLEL = 64
+"""Replies of a model at once: what is put to the test is Griot, not the wait for a slot."""
+
 SLACK_S = 1.5
 """What an idle machine with two cores may add to a promise in seconds; see `Rig.slack_s`."""
 
@@ -233,7 +236,7 @@ def new_rig(directory: Path) -> Iterator[Rig]:
     """
     with (
         ValkeyServer(REDIS_PORT, directory / "valkey", append_only="always") as valkey,
-        OllamaStandIn() as ollama,
+        OllamaStandIn(num_parallel=NUM_PARALLEL) as ollama,
         GriotStack(
             directory / "logs", redis_url=valkey.url(), ollama_url=ollama.url, settings=SETTINGS
         ) as stack,

@@ -3,17 +3,21 @@
 from sandbox.ollama.gojson import JsonObject, JsonValue
 
 
-def instance(response_format: JsonValue, text: str, number: int = 1) -> JsonValue:
-    """A value that fits the schema; for `"json"` `{"reply": text}`.
+def instance(
+    response_format: JsonValue, text: str, number: int = 1, *, is_sorted: bool = False
+) -> JsonValue:
+    """A value that fits the schema; for `"json"` and `{}` `{"reply": text}`.
 
     `text` stands for every string, `number` for every number. Knows type, properties, items, enum,
-    const, anyOf and `$ref` into `$defs`; no bounds.
+    const, anyOf and `$ref` into `$defs`; no bounds. `is_sorted` puts properties in alphabetical
+    order.
     """
-    if not isinstance(response_format, dict):
+    if not isinstance(response_format, dict) or not response_format:
         return {"reply": text}
     plain: JsonObject = {"string": text, "boolean": True, "null": None, "object": {}}
     plain |= {"integer": number, "number": number}
-    return _of(response_format, response_format, plain)
+    found = _of(response_format, response_format, plain)
+    return _sorted(found) if is_sorted else found
 
 
 def _of(schema: JsonValue, root: JsonObject, plain: JsonObject) -> JsonValue:
@@ -26,9 +30,18 @@ def _of(schema: JsonValue, root: JsonObject, plain: JsonObject) -> JsonValue:
         return _of(variants[0], root, plain)
     if isinstance(properties := schema.get("properties"), dict):
         return {name: _of(member, root, plain) for name, member in properties.items()}
-    if schema.get("type") == "array":
+    kind = schema.get("type")
+    if isinstance(kind, list) and kind:
+        kind = kind[0]
+    if kind == "array":
         return [_of(schema.get("items"), root, plain)]
-    return plain.get(str(schema.get("type")), plain["string"])
+    return plain.get(str(kind), plain["string"])
+
+
+def _sorted(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list) else value
 
 
 def _resolved(schema: JsonValue, root: JsonObject) -> JsonObject:

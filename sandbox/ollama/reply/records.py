@@ -6,7 +6,7 @@ from typing import Literal
 
 from sandbox.ollama import gojson
 from sandbox.ollama.gojson import JsonObject, JsonValue
-from sandbox.ollama.plans import Fragment
+from sandbox.ollama.reply.plans import Fragment
 
 Shape = Literal["chat", "generate"]
 Profile = Literal["0.33", "0.40"]

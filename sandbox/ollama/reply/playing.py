@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from sandbox.ollama import gotime, records, refusals
+from sandbox.ollama import gotime
 from sandbox.ollama.call_log import CallLog, OpenCall, Outcome
-from sandbox.ollama.plans import NOTHING, Fragment, Plan
-from sandbox.ollama.records import RecordWriter
+from sandbox.ollama.errors import Refused
+from sandbox.ollama.reply import records
+from sandbox.ollama.reply.plans import NOTHING, Fragment, Plan
+from sandbox.ollama.reply.records import RecordWriter
+from sandbox.ollama.reply.wire import Rewrite, Wire
 from sandbox.ollama.scenarios import Ending, Framing, Scenario
-from sandbox.ollama.wire import Rewrite, Wire
 
+_BROKEN = {Ending.ERROR_LINE, Ending.BAD_CALL}
 _TOKENS_PER_TURN = 64
 """So many tokens without pace are produced before other requests get a turn of the loop."""
 
@@ -26,6 +29,10 @@ class Clock:
     loaded_ns: int
     slot_ns: int
     first_ns: int = 0
+
+    def begin_again(self) -> None:
+        """A second run begins, of which alone the parts are stated."""
+        self.slot_ns = time.monotonic_ns()
 
     def metrics(self, plan: Plan, cached_tokens: int | None) -> dict[str, int | None]:
         """The final record's numbers now. Only the total includes the wait for a slot."""
@@ -52,6 +59,10 @@ class Play:
     clock: Clock
     writer: RecordWriter
     call_log: CallLog
+    failure: Refused
+    """The answer if the reply breaks before its first record."""
+    broken: str
+    """The text of the error line if it breaks later."""
     cached_tokens: int | None = None
     rewrite: Rewrite | None = None
 
@@ -74,9 +85,9 @@ class Play:
         if ending in {Ending.CUT, Ending.RESET}:
             self._over("broken", 0)
             return await Wire(self.request, self.scenario.framing).cut(reset=ending is Ending.RESET)
-        if ending is Ending.ERROR_LINE:
+        if ending in _BROKEN:
             self._over("broken", 500)
-            return json_response(500, records.error(refusals.line(self.scenario.name)))
+            return json_response(500, records.error(self.broken))
         return self._one_object(said, is_done=ending is Ending.DONE)
 
     async def produce_to_the_end(self) -> None:
@@ -98,6 +109,10 @@ class Play:
                 await asyncio.sleep(0)
             self.call_log.produced(self.call, fragment.content, fragment.tokens)
             yield fragment
+            if is_first and index == self.plan.first_run:
+                self.clock.begin_again()
+                await self._reach_first_token()
+                began_s = time.monotonic() - index * pace_s
 
     async def _burst(self, wire: Wire) -> None:
         """All fragments at one instant: what `_produced` does, without a step for each token."""
@@ -119,8 +134,8 @@ class Play:
             line = self._final() + b"\n"
             self._over("answered", 200)
             return await wire.end(line)
-        if ending is Ending.ERROR_LINE and not wire.has_begun:
-            raise refusals.refusal("gone-500", self.call.model, 0)
+        if ending in _BROKEN and not wire.has_begun:
+            raise self.failure
         if ending is Ending.STALL:
             await self._stay_silent()
         if ending is Ending.ENDLESS:
@@ -129,12 +144,7 @@ class Play:
         self._over("broken", 200 if wire.has_begun else 0)
         if ending in {Ending.CUT, Ending.RESET}:
             return await wire.cut(reset=ending is Ending.RESET)
-        line = (
-            records.error(refusals.line(self.scenario.name)) + b"\n"
-            if ending is Ending.ERROR_LINE
-            else b""
-        )
-        return await wire.end(line)
+        return await wire.end(records.error(self.broken) + b"\n" if ending in _BROKEN else b"")
 
     def _final(self, said: Iterable[Fragment] = ()) -> bytes:
         """The final record, which carries `said` if it is to be the only one."""

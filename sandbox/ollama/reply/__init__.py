@@ -1,0 +1,1 @@
+"""The reply to one request: what is refused, what is said, and how it goes over the wire."""

@@ -1,0 +1,1 @@
+"""What a request says, read and judged as Ollama does. Pure."""
