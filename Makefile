@@ -34,7 +34,7 @@ test-long: .venv/.installed ## What is too heavy for every run: more seeds, canc
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
 
 test-model: .venv/.installed ## What needs a real Ollama, where one is found (tests/support/real_ollama.py)
-	@$(BIN)/pytest -m model --durations=10 $(TESTS)
+	@$(BIN)/pytest -m model -p no:randomly --durations=10 $(TESTS)
 
 check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/ruff format --check .

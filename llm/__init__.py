@@ -48,7 +48,7 @@ from llm.servers.fleet import Fleet
 from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
 from llm.wire.models import Loaded, full_name, is_installed
-from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined, read_arguments
+from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
@@ -104,6 +104,5 @@ __all__ = [
     "get_llm_service",
     "is_installed",
     "joined",
-    "read_arguments",
     "turn_starts",
 ]

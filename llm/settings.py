@@ -246,10 +246,10 @@ class LLMSettings(BaseSettings):
         window_tokens = self.window_tokens(model)
         return ChatRequest(
             model=model,
+            reads_think_tags=self.think_tags,
             messages=messages,
             temperature=self.temperature if temperature is None else temperature,
             max_tokens=self.reply_tokens(model) if max_tokens is None else max_tokens,
             options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
-            reads_think_tags=self.think_tags,
         )

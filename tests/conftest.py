@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from sandbox.ports import FIRST_PORT
 from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
-from tests.support.real_ollama import BINARY
+from tests.support.real_ollama import USERS_OLLAMA
 
 _OURS = ("REDIS_", "OLLAMA_", "LLM_", "AGENT_", "SUPERVISOR_", "CELERY_", "CHAT_", "WORKER_")
 
@@ -27,7 +27,8 @@ USER_REDIS_URL = os.environ.setdefault(_USERS, os.environ.get("REDIS_URL", ""))
 """A Redis of the user's own: the contract tests of the memory run on it; others kill theirs."""
 
 
-os.environ.setdefault(BINARY, os.environ.get("OLLAMA_BINARY", ""))
+for _kept, _given in USERS_OLLAMA.items():
+    os.environ.setdefault(_kept, os.environ.get(_given, ""))
 
 
 def _own_port() -> int:

@@ -41,6 +41,11 @@ def check_model_name(name: object) -> str:
 class ChatRequest:
     """One call of a model. Checked when made: InvalidRequestError, and nothing is sent.
 
+    A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
+    more than the schema: who asks with one checks the reply. With it a model is told not to think,
+    unless `think` says otherwise. With `reads_think_tags` what the reply has between `<think>` and
+    `</think>` at its begin is taken for thinking.
+
     `temperature` is 0 or more; `max_tokens` bounds the reply in tokens (Ollama's `num_predict`).
     Other options go into `options` under Ollama's names; those that Ollama reads at load time
     (`num_ctx`, `num_batch`, ...) and `shift` must be the same in every request to a model, or
@@ -49,16 +54,12 @@ class ChatRequest:
     `truncate` and `shift` are False so that nothing is cut silently: a prompt over the window is a
     ContextOverflowError, a full window ends the reply with `done_reason` "length". The messages are
     not in the repr.
-
-    A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
-    more than the schema: who asks with one checks the reply. With it a model is told not to think,
-    unless `think` says otherwise. With `reads_think_tags` what the reply has between `<think>` and
-    `</think>` at its begin is taken for thinking.
     """
 
     model: str
     messages: tuple[Message, ...] = field(default=(), repr=False)
     temperature: float | None = None
+    reads_think_tags: bool = False
     max_tokens: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     keep_alive: str | float | None = None
@@ -69,7 +70,6 @@ class ChatRequest:
     # "What counts as a silent cut".
     truncate: bool = False
     shift: bool = False
-    reads_think_tags: bool = False
 
     def __post_init__(self) -> None:
         check_model_name(self.model)

@@ -19,8 +19,9 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from tests.support.source_tree import ROOT
 
-BINARY = "TESTS_OLLAMA_BINARY"
-"""Where tests/conftest.py leaves the user's OLLAMA_BINARY."""
+_BINARY, _MODELS = "TESTS_OLLAMA_BINARY", "TESTS_OLLAMA_MODELS"
+USERS_OLLAMA = {_BINARY: "OLLAMA_BINARY", _MODELS: "OLLAMA_MODELS"}
+"""Where tests/conftest.py leaves what the user says of an Ollama."""
 
 MODELS = ("gemma", "strict", "tools", "thinking")
 """What the server has to have: a Go template, a strict Jinja template, tools, thinking."""
@@ -44,8 +45,7 @@ def real_ollama(**settings: str) -> Iterator[str]:
         process = ServerProcess(
             command,
             log_path=Path(logs) / "ollama.log",
-            env={**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_NO_CLOUD": "1"}
-            | settings,
+            env={**_environment(), "OLLAMA_HOST": f"127.0.0.1:{port}", **settings},
             name="ollama",
         )
         with process:
@@ -57,7 +57,7 @@ def real_ollama(**settings: str) -> Iterator[str]:
 
 
 def _command(port: int) -> tuple[str, ...]:
-    binary = os.environ.get(BINARY) or shutil.which("ollama")
+    binary = os.environ.get(_BINARY) or shutil.which("ollama")
     if binary:
         return (binary, "serve")
     if (start := _SHARED / "start").exists():
@@ -66,6 +66,12 @@ def _command(port: int) -> tuple[str, ...]:
         "no real Ollama: name one with OLLAMA_BINARY, put one on the PATH or lay one into "
         "../shared/ollama beside this checkout"
     )
+
+
+def _environment() -> dict[str, str]:
+    models = os.environ.get(_MODELS)
+    own = {"OLLAMA_NO_CLOUD": "1", **({"OLLAMA_MODELS": models} if models else {})}
+    return {**os.environ, **own}
 
 
 def _cache() -> Path:
