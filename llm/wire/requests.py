@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 import orjson
 
 from llm.errors import InvalidRequestError
-from llm.wire.grammar import grammar_schema
+from llm.wire.grammar import grammar_format
 
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
@@ -121,9 +121,8 @@ class ChatRequest:
         return replace(self, think=False)
 
     @property
-    def _grammar_format(self) -> str | Mapping[str, object] | None:
-        wanted = self.format
-        return wanted if wanted is None or isinstance(wanted, str) else grammar_schema(wanted)
+    def _grammar_format(self) -> Mapping[str, object] | None:
+        return None if self.format is None else grammar_format(self.format)
 
     @property
     def _think(self) -> bool | str | None:
