@@ -31,7 +31,7 @@ def grammar_format(wanted: str | Mapping[str, object]) -> Schema:
     """The schema that is sent for a `format`: "json", or a schema.
 
     llama-server holds a model neither to "json" nor to a schema without members (docs/ollama.md,
-    Requests), so both are said as a schema with some: any object, and any value.
+    Formats), so both are said as a schema with some: any object, and any value.
     """
     if isinstance(wanted, str):
         return {"type": "object"}

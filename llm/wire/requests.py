@@ -127,7 +127,7 @@ class ChatRequest:
     @property
     def _think(self) -> bool | str | None:
         # A thinking model that thinks first is held to no format until it ends, and one that does
-        # not think is never held to it (docs/ollama.md, Requests). gpt-oss cannot do without.
+        # not think is never held to it (docs/ollama.md, Formats). gpt-oss cannot do without.
         if self.think is None and self.format is not None and "gpt-oss" not in self.model.lower():
             return False
         return self.think
