@@ -31,19 +31,25 @@ for _kept, _given in USERS_OLLAMA.items():
     os.environ.setdefault(_kept, os.environ.get(_given, ""))
 
 
-def _own_port() -> int:
-    """A port below those that `free_port` gives: while our server is down, nobody else's starts
-    there; and of those another for each process of this run."""
-    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ports = range(FIRST_PORT - 2000 + process % 50, FIRST_PORT, 50)
-    for port in random.SystemRandom().sample(ports, len(ports)):
+def _own_port() -> tuple[int, socket.socket]:
+    """A port below those that `free_port` gives, so that nobody else's server starts there while
+    ours is down; and what keeps it from other processes of tests, of this run and of others: a UDP
+    socket of the same number, for as long as this process lives."""
+    for port in random.SystemRandom().sample(range(FIRST_PORT - 2000, FIRST_PORT), 2000):
+        mark = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            mark.bind(("127.0.0.1", port))
+        except OSError:
+            mark.close()
+            continue
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
-                return port
+                return port, mark
+        mark.close()
     raise OSError("no free port for the Redis of the tests")
 
 
-REDIS_PORT = _own_port()
+REDIS_PORT, _PORT_MARK = _own_port()
 LEASE_S, SWEEP_S, GRACE_S = 1.5, 0.4, 0.4
 """Short times, so that a fault is recovered from within a test's patience; on an idle machine."""
 
