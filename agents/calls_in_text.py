@@ -5,7 +5,8 @@ from collections.abc import Container
 
 import orjson
 
-from llm import ToolCall, read_arguments
+from llm import ToolCall
+from llm.wire.records import read_arguments
 
 _TAGS = re.compile(
     r"</?(?:tool_call|tool_calls|function_call|tools)>|```(?:json)?|<\|python_tag\|>"

@@ -49,7 +49,7 @@ from llm.servers.fleet import Fleet
 from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
-from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined, read_arguments
+from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
@@ -108,6 +108,5 @@ __all__ = [
     "is_installed",
     "is_same",
     "joined",
-    "read_arguments",
     "turn_starts",
 ]

@@ -313,11 +313,11 @@ class LLMSettings(BaseSettings):
         bounds = [bound for bound in (wanted, left_tokens) if bound is not None]
         return ChatRequest(
             model=model,
+            reads_think_tags=self.think_tags,
             messages=messages,
             temperature=self.temperature if temperature is None else temperature,
             max_tokens=min(bounds, default=None) if self.shared else wanted,
             options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
             shift=None if self.shared else False,
-            reads_think_tags=self.think_tags,
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from llm.errors import InvalidRequestError
-from llm.wire.grammar import grammar_schema
+from llm.wire.grammar import grammar_format
 from llm.wire.requests import ChatRequest, Message
 
 _OPTIONS = {
@@ -71,7 +71,7 @@ def _thinking(think: bool | str | None) -> dict[str, object]:
 def _format(wanted: str | Mapping[str, object]) -> dict[str, object]:
     if isinstance(wanted, str):
         return {"type": "json_object"}
-    schema = {"name": "reply", "schema": grammar_schema(wanted), "strict": True}
+    schema = {"name": "reply", "schema": grammar_format(wanted), "strict": True}
     return {"type": "json_schema", "json_schema": schema}
 
 

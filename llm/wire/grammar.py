@@ -24,6 +24,20 @@ _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _LISTS = ("oneOf", "anyOf", "allOf", "prefixItems")
 
 
+_KINDS = ("object", "array", "string", "number", "boolean", "null")
+
+
+def grammar_format(wanted: str | Mapping[str, object]) -> Schema:
+    """The schema that is sent for a `format`: "json", or a schema.
+
+    llama-server holds a model neither to "json" nor to a schema without members (docs/ollama.md,
+    Formats), so both are said as a schema with some: any object, and any value.
+    """
+    if isinstance(wanted, str):
+        return {"type": "object"}
+    return grammar_schema(wanted) or {"anyOf": [{"type": kind} for kind in _KINDS]}
+
+
 def grammar_schema(schema: Mapping[str, object]) -> Schema:
     """The schema without what llama.cpp's converter refuses.
 

@@ -25,11 +25,11 @@ class ReplyReader:
         self._expects_answer = request.expects_answer
         self._model = request.model
         self._base_url = base_url
+        self._tags = ThinkTags() if request.reads_think_tags else None
         self._decoder = NDJSONDecoder(max_bytes=max_bytes)
         self._final: Final | None = None
         self._last_piece = ""
         self._equal_pieces = 0
-        self._tags = ThinkTags() if request.reads_think_tags else None
 
     @property
     def is_done(self) -> bool:
@@ -39,12 +39,21 @@ class ReplyReader:
     def feed(self, chunk: bytes) -> Iterator[Delta]:
         """The deltas of a chunk; raises the LLMError that an error line in it means."""
         if self._final is None:
-            yield from self._read(self._decoder.feed(chunk))
+            yield from self._told(self._read(self._decoder.feed(chunk)))
 
     def finish(self) -> Iterator[Delta]:
         """The same for what follows the last newline, at a clean end of the bytes."""
         if self._final is None:
-            yield from self._read(self._decoder.finish())
+            yield from self._told(self._read(self._decoder.finish()))
+
+    def _told(self, deltas: Iterator[Delta]) -> Iterator[Delta]:
+        """The deltas, with thoughts that are written into the text taken out of it."""
+        if self._tags is None:
+            yield from deltas
+            return
+        yield from filter(None, map(self._tags.read, deltas))
+        if self._final is not None and (rest := self._tags.rest()):
+            yield rest
 
     def final(self) -> Final:
         """The end of the reply; RepetitionError or StreamCutError if the bytes ended without it.
@@ -74,11 +83,8 @@ class ReplyReader:
             # (docs/ollama.md, Records).
             if delta := delta_of(record):
                 self._count(delta)
-            if delta := self._told(delta):
                 yield delta
             if final := final_of(record):
-                if self._tags is not None and (rest := self._tags.rest()):
-                    yield rest
                 self._end(final)
                 return
 
@@ -87,9 +93,6 @@ class ReplyReader:
         piece = (delta.text or delta.thinking).strip()
         self._equal_pieces = self._equal_pieces + 1 if piece == self._last_piece else 1
         self._last_piece = piece
-
-    def _told(self, delta: Delta) -> Delta:
-        return delta if self._tags is None else self._tags.read(delta)
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).

@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 import orjson
 
 from llm.errors import InvalidRequestError
-from llm.wire.grammar import grammar_schema
+from llm.wire.grammar import grammar_format
 
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
@@ -41,6 +41,11 @@ def check_model_name(name: object) -> str:
 class ChatRequest:
     """One call of a model. Checked when made: InvalidRequestError, and nothing is sent.
 
+    A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
+    more than the schema: who asks with one checks the reply. With it a model is told not to think,
+    unless `think` says otherwise. With `reads_think_tags` what the reply has between `<think>` and
+    `</think>` at its begin is taken for thinking.
+
     `temperature` is 0 or more; `max_tokens` bounds the reply in tokens (Ollama's `num_predict`).
     Other options go into `options` under Ollama's names; those that Ollama reads at load time
     (`num_ctx`, `num_batch`, ...) and `shift` must be the same in every request to a model, or
@@ -50,16 +55,12 @@ class ChatRequest:
     ContextOverflowError. With `shift` False a full window ends the reply with `done_reason`
     "length"; left out (None), as other programs leave it out, the reply goes on and the model
     forgets the older half of what it saw. The messages are not in the repr.
-
-    A `format` goes out as Ollama can turn it into a grammar (`llm.wire.grammar`), which may allow
-    more than the schema: who asks with one checks the reply. With it a model is told not to think,
-    unless `think` says otherwise. With `reads_think_tags` what the reply has between `<think>` and
-    `</think>` at its begin is taken for thinking.
     """
 
     model: str
     messages: tuple[Message, ...] = field(default=(), repr=False)
     temperature: float | None = None
+    reads_think_tags: bool = False
     max_tokens: int | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     keep_alive: str | float | None = None
@@ -70,7 +71,6 @@ class ChatRequest:
     # A launch flag of the model since 0.30: docs/decisions.md, "A server that others use too gets
     # no option that loads a model anew".
     shift: bool | None = None
-    reads_think_tags: bool = False
 
     def __post_init__(self) -> None:
         check_model_name(self.model)
@@ -127,14 +127,13 @@ class ChatRequest:
         return replace(self, think=False)
 
     @property
-    def _grammar_format(self) -> str | Mapping[str, object] | None:
-        wanted = self.format
-        return wanted if wanted is None or isinstance(wanted, str) else grammar_schema(wanted)
+    def _grammar_format(self) -> Mapping[str, object] | None:
+        return None if self.format is None else grammar_format(self.format)
 
     @property
     def _think(self) -> bool | str | None:
         # A thinking model that thinks first is held to no format until it ends, and one that does
-        # not think is never held to it (docs/ollama.md, Requests). gpt-oss cannot do without.
+        # not think is never held to it (docs/ollama.md, Formats). gpt-oss cannot do without.
         if self.think is None and self.format is not None and "gpt-oss" not in self.model.lower():
             return False
         return self.think

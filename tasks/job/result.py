@@ -50,31 +50,31 @@ class ReceiptRepairs(TypedDict, total=False):
 class Receipt(TypedDict):
     """What the model was shown for a reply, and what was kept from it.
 
+    `repairs` is there where messages were not sent as the history has them, `plain` where the
+    model's server refused the prompt and a plainer one was sent: "texts" (no images, no calls of
+    tools, no system message) or "message" (no history). `empty` is what a reply without an answer
+    consists of: "blank" or "thinking"; with `asked_again` it is that of a second call.
+
     `messages_sent` counts all messages of the prompt, `messages_left_out` those of the stored
     history that are not among them; with `summary` a summary of earlier turns was shown
     instead. `window_tokens` is None where it is only assumed,
     `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
     reply ran past the window, so the model forgot the older half of what it was shown while it
     wrote (only where OLLAMA_SHARED is true).
-
-    `repairs` is there where messages were not sent as the history has them, `plain` where the
-    model's server refused the prompt and a plainer one was sent: "texts" (no images, no calls of
-    tools, no system message) or "message" (no history). `empty` is what a reply without an answer
-    consists of: "blank" or "thinking"; with `asked_again` it is that of a second call.
     """
 
     messages_sent: int
     messages_left_out: int
     summary: bool
+    repairs: NotRequired[ReceiptRepairs]
+    plain: NotRequired[str]
+    empty: NotRequired[str]
+    asked_again: NotRequired[bool]
     window_tokens: int | None
     estimated_prompt_tokens: int
     prompt_tokens: int | None
     done_reason: str
     truncated: bool
-    repairs: NotRequired[ReceiptRepairs]
-    plain: NotRequired[str]
-    empty: NotRequired[str]
-    asked_again: NotRequired[bool]
 
 
 _RECEIPT_TYPES = {

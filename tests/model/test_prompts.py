@@ -99,3 +99,13 @@ def test_the_order_of_a_schemas_keys_is_the_servers(
     wanted = {"type": "object", "properties": keys, "required": ["b", "a"]}
     request = replace(in_form(model, wanted), max_tokens=30)
     assert list(orjson.loads(said(real, request))) == order
+
+
+@pytest.mark.parametrize("wanted", ["json", {}], ids=str)
+@pytest.mark.parametrize("model", ["strict", "gemma"])
+def test_a_format_without_members_is_kept_to(
+    real: httpx.Client, model: str, wanted: str | dict[str, object]
+) -> None:
+    """Sent as it is, llama-server would not hold the model to it."""
+    request = replace(in_form(model, {}), format=wanted, max_tokens=8)
+    assert said(real, request).lstrip()[:1] in '{["-0123456789tfn'

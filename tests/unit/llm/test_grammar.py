@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm import ChatRequest
-from llm.wire.grammar import grammar_schema
+from llm.wire.grammar import grammar_format, grammar_schema
 from llm.wire.grammar_pattern import ANY, grammar_pattern
 from tests.support.odd_schemas import ODD_PATTERNS, ODD_SCHEMAS, grammar_faults
 
@@ -115,6 +115,17 @@ _SCHEMAS = st.recursive(
 def test_no_schema_at_all_becomes_one_that_is_refused(schema: dict[str, object]) -> None:
     """By what is known of the converter."""
     assert not grammar_faults(grammar_schema(schema))
+
+
+def test_a_format_without_members_is_said_as_one_with_some() -> None:
+    """Any object for "json", any value for the empty schema."""
+    assert grammar_format("json") == {"type": "object"}
+    kinds = {"object", "array", "string", "number", "boolean", "null"}
+    for empty in ({}, {"not": {}}):
+        choices = grammar_format(empty)["anyOf"]
+        assert isinstance(choices, list)
+        assert {choice["type"] for choice in choices} == kinds
+    assert b'"format":{"type":"object"}' in ChatRequest(model="m", format="json").body()
 
 
 def test_a_request_with_a_format_asks_a_model_not_to_think() -> None:

@@ -1,7 +1,5 @@
 """Records and whole replies: what is an answer, and what only looks like one."""
 
-from dataclasses import replace
-
 import orjson
 import pytest
 
@@ -219,57 +217,3 @@ def test_a_silent_end_after_other_pieces_is_a_cut_reply() -> None:
 def test_equal_pieces_that_end_properly_are_a_reply() -> None:
     """A model may be asked for a long row."""
     assert len(read(*[record("-")] * 100, DONE)) == 101
-
-
-@pytest.mark.parametrize(
-    ("given", "arguments", "is_readable"),
-    [
-        ({"a": 1}, {"a": 1}, True),
-        ('{"a": 1}', {"a": 1}, True),
-        ("", {}, True),
-        (None, {}, True),
-        ("{a: 1}", {}, False),
-        ("[1]", {}, False),
-        ([1], {}, False),
-        (7, {}, False),
-    ],
-)
-def test_arguments_of_a_call_are_read_or_marked_as_unreadable(
-    given: object, arguments: dict[str, object], is_readable: bool
-) -> None:
-    """As an object, or as its JSON; nothing else is taken for no arguments."""
-    call = {"function": {"name": "f", "arguments": given}}
-    delta = delta_of(record("", tool_calls=[call]))
-    assert delta.tool_calls == (ToolCall("f", arguments, is_readable=is_readable),)
-
-
-THOUGHT = "<think>Let me <b>see</b>.</think>\n\nIt is 5 < 6.</think>"
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
-def test_thoughts_between_tags_are_thinking_where_the_setting_says_so(size: int) -> None:
-    """However the pieces are cut; else they are text."""
-    pieces = [record(THOUGHT[at : at + size]) for at in range(0, len(THOUGHT), size)]
-    seen = read(*pieces, DONE, request=replace(ASK, reads_think_tags=True))
-    reply = joined(seen)
-    assert (reply.thinking, reply.text) == ("Let me <b>see</b>.", "It is 5 < 6.</think>")
-    assert joined(read(*pieces, DONE)).text == THOUGHT
-
-
-@pytest.mark.parametrize(
-    ("text", "thinking", "said"),
-    [
-        ("<thin", "", "<thin"),
-        (" \n<think>never ends</thi", "never ends</thi", ""),
-        ("<thinker> I am", "", "<thinker> I am"),
-        ("Say <think>so</think>", "", "Say <think>so</think>"),
-        ("", "", ""),
-    ],
-)
-def test_tags_that_are_not_whole_or_not_first_lose_nothing(
-    text: str, thinking: str, said: str
-) -> None:
-    """What was held back comes at the end."""
-    pieces = [record(char) for char in text]
-    reply = joined(read(*pieces, DONE, request=replace(ASK, reads_think_tags=True)))
-    assert (reply.thinking, reply.text) == (thinking, said)
