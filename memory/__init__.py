@@ -57,7 +57,7 @@ from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.service import RedisMemoryService
 from memory.settings import MemorySettings
-from memory.slots import slots
+from memory.slots import answers, slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp
 from memory.upkeep.damage import DamagedKey, damaged_keys
@@ -119,6 +119,7 @@ __all__ = [
     "Tail",
     "TakenEnds",
     "UserSession",
+    "answers",
     "create_redis_memory_from_config",
     "damaged_keys",
     "dead_letters",

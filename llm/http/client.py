@@ -1,8 +1,9 @@
 """The asynchronous client: many streams at once, on one event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from typing import Self
 
 import httpx
@@ -26,6 +27,7 @@ from llm.http.deadlines import StreamWatch
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
 from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection
+from llm.wire.models import full_name
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
@@ -84,7 +86,8 @@ class OllamaClient:
         """
         limits = timeouts or self._timeouts
         reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
-        with self._watching(request.model, limits) as watch:
+        is_alive = partial(self._has_loaded, request.model) if request.expects_answer else None
+        with self._watching(request.model, limits, is_alive) as watch:
             answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
             async with aclosing(answer) as chunks:
                 async for chunk in chunks:
@@ -177,9 +180,21 @@ class OllamaClient:
                 async for chunk in chunks:
                     yield chunk
 
+    async def _has_loaded(self, model: str) -> bool:
+        """Whether the server answers, and has the model in memory: a silent call is at work."""
+        try:
+            return full_name(model) in {one.name for one in await self.catalog.loaded()}
+        except LLMError:
+            return False
+
     @contextmanager
-    def _watching(self, model: str, timeouts: Timeouts) -> Iterator[StreamWatch]:
-        watch = StreamWatch(timeouts)
+    def _watching(
+        self,
+        model: str,
+        timeouts: Timeouts,
+        is_alive: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Iterator[StreamWatch]:
+        watch = StreamWatch(timeouts, is_alive=is_alive)
         self._watches[watch] = model
         try:
             yield watch

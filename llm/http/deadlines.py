@@ -1,6 +1,7 @@
 """The clock of one asynchronous stream: first token, silence, whole time, by a single timer."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,10 +17,18 @@ class StreamWatch:
     of a `with` that lasts too long is cancelled and the LLMTimeoutError of the phase raised, as
     `asyncio.timeout` does; but that would set and cancel a timer for every token (10 us and more),
     this looks at the time of the last wait when its one timer fires.
+
+    `is_alive` is asked when a wait has lasted too long. While it says so, silence is counted from
+    that answer on, for `total_s` in all: a model that thinks, writes the call of a tool or
+    evaluates a long prompt sends no byte.
     """
 
-    def __init__(self, timeouts: Timeouts) -> None:
+    def __init__(
+        self, timeouts: Timeouts, *, is_alive: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
         self._timeouts = timeouts
+        self._is_alive = is_alive
+        self._look: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._silence_s = timeouts.first_token_s
         self._is_replying = False
@@ -39,6 +48,7 @@ class StreamWatch:
 
     def expect_end(self, within_s: float) -> None:
         """The answer is whole: wait no longer than this for the end of the bytes."""
+        self._is_alive = None
         self._limit_silence(min(within_s, self._silence_s))
 
     def abort(self, error: LLMError) -> None:
@@ -49,6 +59,8 @@ class StreamWatch:
     def close(self) -> None:
         """Stop the timer. Safe to repeat."""
         self._timer.cancel()
+        if self._look is not None:
+            self._look.cancel()
 
     def __enter__(self) -> Self:
         if self._aborted is not None:
@@ -94,6 +106,21 @@ class StreamWatch:
                 self._rearm(min(now + self._silence_s, self._ends_at))
         # Set for an earlier wait: the present one has time left.
         elif now < self._due():
+            self._rearm(self._due())
+        elif self._is_alive is None or now >= self._ends_at:
+            self._end_wait(self._timeout(now))
+        else:
+            self._look = self._loop.create_task(self._end_unless_alive(self._is_alive))
+
+    async def _end_unless_alive(self, is_alive: Callable[[], Awaitable[bool]]) -> None:
+        since = self._waits_since
+        is_alive_now = await is_alive()
+        now = self._loop.time()
+        # What came meanwhile is a sign of life too.
+        if self._task is None or self._waits_since != since:
+            self._rearm(max(now, self._due()))
+        elif is_alive_now and now < self._ends_at:
+            self._waits_since = now
             self._rearm(self._due())
         else:
             self._end_wait(self._timeout(now))

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
@@ -20,9 +21,9 @@ from llm import (
     OllamaFailedError,
     OllamaUnreachableError,
     Timeouts,
+    TotalTimeoutError,
 )
 from llm.servers.warmup import Warmer
-from llm.servers.watchdog import TIMEOUTS
 from llm.wire.models import read_loaded
 from sandbox.ollama import OllamaStandIn, reply_to
 from tests.support.machine import scaled
@@ -233,19 +234,38 @@ async def test_a_model_in_use_is_loaded_anew_before_it_expires_and_then_let_go(
         await warmer.aclose()
 
 
-async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn, fleet: Fleet) -> None:
+def hasty(ollama: OllamaStandIn, answers: "Noted | None" = None) -> Fleet:
+    """A fleet of one whose replies may take a second and a half."""
+    limits = Timeouts(first_token_s=scaled(0.3), total_s=scaled(1.5))
+    return Fleet([OllamaClient(ollama.url)], timeouts=limits, answers=answers)
+
+
+class Noted:
+    """What two fleets tell each other, as the memory does for processes."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, str], float] = {}
+
+    def note(self, server: str, model: str) -> None:
+        self._at[server, model] = time.monotonic()
+
+    async def is_any_within(self, server: str, model: str, seconds: float) -> bool:
+        return time.monotonic() - self._at.get((server, model), -seconds) <= seconds
+
+
+async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn) -> None:
     """A model that is loaded and answers nobody is unloaded and loaded again, by itself."""
     model = "leaky:50x20ms"
-    async with aclosing(fleet.stream(chat(model))) as records:
-        await anext(records)  # and leave: the server keeps the slot
-    await eventually(lambda: ollama.stats.disconnects == 1, what="the slot is lost")
-    patient = asyncio.create_task(fleet.chat(chat(model), timeouts=Timeouts(first_token_s=60)))
-    for _ in range(TIMEOUTS):
-        with pytest.raises(FirstTokenTimeoutError):
+    async with hasty(ollama) as fleet:
+        async with aclosing(fleet.stream(chat(model))) as records:
+            await anext(records)  # and leave: the server keeps the slot
+        await eventually(lambda: ollama.stats.disconnects == 1, what="the slot is lost")
+        patient = asyncio.create_task(fleet.chat(chat(model), timeouts=Timeouts()))
+        with pytest.raises(TotalTimeoutError):
             await fleet.chat(chat(model))
-    with pytest.raises(OllamaFailedError, match="restart"):
-        await patient
-    reply = await fleet.chat(chat(model))
+        with pytest.raises(OllamaFailedError, match="restart"):
+            await patient
+        reply = await fleet.chat(chat(model), timeouts=Timeouts())
     assert reply.final.done_reason == "stop"
     assert ollama.stats.loads == 2
 
@@ -264,16 +284,81 @@ async def test_chats_that_wait_for_a_load_wait_for_its_restart(
     await warmer.aclose()
 
 
-async def test_a_model_that_answers_some_is_not_restarted(
-    ollama: OllamaStandIn, fleet: Fleet
-) -> None:
-    """A long queue is no leak."""
-    for _ in range(TIMEOUTS):
-        ollama.script("ok", ["hang"])
-        with pytest.raises(FirstTokenTimeoutError):
-            await fleet.chat(chat("ok"))
-        assert (await fleet.chat(chat("ok"))).text == ANSWER
+async def test_a_model_that_answers_some_is_not_restarted(ollama: OllamaStandIn) -> None:
+    """A long queue is no leak: who still waits goes on waiting."""
+    async with hasty(ollama) as fleet:
+        await fleet.chat(chat("ok"))
+        ollama.script("ok", ["hang", "hang"])
+        patient = asyncio.create_task(fleet.chat(chat("ok"), timeouts=Timeouts()))
+        hung = asyncio.create_task(fleet.chat(chat("ok")))
+        await eventually(lambda: ollama.stats.active == 2, what="both calls are silent")
+        while not hung.done():
+            assert (await fleet.chat(chat("ok"))).text == ANSWER
+        assert isinstance(hung.exception(), TotalTimeoutError)
+        # A restart would end its call before all of these are answered.
+        for _ in range(5):
+            assert (await fleet.chat(chat("ok"), timeouts=Timeouts())).text == ANSWER
+        assert not patient.done()
+        patient.cancel()
     assert ollama.stats.loads == 1
+
+
+async def test_a_model_that_answers_another_process_is_not_restarted(
+    ollama: OllamaStandIn,
+) -> None:
+    """One that writes a long reply for somebody else is at work, though nobody here hears it."""
+    noted = Noted()
+    slow = chat("slow-tokens:1000x50ms")
+    async with (
+        hasty(ollama, noted) as fleet,
+        Fleet(
+            [OllamaClient(ollama.url)], timeouts=Timeouts(total_s=scaled(5)), answers=noted
+        ) as another,
+    ):
+        ollama.script(slow.model, ["slow-tokens:1000x50ms", "hang"])
+        reads = asyncio.create_task(another.chat(slow))
+        await eventually(lambda: ollama.stats.active == 1, what="another process reads a reply")
+        with pytest.raises(TotalTimeoutError):
+            await fleet.chat(slow)
+        with pytest.raises(TotalTimeoutError):
+            await reads
+    assert ollama.stats.loads == 1
+
+
+async def test_a_silent_call_is_not_cut_while_its_server_lists_the_model(
+    ollama: OllamaStandIn,
+) -> None:
+    """Before the first byte and between two: a model thinks, or writes the call of a tool."""
+    limits = Timeouts(first_token_s=scaled(0.2), idle_s=scaled(0.2), total_s=scaled(20))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        await client.chat(chat("ok"), timeouts=Timeouts())
+        ollama.script("ok", [f"slow-first:{scaled(1)}s", f"slow-tokens:3x{scaled(0.7)}s"])
+        assert (await client.chat(chat("ok"))).text == ANSWER
+        assert (await client.chat(chat("ok"))).final.done_reason == "stop"
+    assert ollama.stats.lookups > 2
+
+
+async def test_a_silent_call_ends_with_the_time_for_a_whole_reply(ollama: OllamaStandIn) -> None:
+    """However alive its server is."""
+    limits = Timeouts(first_token_s=scaled(0.2), idle_s=scaled(0.2), total_s=scaled(1))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        await client.chat(chat("ok"), timeouts=Timeouts())
+        ollama.script("ok", ["hang", "stall"])
+        for _ in range(2):
+            with pytest.raises(TotalTimeoutError):
+                await client.chat(chat("ok"))
+
+
+async def test_a_silent_call_of_a_model_that_is_gone_is_cut(ollama: OllamaStandIn) -> None:
+    """The server lives, and has dropped the model from memory: nobody is at work on the call."""
+    limits = Timeouts(first_token_s=scaled(0.3), total_s=scaled(20))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        ollama.script("ok", ["hang"])
+        silent = asyncio.create_task(client.chat(chat("ok")))
+        await eventually(lambda: ollama.stats.active == 1, what="the call is silent")
+        await client.chat(ChatRequest(model="ok", keep_alive=0))
+        with pytest.raises(FirstTokenTimeoutError):
+            await silent
 
 
 async def test_a_fleet_closed_while_it_loads_fails_the_chats_that_wait(
