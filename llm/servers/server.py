@@ -200,7 +200,8 @@ class Server:
         # One that was moved here had less time: that proves nothing.
         if waited_s >= silence_s and self._watchdog.is_silent(name, silence_s):
             trial.failed()
-            self._restarts.once(name, lambda: self._restart_if_hung(request, silence_s))
+            if self._watchdog.waited_in_vain(name, again_after_s=self._timeouts.first_token_s):
+                self._restarts.once(name, lambda: self._restart_if_hung(request, silence_s))
 
     async def _restart_if_hung(self, request: ChatRequest, silence_s: float) -> None:
         """Unload and load a model that is in /api/ps and answers no call, of any process."""

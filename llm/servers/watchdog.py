@@ -2,8 +2,9 @@
 
 Ollama can lose a slot to a client that left (ollama#17131): the model then stands in /api/ps, takes
 requests and never answers one. Only time tells that from a model that thinks, writes a long call of
-a tool or evaluates a long prompt: a call that got no byte in the whole time that a reply may take,
-while no other call of the model got one either, of this process or of any other.
+a tool or evaluates a long prompt: a call got no byte in the whole time that a reply may take, and
+after it was closed, which frees its slot in a model that is well, another one got none either;
+meanwhile no call of the model got a byte, of this process or of any other.
 """
 
 import time
@@ -40,6 +41,7 @@ class Watchdog:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._heard: dict[str, float] = {}
+        self._in_vain_since: dict[str, float] = {}
         self._restarts: dict[str, _Restarts] = {}
 
     def heard(self, model: str) -> None:
@@ -55,6 +57,16 @@ class Watchdog:
         """Whether no call of this process got a piece from the model within so many seconds."""
         heard_at = self._heard.get(model)
         return heard_at is None or heard_at <= self._clock() - for_s
+
+    def waited_in_vain(self, model: str, *, again_after_s: float) -> bool:
+        """A call got no piece in all its time. True if that was so before, so many seconds ago or
+        more, and no call got one since."""
+        now = self._clock()
+        since = self._in_vain_since.get(model)
+        if since is None or self._heard.get(model, since) > since:
+            self._in_vain_since[model] = now
+            return False
+        return now - since >= again_after_s
 
     def may_restart(self, model: str) -> bool:
         """Whether the model may be restarted now; if so, that counts as done.

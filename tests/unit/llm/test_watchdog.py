@@ -32,6 +32,22 @@ def test_a_model_is_silent_if_nobody_heard_it_for_so_long(watchdog: Watchdog, cl
     assert not watchdog.is_silent(MODEL, 600)
 
 
+def test_one_call_in_vain_proves_nothing_and_a_later_one_does(
+    watchdog: Watchdog, clock: Clock
+) -> None:
+    """When the first is closed, a model that is well takes the next; those beside it are none."""
+    for after_s, is_hung in ((0, False), (10, False), (109, False), (1, True), (600, True)):
+        clock.now_s += after_s
+        assert watchdog.waited_in_vain(MODEL, again_after_s=120) is is_hung
+    clock.now_s += 1
+    watchdog.heard(MODEL)
+    assert not watchdog.waited_in_vain(MODEL, again_after_s=120)
+    clock.now_s += 119
+    assert not watchdog.waited_in_vain(MODEL, again_after_s=120)
+    clock.now_s += 1
+    assert watchdog.waited_in_vain(MODEL, again_after_s=120)
+
+
 def test_a_restart_that_does_not_help_is_repeated_ever_later(
     watchdog: Watchdog, clock: Clock
 ) -> None:
