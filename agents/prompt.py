@@ -127,6 +127,7 @@ def prompt_for(
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
+        left_tokens=budget.left_after(fitting.estimated_tokens),
     )
     request = replace(request, format=ask.format, think=ask.think, tools=tuple(tools))
     return Prompt(request, len(shown), fitting)

@@ -11,10 +11,10 @@ from llm.context.budget import (
     History,
     Precedent,
     TokenBudget,
-    estimated,
     fit,
     turn_starts,
 )
+from llm.context.estimate import estimated
 from llm.context.limits import ContextLimits
 from llm.errors import (
     AccessDeniedError,
@@ -48,7 +48,7 @@ from llm.servers.fleet import Fleet
 from llm.servers.watchdog import SharedAnswers
 from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
-from llm.wire.models import Loaded, full_name, is_installed
+from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
 from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
@@ -104,7 +104,9 @@ __all__ = [
     "fit",
     "full_name",
     "get_llm_service",
+    "is_cloud",
     "is_installed",
+    "is_same",
     "joined",
     "turn_starts",
 ]

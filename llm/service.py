@@ -3,27 +3,31 @@
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import httpx
+import orjson
 
 from llm.context.blocking_limits import BlockingContextLimits
 from llm.context.limits import LOOKUP_TIMEOUT_S
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.connection import (
-    END_OF_REPLY_S,
     HEALTH_TIMEOUT_S,
-    cut_after,
+    beginning_of,
     http_timeout,
+    read_to_end,
     refusal_of,
     sync_http_client,
 )
+from llm.servers.blocking_warmth import BlockingWarmth
 from llm.settings import LLMSettings
 from llm.wire import error_map
 from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection
-from llm.wire.models import Loaded, read_loaded, read_models
+from llm.wire.models import Loaded, ModelDetails, read_details, read_loaded, read_models
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest, Message
@@ -45,10 +49,10 @@ class LLMService:
     ) -> None:
         self.settings = settings or LLMSettings()
         self.base_url = self.settings.servers[0]
-        self._http = sync_http_client(self.base_url, transport)
-        self.context_limits = BlockingContextLimits(
-            lambda: self.loaded_models(timeout_s=LOOKUP_TIMEOUT_S), self.settings
-        )
+        self._http = sync_http_client(self.base_url, transport, headers=self.settings.headers)
+        look_up = partial(self.loaded_models, timeout_s=LOOKUP_TIMEOUT_S)
+        self.context_limits = BlockingContextLimits(look_up, self._details, self.settings)
+        self._warmth = BlockingWarmth(self.base_url, look_up, self._load)
 
     def chat(
         self,
@@ -109,12 +113,20 @@ class LLMService:
 
         Closing the generator closes the connection, which stops the model.
         """
-        reader = ReplyReader(
-            request,
-            base_url=self.base_url,
-            max_bytes=self.settings.max_response_bytes,
-        )
-        limits = self.settings.timeouts
+        self._warmth.ensure(request)
+        yield from self._answered(request, self.settings.timeouts)
+        self._warmth.note_seen(request.model)
+
+    def _load(self, request: ChatRequest) -> None:
+        load_s = self.settings.load_timeout_s
+        limits = replace(self.settings.timeouts, first_token_s=load_s, total_s=load_s)
+        joined(list(self._answered(request, limits)))
+
+    def _answered(
+        self, request: ChatRequest, limits: Timeouts
+    ) -> Generator[Delta | Final, None, None]:
+        max_bytes = self.settings.max_response_bytes
+        reader = ReplyReader(request, base_url=self.base_url, max_bytes=max_bytes)
         answer = self._chunks("/api/chat", request.body(), request.model, limits, reader)
         with closing(answer) as chunks:
             for chunk in chunks:
@@ -153,9 +165,15 @@ class LLMService:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _lookup(self, path: str, timeout_s: float) -> bytes:
+    def _details(self, model: str) -> ModelDetails:
+        asked = orjson.dumps({"model": model})
+        return read_details(self._lookup("/api/show", LOOKUP_TIMEOUT_S, asked, model))
+
+    def _lookup(
+        self, path: str, timeout_s: float, content: bytes | None = None, model: str = ""
+    ) -> bytes:
         limits = Timeouts.within(timeout_s)
-        return b"".join(self._chunks(path, None, self.settings.model, limits))
+        return b"".join(self._chunks(path, content, model or self.settings.model, limits))
 
     def _request(
         self,
@@ -168,9 +186,16 @@ class LLMService:
         head: tuple[Mapping[str, object], ...] = ()
         if system_prompt is not None:
             head = ({"role": "system", "content": system_prompt},)
-        return self.settings.chat_request(
-            (*head, *messages), model=model, temperature=temperature, max_tokens=max_tokens
+        asked = (*head, *messages)
+        request = self.settings.chat_request(
+            asked, model=model, temperature=temperature, max_tokens=max_tokens
         )
+        if not request.may_run_past:
+            return request
+        readable = [one if isinstance(one, Mapping) else {"content": one.decode()} for one in asked]
+        left = self.context_limits.left_for(request.model, readable, request.max_tokens)
+        bounds = [bound for bound in (request.max_tokens, left) if bound is not None]
+        return replace(request, max_tokens=min(bounds, default=None))
 
     def _chunks(
         self,
@@ -191,7 +216,7 @@ class LLMService:
         try:
             response = self._send(path, content, timeouts)
             if response.status_code != 200:
-                body = _beginning_of(response.iter_raw())
+                body = beginning_of(response.iter_raw())
                 raise refusal_of(response, body, model=model, base_url=self.base_url)
             raw = response.iter_raw()
             for chunk in raw:
@@ -199,7 +224,7 @@ class LLMService:
                     raise error_map.total_timeout(timeouts)
                 yield chunk
                 if reader is not None and reader.is_done:
-                    _read_to_end(response, raw)
+                    read_to_end(response, raw)
                     break
         except TRANSPORT_ERRORS as exc:
             raise lost_connection(
@@ -225,22 +250,6 @@ class LLMService:
         # httpcore reads this when the body is begun; httpx 0.28 has no public way to say it.
         request.extensions["timeout"]["read"] = timeouts.idle_s
         return response
-
-
-def _read_to_end(response: httpx.Response, raw: Iterator[bytes]) -> None:
-    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
-    with suppress(*TRANSPORT_ERRORS, RuntimeError), cut_after(response, END_OF_REPLY_S):
-        _beginning_of(raw)
-
-
-def _beginning_of(chunks: Iterator[bytes]) -> bytes:
-    """As much as an error's body may have."""
-    body = b""
-    for chunk in chunks:
-        body += chunk
-        if len(body) >= error_map.MAX_ERROR_BODY_BYTES:
-            break
-    return body
 
 
 def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None, None]:

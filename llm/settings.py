@@ -1,11 +1,13 @@
 """The environment of this package: the only place in it that reads the environment."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm.wire.address import check_base_url, check_base_urls, split_addresses
+from llm.wire.headers import read_headers
 from llm.wire.models import ByModel
 from llm.wire.requests import DURATION_PATTERN, ChatRequest, Message, check_model_name
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
@@ -37,7 +39,8 @@ class LLMSettings(BaseSettings):
     base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
         default="http://localhost:11434",
         validation_alias="OLLAMA_BASE_URL",
-        description="Ollama's address: http or https, host and port, nothing else.",
+        description="Ollama's address: http or https, host, port, and the path of a gateway if "
+        "there is one. It stands in the log: a key belongs into OLLAMA_API_KEY.",
     )
     base_urls: Annotated[
         # NoDecode: pydantic-settings would want JSON for a tuple.
@@ -47,6 +50,18 @@ class LLMSettings(BaseSettings):
         validation_alias="OLLAMA_BASE_URLS",
         description="The addresses of several Ollamas, separated by commas, in place of "
         "OLLAMA_BASE_URL; calls are spread over them.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias="OLLAMA_API_KEY",
+        description="The bearer token that is sent to every server of these addresses, as "
+        "https://ollama.com and gateways want it; an Ollama of one's own ignores it.",
+    )
+    extra_headers: SecretStr | None = Field(
+        default=None,
+        validation_alias="OLLAMA_HEADERS",
+        description="Headers that are sent with each request, such as: X-Team=griot, X-Key=abc. "
+        "A value has no comma.",
     )
     model: Annotated[str, AfterValidator(check_model_name)] = Field(
         default="qwen2.5:0.5b",
@@ -137,6 +152,13 @@ class LLMSettings(BaseSettings):
         description="How long Ollama keeps the model loaded after a call, as a duration with its "
         "unit such as 30m or 1h30m; negative: for ever. Unset: Ollama's own value.",
     )
+    shared: bool = Field(
+        default=True,
+        validation_alias="OLLAMA_SHARED",
+        description="Whether other programs use the same Ollama (true, false). If so, nothing is "
+        "sent that makes it load a model anew at each change of program, and a reply that fills "
+        "the window is bounded by an estimate. false: Ollama ends such a reply at the window.",
+    )
     num_ctx: int | None = Field(
         default=None,
         ge=WINDOW.least,
@@ -187,6 +209,17 @@ class LLMSettings(BaseSettings):
         description="The same for single models, such as: qwen3-vl:8b=1, llama3.2:3b=8.",
     )
 
+    @model_validator(mode="after")
+    def _check_headers(self) -> Self:
+        _ = self.headers
+        return self
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What opens the servers' gateway. Holds secrets."""
+        texts = (self.extra_headers, self.api_key)
+        return read_headers(*("" if text is None else text.get_secret_value() for text in texts))
+
     # Set and not learned: docs/decisions.md, "The number of calls is set, not learned".
     def parallel_calls(self, model: str) -> int | None:
         """How many calls `model` gets at once from all workers; None: no bound."""
@@ -236,15 +269,23 @@ class LLMSettings(BaseSettings):
         model: str | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
+        left_tokens: int | None = None,
     ) -> ChatRequest:
-        """A request with these settings where an argument is None. Raises InvalidRequestError."""
+        """A request with these settings where an argument is None. Raises InvalidRequestError.
+
+        `left_tokens` is what the window has left for the reply, by the estimate: its bound where
+        the server is shared. None: not known.
+        """
         model = self.model if model is None else model
         window_tokens = self.window_tokens(model)
+        wanted = self.reply_tokens(model) if max_tokens is None else max_tokens
+        bounds = [bound for bound in (wanted, left_tokens) if bound is not None]
         return ChatRequest(
             model=model,
             messages=messages,
             temperature=self.temperature if temperature is None else temperature,
-            max_tokens=self.reply_tokens(model) if max_tokens is None else max_tokens,
+            max_tokens=min(bounds, default=None) if self.shared else wanted,
             options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
+            shift=None if self.shared else False,
         )

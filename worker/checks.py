@@ -5,16 +5,13 @@ them, a starting worker acts on those that `worker_start_checks` looks at.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from celery import Celery
 from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
 
-from llm import is_installed
 from memory import (
     Connection,
     Keyspace,
@@ -28,7 +25,8 @@ from tasks.errors import ConfigurationError
 from tasks.process.configuration import Settings
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.extras import OR_TRY
-from worker.model_servers import ModelServer, model_servers
+from worker.findings import Finding, Level, judged
+from worker.model_checks import check_models
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +39,6 @@ MAINTENANCE_QUEUE = "maintenance"
 START = "start one with `make up` (or: celery -A worker worker)"
 
 
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found, and what to do about it where something can be. Holds no secret."""
-
-    check: str
-    level: Level
-    found: str
-    advice: str = ""
-
-
 def all_findings(app: Celery, connection: Connection, settings: Settings) -> list[Finding]:
     """What every check found. Takes a second or two, more where something does not answer."""
     broker = check_broker(app)
@@ -68,8 +48,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         *check_keys(connection, settings),
         broker,
         check_results(app),
-        *check_ollama(settings),
-        check_calls(settings),
+        *check_models(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
     ]
 
@@ -113,11 +92,11 @@ def server_findings(server: ServerInfo, label: str) -> list[Finding]:
     major = server.version.partition(".")[0]
     fill = "no maxmemory" if server.fill is None else f"{server.fill:.0%} of maxmemory"
     return [
-        _judged(
+        judged(
             major.isdecimal() and int(major) >= OLDEST_REDIS,
             Finding("redis", Level.FAIL, f"{server.product} at {label}", USE_NEWER),
         ),
-        _judged(
+        judged(
             not server.is_evicting,
             Finding(
                 "redis eviction",
@@ -126,7 +105,7 @@ def server_findings(server: ServerInfo, label: str) -> list[Finding]:
                 "Redis may drop waiting jobs: CONFIG SET maxmemory-policy noeviction",
             ),
         ),
-        _judged(
+        judged(
             server.is_append_only,
             Finding(
                 "redis durability",
@@ -135,7 +114,7 @@ def server_findings(server: ServerInfo, label: str) -> list[Finding]:
                 "a crash of Redis loses jobs and histories: CONFIG SET appendonly yes",
             ),
         ),
-        _judged(
+        judged(
             server.fill is None or server.fill < CROWDED,
             Finding(
                 "redis memory",
@@ -145,11 +124,6 @@ def server_findings(server: ServerInfo, label: str) -> list[Finding]:
             ),
         ),
     ]
-
-
-def _judged(is_well: bool, trouble: Finding) -> Finding:
-    """The finding as it stands if all is not well, else without its level and advice."""
-    return replace(trouble, level=Level.OK, advice="") if is_well else trouble
 
 
 def check_broker(app: Celery) -> Finding:
@@ -171,56 +145,6 @@ def check_results(app: Celery) -> Finding:
     except (*app.backend.connection_errors, *app.backend.channel_errors) as exc:
         return Finding("results", Level.FAIL, f"{where}: {exc}", "check CELERY_RESULT_BACKEND")
     return Finding("results", Level.OK, where)
-
-
-def check_ollama(settings: Settings) -> list[Finding]:
-    """Whether each Ollama answers, and one of them has every model that an agent may ask for."""
-    servers = model_servers(settings.llm)
-    answering = [server for server in servers if not server.trouble]
-    models = settings.models if answering else ()
-    return [*_servers(servers), *(_model(model, answering) for model in models)]
-
-
-def check_calls(settings: Settings) -> Finding:
-    """Whether jobs that wait for a busy model wait where they can be seen."""
-    if not settings.llm.is_bounded:
-        advice = "set OLLAMA_NUM_PARALLEL as Ollama has it: jobs then wait in order, and visibly"
-        return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
-    found = ", ".join(
-        f"{settings.llm.parallel_calls(model) or 'any number'} at once for {model}"
-        for model in settings.models
-    )
-    return Finding("model calls", Level.OK, found)
-
-
-def _servers(servers: Sequence[ModelServer]) -> list[Finding]:
-    level, advice = Level.FAIL, f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
-    if not all(server.trouble for server in servers):
-        level = Level.WARN
-        advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
-    return [
-        _judged(
-            not one.trouble,
-            Finding(
-                "ollama",
-                level,
-                one.trouble or f"{one.url}, {len(one.installed)} models",
-                advice,
-            ),
-        )
-        for one in servers
-    ]
-
-
-def _model(model: str, servers: Sequence[ModelServer]) -> Finding:
-    lacking = [server.url for server in servers if not is_installed(model, server.installed)]
-    if not lacking:
-        return Finding("model", Level.OK, model)
-    if len(lacking) == len(servers):
-        advice = f"run `ollama pull {model}`, or set OLLAMA_MODEL"
-        return Finding("model", Level.FAIL, f"{model} is not installed", advice)
-    found = f"{model} is not installed at {', '.join(lacking)}"
-    return Finding("model", Level.WARN, found, f"run `ollama pull {model}` there")
 
 
 def check_workers(app: Celery) -> Finding:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from llm import LLMError, LLMService, LLMSettings
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 @dataclass(frozen=True, slots=True)
 class ModelServer:

@@ -18,18 +18,16 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TypeAlias
 
-import orjson
-
+from llm.context.estimate import (
+    IMAGE_TOKENS,
+    PROMPT_TOKENS,
+    bounded_image,
+    estimated,
+    images_in,
+)
 from llm.errors import ContextOverflowError
 
 History: TypeAlias = Sequence[Mapping[str, object]]
-
-MESSAGE_TOKENS = 5
-"""What a chat template puts around each message: its role, and the marks of begin and end."""
-PROMPT_TOKENS = 8
-"""What it puts around the whole: the begin of the text, and that of the reply."""
-IMAGE_TOKENS = 768
-"""What Ollama itself reckons for an image (server/prompt.go)."""
 
 FULL, TRIMMED = 0.9, 0.6
 """Parts of the token budget: over the first a history is cut, down to the second."""
@@ -50,7 +48,8 @@ class TokenBudget:
 
     `reply_tokens` are kept free for the reply, `ratio` is how many tokens the model counts for one
     that is estimated: `is_measured` says that it is this very conversation's. Nothing is refused
-    for the sake of a window that is only assumed (not `is_known`).
+    for the sake of a window that is only assumed (not `is_known`). `image_tokens` are counted for
+    an image. `may_shift`: its server may let a reply run past the window.
     """
 
     window_tokens: int
@@ -58,6 +57,8 @@ class TokenBudget:
     ratio: float = 1.0
     is_known: bool = True
     is_measured: bool = False
+    image_tokens: float = IMAGE_TOKENS
+    may_shift: bool = True
 
     @classmethod
     def of(
@@ -67,6 +68,7 @@ class TokenBudget:
         *,
         ratio: float = 1.0,
         is_known: bool = True,
+        image_tokens: float = IMAGE_TOKENS,
     ) -> "TokenBudget":
         """The budget of a window. At most half of it is kept for a reply of `max_tokens`.
 
@@ -74,7 +76,8 @@ class TokenBudget:
         """
         # docs/decisions.md, "Where the reply has no limit, none is sent".
         wanted = min(window_tokens // 4, 4096) if max_tokens is None else max_tokens
-        return cls(window_tokens, min(wanted, window_tokens // 2), ratio, is_known)
+        reply_tokens = min(wanted, window_tokens // 2)
+        return cls(window_tokens, reply_tokens, ratio, is_known, image_tokens=image_tokens)
 
     @property
     def prompt_tokens(self) -> int:
@@ -86,6 +89,13 @@ class TokenBudget:
         """The most that a prompt without any history may have: the reply then gets less."""
         least = min(self.reply_tokens, self.window_tokens // 8)
         return self.window_tokens - self._margin_tokens - least
+
+    def left_after(self, prompt_tokens: int) -> int | None:
+        """The longest reply behind such a prompt that stays within the window; None where no
+        window is known, or the server bounds the reply itself."""
+        if not self.is_known or not self.may_shift:
+            return None
+        return max(1, self.window_tokens - self._margin_tokens - prompt_tokens)
 
     @property
     def _margin_tokens(self) -> int:
@@ -114,7 +124,7 @@ class Fit:
     """What fits: `history[first:]`, and how long the prompt then is by the estimate.
 
     `plain_tokens` is the estimate before it is put right by `ratio`. `is_cut`: there were turns
-    that did not fit.
+    that did not fit. `images` are in it, each with `image_tokens` of the plain ones.
     """
 
     first: int
@@ -122,12 +132,24 @@ class Fit:
     plain_tokens: float
     ratio: float
     is_cut: bool = False
+    images: int = 0
+    image_tokens: float = IMAGE_TOKENS
+
+    @property
+    def text_tokens(self) -> float:
+        """The plain tokens without the images."""
+        return self.plain_tokens - self.images * self.image_tokens
 
     def of(self, messages: History, extra_tokens: float = 0.0) -> "Fit":
         """The same of these messages, and of what is sent besides them: all that is sent."""
-        plain_tokens = PROMPT_TOKENS + extra_tokens + sum(map(estimated, messages))
-        estimated_tokens = math.ceil(plain_tokens * self.ratio)
-        return replace(self, estimated_tokens=estimated_tokens, plain_tokens=plain_tokens)
+        lengths = [estimated(message, self.image_tokens) for message in messages]
+        plain_tokens = PROMPT_TOKENS + extra_tokens + sum(lengths)
+        return replace(
+            self,
+            estimated_tokens=math.ceil(plain_tokens * self.ratio),
+            plain_tokens=plain_tokens,
+            images=sum(map(images_in, messages)),
+        )
 
 
 def fit(
@@ -145,14 +167,16 @@ def fit(
     in; `extra_tokens` stand for what is sent besides messages. Raises ContextOverflowError where
     they alone are longer than a known window allows.
     """
-    upto = [0.0, *accumulate(map(estimated, history))]
-    needed = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head)) + sum(map(estimated, turn))
     ratio = budget.ratio
-    # The same words cost more in one session than in another: its own count goes before the model's
-    # (docs/decisions.md).
+    # docs/decisions.md, "A session's own count goes before the model's".
     if precedent is not None and not budget.is_measured:
-        before = needed - sum(map(estimated, turn))
-        ratio = _ratio_of(precedent, upto, before, ratio)
+        before = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head))
+        ratio = _ratio_of(precedent, history, before, budget)
+    # What an image costs does not depend on the words: all is multiplied by the ratio afterwards.
+    image_tokens = budget.image_tokens / ratio
+    upto = [0.0, *accumulate(estimated(message, image_tokens) for message in history)]
+    fixed = [*head, *turn]
+    needed = PROMPT_TOKENS + extra_tokens + sum(estimated(one, image_tokens) for one in fixed)
     # An assumed window refuses nothing: docs/decisions.md, "A window that is only assumed refuses
     # nothing".
     if budget.is_known and needed * ratio > budget.message_tokens:
@@ -161,26 +185,9 @@ def fit(
     starts = [*turn_starts(history), len(history)]
     lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
     at = _cut(starts, lengths, budget.prompt_tokens, precedent)
-    return Fit(starts[at], math.ceil(lengths[at]), lengths[at] / ratio, ratio, at > 0)
-
-
-def estimated(message: Mapping[str, object]) -> float:
-    """About how many tokens a message has, before any count is known.
-
-    A quarter for each character of ASCII, and three eighths more for each further byte that a
-    character takes in UTF-8: an accented or Cyrillic letter 5/8, a Chinese character 1, an emoji
-    1 and 3/8. That is near what the tokenizers of today's models need, rather above than below.
-    """
-    text = message.get("content")
-    tokens = MESSAGE_TOKENS + (_of_text(text) if isinstance(text, str) else _of_json(text))
-    if "thinking" in message:
-        tokens += _of_json(message["thinking"])
-    if "tool_calls" in message:
-        tokens += _of_json(message["tool_calls"])
-    if "images" in message:
-        images = message["images"]
-        tokens += IMAGE_TOKENS * (len(images) if isinstance(images, list | tuple) else 1)
-    return tokens
+    images = sum(map(images_in, [*fixed, *history[starts[at] :]]))
+    length = lengths[at]
+    return Fit(starts[at], math.ceil(length), length / ratio, ratio, at > 0, images, image_tokens)
 
 
 def turn_starts(history: History) -> list[int]:
@@ -203,18 +210,6 @@ def turn_starts(history: History) -> list[int]:
     return starts
 
 
-def is_cut(counted_tokens: int, estimated_tokens: int, window_tokens: int) -> bool:
-    """Whether a count shows that Ollama cut the prompt silently.
-
-    It then keeps about half of its window and two tokens more (llm/llama_server.go:279-331), which
-    is far below what was sent. A count that is only low proves nothing: old versions do not count
-    what they find in their cache.
-    """
-    # Both signs are needed: docs/decisions.md, "What counts as a silent cut".
-    looks_halved = abs(counted_tokens - (window_tokens // 2 + 2)) <= 4
-    return looks_halved and counted_tokens * 1.3 < estimated_tokens
-
-
 def measured(budget: TokenBudget, fit: Fit, counted_tokens: int | None) -> TokenBudget:
     """The budget of a second try of the prompt that was `fit`, which proved too long.
 
@@ -222,6 +217,12 @@ def measured(budget: TokenBudget, fit: Fit, counted_tokens: int | None) -> Token
     longer than the window.
     """
     # By more than was counted: the shorter prompt is another text, and a third try is not made.
+    if counted_tokens and fit.images:
+        in_text = fit.text_tokens * fit.ratio
+        each = max(counted_tokens - in_text, 0.0) / fit.images * OVERFLOW_MARGIN
+        image_tokens = bounded_image(max(each, budget.image_tokens))
+        # The images explain it, unless they had to be more than any model counts for one.
+        return replace(budget, ratio=fit.ratio, image_tokens=image_tokens, is_measured=True)
     if counted_tokens:
         ratio = counted_tokens / fit.plain_tokens * OVERFLOW_MARGIN
     else:
@@ -250,34 +251,22 @@ def _cut(
 
 
 def _ratio_of(
-    precedent: Precedent, upto: Sequence[float], head_tokens: float, otherwise: float
+    precedent: Precedent, history: History, head_tokens: float, budget: TokenBudget
 ) -> float:
     """What the model counted for one estimated token of this very session, if that is known."""
-    if precedent.first < 0 or precedent.counted_tokens < MIN_COUNTED_TOKENS:
-        return otherwise
-    shown = upto[precedent.end] - upto[precedent.first]
-    return bounded(precedent.counted_tokens / (head_tokens + shown))
+    if precedent.first < 0:
+        return budget.ratio
+    shown = history[precedent.first : precedent.end]
+    images = sum(map(images_in, shown))
+    counted = precedent.counted_tokens - images * budget.image_tokens
+    if counted < MIN_COUNTED_TOKENS:
+        return budget.ratio
+    return bounded(counted / (head_tokens + sum(estimated(one, 0.0) for one in shown)))
 
 
 def bounded(ratio: float) -> float:
     """A ratio within what any tokenizer makes of any text."""
     return min(MAX_RATIO, max(MIN_RATIO, ratio))
-
-
-def _of_text(text: str) -> float:
-    if text.isascii():
-        return len(text) / 4
-    # A lone surrogate fails no estimate; the request itself is refused with a reason.
-    return (3 * len(text.encode("utf-8", "surrogatepass")) - len(text)) / 8
-
-
-def _of_json(value: object) -> float:
-    """The same of any JSON value; nothing of one that is not there."""
-    if not value:
-        return 0.0
-    if isinstance(value, str):
-        return _of_text(value)
-    return _of_text(orjson.dumps(value, default=str).decode())
 
 
 def _too_long(needed_tokens: int, budget: TokenBudget) -> ContextOverflowError:

@@ -6,18 +6,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from llm.context.budget import Fit, TokenBudget, is_cut, measured
-from llm.context.model_limits import ModelLimits
+from llm.context.budget import Fit, TokenBudget, measured
+from llm.context.model_limits import ModelLimits, budget_of
 from llm.errors import ContextOverflowError, LLMError
 from llm.http.catalog import LOADED, ModelCatalog
 from llm.settings import LLMSettings
 from llm.wire.address import label_of
+from llm.wire.models import full_name
 from llm.wire.records import Final
 
 logger = logging.getLogger(__name__)
 
 LOOKUP_TIMEOUT_S = 1.0
 """A call waits no longer for what is known of its model; without it an assumption serves."""
+
+WINDOW_STEP = 256
+"""llama.cpp makes a window this much longer at most, up to a multiple of it; /api/ps does not say
+so (llama.cpp src/llama-context.cpp)."""
 
 
 class Cataloged(Protocol):
@@ -54,8 +59,9 @@ class ContextLimits:
         return self._budget(model, max_tokens)
 
     def reports_window(self, model: str) -> bool:
-        """Whether it is worth loading a model to know its window: old versions never report it."""
-        return any(server.limits.reports_window(model) for server in self._servers)
+        """Whether it is worth loading a model to know its window: old versions never report it,
+        and no server has one of the cloud."""
+        return any(server.reports_window(model) for server in self._servers)
 
     def doubt(self, model: str) -> None:
         """Have the window of a model looked up for its next budget."""
@@ -63,40 +69,33 @@ class ContextLimits:
             server.limits.doubt(model)
 
     def learn(self, model: str, fit: Fit, final: Final) -> None:
-        """Note what the model counted for a prompt, unless it was cut."""
+        """Note what the model counted for a prompt that it has answered."""
         self._at(final.server).limits.learn(model, fit, final.prompt_tokens)
 
-    async def is_cut(self, model: str, fit: Fit, final: Final, budget: TokenBudget) -> bool:
-        """Whether the count of a reply shows that the prompt was cut silently.
-
-        The window is looked up anew where the count is doubtful: it may be another one than was
-        thought when the prompt was made.
-        """
-        if not 0 < final.prompt_tokens * 1.3 < fit.estimated_tokens:
-            return False
-        server = self._at(final.server)
-        await server.look_anew(model)
-        windows = {budget.window_tokens, server.limits.window(model).tokens}
-        return any(is_cut(final.prompt_tokens, fit.estimated_tokens, one) for one in windows)
+    def ran_past(self, model: str, final: Final) -> bool:
+        """Whether a reply was longer than the window had room for: its server has then dropped the
+        older half of what the model saw, and gone on. False where no window is known."""
+        window = self._at(final.server).limits.window(model)
+        longest = -(-window.tokens // WINDOW_STEP) * WINDOW_STEP
+        used = final.prompt_tokens + final.completion_tokens
+        return window.is_known and window.is_loaded_here and used > longest
 
     async def budget_after(
         self,
         model: str,
         max_tokens: int | None,
         fit: Fit,
-        refusal: ContextOverflowError | None = None,
+        refusal: ContextOverflowError,
     ) -> TokenBudget:
-        """The token budget of a second try, after a refusal or, without one, after a silent cut.
+        """The token budget of a second try, after a refusal.
 
         The ratio is that of this very prompt where the server said how long it was.
         """
         for server in self._servers:
-            if refusal is not None:
-                server.limits.note_refusal(model, fit, refusal, self._clock())
-            if refusal is None or not refusal.n_ctx:
+            server.limits.note_refusal(model, fit, refusal, self._clock())
+            if not refusal.n_ctx:
                 await server.look_anew(model)
-        counted = refusal.n_prompt_tokens if refusal is not None else None
-        return measured(self._budget(model, max_tokens), fit, counted)
+        return measured(self._budget(model, max_tokens), fit, refusal.n_prompt_tokens)
 
     def _budget(self, model: str, max_tokens: int | None) -> TokenBudget:
         # A call may move to another server, so the prompt must fit the narrowest window. A server
@@ -106,9 +105,8 @@ class ContextLimits:
         narrowest = min(known, key=lambda window: window.tokens)
         # For the same reason the highest ratio: each server's runner may count otherwise.
         ratio = max(server.limits.ratio(model) for server in self._servers)
-        return TokenBudget.of(
-            narrowest.tokens, max_tokens, ratio=ratio, is_known=narrowest.is_known
-        )
+        image_tokens = max(server.limits.image_tokens(model) for server in self._servers)
+        return budget_of(narrowest, max_tokens, ratio, image_tokens)
 
     def _at(self, label: str) -> "_Server":
         found = (one for one in self._servers if one.label == label)
@@ -133,6 +131,10 @@ class _Server:
         look = self._look(model)
         return None if self.limits.window(model).is_known else look
 
+    def reports_window(self, model: str) -> bool:
+        """Whether the server reports the window of the model once it is loaded."""
+        return self.limits.reports_window(model) and not self._catalog.is_elsewhere(model)
+
     async def look_anew(self, model: str) -> None:
         """Look once more: one under way may have been answered before the model was loaded."""
         look_ups = self._catalog.look_ups
@@ -147,14 +149,25 @@ class _Server:
         try:
             # A look-up that takes longer goes on, and its answer serves whoever asks next.
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
-                loaded = await self._catalog.loaded()
-                self.limits.note_loaded(model, loaded, self._clock())
-                if self.limits.wants_details(model):
-                    self.limits.note_details(model, await self._catalog.details(model))
+                if not self._catalog.is_elsewhere(model):
+                    loaded = await self._catalog.loaded_for(model)
+                    self.limits.note_loaded(model, loaded, self._clock())
+                await self._look_at_details(model)
+                if self._catalog.is_elsewhere(model):
+                    self.limits.note_elsewhere(model, self._clock())
         except (LLMError, TimeoutError) as exc:
             logger.info("the window of %s is not known, an assumption serves: %s", model, exc)
             self.limits.note_failure(model, self._clock())
 
+    async def _look_at_details(self, model: str) -> None:
+        if not self.limits.wants_details(model):
+            return
+        try:
+            self.limits.note_details(model, await self._catalog.details(model))
+        except LLMError:
+            if not self.limits.window(model).is_known:
+                raise
+
 
 def _name(model: str) -> str:
-    return f"window of {model}"
+    return f"window of {full_name(model)}"

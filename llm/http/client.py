@@ -1,8 +1,10 @@
 """The asynchronous client: many streams at once, on one event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Self
 
@@ -23,11 +25,11 @@ from llm.http.connection import (
     async_transport,
     refusal_of,
 )
-from llm.http.deadlines import StreamWatch
+from llm.http.deadlines import IsAlive, StreamWatch
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
 from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection
-from llm.wire.models import full_name
+from llm.wire.models import is_same
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
@@ -53,12 +55,17 @@ class OllamaClient:
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
         timeouts: Timeouts | None = None,
         max_response_bytes: int = DEFAULT_MAX_RESPONSE_BYTES,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.base_url = check_base_url(base_url)
         self._chat_url = httpx.URL(f"{self.base_url}/api/chat")
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
         self._max_response_bytes = max_response_bytes
+        # Made once: to check and encode them takes a tenth of a short call.
+        self._headers = httpx.Headers({**HEADERS, **(headers or {})})
+        self.clock_ahead_s = 0.0
+        """How far the server's clock is ahead of ours, if by seconds, as of its last look-up."""
         self._http: httpx.AsyncBaseTransport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
@@ -73,6 +80,7 @@ class OllamaClient:
             max_connections=max_connections,
             timeouts=settings.timeouts,
             max_response_bytes=settings.max_response_bytes,
+            headers=settings.headers,
         )
 
     async def stream(
@@ -86,7 +94,9 @@ class OllamaClient:
         """
         limits = timeouts or self._timeouts
         reader = ReplyReader(request, base_url=self.base_url, max_bytes=self._max_response_bytes)
-        is_alive = partial(self._has_loaded, request.model) if request.expects_answer else None
+        is_alive = (
+            partial(self.catalog.is_at_work, request.model) if request.expects_answer else None
+        )
         with self._watching(request.model, limits, is_alive) as watch:
             answer = self._chunks(self._chat_url, request.body(), request.model, limits, watch)
             async with aclosing(answer) as chunks:
@@ -147,7 +157,7 @@ class OllamaClient:
     def abort(self, model: str, error: LLMError) -> None:
         """Let the calls of `model` in flight raise `error`."""
         for watch, of_model in self._watches.items():
-            if of_model == model:
+            if is_same(of_model, model):
                 watch.abort(error)
 
     async def aclose(self) -> None:
@@ -180,19 +190,12 @@ class OllamaClient:
                 async for chunk in chunks:
                     yield chunk
 
-    async def _has_loaded(self, model: str) -> bool:
-        """Whether the server answers, and has the model in memory: a silent call is at work."""
-        try:
-            return full_name(model) in {one.name for one in await self.catalog.loaded()}
-        except LLMError:
-            return False
-
     @contextmanager
     def _watching(
         self,
         model: str,
         timeouts: Timeouts,
-        is_alive: Callable[[], Awaitable[bool]] | None = None,
+        is_alive: IsAlive | None = None,
     ) -> Iterator[StreamWatch]:
         watch = StreamWatch(timeouts, is_alive=is_alive)
         self._watches[watch] = model
@@ -212,17 +215,12 @@ class OllamaClient:
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of a reply of status 200; any failure as an LLMError."""
         response: httpx.Response | None = None
-        request = httpx.Request(
-            "GET" if content is None else "POST",
-            url,
-            headers=HEADERS,
-            content=content,
-            # No read limit: the first byte and later ones need two (StreamWatch).
-            extensions={"timeout": {"connect": timeouts.connect_s}},
-        )
+        request = self._request(url, content, timeouts)
         try:
             with watch:
                 response = await self._transport_here().handle_async_request(request)
+            if content is None:
+                self._note_clock(response.headers.get("Date"))
             raw = response.aiter_raw()
             if response.status_code != 200:
                 body = await _error_body(raw, watch)
@@ -242,6 +240,24 @@ class OllamaClient:
             if response is not None:
                 with suppress(*TRANSPORT_ERRORS):
                     await response.aclose()
+
+    def _request(
+        self, url: httpx.URL | str, content: bytes | None, timeouts: Timeouts
+    ) -> httpx.Request:
+        return httpx.Request(
+            "GET" if content is None else "POST",
+            url,
+            headers=self._headers,
+            content=content,
+            # No read limit: the first byte and later ones need two (StreamWatch).
+            extensions={"timeout": {"connect": timeouts.connect_s}},
+        )
+
+    def _note_clock(self, date: str | None) -> None:
+        with suppress(TypeError, ValueError):  # a proxy may leave it out, or write what it likes
+            ahead_s = parsedate_to_datetime(date or "").timestamp() - time.time()
+            # The header has whole seconds: a difference of one says nothing.
+            self.clock_ahead_s = ahead_s if abs(ahead_s) > 2 else 0.0
 
     def _transport_here(self) -> httpx.AsyncBaseTransport:
         if self._is_closed:

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from llm.errors import LLMError
 from llm.wire.address import ssl_context_for
-from llm.wire.error_map import refused
+from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, refused
 from llm.wire.timeouts import Timeouts
 
 DEFAULT_MAX_CONNECTIONS = 100
@@ -38,11 +38,13 @@ HEADERS = {
 def sync_http_client(
     base_url: str,
     transport: httpx.BaseTransport | None = None,
+    *,
+    headers: Mapping[str, str],
 ) -> httpx.Client:
     """A synchronous client for any number of threads; each request brings its time limits."""
     return httpx.Client(
         transport=transport,
-        headers=HEADERS,
+        headers={**HEADERS, **headers},
         trust_env=False,
         follow_redirects=False,
         verify=ssl_context_for(urlsplit(base_url).scheme),
@@ -101,6 +103,22 @@ def _shut_down(open_socket: socket.socket) -> None:
     with suppress(OSError):  # it is closed meanwhile
         # The method of the plain socket: that of TLS changes the object another thread reads from.
         socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
+
+
+def read_to_end(response: httpx.Response, raw: Iterator[bytes]) -> None:
+    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
+    with suppress(*TRANSPORT_ERRORS, RuntimeError), cut_after(response, END_OF_REPLY_S):
+        beginning_of(raw)
+
+
+def beginning_of(chunks: Iterator[bytes]) -> bytes:
+    """As much as an error's body may have."""
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) >= MAX_ERROR_BODY_BYTES:
+            break
+    return body
 
 
 def async_transport(base_url: str, max_connections: int) -> httpx.AsyncBaseTransport:

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from llm.errors import LLMError, LLMTimeoutError
 from llm.wire.error_map import first_token_timeout, idle_timeout, total_timeout
 from llm.wire.timeouts import Timeouts
+
+IsAlive: TypeAlias = Callable[[bool], Awaitable[bool]]
 
 
 class StreamWatch:
@@ -18,14 +20,12 @@ class StreamWatch:
     `asyncio.timeout` does; but that would set and cancel a timer for every token (10 us and more),
     this looks at the time of the last wait when its one timer fires.
 
-    `is_alive` is asked when a wait has lasted too long. While it says so, silence is counted from
-    that answer on, for `total_s` in all: a model that thinks, writes the call of a tool or
-    evaluates a long prompt sends no byte.
+    `is_alive` is asked when a wait has lasted too long, with whether the reply has begun. While it
+    says so, silence is counted from that answer on, for `total_s` in all: a model that is loaded,
+    thinks, writes the call of a tool or evaluates a long prompt sends no byte.
     """
 
-    def __init__(
-        self, timeouts: Timeouts, *, is_alive: Callable[[], Awaitable[bool]] | None = None
-    ) -> None:
+    def __init__(self, timeouts: Timeouts, *, is_alive: IsAlive | None = None) -> None:
         self._timeouts = timeouts
         self._is_alive = is_alive
         self._look: asyncio.Task[None] | None = None
@@ -112,9 +112,9 @@ class StreamWatch:
         else:
             self._look = self._loop.create_task(self._end_unless_alive(self._is_alive))
 
-    async def _end_unless_alive(self, is_alive: Callable[[], Awaitable[bool]]) -> None:
+    async def _end_unless_alive(self, is_alive: IsAlive) -> None:
         since = self._waits_since
-        is_alive_now = await is_alive()
+        is_alive_now = await is_alive(self._is_replying)
         now = self._loop.time()
         # What came meanwhile is a sign of life too.
         if self._task is None or self._waits_since != since:

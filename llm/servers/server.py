@@ -27,11 +27,12 @@ from llm.http.shared_tasks import SharedTasks, result_of
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
+from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import SharedAnswers, Watchdog
 from llm.wire.address import label_of
 from llm.wire.error_map import KILLED
-from llm.wire.models import full_name
+from llm.wire.models import full_name, is_cloud
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
@@ -84,7 +85,7 @@ class Server:
         self.warmer = Warmer(
             client,
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
-            keep_warm_s=keep_warm_s,
+            keep=KeepWarm(keep_warm_s=keep_warm_s),
             on_loaded=self.catalog.note_loaded,
             pull=None if pulls is None else partial(pulls.into, client),
         )
@@ -106,7 +107,7 @@ class Server:
         is_installed = self.catalog.is_installed(model)
         if is_installed is None:
             return Readiness.UNKNOWN
-        if self.catalog.is_loaded(model):
+        if self.catalog.is_loaded(model) or self.catalog.is_elsewhere(model):
             return Readiness.WARM
         return Readiness.COLD if is_installed else Readiness.ABSENT
 
@@ -177,7 +178,7 @@ class Server:
         model = request.model
         if isinstance(error, SERVERS_FAULT):
             # Of a cloud model's failures only a lost connection is this server's.
-            if isinstance(error, OllamaUnreachableError) or not _is_cloud(model):
+            if isinstance(error, OllamaUnreachableError) or not is_cloud(model):
                 trial.failed()
         elif isinstance(error, PermanentLLMError):
             trial.succeeded()  # it refuses, so it is well
@@ -214,11 +215,10 @@ class Server:
             return
         # A model that is not loaded has not hung: it may be waiting to be loaded.
         try:
-            loaded = await self.catalog.loaded()
+            if await self.catalog.loaded_for(model) is None:
+                return
         except LLMError:
             return  # the server is silent, not the model alone
-        if model not in {one.name for one in loaded}:
-            return
         if self._watchdog.may_restart(model):
             self._restart(request)
 
@@ -247,8 +247,3 @@ class Server:
             )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret
-
-
-def _is_cloud(model: str) -> bool:
-    """Whether the server only passes the calls of this model on to Ollama's cloud."""
-    return full_name(model).endswith((":cloud", "-cloud"))

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 
 from llm.errors import (
     LLMError,
@@ -21,9 +22,10 @@ from llm.errors import (
 from llm.http.client import OllamaClient
 from llm.http.connection import HEALTH_TIMEOUT_S
 from llm.http.shared_tasks import SharedTasks, result_of
-from llm.wire.models import RecentlyUsed
-from llm.wire.requests import ChatRequest, seconds_of
-from llm.wire.timeouts import KEEP_WARM_S, Timeouts
+from llm.servers.stays import KeepWarm, Stays, keep_alive_of, load_request
+from llm.wire.models import RecentlyUsed, full_name
+from llm.wire.requests import ChatRequest
+from llm.wire.timeouts import Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -32,55 +34,18 @@ SILENT_LOOKS = 2
 """A server that answers so many looks in a row with silence is not loading but gone."""
 
 WORTH_LOGGING_S = 1.0
-DEFAULT_KEEP_ALIVE_S = 300.0
-"""What Ollama does where neither we nor its OLLAMA_KEEP_ALIVE say otherwise."""
-
-TRUSTED = 0.8
-"""The part of the keep_alive for which a model counts as loaded; then it is loaded anew."""
-
-SHORTEST_REWARM_S = 10.0
-"""A keep_alive below this is meant to let go: such a model is not kept."""
-
 FAILED_PAUSE_S = 30.0
 """After a load that failed: how long no load is begun without a chat that waits for it."""
 
-# What Ollama reads at load time: another value reloads the model (api/types.go, Runner).
-_LOAD_TIME = (
-    "num_ctx",
-    "num_batch",
-    "num_gpu",
-    "main_gpu",
-    "use_mmap",
-    "num_thread",
-    "draft_num_predict",
-)
-
-
-@dataclass(slots=True)
-class Warmth:
-    """A model that was loaded, with what, and how long that can be trusted."""
-
-    request: ChatRequest
-    keep_alive_s: float
-    until: float
-    used_at: float
-    timer: asyncio.TimerHandle | None = None
-
-
-def load_request(request: ChatRequest) -> ChatRequest:
-    """The request that loads the model of a chat just as the chat would, and asks nothing."""
-    # Without messages a request only loads (docs/ollama.md, Requests). It has the chat's `shift`,
-    # for another one would load the model again (docs/ollama.md, Loading).
-    options = {name: request.options[name] for name in _LOAD_TIME if name in request.options}
-    return ChatRequest(
-        model=request.model, options=options, keep_alive=request.keep_alive, shift=request.shift
-    )
+UNLOADED_WITHIN_S = 150.0
+"""How long the calls of others may hold a model that is to be restarted: a bit more than their
+first-token limit by default."""
 
 
 class Warmer:
     """The loaded models of one server, as far as this process loads them. One event loop.
 
-    A model that was used within `keep_warm_s` is loaded anew before Ollama lets it go. `on_loaded`
+    A model that was used lately is loaded anew before Ollama lets it go (`keep`). `on_loaded`
     is called with each model that is loaded. `pull`, if there is one, downloads a model that the
     server lacks; it raises ModelNotFoundError where it may not.
     """
@@ -90,32 +55,28 @@ class Warmer:
         client: OllamaClient,
         *,
         limits: Timeouts,
-        keep_warm_s: float = KEEP_WARM_S,
+        keep: KeepWarm | None = None,
         on_loaded: Callable[[str], None],
         pull: Callable[[str], Awaitable[None]] | None = None,
-        shortest_rewarm_s: float = SHORTEST_REWARM_S,
         look_every_s: float = LOOK_EVERY_S,
+        unloaded_within_s: float = UNLOADED_WITHIN_S,
     ) -> None:
         self._client = client
         self._limits = limits
-        self._keep_warm_s = keep_warm_s
         self._on_loaded = on_loaded
         self._pull = pull
-        self._shortest_rewarm_s = shortest_rewarm_s
+        self._keep = keep or KeepWarm()
         self._look_every_s = look_every_s
-        self._warm: dict[str, Warmth] = {}
+        self._unloaded_within_s = unloaded_within_s
+        self._stays = Stays(client.catalog, self._keep, on_due=self._keep_loaded)
         self._loads = SharedTasks()
+        self._looks = SharedTasks()
         self._failed_until: RecentlyUsed[float] = RecentlyUsed()
 
     def is_warm(self, request: ChatRequest) -> bool:
-        """Whether the model is loaded as `request` needs it, as far as is known."""
-        warmth = self._warm.get(request.model)
-        if warmth is None or warmth.until <= time.monotonic():
-            return False
-        known = warmth.request
-        return known.shift == request.shift and all(
-            known.options.get(name) == request.options.get(name) for name in _LOAD_TIME
-        )
+        """Whether the model is loaded as `request` needs it, as far as is known without a look; or
+        whether it needs no load, because another server answers for it."""
+        return self._stays.is_warm(request)
 
     # No lock among processes: docs/decisions.md, "Processes do not agree on warm-ups".
     async def ensure(self, request: ChatRequest) -> None:
@@ -124,67 +85,103 @@ class Warmer:
         Who is cancelled while waiting leaves the load running.
         """
         # With a keep_alive of 0 the request that loads a model would unload it.
-        if self.is_warm(request) or _keep_alive_s(request) == 0:
+        if self.is_warm(request) or keep_alive_of(request) == 0:
             return
-        if (other := self._loads.get(request.model)) is not None:
+        if (other := self._loads.get(full_name(request.model))) is not None:
             await self._end_of(other, request.model)
             if self.is_warm(request):
                 return
+        elif await self._stays.is_still_warm(request):
+            return
         # A load with other options may have come in between; what follows is ours.
         await self._end_of(self._begin(request), request.model)
 
     def begin(self, request: ChatRequest) -> None:
         """Have the model loaded in the background, unless that failed a moment ago."""
-        if self._failed_until.get(request.model, 0.0) <= time.monotonic():
+        is_elsewhere = self._client.catalog.is_elsewhere(request.model)
+        if not is_elsewhere and (self._failed_until.of(request.model) or 0.0) <= time.monotonic():
             self._begin(request)
 
     def restart(self, request: ChatRequest, unload: Callable[[], Awaitable[None]]) -> None:
-        """Have the model loaded anew after `unload`; chats wait for it."""
+        """Have the model loaded anew after `unload`, which is repeated until it is gone; chats wait
+        for it."""
         self.forget(request.model)
-        if (under_way := self._loads.get(request.model)) is not None:
+        name = full_name(request.model)
+        if (under_way := self._loads.get(name)) is not None:
             under_way.cancel()
-        self._loads.begin(request.model, self._load(load_request(request), unload))
+        self._loads.begin(name, self._reload(load_request(request), unload))
 
     def note_used(self, model: str) -> None:
         """A chat has ended well: the model's time to stay loaded begins anew."""
-        if (warmth := self._warm.get(model)) is not None:
-            # Ollama counts anew from the end of the last request, too (docs/ollama.md, Loading).
-            warmth.used_at = now = time.monotonic()
-            warmth.until = now + TRUSTED * warmth.keep_alive_s
+        self._stays.note_used(model)
 
     def forget(self, model: str) -> None:
         """The model may not be loaded any more: the next chat looks to it first."""
-        warmth = self._warm.pop(model, None)
-        if warmth is not None and warmth.timer is not None:
-            warmth.timer.cancel()
+        self._stays.forget(model)
 
     async def aclose(self) -> None:
         """Give up the loads under way, and load nothing more."""
-        for model in list(self._warm):
-            self.forget(model)
+        self._stays.clear()
+        await self._looks.aclose()
         await self._loads.aclose()
 
+    def _keep_loaded(self, request: ChatRequest) -> None:
+        """The model is in use, and its time is nearly over."""
+        name = full_name(request.model)
+        self._looks.once(name, lambda: self._load_again(request))
+
+    async def _load_again(self, request: ChatRequest) -> None:
+        with suppress(LLMError):  # a load says what is wrong
+            if await self._client.catalog.loaded_for(request.model) is None:
+                # Another model has its place, and the two must not drive each other out.
+                self.forget(request.model)
+                return
+        self.begin(request)
+
     def _begin(self, request: ChatRequest) -> "asyncio.Task[None]":
-        return self._loads.once(request.model, lambda: self._load(load_request(request)))
+        loaded = load_request(request)
+        return self._loads.once(full_name(request.model), lambda: self._load(loaded, loaded))
 
     async def _end_of(self, load: "asyncio.Task[object]", model: str) -> None:
         """Wait for a load, and for the one that a restart has put in its place."""
         await asyncio.wait((load,))
-        while load.cancelled() and (successor := self._loads.get(model)) is not None:
+        while load.cancelled() and (successor := self._loads.get(full_name(model))) is not None:
             load = successor
             await asyncio.wait((load,))
         await result_of(load)
 
-    async def _load(
-        self, request: ChatRequest, before: Callable[[], Awaitable[None]] | None = None
-    ) -> None:
-        """Load the model. Raises an LLMError, which is in the log then."""
-        if before is not None:
-            await before()
+    async def _reload(self, request: ChatRequest, unload: Callable[[], Awaitable[None]]) -> None:
+        """Unload the model and load it anew. Raises an LLMError."""
+        # While the calls of others last, an unload only sets the model's time to stay to 0, and a
+        # request with a keep_alive puts it back (docs/ollama.md, Loading). So ours comes when the
+        # model is gone, and without one.
+        url, model, until = self._client.base_url, request.model, time.monotonic()
+        until += self._unloaded_within_s
+        while True:
+            await unload()
+            try:
+                if await self._client.catalog.loaded_for(model) is None:
+                    break
+            except LLMError:
+                break  # the load will say what is wrong
+            if time.monotonic() >= until:
+                logger.warning(
+                    "%s does not unload %s, because calls of others hold it; it is used as it is: "
+                    "if it answers nobody, restart that Ollama",
+                    url,
+                    model,
+                )
+                break
+        await self._load(request, replace(request, keep_alive=None))
+
+    async def _load(self, request: ChatRequest, sent: ChatRequest) -> None:
+        """Load the model for `request` by the request `sent`. Raises an LLMError, which is in the
+        log then."""
         url, model, began_at = self._client.base_url, request.model, time.monotonic()
         try:
             try:
-                await self._loaded_or_pulled(request)
+                await self._loaded_or_pulled(sent)
+                await self._note_loaded(request, sent)
             except LLMTimeoutError as exc:
                 # No time-out for the chats: their own limits have not passed, and another server
                 # may have the model.
@@ -197,11 +194,10 @@ class Warmer:
             self._failed_until[model] = time.monotonic() + FAILED_PAUSE_S
             logger.warning("%s cannot load %s, and the chats that wait fail: %s", url, model, exc)
             raise
-        self._failed_until.pop(model, None)
+        self._failed_until.forget(model)
         now = time.monotonic()
         if now - began_at > WORTH_LOGGING_S:
             logger.info("%s has loaded %s in %.1f s", url, model, now - began_at)
-        self._note_loaded(request, now)
 
     async def _loaded_or_pulled(self, request: ChatRequest) -> None:
         try:
@@ -235,37 +231,17 @@ class Warmer:
             f"Ollama at {self._client.base_url} fell silent while it was to load {request.model}"
         )
 
-    def _note_loaded(self, request: ChatRequest, now: float) -> None:
-        before = self._warm.get(request.model)
-        # A load is no use: else each would be the reason for the next, for ever.
-        used_at = now if before is None else before.used_at
-        self.forget(request.model)
-        keep_alive_s = _keep_alive_s(request)
-        warmth = Warmth(request, keep_alive_s, now + TRUSTED * keep_alive_s, used_at)
-        self._warm[request.model] = warmth
-        self._on_loaded(request.model)
-        self._arm(warmth)
-
-    def _arm(self, warmth: Warmth) -> None:
-        # Infinite is what Ollama never drops (a negative keep_alive).
-        if self._shortest_rewarm_s <= warmth.keep_alive_s < float("inf"):
-            wait_s = warmth.until - time.monotonic()
-            loop = asyncio.get_running_loop()
-            warmth.timer = loop.call_later(max(wait_s, 0.0), self._expire, warmth)
-
-    def _expire(self, warmth: Warmth) -> None:
-        """The model's time is nearly over, or was when the timer was set."""
-        now, model = time.monotonic(), warmth.request.model
-        if warmth.until > now:
-            self._arm(warmth)
-        elif now - warmth.used_at < self._keep_warm_s:
-            self.begin(warmth.request)
-        else:
-            self.forget(model)
-
-
-def _keep_alive_s(request: ChatRequest) -> float:
-    if request.keep_alive is None:
-        return DEFAULT_KEEP_ALIVE_S
-    seconds = seconds_of(request.keep_alive)
-    return float("inf") if seconds < 0 else seconds
+    async def _note_loaded(self, request: ChatRequest, sent: ChatRequest) -> None:
+        """Note how long the model stays, as /api/ps says it. Raises an LLMError."""
+        catalog, model, found = self._client.catalog, request.model, None
+        with suppress(LLMError):  # a gateway may not let it through
+            found = await catalog.loaded_for(model)
+            if found is None and keep_alive_of(request) >= self._keep.shortest_rewarm_s:
+                # Another one may have taken its place at once, but not twice.
+                await self._answered(sent)
+                found = await catalog.loaded_for(model)
+                if found is None:
+                    catalog.note_unlisted(model)
+                    return
+        self._stays.begin(request, found)
+        self._on_loaded(model)

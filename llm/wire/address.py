@@ -1,15 +1,23 @@
 """Where Ollama listens. The address comes from settings only, never from a job."""
 
+import re
 import ssl
 from functools import cache
 from urllib.parse import urlsplit
 
-ADDRESS_RULE = "must be http://host:port or https://host:port, with no user, path or query"
+ADDRESS_RULE = (
+    "must be http://host:port or https://host:port, perhaps with the path of a gateway, with no "
+    "user, query or fragment"
+)
 MAX_SERVERS = 32
+
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")
+_CLOUD = "ollama.com"
 
 
 def check_base_url(url: str) -> str:
-    """Return `url` without a trailing slash; raise ValueError unless it is scheme, host and port.
+    """Return `url` without a trailing slash; raise ValueError unless it is scheme, host, port and
+    perhaps a path.
 
     The message does not repeat the URL: a wrong one may hold a password.
     """
@@ -19,16 +27,19 @@ def check_base_url(url: str) -> str:
         parts.scheme in ("http", "https")
         and parts.hostname
         and "@" not in parts.netloc
-        and parts.path in ("", "/")
+        and _PATH.fullmatch(path := parts.path.rstrip("/"))
+        and not {".", ".."} & set(path.split("/"))
         and not parts.query
         and not parts.fragment
     )
     # urlsplit takes blanks and backslashes as parts of a host's name.
     if not is_address or any(char.isspace() or char == "\\" for char in parts.netloc):
         raise ValueError(ADDRESS_RULE)
+    if path.endswith("/api"):
+        raise ValueError("/api is added by itself: leave it out")
     if parts.port == 0:  # reading it also raises ValueError over 65535 or for what is no number
         raise ValueError("the port must be between 1 and 65535")
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def split_addresses(value: object) -> object:
@@ -50,8 +61,14 @@ def check_base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def label_of(base_url: str) -> str:
-    """Host and port of a checked address: a server's short name, which holds no secret."""
+    """A checked address without its scheme: a server's short name, which holds no secret."""
     return base_url.partition("://")[2]
+
+
+def is_cloud_address(base_url: str) -> bool:
+    """Whether a checked address is that of Ollama's cloud, which loads no models for us."""
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    return host == _CLOUD or host.endswith(f".{_CLOUD}")
 
 
 @cache

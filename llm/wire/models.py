@@ -1,12 +1,15 @@
 """Models by their names: what an Ollama says of them, and what the settings say. Pure.
 
-The answers of GET /api/tags (installed), GET /api/ps (loaded) and POST /api/show (details).
+The answers of GET /api/tags (installed), GET /api/ps (loaded) and POST /api/show (details). Names
+are compared by `full_name` and in no other way, and sent as they were given: versions before 0.30
+do not fold them.
 """
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
@@ -20,39 +23,73 @@ T = TypeVar("T")
 
 MOST_MODELS = 256
 
+QWEN_VL_IMAGE_TOKENS = 1024
+_QWEN_VL = re.compile(r"qwen.*vl")
+
+DEFAULT_REGISTRY = "registry.ollama.ai/"
+
 # The parameters of a Modelfile come as lines of text (docs/ollama.md, Lookups).
 _NUM_CTX = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
+# The file of the weights, by which Ollama keys its runners (docs/ollama.md, Loading).
+_WEIGHTS = re.compile(r"^FROM\s+\S*(sha256[-:][0-9a-f]{64})\s*$", re.MULTILINE)
+# Go writes up to nine digits of a second, Python reads six.
+_PARTS_OF_SECONDS = re.compile(r"(\.\d{6})\d+")
 
 
 class RecentlyUsed(OrderedDict[str, T]):
-    """Values by model, at most `MOST_MODELS`; the one written longest ago goes first.
+    """Values by `full_name`, at most `MOST_MODELS`; the one written longest ago goes first.
 
     A job may name any model, and memory is bounded.
     """
 
-    def __setitem__(self, name: str, value: T) -> None:
+    def __setitem__(self, model: str, value: T) -> None:
+        name = full_name(model)
         super().__setitem__(name, value)
         self.move_to_end(name)
         if len(self) > MOST_MODELS:
             self.popitem(last=False)
 
+    def __contains__(self, model: object) -> bool:
+        return isinstance(model, str) and super().__contains__(full_name(model))
+
+    def of(self, model: str) -> T | None:
+        """The value of a model; None if it has none."""
+        return self.get(full_name(model))
+
+    def forget(self, model: str) -> T | None:
+        """Remove the value of a model, and return it."""
+        return self.pop(full_name(model), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory: its name with the tag, and its window in tokens (0: not reported)."""
+    """A model in memory: its name with the tag, and its window in tokens (0: not reported).
+
+    `expires_s` is when Ollama drops it, in seconds since 1970 by the server's clock (None: not
+    reported). It lies in the past while the model answers.
+    """
 
     name: str
     window_tokens: int
+    expires_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDetails:
     """What a model is: the length it was trained for and the window of its Modelfile, in tokens,
-    and what it can do, in Ollama's words. None where the server does not say."""
+    and what it can do, in Ollama's words. None where the server does not say.
+
+    `weights` names the file of its weights: models that share it share a place in memory.
+    `is_remote`: another server answers for it, and it is never in memory.
+    """
 
     trained_tokens: int | None = None
     num_ctx: int | None = None
     capabilities: frozenset[str] | None = None
+    weights: str | None = None
+    is_remote: bool = False
+    image_tokens: int | None = None
+    """The least that it counts for an image."""
 
 
 def read_models(body: bytes, *, base_url: str) -> tuple[str, ...]:
@@ -70,12 +107,27 @@ def read_loaded(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
     Raises InvalidReplyError.
     """
     try:
-        models = orjson.loads(body)["models"] or ()
-        return tuple(
-            Loaded(model["name"], count_of(model.get("context_length"))) for model in models
-        )
+        return tuple(map(_loaded, orjson.loads(body)["models"] or ()))
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         raise InvalidReplyError(f"{base_url} has no list of loaded models: is it Ollama?") from None
+
+
+def _loaded(model: Mapping[str, object]) -> Loaded:
+    name = model["name"]
+    if not isinstance(name, str):
+        raise TypeError
+    window_tokens = count_of(model.get("context_length"))
+    return Loaded(name, window_tokens, _seconds(model.get("expires_at")))
+
+
+def _seconds(moment: object) -> float | None:
+    """Seconds since 1970 of a time as Go writes it; None where it is none."""
+    if not isinstance(moment, str):
+        return None
+    try:
+        return datetime.fromisoformat(_PARTS_OF_SECONDS.sub(r"\1", moment)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def read_details(body: bytes) -> ModelDetails:
@@ -88,7 +140,9 @@ def read_details(body: bytes) -> ModelDetails:
         facts = document.get("model_info") or {}
         trained = count_of(facts.get(f"{facts.get('general.architecture')}.context_length"))
         num_ctx = _NUM_CTX.search(str(document.get("parameters") or ""))
+        weights = _WEIGHTS.search(str(document.get("modelfile") or ""))
         named = document.get("capabilities")
+        is_remote = bool(document.get("remote_model") or document.get("remote_host"))
     except (orjson.JSONDecodeError, TypeError, AttributeError):
         raise InvalidReplyError("no description of a model: is it Ollama?") from None
     words = named if isinstance(named, list) else ()
@@ -96,6 +150,10 @@ def read_details(body: bytes) -> ModelDetails:
         trained or None,
         int(num_ctx.group(1)) if num_ctx else None,
         frozenset(word for word in words if isinstance(word, str)) or None,
+        weights.group(1) if weights else None,
+        is_remote,
+        # llm/llama_server.go:1032
+        QWEN_VL_IMAGE_TOKENS if _QWEN_VL.match(str(facts.get("general.architecture"))) else None,
     )
 
 
@@ -104,15 +162,52 @@ def count_of(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
+@lru_cache(maxsize=4096)
 def full_name(model: str) -> str:
-    """The name with its tag: without one it means `latest`, as Ollama has it."""
+    """The one name of a model: two names are the same model's if this is equal.
+
+    Any case, `library/`, `registry.ollama.ai/` and `:local` make no difference, and no tag means
+    `latest`, as Ollama has it (types/model/name.go, internal/modelref).
+    """
+    name = model.strip().lower().removesuffix(":local")
+    name = name.removeprefix(DEFAULT_REGISTRY).removeprefix("library/")
     # Only behind the last slash: the port of a registry has a colon too.
-    return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+    path, slash, last = name.rpartition("/")
+    named, colon, tag = last.partition(":")
+    # `x:7b:cloud` is another way to write `x:7b-cloud`.
+    return f"{path}{slash}{named}:{tag.replace(':', '-') if colon else 'latest'}"
 
 
-def is_installed(model: str, installed: tuple[str, ...]) -> bool:
+def is_same(model: str, other: str) -> bool:
+    """Whether two names are the same model's."""
+    return full_name(model) == full_name(other)
+
+
+def is_cloud(model: str) -> bool:
+    """Whether the name asks for a model of Ollama's cloud, which no server has in memory."""
+    tag = full_name(model).rpartition(":")[2]
+    return tag == "cloud" or tag.endswith("-cloud")
+
+
+def is_installed(model: str, installed: Iterable[str]) -> bool:
     """Whether `model` is among the names."""
-    return full_name(model) in installed
+    return any(is_same(model, one) for one in installed)
+
+
+def find_loaded(
+    model: str, loaded: Iterable[Loaded], weights_of: Mapping[str, str]
+) -> Loaded | None:
+    """What is in memory for `model`: itself, else a model of the same weights.
+
+    /api/ps has only the name that loaded them. `weights_of` has the weights that are known, by
+    full names.
+    """
+    entries = {full_name(one.name): one for one in loaded}
+    if (own := entries.get(full_name(model))) is not None:
+        return own
+    weights = weights_of.get(full_name(model))
+    same = (one for name, one in entries.items() if weights and weights_of.get(name) == weights)
+    return next(same, None)
 
 
 @lru_cache(maxsize=16)

@@ -45,9 +45,10 @@ class ChatRequest:
     (`num_ctx`, `num_batch`, ...) and `shift` must be the same in every request to a model, or
     each change reloads it. No messages: only load the model (or, with `keep_alive=0`, unload it).
 
-    `truncate` and `shift` are False so that nothing is cut silently: a prompt over the window is a
-    ContextOverflowError, a full window ends the reply with `done_reason` "length". The messages are
-    not in the repr.
+    `truncate` is False so that no prompt is cut silently: one over the window is a
+    ContextOverflowError. With `shift` False a full window ends the reply with `done_reason`
+    "length"; left out (None), as other programs leave it out, the reply goes on and the model
+    forgets the older half of what it saw. The messages are not in the repr.
     """
 
     model: str
@@ -59,10 +60,10 @@ class ChatRequest:
     format: str | Mapping[str, object] | None = None
     think: bool | str | None = None
     tools: tuple[Mapping[str, object], ...] = ()
-    # Current versions then refuse such a prompt, older ones cut it all the same: docs/decisions.md,
-    # "What counts as a silent cut".
     truncate: bool = False
-    shift: bool = False
+    # A launch flag of the model since 0.30: docs/decisions.md, "A server that others use too gets
+    # no option that loads a model anew".
+    shift: bool | None = None
 
     def __post_init__(self) -> None:
         check_model_name(self.model)
@@ -76,6 +77,11 @@ class ChatRequest:
         """False for a request that only loads or unloads the model."""
         return bool(self.messages)
 
+    @property
+    def may_run_past(self) -> bool:
+        """Whether the reply goes on where the window is full."""
+        return self.shift is not False
+
     def body(self) -> bytes:
         """The JSON body, always with `stream: true`; InvalidRequestError if JSON cannot hold it."""
         body: dict[str, object] = {
@@ -83,7 +89,6 @@ class ChatRequest:
             "messages": [_spliced(message) for message in self.messages],
             "stream": True,
             "truncate": self.truncate,
-            "shift": self.shift,
         }
         body |= {name: value for name, value in self._optional() if value is not None}
         try:
@@ -102,6 +107,7 @@ class ChatRequest:
         if self.max_tokens is not None:
             options["num_predict"] = self.max_tokens
         return (
+            ("shift", self.shift),
             ("options", options or None),
             ("keep_alive", self.keep_alive),
             ("format", self.format),

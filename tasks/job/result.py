@@ -39,7 +39,8 @@ class Receipt(TypedDict):
     history that are not among them; with `summary` a summary of earlier turns was shown
     instead. `window_tokens` is None where it is only assumed,
     `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
-    server cut the prompt, so the model has seen less than was sent.
+    reply ran past the window, so the model forgot the older half of what it was shown while it
+    wrote (only where OLLAMA_SHARED is true).
     """
 
     messages_sent: int

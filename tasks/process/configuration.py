@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings, InvalidProfiles, Profiles
-from llm import LLMSettings
+from llm import LLMSettings, full_name
 from memory import Connection, InvalidInput, MemorySettings
 from tasks.errors import ConfigurationError
 from tasks.process.broker_tls import split_tls
@@ -82,7 +82,9 @@ class Settings:
     def models(self) -> list[str]:
         """Every model that a job without one of its own may be answered by."""
         profiles = (self.profiles.default, *self.profiles.by_id.values())
-        return sorted({profile.model or self.llm.model for profile in profiles})
+        named = {profile.model or self.llm.model for profile in profiles}
+        # Two spellings of one name are one model.
+        return sorted({full_name(model): model for model in sorted(named, reverse=True)}.values())
 
     @property
     def stale_after_s(self) -> float:

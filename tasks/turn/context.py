@@ -7,7 +7,15 @@ from dataclasses import replace
 from agents import Ask, Profile, Prompt, ToolRounds, prompt_for
 from agents.prompt import history_limit, model_of, reply_bound, system_prompt_of
 from agents.summary import MAX_SUMMARY_CHARS, with_summary
-from llm import Ability, Capabilities, ChatRequest, LLMSettings, Precedent, TokenBudget
+from llm import (
+    Ability,
+    Capabilities,
+    ChatRequest,
+    LLMSettings,
+    Precedent,
+    TokenBudget,
+    is_same,
+)
 from memory import Acquired, AsyncConnection, MemoryServiceError, SessionKeys, summary
 from tasks.job.job import ChatJob
 
@@ -115,7 +123,7 @@ def _with_summary(ask: Ask, profile: Profile, text: str | None) -> Ask | None:
 def precedent_of(history: Messages, model: str) -> Precedent | None:
     """The prompt of the last turn whose reply has a record of it; None where there is none.
 
-    Its token count holds for `model` only if that model was asked and saw the whole prompt.
+    Its token count holds for `model` only if that model was asked.
     """
     for end in range(len(history) - 1, -1, -1):
         reply = history[end]
@@ -130,10 +138,12 @@ def precedent_of(history: Messages, model: str) -> Precedent | None:
 
 def _counted(reply: Mapping[str, object], model: str) -> int:
     receipt = reply.get("receipt")
-    if not isinstance(receipt, Mapping) or reply.get("model") != model:
+    named = reply.get("model")
+    if not isinstance(receipt, Mapping) or not isinstance(named, str) or not is_same(named, model):
         return 0
     counted = receipt.get("prompt_tokens")
-    return counted if isinstance(counted, int) and not receipt.get("truncated") else 0
+    # Also of a prompt whose reply ran past the window: all of it was counted before.
+    return counted if isinstance(counted, int) else 0
 
 
 def _is_users(message: Mapping[str, object]) -> bool:

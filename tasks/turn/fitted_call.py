@@ -1,14 +1,13 @@
 """One call of the model whose prompt fits: shortened and sent again where it was cut.
 
 The prompt is made for the token budget that the model is thought to have. Where the model refuses
-it as too long, or its count shows that Ollama cut it silently, the budget is measured anew and the
-model is called once more (docs/decisions.md, "What counts as a silent cut").
+it as too long, the budget is measured anew and the model is called once more.
 """
 
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from agents import Prompt, read_answer
@@ -21,7 +20,7 @@ from llm import (
     ModelReply,
     TokenBudget,
 )
-from llm.servers.warmup import load_request
+from llm.servers.stays import load_request
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +54,8 @@ class ReplyListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FittedReply:
-    """A prompt and its answer. `is_truncated`: the model has seen only a part of the prompt."""
+    """A prompt and its answer. `is_truncated`: the answer ran past the window, so that the model
+    did not see the whole prompt to its end."""
 
     prompt: Prompt
     answer: ModelReply
@@ -77,40 +77,28 @@ class FittedCall:
         self._listener = listener
 
     async def ask(self, source: PromptSource) -> FittedReply:
-        """Call the model at most twice. Raises LLMError.
-
-        An answer to a prompt that was cut the second time too is marked as truncated.
-        """
+        """Call the model at most twice. Raises LLMError."""
         budget, prompt, has_started = await self._first_prompt(source)
         try:
-            first = await self._ask_once(prompt, budget, has_started=has_started)
+            return await self._ask_once(prompt, budget, has_started=has_started)
         except ContextOverflowError as refusal:
             logger.warning("%s; %s", refusal, ONCE_MORE)
             shorter = await self._shorter(source, prompt, refusal)
             if shorter is None:
                 raise
             return await self._ask_once(*shorter)
-        if not first.is_truncated:
-            return first
-        logger.warning("Ollama has cut a prompt for model %s silently; %s", source.model, ONCE_MORE)
-        shorter = await self._shorter(source, prompt)
-        if shorter is None:
-            return first
-        second = await self._ask_once(*shorter)
-        # The same count for less can only be that of another cut.
-        is_cut = second.answer.final.prompt_tokens == first.answer.final.prompt_tokens
-        return replace(second, is_truncated=is_cut or second.is_truncated)
 
     async def _first_prompt(self, source: PromptSource) -> tuple[TokenBudget, Prompt, bool]:
         """The prompt for the model's budget, and whether the listener heard the start.
 
-        Where the window is only assumed and something would be left out for it, the model is loaded
-        first: then its window is known.
+        Where the window is only assumed and something would be left out for it, or the reply could
+        run past it, the model is loaded first: then its window is known.
         """
         budget = await self._limits.budget(source.model, source.reply_tokens)
         prompt = await source.prompt(budget)
         can_know = self._limits.reports_window(source.model)
-        if budget.is_known or not prompt.fit.is_cut or not can_know:
+        is_needed = prompt.fit.is_cut or prompt.request.may_run_past
+        if budget.is_known or not is_needed or not can_know:
             return budget, prompt, False
         self._listener.on_start(source.model)
         async with aclosing(self._stream(load_request(prompt.request))) as records:
@@ -121,7 +109,7 @@ class FittedCall:
         return budget, await source.prompt(budget), True
 
     async def _shorter(
-        self, source: PromptSource, prompt: Prompt, refusal: ContextOverflowError | None = None
+        self, source: PromptSource, prompt: Prompt, refusal: ContextOverflowError
     ) -> tuple[Prompt, TokenBudget] | None:
         """The prompt for a smaller budget; None where nothing more can be left out."""
         budget = await self._limits.budget_after(
@@ -142,7 +130,6 @@ class FittedCall:
             self._listener.on_start(model)
         async with aclosing(self._stream(prompt.request)) as records:
             answer = await read_answer(records, self._listener.on_delta)
-        if await self._limits.is_cut(model, prompt.fit, answer.final, budget):
-            return FittedReply(prompt, answer, budget, is_truncated=True)
         self._limits.learn(model, prompt.fit, answer.final)
-        return FittedReply(prompt, answer, budget)
+        is_truncated = self._limits.ran_past(model, answer.final)
+        return FittedReply(prompt, answer, budget, is_truncated)

@@ -4,8 +4,9 @@ import click
 
 from tasks import app
 from tasks.process.services import producer_services
-from worker.checks import Level, all_findings
+from worker.checks import all_findings
 from worker.cli.console import Table, json_option, show, show_json
+from worker.findings import Level
 
 
 @click.command()

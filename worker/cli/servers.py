@@ -5,11 +5,9 @@ from contextlib import closing
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from llm import LLMSettings, is_installed
+from llm import LLMSettings, is_cloud, is_installed
 from memory import Command, Connection, MemoryServiceError, MemorySettings
 from worker.model_servers import model_servers
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def names_own_redis(settings: MemorySettings) -> bool:
@@ -32,7 +30,7 @@ def ollama_trouble(settings: LLMSettings) -> str | None:
     server = model_servers(settings)[0]
     if server.trouble:
         return f"no Ollama answers at {server.url}"
-    if not is_installed(settings.model, server.installed):
+    if not is_cloud(settings.model) and not is_installed(settings.model, server.installed):
         return f"the Ollama at {server.url} has no model {settings.model}"
     return None
 

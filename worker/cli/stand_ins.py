@@ -11,7 +11,7 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer
 from worker.cli.group import CommandFailed
-from worker.cli.servers import LOOPBACK
+from worker.model_servers import LOOPBACK
 
 STAND_IN_READY_S = 20.0
 TOKEN_S = 0.02

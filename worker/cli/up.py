@@ -12,8 +12,9 @@ from tasks.process.configuration import load_settings
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
 from worker.cli.procfile import run_procfile
-from worker.cli.servers import LOOPBACK, ollama_trouble, redis_trouble
+from worker.cli.servers import ollama_trouble, redis_trouble
 from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
+from worker.model_servers import LOOPBACK
 
 if HAS_SANDBOX:
     from worker.cli.stand_ins import embedded_redis, start_stand_in

@@ -15,7 +15,6 @@ from llm import (
     ModelCatalog,
     OllamaClient,
     OllamaUnreachableError,
-    TokenBudget,
     fit,
 )
 from sandbox.ollama import OllamaStandIn
@@ -97,10 +96,10 @@ async def test_window_and_abilities_come_from_one_description(
 ) -> None:
     """Of a model that is not loaded: /api/ps and /api/show, and nothing more for its abilities."""
     await context_limits.budget("vision", 100)
-    assert ollama.stats.lookups == 2
+    asked = ollama.stats.lookups
     details = await client.catalog.details("vision")
     assert details.capabilities == {"completion", "tools", "vision"}
-    assert ollama.stats.lookups == 2
+    assert ollama.stats.lookups == asked
 
 
 async def test_the_setting_is_known_without_any_call(client: OllamaClient) -> None:
@@ -114,6 +113,7 @@ class Deaf:
     """A server that never answers a look-up, or fails it."""
 
     base_url = "http://deaf:1"
+    clock_ahead_s = 0.0
 
     def __init__(self, *, fails: bool) -> None:
         self.catalog = ModelCatalog(self)
@@ -169,24 +169,11 @@ async def test_a_refusal_without_counts_makes_the_prompt_shorter(
     assert fitting(LONG).plain_tokens * budget.ratio > 2000
 
 
-async def test_a_silent_cut_is_noticed(context_limits: ContextLimits, client: OllamaClient) -> None:
-    """Also where the window was thought to be another one."""
-    model = "half-window:ctx2000"
-    reply = await client.chat(request(model, LONG))
-    assert reply.final.prompt_tokens == 1002
-    assert await context_limits.is_cut(
-        model, fitting(LONG), reply.final, TokenBudget.of(32_768, 100)
-    )
-    honest = await client.chat(request(model))
-    assert not await context_limits.is_cut(
-        model, fitting(), honest.final, TokenBudget.of(2000, 100)
-    )
-
-
 class Slow:
     """A server whose first answer, of a model not loaded yet, is still on its way."""
 
     base_url = "http://slow:1"
+    clock_ahead_s = 0.0
 
     def __init__(self) -> None:
         self.catalog = ModelCatalog(self)
@@ -204,16 +191,18 @@ class Slow:
         return b'{"models":[{"name":"m:latest","context_length":1000}]}'
 
 
-async def test_a_look_that_began_before_the_call_does_not_hide_a_cut() -> None:
+async def test_a_look_that_began_before_the_refusal_does_not_hide_the_window() -> None:
     """Its answer is of the time before: the server is asked once more."""
     slow = Slow()
-    context_limits = ContextLimits([slow], LLMSettings(num_ctx=4096))
-    budget = await context_limits.budget("m", 100)
-    final = Final(model="m", prompt_tokens=502)
-    asked = asyncio.create_task(context_limits.is_cut("m", fitting(LONG), final, budget))
+    context_limits = ContextLimits([slow], LLMSettings())
+    asked = asyncio.create_task(context_limits.budget("m", 100))
+    await eventually(lambda: slow.asked == 1, what="the first look")
+    refusal = ContextOverflowError("too long")
+    second = asyncio.create_task(context_limits.budget_after("m", 100, fitting(LONG), refusal))
     await asyncio.sleep(0)
     slow.first.set()
-    assert await asked
+    assert (await second).window_tokens == 1000
+    await asked
     assert slow.asked == 2
 
 

@@ -9,7 +9,8 @@ from llm import LLMService, LLMSettings
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from tasks.process.configuration import load_settings
-from worker.checks import Level, check_ollama
+from worker.findings import Level
+from worker.model_checks import check_ollama
 from worker.model_servers import model_servers
 
 MODEL = "llama9:1b"
@@ -73,3 +74,12 @@ def test_what_each_server_has_is_reported(pair: tuple[OllamaStandIn, OllamaStand
     assert MODEL not in second.installed
     assert "does not answer" in third.trouble
     assert (first.trouble, second.trouble) == ("", "")
+
+
+def test_a_model_is_installed_under_every_name_that_ollama_takes(
+    pair: tuple[OllamaStandIn, OllamaStandIn],
+) -> None:
+    """And one of the cloud is answered by it, whatever a server has."""
+    for model in (MODEL.upper(), f"library/{MODEL}", "gpt-oss:120b-cloud"):
+        llm = settings_for(pair[0].url, model=model)
+        assert levels(llm)[-1] == ("model", Level.OK), model

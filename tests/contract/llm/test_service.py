@@ -13,10 +13,12 @@ from llm import (
     LLMService,
     LLMSettings,
     OllamaClient,
+    OllamaFailedError,
     OllamaUnreachableError,
     get_llm_service,
 )
 from sandbox.ollama import OllamaStandIn, reply_to
+from tests.support.machine import scaled
 
 QUESTION = "What are the ECOWAS energy initiatives?"
 SYSTEM = "You are an energy expert."
@@ -47,7 +49,23 @@ def test_simple_chat_as_documented(ollama: OllamaStandIn) -> None:
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
     assert response == reply_to(messages)
     (call,) = ollama.calls
-    assert (call.model, call.options) == ("qwen2.5:0.5b", {"temperature": 0.7})
+    assert (call.model, call.options["temperature"]) == ("qwen2.5:0.5b", 0.7)
+
+
+def test_a_reply_is_bounded_by_what_a_shared_servers_window_has_left(
+    ollama: OllamaStandIn,
+) -> None:
+    """As soon as the window is known; and less where less is asked."""
+    settings = LLMSettings(base_url=ollama.url, num_ctx=4096)
+    with LLMService(settings) as llm:
+        llm.chat(QUESTION, model="bounded")
+        llm.chat(QUESTION, model="bounded", max_tokens=7)
+    with LLMService(settings.model_copy(update={"shared": False})) as llm:
+        llm.chat(QUESTION, model="bounded")
+    first, second, third = (call.options.get("num_predict") for call in ollama.calls)
+    assert isinstance(first, int)
+    assert 3800 < first < 4096
+    assert (second, third) == (7, None)
 
 
 def test_chat_with_history_as_documented(ollama: OllamaStandIn) -> None:
@@ -173,3 +191,35 @@ async def test_nothing_there_is_not_healthy(url: str) -> None:
         assert not service.health_check()
     async with OllamaClient(url) as client:
         assert not await client.health_check()
+
+
+def test_a_model_is_loaded_before_its_chat_and_not_looked_for_again(
+    ollama: OllamaStandIn,
+) -> None:
+    """Under a limit of its own: given up with the chat, the load would begin from zero again."""
+    settings = LLMSettings(
+        base_url=ollama.url, first_token_timeout_s=scaled(0.3), keep_alive="30m", shared=False
+    )
+    with LLMService(settings) as llm:
+        model = f"cold:load{scaled(1)}s"
+        assert llm.chat(QUESTION, model=model)
+        assert (ollama.stats.loads, ollama.stats.load_requests) == (1, 1)
+        asked = ollama.stats.lookups
+        assert llm.chat(QUESTION, model=model)
+        assert (ollama.stats.load_requests, ollama.stats.lookups) == (1, asked)
+
+
+def test_a_model_of_the_cloud_is_not_loaded(ollama: OllamaStandIn) -> None:
+    """The empty request would go there. Nor is one that is to go at once."""
+    with LLMService(LLMSettings(base_url=ollama.url)) as llm:
+        assert llm.chat(QUESTION, model="gpt-oss:120b-cloud")
+    with LLMService(LLMSettings(base_url=ollama.url, keep_alive="0s")) as llm:
+        assert llm.chat(QUESTION, model="ok")
+    assert ollama.stats.load_requests == 0
+
+
+def test_a_load_that_fails_is_the_chats_failure(ollama: OllamaStandIn) -> None:
+    """With its reason."""
+    with LLMService(LLMSettings(base_url=ollama.url)) as llm, pytest.raises(OllamaFailedError):
+        llm.chat(QUESTION, model="load-500")
+    assert ollama.stats.requests == 0

@@ -12,8 +12,8 @@ from agents.summary import digest_of
 from llm import (
     ChatRequest,
     ContextLimits,
-    FirstTokenTimeoutError,
     Fleet,
+    IdleTimeoutError,
     LLMError,
     LLMSettings,
     ModelNotFoundError,
@@ -23,6 +23,8 @@ from llm import (
     Timeouts,
     TotalTimeoutError,
 )
+from llm.servers.choice import Readiness
+from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
 from llm.wire.models import read_loaded
 from sandbox.ollama import OllamaStandIn, reply_to
@@ -76,14 +78,20 @@ async def test_a_model_is_loaded_once_however_many_chats_wait(
     assert (stats.loads, stats.load_requests, stats.requests) == (1, 1, 20)
 
 
-async def test_without_it_an_impatient_chat_never_sees_its_model_loaded(
-    ollama: OllamaStandIn,
-) -> None:
-    """What the warm-up is for: each try aborts the load that the one before began."""
+async def test_a_chat_that_meets_a_cold_load_waits_for_it(ollama: OllamaStandIn) -> None:
+    """Its model was dropped a moment ago: given up after a first token's time, the load would begin
+    from zero with the next chat, and so on for ever."""
     async with OllamaClient(ollama.url, timeouts=SHORT) as client:
-        for _ in range(3):
-            with pytest.raises(FirstTokenTimeoutError):
-                await client.chat(chat(SLOW_LOAD))
+        assert (await client.chat(chat(SLOW_LOAD))).text == ANSWER
+    assert (ollama.stats.loads, ollama.stats.requests) == (1, 1)
+
+
+async def test_a_load_within_a_chat_has_the_time_of_the_whole_reply(ollama: OllamaStandIn) -> None:
+    """Not more: the server may never come to it."""
+    limits = Timeouts(first_token_s=0.1, total_s=scaled(0.6))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        with pytest.raises(TotalTimeoutError):
+            await client.chat(chat("cold:load60s"))
     assert ollama.stats.loads == 0
 
 
@@ -212,8 +220,7 @@ async def test_a_model_in_use_is_loaded_anew_before_it_expires_and_then_let_go(
             client,
             limits=Timeouts(),
             on_loaded=lambda _: None,
-            keep_warm_s=2.5,
-            shortest_rewarm_s=0.1,
+            keep=KeepWarm(keep_warm_s=2.5, shortest_rewarm_s=0.1),
         )
 
         async def is_loaded() -> bool:
@@ -269,6 +276,18 @@ async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn) -> None:
         reply = await fleet.chat(chat(model), timeouts=Timeouts())
     assert reply.final.done_reason == "stop"
     assert ollama.stats.loads == 2
+
+
+async def test_a_model_that_is_restarted_is_closed_under_all_its_names(
+    ollama: OllamaStandIn, client: OllamaClient
+) -> None:
+    """Its calls hang whatever they call it; another model's go on."""
+    hanging = asyncio.create_task(client.chat(chat("hang")))
+    await eventually(lambda: ollama.stats.active == 1, what="the call is under way")
+    client.abort("other", OllamaFailedError("restart"))
+    client.abort("Library/HANG:latest", OllamaFailedError("restart"))
+    with pytest.raises(OllamaFailedError, match="restart"):
+        await hanging
 
 
 async def test_chats_that_wait_for_a_load_wait_for_its_restart(
@@ -353,16 +372,20 @@ async def test_a_silent_call_ends_with_the_time_for_a_whole_reply(ollama: Ollama
                 await client.chat(chat("ok"))
 
 
-async def test_a_silent_call_of_a_model_that_is_gone_is_cut(ollama: OllamaStandIn) -> None:
+async def test_a_reply_that_falls_silent_when_its_model_is_gone_is_cut(
+    ollama: OllamaStandIn,
+) -> None:
     """The server lives, and has dropped the model from memory: nobody is at work on the call."""
-    limits = Timeouts(first_token_s=scaled(0.3), total_s=scaled(20))
-    async with OllamaClient(ollama.url, timeouts=limits) as client:
-        ollama.script("ok", ["hang"])
-        silent = asyncio.create_task(client.chat(chat("ok")))
-        await eventually(lambda: ollama.stats.active == 1, what="the call is silent")
-        await client.chat(ChatRequest(model="ok", keep_alive=0))
-        with pytest.raises(FirstTokenTimeoutError):
-            await silent
+    limits = Timeouts(idle_s=scaled(0.3), total_s=scaled(20))
+    async with (
+        OllamaClient(ollama.url, timeouts=limits) as client,
+        aclosing(client.stream(chat("stall"))) as records,
+    ):
+        for _ in range(3):
+            await anext(records)
+        await client.chat(ChatRequest(model="stall", keep_alive=0))
+        with pytest.raises(IdleTimeoutError):
+            await anext(records)
 
 
 async def test_a_fleet_closed_while_it_loads_fails_the_chats_that_wait(
@@ -391,5 +414,9 @@ async def test_an_idle_server_loads_the_model_while_the_others_are_at_work() -> 
             await eventually(lambda: second.stats.loads == 1, what="the idle server loads")
             await asyncio.gather(*calls)
             assert (first.stats.requests, second.stats.requests) == (4, 0)
+            await eventually(
+                lambda: {one.readiness(model) for one in fleet.servers} == {Readiness.WARM},
+                what="both are known to have it",
+            )
             await asyncio.gather(*(fleet.chat(chat(model), session=f"s-{n}") for n in range(12)))
             assert second.stats.requests > 2

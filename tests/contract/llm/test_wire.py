@@ -22,6 +22,7 @@ from tests.support.machine import scaled
 
 DONE = b'{"model":"m","message":{"content":"hi"},"done":true,"done_reason":"stop"}\n'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+NO_LOOK_UP = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 Chatter = Callable[[LLMSettings], str]
 
 
@@ -51,18 +52,25 @@ def settings_for(url: str, **more: object) -> LLMSettings:
 
 @contextmanager
 def answering(answer: bytes, *, keeps_open: bool = False) -> Iterator[str]:
-    """A server that reads one request, answers these bytes and closes (or stays silent)."""
+    """A server that reads one chat, answers these bytes and closes (or stays silent).
+
+    It knows no look-up.
+    """
     stop = threading.Event()
 
     def serve() -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(5)
-            while not connection.recv(65536).endswith((b"}", b"\r\n\r\n")):
-                pass
-            connection.sendall(answer)
-            if keeps_open:
-                stop.wait(scaled(10))
+        is_asked = False
+        while not is_asked:
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(5)
+                request = b""
+                while not request.endswith((b"}", b"\r\n\r\n")):
+                    request += connection.recv(65536)
+                is_asked = request.startswith(b"POST /api/chat")
+                connection.sendall(answer if is_asked else NO_LOOK_UP)
+                if is_asked and keeps_open:
+                    stop.wait(scaled(10))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)

@@ -68,9 +68,10 @@ async def ask(
     *,
     context_limits: ContextLimits | None = None,
     limit: int = len(HISTORY),
+    settings: LLMSettings | None = None,
 ) -> FittedReply:
     """Ask with the whole history that fits."""
-    settings = LLMSettings(base_url=client.base_url)
+    settings = settings or LLMSettings()
     question = Ask(message=message, model=model)
 
     context_limits = context_limits or ContextLimits([client], settings)
@@ -105,7 +106,8 @@ async def test_a_known_window_needs_no_second_call(
 async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear
 ) -> None:
-    """Nobody knows its window before that; a short conversation does not wait for it."""
+    """Nobody knows its window before that; a short conversation does not wait for it, unless its
+    reply could run past the window."""
     reply = await ask(client, ear, "cold:load50ms")
     assert ollama.stats.load_requests == 1
     assert [len(call.messages) for call in ollama.calls] == [len(HISTORY) + 2]
@@ -113,8 +115,10 @@ async def test_a_model_that_is_not_loaded_is_loaded_before_anything_is_left_out(
     assert reply.budget.is_known
     assert ear.begun == 1
     ollama.reset()
-    await ask(client, ear, "cold:load1ms", limit=4)
+    await ask(client, ear, "cold:load1ms", limit=4, settings=LLMSettings(shared=False))
     assert (ollama.stats.load_requests, len(ollama.calls)) == (0, 1)
+    await ask(client, ear, "cold:load2ms", limit=4)
+    assert (ollama.stats.load_requests, len(ollama.calls)) == (1, 2)
 
 
 @pytest.mark.parametrize("model", ["window:ctx1800-dense3", "rendered:ctx1800-dense2"])
@@ -131,42 +135,35 @@ async def test_a_refused_prompt_is_shortened_and_asked_once_more(
     assert "".join(ear.said) == reply.answer.text
 
 
-async def test_a_silent_cut_is_noticed_and_asked_again_shorter(
+async def test_a_reply_that_runs_past_the_window_is_marked(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear
 ) -> None:
-    """The window was assumed to be larger. The first reply is dropped: nobody takes it for an
-    answer to the whole prompt."""
-    context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
-    reply = await ask(client, ear, "half-window:ctx1000", context_limits=context_limits)
-    first, second = ollama.calls
-    assert (first.status, second.status) == (200, 200)
-    assert len(second.messages) < len(first.messages)
+    """The counts tell; the estimate of the prompt was far too low for the bound of the reply."""
+    ollama.script("ok", ["window:ctx1000-600-dense4"])
+    settings = LLMSettings(num_ctx=1024)
+    context_limits = ContextLimits([client], settings)
+    reply = await ask(client, ear, "ok", "x" * 600, context_limits=context_limits, limit=0)
+    final = reply.answer.final
+    assert final.prompt_tokens + final.completion_tokens > 1024
+    assert reply.is_truncated
+    again = await ask(client, ear, "ok", context_limits=context_limits, limit=0)
+    assert not again.is_truncated
+
+
+async def test_a_reply_may_fill_what_the_window_has_left(
+    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
+) -> None:
+    """And no more, where nothing makes the server end it there; of its own it may be shorter."""
+    model = "window:ctx2000-5000"
+    reply = await ask(client, ear, model)
+    call = ollama.calls[-1]
+    left = reply.budget.left_after(reply.prompt.fit.estimated_tokens)
+    assert (call.options["num_predict"], reply.answer.final.done_reason) == (left, "length")
     assert not reply.is_truncated
-    assert "".join(ear.said) == reply.answer.text == second.reply
-
-
-async def test_what_is_cut_twice_is_marked(
-    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
-) -> None:
-    """A model that counts far more the second time: two calls, and the truth."""
-    ollama.script("twice", ["half-window:ctx1500", "half-window:ctx1500-dense4"])
-    context_limits = ContextLimits([client], LLMSettings(num_ctx=4096))
-    reply = await ask(client, ear, "twice", context_limits=context_limits)
-    assert ollama.stats.requests == 2
-    assert reply.is_truncated
-
-
-async def test_a_message_that_is_cut_alone_is_marked_at_once(
-    client: OllamaClient, ollama: OllamaStandIn, ear: Ear
-) -> None:
-    """Nothing can be left out of it: asking again would be cut again."""
-    ollama.script("ok", ["half-window:ctx400-dense4"])
-    context_limits = ContextLimits([client], LLMSettings(num_ctx=400))
-    # About 300 tokens by the estimate, 1200 as counted.
-    reply = await ask(client, ear, "ok", "x" * 1080, context_limits=context_limits)
-    assert ollama.stats.requests == 1
-    assert reply.is_truncated
-    assert reply.answer.final.prompt_tokens == 202
+    await ask(client, ear, model, settings=LLMSettings(num_predict=7))
+    assert ollama.calls[-1].options["num_predict"] == 7
+    await ask(client, ear, model, settings=LLMSettings(shared=False))
+    assert "num_predict" not in ollama.calls[-1].options
 
 
 async def test_a_message_that_cannot_fit_is_refused_before_any_call(
@@ -184,6 +181,7 @@ async def test_a_message_that_proves_too_long_is_asked_once(
     client: OllamaClient, ollama: OllamaStandIn, ear: Ear
 ) -> None:
     """Nothing could be left out of it: asking again would be refused again."""
+    alone = LLMSettings(shared=False)
     with pytest.raises(ContextOverflowError):
-        await ask(client, ear, "window:ctx1000-dense2", "x" * 8000, limit=0)
+        await ask(client, ear, "window:ctx1000-dense2", "x" * 8000, limit=0, settings=alone)
     assert [call.status for call in ollama.calls] == [400]

@@ -25,6 +25,8 @@ class Model:
         if request.url.path == "/api/ps":
             loaded = {"name": LLMSettings().model, "context_length": self.window_tokens}
             return httpx.Response(200, content=iter([orjson.dumps({"models": [loaded]})]))
+        if request.url.path == "/api/show":
+            return httpx.Response(200, content=iter([b"{}"]))
         if self.is_busy:
             return httpx.Response(503, content=iter([b'{"error": "server busy"}']))
         if self.refuses_over and len(request.content) > self.refuses_over:

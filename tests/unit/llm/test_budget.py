@@ -1,6 +1,7 @@
 """What of a conversation fits into a model's window: the promises as properties."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm import ContextOverflowError, Precedent, TokenBudget, estimated, fit, turn_starts
-from llm.context.budget import FULL, MAX_RATIO, TRIMMED, UNLIMITED, is_cut
+from llm.context.budget import FULL, MAX_RATIO, OVERFLOW_MARGIN, TRIMMED, UNLIMITED, measured
+from llm.context.estimate import PROMPT_TOKENS
 
 Messages = list[Mapping[str, object]]
 HEAD: Messages = [{"role": "system", "content": "You are brief."}]
@@ -43,9 +45,9 @@ def precedents(draw: st.DrawFn, most: int = 30) -> Precedent | None:
     return draw(st.none() | st.just(Precedent(first, end, draw(st.integers(0, 20_000)))))
 
 
-def length(shown: Sequence[Mapping[str, object]]) -> float:
+def length(shown: Sequence[Mapping[str, object]], ratio: float) -> float:
     """The estimate of a prompt with this history, before it is put right."""
-    return fit(HEAD, shown, ASKED, UNLIMITED).plain_tokens
+    return fit(HEAD, shown, ASKED, replace(UNLIMITED, ratio=ratio)).plain_tokens
 
 
 @given(history=histories, budget=rooms, data=st.data())
@@ -59,7 +61,7 @@ def test_never_over_the_window_by_the_estimate(
     except ContextOverflowError:
         return
     shown = history[fitting.first :]
-    assert fitting.plain_tokens == pytest.approx(length(shown))
+    assert fitting.plain_tokens == pytest.approx(length(shown, fitting.ratio))
     assert fitting.estimated_tokens >= fitting.plain_tokens * fitting.ratio - 1e-6
     assert fitting.estimated_tokens <= budget.message_tokens + 1
     if shown:
@@ -245,9 +247,46 @@ def test_turns_begin_at_questions_and_at_notes_between_turns() -> None:
     assert turn_starts(history) == [2, 3, 8, 9, 11]
 
 
-def test_a_silent_cut_shows_in_the_count() -> None:
-    """About half of the window and two tokens, where much more was sent."""
-    assert is_cut(2050, 3600, 4096)
-    assert not is_cut(2050, 2300, 4096), "such a prompt may well have been sent"
-    assert not is_cut(300, 3600, 4096), "an old version that does not count its cache"
-    assert not is_cut(0, 3600, 4096)
+def test_a_reply_has_what_the_window_has_left() -> None:
+    """Less the margin for the estimate, and never nothing; unknown windows bound nothing."""
+    budget = TokenBudget.of(4096, None)
+    assert budget.left_after(1000) == 4096 - 128 - 1000
+    assert budget.left_after(5000) == 1
+    assert replace(budget, is_known=False).left_after(1000) is None
+    assert replace(budget, may_shift=False).left_after(1000) is None
+
+
+def picture(images: int = 1) -> dict[str, object]:
+    """A message with images."""
+    return {"role": "user", "content": "x" * 400, "images": ["aGk="] * images}
+
+
+def test_what_a_model_counts_for_an_image_is_not_multiplied_by_the_ratio_of_its_words() -> None:
+    """An image costs the same beside any words."""
+    budget = replace(TokenBudget.of(20_000, 100, ratio=2.0), image_tokens=1500)
+    without = fit([], [], [{"role": "user", "content": "x" * 400}], budget)
+    fitting = fit([], [], [picture(2)], budget)
+    assert fitting.estimated_tokens - without.estimated_tokens == 3000
+    assert (fitting.images, fitting.text_tokens) == (2, without.plain_tokens)
+    again = fitting.of([picture()])
+    assert (again.images, again.estimated_tokens) == (1, without.estimated_tokens + 1500)
+
+
+def test_a_refusal_for_the_sake_of_images_is_none_of_the_words() -> None:
+    """The second try reckons with longer images, and with the same words."""
+    budget = TokenBudget.of(4096, 100)
+    fitting = fit([], [], [picture(3)], budget)
+    second = measured(budget, fitting, 6000)
+    assert (second.ratio, second.is_measured) == (1.0, True)
+    assert second.image_tokens == pytest.approx((6000 - fitting.text_tokens) / 3 * OVERFLOW_MARGIN)
+
+
+def test_a_session_with_images_teaches_what_its_words_cost() -> None:
+    """The images are taken from the count of its last prompt first."""
+    history = [picture(), {"role": "assistant", "content": "y" * 400}]
+    text_tokens = sum(estimated(one, 0.0) for one in history) + PROMPT_TOKENS
+    counted = round(768 + 1.5 * text_tokens)
+    precedent = Precedent(0, 2, counted)
+    assert fit([], history, ASKED, TokenBudget.of(8192, 100), precedent=precedent).ratio == (
+        pytest.approx(1.5, abs=0.02)
+    )

@@ -25,9 +25,9 @@ def limits(num_ctx: int | None = None) -> ModelLimits:
 def test_a_loaded_model_has_the_window_that_ps_reports() -> None:
     """And keeps it when it is unloaded, for it will be loaded with the same again."""
     known = limits()
-    known.note_loaded("m", [Loaded("m:latest", 8192)], 0)
+    known.note_loaded("m", Loaded("m:latest", 8192), 0)
     assert known.window("m") == ContextWindow(8192, is_known=True)
-    known.note_loaded("m", [], 100)
+    known.note_loaded("m", None, 100)
     assert known.window("m") == ContextWindow(8192, is_known=True)
     known.note_refusal("m", fit([], [], [], UNLIMITED), ContextOverflowError("", n_ctx=2048), 100)
     assert known.window("m") == ContextWindow(2048, is_known=True)
@@ -39,8 +39,27 @@ def test_the_setting_holds_for_a_model_that_is_not_loaded_or_loaded_otherwise() 
     assert known.window("m") == ContextWindow(8192, is_known=True)
     known.note_details("m", ModelDetails(trained_tokens=2048))
     assert known.window("m") == ContextWindow(2048, is_known=True)
-    known.note_loaded("m", [Loaded("m:latest", 32_768)], 0)
+    known.note_details("m", ModelDetails(trained_tokens=65_536))
+    known.note_loaded("m", Loaded("m:latest", 32_768), 0)
     assert known.window("m") == ContextWindow(8192, is_known=True)
+
+
+def test_a_window_is_never_longer_than_what_the_model_was_trained_for() -> None:
+    """v0.13 reports what was asked for, and loads the model with less."""
+    known = limits(num_ctx=65_536)
+    known.note_loaded("m", Loaded("m:latest", 65_536), 0)
+    known.note_details("m", ModelDetails(trained_tokens=32_768))
+    assert known.window("m") == ContextWindow(32_768, is_known=True)
+
+
+def test_a_model_that_no_server_loads_has_the_window_it_was_trained_for() -> None:
+    """It stands in no /api/ps; and no reply of it runs past a window that we know of."""
+    known = limits()
+    known.note_details("m", ModelDetails(trained_tokens=131_072))
+    known.note_elsewhere("m", 0)
+    assert known.window("m") == ContextWindow(131_072, is_known=True, is_loaded_here=False)
+    assert known.budget("m", None).left_after(1000) is None
+    assert not known.is_due("m", KNOWN_FOR_S - 0.1)
 
 
 def test_a_modelfile_may_set_the_window() -> None:
@@ -57,10 +76,10 @@ def test_a_server_is_asked_again_after_a_while() -> None:
     """Soon where the model was not loaded, and less soon where the server failed."""
     known = limits()
     assert known.is_due("m", 0)
-    known.note_loaded("m", [], 0)
+    known.note_loaded("m", None, 0)
     assert not known.is_due("m", ASSUMED_FOR_S - 0.1)
     assert known.is_due("m", ASSUMED_FOR_S)
-    known.note_loaded("m", [Loaded("m:latest", 8192)], 0)
+    known.note_loaded("m", Loaded("m:latest", 8192), 0)
     assert not known.is_due("m", KNOWN_FOR_S - 0.1)
     known.note_failure("m", 0)
     assert not known.is_due("m", FAILED_FOR_S - 0.1)
@@ -89,7 +108,7 @@ def test_a_version_that_never_reports_a_window_is_remembered() -> None:
     """It is not worth loading a model to learn its window there."""
     known = limits()
     assert known.reports_window("m")
-    known.note_loaded("m", [Loaded("m:latest", 0)], 0)
+    known.note_loaded("m", Loaded("m:latest", 0), 0)
     assert not known.reports_window("m")
     assert not known.window("m").is_known
 
@@ -133,3 +152,33 @@ def test_models_without_end_do_not_fill_the_memory() -> None:
     assert len(kept) == MOST_MODELS
     assert "always" in kept
     assert "m0" not in kept
+
+
+def test_images_teach_their_own_cost_and_leave_the_words_alone() -> None:
+    """Else a session with images would spoil the estimate of all others."""
+    known = limits()
+    shown = [{"role": "user", "content": "x" * 400, "images": ["aGk=", "aGk="]}]
+    fitting = fit([], [], shown, known.budget("m", 100))
+    known.learn("m", fitting, round(fitting.text_tokens) + 2 * 1300)
+    assert known.ratio("m") == 1
+    assert known.image_tokens("m") == pytest.approx(1300, abs=1)
+    assert known.budget("m", 100).image_tokens == known.image_tokens("m")
+    known.learn("m", fitting, 30)
+    assert known.image_tokens("m") == pytest.approx(1300, abs=1), "less than its words: the cache"
+
+
+def test_a_model_of_qwens_counts_at_least_a_thousand_for_an_image() -> None:
+    """Before any count of it is known; others what Ollama reckons."""
+    known = limits()
+    assert known.image_tokens("m") == 768
+    info = {"general.architecture": "qwen25vl"}
+    known.note_details("m", read_details(orjson.dumps({"model_info": info})))
+    assert known.image_tokens("m") == 1024
+
+
+def test_names_of_one_model_share_what_is_known() -> None:
+    """However they are written."""
+    known = limits()
+    known.note_loaded("Library/M", Loaded("m:latest", 8192), 0)
+    for name in ("m", "M:LATEST", "registry.ollama.ai/library/m", "m:local"):
+        assert known.window(name).tokens == 8192

@@ -19,13 +19,12 @@ def body(request: ChatRequest) -> dict[str, object]:
 
 
 def test_a_plain_request_sends_no_more_than_it_must() -> None:
-    """Always streamed, and never truncated or shifted silently."""
+    """Always streamed, and never truncated silently; `shift` would load a shared model anew."""
     assert body(ChatRequest(model="m", messages=(USER,))) == {
         "model": "m",
         "messages": [USER],
         "stream": True,
         "truncate": False,
-        "shift": False,
     }
 
 

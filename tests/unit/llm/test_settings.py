@@ -35,6 +35,9 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     values = {
         "OLLAMA_BASE_URL": "https://ollama.internal:8443/",
         "OLLAMA_BASE_URLS": "http://a:11434, https://b:11434/ ,",
+        "OLLAMA_API_KEY": " key-of-the-test ",
+        "OLLAMA_HEADERS": "X-Team=griot, X-Key=a=b",
+        "OLLAMA_SHARED": "false",
         "OLLAMA_MODEL": "Llama3.2:1b",
         "OLLAMA_CONTEXT_LENGTH": "2048",
         "LLM_TEMPERATURE": "0",
@@ -61,6 +64,12 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     settings = LLMSettings()
     assert settings.base_url == "https://ollama.internal:8443"
     assert settings.servers == ("http://a:11434", "https://b:11434")
+    assert settings.headers == {
+        "X-Team": "griot",
+        "X-Key": "a=b",
+        "Authorization": "Bearer key-of-the-test",
+    }
+    assert not settings.shared
     assert settings.model == "Llama3.2:1b"
     limits = settings.timeouts
     assert (limits.idle_s, limits.connect_s) == (0.5, 1.5)

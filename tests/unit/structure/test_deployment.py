@@ -27,6 +27,8 @@ NOT_IN_COMPOSE = {
     "AGENT_PROFILES", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "LOG_FILE", "LOG_MAX_BYTES",
     "REDIS_MODE", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_URL", "REDIS_USERNAME",
     "WORKER_ALIVE_FILE",
+    # Its workers reach no gateway.
+    "OLLAMA_API_KEY", "OLLAMA_HEADERS",
 }  # fmt: skip
 
 Service = Mapping[str, object]

@@ -43,15 +43,21 @@ def test_a_turn_without_record_is_passed_over() -> None:
     "reply",
     [
         {"model": "other"},
-        {"receipt": {"prompt_tokens": 100, "truncated": True}},
         {"receipt": {"prompt_tokens": None, "truncated": False}},
         {"receipt": "?"},
         {"receipt": None},
     ],
 )
 def test_a_count_that_does_not_hold_for_the_model_is_left_out(reply: dict[str, object]) -> None:
-    """Another model's, one of a prompt that was cut, or none."""
+    """Another model's, or none."""
     assert precedent_of(turn(0, **reply), "m") == Precedent(0, 1, 0)
+
+
+def test_a_count_holds_for_the_model_under_all_its_names() -> None:
+    """Also where the reply ran past the window: its prompt did not."""
+    receipt = {"prompt_tokens": 100, "truncated": True}
+    past = turn(0, model="Library/M:latest", receipt=receipt)
+    assert precedent_of(past, "m") == Precedent(0, 1, 100)
 
 
 @pytest.mark.parametrize(

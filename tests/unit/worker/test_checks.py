@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from agents import AgentSettings, Profiles
 from llm import InvalidReplyError, LLMSettings, is_installed
 from llm.wire.models import read_models
 from memory import MemorySettings
 from memory.redis.server_info import ServerInfo
 from tasks.process.configuration import load_settings
 from tasks.settings import QueueSettings
-from worker.checks import Level, check_calls, check_settings, server_findings
+from worker.checks import check_settings, server_findings
 from worker.cli.servers import environment_of, names_own_redis
+from worker.findings import Level
+from worker.model_checks import check_calls, check_key, check_window
 
 WELL = ServerInfo(
     product="Valkey 9.1.2",
@@ -70,6 +74,33 @@ def test_it_is_told_whether_calls_are_bounded() -> None:
     assert other.found == f"any number at once for {model}"
 
 
+def test_what_a_window_costs_on_a_shared_server_is_told() -> None:
+    """Only where one is set, and others use the server too."""
+    settings = load_settings()
+    assert check_window(settings) == []
+    for llm in (LLMSettings(num_ctx=8192), LLMSettings(num_ctx_by_model="m=8192")):
+        (told,) = check_window(replace(settings, llm=llm))
+        assert told.level is Level.WARN
+        assert "loads the model anew" in told.found
+        assert "OLLAMA_SHARED=false" in told.advice
+        alone = llm.model_copy(update={"shared": False})
+        assert check_window(replace(settings, llm=alone)) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "is_told"),
+    [("http://gateway:8080", True), ("https://gateway", False), ("http://127.0.0.1:1", False)],
+)
+def test_a_key_that_travels_in_the_clear_is_told(url: str, is_told: bool) -> None:
+    """Without the key; and nothing where there is none."""
+    settings = load_settings()
+    llm = LLMSettings(base_url=url, api_key=SecretStr("geheim"))
+    told = check_key(replace(settings, llm=llm))
+    assert bool(told) is is_told
+    assert "geheim" not in str(told)
+    assert check_key(replace(settings, llm=LLMSettings(base_url=url))) == []
+
+
 def test_models_are_read_with_their_tags() -> None:
     """The names as /api/tags has them."""
     body = b'{"models":[{"name":"qwen2.5:0.5b","size":1},{"name":"llama3:latest"}]}'
@@ -98,6 +129,18 @@ def test_the_models_of_all_agents_are_wanted() -> None:
     settings = load_settings()
     assert settings.models == [settings.llm.model]
     assert check_settings(settings).level is Level.OK
+
+
+def test_two_spellings_of_one_model_are_one(tmp_path: Path) -> None:
+    """It is looked for, pulled and shown once."""
+    path = tmp_path / "profiles.toml"
+    path.write_text(
+        "[agents.a]\nmodel = 'Llama9:1b'\n[agents.b]\nmodel = 'library/llama9:1b'\n"
+        "[agents.c]\nmodel = 'other'\n"
+    )
+    settings = load_settings()
+    named = replace(settings, profiles=Profiles.load(AgentSettings(profiles=path)))
+    assert named.models == ["Llama9:1b", "other", settings.llm.model]
 
 
 @pytest.mark.parametrize(

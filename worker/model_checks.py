@@ -1,0 +1,107 @@
+"""Whether the model servers would answer a chat job, and what they are asked for."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from llm import is_cloud, is_installed
+from tasks.process.configuration import Settings
+from worker.extras import OR_TRY
+from worker.findings import Finding, Level, judged
+from worker.model_servers import LOOPBACK, ModelServer, model_servers
+
+
+def check_models(settings: Settings) -> list[Finding]:
+    """Everything about the models."""
+    return [
+        *check_ollama(settings),
+        check_calls(settings),
+        *check_window(settings),
+        *check_key(settings),
+    ]
+
+
+def check_ollama(settings: Settings) -> list[Finding]:
+    """Whether each Ollama answers, and one of them has every model that an agent may ask for."""
+    servers = model_servers(settings.llm)
+    answering = [server for server in servers if not server.trouble]
+    models = settings.models if answering else ()
+    return [*_servers(servers), *(_model(model, answering) for model in models)]
+
+
+def check_calls(settings: Settings) -> Finding:
+    """Whether jobs that wait for a busy model wait where they can be seen."""
+    if not settings.llm.is_bounded:
+        advice = "set OLLAMA_NUM_PARALLEL as Ollama has it: jobs then wait in order, and visibly"
+        return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
+    found = ", ".join(
+        f"{settings.llm.parallel_calls(model) or 'any number'} at once for {model}"
+        for model in settings.models
+    )
+    return Finding("model calls", Level.OK, found)
+
+
+def check_window(settings: Settings) -> list[Finding]:
+    """Whether a window that is set costs loads on a server that others use too."""
+    named = {
+        "LLM_NUM_CTX": settings.llm.num_ctx,
+        "LLM_NUM_CTX_BY_MODEL": settings.llm.num_ctx_by_model,
+    }
+    given = [name for name, value in named.items() if value]
+    if not settings.llm.shared or not given:
+        return []
+    found = (
+        f"{' and '.join(given)} is sent, and OLLAMA_SHARED is true: each change to a program that "
+        "asks for another window loads the model anew, for up to a minute"
+    )
+    advice = (
+        "set OLLAMA_CONTEXT_LENGTH at Ollama itself and unset this; or OLLAMA_SHARED=false if "
+        "nobody else uses it"
+    )
+    return [Finding("model window", Level.WARN, found, advice)]
+
+
+def check_key(settings: Settings) -> list[Finding]:
+    """Whether what opens a gateway can be read on its way."""
+    servers = settings.llm.servers if settings.llm.headers else ()
+    open_to_all = [
+        url
+        for url in servers
+        if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOOPBACK
+    ]
+    if not open_to_all:
+        return []
+    found = f"OLLAMA_API_KEY or OLLAMA_HEADERS are sent unencrypted to {', '.join(open_to_all)}"
+    return [Finding("model key", Level.WARN, found, "use https, unless the network is your own")]
+
+
+def _servers(servers: Sequence[ModelServer]) -> list[Finding]:
+    level, advice = Level.FAIL, f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
+    if not all(server.trouble for server in servers):
+        level = Level.WARN
+        advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
+    return [
+        judged(
+            not one.trouble,
+            Finding(
+                "ollama",
+                level,
+                one.trouble or f"{one.url}, {len(one.installed)} models",
+                advice,
+            ),
+        )
+        for one in servers
+    ]
+
+
+def _model(model: str, servers: Sequence[ModelServer]) -> Finding:
+    # It is fetched from nowhere, and stands in a list only where somebody has pulled its name.
+    if is_cloud(model):
+        return Finding("model", Level.OK, f"{model}, answered by Ollama's cloud")
+    lacking = [server.url for server in servers if not is_installed(model, server.installed)]
+    if not lacking:
+        return Finding("model", Level.OK, model)
+    if len(lacking) == len(servers):
+        advice = f"run `ollama pull {model}`, or set OLLAMA_MODEL"
+        return Finding("model", Level.FAIL, f"{model} is not installed", advice)
+    found = f"{model} is not installed at {', '.join(lacking)}"
+    return Finding("model", Level.WARN, found, f"run `ollama pull {model}` there")
