@@ -224,7 +224,8 @@ def test_each_failure_of_ollama_is_an_error_of_its_kind(
         ask(settings_for(ollama.url), chat(model))
     assert type(caught.value) is kind
     assert "kora" not in str(caught.value)
-    assert ollama.stats.requests == 1
+    # The service without a queue loads the model first, and that may be what fails.
+    assert max(ollama.stats.requests, ollama.stats.load_requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -418,7 +419,9 @@ def test_a_reply_whose_bytes_do_not_end_is_there_all_the_same(ask: Asker) -> Non
         answered = pool.submit(answer, server)
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         began_at = time.monotonic()
-        reply = reply_of(ask, url, chat("ok"), idle_timeout_s=scaled(30))
+        # A model that is to go at once is not loaded before.
+        request = chat("ok", keep_alive="0s")
+        reply = reply_of(ask, url, request, idle_timeout_s=scaled(30))
         assert reply.text == "kora"
         assert time.monotonic() - began_at < scaled(10)
         answered.result(scaled(10))
