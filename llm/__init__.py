@@ -46,6 +46,7 @@ from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
 from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
+from llm.servers.watchdog import SharedAnswers
 from llm.service import LLMService, get_llm_service
 from llm.settings import LLMSettings
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
@@ -93,6 +94,7 @@ __all__ = [
     "RequestRejectedError",
     "ResponseTooLargeError",
     "RetryableLLMError",
+    "SharedAnswers",
     "StreamCutError",
     "Timeouts",
     "TokenBudget",

@@ -24,12 +24,11 @@ from llm.http.connection import (
     sync_http_client,
 )
 from llm.http.dialect import DIALECTS, OLLAMA, OPENAI, Reader
-from llm.openai.models import read_served
 from llm.servers.blocking_warmth import BlockingWarmth
 from llm.settings import LLMSettings
 from llm.wire import error_map
 from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection
-from llm.wire.models import Loaded, ModelDetails, read_details, read_loaded, read_models
+from llm.wire.models import Loaded, ModelDetails, read_details
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest, Message
 from llm.wire.timeouts import Timeouts
@@ -133,8 +132,9 @@ class LLMService:
     ) -> Generator[Delta | Final, None, None]:
         dialect, max_bytes = self._dialect, self.settings.max_response_bytes
         reader = dialect.reader(request, self.base_url, max_bytes)
-        body = dialect.body(request)
-        answer = self._chunks(dialect.chat_path, body, request.model, limits, reader)
+        answer = self._chunks(
+            dialect.chat_path, dialect.body(request), request.model, limits, reader
+        )
         with closing(answer) as chunks:
             for chunk in chunks:
                 yield from reader.feed(chunk)
@@ -151,16 +151,13 @@ class LLMService:
 
     def installed_models(self) -> tuple[str, ...]:
         """The names of the models that Ollama has, each with its tag. Raises an LLMError."""
-        if self._dialect is OPENAI:
-            return tuple(one.name for one in self.loaded_models())
-        return read_models(self._lookup("/api/tags", HEALTH_TIMEOUT_S), base_url=self.base_url)
+        body = self._lookup(self._dialect.installed_path, HEALTH_TIMEOUT_S)
+        return self._dialect.read_installed(body, base_url=self.base_url)
 
     def loaded_models(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> tuple[Loaded, ...]:
         """The models that Ollama has in memory. Raises an LLMError."""
-        if self._dialect is OPENAI:
-            served = read_served(self._lookup("/models", timeout_s), base_url=self.base_url)
-            return tuple(Loaded(name, window) for name, window in served.items())
-        return read_loaded(self._lookup("/api/ps", timeout_s), base_url=self.base_url)
+        body = self._lookup(self._dialect.loaded_path, timeout_s)
+        return self._dialect.read_loaded(body, base_url=self.base_url)
 
     def close(self) -> None:
         """Close all connections. Safe to repeat."""

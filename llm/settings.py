@@ -99,7 +99,8 @@ class LLMSettings(BaseSettings):
         gt=0,
         le=HOUR_S,
         validation_alias="LLM_TIMEOUT",
-        description="Longest silence between two tokens, in seconds.",
+        description="Longest silence between two tokens, in seconds, without a sign of life: while "
+        "the server answers and /api/ps lists the model, only LLM_TOTAL_TIMEOUT ends a reply.",
     )
     connect_timeout_s: float = Field(
         default=3,
@@ -114,7 +115,8 @@ class LLMSettings(BaseSettings):
         le=HOUR_S,
         validation_alias="LLM_FIRST_TOKEN_TIMEOUT",
         description="Longest wait for the first token, in seconds: Ollama's queue, the loading of "
-        "the model and the evaluation of the prompt pass without a byte.",
+        "the model and the evaluation of the prompt pass without a byte. While the server answers "
+        "and /api/ps lists the model, only LLM_TOTAL_TIMEOUT ends the wait.",
     )
     total_timeout_s: float = Field(
         default=600,

@@ -58,7 +58,7 @@ from memory.redis.connection import Connection
 from memory.redis.endpoint import redis_tls, sentinel_options, tls_options
 from memory.service import RedisMemoryService
 from memory.settings import MemorySettings, check_env_file, is_service_port
-from memory.slots import slots
+from memory.slots import answers, slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp
 from memory.upkeep.damage import DamagedKey, damaged_keys
@@ -120,6 +120,7 @@ __all__ = [
     "Tail",
     "TakenEnds",
     "UserSession",
+    "answers",
     "check_env_file",
     "create_redis_memory_from_config",
     "damaged_keys",

@@ -126,6 +126,11 @@ class Keyspace:
             call_stats=f"{self.prefix}:call_stats:{{{tag}}}",
         )
 
+    def answered(self, server: str, model: str) -> str:
+        """That a model answers somebody at a server."""
+        tag = encode_id(model, what="model")
+        return f"{self.prefix}:answered:{{{tag}}}:{encode_id(server, what='server')}"
+
     def state(self, agent_id: str) -> str:
         """The agent's state."""
         return f"{self.prefix}:state:{encode_id(agent_id, what='agent_id')}"

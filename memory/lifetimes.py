@@ -18,6 +18,9 @@ WRITE_IDS_MS = 10 * 60 * 1000
 SLOTS_TTL_MS = 24 * 3600 * 1000
 """What a model's slots need: longer than any wait for one; unused models go by themselves."""
 
+ANSWERED_MS = 25 * 3600 * 1000
+"""The note that a model answers: longer than LLM_TOTAL_TIMEOUT, which is a day at most."""
+
 SUMMARY_CLAIM_MS = 10 * 60 * 1000
 """The claim on a summary: of one that is never made nothing stays."""
 

@@ -39,7 +39,7 @@ MODELS_AGE_S = 10.0
 DETAILS_AGE_S = 60.0
 """How long details count: a model may be pulled anew under its name."""
 
-LOADING_LOOK_S = 1.0
+LOOK_S = 1.0
 UNLISTED_S = 600.0
 """How long a model is taken for one that this server never lists as loaded: what stands behind a
 gateway may change."""
@@ -117,17 +117,17 @@ class ModelCatalog:
             await self._learn_weights([model, *(one.name for one in loaded)])
         return find_loaded(model, loaded, self._weights)
 
-    async def is_loading(self, model: str) -> bool:
-        """Whether a call that gets no byte waits for its model to be loaded, as far as is known.
+    async def is_at_work(self, model: str, has_begun: bool) -> bool:
+        """Whether somebody works on a silent call, as far as is known. Takes a second at most.
 
-        Takes a second at most.
+        The server answers and lists the model, or the reply has not begun and the model may be
+        loading: that is listed by v0.13 only.
         """
         if self.is_elsewhere(model):
             return False
-        # v0.13 lists a model while it loads: there the answer is no.
         try:
-            async with asyncio.timeout(LOADING_LOOK_S):
-                return await self.loaded_for(model) is None
+            async with asyncio.timeout(LOOK_S):
+                return await self.loaded_for(model) is not None or not has_begun
         except (LLMError, TimeoutError):
             return False
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -25,7 +25,7 @@ from llm.http.connection import (
     async_transport,
     refusal_of,
 )
-from llm.http.deadlines import StreamWatch
+from llm.http.deadlines import IsAlive, StreamWatch
 from llm.http.dialect import DIALECTS, OLLAMA, Dialect
 from llm.http.served import ServedModels
 from llm.settings import LLMSettings
@@ -98,12 +98,10 @@ class OllamaClient:
         """
         limits = timeouts or self._timeouts
         reader = self.dialect.reader(request, self.base_url, self._max_response_bytes)
-        is_loading = (
-            partial(self.catalog.is_loading, request.model) if request.expects_answer else None
-        )
-        with self._watching(request.model, limits, is_loading) as watch:
-            body = self.dialect.body(request)
-            answer = self._chunks(self._chat_url, body, request.model, limits, watch)
+        model, body = request.model, self.dialect.body(request)
+        is_alive = partial(self.catalog.is_at_work, model) if request.expects_answer else None
+        with self._watching(model, limits, is_alive) as watch:
+            answer = self._chunks(self._chat_url, body, model, limits, watch)
             async with aclosing(answer) as chunks:
                 async for chunk in chunks:
                     for delta in reader.feed(chunk):
@@ -200,9 +198,9 @@ class OllamaClient:
         self,
         model: str,
         timeouts: Timeouts,
-        is_loading: Callable[[], Awaitable[bool]] | None = None,
+        is_alive: IsAlive | None = None,
     ) -> Iterator[StreamWatch]:
-        watch = StreamWatch(timeouts, is_loading=is_loading)
+        watch = StreamWatch(timeouts, is_alive=is_alive)
         self._watches[watch] = model
         try:
             yield watch

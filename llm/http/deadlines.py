@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from llm.errors import LLMError, LLMTimeoutError
 from llm.wire.error_map import first_token_timeout, idle_timeout, total_timeout
 from llm.wire.timeouts import Timeouts
+
+IsAlive: TypeAlias = Callable[[bool], Awaitable[bool]]
 
 
 class StreamWatch:
@@ -18,15 +20,14 @@ class StreamWatch:
     `asyncio.timeout` does; but that would set and cancel a timer for every token (10 us and more),
     this looks at the time of the last wait when its one timer fires.
 
-    `is_loading` is asked when no first byte has come in time: while it says so the wait for the
-    first byte begins anew, for at most `total_s` in all.
+    `is_alive` is asked when a wait has lasted too long, with whether the reply has begun. While it
+    says so, silence is counted from that answer on, for `total_s` in all: a model that is loaded,
+    thinks, writes the call of a tool or evaluates a long prompt sends no byte.
     """
 
-    def __init__(
-        self, timeouts: Timeouts, *, is_loading: Callable[[], Awaitable[bool]] | None = None
-    ) -> None:
+    def __init__(self, timeouts: Timeouts, *, is_alive: IsAlive | None = None) -> None:
         self._timeouts = timeouts
-        self._is_loading = is_loading
+        self._is_alive = is_alive
         self._look: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._silence_s = timeouts.first_token_s
@@ -47,6 +48,7 @@ class StreamWatch:
 
     def expect_end(self, within_s: float) -> None:
         """The answer is whole: wait no longer than this for the end of the bytes."""
+        self._is_alive = None
         self._limit_silence(min(within_s, self._silence_s))
 
     def abort(self, error: LLMError) -> None:
@@ -105,19 +107,19 @@ class StreamWatch:
         # Set for an earlier wait: the present one has time left.
         elif now < self._due():
             self._rearm(self._due())
-        elif self._is_loading is None or self._is_replying or now >= self._ends_at:
+        elif self._is_alive is None or now >= self._ends_at:
             self._end_wait(self._timeout(now))
         else:
-            self._look = self._loop.create_task(self._end_unless_loading(self._is_loading))
+            self._look = self._loop.create_task(self._end_unless_alive(self._is_alive))
 
-    async def _end_unless_loading(self, is_loading: Callable[[], Awaitable[bool]]) -> None:
-        # A load passes without a byte, and ended with this call it would begin from zero.
+    async def _end_unless_alive(self, is_alive: IsAlive) -> None:
         since = self._waits_since
-        goes_on = await is_loading()
+        is_alive_now = await is_alive(self._is_replying)
         now = self._loop.time()
-        if self._is_replying or self._task is None or self._waits_since != since:
-            self._rearm(self._due())
-        elif goes_on and now < self._ends_at:
+        # What came meanwhile is a sign of life too.
+        if self._task is None or self._waits_since != since:
+            self._rearm(max(now, self._due()))
+        elif is_alive_now and now < self._ends_at:
             self._waits_since = now
             self._rearm(self._due())
         else:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from llm.openai.models import read_names, read_served
 from llm.openai.reply import OpenAIReply
 from llm.openai.requests import chat_body
 from llm.wire.address import DialectName
+from llm.wire.models import Loaded, read_loaded, read_models
 from llm.wire.records import Delta, Final
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
@@ -36,11 +38,36 @@ class Dialect:
     name: DialectName
     chat_path: str
     health_path: str
+    installed_path: str
+    read_installed: Callable[..., tuple[str, ...]]
+    """Of a body, and of the server's address by name."""
+    loaded_path: str
+    read_loaded: Callable[..., tuple[Loaded, ...]]
     body: Callable[[ChatRequest], bytes]
     reader: Callable[[ChatRequest, str, int], Reader]
     """Of a request, the server's address, and the most bytes that are read."""
 
 
-OLLAMA = Dialect("ollama", "/api/chat", "/api/version", ChatRequest.body, ReplyReader)
-OPENAI = Dialect("openai", "/chat/completions", "/models", chat_body, OpenAIReply)
+OLLAMA = Dialect(
+    name="ollama",
+    chat_path="/api/chat",
+    health_path="/api/version",
+    installed_path="/api/tags",
+    read_installed=read_models,
+    loaded_path="/api/ps",
+    read_loaded=read_loaded,
+    body=ChatRequest.body,
+    reader=ReplyReader,
+)
+OPENAI = Dialect(
+    name="openai",
+    chat_path="/chat/completions",
+    health_path="/models",
+    installed_path="/models",
+    read_installed=read_names,
+    loaded_path="/models",
+    read_loaded=read_served,
+    body=chat_body,
+    reader=OpenAIReply,
+)
 DIALECTS = {dialect.name: dialect for dialect in (OLLAMA, OPENAI)}

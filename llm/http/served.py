@@ -3,8 +3,10 @@
 It has loaded what it serves, for good, and each model has one window.
 """
 
-from llm.errors import ModelNotFoundError
-from llm.http.catalog import ModelCatalog
+import asyncio
+
+from llm.errors import LLMError, ModelNotFoundError
+from llm.http.catalog import LOOK_S, ModelCatalog
 from llm.openai.models import read_served
 from llm.wire.models import Loaded, ModelDetails, full_name
 
@@ -16,11 +18,18 @@ class ServedModels(ModelCatalog):
         """True: whatever loads the model, a chat of ours does not."""
         return True
 
+    async def is_at_work(self, model: str, has_begun: bool) -> bool:
+        """Whether the server answers and has the model. Takes a second at most."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return full_name(model) in {full_name(one.name) for one in await self.loaded()}
+        except (LLMError, TimeoutError):
+            return False
+
     async def _look_at_loaded(self) -> tuple[Loaded, ...]:
         served = read_served(await self._server.lookup("/models"), base_url=self.base_url)
-        loaded = tuple(Loaded(name, window) for name, window in served.items())
-        self._loaded = {full_name(one.name): one for one in loaded}
-        return loaded
+        self._loaded = {full_name(one.name): one for one in served}
+        return served
 
     async def _look_at_details(self, model: str) -> ModelDetails:
         served = {full_name(one.name): one for one in await self.loaded()}

@@ -5,29 +5,33 @@ from collections.abc import Mapping
 import orjson
 
 from llm.errors import InvalidReplyError
-from llm.wire.models import count_of
+from llm.wire.models import Loaded, count_of
 
 # Where servers name the window: vLLM and SGLang; LM Studio; OpenRouter.
 _WINDOWS = ("max_model_len", "loaded_context_length", "max_context_length", "context_length")
 
 
-def read_served(body: bytes, *, base_url: str) -> dict[str, int]:
-    """The windows in tokens by the names of the models, aliases too; 0 where none is reported.
+def read_served(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
+    """The models that a server has, by name and by alias, each with its window.
 
     Raises InvalidReplyError.
     """
     try:
         entries = orjson.loads(body)["data"] or ()
-        served = {}
-        for entry in entries:
-            aliases = entry.get("aliases")
-            for name in (entry["id"], *(aliases if isinstance(aliases, list) else ())):
-                served[str(name)] = _window(entry)
+        return tuple(
+            Loaded(str(name), _window(entry))
+            for entry in entries
+            for name in (entry["id"], *(entry.get("aliases") or ()))
+        )
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         raise InvalidReplyError(
             f"{base_url} has no list of models at /v1/models: does it speak OpenAI's protocol?"
         ) from None
-    return served
+
+
+def read_names(body: bytes, *, base_url: str) -> tuple[str, ...]:
+    """The names of the models that a server has. Raises InvalidReplyError."""
+    return tuple(one.name for one in read_served(body, base_url=base_url))
 
 
 def _window(entry: Mapping[str, object]) -> int:

@@ -72,13 +72,16 @@ class Breaker:
 class Trial:
     """One call that a breaker admitted. What a call says that is late by an opening is ignored."""
 
-    __slots__ = ("_breaker",)
+    __slots__ = ("_breaker", "has_answered")
 
     def __init__(self, breaker: Breaker) -> None:
         self._breaker = breaker
+        self.has_answered = False
+        """Whether the server has begun to answer."""
 
     def answered(self) -> None:
         """The server has begun to answer."""
+        self.has_answered = True
         if self._is_only_one:
             # Now, not at its end: others need not wait for what may be a long reply.
             # One failure more opens it again; only a whole answer clears the count.

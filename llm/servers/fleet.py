@@ -11,7 +11,9 @@ from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
 from llm.servers.server import Server
+from llm.servers.watchdog import SharedAnswers
 from llm.settings import LLMSettings
+from llm.wire.models import full_name
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
@@ -35,6 +37,7 @@ class Fleet:
         load_timeout_s: float = LOAD_TIMEOUT_S,
         keep_warm_s: float = KEEP_WARM_S,
         pulls: Pulls | None = None,
+        answers: SharedAnswers | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self.servers = tuple(
@@ -44,6 +47,7 @@ class Fleet:
                 load_timeout_s=load_timeout_s,
                 keep_warm_s=keep_warm_s,
                 pulls=pulls,
+                answers=answers,
                 on_change=self._announce,
             )
             for client in clients
@@ -53,11 +57,17 @@ class Fleet:
 
     @classmethod
     def from_settings(
-        cls, settings: LLMSettings, *, max_connections: int, models: Collection[str] = ()
+        cls,
+        settings: LLMSettings,
+        *,
+        max_connections: int,
+        models: Collection[str] = (),
+        answers: SharedAnswers | None = None,
     ) -> Self:
         """The fleet of these settings; `max_connections`, the process's concurrency, per server.
 
-        Of `models`, and no others, servers download what they lack, if the settings allow it.
+        `answers` is what processes tell each other of models that answer. Of `models`, and no
+        others, servers download what they lack, if the settings allow it.
         """
         pulls = Pulls(models, limit_s=settings.pull_timeout_s) if settings.pull_missing else None
         return cls(
@@ -69,6 +79,7 @@ class Fleet:
             load_timeout_s=settings.load_timeout_s,
             keep_warm_s=settings.keep_warm_s,
             pulls=pulls,
+            answers=answers,
         )
 
     async def capabilities(self, model: str) -> frozenset[str] | None:
@@ -115,6 +126,7 @@ class Fleet:
         With a `held_slot` only the server of that slot is asked.
         """
         failover = FailoverState(timeouts or self._timeouts)
+        model = full_name(request.model)
         slot = held_slot if held_slot is not None and held_slot.server else None
         while True:
             server = await self._next(request, session, failover, slot)
@@ -131,6 +143,7 @@ class Fleet:
                             if not has_spoken:
                                 has_spoken = True
                                 server.answers(request.model, trial)
+                            server.heard(model)
                             yield record
                 return
             except LLMError as exc:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,16 +30,23 @@ from llm.servers.choice import Candidate, Readiness
 from llm.servers.pull import Pulls
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
-from llm.servers.watchdog import Watchdog
+from llm.servers.watchdog import SharedAnswers, Watchdog
 from llm.wire.address import label_of
 from llm.wire.error_map import KILLED
-from llm.wire.models import full_name
+from llm.wire.models import full_name, is_cloud
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
 
 logger = logging.getLogger(__name__)
 
 UNLOAD_TIMEOUT_S = 10.0
+
+LONG_ENOUGH = 0.9
+"""The part of LLM_TOTAL_TIMEOUT for which a model must be silent to count as hung."""
+
+TELL_EVERY = 1 / 60
+"""How often processes tell each other that a model answers, as a part of LLM_TOTAL_TIMEOUT."""
+
 RESTART_PAUSE_S = 2.0
 
 # What says that the server is not well. A failed request (OllamaFailedError) may be the model's
@@ -67,6 +75,7 @@ class Server:
         load_timeout_s: float = LOAD_TIMEOUT_S,
         keep_warm_s: float = KEEP_WARM_S,
         pulls: Pulls | None = None,
+        answers: SharedAnswers | None = None,
         on_change: Callable[[], None],
     ) -> None:
         self.url = client.base_url
@@ -87,6 +96,8 @@ class Server:
         self._timeouts = timeouts
         self._on_change = on_change
         self._watchdog = Watchdog()
+        self._answers = answers
+        self._tells_again_at: dict[str, float] = {}
         self._restarts = SharedTasks()
         self._looks = SharedTasks()
 
@@ -106,22 +117,12 @@ class Server:
     @contextmanager
     def calling(self, request: ChatRequest) -> Iterator[Trial]:
         """Make a call within the block: it counts as load, and its end as success or failure."""
-        trial = self.breaker.begin()
+        trial, began = self.breaker.begin(), time.monotonic()
         self.in_flight += 1
         try:
             yield trial
-        except SERVERS_FAULT as exc:
-            # Of a cloud model's failures only a lost connection is this server's.
-            if isinstance(exc, OllamaUnreachableError) or not _is_cloud(request.model):
-                trial.failed()
-            if isinstance(exc, FirstTokenTimeoutError):
-                self._timed_out(request)
-            raise
-        except PermanentLLMError as exc:
-            trial.succeeded()  # it refuses, so it is well
-            if isinstance(exc, ModelNotFoundError):
-                self.catalog.note_missing(request.model)
-                self.warmer.forget(request.model)
+        except LLMError as exc:
+            self._failed(request, exc, trial, time.monotonic() - began)
             raise
         else:
             trial.succeeded()
@@ -136,13 +137,24 @@ class Server:
         """The first piece of a reply has come."""
         trial.answered()
         self.catalog.note_loaded(model)
-        self._watchdog.answered(model)
+        self._watchdog.answered(full_name(model))
         self._on_change()
+
+    def heard(self, model: str) -> None:
+        """A piece of a reply has come; `model` as `full_name` has it, for this is often."""
+        self._watchdog.heard(model)
+        if self._answers is None:
+            return
+        now = time.monotonic()
+        if now >= self._tells_again_at.get(model, 0.0):
+            self._tells_again_at[model] = now + self._tell_every_s
+            self._answers.note(self.url, model)
 
     async def load(self, request: ChatRequest) -> None:
         """Have the model loaded as the chat needs it. Raises the LLMError of the load."""
         try:
             await self.warmer.ensure(request)
+            self._watchdog.heard(full_name(request.model))
         except OllamaFailedError as exc:
             # Nothing but memory is what the kernel kills a runner for that answers nobody yet.
             exc.is_outage = exc.is_outage or KILLED in str(exc)
@@ -165,22 +177,58 @@ class Server:
         await self.client.aclose()
         await self.warmer.aclose()
 
-    def _timed_out(self, request: ChatRequest) -> None:
-        # Perhaps it was dropped from memory: the next chat looks to that first.
-        self.warmer.forget(request.model)
-        is_ours = not self.catalog.is_elsewhere(request.model)
-        if self._watchdog.timed_out(request.model) and is_ours:
-            self._restarts.once(full_name(request.model), lambda: self._restart_if_loaded(request))
-
-    async def _restart_if_loaded(self, request: ChatRequest) -> None:
-        """Unload and load a model that is in /api/ps and answers no call."""
+    def _failed(self, request: ChatRequest, error: LLMError, trial: Trial, after_s: float) -> None:
         model = request.model
+        if isinstance(error, SERVERS_FAULT):
+            # Of a cloud model's failures only a lost connection is this server's.
+            if isinstance(error, OllamaUnreachableError) or not is_cloud(model):
+                trial.failed()
+        elif isinstance(error, PermanentLLMError):
+            trial.succeeded()  # it refuses, so it is well
+        if isinstance(error, ModelNotFoundError):
+            self.catalog.note_missing(model)
+        if isinstance(error, ModelNotFoundError | FirstTokenTimeoutError):
+            # After a time-out perhaps it was dropped from memory: the next chat looks first.
+            self.warmer.forget(model)
+        if isinstance(error, TotalTimeoutError) and not trial.has_answered:
+            self._waited_in_vain(request, trial, after_s)
+
+    @property
+    def _tell_every_s(self) -> float:
+        return self._timeouts.total_s * TELL_EVERY
+
+    def _waited_in_vain(self, request: ChatRequest, trial: Trial, waited_s: float) -> None:
+        """A call got no byte in all its time, though its server lives and lists the model."""
+        silence_s = self._timeouts.total_s * LONG_ENOUGH
+        name = full_name(request.model)
+        # One that was moved here had less time: that proves nothing.
+        if waited_s >= silence_s and self._watchdog.is_silent(name, silence_s):
+            trial.failed()
+            if self.catalog.is_elsewhere(request.model):
+                return
+            if self._watchdog.waited_in_vain(name, again_after_s=self._timeouts.first_token_s):
+                self._restarts.once(name, lambda: self._restart_if_hung(request, silence_s))
+
+    async def _restart_if_hung(self, request: ChatRequest, silence_s: float) -> None:
+        """Unload and load a model that is in /api/ps and answers no call, of any process."""
+        model = full_name(request.model)
+        # What the others tell is late by as much as they tell it seldom.
+        within_s = silence_s + self._tell_every_s
+        if self._answers is not None and await self._answers.is_any_within(
+            self.url, model, within_s
+        ):
+            return
         # A model that is not loaded has not hung: it may be waiting to be loaded.
         try:
             if await self.catalog.loaded_for(model) is None:
                 return
         except LLMError:
             return  # the server is silent, not the model alone
+        if self._watchdog.may_restart(model):
+            self._restart(request)
+
+    def _restart(self, request: ChatRequest) -> None:
+        model = request.model
         logger.warning(
             "%s has %s loaded, but no call gets a token; the model is unloaded and loaded again, "
             "and its calls fail and are tried again: if this goes on, restart that Ollama",
@@ -204,8 +252,3 @@ class Server:
             )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret
-
-
-def _is_cloud(model: str) -> bool:
-    """Whether the server only passes the calls of this model on to Ollama's cloud."""
-    return full_name(model).endswith((":cloud", "-cloud"))

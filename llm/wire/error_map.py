@@ -102,15 +102,17 @@ def lost_connection(
 def first_token_timeout(timeouts: Timeouts) -> FirstTokenTimeoutError:
     """What to raise when not one byte came in time."""
     return FirstTokenTimeoutError(
-        f"Ollama sent nothing for {timeouts.first_token_s:g} s: is it overloaded or loading a large"
-        " model? LLM_FIRST_TOKEN_TIMEOUT covers queue, load and prompt evaluation"
+        f"Ollama sent nothing for {timeouts.first_token_s:g} s and showed no other sign of life: "
+        "is it overloaded or loading a large model? LLM_FIRST_TOKEN_TIMEOUT covers queue, load and "
+        "prompt evaluation"
     )
 
 
 def idle_timeout(timeouts: Timeouts) -> IdleTimeoutError:
     """What to raise when a stream has fallen silent."""
     return IdleTimeoutError(
-        f"Ollama fell silent in mid-reply for {timeouts.idle_s:g} s (LLM_TIMEOUT)"
+        f"Ollama fell silent in mid-reply for {timeouts.idle_s:g} s (LLM_TIMEOUT) and showed no "
+        "other sign of life"
     )
 
 

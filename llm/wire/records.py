@@ -48,7 +48,8 @@ class Final:
 
     `done_reason` is "stop", or "length" when the reply ran into `max_tokens` or the window.
     `load_ms` includes waiting in Ollama's scheduler; `completion_tokens` includes thinking.
-    `server` is host and port of the Ollama that answered.
+    `server` is host and port of the Ollama that answered. `is_second_run`: the model thought in a
+    run of its own, which only `total_ms` and `completion_tokens` include.
     """
 
     model: str = ""
@@ -60,11 +61,12 @@ class Final:
     prompt_eval_ms: float | None = None
     eval_ms: float | None = None
     server: str = ""
+    is_second_run: bool = False
 
     @property
     def tokens_per_s(self) -> float | None:
         """How fast the reply was generated; None if not known."""
-        if not self.eval_ms:
+        if not self.eval_ms or self.is_second_run:
             return None
         return round(self.completion_tokens / self.eval_ms * 1000, 1)
 
@@ -72,7 +74,9 @@ class Final:
     def slot_wait_ms(self) -> float | None:
         """Time spent waiting for a free slot of the loaded model; None if not known."""
         # Only the total has this wait; load_duration has that in the scheduler
-        # (docs/ollama.md, Records).
+        # (docs/ollama.md, Records). After two runs the total has the first one's work as well.
+        if self.is_second_run:
+            return None
         parts = (self.total_ms, self.load_ms, self.prompt_eval_ms, self.eval_ms)
         known = [part for part in parts if part is not None]
         return max(0.0, known[0] - sum(known[1:])) if len(known) == len(parts) else None

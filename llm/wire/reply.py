@@ -23,6 +23,7 @@ class ReplyReader:
 
     def __init__(self, request: ChatRequest, base_url: str, max_bytes: int) -> None:
         self._expects_answer = request.expects_answer
+        self._has_format = request.format is not None
         self._model = request.model
         self._base_url = base_url
         self._tags = ThinkTags() if request.reads_think_tags else None
@@ -30,6 +31,8 @@ class ReplyReader:
         self._final: Final | None = None
         self._last_piece = ""
         self._equal_pieces = 0
+        self._pieces = 0
+        self._thinking_pieces = 0
 
     @property
     def is_done(self) -> bool:
@@ -93,6 +96,8 @@ class ReplyReader:
         piece = (delta.text or delta.thinking).strip()
         self._equal_pieces = self._equal_pieces + 1 if piece == self._last_piece else 1
         self._last_piece = piece
+        self._pieces += 1
+        self._thinking_pieces += bool(delta.thinking)
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).
@@ -100,4 +105,14 @@ class ReplyReader:
             raise OllamaFailedError(
                 f"Ollama at {self._base_url} only loaded the model and gave no answer"
             )
-        self._final = replace(final, server=label_of(self._base_url))
+        self._final = replace(self._with_thinking(final), server=label_of(self._base_url))
+
+    def _with_thinking(self, final: Final) -> Final:
+        # With `format` the rendered path lets the model think in a run of its own, and the counts
+        # are the second run's (docs/ollama.md, Records). Counts that include the thinking are
+        # never less than the pieces, for a piece has a token at least.
+        is_counted = final.completion_tokens >= self._pieces
+        if not self._has_format or not self._thinking_pieces or is_counted:
+            return final
+        tokens = final.completion_tokens + self._thinking_pieces
+        return replace(final, completion_tokens=tokens, is_second_run=True)

@@ -23,6 +23,9 @@ class Timeouts:
       than a cold load, it aborts that load each time, and the model never loads.
     - `idle_s`: longest silence within the reply. Tool calls are generated silently.
     - `total_s`: the whole call.
+
+    The asynchronous client counts silence from the last sign of life: a byte, or a look at /api/ps
+    that still lists the model (llm/http/deadlines.py).
     """
 
     connect_s: float = 3.0

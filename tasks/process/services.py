@@ -19,6 +19,7 @@ from tasks.process.live_events import Relay
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.runtime import Runtime
+from tasks.process.shared_answers import AnswersInMemory
 from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.stopping import RunningLeases
 from tasks.process.summaries import Summaries
@@ -85,6 +86,7 @@ class WorkerServices:
             self.settings.llm,
             max_connections=self.concurrency + SPARE_CONNECTIONS,
             models=self.settings.models,
+            answers=AnswersInMemory(self.memory, self.keyspace),
         )
 
     @cached_property

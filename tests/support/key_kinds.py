@@ -68,6 +68,12 @@ KINDS: tuple[KeyKind, ...] = (
         "enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → arrival of its job, µs"
     ),
     KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
+    KeyKind(
+        "answered:{M}:<server>",
+        "string",
+        "25 hours",
+        "its TTL says when a call of the model last got a piece of its reply",
+    ),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind(
         "job:<job>",

@@ -23,6 +23,7 @@ from llm import (
     LLMError,
     LLMService,
     LLMSettings,
+    LLMTimeoutError,
     ModelNotFoundError,
     ModelReply,
     OllamaBusyError,
@@ -330,22 +331,36 @@ def test_a_prompt_over_the_window_comes_with_both_counts(ask: Asker, ollama: Oll
 def test_what_came_before_a_failure_is_seen(ask: Asker, ollama: OllamaStandIn, model: str) -> None:
     """Deltas are handed on as they come, not held back for the end; a Final never comes."""
     seen: Records = []
+    limits = {"idle_timeout_s": scaled(0.3), "total_timeout_s": scaled(2)}
     with pytest.raises(LLMError):
-        ask(settings_for(ollama.url, idle_timeout_s=scaled(0.3)), chat(model), seen)
+        ask(settings_for(ollama.url, **limits), chat(model), seen)
     assert [type(record) for record in seen] == [Delta, Delta, Delta]
 
 
-def test_no_byte_in_time_is_a_first_token_timeout(ask: Asker, ollama: OllamaStandIn) -> None:
-    """And the connection is closed, so that Ollama drops the request."""
+def test_no_byte_in_time_is_a_first_token_timeout(ollama: OllamaStandIn) -> None:
+    """And the connection is closed, so that Ollama drops the request.
+
+    The asynchronous client looks for a sign of life first (test_warmup.py); a blocking read of the
+    synchronous service cannot.
+    """
     with pytest.raises(FirstTokenTimeoutError, match=r"0\.2 s"):
-        ask(settings_for(ollama.url, first_token_timeout_s=0.2), chat("hang"))
+        ask_sync(settings_for(ollama.url, first_token_timeout_s=0.2), chat("hang"))
     wait_until(lambda: ollama.stats.disconnects == 1, what="the server sees the client leave")
 
 
-def test_silence_in_mid_reply_is_an_idle_timeout(ask: Asker, ollama: OllamaStandIn) -> None:
+def test_silence_in_mid_reply_is_an_idle_timeout(ollama: OllamaStandIn) -> None:
     """Long before the limit for the first token."""
     with pytest.raises(IdleTimeoutError, match=r"0\.2 s"):
-        ask(settings_for(ollama.url, idle_timeout_s=0.2), chat("stall"))
+        ask_sync(settings_for(ollama.url, idle_timeout_s=0.2), chat("stall"))
+    wait_until(lambda: ollama.stats.disconnects == 1, what="the server sees the client leave")
+
+
+@pytest.mark.parametrize("model", ["hang", "stall"])
+def test_silence_has_an_end_for_both(ask: Asker, ollama: OllamaStandIn, model: str) -> None:
+    """A retryable error, however alive the server is, and the connection is closed."""
+    limits = {"first_token_timeout_s": 0.2, "idle_timeout_s": 0.2, "total_timeout_s": 0.5}
+    with pytest.raises(LLMTimeoutError):
+        ask(settings_for(ollama.url, **limits), chat(model))
     wait_until(lambda: ollama.stats.disconnects == 1, what="the server sees the client leave")
 
 

@@ -16,9 +16,7 @@ from llm import (
     ContextOverflowError,
     Delta,
     Final,
-    FirstTokenTimeoutError,
     Fleet,
-    IdleTimeoutError,
     InvalidRequestError,
     LLMError,
     LLMSettings,
@@ -161,7 +159,6 @@ BEFORE_THE_FIRST_TOKEN = {
     "close": OllamaUnreachableError,
     "error-line:0": OllamaFailedError,
     "no-done:0": StreamCutError,
-    "hang": FirstTokenTimeoutError,
 }
 NEVER_ELSEWHERE = {
     "bad-400": RequestRejectedError,
@@ -179,7 +176,7 @@ AFTER_A_TOKEN = {
     "no-done": StreamCutError,
     "cut": StreamCutError,
     "reset": StreamCutError,
-    "stall": IdleTimeoutError,
+    "stall": TotalTimeoutError,
 }
 
 
@@ -292,6 +289,17 @@ async def test_a_server_that_keeps_failing_is_left_alone(pair: Pair) -> None:
         assert state_of(fleet.servers[0].breaker) is State.CLOSED
         await fleet.chat(chat(), session=pair.session)
         assert pair.own.calls[-1].status == 200
+
+
+async def test_a_server_whose_model_answers_nobody_is_left_alone(pair: Pair) -> None:
+    """It lives and lists the model, and in the time of a whole reply no call got a byte."""
+    pair.own.script("ok", ["hang"] * FAILURES)
+    async with pair.fleet(Timeouts(first_token_s=scaled(0.5), total_s=scaled(1))) as fleet:
+        for _ in range(2):
+            with pytest.raises(TotalTimeoutError):
+                await fleet.chat(chat(), session=pair.session)
+        reply = await fleet.chat(chat(), session=pair.session)
+    assert reply.final.server == pair.other.url.removeprefix("http://")
 
 
 async def test_one_call_at_a_time_tries_whether_a_server_is_well(pair: Pair) -> None:

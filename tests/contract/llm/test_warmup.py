@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
@@ -11,8 +12,8 @@ from agents.summary import digest_of
 from llm import (
     ChatRequest,
     ContextLimits,
-    FirstTokenTimeoutError,
     Fleet,
+    IdleTimeoutError,
     LLMError,
     LLMSettings,
     ModelNotFoundError,
@@ -25,7 +26,6 @@ from llm import (
 from llm.servers.choice import Readiness
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
-from llm.servers.watchdog import TIMEOUTS
 from llm.wire.models import read_loaded
 from sandbox.ollama import OllamaStandIn, reply_to
 from tests.support.machine import scaled
@@ -93,15 +93,6 @@ async def test_a_load_within_a_chat_has_the_time_of_the_whole_reply(ollama: Olla
         with pytest.raises(TotalTimeoutError):
             await client.chat(chat("cold:load60s"))
     assert ollama.stats.loads == 0
-
-
-async def test_a_loaded_model_that_gives_no_token_is_not_taken_for_a_load(
-    ollama: OllamaStandIn,
-) -> None:
-    """It stands in /api/ps: the limit for the first token holds."""
-    async with OllamaClient(ollama.url, timeouts=SHORT) as client:
-        with pytest.raises(FirstTokenTimeoutError):
-            await client.chat(chat("hang"))
 
 
 async def test_the_load_has_the_options_of_the_chat(ollama: OllamaStandIn, fleet: Fleet) -> None:
@@ -250,19 +241,39 @@ async def test_a_model_in_use_is_loaded_anew_before_it_expires_and_then_let_go(
         await warmer.aclose()
 
 
-async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn, fleet: Fleet) -> None:
+def hasty(ollama: OllamaStandIn, answers: "Noted | None" = None) -> Fleet:
+    """A fleet of one whose replies may take a second and a half."""
+    limits = Timeouts(first_token_s=scaled(0.3), total_s=scaled(1.5))
+    return Fleet([OllamaClient(ollama.url)], timeouts=limits, answers=answers)
+
+
+class Noted:
+    """What two fleets tell each other, as the memory does for processes."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, str], float] = {}
+
+    def note(self, server: str, model: str) -> None:
+        self._at[server, model] = time.monotonic()
+
+    async def is_any_within(self, server: str, model: str, seconds: float) -> bool:
+        return time.monotonic() - self._at.get((server, model), -seconds) <= seconds
+
+
+async def test_a_leaked_slot_is_won_back(ollama: OllamaStandIn) -> None:
     """A model that is loaded and answers nobody is unloaded and loaded again, by itself."""
     model = "leaky:50x20ms"
-    async with aclosing(fleet.stream(chat(model))) as records:
-        await anext(records)  # and leave: the server keeps the slot
-    await eventually(lambda: ollama.stats.disconnects == 1, what="the slot is lost")
-    patient = asyncio.create_task(fleet.chat(chat(model), timeouts=Timeouts(first_token_s=60)))
-    for _ in range(TIMEOUTS):
-        with pytest.raises(FirstTokenTimeoutError):
-            await fleet.chat(chat(model))
-    with pytest.raises(OllamaFailedError, match="restart"):
-        await patient
-    reply = await fleet.chat(chat(model))
+    async with hasty(ollama) as fleet:
+        async with aclosing(fleet.stream(chat(model))) as records:
+            await anext(records)  # and leave: the server keeps the slot
+        await eventually(lambda: ollama.stats.disconnects == 1, what="the slot is lost")
+        patient = asyncio.create_task(fleet.chat(chat(model), timeouts=Timeouts()))
+        for _ in range(2):
+            with pytest.raises(TotalTimeoutError):
+                await fleet.chat(chat(model))
+        with pytest.raises(OllamaFailedError, match="restart"):
+            await patient
+        reply = await fleet.chat(chat(model), timeouts=Timeouts())
     assert reply.final.done_reason == "stop"
     assert ollama.stats.loads == 2
 
@@ -293,16 +304,88 @@ async def test_chats_that_wait_for_a_load_wait_for_its_restart(
     await warmer.aclose()
 
 
-async def test_a_model_that_answers_some_is_not_restarted(
-    ollama: OllamaStandIn, fleet: Fleet
-) -> None:
-    """A long queue is no leak."""
-    for _ in range(TIMEOUTS):
-        ollama.script("ok", ["hang"])
-        with pytest.raises(FirstTokenTimeoutError):
+async def test_a_model_that_answers_some_is_not_restarted(ollama: OllamaStandIn) -> None:
+    """A long queue is no leak: who still waits goes on waiting."""
+    async with hasty(ollama) as fleet:
+        await fleet.chat(chat("ok"))
+        ollama.script("ok", ["hang", "hang", "hang"])
+        with pytest.raises(TotalTimeoutError):
             await fleet.chat(chat("ok"))
-        assert (await fleet.chat(chat("ok"))).text == ANSWER
+        patient = asyncio.create_task(fleet.chat(chat("ok"), timeouts=Timeouts()))
+        hung = asyncio.create_task(fleet.chat(chat("ok")))
+        await eventually(lambda: ollama.stats.active == 2, what="both calls are silent")
+        while not hung.done():
+            assert (await fleet.chat(chat("ok"))).text == ANSWER
+        assert isinstance(hung.exception(), TotalTimeoutError)
+        # A restart would end its call before all of these are answered.
+        for _ in range(5):
+            assert (await fleet.chat(chat("ok"), timeouts=Timeouts())).text == ANSWER
+        assert not patient.done()
+        patient.cancel()
     assert ollama.stats.loads == 1
+
+
+async def test_a_model_that_answers_another_process_is_not_restarted(
+    ollama: OllamaStandIn,
+) -> None:
+    """One that writes a long reply for somebody else is at work, though nobody here hears it."""
+    noted = Noted()
+    slow = chat("slow-tokens:1000x50ms")
+    async with (
+        hasty(ollama, noted) as fleet,
+        Fleet(
+            [OllamaClient(ollama.url)], timeouts=Timeouts(total_s=scaled(5)), answers=noted
+        ) as another,
+    ):
+        ollama.script(slow.model, ["slow-tokens:1000x50ms", "hang", "hang"])
+        reads = asyncio.create_task(another.chat(slow))
+        await eventually(lambda: ollama.stats.active == 1, what="another process reads a reply")
+        for _ in range(2):
+            with pytest.raises(TotalTimeoutError):
+                await fleet.chat(slow)
+        with pytest.raises(TotalTimeoutError):
+            await reads
+    assert ollama.stats.loads == 1
+
+
+async def test_a_silent_call_is_not_cut_while_its_server_lists_the_model(
+    ollama: OllamaStandIn,
+) -> None:
+    """Before the first byte and between two: a model thinks, or writes the call of a tool."""
+    limits = Timeouts(first_token_s=scaled(0.2), idle_s=scaled(0.2), total_s=scaled(20))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        await client.chat(chat("ok"), timeouts=Timeouts())
+        ollama.script("ok", [f"slow-first:{scaled(1)}s", f"slow-tokens:3x{scaled(0.7)}s"])
+        assert (await client.chat(chat("ok"))).text == ANSWER
+        assert (await client.chat(chat("ok"))).final.done_reason == "stop"
+    assert ollama.stats.lookups > 2
+
+
+async def test_a_silent_call_ends_with_the_time_for_a_whole_reply(ollama: OllamaStandIn) -> None:
+    """However alive its server is."""
+    limits = Timeouts(first_token_s=scaled(0.2), idle_s=scaled(0.2), total_s=scaled(1))
+    async with OllamaClient(ollama.url, timeouts=limits) as client:
+        await client.chat(chat("ok"), timeouts=Timeouts())
+        ollama.script("ok", ["hang", "stall"])
+        for _ in range(2):
+            with pytest.raises(TotalTimeoutError):
+                await client.chat(chat("ok"))
+
+
+async def test_a_reply_that_falls_silent_when_its_model_is_gone_is_cut(
+    ollama: OllamaStandIn,
+) -> None:
+    """The server lives, and has dropped the model from memory: nobody is at work on the call."""
+    limits = Timeouts(idle_s=scaled(0.3), total_s=scaled(20))
+    async with (
+        OllamaClient(ollama.url, timeouts=limits) as client,
+        aclosing(client.stream(chat("stall"))) as records,
+    ):
+        for _ in range(3):
+            await anext(records)
+        await client.chat(ChatRequest(model="stall", keep_alive=0))
+        with pytest.raises(IdleTimeoutError):
+            await anext(records)
 
 
 async def test_a_fleet_closed_while_it_loads_fails_the_chats_that_wait(

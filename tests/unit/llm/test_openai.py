@@ -11,6 +11,7 @@ from llm.errors import InvalidReplyError, LLMError, ResponseTooLargeError, Strea
 from llm.openai.models import read_served
 from llm.openai.reply import OpenAIReply
 from llm.openai.requests import chat_body
+from llm.wire.models import Loaded
 from llm.wire.records import Delta, Final, ToolCall, joined
 from llm.wire.requests import ChatRequest
 
@@ -230,7 +231,7 @@ def test_a_reply_is_bounded() -> None:
 def test_the_models_of_a_server_have_their_windows(entry: dict[str, object], window: int) -> None:
     """Where the server reports them."""
     body = orjson.dumps({"object": "list", "data": [{**entry, "aliases": ["other"]}]})
-    assert read_served(body, base_url=URL) == {"m": window, "other": window}
+    assert read_served(body, base_url=URL) == (Loaded("m", window), Loaded("other", window))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"data":[7]}', b'{"data":[{}]}'])

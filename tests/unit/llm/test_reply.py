@@ -1,5 +1,7 @@
 """Records and whole replies: what is an answer, and what only looks like one."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -217,3 +219,24 @@ def test_a_silent_end_after_other_pieces_is_a_cut_reply() -> None:
 def test_equal_pieces_that_end_properly_are_a_reply() -> None:
     """A model may be asked for a long row."""
     assert len(read(*[record("-")] * 100, DONE)) == 101
+
+
+STRUCTURED = replace(ASK, format={"type": "object"})
+THOUGHT = [record("", thinking="hm")] * 6
+
+
+def test_thinking_that_ran_apart_is_counted_and_taken_for_no_wait() -> None:
+    """With `format` Ollama may run the model twice, and its counts are those of the second run."""
+    final = read(*THOUGHT, *[record("x")] * 5, DONE, request=STRUCTURED)[-1]
+    assert isinstance(final, Final)
+    assert final.completion_tokens == 5 + 6
+    assert (final.slot_wait_ms, final.tokens_per_s) == (None, None)
+
+
+def test_thinking_that_is_in_the_counts_is_not_counted_again() -> None:
+    """As on the native path, and without `format`."""
+    for done, request in (({**DONE, "eval_count": 11}, STRUCTURED), (DONE, ASK)):
+        final = read(*THOUGHT, *[record("x")] * 5, done, request=request)[-1]
+        assert isinstance(final, Final)
+        assert final.completion_tokens == done["eval_count"]
+        assert final.slot_wait_ms == 2.5

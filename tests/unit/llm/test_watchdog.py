@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm.servers.watchdog import MAX_PAUSE_S, PAUSE_S, TIMEOUTS, Watchdog
+from llm.servers.watchdog import MAX_PAUSE_S, PAUSE_S, Watchdog
 from llm.wire.requests import seconds_of
 from tests.support.clock import Clock
 
@@ -19,51 +19,56 @@ def watchdog(clock: Clock) -> Watchdog:
     return Watchdog(clock=clock)
 
 
-def restarts(watchdog: Watchdog, timeouts: int) -> list[bool]:
-    return [watchdog.timed_out(MODEL) for _ in range(timeouts)]
+def test_a_model_is_silent_if_nobody_heard_it_for_so_long(watchdog: Watchdog, clock: Clock) -> None:
+    """Every piece of any reply counts; models are told apart."""
+    assert watchdog.is_silent(MODEL, 600)
+    watchdog.heard(MODEL)
+    clock.now_s += 599
+    assert not watchdog.is_silent(MODEL, 600)
+    watchdog.heard("other:1b")
+    clock.now_s += 1
+    assert watchdog.is_silent(MODEL, 600)
+    watchdog.heard(MODEL)
+    assert not watchdog.is_silent(MODEL, 600)
 
 
-def test_time_outs_in_a_row_restart_the_model(watchdog: Watchdog) -> None:
-    """The last of them, once."""
-    assert restarts(watchdog, TIMEOUTS) == [False] * (TIMEOUTS - 1) + [True]
-    assert restarts(watchdog, TIMEOUTS) == [False] * TIMEOUTS
-
-
-def test_a_token_in_between_starts_the_count_anew(watchdog: Watchdog) -> None:
-    """A model that answers somebody is at work, however long its queue is."""
-    for _ in range(5):
-        assert restarts(watchdog, TIMEOUTS - 1) == [False] * (TIMEOUTS - 1)
-        watchdog.answered(MODEL)
-
-
-def test_a_model_is_counted_under_all_its_names(watchdog: Watchdog) -> None:
-    """Jobs may write them differently."""
-    names = ("LLAMA3.2:3B", "library/llama3.2:3b", "llama3.2:3b:local")
-    assert [watchdog.timed_out(name) for name in names][-1]
-    restarts(watchdog, TIMEOUTS - 1)
-    watchdog.answered("Llama3.2:3b")
-    assert not watchdog.timed_out(MODEL)
-
-
-def test_models_are_counted_apart(watchdog: Watchdog) -> None:
-    """One that hangs does not restart another."""
-    restarts(watchdog, TIMEOUTS - 1)
-    assert not watchdog.timed_out("other")
-    watchdog.answered("other")
-    assert watchdog.timed_out(MODEL)
+def test_one_call_in_vain_proves_nothing_and_a_later_one_does(
+    watchdog: Watchdog, clock: Clock
+) -> None:
+    """When the first is closed, a model that is well takes the next; those beside it are none."""
+    for after_s, is_hung in ((0, False), (10, False), (109, False), (1, True), (600, True)):
+        clock.now_s += after_s
+        assert watchdog.waited_in_vain(MODEL, again_after_s=120) is is_hung
+    clock.now_s += 1
+    watchdog.heard(MODEL)
+    assert not watchdog.waited_in_vain(MODEL, again_after_s=120)
+    clock.now_s += 119
+    assert not watchdog.waited_in_vain(MODEL, again_after_s=120)
+    clock.now_s += 1
+    assert watchdog.waited_in_vain(MODEL, again_after_s=120)
 
 
 def test_a_restart_that_does_not_help_is_repeated_ever_later(
     watchdog: Watchdog, clock: Clock
 ) -> None:
     """After a minute, two, four, up to a quarter of an hour."""
-    restarts(watchdog, TIMEOUTS)
+    assert watchdog.may_restart(MODEL)
     for doubled in range(8):
         pause_s = min(MAX_PAUSE_S, PAUSE_S * 2**doubled)
         clock.now_s += pause_s - 1
-        assert not any(restarts(watchdog, TIMEOUTS))
+        assert not watchdog.may_restart(MODEL)
         clock.now_s += 1
-        assert watchdog.timed_out(MODEL)
+        assert watchdog.may_restart(MODEL)
+        assert not watchdog.may_restart(MODEL)
+
+
+def test_an_answer_after_a_restart_starts_the_pauses_anew(watchdog: Watchdog) -> None:
+    """It has helped; another model's answer says nothing of this one."""
+    assert watchdog.may_restart(MODEL)
+    watchdog.answered("other:1b")
+    assert not watchdog.may_restart(MODEL)
+    watchdog.answered(MODEL)
+    assert watchdog.may_restart(MODEL)
 
 
 @pytest.mark.parametrize(
