@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -35,10 +36,32 @@ class NoOllama(Exception):
     """There is none on this machine, or it lacks the models; the text says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class RealOllama:
+    """One that runs, and its log."""
+
+    url: str
+    process: ServerProcess
+
+    @property
+    def loads(self) -> int:
+        """How often it has loaded a model, reloads included."""
+        return self.process.log_text().count('msg="loaded runners"')
+
+
 @contextmanager
 def real_ollama(**settings: str) -> Iterator[str]:
-    """The base URL of one that runs within the block; `settings` are variables like
-    OLLAMA_NUM_PARALLEL. Raises NoOllama."""
+    """The base URL of one that runs within the block; as `running_ollama`."""
+    with running_ollama(**settings) as server:
+        yield server.url
+
+
+@contextmanager
+def running_ollama(**settings: str) -> Iterator[RealOllama]:
+    """One that runs within the block; `settings` are variables like OLLAMA_NUM_PARALLEL.
+
+    Raises NoOllama.
+    """
     port = free_port()
     command = _command(port)
     with tempfile.TemporaryDirectory(prefix="griot-ollama-log-") as logs:
@@ -53,7 +76,7 @@ def real_ollama(**settings: str) -> Iterator[str]:
             process.wait_ready(lambda: _lists_models(url), _READY_TIMEOUT_S)
             if missing := set(MODELS) - _models(url):
                 raise NoOllama(f"{command[0]} lacks the models {', '.join(sorted(missing))}")
-            yield url
+            yield RealOllama(url, process)
 
 
 def _command(port: int) -> tuple[str, ...]:
