@@ -27,14 +27,14 @@ _LISTS = ("oneOf", "anyOf", "allOf", "prefixItems")
 _KINDS = ("object", "array", "string", "number", "boolean", "null")
 
 
-def grammar_format(wanted: str | Mapping[str, object]) -> Schema:
-    """The schema that is sent for a `format`: "json", or a schema.
+def grammar_format(wanted: str | Mapping[str, object]) -> str | Schema:
+    """What is sent for a `format`: a schema for "json" too; another text is Ollama's to refuse.
 
     llama-server holds a model neither to "json" nor to a schema without members (docs/ollama.md,
     Formats), so both are said as a schema with some: any object, and any value.
     """
     if isinstance(wanted, str):
-        return {"type": "object"}
+        return {"type": "object"} if wanted == "json" else wanted
     return grammar_schema(wanted) or {"anyOf": [{"type": kind} for kind in _KINDS]}
 
 

@@ -127,7 +127,7 @@ class ChatRequest:
         return replace(self, think=False)
 
     @property
-    def _grammar_format(self) -> Mapping[str, object] | None:
+    def _grammar_format(self) -> str | Mapping[str, object] | None:
         return None if self.format is None else grammar_format(self.format)
 
     @property

@@ -100,7 +100,8 @@ def test_the_second_reply_counts(session_id: str, ollama: OllamaStandIn) -> None
 
 def test_a_format_without_room_is_asked_for_once(session_id: str, ollama: OllamaStandIn) -> None:
     """The same request would be cut again."""
-    sent = chat_task.delay("energy", session_id, "judge", format="json", model="ok", max_tokens=1)
+    wanted = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    sent = chat_task.delay("energy", session_id, "judge", format=wanted, model="ok", max_tokens=1)
     with pytest.raises(JobFailed, match="max_tokens or the window"):
         sent.get(WAIT_S)
     assert ollama.stats.requests == 1

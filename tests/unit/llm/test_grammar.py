@@ -121,8 +121,11 @@ def test_a_format_without_members_is_said_as_one_with_some() -> None:
     """Any object for "json", any value for the empty schema."""
     assert grammar_format("json") == {"type": "object"}
     kinds = {"object", "array", "string", "number", "boolean", "null"}
+    assert grammar_format("yaml") == "yaml"
     for empty in ({}, {"not": {}}):
-        choices = grammar_format(empty)["anyOf"]
+        said = grammar_format(empty)
+        assert isinstance(said, dict)
+        choices = said["anyOf"]
         assert isinstance(choices, list)
         assert {choice["type"] for choice in choices} == kinds
     assert b'"format":{"type":"object"}' in ChatRequest(model="m", format="json").body()
