@@ -44,12 +44,13 @@ START = "start one with `make up` (or: celery -A worker worker)"
 
 def all_findings(app: Celery, connection: Connection, settings: Settings) -> list[Finding]:
     """What every check found. Takes a second or two, more where something does not answer."""
-    broker = check_broker(app)
+    redis, broker = check_redis(connection), check_broker(app)
+    is_answering = all(one.check != "redis" or one.level is Level.OK for one in redis)
     return [
         check_settings(settings),
-        *check_redis(connection),
+        *redis,
         *check_keys(connection, settings),
-        *check_memory_rights(connection, settings),
+        *(check_memory_rights(connection, settings) if is_answering else ()),
         broker,
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
         *_results(app),

@@ -5,6 +5,7 @@ A worker holds a lock on a file for its name as long as it lives; the kernel giv
 process. Celery 5.7.0 finds such pairs only with mingle, which is off, and then only warns.
 """
 
+import atexit
 import fcntl
 import hashlib
 import logging
@@ -17,8 +18,8 @@ from tasks.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-_held: list[int] = []
-"""Descriptors of locks, which end with this process."""
+_held: dict[Path, int] = {}
+"""Descriptors of locks, which end with this process, by their files."""
 
 
 def take_name(name: str, deployment: str, *, is_chosen: bool) -> str:
@@ -55,5 +56,26 @@ def _take(name: str, deployment: str) -> bool:
     except OSError:
         os.close(descriptor)
         return False
-    _held.append(descriptor)
+    if not _is_there(path, descriptor):
+        # Whoever had the name has removed its file meanwhile.
+        os.close(descriptor)
+        return _take(name, deployment)
+    _held[path] = descriptor
     return True
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    try:
+        there, ours = path.stat(), os.fstat(descriptor)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _give_up() -> None:
+    """Remove the files while their locks are held. Of a worker that is killed they stay, empty."""
+    for path in _held:
+        path.unlink(missing_ok=True)
+
+
+atexit.register(_give_up)

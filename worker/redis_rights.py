@@ -16,7 +16,7 @@ from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu.exceptions import OperationalError
 
-from memory import Command, Connection, Keyspace, MemoryServiceError
+from memory import Command, Connection, Keyspace, MemoryServiceError, MemoryUnavailable
 from memory.redis.server_info import OLDEST_REDIS, ServerInfo, server_of
 from tasks.process.configuration import Settings
 from worker.broker.unacked import reason
@@ -63,6 +63,8 @@ def check_memory_rights(connection: Connection, settings: Settings) -> list[Find
     for name, parts in deeds.items():
         try:
             connection.run(Command(bool, parts))
+        except MemoryUnavailable:
+            return []  # `check_redis` says why
         except MemoryServiceError as exc:
             return [Finding("redis rights", Level.FAIL, f"{name}: {exc}", GRANT)]
     return [Finding("redis rights", Level.OK, f"{', '.join(deeds)} work")]
