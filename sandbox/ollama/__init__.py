@@ -15,7 +15,8 @@ is no scenario's. docs/ollama.md has the facts; tests/contract/ollama holds both
 
 The model's name chooses the scenario. A name that is no scenario's (`qwen2.5:0.5b`) is an
 installed, healthy model that behaves as `ok`: Ollama writes its prompt, it can use tools, it cannot
-see or think. `POST /api/copy` gives a model a second name.
+see or think. `POST /api/copy` gives a model a second name. `NAME:cloud` is a model of the cloud: it
+answers without a load, unless `no_cloud` is set.
 
     ok                the reply, one line per word
     instant           the same, all lines in one write

@@ -16,14 +16,13 @@ from sandbox.ollama.pulling import pull
 from sandbox.ollama.reply.playing import json_response
 from sandbox.ollama.request import decoding
 from sandbox.ollama.request.decoding import read_object
-from sandbox.ollama.request.names import check_cloud
 from sandbox.ollama.state import StandInState
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PLAIN = {"Content-Type": "text/plain"}
 _FACTS: dict[str, Callable[[StandInState], JsonObject]] = {
     "/api/version": lambda state: catalog.version(state.profile),
-    "/api/status": lambda _state: catalog.status(),
+    "/api/status": lambda state: catalog.status(no_cloud=state.no_cloud),
     "/api/tags": lambda state: catalog.tags(state.listed()),
     "/api/ps": lambda state: catalog.processes(state.runners.loaded()),
     "/v1/models": lambda state: openai_answers.models(state.models.values(), catalog.MODIFIED_S),
@@ -144,7 +143,7 @@ class _Lookups:
         model = str(asked.get("model") or asked.get("name") or "")
         if not model:
             raise Refused(400, "model is required")
-        check_cloud(model, "remote model details are unavailable")
+        self.state.is_of_cloud(model, "remote model details are unavailable")
         try:
             scenario = self.state.own_scenario(model)
         except UnknownScenario as exc:

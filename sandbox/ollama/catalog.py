@@ -47,9 +47,9 @@ def version(profile: Profile) -> JsonObject:
     return {"version": _VERSIONS[profile]}
 
 
-def status() -> JsonObject:
+def status(*, no_cloud: bool) -> JsonObject:
     """GET /api/status."""
-    return {"cloud": {"disabled": True, "source": "env"}}
+    return {"cloud": {"disabled": no_cloud, "source": "env" if no_cloud else "none"}}
 
 
 def tags(models: Mapping[str, tuple[str, Scenario]]) -> JsonObject:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -18,8 +19,7 @@ from sandbox.ollama.reply.playing import Clock, Play, json_response
 from sandbox.ollama.reply.records import RecordWriter, Shape
 from sandbox.ollama.reply.wire import Rewrite
 from sandbox.ollama.request.bodies import ModelRequest, read_chat, read_generate
-from sandbox.ollama.request.names import check_cloud
-from sandbox.ollama.runners import slot
+from sandbox.ollama.runners import Runner, slot
 from sandbox.ollama.scenarios import Ending, Scenario
 from sandbox.ollama.state import StandInState
 
@@ -83,7 +83,7 @@ class Calls:
             return self._acknowledged(call, api.shape, asked, "unload")
         check_abilities(asked, scenario, api.shape)
         await self._refuse(Stage.QUEUE, asked, scenario)
-        async with self.state.runners.using(self.state.wanted(asked, scenario)) as runner:
+        async with self._runner(asked, scenario) as runner:
             if not asked.messages:
                 return self._acknowledged(call, api.shape, asked, "load")
             loaded_ns = time.monotonic_ns()
@@ -93,11 +93,21 @@ class Calls:
                 play = self._play(request, call, api, asked=asked, scenario=scenario, clock=clock)
                 return await self._performed(play, asked)
 
+    @asynccontextmanager
+    async def _runner(self, asked: ModelRequest, scenario: Scenario) -> AsyncIterator[Runner]:
+        """The runner of the model; one that is listed nowhere for a model of the cloud."""
+        wanted = self.state.wanted(asked, scenario)
+        if self.state.is_of_cloud(asked.model):
+            yield Runner(wanted.name, wanted.weights, wanted.options, asyncio.Semaphore(1))
+            return
+        async with self.state.runners.using(wanted) as runner:
+            yield runner
+
     def _scenario(self, asked: ModelRequest, shape: Shape) -> Scenario:
         """A scripted scenario first; a request that only loads the model takes none."""
         if not asked.model.strip():
             raise refusals.no_model(shape)
-        check_cloud(asked.model)
+        self.state.is_of_cloud(asked.model)
         scripted = self.state.script.next(asked.model) if asked.messages else None
         try:
             return scripted or self.state.own_scenario(asked.model)

@@ -80,16 +80,17 @@ class OllamaStandIn(Starting):
         num_parallel: int = 1,
         max_loaded_models: int = 3,
         max_queue: int = 512,
+        no_cloud: bool = False,
     ) -> None:
         """`models` are listed by /api/tags, too; `token_s` paces models that are no scenario's.
 
-        `num_parallel`, `max_loaded_models` and `max_queue` are what an operator sets with
-        OLLAMA_NUM_PARALLEL and so on.
+        `num_parallel`, `max_loaded_models`, `max_queue` and `no_cloud` are what an operator sets
+        with OLLAMA_NUM_PARALLEL and so on.
         """
         limits = Limits(num_parallel, max_loaded_models, max_queue)
         self._host, self._port = host, port
         self._state = StandInState(
-            CallLog(keep_calls), profile=profile, token_s=token_s, limits=limits
+            CallLog(keep_calls), profile=profile, token_s=token_s, limits=limits, no_cloud=no_cloud
         )
         self._state.install(models)
         self._thread: threading.Thread | None = None

@@ -25,6 +25,8 @@ class StandInState:
     token_s: float = 0.0
     """The pace of models that are no scenario's, in seconds per token."""
     limits: Limits = field(default_factory=Limits)
+    no_cloud: bool = False
+    """As OLLAMA_NO_CLOUD: models of the cloud are refused. Otherwise the server is signed in."""
     models: dict[str, str] = field(default_factory=dict)
     """The installed models: the spelling of each by its folded name."""
     copies: dict[str, str] = field(default_factory=dict)
@@ -47,6 +49,14 @@ class StandInState:
             return SCENARIOS["ok"]
         scenario = scenario_of(original)
         return replace(SCENARIOS["ok"], token_s=self.token_s) if scenario is None else scenario
+
+    def is_of_cloud(self, model: str, what: str = "remote model is unavailable") -> bool:
+        """Whether the cloud answers for `model`. Raises Refused (403) where it is off."""
+        if not names.is_of_cloud(model):
+            return False
+        if self.no_cloud:
+            raise Refused(403, f"ollama cloud is disabled: {what}")
+        return True
 
     def weights(self, model: str) -> str:
         """What tells models apart in memory: a copy has its original's."""

@@ -77,12 +77,11 @@ def invalid() -> Refused:
     return Refused(400, "invalid model name")
 
 
-def check_cloud(text: str, what: str = "remote model is unavailable") -> None:
-    """Raise Refused for a model of the cloud, which this server is told not to use."""
+def is_of_cloud(text: str) -> bool:
+    """Whether the tag asks for a model of the cloud. Raises Refused (400) if it also says local."""
     rest = text.strip().lower()
     tag = rest.rpartition(":")[2] if ":" in rest else ""
     is_cloud = tag == "cloud" or tag.endswith("-cloud")
     if (is_cloud and ":local:" in rest) or (tag == "local" and ":cloud:" in rest):
         raise Refused(400, f'use either :local or :cloud, not both: "{text}"')
-    if is_cloud:
-        raise Refused(403, f"ollama cloud is disabled: {what}")
+    return is_cloud

@@ -65,7 +65,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
             "tools": "tools-early", "thinking": "think",
             "cold": "cold:load400ms", "slow": "slow-tokens:40x50ms",
         }  # fmt: skip
-        with OllamaStandIn() as standin, http_client(standin.url) as client:
+        with OllamaStandIn(no_cloud=True) as standin, http_client(standin.url) as client:
             yield Server(client, **names)
         return
     real: RealOllama = request.getfixturevalue("real_ollama")

@@ -147,6 +147,14 @@ def test_an_image_may_take_more_than_ollama_reckons(client: httpx.Client) -> Non
     assert ask(client, "vision:image1024-ctx1000", messages=seen, truncate=False).status_code == 400
 
 
+def test_a_model_of_the_cloud_answers_without_a_load(client: httpx.Client) -> None:
+    """It is in no /api/ps."""
+    assert message(client, "gpt-oss:120b-cloud")["content"] == reply_to(MESSAGES)
+    listed = client.get("/api/ps").json()["models"]
+    assert not any("cloud" in one["name"] for one in listed)
+    assert client.get("/api/status").json()["cloud"]["disabled"] is False
+
+
 def test_an_embedder_makes_vectors(client: httpx.Client) -> None:
     """Of length 1, one for each text."""
     answer = client.post("/api/embed", json={"model": "embedder", "input": ["a", "b"]}).json()
