@@ -18,6 +18,9 @@ WRITE_IDS_MS = 10 * 60 * 1000
 SLOTS_TTL_MS = 24 * 3600 * 1000
 """What a model's slots need: longer than any wait for one; unused models go by themselves."""
 
+OUTAGE_TTL_MS = 2 * 24 * 3600 * 1000
+"""What is known of a server that is away: each look renews it, and one that nobody looks at goes."""
+
 SUMMARY_CLAIM_MS = 10 * 60 * 1000
 """The claim on a summary: of one that is never made nothing stays."""
 

@@ -68,6 +68,15 @@ KINDS: tuple[KeyKind, ...] = (
         "enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → arrival of its job, µs"
     ),
     KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
+    KeyKind(
+        "outage:{S}",
+        "hash",
+        "2 days",
+        "model server that is away: since when, next look, whether it is back",
+    ),
+    KeyKind(
+        "parked:{S}", "zset", "2 days", "<agent>:<session> that waits for this server → place, µs"
+    ),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind(
         "job:<job>",
@@ -95,6 +104,7 @@ KINDS: tuple[KeyKind, ...] = (
         "M → ms at which a session last began to wait for a slot",
         True,
     ),
+    KeyKind("outages", "zset", "none", "S → ms at which a session last began to wait for it", True),
     KeyKind(
         "summary_lock",
         "string",
@@ -105,5 +115,5 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
-"""`H` stands for the session's history key, `M` for a model. A permanent kind may live
+"""`H` stands for the session's history key, `M` for a model, `S` for a model server. A permanent kind may live
 without a TTL."""

@@ -7,7 +7,7 @@ import orjson
 from memory.errors import CorruptData
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import Enqueued, EnqueueOutcome, OnBusy
-from memory.mailbox.mailbox import unclaim
+from memory.mailbox.pointer import unclaim
 from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import (
     Acquired,
