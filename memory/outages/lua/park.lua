@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+-- PARK: have a session wait for a model server that is away. Its lease was given back before. The
+-- last that comes is the last that is woken. A server that had just come back has been away all the
+-- time. Safe to repeat: a session waits once, and is the last again.
+--
+-- KEYS  outage:hash parked:zset
+-- ARGV  session ttl_ms
+-- session: <agent>:<session>
+-- Returns
+--   {'OK', since_ms, is_new}     since when the server is away; is_new: 1 if that is noted now
+--   {'CORRUPT', key, type}       a key of another type; nothing was written
+
+-- include clock
+local is_new = redis.call('HSETNX', outage, 'since', now_ms)
+if is_new == 1 then redis.call('HSET', outage, 'look_at', now_ms, 'look_ms', 0) end
+redis.call('HDEL', outage, 'back_at', 'batch')
+-- Behind those that are there, also where the clock was set back.
+local last = redis.call('ZRANGE', parked, -1, -1, 'WITHSCORES')
+local place = math.max(now_us, (tonumber(last[2]) or 0) + 1)
+redis.call('HINCRBY', outage, 'sessions', redis.call('ZADD', parked, place, session))
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end
+return {'OK', tonumber(redis.call('HGET', outage, 'since')), is_new}
