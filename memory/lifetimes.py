@@ -19,7 +19,7 @@ SLOTS_TTL_MS = 24 * 3600 * 1000
 """What a model's slots need: longer than any wait for one; unused models go by themselves."""
 
 OUTAGE_TTL_MS = 2 * 24 * 3600 * 1000
-"""What is known of a server that is away: each look renews it, and one that nobody looks at goes."""
+"""What is known of a server that is away: each look renews it."""
 
 SUMMARY_CLAIM_MS = 10 * 60 * 1000
 """The claim on a summary: of one that is never made nothing stays."""

@@ -207,10 +207,11 @@ def model_of(tag: str) -> str:
     return unquote(tag)
 
 
-def wake_granted(
+def wake_waiting(
     mailbox: Mailbox, *, grace_ms: int
 ) -> tuple[Command[int], Command[None], Command[Swept]]:
-    """SWEEP for a mailbox whose head has a slot reserved: it need not wait any more.
+    """SWEEP for a mailbox whose head need not wait any more: a slot is reserved for it, or a server
+    of its model is back.
 
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """

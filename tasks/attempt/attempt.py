@@ -6,6 +6,7 @@ verdict says.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
@@ -26,6 +27,7 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.retry import backoff_s, is_retried
 from tasks.attempt.verdict import (
     Answered,
@@ -63,6 +65,7 @@ class Attempt:
         holder: LeaseHolder,
         turn: ModelTurn,
         events: AttemptEvents,
+        outage_wait: OutageWait,
         *,
         summaries: Summaries,
         settings: Settings,
@@ -71,6 +74,7 @@ class Attempt:
         self._holder = holder
         self._turn = turn
         self._events = events
+        self._outage_wait = outage_wait
         self._summaries = summaries
         self._settings = settings
         self._profile = settings.profiles.of(ref.agent_id)
@@ -93,8 +97,9 @@ class Attempt:
                 return NotNow("is over", wake, is_over=True)
             case AcquireOutcome.DEAD:
                 await self._holder.list_letter()
-                attempts = self._settings.queue.max_attempts
-                return Ended(JobFailed(f"no answer after {attempts} attempts"), wake)
+                reason = f"no answer after {self._settings.queue.max_attempts} attempts"
+                self._log_death(reason)
+                return Ended(JobFailed(reason), wake)
             case AcquireOutcome.UNKNOWN:
                 if await self._holder.is_of_another_session():
                     return NotNow("its id is a job's of another session", wake)
@@ -111,6 +116,8 @@ class Attempt:
         except InvalidJob as error:
             return await self._failed(error, acquired)
         # A job that is to be stopped calls no model.
+        if acquired.stop is None and (servers := await self._outage_wait.are_all_away()):
+            return await self._wait_for_servers(servers, acquired)
         model = model_of(envelope.job.ask, self._profile, self._settings.llm)
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
@@ -124,13 +131,24 @@ class Attempt:
     async def _wait_for_slot(self, slots: Slots, acquired: Acquired) -> Verdict:
         """Leave the worker until the job is granted a slot of its model."""
         slot_wait, stop = await self._holder.wait_for_slot(slots)
-        data: dict[str, JsonValue] = {"ahead": slot_wait.ahead}
+        data: dict[str, JsonValue] = {"reason": "slot", "ahead": slot_wait.ahead}
         if slot_wait.wait_ms is not None:
             data["wait_s"] = round(slot_wait.wait_ms / 1000, 1)
         self._events.emit(EventType.WAITING, data=data)
         # A job that was cancelled meanwhile does not wait for that.
         mine = None if stop is None else JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow("waits for a slot of its model", mine)
+
+    async def _wait_for_servers(
+        self, servers: Sequence[str], acquired: Acquired, error: LLMError | None = None
+    ) -> Verdict:
+        """Leave the worker until a server of the model is back; or give up what waits too long."""
+        if self._outage_wait.is_too_long(acquired):
+            return await self._bury(self._outage_wait.reason(acquired, error))
+        why = "it is known to be" if error is None else str(error)
+        is_stopped = await self._outage_wait.park(servers, acquired, why)
+        mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
+        return NotNow("waits for its model's servers, which are away", mine)
 
     async def _take_turn(
         self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable
@@ -185,14 +203,32 @@ class Attempt:
 
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
+        if isinstance(error, LLMError) and error.is_outage:
+            servers = await self._outage_wait.those_away()
+            return await self._wait_for_servers(servers, acquired, error)
         queue, attempt = self._settings.queue, acquired.attempt
         # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
             delay_s = backoff_s(attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
-            await self._holder.fail(delay_s=delay_s, refund=False)
+            await self._holder.fail(delay_s=delay_s, refund=False, error=str(error))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
-        buried = await self._holder.bury(str(error), await self._events.unsent())
-        return after_discard(buried, Ended(JobFailed(str(error)), buried.next))
+        return await self._bury(str(error))
+
+    async def _bury(self, reason: str) -> Verdict:
+        """Make the job a dead letter."""
+        buried = await self._holder.bury(reason, await self._events.unsent())
+        verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
+        if isinstance(verdict, Ended):
+            self._log_death(reason)
+        return verdict
+
+    def _log_death(self, reason: str) -> None:
+        logger.warning(
+            "job %s is a dead letter after attempt %d: %s; `griot dead-letters` sends it again",
+            self._ref.job_id,
+            self._events.attempt,
+            reason,
+        )
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -226,7 +262,8 @@ class Attempt:
 
     async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
-        await self._holder.fail(delay_s=0.0, refund=reason is StopReason.DRAINED)
+        is_refund = reason is StopReason.DRAINED
+        await self._holder.fail(delay_s=0.0, refund=is_refund, error=reason.value)
         mine = JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow(reason.value, mine)
 

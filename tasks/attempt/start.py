@@ -18,6 +18,7 @@ from memory import AsyncConnection, Enqueued, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import JobConflict, SessionBusy
@@ -94,8 +95,15 @@ async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
     )
     profile = worker.settings.profiles.of(ref.agent_id)
     turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
+    outage_wait = OutageWait(holder, worker.outages, events, worker.settings.queue)
     attempt = Attempt(
-        ref, holder, turn, events, summaries=worker.summaries, settings=worker.settings
+        ref,
+        holder,
+        turn,
+        events,
+        outage_wait,
+        summaries=worker.summaries,
+        settings=worker.settings,
     )
     return await attempt.run()
 

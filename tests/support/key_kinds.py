@@ -115,5 +115,5 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
-"""`H` stands for the session's history key, `M` for a model, `S` for a model server. A permanent kind may live
-without a TTL."""
+"""`H` stands for the session's history key, `M` for a model, `S` for a model server. A permanent
+kind may live without a TTL."""
