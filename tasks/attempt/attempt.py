@@ -116,12 +116,13 @@ class Attempt:
         except InvalidJob as error:
             return await self._failed(error, acquired)
         # A job that is to be stopped calls no model.
-        if acquired.stop is None and (servers := await self._outage_wait.are_all_away()):
-            return await self._wait_for_servers(servers, acquired)
         model = model_of(envelope.job.ask, self._profile, self._settings.llm)
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
+        # With a slot, which goes to the next then: those that wait for one are to wait here, too.
+        if acquired.stop is None and (servers := await self._outage_wait.are_all_away()):
+            return await self._wait_for_servers(servers, acquired)
         stoppable = Stoppable()
         if acquired.stop is not None:
             stoppable.stop(StopReason.of(acquired.stop))

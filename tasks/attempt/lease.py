@@ -128,6 +128,7 @@ class LeaseHolder:
         The commands `before` and `after` go in the same pipeline: a session that is woken finds its
         lease given back. No sweeper wakes it for `for_ms`.
         """
+        self.slot.call_none()
         giving_back = self.mailbox.fail(
             self.token,
             delay_ms=0,
