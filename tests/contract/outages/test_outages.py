@@ -96,6 +96,14 @@ def test_who_waits_is_woken_in_order_and_taken_off_then(rig: OutageRig) -> None:
     assert rig.waiting() == 0
 
 
+def test_no_outage_is_over_while_somebody_waits(rig: OutageRig) -> None:
+    """However long the server has answered: who was to wake them has died."""
+    rig.park("a/1")
+    for _ in range(3):
+        assert rig.named(rig.note_look(answers=True)) == ["a/1"]
+        rig.later(2 * QUIET_MS)
+
+
 def test_one_that_waits_again_meanwhile_stays(rig: OutageRig) -> None:
     """It was woken, and the server was away for it once more before it was taken off."""
     rig.park("a/1")

@@ -59,6 +59,8 @@ class OutagePlan:
     jobs: int = 8
     cancels: int = 6
     model_fails: float = 0.1
+    is_full: bool = False
+    """Whether the server is only full: it answers looks at its health, and no calls."""
     backstop_ms: int = BACKSTOP_MS
     jumps: tuple[int, ...] = ()
     """How far the server's clock is set each time, ms."""
@@ -113,6 +115,7 @@ class OutageWorld(World):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.is_up = True
+        self.is_full = False
         self.backstop_ms = BACKSTOP_MS
         self.books = Books(is_peaceful=self.faults == Faults())
 
@@ -171,7 +174,7 @@ def simulate(wire: Wire, seed: int, plan: OutagePlan) -> Report:
         model_fails=plan.model_fails,
         model_refuses=0.0,
     )
-    world.backstop_ms = plan.backstop_ms
+    world.backstop_ms, world.is_full = plan.backstop_ms, plan.is_full
     world.ends.is_clock_set = world.books.is_clock_set = bool(plan.jumps)
     producing = _start_everyone(world, plan)
     last_ms = START_MS + sum(OUTAGES_MS[-1])
@@ -322,7 +325,7 @@ def look(world: OutageWorld) -> Actor:
         assert isinstance(answer, outages.Look)
         if answer.outcome is not LookOutcome.LOOK:
             continue
-        (is_up,) = yield Do(lambda: world.is_up)
+        (is_up,) = yield Do(lambda: world.is_up or world.is_full)
         yield Sleep(world.random.randint(1, 50))
         (noted,) = yield Ask((world.outage.note_look(answers=bool(is_up)),))
         assert isinstance(noted, NotedLook)
