@@ -29,6 +29,7 @@ from tasks.process.configuration import Settings
 from tasks.process.wakeup import CHAT_QUEUE
 from worker.extras import OR_TRY
 from worker.model_servers import ModelServer, model_servers
+from worker.outages import outages_now
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         broker,
         check_results(app),
         *check_ollama(settings),
+        *check_outages(connection, settings),
         check_calls(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
     ]
@@ -179,6 +181,13 @@ def check_ollama(settings: Settings) -> list[Finding]:
     answering = [server for server in servers if not server.trouble]
     models = settings.models if answering else ()
     return [*_servers(servers), *(_model(model, answering) for model in models)]
+
+
+def check_outages(connection: Connection, settings: Settings) -> list[Finding]:
+    """The model servers that jobs wait for: workers cannot use them, even if they answer here."""
+    advice = "start it, or let the workers reach it; see `griot status`"
+    found = outages_now(connection, Keyspace(settings.memory.key_prefix))
+    return [Finding("outage", Level.WARN, one.in_words, advice) for one in found if one.is_away]
 
 
 def check_calls(settings: Settings) -> Finding:
