@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- LOOK: ask to be the one that finds out whether a model server is back. NOTE_LOOK says what came of
--- it; who dies before that is followed by another one when `lease_ms` have passed. Not safe to
+-- LOOK: ask to be the one that finds out whether a model server is back. NOTE_LOOK says what came
+-- of it; who dies before that is followed by another one when `lease_ms` have passed. Not safe to
 -- repeat: a lost reply costs `lease_ms`.
 --
 -- KEYS  outage:hash

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- NOTE_LOOK: note whether a model server answers. Of those that wait for it, a batch is to be woken
 -- then, with each look twice as many: not all at once, for some server may have to load its model
--- first. The caller takes them off when they are woken (FORGET); who dies before that leaves them to
+-- first. The caller takes them off when they are woken (FORGET); who dies before leaves them to
 -- the next look. The outage is over when nobody waits and the server has answered for `quiet_ms`.
 -- Safe to repeat: the next batch.
 --
