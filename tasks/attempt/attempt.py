@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pydantic import JsonValue
 
 from agents.prompt import history_limit, model_of
-from llm import LLMError
+from llm import LLMError, PermanentLLMError
 from memory import (
     Acquired,
     AcquireOutcome,
@@ -27,8 +27,8 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease import LeaseHolder
-from tasks.attempt.outage_wait import OutageWait
-from tasks.attempt.retry import backoff_s, is_retried
+from tasks.attempt.outage_wait import OutageMet, OutageWait
+from tasks.attempt.retry import backoff_s, is_outage, is_retried
 from tasks.attempt.verdict import (
     Answered,
     Cancelled,
@@ -115,19 +115,49 @@ class Attempt:
             envelope = Envelope.unpack(acquired.envelope)
         except InvalidJob as error:
             return await self._failed(error, acquired)
+        own = model_of(envelope.job.ask, self._profile, self._settings.llm)
+        met = await self._try(own, envelope, acquired)
+        if not isinstance(met, OutageMet):
+            return met
+        for model in self._fallbacks(envelope, acquired):
+            # Never in mid-reply: the next attempt may.
+            if self._turn.has_begun:
+                break
+            outcome = await self._fall_back(model, own, envelope, acquired)
+            if not isinstance(outcome, OutageMet):
+                return outcome
+        return await self._wait_for_servers(met, acquired)
+
+    async def _fall_back(
+        self, model: str, own: str, envelope: Envelope, acquired: Acquired
+    ) -> Verdict | OutageMet:
+        """Make the turn anew, with another model than the job's own."""
+        logger.info("job %s goes to %s: no server can answer with %s", self._ref.job_id, model, own)
+        await self._holder.slot.release()
+        self._turn = self._turn.falling_back(model, own)
+        return await self._try(model, envelope, acquired, is_fallback=True)
+
+    def _fallbacks(self, envelope: Envelope, acquired: Acquired) -> Sequence[str]:
+        """The models that may be asked in the place of the job's own; none where it names one."""
+        is_time = envelope.job.model is None and self._outage_wait.may_fall_back(acquired)
+        return self._profile.fallback if is_time else ()
+
+    async def _try(
+        self, model: str, envelope: Envelope, acquired: Acquired, *, is_fallback: bool = False
+    ) -> Verdict | OutageMet:
+        """Compute and commit the turn with this model, if it has a slot."""
         # A job that is to be stopped calls no model.
-        model = model_of(envelope.job.ask, self._profile, self._settings.llm)
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
         # With a slot, which goes to the next then: those that wait for one are to wait here, too.
         if acquired.stop is None and (servers := await self._outage_wait.are_all_away()):
-            return await self._wait_for_servers(servers, acquired)
+            return OutageMet(servers)
         stoppable = Stoppable()
         if acquired.stop is not None:
             stoppable.stop(StopReason.of(acquired.stop))
         async with self._holder.renewing(stoppable):
-            return await self._take_turn(envelope, acquired, stoppable)
+            return await self._take_turn(envelope, acquired, stoppable, is_fallback=is_fallback)
 
     async def _wait_for_slot(self, slots: Slots, acquired: Acquired) -> Verdict:
         """Leave the worker until the job is granted a slot of its model."""
@@ -140,20 +170,17 @@ class Attempt:
         mine = None if stop is None else JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow("waits for a slot of its model", mine)
 
-    async def _wait_for_servers(
-        self, servers: Sequence[str], acquired: Acquired, error: LLMError | None = None
-    ) -> Verdict:
+    async def _wait_for_servers(self, met: OutageMet, acquired: Acquired) -> Verdict:
         """Leave the worker until a server of the model is back; or give up what waits too long."""
         if self._outage_wait.is_too_long(acquired):
-            return await self._bury(self._outage_wait.reason(acquired, error))
-        why = "it is known to be" if error is None else str(error)
-        is_stopped = await self._outage_wait.park(servers, acquired, why)
+            return await self._bury(self._outage_wait.reason(met, acquired))
+        is_stopped = await self._outage_wait.park(met, acquired)
         mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
         return NotNow("waits for its model's servers, which are away", mine)
 
     async def _take_turn(
-        self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable
-    ) -> Verdict:
+        self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable, *, is_fallback: bool
+    ) -> Verdict | OutageMet:
         try:
             turn = self._turn.run(self._holder.mailbox.keys, self._ref.job_id, envelope, acquired)
             result = await stoppable.run(turn)
@@ -165,6 +192,9 @@ class Attempt:
             await asyncio.shield(self._give_back(acquired, StopReason.DRAINED))
             raise
         except (LLMError, InvalidInput, InvalidJob) as error:
+            # A model that cannot answer this job is no stand-in for the job's own.
+            if is_outage(error) or (is_fallback and isinstance(error, PermanentLLMError)):
+                return OutageMet(await self._outage_wait.those_away(), error)
             return await self._failed(error, acquired)
         last = self._events.event(EventType.DONE, result["response"], event_data(result))
         committed = await self._commit(records, last)
@@ -204,9 +234,6 @@ class Attempt:
 
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
-        if isinstance(error, LLMError) and error.is_outage:
-            servers = await self._outage_wait.those_away()
-            return await self._wait_for_servers(servers, acquired, error)
         queue, attempt = self._settings.queue, acquired.attempt
         # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:

@@ -39,7 +39,8 @@ class Receipt(TypedDict):
     history that are not among them; with `summary` a summary of earlier turns was shown
     instead. `window_tokens` is None where it is only assumed,
     `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
-    server cut the prompt, so the model has seen less than was sent.
+    server cut the prompt, so the model has seen less than was sent. `fallback_for` is the model
+    that should have answered, where no server could answer with it; else None.
     """
 
     messages_sent: int
@@ -50,6 +51,7 @@ class Receipt(TypedDict):
     prompt_tokens: int | None
     done_reason: str
     truncated: bool
+    fallback_for: str | None
 
 
 _RECEIPT_TYPES = get_type_hints(Receipt)

@@ -82,7 +82,8 @@ class Settings:
     def models(self) -> list[str]:
         """Every model that a job without one of its own may be answered by."""
         profiles = (self.profiles.default, *self.profiles.by_id.values())
-        return sorted({profile.model or self.llm.model for profile in profiles})
+        fallbacks = {model for profile in profiles for model in profile.fallback}
+        return sorted({profile.model or self.llm.model for profile in profiles} | fallbacks)
 
     @property
     def stale_after_s(self) -> float:
