@@ -76,14 +76,14 @@ class NotedLook:
     """The answer to NOTE_LOOK.
 
     AWAY, BACK and OVER fill `since_ms`; BACK fills `to_wake`, in order; OVER fills `lasted_ms` and
-    `sessions`, how many waited.
+    `jobs`, how many have waited.
     """
 
     outcome: NotedOutcome
     since_ms: int = 0
     to_wake: tuple[Entry, ...] = ()
     lasted_ms: int = 0
-    sessions: int = 0
+    jobs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,15 @@ class Outage:
         # that nobody looks for.
         return ignore_corrupt(touch_index(self.keyspace.outages, self.server), 0)
 
-    def park(self, session: SessionKeys) -> Command[Parked]:
-        """Have a session wait until the server is back; its lease was given back before."""
+    def park(self, session: SessionKeys, *, is_first: bool) -> Command[Parked]:
+        """Have a session wait until the server is back; its lease was given back before.
+
+        `is_first`: its job has not waited before.
+        """
         name = session.history.removeprefix(f"{self.keyspace.prefix}:history:")
-        return PARK.command(_read_parked, self.keys, session=name, ttl_ms=OUTAGE_TTL_MS)
+        return PARK.command(
+            _read_parked, self.keys, session=name, is_first=int(is_first), ttl_ms=OUTAGE_TTL_MS
+        )
 
     def look(self, *, is_ours: bool) -> Command[Look]:
         """Ask to be the one that looks at the server. One that is not ours is looked at, and then
@@ -198,8 +203,8 @@ def _read_noted(reply: object) -> NotedLook:
             return NotedLook(outcome, since_ms)
         case NotedOutcome.BACK, [int(since_ms), *woken] if len(woken) % 2 == 0:
             return NotedLook(outcome, since_ms, _entries(woken))
-        case NotedOutcome.OVER, [int(since_ms), int(lasted_ms), int(sessions)]:
-            return NotedLook(outcome, since_ms, lasted_ms=lasted_ms, sessions=sessions)
+        case NotedOutcome.OVER, [int(since_ms), int(lasted_ms), int(jobs)]:
+            return NotedLook(outcome, since_ms, lasted_ms=lasted_ms, jobs=jobs)
     raise unexpected_reply(reply)
 
 

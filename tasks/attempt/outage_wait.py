@@ -76,7 +76,9 @@ class OutageWait:
         """
         servers, why = met.servers, "a job was told so" if met.error is None else str(met.error)
         parked: list[Parked] = []
-        before, after = self._outages.parking(self._holder.mailbox.keys, servers, parked)
+        before, after = self._outages.parking(
+            self._holder.mailbox.keys, servers, parked, is_first=acquired.away_ms == 0
+        )
         stop = await self._holder.park(before, after, for_ms=self._next_look_ms(acquired))
         self._outages.note_parked(servers, parked, why)
         since_ms = max((one.since_ms for one in parked), default=None)

@@ -86,7 +86,7 @@ class OutageSweep:
                 "model server %s answers again, after %.0f s; %d jobs have waited for it",
                 outage.server,
                 noted.lasted_ms / 1000,
-                noted.sessions,
+                noted.jobs,
             )
         if noted.to_wake:
             await asyncio.gather(*(self._wake(outage, entry) for entry in noted.to_wake))

@@ -57,12 +57,18 @@ class Outages:
         return away or self.servers
 
     def parking(
-        self, session: SessionKeys, servers: Sequence[str], into: list[Parked]
+        self,
+        session: SessionKeys,
+        servers: Sequence[str],
+        into: list[Parked],
+        *,
+        is_first: bool,
     ) -> tuple[list[Command[int]], list[Command[Parked]]]:
         """What goes before the session's lease is given back, and what goes after it; the answers
         come `into` a list, for `note_parked`."""
         outages = [Outage(self._keyspace, server) for server in servers]
-        return [one.note() for one in outages], [_heard(one.park(session), into) for one in outages]
+        parks = [_heard(one.park(session, is_first=is_first), into) for one in outages]
+        return [one.note() for one in outages], parks
 
     def note_parked(self, servers: Sequence[str], parked: Sequence[Parked], why: str) -> None:
         """A session waits for these servers; a new outage is logged."""

@@ -13,12 +13,12 @@
 --   {'NONE'}                     it is not away
 --   {'AWAY', since_ms}           it is away
 --   {'BACK', since_ms, session, place, …}  it is back; sessions: to be woken, in order
---   {'OVER', since_ms, back_ms, sessions}  the outage is over: how long it lasted, and how many
---                                waited
+--   {'OVER', since_ms, away_ms, jobs}  the outage is over: how long it lasted, and how many jobs
+--                                have waited
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
-local held = redis.call('HMGET', outage, 'since', 'back_at', 'batch', 'sessions')
+local held = redis.call('HMGET', outage, 'since', 'back_at', 'batch', 'jobs')
 local since = tonumber(held[1])
 if not since then return {'NONE'} end
 redis.call('HSET', outage, 'look_at', now_ms + pause_ms, 'look_ms', pause_ms)

@@ -4,8 +4,8 @@
 -- time. Safe to repeat: a session waits once, and is the last again.
 --
 -- KEYS  outage:hash parked:zset
--- ARGV  session ttl_ms
--- session: <agent>:<session>
+-- ARGV  session is_first ttl_ms
+-- session: <agent>:<session>; is_first: 1 where its job waits for the first time, else 0
 -- Returns
 --   {'OK', since_ms, is_new}     since when the server is away; is_new: 1 if that is noted now
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
@@ -17,6 +17,7 @@ redis.call('HDEL', outage, 'back_at', 'batch')
 -- Behind those that are there, also where the clock was set back.
 local last = redis.call('ZRANGE', parked, -1, -1, 'WITHSCORES')
 local place = math.max(now_us, (tonumber(last[2]) or 0) + 1)
-redis.call('HINCRBY', outage, 'sessions', redis.call('ZADD', parked, place, session))
+redis.call('ZADD', parked, place, session)
+redis.call('HINCRBY', outage, 'jobs', is_first)
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms) end
 return {'OK', tonumber(redis.call('HGET', outage, 'since')), is_new}

@@ -135,6 +135,7 @@ def test_an_outage_is_over_when_the_server_has_answered_for_a_while(rig: OutageR
     """And nobody waits. How long it was away is told, and how many waited."""
     for name in ("a/1", "a/2"):
         rig.park(name)
+    rig.park("a/1", is_first=False)
     rig.later(9000)
     rig.take_off(rig.note_look(answers=True))
     assert rig.state() == ServerOutage(SERVER, START_MS, False)
@@ -142,7 +143,7 @@ def test_an_outage_is_over_when_the_server_has_answered_for_a_while(rig: OutageR
     assert rig.note_look(answers=True).outcome is NotedOutcome.BACK
     rig.later(1)
     noted = rig.note_look(answers=True)
-    assert (noted.outcome, noted.lasted_ms, noted.sessions) == (NotedOutcome.OVER, 9000, 2)
+    assert (noted.outcome, noted.lasted_ms, noted.jobs) == (NotedOutcome.OVER, 9000, 2)
     assert rig.stored() == []
 
 

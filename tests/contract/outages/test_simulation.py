@@ -90,7 +90,7 @@ MUTANTS: dict[str, tuple[LuaScript, OutagePlan, str]] = {
         "O1",
     ),
     "PARK forgets the session": (
-        mutate(outages.PARK, ("redis.call('ZADD', parked, place, session)", "0")),
+        mutate(outages.PARK, ("redis.call('ZADD', parked, place, session)", "")),
         PEACE,
         "I10",
     ),

@@ -36,8 +36,8 @@ class OutageRig:
         agent, session = name.split("/")
         return self.keyspace.session(agent, session)
 
-    def park(self, name: str) -> Parked:
-        return self.connection.run(self.outage.park(self.keys_of(name)))
+    def park(self, name: str, *, is_first: bool = True) -> Parked:
+        return self.connection.run(self.outage.park(self.keys_of(name), is_first=is_first))
 
     def look(self, *, is_ours: bool = True) -> Look:
         return self.connection.run(self.outage.look(is_ours=is_ours))

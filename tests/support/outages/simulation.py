@@ -309,7 +309,7 @@ def park(world: OutageWorld, message: Publish, token: str) -> Actor:
                 is_outage=True,
                 grace_ms=GRACE_MS,
             ),
-            world.outage.park(box.keys),
+            world.outage.park(box.keys, is_first=True),
             box.stop_asked(message.job),
         )
     )

@@ -27,12 +27,13 @@ OUTAGE = Outage(KEYSPACE, "http://ollama:11434")
 LUA = Path(outages.__file__).parent / "lua"
 MAX_CODE_LINES = 40
 COMMANDS: dict[str, Command[object]] = {
-    "park": OUTAGE.park(SESSION),
+    "park": OUTAGE.park(SESSION, is_first=True),
     "look": OUTAGE.look(is_ours=False),
     "note_look": OUTAGE.note_look(answers=True),
 }
 VALUES = {
-    "session": "energy:s%3A1", "ttl_ms": 172_800_000, "lease_ms": 10_000, "unwatched_ms": 30_000,
+    "session": "energy:s%3A1", "is_first": 1,
+    "ttl_ms": 172_800_000, "lease_ms": 10_000, "unwatched_ms": 30_000,
     "answers": 1, "pause_ms": 1000, "batch": 16, "most": 512, "quiet_ms": 5000,
 }  # fmt: skip
 
@@ -102,7 +103,7 @@ def test_replies_are_read_as_values() -> None:
     assert COMMANDS["note_look"].parse([b"AWAY", 7]) == NotedLook(NotedOutcome.AWAY, 7)
     woken = COMMANDS["note_look"].parse([b"BACK", 7, b"energy:s%3A1", b"3"])
     assert woken == NotedLook(NotedOutcome.BACK, 7, (Entry("energy:s%3A1", 3.0),))
-    over = NotedLook(NotedOutcome.OVER, 7, lasted_ms=5, sessions=2)
+    over = NotedLook(NotedOutcome.OVER, 7, lasted_ms=5, jobs=2)
     assert COMMANDS["note_look"].parse([b"OVER", 7, 5, 2]) == over
     for reply in ([b"BACK", 7, b"energy:s", b"no number"], [b"BACK", 7, b"energy:s"]):
         with pytest.raises(CorruptData):
