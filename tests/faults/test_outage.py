@@ -76,7 +76,7 @@ def test_an_outage_costs_nothing_but_time(rig: Rig) -> None:
 
 def test_an_outage_is_logged_once(rig: Rig, workers: list[ServerProcess]) -> None:
     """As a warning by whoever meets it first, and when it is over, with what has waited."""
-    before = [len(worker.log_text()) for worker in workers]
+    before: list[int] = []
 
     def lines(word: str) -> list[str]:
         texts = (one.log_text()[start:] for one, start in zip(workers, before, strict=True))
@@ -84,6 +84,7 @@ def test_an_outage_is_logged_once(rig: Rig, workers: list[ServerProcess]) -> Non
 
     sender = Sender()
     with away(rig):
+        before += [len(worker.log_text()) for worker in workers]
         sender.send_all(sender.sessions(8), 1)
         wait_until(lambda: parked(rig) == 8, what="every session waits")
         wait_until(elapsed(1), what="somebody has looked")
