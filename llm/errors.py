@@ -3,9 +3,10 @@
     LLMError
     ├── RetryableLLMError          the same request may succeed later or elsewhere
     │   ├── OllamaUnreachableError   nothing listens, or it went away before it answered
-    │   ├── OllamaBusyError          it answers that it cannot take the request now (502, 503, 504)
+    │   ├── OllamaBusyError          it cannot take the request now (429, 502 to 504)
     │   ├── OllamaFailedError        it took the request and failed (500, error line, runner gone)
     │   ├── StreamCutError           the reply began and never came to its end
+    │   ├── RepetitionError          the model repeated itself until Ollama ended the reply
     │   ├── FormatMismatchError      the reply is whole, but not of the form that was asked for
     │   └── LLMTimeoutError
     │       ├── FirstTokenTimeoutError   queue, load and prompt evaluation took too long
@@ -13,12 +14,12 @@
     │       └── TotalTimeoutError        the reply as a whole took too long
     └── PermanentLLMError          the same request will fail again
         ├── InvalidRequestError      our own fault: found before sending, or options Ollama refuses
-        ├── RequestRejectedError     Ollama refuses the request (400, 413, ...)
+        ├── RequestRejectedError     Ollama refuses the request (400, 413, some 500)
         │   ├── ContextOverflowError   the prompt is longer than the window: shorten it
         │   └── UnsupportedError       the model has no tools, no thinking or no vision
         ├── ModelNotFoundError       the model is not installed
         ├── AccessDeniedError        401 or 403
-        ├── QuotaExceededError       402 or 429
+        ├── QuotaExceededError       402, and 429 if it says so
         ├── ResponseTooLargeError    the reply is over the limit in bytes
         └── InvalidReplyError        the reply is not Ollama's protocol
 
@@ -40,6 +41,9 @@ class LLMError(Exception):
     # The default of the class; where only the circumstances tell, it is set on the error, and
     # pickle keeps it.
     is_outage: bool = False
+
+    retry_after_s: float | None = None
+    """How long the server asks us to wait; None where it does not say."""
 
 
 class RetryableLLMError(LLMError):
@@ -64,6 +68,14 @@ class OllamaFailedError(RetryableLLMError):
 
 class StreamCutError(RetryableLLMError):
     """The reply ended without `done: true`; what was read before is not a whole answer."""
+
+
+class RepetitionError(RetryableLLMError):
+    """The reply ended without `done: true` because the model said one thing over and over.
+
+    Ollama ends such a reply without a word. That is the doing of the request and the model, not of
+    the server.
+    """
 
 
 class FormatMismatchError(RetryableLLMError):
@@ -95,7 +107,7 @@ class InvalidRequestError(PermanentLLMError, ValueError):
 
 
 class RequestRejectedError(PermanentLLMError):
-    """Ollama refuses this request with a status of the 4xx kind."""
+    """Ollama refuses this request by its status (4xx) or by what it says (some 500)."""
 
 
 class ContextOverflowError(RequestRejectedError):

@@ -17,11 +17,12 @@ from llm.http.connection import (
     HEALTH_TIMEOUT_S,
     cut_after,
     http_timeout,
+    refusal_of,
     sync_http_client,
 )
 from llm.settings import LLMSettings
 from llm.wire import error_map
-from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection, refused
+from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection
 from llm.wire.models import Loaded, read_loaded, read_models
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
@@ -191,7 +192,7 @@ class LLMService:
             response = self._send(path, content, timeouts)
             if response.status_code != 200:
                 body = _beginning_of(response.iter_raw())
-                raise refused(response.status_code, body, model=model, base_url=self.base_url)
+                raise refusal_of(response, body, model=model, base_url=self.base_url)
             raw = response.iter_raw()
             for chunk in raw:
                 if time.monotonic() >= ends_at_s:

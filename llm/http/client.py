@@ -20,11 +20,12 @@ from llm.http.connection import (
     HEADERS,
     HEALTH_TIMEOUT_S,
     async_transport,
+    refusal_of,
 )
 from llm.http.deadlines import StreamWatch
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url
-from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection, refused
+from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.reply import ReplyReader
 from llm.wire.requests import ChatRequest
@@ -210,7 +211,7 @@ class OllamaClient:
             raw = response.aiter_raw()
             if response.status_code != 200:
                 body = await _error_body(raw, watch)
-                raise refused(response.status_code, body, model=model, base_url=self.base_url)
+                raise refusal_of(response, body, model=model, base_url=self.base_url)
             while True:
                 with watch:
                     chunk = await anext(raw, None)

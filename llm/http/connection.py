@@ -10,7 +10,9 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from llm.errors import LLMError
 from llm.wire.address import ssl_context_for
+from llm.wire.error_map import refused
 from llm.wire.timeouts import Timeouts
 
 DEFAULT_MAX_CONNECTIONS = 100
@@ -49,6 +51,17 @@ def sync_http_client(
             max_keepalive_connections=DEFAULT_MAX_CONNECTIONS,
             keepalive_expiry=KEEPALIVE_S,
         ),
+    )
+
+
+def refusal_of(response: httpx.Response, body: bytes, *, model: str, base_url: str) -> LLMError:
+    """The error that a response with a status other than 200 means; `body` is its beginning."""
+    return refused(
+        response.status_code,
+        body,
+        model=model,
+        base_url=base_url,
+        retry_after=response.headers.get("Retry-After"),
     )
 
 

@@ -133,7 +133,7 @@ class Fleet:
                     # A load within the chat would end with the chat's time-out or cancel, each time
                     # from zero (docs/ollama.md, Loading).
                     if not server.warmer.is_warm(request):
-                        await server.warmer.ensure(request)
+                        await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:
                         async for record in records:

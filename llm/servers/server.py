@@ -29,6 +29,7 @@ from llm.servers.pull import Pulls
 from llm.servers.warmup import Warmer
 from llm.servers.watchdog import Watchdog
 from llm.wire.address import label_of
+from llm.wire.error_map import KILLED
 from llm.wire.models import full_name
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
@@ -106,7 +107,9 @@ class Server:
         try:
             yield trial
         except SERVERS_FAULT as exc:
-            trial.failed()
+            # Of a cloud model's failures only a lost connection is this server's.
+            if isinstance(exc, OllamaUnreachableError) or not _is_cloud(request.model):
+                trial.failed()
             if isinstance(exc, FirstTokenTimeoutError):
                 self._timed_out(request)
             raise
@@ -131,6 +134,15 @@ class Server:
         self.catalog.note_loaded(model)
         self._watchdog.answered(model)
         self._on_change()
+
+    async def load(self, request: ChatRequest) -> None:
+        """Have the model loaded as the chat needs it. Raises the LLMError of the load."""
+        try:
+            await self.warmer.ensure(request)
+        except OllamaFailedError as exc:
+            # Nothing but memory is what the kernel kills a runner for that answers nobody yet.
+            exc.is_outage = exc.is_outage or KILLED in str(exc)
+            raise
 
     async def look_after(self, error: LLMError) -> None:
         """Mark a failure as an outage if the server does not answer a look at its health either."""
@@ -188,3 +200,8 @@ class Server:
             )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret
+
+
+def _is_cloud(model: str) -> bool:
+    """Whether the server only passes the calls of this model on to Ollama's cloud."""
+    return full_name(model).endswith((":cloud", "-cloud"))

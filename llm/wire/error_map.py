@@ -1,11 +1,8 @@
 """Where foreign errors become our own: HTTP statuses, error lines, httpx and aiohttp exceptions.
 
-Ollama has no error codes: its refusals differ by status and text only (server/routes.go,
-sched.go and llm/llama_server.go as of v0.33). Of its text only phrases known here are repeated in
-our messages, for the rest of it may quote a prompt or a reply.
+What the words of a refusal mean is in refusals.py; here they become an error with a message, and
+statuses whose text says nothing get theirs.
 """
-
-import re
 
 import aiohttp
 import httpx
@@ -17,7 +14,6 @@ from llm.errors import (
     FirstTokenTimeoutError,
     IdleTimeoutError,
     InvalidReplyError,
-    InvalidRequestError,
     LLMError,
     ModelNotFoundError,
     OllamaBusyError,
@@ -28,6 +24,14 @@ from llm.errors import (
     StreamCutError,
     TotalTimeoutError,
     UnsupportedError,
+)
+from llm.wire.refusals import (
+    LINE,
+    is_overflow,
+    missing_ability,
+    opened,
+    overflow_counts,
+    reason_of,
 )
 from llm.wire.timeouts import Timeouts
 
@@ -40,67 +44,39 @@ TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSE
 The transport httpx-aiohttp 0.2 passes some of aiohttp's errors on as they are.
 """
 
-# Only what a message repeats (docs/ollama.md, Errors); the patterns below tell errors apart.
-_KNOWN_PHRASES = re.compile(
-    r"server busy, please try again"
-    r"|Server overloaded"
-    r"|llama-server process has terminated(: exit status -?\d+)?"
-    r"|timed out waiting for llama-server to start"
-    r"|llama-server reported out-of-memory during startup"
-    r"|unable to load full model on GPU"
-    r"|error starting llama-server"
-    r"|this model may be incompatible with your version of Ollama"
-    r"|unexpected server status"
-    r"|no slots available after \d+ retries"
-    r"|model runner has unexpectedly stopped"
-    r"|an error was encountered while running the model"
-    r"|llama-server returned invalid tool call arguments"
-    r"|does not support (tools|thinking|chat|generate)"
-    r"|invalid model name|model is required|missing request body"
-    r"|invalid think value|missing unit in duration|invalid message role"
-    r"|option \"\w{1,40}\" must be of type [\w\[\]]{1,20}"
-    r"|invalid format|ollama cloud is disabled|unauthorized"
-)
-_OVERFLOW = re.compile(
-    r"exceed_context_size_error|exceeds the (available )?context (size|length)"
-    r"|prompt is longer than the context length"
-)
-_UNSUPPORTED = re.compile(r"does not support (tools|thinking|chat|generate)")
-# A load that fails for want of memory; "killed" is what the kernel does to a runner then. A runner
-# that dies later may have died of its request.
-_NO_MEMORY = re.compile(
-    r"reported out-of-memory during startup|requires more system memory"
-    r"|unable to load full model on GPU"
-    r"|runner process has terminated: .*(out of memory|unable to allocate)"
-    r"|server process has terminated: (signal: killed|.*(out of memory|unable to allocate))",
-    re.IGNORECASE | re.DOTALL,
-)
-_OWN_FAULT = re.compile(r"option \"\w+\" must be|invalid format")
+KILLED = "signal: killed"
+"""In the message of a runner's death: the kernel did it, or somebody by hand."""
+
+MAX_RETRY_AFTER_S = 3600.0
+"""A longer Retry-After counts as this."""
 
 
-def refused(status: int, body: bytes, *, model: str, base_url: str) -> LLMError:
-    """The error that a reply with a status other than 200 means. Pure."""
+def refused(
+    status: int, body: bytes, *, model: str, base_url: str, retry_after: str | None = None
+) -> LLMError:
+    """The error that a reply with a status other than 200 means. Pure.
+
+    `retry_after` is the header of that name, in seconds as a rule.
+    """
+    if status < 400:
+        return InvalidReplyError(
+            f"{base_url} answers HTTP {status} where 200 is due (redirects are not followed): "
+            "is it Ollama that listens there?"
+        )
     text = _error_text(body)
-    if status >= 500:
-        return _server_error(status, text, base_url)
-    if status == 404:
-        return _not_found(text, model, base_url)
-    if 400 <= status < 500:
-        return _client_error(status, text, model, base_url)
-    return InvalidReplyError(
-        f"{base_url} answers HTTP {status} where 200 is due (redirects are not followed): "
-        "is it Ollama that listens there?"
-    )
+    error = _meant(status, text, model, base_url) or _of_status(status, text, model, base_url)
+    error.retry_after_s = _seconds(retry_after)
+    return error
 
 
-def error_line(error: object, *, base_url: str) -> LLMError:
+def error_line(error: object, *, model: str, base_url: str) -> LLMError:
     """The error that a line `{"error": ...}` within a stream of status 200 means. Pure."""
     # The stream has begun, so there is no status (docs/ollama.md, Errors): what its text does not
-    # show to be an overflow may pass, and is tried again.
-    text = error if isinstance(error, str) else ""
-    if _OVERFLOW.search(text):
-        return _overflow(text)
-    return OllamaFailedError(f"Ollama at {base_url} failed in mid-reply{_said(text)}")
+    # show to be the request's fault may pass, and is tried again.
+    text = opened(error)
+    return _meant(LINE, text, model, base_url) or _error(
+        OllamaFailedError, LINE, _unknown(text), "see its log", base_url
+    )
 
 
 def lost_connection(
@@ -174,20 +150,62 @@ def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMErro
     return closed
 
 
-def _server_error(status: int, text: str, base_url: str) -> LLMError:
-    # Ollama answers 500 for what is our own fault too: tried again, it would fail again.
-    if _OWN_FAULT.search(text):
-        return InvalidRequestError(f"Ollama refuses an option of the request{_said(text)}")
-    if status in (502, 503, 504):
-        return OllamaBusyError(
-            f"Ollama at {base_url} cannot take the request now (HTTP {status}){_said(text)}: "
-            "send fewer at a time, or raise its OLLAMA_MAX_QUEUE or OLLAMA_NUM_PARALLEL"
-        )
-    error = OllamaFailedError(
-        f"Ollama at {base_url} failed (HTTP {status}){_said(text)}: see its log"
-    )
-    error.is_outage = _NO_MEMORY.search(text) is not None
+def _meant(status: int, text: str, model: str, base_url: str) -> LLMError | None:
+    """The error that the words of a refusal mean, whatever its status; None if they say nothing."""
+    if is_overflow(text):
+        return _overflow(text)
+    if ability := missing_ability(text):
+        return cannot(model, ability)
+    found = reason_of(status, text)
+    if found is None:
+        return None
+    reason, words = found
+    error = _error(reason.kind, status, f', saying "{words}"', reason.advice, base_url)
+    if reason.is_outage is not None:
+        error.is_outage = reason.is_outage
     return error
+
+
+_FAILURES: tuple[tuple[type[LLMError], str], ...] = (
+    (OllamaBusyError, "cannot take the request now"),
+    (OllamaFailedError, "failed"),
+    (LLMError, "refuses the request"),
+)
+# What a status means whose text says nothing that is known; the first row that has it decides.
+_STATUSES: tuple[tuple[range, type[LLMError], str], ...] = (
+    (range(401, 402), AccessDeniedError, "it is not signed in; run `ollama signin` on its host"),
+    (range(402, 403), QuotaExceededError, "the account behind it must pay"),
+    (
+        range(403, 404),
+        AccessDeniedError,
+        "if it listens on loopback, OLLAMA_BASE_URL must name a local host",
+    ),
+    # A request that was given up on the way is not wrong in itself.
+    (range(408, 409), OllamaFailedError, "it dropped the request"),
+    (range(429, 430), OllamaBusyError, "send fewer at a time"),
+    (range(499, 500), OllamaFailedError, "it dropped the request"),
+    (range(502, 505), OllamaBusyError, "see its log, and that of what stands before it"),
+    (range(400, 500), RequestRejectedError, "see its log"),
+    (range(500, 1000), OllamaFailedError, "see its log"),
+)
+
+
+def _of_status(status: int, text: str, model: str, base_url: str) -> LLMError:
+    """The error of a status whose text says nothing that is known."""
+    if status == 404:
+        return _not_found(text, model, base_url)
+    kind, advice = next((kind, advice) for those, kind, advice in _STATUSES if status in those)
+    error = _error(kind, status, _unknown(text), advice, base_url)
+    if status == 429:
+        # It may be a quota in words that nobody has seen yet: attempts are to be counted.
+        error.is_outage = False
+    return error
+
+
+def _error(kind: type[LLMError], status: int, said: str, advice: str, base_url: str) -> LLMError:
+    failure = next(words for of, words in _FAILURES if issubclass(kind, of))
+    where = "in mid-reply" if status == LINE else f"(HTTP {status})"
+    return kind(f"Ollama at {base_url} {failure} {where}{said}: {advice}")
 
 
 def _not_found(text: str, model: str, base_url: str) -> LLMError:
@@ -199,46 +217,8 @@ def _not_found(text: str, model: str, base_url: str) -> LLMError:
     return InvalidReplyError(f"{base_url} has no /api/chat (HTTP 404): is it Ollama?")
 
 
-def _client_error(status: int, text: str, model: str, base_url: str) -> LLMError:
-    # First: an overflow is a 400 as other refusals are, and only its text differs.
-    if _OVERFLOW.search(text):
-        return _overflow(text)
-    if status == 401:
-        return AccessDeniedError(
-            f"Ollama at {base_url} is not signed in for this model (HTTP 401): run `ollama signin`"
-        )
-    if status == 403:
-        return AccessDeniedError(
-            f"Ollama at {base_url} refuses us (HTTP 403){_said(text)}: if it listens on loopback, "
-            "OLLAMA_BASE_URL must name a local host"
-        )
-    if status in (402, 429):
-        return QuotaExceededError(
-            f"the quota of the account behind Ollama at {base_url} is used up (HTTP {status})"
-        )
-    # A request that was given up on the way is not wrong in itself.
-    if status in (408, 499):
-        return OllamaFailedError(f"Ollama at {base_url} dropped the request (HTTP {status})")
-    return _rejected(status, text, model, base_url)
-
-
-def _rejected(status: int, text: str, model: str, base_url: str) -> LLMError:
-    if status == 400 and (unsupported := _UNSUPPORTED.search(text)):
-        return cannot(model, unsupported.group(1))
-    return RequestRejectedError(
-        f"Ollama at {base_url} refuses the request (HTTP {status}){_said(text)}"
-    )
-
-
 def _overflow(text: str) -> ContextOverflowError:
-    # llama-server names the counts as fields of its JSON, and in words in its message.
-    n_prompt_tokens, n_ctx = (
-        _number(pattern, text)
-        for pattern in (
-            r"\"n_prompt_tokens\":\s*(\d{1,9})|request \((\d{1,9}) tokens\)",
-            r"\"n_ctx\":\s*(\d{1,9})|context size \((\d{1,9}) tokens\)",
-        )
-    )
+    n_prompt_tokens, n_ctx = overflow_counts(text)
     counts = f" ({n_prompt_tokens} tokens, window {n_ctx})" if n_prompt_tokens and n_ctx else ""
     return ContextOverflowError(
         f"the prompt is longer than the model's window{counts}: shorten it or raise LLM_NUM_CTX",
@@ -247,23 +227,21 @@ def _overflow(text: str) -> ContextOverflowError:
     )
 
 
-def _number(pattern: str, text: str) -> int | None:
-    found = re.search(pattern, text)
-    return int(next(filter(None, found.groups()))) if found else None
-
-
 def _error_text(body: bytes) -> str:
-    """The text of `{"error": "text"}` or of a nested `{"error": {...}}`; "" of anything else."""
+    """The text of `{"error": …}`; "" of anything else."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
-    error = document.get("error") if isinstance(document, dict) else None
-    if isinstance(error, dict):
-        return orjson.dumps(error).decode()
-    return error if isinstance(error, str) else ""
+    return opened(document.get("error")) if isinstance(document, dict) else ""
 
 
-def _said(text: str) -> str:
-    phrase = _KNOWN_PHRASES.search(text)
-    return f', saying "{phrase.group()}"' if phrase else ""
+def _unknown(text: str) -> str:
+    return f", in {len(text)} characters that are not repeated here" if text else ""
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The seconds of a Retry-After header; None without one, or if it names a date."""
+    if retry_after is None or not retry_after.strip().isdecimal():
+        return None
+    return min(float(retry_after), MAX_RETRY_AFTER_S)

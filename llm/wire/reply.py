@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from llm.errors import OllamaFailedError, StreamCutError
+from llm.errors import LLMError, OllamaFailedError, RepetitionError, StreamCutError
 from llm.wire.address import label_of
 from llm.wire.error_map import error_line
 from llm.wire.ndjson import NDJSONDecoder
 from llm.wire.records import Delta, Final, delta_of, final_of
 from llm.wire.requests import ChatRequest
+
+MOST_EQUAL_PIECES = 30
+"""Ollama ends a reply, silently, after more equal pieces in a row (docs/ollama.md, Records)."""
 
 
 class ReplyReader:
@@ -19,9 +22,12 @@ class ReplyReader:
 
     def __init__(self, request: ChatRequest, *, base_url: str, max_bytes: int) -> None:
         self._expects_answer = request.expects_answer
+        self._model = request.model
         self._base_url = base_url
         self._decoder = NDJSONDecoder(max_bytes=max_bytes)
         self._final: Final | None = None
+        self._last_piece = ""
+        self._equal_pieces = 0
 
     @property
     def is_done(self) -> bool:
@@ -39,28 +45,43 @@ class ReplyReader:
             yield from self._read(self._decoder.finish())
 
     def final(self) -> Final:
-        """The end of the reply; StreamCutError if the bytes ended without it.
+        """The end of the reply; RepetitionError or StreamCutError if the bytes ended without it.
 
         Ollama ends some failed streams tidily, with neither `done: true` nor an error line.
         """
         if self._final is None:
-            raise StreamCutError(
-                f"the reply of Ollama at {self._base_url} ended without `done: true`: "
-                "it is not whole"
-            )
+            raise self._cut()
         return self._final
+
+    def _cut(self) -> LLMError:
+        if self._equal_pieces >= MOST_EQUAL_PIECES:
+            return RepetitionError(
+                f"Ollama at {self._base_url} ended the reply because {self._model} repeated the "
+                f"same piece more than {MOST_EQUAL_PIECES} times: ask for no long row of equal "
+                "signs, or raise the temperature or repeat_penalty"
+            )
+        return StreamCutError(
+            f"the reply of Ollama at {self._base_url} ended without `done: true`: it is not whole"
+        )
 
     def _read(self, records: list[dict[str, object]]) -> Iterator[Delta]:
         for record in records:
             if (error := record.get("error")) is not None:
-                raise error_line(error, base_url=self._base_url)
+                raise error_line(error, model=self._model, base_url=self._base_url)
             # Before the end is looked at: the final record may hold text, and all calls of tools
             # (docs/ollama.md, Records).
             if delta := delta_of(record):
+                self._count(delta)
                 yield delta
             if final := final_of(record):
                 self._end(final)
                 return
+
+    def _count(self, delta: Delta) -> None:
+        # As Ollama counts: what is white space is equal (llm/llama_server.go).
+        piece = (delta.text or delta.thinking).strip()
+        self._equal_pieces = self._equal_pieces + 1 if piece == self._last_piece else 1
+        self._last_piece = piece
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).

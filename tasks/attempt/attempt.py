@@ -28,7 +28,7 @@ from memory import (
 )
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
-from tasks.attempt.retry import backoff_s, is_outage, is_retried
+from tasks.attempt.retry import is_outage, is_retried, pause_s
 from tasks.attempt.verdict import (
     Answered,
     Cancelled,
@@ -237,7 +237,7 @@ class Attempt:
         queue, attempt = self._settings.queue, acquired.attempt
         # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
-            delay_s = backoff_s(attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
+            delay_s = pause_s(error, attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
             await self._holder.fail(delay_s=delay_s, refund=False, error=str(error))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         return await self._bury(str(error))

@@ -28,6 +28,12 @@ def backoff_s(attempt: int, *, base_s: float, max_s: float, rng: random.Random =
     return ceiling_s * (0.5 + 0.5 * rng.random())
 
 
+def pause_s(error: Exception, attempt: int, *, base_s: float, max_s: float) -> float:
+    """The pause after an attempt that failed: the back-off, or longer where the server asks so."""
+    asked_s = error.retry_after_s if isinstance(error, LLMError) else None
+    return max(backoff_s(attempt, base_s=base_s, max_s=max_s), asked_s or 0.0)
+
+
 def is_retried(error: Exception) -> bool:
     """Whether the same job may succeed later."""
     return next((again for kind, again in RETRIED if isinstance(error, kind)), False)

@@ -195,7 +195,7 @@ def test_a_model_is_loaded_by_a_request_without_messages(ask: Asker, ollama: Oll
         ("odd-500", OllamaFailedError),
         ("slots-500", OllamaFailedError),
         ("option-500", InvalidRequestError),
-        ("unreachable-502", OllamaBusyError),
+        ("unreachable-502", OllamaFailedError),
         ("busy-503", OllamaBusyError),
         ("overloaded-503", OllamaBusyError),
         ("window:ctx2", ContextOverflowError),

@@ -140,7 +140,7 @@ async def test_a_server_that_has_the_model_loaded_comes_first(pair: Pair) -> Non
 BEFORE_THE_FIRST_TOKEN = {
     "busy-503": OllamaBusyError,
     "overloaded-503": OllamaBusyError,
-    "unreachable-502": OllamaBusyError,
+    "unreachable-502": OllamaFailedError,
     "gone-500": OllamaFailedError,
     "load-500": OllamaFailedError,
     "exit-500": OllamaFailedError,

@@ -44,7 +44,8 @@ def error_for(status: int, text: str) -> errors.LLMError:
         (500, "llama-server process has terminated: exit status 2: x", errors.OllamaFailedError),
         (500, 'option "temperature" must be of type float32', errors.InvalidRequestError),
         (500, "invalid format: x", errors.InvalidRequestError),
-        (502, "dial tcp: x", errors.OllamaBusyError),
+        (502, "dial tcp: x", errors.OllamaFailedError),
+        (502, "", errors.OllamaBusyError),
         (503, "server busy, please try again.  maximum pending requests exceeded",
          errors.OllamaBusyError),
         (503, "Server overloaded, please retry shortly (ref: x)", errors.OllamaBusyError),
@@ -55,7 +56,7 @@ def error_for(status: int, text: str) -> errors.LLMError:
 def test_each_refusal_of_ollama_has_its_error(
     status: int, text: str, kind: type[errors.LLMError]
 ) -> None:
-    """Status first, then the text, for Ollama has no codes."""
+    """By its text, and where that says nothing by its status, for Ollama has no codes."""
     assert type(error_for(status, text)) is kind
 
 
@@ -183,7 +184,7 @@ def test_every_error_survives_pickling_and_is_made_from_its_message(
         (503, "server busy, please try again.  maximum pending requests exceeded", True),
         (504, "", True),
         (500, "llama-server reported out-of-memory during startup: cudaMalloc failed", True),
-        (500, "llama-server process has terminated: signal: killed", True),
+        (500, "llama-server process has terminated: signal: killed", False),
         (500, "llama-server process has terminated: exit status 1: a\nout of memory", True),
         (500, "llama runner process has terminated: cudaMalloc failed: out of memory", True),
         (500, "model requires more system memory (9.1 GiB) than is available (2 GiB)", True),

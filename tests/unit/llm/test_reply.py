@@ -9,6 +9,7 @@ from llm import (
     Delta,
     Final,
     OllamaFailedError,
+    RepetitionError,
     StreamCutError,
     ToolCall,
 )
@@ -194,3 +195,25 @@ def test_what_was_said_is_in_no_repr() -> None:
     reply = joined([delta, Final()])
     request = ChatRequest(model="m", messages=({"role": "user", "content": "CANARY"},))
     assert "CANARY" not in repr((delta, reply, request))
+
+
+@pytest.mark.parametrize("piece", [" a", "\n", "  "])
+def test_a_silent_end_after_equal_pieces_is_the_models_doing(piece: str) -> None:
+    """As Ollama ends it: 31 of them, no `done`, no error. White space is all the same to it."""
+    with pytest.raises(RepetitionError, match="more than 30 times"):
+        read(record("Well,"), *[record(piece)] * 31)
+    with pytest.raises(RepetitionError):
+        read(*[record("", thinking=piece)] * 31)
+
+
+def test_a_silent_end_after_other_pieces_is_a_cut_reply() -> None:
+    """Also where many equal ones came before: the row was over."""
+    with pytest.raises(StreamCutError):
+        read(*[record(" a")] * 31, record(" b"))
+    with pytest.raises(StreamCutError):
+        read(*[record(" a")] * 20)
+
+
+def test_equal_pieces_that_end_properly_are_a_reply() -> None:
+    """A model may be asked for a long row."""
+    assert len(read(*[record("-")] * 100, DONE)) == 101

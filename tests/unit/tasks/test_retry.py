@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import llm
 from llm import LLMError, PermanentLLMError, RetryableLLMError
 from memory import InvalidInput
-from tasks.attempt.retry import backoff_s, is_retried
+from tasks.attempt.retry import backoff_s, is_retried, pause_s
 from tasks.errors import InvalidJob
 
 
@@ -85,3 +85,14 @@ def test_a_pause_is_neither_nothing_nor_longer_than_allowed(
 def test_two_workers_do_not_come_back_at_once() -> None:
     """The pauses differ."""
     assert len({backoff_s(3, base_s=1, max_s=60) for _ in range(20)}) > 10
+
+
+def test_a_server_that_asks_for_a_longer_pause_gets_it() -> None:
+    """Its Retry-After; a shorter one does not shorten the back-off."""
+    error = llm.OllamaBusyError("x")
+    assert 0.5 <= pause_s(error, 1, base_s=1, max_s=60) <= 1
+    error.retry_after_s = 30.0
+    assert pause_s(error, 1, base_s=1, max_s=60) == 30
+    error.retry_after_s = 0.1
+    assert pause_s(error, 1, base_s=1, max_s=60) >= 0.5
+    assert pause_s(ValueError("x"), 1, base_s=1, max_s=60) >= 0.5
