@@ -143,6 +143,7 @@ class Fleet:
                             yield record
                 return
             except LLMError as exc:
+                exc.server = server.url
                 await server.look_after(exc)
                 # Its reader has a part of this reply; another server would begin another.
                 if has_spoken or not failover.goes_on_after(exc, server.url):

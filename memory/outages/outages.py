@@ -1,7 +1,8 @@
 """Model servers that are away, and the sessions whose heads wait until one of them is back.
 
 A job whose model's servers are away is given back, its attempt not counted, and its session is
-parked at each of them. Of all workers one at a time looks whether a server is back (LOOK). When it
+parked at each of them. A server that is well, but full or without memory for one model, is away for
+that model only. Of all workers one at a time looks whether a server is back (LOOK). When it
 is, the sessions are woken in the order in which they were parked, a batch with each look. As with
 slots, the list only says who is next: the job is still in its mailbox, whose sweeper waits longer
 for it, so what is lost here delays a job and loses nothing. Why it is so is in docs/decisions.md.
@@ -27,8 +28,8 @@ LOOK_LEASE_MS = 10_000
 LOOK_PAUSE_MS = 1000
 UNWATCHED_MS = 30_000
 """A server that no worker has looked at for so long is used by none any more."""
-FIRST_BATCH, MOST_AT_ONCE = 16, 512
-QUIET_MS = 5000
+FIRST_BATCH, FIRST_OF_MODEL, MOST_AT_ONCE = 16, 2, 512
+QUIET_MS, QUIET_OF_MODEL_MS = 5000, 60_000
 """How long a server must have answered before its outage is over: it may be going up and down."""
 MAX_SERVERS = 1000
 
@@ -90,40 +91,59 @@ class NotedLook:
 class ServerOutage:
     """The outage of one server. `is_away` is false where it is back and sessions are woken."""
 
-    server: str
+    outage: "Outage"
     since_ms: int
     is_away: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The commands on the outage of one server, if there is one.
+    """The commands on the outage of one server, if there is one; with a `model` for that alone.
 
     Each may raise CorruptData when sent: a key holds another type than ours.
     """
 
     keyspace: Keyspace
     server: str
+    model: str = ""
+
+    @classmethod
+    def of(cls, keyspace: Keyspace, name: str) -> "Outage":
+        """The one of this `name`."""
+        # Neither an address nor the name of a model has a space in it.
+        server, _, model = name.partition(" ")
+        return cls(keyspace, server, model)
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others: the server's address, and the model."""
+        return f"{self.server} {self.model}".strip()
 
     @property
     def keys(self) -> OutageKeys:
         """Its keys."""
-        return self.keyspace.outage(self.server)
+        return self.keyspace.outage(self.name)
 
     def note(self) -> Command[int]:
         """Put the server on the list of those that are away; send it before `park`."""
         # Before: who dies in between leaves a server that is looked at for nothing, not a session
         # that nobody looks for.
-        return ignore_corrupt(touch_index(self.keyspace.outages, self.server), 0)
+        return ignore_corrupt(touch_index(self.keyspace.outages, self.name), 0)
 
-    def park(self, session: SessionKeys, *, is_first: bool) -> Command[Parked]:
+    def park(self, session: SessionKeys, *, is_first: bool, pause_ms: int = 0) -> Command[Parked]:
         """Have a session wait until the server is back; its lease was given back before.
 
-        `is_first`: its job has not waited before.
+        `is_first`: its job has not waited before; `pause_ms`: how long the server wants to be left
+        alone.
         """
         name = session.history.removeprefix(f"{self.keyspace.prefix}:history:")
         return PARK.command(
-            _read_parked, self.keys, session=name, is_first=int(is_first), ttl_ms=OUTAGE_TTL_MS
+            _read_parked,
+            self.keys,
+            session=name,
+            is_first=int(is_first),
+            pause_ms=max(LOOK_PAUSE_MS, pause_ms),
+            ttl_ms=OUTAGE_TTL_MS,
         )
 
     def look(self, *, is_ours: bool) -> Command[Look]:
@@ -141,9 +161,9 @@ class Outage:
             self.keys,
             answers=int(answers),
             pause_ms=LOOK_PAUSE_MS,
-            batch=FIRST_BATCH,
+            batch=FIRST_OF_MODEL if self.model else FIRST_BATCH,
             most=MOST_AT_ONCE,
-            quiet_ms=QUIET_MS,
+            quiet_ms=QUIET_OF_MODEL_MS if self.model else QUIET_MS,
             ttl_ms=OUTAGE_TTL_MS,
         )
 
@@ -168,12 +188,12 @@ class Outage:
             case [None, _]:
                 return None
             case [bytes(since_ms), back_at] if since_ms.isdigit():
-                return ServerOutage(self.server, int(since_ms), back_at is None)
+                return ServerOutage(self, int(since_ms), back_at is None)
         raise unexpected_reply(reply)
 
 
 def servers_away(keyspace: Keyspace) -> Command[list[Entry]]:
-    """The servers that were away lately, the latest first."""
+    """The names of the outages of late, the latest first."""
     return newest(keyspace.outages, limit=MAX_SERVERS)
 
 

@@ -6,7 +6,6 @@ verdict says.
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from pydantic import JsonValue
 
@@ -28,7 +27,7 @@ from memory import (
 )
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
-from tasks.attempt.retry import is_outage, is_retried, pause_s
+from tasks.attempt.retry import is_retried, pause_s
 from tasks.attempt.verdict import (
     Answered,
     Cancelled,
@@ -119,7 +118,7 @@ class Attempt:
         met = await self._try(own, envelope, acquired)
         if not isinstance(met, OutageMet):
             return met
-        for model in self._fallbacks(envelope, acquired):
+        for model in self._outage_wait.fallbacks(envelope.job, acquired):
             # Never in mid-reply: the next attempt may.
             if self._turn.has_begun:
                 break
@@ -137,11 +136,6 @@ class Attempt:
         self._turn = self._turn.falling_back(model, own)
         return await self._try(model, envelope, acquired, is_fallback=True)
 
-    def _fallbacks(self, envelope: Envelope, acquired: Acquired) -> Sequence[str]:
-        """The models that may be asked in the place of the job's own; none where it names one."""
-        is_time = envelope.job.model is None and self._outage_wait.may_fall_back(acquired)
-        return self._profile.fallback if is_time else ()
-
     async def _try(
         self, model: str, envelope: Envelope, acquired: Acquired, *, is_fallback: bool = False
     ) -> Verdict | OutageMet:
@@ -151,13 +145,19 @@ class Attempt:
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
         # With a slot, which goes to the next then: those that wait for one are to wait here, too.
-        if acquired.stop is None and (servers := await self._outage_wait.are_all_away()):
-            return OutageMet(servers)
+        if acquired.stop is None and (known := await self._outage_wait.known()) is not None:
+            return known
         stoppable = Stoppable()
         if acquired.stop is not None:
             stoppable.stop(StopReason.of(acquired.stop))
         async with self._holder.renewing(stoppable):
-            return await self._take_turn(envelope, acquired, stoppable, is_fallback=is_fallback)
+            try:
+                return await self._take_turn(envelope, acquired, stoppable)
+            except LLMError as error:
+                # A fallback that cannot answer this job is no stand-in for the job's own model.
+                if error.is_outage or (is_fallback and isinstance(error, PermanentLLMError)):
+                    return await self._outage_wait.met(error, model)
+                return await self._failed(error, acquired)
 
     async def _wait_for_slot(self, slots: Slots, acquired: Acquired) -> Verdict:
         """Leave the worker until the job is granted a slot of its model."""
@@ -179,8 +179,9 @@ class Attempt:
         return NotNow("waits for its model's servers, which are away", mine)
 
     async def _take_turn(
-        self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable, *, is_fallback: bool
-    ) -> Verdict | OutageMet:
+        self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable
+    ) -> Verdict:
+        """Compute and commit the turn. Raises the LLMError of the model's call."""
         try:
             turn = self._turn.run(self._holder.mailbox.keys, self._ref.job_id, envelope, acquired)
             result = await stoppable.run(turn)
@@ -191,10 +192,7 @@ class Attempt:
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(acquired, StopReason.DRAINED))
             raise
-        except (LLMError, InvalidInput, InvalidJob) as error:
-            # A model that cannot answer this job is no stand-in for the job's own.
-            if is_outage(error) or (is_fallback and isinstance(error, PermanentLLMError)):
-                return OutageMet(await self._outage_wait.those_away(), error)
+        except (InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
         last = self._events.event(EventType.DONE, result["response"], event_data(result))
         committed = await self._commit(records, last)

@@ -37,8 +37,3 @@ def pause_s(error: Exception, attempt: int, *, base_s: float, max_s: float) -> f
 def is_retried(error: Exception) -> bool:
     """Whether the same job may succeed later."""
     return next((again for kind, again in RETRIED if isinstance(error, kind)), False)
-
-
-def is_outage(error: Exception) -> bool:
-    """Whether the job cannot have caused it: no attempt is counted, and it waits for a server."""
-    return isinstance(error, LLMError) and error.is_outage

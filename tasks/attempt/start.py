@@ -103,8 +103,7 @@ def _attempt_at(
     )
     profile = settings.profiles.of(ref.agent_id)
     turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
-    after_s = profile.fallback_after_s if profile.fallback else None
-    outage_wait = OutageWait(holder, worker.outages, events, settings.queue, after_s)
+    outage_wait = OutageWait(holder, worker.outages, events, settings.queue, profile)
     return Attempt(
         ref, holder, turn, events, outage_wait, summaries=worker.summaries, settings=settings
     )

@@ -58,7 +58,7 @@ class OutageSweep:
     async def _state_of(self, entry: Entry) -> bool | None:
         """Whether a server is away; None where it is not, and nobody waits for it."""
         try:
-            return await self._look_at(Outage(self._keyspace, entry.member))
+            return await self._look_at(Outage.of(self._keyspace, entry.member))
         except (CorruptData, InvalidInput) as exc:
             logger.error(
                 "sessions that wait for %s are not woken until its keys are mended: %s",
@@ -84,7 +84,7 @@ class OutageSweep:
         if noted.outcome is NotedOutcome.OVER:
             logger.info(
                 "model server %s answers again, after %.0f s; %d jobs have waited for it",
-                outage.server,
+                outage.name,
                 noted.lasted_ms / 1000,
                 noted.jobs,
             )
@@ -95,7 +95,7 @@ class OutageSweep:
     async def _wake(self, outage: Outage, entry: Entry) -> None:
         keys = outage.session(entry)
         if keys is None:
-            logger.error("%r waits for %s and is no session", entry.member, outage.server)
+            logger.error("%r waits for %s and is no session", entry.member, outage.name)
             return
         await self._waker.is_coming(keys)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from llm import Fleet
+from llm import Fleet, LLMError, OllamaUnreachableError, full_name
 from memory import AsyncConnection, Command, Keyspace, Outage, ServerOutage, SessionKeys
 from memory.outages.outages import LOOK_PAUSE_MS, Parked
 
@@ -42,44 +42,54 @@ class Outages:
         outages = [state for state in states if state is not None and state.is_away]
         return outages if len(outages) == len(self.servers) else ()
 
-    async def to_wait_for(self) -> Sequence[str]:
-        """The servers that a job must wait for whose call no server could answer.
+    async def to_wait_for(self, error: LLMError, model: str) -> Sequence[Outage]:
+        """What a job must wait for that wanted `model`, when no server could answer its call.
 
-        Those that do not answer a look at their health; all of them where each answers: they are
-        full, or cannot load the model.
+        The servers that do not answer a look at their health. One that does answer it has refused
+        the model only: it is full, or has no memory to load it.
         """
-        if len(self.servers) == 1:
-            return self.servers
+        if len(self.servers) == 1 and isinstance(error, OllamaUnreachableError):
+            return [Outage(self._keyspace, self.servers[0])]
         answers = await asyncio.gather(*map(self._fleet.answers, self.servers))
-        away = [
-            server for server, is_well in zip(self.servers, answers, strict=True) if not is_well
+        found = [
+            Outage(self._keyspace, server)
+            for server, is_well in zip(self.servers, answers, strict=True)
+            if not is_well
         ]
-        return away or self.servers
+        at_fault = self.servers[0] if len(self.servers) == 1 else error.server
+        if at_fault and at_fault not in {outage.server for outage in found}:
+            found.append(Outage(self._keyspace, at_fault, full_name(model)))
+        # They are all back meanwhile, and the next look says so.
+        return found or [Outage(self._keyspace, server) for server in self.servers]
 
     def parking(
         self,
         session: SessionKeys,
-        servers: Sequence[str],
+        outages: Sequence[Outage],
         into: list[Parked],
         *,
         is_first: bool,
+        pause_ms: int,
     ) -> tuple[list[Command[int]], list[Command[Parked]]]:
         """What goes before the session's lease is given back, and what goes after it; the answers
-        come `into` a list, for `note_parked`."""
-        outages = [Outage(self._keyspace, server) for server in servers]
-        parks = [_heard(one.park(session, is_first=is_first), into) for one in outages]
-        return [one.note() for one in outages], parks
+        come `into` a list, for `note_parked`. `pause_ms`: how long a server that has refused its
+        model is left alone."""
+        parks = [
+            one.park(session, is_first=is_first, pause_ms=pause_ms if one.model else 0)
+            for one in outages
+        ]
+        return [one.note() for one in outages], [_heard(park, into) for park in parks]
 
-    def note_parked(self, servers: Sequence[str], parked: Sequence[Parked], why: str) -> None:
-        """A session waits for these servers; a new outage is logged."""
-        self._away.update(servers)
+    def note_parked(self, outages: Sequence[Outage], parked: Sequence[Parked], why: str) -> None:
+        """A session waits for these; a new outage is logged."""
+        self._away.update(outage.server for outage in outages if not outage.model)
         self._news.set()
-        for server, one in zip(servers, parked, strict=False):
+        for outage, one in zip(outages, parked, strict=False):
             if one.is_new:
                 logger.warning(
-                    "model server %s is away (%s): jobs that need it wait, and no attempt is "
-                    "counted; start it again, or see `griot status`",
-                    server,
+                    "%s (%s): the jobs that need it wait, and no attempt is counted; see to the "
+                    "server, and to `griot status`",
+                    _complaint(outage),
                     why,
                 )
 
@@ -108,3 +118,9 @@ def _heard(command: Command[Parked], into: list[Parked]) -> Command[Parked]:
         return parked
 
     return replace(command, parse=parse)
+
+
+def _complaint(outage: Outage) -> str:
+    if outage.model:
+        return f"model server {outage.server} cannot take {outage.model} now"
+    return f"model server {outage.server} is away"

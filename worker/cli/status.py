@@ -248,10 +248,11 @@ def _tables(now: Status) -> Iterator[Table]:
     ]
     yield Table("Model servers", ("Server", "Models", "Loaded"), servers)
     outages = [
-        (one.server, _state_of(one), moment_of(one.since_ms), one.waiting) for one in now.outages
+        (one.server, one.model or "all", _state_of(one), moment_of(one.since_ms), one.waiting)
+        for one in now.outages
     ]
     if outages:
-        columns = ("Server", "State", "Away since", "Sessions that wait")
+        columns = ("Server", "Models", "State", "Away since", "Sessions that wait")
         yield Table("Model servers that are away", columns, outages)
 
 

@@ -4,16 +4,18 @@
 -- time. Safe to repeat: a session waits once, and is the last again.
 --
 -- KEYS  outage:hash parked:zset
--- ARGV  session is_first ttl_ms
--- session: <agent>:<session>; is_first: 1 where its job waits for the first time, else 0
+-- ARGV  session is_first pause_ms ttl_ms
+-- session: <agent>:<session>; is_first: 1 where its job waits for the first time, else 0;
+-- pause_ms: until the next look, where the server has answered one until now
 -- Returns
 --   {'OK', since_ms, is_new}     since when the server is away; is_new: 1 if that is noted now
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
 local is_new = redis.call('HSETNX', outage, 'since', now_ms)
-if is_new == 1 then redis.call('HSET', outage, 'look_at', now_ms, 'look_ms', 0) end
-redis.call('HDEL', outage, 'back_at', 'batch')
+if redis.call('HDEL', outage, 'back_at', 'batch') + is_new > 0 then
+  redis.call('HSET', outage, 'look_at', now_ms + pause_ms, 'look_ms', pause_ms)
+end
 -- Behind those that are there, also where the clock was set back.
 local last = redis.call('ZRANGE', parked, -1, -1, 'WITHSCORES')
 local place = math.max(now_us, (tonumber(last[2]) or 0) + 1)

@@ -9,14 +9,17 @@ from memory.keys import Keyspace
 from memory.lifetimes import OUTAGE_TTL_MS
 from memory.outages.outages import (
     FIRST_BATCH,
+    FIRST_OF_MODEL,
     LOOK_LEASE_MS,
     LOOK_PAUSE_MS,
     MOST_AT_ONCE,
     QUIET_MS,
+    QUIET_OF_MODEL_MS,
     UNWATCHED_MS,
     Look,
     LookOutcome,
     NotedOutcome,
+    Outage,
     Parked,
     ServerOutage,
 )
@@ -46,7 +49,7 @@ def test_an_outage_begins_with_the_first_that_waits(rig: OutageRig) -> None:
     assert rig.park("a/1") == Parked(START_MS, True)
     rig.later(5000)
     assert rig.park("a/2") == Parked(START_MS, False)
-    assert rig.state() == ServerOutage(SERVER, START_MS, True)
+    assert rig.state() == ServerOutage(rig.outage, START_MS, True)
     assert rig.waiting() == 2
 
 
@@ -61,6 +64,8 @@ def test_a_session_waits_once(rig: OutageRig) -> None:
 def test_one_looks_at_a_time(rig: OutageRig) -> None:
     """The next after a pause, or when the first has had its time: it may have died."""
     rig.park("a/1")
+    assert rig.look() == LATER
+    rig.later(LOOK_PAUSE_MS)
     assert rig.look() == YOURS
     assert rig.look() == LATER
     rig.later(LOOK_LEASE_MS - 1)
@@ -76,6 +81,7 @@ def test_one_looks_at_a_time(rig: OutageRig) -> None:
 def test_a_server_that_nobody_uses_any_more_is_looked_at_by_others(rig: OutageRig) -> None:
     """When those that use it have not done so for long: it was taken out of the settings."""
     rig.park("a/1")
+    rig.later(LOOK_PAUSE_MS)
     assert rig.look(is_ours=False) == LATER
     rig.later(UNWATCHED_MS - 1)
     assert rig.look(is_ours=False) == LATER
@@ -138,7 +144,7 @@ def test_an_outage_is_over_when_the_server_has_answered_for_a_while(rig: OutageR
     rig.park("a/1", is_first=False)
     rig.later(9000)
     rig.take_off(rig.note_look(answers=True))
-    assert rig.state() == ServerOutage(SERVER, START_MS, False)
+    assert rig.state() == ServerOutage(rig.outage, START_MS, False)
     rig.later(QUIET_MS - 1)
     assert rig.note_look(answers=True).outcome is NotedOutcome.BACK
     rig.later(1)
@@ -153,16 +159,45 @@ def test_a_server_that_goes_up_and_down_has_one_outage(rig: OutageRig) -> None:
     rig.later(1000)
     rig.take_off(rig.note_look(answers=True))
     assert rig.park("a/1") == Parked(START_MS, False)
-    assert rig.state() == ServerOutage(SERVER, START_MS, True)
+    assert rig.state() == ServerOutage(rig.outage, START_MS, True)
     rig.note_look(answers=True)
     assert rig.note_look(answers=False).outcome is NotedOutcome.AWAY
-    assert rig.state() == ServerOutage(SERVER, START_MS, True)
+    assert rig.state() == ServerOutage(rig.outage, START_MS, True)
+
+
+def test_a_server_may_be_away_for_one_model(rig: OutageRig) -> None:
+    """It is left alone as long as it asks, fewer are woken, and it must answer for longer."""
+    rig.model = "llama3.2:1b"
+    assert rig.outage == Outage.of(rig.keyspace, f"{SERVER} llama3.2:1b")
+    assert Outage(rig.keyspace, SERVER) == Outage.of(rig.keyspace, SERVER)
+    for number in range(9):
+        rig.park(f"a/{number}", pause_ms=7000)
+    assert rig.connection.run(Outage(rig.keyspace, SERVER).state()) is None
+    rig.later(6999)
+    assert rig.look() == LATER
+    rig.later(1)
+    assert rig.look() == YOURS
+    noted = rig.note_look(answers=True)
+    assert len(noted.to_wake) == FIRST_OF_MODEL
+    rig.take_off(noted)
+    rig.later(LOOK_PAUSE_MS)
+    rig.park("a/0", pause_ms=7000)
+    assert rig.look() == LATER
+    rig.later(7000)
+    while noted.to_wake:
+        noted = rig.note_look(answers=True)
+        rig.take_off(noted)
+    rig.later(QUIET_OF_MODEL_MS - 1)
+    assert rig.note_look(answers=True).outcome is NotedOutcome.BACK
+    rig.later(1)
+    assert rig.note_look(answers=True).outcome is NotedOutcome.OVER
 
 
 @pytest.mark.parametrize("by_ms", [-HOUR_MS, HOUR_MS])
 def test_the_servers_clock_is_set(rig: OutageRig, by_ms: int) -> None:
     """The next look comes as soon as ever, the order stays, and the outage ends."""
     rig.park("a/1")
+    rig.later(LOOK_PAUSE_MS)
     assert rig.look() == YOURS
     rig.now_ms += by_ms
     rig.look()

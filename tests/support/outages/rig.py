@@ -20,6 +20,7 @@ class OutageRig:
     connection: Connection
     keyspace: Keyspace
     server: str = SERVER
+    model: str = ""
     now_ms: int = START_MS
 
     def __post_init__(self) -> None:
@@ -27,7 +28,7 @@ class OutageRig:
 
     @property
     def outage(self) -> Outage:
-        return Outage(self.keyspace, self.server)
+        return Outage(self.keyspace, self.server, self.model)
 
     def later(self, delay_ms: int) -> None:
         self.now_ms += delay_ms
@@ -36,8 +37,9 @@ class OutageRig:
         agent, session = name.split("/")
         return self.keyspace.session(agent, session)
 
-    def park(self, name: str, *, is_first: bool = True) -> Parked:
-        return self.connection.run(self.outage.park(self.keys_of(name), is_first=is_first))
+    def park(self, name: str, *, is_first: bool = True, pause_ms: int = 0) -> Parked:
+        park = self.outage.park(self.keys_of(name), is_first=is_first, pause_ms=pause_ms)
+        return self.connection.run(park)
 
     def look(self, *, is_ours: bool = True) -> Look:
         return self.connection.run(self.outage.look(is_ours=is_ours))

@@ -27,7 +27,7 @@ OUTAGE = Outage(KEYSPACE, "http://ollama:11434")
 LUA = Path(outages.__file__).parent / "lua"
 MAX_CODE_LINES = 40
 COMMANDS: dict[str, Command[object]] = {
-    "park": OUTAGE.park(SESSION, is_first=True),
+    "park": OUTAGE.park(SESSION, is_first=True, pause_ms=500),
     "look": OUTAGE.look(is_ours=False),
     "note_look": OUTAGE.note_look(answers=True),
 }
@@ -114,8 +114,8 @@ def test_a_state_is_read_as_a_value() -> None:
     """None where the server is not away; corrupt where another program has written it."""
     state = OUTAGE.state()
     assert state.parse([None, None]) is None
-    assert state.parse([b"7", None]) == ServerOutage("http://ollama:11434", 7, True)
-    assert state.parse([b"7", b"8"]) == ServerOutage("http://ollama:11434", 7, False)
+    assert state.parse([b"7", None]) == ServerOutage(OUTAGE, 7, True)
+    assert state.parse([b"7", b"8"]) == ServerOutage(OUTAGE, 7, False)
     for reply in ([b"x", None], [b"7"], None):
         with pytest.raises(CorruptData):
             state.parse(reply)
