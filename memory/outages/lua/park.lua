@@ -13,7 +13,10 @@
 
 -- include clock
 local is_new = redis.call('HSETNX', outage, 'since', now_ms)
-if redis.call('HDEL', outage, 'back_at', 'batch') + is_new > 0 then
+local look = redis.call('HMGET', outage, 'look_at', 'look_ms')
+local is_earlier = left_ms(outage, 'look_at', look[1], look[2]) < tonumber(pause_ms)
+-- Whoever looks just now keeps the time for it.
+if redis.call('HDEL', outage, 'back_at', 'batch') + is_new > 0 and is_earlier then
   redis.call('HSET', outage, 'look_at', now_ms + pause_ms, 'look_ms', pause_ms)
 end
 -- Behind those that are there, also where the clock was set back.
