@@ -42,9 +42,6 @@ class LLMError(Exception):
     # pickle keeps it.
     is_outage: bool = False
 
-    server: str = ""
-    """The base URL of the server that the call ended at; empty where it is not known."""
-
     retry_after_s: float | None = None
     """How long the server asks us to wait; None where it does not say."""
 

@@ -92,6 +92,11 @@ class Fleet:
         """Whether a server of ours answers a look at its health. Raises no error."""
         return await self._by_url[url].client.health_check()
 
+    def able_to(self, model: str) -> tuple[str, ...]:
+        """The servers that may have a model, as far as is known; never none."""
+        able = [one.url for one in self.servers if one.readiness(model) is not Readiness.ABSENT]
+        return tuple(able or self._by_url)
+
     def note_back(self, url: str) -> None:
         """A server is said to be well again: it may be asked at once."""
         self._by_url[url].breaker.end_pause()
@@ -143,7 +148,6 @@ class Fleet:
                             yield record
                 return
             except LLMError as exc:
-                exc.server = server.url
                 await server.look_after(exc)
                 # Its reader has a part of this reply; another server would begin another.
                 if has_spoken or not failover.goes_on_after(exc, server.url):

@@ -45,22 +45,21 @@ class Outages:
     async def to_wait_for(self, error: LLMError, model: str) -> Sequence[Outage]:
         """What a job must wait for that wanted `model`, when no server could answer its call.
 
-        The servers that do not answer a look at their health. One that does answer it has refused
-        the model only: it is full, or has no memory to load it.
+        Each server that may have the model: itself where it does not answer a look at its health.
+        One that does answer it has refused the model only: it is full, or has no memory to load it.
         """
-        if len(self.servers) == 1 and isinstance(error, OllamaUnreachableError):
-            return [Outage(self._keyspace, self.servers[0])]
-        answers = await asyncio.gather(*map(self._fleet.answers, self.servers))
-        found = [
-            Outage(self._keyspace, server)
-            for server, is_well in zip(self.servers, answers, strict=True)
-            if not is_well
+        able = self._fleet.able_to(model)
+        if len(able) == 1 and isinstance(error, OllamaUnreachableError):
+            return [Outage(self._keyspace, able[0])]
+        answers = await asyncio.gather(*map(self._fleet.answers, able))
+        return [
+            Outage(self._keyspace, server, full_name(model) if is_well else "")
+            for server, is_well in zip(able, answers, strict=True)
         ]
-        at_fault = self.servers[0] if len(self.servers) == 1 else error.server
-        if at_fault and at_fault not in {outage.server for outage in found}:
-            found.append(Outage(self._keyspace, at_fault, full_name(model)))
-        # They are all back meanwhile, and the next look says so.
-        return found or [Outage(self._keyspace, server) for server in self.servers]
+
+    def without_those_away(self, servers: Sequence[str]) -> Sequence[str]:
+        """The servers that are not known to be away; all of them where no other is left."""
+        return [server for server in servers if server not in self._away] or servers
 
     def parking(
         self,

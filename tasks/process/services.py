@@ -129,7 +129,7 @@ class WorkerServices:
             self.memory,
             queue_wait=self.queue_wait,
             lease_ms=self.settings.queue.lease_ms,
-            open_to=self.ollama.open_to,
+            open_to=self.bounded_models.open_to,
             waker=self.head_waker,
         )
 
@@ -152,7 +152,7 @@ class WorkerServices:
     @cached_property
     def bounded_models(self) -> BoundedModels:
         """Which models' calls are bounded."""
-        return BoundedModels(self.keyspace, self.settings.llm, self.ollama)
+        return BoundedModels(self.keyspace, self.settings.llm, self.ollama, self.outages)
 
     def watch_cancellations(self) -> None:
         """Have this process stop the jobs that somebody cancels. Safe to repeat."""

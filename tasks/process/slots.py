@@ -15,6 +15,7 @@ from memory import (
     ignore_corrupt,
 )
 from tasks.process.head_waker import HeadWaker
+from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,14 @@ logger = logging.getLogger(__name__)
 class BoundedModels:
     """The slots of the models, as OLLAMA_NUM_PARALLEL and its kin bound them."""
 
-    def __init__(self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet) -> None:
+    def __init__(
+        self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet, outages: Outages
+    ) -> None:
         self.are_any = settings.is_bounded
         self._keyspace = keyspace
         self._settings = settings
         self._servers = servers
+        self._outages = outages
 
     def slots_of(self, model: str) -> Slots | None:
         """The slots of a model, at every server; None where nothing bounds its calls."""
@@ -35,7 +39,12 @@ class BoundedModels:
 
     async def ranked(self, model: str, session: str) -> Sequence[str]:
         """The servers that may be asked for a model, the best for a session first."""
-        return await self._servers.ranked(model, session)
+        ranked = await self._servers.ranked(model, session)
+        return self._outages.without_those_away(ranked)
+
+    def open_to(self, model: str) -> Sequence[str]:
+        """The servers that may be asked for a model."""
+        return self._outages.without_those_away(self._servers.open_to(model))
 
 
 def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str) -> Slots | None:

@@ -170,12 +170,18 @@ def test_all_servers_are_away_and_one_comes_back(
     rig: Rig, servers: Servers, sender: Sender, queue: str | None
 ) -> None:
     """Every session waits for all of them; the first that is back answers. No attempt counts."""
+    outages = [Outage(rig.keyspace, server.url) for server in servers]
+    states = [outage.state() for outage in outages]
+    wait_until(
+        lambda: rig.connection.run_each(states) == [None] * 3,
+        timeout_s=20,
+        what="the outages of the tests before are over",
+    )
     for server in servers:
         server.reset()
         server.stop()
     try:
         sent = [sender.send(one, queue=queue) for one in sender.sessions(10) for _ in range(2)]
-        outages = [Outage(rig.keyspace, server.url) for server in servers]
         for outage in outages:
             wait_until(
                 lambda outage=outage: rig.connection.run(outage.waiting()) == 10,  # type: ignore[misc]
