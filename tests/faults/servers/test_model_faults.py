@@ -33,7 +33,7 @@ PASSING = {
     "one of each": ["reset", "no-done", "busy-503", "stall"],
 }
 
-OUTAGES = {"busy-503", "overloaded-503", "unreachable-502"}
+OUTAGES = {"busy-503", "overloaded-503"}
 """Of these no attempt is counted."""
 
 FINAL = {
