@@ -21,6 +21,9 @@ from tasks.process.services import worker_services
 
 logger = logging.getLogger(__name__)
 
+MAINTENANCE = "maintenance"
+"""How the name of the queue of maintenance ends."""
+
 
 @app.task(name=SWEEP_TASK, ignore_result=True)
 def sweep() -> dict[str, int]:
@@ -55,11 +58,13 @@ async def deliver_once(_: Celery) -> int:
     return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
 
 
-async def look_once(_: Celery) -> None:
+async def look_once(celery: Celery) -> None:
     """Look once at the model servers that are away. Raises MemoryServiceError.
 
-    Not part of the beat's task: a maintenance worker may have no way to the model servers.
+    A worker that does maintenance only leaves that to others: it may have no way to the servers.
     """
+    if all(queue.endswith(MAINTENANCE) for queue in celery.amqp.queues.consume_from):
+        return
     worker = worker_services()
     sweep = OutageSweep(
         worker.memory, worker.keyspace, worker.ollama, worker.outages, worker.head_waker
