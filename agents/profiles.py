@@ -21,6 +21,8 @@ from agents.settings import AgentSettings
 from llm import check_model_name
 
 SUPERVISOR = "supervisor"
+FALLBACK_AFTER_S = 30.0
+"""How long a job waits for its own model before another one is asked."""
 TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
@@ -40,6 +42,8 @@ class Profile:
     `max_history` counts earlier messages that the model is shown; `max_tokens` bounds the reply.
     `tools` are the functions that a worker may run for it.
     With `summary` a worker sums up, when nobody waits, what the model is not shown any more.
+    While no server can answer with the model, those of `fallback` are asked instead, in this order,
+    once a job has waited for `fallback_after_s`.
     """
 
     agent_id: str
@@ -50,6 +54,8 @@ class Profile:
     max_history: int
     tools: tuple[ToolSpec, ...] = ()
     summary: bool = False
+    fallback: tuple[str, ...] = ()
+    fallback_after_s: float = FALLBACK_AFTER_S
 
 
 def _as_table(named: object) -> object:
@@ -68,6 +74,10 @@ class _Table(BaseModel):
     max_history: Annotated[int, Field(ge=0)] | None = None
     tools: list[Annotated[ToolSpec, BeforeValidator(_as_table)]] | None = None
     summary: bool = False
+    fallback: list[Annotated[str, AfterValidator(check_model_name)]] = []
+    fallback_after_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = (
+        FALLBACK_AFTER_S
+    )
 
 
 class _File(BaseModel):
@@ -140,6 +150,8 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         max_history=limit if table.max_history is None else table.max_history,
         tools=tuple(table.tools or ()),
         summary=table.summary,
+        fallback=tuple(table.fallback),
+        fallback_after_s=table.fallback_after_s,
     )
 
 

@@ -30,7 +30,7 @@ from memory.mailbox.intake import (
     OnBusy,
     Request,
 )
-from memory.mailbox.mailbox import Mailbox, keep_pointer, locate, unclaim
+from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outbox import End, TakenEnds
 from memory.mailbox.outcomes import (
     Acquired,
@@ -43,6 +43,14 @@ from memory.mailbox.outcomes import (
     JobToWake,
     StopPolicy,
     SweepOutcome,
+)
+from memory.mailbox.pointer import keep_pointer, locate, unclaim
+from memory.outages.outages import (
+    LookOutcome,
+    NotedOutcome,
+    Outage,
+    ServerOutage,
+    servers_away,
 )
 from memory.records import events, index, summary, users
 from memory.records.codec import decode_messages, encode_message
@@ -97,6 +105,7 @@ __all__ = [
     "Kept",
     "Keyspace",
     "LastAttempt",
+    "LookOutcome",
     "Mailbox",
     "MailboxError",
     "MemoryBusy",
@@ -107,10 +116,13 @@ __all__ = [
     "MemoryStats",
     "MemoryUnavailable",
     "MergedEnvelope",
+    "NotedOutcome",
     "Occupancy",
     "OnBusy",
+    "Outage",
     "RedisMemoryService",
     "Request",
+    "ServerOutage",
     "SessionKeys",
     "SlotWait",
     "Slots",
@@ -143,6 +155,7 @@ __all__ = [
     "redis_tls",
     "reset_redis_memory",
     "sentinel_options",
+    "servers_away",
     "sessions_of_user",
     "slots",
     "summary",

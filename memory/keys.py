@@ -59,6 +59,14 @@ class SlotKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class OutageKeys:
+    """The keys of one model server that is away; both have one hash tag."""
+
+    outage: str
+    parked: str
+
+
+@dataclass(frozen=True, slots=True)
 class Keyspace:
     """Names the keys under one prefix (`REDIS_KEY_PREFIX`)."""
 
@@ -131,6 +139,13 @@ class Keyspace:
         tag = encode_id(model, what="model")
         return f"{self.prefix}:answered:{{{tag}}}:{encode_id(server, what='server')}"
 
+    def outage(self, server: str) -> OutageKeys:
+        """The keys of one model server that is away."""
+        tag = encode_id(server, what="server")
+        return OutageKeys(
+            outage=f"{self.prefix}:outage:{{{tag}}}", parked=f"{self.prefix}:parked:{{{tag}}}"
+        )
+
     def state(self, agent_id: str) -> str:
         """The agent's state."""
         return f"{self.prefix}:state:{encode_id(agent_id, what='agent_id')}"
@@ -190,6 +205,11 @@ class Keyspace:
     def waiting_models(self) -> str:
         """The models for which a session waited lately."""
         return f"{self.prefix}:waiting_models"
+
+    @property
+    def outages(self) -> str:
+        """The model servers that were away lately."""
+        return f"{self.prefix}:outages"
 
     @property
     def summary_lock(self) -> str:

@@ -21,6 +21,9 @@ SLOTS_TTL_MS = 24 * 3600 * 1000
 ANSWERED_MS = 25 * 3600 * 1000
 """The note that a model answers: longer than LLM_TOTAL_TIMEOUT, which is a day at most."""
 
+OUTAGE_TTL_MS = 2 * 24 * 3600 * 1000
+"""What is known of a server that is away: each look renews it."""
+
 SUMMARY_CLAIM_MS = 10 * 60 * 1000
 """The claim on a summary: of one that is never made nothing stays."""
 

@@ -84,6 +84,14 @@ class QueueSettings(BaseSettings):
         validation_alias="CHAT_MAX_ATTEMPTS",
         description="Attempts at a job before it becomes a dead letter",
     )
+    max_wait_s: float = Field(
+        default=DAY_S,
+        ge=1,
+        le=30 * DAY_S,
+        validation_alias="CHAT_MAX_WAIT_SECONDS",
+        description="How long a job waits for its model's servers while they are away, seconds; "
+        "then it becomes a dead letter",
+    )
     max_pending: int = Field(
         default=100,
         ge=1,

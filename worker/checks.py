@@ -27,6 +27,7 @@ from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.extras import OR_TRY
 from worker.findings import Finding, Level, judged
 from worker.model_checks import check_models
+from worker.outages import outages_now
 from worker.redis_rights import (
     USE_NEWER,
     check_broker_rights,
@@ -55,6 +56,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
         *_results(app),
         *check_models(settings),
+        *check_outages(connection, settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
     ]
 
@@ -168,6 +170,13 @@ def _advice(error: Exception, setting: str) -> str:
     if FULL_OF_CLIENTS in said:
         return "raise its maxclients, or run fewer processes"
     return f"check {setting}"
+
+
+def check_outages(connection: Connection, settings: Settings) -> list[Finding]:
+    """The model servers that jobs wait for: workers cannot use them, even if they answer here."""
+    advice = "start it, or let the workers reach it; see `griot status`"
+    found = outages_now(connection, Keyspace(settings.memory.key_prefix))
+    return [Finding("outage", Level.WARN, one.in_words, advice) for one in found if one.is_away]
 
 
 def check_workers(app: Celery) -> Finding:

@@ -49,6 +49,11 @@ class Breaker:
         """How long until a call may be made, as far as time decides it; 0 if that is over."""
         return 0.0 if self._admits_at is None else max(0.0, self._admits_at - self._clock())
 
+    def end_pause(self) -> None:
+        """The server is said to be well: where the breaker is open, a trial may be made now."""
+        if self._admits_at is not None:
+            self._admits_at = min(self._admits_at, self._clock())
+
     def begin(self) -> "Trial":
         """A call is made; the trial takes how it went. Only where `admits` is true."""
         trial = Trial(self)

@@ -99,6 +99,20 @@ class Fleet:
                 error = exc
         raise error
 
+    async def answers(self, url: str) -> bool:
+        """Whether a server of ours answers a look at its health. Raises no error."""
+        return await self._by_url[url].client.health_check()
+
+    def able_to(self, model: str) -> tuple[str, ...]:
+        """The servers that may have a model, as far as is known; never none."""
+        able = [one.url for one in self.servers if one.readiness(model) is not Readiness.ABSENT]
+        return tuple(able or self._by_url)
+
+    def note_back(self, url: str) -> None:
+        """A server is said to be well again: it may be asked at once."""
+        self._by_url[url].breaker.end_pause()
+        self._announce()
+
     def open_to(self, model: str) -> tuple[str, ...]:
         """The servers that may be asked for a model, as far as is known; never none."""
         # With every breaker open the call waits for the first server that is well

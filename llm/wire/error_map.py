@@ -144,9 +144,12 @@ def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMErro
             f"Ollama at {base_url} does not answer: is it running (`ollama serve`), "
             "and is OLLAMA_BASE_URL right?"
         )
-    return OllamaUnreachableError(
+    closed = OllamaUnreachableError(
         f"Ollama at {base_url} closed the connection without an answer: was it stopped?"
     )
+    # A request may have brought the server down: a look at its health tells whether it is away.
+    closed.is_outage = False
+    return closed
 
 
 def _meant(status: int, text: str, model: str, base_url: str) -> LLMError | None:

@@ -9,6 +9,7 @@ the same, putting back may be repeated after a lost reply without doubling the j
 
 import re
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
@@ -16,8 +17,9 @@ from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS
 from memory.mailbox.intake import Intake, Request
-from memory.mailbox.mailbox import Mailbox, keep_pointer
+from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
+from memory.mailbox.pointer import keep_pointer
 from memory.records.index import touch_index
 from memory.redis.command import Command, ignore_corrupt
 from memory.redis.replies import integer, strings
@@ -28,8 +30,20 @@ _AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """What one attempt came to, and when."""
+
+    attempt: int
+    failed_at_ms: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A job that was given up: when, why, after how many attempts. `stored` is its element."""
+    """A job that was given up: when, why, after how many attempts. `stored` is its element.
+
+    `failures` are the attempts before the last, whose error is the `reason`.
+    """
 
     job_id: str
     seq_us: int
@@ -38,12 +52,13 @@ class DeadLetter:
     reason: str
     envelope: bytes = field(repr=False)
     stored: bytes = field(repr=False)
+    failures: tuple[FailedAttempt, ...] = ()
 
     @classmethod
     def parse(cls, stored: bytes) -> "DeadLetter":
         """Read an element of the list. Raises CorruptData where it is none of ours."""
         try:
-            job_id, seq_us, attempts, died_at_ms, reason, envelope = netstrings(stored)
+            job_id, seq_us, attempts, died_at_ms, reason, envelope, errors = netstrings(stored)
             return cls(
                 job_id=job_id.decode(),
                 seq_us=int(float(seq_us)),
@@ -52,6 +67,7 @@ class DeadLetter:
                 reason=reason.decode(),
                 envelope=envelope,
                 stored=stored,
+                failures=tuple(_failures(errors)),
             )
         except (ValueError, OverflowError) as exc:  # the latter: a number that is infinite
             raise CorruptData("an element among the dead letters is none") from exc
@@ -128,6 +144,12 @@ def requeued_id(job_id: str) -> str:
         again = f"{match['job_id']}~r{int(match['times']) + 1}"
     # An id may be as long as a key's part may be.
     return again if len(again.encode()) <= MAX_ID_BYTES else str(uuid.uuid5(_NAMESPACE, again))
+
+
+def _failures(errors: bytes) -> Iterator[FailedAttempt]:
+    facts = netstrings(errors)
+    for attempt, failed_at_ms, error in zip(facts, facts, facts, strict=True):
+        yield FailedAttempt(int(attempt), int(failed_at_ms), error.decode())
 
 
 def _read(reply: object) -> Letters:

@@ -26,7 +26,7 @@ from memory.records.events import MAX_EVENTS
 from memory.records.history import find_reply
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replicas import replicated
-from memory.redis.replies import count, flag, nothing, optional, strings, unexpected_reply
+from memory.redis.replies import count, flag, nothing, strings, unexpected_reply
 
 ACQUIRE = LuaScript.load("mailbox", "acquire")
 RENEW = LuaScript.load("mailbox", "renew")
@@ -43,6 +43,7 @@ DEAD_MAX = 1000
 """Dead letters kept per session; the oldest go first."""
 # Enough for a job that was done lately; each follower whose events are gone pays for the search.
 REPLY_SEARCH_MESSAGES = 1000
+MAX_ERROR_CHARS = 500
 TAKEN_IN = (EnqueueOutcome.NEW, EnqueueOutcome.PENDING, EnqueueOutcome.DONE)
 RECORDED = (CommitOutcome.OK, CommitOutcome.ALREADY)
 NO_CAP = 1_000_000_000
@@ -163,13 +164,23 @@ class Mailbox:
         return look, replicated(commit, self.keys.lease, RECORDED, is_required=False)
 
     def fail(
-        self, token: str, *, delay_ms: int, refund: bool, grace_ms: int, slot_wait_ms: int = 0
+        self,
+        token: str,
+        *,
+        delay_ms: int,
+        refund: bool,
+        grace_ms: int,
+        slot_wait_ms: int = 0,
+        is_outage: bool = False,
+        error: str = "",
     ) -> tuple[Command[int], Command[bool]]:
         """Give the lease back; the job may run again in `delay_ms`. Later jobs wait behind it.
 
         False: the token holds no lease any more.
         `refund`: this attempt does not count (a worker that shuts down). For `slot_wait_ms` no
-        sweeper wakes the job: it waits for a slot of its model and is woken when it gets one.
+        sweeper wakes the job: it waits for a slot of its model, or for its servers (`is_outage`),
+        and is woken when there is one. A dead letter will have the `error` of an attempt that
+        counts.
         """
         return self.look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
             flag,
@@ -178,6 +189,8 @@ class Mailbox:
             delay_ms=delay_ms,
             refund=int(refund),
             slot_wait_ms=slot_wait_ms,
+            is_outage=int(is_outage),
+            error=error[:MAX_ERROR_CHARS],
             dedupe_ms=DEDUPE_MS,
         )
 
@@ -267,25 +280,6 @@ class Mailbox:
         # list nothing is swept, but jobs are taken in, woken and done.
         look = due_list.schedule(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
         return ignore_corrupt(look, 0)
-
-
-def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
-    """The keys of the session whose mailbox has, or had, the job; None where it is unknown."""
-
-    def read(pointer: bytes) -> SessionKeys:
-        return keyspace.parse_history(pointer.decode(errors="replace").partition(" ")[2])
-
-    return Command(optional(read), ("GET", keyspace.job(job_id)))
-
-
-def unclaim(keyspace: Keyspace, job_id: str) -> Command[None]:
-    """Give up the claim of a job that was not taken in, on a cluster. Safe to repeat."""
-    return Command(nothing, ("DEL", keyspace.job(job_id)))
-
-
-def keep_pointer(keyspace: Keyspace, job_id: str) -> Command[None]:
-    """Let a dead letter be found by its job's id for as long as it is kept."""
-    return Command(nothing, ("PEXPIRE", keyspace.job(job_id), DEAD_MS))
 
 
 def _read_mark(reply: object) -> bool | None:

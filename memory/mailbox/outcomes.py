@@ -47,7 +47,8 @@ class Acquired:
     """The answer to ACQUIRE.
 
     RUN fills `seq_us`, `attempt` (from 1), `envelope`, `history` (raw messages, oldest first; the
-    last of `stored_messages`) and, where the job was asked to stop and its holder died, `stop`;
+    last of `stored_messages`), `away_ms` (for how long it waits for its model's servers) and, where
+    the job was asked to stop and its holder died, `stop`;
     BUSY and WAIT fill `wait_ms`; NOT_HEAD fills `head`; GONE, UNKNOWN and DEAD may fill `next`.
     """
 
@@ -61,6 +62,7 @@ class Acquired:
     wait_ms: int = 0
     stop: StopPolicy | None = None
     stored_messages: int = 0
+    away_ms: int = 0
 
     @classmethod
     def from_reply(cls, reply: object) -> "Acquired":
@@ -77,10 +79,13 @@ class Acquired:
                 list(past),
                 bytes(stop),
                 int(m),
+                int(away),
             ]:
                 history = tuple(strings(past))
                 policy = _policy(stop) if stop else None
-                return cls(outcome, seq, n, job, history, stop=policy, stored_messages=m)
+                return cls(
+                    outcome, seq, n, job, history, stop=policy, stored_messages=m, away_ms=away
+                )
             case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
                 return cls(outcome, wait_ms=wait_ms)
             case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:

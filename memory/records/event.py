@@ -15,12 +15,14 @@ class EventType(StrEnum):
     """What happened to a job.
 
     `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
-    `ahead`, how many sessions get a slot of its model before it, and `wait_s`, about how long that
-    takes, where that is known. `failed` has `error`; `merged` has `into`, the job that answers its
-    message too. After `erased` nothing is left of the session. `keep_alive` says that nothing
-    happened, and is never stored (an entry that another program has written is read as one, with a
-    warning); `stop` is for the workers only. `unknown` stands for each type that only a newer
-    version knows; who follows is not shown it.
+    the `reason`. With "slot": `ahead`, how many sessions get a slot of its model before it, and
+    `wait_s`, about how long that takes, where that is known. With "servers_away": `servers`, those
+    of its model, and since when none of them could answer (`since`, Unix time in seconds).
+    `failed` has `error`; `merged` has `into`, the job that answers its message too. After `erased`
+    nothing is left of the session. `keep_alive` says that nothing happened, and is never stored
+    (an entry that another program has written is read as one, with a warning); `stop` is for the
+    workers only. `unknown` stands for each type that only a newer version knows; who follows is
+    not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -57,7 +59,13 @@ ENDINGS = frozenset(
 
 _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
     EventType.QUEUED: {"position": int},
-    EventType.WAITING: {"ahead": int | None, "wait_s": int | float | None},
+    EventType.WAITING: {
+        "reason": str | None,
+        "ahead": int | None,
+        "wait_s": int | float | None,
+        "servers": list | None,
+        "since": int | float | None,
+    },
     EventType.MERGED: {"into": str},
 }
 """What readers rely on in the `data` of an event."""

@@ -131,9 +131,12 @@ class Slots:
             ttl_ms=SLOTS_TTL_MS,
         )
 
-    def release(self, token: str, *, took_ms: int) -> Command[bool]:
-        """Release a slot that was taken for `took_ms`; send `grant_next` with it."""
-        return self._release(token, took_ms)
+    def release(self, token: str, *, took_ms: int | None) -> Command[bool]:
+        """Release a slot that was taken for `took_ms`; send `grant_next` with it.
+
+        None: no call was made, and nothing goes into the mean length of a call.
+        """
+        return self._release(token, "" if took_ms is None else took_ms)
 
     def unreserve(self, session: SessionKeys) -> Command[bool]:
         """Release the slot that is reserved for a session which will not come, as `release`."""
@@ -207,10 +210,11 @@ def model_of(tag: str) -> str:
     return unquote(tag)
 
 
-def wake_granted(
+def wake_waiting(
     mailbox: Mailbox, *, grace_ms: int
 ) -> tuple[Command[int], Command[None], Command[Swept]]:
-    """SWEEP for a mailbox whose head has a slot reserved: it need not wait any more.
+    """SWEEP for a mailbox whose head need not wait any more: a slot is reserved for it, or a server
+    of its model is back.
 
     As after every wake-up, the sweeper looks again when `grace_ms` have passed.
     """

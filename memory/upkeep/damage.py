@@ -36,6 +36,7 @@ GLOBAL_TYPES = {
     "users": "zset",
     "cancellations": "stream",
     "waiting_models": "zset",
+    "outages": "zset",
     "summary_lock": "string",
     "queue_wait": "string",
     "stats": "stream",

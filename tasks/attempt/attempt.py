@@ -10,7 +10,7 @@ import logging
 from pydantic import JsonValue
 
 from agents.prompt import history_limit, model_of
-from llm import LLMError
+from llm import LLMError, PermanentLLMError
 from memory import (
     Acquired,
     AcquireOutcome,
@@ -26,6 +26,7 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s
 from tasks.attempt.verdict import (
     Answered,
@@ -63,6 +64,7 @@ class Attempt:
         holder: LeaseHolder,
         turn: ModelTurn,
         events: AttemptEvents,
+        outage_wait: OutageWait,
         *,
         summaries: Summaries,
         settings: Settings,
@@ -71,6 +73,7 @@ class Attempt:
         self._holder = holder
         self._turn = turn
         self._events = events
+        self._outage_wait = outage_wait
         self._summaries = summaries
         self._settings = settings
         self._profile = settings.profiles.of(ref.agent_id)
@@ -93,8 +96,9 @@ class Attempt:
                 return NotNow("is over", wake, is_over=True)
             case AcquireOutcome.DEAD:
                 await self._holder.list_letter()
-                attempts = self._settings.queue.max_attempts
-                return Ended(JobFailed(f"no answer after {attempts} attempts"), wake)
+                reason = f"no answer after {self._settings.queue.max_attempts} attempts"
+                self._log_death(reason)
+                return Ended(JobFailed(reason), wake)
             case AcquireOutcome.UNKNOWN:
                 if await self._holder.is_of_another_session():
                     return NotNow("its id is a job's of another session", wake)
@@ -110,21 +114,55 @@ class Attempt:
             envelope = Envelope.unpack(acquired.envelope)
         except InvalidJob as error:
             return await self._failed(error, acquired)
+        own = model_of(envelope.job.ask, self._profile, self._settings.llm)
+        met = await self._try(own, envelope, acquired)
+        if not isinstance(met, OutageMet):
+            return met
+        for model in self._outage_wait.fallbacks(envelope.job, acquired):
+            # Never in mid-reply: the next attempt may.
+            if self._turn.has_begun:
+                break
+            outcome = await self._fall_back(model, own, envelope, acquired)
+            if not isinstance(outcome, OutageMet):
+                return outcome
+        return await self._wait_for_servers(met, acquired)
+
+    async def _fall_back(
+        self, model: str, own: str, envelope: Envelope, acquired: Acquired
+    ) -> Verdict | OutageMet:
+        """Make the turn anew, with another model than the job's own."""
+        logger.info("job %s goes to %s: no server can answer with %s", self._ref.job_id, model, own)
+        await self._holder.slot.release()
+        self._turn = self._turn.falling_back(model, own)
+        return await self._try(model, envelope, acquired, is_fallback=True)
+
+    async def _try(
+        self, model: str, envelope: Envelope, acquired: Acquired, *, is_fallback: bool = False
+    ) -> Verdict | OutageMet:
+        """Compute and commit the turn with this model, if it has a slot."""
         # A job that is to be stopped calls no model.
-        model = model_of(envelope.job.ask, self._profile, self._settings.llm)
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
+        # With a slot, which goes to the next then: those that wait for one are to wait here, too.
+        if acquired.stop is None and (known := await self._outage_wait.known()) is not None:
+            return known
         stoppable = Stoppable()
         if acquired.stop is not None:
             stoppable.stop(StopReason.of(acquired.stop))
         async with self._holder.renewing(stoppable):
-            return await self._take_turn(envelope, acquired, stoppable)
+            try:
+                return await self._take_turn(envelope, acquired, stoppable)
+            except LLMError as error:
+                # A fallback that cannot answer this job is no stand-in for the job's own model.
+                if error.is_outage or (is_fallback and isinstance(error, PermanentLLMError)):
+                    return await self._outage_wait.met(error, model)
+                return await self._failed(error, acquired)
 
     async def _wait_for_slot(self, slots: Slots, acquired: Acquired) -> Verdict:
         """Leave the worker until the job is granted a slot of its model."""
         slot_wait, stop = await self._holder.wait_for_slot(slots)
-        data: dict[str, JsonValue] = {"ahead": slot_wait.ahead}
+        data: dict[str, JsonValue] = {"reason": "slot", "ahead": slot_wait.ahead}
         if slot_wait.wait_ms is not None:
             data["wait_s"] = round(slot_wait.wait_ms / 1000, 1)
         self._events.emit(EventType.WAITING, data=data)
@@ -132,9 +170,18 @@ class Attempt:
         mine = None if stop is None else JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow("waits for a slot of its model", mine)
 
+    async def _wait_for_servers(self, met: OutageMet, acquired: Acquired) -> Verdict:
+        """Leave the worker until a server of the model is back; or give up what waits too long."""
+        if self._outage_wait.is_too_long(acquired):
+            return await self._bury(self._outage_wait.reason(met, acquired))
+        is_stopped = await self._outage_wait.park(met, acquired)
+        mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
+        return NotNow("waits for its model's servers, which are away", mine)
+
     async def _take_turn(
         self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable
     ) -> Verdict:
+        """Compute and commit the turn. Raises the LLMError of the model's call."""
         try:
             turn = self._turn.run(self._holder.mailbox.keys, self._ref.job_id, envelope, acquired)
             result = await stoppable.run(turn)
@@ -145,7 +192,7 @@ class Attempt:
         except asyncio.CancelledError:
             await asyncio.shield(self._give_back(acquired, StopReason.DRAINED))
             raise
-        except (LLMError, InvalidInput, InvalidJob) as error:
+        except (InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
         last = self._events.event(EventType.DONE, result["response"], event_data(result))
         committed = await self._commit(records, last)
@@ -189,10 +236,25 @@ class Attempt:
         # The job stays the head meanwhile: a later message of the session must not overtake it.
         if is_retried(error) and attempt < queue.max_attempts:
             delay_s = pause_s(error, attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
-            await self._holder.fail(delay_s=delay_s, refund=False)
+            await self._holder.fail(delay_s=delay_s, refund=False, error=str(error))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
-        buried = await self._holder.bury(str(error), await self._events.unsent())
-        return after_discard(buried, Ended(JobFailed(str(error)), buried.next))
+        return await self._bury(str(error))
+
+    async def _bury(self, reason: str) -> Verdict:
+        """Make the job a dead letter."""
+        buried = await self._holder.bury(reason, await self._events.unsent())
+        verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
+        if isinstance(verdict, Ended):
+            self._log_death(reason)
+        return verdict
+
+    def _log_death(self, reason: str) -> None:
+        logger.warning(
+            "job %s is a dead letter after attempt %d: %s; `griot dead-letters` sends it again",
+            self._ref.job_id,
+            self._events.attempt,
+            reason,
+        )
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -226,7 +288,8 @@ class Attempt:
 
     async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
-        await self._holder.fail(delay_s=0.0, refund=reason is StopReason.DRAINED)
+        is_refund = reason is StopReason.DRAINED
+        await self._holder.fail(delay_s=0.0, refund=is_refund, error=reason.value)
         mine = JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow(reason.value, mine)
 

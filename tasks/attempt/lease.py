@@ -4,8 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from memory import (
@@ -18,7 +17,6 @@ from memory import (
     Event,
     LastAttempt,
     Mailbox,
-    MemoryServiceError,
     MemoryUnavailable,
     Slots,
     SlotWait,
@@ -31,13 +29,14 @@ from memory import (
 )
 from memory.records.event import packed
 from memory.slots.slots import SLOT_WAIT_MS
+from tasks.attempt.renewal import Lease, renewed
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
-from tasks.process.stopping import RunningLeases, Stoppable, StopReason
+from tasks.process.stopping import RunningLeases, Stoppable
 
 T = TypeVar("T")
 
@@ -45,20 +44,6 @@ logger = logging.getLogger(__name__)
 
 COMMIT_PATIENCE_S = 60.0
 COMMIT_PAUSE_S = 0.25
-# Two renewals may be lost before a lease ends.
-RENEWALS_PER_LEASE = 3
-FIRST_LOOK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The lease of a job, and the slot of its model where calls are bounded; see `renewed`."""
-
-    mailbox: Mailbox
-    job_id: str
-    token: str
-    length_ms: int
-    slots: Slots | None = None
 
 
 class LeaseHolder:
@@ -130,6 +115,31 @@ class LeaseHolder:
         slot_wait = await self.slot.wait(slots, *giving_back)
         return slot_wait, await self._memory.run(self.mailbox.stop_asked(self._ref.job_id))
 
+    async def park(
+        self,
+        before: Sequence[Command[object]],
+        after: Sequence[Command[object]],
+        *,
+        for_ms: int,
+    ) -> StopPolicy | None:
+        """Give lease and slot back, the attempt not counted: the job waits for servers. How it is
+        to be stopped if somebody has cancelled it meanwhile.
+
+        The commands `before` and `after` go in the same pipeline: a session that is woken finds its
+        lease given back. No sweeper wakes it for `for_ms`.
+        """
+        self.slot.call_none()
+        giving_back = self.mailbox.fail(
+            self.token,
+            delay_ms=0,
+            refund=True,
+            slot_wait_ms=for_ms,
+            is_outage=True,
+            grace_ms=self._queue_wait.grace_ms,
+        )
+        commands: list[Command[object]] = [*before, *giving_back, *after]
+        return await self._ending(*commands, self.mailbox.stop_asked(self._ref.job_id))
+
     async def commit(
         self, records: Sequence[bytes], last: Event, before: Sequence[Command[object]]
     ) -> Committed:
@@ -163,13 +173,15 @@ class LeaseHolder:
                 crash_if_armed(CrashPoint.AFTER_COMMIT)
                 return committed
 
-    async def fail(self, *, delay_s: float, refund: bool) -> None:
-        """Give the lease back; the job may run again in `delay_s`."""
+    async def fail(self, *, delay_s: float, refund: bool, error: str = "") -> None:
+        """Give the lease back; the job may run again in `delay_s`. The `error` of an attempt that
+        counts is kept for the dead letter."""
         calls = self.mailbox.fail(
             self.token,
             delay_ms=round(delay_s * 1000),
             refund=refund,
             grace_ms=self._queue_wait.grace_ms,
+            error=error,
         )
         await self._ending(*calls)
 
@@ -226,60 +238,3 @@ class LeaseHolder:
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
         )
-
-
-@asynccontextmanager
-async def renewed(
-    memory: AsyncConnection, lease: Lease, stoppable: Stoppable
-) -> AsyncIterator[None]:
-    """Renew the lease every third of its length; stop the work if the lease or the slot is
-    lost, or if somebody has cancelled the job and the announcement was missed.
-
-    Redis being away does not end the work: the commit decides whether the turn still counts.
-    """
-    renewals: list[asyncio.Task[None]] = []
-
-    def begin() -> None:
-        renewals.append(asyncio.create_task(_renew(memory, lease, stoppable)))
-
-    # The first look comes soon: a stop may have been announced while the job was being acquired.
-    # A turn that is over sooner costs no task.
-    first_look_s = min(FIRST_LOOK_S, _third_s(lease))
-    timer = asyncio.get_running_loop().call_later(first_look_s, begin)
-    try:
-        yield
-    finally:
-        timer.cancel()
-        for renewal in renewals:
-            renewal.cancel()
-            await asyncio.wait((renewal,))
-
-
-def _third_s(lease: Lease) -> float:
-    return lease.length_ms / 1000 / RENEWALS_PER_LEASE
-
-
-async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
-    while True:
-        with suppress(MemoryServiceError):
-            is_ours, policy, has_slot = await _renew_once(memory, lease)
-            if not is_ours:
-                stoppable.stop(StopReason.LEASE_LOST)
-                return
-            if policy is not None:
-                stoppable.stop(StopReason.of(policy))
-            if not has_slot:
-                stoppable.stop(StopReason.SLOT_LOST)
-        await asyncio.sleep(_third_s(lease))
-
-
-async def _renew_once(
-    memory: AsyncConnection, lease: Lease
-) -> tuple[bool, StopPolicy | None, bool]:
-    """Renew once: is the lease still ours, how is the job to be stopped, is the slot still ours."""
-    renew = lease.mailbox.renew(lease.token, lease_ms=lease.length_ms)
-    cancelled = lease.mailbox.stop_asked(lease.job_id)
-    if lease.slots is None:
-        return *await memory.run_all(renew, cancelled), True
-    renew_slot = lease.slots.renew(lease.token, lease_ms=lease.length_ms)
-    return await memory.run_all(renew, cancelled, renew_slot)

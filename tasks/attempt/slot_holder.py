@@ -45,7 +45,7 @@ class SlotHolder:
         self._notifier = notifier
         self._keys = keys
         self._lease_ms = lease_ms
-        self._taken_s = 0.0
+        self._taken_s: float | None = None
         self._enqueued_us = 0
 
     async def take(self, model: str, acquired: Acquired) -> Slots | None:
@@ -111,9 +111,14 @@ class SlotHolder:
         slots = self.held
         if slots is None:
             return None
-        took_ms = round((time.monotonic() - self._taken_s) * 1000)
+        since_s = self._taken_s
+        took_ms = None if since_s is None else round((time.monotonic() - since_s) * 1000)
         release = ignore_corrupt(slots.release(self.token, took_ms=took_ms), False)
         return release, self._notifier.grant_next(slots)
+
+    def call_none(self) -> None:
+        """No model was called, or none has answered: the slot's time is not that of a call."""
+        self._taken_s = None
 
     def released(self, granted: Sequence[SessionKeys]) -> None:
         """The slot is released: wake the sessions that are granted one."""

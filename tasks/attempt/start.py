@@ -18,6 +18,7 @@ from memory import AsyncConnection, Enqueued, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import JobConflict, SessionBusy
@@ -75,13 +76,21 @@ async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
     if refused is not None:
         events.emit(EventType.FAILED, data={"error": str(refused)})
         return Refused(refused)
+    return await _attempt_at(worker, ref, mailbox, events, token).run()
+
+
+def _attempt_at(
+    worker: WorkerServices, ref: JobRef, mailbox: Mailbox, events: AttemptEvents, token: str
+) -> Attempt:
+    """An attempt with all that it uses."""
+    settings = worker.settings
     slot = SlotHolder(
         worker.memory,
         worker.bounded_models,
         worker.slot_notifier,
         mailbox.keys,
         token,
-        lease_ms=worker.settings.queue.lease_ms,
+        lease_ms=settings.queue.lease_ms,
     )
     holder = LeaseHolder(
         ref,
@@ -89,15 +98,15 @@ async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
         worker.memory,
         slot,
         leases=worker.leases,
-        settings=worker.settings,
+        settings=settings,
         queue_wait=worker.queue_wait,
     )
-    profile = worker.settings.profiles.of(ref.agent_id)
+    profile = settings.profiles.of(ref.agent_id)
     turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
-    attempt = Attempt(
-        ref, holder, turn, events, summaries=worker.summaries, settings=worker.settings
+    outage_wait = OutageWait(holder, worker.outages, events, settings.queue, profile)
+    return Attempt(
+        ref, holder, turn, events, outage_wait, summaries=worker.summaries, settings=settings
     )
-    return await attempt.run()
 
 
 async def take_in_raw(

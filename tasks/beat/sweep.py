@@ -1,4 +1,4 @@
-"""The sweeper: lost wake-ups of mailboxes, free slots, ends that nobody has delivered.
+"""The sweeper: lost wake-ups, free slots, ends that nobody has delivered, servers that are back.
 
 It runs as a timer in every worker and as a beat task; any number may run at once.
 """
@@ -12,6 +12,7 @@ from celery import Celery
 
 from memory import CorruptData, Due, MemoryServiceError
 from tasks.beat.mailbox_sweep import MailboxSweep, guarded
+from tasks.beat.outage_sweep import OutageSweep
 from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.beat.schedule import SWEEP_TASK
 from tasks.beat.slot_sweep import SlotSweep
@@ -19,6 +20,9 @@ from tasks.process.app import app
 from tasks.process.services import worker_services
 
 logger = logging.getLogger(__name__)
+
+MAINTENANCE = "maintenance"
+"""How the name of the queue of maintenance ends."""
 
 
 @app.task(name=SWEEP_TASK, ignore_result=True)
@@ -54,22 +58,42 @@ async def deliver_once(_: Celery) -> int:
     return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
 
 
+async def look_once(celery: Celery) -> None:
+    """Look once at the model servers that are away. Raises MemoryServiceError.
+
+    A worker that does maintenance only leaves that to others: it may have no way to the servers.
+    """
+    if all(queue.endswith(MAINTENANCE) for queue in celery.amqp.queues.consume_from):
+        return
+    worker = worker_services()
+    sweep = OutageSweep(
+        worker.memory, worker.keyspace, worker.ollama, worker.outages, worker.head_waker
+    )
+    await sweep.run()
+
+
 async def sweep_forever(celery: Celery) -> None:
     """Sweep every CHAT_SWEEP_SECONDS until cancelled; an outage of Redis is logged once.
 
     Nothing ends it: what is found in one mailbox must not cost all others their wake-ups. Nor does
-    a slow server of results hold wake-ups up: ends are delivered beside them.
+    a slow server of results, or of models, hold wake-ups up: they have tasks of their own.
     """
-    await asyncio.gather(_repeat(celery, sweep_once), _repeat(celery, deliver_once))
+    await asyncio.gather(
+        _repeat(celery, sweep_once, asyncio.sleep),
+        _repeat(celery, deliver_once, asyncio.sleep),
+        _repeat(celery, look_once, worker_services().outages.until_next_look),
+    )
 
 
 async def _repeat(
-    celery: Celery, work: Callable[[Celery], Coroutine[object, object, object]]
+    celery: Celery,
+    work: Callable[[Celery], Coroutine[object, object, object]],
+    pause: Callable[[float], Coroutine[object, object, None]],
 ) -> None:
     pause_s = worker_services().settings.queue.sweep_s
     is_away = False
     while True:
-        await asyncio.sleep(pause_s)
+        await pause(pause_s)
         was_away, is_away = is_away, False
         try:
             await guarded(work(celery), "finish this sweep, the next one tries again")

@@ -60,7 +60,8 @@ class Receipt(TypedDict):
     instead. `window_tokens` is None where it is only assumed,
     `prompt_tokens` (as counted by the model's server) where it does not say. `truncated`: the
     reply ran past the window, so the model forgot the older half of what it was shown while it
-    wrote (only where OLLAMA_SHARED is true).
+    wrote (only where OLLAMA_SHARED is true). `fallback_for` is the model that should have answered,
+    where no server could answer with it; else None.
     """
 
     messages_sent: int
@@ -75,6 +76,7 @@ class Receipt(TypedDict):
     prompt_tokens: int | None
     done_reason: str
     truncated: bool
+    fallback_for: str | None
 
 
 _RECEIPT_TYPES = {

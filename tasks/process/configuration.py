@@ -97,6 +97,7 @@ class Settings:
         """Every model that a job without one of its own may be answered by."""
         profiles = (self.profiles.default, *self.profiles.by_id.values())
         named = {profile.model or self.llm.model for profile in profiles}
+        named |= {model for profile in profiles for model in profile.fallback}
         # Two spellings of one name are one model.
         return sorted({full_name(model): model for model in sorted(named, reverse=True)}.values())
 

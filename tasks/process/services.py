@@ -15,7 +15,9 @@ from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
+from tasks.process.head_waker import HeadWaker
 from tasks.process.live_events import Relay
+from tasks.process.outages import Outages
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.runtime import Runtime
@@ -127,18 +129,32 @@ class WorkerServices:
         """What wakes the sessions that are granted a slot."""
         return SlotNotifier(
             self.memory,
-            self.keyspace,
             queue_wait=self.queue_wait,
             lease_ms=self.settings.queue.lease_ms,
-            open_to=self.ollama.open_to,
+            open_to=self.bounded_models.open_to,
+            waker=self.head_waker,
+        )
+
+    @cached_property
+    def head_waker(self) -> HeadWaker:
+        """What wakes sessions that wait."""
+        return HeadWaker(
+            self.memory,
+            self.keyspace,
+            queue_wait=self.queue_wait,
             wake=partial(wake, app),
             wakers=self.wakers,
         )
 
     @cached_property
+    def outages(self) -> Outages:
+        """Which model servers are away."""
+        return Outages(self.memory, self.keyspace, self.ollama)
+
+    @cached_property
     def bounded_models(self) -> BoundedModels:
         """Which models' calls are bounded."""
-        return BoundedModels(self.keyspace, self.settings.llm, self.ollama)
+        return BoundedModels(self.keyspace, self.settings.llm, self.ollama, self.outages)
 
     def watch_cancellations(self) -> None:
         """Have this process stop the jobs that somebody cancels. Safe to repeat."""

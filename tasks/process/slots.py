@@ -3,39 +3,35 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 
 from llm import Fleet, LLMSettings, full_name
 from memory import (
     AsyncConnection,
     Command,
-    CorruptData,
-    JobToWake,
     Keyspace,
-    Mailbox,
     MemoryServiceError,
     SessionKeys,
     Slots,
-    SweepOutcome,
     ignore_corrupt,
-    slots,
 )
+from tasks.process.head_waker import HeadWaker
+from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
 
 logger = logging.getLogger(__name__)
-
-TRIES = 5
-PAUSE_S = 0.05
 
 
 class BoundedModels:
     """The slots of the models, as OLLAMA_NUM_PARALLEL and its kin bound them."""
 
-    def __init__(self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet) -> None:
+    def __init__(
+        self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet, outages: Outages
+    ) -> None:
         self.are_any = settings.is_bounded
         self._keyspace = keyspace
         self._settings = settings
         self._servers = servers
+        self._outages = outages
 
     def slots_of(self, model: str) -> Slots | None:
         """The slots of a model, at every server; None where nothing bounds its calls."""
@@ -43,7 +39,12 @@ class BoundedModels:
 
     async def ranked(self, model: str, session: str) -> Sequence[str]:
         """The servers that may be asked for a model, the best for a session first."""
-        return await self._servers.ranked(model, session)
+        ranked = await self._servers.ranked(model, session)
+        return self._outages.without_those_away(ranked)
+
+    def open_to(self, model: str) -> Sequence[str]:
+        """The servers that may be asked for a model."""
+        return self._outages.without_those_away(self._servers.open_to(model))
 
 
 def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str) -> Slots | None:
@@ -64,23 +65,19 @@ class SlotNotifier:
     def __init__(
         self,
         memory: AsyncConnection,
-        keyspace: Keyspace,
         *,
         queue_wait: QueueWait,
         lease_ms: int,
         open_to: Callable[[str], Sequence[str]],
-        wake: Callable[[SessionKeys, JobToWake | None], bool],
-        wakers: Executor,
+        waker: HeadWaker,
     ) -> None:
         """`lease_ms`: for how long a slot is taken; `open_to`: the servers that may be asked for a
-        model; `wake` publishes one wake-up, blocking, in one of the threads of `wakers`."""
+        model."""
         self._memory = memory
-        self._keyspace = keyspace
         self._queue_wait = queue_wait
         self._lease_ms = lease_ms
         self._open_to = open_to
-        self._wake = wake
-        self._wakers = wakers
+        self._waker = waker
         self._under_way: set[asyncio.Task[None]] = set()
 
     def expire(self, at: Slots) -> Command[int]:
@@ -103,7 +100,7 @@ class SlotNotifier:
 
     async def _wake_head(self, at: Slots, keys: SessionKeys) -> None:
         try:
-            if not await self._is_coming(Mailbox(self._keyspace, keys)):
+            if not await self._waker.is_coming(keys):
                 self.notify(
                     at, await self._memory.run_last(at.unreserve(keys), self.grant_next(at))
                 )
@@ -113,26 +110,3 @@ class SlotNotifier:
                 keys.history,
                 exc,
             )
-
-    async def _is_coming(self, mailbox: Mailbox) -> bool:
-        """Wake the head, unless there is none or it is looked after otherwise."""
-        for _ in range(TRIES):
-            try:
-                calls = slots.wake_granted(mailbox, grace_ms=self._queue_wait.grace_ms)
-                swept = await self._memory.run_last(*calls)
-            except CorruptData as exc:
-                history = mailbox.keys.history
-                logger.error("%s cannot run until its key is mended: %s", history, exc)
-                return False
-            if swept.outcome is SweepOutcome.WAKE:
-                waking = asyncio.get_running_loop().run_in_executor(
-                    self._wakers, self._wake, mailbox.keys, swept.head
-                )
-                if not await waking:
-                    await self._memory.run(mailbox.unwake())
-                return True
-            if swept.outcome is not SweepOutcome.BUSY:
-                return False
-            # A second message of the job holds the lease for a moment, about to ask for a slot.
-            await asyncio.sleep(PAUSE_S)
-        return False

@@ -52,13 +52,29 @@ class ModelTurn:
         profile: Profile,
         recorder: ReplyRecorder,
         slot: HeldSlot,
+        *,
+        fallback_for: str | None = None,
     ) -> None:
+        """`fallback_for`: the model in whose place that of the profile is asked."""
         self._models = models
         self._memory = memory
         self._profile = profile
         self._recorder = recorder
         self._slot = slot
+        self._fallback_for = fallback_for
         self._rounds: ToolRounds | None = None
+
+    def falling_back(self, model: str, own: str) -> "ModelTurn":
+        """The same turn from its beginning, with another model in the place of its `own`."""
+        profile = replace(self._profile, model=model)
+        return ModelTurn(
+            self._models, self._memory, profile, self._recorder, self._slot, fallback_for=own
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the model has said something, or called a tool."""
+        return bool(self.said or self.steps)
 
     @property
     def said(self) -> str:
@@ -90,6 +106,7 @@ class ModelTurn:
         replies = await self._replies(shown, rounds, f"{job.agent_id}:{job.session_id}")
         crash_if_armed(CrashPoint.MODEL_DONE)
         result = result_of(job_id, job, replies, acquired, places_of(past.places, acquired))
+        result["receipt"]["fallback_for"] = self._fallback_for
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
 

@@ -89,6 +89,7 @@ def _receipt(reply: FittedReply, stored_messages: int, place: Places) -> Receipt
         prompt_tokens=final.prompt_tokens or None,
         done_reason=final.done_reason,
         truncated=reply.is_truncated,
+        fallback_for=None,
     )
     if prompt.repairs:
         named = {

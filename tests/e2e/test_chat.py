@@ -164,11 +164,12 @@ def test_options_reach_the_model(session_id: str, ollama: OllamaStandIn) -> None
 
 
 def test_a_failure_that_can_pass_is_tried_again(session_id: str, ollama: OllamaStandIn) -> None:
-    """Three times busy, then well: one turn, and the job behind it waited for its place."""
-    ollama.script("ok", ["busy-503", "busy-503", "busy-503", "ok"])
+    """Its runner is lost twice, once it is full: one turn, the job behind it waited for its place,
+    and what the job cannot have caused is no attempt."""
+    ollama.script("ok", ["gone-500", "busy-503", "gone-500", "ok"])
     first = chat_task.delay("energy", session_id, "first", model="ok")
     second = chat_task.delay("energy", session_id, "second")
-    assert first.get(timeout=WAIT_S)["attempt"] == 4
+    assert first.get(timeout=WAIT_S)["attempt"] == 3
     second.get(timeout=WAIT_S)
     history = get_redis_memory().get_conversation_history("energy", session_id)
     assert [past["content"] for past in history[::2]] == ["first", "second"]

@@ -74,6 +74,15 @@ KINDS: tuple[KeyKind, ...] = (
         "25 hours",
         "its TTL says when a call of the model last got a piece of its reply",
     ),
+    KeyKind(
+        "outage:{S}",
+        "hash",
+        "2 days",
+        "model server that is away: since when, next look, whether it is back",
+    ),
+    KeyKind(
+        "parked:{S}", "zset", "2 days", "<agent>:<session> that waits for this server → place, µs"
+    ),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind(
         "job:<job>",
@@ -101,6 +110,7 @@ KINDS: tuple[KeyKind, ...] = (
         "M → ms at which a session last began to wait for a slot",
         True,
     ),
+    KeyKind("outages", "zset", "none", "S → ms at which a session last began to wait for it", True),
     KeyKind(
         "summary_lock",
         "string",
@@ -111,5 +121,5 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
-"""`H` stands for the session's history key, `M` for a model. A permanent kind may live
-without a TTL."""
+"""`H` stands for the session's history key, `M` for a model, `S` for a model server. A permanent
+kind may live without a TTL."""

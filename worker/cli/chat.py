@@ -14,7 +14,7 @@ from tasks.errors import ChatError
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from worker.checks import START, queues_of_workers
-from worker.cli.console import is_terminal, note, say, write
+from worker.cli.console import is_terminal, moment_of, note, say, write
 from worker.cli.group import INTERRUPTED, CommandFailed
 
 with suppress(ImportError):  # not on every system; where it is, `input` can be edited
@@ -193,13 +193,23 @@ async def patiently(
 
 
 def say_position(event: Event) -> None:
-    """Say how many come first, in the session or at the model."""
-    if event.type is EventType.WAITING:
+    """Say what a message waits for: others of the session, a slot, or its model's servers."""
+    if event.data.get("reason") == "servers_away":
+        note(f"({why_servers_are_away(event)}: the message waits for them)")
+    elif event.type is EventType.WAITING:
         wait_s = event.data.get("wait_s")
         about = "" if wait_s is None else f", about {wait_s:.0f} s"
         note(f"(the model is busy: {event.data.get('ahead')} before you{about})")
     elif event.data.get("position"):
         note(f"({event.data['position']} before this one)")
+
+
+def why_servers_are_away(event: Event) -> str:
+    """Which servers are away, and since when."""
+    servers, since_s = event.data.get("servers"), event.data.get("since")
+    named = f" ({', '.join(map(str, servers))})" if isinstance(servers, list) else ""
+    since = f" since {moment_of(since_s * 1000)}" if isinstance(since_s, int | float) else ""
+    return f"the model's servers{named} are away{since}"
 
 
 def show_history(agent: str, session: str, last: int) -> None:

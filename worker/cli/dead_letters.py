@@ -40,15 +40,20 @@ def list_letters(limit: int, as_json: bool) -> None:
 @click.argument("job_id")
 @json_option
 def show_letter(job_id: str, as_json: bool) -> None:
-    """Show one dead letter with its message and options."""
+    """Show one dead letter: what each attempt came to, its message and options."""
     found = letter_of(job_id)
     job: dict[str, JsonValue] = {}
     if found.job is not None:
         job = found.job.model_dump(mode="json", exclude_none=True)
     if as_json:
-        show_json({**_facts(found), "job": job})
+        show_json({**_facts(found), "failures": _failures(found), "job": job})
     else:
-        rows = list({**_facts(found), **job}.items())
+        rows: list[tuple[str, object]] = list(_facts(found).items())
+        rows += [
+            (f"attempt {one['attempt']}", f"{one['failed_at']}: {one['error']}")
+            for one in _failures(found)
+        ]
+        rows += job.items()
         show(Table(f"Dead letter {job_id}", ("What", "Value"), rows), is_to_read=True)
 
 
@@ -79,3 +84,15 @@ def _facts(found: Letter) -> dict[str, object]:
         "reason": letter.reason,
         "died_at": moment_of(letter.died_at_ms),
     }
+
+
+def _failures(found: Letter) -> list[dict[str, object]]:
+    """What each attempt came to."""
+    return [
+        {
+            "attempt": one.attempt,
+            "failed_at": moment_of(one.failed_at_ms),
+            "error": one.error,
+        }
+        for one in found.letter.failures
+    ]

@@ -33,8 +33,9 @@ from worker.checks import (
     broker_connection,
     queues_of_workers,
 )
-from worker.cli.console import Table, json_option, say, show, show_json
+from worker.cli.console import Table, json_option, moment_of, say, show, show_json
 from worker.model_servers import ModelServer, model_servers
+from worker.outages import OutageNow, outages_now
 
 MAX_MAILBOXES = 5000
 MAX_SESSIONS = 5000
@@ -98,6 +99,7 @@ class Status:
     mailboxes: Mailboxes
     models: tuple[ModelSlots, ...]
     servers: tuple[ModelServer, ...]
+    outages: tuple[OutageNow, ...]
 
 
 @click.command()
@@ -117,6 +119,7 @@ def status(as_json: bool) -> None:
         mailboxes=mailboxes(services.memory, services.keyspace),
         models=model_slots(services.memory, services.keyspace, services.settings),
         servers=model_servers(services.settings.llm),
+        outages=outages_now(services.memory, services.keyspace),
     )
     show_json(now) if as_json else _show(now)
 
@@ -241,3 +244,14 @@ def _tables(now: Status) -> Iterator[Table]:
         for one in now.servers
     ]
     yield Table("Model servers", ("Server", "Models", "Loaded"), servers)
+    outages = [
+        (one.server, one.model or "all", _state_of(one), moment_of(one.since_ms), one.waiting)
+        for one in now.outages
+    ]
+    if outages:
+        columns = ("Server", "Models", "State", "Away since", "Sessions that wait")
+        yield Table("Model servers that are away", columns, outages)
+
+
+def _state_of(outage: OutageNow) -> str:
+    return "away" if outage.is_away else "back, sessions are woken"

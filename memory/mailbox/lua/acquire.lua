@@ -7,9 +7,10 @@
 -- token: also names who delivers the end where the job is dead; grace_ms: how long it has for that;
 -- ttl_s: of the events and the history
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
---   {'RUN', seq_us, attempt, envelope, messages, stop, stored}  messages: the last history_n of
---                                `stored`, oldest first; stop: how the job was asked to stop, by
---                                STOP or by an INTERRUPT that came after it, or ''
+--   {'RUN', seq_us, attempt, envelope, messages, stop, stored, away_ms}  messages: the last
+--                                history_n of `stored`, oldest first; stop: how the job was asked
+--                                to stop, by STOP or by an INTERRUPT that came after it, or '';
+--                                away_ms: for how long it waits for its model's servers
 --   {'DONE'}                      committed; no next: wake-ups for a done job would never end
 --   {'GONE', next, envelope}      cancelled, merged, dead or erased
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
@@ -25,6 +26,7 @@ local owner = token
 -- include keep_history
 -- include end_job
 -- include dead_letter
+-- include note_error
 if mark_ms > 0 then return {'DONE'} end
 if mark_ms < 0 then return {'GONE', first()} end
 local seq_us = redis.call('ZSCORE', queue, job)
@@ -44,6 +46,8 @@ local stop = tonumber(seq_us) < (tonumber(wish[3]) or 0) and 'keep' or ''
 if wish[1] == job then stop = wish[2] end
 -- The attempt of a worker that died counts, as no FAIL took it back. One more to end a cancelled
 -- job calls no model.
+if held[3] ~= job then redis.call('HDEL', lease, 'errors', 'servers_away_since')
+elseif held[1] and not is_ours then note_error(attempt, 'its worker gave no sign of life') end
 if not is_ours and stop == '' and attempt >= tonumber(max_attempts) then
   local reason = 'no answer after ' .. attempt .. ' attempts'
   keep_dead_letter(envelope, attempt, reason)
@@ -59,4 +63,6 @@ redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'slot_wai
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
-return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, redis.call('LLEN', history)}
+local since_ms = tonumber(redis.call('HGET', lease, 'servers_away_since')) or now_ms
+return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, redis.call('LLEN', history),
+  math.max(0, now_ms - since_ms)}

@@ -34,5 +34,6 @@ end
 -- What the lease says of a head that is gone is not about the next one.
 local function forget_attempt()
   redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed',
-    'woken_at', 'wakes', 'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms')
+    'woken_at', 'wakes', 'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms', 'errors',
+    'servers_away_since')
 end

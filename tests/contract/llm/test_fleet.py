@@ -479,6 +479,36 @@ async def test_a_server_without_the_model_is_open_to_no_call_of_it(pair: Pair) -
         assert fleet.open_to("ok") == (pair.other.url,)
 
 
+async def test_who_waits_learns_which_servers_may_have_a_model_and_which_answer(
+    pair: Pair,
+) -> None:
+    """All of them where none is known to have it; a server that is stopped answers no look."""
+    async with pair.fleet() as fleet:
+        assert fleet.able_to("ok") == (pair.own.url, pair.other.url)
+        await fleet.ranked("ok", pair.session)
+        pair.own.script("ok", ["missing"])
+        await said(fleet, session=pair.session)
+        assert fleet.able_to("ok") == (pair.other.url,)
+        assert set(fleet.able_to("nobody-has-it")) == {pair.own.url, pair.other.url}
+        assert await fleet.answers(pair.own.url)
+        pair.own.stop()
+        try:
+            assert not await fleet.answers(pair.own.url)
+        finally:
+            pair.own.start()
+
+
+async def test_a_server_that_is_said_to_be_back_is_asked_at_once(pair: Pair) -> None:
+    """Its circuit breaker was open: one call tries it."""
+    pair.own.script("ok", ["busy-503"] * FAILURES)
+    async with pair.fleet() as fleet:
+        for _ in range(FAILURES):
+            await said(fleet, session=pair.session)
+        assert pair.own.url not in fleet.open_to("ok")
+        fleet.note_back(pair.own.url)
+        assert pair.own.url in fleet.open_to("ok")
+
+
 async def said(fleet: Fleet, *, session: str, held_slot: OneSlot | None = None) -> str:
     """What the fleet answers."""
     stream = fleet.stream(chat(), session=session, held_slot=held_slot)

@@ -4,7 +4,7 @@ import pytest
 
 from memory import dead_letters
 from memory.errors import CorruptData
-from memory.mailbox.dead_letters import DeadLetter, requeued_id
+from memory.mailbox.dead_letters import DeadLetter, FailedAttempt, requeued_id
 from memory.mailbox.intake import Enqueued, EnqueueOutcome
 from memory.mailbox.mailbox import DEAD_MAX
 from memory.mailbox.outcomes import AcquireOutcome
@@ -49,6 +49,30 @@ def test_a_job_that_used_up_its_attempts_says_so(rig: Rig) -> None:
     (letter,) = letters_of(rig)
     assert (letter.reason, letter.attempts) == ("no answer after 1 attempts", 1)
     assert letter.envelope == envelope_of("j1")
+
+
+def test_a_dead_letter_says_what_each_attempt_came_to(rig: Rig) -> None:
+    """When, and why; also of those whose worker died, and of none that does not count."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    rig.fail("t1", error="the model: “broke”, 7:x")
+    rig.later(1000)
+    rig.acquire("j1", "t2")
+    rig.fail("t2", refund=True, error="not counted")
+    rig.acquire("j1", "t3")
+    rig.later(LEASE_MS)
+    rig.acquire("j1", "t4")
+    rig.bury("j1", "t4", reason="the last")
+    rig.enqueue("j2")
+    rig.acquire("j2", "t5")
+    rig.bury("j2", "t5")
+    first, second = letters_of(rig)
+    assert first.failures == (
+        FailedAttempt(1, START_MS, "the model: “broke”, 7:x"),
+        FailedAttempt(2, START_MS + 1000 + LEASE_MS, "its worker gave no sign of life"),
+    )
+    assert (first.reason, first.attempts) == ("the last", 3)
+    assert second.failures == ()
 
 
 def test_letters_are_listed_the_oldest_first_and_in_pages(rig: Rig) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import EnqueueOutcome
-from memory.mailbox.mailbox import locate
+from memory.mailbox.pointer import locate
 from memory.redis.replies import strings
 from tests.support.mailbox.rig import GRACE_MS, START_MS, Rig, envelope_of
 from tests.support.memory_fixtures import Backend

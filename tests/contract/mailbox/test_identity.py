@@ -6,8 +6,8 @@ from memory import dead_letters, outbox
 from memory.errors import CorruptData, MemoryFull
 from memory.lifetimes import DEAD_MS, DEDUPE_MS
 from memory.mailbox.intake import Claim, EnqueueOutcome, Intake, OnBusy, claim
-from memory.mailbox.mailbox import keep_pointer, locate, unclaim
 from memory.mailbox.outcomes import AcquireOutcome
+from memory.mailbox.pointer import keep_pointer, locate, unclaim
 from memory.redis.command import Command
 from memory.redis.replies import raw
 from tests.support.mailbox.rig import GRACE_MS, Rig, request_of

@@ -145,3 +145,32 @@ def test_fail_and_renew_refresh_the_ttl_of_the_lease(rig: Rig) -> None:
         rig.ask("PEXPIRE", rig.box.keys.lease, 60_000)
         operation("t1")
         assert DEDUPE_MS - 60_000 < rig.ttl_ms(rig.box.keys.lease) <= DEDUPE_MS
+
+
+def test_an_outage_counts_no_attempt_and_its_wait_is_counted(rig: Rig) -> None:
+    """From the first time that no server was there, until an attempt counts or the job ends."""
+    rig.enqueue("j1")
+    assert rig.acquire("j1", "t1").away_ms == 0
+    rig.fail("t1", refund=True, is_outage=True)
+    for token in ("t2", "t3"):
+        rig.later(1000)
+        acquired = rig.acquire("j1", token)
+        assert acquired.attempt == 1
+        rig.fail(token, refund=True, is_outage=True)
+    assert acquired.away_ms == 2000
+    assert rig.acquire("j1", "t4").away_ms == 2000
+    rig.fail("t4")
+    rig.later(1000)
+    again = rig.acquire("j1", "t5")
+    assert (again.attempt, again.away_ms) == (2, 0)
+
+
+def test_the_wait_of_a_job_is_not_that_of_the_next(rig: Rig) -> None:
+    """It has never waited."""
+    for job in ("j1", "j2"):
+        rig.enqueue(job)
+    rig.acquire("j1", "t1")
+    rig.fail("t1", refund=True, is_outage=True, error="away")
+    rig.later(5000)
+    rig.cancel("j1")
+    assert rig.acquire("j2", "t2").away_ms == 0

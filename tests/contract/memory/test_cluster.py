@@ -144,7 +144,7 @@ async def test_a_turn_ends_and_leaves_its_slot_on_a_cluster(cluster: ValkeyClust
         )
         assert called == [other.keys]
         assert committed.outcome is CommitOutcome.OK
-        *_, swept = await memory.run_all(*slots.wake_granted(other, grace_ms=5000))
+        *_, swept = await memory.run_all(*slots.wake_waiting(other, grace_ms=5000))
         assert swept.outcome is SweepOutcome.IDLE
         assert await memory.run_last(at.unreserve(other.keys), at.grant_next(reserve_ms=5000)) == []
     await memory.aclose()

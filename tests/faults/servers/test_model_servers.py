@@ -7,6 +7,7 @@ from itertools import chain
 import pytest
 
 from llm import LLMService, LLMSettings
+from memory import Outage
 from sandbox.ollama import OllamaStandIn
 from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.rig import Rig
@@ -165,3 +166,36 @@ def test_a_bounded_server_refuses(rig: Rig, servers: Servers, sender: Sender) ->
     finally:
         servers[2].script(MODEL, [])
     assert max(server.stats.peak for server in servers) <= LIMIT
+
+
+@pytest.mark.parametrize("queue", [None, BOUNDED])
+def test_all_servers_are_away_and_one_comes_back(
+    rig: Rig, servers: Servers, sender: Sender, queue: str | None
+) -> None:
+    """Every session waits for all of them; the first that is back answers. No attempt counts."""
+    outages = [Outage(rig.keyspace, server.url) for server in servers]
+    states = [outage.state() for outage in outages]
+    wait_until(
+        lambda: rig.connection.run_each(states) == [None] * 3,
+        timeout_s=20,
+        what="the outages of the tests before are over",
+    )
+    for server in servers:
+        server.reset()
+        server.stop()
+    try:
+        sent = [sender.send(one, queue=queue) for one in sender.sessions(10) for _ in range(2)]
+        for outage in outages:
+            wait_until(
+                lambda outage=outage: rig.connection.run(outage.waiting()) == 10,  # type: ignore[misc]
+                timeout_s=30,
+                what="every session waits",
+            )
+        servers[1].start()
+        check(rig, sender, servers)
+    finally:
+        servers[0].start()
+        servers[2].start()
+    assert {result.get(timeout=scaled(10))["attempt"] for result in sent} == {1}
+    where = {result.get(timeout=scaled(10))["server"] for result in sent}
+    assert where == {servers[1].url.removeprefix("http://")}

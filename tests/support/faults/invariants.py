@@ -21,7 +21,18 @@ from tests.support.faults.sender import SentJob
 
 DAY_MS = 86_400_000
 HEAD_FIELDS = frozenset(
-    {"token", "until", "job", "attempt", "not_before", "seq", "lease_ms", "delay_ms"}
+    {
+        "token",
+        "until",
+        "job",
+        "attempt",
+        "not_before",
+        "seq",
+        "lease_ms",
+        "delay_ms",
+        "errors",
+        "servers_away_since",
+    }
 )
 
 ENDS = {

@@ -7,7 +7,6 @@ import orjson
 from memory.errors import CorruptData
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import Enqueued, EnqueueOutcome, OnBusy
-from memory.mailbox.mailbox import unclaim
 from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import (
     Acquired,
@@ -20,6 +19,7 @@ from memory.mailbox.outcomes import (
     StopPolicy,
     Swept,
 )
+from memory.mailbox.pointer import unclaim
 from memory.records.event import packed
 from tests.support.mailbox.delivering import (
     TTL_S,

@@ -129,8 +129,23 @@ class Rig:
         )
         return self.connection.run_last(*commands)
 
-    def fail(self, token: str, *, delay_ms: int = 0, refund: bool = False) -> bool:
-        commands = self.box.fail(token, delay_ms=delay_ms, refund=refund, grace_ms=GRACE_MS)
+    def fail(
+        self,
+        token: str,
+        *,
+        delay_ms: int = 0,
+        refund: bool = False,
+        is_outage: bool = False,
+        error: str = "",
+    ) -> bool:
+        commands = self.box.fail(
+            token,
+            delay_ms=delay_ms,
+            refund=refund,
+            is_outage=is_outage,
+            error=error,
+            grace_ms=GRACE_MS,
+        )
         return self.connection.run_last(*commands)
 
     def cancel(self, job: str, token: str = "") -> Discarded:

@@ -416,7 +416,7 @@ def wake_granted(world: SlotWorld, keys: SessionKeys) -> Generator[Step, list[ob
     """Whether the head of a session was woken."""
     session = keys.session_id
     for _ in range(SUMMONS):
-        *_, swept = yield Ask(slots.wake_granted(world.box(session), grace_ms=GRACE_MS))
+        *_, swept = yield Ask(slots.wake_waiting(world.box(session), grace_ms=GRACE_MS))
         assert isinstance(swept, Swept)
         if swept.outcome is SweepOutcome.WAKE and swept.head is not None:
             (is_published,) = yield Publish(session, swept.head.job_id)

@@ -22,6 +22,12 @@ WRONG = {
     "no tokens": ("[default]\nmax_tokens = 0", "greater than or equal to 1"),
     "half a token": ("[default]\nmax_tokens = 1.5", "valid integer"),
     "a negative window": ("[agents.energy]\nmax_history = -1", "agents.energy.max_history: Input"),
+    "a fallback that is no list": ("[default]\nfallback = 'x'", "default.fallback: Input"),
+    "a fallback that is no name": ("[default]\nfallback = ['a b']", "'a b' is not a model"),
+    "a fallback before its time": (
+        "[default]\nfallback_after_s = -1",
+        "greater than or equal to 0",
+    ),
     "a window that is a bool": ("[default]\nmax_history = true", "valid integer"),
 }
 
@@ -103,6 +109,15 @@ def test_a_window_in_the_file_wins_over_the_settings(tmp_path: Path) -> None:
     profiles = profiles_from(text, tmp_path, max_history=7, supervisor_max_history=8)
     windows = {name: profiles.of(name).max_history for name in ("x", "supervisor", "energy")}
     assert windows == {"x": 0, "supervisor": 4, "energy": 7}
+
+
+def test_an_agent_may_fall_back_to_other_models(tmp_path: Path) -> None:
+    """In their order, after its time; nobody does so unasked."""
+    text = "[agents.energy]\nfallback = ['small', 'tiny:1b']\nfallback_after_s = 2.5"
+    profiles = profiles_from(text, tmp_path)
+    energy = profiles.of("energy")
+    assert (energy.fallback, energy.fallback_after_s) == (("small", "tiny:1b"), 2.5)
+    assert profiles.default.fallback == ()
 
 
 def test_the_built_in_agents_are_the_documented_ones() -> None:

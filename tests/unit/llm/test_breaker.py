@@ -55,6 +55,17 @@ def test_after_a_pause_one_trial_is_admitted_and_no_more(breaker: Breaker, clock
     assert (state_of(breaker), breaker.admits) == (State.HALF_OPEN, False)
 
 
+def test_a_pause_ends_when_the_server_is_said_to_be_well(breaker: Breaker) -> None:
+    """Then one trial may be made; a breaker that is closed stays as it is."""
+    breaker.end_pause()
+    assert state_of(breaker) is State.CLOSED
+    fail(breaker)
+    breaker.end_pause()
+    assert (state_of(breaker), breaker.admits, breaker.wait_s) == (State.HALF_OPEN, True, 0.0)
+    breaker.begin().failed()
+    assert state_of(breaker) is State.OPEN
+
+
 def test_a_trial_that_is_answered_closes_it_at_once(breaker: Breaker, clock: Clock) -> None:
     """Others need not wait for its last token; if it breaks off after all, it opens again."""
     fail(breaker)

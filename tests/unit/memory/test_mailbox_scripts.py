@@ -85,7 +85,15 @@ COMMANDS: dict[str, Command[object]] = {
     "commit": BOX.commit(
         "token", "job", [b"r1", b"r2"], keep=37, ttl_s=13, grace_ms=1, event=b"event"
     )[-1],
-    "fail": BOX.fail("token", delay_ms=17, refund=True, grace_ms=1, slot_wait_ms=41)[-1],
+    "fail": BOX.fail(
+        "token",
+        delay_ms=17,
+        refund=True,
+        grace_ms=1,
+        slot_wait_ms=41,
+        is_outage=True,
+        error="error",
+    )[-1],
     "discard": BOX.discard(
         "job", "reason", "token", owner="owner", cancelled=False, ttl_s=13, grace_ms=1
     )[-1],
@@ -105,7 +113,8 @@ VALUES: dict[str, object] = {
     "event": b"event", "events_max": MAX_EVENTS, "ttl_s": 13, "dedupe_ms": DEDUPE_MS, "is_all": 1,
     "most_bytes": 11, "token": "token", "lease_ms": 23, "history_n": 29, "max_attempts": 31,
     "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "keep": 37, "records": (b"r1", b"r2"), "refund": 1,
-    "slot_wait_ms": 41, "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
+    "slot_wait_ms": 41, "is_outage": 1, "error": "error",
+    "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
     "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",
 }  # fmt: skip

@@ -15,7 +15,7 @@ from memory import (
     Slots,
     StopPolicy,
 )
-from tasks.attempt.lease import RENEWALS_PER_LEASE, Lease, renewed
+from tasks.attempt.renewal import RENEWALS_PER_LEASE, Lease, renewed
 from tasks.process.stopping import RunningLeases, Stoppable, Stopped, StopReason
 from tests.support.machine import scaled
 from tests.support.waiting import eventually

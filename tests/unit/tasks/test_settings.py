@@ -32,6 +32,7 @@ BOUNDS = (
     Bound("CHAT_SWEEP_SECONDS", "sweep_s", 5, 0.1, 600),
     Bound("CHAT_GRACE_SECONDS", "grace_s", 5, 0.1, 600),
     Bound("CHAT_MAX_ATTEMPTS", "max_attempts", 5, 1, 100),
+    Bound("CHAT_MAX_WAIT_SECONDS", "max_wait_s", DAY_S, 1, 30 * DAY_S),
     Bound("CHAT_MAX_PENDING", "max_pending", 100, 1, 100_000),
     Bound("CHAT_MAX_MESSAGE_BYTES", "max_message_bytes", 32_768, 1, 1_048_576),
     Bound("CHAT_MAX_IMAGES", "max_images", 4, 0, 100),

@@ -1,0 +1,1 @@
+"""Which model servers are away, and which sessions wait until they are back."""

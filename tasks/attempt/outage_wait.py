@@ -1,0 +1,117 @@
+"""How a job waits for the servers of its model: no attempt counts, and nothing is held."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents import Profile
+from llm import LLMError, OllamaFailedError
+from llm.wire.address import label_of
+from memory import Acquired, EventType, Outage
+from memory.outages.outages import PARKED_MS, Parked
+from tasks.attempt.lease import LeaseHolder
+from tasks.job.job import ChatJob
+from tasks.process.live_events import AttemptEvents
+from tasks.process.outages import Outages
+from tasks.settings import QueueSettings
+
+LOAD_PAUSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutageMet:
+    """No server could answer, and no attempt is counted: what to wait for, and why."""
+
+    outages: Sequence[Outage]
+    error: Exception | None = None
+
+
+class OutageWait:
+    """The wait of one attempt's job for servers that are away."""
+
+    def __init__(
+        self,
+        holder: LeaseHolder,
+        outages: Outages,
+        events: AttemptEvents,
+        queue: QueueSettings,
+        profile: Profile,
+    ) -> None:
+        self._holder = holder
+        self._outages = outages
+        self._events = events
+        self._max_wait_s = queue.max_wait_s
+        self._profile = profile
+
+    async def known(self) -> OutageMet | None:
+        """The outage of all servers, where it is known that none of them can be called."""
+        states = await self._outages.of_all_servers()
+        return OutageMet([state.outage for state in states]) if states else None
+
+    async def met(self, error: LLMError, model: str) -> OutageMet:
+        """The outage that a call of `model` has met."""
+        return OutageMet(await self._outages.to_wait_for(error, model), error)
+
+    def fallbacks(self, job: ChatJob, acquired: Acquired) -> Sequence[str]:
+        """The models that may be asked now in the place of the job's own; none where it names one.
+
+        It must have waited its time for its own.
+        """
+        is_time = acquired.away_ms >= self._profile.fallback_after_s * 1000
+        return self._profile.fallback if is_time and job.model is None else ()
+
+    def is_too_long(self, acquired: Acquired) -> bool:
+        """Whether the job has waited as long as it may."""
+        return acquired.away_ms >= self._max_wait_s * 1000
+
+    def reason(self, met: OutageMet, acquired: Acquired) -> str:
+        """Why a job that has waited too long is given up."""
+        waited_s = acquired.away_ms / 1000
+        said = "" if met.error is None else f": {met.error}"
+        return (
+            f"no server of its model could answer for {waited_s:.0f} s, longer than "
+            f"CHAT_MAX_WAIT_SECONDS={self._max_wait_s:g}{said}"
+        )
+
+    async def park(self, met: OutageMet, acquired: Acquired) -> bool:
+        """Give lease and slot back, and wait for the servers; the follower is told. Whether
+        somebody has asked to stop the job meanwhile: then it is to be woken.
+
+        The job is woken after PARKED_MS in any case, and when another model may be asked, or when
+        it has waited as long as it may.
+        """
+        outages, why = met.outages, "a job was told so" if met.error is None else str(met.error)
+        parked: list[Parked] = []
+        before, after = self._outages.parking(
+            self._holder.mailbox.keys,
+            outages,
+            parked,
+            is_first=acquired.away_ms == 0,
+            pause_ms=_pause_ms(met.error),
+        )
+        stop = await self._holder.park(before, after, for_ms=self._next_look_ms(acquired))
+        self._outages.note_parked(outages, parked, why)
+        since_ms = max((one.since_ms for one in parked), default=None)
+        self._events.emit(
+            EventType.WAITING,
+            data={
+                "reason": "servers_away",
+                "servers": [label_of(outage.server) for outage in outages],
+                "since": None if since_ms is None else round(since_ms / 1000, 1),
+            },
+        )
+        return stop is not None
+
+    def _next_look_ms(self, acquired: Acquired) -> int:
+        times_s = [self._max_wait_s]
+        after_s = self._profile.fallback_after_s
+        if self._profile.fallback and acquired.away_ms < after_s * 1000:
+            times_s.append(after_s)
+        return max(1, min(PARKED_MS, round(min(times_s) * 1000) - acquired.away_ms))
+
+
+def _pause_ms(error: Exception | None) -> int:
+    """How long a server that has refused a model is left alone: as it asks, or long where it could
+    not load it, for a try costs all its other models."""
+    asked_s = error.retry_after_s if isinstance(error, LLMError) else None
+    least_s = LOAD_PAUSE_S if isinstance(error, OllamaFailedError) else 0.0
+    return round(max(asked_s or 0.0, least_s) * 1000)

@@ -1,0 +1,81 @@
+"""The renewal of a lease and its slot while the turn runs, and the word that it is to stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from memory import AsyncConnection, Mailbox, MemoryServiceError, Slots, StopPolicy
+from tasks.process.stopping import Stoppable, StopReason
+
+# Two renewals may be lost before a lease ends.
+RENEWALS_PER_LEASE = 3
+FIRST_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lease of a job, and the slot of its model where calls are bounded; see `renewed`."""
+
+    mailbox: Mailbox
+    job_id: str
+    token: str
+    length_ms: int
+    slots: Slots | None = None
+
+
+@asynccontextmanager
+async def renewed(
+    memory: AsyncConnection, lease: Lease, stoppable: Stoppable
+) -> AsyncIterator[None]:
+    """Renew the lease every third of its length; stop the work if the lease or the slot is
+    lost, or if somebody has cancelled the job and the announcement was missed.
+
+    Redis being away does not end the work: the commit decides whether the turn still counts.
+    """
+    renewals: list[asyncio.Task[None]] = []
+
+    def begin() -> None:
+        renewals.append(asyncio.create_task(_renew(memory, lease, stoppable)))
+
+    # The first look comes soon: a stop may have been announced while the job was being acquired.
+    # A turn that is over sooner costs no task.
+    first_look_s = min(FIRST_LOOK_S, _third_s(lease))
+    timer = asyncio.get_running_loop().call_later(first_look_s, begin)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for renewal in renewals:
+            renewal.cancel()
+            await asyncio.wait((renewal,))
+
+
+def _third_s(lease: Lease) -> float:
+    return lease.length_ms / 1000 / RENEWALS_PER_LEASE
+
+
+async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) -> None:
+    while True:
+        with suppress(MemoryServiceError):
+            is_ours, policy, has_slot = await _renew_once(memory, lease)
+            if not is_ours:
+                stoppable.stop(StopReason.LEASE_LOST)
+                return
+            if policy is not None:
+                stoppable.stop(StopReason.of(policy))
+            if not has_slot:
+                stoppable.stop(StopReason.SLOT_LOST)
+        await asyncio.sleep(_third_s(lease))
+
+
+async def _renew_once(
+    memory: AsyncConnection, lease: Lease
+) -> tuple[bool, StopPolicy | None, bool]:
+    """Renew once: is the lease still ours, how is the job to be stopped, is the slot still ours."""
+    renew = lease.mailbox.renew(lease.token, lease_ms=lease.length_ms)
+    cancelled = lease.mailbox.stop_asked(lease.job_id)
+    if lease.slots is None:
+        return *await memory.run_all(renew, cancelled), True
+    renew_slot = lease.slots.renew(lease.token, lease_ms=lease.length_ms)
+    return await memory.run_all(renew, cancelled, renew_slot)

@@ -1,0 +1,107 @@
+"""The look at the model servers that are away: whether they are back, and who is woken then."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from llm import Fleet
+from memory import (
+    AsyncConnection,
+    CorruptData,
+    InvalidInput,
+    Keyspace,
+    LookOutcome,
+    NotedOutcome,
+    Outage,
+    index,
+    servers_away,
+)
+from memory.mailbox.due import IDLE_MS
+from memory.outages.outages import NotedLook
+from memory.records.index import Entry
+from tasks.process.head_waker import HeadWaker
+from tasks.process.outages import Outages
+
+logger = logging.getLogger(__name__)
+
+
+class OutageSweep:
+    """Finds out when a model server is back, and wakes the sessions that wait for it.
+
+    Used on the event loop. Any number may run at once: LOOK lets one of them look at a server.
+    """
+
+    def __init__(
+        self,
+        memory: AsyncConnection,
+        keyspace: Keyspace,
+        fleet: Fleet,
+        outages: Outages,
+        waker: HeadWaker,
+    ) -> None:
+        self._memory = memory
+        self._keyspace = keyspace
+        self._fleet = fleet
+        self._outages = outages
+        self._waker = waker
+
+    async def run(self) -> None:
+        """Look once at each server that is away. Raises MemoryServiceError."""
+        entries = await self._memory.run(servers_away(self._keyspace))
+        states = await asyncio.gather(*(self._state_of(entry) for entry in entries))
+        away = [entry.member for entry, is_away in zip(entries, states, strict=True) if is_away]
+        self._outages.note_look(away, are_watched=any(state is not None for state in states))
+        await self._forget(
+            [one for one, state in zip(entries, states, strict=True) if state is None]
+        )
+
+    async def _state_of(self, entry: Entry) -> bool | None:
+        """Whether a server is away; None where it is not, and nobody waits for it."""
+        try:
+            return await self._look_at(Outage.of(self._keyspace, entry.member))
+        except (CorruptData, InvalidInput) as exc:
+            logger.error(
+                "sessions that wait for %s are not woken until its keys are mended: %s",
+                entry.member,
+                exc,
+            )
+            return False
+
+    async def _look_at(self, outage: Outage) -> bool | None:
+        is_ours = outage.server in self._outages.servers
+        look = await self._memory.run(outage.look(is_ours=is_ours))
+        if look.outcome is not LookOutcome.LOOK:
+            return None if look.outcome is LookOutcome.NONE else look.is_away
+        # What no worker uses any more keeps nobody waiting.
+        answers = not is_ours or await self._fleet.answers(outage.server)
+        noted = await self._memory.run(outage.note_look(answers=answers))
+        await self._follow_up(outage, noted)
+        if noted.outcome in (NotedOutcome.NONE, NotedOutcome.OVER):
+            return None
+        return noted.outcome is NotedOutcome.AWAY
+
+    async def _follow_up(self, outage: Outage, noted: NotedLook) -> None:
+        if noted.outcome is NotedOutcome.OVER:
+            logger.info(
+                "model server %s answers again, after %.0f s; %d jobs have waited for it",
+                outage.name,
+                noted.lasted_ms / 1000,
+                noted.jobs,
+            )
+        if noted.to_wake:
+            await asyncio.gather(*(self._wake(outage, entry) for entry in noted.to_wake))
+            await self._memory.run(outage.take_off(noted.to_wake))
+
+    async def _wake(self, outage: Outage, entry: Entry) -> None:
+        keys = outage.session(entry)
+        if keys is None:
+            logger.error("%r waits for %s and is no session", entry.member, outage.name)
+            return
+        await self._waker.is_coming(keys)
+
+    async def _forget(self, entries: Sequence[Entry]) -> None:
+        """Take servers off the list; not at once: a session may be about to wait for one."""
+        now_ms = await self._memory.run(index.server_time_ms()) if entries else 0
+        old = [entry for entry in entries if entry.seen_ms < now_ms - IDLE_MS]
+        if old:
+            await self._memory.run(index.forget(self._keyspace.outages, old))

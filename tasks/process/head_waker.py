@@ -1,0 +1,69 @@
+"""Waking the head of a session that waits: for a slot of its model, or for its model's servers."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from memory import (
+    AsyncConnection,
+    CorruptData,
+    JobToWake,
+    Keyspace,
+    Mailbox,
+    SessionKeys,
+    SweepOutcome,
+    slots,
+)
+from tasks.process.queue_wait import QueueWait
+
+logger = logging.getLogger(__name__)
+
+TRIES = 5
+PAUSE_S = 0.05
+
+
+class HeadWaker:
+    """Wakes heads that no sweeper would wake yet; used on the event loop only."""
+
+    def __init__(
+        self,
+        memory: AsyncConnection,
+        keyspace: Keyspace,
+        *,
+        queue_wait: QueueWait,
+        wake: Callable[[SessionKeys, JobToWake | None], bool],
+        wakers: Executor,
+    ) -> None:
+        """`wake` publishes one wake-up, blocking, in one of the threads of `wakers`."""
+        self._memory = memory
+        self._keyspace = keyspace
+        self._queue_wait = queue_wait
+        self._wake = wake
+        self._wakers = wakers
+
+    async def is_coming(self, keys: SessionKeys) -> bool:
+        """Wake the head of a session; False: there is none, or it is looked after otherwise.
+
+        Raises MemoryServiceError, but not CorruptData: that is logged.
+        """
+        mailbox = Mailbox(self._keyspace, keys)
+        for _ in range(TRIES):
+            try:
+                calls = slots.wake_waiting(mailbox, grace_ms=self._queue_wait.grace_ms)
+                swept = await self._memory.run_last(*calls)
+            except CorruptData as exc:
+                logger.error("%s cannot run until its key is mended: %s", keys.history, exc)
+                return False
+            if swept.outcome is SweepOutcome.WAKE:
+                waking = asyncio.get_running_loop().run_in_executor(
+                    self._wakers, self._wake, keys, swept.head
+                )
+                if not await waking:
+                    await self._memory.run(mailbox.unwake())
+                return True
+            if swept.outcome is not SweepOutcome.BUSY:
+                return False
+            # A second message of the job holds the lease for a moment, about to ask what is free.
+            await asyncio.sleep(PAUSE_S)
+        return False

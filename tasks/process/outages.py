@@ -1,0 +1,125 @@
+"""What this process knows of model servers that are away, and how a session waits for them."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from llm import Fleet, LLMError, OllamaUnreachableError, full_name
+from memory import AsyncConnection, Command, Keyspace, Outage, ServerOutage, SessionKeys
+from memory.outages.outages import LOOK_PAUSE_MS, Parked
+
+logger = logging.getLogger(__name__)
+
+
+class Outages:
+    """The model servers that are away, for the attempts of one process; on the event loop only.
+
+    What the process knows is only a hint, as old as the last look; Redis decides. So a turn costs
+    no round trip more while all servers are well.
+    """
+
+    def __init__(self, memory: AsyncConnection, keyspace: Keyspace, fleet: Fleet) -> None:
+        self.servers = tuple(server.url for server in fleet.servers)
+        self._memory = memory
+        self._keyspace = keyspace
+        self._fleet = fleet
+        self._away: set[str] = set()
+        self._are_watched = False
+        self._news = asyncio.Event()
+
+    async def of_all_servers(self) -> Sequence[ServerOutage]:
+        """The outage of every server, where all of them are away; else nothing.
+
+        Raises MemoryServiceError.
+        """
+        if not self._away.issuperset(self.servers):
+            return ()
+        states = await self._memory.run_each(
+            [Outage(self._keyspace, server).state() for server in self.servers]
+        )
+        outages = [state for state in states if state is not None and state.is_away]
+        return outages if len(outages) == len(self.servers) else ()
+
+    async def to_wait_for(self, error: LLMError, model: str) -> Sequence[Outage]:
+        """What a job must wait for that wanted `model`, when no server could answer its call.
+
+        Each server that may have the model: itself where it does not answer a look at its health.
+        One that does answer it has refused the model only: it is full, or has no memory to load it.
+        """
+        able = self._fleet.able_to(model)
+        if len(able) == 1 and isinstance(error, OllamaUnreachableError):
+            return [Outage(self._keyspace, able[0])]
+        answers = await asyncio.gather(*map(self._fleet.answers, able))
+        return [
+            Outage(self._keyspace, server, full_name(model) if is_well else "")
+            for server, is_well in zip(able, answers, strict=True)
+        ]
+
+    def without_those_away(self, servers: Sequence[str]) -> Sequence[str]:
+        """The servers that are not known to be away; all of them where no other is left."""
+        return [server for server in servers if server not in self._away] or servers
+
+    def parking(
+        self,
+        session: SessionKeys,
+        outages: Sequence[Outage],
+        into: list[Parked],
+        *,
+        is_first: bool,
+        pause_ms: int,
+    ) -> tuple[list[Command[int]], list[Command[Parked]]]:
+        """What goes before the session's lease is given back, and what goes after it; the answers
+        come `into` a list, for `note_parked`. `pause_ms`: how long a server that has refused its
+        model is left alone."""
+        parks = [
+            one.park(session, is_first=is_first, pause_ms=pause_ms if one.model else 0)
+            for one in outages
+        ]
+        return [one.note() for one in outages], [_heard(park, into) for park in parks]
+
+    def note_parked(self, outages: Sequence[Outage], parked: Sequence[Parked], why: str) -> None:
+        """A session waits for these; a new outage is logged."""
+        self._away.update(outage.server for outage in outages if not outage.model)
+        self._news.set()
+        for outage, one in zip(outages, parked, strict=False):
+            if one.is_new:
+                logger.warning(
+                    "%s (%s): the jobs that need it wait, and no attempt is counted; see to the "
+                    "server, and to `griot status`",
+                    _complaint(outage),
+                    why,
+                )
+
+    def note_look(self, away: Collection[str], *, are_watched: bool) -> None:
+        """A look has found out which servers are away; `are_watched`: there is more to look at."""
+        back = self._away.difference(away).intersection(self.servers)
+        self._away = set(away)
+        self._are_watched = are_watched
+        for server in back:
+            self._fleet.note_back(server)
+
+    async def until_next_look(self, pause_s: float) -> None:
+        """Until it is time to look again: `pause_s`, or sooner where a server is away."""
+        if self._are_watched or self._away:
+            await asyncio.sleep(min(LOOK_PAUSE_MS / 1000, pause_s))
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), pause_s)
+        self._news.clear()
+
+
+def _heard(command: Command[Parked], into: list[Parked]) -> Command[Parked]:
+    def parse(reply: object) -> Parked:
+        parked = command.parse(reply)
+        into.append(parked)
+        return parked
+
+    return replace(command, parse=parse)
+
+
+def _complaint(outage: Outage) -> str:
+    if outage.model:
+        return f"model server {outage.server} cannot take {outage.model} now"
+    return f"model server {outage.server} is away"
