@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from agents.past_message import for_model
 from agents.profiles import Profile
-from agents.prompt_order import NOTHING_DONE, Message, Placed, Repairs, in_order
+from agents.prompt_order import NOTHING_DONE, Placed, Repairs, in_order
 from llm import (
     UNLIMITED,
     ChatRequest,
@@ -155,21 +155,19 @@ def prompt_for(
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
     left_tokens = budget.left_after(fitting.estimated_tokens)
-    request = _request(ask, profile, settings, ordered.messages, left_tokens)
-    request = replace(request, tools=tuple(tools))
-    shown = len(recent) - first
-    return Prompt(request, shown, fitting, False, ordered.repairs, form)
+    request = _request(ask, profile, settings, left_tokens)
+    request = replace(request, messages=ordered.messages, tools=tuple(tools))
+    return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
 
 
 def _request(
     ask: Ask,
     profile: Profile,
     settings: LLMSettings,
-    messages: tuple[Message, ...],
     left_tokens: int | None,
 ) -> ChatRequest:
     request = settings.chat_request(
-        messages,
+        (),
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),

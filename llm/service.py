@@ -115,12 +115,10 @@ class LLMService:
 
         Closing the generator closes the connection, which stops the model.
         """
-        limits, is_ollama = self.settings.timeouts, self._dialect is OLLAMA
-        if is_ollama:
+        if self._dialect is OLLAMA:
             self._warmth.ensure(request)
-        yield from self._answered(request, limits)
-        if is_ollama:
-            self._warmth.note_seen(request.model)
+        yield from self._answered(request, self.settings.timeouts)
+        self._warmth.note_seen(request.model)
 
     def _load(self, request: ChatRequest) -> None:
         load_s = self.settings.load_timeout_s
@@ -130,8 +128,8 @@ class LLMService:
     def _answered(
         self, request: ChatRequest, limits: Timeouts
     ) -> Generator[Delta | Final, None, None]:
-        dialect, max_bytes = self._dialect, self.settings.max_response_bytes
-        reader = dialect.reader(request, self.base_url, max_bytes)
+        dialect = self._dialect
+        reader = dialect.reader(request, self.base_url, self.settings.max_response_bytes)
         answer = self._chunks(
             dialect.chat_path, dialect.body(request), request.model, limits, reader
         )
@@ -183,8 +181,8 @@ class LLMService:
     def _lookup(
         self, path: str, timeout_s: float, content: bytes | None = None, model: str = ""
     ) -> bytes:
-        limits = Timeouts.within(timeout_s)
-        return b"".join(self._chunks(path, content, model or self.settings.model, limits))
+        asked, limits = model or self.settings.model, Timeouts.within(timeout_s)
+        return b"".join(self._chunks(path, content, asked, limits))
 
     def _request(
         self,

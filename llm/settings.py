@@ -1,14 +1,11 @@
 """The environment of this package: the only place in it that reads the environment."""
 
-from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr
 
-from llm.server_list import ServerEntry, check_servers, read_servers
-from llm.wire.address import DialectName, check_base_url, check_base_urls, split_addresses
-from llm.wire.headers import read_headers
+from llm.server_settings import ServerSettings
+from llm.wire.address import check_base_url
 from llm.wire.models import ByModel
 from llm.wire.requests import DURATION_PATTERN, ChatRequest, Message, check_model_name
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
@@ -20,67 +17,9 @@ REPLY = ByModel(1, 1_048_576)
 PARALLEL = ByModel(1, 1024)
 
 
-class LLMSettings(BaseSettings):
+class LLMSettings(ServerSettings):
     """Where Ollama is and how it is asked. Made from the environment, `.env` or field names."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        # Fields can be given by name in code. pydantic-settings would then read their bare names
-        # (MODEL, ...) from the environment too; with this prefix no such variable exists.
-        env_prefix="GRIOT_UNUSED_LLM_",
-        # A wrong address may hold a password, which pydantic would print with the error.
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
-
-    base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
-        default="http://localhost:11434",
-        validation_alias="OLLAMA_BASE_URL",
-        description="Ollama's address: http or https, host, port, and the path of a gateway if "
-        "there is one. It stands in the log: a key belongs into OLLAMA_API_KEY.",
-    )
-    base_urls: Annotated[
-        # NoDecode: pydantic-settings would want JSON for a tuple.
-        tuple[str, ...], NoDecode, BeforeValidator(split_addresses), AfterValidator(check_base_urls)
-    ] = Field(
-        default=(),
-        validation_alias="OLLAMA_BASE_URLS",
-        description="The addresses of several Ollamas, separated by commas, in place of "
-        "OLLAMA_BASE_URL; calls are spread over them.",
-    )
-    entries: Annotated[
-        tuple[ServerEntry, ...],
-        NoDecode,
-        BeforeValidator(read_servers),
-        AfterValidator(check_servers),
-    ] = Field(
-        default=(),
-        validation_alias="OLLAMA_SERVERS",
-        description="A TOML file of servers in place of the addresses above: for OpenAI-compatible "
-        "servers, and where each has a key, slots or a window of its own (docs/compatibility.md).",
-    )
-    dialect: DialectName = Field(
-        default="ollama",
-        validation_alias="OLLAMA_DIALECT",
-        description="What the servers of these addresses speak: ollama, or openai for vLLM, "
-        "SGLang, llama.cpp's server and LM Studio; their address ends with /v1.",
-    )
-    api_key: SecretStr | None = Field(
-        default=None,
-        validation_alias="OLLAMA_API_KEY",
-        description="The bearer token that is sent to every server of these addresses, as "
-        "https://ollama.com and gateways want it; an Ollama of one's own ignores it.",
-    )
-    extra_headers: SecretStr | None = Field(
-        default=None,
-        validation_alias="OLLAMA_HEADERS",
-        description="Headers that are sent with each request, such as: X-Team=griot, X-Key=abc. "
-        "A value has no comma.",
-    )
     model: Annotated[str, AfterValidator(check_model_name)] = Field(
         default="qwen2.5:0.5b",
         validation_alias="OLLAMA_MODEL",
@@ -233,17 +172,6 @@ class LLMSettings(BaseSettings):
         description="The same for single models, such as: qwen3-vl:8b=1, llama3.2:3b=8.",
     )
 
-    @model_validator(mode="after")
-    def _check_headers(self) -> Self:
-        _ = self.headers
-        return self
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What opens the servers' gateway. Holds secrets."""
-        texts = (self.extra_headers, self.api_key)
-        return read_headers(*("" if text is None else text.get_secret_value() for text in texts))
-
     # Set and not learned: docs/decisions.md, "The number of calls is set, not learned".
     def parallel_calls(self, model: str) -> int | None:
         """How many calls `model` gets at once from all workers; None: no bound."""
@@ -267,11 +195,6 @@ class LLMSettings(BaseSettings):
         """Whether the calls to any model are bounded."""
         has_slots = any(entry.slots for entry in self.entries)
         return bool(has_slots or self.num_parallel or self.num_parallel_by_model)
-
-    @property
-    def servers(self) -> tuple[str, ...]:
-        """The addresses of all servers, at least one. What knows only one uses the first."""
-        return tuple(entry.url for entry in self.entries) or self.base_urls or (self.base_url,)
 
     def at(self, base_url: str) -> Self:
         """The same settings for one server alone, with what is its own."""

@@ -268,8 +268,7 @@ class OllamaClient:
         # Made late: aiohttp's connections belong to the loop that they are made on.
         loop = asyncio.get_running_loop()
         if self._http is None:
-            self._loop = loop
-            self._http = async_transport(self.base_url, self._max_connections)
+            self._loop, self._http = loop, async_transport(self.base_url, self._max_connections)
         elif self._loop is not loop:
             raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
         return self._http

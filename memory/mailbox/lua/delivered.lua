@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- DELIVERED: take ends out of a session's outbox, each only if it is the one that was delivered. The
--- result of a job that was erased meanwhile must be stored once more: somebody may have stored it
--- as erased before a slow deliverer stored the reply. Safe to repeat.
+-- DELIVERED: take ends out of a session's outbox, each only if it is the one that was delivered.
+-- The result of a job that was erased meanwhile must be stored once more: somebody may have stored
+-- it as erased before a slow deliverer stored the reply. Safe to repeat.
 --
 -- KEYS  outbox:hash requests:hash
 -- ARGV  pairs...

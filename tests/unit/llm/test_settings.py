@@ -30,11 +30,19 @@ def test_the_documented_defaults() -> None:
     assert settings.timeouts.first_token_s == 120
 
 
-def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_setting_is_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Under its documented name."""
+    servers = "".join(
+        f'[[server]]\nurl = "{url}"\n' for url in ("http://a:11434", "https://b:11434")
+    )
+    (tmp_path / "servers.toml").write_text(servers)
     values = {
         "OLLAMA_BASE_URL": "https://ollama.internal:8443/",
         "OLLAMA_BASE_URLS": "http://a:11434, https://b:11434/ ,",
+        "OLLAMA_SERVERS": "servers.toml",
+        "OLLAMA_DIALECT": "openai",
         "OLLAMA_API_KEY": " key-of-the-test ",
         "OLLAMA_HEADERS": "X-Team=griot, X-Key=a=b",
         "OLLAMA_SHARED": "false",
@@ -71,6 +79,8 @@ def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPa
         "Authorization": "Bearer key-of-the-test",
     }
     assert not settings.shared
+    assert settings.dialect == "openai"
+    assert settings.base_urls == settings.servers
     assert settings.model == "Llama3.2:1b"
     limits = settings.timeouts
     assert (limits.idle_s, limits.connect_s) == (0.5, 1.5)

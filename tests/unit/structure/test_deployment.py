@@ -29,7 +29,7 @@ NOT_IN_COMPOSE = {
     "REDIS_SENTINEL_TLS", "REDIS_SENTINEL_USERNAME", "REDIS_URL", "REDIS_USERNAME",
     "WORKER_ALIVE_FILE",
     # Its workers reach no gateway.
-    "OLLAMA_API_KEY", "OLLAMA_HEADERS",
+    "OLLAMA_API_KEY", "OLLAMA_DIALECT", "OLLAMA_HEADERS", "OLLAMA_SERVERS",
 }  # fmt: skip
 
 Service = Mapping[str, object]
