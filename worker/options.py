@@ -66,11 +66,16 @@ def check_options(given: Mapping[str, object], pool: type[object], alive_file: P
     turns = given.get("concurrency")
     if isinstance(turns, int) and not 1 <= turns <= MOST_TURNS:
         raise ConfigurationError(f"--concurrency {turns}: a worker runs 1 to {MOST_TURNS} turns")
-    if is_given("schedule_filename"):
+    check_schedule("schedule_filename")
+    _check_pulse(given, alive_file)
+
+
+def check_schedule(option: str) -> None:
+    """Refuse a file for beat's schedule, `option` being click's name for it."""
+    if is_given(option):
         raise ConfigurationError(
             "--schedule: beat keeps its schedule in memory and writes no file; leave it out"
         )
-    _check_pulse(given, alive_file)
 
 
 def _check_pulse(given: Mapping[str, object], alive_file: Path | None) -> None:

@@ -24,7 +24,7 @@ from tasks.submit.cancel import cancel
 from worker import flower, logs, pulse
 from worker.checks import worker_start_checks
 from worker.node_name import take_name
-from worker.options import check_options, is_given, pool_of
+from worker.options import check_options, check_schedule, is_given, pool_of
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
@@ -78,6 +78,7 @@ def prepare(app: Celery) -> None:
     signals.worker_shutting_down.connect(partial(_drain, notice), weak=False)
     signals.worker_process_init.connect(partial(_drain_on, notice), weak=False)
     signals.task_revoked.connect(_cancel_revoked, weak=False)
+    signals.beat_init.connect(_check_beat, weak=False)
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
 
@@ -99,6 +100,13 @@ def _set_up_logging(
         level=name if is_chosen else None,
         log_file=Path(logfile) if logfile else None,
     )
+
+
+def _check_beat(**_: object) -> None:
+    try:
+        check_schedule("schedule")
+    except ConfigurationError as exc:
+        sys.exit(f"griot: {exc}")
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:

@@ -66,6 +66,17 @@ def test_an_option_that_would_do_nothing_is_refused(
     assert "Traceback" not in refused.stderr
 
 
+def test_a_file_for_beats_schedule_is_refused(worlds: GriotStack) -> None:
+    """By beat itself, too, which would never write it."""
+    command = (sys.executable, "-m", "celery", "-A", "worker", "beat", "-s", "schedule.db")
+    refused = subprocess.run(
+        command, env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
+        timeout=scaled(60), check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "griot: --schedule: beat keeps its schedule in memory" in refused.stderr
+
+
 def test_a_pulse_that_no_heartbeat_gives_is_refused(worlds: GriotStack, tmp_path: Path) -> None:
     """Else the health check would kill a worker that works."""
     for options in (["--without-heartbeat"], ["--heartbeat-interval", "60"]):
