@@ -81,6 +81,7 @@ def test_a_result_has_what_the_interface_promises() -> None:
             "prompt_tokens": 7,
             "done_reason": "stop",
             "truncated": False,
+            "fallback_for": None,
         },
     }
     assert result(job(metadata={"a": None}))["metadata"] == {"a": None}
