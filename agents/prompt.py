@@ -154,8 +154,7 @@ def prompt_for(
     )
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
-    left_tokens = budget.left_after(fitting.estimated_tokens)
-    request = _request(ask, profile, settings, left_tokens)
+    request = _request(ask, profile, settings, budget.left_after(fitting.estimated_tokens))
     request = replace(request, messages=ordered.messages, tools=tuple(tools))
     return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
 
