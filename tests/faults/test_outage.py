@@ -190,6 +190,12 @@ def test_another_model_answers_while_no_server_can_load_its_own(
     assert (result["model"], result["receipt"]["fallback_for"]) == ("instant", "gpu-500")
     assert result["attempt"] == 1
     assert "goes to instant: no server can answer with gpu-500" in worker.log_text()
+    named = chat_task.apply_async(kwargs={**options, "model": "gpu-500"}, queue=name)
+    told = next(event for event in follow_job(named.id) if event.type is EventType.WAITING)
+    assert told.data["reason"] == "servers_away", "who names a model gets no other"
+    state = rig.connection.run(Outage(rig.keyspace, rig.ollama.url).state())
+    assert state is None or not state.is_away, "jobs for other models go on"
+    assert chat_task.cancel(named.id) is CancelOutcome.CANCELLED
     worker.stop()
 
 
