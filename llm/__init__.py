@@ -48,13 +48,14 @@ from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
 from llm.servers.watchdog import SharedAnswers
 from llm.service import LLMService, get_llm_service
-from llm.settings import LLMSettings
+from llm.settings import PARALLEL, LLMSettings
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
 from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
 from llm.wire.timeouts import Timeouts
 
 __all__ = [
+    "PARALLEL",
     "UNLIMITED",
     "Ability",
     "AccessDeniedError",

@@ -11,8 +11,8 @@ nothing. Why it is so is in docs/decisions.md.
 Pure, as `mailbox`: methods return commands, which an executor sends.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from memory.keys import Keyspace, SessionKeys, SlotKeys
@@ -63,18 +63,21 @@ class Occupancy:
     waiting: int
     call_ms: float | None
 
-    def wait_ms(self, limit: int) -> float | None:
-        """About how long a new waiter waits; None where no call has ended yet."""
-        if not self.waiting and any(taken < limit for taken in self.taken):
+    def wait_ms(self, limits: Sequence[int]) -> float | None:
+        """About how long a new waiter waits, with so many slots at the servers; None where no call
+        has ended yet."""
+        free = (taken < limit for taken, limit in zip(self.taken, limits, strict=True))
+        if not self.waiting and any(free):
             return 0.0
         if self.call_ms is None:
             return None
-        return (self.waiting + 1) * self.call_ms / (limit * len(self.taken))
+        return (self.waiting + 1) * self.call_ms / sum(limits)
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """The commands on the slots of one model, of which each of the `servers` has `limit`.
+    """The commands on the slots of one model, of which each of the `servers` has `limit`, but for
+    those that have a limit of their own.
 
     Each is safe to repeat after a lost reply; each may raise CorruptData when sent: a key holds
     another type than ours.
@@ -84,6 +87,11 @@ class Slots:
     model: str
     servers: tuple[str, ...]
     limit: int
+    own_limits: Mapping[str, int] = field(default_factory=dict)
+
+    def limits(self, servers: Sequence[str]) -> tuple[int, ...]:
+        """How many slots each of these servers has."""
+        return tuple(self.own_limits.get(server, self.limit) for server in servers)
 
     @property
     def keys(self) -> SlotKeys:
@@ -108,7 +116,7 @@ class Slots:
             session=self._name(session),
             token=token,
             lease_ms=lease_ms,
-            limit=self.limit,
+            limits=self._limits(known),
             choice=choice,
             ttl_ms=SLOTS_TTL_MS,
         )
@@ -127,7 +135,7 @@ class Slots:
             session=self._name(session),
             # With leading zeros the order of the texts is the order of the times.
             arrived=f"{arrived_us:016d}",
-            limit=self.limit,
+            limits=self._limits(self.servers),
             ttl_ms=SLOTS_TTL_MS,
         )
 
@@ -165,9 +173,13 @@ class Slots:
 
         Each reservation holds for `reserve_ms`.
         """
-        keys = self.keyspace.slots(self.model, servers or self.servers)
+        asked = servers or self.servers
         return GRANT_SLOTS.command(
-            self._read_granted, keys, limit=self.limit, reserve_ms=reserve_ms, ttl_ms=SLOTS_TTL_MS
+            self._read_granted,
+            self.keyspace.slots(self.model, asked),
+            limits=self._limits(asked),
+            reserve_ms=reserve_ms,
+            ttl_ms=SLOTS_TTL_MS,
         )
 
     def note_waiting(self) -> Command[int]:
@@ -194,6 +206,9 @@ class Slots:
     def _read_granted(self, reply: object) -> list[SessionKeys]:
         before = f"{self.keyspace.prefix}:history:"
         return [self.keyspace.parse_history(before + text(name)) for name in after_ok(reply)]
+
+    def _limits(self, servers: Sequence[str]) -> str:
+        return ",".join(map(str, self.limits(servers)))
 
     def _name(self, session: SessionKeys) -> str:
         # As in its key: both ids are encoded, so the scripts can split them at the colon.

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from llm import Fleet, LLMSettings, full_name
+from llm import PARALLEL, Fleet, LLMSettings, full_name
 from memory import (
     AsyncConnection,
     Command,
@@ -49,10 +49,12 @@ class BoundedModels:
 
 def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str) -> Slots | None:
     """The slots of a model, at every server; None where nothing bounds its calls."""
-    limit = settings.parallel_calls(model)
-    if limit is None:
+    limits = {url: settings.at(url).parallel_calls(model) for url in settings.servers}
+    if not any(limits.values()):
         return None
-    return Slots(keyspace, full_name(model), settings.servers, limit)
+    # Beside bounded servers one without a bound has as many slots as anybody may set.
+    own = {url: limit or PARALLEL.most for url, limit in limits.items()}
+    return Slots(keyspace, full_name(model), settings.servers, max(own.values()), own)
 
 
 class SlotNotifier:

@@ -78,13 +78,12 @@ class Mailboxes:
 class ModelSlots:
     """One model whose calls are bounded.
 
-    Each server has so many `slots`; `taken` is by server, and counts those that are granted and not
-    taken yet. `wait_s` is about how long a job waits that comes now, None where no call has ended
-    lately.
+    `slots` and `taken` are by server; `taken` counts those that are granted and not taken yet, too.
+    `wait_s` is about how long a job waits that comes now, None where no call has ended lately.
     """
 
     model: str
-    slots: int
+    slots: dict[str, int]
     taken: dict[str, int]
     waiting: int
     wait_s: float | None
@@ -182,10 +181,10 @@ def model_slots(
 def _slots_now(memory: Connection, at: Slots) -> ModelSlots:
     taken = memory.run_each(at.taken())
     waiting, mean_ms = memory.run_all(at.waiting(), at.mean_ms())
-    wait_ms = Occupancy(tuple(taken), waiting, mean_ms).wait_ms(at.limit)
+    wait_ms = Occupancy(tuple(taken), waiting, mean_ms).wait_ms(at.limits(at.servers))
     return ModelSlots(
         model=at.model,
-        slots=at.limit,
+        slots=dict(zip(at.servers, at.limits(at.servers), strict=True)),
         taken=dict(zip(at.servers, taken, strict=True)),
         waiting=waiting,
         wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),
@@ -231,7 +230,7 @@ def _tables(now: Status) -> Iterator[Table]:
     models = [
         (
             one.model,
-            ", ".join(f"{taken} of {one.slots} at {url}" for url, taken in one.taken.items()),
+            ", ".join(f"{taken} of {one.slots[url]} at {url}" for url, taken in one.taken.items()),
             one.waiting,
             "unknown" if one.wait_s is None else f"{one.wait_s:.0f} s",
         )

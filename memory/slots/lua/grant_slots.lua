@@ -4,14 +4,15 @@
 -- Safe to repeat; a session named in a lost reply is named again after EXPIRE_SLOTS.
 --
 -- KEYS  waiters:zset round_robin:zset slots...:zset
--- ARGV  limit reserve_ms ttl_ms
--- slots: of the servers that may be asked; limit: slots that each has
+-- ARGV  limits reserve_ms ttl_ms
+-- slots: of the servers that may be asked; limits: slots of each of them, as `4,1`
 -- Returns
 --   {'OK', session, session, …}  a slot is reserved for each, for `reserve_ms`: wake them
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
 -- include join_round
+-- include limits
 local function next_waiter()
   -- Bounded, whatever a key holds: each pass finds a session or drops an agent.
   for _ = 0, redis.call('ZCARD', round_robin) do
@@ -30,10 +31,10 @@ end
 
 -- One slot per server and pass, so that the load of the servers is even.
 local reply = {'OK'}
-for _ = 1, limit do
+for _ = 1, math.max(unpack(limit_of)) do
   if redis.call('ZCARD', waiters) == 0 then break end
   for i = 3, #KEYS do
-    local session = redis.call('ZCARD', KEYS[i]) < tonumber(limit) and next_waiter()
+    local session = redis.call('ZCARD', KEYS[i]) < limit_of[i - 2] and next_waiter()
     if session then
       redis.call('ZADD', KEYS[i], now_ms + reserve_ms, session)
       redis.call('PEXPIRE', KEYS[i], ttl_ms)

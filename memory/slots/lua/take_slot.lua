@@ -5,9 +5,9 @@
 -- Safe to repeat: the same token gets the same slot again.
 --
 -- KEYS  waiters:zset round_robin:zset enqueued_at:hash call_stats:hash slots...:zset
--- ARGV  session token lease_ms limit choice ttl_ms
+-- ARGV  session token lease_ms limits choice ttl_ms
 -- slots: of all servers; only the first `choice` of them may be asked, the best first;
--- session: <agent>:<session>; limit: slots that each server has
+-- session: <agent>:<session>; limits: slots of each of the servers, as `4,1`
 -- Returns
 --   {'OK', number}               at which of the servers, from 1; it expires `lease_ms` from now
 --                                unless RENEW_SLOT or RELEASE_SLOT comes first. 0: none is free,
@@ -15,6 +15,7 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+-- include limits
 local mine, kept
 for i = 5, #KEYS do
   if redis.call('ZSCORE', KEYS[i], token) then mine = i end
@@ -34,7 +35,7 @@ end
 for i = 5, 4 + choice do
   -- A new session overtakes no waiter, even where a slot is free for a moment.
   local may_choose = not mine and (was_let_in or redis.call('ZCARD', waiters) == 0)
-  if may_choose and redis.call('ZCARD', KEYS[i]) < tonumber(limit) then mine = i end
+  if may_choose and redis.call('ZCARD', KEYS[i]) < limit_of[i - 4] then mine = i end
 end
 if not mine then return {'OK', 0} end
 redis.call('ZADD', KEYS[mine], now_ms + lease_ms, token)

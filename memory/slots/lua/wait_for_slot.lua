@@ -6,9 +6,9 @@
 -- server's clock was set back, a session keeps the place that it first got after that.
 --
 -- KEYS  waiters:zset round_robin:zset enqueued_at:hash call_stats:hash slots...:zset
--- ARGV  session arrived limit ttl_ms
--- slots: of all servers; session: <agent>:<session>; arrived: µs, 16 digits; limit: slots that
--- each server has
+-- ARGV  session arrived limits ttl_ms
+-- slots: of all servers; session: <agent>:<session>; arrived: µs, 16 digits; limits: slots
+-- of each of the servers, as `4,1`
 -- Returns
 --   {'OK', ahead, wait_ms}       ahead: sessions that get a slot before it; wait_ms: estimated,
 --                                -1 where no call has ended yet
@@ -16,6 +16,7 @@
 
 -- include clock
 -- include join_round
+-- include limits
 local agent, name = string.match(session, '^([^:]*):(.*)$')
 for i = 5, #KEYS do
   if redis.call('ZSCORE', KEYS[i], session) then return {'OK', 0, 0} end
@@ -42,5 +43,6 @@ if rounds > 0 and #agents <= 100 then
     if i ~= turn + 1 then ahead = ahead + math.min(waiting, i <= turn and rounds + 1 or rounds) end
   end
 end
-local mean_ms, all = tonumber(redis.call('HGET', call_stats, 'mean_ms')), limit * (#KEYS - 4)
+local mean_ms, all = tonumber(redis.call('HGET', call_stats, 'mean_ms')), 0
+for _, one in ipairs(limit_of) do all = all + one end
 return {'OK', ahead, mean_ms and math.ceil((ahead + 1) * mean_ms / all) or -1}

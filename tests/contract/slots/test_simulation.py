@@ -91,12 +91,12 @@ def test_without_faults_it_is_fair_and_no_slot_is_free_in_vain(wire: Wire) -> No
 
 MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
     "TAKE_SLOT does not count": (
-        mutate(slots.TAKE_SLOT, (" and redis.call('ZCARD', KEYS[i]) < tonumber(limit)", "")),
+        mutate(slots.TAKE_SLOT, (" and redis.call('ZCARD', KEYS[i]) < limit_of[i - 4]", "")),
         PEACE,
         "P1",
     ),
     "GRANT_SLOTS reserves one slot too many": (
-        mutate(slots.GRANT_SLOTS, ("< tonumber(limit)", "<= tonumber(limit)")),
+        mutate(slots.GRANT_SLOTS, ("< limit_of[i - 2]", "<= limit_of[i - 2]")),
         PEACE,
         "P1",
     ),

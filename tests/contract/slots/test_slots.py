@@ -105,6 +105,20 @@ def test_without_a_slot_there_is_nothing_to_hold(rig: SlotRig) -> None:
     assert rig.dump() == {}
 
 
+def test_servers_have_as_many_slots_as_each_is_given(rig: SlotRig) -> None:
+    """Those that are taken, those that are granted, and the estimate of the wait."""
+    rig.servers, rig.own_limits = (SERVER, OTHER), {OTHER: 3}
+    taken = [rig.take_at(f"a/{number}") for number in range(5)]
+    assert taken == [SERVER, OTHER, OTHER, OTHER, None]
+    for number in range(4):
+        rig.wait(f"b/{number}", number)
+    for number in range(4):
+        rig.connection.run(rig.slots.release(f"a/{number}", took_ms=1000))
+    assert rig.grant_next() == [f"b/{number}" for number in range(4)]
+    assert rig.occupancy().taken == (1, 3)
+    assert rig.wait("c/1", 9).wait_ms == 250
+
+
 # ---- the waiters
 
 
@@ -351,10 +365,10 @@ def test_the_occupancy_tells_slots_line_and_mean(rig: SlotRig) -> None:
     rig.wait("b/1", 1)
     rig.wait("b/2", 2)
     assert rig.occupancy() == Occupancy(taken=(1,), waiting=2, call_ms=1500.0)
-    assert rig.occupancy().wait_ms(1) == 4500.0
-    assert Occupancy((1, 0), 0, None).wait_ms(1) == 0.0
-    assert Occupancy((1, 1), 0, None).wait_ms(1) is None
-    assert Occupancy((1, 1), 3, 1000.0).wait_ms(1) == 2000.0
+    assert rig.occupancy().wait_ms((1,)) == 4500.0
+    assert Occupancy((1, 0), 0, None).wait_ms((1, 1)) == 0.0
+    assert Occupancy((1, 1), 0, None).wait_ms((1, 1)) is None
+    assert Occupancy((1, 1), 3, 1000.0).wait_ms((1, 1)) == 2000.0
 
 
 # ---- keys

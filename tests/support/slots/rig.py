@@ -1,6 +1,7 @@
 """The slots at one model, with a clock that only the test moves."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from memory.keys import Keyspace, SessionKeys
 from memory.redis.command import Command
@@ -25,6 +26,7 @@ class SlotRig:
     limit: int = 1
     model: str = MODEL
     servers: tuple[str, ...] = (SERVER,)
+    own_limits: Mapping[str, int] = field(default_factory=dict)
     now_ms: int = START_MS
 
     def __post_init__(self) -> None:
@@ -32,7 +34,7 @@ class SlotRig:
 
     @property
     def slots(self) -> Slots:
-        return Slots(self.keyspace, self.model, self.servers, self.limit)
+        return Slots(self.keyspace, self.model, self.servers, self.limit, self.own_limits)
 
     def later(self, delay_ms: int) -> None:
         self.now_ms += delay_ms

@@ -28,7 +28,8 @@ COMMANDS: dict[str, Command[object]] = {
     "grant_slots": SLOTS.grant_next(reserve_ms=5000),
 }
 VALUES = {
-    "session": "energy:s%3A1", "token": "token", "who": "token", "lease_ms": 30_000, "limit": 7,
+    "session": "energy:s%3A1", "token": "token", "who": "token", "lease_ms": 30_000,
+    "limits": "7,7",
     "choice": 2, "ttl_ms": 86_400_000, "arrived": "0000000000000042", "took_ms": 5,
     "reserve_ms": 5000, "most_reserve_ms": 60_000,
 }  # fmt: skip
