@@ -26,7 +26,7 @@ from llm import (
 from llm.servers.choice import Readiness
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
-from llm.wire.models import read_loaded
+from llm.wire.models import Loaded, read_loaded
 from sandbox.ollama import OllamaStandIn, reply_to
 from tests.support.machine import scaled
 from tests.support.waiting import eventually, wait_until
@@ -304,8 +304,13 @@ async def test_chats_that_wait_for_a_load_wait_for_its_restart(
     await warmer.aclose()
 
 
-async def test_a_model_that_answers_some_is_not_restarted(ollama: OllamaStandIn) -> None:
+async def test_a_model_that_answers_some_is_not_restarted() -> None:
     """A long queue is no leak: who still waits goes on waiting."""
+    with OllamaStandIn(num_parallel=4) as ollama:
+        await _answer_some(ollama)
+
+
+async def _answer_some(ollama: OllamaStandIn) -> None:
     async with hasty(ollama) as fleet:
         await fleet.chat(chat("ok"))
         ollama.script("ok", ["hang", "hang", "hang"])
@@ -373,9 +378,13 @@ async def test_a_silent_call_ends_with_the_time_for_a_whole_reply(ollama: Ollama
 
 
 async def test_a_reply_that_falls_silent_when_its_model_is_gone_is_cut(
-    ollama: OllamaStandIn,
+    ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server lives, and has dropped the model from memory: nobody is at work on the call."""
+
+    async def gone() -> tuple[Loaded, ...]:
+        return ()
+
     limits = Timeouts(idle_s=scaled(0.3), total_s=scaled(20))
     async with (
         OllamaClient(ollama.url, timeouts=limits) as client,
@@ -383,7 +392,7 @@ async def test_a_reply_that_falls_silent_when_its_model_is_gone_is_cut(
     ):
         for _ in range(3):
             await anext(records)
-        await client.chat(ChatRequest(model="stall", keep_alive=0))
+        monkeypatch.setattr(client.catalog, "loaded", gone)
         with pytest.raises(IdleTimeoutError):
             await anext(records)
 

@@ -142,7 +142,10 @@ def test_an_agent_goes_on_too(tmp_path: Path) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path != "/api/chat":
             return httpx.Response(200, content=iter([b'{"models": []}']))
-        asked.append(orjson.loads(request.content)["messages"])
+        messages = orjson.loads(request.content)["messages"]
+        if not messages:
+            return httpx.Response(200, content=iter([b'{"done": true, "done_reason": "load"}\n']))
+        asked.append(messages)
         if has_history(asked[-1]):
             return httpx.Response(400, content=iter([b'{"error": "roles must alternate"}']))
         record = {"message": {"content": "yes"}, "done": True, "done_reason": "stop"}

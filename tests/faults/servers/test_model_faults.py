@@ -38,7 +38,6 @@ OUTAGES = {"busy-503", "overloaded-503"}
 
 FINAL = {
     "not installed": ("missing", "ollama pull"),
-    "a bad request": ("bad-400", "400"),
 }
 
 
@@ -106,3 +105,20 @@ def test_an_address_that_cannot_be_resolved(
     rig.consume("lost")
     rig.check(sender, timeout_s=UNWATCHED_MS / 1000 + 10, max_calls=1)
     assert sent.get(timeout=scaled(5))["attempt"] == 1
+
+
+def test_a_prompt_that_is_refused_in_every_form(
+    rig: Rig, impatient: ServerProcess, sender: Sender
+) -> None:
+    """It is asked again in plainer forms, in the same attempt; then it is a dead letter."""
+    (session_id,) = sender.sessions(1)
+    sender.send(session_id)
+    refused = sender.send(session_id, model="bad-400")
+    sender.send(session_id)
+    rig.wait_drained(sender)
+    rig.wait_delivered(sender)
+    calls = [call for call in rig.ollama.calls if call.model == "bad-400" and call.messages]
+    assert 1 < len(calls) <= 3
+    (dump,) = rig.dumps(sender)
+    assert "400" in dump.dead[refused.id]
+    assert impatient.is_running

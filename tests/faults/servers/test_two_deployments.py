@@ -117,7 +117,7 @@ def test_every_job_of_both_is_answered(pair: Pair) -> None:
     assert ours["queues"] == ["celery", "chat", "maintenance"]
     assert theirs["queues"] == [f"{OTHER}.celery", f"{OTHER}.chat", f"{OTHER}.maintenance"]
     for stack in pair.stacks:
-        for process in stack.processes:
+        for process in (one for one in stack.processes if one.is_running):
             assert "deployment" not in process.log_text(), process.log_tail()
 
 
@@ -130,6 +130,8 @@ def test_they_share_no_key(pair: Pair) -> None:
     assert {name.partition("celery-task-meta-")[0] for name in results} == {"", f"{OTHER}."}
     tables = re.compile(r"_kombu\.binding(?:_permanent)?\.(?:reply\.)?")
     named = {name: tables.sub("", name) for name in broker - {SHARED}}
+    # What another test of this module has sent into a queue of neither.
+    named = {name: short for name, short in named.items() if short != "shared"}
     theirs = {name for name in named.values() if name.startswith(f"{OTHER}.")}
     assert {name.removeprefix(f"{OTHER}.") for name in theirs} == set(named.values()) - theirs
     for key in filter(tables.match, named):
