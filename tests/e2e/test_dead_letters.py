@@ -12,7 +12,7 @@ from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
+from tasks import EventType, InvalidJob, JobConflict, JobFailed, app, chat_task, follow_job
 from tasks.process.wakeup import publish, wakeup_kwargs
 from tasks.submit.dead_letters import all_letters, drop, letter_of, requeue
 from tests.support.machine import scaled
@@ -73,6 +73,15 @@ def test_a_late_message_of_a_dead_job_fails_for_the_same_reason(dead_job: str) -
     assert str(failed.value) == found.letter.reason
     (told,) = follow_job(dead_job)
     assert (told.type, told.data) == (EventType.FAILED, {"error": found.letter.reason})
+
+
+def test_a_dead_job_whose_next_id_is_taken_keeps_its_letter(dead_job: str) -> None:
+    """By another request: the letter is dropped only for a job that is in."""
+    args = ("energy", letter_of(dead_job).session_id, "somebody's own")
+    assert chat_task.apply_async(args, task_id=f"{dead_job}~r1").get(timeout=WAIT_S)["response"]
+    with pytest.raises(JobConflict, match="would come back as"):
+        requeue(app, dead_job)
+    assert letter_of(dead_job).job is not None
 
 
 def test_a_dead_job_is_sent_again(dead_job: str) -> None:
