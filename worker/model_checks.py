@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from llm import is_cloud, is_installed
+from llm import LLMSettings, is_cloud, is_installed
 from tasks.process.configuration import Settings
 from worker.extras import OR_TRY
 from worker.findings import Finding, Level, judged
@@ -33,11 +33,16 @@ def check_calls(settings: Settings) -> Finding:
     if not settings.llm.is_bounded:
         advice = "set OLLAMA_NUM_PARALLEL as Ollama has it: jobs then wait in order, and visibly"
         return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
+    servers = [settings.llm.at(url) for url in settings.llm.servers]
     found = ", ".join(
-        f"{settings.llm.parallel_calls(model) or 'any number'} at once for {model}"
+        f"{' or '.join(dict.fromkeys(_calls(server, model) for server in servers))} for {model}"
         for model in settings.models
     )
     return Finding("model calls", Level.OK, found)
+
+
+def _calls(server: LLMSettings, model: str) -> str:
+    return f"{server.parallel_calls(model) or 'any number'} at once"
 
 
 def check_window(settings: Settings) -> list[Finding]:
@@ -62,15 +67,16 @@ def check_window(settings: Settings) -> list[Finding]:
 
 def check_key(settings: Settings) -> list[Finding]:
     """Whether what opens a gateway can be read on its way."""
-    servers = settings.llm.servers if settings.llm.headers else ()
     open_to_all = [
         url
-        for url in servers
-        if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOOPBACK
+        for url in settings.llm.servers
+        if settings.llm.at(url).headers
+        and urlsplit(url).scheme == "http"
+        and urlsplit(url).hostname not in LOOPBACK
     ]
     if not open_to_all:
         return []
-    found = f"OLLAMA_API_KEY or OLLAMA_HEADERS are sent unencrypted to {', '.join(open_to_all)}"
+    found = f"a key or headers are sent unencrypted to {', '.join(open_to_all)}"
     return [Finding("model key", Level.WARN, found, "use https, unless the network is your own")]
 
 

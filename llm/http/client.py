@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -25,11 +25,11 @@ from llm.http.connection import (
     async_transport,
     refusal_of,
 )
-from llm.http.deadlines import IsAlive, StreamWatch
-from llm.http.dialect import DIALECTS, OLLAMA, Dialect
+from llm.http.deadlines import IsAlive, StreamWatch, error_beginning
+from llm.http.dialect import DIALECTS, OLLAMA, OPENAI, Dialect
 from llm.http.served import ServedModels
 from llm.settings import LLMSettings
-from llm.wire.address import check_base_url
+from llm.wire.address import check_base_url, label_of, named
 from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection
 from llm.wire.models import is_same
 from llm.wire.records import Delta, Final, ModelReply, joined
@@ -96,6 +96,10 @@ class OllamaClient:
         early, or cancelling the task, closes the connection at once: Ollama then stops the model.
         Anything but a whole answer raises an LLMError. Repeating a call asks the model again.
         """
+        if not request.expects_answer and self.dialect is OPENAI:
+            # Such a server has loaded what it serves, and refuses a request that asks nothing.
+            yield Final(request.model, "load", server=label_of(self.base_url))
+            return
         limits = timeouts or self._timeouts
         reader = self.dialect.reader(request, self.base_url, self._max_response_bytes)
         model, body = request.model, self.dialect.body(request)
@@ -153,7 +157,7 @@ class OllamaClient:
         # (docs/ollama.md, Transport): it is away, not slow.
         except LLMTimeoutError as exc:
             raise OllamaUnreachableError(
-                f"Ollama at {self.base_url} does not answer within {timeout_s:g} s"
+                f"{named(self.base_url)} does not answer within {timeout_s:g} s"
             ) from exc
         return bytes(body)
 
@@ -226,7 +230,7 @@ class OllamaClient:
                 self._note_clock(response.headers.get("Date"))
             raw = response.aiter_raw()
             if response.status_code != 200:
-                body = await _error_body(raw, watch)
+                body = await error_beginning(raw, watch)
                 raise refusal_of(response, body, model=model, base_url=self.base_url)
             while True:
                 with watch:
@@ -276,17 +280,6 @@ class OllamaClient:
 
 def _closed() -> OllamaUnreachableError:
     return OllamaUnreachableError("this client of Ollama has been closed")
-
-
-async def _error_body(raw: AsyncIterator[bytes], watch: StreamWatch) -> bytes:
-    body = b""
-    while len(body) < MAX_ERROR_BODY_BYTES:
-        with watch:
-            chunk = await anext(raw, None)
-        if chunk is None:
-            break
-        body += chunk
-    return body
 
 
 async def _read_to_end(chunks: AsyncGenerator[bytes, None], watch: StreamWatch) -> None:

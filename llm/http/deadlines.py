@@ -1,12 +1,17 @@
 """The clock of one asynchronous stream: first token, silence, whole time, by a single timer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from llm.errors import LLMError, LLMTimeoutError
-from llm.wire.error_map import first_token_timeout, idle_timeout, total_timeout
+from llm.wire.error_map import (
+    MAX_ERROR_BODY_BYTES,
+    first_token_timeout,
+    idle_timeout,
+    total_timeout,
+)
 from llm.wire.timeouts import Timeouts
 
 IsAlive: TypeAlias = Callable[[bool], Awaitable[bool]]
@@ -136,3 +141,15 @@ class StreamWatch:
             return total_timeout(self._timeouts)
         make = idle_timeout if self._is_replying else first_token_timeout
         return make(self._timeouts)
+
+
+async def error_beginning(raw: AsyncIterator[bytes], watch: StreamWatch) -> bytes:
+    """As much as an error's body may have."""
+    body = b""
+    while len(body) < MAX_ERROR_BODY_BYTES:
+        with watch:
+            chunk = await anext(raw, None)
+        if chunk is None:
+            break
+        body += chunk
+    return body

@@ -64,6 +64,12 @@ def check_base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
     return checked
 
 
+def named(base_url: str) -> str:
+    """A server as a message names it: what it is, and where."""
+    # OpenAI's addresses end so; other gateways are rare, and only a message would be wrong.
+    return f"the server at {base_url}" if base_url.endswith("/v1") else f"Ollama at {base_url}"
+
+
 def label_of(base_url: str) -> str:
     """A checked address without its scheme: a server's short name, which holds no secret."""
     return base_url.partition("://")[2]

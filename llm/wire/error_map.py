@@ -25,6 +25,7 @@ from llm.errors import (
     TotalTimeoutError,
     UnsupportedError,
 )
+from llm.wire.address import named
 from llm.wire.refusals import (
     LINE,
     is_overflow,
@@ -87,14 +88,14 @@ def lost_connection(
     `replying` says whether the head of the reply had been read.
     """
     if isinstance(exc, httpx.PoolTimeout):
-        return OllamaBusyError(f"all our connections to Ollama at {base_url} are in use")
+        return OllamaBusyError(f"all our connections to {named(base_url)} are in use")
     if isinstance(exc, httpx.DecodingError | aiohttp.ClientResponseError):
         return InvalidReplyError(f"what listens at {base_url} does not speak HTTP as Ollama does")
     if isinstance(exc, httpx.ReadTimeout):
         return idle_timeout(timeouts) if replying else first_token_timeout(timeouts)
     if replying:
         return StreamCutError(
-            f"the reply of Ollama at {base_url} was cut: it was stopped, or the network failed"
+            f"the reply of {named(base_url)} was cut: it was stopped, or the network failed"
         )
     return _no_connection(exc, base_url, timeouts)
 
@@ -136,16 +137,16 @@ def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMErro
     cause = exc.__cause__ if isinstance(exc.__cause__, aiohttp.ClientError) else exc
     if isinstance(cause, httpx.ConnectTimeout | aiohttp.ServerTimeoutError):
         return OllamaUnreachableError(
-            f"Ollama at {base_url} does not accept a connection within "
+            f"{named(base_url)} does not accept a connection within "
             f"{timeouts.connect_s:g} s: is it running, and is OLLAMA_BASE_URL right?"
         )
     if isinstance(cause, httpx.ConnectError | aiohttp.ClientConnectorError):
         return OllamaUnreachableError(
-            f"Ollama at {base_url} does not answer: is it running (`ollama serve`), "
+            f"{named(base_url)} does not answer: is it running (`ollama serve`), "
             "and is OLLAMA_BASE_URL right?"
         )
     closed = OllamaUnreachableError(
-        f"Ollama at {base_url} closed the connection without an answer: was it stopped?"
+        f"{named(base_url)} closed the connection without an answer: was it stopped?"
     )
     # A request may have brought the server down: a look at its health tells whether it is away.
     closed.is_outage = False
@@ -207,14 +208,18 @@ def _of_status(status: int, text: str, model: str, base_url: str) -> LLMError:
 def _error(kind: type[LLMError], status: int, said: str, advice: str, base_url: str) -> LLMError:
     failure = next(words for of, words in _FAILURES if issubclass(kind, of))
     where = "in mid-reply" if status == LINE else f"(HTTP {status})"
-    return kind(f"Ollama at {base_url} {failure} {where}{said}: {advice}")
+    return kind(f"{named(base_url)} {failure} {where}{said}: {advice}")
 
 
 def _not_found(text: str, model: str, base_url: str) -> LLMError:
     # A server that is no Ollama answers 404 too, without these words.
-    if "not found" in text:
+    if "not found" in text and not base_url.endswith("/v1"):
         return ModelNotFoundError(
             f"model '{model}' is not installed at {base_url}: run `ollama pull {model}`"
+        )
+    if "not found" in text or "does not exist" in text:
+        return ModelNotFoundError(
+            f"{base_url} does not serve a model '{model}': start it there, or name one that it has"
         )
     return InvalidReplyError(f"{base_url} has no /api/chat (HTTP 404): is it Ollama?")
 
@@ -235,7 +240,10 @@ def _error_text(body: bytes) -> str:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return ""
-    return opened(document.get("error")) if isinstance(document, dict) else ""
+    if not isinstance(document, dict):
+        return ""
+    # vLLM before 0.10 has the error itself as the object.
+    return opened(document if document.get("object") == "error" else document.get("error"))
 
 
 def _unknown(text: str) -> str:

@@ -197,6 +197,9 @@ _ABILITIES = (
 _OVERFLOW = re.compile(
     r"exceed_context_size_error|exceeds the (available )?context (size|length)"
     r"|exceeds the model's maximum context length|prompt is longer than the context length"
+    # OpenAI, vLLM, SGLang, LM Studio, by their sources and reports.
+    r"|context_length_exceeded|model's maximum context length is|longer than the model's context"
+    r"|when context the overflows"
 )
 
 
@@ -226,8 +229,15 @@ def is_overflow(text: str) -> bool:
 def overflow_counts(text: str) -> tuple[int | None, int | None]:
     """The tokens of the prompt and of the window, where the text has them."""
     # As fields of llama-server's JSON, which may be quoted once more, or in words.
-    prompt = r"n_prompt_tokens\\?\":\s*(\d{1,9})|(?:request|input length) \((\d{1,9}) tokens\)"
-    window = r"n_ctx\\?\":\s*(\d{1,9})|context (?:size|length) \((\d{1,9}) tokens\)"
+    prompt = (
+        r"n_prompt_tokens\\?\":\s*(\d{1,9})|(?:request|input|input length) \((\d{1,9}) tokens\)"
+        r"|\((\d{1,9}) in the messages|request has (\d{1,9}) input tokens"
+        r"|the first (\d{1,9}) tokens"
+    )
+    window = (
+        r"n_ctx\\?\":\s*(\d{1,9})|context (?:size|length) \((\d{1,9}) tokens\)"
+        r"|maximum context length is (\d{1,9})|context length of only (\d{1,9}) tokens"
+    )
     return _number(prompt, text), _number(window, text)
 
 

@@ -57,6 +57,17 @@ async def test_a_chat_is_asked_streamed_and_counted(ollama: OllamaStandIn, tmp_p
     assert {call.path for call in ollama.calls} <= {"/v1/chat/completions", "/v1/models"}
 
 
+async def test_nothing_is_loaded_at_a_server_that_serves_what_it_has(
+    ollama: OllamaStandIn, tmp_path: Path
+) -> None:
+    """A request that asks nothing is not sent: such a server would refuse it."""
+    settings = settings_of(tmp_path, speaks_openai(ollama))
+    async with Fleet.from_settings(settings, max_connections=1) as fleet:
+        reply = await fleet.chat(ChatRequest(model="m"))
+    assert (reply.text, reply.final.done_reason) == ("", "load")
+    assert ollama.stats.requests == ollama.stats.load_requests == 0
+
+
 async def test_tools_are_called(ollama: OllamaStandIn, tmp_path: Path) -> None:
     """The arguments come as text, and are an object for who runs the tool."""
     settings = settings_of(tmp_path, speaks_openai(ollama))

@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.errors import InvalidReplyError, LLMError, ResponseTooLargeError, StreamCutError
+from llm.errors import (
+    AccessDeniedError,
+    ContextOverflowError,
+    InvalidReplyError,
+    LLMError,
+    ModelNotFoundError,
+    OllamaBusyError,
+    ResponseTooLargeError,
+    StreamCutError,
+)
 from llm.openai.models import read_served
 from llm.openai.reply import OpenAIReply
 from llm.openai.requests import chat_body
+from llm.wire.error_map import refused
 from llm.wire.models import Loaded
 from llm.wire.records import Delta, Final, ToolCall, joined
 from llm.wire.requests import ChatRequest
@@ -239,3 +249,58 @@ def test_what_is_no_list_of_models_is_refused(body: bytes) -> None:
     """With a word on what to look at."""
     with pytest.raises(InvalidReplyError, match="/v1/models"):
         read_served(body, base_url=URL)
+
+
+REFUSALS = (
+    (
+        400,
+        '{"object":"error","message":"This model\'s maximum context length is 1024 tokens. '
+        'However, you requested 3024 tokens (2000 in the messages, 1024 in the completion)."}',
+        ContextOverflowError,
+        "2000 tokens, window 1024",
+    ),
+    (
+        400,
+        '{"error":{"message":"This model\'s maximum context length is 1024 tokens. However, your '
+        'request has 3024 input tokens.","type":"BadRequestError","code":400}}',
+        ContextOverflowError,
+        "3024 tokens, window 1024",
+    ),
+    (
+        400,
+        '{"object":"error","message":"The input (3024 tokens) is longer than the model\'s context '
+        'length (1024 tokens)."}',
+        ContextOverflowError,
+        "3024 tokens, window 1024",
+    ),
+    (
+        400,
+        '{"error":"Trying to keep the first 3024 tokens when context the overflows. However, the '
+        'model is loaded with context length of only 1024 tokens."}',
+        ContextOverflowError,
+        "3024 tokens, window 1024",
+    ),
+    (
+        404,
+        '{"object":"error","message":"The model `other` does not exist.","type":"NotFoundError"}',
+        ModelNotFoundError,
+        "does not serve a model 'm'",
+    ),
+    (401, '{"error":"Unauthorized"}', AccessDeniedError, "the server at"),
+    (503, '{"error":{"message":"Loading model"}}', OllamaBusyError, "the server at"),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "said"),
+    REFUSALS,
+    ids=[f"{one[0]}-{at}" for at, one in enumerate(REFUSALS)],
+)
+def test_a_refusal_of_an_engine_is_an_error_of_its_kind(
+    status: int, body: str, kind: type[LLMError], said: str
+) -> None:
+    """As vLLM, SGLang, LM Studio and llama.cpp word them; no advice about Ollama is given."""
+    error = refused(status, body.encode(), model="m", base_url=f"{URL}/v1")
+    assert type(error) is kind
+    assert said in str(error)
+    assert "ollama pull" not in str(error)

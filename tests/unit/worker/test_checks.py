@@ -184,3 +184,12 @@ def test_a_redis_of_ones_own_is_recognised(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert names_own_redis(MemorySettings()) is is_own
+
+
+def test_the_calls_are_those_of_each_server(tmp_path: Path) -> None:
+    """Where the file of servers gives them slots of their own."""
+    path = tmp_path / "servers.toml"
+    path.write_text('[[server]]\nurl = "http://a:1"\nslots = 3\n[[server]]\nurl = "http://b:1"\n')
+    llm = LLMSettings(_env_file=None, entries=str(path), num_parallel=2)  # type: ignore[arg-type]  # read from the file
+    found = check_calls(replace(load_settings(), llm=llm)).found
+    assert found.startswith("3 at once or 2 at once for ")
