@@ -126,12 +126,12 @@ def size(keys: SessionKeys) -> Command[int]:
 
 
 def note_late(keyspace: Keyspace, keys: SessionKeys) -> Command[int]:
-    """Note that a session has ends for long. How often it was noted."""
+    """Note that a session has ends for long. When, in µs: another number each time."""
     return NOTE_LATE.command(count, keyspace.outbox, session=keys.history)
 
 
 def late_sessions(keyspace: Keyspace, *, limit: int) -> Command[list[Entry]]:
-    """The sessions that were noted, the rarest noted first; members are their history keys."""
+    """The sessions that were noted, the longest ago first; members are their history keys."""
     return index.oldest(keyspace.outbox, limit=limit)
 
 

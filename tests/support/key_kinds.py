@@ -92,7 +92,11 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
     KeyKind(
-        "outbox", "zset", "none", "H whose outbox has ends for long → how often it was noted", True
+        "outbox",
+        "zset",
+        "none",
+        "H whose outbox has ends for long → when it was last noted, µs",
+        True,
     ),
     KeyKind("dead", "zset", "none", "H → ms of the session's last dead letter", True),
     KeyKind("agents", "zset", "none", "agent id → last activity, ms", True),

@@ -268,6 +268,22 @@ def test_late_sessions_are_noted_found_and_forgotten(rig: Rig) -> None:
     assert [entry.member for entry in rig.connection.run(late)] == [other.box.keys.history]
 
 
+def test_a_note_that_came_after_another_has_forgotten_the_session_is_kept(rig: Rig) -> None:
+    """Who read an earlier note would else forget a session whose ends nobody looks at again."""
+    note = outbox.note_late(rig.keyspace, rig.box.keys)
+    late = outbox.late_sessions(rig.keyspace, limit=9)
+    rig.connection.run(note)
+    entries = rig.connection.run(late)
+    assert rig.connection.run(outbox.forget(rig.keyspace, entries)) == 1
+    rig.later(1)
+    rig.connection.run(note)
+    assert rig.connection.run(outbox.forget(rig.keyspace, entries)) == 0
+    again = rig.connection.run(late)
+    rig.later(-3_600_000)
+    rig.connection.run(note)
+    assert rig.connection.run(outbox.forget(rig.keyspace, again)) == 0
+
+
 def test_a_late_session_that_is_no_text_is_forgotten_as_it_lies_there(rig: Rig) -> None:
     """It ends nobody's sweep."""
     rig.ask("ZADD", rig.keyspace.outbox, 1, b"\xff\xfe", 2, "not:ours")
