@@ -142,6 +142,13 @@ class ChatTerminal:
         note(f"griot: {reason}")
 
 
+NO_ANSWERS = {
+    "blank": "(the model gave no answer)",
+    "thinking": "(the model has only thought, and gave no answer)",
+}
+"""What is said of an empty reply, by its kind (docs/agents.md)."""
+
+
 class ShownReply:
     """One reply as it appears: tokens as they come, and whatever its last event adds to them."""
 
@@ -163,11 +170,16 @@ class ShownReply:
             self._shown += event.text
             write(event.text)
         elif event.type is EventType.DONE:
-            # Tokens may have been lost on their way; the last event has the whole reply.
-            if not event.text.startswith(self._shown):
-                self.end()
-            write(event.text.removeprefix(self._shown))
-            write("\n")
+            self._end_with(event)
+
+    def _end_with(self, event: Event) -> None:
+        # Tokens may have been lost on their way; the last event has the whole reply.
+        if not event.text.startswith(self._shown):
+            self.end()
+        write(event.text.removeprefix(self._shown))
+        write("\n")
+        if (empty := event.data.get("empty")) in NO_ANSWERS:
+            note(NO_ANSWERS[str(empty)])
 
     def end(self) -> None:
         """End the line that has begun, if one has."""

@@ -135,6 +135,20 @@ def test_a_reply_whose_tokens_were_lost_is_completed(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == "Hello\n"
 
 
+@pytest.mark.parametrize(
+    ("empty", "said"), [("blank", "no answer"), ("thinking", "only thought"), (None, "")]
+)
+def test_a_reply_that_says_nothing_is_told_so(
+    capsys: pytest.CaptureFixture[str], empty: str | None, said: str
+) -> None:
+    """An empty line could as well be a fault of the terminal."""
+    ShownReply().show(Event(EventType.DONE, "job", 1, data={"empty": empty}))
+    out, err = capsys.readouterr()
+    assert out == "\n"
+    assert said in err
+    assert bool(said) == bool(err)
+
+
 def test_a_second_attempt_begins_the_reply_again(capsys: pytest.CaptureFixture[str]) -> None:
     """What the first attempt had said does not count, and the reader is told."""
     reply = ShownReply()
