@@ -64,10 +64,15 @@ def check_base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
     return checked
 
 
+def looks_like_openai(base_url: str) -> bool:
+    """Whether an address is one of OpenAI's protocol by its looks; for the words of messages."""
+    return base_url.endswith("/v1")
+
+
 def named(base_url: str) -> str:
     """A server as a message names it: what it is, and where."""
-    # OpenAI's addresses end so; other gateways are rare, and only a message would be wrong.
-    return f"the server at {base_url}" if base_url.endswith("/v1") else f"Ollama at {base_url}"
+    kind = "the server" if looks_like_openai(base_url) else "Ollama"
+    return f"{kind} at {base_url}"
 
 
 def label_of(base_url: str) -> str:

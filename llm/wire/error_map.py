@@ -25,7 +25,7 @@ from llm.errors import (
     TotalTimeoutError,
     UnsupportedError,
 )
-from llm.wire.address import named
+from llm.wire.address import looks_like_openai, named
 from llm.wire.refusals import (
     LINE,
     is_overflow,
@@ -213,7 +213,7 @@ def _error(kind: type[LLMError], status: int, said: str, advice: str, base_url: 
 
 def _not_found(text: str, model: str, base_url: str) -> LLMError:
     # A server that is no Ollama answers 404 too, without these words.
-    if "not found" in text and not base_url.endswith("/v1"):
+    if "not found" in text and not looks_like_openai(base_url):
         return ModelNotFoundError(
             f"model '{model}' is not installed at {base_url}: run `ollama pull {model}`"
         )
