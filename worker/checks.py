@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from celery import Celery
+from celery.app.control import Inspect
 from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
 
@@ -201,12 +202,19 @@ def queues_of_workers(app: Celery) -> Mapping[str, frozenset[str]]:
     Raises kombu's OperationalError if the broker cannot be reached.
     """
     with broker_connection(app) as connection:
-        inspect = app.control.inspect(timeout=REPLY_TIMEOUT_S, connection=connection)
-        replies = inspect.active_queues()
+        replies = workers_asked(app, connection).active_queues()
     return {
         worker: frozenset(queue["name"] for queue in queues)
         for worker, queues in sorted((replies or {}).items())
     }
+
+
+def workers_asked(app: Celery, connection: BrokerConnection, limit: int | None = None) -> Inspect:
+    """Celery's questions to all workers, over a connection of `broker_connection`.
+
+    Without one Celery takes a connection of its pool, which may have died since it was used.
+    """
+    return app.control.inspect(timeout=REPLY_TIMEOUT_S, limit=limit, connection=connection)
 
 
 @contextmanager

@@ -29,9 +29,9 @@ from tasks.process.services import producer_services
 from tasks.process.slots import slots_of
 from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.checks import (
-    REPLY_TIMEOUT_S,
     broker_connection,
     queues_of_workers,
+    workers_asked,
 )
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
 from worker.model_servers import ModelServer, model_servers
@@ -139,8 +139,8 @@ def worker_states(celery: Celery) -> tuple[WorkerState, ...]:
     consumed = queues_of_workers(celery)
     if not consumed:
         return ()
-    inspect = celery.control.inspect(timeout=REPLY_TIMEOUT_S, limit=len(consumed))
-    running = inspect.active() or {}
+    with broker_connection(celery) as connection:
+        running = workers_asked(celery, connection, limit=len(consumed)).active() or {}
     return tuple(
         WorkerState(name, tuple(sorted(queues)), len(running.get(name, ())))
         for name, queues in consumed.items()

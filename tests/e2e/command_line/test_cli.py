@@ -162,6 +162,15 @@ def test_status_tells_queues_and_workers() -> None:
     assert "worker@" in griot("status").stdout
 
 
+def test_status_does_not_need_a_connection_that_died_in_celerys_pool(valkey: ValkeyServer) -> None:
+    """Servers and firewalls close what is idle."""
+    with app.connection_or_acquire() as pooled:
+        valkey.command("CLIENT", "KILL", "ID", pooled.default_channel.client.client_id())
+    status = griot("status", "--json")
+    assert status.exit_code == 0, repr(status.exception)
+    assert [worker["running"] for worker in json.loads(status.stdout)["workers"]] == [0, 0]
+
+
 def test_check_names_damaged_keys(valkey: ValkeyServer) -> None:
     """One that all share, and one of a session that is due; and says when all is well again."""
     keyspace = producer_services().keyspace
