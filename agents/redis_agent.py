@@ -10,6 +10,7 @@ from agents.settings import AgentSettings
 from agents.stored_history import StoredHistory, StoredTurn
 from llm import LLMService
 from memory import MemoryFull, MemoryUnavailable, RedisMemoryService, get_redis_memory
+from memory.ids import shown_id
 from memory.settings import read_settings
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class RedisAgent(BaseAgent):
             logger.warning(
                 "Redis is away or full; agent %s keeps its turns in this process and saves them "
                 "when Redis is back: %s",
-                self.agent_id,
+                shown_id(self.agent_id),
                 error,
             )
         self._is_away = True

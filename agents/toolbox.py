@@ -8,6 +8,7 @@ from agents.profiles import Profile, Profiles, ToolSpec
 from agents.settings import AgentSettings
 from agents.tool_threads import ToolThreads
 from agents.tools import Tool
+from memory.quoting import quoted
 
 
 class Toolbox:
@@ -40,7 +41,7 @@ class Toolbox:
             return tuple(tools.values())
         for name in names:
             if name not in tools:
-                raise UnknownTool(f"tools: agent {profile.agent_id} has no tool {name[:64]!r}")
+                raise UnknownTool(f"tools: agent {profile.agent_id} has no tool {quoted(name)}")
         return tuple(tools[name] for name in dict.fromkeys(names))
 
     def _load(self, profile: Profile) -> None:

@@ -17,6 +17,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from agents.errors import InvalidTool, ToolError
 from agents.tool_schema import parameters_schema
 from agents.tool_threads import CallResult, ToolThreads
+from memory.ids import shown_id
 
 logger = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ class Tool:
         logger.warning(
             "tool %s failed for job %s, and its model reads that it did: %s at %s",
             self.name,
-            context.job_id,
+            shown_id(context.job_id),
             kind,
             where[-1:],
         )

@@ -1,9 +1,10 @@
 """Ids as they are written in keys. Pure."""
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from memory.errors import InvalidInput
+from memory.quoting import quoted
 
 MAX_ID_BYTES = 512
 
@@ -38,3 +39,19 @@ def is_id(value: str) -> bool:
     except InvalidInput:
         return False
     return True
+
+
+def shown_id(value: object) -> str:
+    """An id as errors and log lines show it: as it is written in keys, so in one word.
+
+    What cannot be an id is not repeated.
+    """
+    try:
+        return encode_id(value, what="id")  # type: ignore[arg-type]  # it refuses other types
+    except InvalidInput:
+        return quoted(value)
+
+
+def read_id(shown: str) -> str:
+    """The id that `shown_id` shows so."""
+    return unquote(shown)

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
+from memory.quoting import quoted
 
 DEFAULT_PREFIX = "ecowas"
 
@@ -76,7 +77,9 @@ class Keyspace:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(PREFIX_PATTERN, self.prefix):
-            raise InvalidInput(f"key prefix {self.prefix!r} may hold letters, digits and . _ - :")
+            raise InvalidInput(
+                f"key prefix {quoted(self.prefix)} may hold letters, digits and . _ - :"
+            )
 
     def session(self, agent_id: str, session_id: str) -> SessionKeys:
         """The keys of one session."""
@@ -108,7 +111,9 @@ class Keyspace:
         """
         keys = self.find_session(history_key)
         if keys is None:
-            raise CorruptData(f"{history_key!r} is not the key of a history under {self.prefix!r}")
+            raise CorruptData(
+                f"{quoted(history_key)} is not the key of a history under {self.prefix!r}"
+            )
         return keys
 
     def find_session(self, history_key: str) -> SessionKeys | None:

@@ -11,6 +11,8 @@ from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
 from memory import CorruptData, InvalidInput, MemoryServiceError, StopPolicy
+from memory.ids import shown_id
+from memory.quoting import quoted
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
@@ -98,7 +100,7 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     ) -> CancelOutcome:
         """Cancel a job, waiting or running, from any process; see `tasks.submit.cancel.cancel`."""
         if policy is not None and policy not in set(StopPolicy):
-            raise InvalidJob(f"policy must be {' or '.join(StopPolicy)}, not {policy!r}")
+            raise InvalidJob(f"policy must be {' or '.join(StopPolicy)}, not {quoted(policy)}")
         return cancel(self.app, job_id, None if policy is None else StopPolicy(policy))
 
 
@@ -204,7 +206,9 @@ def _again(
     if isinstance(error, CorruptData) and ref.envelope is None:
         # It lasts until somebody mends the key, and the job waits in its mailbox. The sweeper comes
         # by, less and less often; a message that published itself again would stay beside each.
-        logger.error("job %s cannot run until its key is mended: %s", task.request.id, error)
+        logger.error(
+            "job %s cannot run until its key is mended: %s", shown_id(task.request.id), error
+        )
         raise _end_without_result(task, str(error))
     delay_s = producer_services().settings.queue.retry_base_s
     kwargs = {name: value for name, value in given.items() if value is not None}
@@ -226,7 +230,7 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
     except OperationalError as exc:
         logger.warning(
             "retry of job %s not published, the broker delivers its message again: %s",
-            task.request.id,
+            shown_id(task.request.id),
             exc,
         )
         return False

@@ -15,6 +15,8 @@ can be made from its message alone, so it survives the way through Celery's resu
 
 from typing import Self
 
+from memory.ids import read_id, shown_id
+
 
 class ChatError(Exception):
     """Any failure of a chat job."""
@@ -42,12 +44,13 @@ class SessionBusy(ChatError):
     @classmethod
     def with_job(cls, agent_id: str, session_id: str, job_id: str) -> Self:
         """The error that names the session and its job."""
-        return cls(f"session {session_id!r} of agent {agent_id!r} is busy{cls._BEFORE_ID}{job_id}")
+        named = f"session {session_id!r} of agent {agent_id!r}"
+        return cls(f"{named} is busy{cls._BEFORE_ID}{shown_id(job_id)}")
 
     @property
     def job_id(self) -> str:
         """From the message, which is all that the way through a result backend leaves."""
-        return str(self).rpartition(self._BEFORE_ID)[2]
+        return read_id(str(self).rpartition(self._BEFORE_ID)[2])
 
 
 class NotAccepted(ChatError, ConnectionError):

@@ -15,6 +15,7 @@ from celery.utils.text import str_to_list
 
 from agents import InvalidProfiles
 from memory import MemoryServiceError
+from memory.ids import shown_id
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
 from tasks.process.configuration import checked, load_settings
@@ -124,7 +125,9 @@ def _cancel_revoked(
         cancel(sender.app, request.id)
     except (InvalidJob, MemoryServiceError) as exc:
         logger.warning(
-            "revoked job %s is not cancelled in its mailbox and will run: %s", request.id, exc
+            "revoked job %s is not cancelled in its mailbox and will run: %s",
+            shown_id(request.id),
+            exc,
         )
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from llm.errors import InvalidRequestError
 from llm.wire.grammar import grammar_format
+from llm.wire.quoting import quoted
 
 Message: TypeAlias = Mapping[str, object] | bytes
 """A message as an object, or as JSON bytes of our own making that are spliced in as they are."""
@@ -33,7 +34,7 @@ DURATION_PATTERN = r"^-?(\d+(\.\d+)?(ns|us|ms|s|m|h))+$"
 def check_model_name(name: object) -> str:
     """Return `name` if it is a model name; raise InvalidRequestError if not. Never an address."""
     if not isinstance(name, str) or _MODEL_NAME.fullmatch(name) is None:
-        raise InvalidRequestError(f"{_quoted(name)} is not a model: {MODEL_NAME_RULE}")
+        raise InvalidRequestError(f"{quoted(name)} is not a model: {MODEL_NAME_RULE}")
     return name
 
 
@@ -152,21 +153,15 @@ def _check_temperature(temperature: object) -> None:
     number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
     if not number or not math.isfinite(temperature) or temperature < 0:  # type: ignore[arg-type, operator]  # `number` is the check
         raise InvalidRequestError(
-            f"temperature must be a number of 0 or more, not {_quoted(temperature)}"
+            f"temperature must be a number of 0 or more, not {quoted(temperature)}"
         )
 
 
 def _check_max_tokens(max_tokens: object) -> None:
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
         raise InvalidRequestError(
-            f"max_tokens must be a whole number of 1 or more, not {_quoted(max_tokens)}"
+            f"max_tokens must be a whole number of 1 or more, not {quoted(max_tokens)}"
         )
-
-
-def _quoted(value: object) -> str:
-    """A short form of a wrong argument for a message."""
-    text = repr(value)
-    return text if len(text) <= 40 else text[:40] + "..."
 
 
 def _spliced(message: Message) -> object:

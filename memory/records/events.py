@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from memory.errors import CorruptData, CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
+from memory.quoting import quoted
 from memory.records.event import Event, EventType, packed, parsed
 from memory.redis.command import Argument, Command, LuaScript
 from memory.redis.replies import flag, nothing, unexpected_reply
@@ -95,7 +96,7 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
     is_cursor = isinstance(cursor, str) and _CURSOR.fullmatch(cursor) is not None
     # Redis' numbers have 64 bits, and it answers a larger one with an error.
     if not is_cursor or max(_order(cursor)) >= 1 << 64:
-        raise InvalidInput(f"{cursor!r} is no cursor: give the `cursor` of an event")
+        raise InvalidInput(f"{quoted(cursor)} is no cursor: give the `cursor` of an event")
     oldest = oldest_cursor(keys.events)
 
     def check(reply: object) -> None:

@@ -4,6 +4,7 @@ A script answers a list that begins with a code, or 1 or 0. The code CORRUPT, an
 other shape than the reader expects, raise CorruptData.
 """
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
@@ -12,6 +13,8 @@ from memory.errors import CorruptData
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
+
+_CODE = re.compile(rb"[A-Z_]{1,32}")
 
 
 def code_and_rest(codes: type[E], reply: object) -> tuple[E, list[object]]:
@@ -102,7 +105,7 @@ def unexpected_reply(reply: object) -> CorruptData:
     """The error for a reply of a shape that its command never gives."""
     # Not the reply itself: it may hold a user's message.
     head = reply[0] if isinstance(reply, list) and reply else None
-    is_code = isinstance(head, bytes) and head.replace(b"_", b"").isupper()
+    is_code = isinstance(head, bytes) and _CODE.fullmatch(head)
     code = head if is_code else type(reply).__name__
     return CorruptData(f"Redis gave an unexpected reply: {code!r}")
 

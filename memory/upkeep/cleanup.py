@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
-from memory.ids import is_id
+from memory.ids import is_id, shown_id
 from memory.keys import Keyspace
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import CleanOutcome
@@ -72,7 +72,7 @@ def clean_stale(
         except CorruptData as exc:
             logger.error(
                 "stale sessions of agent %s stay until you delete or repair their index: %s",
-                agent,
+                shown_id(agent),
                 exc,
             )
     run.users, is_complete = forget_unused(
@@ -161,7 +161,7 @@ class _Run:
                         self.connection, self.keyspace, session_id
                     )
             except CorruptData as exc:
-                logger.error("data of session %s is left to its TTL: %s", session_id, exc)
+                logger.error("data of session %s is left to its TTL: %s", shown_id(session_id), exc)
 
     def _with_data(self, session_ids: Sequence[str]) -> list[str]:
         fields = [self.keyspace.session_fields(one) for one in session_ids]

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 
 from memory.errors import CorruptData, InvalidInput
+from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
@@ -102,7 +103,7 @@ def erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> in
             except CorruptData as exc:
                 damage = exc
             except InvalidInput:
-                logger.error("the index of %s has a member that is no id", agent_id)
+                logger.error("the index of %s has a member that is no id", shown_id(agent_id))
     if damage is not None:
         raise damage
     if agent_seen_ms is not None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from memory.errors import CorruptData
+from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
 from memory.mailbox.due import Due
@@ -168,8 +169,8 @@ class Housekeeping:
         except CorruptData as exc:
             logger.error(
                 "maintenance passes over session %s of agent %s until you delete or repair it: %s",
-                session.session_id,
-                session.agent_id,
+                shown_id(session.session_id),
+                shown_id(session.agent_id),
                 exc,
             )
             return none

@@ -12,7 +12,7 @@ from math import inf
 import orjson
 
 from memory.errors import CorruptData
-from memory.ids import is_id
+from memory.ids import is_id, shown_id
 from memory.keys import Keyspace
 from memory.lifetimes import UPKEEP_TTL_S
 from memory.records import index
@@ -73,7 +73,7 @@ class Round:
             except CorruptData as exc:
                 logger.error(
                     "%s passes over the sessions of agent %s until you delete or repair their "
-                    "index: %s", self.task, leg.agent, exc
+                    "index: %s", self.task, shown_id(leg.agent), exc
                 )  # fmt: skip
         self.connection.run(Command(nothing, ("UNLINK", self._key)))
 

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 def without_strangers(
     connection: Connection, index_key: str, batch: Sequence[Entry]
 ) -> list[Entry]:
-    """Those of `batch` that are ids. The others are removed from the index, and named in the log.
+    """Those of `batch` that are ids. The others are removed from the index, and counted in the log.
 
     Each run of clean-up would meet them first, and get no further.
     """
@@ -22,10 +22,9 @@ def without_strangers(
     strangers = [entry for entry in batch if not is_id(entry.member)]
     if strangers:
         logger.error(
-            "%s had %d members that are no ids, such as %r; they were removed from it",
+            "%s had %d members that are no ids; they were removed from it",
             index_key,
             len(strangers),
-            strangers[0].stored[:64],
         )
         connection.run(index.forget(index_key, strangers))
     return ids

@@ -131,7 +131,7 @@ class Attempt:
         self, model: str, own: str, envelope: Envelope, acquired: Acquired
     ) -> Verdict | OutageMet:
         """Make the turn anew, with another model than the job's own."""
-        logger.info("job %s goes to %s: no server can answer with %s", self._ref.job_id, model, own)
+        logger.info("job %s goes to %s: no server can answer with %s", self._ref.shown, model, own)
         await self._holder.slot.release()
         self._turn = self._turn.falling_back(model, own)
         return await self._try(model, envelope, acquired, is_fallback=True)
@@ -226,7 +226,7 @@ class Attempt:
             return NotNow("is over", committed.next, is_over=True)
         refused = committed.outcome.value
         logger.warning(
-            "late commit of job %s refused, its reply is dropped: %s", self._ref.job_id, refused
+            "late commit of job %s refused, its reply is dropped: %s", self._ref.shown, refused
         )
         return NotNow(refused)
 
@@ -251,7 +251,7 @@ class Attempt:
     def _log_death(self, reason: str) -> None:
         logger.warning(
             "job %s is a dead letter after attempt %d: %s; `griot dead-letters` sends it again",
-            self._ref.job_id,
+            self._ref.shown,
             self._events.attempt,
             reason,
         )

@@ -215,7 +215,7 @@ class LeaseHolder:
                 attempt.take(page)
                 before = events.before(page[-1].cursor) if page else before
         except CorruptData as exc:
-            logger.warning("what job %s has said is lost, its events: %s", self._ref.job_id, exc)
+            logger.warning("what job %s has said is lost, its events: %s", self._ref.shown, exc)
         return attempt.text
 
     async def _ending(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:

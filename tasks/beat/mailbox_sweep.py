@@ -25,6 +25,7 @@ from memory import (
     outbox,
 )
 from memory.mailbox.due import shared_wait_ms
+from memory.quoting import quoted
 from tasks.end.loop_delivery import LoopDelivery
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
@@ -95,7 +96,8 @@ class MailboxSweep:
     async def _sweep_one(self, entry: DueEntry) -> str:
         mailbox = self._due.mailbox(entry)
         if mailbox is None:
-            logger.error("%r is no history's key and is not swept any more", entry.history_key)
+            name = quoted(entry.history_key)
+            logger.error("%s is no history's key and is not swept any more", name)
             await self._memory.run(self._due.forget(entry))
             return "FORGOTTEN"
         try:

@@ -18,6 +18,7 @@ from memory import (
 )
 from memory.mailbox.due import IDLE_MS
 from memory.outages.outages import NotedLook
+from memory.quoting import quoted
 from memory.records.index import Entry
 from tasks.process.head_waker import HeadWaker
 from tasks.process.outages import Outages
@@ -95,7 +96,7 @@ class OutageSweep:
     async def _wake(self, outage: Outage, entry: Entry) -> None:
         keys = outage.session(entry)
         if keys is None:
-            logger.error("%r waits for %s and is no session", entry.member, outage.name)
+            logger.error("%s waits for %s and is no session", quoted(entry.member), outage.name)
             return
         await self._waker.is_coming(keys)
 

@@ -9,6 +9,7 @@ from memory import (
     Keyspace,
     outbox,
 )
+from memory.quoting import quoted
 from memory.records.index import Entry
 from tasks.beat.mailbox_sweep import guarded
 from tasks.end.loop_delivery import LoopDelivery
@@ -53,7 +54,8 @@ class OutboxSweep:
         """How many ends are left to others; None where results cannot be stored now."""
         keys = self._keyspace.find_session(entry.member)
         if keys is None:
-            logger.error("%r is no history's key: it is taken off the outboxes' list", entry.member)
+            name = quoted(entry.member)
+            logger.error("%s is no history's key: it is taken off the outboxes' list", name)
             return 0
         try:
             left = await guarded(

@@ -16,6 +16,7 @@ from celery.canvas import signature
 from kombu.exceptions import OperationalError
 
 from memory import Connection, End, EventType, MemoryServiceError, SessionKeys, outbox
+from memory.ids import shown_id
 from tasks.end.callbacks import UNSENDABLE, requests_of
 from tasks.end.outcome import JobOutcome, outcome_of
 from tasks.errors import NotAccepted
@@ -91,7 +92,9 @@ class Delivery:
         except UNSENDABLE as exc:
             # It would fail each time, and keep what else follows the job.
             kind = type(exc).__name__
-            logger.error("what follows job %s in Celery cannot be sent: %s", request.id, kind)
+            logger.error(
+                "what follows job %s in Celery cannot be sent: %s", shown_id(request.id), kind
+            )
 
 
 def deliver_ends(
@@ -139,4 +142,6 @@ def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:
     """Name the elements of an outbox that cannot be read."""
     for name in corrupt:
         job_id = name.decode(errors="replace")
-        logger.error("the end of job %r in %s cannot be read, it is removed", job_id, keys.outbox)
+        logger.error(
+            "the end of job %s in %s cannot be read, it is removed", shown_id(job_id), keys.outbox
+        )

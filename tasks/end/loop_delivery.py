@@ -30,6 +30,7 @@ from memory import (
     dead_letters,
     outbox,
 )
+from memory.ids import shown_id
 from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged
 from tasks.end.outcome import outcome_of
 
@@ -180,7 +181,10 @@ class LoopDelivery:
         level = logging.DEBUG if self._is_reported else logging.WARNING
         self._is_reported = True
         logger.log(
-            level, "the result of job %s, and perhaps others, come later: %s", end.job_id, reason
+            level,
+            "the result of job %s, and perhaps others, come later: %s",
+            shown_id(end.job_id),
+            reason,
         )
 
     async def _flush_soon(self) -> None:

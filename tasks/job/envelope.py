@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from memory import CorruptData, MergedEnvelope
+from memory.ids import shown_id
 from tasks.errors import InvalidJob
 from tasks.job.job import ChatJob, problems_of
 
@@ -107,3 +108,8 @@ class JobRef:
     session_id: str
     max_history: int | None = None
     envelope: Envelope | None = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The job's id as log lines show it."""
+        return shown_id(self.job_id)

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 import orjson
@@ -21,6 +21,7 @@ from llm import check_model_name
 from llm.errors import InvalidRequestError
 from memory import InvalidInput, OnBusy, Request
 from memory.ids import encode_id
+from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import ReplyFormat, check_format
@@ -31,6 +32,8 @@ MAX_METADATA_BYTES = 8192
 MAX_TOOLS = 128
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
+MAX_PROBLEMS = 8
+"""So many are said of a job that has more of them."""
 
 _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 
@@ -179,10 +182,15 @@ def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
 
 def problems_of(error: ValidationError) -> str:
     """Each wrong argument and why, in one line and without its value."""
-    lines = (
-        f"{problem['loc'][0]}: {_ALLOWED[problem['loc'][0]]}"
-        if problem["loc"] and problem["loc"][0] in _ALLOWED
-        else f"{'.'.join(map(str, problem['loc'][:MAX_PATH])) or 'job'}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_input=False, include_context=False)
-    )
-    return "; ".join(dict.fromkeys(lines))
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = list(dict.fromkeys(_problem(one["loc"], one["msg"]) for one in found))
+    more = len(lines) - MAX_PROBLEMS
+    return "; ".join(lines[:MAX_PROBLEMS] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _problem(path: Sequence[int | str], message: str) -> str:
+    if path and path[0] in _ALLOWED:
+        return f"{path[0]}: {_ALLOWED[path[0]]}"
+    # An unknown option and a key of the metadata are a caller's words.
+    parts = (quoted(part).strip("'") for part in path[:MAX_PATH])
+    return f"{'.'.join(parts) or 'job'}: {message}"

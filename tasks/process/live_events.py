@@ -24,6 +24,7 @@ from memory import (
     SessionKeys,
     events,
 )
+from memory.ids import shown_id
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,10 @@ class AttemptEvents:
 
 
 def _named(sessions: Sequence[SessionKeys]) -> str:
-    named = [f"session {one.session_id} of agent {one.agent_id}" for one in sessions[:MOST_NAMED]]
+    named = [
+        f"session {shown_id(one.session_id)} of agent {shown_id(one.agent_id)}"
+        for one in sessions[:MOST_NAMED]
+    ]
     more = len(sessions) - len(named)
     return ", ".join(named) + (f" and {more} more sessions" if more else "")
 

@@ -10,6 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from memory import JobToWake, SessionKeys
+from memory.ids import shown_id
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
@@ -63,11 +64,15 @@ def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | N
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.error(
-                "job %s is woken without its Celery options, which cannot be sent: %s", job_id, kind
+                "job %s is woken without its Celery options, which cannot be sent: %s",
+                shown_id(job_id),
+                kind,
             )
             publish(app, job_id, kwargs, {})
     except OperationalError as exc:
-        logger.warning("wake-up of job %s not published, the sweeper will: %s", job_id, exc)
+        logger.warning(
+            "wake-up of job %s not published, the sweeper will: %s", shown_id(job_id), exc
+        )
         return False
     return True
 

@@ -15,6 +15,7 @@ from memory import (
     events,
     locate,
 )
+from memory.ids import shown_id
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.errors import NotAccepted
 from tasks.process.services import ProducerServices, producer_services
@@ -65,7 +66,7 @@ def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> Cancel
             return outcome
         # Between the two looks it began or ended to run.
         time.sleep(PAUSE_S)
-    raise NotAccepted(f"job {job_id} keeps starting and ending: cancel it once more")
+    raise NotAccepted(f"job {shown_id(job_id)} keeps starting and ending: cancel it once more")
 
 
 def _take_out(
@@ -108,7 +109,7 @@ def _stop(
     except CorruptData as exc:
         logger.error(
             "job %s is stopped at the next renewal of its lease, it cannot be announced: %s",
-            job_id,
+            shown_id(job_id),
             exc,
         )
     return CancelOutcome.STOPPING

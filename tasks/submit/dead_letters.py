@@ -15,6 +15,7 @@ from memory import (
     dead_letters,
     locate,
 )
+from memory.ids import shown_id
 from tasks.end.callbacks import packed_callbacks
 from tasks.errors import InvalidJob, JobConflict
 from tasks.job.envelope import Envelope
@@ -101,7 +102,7 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
         letter = services.memory.run(dead_letters.letters(mailbox)).find(job_id)
         if letter is not None:
             return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(letter))
-    raise InvalidJob(f"there is no dead letter of a job {job_id}")
+    raise InvalidJob(f"there is no dead letter of a job {shown_id(job_id)}")
 
 
 def _callbacks(letter: dead_letters.DeadLetter) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from memory import Connection, End, Event, SessionKeys, events, locate
+from memory.ids import shown_id
 from tasks.errors import InvalidJob
 from tasks.process.services import producer_services
 from tasks.submit.followers import JobFollower, SessionFollower, lost, start_cursor
@@ -96,7 +97,7 @@ def _keys_of(job_id: str) -> SessionKeys:
 
 def unknown_job(job_id: str) -> InvalidJob:
     """The error for an id that nobody knows."""
-    return InvalidJob(f"job {job_id} is not known: never sent, or longer ago than a week")
+    return InvalidJob(f"job {shown_id(job_id)} is not known: never sent, or longer ago than a week")
 
 
 def _read(memory: Connection, follower: SessionFollower, block_ms: int) -> list[Event]:

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 
 from memory import Event, EventType, Keyspace, SessionKeys, events
+from memory.ids import shown_id
 from memory.records.event import ENDINGS
 from tasks.errors import JobFailed
 from tasks.submit.last_event import LastEvent
@@ -72,8 +73,8 @@ class JobFollower(SessionFollower):
 def lost(job_id: str) -> JobFailed:
     """The error for a job that was taken in and of which nothing is left."""
     return JobFailed(
-        f"nothing is known of job {job_id} any more: its mailbox is gone (Redis was emptied, or a "
-        "fail-over lost it); send it again"
+        f"nothing is known of job {shown_id(job_id)} any more: its mailbox is gone (Redis was "
+        "emptied, or a fail-over lost it); send it again"
     )
 
 

@@ -30,6 +30,7 @@ from memory import (
     unclaim,
     users,
 )
+from memory.ids import shown_id
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.errors import InvalidJob, JobConflict, NotAccepted, SessionBusy
@@ -75,7 +76,7 @@ class Submission:
     def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
         """The error for a job of which it is not known whether it is in."""
         return NotAccepted(
-            f"Redis did not confirm job {self.job_id}, which may be in or not ({error}). "
+            f"Redis did not confirm job {shown_id(self.job_id)}, which may be in or not ({error}). "
             "Send it again with this task_id: it cannot be doubled"
         )
 
@@ -100,8 +101,9 @@ class Submission:
 
     def _conflict(self) -> JobConflict:
         name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
+        job_id = shown_id(self.job_id)
         return JobConflict(
-            f"this {name} was used for another request (job {self.job_id}): take a new one"
+            f"this {name} was used for another request (job {job_id}): take a new one"
         )
 
 
@@ -111,7 +113,9 @@ def unclaiming(job_id: str) -> Iterator[None]:
     try:
         yield
     except MemoryServiceError as exc:
-        logger.info("the id of job %s, which is refused, stays its request's: %s", job_id, exc)
+        logger.info(
+            "the id of job %s, which is refused, stays its request's: %s", shown_id(job_id), exc
+        )
 
 
 class Producer:
@@ -222,7 +226,7 @@ class Producer:
             except MemoryServiceError as exc:
                 logger.warning(
                     "the end of job %s is not announced, it runs on until its lease is renewed: %s",
-                    enqueued.stopping,
+                    shown_id(enqueued.stopping),
                     exc,
                 )
         if enqueued.wake:

@@ -5,6 +5,7 @@ from typing import IO
 
 import click
 
+from memory.ids import shown_id
 from memory.upkeep.transfer import exported, renamed, restore
 from memory.upkeep.transfer_file import as_lines, read
 from tasks.process.services import producer_services
@@ -79,7 +80,7 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
         is_forced=force,
     )
     note(
-        f"session {transfer.session_id} of agent {transfer.agent_id} is back: "
+        f"session {shown_id(transfer.session_id)} of agent {shown_id(transfer.agent_id)} is back: "
         f"{len(transfer.messages)} messages, {len(transfer.values)} values of session data"
     )
     for kind, lines in transfer.left_out.items():

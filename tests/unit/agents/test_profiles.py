@@ -13,7 +13,10 @@ WRONG = {
     "an agent that is no table": ("[agents]\nenergy = 1", "agents.energy: must be a table"),
     "agents that are no table": ("agents = 1", "agents: must be a table"),
     "a prompt that is no text": ("[default]\nsystem_prompt = 1", "default.system_prompt: Input"),
-    "a model that is no name": ("[default]\nmodel = 'a b'", "default.model: 'a b' is not a model"),
+    "a model that is no name": (
+        "[default]\nmodel = 'a b'",
+        "default.model: text of 3 characters is not a model",
+    ),
     "a model that is an address": ("[default]\nmodel = 'http://x'", "is not a model"),
     "a temperature over 2": ("[default]\ntemperature = 2.1", "less than or equal to 2"),
     "a temperature below 0": ("[default]\ntemperature = -0.1", "greater than or equal to 0"),
@@ -23,7 +26,10 @@ WRONG = {
     "half a token": ("[default]\nmax_tokens = 1.5", "valid integer"),
     "a negative window": ("[agents.energy]\nmax_history = -1", "agents.energy.max_history: Input"),
     "a fallback that is no list": ("[default]\nfallback = 'x'", "default.fallback: Input"),
-    "a fallback that is no name": ("[default]\nfallback = ['a b']", "'a b' is not a model"),
+    "a fallback that is no name": (
+        "[default]\nfallback = ['a b']",
+        "text of 3 characters is not a model",
+    ),
     "a fallback before its time": (
         "[default]\nfallback_after_s = -1",
         "greater than or equal to 0",
