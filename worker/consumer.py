@@ -1,10 +1,15 @@
 """Celery's consumer, which here sends its task events in batches and outlives broken messages."""
 
+import logging
 from collections.abc import Callable
 
+from celery import signals
+from celery.app.task import Context
+from celery.exceptions import NotRegistered
 from celery.worker.consumer import Consumer
 from kombu.message import Message
 
+from memory.quoting import quoted
 from tasks.process.broker_names import other_prefix
 from tasks.process.configuration import load_settings
 from worker.broker.foreign import send_home
@@ -13,8 +18,15 @@ from worker.broker.rabbitmq import is_lost, set_aside
 
 EVENTS_EVERY_S = 0.1
 EVENTS_TOGETHER = 500
-NOT_SHOWN = "not shown"
-"""In the place of a body that Celery 5.7.0 writes to the log: it may be somebody's words."""
+LOOK = "see who sends to this worker's queues"
+BUILT_IN = frozenset(
+    f"celery.{name}"
+    for name in ("accumulate", "backend_cleanup", "chain", "chord", "chunks", "group", "map")
+) | {"celery.starmap"}
+"""Celery's own tasks but `chord_unlock`. They would run a chat task's body past its mailbox, or
+are for other result backends than ours."""
+
+logger = logging.getLogger(__name__)
 
 
 class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
@@ -65,18 +77,36 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
             raise ValueError("the body cannot be decoded") from exc
         set_aside(self.app, message, exc)
 
+    def update_strategies(self) -> None:
+        """Set up how each task's messages are handled; those of Celery's own are refused."""
+        super().update_strategies()
+        for name in BUILT_IN:
+            self.strategies.pop(name, None)
+
     def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
         """Refuse a message whose task cannot be run, such as one with an `eta` that is no time."""
-        super().on_invalid_task(NOT_SHOWN, message, exc)
+        kind = type(exc).__name__
+        logger.error("%s cannot be run (%s) and is refused; %s", _told(message), kind, LOOK)
+        message.reject_log_error(logger, self.connection_errors)
+        signals.task_rejected.send(sender=self, message=message, exc=exc)
+
+    def on_unknown_message(self, body: object, message: Message) -> None:
+        """Refuse a message that is of none of Celery's protocols."""
+        logger.error("%s is of no task and is refused; %s", _told(message), LOOK)
+        message.reject_log_error(logger, self.connection_errors)
+        signals.task_rejected.send(sender=self, message=message, exc=None)
 
     def on_unknown_task(self, body: object, message: Message, exc: Exception) -> None:
         """Refuse a message of a task that nobody here knows; its result is that failure."""
-        for representation in ("argsrepr", "kwargsrepr"):
-            message.headers.pop(representation, None)
-        super().on_unknown_task(NOT_SHOWN, message, exc)
-
-    def _message_report(self, body: object, message: Message) -> str:
-        return f"a message of {len(message.body or b'')} bytes, {NOT_SHOWN}"
+        # Of Celery's first protocol, which has no headers, name and id are in the body.
+        found = message.headers if "task" in message.headers else message.payload
+        name, job_id = found["task"], found["id"]
+        logger.error("%s is of a task that this worker does not know; %s", _told(message), LOOK)
+        message.reject_log_error(logger, self.connection_errors)
+        failure = NotRegistered(quoted(name).strip("'"))
+        self.app.backend.mark_as_failure(job_id, failure, request=Context(id=job_id))
+        self.event_dispatcher.send("task-failed", uuid=job_id, exception=repr(failure))
+        signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=job_id)
 
     def call_soon_ack(self, ack: Callable[..., None], *args: object) -> None:
         """Acknowledge or reject a message, `ack` being a method of it, on the consumer's thread.
@@ -96,3 +126,10 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
     @property
     def _is_amqp(self) -> bool:
         return bool(self.conninfo.transport.driver_type == "amqp")
+
+
+def _told(message: Message) -> str:
+    """A message as the log shows it. Celery 5.7.0 writes all of it, which is somebody's words."""
+    name = (message.headers or {}).get("task")
+    of_task = "" if name is None else f" of the task {quoted(name)}"
+    return f"a message of {len(message.body or b'')} bytes{of_task}"

@@ -12,8 +12,61 @@ KEPT_FILES = 5
 # Chatty below WARNING, and nothing in it that an operator of ours needs; redis-py's cluster client
 # (8.1) even logs the arguments of commands, which hold messages.
 QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.access", "redis")
+# At DEBUG it represents what each task is called with (celery 5.7.0, `TaskPool: Apply`).
+POOL = "celery.pool"
 # "Task … received", for each message: its end has a line of its own, and Flower shows what runs.
 ON_RECEIPT = "celery.worker.strategy"
+# Commands of remote control that fail: kombu 5.7.0 represents the error, which quotes the command.
+COMMANDS = "kombu.pidbox"
+
+MOST_CHARACTERS = 8192
+"""So long may a message be; the rest of a longer one is left out."""
+
+
+class OneLine(logging.Formatter):
+    """One line for each record, in which nothing can end it, steer a terminal or hide.
+
+    Ids and names are others' to choose: one with a line's end would write lines of its own. The
+    lines of a traceback follow, indented.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line, its control characters escaped."""
+        record.message = escaped(record.message)
+        if (more := len(record.message) - MOST_CHARACTERS) > 0:
+            record.message = f"{record.message[:MOST_CHARACTERS]}… and {more} characters more"
+        return super().formatMessage(record)
+
+    def formatException(self, ei: object) -> str:
+        """The traceback."""
+        return _indented(super().formatException(ei))  # type: ignore[arg-type]  # as it is given
+
+    def formatStack(self, stack_info: str) -> str:
+        """The stack of a record that asks for it."""
+        return _indented(super().formatStack(stack_info))
+
+
+def escaped(text: str) -> str:
+    """`text` with a Python escape for each character that cannot be printed."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def only_its_kind(record: logging.LogRecord) -> bool:
+    """A filter that lets each record pass, without what an error says."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            type(one).__name__ if isinstance(one, BaseException) else one for one in record.args
+        )
+    record.exc_info = None
+    return True
+
+
+def _indented(lines: str) -> str:
+    return "\n".join(f"    {escaped(line)}"[:MOST_CHARACTERS] for line in lines.split("\n"))
 
 
 def set_up(
@@ -51,11 +104,14 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": LINE}},
+        "filters": {"kind": {"()": lambda: only_its_kind}},
+        "formatters": {"line": {"()": "worker.logs.OneLine", "fmt": LINE}},
         "handlers": {name: known[name] for name in handlers},
         "root": {"level": level, "handlers": handlers},
         "loggers": {
             **{name: {"level": "WARNING"} for name in QUIET},
+            POOL: {"level": "INFO"},
+            COMMANDS: {"filters": ["kind"]},
             ON_RECEIPT: {"level": level if level == "DEBUG" else "WARNING"},
         },
     }

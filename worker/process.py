@@ -29,6 +29,8 @@ from worker.options import check_options, check_schedule, is_given, pool_of
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
+SHOWN_OF_BROKER = ("transport", "hostname", "port", "virtual_host", "connect_timeout", "heartbeat")
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,6 +64,17 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
         own = load_settings().names.queue
         queues, without = (list(map(own, str_to_list(one) or ())) for one in (include, exclude))
         super().setup_queues(queues, without)
+
+    def stats(self) -> dict[str, object]:
+        """What `celery inspect stats` shows, and Flower: of the broker only where it is.
+
+        Celery 5.7.0 shows the options of its connection too, the Sentinels' password among them.
+        """
+        facts: dict[str, object] = super().stats()
+        broker = facts.get("broker")
+        if isinstance(broker, dict):
+            facts["broker"] = {name: broker.get(name) for name in SHOWN_OF_BROKER}
+        return facts
 
     def prepare_args(self, **kwargs: object) -> dict[str, object]:
         """The options that the worker is set up with."""

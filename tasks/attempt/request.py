@@ -2,14 +2,13 @@
 
 import os
 
-from celery.worker.request import Request
-
 from tasks.process.crash_points import CrashPoint, crash_if_armed
+from tasks.process.received import UnshownRequest
 from tasks.process.services import worker_services
 from tasks.process.wakeup import repr_of
 
 
-class ChatTaskRequest(Request):  # type: ignore[misc]  # Celery ships no types
+class ChatTaskRequest(UnshownRequest):
     """A received chat job.
 
     A raw `send_task` brings representations of its arguments made by a foreign sender, text
@@ -19,9 +18,7 @@ class ChatTaskRequest(Request):  # type: ignore[misc]  # Celery ships no types
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         named = dict(zip(("agent_id", "session_id"), self._args or (), strict=False))
-        self._argsrepr = "()"
-        self._kwargsrepr = repr_of({**named, **(self._kwargs or {})})
-        self._request_dict.update(argsrepr=self._argsrepr, kwargsrepr=self._kwargsrepr)
+        self._show("()", repr_of({**named, **(self._kwargs or {})}))
 
     def acknowledge(self) -> None:
         """Tell the broker that the task is over."""
@@ -49,8 +46,3 @@ class ChatTaskRequest(Request):  # type: ignore[misc]  # Celery ships no types
     @property
     def _has_process(self) -> bool:
         return self.worker_pid not in {None, os.getpid()}
-
-    def info(self, safe: bool = False) -> dict[str, object]:
-        """What `celery inspect` shows: always the safe form."""
-        shown: dict[str, object] = super().info(safe=True)
-        return shown

@@ -7,19 +7,18 @@ line in the log.
 import logging
 from dataclasses import asdict
 
-from celery import Task
-
 from memory import Housekeeping, MemoryUnavailable
 from tasks.beat.schedule import CLEANUP_TASK, EXTEND_TASK, STATS_TASK, STRAYS_TASK
 from tasks.process.app import app
 from tasks.process.services import producer_services
+from tasks.process.unshown import UnshownTask
 
 logger = logging.getLogger(__name__)
 
 RETRY_S = 5.0
 
 
-class MaintenanceTask(Task):  # type: ignore[misc]  # Celery ships no types
+class MaintenanceTask(UnshownTask):
     """A periodic task; an outage of Redis is waited for as long as until the next run."""
 
     abstract = True

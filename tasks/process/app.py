@@ -17,6 +17,9 @@ class GriotCelery(Celery):  # type: ignore[misc]  # Celery ships no types
     readable for a Flower that was told to have none.
     """
 
+    amqp_cls = "tasks.process.unshown:UnshownArguments"
+    task_cls = "tasks.process.unshown:UnshownTask"
+
     @property
     def backend_cls(self) -> str:
         """The address of the result backend."""

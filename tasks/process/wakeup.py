@@ -10,7 +10,8 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from memory import JobToWake, SessionKeys
-from memory.ids import shown_id
+from memory.ids import is_id, shown_id
+from memory.quoting import quoted
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
@@ -144,4 +145,8 @@ def is_wakeup(headers: Mapping[str, object] | None) -> bool:
 
 def repr_of(kwargs: Mapping[str, object]) -> str:
     """What monitors may show of a chat job's arguments: whose conversation, never its text."""
-    return repr({name: kwargs.get(name) for name in ("agent_id", "session_id")})
+    return repr({name: _shown(kwargs.get(name)) for name in ("agent_id", "session_id")})
+
+
+def _shown(value: object) -> object:
+    return value if isinstance(value, str) and is_id(value) else quoted(value)

@@ -1,0 +1,231 @@
+"""What people say is in the memory and the results, and in no place where others look."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from celery import Celery
+from click.testing import CliRunner
+
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tasks import app, chat_task
+from tests.support.inbox import Inbox
+from tests.support.machine import scaled
+from tests.support.privacy import own_doors, raw_doors
+from tests.support.privacy.house import PROFILES, House, canary
+from tests.support.waiting import wait_until
+from worker.cli import main
+
+WAIT_S = scaled(60)
+DOORS = own_doors.DOORS | raw_doors.DOORS
+TEXTS = {name: canary() for name in DOORS}
+LOGIN = ("operator", "a-password")
+OPTIONS = ("--loglevel=DEBUG", "-c", "50")
+
+
+@pytest.fixture(scope="module")
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Agents with tools that fail."""
+    path = tmp_path_factory.mktemp("profiles") / "profiles.toml"
+    path.write_text(PROFILES, "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def worker(stack: GriotStack, profiles: Path) -> ServerProcess:
+    """A worker that logs everything."""
+    return stack.worker(*OPTIONS, AGENT_PROFILES=str(profiles), CHAT_MAX_ATTEMPTS="2")
+
+
+@pytest.fixture(scope="module")
+def flower(stack: GriotStack, worker: ServerProcess) -> Iterator[httpx.Client]:
+    """A client of Flower."""
+    _, url = stack.flower(FLOWER_BASIC_AUTH=":".join(LOGIN))
+    with httpx.Client(base_url=url, auth=LOGIN, timeout=scaled(20)) as client:
+        wait_until(lambda: client.get("/api/workers").json(), timeout_s=WAIT_S, what="a worker")
+        yield client
+
+
+@pytest.fixture(scope="module")
+def events(worker: ServerProcess) -> Iterator[list[dict[str, object]]]:
+    """Celery's events, as a monitor sees them."""
+    seen: list[dict[str, object]] = []
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"*": seen.append})
+        thread = threading.Thread(
+            target=receiver.capture, kwargs={"limit": None, "wakeup": False}, daemon=True
+        )
+        thread.start()
+        wait_until(lambda: seen, what="the monitor hears the worker's heartbeat")
+        yield seen
+        receiver.should_stop = True
+        thread.join(scaled(5))
+
+
+@pytest.fixture(scope="module")
+def producer_log() -> Iterator[list[str]]:
+    """What our packages log in the process of a sender."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    ours = [logging.getLogger(name) for name in ("tasks", "memory", "agents", "llm")]
+    levels = [one.level for one in ours]
+    for logger in ours:
+        logger.addHandler(handler)
+        logger.setLevel("DEBUG")
+    yield lines
+    for logger, level in zip(ours, levels, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def house(stack: GriotStack, valkey: ValkeyServer) -> Iterator[House]:
+    """The servers, and who sends."""
+    urls = {"broker": valkey.url(1), "backend": valkey.url(2)}
+    with (
+        Celery("foreign", **urls, set_as_current=False) as foreign,
+        app.connection_for_write() as broker,
+    ):
+        yield House(stack, valkey, foreign, Inbox(broker))
+
+
+@pytest.fixture(scope="module")
+def places(
+    house: House,
+    worker: ServerProcess,
+    events: list[dict[str, object]],
+    flower: httpx.Client,
+    producer_log: list[str],
+) -> dict[str, str]:
+    """All texts once through their doors; then what each place shows."""
+    for number, (name, go_in) in enumerate(DOORS.items()):
+        go_in(house, f"door-{number}", TEXTS[name])
+    wait_until(house.is_quiet, timeout_s=30, what="all that was sent has ended")
+    last = chat_task.delay("energy", "innocent", "hello", model="instant")
+    shown = {"the result of another": json.dumps(last.get(timeout=WAIT_S))}
+    wait_until(
+        lambda: last.id in json.dumps([*events]) and last.id in flower.get("/api/tasks").text,
+        what="monitors know of the last job",
+    )
+    shown |= {"the log": worker.log_text(), "the events": json.dumps([*events], default=repr)}
+    shown |= {f"flower {path}": text for path, text in _pages(flower, house).items()}
+    shown |= _inspected(house)
+    shown |= _told(house.stack)
+    shown["what follows a job"] = json.dumps([one.headers for one in house.inbox.messages()])
+    shown["what senders are told"] = "\n".join(house.refusals)
+    shown["a sender's log"] = "\n".join(producer_log)
+    shown["process titles"] = _titles(worker)
+    for job_id in house.held:
+        chat_task.cancel(job_id)
+    return shown
+
+
+def _pages(flower: httpx.Client, house: House) -> dict[str, str]:
+    paths = ["/", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers?refresh=1"]
+    paths += [f"/worker/{name}" for name in flower.get("/api/workers").json()]
+    # The page of a task shows what /api/tasks has of it.
+    paths += [f"/task/{job_id}" for job_id in (*house.job_ids[:3], *house.held)]
+    return {path: flower.get(path).text for path in paths}
+
+
+def _inspected(house: House) -> dict[str, str]:
+    with app.connection_for_write() as connection:
+        inspect = app.control.inspect(timeout=scaled(1), connection=connection)
+        wait_until(
+            lambda: all(one in json.dumps(inspect.active()) for one in house.held),
+            what="the jobs that are held are active",
+        )
+        found = {
+            f"inspect {name}": getattr(inspect, name)()
+            for name in ("active", "reserved", "scheduled", "conf", "stats", "registered")
+        }
+        found["inspect query_task"] = inspect.query_task(*house.held, *house.job_ids)
+        found["inspect revoked"] = inspect.revoked()
+    return {name: json.dumps(answer, default=repr) for name, answer in found.items()}
+
+
+def _told(stack: GriotStack) -> dict[str, str]:
+    told = subprocess.check_output(
+        (sys.executable, "-m", "celery", "-A", "worker", "report"),
+        env=stack.env,
+        cwd=stack.directory,
+        text=True,
+        timeout=WAIT_S,
+    )
+    commands = (["status"], ["check"], ["dead-letters", "list"], ["sessions", "energy"])
+    outputs = {f"griot {one[0]}": CliRunner().invoke(main, one).output for one in commands}
+    return {"celery report": told, **outputs}
+
+
+def _titles(worker: ServerProcess) -> str:
+    process = psutil.Process(worker.pid)
+    family = [process, *process.children(recursive=True)]
+    return "\n".join(" ".join([one.name(), *one.cmdline()]) for one in family)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_text_is_shown_nowhere(door: str, places: dict[str, str]) -> None:
+    """Whichever door it came through, whatever became of it."""
+    word = TEXTS[door].split()[1]
+    assert {place: _around(text, word) for place, text in places.items() if word in text} == {}
+
+
+def _around(text: str, word: str) -> str:
+    at = text.index(word)
+    return text[max(0, at - 200) : at + 100]
+
+
+SHOWN = {
+    "the log": "door-0",
+    "the events": "door-0",
+    "inspect active": "door-",
+    "inspect scheduled": "door-",
+    "celery report": "task_acks_late",
+    "inspect conf": "task_acks_late",
+    "inspect stats": "hostname",
+    "what follows a job": "somebody.elses",
+    "what senders are told": "think: must be",
+    "griot status": "dead",
+    "griot sessions": "door-0",
+    "process titles": "celery",
+    "flower /api/tasks": "door-0",
+}
+
+
+@pytest.mark.parametrize("place", SHOWN)
+def test_each_place_shows_something(place: str, places: dict[str, str]) -> None:
+    """So that a text which is shown there would be found."""
+    assert SHOWN[place] in places[place]
+
+
+def test_there_are_doors_enough() -> None:
+    """At least forty."""
+    assert len(DOORS) >= 40
+
+
+def test_no_text_in_the_broker(worker: ServerProcess, valkey: ValkeyServer) -> None:
+    """A wake-up of ours says whose turn it is, not what was said."""
+    text, seen = canary(), ""
+    for number in range(5):
+        chat_task.delay("energy", "unseen", f"{text} {number}", model="delay:0.2s")
+        seen += str(valkey.command("EVAL", BROKER_TEXT, 0))
+    assert text not in seen
+
+
+BROKER_TEXT = """
+redis.call('SELECT', 1)
+local all = {}
+for _, part in ipairs(redis.call('HVALS', 'unacked')) do all[#all + 1] = part end
+for _, part in ipairs(redis.call('LRANGE', 'chat', 0, -1)) do all[#all + 1] = part end
+return table.concat(all, ' ')
+"""
