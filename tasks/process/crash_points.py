@@ -63,9 +63,14 @@ class _Fuse:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def is_named() -> bool:
+    """Whether the environment names a point, armed or not."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def is_ignored() -> bool:
     """Whether the environment names a point and leaves it unarmed."""
-    return bool(os.environ.get(VARIABLE)) and os.environ.get(SWITCH) != BY_TESTS
+    return is_named() and os.environ.get(SWITCH) != BY_TESTS
 
 
 def warn_if_ignored() -> None:
