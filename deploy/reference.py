@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings
 from agents import AgentSettings
 from llm import LLMSettings
 from memory import MemorySettings
+from memory.settings import AuditSettings
 from tasks.settings import QueueSettings
 from worker.settings import WorkerSettings
 
@@ -24,6 +25,7 @@ ENV_EXAMPLE = ROOT / ".env.example"
 OPERATIONS = ROOT / "docs" / "operations.md"
 SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Redis and the memory", MemorySettings),
+    ("Audit", AuditSettings),
     ("Ollama", LLMSettings),
     ("Agents", AgentSettings),
     ("Queue, jobs and maintenance", QueueSettings),

@@ -52,7 +52,7 @@ from memory.outages.outages import (
     ServerOutage,
     servers_away,
 )
-from memory.records import events, index, summary, users
+from memory.records import audit, events, index, summary, users
 from memory.records.codec import decode_messages, encode_message
 from memory.records.event import Event, EventType
 from memory.records.history import is_cancelled
@@ -133,6 +133,7 @@ __all__ = [
     "TakenEnds",
     "UserSession",
     "answers",
+    "audit",
     "check_env_file",
     "create_redis_memory_from_config",
     "damaged_keys",

@@ -231,6 +231,11 @@ class Keyspace:
         return f"{self.prefix}:upkeep:{task}"
 
     @property
+    def audit(self) -> str:
+        """Who did what to what is kept."""
+        return f"{self.prefix}:audit"
+
+    @property
     def stats(self) -> str:
         """The memory statistics over time."""
         return f"{self.prefix}:stats"

@@ -33,5 +33,8 @@ SUMMARY_LOCK_MS = 5000
 QUEUE_WAIT_TTL_MS = 60 * 1000
 """How long wake-ups wait in the queue: what was true a minute ago says nothing of now."""
 
+AUDIT_MS = 365 * 24 * 3600 * 1000
+"""The record of who did what, after the last of it: as long as most are asked for it."""
+
 UPKEEP_TTL_S = 24 * 3600
 """Where a task of upkeep goes on: the longest time between two of its runs is as long."""

@@ -183,6 +183,20 @@ class MemorySettings(BaseSettings):
         return self
 
 
+class AuditSettings(BaseSettings):
+    """Who acts in this process. Apart from the others, for it may be asked without them."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    actor: str | None = Field(
+        default=None,
+        validation_alias="GRIOT_ACTOR",
+        description="Who acts, for `griot audit`; default: user@host of the process",
+    )
+
+
 def is_service_port(name: str, value: object) -> bool:
     """Whether a variable says where a service is, and so nothing that anybody chose for us."""
     is_port = name.upper().endswith("_PORT")

@@ -28,6 +28,7 @@ from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.extras import OR_TRY
 from worker.findings import Finding, Level, judged
 from worker.model_checks import check_models
+from worker.open_doors import check_open_doors
 from worker.outages import outages_now
 from worker.redis_rights import (
     USE_NEWER,
@@ -58,6 +59,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         *_results(app),
         *check_models(settings),
         *check_outages(connection, settings),
+        *check_open_doors(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
     ]
 

@@ -7,15 +7,14 @@ import os
 import socket
 import sys
 from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address
 from typing import Protocol
 
 from celery import Celery
 
 from memory import is_service_port
 from tasks.errors import ConfigurationError
+from worker.open_doors import is_loopback
 
 # A chat job takes as long as its model; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -67,7 +66,7 @@ def check_access(options: Options) -> None:
         if not (user and password and credential.isascii()):
             raise ConfigurationError("FLOWER_BASIC_AUTH: must be user:password, in ASCII")
     is_open = not (options.basic_auth or options.auth)
-    if is_open and not options.unix_socket and not _is_loopback(options.address):
+    if is_open and not options.unix_socket and not is_loopback(options.address):
         raise ConfigurationError(
             f"FLOWER_ADDRESS={options.address}: can be reached from elsewhere, "
             "so set FLOWER_BASIC_AUTH=user:password"
@@ -110,9 +109,3 @@ def _start(
     confine(capp)
     capp.set_default()  # Flower looks results up in the current app, whichever that is.
     return build(capp=capp, options=options, **settings)
-
-
-def _is_loopback(address: str) -> bool:
-    with suppress(ValueError):  # no address but a name
-        return ip_address(address).is_loopback
-    return address == "localhost"

@@ -19,6 +19,7 @@ from memory.ids import shown_id
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
 from tasks.process.configuration import checked, load_settings
+from tasks.process.crash_points import warn_if_ignored
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
@@ -114,6 +115,7 @@ def _set_up_logging(
         level=name if is_chosen else None,
         log_file=Path(logfile) if logfile else None,
     )
+    warn_if_ignored()
 
 
 def _check_beat(**_: object) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MOST_TURNS = 2000
@@ -54,3 +54,14 @@ class WorkerSettings(BaseSettings):
             return given
         kept = ("LOG_FILE", "log_file")
         return {name: value for name, value in given.items() if value != "" or name in kept}
+
+
+class FlowerAccess(BaseSettings):
+    """Who may reach Flower, by its own variables; it reads no `.env`."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    address: str | None = Field(default=None, validation_alias="FLOWER_ADDRESS")
+    unix_socket: str = Field(default="", validation_alias="FLOWER_UNIX_SOCKET")
+    basic_auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_BASIC_AUTH")
+    auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_AUTH")

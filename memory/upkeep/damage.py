@@ -39,6 +39,7 @@ GLOBAL_TYPES = {
     "outages": "zset",
     "summary_lock": "string",
     "queue_wait": "string",
+    "audit": "stream",
     "stats": "stream",
 }
 """The type of each key that all sessions share."""

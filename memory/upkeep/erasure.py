@@ -9,7 +9,8 @@ from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
-from memory.records import events, history, index, session_data, users, values
+from memory.records import audit, events, history, index, session_data, users, values
+from memory.records.audit import Deed
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import integer
@@ -65,8 +66,21 @@ def erase_session(
     """Erase a session of an agent: history, summary, events, dead letters, jobs and their results.
 
     Jobs that wait or run end as erased, and nothing of them is written afterwards. The session's
-    data goes with the last agent that has the session. Safe to repeat.
+    data goes with the last agent that has the session. Safe to repeat. It is in the audit before
+    anything is gone.
     """
+    found = audit.recorded(
+        connection, keyspace, Deed.ERASE, agent_id=agent_id, session_id=session_id
+    )
+    with found as entry:
+        erased = _erase_session(connection, keyspace, agent_id, session_id)
+        entry.outcome = f"erased: {erased.keys} keys, {erased.jobs} jobs"
+    return erased
+
+
+def _erase_session(
+    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str
+) -> ErasedSession:
     mailbox = Mailbox.of(keyspace, agent_id, session_id)
     owner = uuid.uuid4().hex
     # Where this process dies, a sweeper finds the ends of the jobs. The list of late outboxes would
@@ -92,6 +106,13 @@ def erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> in
     Safe to repeat; sessions that begin meanwhile may stay. A session with a damaged key is passed
     over; after all others CorruptData is raised for it.
     """
+    with audit.recorded(connection, keyspace, Deed.ERASE, agent_id=agent_id) as entry:
+        removed = _erase_agent(connection, keyspace, agent_id)
+        entry.outcome = f"erased: {removed} keys"
+    return removed
+
+
+def _erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> int:
     damage: CorruptData | None = None
     # Read first: an agent that is used meanwhile stays in the index.
     agent_seen_ms = connection.run(index.score(keyspace.agents, agent_id))

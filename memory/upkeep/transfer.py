@@ -12,7 +12,8 @@ from memory.lifetimes import DEDUPE_MS
 from memory.mailbox import dead_letters
 from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox
-from memory.records import history, index, summary, users, values
+from memory.records import audit, history, index, summary, users, values
+from memory.records.audit import Deed
 from memory.records.codec import decode_messages, decode_value
 from memory.records.message import is_nested_too_deeply
 from memory.records.session_data import MAX_FIELDS
@@ -43,8 +44,22 @@ def exported(
 ) -> Iterator[Line]:
     """What is kept of a session, line by line, for `transfer_file.as_lines`.
 
-    Raises InvalidInput where there is nothing, and MemoryServiceError.
+    Raises InvalidInput where there is nothing, and MemoryServiceError. It is in the audit before
+    the first line comes.
     """
+    found = audit.recorded(
+        connection, keyspace, Deed.EXPORT, agent_id=agent_id, session_id=session_id
+    )
+    with found as entry:
+        lines = _exported(connection, keyspace, agent_id, session_id)
+        for number, line in enumerate(lines, start=1):
+            entry.outcome = f"exported: {number} lines"
+            yield line
+
+
+def _exported(
+    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str
+) -> Iterator[Line]:
     keys = keyspace.session(agent_id, session_id)
     stored, ttl_s, kept = connection.run_all(
         Command(strings, ("LRANGE", keys.history, 0, -1)),
@@ -83,8 +98,26 @@ def restore(
 
     Raises SessionNotEmpty, unless it is forced: then the history is replaced, and so are those
     values of the session's data that the transfer has. History and summary are written in one
-    step, the rest after it. Safe to repeat when forced.
+    step, the rest after it. Safe to repeat when forced. It is in the audit before anything is
+    written.
     """
+    agent_id, session_id = transfer.agent_id, transfer.session_id
+    found = audit.recorded(
+        connection, keyspace, Deed.IMPORT, agent_id=agent_id, session_id=session_id
+    )
+    with found as entry:
+        _restore(connection, keyspace, transfer, default_ttl_s, is_forced=is_forced)
+        entry.outcome = f"imported: {len(transfer.messages)} messages"
+
+
+def _restore(
+    connection: Connection,
+    keyspace: Keyspace,
+    transfer: Transfer,
+    default_ttl_s: int,
+    *,
+    is_forced: bool,
+) -> None:
     keys = keyspace.session(transfer.agent_id, transfer.session_id)
     data = [keyspace.session_data(transfer.session_id, one.key) for one in transfer.values]
     if not is_forced:

@@ -1,17 +1,25 @@
 """Named points of the code at which a test can let the process die as if by `kill -9`.
 
-Inert unless GRIOT_CRASH_AT=`name:n` is in the environment when this module is imported: then the
-process kills itself at the n-th passage of that point. It is no setting of the product and not read
-from `.env`; tests/faults arms it for one worker or one producer at a time.
+Inert unless GRIOT_CRASH_AT=`name:n` and GRIOT_CRASH_ARMED=tests are both in the environment when
+this module is imported: then the process kills itself at the n-th passage of that point. Neither is
+a setting of the product nor read from `.env`; tests/faults arms one worker or one producer at a
+time. GRIOT_CRASH_AT alone, which may have got into a deployment by mistake, does nothing but a
+warning in the log.
 """
 
+import logging
 import os
 import signal
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+logger = logging.getLogger(__name__)
+
 VARIABLE = "GRIOT_CRASH_AT"
+SWITCH = "GRIOT_CRASH_ARMED"
+BY_TESTS = "tests"
+"""What the switch says where it is on."""
 
 
 class CrashPoint(StrEnum):
@@ -55,14 +63,32 @@ class _Fuse:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _armed(wanted: str) -> _Fuse | None:
-    if not wanted:
+def is_named() -> bool:
+    """Whether the environment names a point, armed or not."""
+    return bool(os.environ.get(VARIABLE))
+
+
+def is_ignored() -> bool:
+    """Whether the environment names a point and leaves it unarmed."""
+    return is_named() and os.environ.get(SWITCH) != BY_TESTS
+
+
+def warn_if_ignored() -> None:
+    """Log it where the environment names a point and leaves it unarmed."""
+    if is_ignored():
+        logger.warning(
+            "%s is ignored, it is for tests only: take it out of the environment", VARIABLE
+        )
+
+
+def _fuse_of(wanted: str) -> _Fuse | None:
+    if not wanted or is_ignored():
         return None
     name, _, passage = wanted.partition(":")
     return _Fuse(CrashPoint(name), int(passage or 1))
 
 
-_fuse = _armed(os.environ.get(VARIABLE, ""))
+_fuse = _fuse_of(os.environ.get(VARIABLE, ""))
 
 
 def crash_if_armed(point: CrashPoint) -> None:

@@ -12,6 +12,7 @@ from memory import (
     DiscardOutcome,
     Mailbox,
     StopPolicy,
+    audit,
     events,
     locate,
 )
@@ -47,8 +48,8 @@ def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> Cancel
 
     `policy` says what becomes of a turn that runs: `keep` records the message and the answer as far
     as it came, marked as cancelled; `discard` records nothing; None takes CHAT_CANCEL_POLICY. It
-    stays cancelled whatever dies. Raises InvalidJob for an id that nobody knows, and
-    memory.MemoryServiceError.
+    stays cancelled whatever dies. It is in the audit (`griot audit`), or a log says why not. Raises
+    InvalidJob for an id that nobody knows, and memory.MemoryServiceError.
     """
     services = producer_services()
     keys = services.memory.run(locate(services.keyspace, job_id))
@@ -56,6 +57,23 @@ def cancel(app: Celery, job_id: str, policy: StopPolicy | None = None) -> Cancel
         raise unknown_job(job_id)
     mailbox = Mailbox(services.keyspace, keys)
     chosen = policy or StopPolicy(services.settings.queue.cancel_policy)
+    found = audit.recorded(
+        services.memory,
+        services.keyspace,
+        audit.Deed.CANCEL,
+        agent_id=keys.agent_id,
+        session_id=keys.session_id,
+        job_id=job_id,
+    )
+    with found as entry:
+        outcome = _cancel(app, services, mailbox, job_id, chosen)
+        entry.outcome = outcome.value
+    return outcome
+
+
+def _cancel(
+    app: Celery, services: ProducerServices, mailbox: Mailbox, job_id: str, chosen: StopPolicy
+) -> CancelOutcome:
     # Two scripts, each atomic: the job may begin or end between them (docs/decisions.md,
     # "Cancelling").
     for _ in range(TRIES):

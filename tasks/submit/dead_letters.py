@@ -1,6 +1,7 @@
 """Dead letters: looked through, sent again, dropped."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from celery import Celery
@@ -12,6 +13,7 @@ from memory import (
     JobToWake,
     Mailbox,
     Request,
+    audit,
     dead_letters,
     locate,
 )
@@ -62,10 +64,17 @@ def requeue(app: Celery, job_id: str) -> str:
     """Send a dead job again, at the end of its session; the new id. Safe to repeat.
 
     A new id, for the old one stays marked as done. Raises InvalidJob where there is no such letter,
-    memory.Backpressure where the session has too many jobs waiting.
+    memory.Backpressure where the session has too many jobs waiting. It is in the audit.
     """
-    services = producer_services()
     mailbox, found = _found(job_id)
+    with _recorded(audit.Deed.REQUEUE, found) as entry:
+        new_id = _requeue(app, mailbox, found)
+        entry.outcome = f"requeued as {new_id}"
+    return new_id
+
+
+def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
+    services, job_id = producer_services(), found.letter.job_id
     intake = dead_letters.requeued(
         found.letter,
         request=found.job.request if found.job else Request(),
@@ -89,9 +98,24 @@ def requeue(app: Celery, job_id: str) -> str:
 
 
 def drop(job_id: str) -> None:
-    """Remove the dead letter of a job for good. Raises InvalidJob where there is none."""
+    """Remove the dead letter of a job for good. Raises InvalidJob where there is none. It is in the
+    audit."""
     mailbox, found = _found(job_id)
-    producer_services().memory.run(dead_letters.drop(mailbox, found.letter))
+    with _recorded(audit.Deed.DROP, found) as entry:
+        producer_services().memory.run(dead_letters.drop(mailbox, found.letter))
+        entry.outcome = "dropped"
+
+
+def _recorded(deed: audit.Deed, found: Letter) -> AbstractContextManager[audit.OngoingDeed]:
+    services = producer_services()
+    return audit.recorded(
+        services.memory,
+        services.keyspace,
+        deed,
+        agent_id=found.agent_id,
+        session_id=found.session_id,
+        job_id=found.letter.job_id,
+    )
 
 
 def _found(job_id: str) -> tuple[Mailbox, Letter]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from memory import Kept, erase_agent, erase_session, index, kept_of, outbox, users
+from memory import Kept, audit, erase_agent, erase_session, index, kept_of, outbox, users
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.process.services import producer_services
 
@@ -43,8 +43,8 @@ def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False)
     """Erase a session of an agent, and say what was found; with `dry_run` only say it.
 
     Jobs that wait or run end as erased, and the results of those that ended lately are replaced by
-    that. A result that cannot be reached now is replaced by a worker. Safe to repeat. Raises
-    memory.MemoryServiceError.
+    that. A result that cannot be reached now is replaced by a worker. Safe to repeat. It is in the
+    audit before anything is gone. Raises memory.MemoryServiceError.
     """
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
@@ -61,6 +61,21 @@ def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False)
             break
         time.sleep(PAUSE_S)
     return receipt
+
+
+def erase_user(
+    app: Celery, user: str, *, is_shared: bool, dry_run: bool = False
+) -> list[ErasureReceipt]:
+    """`erase` each of `sessions_of_user`; the audit has the user, as a digest, and each session."""
+    if dry_run:
+        found = sessions_of_user(user, is_shared=is_shared)
+        return [erase(app, *one, dry_run=True) for one in found]
+    services = producer_services()
+    with audit.recorded(services.memory, services.keyspace, audit.Deed.ERASE, user=user) as entry:
+        sessions = list(sessions_of_user(user, is_shared=is_shared))
+        receipts = [erase(app, *one) for one in sessions]
+        entry.outcome = f"erased: {len(receipts)} sessions"
+    return receipts
 
 
 def erase_rest(agent_id: str) -> None:

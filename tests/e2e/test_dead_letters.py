@@ -7,7 +7,7 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import Command, get_redis_memory, index
+from memory import Command, audit, get_redis_memory, index
 from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
@@ -99,6 +99,10 @@ def test_a_dead_letter_is_dropped(dead_job: str) -> None:
     """It is gone, and so is its session from the list."""
     session_id = letter_of(dead_job).session_id
     drop(dead_job)
+    records = audit.records(get_redis_memory().connection, get_redis_memory().keyspace)
+    assert [(one.deed, one.outcome) for one in records if one.is_about(dead_job)] == [
+        ("drop", "dropped")
+    ]
     with pytest.raises(InvalidJob, match=dead_job):
         requeue(app, dead_job)
     assert dead_job not in {one.letter.job_id for one in all_letters()}
@@ -121,3 +125,15 @@ def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
     refused = run(main, ["dead-letters", "drop", dead_job])
     assert refused.exit_code == 1
     assert dead_job in refused.output
+
+
+def test_the_audit_has_who_sent_a_dead_letter_again_or_dropped_it(dead_job: str) -> None:
+    """With the new id; a letter that nobody has leaves no record."""
+    new_id = requeue(app, dead_job)
+    AsyncResult(new_id, app=app).get(timeout=WAIT_S)
+    with pytest.raises(InvalidJob):
+        drop(dead_job)
+    memory = get_redis_memory()
+    records = audit.records(memory.connection, memory.keyspace)
+    found = [(one.deed, one.outcome) for one in records if one.job_id == dead_job]
+    assert found == [("requeue", f"requeued as {new_id}")]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from sandbox.process import ServerProcess
-from tasks.process.crash_points import VARIABLE, CrashPoint
-from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
+from tasks.process.crash_points import CrashPoint
+from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig, armed
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
@@ -127,7 +127,7 @@ def test_a_producer_dies_before_it_publishes(
     message = sender.next_message(session_id)
     job = f"task_id='j-{session_id}', args=['energy', '{session_id}', '{message}']"
     code = f"from tasks import chat_task; chat_task.apply_async({job})"
-    produced = rig.python(code, **{VARIABLE: CrashPoint.ENQUEUED.value})
+    produced = rig.python(code, **armed(CrashPoint.ENQUEUED))
     assert produced.returncode == -9, produced.stderr
     sender.note(session_id, f"j-{session_id}", message)
     rig.check(sender, timeout_s=SWEEP_S + GRACE_S + rig.slack_s, max_calls=1)

@@ -123,6 +123,9 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
+    KeyKind(
+        "audit", "stream", "1 year; capped", "who cancelled, erased, exported … what, and when"
+    ),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key, `M` for a model, `S` for a model server. A permanent

@@ -4,6 +4,7 @@ from typing import NoReturn
 
 import click
 
+from worker.cli.audit import audit_command
 from worker.cli.cancel import cancel
 from worker.cli.chat import chat
 from worker.cli.check import check
@@ -59,6 +60,6 @@ def main() -> None:
 
 for command in (
     *(demo, up, check, chat, cancel, sessions, stats, status, dead_letters),
-    *(erase_command, export, import_),
+    *(erase_command, export, import_, audit_command),
 ):
     main.add_command(command)

@@ -11,8 +11,8 @@ from tasks.submit.erase import (
     erase,
     erase_rest,
     sessions_of_agent,
-    sessions_of_user,
 )
+from tasks.submit.erase import erase_user as erase_sessions_of_user
 from worker.cli.console import Table, json_option, say, show, show_json
 from worker.cli.status import queue_lengths
 
@@ -70,8 +70,7 @@ def erase_user(user: str, shared: bool, dry_run: bool, as_json: bool) -> None:
 
     A session that other users share is left alone, and is not listed, without --shared.
     """
-    found = list(sessions_of_user(user, is_shared=shared))
-    receipts = [erase(app, *one, dry_run=dry_run) for one in found]
+    receipts = erase_sessions_of_user(app, user, is_shared=shared, dry_run=dry_run)
     _print(receipts, as_json=as_json, dry_run=dry_run)
 
 

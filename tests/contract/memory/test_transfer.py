@@ -182,7 +182,7 @@ def test_a_session_that_is_not_empty_is_left_alone_unless_forced(
 
 
 def _keys(backend: Backend) -> list[str]:
-    return backend.keys()
+    return [key for key in backend.keys() if not key.endswith(":audit")]  # noqa: SIM118 - a method
 
 
 def test_a_session_that_began_meanwhile_is_not_overwritten(

@@ -1,5 +1,6 @@
 """Every option of `celery worker` does what it says, or is refused in one line."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -122,3 +123,23 @@ def test_the_log_goes_where_the_command_line_says(worlds: GriotStack, tmp_path: 
     quiet.stop()
     assert " ready." not in quiet.log_text()
     assert "INFO" not in quiet.log_text()
+
+
+def test_a_crash_point_that_no_test_has_armed_is_ignored(worlds: GriotStack) -> None:
+    """A variable that has strayed into a deployment kills nobody; the worker says that it is there.
+
+    Whatever it names: an unknown point keeps no worker from its start either.
+    """
+    worker = worlds.worker(name="unarmed", GRIOT_CRASH_AT="before-acquire:1")
+    assert "GRIOT_CRASH_AT is ignored, it is for tests only" in worker.log_text()
+    code = "from tasks.process.crash_points import CrashPoint, crash_if_armed as passed; "
+    lives = "passed(CrashPoint.TOKEN); print('lives')"
+    for at, armed, expected in (
+        ("token:1", "", 0),
+        ("no such point", "", 0),
+        ("token:1", "yes", 0),
+        ("token:1", "tests", -signal.SIGKILL),
+    ):
+        env = {**worlds.env, "GRIOT_CRASH_AT": at, "GRIOT_CRASH_ARMED": armed}
+        done = subprocess.run((sys.executable, "-c", code + lives), env=env, check=False)
+        assert done.returncode == expected, (at, armed)

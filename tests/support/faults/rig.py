@@ -25,7 +25,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import app
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tasks.process.crash_points import VARIABLE, CrashPoint
+from tasks.process.crash_points import BY_TESTS, SWITCH, VARIABLE, CrashPoint
 from tests.conftest import FAST, GRACE_S, LEASE_S, REDIS_PORT, SWEEP_S
 from tests.support.faults.dump import SessionDump, is_drained, read_session
 from tests.support.faults.invariants import Rules, assert_invariants
@@ -33,7 +33,7 @@ from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
 
-__all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "new_rig"]
+__all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "armed", "new_rig"]
 
 NUM_PARALLEL = 64
 """Replies of a model at once: what is put to the test is Griot, not the wait for a slot."""
@@ -48,6 +48,11 @@ SETTINGS = {
     "AGENT_MAX_HISTORY": "1000",
     "HISTORY_MAX_MESSAGES": "10000",
 }
+
+
+def armed(point: CrashPoint, passage: int = 1) -> dict[str, str]:
+    """The environment of a process that kills itself at a passage of a point."""
+    return {VARIABLE: f"{point.value}:{passage}", SWITCH: BY_TESTS}
 
 
 @dataclass
@@ -138,8 +143,7 @@ class Rig:
         self, point: CrashPoint, passage: int, *options: str, name: str, **settings: str
     ) -> ServerProcess:
         """A started worker that dies when it passes `point` for the n-th time."""
-        armed = {VARIABLE: f"{point.value}:{passage}"}
-        return self.worker(*options, name=name, **settings, **armed)
+        return self.worker(*options, name=name, **settings, **armed(point, passage))
 
     def python(
         self, code: str, *arguments: str, **settings: str

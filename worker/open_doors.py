@@ -1,0 +1,75 @@
+"""What stands open outside Redis: Flower, the way to the models, models of the cloud, crash points.
+
+Each door is a warning of `griot check`; what stands open in Redis is told by the checks of Redis.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from llm import is_cloud
+from tasks.process.configuration import Settings
+from tasks.process.crash_points import VARIABLE, is_named
+from worker.findings import Finding, Level
+from worker.settings import FlowerAccess
+
+CHECK = "open doors"
+THIS_MACHINE = "host.docker.internal"
+
+
+def check_open_doors(settings: Settings) -> list[Finding]:
+    """A warning for each door that stands open; one that all is well where none does."""
+    doors = [
+        *_flower(FlowerAccess()),
+        *_plain_text(settings),
+        *_cloud(settings),
+        *_crash_points(),
+    ]
+    return doors or [Finding(CHECK, Level.OK, "none outside Redis")]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address, or a name of it."""
+    with suppress(ValueError):  # no address but a name
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _flower(access: FlowerAccess) -> Iterator[Finding]:
+    if access.unix_socket or access.address is None or is_loopback(access.address):
+        return
+    if not (access.basic_auth or access.auth):
+        found = f"FLOWER_ADDRESS={access.address or '(every address)'} without a login"
+        advice = "set FLOWER_BASIC_AUTH=user:password; Flower does not start like this"
+        yield Finding(CHECK, Level.WARN, found, advice)
+
+
+def _plain_text(settings: Settings) -> Iterator[Finding]:
+    far = [url for url in settings.llm.servers if _leaves_in_plain_text(url)]
+    if far:
+        found = f"prompts and replies cross the network in plain text: {', '.join(far)}"
+        advice = "use https, or a network that nobody else is in; Ollama asks nobody for a password"
+        yield Finding(CHECK, Level.WARN, found, advice)
+
+
+def _leaves_in_plain_text(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    # A name without a dot is one of a network of containers, which compose makes for nobody else.
+    is_near = is_loopback(host) or host == THIS_MACHINE or not set(host) & set(".:")
+    return parts.scheme == "http" and not is_near
+
+
+def _cloud(settings: Settings) -> Iterator[Finding]:
+    away = [model for model in settings.models if is_cloud(model)]
+    if away:
+        found = f"conversations leave for Ollama's cloud with {', '.join(away)}"
+        advice = "name a local model in OLLAMA_MODEL and the profiles, unless that is meant"
+        yield Finding(CHECK, Level.WARN, found, advice)
+
+
+def _crash_points() -> Iterator[Finding]:
+    if is_named():
+        found = f"{VARIABLE} is set, with which tests let processes die"
+        yield Finding(CHECK, Level.WARN, found, "take it out of the environment")
