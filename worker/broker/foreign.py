@@ -4,9 +4,6 @@ Its mailboxes are not ours: whatever our worker found out about such a job would
 be stored as its result.
 """
 
-# mypy: allow-untyped-calls
-# Kombu says it is typed, but its producer is not.
-
 import logging
 
 from celery import Celery
@@ -14,6 +11,7 @@ from kombu.exceptions import OperationalError
 from kombu.message import Message
 
 from tasks.process.broker_names import BrokerNames
+from worker.broker.republish import republish
 
 logger = logging.getLogger(__name__)
 
@@ -32,19 +30,7 @@ def send_home(app: Celery, message: Message, prefix: str) -> None:
     )  # fmt: skip
     if taken_from != home:
         try:
-            with (
-                app.producer_or_acquire() as producer,
-                producer.connection._reraise_as_library_errors(),
-            ):
-                producer.publish(
-                    message.body,
-                    exchange="",
-                    routing_key=home,
-                    content_type=message.content_type,
-                    content_encoding=message.content_encoding,
-                    headers=message.headers,
-                    correlation_id=message.properties.get("correlation_id"),
-                )
+            republish(app, message, home)
         except OperationalError as exc:
             logger.warning("it is dropped, their sweeper publishes it again: %s", exc)
     message.ack()

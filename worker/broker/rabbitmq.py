@@ -14,6 +14,7 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
+from worker.broker.republish import republish
 from worker.broker.transport import QUARANTINE_MAX_ELEMENTS, QUARANTINE_SUFFIX, QUARANTINE_TTL_S
 
 logger = logging.getLogger(__name__)
@@ -31,19 +32,7 @@ def set_aside(app: Celery, message: Message, error: BaseException) -> None:
         len(message.body or b""), queue, type(error).__name__, quarantine.name,
     )  # fmt: skip
     try:
-        with (
-            app.producer_or_acquire() as producer,
-            producer.connection._reraise_as_library_errors(),
-        ):
-            producer.publish(
-                message.body or b"",
-                exchange="",
-                routing_key=quarantine.name,
-                declare=[quarantine],
-                content_type=message.content_type or "application/octet-stream",
-                content_encoding=message.content_encoding or "binary",
-                headers=message.headers,
-            )
+        republish(app, message, quarantine)
     except OperationalError as exc:
         logger.error("the message stays in %r and will be tried again: %s", queue, exc)
         return
