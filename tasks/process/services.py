@@ -171,6 +171,7 @@ class WorkerServices:
         """Deliver the ends that are under way, and end the child processes."""
         await self.ends.aclose()
         await self.checkers.aclose()
+        await self.toolbox.aclose()
 
     def watch_cancellations(self) -> None:
         """Have this process stop the jobs that somebody cancels. Safe to repeat."""

@@ -142,7 +142,6 @@ class ModelTurn:
         return ToolRounds(
             tools,
             ToolContext(job.agent_id, job.session_id, job_id, attempt),
-            toolbox.threads,
             max_rounds=self._models.max_tool_rounds,
             on_event=self._recorder.on_tool,
             reads_text=toolbox.reads_calls_in_text,
