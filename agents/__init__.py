@@ -7,9 +7,10 @@ from agents.prompt import FULL, Ask, Prompt, PromptForm, prompt_for, read_answer
 from agents.prompt_order import Repairs
 from agents.redis_agent import RedisAgent
 from agents.settings import AgentSettings
+from agents.tool_function import ToolContext
 from agents.tool_rounds import ToolEvent, ToolRounds
 from agents.toolbox import Toolbox
-from agents.tools import Tool, ToolContext
+from agents.tools import Tool
 
 __all__ = [
     "FULL",

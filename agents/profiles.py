@@ -27,12 +27,14 @@ TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
 class ToolSpec(BaseModel):
-    """A tool as a profile names it: the dotted path of a function, and how long it may take."""
+    """A tool as a profile names it: the dotted path of a function, how long it may take, and
+    whether it runs in a process that is killed where it takes longer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     function: Annotated[str, Field(pattern=TOOL_PATH)]
     timeout_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
+    process: bool = False
 
 
 @dataclass(frozen=True, slots=True)

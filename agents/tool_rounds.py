@@ -8,8 +8,8 @@ import orjson
 from pydantic import JsonValue
 
 from agents.calls_in_text import calls_in
-from agents.tool_threads import ToolThreads
-from agents.tools import MAX_ARGUMENTS_BYTES, Outcome, Tool, ToolContext, within
+from agents.tool_function import MAX_ARGUMENTS_BYTES, Outcome, ToolContext, within
+from agents.tools import Tool
 from llm import ModelReply, ToolCall
 
 MAX_CALLS_PER_ROUND = 16
@@ -60,7 +60,6 @@ class ToolRounds:
         self,
         tools: Sequence[Tool],
         context: ToolContext,
-        threads: ToolThreads,
         *,
         max_rounds: int,
         on_event: Callable[[ToolEvent], None],
@@ -69,7 +68,6 @@ class ToolRounds:
         self._reads_text = reads_text
         self._tools = {tool.name: tool for tool in tools}
         self._context = context
-        self._threads = threads
         self._rounds_left = max_rounds if tools else 0
         self._on_event = on_event
         self._steps: list[dict[str, object]] = []
@@ -147,7 +145,7 @@ class ToolRounds:
         if not is_whole:
             return _UNREADABLE
         context = replace(self._context, call_number=self._calls)
-        return await tool.call(call.arguments, context, self._threads)
+        return await tool.call(call.arguments, context)
 
 
 def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 
-MAX_THREADS = 64
+from agents.errors import ToolError
+
+MAX_THREADS = 32
+"""Of one tool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +23,25 @@ class CallResult:
 
 
 class ToolThreads:
-    """At most so many threads at once; used on one event loop.
+    """At most so many threads at once, for one tool; used on one event loop.
 
     They are daemons: a function that never returns keeps its thread, but does not keep the process
     from ending (docs/decisions.md, "Tools run in daemon threads of their own").
     """
 
     def __init__(self, most: int = MAX_THREADS) -> None:
+        self.most = most
+        self.hanging = 0
+        """Calls that were given up and have not ended."""
         self._free = asyncio.Semaphore(most)
 
     async def run(self, call: Callable[[], object]) -> CallResult:
-        """Run `call` in a thread, as soon as one is free. A cancel leaves it running."""
+        """Run `call` in a thread, as soon as one is free. A cancel leaves it running.
+
+        Raises ToolError where all threads hang: no time is lost on waiting for one.
+        """
+        if self.hanging >= self.most:
+            raise ToolError("the tool is out of order: none of its calls ends")
         # Given back by the thread, not here: one that outlives its time limit still takes its part.
         await self._free.acquire()
         loop = asyncio.get_running_loop()
@@ -38,7 +50,9 @@ class ToolThreads:
         def settle(how: CallResult) -> None:
             self._free.release()
             # Its turn may have been cancelled, or have run out of time.
-            if not ended.done():
+            if ended.done():
+                self.hanging -= 1
+            else:
                 ended.set_result(how)
 
         def hand_over(how: CallResult) -> None:
@@ -54,7 +68,10 @@ class ToolThreads:
         except RuntimeError:  # the process can start no thread now
             self._free.release()
             raise
-        return await ended
+        try:
+            return await ended
+        finally:
+            self.hanging += ended.cancelled()
 
 
 def _run(
@@ -62,11 +79,14 @@ def _run(
     call: Callable[[], object],
     hand_over: Callable[[CallResult], None],
 ) -> None:
+    hand_over(result_of(partial(within, call)))
+
+
+def result_of(call: Callable[[], object]) -> CallResult:
+    """How an operator's function ends, whatever it raises."""
     try:
-        value = within(call)
+        return CallResult(call())
     # SystemExit too: it would end the thread without a word, and its part of MAX_THREADS would stay
     # taken.
     except BaseException as exc:
-        hand_over(CallResult(error=exc))
-    else:
-        hand_over(CallResult(value))
+        return CallResult(error=exc)

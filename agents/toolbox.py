@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from agents.errors import InvalidProfiles, InvalidTool, UnknownTool
 from agents.profiles import Profile, Profiles, ToolSpec
 from agents.settings import AgentSettings
-from agents.tool_threads import ToolThreads
 from agents.tools import Tool
 from memory.quoting import quoted
 
@@ -18,7 +17,6 @@ class Toolbox:
     """
 
     def __init__(self, profiles: Profiles, settings: AgentSettings) -> None:
-        self.threads = ToolThreads()
         self._settings = settings
         # Resolved here and not where the profiles are read: a producer need not have the modules.
         # docs/decisions.md, "Tools are named in the profiles' file, and imported by workers only".
@@ -44,6 +42,16 @@ class Toolbox:
                 raise UnknownTool(f"tools: agent {profile.agent_id} has no tool {quoted(name)}")
         return tuple(tools[name] for name in dict.fromkeys(names))
 
+    @property
+    def hanging(self) -> dict[str, int]:
+        """Of each tool that has any: how many of its calls were given up and keep a thread."""
+        return {tool.name: tool.hanging for tool in self._tools.values() if tool.hanging}
+
+    async def aclose(self) -> None:
+        """End the processes of all tools."""
+        for tool in self._tools.values():
+            await tool.aclose()
+
     def _load(self, profile: Profile) -> None:
         for spec in profile.tools:
             try:
@@ -66,4 +74,5 @@ class Toolbox:
             function,
             timeout_s=settings.tool_timeout_s if spec.timeout_s is None else spec.timeout_s,
             max_result_bytes=settings.tool_result_bytes,
+            in_process=spec.function if spec.process else None,
         )

@@ -1,61 +1,24 @@
-"""A Python function that a model may call: what the model reads of it, and one call of it."""
+"""Calling a function for a model, within its time: in a thread, on the loop or in a process."""
 
 import asyncio
-import inspect
 import logging
-import re
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeAlias, get_type_hints
+from collections.abc import Mapping
+from dataclasses import asdict
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
-from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+import orjson
 
-from agents.errors import InvalidTool, ToolError
-from agents.tool_schema import parameters_schema
+from agents.errors import ToolError
+from agents.tool_function import Ended, Outcome, ToolContext, ToolFunction, TypedFunction
 from agents.tool_threads import CallResult, ToolThreads
+from children.errors import ChildError
+from children.pool import Children, Limits
 from memory.ids import shown_id
 
 logger = logging.getLogger(__name__)
 
-ToolFunction: TypeAlias = Callable[..., object]
-
-MAX_ARGUMENTS_BYTES = 65_536
-MAX_DESCRIPTION_CHARS = 4096
-MAX_PROBLEMS = 5
-CUT = "\n[cut: the rest is too long]"
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class ToolContext:
-    """For whom a tool is called. A function that has a parameter of this type is given it.
-
-    A tool may be called again for the same job, when a worker died or stopped before the turn was
-    committed: `job_id` is the same then; `attempt` is higher, unless the worker gave the job back
-    by itself. `call_number` counts the calls of one
-    attempt, from 1.
-    """
-
-    agent_id: str
-    session_id: str
-    # With it a tool can make sure by itself: docs/decisions.md, "A tool may run twice, its turn is
-    # recorded once".
-    job_id: str
-    attempt: int
-    call_number: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a call came to, as the model reads it."""
-
-    content: str = field(repr=False)
-    is_error: bool = False
+MAX_PROCESSES = 4
+"""Of one tool that runs in processes; further calls wait, within their own time."""
+PROCESS = "agents.tool_process:answered"
 
 
 class Tool:
@@ -66,23 +29,41 @@ class Tool:
     text, or anything that pydantic can write as JSON.
     """
 
-    def __init__(self, function: ToolFunction, *, timeout_s: float, max_result_bytes: int) -> None:
-        self.name = _checked_name(function)
-        self._function = function
+    def __init__(
+        self,
+        function: ToolFunction,
+        *,
+        timeout_s: float,
+        max_result_bytes: int,
+        in_process: str | None = None,
+        threads: ToolThreads | None = None,
+    ) -> None:
+        """With `in_process`, the function's dotted path, it runs in child processes."""
+        self._function = TypedFunction(function, max_result_bytes=max_result_bytes)
+        self.name, self.definition = self._function.name, self._function.definition
         self._timeout_s = timeout_s
         self._max_result_bytes = max_result_bytes
-        self._arguments, self._context_name = _read_parameters(function, self.name)
-        self.definition = _definition(function, self.name, self._arguments)
+        # Of its own: one that hangs takes no thread from any other.
+        self._threads = threads or ToolThreads()
+        self._path = in_process
+        self._processes = Children(PROCESS, most=MAX_PROCESSES, limits=Limits())
 
-    async def call(
-        self, arguments: Mapping[str, object], context: ToolContext, threads: ToolThreads
-    ) -> Outcome:
+    @property
+    def hanging(self) -> int:
+        """How many of its calls were given up and still keep a thread."""
+        return self._threads.hanging
+
+    async def aclose(self) -> None:
+        """End its processes, if it has any."""
+        await self._processes.aclose()
+
+    async def call(self, arguments: Mapping[str, object], context: ToolContext) -> Outcome:
         """Call the function with what the model gave; every failure is an outcome too.
 
-        Of an error the model reads the kind alone, unless it is a ToolError. A function
-        that takes too long is cancelled; a thread cannot be, and is left to itself.
+        Of an error the model reads the kind alone, unless it is a ToolError. A function that takes
+        too long is cancelled, and its process is killed; a thread cannot be, and is left to itself.
         """
-        work = asyncio.ensure_future(self._run(arguments, context, threads))
+        work = asyncio.ensure_future(self._run(arguments, context))
         work.add_done_callback(_look_at)
         # Not `asyncio.timeout`: a function that does not obey its cancel would hold the turn.
         try:
@@ -90,160 +71,75 @@ class Tool:
         finally:
             work.cancel()
         if not work.done():
-            return Outcome(f"error: no result within {self._timeout_s:g} s", is_error=True)
-        return self._outcome(work, context)
+            # Its thread learns of the cancel first, and is counted.
+            await asyncio.sleep(0)
+            return self._too_late(context)
+        ended = self._ended(work)
+        if ended.trouble is not None:
+            logger.warning(
+                "tool %s failed for job %s, and its model reads that it did: %s",
+                self.name,
+                shown_id(context.job_id),
+                ended.trouble,
+            )
+        return ended.outcome
 
-    def _checked(self, arguments: Mapping[str, object]) -> dict[str, object]:
-        """The arguments by the function's names, as its annotations want them."""
-        checked = self._arguments.model_validate_json(to_json(dict(arguments)))
-        fields = type(checked).model_fields
-        return {
-            str(fields[name].alias): getattr(checked, name) for name in checked.model_fields_set
-        }
+    def _too_late(self, context: ToolContext) -> Outcome:
+        logger.warning(
+            "tool %s gave no result within %g s for job %s, and its model reads that: %s",
+            self.name,
+            self._timeout_s,
+            shown_id(context.job_id),
+            self._left_behind(),
+        )
+        return Outcome(f"error: no result within {self._timeout_s:g} s", is_error=True)
 
-    async def _run(
-        self, arguments: Mapping[str, object], context: ToolContext, threads: ToolThreads
-    ) -> CallResult:
+    def _left_behind(self) -> str:
+        """What has become of a call that was given up."""
+        if self._path is not None:
+            return "its process is killed"
+        if self._function.is_async:
+            return "it is cancelled"
+        return (
+            f"{self.hanging} of the {self._threads.most} threads of this tool hang, and with all "
+            "of them it is called no more; `process = true` in the profile lets it be killed"
+        )
+
+    async def _run(self, arguments: Mapping[str, object], context: ToolContext) -> CallResult:
+        """How the call has ended, its value being an Outcome or an Ended."""
+        if self._path is not None:
+            return await self._run_in_process(self._path, arguments, context)
+        function = self._function
         try:
-            given = self._checked(arguments)
-        except ValidationError as exc:
-            return CallResult(error=ToolError(f"wrong arguments: {_problems(exc)}"))
-        if self._context_name is not None:
-            given[self._context_name] = context
-        if not inspect.iscoroutinefunction(self._function):
-            return await threads.run(partial(self._function, **given))
-        try:
-            return CallResult(await self._function(**given))
+            act = function.bound(arguments, context)
+            if not function.is_async:
+                return await self._threads.run(lambda: function.outcome(act()))
+            return CallResult(function.outcome(await act()))  # type: ignore[misc]  # it is asynchronous
+        except ToolError as exc:
+            return CallResult(error=exc)
         except (SystemExit, KeyboardInterrupt) as exc:  # asyncio would end the loop of all turns
             return CallResult(error=exc)
 
-    def _outcome(self, work: "asyncio.Future[CallResult]", context: ToolContext) -> Outcome:
-        if work.cancelled():
-            return Outcome("error: the tool was cancelled", is_error=True)
-        failed = work.exception()
-        ended = CallResult(error=failed) if failed is not None else work.result()
-        if ended.error is not None:
-            return self._failure(ended.error, context)
+    async def _run_in_process(
+        self, path: str, arguments: Mapping[str, object], context: ToolContext
+    ) -> CallResult:
+        asked = {"path": path, "max_result_bytes": self._max_result_bytes}
+        request = {**asked, "arguments": dict(arguments), "context": asdict(context)}
         try:
-            return Outcome(within(_text(ended.value), self._max_result_bytes))
-        except (PydanticSerializationError, ValueError, RecursionError) as exc:
-            return self._failure(exc, context)
+            answer = orjson.loads(await self._processes.ask(orjson.dumps(request)))
+        except ChildError as exc:
+            return CallResult(error=exc)
+        return CallResult(Ended(Outcome(answer["content"], answer["is_error"]), answer["trouble"]))
 
-    def _failure(self, error: BaseException, context: ToolContext) -> Outcome:
-        if isinstance(error, ToolError):
-            return Outcome(within(f"error: {error}", self._max_result_bytes), is_error=True)
-        kind = type(error).__name__
-        where = [
-            f"{frame.filename}:{frame.lineno}"
-            for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        # docs/decisions.md, "Tools run one after the other, and an error shows its kind only".
-        # Neither the message nor the traceback: they may quote the conversation, or hold a secret.
-        logger.warning(
-            "tool %s failed for job %s, and its model reads that it did: %s at %s",
-            self.name,
-            shown_id(context.job_id),
-            kind,
-            where[-1:],
-        )
-        return Outcome(f"error: the tool failed ({kind})", is_error=True)
-
-
-def _checked_name(function: ToolFunction) -> str:
-    name = getattr(function, "__name__", "")
-    if not inspect.isroutine(function) or _NAME.fullmatch(name) is None:
-        raise InvalidTool("it is no function with an ASCII name of at most 64 characters")
-    return name
-
-
-def _read_parameters(function: ToolFunction, name: str) -> tuple[type[BaseModel], str | None]:
-    """A model of the arguments, and the name of the parameter that is given the context."""
-    try:
-        hints = get_type_hints(function, include_extras=True)
-        parameters = inspect.signature(function).parameters.values()
-    except (NameError, TypeError, ValueError) as exc:
-        raise InvalidTool(f"its annotations cannot be read: {exc}") from exc
-    context_names = [one.name for one in parameters if hints.get(one.name) is ToolContext]
-    asked = [one for one in parameters if one.name not in context_names[:1]]
-    fields = {f"p{n}": _field(one, hints) for n, one in enumerate(asked)}
-    try:
-        # Without "forbid" an argument that the model made up would be dropped in silence.
-        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]  # made at run time
-    except (PydanticUserError, TypeError) as exc:
-        raise InvalidTool(f"pydantic does not know its annotations: {_line(exc)}") from exc
-    return model, next(iter(context_names), None)
-
-
-def _field(parameter: inspect.Parameter, hints: Mapping[str, object]) -> tuple[object, object]:
-    """Under a name of ours: a parameter may be called as something that pydantic's models have."""
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    if parameter.kind not in by_name:
-        raise InvalidTool(f"its parameter {parameter.name} cannot be given by name")
-    if parameter.name not in hints:
-        raise InvalidTool(f"its parameter {parameter.name} has no annotation")
-    hint = hints[parameter.name]
-    if parameter.default is inspect.Parameter.empty:
-        return hint, Field(alias=parameter.name)
-    # The function's own default stays with it: only what the model gives is handed over.
-    told = _default(parameter.default)
-    return hint, Field(alias=parameter.name, default_factory=lambda: None, json_schema_extra=told)
-
-
-def _default(value: object) -> dict[str, JsonValue] | None:
-    """A default for the model to read; nothing of None, and of what JSON cannot hold."""
-    if value is None:
-        return None
-    try:
-        return {"default": from_json(to_json(value))}
-    except (PydanticSerializationError, ValueError):
-        return None
-
-
-def _definition(
-    function: ToolFunction, name: str, arguments: type[BaseModel]
-) -> dict[str, JsonValue]:
-    description = inspect.getdoc(function) or ""
-    if not description:
-        raise InvalidTool("it has no docstring: the model reads it to know when to call it")
-    return {
-        "type": "function",
-        "function": {
-            "name": name,
-            # It is in each prompt of the turn, as the names and parameters are.
-            "description": description[:MAX_DESCRIPTION_CHARS],
-            "parameters": parameters_schema(arguments),
-        },
-    }
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    return to_json(value, inf_nan_mode="null").decode()
-
-
-def within(text: str, max_bytes: int) -> str:
-    """The text, cut where it is longer, and what JSON cannot hold replaced; a mark says so."""
-    encoded = text.encode(errors="replace")
-    if len(encoded) <= max_bytes:
-        return encoded.decode()
-    return f"{encoded[:max_bytes].decode(errors='ignore')}{CUT}"
-
-
-def _problems(error: ValidationError) -> str:
-    """Which arguments are wrong, and why; the model may try again."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(
-        f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}"
-        for one in found[:MAX_PROBLEMS]
-    )
+    def _ended(self, work: "asyncio.Future[CallResult]") -> Ended:
+        if work.cancelled():
+            return Ended(Outcome("error: the tool was cancelled", is_error=True))
+        failed = work.exception()
+        how = CallResult(error=failed) if failed is not None else work.result()
+        return how.value if isinstance(how.value, Ended) else self._function.ended(how)
 
 
 def _look_at(work: "asyncio.Future[CallResult]") -> None:
     """Take notice of an error that comes too late: asyncio would log it, text and all."""
     if not work.cancelled():
         work.exception()
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0]

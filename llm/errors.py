@@ -18,6 +18,7 @@
         │   ├── ContextOverflowError   the prompt is longer than the window: shorten it
         │   └── UnsupportedError       the model has no tools, no thinking or no vision
         ├── FormatCutShortError      the reply ended, for want of room, before it had its form
+        ├── FormatTooDearError       whether the reply has its form takes too long to find out
         ├── ModelNotFoundError       the model is not installed
         ├── AccessDeniedError        401 or 403
         ├── QuotaExceededError       402, and 429 if it says so
@@ -137,6 +138,10 @@ class UnsupportedError(RequestRejectedError):
 
 class FormatCutShortError(PermanentLLMError):
     """The reply ran into `max_tokens` or the window before it had the form of `format`."""
+
+
+class FormatTooDearError(PermanentLLMError):
+    """Checking the reply against `format` takes too long, or the reply is too long for it."""
 
 
 class ModelNotFoundError(PermanentLLMError):

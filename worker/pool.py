@@ -129,7 +129,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             self._waiting.clear()
             self._changed.wait_for(lambda: not self._running and not self._finishing)
         self._threads.shutdown()
-        worker_services().runtime.run(worker_services().ends.aclose())
+        worker_services().runtime.run(worker_services().aclose())
         logging.getLogger("celery.app.trace").removeFilter(_show_whole_runtime)
 
     def _change_limit(self, limit: int) -> None:

@@ -28,6 +28,7 @@ from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
 from tasks.submit.producer import Producer, has_effects, producer, publish_options, unclaiming
+from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
 
@@ -143,6 +144,7 @@ def _models(worker: WorkerServices) -> Models:
         worker.toolbox,
         worker.settings.llm,
         worker.settings.agents.tool_rounds,
+        ReplyChecks(worker.checkers),
     )
 
 

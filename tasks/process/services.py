@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
 from agents import Toolbox
+from children import json_schema
+from children.pool import Children, Limits
 from llm import Capabilities, ContextLimits, Fleet
 from memory import AsyncConnection, Connection, Keyspace
 from tasks.end.loop_delivery import LoopDelivery, plain_results
@@ -30,6 +32,10 @@ from tasks.process.wakeup import wake
 MOST_WAKERS = 4
 SPARE_CONNECTIONS = 10
 """Connections to a model server besides those of the turns: lookups, loads, health checks."""
+
+MOST_CHECKERS = 2
+CHECKER = Limits(cpu_s=2.0, memory_bytes=1 << 30, niceness=10)
+"""They give way to everything else: who has a dear schema waits, and nobody besides."""
 
 
 class ProducerServices:
@@ -97,6 +103,11 @@ class WorkerServices:
         return Toolbox(self.settings.profiles, self.settings.agents)
 
     @cached_property
+    def checkers(self) -> Children:
+        """The processes in which the forms of replies are checked, where that may be dear."""
+        return Children(json_schema.WORK, most=MOST_CHECKERS, limits=CHECKER)
+
+    @cached_property
     def capabilities(self) -> Capabilities:
         """What the models can do."""
         return Capabilities(self.ollama.capabilities)
@@ -155,6 +166,12 @@ class WorkerServices:
     def bounded_models(self) -> BoundedModels:
         """Which models' calls are bounded."""
         return BoundedModels(self.keyspace, self.settings.llm, self.ollama, self.outages)
+
+    async def aclose(self) -> None:
+        """Deliver the ends that are under way, and end the child processes."""
+        await self.ends.aclose()
+        await self.checkers.aclose()
+        await self.toolbox.aclose()
 
     def watch_cancellations(self) -> None:
         """Have this process stop the jobs that somebody cancels. Safe to repeat."""

@@ -26,13 +26,14 @@ from tasks.job.result import ChatResult
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
+from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn_result import places_of, result_of
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What calling models takes: the servers, their limits and abilities, and the tools."""
+    """What a turn takes: the servers, their limits and abilities, tools, the check of formats."""
 
     servers: Fleet
     context_limits: ContextLimits
@@ -40,6 +41,7 @@ class Models:
     toolbox: Toolbox
     settings: LLMSettings
     max_tool_rounds: int
+    reply_checks: ReplyChecks
 
 
 class ModelTurn:
@@ -105,7 +107,9 @@ class ModelTurn:
         )
         replies = await self._replies(shown, rounds, f"{job.agent_id}:{job.session_id}")
         crash_if_armed(CrashPoint.MODEL_DONE)
-        result = result_of(job_id, job, replies, acquired, places_of(past.places, acquired))
+        parsed = await self._models.reply_checks.parsed(job.format, replies[-1].answer)
+        place = places_of(past.places, acquired)
+        result = result_of(job_id, job, replies, acquired, place=place, parsed=parsed)
         result["receipt"]["fallback_for"] = self._fallback_for
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
@@ -138,7 +142,6 @@ class ModelTurn:
         return ToolRounds(
             tools,
             ToolContext(job.agent_id, job.session_id, job_id, attempt),
-            toolbox.threads,
             max_rounds=self._models.max_tool_rounds,
             on_event=self._recorder.on_tool,
             reads_text=toolbox.reads_calls_in_text,

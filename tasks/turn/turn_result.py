@@ -9,9 +9,9 @@ from agents.empty_reply import emptiness_of
 from llm import ModelReply
 from memory import Acquired
 from tasks.job.job import ChatJob
-from tasks.job.reply_format import parsed_reply
 from tasks.job.result import ChatResult, Receipt, ReceiptRepairs, Usage
 from tasks.turn.fitted_call import FittedReply
+from tasks.turn.reply_check import ParsedReply
 
 MAX_NAMED = 32
 """So many messages are named in a receipt: it lies in the history with each reply."""
@@ -37,13 +37,14 @@ def result_of(
     job: ChatJob,
     replies: Sequence[FittedReply],
     acquired: Acquired,
+    *,
     place: Places = int,
+    parsed: ParsedReply | None = None,
 ) -> ChatResult:
     """The result of a turn that was just computed, without its timings.
 
-    All but the last of `replies` called tools: their tokens are in the usage too; receipt and
-    format are those of the last. Raises llm.FormatMismatchError where the reply does
-    not fit, llm.FormatCutShortError where it had no room to.
+    All but the last of `replies` called tools: their tokens are in the usage too; the receipt is
+    that of the last. `parsed` is the JSON in it, where the job has a format.
     """
     last = replies[-1]
     answer = last.answer
@@ -65,9 +66,8 @@ def result_of(
         result["server"] = answer.final.server
     if job.metadata is not None:
         result["metadata"] = job.metadata
-    if job.format is not None:
-        reply = parsed_reply(answer.text, job.format, done_reason=answer.final.done_reason)
-        result["response"], result["parsed"] = reply
+    if parsed is not None:
+        result["response"], result["parsed"] = parsed
     return result
 
 

@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from agents import AgentSettings, Ask, BaseAgent, Profile, Profiles, ToolContext, ToolRounds
-from agents.tool_threads import ToolThreads
 from llm import (
     Capabilities,
     ChatRequest,
@@ -78,9 +77,7 @@ async def ask(
     async def abilities(_: str) -> frozenset[str] | None:
         return told
 
-    rounds = ToolRounds(
-        [], ToolContext("a", "s", "j", 1), ToolThreads(), max_rounds=1, on_event=lambda _: None
-    )
+    rounds = ToolRounds([], ToolContext("a", "s", "j", 1), max_rounds=1, on_event=lambda _: None)
     shown = TurnContext(
         Ask(message="new", images=(PNG,) * images),
         PROFILE,

@@ -38,12 +38,12 @@ async def test_its_tools_are_tools(summit_tools: types.ModuleType, tmp_path: Pat
     box = Toolbox(profiles, settings)
     capacity, book = box.of(profiles.of("energy"))
     context = ToolContext("energy", "s", "job-1", attempt=1)
-    told = await capacity.call({"country": "GH", "source": "solar"}, context, box.threads)
+    told = await capacity.call({"country": "GH", "source": "solar"}, context)
     assert told.content == '{"country":"GH","source":"solar","mw":170}'
-    told = await capacity.call({"country": "FR"}, context, box.threads)
+    told = await capacity.call({"country": "FR"}, context)
     assert told.content == "error: nothing is known of FR"
     for seats in (2, 3):
-        told = await book.call({"seats": seats}, context, box.threads)
+        told = await book.call({"seats": seats}, context)
         assert told.content == "booked 2 seats"
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from agents import Tool, ToolContext, ToolEvent, ToolRounds
 from agents.tool_rounds import MAX_CALLS_PER_ROUND, SHORT_BYTES
-from agents.tool_threads import ToolThreads
 from llm import ChatRequest, Final, ModelReply, ToolCall
 from memory import encode_message
 from tests.support.tool_functions import capacity_of, count_high, recite, wait_long
@@ -32,7 +31,6 @@ def rounds(
     return ToolRounds(
         tools,
         context,
-        ToolThreads(),
         max_rounds=max_rounds,
         on_event=told.append,
         reads_text=reads_text,
@@ -88,7 +86,7 @@ async def test_an_agent_without_tools_runs_nothing() -> None:
     """Whatever the model says."""
     context = ToolContext("energy", "s", "job-1", attempt=1)
     told: list[ToolEvent] = []
-    turn = ToolRounds([], context, ToolThreads(), max_rounds=3, on_event=told.append)
+    turn = ToolRounds([], context, max_rounds=3, on_event=told.append)
     assert not await turn.run_tool_calls(calling(CAPACITY))
     assert (turn.steps, turn.offered, told) == ([], (), [])
 
@@ -216,7 +214,7 @@ async def test_results_are_cut_in_halves_until_they_are_short() -> None:
     """For a window that they do not fit; a short one stays as it is, and the calls do."""
     tools = [Tool(one, timeout_s=5, max_result_bytes=4096) for one in (recite, capacity_of)]
     context = ToolContext("energy", "s", "job-1", attempt=1)
-    turn = ToolRounds(tools, context, ToolThreads(), max_rounds=3, on_event=lambda _: None)
+    turn = ToolRounds(tools, context, max_rounds=3, on_event=lambda _: None)
     assert not turn.shorten()
     await turn.run_tool_calls(calling(ToolCall("recite", {"what": "Ghana"}), CAPACITY))
     call, long, short = (dict(step) for step in turn.steps)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
@@ -43,11 +44,16 @@ def tool(function: Callable[..., object], **limits: float) -> Tool:
     return Tool(function, timeout_s=timeout_s, max_result_bytes=int(limits.get("max_bytes", 1000)))
 
 
+def limited(function: Callable[..., object], threads: ToolThreads, timeout_s: float = 5.0) -> Tool:
+    """A tool with these threads."""
+    return Tool(function, timeout_s=timeout_s, max_result_bytes=1000, threads=threads)
+
+
 async def outcome(
     function: Callable[..., object], arguments: dict[str, object] | None = None, **limits: float
 ) -> tuple[str, bool]:
     """What the model gets, and whether it is an error."""
-    called = await tool(function, **limits).call(arguments or {}, CONTEXT, ToolThreads())
+    called = await tool(function, **limits).call(arguments or {}, CONTEXT)
     return called.content, called.is_error
 
 
@@ -388,24 +394,53 @@ async def test_a_tool_that_takes_too_long_is_given_up() -> None:
     may_end.set()
 
 
-async def test_threads_are_bounded_and_come_back() -> None:
+async def test_threads_of_a_tool_are_bounded_and_come_back() -> None:
     """A call beyond the bound waits for one, within its own time limit."""
     threads, may_end = ToolThreads(most=1), threading.Event()
+    is_waiting = threading.Event()
 
     def wait() -> str:
         """Wait."""
+        is_waiting.set()
         return str(may_end.wait(scaled(10)))
 
     def quick() -> str:
         """Be quick."""
         return "done"
 
-    first = await tool(wait, timeout_s=0.05).call({}, CONTEXT, threads)
-    second = await tool(quick, timeout_s=0.05).call({}, CONTEXT, threads)
-    assert (first.is_error, second.is_error) == (True, True)
+    waiting, hurried, patient = (
+        limited(function, threads, timeout_s=timeout_s)
+        for function, timeout_s in ((wait, 10.0), (quick, 0.05), (quick, 10.0))
+    )
+    first = asyncio.create_task(waiting.call({}, CONTEXT))
+    await eventually(is_waiting.is_set, what="the only thread is taken")
+    assert (await hurried.call({}, CONTEXT)).content == "error: no result within 0.05 s"
     may_end.set()
-    third = await tool(quick).call({}, CONTEXT, threads)
-    assert third.content == "done"
+    assert (await patient.call({}, CONTEXT)).content == "done"
+    assert (await first).content == "True"
+
+
+async def test_calls_that_hang_are_counted_and_their_tool_is_called_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody loses time on it, no other tool a thread, and it is called again once one ends."""
+    may_end = threading.Event()
+
+    def hang() -> str:
+        """Hang."""
+        return str(may_end.wait(scaled(60)))
+
+    hanging = limited(hang, ToolThreads(most=3), timeout_s=0.05)
+    for count in (1, 2, 3):
+        await hanging.call({}, CONTEXT)
+        assert hanging.hanging == count
+        assert f"{count} of the 3 threads of this tool hang" in caplog.messages[-1]
+    refused = await hanging.call({}, CONTEXT)
+    assert refused.content == "error: the tool is out of order: none of its calls ends"
+    assert await outcome(capacity, {"country": "GH"}) == ("GH 2030 MW", False)
+    may_end.set()
+    await eventually(lambda: not hanging.hanging, what="the threads have ended")
+    assert (await hanging.call({}, CONTEXT)).content == "True"
 
 
 async def test_a_thread_that_cannot_be_started_takes_no_part_of_the_bound(
@@ -423,8 +458,8 @@ async def test_a_thread_that_cannot_be_started_takes_no_part_of_the_bound(
     threads = ToolThreads(most=1)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        first = await tool(quick).call({}, CONTEXT, threads)
-    second = await tool(quick, timeout_s=5).call({}, CONTEXT, threads)
+        first = await limited(quick, threads).call({}, CONTEXT)
+    second = await limited(quick, threads).call({}, CONTEXT)
     assert (first.is_error, second.content) == (True, "done")
 
 
@@ -519,3 +554,16 @@ def test_what_cannot_be_a_tool_is_refused_with_the_reason(
     """When the worker starts, not when a model calls it."""
     with pytest.raises(InvalidTool, match=reason):
         tool(function)
+
+
+async def test_the_mistakes_of_a_model_are_counted_where_they_are_many() -> None:
+    """pydantic makes all errors before the first is read: not for a list of thousands."""
+
+    def sum_up(words: list[str]) -> str:
+        """Sum up."""
+        return " ".join(words)
+
+    began = time.thread_time()
+    said, is_error = await outcome(sum_up, {"words": [1] * 32_000})
+    assert time.thread_time() - began < scaled(0.05)
+    assert (said, is_error) == ("error: wrong arguments: 32000 of their values do not fit", True)

@@ -13,7 +13,10 @@ from tasks.job.job import ChatJob
 from tests.support.key_kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("worker", "tasks", "agents", "memory", "llm", "sandbox", "bench", "examples")
+PACKAGES = (
+    *("worker", "tasks", "agents", "memory", "llm"),
+    *("children", "sandbox", "bench", "examples"),
+)
 README = ROOT / "README.md"
 DOCUMENTS = sorted([README, *(ROOT / "docs").glob("*.md")])
 PAGES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]

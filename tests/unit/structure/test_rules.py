@@ -31,7 +31,7 @@ LATE_IMPORTS: dict[str, str] = {}
 """Functions that import something, as `path:function`, and why."""
 
 CATCH_ALL: dict[str, str] = {
-    "agents/tool_threads.py:_run": "an operator's function in a thread: the turn that waits "
+    "agents/tool_threads.py:result_of": "an operator's function in a thread: the turn that waits "
     "for it gets whatever it raises, as of a future",
     "tasks/beat/mailbox_sweep.py:guarded": "the sweeper, a loop that nothing may end: what one "
     "mailbox raises is logged with its traceback and costs no other mailbox its wake-up",

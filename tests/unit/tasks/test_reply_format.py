@@ -1,7 +1,10 @@
 """The form of a reply: which schemas are taken, and which replies fit them."""
 
+import asyncio
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -9,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from llm import FormatCutShortError, FormatMismatchError
+from children import json_schema
+from children.pool import Children
+from llm import Final, FormatCutShortError, FormatMismatchError, FormatTooDearError, ModelReply
 from tasks.attempt.retry import is_retried
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import (
@@ -17,7 +22,14 @@ from tasks.job.reply_format import (
     MAX_SCHEMA_DEPTH,
     ReplyFormat,
     check_format,
-    parsed_reply,
+)
+from tasks.process.services import CHECKER
+from tasks.turn.reply_check import (
+    MAX_REPLY_BYTES,
+    MAX_WORK_HERE,
+    ParsedReply,
+    ReplyChecks,
+    is_quick,
 )
 from tests.support.machine import scaled
 
@@ -33,6 +45,25 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
+
+loop = asyncio.Runner()
+children = Children(json_schema.WORK, most=1, limits=replace(CHECKER, cpu_s=0.3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_loop() -> Iterator[None]:
+    """One event loop and one child process for all checks of this module."""
+    yield
+    loop.run(children.aclose())
+    loop.close()
+
+
+def parsed_reply(text: str, wanted: ReplyFormat, *, done_reason: str) -> ParsedReply:
+    """What a turn makes of a reply."""
+    answer = ModelReply(text, Final(done_reason=done_reason))
+    parsed = loop.run(ReplyChecks(children).parsed(wanted, answer))
+    assert parsed is not None
+    return parsed
 
 
 def nested(depth: int) -> ReplyFormat:
@@ -78,7 +109,7 @@ WRONG: dict[str, tuple[ReplyFormat, str]] = {
     "a name of its own": ({"$id": "http://h/", "$ref": "other"}, "must not use $id"),
     "a draft nobody knows": ({"$schema": "http://127.0.0.1:9/draft"}, "no JSON Schema"),
     "a pattern that looks around": ({"pattern": "(?=a)b"}, "see /pattern"),
-    "a pattern that grows": ({"pattern": "a{9999}{9999}"}, "see /pattern"),
+    "a pattern that grows": ({"pattern": "a{9999}{9999}"}, "patterns of over"),
     "a level too deep": (nested(MAX_SCHEMA_DEPTH + 1), "nested deeper than 64"),
     "a byte too long": ({"title": "x" * MAX_SCHEMA_BYTES}, "at most 32768 are allowed"),
     "no number": ({"minimum": float("nan")}, "not finite"),
@@ -215,3 +246,103 @@ def test_a_pattern_cannot_keep_the_event_loop() -> None:
     with pytest.raises(FormatMismatchError):
         parsed_reply(orjson.dumps("a" * 50_000 + "!").decode(), schema, done_reason="stop")
     assert time.monotonic() - began < scaled(1)
+
+
+# docs/decisions.md, "A check that may be dear runs in a process that can be killed".
+CHOICES: ReplyFormat = {"items": {"anyOf": [{"const": number} for number in range(300)]}}
+COUNTED: ReplyFormat = {"pattern": "^((a{1,50}){1,50}){1,10}$"}
+LOOKS_AGAIN: ReplyFormat = {"type": "object"}
+for _ in range(5):
+    LOOKS_AGAIN = {"anyOf": [LOOKS_AGAIN, {}], "unevaluatedProperties": {"type": "integer"}}
+DEAR: dict[str, tuple[ReplyFormat, str]] = {
+    "a choice for each of many": (CHOICES, orjson.dumps([*range(1000, 2500)]).decode()),
+    "a choice of a choice": ({"anyOf": [CHOICES]}, orjson.dumps([*range(1000, 3000)]).decode()),
+    "counted repetitions": (COUNTED, orjson.dumps("a" * 19_000 + "b").decode()),
+    "what is looked at again": (
+        LOOKS_AGAIN,
+        orjson.dumps({str(number): 1.5 for number in range(2000)}).decode(),
+    ),
+    "brackets": ("json", "[" + "[]," * 80_000),
+}
+
+
+def cost_s(text: str, schema: ReplyFormat) -> tuple[float, Exception | None]:
+    """The CPU time that a check takes of the event loop, and what it raised."""
+    began = time.thread_time()
+    try:
+        parsed_reply(text, schema, done_reason="stop")
+    except (FormatMismatchError, FormatTooDearError) as error:
+        return time.thread_time() - began, error
+    return time.thread_time() - began, None
+
+
+@pytest.mark.parametrize("case", DEAR)
+def test_no_schema_holds_up_the_other_turns(case: str) -> None:
+    """What took seconds of the event loop takes them of a process beside it."""
+    schema, text = DEAR[case]
+    check_format(schema)
+    taken_s, error = cost_s(text, schema)
+    assert error is not None
+    assert taken_s < scaled(0.05)
+
+
+def test_a_reply_that_is_too_dear_to_check_is_named_and_not_asked_for_again() -> None:
+    """The same request would be as dear: five attempts would be five times that."""
+    _, error = cost_s(orjson.dumps("a" * 24_000 + "b").decode(), COUNTED)
+    assert isinstance(error, FormatTooDearError)
+    assert "too dear to check against the schema of format: it was killed" in str(error)
+    assert not is_retried(error)
+
+
+def test_a_reply_that_is_too_long_for_a_form_is_not_even_read() -> None:
+    """One of the longest is."""
+    text = '"' + "x" * (MAX_REPLY_BYTES - 2) + '"'
+    assert parsed_reply(text, "json", done_reason="stop").text == text
+    _, error = cost_s(text + " ", "json")
+    assert isinstance(error, FormatTooDearError)
+    assert not is_retried(error)
+
+
+def test_what_fits_is_checked_in_a_child_as_here() -> None:
+    """Also where it is too much to be checked on the event loop."""
+    fitting = orjson.dumps([299] * 2000).decode()
+    assert not is_quick(CHOICES, [fitting])
+    assert parsed_reply(f"Here: {fitting}", CHOICES, done_reason="stop").text == fitting
+
+
+def test_the_usual_is_checked_without_a_child() -> None:
+    """A record of some fields, and a list of a hundred of them."""
+    assert is_quick(AGE, ['{"age": 1, "name": "x"}'])
+    assert is_quick({"items": AGE}, [orjson.dumps([{"age": 1, "name": "x"}] * 100).decode()])
+
+
+def test_the_work_on_the_event_loop_has_a_bound_of_its_own() -> None:
+    """The dearest that is still checked there."""
+    weight = 300
+    schema: ReplyFormat = {"items": {"enum": [*range(weight)]}}
+    text = orjson.dumps([weight - 1] * (MAX_WORK_HERE // weight // 5)).decode()
+    assert is_quick(schema, [text])
+    assert cost_s(text, schema)[0] < scaled(0.05)
+
+
+def test_patterns_do_not_multiply() -> None:
+    """Each is small enough to be made; so are all of them together."""
+    many: ReplyFormat = {"anyOf": [{"pattern": f"^a{{{number + 200}}}$"} for number in range(500)]}
+    for schema in (
+        many,
+        {"pattern": "^((a{1,50}){1,50}){1,50}$"},
+        {"patternProperties": {"(a{9}){9999}b": {}, "(b{9}){9999}c": {}}},
+    ):
+        with pytest.raises(InvalidJob, match="patterns of over 100000 states"):
+            check_format(schema)
+    check_format({"pattern": "^a{9999}$"})
+
+
+def test_the_place_of_a_misfit_is_short_and_printable() -> None:
+    """It goes into the log: a name in a schema is a stranger's, too."""
+    schema: ReplyFormat = {"properties": {"a\nERROR b" + "c" * 5000: {"type": "null"}}}
+    text = orjson.dumps({"a\nERROR b" + "c" * 5000: 1}).decode()
+    with pytest.raises(FormatMismatchError) as caught:
+        parsed_reply(text, schema, done_reason="stop")
+    assert "/properties/a?ERROR bccc" in str(caught.value)
+    assert len(str(caught.value)) < 300

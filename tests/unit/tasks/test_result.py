@@ -21,6 +21,7 @@ from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult, RedactedResult, result_from_reply
 from tasks.submit.followers import JobFollower
 from tasks.turn.fitted_call import FittedReply
+from tasks.turn.reply_check import ParsedReply
 from tasks.turn.turn_result import result_of
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
@@ -124,7 +125,8 @@ def test_the_value_of_a_reply_can_be_read_back_too() -> None:
     """From its mark in the history; a reply that somebody changed since has none."""
     given = ChatJob(agent_id="energy", session_id="s", message="q", format={"type": "object"})
     answer = ModelReply('{"a": 1}', Final(model="m", done_reason="stop"))
-    found = result_of("job-1", given, [reply_of(given, answer)], ACQUIRED)
+    parsed = ParsedReply(answer.text, {"a": 1})
+    found = result_of("job-1", given, [reply_of(given, answer)], ACQUIRED, parsed=parsed)
     assert found["parsed"] == {"a": 1}
     assert "parsed" not in event_data(found)
     reply = decode_messages([encode_message(messages_of(given, found)[1], 10**7)]).messages[0]
