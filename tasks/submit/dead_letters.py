@@ -18,7 +18,9 @@ from memory import (
 from tasks.end.callbacks import packed_callbacks
 from tasks.errors import InvalidJob, JobConflict
 from tasks.job.envelope import Envelope
+from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob
+from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
 
@@ -61,10 +63,12 @@ def requeue(app: Celery, job_id: str) -> str:
     """Send a dead job again, at the end of its session; the new id. Safe to repeat.
 
     A new id, for the old one stays marked as done. Raises InvalidJob where there is no such letter,
-    memory.Backpressure where the session has too many jobs waiting.
+    or where it would be refused again for its size or its model; memory.Backpressure where the
+    session has too many jobs waiting.
     """
     services = producer_services()
     mailbox, found = _found(job_id)
+    _check(found, services.settings)
     intake = dead_letters.requeued(
         found.letter,
         request=found.job.request if found.job else Request(),
@@ -85,6 +89,12 @@ def requeue(app: Celery, job_id: str) -> str:
         wake(app, mailbox.keys, JobToWake(new_id, found.letter.envelope))
     services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
+
+
+def _check(found: Letter, settings: Settings) -> None:
+    check_envelope_size(len(found.letter.envelope), settings.max_envelope_bytes)
+    if found.job is not None and settings.knows_models:
+        settings.allowed_models.check(found.job.model)
 
 
 def drop(job_id: str) -> None:

@@ -14,6 +14,7 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
+from worker.broker.messages import KEPT_BYTES, TooLarge, fault_of
 from worker.broker.transport import QUARANTINE_MAX_ELEMENTS, QUARANTINE_SUFFIX, QUARANTINE_TTL_S
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def set_aside(app: Celery, message: Message, error: BaseException) -> None:
     quarantine = _quarantine(queue)
     logger.error(
         "a message of %d bytes on %r cannot be handled (%s) and goes to %s",
-        len(message.body or b""), queue, type(error).__name__, quarantine.name,
+        len(message.body or b""), queue, fault_of(error), quarantine.name,
     )  # fmt: skip
     try:
         with (
@@ -36,13 +37,14 @@ def set_aside(app: Celery, message: Message, error: BaseException) -> None:
             producer.connection._reraise_as_library_errors(),
         ):
             producer.publish(
-                message.body or b"",
+                (message.body or b"")[:KEPT_BYTES],
                 exchange="",
                 routing_key=quarantine.name,
                 declare=[quarantine],
                 content_type=message.content_type or "application/octet-stream",
                 content_encoding=message.content_encoding or "binary",
-                headers=message.headers,
+                # A name among them may be what is too large.
+                headers={} if isinstance(error, TooLarge) else message.headers,
             )
     except OperationalError as exc:
         logger.error("the message stays in %r and will be tried again: %s", queue, exc)

@@ -41,6 +41,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "a number to think": ({"think": 1}, "think"),
     "images that are no list": ({"images": SECRET}, "images: Input should be a valid list"),
     "tools that are no list": ({"tools": "capacity_of"}, "tools: Input should be a valid list"),
+    "a long tool": ({"tools": ["a" * 129]}, "tools.0: String should have at most 128"),
     "too many tools": ({"tools": ["a"] * 129}, "tools: List should have at most 128"),
     "a format and a tool": ({"tools": ["a"], "format": "json"}, "cannot be combined"),
     "an empty agent": ({"agent_id": ""}, "agent_id must not be empty"),
@@ -75,7 +76,9 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "infinity in metadata": ({"metadata": {"a": [float("inf")]}}, "metadata must be a JSON object"),
     "a huge number in metadata": ({"metadata": {"a": 2**64}}, "metadata must be a JSON object"),
     "a surrogate in metadata": ({"metadata": {"a": "\ud800"}}, "metadata must be a JSON object"),
-    "bottomless metadata": ({"metadata": nested(300)}, "metadata.a"),
+    "bottomless metadata": ({"metadata": nested(300)}, "metadata is nested deeper than 64 levels"),
+    "bottomless images": ({"images": nested(5000)}, "images is nested deeper than 64 levels"),
+    "a bottomless stranger": ({"x" * 10**6: nested(5000)}, "an unknown option is nested deeper"),
     "an unknown argument": ({"mesage": 1}, "mesage: Extra inputs"),
 }
 
