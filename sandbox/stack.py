@@ -51,6 +51,8 @@ class GriotStack(Closing):
             "REDIS_URL": redis_url,
             "OLLAMA_BASE_URL": ollama_url,
             "LOG_FILE": "",
+            # The scenarios of the stand-in are models, and jobs name them.
+            "CHAT_ALLOWED_MODELS": "*",
             **(settings or {}),
         }
         self._processes: list[ServerProcess] = []

@@ -18,6 +18,7 @@ from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_b
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
 from tasks.end.delivery import Delivery
 from tasks.errors import InvalidJob, JobFailed, SessionBusy
+from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
@@ -27,7 +28,7 @@ from tasks.process.wakeup import CHAT_TASK, publish, wakeup_kwargs
 from tasks.submit.cancel import CancelOutcome, cancel
 from tasks.submit.follow import last_end
 from tasks.submit.job_result import JobResult
-from tasks.submit.producer import producer, publish_options
+from tasks.submit.producer import producer
 
 logger = logging.getLogger(__name__)
 

@@ -1,11 +1,26 @@
 """The settings of the queue, from the environment and `.env`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from llm import check_model_name
 
 DAY_S = 86_400.0
+ANY_MODEL = "*"
+
+
+def split_names(names: object) -> object:
+    """The names in a text, which commas separate; what is no text as it is."""
+    if not isinstance(names, str):
+        return names
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names`, if each is a model's or ANY_MODEL. Raises ValueError."""
+    return tuple(name if name == ANY_MODEL else check_model_name(name) for name in names)
 
 
 class QueueSettings(BaseSettings):
@@ -120,6 +135,29 @@ class QueueSettings(BaseSettings):
         validation_alias="CHAT_MAX_IMAGE_BYTES",
         description="Size of all images of one message together, bytes; never more than half of "
         "MEMORY_MAX_VALUE_BYTES, for they are kept in the history",
+    )
+    max_envelope_bytes: int | None = Field(
+        default=None,
+        ge=1024,
+        le=268_435_456,
+        validation_alias="CHAT_MAX_ENVELOPE_BYTES",
+        description="Largest job with all its options, bytes of JSON (a message of the broker: "
+        "twice that); default: what a job has whose parts are all as large as each may be",
+    )
+    allowed_models: Annotated[
+        # NoDecode: pydantic-settings would want JSON for a tuple.
+        tuple[str, ...], NoDecode, BeforeValidator(split_names), AfterValidator(check_names)
+    ] = Field(
+        default=(),
+        validation_alias="CHAT_ALLOWED_MODELS",
+        description="Models that a job may name, separated by commas, * for all; default: those of "
+        "the agents' profiles, their fallbacks, and OLLAMA_MODEL",
+    )
+    cloud_models: bool = Field(
+        default=False,
+        validation_alias="CHAT_CLOUD_MODELS",
+        description="Whether a job may name a model of Ollama's cloud, which then gets the "
+        "conversation (true, false)",
     )
     cancel_policy: Literal["keep", "discard"] = Field(
         default="keep",

@@ -7,6 +7,7 @@ place of kombu's.
 import sys
 
 from tasks.errors import ConfigurationError
+from tasks.job.envelope_size import BROKER_FACTOR
 from tasks.process.configuration import checked, load_settings
 from worker.broker.transport import register_transport
 from worker.settings import WorkerSettings
@@ -16,12 +17,12 @@ if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a wo
     install()
 
 try:
-    load_settings()
+    _settings = load_settings()
     checked(WorkerSettings)
 except ConfigurationError as exc:
     sys.exit(f"griot: {exc}")
 
-register_transport()
+register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
 
 from tasks import app  # noqa: E402  # reads celeryconfig, so only after the check
 from worker import process  # noqa: E402

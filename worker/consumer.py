@@ -10,10 +10,11 @@ from celery.worker.consumer import Consumer
 from kombu.message import Message
 
 from memory.quoting import quoted
+from tasks.job.envelope_size import BROKER_FACTOR
 from tasks.process.broker_names import other_prefix
 from tasks.process.configuration import load_settings
 from worker.broker.foreign import send_home
-from worker.broker.messages import MALFORMED, has_sound_headers
+from worker.broker.messages import MALFORMED, check_size, has_sound_headers
 from worker.broker.rabbitmq import is_lost, set_aside
 
 EVENTS_EVERY_S = 0.1
@@ -51,7 +52,8 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """What is called with each message."""
         handle: Callable[[Message], None] = super().create_task_handler(*args, **kwargs)
-        names = load_settings().names
+        settings = load_settings()
+        names, most_bytes = settings.names, settings.max_envelope_bytes * BROKER_FACTOR
 
         def handle_ours(message: Message) -> None:
             if (prefix := other_prefix(message.headers, names)) is None:
@@ -63,6 +65,7 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
             try:
                 if not has_sound_headers({"headers": message.headers or {}}):
                     raise TypeError("its headers are not those of a message")
+                check_size(bytes(message.body or b""), most_bytes)
                 handle_ours(message)
             except MALFORMED as error:
                 if message.acknowledged:

@@ -142,8 +142,9 @@ class Intake:
     """A job that is to be taken in, if no more than `cap` are pending.
 
     `callbacks` says what follows the job in Celery, as lines of JSON, or is empty.
-    `merged_bytes` bounds messages that are merged; `ttl_s` is that of the session's events. `owner`
-    names who delivers the ends of the jobs that this one takes out (`outbox.take`).
+    `merged_bytes` bounds messages that are merged, `merged_envelope_bytes` all that is kept of
+    them; `ttl_s` is that of the session's events. `owner` names who delivers the ends of the jobs
+    that this one takes out (`outbox.take`).
     """
 
     job_id: str
@@ -155,6 +156,7 @@ class Intake:
     ttl_s: int = SESSION_TTL_S
     callbacks: bytes = field(default=b"", repr=False)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
+    merged_envelope_bytes: int = 2**31
 
     def identity(self, keys: SessionKeys) -> str:
         """What the id's pointer holds: the id is this request's in this session."""
@@ -174,6 +176,7 @@ class Intake:
             options["is_all"] = int(self.on_busy is OnBusy.ROLLBACK)
         elif script is MERGE:
             options["most_bytes"] = self.merged_bytes
+            options["most_kept_bytes"] = self.merged_envelope_bytes
         if script in (SUPERSEDE, MERGE):
             options |= {"owner": self.owner, "grace_ms": grace_ms}
         return script.command(

@@ -25,6 +25,7 @@ from memory import (
     StopPolicy,
     encode_message,
 )
+from tasks.attempt.admission import admitted
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s
@@ -111,7 +112,7 @@ class Attempt:
         crash_if_armed(CrashPoint.AFTER_ACQUIRE)
         self._events.attempt = acquired.attempt
         try:
-            envelope = Envelope.unpack(acquired.envelope)
+            envelope = admitted(acquired.envelope, self._settings)
         except InvalidJob as error:
             return await self._failed(error, acquired)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)

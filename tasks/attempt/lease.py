@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 COMMIT_PATIENCE_S = 60.0
 COMMIT_PAUSE_S = 0.25
+MAX_ERROR_CHARS = 1000
+"""Of what is kept of an attempt that failed."""
 
 
 class LeaseHolder:
@@ -181,7 +183,7 @@ class LeaseHolder:
             delay_ms=round(delay_s * 1000),
             refund=refund,
             grace_ms=self._queue_wait.grace_ms,
-            error=error,
+            error=error[:MAX_ERROR_CHARS],
         )
         await self._ending(*calls)
 
@@ -189,7 +191,7 @@ class LeaseHolder:
         """Make the job a dead letter. The commands `before` go first."""
         note = dead_letters.note(self.mailbox)
         keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
-        discard = self._discard(reason, cancelled=False)
+        discard = self._discard(reason[:MAX_ERROR_CHARS], cancelled=False)
         return await self._ending(*before, note, keep, *discard)
 
     async def list_letter(self) -> None:

@@ -21,13 +21,14 @@ from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
-from tasks.errors import JobConflict, SessionBusy
+from tasks.errors import InvalidJob, JobConflict, SessionBusy
+from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
-from tasks.submit.producer import Producer, has_effects, producer, publish_options, unclaiming
+from tasks.submit.producer import Producer, has_effects, producer, unclaiming
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
@@ -112,14 +113,17 @@ def _attempt_at(
 
 async def take_in_raw(
     producer: Producer, memory: AsyncConnection, ref: JobRef
-) -> SessionBusy | JobConflict | None:
+) -> SessionBusy | InvalidJob | None:
     """Take in a raw job; what refused it, if anything did.
 
     Safe to repeat: the same id is taken in once. Raises MemoryServiceError.
     """
     if ref.envelope is None:
         return None
-    submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
+    try:
+        submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
+    except InvalidJob as too_large:
+        return too_large
     is_new = False
     try:
         if submission.claim is not None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from memory import CorruptData, MergedEnvelope
 from memory.ids import shown_id
 from tasks.errors import InvalidJob
+from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob, problems_of
 
 # The worker joins the messages: Redis decodes no envelope (docs/decisions.md, "What merging is").
@@ -60,13 +61,18 @@ class Envelope(BaseModel):
         """Whether something may follow the job in Celery, or a job that is merged into it."""
         return bool(self.merged or CALLBACK_OPTIONS & self.publish.keys())
 
-    def pack(self) -> bytes:
-        """The envelope's bytes. Raises InvalidJob where the options are not JSON."""
+    def pack(self, *, most_bytes: int | None = None) -> bytes:
+        """The envelope's bytes. Raises InvalidJob where the options are not JSON, or where it has
+        more than `most_bytes` (CHAT_MAX_ENVELOPE_BYTES)."""
         try:
-            packed = self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
-            return orjson.dumps(packed)
+            packed = orjson.dumps(
+                self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
+            )
         except (TypeError, ValueError):
             raise InvalidJob("the job's options must be JSON values") from None
+        if most_bytes is not None:
+            check_envelope_size(len(packed), most_bytes)
+        return packed
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:

@@ -24,12 +24,14 @@ from memory.ids import encode_id
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
+from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
 from tasks.job.reply_format import ReplyFormat, check_format
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
 MAX_METADATA_BYTES = 8192
 MAX_TOOLS = 128
+MAX_TOOL_CHARS = 128
 MAX_PATH = 4
 """A problem deep in the metadata is named by the first parts of its path."""
 MAX_PROBLEMS = 8
@@ -46,6 +48,7 @@ _ALLOWED: Mapping[int | str, str] = {
 Text = Annotated[str, StringConstraints(strict=True)]
 ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """Which levels there are is the model's to say."""
+ToolName = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TOOL_CHARS)]
 
 
 class ChatJob(BaseModel):
@@ -64,7 +67,7 @@ class ChatJob(BaseModel):
     images: list[Text] | None = Field(default=None, repr=False)
     format: ReplyFormat | None = Field(default=None, repr=False)
     think: StrictBool | ThinkLevel | None = None
-    tools: Annotated[list[Text], Field(max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[ToolName], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
     metadata: dict[str, JsonValue] | None = None
@@ -75,6 +78,11 @@ class ChatJob(BaseModel):
 
         The error never holds the message's text.
         """
+        for name, value in arguments.items():
+            # Pydantic and JSON each have a limit of their own, and say so less clearly.
+            if is_nested_deeper(value, MAX_LEVELS):
+                named = name if name in cls.model_fields else "an unknown option"
+                raise InvalidJob(f"{named} is nested deeper than {MAX_LEVELS} levels")
         try:
             job = cls.model_validate(dict(arguments))
             encode_id(job.agent_id, what="agent_id")

@@ -11,6 +11,8 @@ from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings, full_name
 from memory import Connection, InvalidInput, MemorySettings, check_env_file
 from tasks.errors import ConfigurationError
+from tasks.job.allowed_models import AllowedModels
+from tasks.job.envelope_size import largest_envelope_bytes
 from tasks.process.broker_names import BrokerNames
 from tasks.process.celery_tls import (
     CeleryAddress,
@@ -100,6 +102,24 @@ class Settings:
         named |= {model for profile in profiles for model in profile.fallback}
         # Two spellings of one name are one model.
         return sorted({full_name(model): model for model in sorted(named, reverse=True)}.values())
+
+    @property
+    def max_envelope_bytes(self) -> int:
+        """How large a job may be with all its options."""
+        given = self.queue.max_envelope_bytes
+        message_bytes = self.queue.max_message_bytes
+        return given or largest_envelope_bytes(message_bytes, self.max_image_bytes)
+
+    @property
+    def allowed_models(self) -> AllowedModels:
+        """Which models a job may name. A worker decides by it."""
+        of_agents = dict.fromkeys([*self.models, self.llm.model])
+        return AllowedModels(self.queue.allowed_models or (*of_agents,), self.queue.cloud_models)
+
+    @property
+    def knows_models(self) -> bool:
+        """Whether this process, be it a producer, was told which models a job may name."""
+        return bool(self.queue.allowed_models or self.agents.profiles)
 
     @property
     def stale_after_s(self) -> float:

@@ -21,7 +21,9 @@ from memory.ids import shown_id
 from tasks.end.callbacks import packed_callbacks
 from tasks.errors import InvalidJob, JobConflict
 from tasks.job.envelope import Envelope
+from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob
+from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
 
@@ -64,7 +66,8 @@ def requeue(app: Celery, job_id: str) -> str:
     """Send a dead job again, at the end of its session; the new id. Safe to repeat.
 
     A new id, for the old one stays marked as done. Raises InvalidJob where there is no such letter,
-    memory.Backpressure where the session has too many jobs waiting. It is in the audit.
+    or where it would be refused again for its size or its model; memory.Backpressure where the
+    session has too many jobs waiting. It is in the audit.
     """
     mailbox, found = _found(job_id)
     with _recorded(audit.Deed.REQUEUE, found) as entry:
@@ -75,6 +78,7 @@ def requeue(app: Celery, job_id: str) -> str:
 
 def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     services, job_id = producer_services(), found.letter.job_id
+    _check(found, services.settings)
     intake = dead_letters.requeued(
         found.letter,
         request=found.job.request if found.job else Request(),
@@ -95,6 +99,12 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
         wake(app, mailbox.keys, JobToWake(new_id, found.letter.envelope))
     services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
+
+
+def _check(found: Letter, settings: Settings) -> None:
+    check_envelope_size(len(found.letter.envelope), settings.max_envelope_bytes)
+    if found.job is not None and settings.knows_models:
+        settings.allowed_models.check(found.job.model)
 
 
 def drop(job_id: str) -> None:

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from celery import Celery
-from kombu.utils import json
-from pydantic import JsonValue
 
 from memory import (
     Backpressure,
@@ -49,13 +47,6 @@ from tasks.process.wakeup import wake, wake_job
 logger = logging.getLogger(__name__)
 
 _ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
-# Celery's options that a mailbox cannot keep: they would take a job out of its place in the order
-# (docs/decisions.md, "countdown, eta, expires and time limits are refused").
-_REFUSED = frozenset({"countdown", "eta", "expires", "time_limit", "soft_time_limit"})
-# Celery's options that are about this process only, not about the job.
-_LOCAL = frozenset(
-    {"producer", "publisher", "connection", "add_to_parent", "router", "retry", "retry_policy"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +138,28 @@ class Producer:
         queue = self._settings.queue
         named = {**bound.pop("options", {}), **bound}
         job = ChatJob.checked(named, max_message_bytes=queue.max_message_bytes)
+        if self._settings.knows_models:
+            self._settings.allowed_models.check(job.model)
         if job.images:
             max_bytes = self._settings.max_image_bytes
             check_images(job.images, max_count=queue.max_images, max_bytes=max_bytes)
         return job
 
     def submission(self, envelope: Envelope, job_id: str, *, cap: int | None = None) -> Submission:
-        """What is to be sent for a job; at most `cap` jobs (CHAT_MAX_PENDING) may be pending."""
+        """What is to be sent for a job; at most `cap` jobs (CHAT_MAX_PENDING) may be pending.
+
+        Raises InvalidJob for one that is too large with all its options.
+        """
         job, settings = envelope.job, self._settings
         mailbox = Mailbox.of(self._keyspace, job.agent_id, job.session_id)
         intake = Intake(
             job_id=job_id,
-            envelope=envelope.pack(),
+            envelope=envelope.pack(most_bytes=settings.max_envelope_bytes),
             cap=settings.queue.max_pending if cap is None else cap,
             on_busy=job.on_busy,
             request=job.request,
             merged_bytes=settings.queue.max_message_bytes,
+            merged_envelope_bytes=settings.max_envelope_bytes,
             ttl_s=settings.memory.default_ttl_s,
             callbacks=packed_callbacks(job_id, envelope.publish),
         )
@@ -249,22 +246,3 @@ producer = PerProcess(_make_producer)
 def has_effects(enqueued: Enqueued) -> bool:
     """Whether a job does something to others of its session."""
     return bool(enqueued.stopping or enqueued.wake or enqueued.ended)
-
-
-def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
-    """The Celery options that travel with the job. Raises InvalidJob for one that cannot."""
-    given = {name: value for name, value in options.items() if value not in (None, [], {})}
-    refused = sorted(_REFUSED & given.keys())
-    if refused:
-        raise InvalidJob(
-            f"chat_task keeps the order of a session and takes no {', '.join(refused)}: "
-            "send the job when it is due"
-        )
-    if given.get("serializer", "json") != "json":
-        raise InvalidJob("chat jobs travel as JSON: leave serializer out")
-    kept = {name: value for name, value in given.items() if name not in _LOCAL}
-    try:
-        plain: dict[str, JsonValue] = json.loads(json.dumps(kept))
-    except (TypeError, ValueError):
-        raise InvalidJob("the Celery options of a chat job must be JSON values") from None
-    return plain

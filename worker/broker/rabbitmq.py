@@ -14,6 +14,7 @@ from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
+from worker.broker.messages import KEPT_BYTES, TooLarge, fault_of
 from worker.broker.republish import republish
 from worker.broker.transport import QUARANTINE_MAX_ELEMENTS, QUARANTINE_SUFFIX, QUARANTINE_TTL_S
 
@@ -29,10 +30,12 @@ def set_aside(app: Celery, message: Message, error: BaseException) -> None:
     quarantine = _quarantine(queue)
     logger.error(
         "a message of %d bytes on %r cannot be handled (%s) and goes to %s",
-        len(message.body or b""), queue, type(error).__name__, quarantine.name,
+        len(message.body or b""), queue, fault_of(error), quarantine.name,
     )  # fmt: skip
     try:
-        republish(app, message, quarantine)
+        # A name among the headers may be what is too large.
+        headers = {} if isinstance(error, TooLarge) else message.headers
+        republish(app, message, quarantine, most_bytes=KEPT_BYTES, headers=headers)
     except OperationalError as exc:
         logger.error("the message stays in %r and will be tried again: %s", queue, exc)
         return

@@ -25,11 +25,22 @@ from kombu.utils.encoding import bytes_to_str
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker.broker.messages import MALFORMED, checked_message, decode_message
+from worker.broker.broadcasts import BroadcastChannel
+from worker.broker.compression import bound_decompression
+from worker.broker.messages import (
+    KEPT_BYTES,
+    MALFORMED,
+    check_nesting,
+    check_size,
+    decode_message,
+    fault_of,
+)
 from worker.broker.unacked import QoS, reason
 
 logger = logging.getLogger(__name__)
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Of a message, where nobody says how large it may be."""
 QUARANTINE_SUFFIX = ".quarantine"
 QUARANTINE_MAX_ELEMENTS = 1000
 MOST_AT_ONCE = 10
@@ -41,22 +52,25 @@ QUARANTINE_TTL_S = 7 * 24 * 3600
 RESTART_PAUSE_S = 1.0
 
 
-def register_transport() -> None:
+def register_transport(most_bytes: int = MOST_BYTES) -> None:
     """Let `redis://`, `rediss://` and `sentinel://` mean the classes of this module.
 
-    For this process, and before its first broker connection. Safe to repeat. Replacing kombu's
-    aliases, unlike Celery's setting `broker_transport`, leaves the URL's scheme in force: with
-    the setting a bare `rediss://` connected in plain text (celery 5.7.0).
+    A message may have `most_bytes`. For this process, and before its first broker connection. Safe
+    to repeat. Replacing kombu's aliases, unlike Celery's setting `broker_transport`, leaves the
+    URL's scheme in force: with the setting a bare `rediss://` connected in plain text (celery
+    5.7.0).
     """
     TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
     TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
     TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"
     for alias in ("redis", "rediss", "sentinel"):
         _transport_cache.pop(alias, None)
+    BroadcastChannel.most_bytes = most_bytes
+    bound_decompression(most_bytes)
     _require_certificates()
 
 
-class Channel(kombu_redis.Channel):
+class Channel(BroadcastChannel):
     """A channel that puts aside what it cannot decode and survives its connection's end."""
 
     QoS = QoS
@@ -153,21 +167,24 @@ class Channel(kombu_redis.Channel):
         """Deliver one element to its consumer, or put it aside if that cannot be done."""
         message: dict[str, object] = {}
         try:
+            check_size(element, self.most_bytes)
             message = self._accepted(decode_message(element))
             self.connection._deliver(message, queue)
         except MALFORMED as error:
             logger.error(
                 "a message of %d bytes on %r cannot be handled (%s) and goes to %s%s",
-                len(element), queue, type(error).__name__, queue, QUARANTINE_SUFFIX,
+                len(element), queue, fault_of(error), queue, QUARANTINE_SUFFIX,
             )  # fmt: skip
-            self._quarantine(element, queue)
+            self._quarantine(element[:KEPT_BYTES], queue)
             self._forget(message)
 
     def _accepted(self, message: dict[str, object]) -> dict[str, object]:
         """The message, once kombu's own class has accepted it: body encoding, compression."""
-        errors = self.Message(message, channel=self).errors
-        if errors:
-            raise ValueError("the body cannot be decoded") from errors[0][1]
+        accepted = self.Message(message, channel=self)
+        if accepted.errors:
+            raise ValueError("the body cannot be decoded") from accepted.errors[0][1]
+        if isinstance(accepted.body, bytes | str):
+            check_nesting(accepted.body)
         return message
 
     def _quarantine(self, element: bytes, queue: str) -> None:
@@ -191,17 +208,6 @@ class Channel(kombu_redis.Channel):
         tag = properties.get("delivery_tag") if isinstance(properties, dict) else None
         if tag in self.qos._delivered:
             self.qos.reject(tag, requeue=False)
-
-    def _deliver_fanout_message(self, message: object, exchange: str) -> bool:
-        # Kombu 5.7.0 guards against broadcasts that are not JSON, not against the rest.
-        try:
-            delivered = super()._deliver_fanout_message(
-                self._accepted(checked_message(message)), exchange
-            )
-        except MALFORMED as error:
-            logger.error("a broadcast on %r is ignored (%s)", exchange, type(error).__name__)
-            return False
-        return bool(delivered)
 
 
 class SentinelChannel(Channel, kombu_redis.SentinelChannel):

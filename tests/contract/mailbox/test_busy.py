@@ -467,6 +467,21 @@ def test_merged_messages_are_bounded(rig: Rig) -> None:
     assert rig.pending() == ["j1", "j4", "j5"]
 
 
+def test_what_is_kept_of_merged_jobs_is_bounded(rig: Rig) -> None:
+    """A job is never larger than one may be: what would make it so stays a turn of its own."""
+    for job in ("j1", "j2", "j3"):
+        rig.take_in(job)
+    one = len(envelope_of("j1")) + len("j1") + 20
+    most = len(envelope_of("j4")) + 10 + 2 * one
+    rig.take_in("j4", OnBusy.MERGE, merged_envelope_bytes=most)
+    assert out(rig) == {"j2": "j4", "j3": "j4"}
+    assert rig.pending() == ["j1", "j4"]
+    rig.take_in("j5", OnBusy.MERGE, merged_envelope_bytes=most)
+    assert rig.pending() == ["j1", "j4", "j5"]
+    run_to_commit(rig, "j1")
+    assert len(rig.acquire("j4", "t1").envelope) <= most
+
+
 def test_a_merged_job_that_dies_takes_its_messages_with_it(rig: Rig) -> None:
     """They are in the dead letter, and come back with it."""
     for job in ("j1", "j2"):

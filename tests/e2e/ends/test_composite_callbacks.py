@@ -17,7 +17,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import app, chat_task
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery
-from tasks.submit.producer import publish_options
+from tasks.job.celery_options import publish_options
 from tests.support.inbox import WAIT_S, Inbox
 from tests.support.waiting import wait_until
 

@@ -74,11 +74,21 @@ class Rig:
         merged_bytes: int = MERGED_BYTES,
         callbacks: bytes = b"",
         owner: str = OWNER,
+        **limits: int,
     ) -> Enqueued:
         """Send a job that asks `text`, its own id where it is None."""
         request = request_of(job if text is None else text, who)
         intake = Intake(
-            job, envelope_of(job), cap, on_busy, request, merged_bytes, TTL_S, callbacks, owner
+            job,
+            envelope_of(job),
+            cap,
+            on_busy,
+            request,
+            merged_bytes,
+            TTL_S,
+            callbacks,
+            owner,
+            **limits,
         )
         commands = self.box.take_in(intake, grace_ms=GRACE_MS)
         return self.connection.run_last(*commands)

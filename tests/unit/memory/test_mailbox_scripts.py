@@ -66,6 +66,7 @@ def take_in(on_busy: OnBusy) -> Command[object]:
         ttl_s=13,
         callbacks=b"callbacks",
         owner="owner",
+        merged_envelope_bytes=12,
     )
     return BOX.take_in(job, grace_ms=1)[-1]
 
@@ -111,7 +112,8 @@ VALUES: dict[str, object] = {
     "member": "member", "delay_ms": 17, "limit": 19, "seen_ms": "1.5", "is_idle": 1, "job": "job",
     "envelope": b"envelope", "cap": 7, "request": f"{'d' * 32}:{'a' * 16}:00000005",
     "event": b"event", "events_max": MAX_EVENTS, "ttl_s": 13, "dedupe_ms": DEDUPE_MS, "is_all": 1,
-    "most_bytes": 11, "token": "token", "lease_ms": 23, "history_n": 29, "max_attempts": 31,
+    "most_bytes": 11, "most_kept_bytes": 12, "token": "token", "lease_ms": 23, "history_n": 29,
+    "max_attempts": 31,
     "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "keep": 37, "records": (b"r1", b"r2"), "refund": 1,
     "slot_wait_ms": 41, "is_outage": 1, "error": "error",
     "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,

@@ -37,6 +37,7 @@ BOUNDS = (
     Bound("CHAT_MAX_MESSAGE_BYTES", "max_message_bytes", 32_768, 1, 1_048_576),
     Bound("CHAT_MAX_IMAGES", "max_images", 4, 0, 100),
     Bound("CHAT_MAX_IMAGE_BYTES", "max_image_bytes", 524_288, 1, 33_554_432),
+    Bound("CHAT_MAX_ENVELOPE_BYTES", "max_envelope_bytes", None, 1024, 268_435_456),
     Bound("CHAT_RETRY_BASE_SECONDS", "retry_base_s", 1, 0.01, 600),
     Bound("CHAT_RETRY_MAX_SECONDS", "retry_max_s", 60, 0.01, 3600),
     Bound("MEMORY_EXTEND_EVERY", "extend_every_s", 300, 0.1, DAY_S),
@@ -49,6 +50,8 @@ BOUNDS = (
 ADDRESSES = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
 CHOICES = {"CHAT_CANCEL_POLICY": ("keep", "discard")}
 """The default first."""
+MODELS = {"CHAT_ALLOWED_MODELS", "CHAT_CLOUD_MODELS"}
+"""Their tests: tests/unit/tasks/job/test_allowed_models.py."""
 WHOLE = {bound.name for bound in BOUNDS if not bound.field.endswith("_s")} | {"CELERY_RESULT_TTL"}
 
 all_bounds = pytest.mark.parametrize("bound", BOUNDS, ids=[bound.name for bound in BOUNDS])
@@ -57,7 +60,7 @@ all_bounds = pytest.mark.parametrize("bound", BOUNDS, ids=[bound.name for bound 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable of this machine and no .env file plays a part."""
-    for name in (*ADDRESSES, *CHOICES, *(bound.name for bound in BOUNDS)):
+    for name in (*ADDRESSES, *MODELS, *CHOICES, *(bound.name for bound in BOUNDS)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -73,7 +76,7 @@ def read(bound: Bound, value: object, monkeypatch: pytest.MonkeyPatch) -> object
 def test_these_are_all_the_settings() -> None:
     """A new setting must come with its bounds, here."""
     known = {str(field.validation_alias) for field in QueueSettings.model_fields.values()}
-    assert known == ADDRESSES | CHOICES.keys() | {bound.name for bound in BOUNDS}
+    assert known == ADDRESSES | MODELS | CHOICES.keys() | {bound.name for bound in BOUNDS}
     assert all(field.description for field in QueueSettings.model_fields.values())
 
 

@@ -1,0 +1,37 @@
+"""Which models a job may name. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm import is_cloud, is_installed
+from tasks.errors import InvalidJob
+from tasks.settings import ANY_MODEL
+
+SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedModels:
+    """The models of CHAT_ALLOWED_MODELS; with `has_cloud`, those of Ollama's cloud among them.
+
+    Names are compared as Ollama does (`llm.is_same`).
+    """
+
+    names: Sequence[str]
+    has_cloud: bool
+
+    def check(self, model: str | None) -> None:
+        """Raise InvalidJob for a model that a job may not name; None is the agent's own."""
+        if model is None:
+            return
+        if ANY_MODEL not in self.names and not is_installed(model, self.names):
+            more = f" and {len(self.names) - SHOWN} more" if len(self.names) > SHOWN else ""
+            raise InvalidJob(
+                f"a job may not name the model {model}: allowed are {', '.join(self.names[:SHOWN])}"
+                f"{more} (CHAT_ALLOWED_MODELS)"
+            )
+        if is_cloud(model) and not self.has_cloud:
+            raise InvalidJob(
+                f"a job may not name the model {model}, which is of Ollama's cloud and leaves the "
+                "network (CHAT_CLOUD_MODELS=true allows it)"
+            )

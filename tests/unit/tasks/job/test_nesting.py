@@ -1,0 +1,72 @@
+"""How deep JSON is nested, told before anything that recurses sees it."""
+
+import time
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.job.nesting import MAX_PARTS, is_json_nested_deeper, is_nested_deeper
+
+LEVELS = 5
+
+json_values = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text('ab"\\[]{}', max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text('"\\[{'), inner, max_size=3)
+    ),
+    max_leaves=20,
+)
+
+
+@given(json_values)
+def test_text_and_value_are_judged_alike(value: object) -> None:
+    """Brackets, quotes and backslashes inside a text count for nothing."""
+    for levels in range(LEVELS):
+        deep = is_nested_deeper(value, levels)
+        assert is_json_nested_deeper(orjson.dumps(value), levels) is deep
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_the_limit_holds_to_the_level(brackets: str) -> None:
+    """As many levels as are allowed, and one more."""
+    opening = "[" if brackets == "[]" else '{"a":'
+    for levels, deep in ((LEVELS, False), (LEVELS + 1, True)):
+        text = opening * (levels - 1) + brackets + brackets[1] * (levels - 1)
+        assert is_json_nested_deeper(text.encode(), LEVELS) is deep
+        assert is_nested_deeper(orjson.loads(text), LEVELS) is deep
+
+
+def test_a_value_that_contains_itself_is_deep() -> None:
+    """So is one whose parts multiply: neither is walked to its end."""
+    endless: list[object] = []
+    endless.append(endless)
+    many: list[object] = []
+    for _ in range(40):
+        many = [many, many]
+    assert is_nested_deeper(endless, LEVELS)
+    assert is_nested_deeper(many, 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" * 3_000_000,
+        b"{}," * 1_000_000,
+        b"[" * 99 + b'"a",' * 700_000,
+        b"[" * 99 + b'"' + b'\\"' * 1_400_000,
+    ],
+    ids=["deep", "of many objects", "of many texts", "a text without an end"],
+)
+def test_a_large_text_costs_little(text: bytes) -> None:
+    """It is looked at on the thread that takes all messages."""
+    began_s = time.thread_time()
+    assert is_json_nested_deeper(text, 64)
+    assert time.thread_time() - began_s < 0.5
+
+
+def test_so_many_parts_are_too_many() -> None:
+    """Flat or not: a parser makes an object of each."""
+    assert not is_json_nested_deeper(b"[" + b"{}," * 1000 + b"{}]", 64)
+    assert is_json_nested_deeper(b"[" + b"{}," * MAX_PARTS + b"{}]", 64)
