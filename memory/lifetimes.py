@@ -33,5 +33,11 @@ SUMMARY_LOCK_MS = 5000
 QUEUE_WAIT_TTL_MS = 60 * 1000
 """How long wake-ups wait in the queue: what was true a minute ago says nothing of now."""
 
+ADMISSION_MS = 60 * 1000
+"""A job that is charged and not taken in yet: longer than a producer waits for Redis' answers."""
+
+PENDING_MS = DEDUPE_MS
+"""The note that a job is pending: as long as the mark by which a done job is known."""
+
 UPKEEP_TTL_S = 24 * 3600
 """Where a task of upkeep goes on: the longest time between two of its runs is as long."""

@@ -10,6 +10,7 @@ from tasks.submit.erase import (
     ErasureReceipt,
     erase,
     erase_rest,
+    forget_quota,
     sessions_of_agent,
     sessions_of_user,
 )
@@ -72,6 +73,8 @@ def erase_user(user: str, shared: bool, dry_run: bool, as_json: bool) -> None:
     """
     found = list(sessions_of_user(user, is_shared=shared))
     receipts = [erase(app, *one, dry_run=dry_run) for one in found]
+    if not dry_run:
+        forget_quota(user)
     _print(receipts, as_json=as_json, dry_run=dry_run)
 
 
