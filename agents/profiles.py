@@ -19,6 +19,7 @@ from pydantic import (
 from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
 from llm import check_model_name
+from memory.quotas.owners import UNBOUNDED, Quota
 
 SUPERVISOR = "supervisor"
 FALLBACK_AFTER_S = 30.0
@@ -45,7 +46,7 @@ class Profile:
     `tools` are the functions that a worker may run for it.
     With `summary` a worker sums up, when nobody waits, what the model is not shown any more.
     While no server can answer with the model, those of `fallback` are asked instead, in this order,
-    once a job has waited for `fallback_after_s`.
+    once a job has waited for `fallback_after_s`. All users together have the `quota`.
     """
 
     agent_id: str
@@ -58,6 +59,7 @@ class Profile:
     summary: bool = False
     fallback: tuple[str, ...] = ()
     fallback_after_s: float = FALLBACK_AFTER_S
+    quota: Quota = UNBOUNDED
 
 
 def _as_table(named: object) -> object:
@@ -80,6 +82,7 @@ class _Table(BaseModel):
     fallback_after_s: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = (
         FALLBACK_AFTER_S
     )
+    quota: Quota = UNBOUNDED
 
 
 class _File(BaseModel):
@@ -154,6 +157,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         summary=table.summary,
         fallback=tuple(table.fallback),
         fallback_after_s=table.fallback_after_s,
+        quota=table.quota,
     )
 
 

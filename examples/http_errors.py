@@ -1,13 +1,23 @@
 """Which status of HTTP each error of Griot becomes."""
 
 from functools import partial
+from math import ceil
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from llm import LLMError
 from memory import InvalidInput, MemoryUnavailable
-from tasks import Backpressure, InvalidJob, JobConflict, MemoryFull, NotAccepted, SessionBusy
+from tasks import (
+    Backpressure,
+    InvalidJob,
+    JobConflict,
+    LimitReached,
+    MemoryFull,
+    NotAccepted,
+    QuotaExceeded,
+    SessionBusy,
+)
 
 # What the caller can do: correct the request, wait for earlier answers, try again.
 STATUS_OF = {
@@ -16,6 +26,8 @@ STATUS_OF = {
     SessionBusy: 409,
     InvalidInput: 422,
     Backpressure: 429,
+    QuotaExceeded: 429,
+    LimitReached: 503,
     NotAccepted: 503,
     MemoryFull: 503,
     MemoryUnavailable: 503,
@@ -32,5 +44,6 @@ def answer_errors(app: FastAPI) -> None:
 
 def refuse(status: int, request: Request, error: Exception) -> Response:
     """The error as an answer; its message never holds the conversation's text."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in {429, 503} else None
+    wait_s = ceil(error.retry_after_s) if isinstance(error, QuotaExceeded) else RETRY_AFTER_S
+    headers = {"Retry-After": str(wait_s)} if status in {429, 503} else None
     return JSONResponse({"detail": str(error)}, status, headers)

@@ -68,6 +68,16 @@ class OutageKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaKeys:
+    """The keys by which the jobs of a deployment are counted; all have one hash tag."""
+
+    pending_jobs: str
+    owners: str
+    counts: str
+    totals: str
+
+
+@dataclass(frozen=True, slots=True)
 class Keyspace:
     """Names the keys under one prefix (`REDIS_KEY_PREFIX`)."""
 
@@ -150,6 +160,20 @@ class Keyspace:
         return OutageKeys(
             outage=f"{self.prefix}:outage:{{{tag}}}", parked=f"{self.prefix}:parked:{{{tag}}}"
         )
+
+    @property
+    def quotas(self) -> QuotaKeys:
+        """The keys by which jobs are counted."""
+        return QuotaKeys(
+            pending_jobs=f"{self.prefix}:pending_jobs:{{quotas}}",
+            owners=f"{self.prefix}:owners:{{quotas}}",
+            counts=f"{self.prefix}:counts:{{quotas}}",
+            totals=f"{self.prefix}:totals:{{quotas}}",
+        )
+
+    def quota(self, owner: str) -> str:
+        """What an owner of jobs (memory/quotas/owners.py) has used up of its quota."""
+        return f"{self.prefix}:quota:{{quotas}}:{owner}"
 
     def state(self, agent_id: str) -> str:
         """The agent's state."""

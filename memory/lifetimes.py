@@ -36,5 +36,11 @@ QUEUE_WAIT_TTL_MS = 60 * 1000
 AUDIT_MS = 365 * 24 * 3600 * 1000
 """The record of who did what, after the last of it: as long as most are asked for it."""
 
+ADMISSION_MS = 60 * 1000
+"""A job that is charged and not taken in yet: longer than a producer waits for Redis' answers."""
+
+PENDING_MS = DEDUPE_MS
+"""The note that a job is pending: as long as the mark by which a done job is known."""
+
 UPKEEP_TTL_S = 24 * 3600
 """Where a task of upkeep goes on: the longest time between two of its runs is as long."""

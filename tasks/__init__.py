@@ -15,7 +15,9 @@ from tasks.errors import (
     JobConflict,
     JobErased,
     JobFailed,
+    LimitReached,
     NotAccepted,
+    QuotaExceeded,
     SessionBusy,
 )
 from tasks.job.options import ChatArguments, ChatOptions
@@ -41,9 +43,11 @@ __all__ = [
     "JobErased",
     "JobFailed",
     "JobResult",
+    "LimitReached",
     "MemoryFull",
     "NotAccepted",
     "OnBusy",
+    "QuotaExceeded",
     "Receipt",
     "SessionBusy",
     "Timings",

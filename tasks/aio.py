@@ -17,7 +17,6 @@ from typing import Literal, Unpack
 
 from memory import (
     AsyncConnection,
-    EnqueueOutcome,
     Event,
     EventType,
     MemoryUnavailable,
@@ -26,6 +25,7 @@ from memory import (
     events,
     locate,
 )
+from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
 from tasks.job.envelope import Envelope
 from tasks.job.options import ChatOptions
@@ -35,7 +35,7 @@ from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
-from tasks.submit.producer import has_effects, producer, unclaiming
+from tasks.submit.producer import has_effects, producer
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -68,18 +68,11 @@ async def send(
     job = producer().checked((agent_id, session_id, message), options)
     job_id = job.job_id(task_id)
     submission = producer().submission(Envelope(job=job), job_id)
-    is_new = False
     try:
         memory = (await _connections()).memory
-        if submission.claim is not None:
-            is_new = submission.is_new_claim(await memory.run(submission.claim))
-        enqueued = await memory.run_last(*submission.commands)
+        enqueued = await run_steps_async(memory, producer().admission.take_in(submission))
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
-    if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
-        with unclaiming(job_id):
-            await memory.run(submission.unclaim)
-    submission.check(enqueued)
     if enqueued.position == 0 or has_effects(enqueued):
         await asyncio.to_thread(producer().follow_up, submission, enqueued)
     return JobResult(submission.job_id, app=app)

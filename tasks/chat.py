@@ -17,7 +17,7 @@ from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
 from tasks.end.delivery import Delivery
-from tasks.errors import InvalidJob, JobFailed, SessionBusy
+from tasks.errors import InvalidJob, JobFailed, LimitReached, QuotaExceeded, SessionBusy
 from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
@@ -83,8 +83,9 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         headers and the like). Sending again with the same `task_id` (or the same `idempotency_key`)
         is safe and gives the same job. Raises InvalidJob (nothing was sent), JobConflict (the id is
         another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
-        memory.Backpressure (it has CHAT_MAX_PENDING unanswered ones), memory.MemoryFull, or
-        NotAccepted (Redis did not confirm in time; send it again).
+        memory.Backpressure (it has CHAT_MAX_PENDING unanswered ones), LimitReached (so has the
+        whole deployment), QuotaExceeded (of its user or agent), memory.MemoryFull, or NotAccepted
+        (Redis did not confirm in time; send it again).
         """
         if self.app.conf.task_always_eager:
             # An EagerResult, which has what a JobResult has.
@@ -112,7 +113,7 @@ def _registered(body: Callable[..., RedactedResult]) -> ChatTask:
         base=ChatTask,
         name=CHAT_TASK,
         acks_late=True,
-        throws=(JobFailed, InvalidJob, SessionBusy),
+        throws=(JobFailed, InvalidJob, SessionBusy, LimitReached, QuotaExceeded),
     )(body)
     return task
 

@@ -4,6 +4,8 @@ ChatError
 ├── InvalidJob          the job is wrong: fix it; nothing was sent
 │   └── JobConflict     its task_id or idempotency_key is another request's: take a new one
 ├── SessionBusy         the session has a job and the new one was not to wait: not taken in
+├── LimitReached        as much is kept as a setting allows, which is named: not taken in; wait
+├── QuotaExceeded       the user or the agent has used up a quota: not taken in; `retry_after_s`
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
 ├── JobErased           the job's session was erased, with all that was said
@@ -51,6 +53,31 @@ class SessionBusy(ChatError):
     def job_id(self) -> str:
         """From the message, which is all that the way through a result backend leaves."""
         return read_id(str(self).rpartition(self._BEFORE_ID)[2])
+
+
+class LimitReached(ChatError):
+    """As many jobs are pending, or as many sessions kept, as the setting allows that the message
+    names. The job is not in."""
+
+
+class QuotaExceeded(ChatError):
+    """The job's user, or its agent, has used up a quota, which the message names. It is not in."""
+
+    _BEFORE_WAIT = "; try again in "
+
+    @classmethod
+    def after(cls, used_up: str, retry_after_s: float) -> Self:
+        """The error that says what is used up, and for how long."""
+        return cls(f"{used_up}{cls._BEFORE_WAIT}{retry_after_s:.3f} s")
+
+    @property
+    def retry_after_s(self) -> float:
+        """When the quota has room again, seconds from when it was asked; of jobs at once, where
+        nobody knows that, one second.
+
+        From the message, which is all that the way through a result backend leaves.
+        """
+        return float(str(self).rpartition(self._BEFORE_WAIT)[2].removesuffix(" s"))
 
 
 class NotAccepted(ChatError, ConnectionError):

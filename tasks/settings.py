@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from llm import check_model_name
+from memory.quotas.owners import MOST_AT_ONCE, MOST_PER_DAY, MOST_PER_MINUTE, Quota
 
 DAY_S = 86_400.0
 ANY_MODEL = "*"
@@ -113,6 +114,55 @@ class QueueSettings(BaseSettings):
         le=100_000,
         validation_alias="CHAT_MAX_PENDING",
         description="Unanswered jobs that one session may have",
+    )
+    max_pending_total: int = Field(
+        default=10_000,
+        ge=1,
+        le=100_000_000,
+        validation_alias="CHAT_MAX_PENDING_TOTAL",
+        description="Unanswered jobs that there may be in all sessions together",
+    )
+    max_pending_per_agent: int = Field(
+        default=5000,
+        ge=1,
+        le=100_000_000,
+        validation_alias="CHAT_MAX_PENDING_PER_AGENT",
+        description="Unanswered jobs that all sessions of one agent may have together",
+    )
+    max_sessions: int = Field(
+        default=100_000,
+        ge=1,
+        le=1_000_000_000,
+        validation_alias="CHAT_MAX_SESSIONS",
+        description="Sessions that are kept; with as many, no job may begin another one",
+    )
+    max_dead_letters: int = Field(
+        default=10_000,
+        ge=1,
+        le=100_000_000,
+        validation_alias="CHAT_MAX_DEAD_LETTERS",
+        description="Dead letters that are kept in all sessions together; the oldest go first",
+    )
+    user_jobs_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PER_MINUTE,
+        validation_alias="CHAT_USER_JOBS_PER_MINUTE",
+        description="Jobs per minute of each user (metadata.user_id); unset: no bound",
+    )
+    user_tokens_per_day: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PER_DAY,
+        validation_alias="CHAT_USER_TOKENS_PER_DAY",
+        description="Tokens of prompts and replies per day of each user; unset: no bound",
+    )
+    user_jobs_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_AT_ONCE,
+        validation_alias="CHAT_USER_JOBS_AT_ONCE",
+        description="Unanswered jobs that each user may have; unset: no bound",
     )
     max_message_bytes: int = Field(
         default=32_768,
@@ -231,6 +281,15 @@ class QueueSettings(BaseSettings):
                 f"MEMORY_ACTIVE_WINDOW={self.active_window_s:g}: an active session is not stale"
             )
         return self
+
+    @property
+    def user_quota(self) -> Quota:
+        """What each user may have."""
+        return Quota(
+            jobs_per_minute=self.user_jobs_per_minute,
+            tokens_per_day=self.user_tokens_per_day,
+            jobs_at_once=self.user_jobs_at_once,
+        )
 
     @property
     def lease_ms(self) -> int:

@@ -25,6 +25,7 @@ from memory.redis.failures import FULL_OF_CLIENTS, concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
+from worker.bounds import check_bounds
 from worker.extras import OR_TRY
 from worker.findings import Finding, Level, judged
 from worker.model_checks import check_models
@@ -53,6 +54,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         check_settings(settings),
         *redis,
         *check_keys(connection, settings),
+        *(check_bounds(connection, settings) if is_answering else ()),
         *(check_memory_rights(connection, settings) if is_answering else ()),
         broker,
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),

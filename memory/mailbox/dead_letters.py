@@ -21,9 +21,14 @@ from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.pointer import keep_pointer
 from memory.records.index import touch_index
-from memory.redis.command import Command, ignore_corrupt
-from memory.redis.replies import integer, strings
+from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.replies import after_ok, integer, strings, text, unexpected_reply
 
+DROP_LETTERS = LuaScript.load("mailbox", "drop_letters")
+SCRIPTS = (DROP_LETTERS,)
+
+FAR_MS = 4_000_000_000_000_000
+"""No letter is so young."""
 _UNKNOWN = Request()
 _NAMESPACE = uuid.UUID("0a8f4f4e-6c1e-5d6e-8d59-6772696f7433")
 _AGAIN = re.compile(r"(?P<job_id>.+)~r(?P<times>[1-9][0-9]{0,5})", re.DOTALL)
@@ -85,6 +90,24 @@ class Letters:
         return next((letter for letter in self.letters if letter.job_id == job_id), None)
 
 
+@dataclass(frozen=True, slots=True)
+class DroppedLetters:
+    """The jobs whose letters went, how many a session has `left`, and when the oldest of them died
+    (ms; 0: there is none, or it cannot be read)."""
+
+    left: int
+    next_ms: int
+    jobs: tuple[str, ...] = ()
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "DroppedLetters":
+        """Read the reply of drop_letters.lua."""
+        match after_ok(reply):
+            case [int(left), int(next_ms), *jobs]:
+                return cls(left, next_ms, tuple(text(job) for job in jobs))
+        raise unexpected_reply(reply)
+
+
 def note(mailbox: Mailbox) -> Command[int]:
     """Note that a session has a dead letter. Goes before the operation that makes it one."""
     return ignore_corrupt(touch_index(mailbox.keyspace.dead, mailbox.keys.history), 0)
@@ -135,6 +158,14 @@ def requeued(
 def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:
     """Remove one letter: 1, or 0 if it is gone. Its job stays marked as done. Safe to repeat."""
     return Command(integer, ("LREM", mailbox.keys.dead, 1, letter.stored))
+
+
+def drop_oldest(mailbox: Mailbox, *, most: int, until_ms: int = FAR_MS) -> Command[DroppedLetters]:
+    """Remove the oldest letters of a session, `most` of them at most, and none that died after
+    `until_ms`. Their jobs stay marked as done. Safe to repeat."""
+    return DROP_LETTERS.command(
+        DroppedLetters.from_reply, mailbox.keys, until_ms=until_ms, most=most
+    )
 
 
 def requeued_id(job_id: str) -> str:

@@ -15,6 +15,11 @@ def locate(keyspace: Keyspace, job_id: str) -> Command[SessionKeys | None]:
     return Command(optional(read), ("GET", keyspace.job(job_id)))
 
 
+def is_claimed(keyspace: Keyspace, job_id: str, identity: str) -> Command[bool]:
+    """Whether an id stands for this request in this session (`Intake.identity`) by now."""
+    return Command(lambda reply: reply == identity.encode(), ("GET", keyspace.job(job_id)))
+
+
 def unclaim(keyspace: Keyspace, job_id: str) -> Command[None]:
     """Give up the claim of a job that was not taken in, on a cluster. Safe to repeat."""
     return Command(nothing, ("DEL", keyspace.job(job_id)))

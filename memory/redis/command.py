@@ -26,7 +26,7 @@ from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 from memory.errors import CorruptData
-from memory.keys import OutageKeys, SessionKeys, SlotKeys
+from memory.keys import OutageKeys, QuotaKeys, SessionKeys, SlotKeys
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class LuaScript:
     def command(
         self,
         parse: Callable[[object], T],
-        keys: SessionKeys | SlotKeys | OutageKeys | str,
+        keys: SessionKeys | SlotKeys | OutageKeys | QuotaKeys | str,
         *,
         more_keys: tuple[str, ...] | None = None,
         **arguments: Value,

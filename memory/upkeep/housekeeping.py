@@ -24,6 +24,7 @@ from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 from memory.upkeep.rounds import Round
+from memory.upkeep.totals import Totals, keep_totals
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +116,11 @@ class Housekeeping:
         """Take the sessions off the list of dead letters whose letters have expired; how many."""
         now_ms = self.connection.run(index.server_time_ms())
         return self.connection.run(dead_letters.forget_old(self.keyspace, now_ms=now_ms))
+
+    def keep_totals(self, *, max_letters: int) -> Totals:
+        """Count sessions and dead letters, and note both for those who admit jobs; of more than
+        `max_letters` dead letters the oldest go, and are named in the log."""
+        return keep_totals(self.connection, self.keyspace, max_letters=max_letters)
 
     def record_stats(self, *, keep: int = 10_000) -> MemoryStats:
         """Note the memory statistics of now; about the last `keep` points are kept."""

@@ -6,14 +6,16 @@ verdict says.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from agents.prompt import history_limit, model_of
+from agents.prompt import model_of
 from llm import LLMError, PermanentLLMError
 from memory import (
     Acquired,
     AcquireOutcome,
+    Command,
     CommitOutcome,
     Committed,
     End,
@@ -26,6 +28,7 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.admission import admitted
+from tasks.attempt.after_turn import spending, summary_wanted
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s
@@ -42,14 +45,12 @@ from tasks.attempt.verdict import (
 from tasks.end.outcome import event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
-from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
-from tasks.job.result import ChatResult
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
 from tasks.process.stopping import Stoppable, Stopped, StopReason
-from tasks.process.summaries import Summaries, Wanted
+from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
 
@@ -196,30 +197,27 @@ class Attempt:
         except (InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
         last = self._events.event(EventType.DONE, result["response"], event_data(result))
-        committed = await self._commit(records, last)
+        mailbox = self._holder.mailbox
+        spent = spending(self._settings, mailbox, envelope.job, result)
+        committed = await self._commit(records, last, spent)
         if committed.outcome not in (CommitOutcome.OK, CommitOutcome.ALREADY):
             return self._refused(committed)
         if committed.next is None:
-            self._want_summary(envelope.job, result, len(records))
+            # Nothing waits in this session: there is time to sum it up.
+            of_turn = (envelope.job, result, len(records))
+            if (wanted := summary_wanted(self._profile, mailbox, *of_turn)) is not None:
+                self._summaries.want(wanted)
         # A repeat after a lost reply finds the end of the first try in the outbox.
         is_known = committed.outcome is CommitOutcome.OK and not envelope.has_callbacks
         return Answered(result, committed.next, End(self._ref.job_id, last) if is_known else None)
 
-    async def _commit(self, records: list[bytes], last: Event) -> Committed:
+    async def _commit(
+        self, records: list[bytes], last: Event, spent: Sequence[Command[object]] = ()
+    ) -> Committed:
         """Commit the turn, with its last event behind all that the relay still has of it."""
         keys = self._holder.mailbox.keys
-        before = (*await self._events.unsent(), *self._summaries.before_commit(keys))
+        before = (*await self._events.unsent(), *self._summaries.before_commit(keys), *spent)
         return await self._holder.commit(records, last, before)
-
-    def _want_summary(self, job: ChatJob, result: ChatResult, turn_messages: int) -> None:
-        """Nothing waits in this session: time to sum up what its model will not be shown again."""
-        window = history_limit(job.ask, self._profile)
-        had = result["history_messages"] + turn_messages
-        # What tools did is not counted in the window: with tools only what has fallen out is known.
-        stays = had if self._profile.tools else min(had, window)
-        is_any_hidden = result["receipt"]["messages_left_out"] or stays < had
-        if self._profile.summary and window and is_any_hidden:
-            self._summaries.want(Wanted(self._holder.mailbox, result["model"], stays))
 
     def _refused(self, committed: Committed) -> Verdict:
         """What a commit means that has recorded nothing."""

@@ -14,21 +14,22 @@ from dataclasses import dataclass, field, replace
 
 from celery.app.task import Context
 
-from memory import AsyncConnection, Enqueued, EventType, Mailbox
+from memory import AsyncConnection, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
+from memory.redis.steps import run_steps_async
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
-from tasks.errors import InvalidJob, JobConflict, SessionBusy
+from tasks.errors import ChatError, JobConflict
 from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
-from tasks.submit.producer import Producer, has_effects, producer, unclaiming
+from tasks.submit.producer import Producer, has_effects, producer
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
@@ -111,9 +112,7 @@ def _attempt_at(
     )
 
 
-async def take_in_raw(
-    producer: Producer, memory: AsyncConnection, ref: JobRef
-) -> SessionBusy | InvalidJob | None:
+async def take_in_raw(producer: Producer, memory: AsyncConnection, ref: JobRef) -> ChatError | None:
     """Take in a raw job; what refused it, if anything did.
 
     Safe to repeat: the same id is taken in once. Raises MemoryServiceError.
@@ -122,18 +121,8 @@ async def take_in_raw(
         return None
     try:
         submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
-    except InvalidJob as too_large:
-        return too_large
-    is_new = False
-    try:
-        if submission.claim is not None:
-            is_new = submission.is_new_claim(await memory.run(submission.claim))
-        enqueued: Enqueued = await memory.run_last(*submission.commands)
-        submission.check(enqueued)
-    except (SessionBusy, JobConflict) as refused:
-        if is_new and submission.unclaim:
-            with unclaiming(ref.job_id):
-                await memory.run(submission.unclaim)
+        enqueued = await run_steps_async(memory, producer.admission.take_in(submission))
+    except ChatError as refused:
         return refused
     if has_effects(enqueued):
         await asyncio.to_thread(producer.see_to_others, submission, enqueued)

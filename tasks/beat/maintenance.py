@@ -48,9 +48,12 @@ def clean_stale_sessions() -> dict[str, object]:
 
 @app.task(base=MaintenanceTask, name=STATS_TASK)
 def snapshot_memory_stats() -> dict[str, object]:
-    """Note the memory statistics of now; MEMORY_STATS_KEPT points are kept."""
-    stats = _housekeeping().record_stats(keep=producer_services().settings.queue.stats_kept)
-    return _logged("memory statistics", dict(stats))
+    """Note the memory statistics of now, of which MEMORY_STATS_KEPT points are kept, and the totals
+    that are bounded; of more than CHAT_MAX_DEAD_LETTERS dead letters the oldest go."""
+    queue = producer_services().settings.queue
+    stats = _housekeeping().record_stats(keep=queue.stats_kept)
+    totals = _housekeeping().keep_totals(max_letters=queue.max_dead_letters)
+    return _logged("memory statistics", {**stats, "dead_letters": totals.dead_letters})
 
 
 @app.task(base=MaintenanceTask, name=STRAYS_TASK)

@@ -15,8 +15,9 @@ from celery.app.task import Context
 from celery.canvas import signature
 from kombu.exceptions import OperationalError
 
-from memory import Connection, End, EventType, MemoryServiceError, SessionKeys, outbox
+from memory import Connection, End, EventType, Keyspace, MemoryServiceError, SessionKeys, outbox
 from memory.ids import shown_id
+from memory.quotas import pending
 from tasks.end.callbacks import UNSENDABLE, requests_of
 from tasks.end.outcome import JobOutcome, outcome_of
 from tasks.errors import NotAccepted
@@ -100,6 +101,7 @@ class Delivery:
 def deliver_ends(
     delivery: Delivery,
     memory: Connection,
+    keyspace: Keyspace,
     keys: SessionKeys,
     *,
     owner: str,
@@ -120,10 +122,8 @@ def deliver_ends(
                 log_damaged(keys, taken.corrupt)
                 if taken.corrupt:
                     memory.run(outbox.drop(keys, taken.corrupt))
-                ends = list(taken.ends)
-                while ends:
-                    delivery.deliver(keys, ends[0])
-                    ends[:1] = memory.run(outbox.delivered(keys, ends[:1]))
+                for end in taken.ends:
+                    _deliver_one(delivery, memory, keyspace, keys, end)
         except delivery.refusals as exc:
             logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
         else:
@@ -136,6 +136,16 @@ def deliver_ends(
     if thread.is_alive():
         logger.warning("ends of jobs of %s are delivered later: results are slow", keys.history)
     return bool(done)
+
+
+def _deliver_one(
+    delivery: Delivery, memory: Connection, keyspace: Keyspace, keys: SessionKeys, end: End
+) -> None:
+    release, ends = pending.release(keyspace, (end.job_id,)), [end]
+    # Where the job was erased meanwhile, its result is stored once more, as erased.
+    while ends:
+        delivery.deliver(keys, ends[0])
+        ends[:1] = memory.run_last(release, outbox.delivered(keys, ends[:1]))
 
 
 def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:

@@ -10,7 +10,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
@@ -31,6 +31,7 @@ from memory import (
     outbox,
 )
 from memory.ids import shown_id
+from memory.quotas import pending
 from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged
 from tasks.end.outcome import outcome_of
 
@@ -73,6 +74,7 @@ class LoopDelivery:
         # With callbacks an end needs the broker too, which may be away alone.
         self._away_until_s = {True: 0.0, False: 0.0}
         self._delivered: dict[SessionKeys, list[End]] = defaultdict(list)
+        self._ended: set[str] = set()
         self._noting: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
         self._is_reported = False
@@ -85,6 +87,9 @@ class LoopDelivery:
 
         False: not delivered yet; it is under way, or was logged, and is tried again.
         """
+        # It counts no longer, also where its result has to wait for a server.
+        self._ended.add(end.job_id)
+        self._flush_later()
         way = bool(end.callbacks)
         if time.monotonic() < self._away_until_s[way]:
             return False
@@ -126,11 +131,16 @@ class LoopDelivery:
         """Take out of the outboxes what is delivered. A failure is logged: False."""
         async with self._flushing:
             delivered, self._delivered = self._delivered, defaultdict(list)
+            ended, self._ended = self._ended, set()
             commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
             try:
-                erased = await self._memory().run_each(commands)
+                # Begun together, they go out in one pipeline.
+                erased, _ = await asyncio.gather(
+                    self._memory().run_each(commands), self._release(ended)
+                )
             except MemoryServiceError as exc:
                 logger.info("delivered ends of %d sessions are noted later: %s", len(commands), exc)
+                self._ended |= ended
                 for keys, ends in delivered.items():
                     self._delivered[keys] = [*ends, *self._delivered[keys]]
                 return False
@@ -171,8 +181,16 @@ class LoopDelivery:
             await self.flush()
         return True
 
+    async def _release(self, ended: Collection[str]) -> None:
+        """Count these jobs as pending no longer."""
+        if ended:
+            await self._memory().run(pending.release(self._keyspace, tuple(ended)))
+
     def _note_soon(self, keys: SessionKeys, ends: Sequence[End]) -> None:
         self._delivered[keys] += ends
+        self._flush_later()
+
+    def _flush_later(self) -> None:
         if self._noting is None or self._noting.done():
             self._noting = asyncio.create_task(self._flush_soon())
 
@@ -189,7 +207,7 @@ class LoopDelivery:
 
     async def _flush_soon(self) -> None:
         # In batches: nothing waits for it, and each would be a command of its own.
-        while self._delivered:
+        while self._delivered or self._ended:
             await asyncio.sleep(NOTED_EVERY_S)
             await self.flush()
 

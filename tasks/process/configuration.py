@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings
 from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings, full_name
 from memory import Connection, InvalidInput, MemorySettings, check_env_file
+from memory.quotas import owners
+from memory.quotas.owners import Owner
 from tasks.errors import ConfigurationError
 from tasks.job.allowed_models import AllowedModels
 from tasks.job.envelope_size import largest_envelope_bytes
@@ -102,6 +104,12 @@ class Settings:
         named |= {model for profile in profiles for model in profile.fallback}
         # Two spellings of one name are one model.
         return sorted({full_name(model): model for model in sorted(named, reverse=True)}.values())
+
+    def owners_of(self, agent_id: str, user: str | None) -> tuple[Owner, ...]:
+        """Whom a job counts for, with their quotas: its agent; its user where users have one."""
+        agent = owners.agent(agent_id, self.profiles.of(agent_id).quota)
+        quota = self.queue.user_quota
+        return (agent,) if user is None or not quota.is_set else (agent, owners.user(user, quota))
 
     @property
     def max_envelope_bytes(self) -> int:

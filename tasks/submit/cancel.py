@@ -108,9 +108,13 @@ def _take_out(
             return CancelOutcome.DONE
         case DiscardOutcome.GONE | DiscardOutcome.DISCARDED as outcome:
             wake(app, mailbox.keys, discarded.next)
-            claim_ms = services.queue_wait.grace_ms
             deliver_ends(
-                Delivery(app), services.memory, mailbox.keys, owner=owner, claim_ms=claim_ms
+                Delivery(app),
+                services.memory,
+                services.keyspace,
+                mailbox.keys,
+                owner=owner,
+                claim_ms=services.queue_wait.grace_ms,
             )
             is_new = outcome is DiscardOutcome.DISCARDED
             return CancelOutcome.CANCELLED if is_new else CancelOutcome.ALREADY

@@ -18,6 +18,7 @@ from memory import (
     locate,
 )
 from memory.ids import shown_id
+from memory.quotas import pending
 from tasks.end.callbacks import packed_callbacks
 from tasks.errors import InvalidJob, JobConflict
 from tasks.job.envelope import Envelope
@@ -90,7 +91,12 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     if claim is not None and services.memory.run(claim) is Claim.CONFLICT:
         raise taken
     calls = mailbox.take_in(intake, grace_ms=services.queue_wait.grace_ms)
-    enqueued = services.memory.run_last(*calls)
+    # It counts, and is charged to nobody: its owners have paid for it once.
+    user = found.job.user if found.job else None
+    owners = services.settings.owners_of(found.agent_id, user)
+    enqueued = services.memory.run_last(pending.note(services.keyspace, new_id, owners), *calls)
+    if enqueued.outcome in (EnqueueOutcome.FULL, EnqueueOutcome.DONE):
+        services.memory.run(pending.release(services.keyspace, (new_id,)))
     if enqueued.outcome is EnqueueOutcome.FULL:
         raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
     if enqueued.outcome is EnqueueOutcome.CONFLICT:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from celery import Celery
 
 from memory import Kept, audit, erase_agent, erase_session, index, kept_of, outbox, users
+from memory.quotas import charges
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.process.services import producer_services
 
@@ -55,7 +56,8 @@ def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False)
     erased = erase_session(memory, keyspace, agent_id, session_id)
     claim_ms = services.queue_wait.grace_ms
     deadline = time.monotonic() + 2 * claim_ms / 1000
-    while deliver_ends(Delivery(app), memory, keys, owner=erased.owner, claim_ms=claim_ms):
+    delivery, owner = Delivery(app), erased.owner
+    while deliver_ends(delivery, memory, keyspace, keys, owner=owner, claim_ms=claim_ms):
         # Who has just stored a reply may not have noted it yet, and it is stored again as erased.
         if not memory.run(outbox.size(keys)) or time.monotonic() >= deadline:
             break
@@ -74,6 +76,7 @@ def erase_user(
     with audit.recorded(services.memory, services.keyspace, audit.Deed.ERASE, user=user) as entry:
         sessions = list(sessions_of_user(user, is_shared=is_shared))
         receipts = [erase(app, *one) for one in sessions]
+        services.memory.run(charges.forget_user(services.keyspace, user))
         entry.outcome = f"erased: {len(receipts)} sessions"
     return receipts
 

@@ -2,36 +2,29 @@
 
 import inspect
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from celery import Celery
 
 from memory import (
-    Backpressure,
-    Claim,
     Command,
     Connection,
     Enqueued,
-    EnqueueOutcome,
     Intake,
     JobToWake,
     Keyspace,
     Mailbox,
     MemoryServiceError,
     MemoryUnavailable,
-    OnBusy,
-    SessionKeys,
     events,
     index,
-    unclaim,
     users,
 )
 from memory.ids import shown_id
+from memory.redis.steps import run_steps
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
-from tasks.errors import InvalidJob, JobConflict, NotAccepted, SessionBusy
+from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.images import check_images
 from tasks.job.job import ChatJob
@@ -43,70 +36,12 @@ from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake, wake_job
+from tasks.submit.admission import Admission
+from tasks.submit.submission import Submission
 
 logger = logging.getLogger(__name__)
 
 _ARGUMENTS = inspect.signature(lambda agent_id, session_id, message, **options: None)
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A job on its way into its mailbox. `commands` go to Redis; the last one answers."""
-
-    job: ChatJob
-    job_id: str
-    envelope: Envelope
-    keys: SessionKeys
-    intake: Intake
-    commands: tuple[*tuple[Command[object], ...], Command[Enqueued]]
-    claim: Command[Claim] | None = None
-    """On a cluster: to be sent before, in a trip of its own."""
-    unclaim: Command[None] | None = None
-    """On a cluster: to be sent where the job was not taken in, and `claim` was new."""
-
-    def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
-        """The error for a job of which it is not known whether it is in."""
-        return NotAccepted(
-            f"Redis did not confirm job {shown_id(self.job_id)}, which may be in or not ({error}). "
-            "Send it again with this task_id: it cannot be doubled"
-        )
-
-    def check(self, enqueued: Enqueued) -> None:
-        """Raise why the job was not taken in: JobConflict, SessionBusy, memory.Backpressure."""
-        if enqueued.outcome is EnqueueOutcome.CONFLICT:
-            raise self._conflict()
-        if enqueued.outcome is EnqueueOutcome.FULL:
-            agent_id, session_id = self.job.agent_id, self.job.session_id
-            if self.job.on_busy is OnBusy.REJECT:
-                raise SessionBusy.with_job(agent_id, session_id, enqueued.first)
-            raise Backpressure(agent_id, session_id, enqueued.pending)
-
-    def is_new_claim(self, claimed: Claim) -> bool:
-        """Whether the id was free; `unclaim` it where the job is not taken in.
-
-        Raises JobConflict where it is another request's.
-        """
-        if claimed is Claim.CONFLICT:
-            raise self._conflict()
-        return claimed is Claim.CLAIMED
-
-    def _conflict(self) -> JobConflict:
-        name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
-        job_id = shown_id(self.job_id)
-        return JobConflict(
-            f"this {name} was used for another request (job {job_id}): take a new one"
-        )
-
-
-@contextmanager
-def unclaiming(job_id: str) -> Iterator[None]:
-    """Log that the id of a refused job stays claimed: the job is refused all the same."""
-    try:
-        yield
-    except MemoryServiceError as exc:
-        logger.info(
-            "the id of job %s, which is refused, stays its request's: %s", shown_id(job_id), exc
-        )
 
 
 class Producer:
@@ -126,6 +61,7 @@ class Producer:
         self._settings = settings
         self._queue_wait = queue_wait
         self._delivery = Delivery(app)
+        self.admission = Admission(keyspace, settings)
 
     def checked(self, args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
         """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
@@ -174,27 +110,20 @@ class Producer:
         )
         if job.user is not None:
             commands = (*users.touch(self._keyspace, job.user, mailbox.keys), *commands)
-        claim, give_up = mailbox.claim(intake), unclaim(self._keyspace, job_id)
-        return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim, give_up)
+        claim = mailbox.claim(intake)
+        return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
 
     def submit(self, submission: Submission) -> None:
         """Put a job into its session's mailbox; wake a worker if it is the head.
 
         When this returns, the job is in. Safe to repeat with the same id. Raises InvalidJob,
-        SessionBusy, JobConflict, memory.Backpressure, memory.MemoryFull (not in, for certain) or
-        NotAccepted (not known).
+        SessionBusy, JobConflict, LimitReached, QuotaExceeded, memory.Backpressure,
+        memory.MemoryFull (not in, for certain) or NotAccepted (not known).
         """
-        is_new = False
         try:
-            if submission.claim is not None:
-                is_new = submission.is_new_claim(self._memory.run(submission.claim))
-            enqueued = self._memory.run_last(*submission.commands)
+            enqueued = run_steps(self._memory, self.admission.take_in(submission))
         except MemoryUnavailable as exc:
             raise submission.not_confirmed(exc) from exc
-        if is_new and submission.unclaim and enqueued.outcome is EnqueueOutcome.FULL:
-            with unclaiming(submission.job_id):
-                self._memory.run(submission.unclaim)
-        submission.check(enqueued)
         self.follow_up(submission, enqueued)
 
     def follow_up(self, submission: Submission, enqueued: Enqueued) -> None:
@@ -230,8 +159,14 @@ class Producer:
             wake(self._app, keys, JobToWake(enqueued.wake, b""))
         if enqueued.ended:
             claim_ms = self._queue_wait.grace_ms
-            owner = submission.intake.owner
-            deliver_ends(self._delivery, self._memory, keys, owner=owner, claim_ms=claim_ms)
+            deliver_ends(
+                self._delivery,
+                self._memory,
+                self._keyspace,
+                keys,
+                owner=submission.intake.owner,
+                claim_ms=claim_ms,
+            )
 
 
 def _make_producer() -> Producer:

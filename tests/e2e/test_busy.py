@@ -313,10 +313,12 @@ def test_what_cannot_be_told_stays_to_be_told(session_id: str) -> None:
     enqueued = producer_services().memory.run_last(*third.commands)
     away = Celery("away", backend=f"redis://127.0.0.1:{free_port()}/0", set_as_current=False)
     away.conf.result_backend_transport_options = {"retry_policy": {"timeout": 0.2}}
-    memory = producer_services().memory
+    services = producer_services()
+    memory, keyspace, owner = services.memory, services.keyspace, third.intake.owner
     assert enqueued.ended == 1
-    owner = third.intake.owner
-    assert not deliver_ends(Delivery(away), memory, third.keys, owner=owner, claim_ms=1000)
+    assert not deliver_ends(
+        Delivery(away), memory, keyspace, third.keys, owner=owner, claim_ms=1000
+    )
     ended = AsyncResult(second.id, app=app)
     wait_until(ended.ready, timeout_s=WAIT_S, what="the sweeper has told it")
     assert ended.state == "REVOKED"

@@ -90,6 +90,31 @@ KINDS: tuple[KeyKind, ...] = (
         "dedupe window; 30 days with a dead letter",
         "digest of the job's request, and H: where its mailbox is",
     ),
+    KeyKind(
+        "pending_jobs:{quotas}",
+        "zset",
+        "dedupe window",
+        "job that waits or runs → ms until which it counts, where nobody says that it has ended",
+    ),
+    KeyKind(
+        "owners:{quotas}",
+        "hash",
+        "dedupe window",
+        "such a job → a:<agent> and u:<user> that it counts for; + once its tokens are paid",
+    ),
+    KeyKind("counts:{quotas}", "hash", "dedupe window", "such an owner → number of their jobs"),
+    KeyKind(
+        "totals:{quotas}",
+        "hash",
+        "dedupe window",
+        "sessions and dead letters in all, as maintenance counted them last",
+    ),
+    KeyKind(
+        "quota:{quotas}:<owner>",
+        "hash",
+        "until it is full again, a day or so",
+        "an owner's quota: when its jobs per minute and its tokens per day are full again, ms",
+    ),
     KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
     KeyKind(
         "outbox",

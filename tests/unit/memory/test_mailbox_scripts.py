@@ -10,7 +10,7 @@ import pytest
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS, DEDUPE_MS
-from memory.mailbox import due_list, intake, mailbox, outbox, outcomes
+from memory.mailbox import dead_letters, due_list, intake, mailbox, outbox, outcomes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox
 from memory.mailbox.outbox import End
@@ -48,7 +48,8 @@ RESULTS: dict[str, Callable[[object], object]] = {
 }
 SCRIPTS = {
     script.name: script
-    for script in (*intake.SCRIPTS, *mailbox.SCRIPTS, *due_list.SCRIPTS, *outbox.SCRIPTS)
+    for module in (intake, mailbox, due_list, outbox, dead_letters)
+    for script in module.SCRIPTS
 }
 NAMES = list(SCRIPTS)
 
@@ -103,6 +104,7 @@ COMMANDS: dict[str, Command[object]] = {
     "clean": BOX.clean(47),
     "trim": BOX.trim(53),
     "claim": intake.claim(POINTER, "identity"),
+    "drop_letters": dead_letters.drop_oldest(BOX, most=61, until_ms=67),
     "note_late": outbox.note_late(Keyspace(), KEYS),
     "delivered": outbox.delivered(KEYS, [End("job", Event(EventType.DONE, "job", 1))]),
     "take_ends": outbox.take(KEYS, owner="owner", claim_ms=59),
@@ -119,6 +121,7 @@ VALUES: dict[str, object] = {
     "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
     "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",
+    "most": 61, "until_ms": 67,
 }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from tasks.job.envelope import Envelope, MergedJob
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages
 from tasks.job.result import merged_result
-from tasks.submit.producer import Submission, has_effects, producer
+from tasks.submit.producer import has_effects, producer
+from tasks.submit.submission import Submission
 
 
 def job(**options: object) -> ChatJob:

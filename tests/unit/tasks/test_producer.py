@@ -19,10 +19,11 @@ def test_a_refused_job_is_refused_also_where_its_id_cannot_be_freed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The server of the id goes away between: the mailbox has said no, and that is certain."""
-    asked = deque([Claim.CLAIMED, MemoryUnavailable("the server is away")])
+    refused, away = Enqueued(EnqueueOutcome.FULL, pending=7), MemoryUnavailable("it is away")
+    # The look at what there is, the claim, the mailbox, the claim given up.
+    asked = deque([None, Claim.CLAIMED, refused, away])
     memory = Mock()
-    memory.run.side_effect = lambda _: _answer(asked.popleft())
-    memory.run_last.return_value = Enqueued(EnqueueOutcome.FULL, pending=7)
+    memory.run_last.side_effect = lambda *_: _answer(asked.popleft())
     keyspace = Keyspace(is_cluster=True)
     producer = Producer(app, memory, keyspace, load_settings(), QueueWait(5.0))
     job = ChatJob(agent_id="energy", session_id="s1", message="Hello")

@@ -1,0 +1,120 @@
+"""Taking a job out of the quotas of its owners: before it is taken in, and when its turn is over.
+
+Pure, as `mailbox`: functions return commands. Each is safe to repeat, and may raise CorruptData
+when sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from memory.keys import Keyspace
+from memory.lifetimes import ADMISSION_MS, PENDING_MS
+from memory.quotas.owners import RULES, Owner, user
+from memory.quotas.pending import NOTE_JOB, RELEASE_JOBS, owner_names
+from memory.redis.command import Command, LuaScript
+from memory.redis.replies import code_and_rest, count, nothing, unexpected_reply
+
+CHARGE = LuaScript.load("quotas", "charge")
+REFUND = LuaScript.load("quotas", "refund")
+SPEND = LuaScript.load("quotas", "spend")
+SCRIPTS = (NOTE_JOB, RELEASE_JOBS, CHARGE, REFUND, SPEND)
+
+
+class ChargeOutcome(StrEnum):
+    """Whether a job may be taken in."""
+
+    CHARGED = "CHARGED"
+    KNOWN = "KNOWN"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The answer to CHARGE. REFUSED fills `owner`, whose quota is used up, the `rule` of it, and
+    `wait_ms`, after which it has room; None: once one of its jobs has ended."""
+
+    outcome: ChargeOutcome
+    owner: Owner | None = None
+    rule: str = ""
+    wait_ms: int | None = None
+
+
+def charge(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[Charged]:
+    """Take a job out of the quotas of its owners, all or none; one at least has a quota.
+
+    It counts as pending for a minute; `pending.note` prolongs that.
+    """
+    bounded = _bounded(owners)
+    limits: list[str | int] = []
+    for one in bounded:
+        limits += [one.name, *(rule or 0 for rule in one.quota.rules)]
+
+    def read(reply: object) -> Charged:
+        outcome, rest = code_and_rest(ChargeOutcome, reply)
+        match rest:
+            case []:
+                return Charged(outcome)
+            case [int(number), int(rule), int(wait_ms)] if 0 < number <= len(bounded) and (
+                0 < rule <= len(RULES)
+            ):
+                known_ms = None if wait_ms < 0 else wait_ms
+                return Charged(outcome, bounded[number - 1], RULES[rule - 1], known_ms)
+        raise unexpected_reply(reply)
+
+    return CHARGE.command(
+        read,
+        keyspace.quotas,
+        more_keys=_buckets(keyspace, bounded),
+        job=job_id,
+        its_owners=owner_names(owners),
+        admission_ms=ADMISSION_MS,
+        pending_ms=PENDING_MS,
+        limits=tuple(limits),
+    )
+
+
+def refund(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[int]:
+    """Give back what a job was charged that was not taken in, and count it no longer."""
+    bounded = _bounded(owners)
+    return REFUND.command(
+        count,
+        keyspace.quotas,
+        more_keys=_buckets(keyspace, bounded),
+        job=job_id,
+        per_minute=tuple(one.quota.jobs_per_minute or 0 for one in bounded),
+    )
+
+
+def spend(
+    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], tokens: int
+) -> tuple[Command[int], ...]:
+    """Take a turn's tokens out of the quotas of its job's owners; nothing where none counts them.
+
+    Before the job's end is delivered: it is known then.
+    """
+    counting = [owner for owner in owners if owner.quota.tokens_per_day is not None]
+    if not counting:
+        return ()
+    spending = SPEND.command(
+        count,
+        keyspace.quotas,
+        more_keys=_buckets(keyspace, counting),
+        job=job_id,
+        tokens=tokens,
+        per_day=tuple(one.quota.tokens_per_day or 0 for one in counting),
+    )
+    return (spending,)
+
+
+def forget_user(keyspace: Keyspace, user_id: str) -> Command[None]:
+    """Forget what a user has used up."""
+    return Command(nothing, ("UNLINK", keyspace.quota(user(user_id).name)))
+
+
+def _bounded(owners: Sequence[Owner]) -> list[Owner]:
+    return [owner for owner in owners if owner.quota.is_set]
+
+
+def _buckets(keyspace: Keyspace, owners: Sequence[Owner]) -> tuple[str, ...]:
+    return tuple(keyspace.quota(owner.name) for owner in owners)

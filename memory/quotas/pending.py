@@ -1,0 +1,88 @@
+"""How many jobs are pending, in all and of each agent, without a look at any mailbox.
+
+The mailboxes lie on many servers of a cluster, and no script may touch one together with a count of
+all. So a job is counted by a command of its own, in the pipeline that takes it in, and released in
+the one that notes its end as delivered. Where a process dies in between, the count is one too high
+for a week at most (docs/decisions.md, "Jobs are counted beside their mailboxes").
+
+Pure, as `mailbox`: functions return commands. Each is safe to repeat.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from memory.keys import Keyspace
+from memory.lifetimes import PENDING_MS
+from memory.quotas.owners import Owner, agent
+from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.replies import after_ok, count, pairs, unexpected_reply
+
+NOTE_JOB = LuaScript.load("quotas", "note_job")
+RELEASE_JOBS = LuaScript.load("quotas", "release_jobs")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCounts:
+    """Jobs that wait or run, in all and of one agent, and sessions as they were counted last.
+
+    `is_new` says of a job that was to be counted whether it was not before.
+    """
+
+    pending: int = 0
+    of_agent: int = 0
+    sessions: int = 0
+    is_new: bool = False
+
+    @classmethod
+    def from_reply(cls, reply: object) -> "PendingCounts":
+        """Read the reply of note_job.lua."""
+        match after_ok(reply):
+            case [int(is_new), int(pending), int(of_agent), int(sessions)]:
+                return cls(pending, of_agent, sessions, is_new == 1)
+        raise unexpected_reply(reply)
+
+
+def note(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[PendingCounts]:
+    """Count a job for its owners, of whom the first is its agent. Goes before it is taken in.
+
+    Where the counts are damaged, that is logged, and none are known.
+    """
+    counted = NOTE_JOB.command(
+        PendingCounts.from_reply,
+        keyspace.quotas,
+        job=job_id,
+        its_owners=owner_names(owners),
+        pending_ms=PENDING_MS,
+    )
+    return ignore_corrupt(counted, PendingCounts())
+
+
+def look(keyspace: Keyspace, agent_id: str) -> Command[PendingCounts]:
+    """What is pending, in all and of an agent."""
+    return note(keyspace, "", (agent(agent_id),))
+
+
+def fullest_agent(keyspace: Keyspace) -> Command[tuple[str, int]]:
+    """The agent that has the most pending jobs, and how many; '' and 0 where none has any."""
+
+    def read(reply: object) -> tuple[str, int]:
+        counts = {
+            unquote(owner.decode(errors="replace").removeprefix("a:")): int(number)
+            for owner, number in pairs(reply)
+            if owner.startswith(b"a:") and number.isdigit()
+        }
+        return max(counts.items(), key=lambda one: one[1], default=("", 0))
+
+    return Command(read, ("HGETALL", keyspace.quotas.counts))
+
+
+def release(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
+    """Count jobs, at least one, no longer; how many of them were counted."""
+    released = RELEASE_JOBS.command(count, keyspace.quotas, jobs=tuple(job_ids))
+    return ignore_corrupt(released, 0)
+
+
+def owner_names(owners: Sequence[Owner]) -> str:
+    """Owners as the scripts take them."""
+    return " ".join(owner.name for owner in owners)

@@ -1,0 +1,12 @@
+-- `hold_job` counts a job for its owners until `held_ms` from now; one that is counted already only
+-- for longer. 1: it is new, 0: it was counted.
+local function hold_job(one, its_owners, held_ms)
+  local is_new = redis.call('ZADD', pending_jobs, 'NX', now_ms + held_ms, one)
+  if is_new == 0 then redis.call('ZADD', pending_jobs, 'GT', now_ms + held_ms, one)
+  else
+    redis.call('HSET', owners, one, its_owners)
+    for owner in its_owners:gmatch('%S+') do redis.call('HINCRBY', counts, owner, 1) end
+  end
+  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], pending_ms) end
+  return is_new
+end

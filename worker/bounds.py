@@ -1,0 +1,45 @@
+"""How full the deployment is, by the bounds on what there may be in all."""
+
+from collections.abc import Iterator
+
+from memory import Connection, Keyspace, MemoryServiceError
+from memory.quotas import pending
+from memory.upkeep.totals import read_totals
+from tasks.process.configuration import Settings
+from worker.findings import Finding, Level, judged
+
+CROWDED = 0.8
+
+
+def check_bounds(connection: Connection, settings: Settings) -> list[Finding]:
+    """How near each bound is; a warning from four fifths on."""
+    try:
+        return list(_bounds(connection, settings))
+    except MemoryServiceError as exc:
+        return [Finding("bounds", Level.WARN, f"what there is cannot be counted: {exc}")]
+
+
+def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
+    keyspace, queue = Keyspace(settings.memory.key_prefix), settings.queue
+    agent, of_agent = connection.run(pending.fullest_agent(keyspace))
+    jobs = connection.run(pending.look(keyspace, agent or "default")).pending
+    wait = "more workers or model servers answer faster; or raise "
+    yield _bound("pending jobs", jobs, queue.max_pending_total, f"{wait}CHAT_MAX_PENDING_TOTAL")
+    per_agent = f"pending jobs of {agent}" if agent else "pending jobs of an agent"
+    most = queue.max_pending_per_agent
+    yield _bound(per_agent, of_agent, most, f"{wait}CHAT_MAX_PENDING_PER_AGENT")
+    totals = read_totals(connection, keyspace)
+    if totals is None:
+        # `check_workers` says where nobody does maintenance.
+        yield Finding("sessions", Level.OK, "not counted yet: maintenance does that")
+        return
+    shorter = "lower MEMORY_STALE_AFTER, or raise CHAT_MAX_SESSIONS"
+    yield _bound("sessions", totals.sessions, queue.max_sessions, shorter)
+    letters, most = totals.dead_letters, queue.max_dead_letters
+    drop = "send them again or drop them (`griot dead-letters`), or raise CHAT_MAX_DEAD_LETTERS"
+    yield _bound("dead letters", letters, most, drop)
+
+
+def _bound(check: str, there_are: int, most: int, advice: str) -> Finding:
+    trouble = Finding(check, Level.WARN, f"{there_are} of {most}", advice)
+    return judged(there_are < CROWDED * most, trouble)
