@@ -1,12 +1,12 @@
 # The entries: demo, test, check, bench, soak, up. Each makes the environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-# The tests mostly wait, for servers and for time to pass: two processes for each core.
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# The tests mostly wait, for servers and for time to pass: three processes for each core.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-long test-model check bench soak up lock clean help
+.PHONY: demo test test-fast test-slow test-long test-model check bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -23,12 +23,14 @@ help: ## Show the targets
 demo: .venv/.installed ## A conversation over several sessions, from nothing, with real servers
 	@$(BIN)/griot demo
 
-test: .venv/.installed ## The whole suite, against real servers; TESTS=tests/unit for a part of it
+test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for a part of it
 	@$(PYTEST) $(TESTS)
 
-test-fast: JOBS = $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
+
+test-slow: .venv/.installed ## Fail-overs of real servers and what else takes half a minute by itself
+	@$(PYTEST) -m "slow and not model" $(TESTS)
 
 test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)

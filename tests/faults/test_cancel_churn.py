@@ -7,7 +7,7 @@ from tests.support.effort import effort
 from tests.support.faults.cancel_churn import Churn
 from tests.support.faults.rig import Rig
 
-CANCELS = effort(300, long=2000)
+CANCELS = effort(150, long=2000)
 
 
 @pytest.mark.long

@@ -44,8 +44,15 @@ def stuck_s(rig: Rig, sender: Sender) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("by_ms", [-HOUR_MS, HOUR_MS], ids=["back", "forward"])
-@pytest.mark.parametrize("is_killed_first", [False, True], ids=["jump, kill", "kill, jump"])
+@pytest.mark.parametrize(
+    ("by_ms", "is_killed_first"),
+    [
+        pytest.param(-HOUR_MS, False, id="back, kill"),
+        pytest.param(HOUR_MS, True, id="kill, forward"),
+        pytest.param(-HOUR_MS, True, id="kill, back", marks=pytest.mark.slow),
+        pytest.param(HOUR_MS, False, id="forward, kill", marks=pytest.mark.slow),
+    ],
+)
 def test_a_worker_killed_around_a_jump_costs_a_lease(
     rig: Rig,
     workers: tuple[ServerProcess, ServerProcess],

@@ -12,7 +12,7 @@ from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 
-SESSIONS, JOBS = 50, effort(8, long=20)
+SESSIONS, JOBS = 50, effort(5, long=20)
 WORKERS = ("first", "second")
 KILLS = 3
 CALLS = SESSIONS * JOBS // 5

@@ -95,6 +95,7 @@ def test_a_restart_under_two_hundred_jobs_costs_nothing_but_time(rig: Rig) -> No
     assert parked(rig) == 0
 
 
+@pytest.mark.slow
 def test_an_outage_is_logged_once(rig: Rig, workers: list[ServerProcess]) -> None:
     """As a warning by whoever meets it first, and when it is over, with what has waited."""
     before: dict[ServerProcess, int] = {}

@@ -4,6 +4,7 @@ A test fails because of what the code does, never because of who else uses the m
 first process of the tests measures, before it starts the others, what a fixed piece of work takes.
 """
 
+import math
 import os
 import time
 
@@ -37,9 +38,9 @@ def _measured() -> float:
 
 
 def _crowd() -> float:
-    """Processes of tests for each core."""
+    """How much slower the other processes of tests make this one, which mostly wait."""
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return processes / (os.cpu_count() or 1)
+    return math.sqrt(processes / (os.cpu_count() or 1))
 
 
 SLOWNESS = min(MOST, max(1.0, _crowd()) * max(1.0, _measured()))

@@ -20,9 +20,9 @@ from tests.support.mailbox.simulation import HOUR_MS, jumps_of
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.slots.simulation import EVERYTHING, RECOVERY_MS, SlotPlan, simulate
 
-PART = 20
-SEEDS = effort(2 * PART, long=100 * PART)
-PEACEFUL_SEEDS = 10
+PART = 10
+SEEDS = effort(2 * PART, long=200 * PART)
+PEACEFUL_SEEDS = effort(4, long=20)
 MUTANT_SEEDS = 40
 FREE_MS = 20
 PEACE = SlotPlan(faults=Faults(), cancels=0, model_fails=0)
@@ -73,6 +73,7 @@ def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_se
             raise
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by_ms", [-HOUR_MS, -40_000, HOUR_MS])
 def test_a_clock_that_is_set_while_workers_die_costs_little(wire: Wire, by_ms: int) -> None:
     """Half of all processes die at that moment: their slots are free again after a lease."""
@@ -81,6 +82,7 @@ def test_a_clock_that_is_set_while_workers_die_costs_little(wire: Wire, by_ms: i
         assert simulate(wire, seed, plan).took_ms <= KILLED_MS, f"seed {seed}"
 
 
+@pytest.mark.long
 def test_without_faults_it_is_fair_and_no_slot_is_free_in_vain(wire: Wire) -> None:
     """P2 and P3; and as long as a session waits, a free slot is reserved for the next."""
     for seed in range(PEACEFUL_SEEDS):

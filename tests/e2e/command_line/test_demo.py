@@ -154,6 +154,7 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     assert any(data.rglob("*.aof")), "the data of a port are kept"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["reader left", "terminal closed"])
 def test_up_stops_everything_when_nobody_reads_it_any_more(
     environment: dict[str, str], tmp_path: Path, ending: str
@@ -185,6 +186,7 @@ def test_up_stops_everything_when_nobody_reads_it_any_more(
         up.kill()
 
 
+@pytest.mark.slow
 def test_up_that_is_stopped_while_it_starts_leaves_nothing(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

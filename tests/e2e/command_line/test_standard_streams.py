@@ -20,7 +20,6 @@ LOST = {
     ">/dev/full": "No space left on device",
     ">&-": "Bad file descriptor",
 }
-COMMANDS = ["--version", "sessions energy", "sessions energy --json"]
 STREAMS = [">/dev/full", ">/dev/full 2>/dev/full", "<&- >&- 2>&-"]
 
 
@@ -28,8 +27,15 @@ def _shell(command: str, streams: str) -> tuple[str, ...]:
     return ("/bin/sh", "-c", f"exec {sys.executable} -m {command} {streams}")
 
 
-@pytest.mark.parametrize("streams", LOST)
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "streams"),
+    [
+        ("--version", ">/dev/full"),
+        ("--version", ">&-"),
+        ("sessions energy", ">/dev/full"),
+        ("sessions energy --json", ">&-"),
+    ],
+)
 def test_a_command_whose_output_is_lost_says_so(
     stack: GriotStack, command: str, streams: str
 ) -> None:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from sandbox.cluster import ValkeyCluster
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
@@ -10,6 +12,7 @@ from tests.conftest import FAST
 from tests.support.faults.failover import assert_all_is_answered
 
 
+@pytest.mark.slow
 def test_workers_go_on_when_the_replica_has_taken_over(tmp_path: Path) -> None:
     """Every job is answered, in order, and its turn recorded once."""
     with (

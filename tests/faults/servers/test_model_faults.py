@@ -90,6 +90,7 @@ def test_a_model_that_fails_for_ever(rig: Rig, impatient: ServerProcess, sender:
     assert len([call for call in rig.ollama.calls if call.model == "gone-500"]) == 5
 
 
+@pytest.mark.slow
 def test_an_address_that_cannot_be_resolved(
     rig: Rig, impatient: ServerProcess, sender: Sender
 ) -> None:

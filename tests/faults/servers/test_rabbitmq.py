@@ -18,9 +18,13 @@ from tests.support.rabbitmq import RabbitServer, rabbitmq_binary
 from tests.support.tls_rig import Authority, TlsDoor
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(
-    rabbitmq_binary() is None, reason="no rabbitmq-server on the PATH (Debian: rabbitmq-server)"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        rabbitmq_binary() is None,
+        reason="no rabbitmq-server on the PATH (Debian: rabbitmq-server)",
+    ),
+]
 
 JOBS, SESSIONS = 20, 10
 RECONNECTED_S = 20.0

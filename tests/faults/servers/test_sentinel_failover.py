@@ -18,6 +18,8 @@ from tests.support.waiting import wait_until
 
 MASTER = "griot"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def master() -> Iterator[ValkeyServer]:

@@ -43,6 +43,8 @@ chat_task.delay("energy", sessions[0], "and now?").get(timeout=30)
 print(json.dumps([all(replies), asked]))
 """
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Watched:
