@@ -73,6 +73,24 @@ def test_stop_stops(new_tab: NewTab, session_id: str, ollama: OllamaStandIn) -> 
     assert [*right.shown("user"), *right.shown("assistant")] == kept
 
 
+def test_an_empty_answer_is_seen(new_tab: NewTab, session_id: str, ollama: OllamaStandIn) -> None:
+    """Not only heard from a screen reader; also after a reload, and the next answer is below it."""
+    tab = new_tab()
+    # Asked for once more: it may help.
+    ollama.script("*", ["instant:0", "instant:0"])
+    tab.say("What is WAPP?")
+    for _ in range(2):
+        wait_until(
+            lambda: tab.notes() == ["The model gave no answer."], timeout_s=WAIT_S, what="the note"
+        )
+        tab.reload()
+    tab.say("And ECOWAPP?")
+    tab.until_words(1)
+    assert tab.shown("user") == ["What is WAPP?", "And ECOWAPP?"]
+    assert tab.notes() == ["The model gave no answer."]
+    assert history(session_id)[:2] == ["What is WAPP?", ""]
+
+
 def test_a_message_that_waits_can_be_withdrawn(new_tab: NewTab, session_id: str) -> None:
     """It is gone, never answered, and back in the box in which it was written."""
     tab = new_tab()
