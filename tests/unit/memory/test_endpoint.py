@@ -1,5 +1,6 @@
 """From settings to the options of a client, and from its errors to ours."""
 
+import traceback
 from urllib.parse import quote
 
 import pytest
@@ -16,8 +17,9 @@ from memory import (
     MemorySettings,
     MemoryUnavailable,
 )
+from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
-from memory.redis.failures import Attempts, translated, translating
+from memory.redis.failures import Attempts, refused, translated, translating
 
 SECRET = "p@ss:w/rd"  # noqa: S105 - made up
 
@@ -208,7 +210,13 @@ def test_no_error_shows_arguments() -> None:
     """Redis quotes the arguments of a command that it does not know."""
     reply = "unknown command 'X', with args beginning with: 'secret words'"
 
-    assert "secret" not in str(translated(exceptions.ResponseError(reply), "server"))
+    error = exceptions.ResponseError(reply)
+    assert "secret" not in str(translated(error, "server"))
+    with pytest.raises(CorruptData) as raised, translating("server"):
+        raise error
+    refusal = refused(Command(str, ("X", "k")), error, "server")
+    for shown in (raised.value, refusal):
+        assert "secret" not in "".join(traceback.format_exception(shown))
     with pytest.raises(InvalidInput) as caught, translating("server"):
         "secret \ud800".encode()
     assert "secret" not in str(caught.value)
