@@ -90,6 +90,8 @@ def read_servers(value: object) -> object:
     """
     if not isinstance(value, str | Path):
         return value
+    if "://" in str(value):  # its login would be repeated as the name of a file
+        raise ValueError("it is a TOML file of servers; addresses stand in OLLAMA_BASE_URLS")
     try:
         text = Path(value).read_text("utf-8-sig")
         return tuple(_ServerFile.model_validate(tomllib.loads(text)).server)

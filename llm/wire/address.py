@@ -25,7 +25,11 @@ def check_base_url(url: str) -> str:
 
     The message does not repeat the URL: a wrong one may hold a password.
     """
-    parts = urlsplit(url.strip())
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:  # which repeats what stands there, be it a password
+        raise ValueError(ADDRESS_RULE) from None
     # No user: it would stand in logs and error messages with its password.
     is_address = (
         parts.scheme in ("http", "https")
@@ -41,7 +45,7 @@ def check_base_url(url: str) -> str:
         raise ValueError(ADDRESS_RULE)
     if path.endswith("/api"):
         raise ValueError("/api is added by itself: leave it out")
-    if parts.port == 0:  # reading it also raises ValueError over 65535 or for what is no number
+    if port == 0:
         raise ValueError("the port must be between 1 and 65535")
     return f"{parts.scheme}://{parts.netloc}{path}"
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from redis.connection import SSLConnection, parse_url
 
+from memory.address import check_address, is_host, option_names
 from memory.errors import InvalidInput
 from memory.settings import MemorySettings
 
@@ -47,10 +48,10 @@ class Endpoint:
 
     label: str
     mode: str
-    options: dict[str, object]
+    options: dict[str, object] = field(repr=False)
     sentinels: tuple[tuple[str, int], ...] = ()
     sentinel_master: str = ""
-    of_sentinels: dict[str, object] = field(default_factory=dict)
+    of_sentinels: dict[str, object] = field(default_factory=dict, repr=False)
     """Login and TLS of the Sentinels themselves."""
 
     def sentinel_options(self) -> dict[str, object]:
@@ -163,10 +164,14 @@ def _common(settings: MemorySettings, max_connections: int) -> dict[str, object]
 
 def _address(settings: MemorySettings) -> dict[str, object]:
     if settings.url is not None:
-        url = plain_cert_reqs(settings.url.get_secret_value())
+        url = settings.url.get_secret_value()
+        check_address(url, "REDIS_URL")
+        url = plain_cert_reqs(url)
         parts = _parse(url)
         _check_options(url, settings.mode, has_sentinel_tls=bool(settings.sentinel_tls))
         return parts
+    if not is_host(settings.host):
+        raise InvalidInput("REDIS_HOST must be a host's name or address alone, without a login")
     parts = {"host": settings.host, "port": settings.port, "db": settings.db}
     if settings.username is not None:
         parts["username"] = settings.username
@@ -200,7 +205,7 @@ def _check_options(url: str, mode: str, *, has_sentinel_tls: bool) -> None:
     parts = urlsplit(url)
     if parts.scheme == "unix":
         allowed |= _OF_A_SOCKET
-    given = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    given = option_names(url)
     if parts.scheme != "rediss" and not has_sentinel_tls:
         allowed = {name for name in allowed if not name.startswith("ssl_")}
     if not given <= allowed:
@@ -223,7 +228,10 @@ def _label(settings: MemorySettings, address: dict[str, object]) -> str:
 
 def _host_and_port(node: str) -> tuple[str, int]:
     host, _, port = node.rpartition(":")
-    if not host or not port.isdecimal():
-        raise InvalidInput(f"REDIS_SENTINELS: {node!r} is not host:port")
+    if not host or not is_host(host) or not port.isdecimal():
+        raise InvalidInput(
+            "REDIS_SENTINELS must be host:port, separated by commas; their login is "
+            "REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD"
+        )
     # An IPv6 address stands in brackets.
     return host.strip("[]"), int(port)

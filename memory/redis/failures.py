@@ -48,6 +48,8 @@ _REFUSED = (
     exceptions.NoPermissionError,
     exceptions.AuthenticationWrongNumberOfArgsError,
 )
+_QUOTED = ", with args"
+"""Behind it an unknown command is quoted with its arguments, which may be somebody's words."""
 _REFUSING_REPLIES = ("NOAUTH", "NOPERM", "WRONGPASS")
 # With its blank, for BUSYGROUP and BUSYKEY are errors of another kind.
 _BUSY_REPLIES = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "NOREPL")
@@ -86,7 +88,7 @@ def translating(label: str) -> Iterator[None]:
         reason = f"an argument cannot be sent to Redis ({type(exc).__name__})"
         raise InvalidInput(reason) from None
     except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as exc:
-        raise translated(exc, label) from exc
+        raise translated(exc, label) from _unless_it_quotes(exc)
 
 
 def refused(command: Command[object], reply: Exception, label: str) -> MemoryServiceError:
@@ -96,7 +98,7 @@ def refused(command: Command[object], reply: Exception, label: str) -> MemorySer
             f"key {command.args[1]!r} at {label} holds another type than this program writes"
         )
     error = translated(reply, label)
-    error.__cause__ = reply
+    error.__cause__ = _unless_it_quotes(reply)
     return error
 
 
@@ -121,6 +123,11 @@ def translated(exc: BaseException, label: str) -> MemoryServiceError:
     if isinstance(exc, exceptions.ResponseError | exceptions.InvalidResponse):
         return _error_reply(exc, label)
     return MemoryUnavailable(_why_unavailable(exc, label))
+
+
+def _unless_it_quotes(exc: Exception) -> Exception | None:
+    """What a traceback may show of an error."""
+    return None if _QUOTED in str(exc) else exc
 
 
 def concise(reply: str) -> str:
@@ -162,8 +169,7 @@ def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
         )
     if reply.startswith("WRONGTYPE"):
         return CorruptData(f"a key at {label} holds another type than this program writes")
-    # An unknown command is quoted together with its arguments, which may be somebody's words.
-    reason = reply.partition(", with args")[0]
+    reason = reply.partition(_QUOTED)[0]
     return CorruptData(f"Redis at {label} answered with an error: {reason}")
 
 

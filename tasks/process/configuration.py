@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings, full_name
 from memory import Connection, InvalidInput, MemorySettings, check_env_file
+from memory.address import ESCAPES, check_address, option_names
 from memory.quotas import owners
 from memory.quotas.owners import Owner
 from tasks.errors import ConfigurationError
@@ -32,6 +33,9 @@ RESULT_KINDS = ("redis", "rediss", "sentinel", "redis+socket")
 BROKER_KINDS = (*RESULT_KINDS, "amqp", "amqps", "pyamqp")
 SOCKET = "redis+socket://"
 BROKER, RESULTS = "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"
+OF_SOCKET = {"virtual_host"}
+OF_AMQP = {"connect_timeout", "heartbeat", "login_method"}
+"""Options that may stand behind the `?` of an address, besides those of TLS."""
 WEEK_S = 7 * 86_400.0
 
 
@@ -183,7 +187,11 @@ def _one_line(kind: type[BaseSettings], error: ValidationError) -> str:
         return reason
     value = " ".join(str(first["input"]).split())
     # An address in a field that takes no login may still hold one.
-    is_secret = SecretStr in (field.annotation, *get_args(field.annotation)) or "@" in value
+    is_secret = (
+        SecretStr in (field.annotation, *get_args(field.annotation))
+        or "@" in value
+        or "://" in value
+    )
     shown = "" if is_secret else f"={value}"
     return f"{name}{shown}: {reason} ({field.description})"
 
@@ -197,11 +205,27 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
             *most, last = (f"{kind}://" for kind in known)
             allowed = f"{', '.join(most)} or {last}"
             raise ConfigurationError(f"{name} must begin with {allowed}, {EXAMPLE_URL}")
+        for part in url.split(";"):
+            _check_address(part, name)
         return plain_options(url, name)
     try:
         return plain_options(memory.url_of_db(db_offset), name)
     except ValueError as exc:
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
+
+
+def _check_address(url: str, name: str) -> None:
+    try:
+        check_address(url, name)
+    except InvalidInput as exc:
+        raise ConfigurationError(str(exc)) from None
+    known = OF_SOCKET if url.startswith(SOCKET) else OF_AMQP if "amqp" in _kind(url) else set()
+    if not all(option.startswith("ssl_") or option in known for option in option_names(url)):
+        # Not which: a password with a question mark in it ends up here, too.
+        raise ConfigurationError(
+            f"{name} has an option that it cannot have: user, password, host, port and db stand "
+            f"before its '?'; {ESCAPES}"
+        )
 
 
 def _kind(url: str) -> str:

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 from llm import LLMError
 from memory import MemoryServiceError
 from tasks.errors import ChatError
+from worker.cli.console import printable
 from worker.extras import HAS_SANDBOX
 from worker.standard_streams import lost_output
 
@@ -25,7 +26,7 @@ class CommandFailed(click.ClickException):
 
     def show(self, file: IO[str] | None = None) -> None:
         """Print the message to standard error."""
-        click.echo(f"griot: {self.message}", file=file or sys.stderr)
+        click.echo(f"griot: {printable(self.message)}", file=file or sys.stderr)
 
 
 class Commands(click.Group):

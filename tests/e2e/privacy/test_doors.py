@@ -28,6 +28,8 @@ from worker.cli import main
 WAIT_S = scaled(60)
 DOORS = own_doors.DOORS | raw_doors.DOORS
 TEXTS = {name: canary() for name in DOORS}
+FORGED = "one\n2001-01-01 00:00:00,000 CRITICAL forged\r\x1b[2K\u2028\u202e"
+"""An id that would write a line of its own, and hide the one before it."""
 LOGIN = ("operator", "a-password")
 OPTIONS = ("--loglevel=DEBUG", "-c", "50")
 
@@ -110,6 +112,7 @@ def places(
     """All texts once through their doors; then what each place shows."""
     for number, (name, go_in) in enumerate(DOORS.items()):
         go_in(house, f"door-{number}", TEXTS[name])
+    raw_doors.as_session(house, "forged", FORGED)
     wait_until(house.is_quiet, timeout_s=30, what="all that was sent has ended")
     last = chat_task.delay("energy", "innocent", "hello", model="instant")
     shown = {"the result of another": json.dumps(last.get(timeout=WAIT_S))}
@@ -185,6 +188,16 @@ def _around(text: str, word: str) -> str:
     return text[max(0, at - 200) : at + 100]
 
 
+def test_no_id_writes_a_line_of_its_own(places: dict[str, str]) -> None:
+    """Its line's ends and control characters are escaped or left out wherever it is written."""
+    told = {place: text for place, text in places.items() if place.startswith(AS_LINES)}
+    assert "CRITICAL forged" in told["the log"]
+    assert {place for place, text in told.items() if "\n2001-01-01" in text} == set()
+    assert {place for place, text in told.items() if set("\r\x1b\u2028\u202e") & {*text}} == set()
+
+
+AS_LINES = ("the log", "griot", "what senders", "a sender")
+
 SHOWN = {
     "the log": "door-0",
     "the events": "door-0",
@@ -206,6 +219,12 @@ SHOWN = {
 def test_each_place_shows_something(place: str, places: dict[str, str]) -> None:
     """So that a text which is shown there would be found."""
     assert SHOWN[place] in places[place]
+
+
+def test_of_the_broker_is_shown_where_it_is(places: dict[str, str]) -> None:
+    """Not its options: the Sentinels' password is among them."""
+    assert "virtual_host" in places["inspect stats"]
+    assert "transport_options" not in places["inspect stats"]
 
 
 def test_there_are_doors_enough() -> None:

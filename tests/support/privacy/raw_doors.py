@@ -4,6 +4,7 @@ import base64
 import json
 import uuid
 
+from tasks import InvalidJob, chat_task, follow_job
 from tests.support.faults.celery_messages import element, headers, task_message, task_properties
 from tests.support.privacy.house import Door, House
 
@@ -110,6 +111,24 @@ def command(method: str, **arguments: object) -> Door:
         house.foreign.control.broadcast(method.replace("TEXT", text), arguments=filled)
 
     return go_in
+
+
+def as_session(house: House, session: str, text: str) -> None:
+    """An id of a session, of an agent, of a job: of jobs that are answered and that fail."""
+    house.send(text, "hello", model="instant")
+    house.send(session, "hello", agent=text, model="missing")
+    house.send(session, "hello", model="missing", celery={"task_id": f"{session}{text}"})
+    for kwargs in ({}, {"model": "missing"}, {"temperature": "hot"}):
+        given = {"agent_id": "energy", "session_id": text, "message": "hello", **kwargs}
+        house.raw(kwargs=given, task_id=f"{len(house.job_ids)}{text}")
+    house.raw("energy", name=text, task_id=f"no such task {text}")
+    house.push(element(CHAT, "energy", headers=headers(CHAT, id=text, eta="never", shadow=text)))
+    for ask in (chat_task.cancel, lambda job_id: [*follow_job(job_id)]):
+        try:
+            ask(f"unknown {text}")
+        except InvalidJob as refusal:
+            house.refusals.append(str(refusal))
+    house.foreign.control.broadcast(text)
 
 
 DOORS: dict[str, Door] = {

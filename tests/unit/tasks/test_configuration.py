@@ -52,7 +52,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     "a mode that does not exist": ({"REDIS_MODE": "x"}, "REDIS_MODE=x: Input should be 'single'"),
     "a prefix with a space": ({"REDIS_KEY_PREFIX": "a b"}, "REDIS_KEY_PREFIX=a b: "),
     "a hot model": ({"LLM_TEMPERATURE": "3"}, "LLM_TEMPERATURE=3: "),
-    "a model that is an address": ({"OLLAMA_MODEL": "http://x"}, "OLLAMA_MODEL=http://x: "),
+    "a model that is an address": ({"OLLAMA_MODEL": "http://x"}, "OLLAMA_MODEL: 'http://x' is"),
     "a negative window": ({"AGENT_MAX_HISTORY": "-1"}, "AGENT_MAX_HISTORY=-1: "),
     "profiles that are not there": ({"AGENT_PROFILES": "none"}, "AGENT_PROFILES=none: No such"),
     "an address of no kind": ({"REDIS_URL": f"http://:{SECRET}@h"}, "REDIS_URL "),
