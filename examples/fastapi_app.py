@@ -1,30 +1,38 @@
 """Griot behind FastAPI: an answer in the request, or a job to come back for.
 
-    uvicorn examples.fastapi_app:app
+    WEB_USERS=ama=$(openssl rand -hex 16) uvicorn examples.fastapi_app:app
 
 `POST /jobs` is for chat that may take its time: the job survives this process, and the messages of
 a session are answered in the order in which they were sent. `POST /chat` asks the model within the
 request; do not send jobs to the same session, for it does not wait for its turn.
+
+Each request names its user (`Authorization: Bearer <token>`), who has sessions of their own, and
+has what guard.py asks for. The endpoint in docs/services.md differs: it takes the message from the
+query, where every access log and proxy on the way keeps it and a link or form of any web page can
+send one, and it asks nobody who they are. It shows the dependency; copy this one.
 """
 
 from typing import Annotated, Literal
 
 from celery.states import REVOKED
-from fastapi import Depends, FastAPI, Header, HTTPException, Response
+from fastapi import FastAPI, Header, Response
 from pydantic import BaseModel, JsonValue
 
 from agents import RedisAgent
+from examples.access import Memory, User, check_own_job, own_session
+from examples.guard import protect
 from examples.http_errors import answer_errors
-from memory import MemoryUnavailable, RedisMemoryService, get_redis_memory, locate
+from memory import MemoryUnavailable
 from tasks import app as celery
 from tasks import chat_task
 
 app = FastAPI(title="Griot")
 
+protect(app)
 answer_errors(app)
 
 
-class NewJob(BaseModel):
+class NewMessage(BaseModel):
     """A message for a session."""
 
     agent_id: str
@@ -45,32 +53,37 @@ class Job(BaseModel):
 
 
 @app.post("/chat")
-def chat(
-    agent_id: str,
-    session_id: str,
-    message: str,
-    redis_memory: Annotated[RedisMemoryService, Depends(get_redis_memory)],
-) -> dict[str, str]:
+def chat(new: NewMessage, user: User, redis_memory: Memory) -> dict[str, str]:
     """Answer now; the turn is in the session's history when this returns."""
-    agent = RedisAgent(agent_id, session_id, redis_memory=redis_memory)
-    return {"response": agent.chat(message)}
+    session = own_session(user, new.session_id)
+    agent = RedisAgent(new.agent_id, session, redis_memory=redis_memory)
+    return {"response": agent.chat(new.message)}
 
 
 @app.post("/jobs", status_code=202)
 def send(
-    new: NewJob, response: Response, idempotency_key: Annotated[str | None, Header()] = None
+    new: NewMessage,
+    user: User,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Job:
     """Take a job in. After a 503 send it again with the same Idempotency-Key: it cannot double."""
-    sent = chat_task.delay(**new.model_dump(), idempotency_key=idempotency_key)
+    sent = chat_task.delay(
+        new.agent_id,
+        own_session(user, new.session_id),
+        new.message,
+        idempotency_key=idempotency_key,
+        metadata={"user_id": user},
+    )
     response.headers["Location"] = f"/jobs/{sent.id}"
     return Job(job_id=sent.id)
 
 
 @app.get("/jobs/{job_id}", response_model_exclude_none=True)
-def look(
-    job_id: str, redis_memory: Annotated[RedisMemoryService, Depends(get_redis_memory)]
-) -> Job:
-    """Whether a job is answered yet, and its answer. 404 where nobody knows it any more."""
+def look(job_id: str, user: User, redis_memory: Memory) -> Job:
+    """Whether a job is answered yet, and its answer. 404 for a job that is not the user's."""
+    # Of an id that nobody has sent Celery says the same as of a job that waits; the memory knows.
+    check_own_job(redis_memory, user, job_id)
     found = chat_task.AsyncResult(job_id)
     try:
         if found.successful():
@@ -81,7 +94,4 @@ def look(
             return Job(job_id=job_id, state="cancelled")
     except celery.backend.connection_errors as exc:
         raise MemoryUnavailable("the results cannot be read") from exc
-    # Of an id that nobody has sent Celery says the same as of a job that waits; the memory knows.
-    if redis_memory.connection.run(locate(redis_memory.keyspace, job_id)) is None:
-        raise HTTPException(404, "this job was never sent, or more than a week ago")
     return Job(job_id=job_id)

@@ -11,6 +11,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from tests.support.tab import WAIT_S, Tab
 from tests.support.waiting import wait_until
+from tests.support.web_users import USER
 
 NewTab = Callable[[], Tab]
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
@@ -18,7 +19,7 @@ SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
 def history(session_id: str) -> list[str]:
     """What is committed."""
-    messages = get_redis_memory().get_conversation_history("energy", session_id)
+    messages = get_redis_memory().get_conversation_history("energy", f"{USER}~{session_id}")
     return [str(message["content"]) for message in messages]
 
 

@@ -15,6 +15,7 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tests.support.tab import Driver
+from tests.support.web_users import WEB_USERS
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -59,7 +60,7 @@ def live_chat(stack: GriotStack, logs: Path) -> Iterator[ServerProcess]:
         (*command, "--timeout-graceful-shutdown", "1"),
         log_path=logs / "web.log",
         cwd=ROOT,
-        env=stack.env,
+        env={**stack.env, "WEB_USERS": WEB_USERS},
         name=f"http://127.0.0.1:{port}",
     ) as server:
         server.wait_ready(lambda: "Uvicorn running" in server.log_text(), WAIT_S)

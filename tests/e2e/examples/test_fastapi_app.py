@@ -14,6 +14,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
 from tests.support.waiting import wait_until
+from tests.support.web_users import USER, bearer
 
 WAIT_S = 30
 DEFAULT_MAX_PENDING = 100
@@ -30,7 +31,7 @@ def web(ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Test
     """A client of the FastAPI example; its `/chat` asks the stand-in too."""
     monkeypatch.setenv("OLLAMA_BASE_URL", ollama.url)
     get_llm_service().close()  # made with the address that another test had set
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost", headers=bearer()) as client:
         yield client
     get_llm_service().close()
 
@@ -41,22 +42,26 @@ def new() -> dict[str, str]:
     return {"agent_id": "energy", "session_id": f"web-{uuid.uuid4()}", "message": "What is WAPP?"}
 
 
-def test_the_documented_chat_endpoint_answers_and_remembers(
-    web: TestClient, new: dict[str, str]
-) -> None:
-    """`POST /chat` with `Depends(get_redis_memory)`, parameters in the query."""
-    answer = web.post("/chat", params=new)
+def kept(new: dict[str, str]) -> dict[str, str]:
+    """The same message as Griot has it: for a session of the client's user."""
+    return {**new, "session_id": f"{USER}~{new['session_id']}"}
+
+
+def test_the_chat_endpoint_answers_and_remembers(web: TestClient, new: dict[str, str]) -> None:
+    """`POST /chat` with `Depends(get_redis_memory)`, and the message in the body."""
+    answer = web.post("/chat", json=new)
     assert answer.status_code == 200, answer.text
     reply = answer.json()["response"]
     assert "What is WAPP?" in reply
-    history = get_redis_memory().get_conversation_history("energy", new["session_id"])
+    session = kept(new)["session_id"]
+    history = get_redis_memory().get_conversation_history("energy", session)
     assert [past["content"] for past in history] == ["What is WAPP?", reply]
 
 
 def test_nobody_chooses_the_redis_server_by_a_query(web: TestClient) -> None:
     """The dependency adds no parameters of its own to the endpoint."""
     parameters = web.get("/openapi.json").json()["paths"]["/chat"]["post"]["parameters"]
-    assert {parameter["name"] for parameter in parameters} == {"agent_id", "session_id", "message"}
+    assert {parameter["name"] for parameter in parameters} == {"authorization"}
 
 
 def test_a_job_is_taken_in_and_can_be_fetched(web: TestClient, new: dict[str, str]) -> None:
@@ -80,7 +85,7 @@ def test_the_same_idempotency_key_is_the_same_job(web: TestClient, new: dict[str
 
 def test_a_job_that_failed_says_why(web: TestClient, new: dict[str, str]) -> None:
     """State and reason, without a word of the message."""
-    job = chat_task.delay(**new, model="missing")
+    job = chat_task.delay(**kept(new), model="missing")
     wait_until(
         lambda: web.get(f"/jobs/{job.id}").json()["state"] == "failed",
         timeout_s=WAIT_S,
@@ -93,7 +98,10 @@ def test_a_job_that_nobody_knows_is_not_found(web: TestClient, new: dict[str, st
     """404; a job that waits for another's answer is found, and so is one that was cancelled."""
     assert web.get(f"/jobs/{uuid.uuid4()}").status_code == 404
     assert web.get(f"/jobs/{'x' * 2000}").status_code == 422
-    running, waiting = chat_task.delay(**new, model="delay:1s"), web.post("/jobs", json=new).json()
+    running, waiting = (
+        chat_task.delay(**kept(new), model="delay:1s"),
+        web.post("/jobs", json=new).json(),
+    )
     assert web.get(f"/jobs/{running.id}").json()["state"] == "waiting"
     slot = f"/jobs/{waiting['job_id']}"
     assert web.get(slot).json() == {"job_id": waiting["job_id"], "state": "waiting"}
@@ -113,9 +121,9 @@ def test_a_wrong_job_is_the_callers_mistake(
 
 def test_a_full_session_asks_the_caller_to_wait(web: TestClient, new: dict[str, str]) -> None:
     """429 with Retry-After once CHAT_MAX_PENDING jobs wait."""
-    chat_task.delay(**new, model="delay:5s")
+    chat_task.delay(**kept(new), model="delay:5s")
     for _ in range(DEFAULT_MAX_PENDING - 1):
-        chat_task.delay(**new)
+        chat_task.delay(**kept(new))
     answer = web.post("/jobs", json=new)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) > 0

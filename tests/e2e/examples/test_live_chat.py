@@ -27,6 +27,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import chat_task
 from tests.support.machine import scaled
 from tests.support.waiting import eventually
+from tests.support.web_users import TOKENS, USER, WEB_USERS, bearer
 
 WAIT_S = scaled(20)
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,9 +35,10 @@ SLOW = f"slow-tokens:40x{scaled(0.03)}s"
 
 CLIENT = """
 import http.client, json, sys
-port, path, last_id, out = sys.argv[1:]
+port, path, token, last_id, out = sys.argv[1:]
 connection = http.client.HTTPConnection("127.0.0.1", int(port))
-connection.request("GET", path, headers={"Last-Event-ID": last_id} if last_id else {})
+headers = {"Authorization": "Bearer " + token}
+connection.request("GET", path, headers=headers | ({"Last-Event-ID": last_id} if last_id else {}))
 fields = {}
 with open(out, "a") as file:
     for raw in connection.getresponse():
@@ -79,7 +81,7 @@ def address(stack: GriotStack, logs: Path) -> Iterator[str]:
         (*command, "--timeout-graceful-shutdown", "2"),
         log_path=logs / "web.log",
         cwd=ROOT,
-        env=stack.env,
+        env={**stack.env, "WEB_USERS": WEB_USERS},
         name="web",
     )
     with server:
@@ -90,7 +92,7 @@ def address(stack: GriotStack, logs: Path) -> Iterator[str]:
 @pytest.fixture
 async def web(address: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the served example."""
-    async with httpx.AsyncClient(base_url=address, timeout=WAIT_S) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=WAIT_S, headers=bearer()) as client:
         yield client
 
 
@@ -104,6 +106,11 @@ def session_id() -> str:
 def slot(session_id: str) -> str:
     """Where the session is."""
     return f"/sessions/energy/{session_id}"
+
+
+def kept(session_id: str) -> str:
+    """What Griot calls a session of the client's user."""
+    return f"{USER}~{session_id}"
 
 
 async def ask(web: httpx.AsyncClient, session_id: str, message: str = "What is WAPP?") -> str:
@@ -150,7 +157,7 @@ def tokens(received: list[ServerSent]) -> str:
 async def committed(session_id: str) -> str:
     """The last message of the session's history."""
     memory = get_redis_memory()
-    history = await asyncio.to_thread(memory.get_conversation_history, "energy", session_id)
+    history = await asyncio.to_thread(memory.get_conversation_history, "energy", kept(session_id))
     return str(history[-1]["content"])
 
 
@@ -223,7 +230,7 @@ async def test_a_client_killed_ten_times_ends_with_the_committed_text(
     """A process that is killed at any moment of an answer and goes on where its record ends."""
     out = tmp_path / "seen.jsonl"
     model = f"slow-tokens:200x{scaled(0.02)}s"
-    await asyncio.to_thread(chat_task.delay, "energy", session_id, "tell me", model=model)
+    await asyncio.to_thread(chat_task.delay, "energy", kept(session_id), "tell me", model=model)
 
     def seen() -> list[ServerSent]:
         lines = out.read_text("utf-8").splitlines(keepends=True) if out.exists() else []
@@ -236,7 +243,7 @@ async def test_a_client_killed_ten_times_ends_with_the_committed_text(
         out.write_text("".join(line for line in lines if line.endswith("\n")), "utf-8")
         last = seen()[-1].id if seen() else ""
         path, port = f"{slot}/events?after=0-0", str(web.base_url.port)
-        command = (sys.executable, "-c", CLIENT, port, path, last, out)
+        command = (sys.executable, "-c", CLIENT, port, path, TOKENS[USER], last, out)
         return ServerProcess(command, log_path=tmp_path / "client.log").start()
 
     for _ in range(10):
@@ -257,7 +264,7 @@ async def test_a_cursor_that_is_too_old_tells_the_client_to_load_anew(
     """One `expired` without an id; the snapshot's cursor works."""
     await ask(web, session_id)
     received = await until_end(listen(web, slot))
-    valkey.command("UNLINK", f"ecowas:events:{{ecowas:history:energy:{session_id}}}")
+    valkey.command("UNLINK", f"ecowas:events:{{ecowas:history:energy:{kept(session_id)}}}")
     again = [event async for event in listen(web, slot, received[-1].id)]
     assert [(event.id, event.type) for event in again] == [("", "expired")]
     fresh = (await web.get(slot)).json()
@@ -343,7 +350,7 @@ async def test_a_client_that_leaves_leaves_nothing_behind(
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started, timeout_s=WAIT_S, what="the server")
     before = asyncio.all_tasks()
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as web:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=bearer()) as web:
         streams = [listen(web, slot, "0-0") for _ in range(5)]
         await ask(web, session_id)
         for stream in streams:
