@@ -65,7 +65,7 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
             try:
                 if not has_sound_headers({"headers": message.headers or {}}):
                     raise TypeError("its headers are not those of a message")
-                check_size(bytes(message.body or b""), most_bytes)
+                check_size(message.body or b"", most_bytes)
                 handle_ours(message)
             except MALFORMED as error:
                 if message.acknowledged:

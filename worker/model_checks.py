@@ -17,6 +17,7 @@ def check_models(settings: Settings) -> list[Finding]:
         check_calls(settings),
         *check_window(settings),
         *check_key(settings),
+        *check_cloud(settings),
     ]
 
 
@@ -78,6 +79,19 @@ def check_key(settings: Settings) -> list[Finding]:
         return []
     found = f"a key or headers are sent unencrypted to {', '.join(open_to_all)}"
     return [Finding("model key", Level.WARN, found, "use https, unless the network is your own")]
+
+
+def check_cloud(settings: Settings) -> list[Finding]:
+    """Whether conversations may leave the network for Ollama's cloud."""
+    own = [model for model in settings.models if is_cloud(model)]
+    allowed = ["any that a job names (CHAT_CLOUD_MODELS)"] if settings.queue.cloud_models else []
+    if not own and not allowed:
+        return []
+    found = f"what is said may go to Ollama's cloud: {', '.join([*own, *allowed])}"
+    advice = "name other models in the profiles and OLLAMA_MODEL, unless this is what you want"
+    return [
+        Finding("cloud models", Level.WARN, found, "unset CHAT_CLOUD_MODELS" if not own else advice)
+    ]
 
 
 def _servers(servers: Sequence[ModelServer]) -> list[Finding]:

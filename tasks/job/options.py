@@ -26,7 +26,7 @@ class ChatOptions(TypedDict, total=False):
     system_prompt: str | None
     """Replaces the agent's system prompt for this job; at most 65 536 bytes of UTF-8."""
     model: str | None
-    """The Ollama model that answers, instead of the agent's."""
+    """The Ollama model that answers, instead of the agent's: one that CHAT_ALLOWED_MODELS has."""
     temperature: float | None
     """0 to 2."""
     max_tokens: int | None
@@ -42,7 +42,8 @@ class ChatOptions(TypedDict, total=False):
     """Switches the model's thinking on or off, or names a level that the model knows ("high").
     None: as the model likes, and off where a `format` is asked for."""
     tools: list[str] | None
-    """The agent's tools that the model may call, by name; None: all of them, []: none."""
+    """The agent's tools that the model may call, by name (at most 128 of at most 128 characters);
+    None: all of them, []: none."""
     idempotency_key: str | None
     """Jobs of a session with the same key are one job, for a week; instead of a `task_id`."""
     on_busy: OnBusy | OnBusyName

@@ -41,16 +41,17 @@ class TooLarge(ValueError):
     """A message that is too large, or nested too deeply. Its text is ours, and says which."""
 
 
-def check_size(packed: bytes, most_bytes: int) -> None:
+def check_size(packed: bytes | str | memoryview, most_bytes: int) -> None:
     """Raise TooLarge for JSON that no parser is to see."""
     if len(packed) > most_bytes:
         raise TooLarge(f"over {most_bytes} bytes, see CHAT_MAX_ENVELOPE_BYTES")
     check_nesting(packed)
 
 
-def check_nesting(packed: bytes | str) -> None:
+def check_nesting(packed: bytes | str | memoryview) -> None:
     """Raise TooLarge for JSON that is nested too deeply, or has too many parts."""
-    text = packed if isinstance(packed, bytes) else packed.encode("utf-8", "surrogatepass")
+    # py-amqp hands on a text where a message names its encoding, and else a view.
+    text = packed.encode("utf-8", "surrogatepass") if isinstance(packed, str) else bytes(packed)
     if is_json_nested_deeper(text, MAX_LEVELS):
         raise TooLarge(f"nested deeper than {MAX_LEVELS} levels, or of too many parts")
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -66,6 +67,13 @@ MALFORMED: Mapping[str, tuple[bytes, Mapping[str, object]]] = {
     "an id of a wrong type": (b"[[],{},{}]", {**CHAT, "id": 7}),
     "no id": (b"[[],{},{}]", {"task": "tasks.chat_task"}),
     "no headers": (b"x", {}),
+    "nested too deeply": (b"[" * 5000, CHAT),
+    "too large": (b'[["a","b","' + b"x" * 6_000_000 + b'"],{},{}]', CHAT),
+    "too large when it is decompressed": (
+        zlib.compress(b"x" * 50_000_000),
+        {**CHAT, "compression": "gzip"},
+    ),
+    "a name of 100 kB": (b"[[],{},{}]", {**CHAT, "shadow": "x" * 100_000}),
 }
 
 
@@ -160,6 +168,7 @@ def test_messages_that_cannot_be_handled_go_to_the_quarantine(
     assert found.message_count == len(MALFORMED)
     assert worker.is_running, worker.log_tail()
     assert "hello" not in worker.log_text()
+    assert max(map(len, worker.log_text().splitlines())) < 1000
 
 
 def _send(rig: Rig, rabbit: RabbitServer, sender: Sender, *, jobs: int = JOBS) -> None:

@@ -17,7 +17,7 @@ from tasks.settings import QueueSettings
 from worker.checks import check_settings, server_findings
 from worker.cli.servers import environment_of, names_own_redis
 from worker.findings import Level
-from worker.model_checks import check_calls, check_key, check_window
+from worker.model_checks import check_calls, check_cloud, check_key, check_window
 
 WELL = ServerInfo(
     product="Valkey 9.1.2",
@@ -99,6 +99,17 @@ def test_a_key_that_travels_in_the_clear_is_told(url: str, is_told: bool) -> Non
     assert bool(told) is is_told
     assert "geheim" not in str(told)
     assert check_key(replace(settings, llm=LLMSettings(base_url=url))) == []
+
+
+def test_models_of_the_cloud_are_told() -> None:
+    """Those that a job may name, and those of the agents."""
+    settings = load_settings()
+    assert check_cloud(settings) == []
+    (told,) = check_cloud(replace(settings, queue=QueueSettings(cloud_models=True)))
+    assert (told.level, told.advice) == (Level.WARN, "unset CHAT_CLOUD_MODELS")
+    (told,) = check_cloud(replace(settings, llm=LLMSettings(model="gpt-oss:20b-cloud")))
+    assert told.level is Level.WARN
+    assert "gpt-oss:20b-cloud" in told.found
 
 
 def test_models_are_read_with_their_tags() -> None:

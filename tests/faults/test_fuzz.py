@@ -1,0 +1,80 @@
+"""Whatever strangers send: the worker lives, the job behind it is done, nobody waits for long."""
+
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from memory import Backpressure, InvalidInput, MemoryServiceError
+from sandbox.process import ServerProcess
+from tasks import ChatError, app, chat_task
+from tasks.process.wakeup import publish
+from tests.support.effort import effort
+from tests.support.faults.loop_watch import VARIABLE, slowest_callback
+from tests.support.faults.odd_things import Broadcast, Element, Odd, Sent, Stored, odd_things
+from tests.support.faults.rig import GRACE_S, Rig
+from tests.support.faults.sender import AGENT_ID
+from tests.support.machine import scaled
+
+TOGETHER = 10
+BATCHES = effort(30, long=2000)  # X
+SLOWEST_S = 0.05
+"""The most CPU time of its thread that one callback may take."""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the worker notes its slowest callback."""
+    return tmp_path_factory.mktemp("loop") / "slowest"
+
+
+@pytest.fixture(scope="module")
+def watched(rig: Rig, report: Path) -> ServerProcess:
+    """A worker whose event loop is measured."""
+    module = "tests.support.faults.loop_watch"
+    return rig.worker("-I", module, name="watched", **{VARIABLE: str(report)})
+
+
+@seed(20261126)
+@settings(
+    max_examples=BATCHES,
+    phases=(Phase.explicit, Phase.generate),
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(batch=st.lists(odd_things, min_size=TOGETHER, max_size=TOGETHER))
+def test_the_job_behind_odd_things_is_done(
+    rig: Rig, watched: ServerProcess, report: Path, batch: Sequence[Odd]
+) -> None:
+    """By the same process, whose event loop nothing has held."""
+    pid = watched.pid
+    for odd in batch:
+        _send(rig, odd)
+    session_id = f"good-{uuid.uuid4().hex}"
+    job = chat_task.delay(AGENT_ID, session_id, "still there?", model="instant")
+    assert "still there?" in job.get(timeout=scaled(20))["response"], watched.log_tail()
+    assert watched.is_running, watched.log_tail()
+    assert watched.pid == pid
+    took_s, what = slowest_callback(report)
+    assert took_s < SLOWEST_S, what
+
+
+def _send(rig: Rig, odd: Odd) -> None:
+    match odd:
+        case Element(data):
+            rig.broker("LPUSH", "chat", data)
+        case Broadcast(data):
+            rig.broker("PUBLISH", "/1.celery.pidbox", data)
+        case Stored(data):
+            session_id, job_id = f"odd-{uuid.uuid4().hex}", str(uuid.uuid4())
+            grace_ms = round(scaled(GRACE_S) * 1000)
+            box = rig.mailbox(session_id)
+            rig.connection.run_last(*box.enqueue(job_id, data, cap=10, grace_ms=grace_ms))
+            publish(app, job_id, {"agent_id": AGENT_ID, "session_id": session_id}, {})
+        case Sent(arguments, celery):
+            with suppress(ChatError, Backpressure, InvalidInput, MemoryServiceError):
+                chat_task.apply_async(kwargs=arguments, **celery)  # type: ignore[call-overload]  # odd
