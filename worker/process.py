@@ -23,7 +23,7 @@ from tasks.process.crash_points import warn_if_ignored
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
-from worker import flower, logs, pulse
+from worker import flower, heap, logs, pulse
 from worker.checks import worker_start_checks
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, is_given, pool_of
@@ -89,6 +89,8 @@ def prepare(app: Celery) -> None:
     app.Worker = app.subclass_with_self(GriotWorker)
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
+    for ready in (signals.worker_ready, signals.worker_process_init):
+        ready.connect(lambda **_: heap.settle(), weak=False)
     notice = StopNotice()
     signals.worker_shutting_down.connect(partial(_drain, notice), weak=False)
     signals.worker_process_init.connect(partial(_drain_on, notice), weak=False)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from bench.arena import Arena
 from bench.measures import (
+    dearest,
     fairness,
     handover,
     history,
@@ -35,6 +36,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "fairness": fairness.measure,
         "start": start.measure,
         "micro": micro.measure,
+        "dearest": dearest.measure,
     }
 )
 """What `make bench` measures."""

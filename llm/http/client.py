@@ -37,6 +37,8 @@ from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import Timeouts
 
 DEFAULT_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+BIG_CHUNK_BYTES = 4096
+"""A chunk of more than a few records: the server is faster than its reader."""
 MAX_LOOKUP_BYTES = 8 * 1024 * 1024
 """The longest list of models that is read; an entry has about 0.5 KB."""
 
@@ -113,6 +115,9 @@ class OllamaClient:
                     if reader.is_done:
                         await _read_to_end(chunks, watch)
                         break
+                    # What comes faster than it is read never waits, and would keep the loop.
+                    if len(chunk) > BIG_CHUNK_BYTES:
+                        await asyncio.sleep(0)
             for delta in reader.finish():
                 yield delta
             yield reader.final()

@@ -14,6 +14,8 @@ from llm.errors import StreamCutError
 from llm.wire.models import count_of
 
 NS_PER_MS = 1_000_000
+MAX_CALLS = 128
+"""Of one record; no caller runs more of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def delta_of(record: Mapping[str, object]) -> Delta:
     return Delta(
         text=_text(message.get("content")),
         thinking=_text(message.get("thinking")),
-        tool_calls=tuple(map(_tool_call, calls)) if isinstance(calls, list) else (),
+        tool_calls=tuple(map(_tool_call, calls[:MAX_CALLS])) if isinstance(calls, list) else (),
     )
 
 

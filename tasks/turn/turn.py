@@ -94,7 +94,7 @@ class ModelTurn:
         """The turn's result. Raises LLMError or InvalidJob."""
         job = envelope.job
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
-        past = history.decode(keys, acquired.history)
+        past = await history.decode_in_slices(keys, acquired.history)
         shown = TurnContext(
             job.ask,
             self._profile,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
+from itertools import pairwise
 from typing import Protocol
 
 import pytest
@@ -438,3 +439,27 @@ def test_a_server_that_went_away_is_unreachable_and_found_again(
             service.chat("hello", model="ok")
         other.start()
         assert service.chat("hello", model="ok")
+
+
+async def test_a_reply_that_comes_faster_than_it_is_read_leaves_others_the_loop(
+    ollama: OllamaStandIn,
+) -> None:
+    """What lies in a buffer is never waited for: other turns get their share all the same."""
+    records: Records = []
+    seen: list[int] = []
+
+    async def look_on() -> None:
+        while True:
+            seen.append(len(records))
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(look_on())
+    async with (
+        OllamaClient.from_settings(settings_for(ollama.url), max_connections=2) as client,
+        aclosing(client.stream(chat("instant:20000"))) as stream,
+    ):
+        async for record in stream:
+            records.append(record)
+    others.cancel()
+    assert len(records) == 20_001
+    assert max(now - before for before, now in pairwise(seen)) < 500

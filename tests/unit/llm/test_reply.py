@@ -240,3 +240,10 @@ def test_thinking_that_is_in_the_counts_is_not_counted_again() -> None:
         assert isinstance(final, Final)
         assert final.completion_tokens == done["eval_count"]
         assert final.slot_wait_ms == 2.5
+
+
+def test_of_too_many_calls_in_one_record_the_first_are_read() -> None:
+    """Nobody runs more; thousands would only cost time."""
+    calls = [{"function": {"name": str(number), "arguments": {}}} for number in range(200)]
+    found = delta_of(record("", tool_calls=calls)).tool_calls
+    assert [call.name for call in found] == [str(number) for number in range(128)]
