@@ -21,6 +21,10 @@ _ERASE = LuaScript.load("records", "erase")
 _EXTEND = LuaScript.load("records", "extend")
 
 
+MESSAGE = "message"
+"""What an encrypted element of a history is about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Erased:
     """How many keys held something, how many jobs ended, and which of them a worker must stop."""
@@ -42,9 +46,12 @@ def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
     )
 
 
-def decode(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
-    """The messages among elements of this history; what is none is left out, with a warning."""
-    decoded = decode_messages(raw)
+def decode(keys: SessionKeys, stored: Sequence[bytes]) -> Decoded:
+    """The messages among elements of this history; what is none is left out, with a warning.
+
+    Raises CannotDecrypt.
+    """
+    decoded = decode_messages(decrypted(keys, stored))
     if decoded.corrupt:
         logger.warning(
             "%s has %d elements that are no messages, left out of what is read; remove them",
@@ -52,6 +59,22 @@ def decode(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
             decoded.corrupt,
         )
     return decoded
+
+
+def decrypted(keys: SessionKeys, stored: Sequence[bytes]) -> list[bytes]:
+    """Elements of this history as they were encoded. Raises CannotDecrypt."""
+    return [keys.cipher.decrypted(one, MESSAGE) for one in stored]
+
+
+def encrypted(keys: SessionKeys, records: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Encoded messages as they lie in this history."""
+    return tuple(keys.cipher.encrypted(one, MESSAGE) for one in records)
+
+
+def elements(keys: SessionKeys, first: int, last: int) -> Command[list[bytes]]:
+    """The elements of a history from place `first` to `last`, as they were encoded."""
+    args = ("LRANGE", keys.history, first, last)
+    return Command(lambda reply: decrypted(keys, strings(reply)), args)
 
 
 def append(
@@ -76,7 +99,7 @@ def append(
         keep=keep,
         ttl_ms=ttl_s * 1000,
         is_exact=int(is_exact),
-        records=tuple(records),
+        records=encrypted(keys, records),
     )
 
 
@@ -93,7 +116,7 @@ def replace(
         write_id=write_id,
         ttl_ms=ttl_s * 1000,
         dedupe_ms=DEDUPE_MS,
-        records=tuple(records),
+        records=encrypted(keys, records),
     )
 
 
@@ -135,7 +158,7 @@ def _erased(reply: object) -> Erased:
 
 
 def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
-    """The assistant's message, as it is stored, that the turn of `job_id` wrote.
+    """The assistant's message, as it was encoded, that the turn of `job_id` wrote.
 
     The messages of a turn name it in `job_id`. Others, and what is no message, are passed over. Of
     a turn that was cancelled before the assistant had said anything: the question, marked as such.

@@ -11,7 +11,7 @@ from typing import Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from memory import CorruptData, MergedEnvelope
+from memory import CorruptData, JobToWake, MergedEnvelope, SessionKeys, decrypted_envelope
 from tasks.errors import InvalidJob
 from tasks.job.job import ChatJob, problems_of
 
@@ -66,6 +66,17 @@ class Envelope(BaseModel):
             return orjson.dumps(packed)
         except (TypeError, ValueError):
             raise InvalidJob("the job's options must be JSON values") from None
+
+    @classmethod
+    def of(cls, keys: SessionKeys, job: JobToWake) -> Self:
+        """The envelope of a job as it lies in its mailbox, or among the dead letters.
+
+        Raises InvalidJob for what is none, and memory.CannotDecrypt.
+        """
+        try:
+            return cls.unpack(decrypted_envelope(keys, job.job_id, job.envelope))
+        except CorruptData as exc:
+            raise InvalidJob(f"not a job's envelope: {exc}") from None
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
