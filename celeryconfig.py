@@ -27,6 +27,7 @@ accept_content = ["json"]  # messages
 result_accept_content = ["json"]  # results
 task_serializer = "json"
 result_serializer = "json"
+griot_result_encrypted = _queue.is_result_encrypted  # ours: CELERY_RESULT_ENCRYPTED
 result_extended = False  # a result never holds the task's arguments, which may hold text
 timezone = "UTC"
 enable_utc = True

@@ -9,6 +9,7 @@ from memory import (
     Command,
     Event,
     EventType,
+    JobToWake,
     Mailbox,
     RedisMemoryService,
     SessionKeys,
@@ -65,10 +66,10 @@ def waiting_messages(memory: RedisMemoryService, mailbox: Mailbox) -> list[Waiti
         return []
     found = memory.connection.run(Command(lambda reply: reply, ("HMGET", mailbox.keys.jobs, *ids)))
     assert isinstance(found, list)
+    waiting = [JobToWake(*one) for one in zip(ids, found, strict=True) if one[1] is not None]
     return [
-        WaitingMessage(job_id=job_id, message=Envelope.unpack(envelope).job.message)
-        for job_id, envelope in zip(ids, found, strict=True)
-        if envelope is not None
+        WaitingMessage(job_id=one.job_id, message=Envelope.of(mailbox.keys, one).job.message)
+        for one in waiting
     ]
 
 

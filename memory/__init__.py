@@ -2,6 +2,7 @@
 
 from memory.errors import (
     Backpressure,
+    CannotDecrypt,
     CorruptData,
     CursorExpired,
     InvalidInput,
@@ -45,6 +46,7 @@ from memory.mailbox.outcomes import (
     SweepOutcome,
 )
 from memory.mailbox.pointer import keep_pointer, locate, unclaim
+from memory.mailbox.words import decrypted_envelope
 from memory.outages.outages import (
     LookOutcome,
     NotedOutcome,
@@ -72,12 +74,14 @@ from memory.upkeep.cleanup import CleanedUp
 from memory.upkeep.damage import DamagedKey, damaged_keys
 from memory.upkeep.erasure import Kept, erase_agent, erase_session, kept_of
 from memory.upkeep.housekeeping import Extended, Housekeeping
+from memory.upkeep.key_check import prove_keys
 
 __all__ = [
     "AcquireOutcome",
     "Acquired",
     "AsyncConnection",
     "Backpressure",
+    "CannotDecrypt",
     "Claim",
     "CleanOutcome",
     "CleanedUp",
@@ -139,6 +143,7 @@ __all__ = [
     "damaged_keys",
     "dead_letters",
     "decode_messages",
+    "decrypted_envelope",
     "encode_message",
     "erase_agent",
     "erase_session",
@@ -153,6 +158,7 @@ __all__ = [
     "kept_of",
     "locate",
     "outbox",
+    "prove_keys",
     "redis_tls",
     "reset_redis_memory",
     "sentinel_options",

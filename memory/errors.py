@@ -7,6 +7,7 @@ MemoryServiceError
 ├── MemoryFull              Redis is out of memory: free some, then try again; nothing was written
 ├── MemoryRefused           wrong password, no permission, bad certificate: fix the configuration
 ├── CorruptData             a key holds another type than ours, or a reply has no meaning for us
+├── CannotDecrypt           a record is encrypted with a key that is not set: set it; it stays
 ├── CursorExpired           the events after the cursor are gone: read the history, follow from now
 └── MailboxError            an operation of a session's mailbox was refused
     └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING
@@ -47,6 +48,21 @@ class MemoryRefused(MemoryServiceError, PermissionError):
 
 class CorruptData(MemoryServiceError):
     """A key holds a value of another type than this package writes. Nothing was written."""
+
+
+class CannotDecrypt(MemoryServiceError):
+    """A record does not decrypt with the keys of GRIOT_ENCRYPTION_KEYS. It stays where it is."""
+
+    def __init__(self, owner: str, key_id: str, *, is_known: bool) -> None:
+        why = (
+            "but does not decrypt with the key of that id in GRIOT_ENCRYPTION_KEYS: that is "
+            "another key, or the record was changed or moved here from elsewhere"
+            if is_known
+            else "which is not in GRIOT_ENCRYPTION_KEYS: add it there, and start the process anew"
+        )
+        super().__init__(f"a record of {owner} is encrypted with key {key_id!r}, {why}")
+        self.key_id = key_id
+        self.is_known = is_known
 
 
 class CursorExpired(MemoryServiceError):

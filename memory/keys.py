@@ -7,9 +7,10 @@ lie on one server of a Redis Cluster and one script may touch them together.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from memory.encryption.keyring import NO_KEYS, Cipher, Keyring
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
 from memory.quoting import quoted
@@ -21,7 +22,8 @@ PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$
 
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
-    """The keys of one session of one agent; all have one hash tag."""
+    """The keys of one session of one agent; all have one hash tag. `cipher` encrypts and decrypts
+    what lies under them."""
 
     agent_id: str
     session_id: str
@@ -38,6 +40,7 @@ class SessionKeys:
     write_ids: str
     summary: str
     users: str
+    cipher: Cipher = field(compare=False, repr=False)
 
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
@@ -84,6 +87,8 @@ class Keyspace:
     prefix: str = DEFAULT_PREFIX
     is_cluster: bool = False
     """Whether keys with different tags may lie on different servers."""
+    keyring: Keyring = field(default=NO_KEYS, compare=False, repr=False)
+    """What encrypts what people say."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(PREFIX_PATTERN, self.prefix):
@@ -112,6 +117,7 @@ class Keyspace:
             write_ids=f"{self.prefix}:write_ids:{{{history}}}",
             summary=f"{self.prefix}:summary:{{{history}}}",
             users=f"{self.prefix}:session_users:{{{history}}}",
+            cipher=self.keyring.cipher_of(history),
         )
 
     def parse_history(self, history_key: str) -> SessionKeys:
@@ -135,6 +141,13 @@ class Keyspace:
             return None
         # Another spelling of the same ids is no key of ours: a session has one.
         return keys if keys.history == history_key else None
+
+    def parse_session_key(self, key: str) -> tuple[str, SessionKeys] | None:
+        """The kind of one of a session's keys, by its name in `SessionKeys`, and the session; None
+        for all other keys."""
+        kind, _, name = key.removeprefix(f"{self.prefix}:").partition(":")
+        keys = self.find_session(key if kind == "history" else name[1:-1])
+        return None if keys is None or getattr(keys, kind, "") != key else (kind, keys)
 
     def slots(self, model: str, servers: Sequence[str]) -> SlotKeys:
         """The keys of one model at these servers."""
@@ -184,6 +197,10 @@ class Keyspace:
         session = encode_id(session_id, what="session_id")
         return f"{self.prefix}:session:{session}:{encode_id(key, what='key')}"
 
+    def cipher_of(self, key: str) -> Cipher:
+        """What encrypts and decrypts the value of a key that belongs to no session of an agent."""
+        return self.keyring.cipher_of(key)
+
     def session_fields(self, session_id: str) -> str:
         """The index of a session's data keys."""
         return f"{self.prefix}:fields:{encode_id(session_id, what='session_id')}"
@@ -229,6 +246,11 @@ class Keyspace:
     def cancellations(self) -> str:
         """The jobs that their worker is asked to stop, as they come."""
         return f"{self.prefix}:cancellations"
+
+    @property
+    def encryption_keys(self) -> str:
+        """A record under each key that encrypts, for all processes to try theirs on."""
+        return f"{self.prefix}:encryption_keys"
 
     @property
     def waiting_models(self) -> str:

@@ -6,7 +6,6 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from memory.keys import Keyspace
 from memory.lifetimes import SESSION_TTL_S
 from memory.records import history as histories
 from memory.records import index, values
@@ -56,7 +55,7 @@ class RedisMemoryService:
                 host=host, port=port, db=db, password=password, default_ttl_s=default_ttl
             )
         self.default_ttl = settings.default_ttl_s
-        self.keyspace = Keyspace(settings.key_prefix)
+        self.keyspace = settings.keyspace
         self.connection = connection or Connection(settings)
         self._settings = settings
         self._probe = Probe(self._ask)
@@ -148,7 +147,9 @@ class RedisMemoryService:
 
     def get_agent_state(self, agent_id: str) -> dict[str, JsonValue] | None:
         """The agent's state; None when there is none. CorruptData when it is no JSON object."""
-        return self.connection.run(values.load_mapping(self.keyspace.state(agent_id)))
+        return self.connection.run(
+            values.load_mapping(self.keyspace, self.keyspace.state(agent_id))
+        )
 
     def set_session_data(
         self, session_id: str, key: str, value: object, ttl: int | None = None
@@ -164,6 +165,7 @@ class RedisMemoryService:
         self.connection.run_all(
             values.note_fields(self.keyspace, session_id, [key], ttl_s=ttl_s, is_exact=True),
             values.save(
+                self.keyspace,
                 self.keyspace.session_data(session_id, key),
                 encoded,
                 ttl_s=ttl_s,
@@ -177,7 +179,8 @@ class RedisMemoryService:
 
         CorruptData when it is no JSON.
         """
-        return self.connection.run(values.load(self.keyspace.session_data(session_id, key)))
+        stored_at = self.keyspace.session_data(session_id, key)
+        return self.connection.run(values.load(self.keyspace, stored_at))
 
     def get_all_sessions_for_agent(self, agent_id: str) -> list[str]:
         """The ids of the agent's sessions that have a history or jobs waiting, last used first."""
@@ -230,7 +233,8 @@ class RedisMemoryService:
     def _set(self, key: str, encoded: bytes, ttl: int | None) -> bool:
         ttl_s = seconds(ttl, default_s=self.default_ttl)
         is_own = ttl is not None
-        return self.connection.run(values.save(key, encoded, ttl_s=ttl_s, is_own=is_own))
+        save = values.save(self.keyspace, key, encoded, ttl_s=ttl_s, is_own=is_own)
+        return self.connection.run(save)
 
     def _write(self, write: Command[int], agent_id: str, session_id: str) -> None:
         # A damaged index fails no write: docs/decisions.md, "A damaged key beside the sessions

@@ -5,11 +5,19 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from memory.encryption.keyring import NO_KEYS, Keyring
 from memory.errors import InvalidInput
-from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
+from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN, Keyspace
 from memory.lifetimes import SESSION_TTL_S
 
 ENV_FILE = ".env"
@@ -140,6 +148,20 @@ class MemorySettings(BaseSettings):
         description="Largest message, state or session value, bytes of JSON",
     )
 
+    encryption_keys: SecretStr | None = Field(
+        default=None,
+        validation_alias="GRIOT_ENCRYPTION_KEYS",
+        description="Keys for what people say, <id>:<32 bytes in base64> each, separated by "
+        "commas: the first encrypts, all decrypt; `plain` as the first encrypts nothing new",
+    )
+
+    @property
+    def keyspace(self) -> Keyspace:
+        """The names of the keys, and what encrypts what lies under them."""
+        given = self.encryption_keys
+        keyring = NO_KEYS if given is None else Keyring.parse(given.get_secret_value())
+        return Keyspace(self.key_prefix, is_cluster=self.mode == "cluster", keyring=keyring)
+
     def url_of_db(self, offset: int) -> str:
         """The address of the db `offset` numbers after the memory's, on the same server.
 
@@ -169,6 +191,13 @@ class MemorySettings(BaseSettings):
         if not isinstance(given, dict):
             return given
         return {name: value for name, value in given.items() if not is_service_port(name, value)}
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _keys_can_be_read(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None:
+            Keyring.parse(given.get_secret_value())
+        return given
 
     @model_validator(mode="after")
     def _sentinels_are_named(self) -> Self:

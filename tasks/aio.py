@@ -96,7 +96,7 @@ async def follow(
     follower = SessionFollower(keys, cursor)
     while True:
         found = await connections.tail.after(
-            keys.events, follower.cursor, timeout_s=keep_alive_s or LOOK_S
+            events.stream_of(keys), follower.cursor, timeout_s=keep_alive_s or LOOK_S
         )
         for event in follower.take(found):
             yield event
@@ -115,9 +115,9 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
     if after is not None:
         await _check(connections.memory, keys, after)
     follower = JobFollower(keyspace, keys, job_id, start_cursor(after))
-    timeout_s = 0.05
+    stream, timeout_s = events.stream_of(keys), 0.05
     while not follower.is_over:
-        found = await connections.tail.after(keys.events, follower.cursor, timeout_s=timeout_s)
+        found = await connections.tail.after(stream, follower.cursor, timeout_s=timeout_s)
         timeout_s = LOOK_S
         for event in follower.take(found):
             yield event

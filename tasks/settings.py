@@ -58,6 +58,12 @@ class QueueSettings(BaseSettings):
         validation_alias="CELERY_RESULT_TTL",
         description="How long a result can be fetched, seconds",
     )
+    is_result_encrypted: bool = Field(
+        default=False,
+        validation_alias="CELERY_RESULT_ENCRYPTED",
+        description="Whether replies in the result backend are encrypted with the first key of "
+        "GRIOT_ENCRYPTION_KEYS: Griot's JobResult decrypts them, Celery's AsyncResult cannot",
+    )
     concurrency: int = Field(
         default=100,
         ge=1,

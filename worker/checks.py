@@ -26,6 +26,7 @@ from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.bounds import check_bounds
+from worker.encryption_check import check_encryption
 from worker.extras import OR_TRY
 from worker.findings import Finding, Level, judged
 from worker.model_checks import check_models
@@ -55,6 +56,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         *redis,
         *check_keys(connection, settings),
         *(check_bounds(connection, settings) if is_answering else ()),
+        *check_encryption(connection, settings),
         *(check_memory_rights(connection, settings) if is_answering else ()),
         broker,
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
@@ -232,8 +234,8 @@ def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
             raise OperationalError(str(exc)) from exc
 
 
-def worker_start_checks(connection: Connection) -> None:
-    """What a worker asks of Redis before it takes a job.
+def worker_start_checks(connection: Connection) -> bool:
+    """What a worker asks of Redis before it takes a job. Whether it answers.
 
     Raises ConfigurationError, one line, where it must not start: wrong credentials, missing rights,
     a server that evicts keys or is too old. What is merely unwise is logged, and so is a Redis
@@ -243,12 +245,12 @@ def worker_start_checks(connection: Connection) -> None:
         servers = server_info(connection)
     except MemoryUnavailable as exc:
         logger.warning("the worker starts without Redis and waits for it: %s", exc)
-        return
+        return False
     except MemoryRefused as exc:
         raise ConfigurationError(str(exc)) from exc
     except MemoryServiceError as exc:
         logger.warning("the worker starts although Redis does not answer INFO: %s", exc)
-        return
+        return False
     for server in servers:
         for finding in server_findings(server, connection.label):
             line = f"{finding.check}: {finding.found}; {finding.advice}"
@@ -256,3 +258,4 @@ def worker_start_checks(connection: Connection) -> None:
                 raise ConfigurationError(line)
             if finding.level is Level.WARN:
                 logger.warning(line)
+    return True

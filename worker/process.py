@@ -25,6 +25,7 @@ from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
 from worker import flower, heap, logs, pulse
 from worker.checks import worker_start_checks
+from worker.encryption_check import check_keys_at_start
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, is_given, pool_of
 from worker.settings import WorkerSettings
@@ -51,7 +52,9 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
             check_options(kwargs, self._pool, checked(WorkerSettings).alive_file)
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
-            worker_start_checks(producer_services().memory)
+            memory = producer_services().memory
+            if worker_start_checks(memory):
+                check_keys_at_start(memory, producer_services().settings)
             _ = worker_services().toolbox
         except (ConfigurationError, InvalidProfiles) as exc:
             sys.exit(f"griot: {exc}")

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from memory.errors import CorruptData
+from memory.errors import CannotDecrypt, CorruptData
 from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS
@@ -20,6 +20,8 @@ from memory.mailbox.intake import Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.pointer import keep_pointer
+from memory.mailbox.words import ERROR, decrypted_envelope
+from memory.records.event import about_reason
 from memory.records.index import touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, integer, strings, text, unexpected_reply
@@ -60,8 +62,11 @@ class DeadLetter:
     failures: tuple[FailedAttempt, ...] = ()
 
     @classmethod
-    def parse(cls, stored: bytes) -> "DeadLetter":
-        """Read an element of the list. Raises CorruptData where it is none of ours."""
+    def parse(cls, keys: SessionKeys, stored: bytes) -> "DeadLetter":
+        """Read an element of the list. Raises CorruptData where it is none of ours.
+
+        Reason and errors that do not decrypt are replaced by what says so.
+        """
         try:
             job_id, seq_us, attempts, died_at_ms, reason, envelope, errors = netstrings(stored)
             return cls(
@@ -69,10 +74,10 @@ class DeadLetter:
                 seq_us=int(float(seq_us)),
                 attempts=int(attempts),
                 died_at_ms=int(died_at_ms),
-                reason=reason.decode(),
+                reason=_shown(keys, reason.decode(), about_reason(job_id.decode())),
                 envelope=envelope,
                 stored=stored,
-                failures=tuple(_failures(errors)),
+                failures=tuple(_failures(keys, errors)),
             )
         except (ValueError, OverflowError) as exc:  # the latter: a number that is infinite
             raise CorruptData("an element among the dead letters is none") from exc
@@ -140,19 +145,33 @@ def forget_old(keyspace: Keyspace, *, now_ms: int) -> Command[int]:
 
 def letters(mailbox: Mailbox) -> Command[Letters]:
     """All dead letters of a session."""
-    return Command(_read, ("LRANGE", mailbox.keys.dead, 0, -1))
+    return Command(lambda reply: _read(mailbox.keys, reply), ("LRANGE", mailbox.keys.dead, 0, -1))
 
 
 def requeued(
-    letter: DeadLetter, *, request: Request = _UNKNOWN, callbacks: bytes = b"", cap: int
+    keys: SessionKeys,
+    letter: DeadLetter,
+    *,
+    request: Request = _UNKNOWN,
+    callbacks: bytes = b"",
+    cap: int,
 ) -> Intake:
     """A dead job as it is taken in again, at the end of its mailbox and as `requeued_id`.
 
     Taking it in is safe to repeat. Only where the job is in or done, `drop` the letter then.
+    Raises CannotDecrypt.
     """
     # docs/decisions.md, "A requeued dead letter gets a new id".
     job_id = requeued_id(letter.job_id)
-    return Intake(job_id, letter.envelope, cap, request=request, callbacks=callbacks)
+    envelope = _readable(keys, letter)
+    return Intake(job_id, envelope, cap, request=request, callbacks=callbacks)
+
+
+def _readable(keys: SessionKeys, letter: DeadLetter) -> bytes:
+    try:
+        return decrypted_envelope(keys, letter.job_id, letter.envelope)
+    except CorruptData:
+        return letter.envelope  # the attempt at it says what is wrong with it
 
 
 def drop(mailbox: Mailbox, letter: DeadLetter) -> Command[int]:
@@ -177,17 +196,25 @@ def requeued_id(job_id: str) -> str:
     return again if len(again.encode()) <= MAX_ID_BYTES else str(uuid.uuid5(_NAMESPACE, again))
 
 
-def _failures(errors: bytes) -> Iterator[FailedAttempt]:
+def _shown(keys: SessionKeys, text: str, about: str) -> str:
+    # The letter itself is not in it: it can be listed, and put back where the key is set.
+    try:
+        return keys.cipher.decrypted_text(text, about)
+    except CannotDecrypt as exc:
+        return f"({exc})"
+
+
+def _failures(keys: SessionKeys, errors: bytes) -> Iterator[FailedAttempt]:
     facts = netstrings(errors)
     for attempt, failed_at_ms, error in zip(facts, facts, facts, strict=True):
-        yield FailedAttempt(int(attempt), int(failed_at_ms), error.decode())
+        yield FailedAttempt(int(attempt), int(failed_at_ms), _shown(keys, error.decode(), ERROR))
 
 
-def _read(reply: object) -> Letters:
+def _read(keys: SessionKeys, reply: object) -> Letters:
     found, corrupt = [], 0
     for stored in strings(reply):
         try:
-            found.append(DeadLetter.parse(stored))
+            found.append(DeadLetter.parse(keys, stored))
         except CorruptData:
             corrupt += 1
     return Letters(tuple(found), corrupt)

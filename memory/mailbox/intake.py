@@ -11,6 +11,7 @@ from memory.keys import SessionKeys
 from memory.lifetimes import DEDUPE_MS, SESSION_TTL_S
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.outcomes import JobToWake
+from memory.mailbox.words import CANNOT_TAKE_APART, about_envelope, encrypted_callbacks
 from memory.records import events
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import code_and_rest, raw, unexpected_reply
@@ -184,8 +185,8 @@ class Intake:
             keys,
             more_keys=() if pointer is None else (pointer,),
             job=self.job_id,
-            envelope=self.envelope,
-            its_callbacks=self.callbacks,
+            envelope=keys.cipher.encrypted(self.envelope, about_envelope(self.job_id)),
+            its_callbacks=encrypted_callbacks(keys, self.callbacks),
             # REJECT is ENQUEUE into an empty mailbox only, so it needs no script.
             cap=1 if self.on_busy is OnBusy.REJECT else self.cap,
             request=self.request.packed(),
@@ -218,7 +219,7 @@ class MergedEnvelope:
             own, *others = netstrings(stored)
             return cls(own, tuple(_merged(others)))
         except (ValueError, RecursionError) as exc:
-            raise CorruptData("an envelope carries others, and cannot be taken apart") from exc
+            raise CorruptData(CANNOT_TAKE_APART) from exc
 
 
 def _merged(others: Sequence[bytes]) -> list[JobToWake]:

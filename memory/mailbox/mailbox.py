@@ -22,8 +22,9 @@ from memory.mailbox.outcomes import (
     Swept,
     read_stop,
 )
+from memory.mailbox.words import encrypted_error, encrypted_reason
 from memory.records.events import MAX_EVENTS
-from memory.records.history import find_reply
+from memory.records.history import elements, encrypted, find_reply
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replicas import replicated
 from memory.redis.replies import count, flag, nothing, strings, unexpected_reply
@@ -158,7 +159,7 @@ class Mailbox:
             dedupe_ms=DEDUPE_MS,
             events_max=MAX_EVENTS,
             event=event,
-            records=tuple(records),
+            records=encrypted(self.keys, records),
         )
         look = self.look(grace_ms)
         return look, replicated(commit, self.keys.lease, RECORDED, is_required=False)
@@ -190,7 +191,7 @@ class Mailbox:
             refund=int(refund),
             slot_wait_ms=slot_wait_ms,
             is_outage=int(is_outage),
-            error=error[:MAX_ERROR_CHARS],
+            error=encrypted_error(self.keys, error[:MAX_ERROR_CHARS]),
             dedupe_ms=DEDUPE_MS,
         )
 
@@ -214,7 +215,7 @@ class Mailbox:
             Discarded.from_reply,
             self.keys,
             job=job_id,
-            reason=reason,
+            reason=encrypted_reason(self.keys, job_id, reason),
             token=token,
             owner=owner,
             is_dead=int(not cancelled),
@@ -271,8 +272,8 @@ class Mailbox:
 
     def reply_of(self, job_id: str, *, limit: int = REPLY_SEARCH_MESSAGES) -> Command[bytes | None]:
         """The committed reply of a done job, as `find_reply` finds it in the last messages."""
-        args = ("LRANGE", self.keys.history, -limit, -1)
-        return Command(lambda reply: find_reply(strings(reply), job_id), args)
+        last = elements(self.keys, -limit, -1)
+        return Command(lambda reply: find_reply(last.parse(reply), job_id), last.args)
 
     def look(self, delay_ms: int) -> Command[int]:
         """Have a sweeper look at the mailbox in `delay_ms`. Goes before what it guards."""

@@ -4,7 +4,7 @@ The Lua operations write several values into one with them: each value stays byt
 and Lua decodes nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 def netstrings(stored: bytes) -> Iterator[bytes]:
@@ -17,3 +17,8 @@ def netstrings(stored: bytes) -> Iterator[bytes]:
             raise ValueError("a netstring does not end with a comma")
         yield stored[colon + 1 : end]
         at = end + 1
+
+
+def packed_netstrings(strings: Iterable[bytes]) -> bytes:
+    """`netstrings` the other way round."""
+    return b"".join(b"%d:%s," % (len(one), one) for one in strings)

@@ -9,9 +9,11 @@ outbox").
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from memory.errors import CorruptData
+from memory.errors import CannotDecrypt, CorruptData
 from memory.keys import Keyspace, SessionKeys
+from memory.mailbox.words import decrypted_callbacks
 from memory.records import index
 from memory.records.event import ENDINGS, Event, EventType, parsed
 from memory.records.index import Entry
@@ -39,15 +41,16 @@ class End:
     callbacks: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def parse(cls, job_id: str, stored: bytes) -> "End":
-        """Read an element as TAKE_ENDS gives it. Raises CorruptData where it is none of ours."""
+    def parse(cls, keys: SessionKeys, job_id: str, stored: bytes) -> "End":
+        """Read an element as TAKE_ENDS gives it. Raises CorruptData where it is none of ours, and
+        CannotDecrypt."""
         size, _, rest = stored.partition(b" ")
         if not size.isdigit() or int(size) > len(rest):
             raise CorruptData(f"the end of job {job_id!r} in its outbox is none")
-        event = parsed(rest[: int(size)])
+        event = parsed(rest[: int(size)], keys.cipher)
         if event.type not in ENDINGS:
             raise CorruptData(f"the end of job {job_id!r} in its outbox is another event")
-        return cls(job_id, event, rest[int(size) :])
+        return cls(job_id, event, decrypted_callbacks(keys, rest[int(size) :]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +60,29 @@ class TakenEnds:
     ends: tuple[End, ...] = ()
     corrupt: tuple[bytes, ...] = ()
     """Names of elements that cannot be read, perhaps no text; to be logged and `drop`ped."""
+    encrypted: tuple[CannotDecrypt, ...] = ()
+    """Why other elements cannot be read here; to be logged and left where they are."""
     left: int = 0
 
     @classmethod
-    def from_reply(cls, reply: object) -> "TakenEnds":
+    def from_reply(cls, keys: SessionKeys, reply: object) -> "TakenEnds":
         """Read the reply of take_ends.lua."""
         match after_ok(reply):
             case [int(left), *found]:
-                return cls(*_split(found), left)
+                return _split(keys, found, left)
         raise unexpected_reply(reply)
 
 
-def _split(found: Sequence[object]) -> tuple[tuple[End, ...], tuple[bytes, ...]]:
-    ends, corrupt = [], []
+def _split(keys: SessionKeys, found: Sequence[object], left: int) -> TakenEnds:
+    ends, corrupt, encrypted = list[End](), list[bytes](), list[CannotDecrypt]()
     for job, stored in zip(found[::2], found[1::2], strict=True):
         try:
-            ends.append(End.parse(raw(job).decode(), raw(stored)))
+            ends.append(End.parse(keys, raw(job).decode(), raw(stored)))
+        except CannotDecrypt as exc:
+            encrypted.append(exc)
         except (CorruptData, UnicodeDecodeError):
             corrupt.append(raw(job))
-    return tuple(ends), tuple(corrupt)
+    return TakenEnds(tuple(ends), tuple(corrupt), tuple(encrypted), left + len(encrypted))
 
 
 def take(keys: SessionKeys, *, owner: str, claim_ms: int) -> Command[TakenEnds]:
@@ -84,17 +91,24 @@ def take(keys: SessionKeys, *, owner: str, claim_ms: int) -> Command[TakenEnds]:
     They are the caller's for `claim_ms`, then anybody's. Safe to repeat.
     """
     return TAKE_ENDS.command(
-        TakenEnds.from_reply, keys, owner=owner, claim_ms=claim_ms, limit=ENDS_AT_ONCE
+        partial(TakenEnds.from_reply, keys),
+        keys,
+        owner=owner,
+        claim_ms=claim_ms,
+        limit=ENDS_AT_ONCE,
     )
 
 
 def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
-    """The last event of a job whose end is not delivered; None where it is, or is damaged."""
+    """The last event of a job whose end is not delivered; None where it is, or is damaged.
+
+    Raises CannotDecrypt when sent.
+    """
 
     def read(reply: object) -> Event | None:
         try:
             stored = b"" if reply is None else raw(reply).split(b" ", 3)[3]
-            return End.parse(job_id, stored).event if stored else None
+            return End.parse(keys, job_id, stored).event if stored else None
         except (IndexError, CorruptData):
             return None
 

@@ -1,13 +1,15 @@
 """One event: what happened to a job, as it lies in a stream and in an outbox. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import UnionType
+from typing import Any
 
 import orjson
 from pydantic import JsonValue
 
+from memory.encryption.keyring import Cipher, Keyring
 from memory.errors import CorruptData
 
 
@@ -57,6 +59,13 @@ ENDINGS = frozenset(
 )
 """The types of a job's last event."""
 
+_WORDS = ("text", "data")
+"""What in an event may be somebody's words."""
+_WORDLESS = frozenset({"position", "into"})
+"""What in the `data` of an event is nobody's words: Lua writes it."""
+_RECORD = "encrypted"
+"""Where the words of an event are that is encrypted."""
+
 _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
     EventType.QUEUED: {"position": int},
     EventType.WAITING: {
@@ -69,6 +78,10 @@ _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
     EventType.MERGED: {"into": str},
 }
 """What readers rely on in the `data` of an event."""
+
+
+REASONS = ("error", "reason")
+"""What in the `data` of an event says why its job ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +101,110 @@ class Event:
     cursor: str = ""
 
 
-def packed(event: Event) -> bytes:
-    """An event as it lies in the stream, in one field; the cursor is the entry's id."""
-    # One field: Lua never looks into an event, and COMMIT appends it as it is.
+def packed(event: Event, cipher: Cipher) -> bytes:
+    """An event as it lies in the stream, in one field; the cursor is the entry's id.
+
+    Encrypted are its words: text and data. What it is, and of which job, can be read.
+    """
+    # One field: COMMIT appends it as it is. DELIVERED reads the type, which comes first.
     facts: dict[str, object] = {"type": event.type, "job": event.job_id, "attempt": event.attempt}
+    words: dict[str, object] = {}
     if event.text:
-        facts["text"] = event.text
+        words["text"] = event.text
     if event.data:
-        facts["data"] = dict(event.data)
-    return orjson.dumps(facts)
+        words["data"] = dict(event.data)
+    return _joined(facts, words, cipher)
 
 
-def parsed(stored: bytes, cursor: str = "") -> Event:
-    """`packed` the other way round. Raises CorruptData for what is no event."""
+def repacked(stored: bytes, cipher: Cipher) -> bytes:
+    """An event as it would be stored now; the same bytes where it is so, or is no event.
+
+    Raises CannotDecrypt.
+    """
     try:
         facts = orjson.loads(stored)
+        if _is_current(facts, cipher.keyring):
+            return stored
+        words = {name: one for name, one in _words(facts, cipher).items() if name in _WORDS}
+        data = words.get("data", {})
+        for name in _reasons(data):
+            data[name] = cipher.decrypted_text(data[name], about_reason(facts["job"]))
+        rest = {name: one for name, one in facts.items() if name not in (*_WORDS, _RECORD)}
+        return _joined(rest, words, cipher)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return stored
+
+
+def _is_current(facts: dict[str, Any], keyring: Keyring) -> bool:
+    """Whether the words of an event are encrypted as they would be now, or are nobody's."""
+    data: dict[str, Any] = facts.get("data", {})
+    reasons = {name: keyring.is_current(data[name].encode()) for name in _reasons(data)}
+    if (record := facts.get(_RECORD)) is not None:
+        return keyring.is_current(record.encode())
+    if keyring.first is None:
+        return all(reasons.values())
+    return not facts.get("text") and all(reasons.get(name, name in _WORDLESS) for name in data)
+
+
+def parsed(stored: bytes, cipher: Cipher, cursor: str = "") -> Event:
+    """`packed` the other way round. Raises CorruptData for what is no event, and CannotDecrypt."""
+    try:
+        facts = orjson.loads(stored)
+        words = _words(facts, cipher)
         event = Event(
             type=EventType(facts["type"]),
             job_id=facts["job"],
             attempt=facts["attempt"],
-            text=facts.get("text", ""),
-            data=facts.get("data", {}),
+            text=words.get("text", ""),
+            data=words.get("data", {}),
             cursor=cursor,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise CorruptData("an event is none of ours") from None
     if not _is_ours(event):
         raise CorruptData("an event has facts of another type than ours")
-    return event
+    return _with_reason(event, cipher)
+
+
+def _joined(facts: dict[str, object], words: dict[str, object], cipher: Cipher) -> bytes:
+    if words and cipher.keyring.first is not None:
+        about = _about(str(facts["type"]), facts)
+        words = {_RECORD: cipher.encrypted(orjson.dumps(words), about).decode()}
+    return orjson.dumps({**facts, **words})
+
+
+def _words(facts: dict[str, Any], cipher: Cipher) -> dict[str, Any]:
+    if (record := facts.get(_RECORD)) is None:
+        return facts
+    words: dict[str, Any] = orjson.loads(
+        cipher.decrypted(record.encode(), _about(facts["type"], facts))
+    )
+    return words
+
+
+def _about(kind: str, facts: Mapping[str, object]) -> str:
+    """What the words of an event are about: its type, attempt and job."""
+    # The type that was written, which may be unknown here. No type and no number has the separator.
+    return f"event\0{kind}\0{facts['attempt']}\0{facts['job']}"
+
+
+def _with_reason(event: Event, cipher: Cipher) -> Event:
+    """The same, where Lua has made it of a reason that was encrypted before."""
+    found = _reasons(event.data)
+    if not found:
+        return event
+    about = about_reason(event.job_id)
+    plain = {name: cipher.decrypted_text(str(event.data[name]), about) for name in found}
+    return replace(event, data={**event.data, **plain})
+
+
+def _reasons(data: Mapping[str, object]) -> list[str]:
+    return [name for name in REASONS if isinstance(data.get(name), str)]
+
+
+def about_reason(job_id: str) -> str:
+    """What the encrypted reason of a job's end is about."""
+    return f"reason\0{job_id}"
 
 
 def _is_ours(event: Event) -> bool:

@@ -7,7 +7,9 @@ it loses nothing of the conversation: the history is the record.
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.errors import CorruptData, CursorExpired, InvalidInput
 from memory.keys import Keyspace, SessionKeys
 from memory.quoting import quoted
@@ -32,6 +34,25 @@ _CURSOR = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 NEWEST = "+"
 BACK_EVENTS = 500
 QUEUED_TAIL = b"}}"
+_NO_WORDS = NO_KEYS.cipher_of("events without words")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream of events, by its key, and what decrypts them."""
+
+    key: str
+    cipher: Cipher = field(compare=False, repr=False)
+
+
+def stream_of(keys: SessionKeys) -> Stream:
+    """The events of a session."""
+    return Stream(keys.events, keys.cipher)
+
+
+def stops_of(keyspace: Keyspace) -> Stream:
+    """The jobs that their worker is to stop, as they come."""
+    return Stream(keyspace.cancellations, _NO_WORDS)
 
 
 def publish(
@@ -49,33 +70,42 @@ def publish(
         number=number,
         events_max=MAX_EVENTS,
         ttl_s=ttl_s,
-        messages=tuple(packed(event) for event in events),
+        messages=tuple(packed(event, keys.cipher) for event in events),
     )
 
 
 def read(keys: SessionKeys, after: str, *, block_ms: int) -> Command[list[Event]]:
     """Up to READ_EVENTS events after a cursor; waits up to `block_ms` (not 0) for the first."""
-    several = read_several({keys.events: after}, block_ms=block_ms)
-    return Command(lambda reply: several.parse(reply).get(keys.events, []), several.args)
+    stream = stream_of(keys)
+    several = read_several({stream: after}, block_ms=block_ms)
+    return Command(lambda reply: several.parse(reply).get(stream, []), several.args)
 
 
-def read_several(cursors: Mapping[str, str], *, block_ms: int) -> Command[dict[str, list[Event]]]:
+def read_several(
+    cursors: Mapping[Stream, str], *, block_ms: int
+) -> Command[dict[Stream, list[Event]]]:
     """Up to READ_EVENTS events of each stream after its cursor, of those streams that have any.
 
-    `cursors` are by key (`SessionKeys.events`); on a cluster all keys must lie in one slot. Waits
-    up to `block_ms` (not 0) for the first event of any.
+    On a cluster all keys must lie in one slot. Waits up to `block_ms` (not 0) for the first event
+    of any. Raises CannotDecrypt when sent.
     """
     # BLOCK 0 would wait for ever.
     limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)
-    return Command(_read, ("XREAD", *limits, "STREAMS", *cursors, *cursors.values()))
+    streams = {one.key.encode(): one for one in cursors}
+    names = [one.key for one in cursors]
+    return Command(
+        lambda reply: _read(streams, reply),
+        ("XREAD", *limits, "STREAMS", *names, *cursors.values()),
+    )
 
 
-def read_now(stream: str, after: str) -> Command[list[Event]]:
+def read_now(stream: Stream, after: str) -> Command[list[Event]]:
     """Up to READ_EVENTS events of a stream after a cursor, without waiting.
 
     XRANGE: redis-py's client of a cluster asks a server where the keys of an XREAD are, each time.
     """
-    return Command(_events, ("XRANGE", stream, f"({after}", "+", "COUNT", READ_EVENTS))
+    args = ("XRANGE", stream.key, f"({after}", "+", "COUNT", READ_EVENTS)
+    return Command(lambda reply: _events(stream.cipher, reply), args)
 
 
 def may_have_gap(found: Sequence[Event]) -> bool:
@@ -137,7 +167,10 @@ def oldest_cursor(stream: str) -> Command[str | None]:
 def announce_stop(keyspace: Keyspace, job_id: str) -> Command[None]:
     """Announce to all workers that a job is to be stopped; its lease says how."""
     stop = Event(EventType.STOP, job_id, 0)
-    return Command(nothing, _add(keyspace.cancellations, stop, keep=MAX_STOPS))
+    # With ~ Redis drops whole nodes only, which is cheap and never leaves fewer.
+    trimmed: tuple[Argument, ...] = ("MAXLEN", "~", MAX_STOPS)
+    args = ("XADD", keyspace.cancellations, *trimmed, "*", "event", packed(stop, _NO_WORDS))
+    return Command(nothing, args)
 
 
 def last_cursor(stream: str) -> Command[str]:
@@ -149,7 +182,7 @@ def last_cursor(stream: str) -> Command[str]:
 def read_back(keys: SessionKeys, before: str) -> Command[list[Event]]:
     """The events up to `before` (NEWEST, or the `before` of a cursor), the newest first."""
     args: tuple[Argument, ...] = ("XREVRANGE", keys.events, before, "-", "COUNT", BACK_EVENTS)
-    return Command(_events, args)
+    return Command(lambda reply: _events(keys.cipher, reply), args)
 
 
 def before(cursor: str) -> str:
@@ -168,23 +201,18 @@ def queued_head(job_id: str) -> bytes:
     What ends it there is `QUEUED_TAIL`.
     """
     # ENQUEUE appends the position and QUEUED_TAIL, so that it needs no JSON.
-    return packed(Event(EventType.QUEUED, job_id, 0, data={"position": 0})).removesuffix(
-        b"0" + QUEUED_TAIL
-    )
+    queued = Event(EventType.QUEUED, job_id, 0, data={"position": 0})
+    return packed(queued, _NO_WORDS).removesuffix(b"0" + QUEUED_TAIL)
 
 
-def _add(key: str, event: Event, *, keep: int = MAX_EVENTS) -> tuple[Argument, ...]:
-    # With ~ Redis drops whole nodes only, which is cheap and never leaves fewer than `keep`.
-    return ("XADD", key, "MAXLEN", "~", keep, "*", "event", packed(event))
-
-
-def _read(reply: object) -> dict[str, list[Event]]:
+def _read(streams: Mapping[bytes, Stream], reply: object) -> dict[Stream, list[Event]]:
     """XREAD's reply: [stream, entries] pairs, or None for nothing."""
     if reply is None:
         return {}
     if not isinstance(reply, list):
         raise unexpected_reply(reply)
-    return {key.decode(): _events(entries) for key, entries in reply}
+    found = [(streams[key], entries) for key, entries in reply]
+    return {stream: _events(stream.cipher, entries) for stream, entries in found}
 
 
 def _order(cursor: str) -> tuple[int, int]:
@@ -193,10 +221,10 @@ def _order(cursor: str) -> tuple[int, int]:
     return int(ms), int(number or 0)
 
 
-def _events(entries: object) -> list[Event]:
+def _events(cipher: Cipher, entries: object) -> list[Event]:
     if not isinstance(entries, list):
         raise unexpected_reply(entries)
-    return [_event(cursor, fields) for cursor, fields in entries]
+    return [_event(cipher, cursor, fields) for cursor, fields in entries]
 
 
 def _cursors(entries: object) -> list[str]:
@@ -206,10 +234,10 @@ def _cursors(entries: object) -> list[str]:
     return [cursor.decode() for cursor, _ in entries]
 
 
-def _event(cursor: bytes, fields: Sequence[bytes]) -> Event:
+def _event(cipher: Cipher, cursor: bytes, fields: Sequence[bytes]) -> Event:
     try:
         stored = fields[fields.index(b"event") + 1]
-        return parsed(stored, cursor.decode())
+        return parsed(stored, cipher, cursor.decode())
     except (ValueError, IndexError, CorruptData):
         return _set_aside(cursor)
 

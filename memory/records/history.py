@@ -27,6 +27,10 @@ _ERASE = LuaScript.load("records", "erase")
 _EXTEND = LuaScript.load("records", "extend")
 
 
+MESSAGE = "message"
+"""What an encrypted element of a history is about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Erased:
     """How many keys held something, how many jobs ended, and which of them a worker must stop."""
@@ -48,26 +52,29 @@ def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
     )
 
 
-def decode(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
-    """The messages among elements of this history; what is none is left out, with a warning."""
-    return _told(keys, decode_messages(raw))
+def decode(keys: SessionKeys, stored: Sequence[bytes]) -> Decoded:
+    """The messages among elements of this history; what is none is left out, with a warning.
+
+    Raises CannotDecrypt.
+    """
+    return _told(keys, decode_messages(decrypted(keys, stored)))
 
 
-async def decode_in_slices(keys: SessionKeys, raw: Sequence[bytes]) -> Decoded:
+async def decode_in_slices(keys: SessionKeys, stored: Sequence[bytes]) -> Decoded:
     """The same on an event loop, which others get in between: 32 MB take 50 ms."""
     messages: list[dict[str, JsonValue]] = []
     places: list[int] = []
     begin, size_bytes = 0, 0
-    for end, element in enumerate(raw, start=1):
+    for end, element in enumerate(stored, start=1):
         size_bytes += len(element)
-        if size_bytes >= SLICE_BYTES or end == len(raw):
-            part = decode_messages(raw[begin:end])
+        if size_bytes >= SLICE_BYTES or end == len(stored):
+            part = decode_messages(decrypted(keys, stored[begin:end]))
             messages += part.messages
             places += (begin + place for place in part.places)
-            if end < len(raw):
+            if end < len(stored):
                 begin, size_bytes = end, 0
                 await asyncio.sleep(0)
-    return _told(keys, Decoded(messages, len(raw) - len(messages), tuple(places)))
+    return _told(keys, Decoded(messages, len(stored) - len(messages), tuple(places)))
 
 
 def _told(keys: SessionKeys, decoded: Decoded) -> Decoded:
@@ -78,6 +85,22 @@ def _told(keys: SessionKeys, decoded: Decoded) -> Decoded:
             decoded.corrupt,
         )
     return decoded
+
+
+def decrypted(keys: SessionKeys, stored: Sequence[bytes]) -> list[bytes]:
+    """Elements of this history as they were encoded. Raises CannotDecrypt."""
+    return [keys.cipher.decrypted(one, MESSAGE) for one in stored]
+
+
+def encrypted(keys: SessionKeys, records: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Encoded messages as they lie in this history."""
+    return tuple(keys.cipher.encrypted(one, MESSAGE) for one in records)
+
+
+def elements(keys: SessionKeys, first: int, last: int) -> Command[list[bytes]]:
+    """The elements of a history from place `first` to `last`, as they were encoded."""
+    args = ("LRANGE", keys.history, first, last)
+    return Command(lambda reply: decrypted(keys, strings(reply)), args)
 
 
 def append(
@@ -102,7 +125,7 @@ def append(
         keep=keep,
         ttl_ms=ttl_s * 1000,
         is_exact=int(is_exact),
-        records=tuple(records),
+        records=encrypted(keys, records),
     )
 
 
@@ -119,7 +142,7 @@ def replace(
         write_id=write_id,
         ttl_ms=ttl_s * 1000,
         dedupe_ms=DEDUPE_MS,
-        records=tuple(records),
+        records=encrypted(keys, records),
     )
 
 
@@ -161,7 +184,7 @@ def _erased(reply: object) -> Erased:
 
 
 def find_reply(messages: Iterable[bytes], job_id: str) -> bytes | None:
-    """The assistant's message, as it is stored, that the turn of `job_id` wrote.
+    """The assistant's message, as it was encoded, that the turn of `job_id` wrote.
 
     The messages of a turn name it in `job_id`. Others, and what is no message, are passed over. Of
     a turn that was cancelled before the assistant had said anything: the question, marked as such.

@@ -6,17 +6,22 @@ from hashlib import blake2b
 
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import SUMMARY_CLAIM_MS
+from memory.records import history
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import (
     code_and_count,
     integer,
     is_ok,
     optional,
-    strings,
     unexpected_reply,
 )
 
 _SUMMARISE = LuaScript.load("records", "summarise")
+
+
+SUMMARY, UNTIL = "summary", "until"
+"""What the encrypted fields of a summary are about."""
+NAME_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Earlier:
 
 def read(keys: SessionKeys) -> Command[Summary | None]:
     """The summary of a session, if it has one."""
-    return Command(_summary, ("HMGET", keys.summary, "text", "until"))
+    return Command(lambda reply: _summary(keys, reply), ("HMGET", keys.summary, "text", "until"))
 
 
 def claim(keys: SessionKeys, name: bytes) -> tuple[Command[int], Command[int]]:
@@ -61,7 +66,7 @@ def revision(keys: SessionKeys) -> Command[bytes]:
 
 def all_but(keys: SessionKeys, shown_messages: int) -> Command[list[bytes]]:
     """All messages but the last `shown_messages`, oldest first."""
-    return Command(strings, ("LRANGE", keys.history, 0, -shown_messages - 1))
+    return history.elements(keys, 0, -shown_messages - 1)
 
 
 def keep(keys: SessionKeys, earlier: Earlier, summary: Summary) -> Command[bool]:
@@ -71,14 +76,23 @@ def keep(keys: SessionKeys, earlier: Earlier, summary: Summary) -> Command[bool]
     """
     # The history may have been replaced while the model wrote: a summary of the old one must not
     # stand before the new one.
+    text, last = encrypted(keys, summary)
     return _SUMMARISE.command(
         lambda reply: code_and_count(reply)[0] == b"OK",
         keys,
         claim=earlier.claim,
         rev=earlier.rev,
-        text=summary.text,
-        last=summary.until,
+        text=text,
+        last=last,
     )
+
+
+def encrypted(keys: SessionKeys, summary: Summary) -> tuple[bytes, bytes]:
+    """Text and name of the last message as they lie in Redis; an empty text is no summary."""
+    text = summary.text.encode(errors="surrogatepass")
+    if not text:
+        return b"", b""
+    return keys.cipher.encrypted(text, SUMMARY), keys.cipher.encrypted(summary.until, UNTIL)
 
 
 def prolong(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
@@ -87,9 +101,9 @@ def prolong(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
 
 
 def name_of(message: bytes) -> bytes:
-    """A name for a message as it is stored."""
+    """A name for a message as it was encoded."""
     # A message has no id of its own; its bytes never change.
-    return blake2b(message, digest_size=16).digest()
+    return blake2b(message, digest_size=NAME_BYTES).digest()
 
 
 def not_in(summary: Summary | None, messages: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -134,10 +148,16 @@ def remove_lock(keyspace: Keyspace) -> Command[int]:
     return Command(integer, ("DEL", keyspace.summary_lock))
 
 
-def _summary(reply: object) -> Summary | None:
+def _until(keys: SessionKeys, stored: bytes) -> bytes:
+    # A name that is not encrypted may begin with any byte; one that is, is longer.
+    return stored if len(stored) <= NAME_BYTES else keys.cipher.decrypted(stored, UNTIL)
+
+
+def _summary(keys: SessionKeys, reply: object) -> Summary | None:
     match reply:
-        case [bytes(text), bytes() | None as until]:
-            return Summary(text.decode(errors="replace"), until or b"")
+        case [bytes(stored), bytes() | None as until]:
+            text = keys.cipher.decrypted(stored, SUMMARY).decode(errors="replace")
+            return Summary(text, _until(keys, until or b""))
         case [None, _]:
             return None
     raise unexpected_reply(reply)

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from memory.errors import CorruptData, CursorExpired, MemoryServiceError
+from memory.errors import CannotDecrypt, CorruptData, CursorExpired, MemoryServiceError
 from memory.records.event import Event
 from memory.records.events import (
+    Stream,
     is_after,
     is_expired,
     may_have_gap,
@@ -26,7 +27,7 @@ BLOCK_MS = 25
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    key: str
+    stream: Stream
     cursor: str
     found: "asyncio.Future[list[Event]]" = field(repr=False)
 
@@ -41,12 +42,12 @@ class Tail:
         self._waiting: list[_Waiting] = []
         self._reader: asyncio.Task[None] | None = None
 
-    async def after(self, key: str, cursor: str, *, timeout_s: float) -> list[Event]:
+    async def after(self, stream: Stream, cursor: str, *, timeout_s: float) -> list[Event]:
         """The events of a stream after a cursor; nothing if none comes in time.
 
         Raises CursorExpired where some are no longer kept, and MemoryServiceError.
         """
-        waiting = _Waiting(key, cursor, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(stream, cursor, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         # It ends when nobody waits: a process without followers asks Redis nothing.
         if self._reader is None or self._reader.done():
@@ -80,73 +81,73 @@ class Tail:
             # Followers that got events ask for more before the next read.
             await asyncio.sleep(0)
 
-    async def _events_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
+    async def _events_after(self, cursors: dict[Stream, str]) -> dict[Stream, list[Event]]:
         # docs/decisions.md, "Many followers on a cluster poll".
         if len(cursors) > 1 and self._connection.is_cluster:
             return await self._each_after(cursors)
         try:
             return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
-        except CorruptData:
+        except (CorruptData, CannotDecrypt):
             # One damaged stream is enough, and XREAD answers WRONGTYPE for all of them.
             return await self._each_after(cursors)
 
-    async def _each_after(self, cursors: dict[str, str]) -> dict[str, list[Event]]:
+    async def _each_after(self, cursors: dict[Stream, str]) -> dict[Stream, list[Event]]:
         """Read each stream by itself: one that cannot be read fails its own followers only."""
         # One command may not touch two slots, and a blocking one would hold a connection each.
         reads = [self._connection.run(read_now(*one)) for one in cursors.items()]
-        found: dict[str, list[Event]] = {}
-        for key, page in zip(
+        found: dict[Stream, list[Event]] = {}
+        for stream, page in zip(
             cursors, await asyncio.gather(*reads, return_exceptions=True), strict=True
         ):
             if isinstance(page, MemoryServiceError):
-                self._fail(page, (key,))
+                self._fail(page, (stream,))
             elif isinstance(page, BaseException):
                 raise page
             elif page:
-                found[key] = page
+                found[stream] = page
         if not found:
             await asyncio.sleep(min(self._block_ms, BLOCK_MS) / 1000)
         return found
 
-    async def _refuse_the_late(self, found: dict[str, list[Event]]) -> None:
+    async def _refuse_the_late(self, found: dict[Stream, list[Event]]) -> None:
         """Fail the followers whose events the stream's cap has removed before they were read."""
-        for key in [key for key, page in found.items() if may_have_gap(page)]:
+        for stream in [stream for stream, page in found.items() if may_have_gap(page)]:
             try:
-                oldest = await self._connection.run(oldest_cursor(key))
+                oldest = await self._connection.run(oldest_cursor(stream.key))
             except MemoryServiceError as exc:
-                self._fail(exc, (key,))
+                self._fail(exc, (stream,))
                 continue
             for waiting in list(self._waiting):
-                if waiting.key == key and is_expired(waiting.cursor, oldest):
+                if waiting.stream == stream and is_expired(waiting.cursor, oldest):
                     self._waiting.remove(waiting)
                     if not waiting.found.done():
                         waiting.found.set_exception(CursorExpired(waiting.cursor))
 
-    def _hand_out(self, cursors: dict[str, str], found: dict[str, list[Event]]) -> None:
+    def _hand_out(self, cursors: dict[Stream, str], found: dict[Stream, list[Event]]) -> None:
         for waiting in list(self._waiting):
             # A follower that came during the read with an earlier cursor would miss events.
-            begun = cursors.get(waiting.key)
+            begun = cursors.get(waiting.stream)
             if begun is None or is_after(begun, waiting.cursor):
                 continue
-            new = [e for e in found.get(waiting.key, ()) if is_after(e.cursor, waiting.cursor)]
+            new = [e for e in found.get(waiting.stream, ()) if is_after(e.cursor, waiting.cursor)]
             if new and not waiting.found.done():
                 waiting.found.set_result(new)
                 self._waiting.remove(waiting)
 
-    def _fail(self, error: MemoryServiceError, keys: Collection[str]) -> None:
+    def _fail(self, error: MemoryServiceError, streams: Collection[Stream]) -> None:
         """Give the error to those who wait for one of these streams."""
-        for waiting in [one for one in self._waiting if one.key in keys]:
+        for waiting in [one for one in self._waiting if one.stream in streams]:
             self._waiting.remove(waiting)
             if not waiting.found.done():
                 waiting.found.set_exception(error)
 
 
-def _earliest(waiting: list[_Waiting]) -> dict[str, str]:
+def _earliest(waiting: list[_Waiting]) -> dict[Stream, str]:
     """For each stream the cursor of the follower that is furthest behind."""
-    cursors: dict[str, str] = {}
+    cursors: dict[Stream, str] = {}
     # One read serves all followers of a stream, each of which takes what is new to it.
     for one in waiting:
-        known = cursors.get(one.key)
+        known = cursors.get(one.stream)
         if known is None or is_after(known, one.cursor):
-            cursors[one.key] = one.cursor
+            cursors[one.stream] = one.cursor
     return cursors

@@ -16,25 +16,40 @@ _EXTEND_VALUE = LuaScript.load("records", "extend_value")
 
 OWN_TTL = b"\n"
 """The end of a value that was given a TTL of its own; JSON may have blanks around it."""
+VALUE = "value"
+"""What an encrypted value is about."""
 GONE, OF_SESSION, OWN = 0, 1, 2
 """Answers of `extend_by_session`."""
 
 
-def save(key: str, encoded: bytes, *, ttl_s: int, is_own: bool) -> Command[bool]:
+def save(
+    keyspace: Keyspace, key: str, encoded: bytes, *, ttl_s: int, is_own: bool
+) -> Command[bool]:
     """Write one value; `is_own`: its TTL is not the session's. Safe to repeat."""
-    return Command(is_ok, ("SET", key, encoded + OWN_TTL if is_own else encoded, "EX", ttl_s))
+    stored = keyspace.cipher_of(key).encrypted(encoded, VALUE)
+    return Command(is_ok, ("SET", key, stored + OWN_TTL if is_own else stored, "EX", ttl_s))
 
 
-def load(key: str) -> Command[JsonValue]:
-    """One value; None when there is none. CorruptData when it is no JSON."""
-    return Command(optional(lambda raw: decode_value(raw, what=key)), ("GET", key))
+def decrypted(keyspace: Keyspace, key: str, stored: bytes) -> bytes:
+    """A value as it was encoded, without OWN_TTL. Raises CannotDecrypt."""
+    return keyspace.cipher_of(key).decrypted(stored.removesuffix(OWN_TTL), VALUE)
 
 
-def load_mapping(key: str) -> Command[dict[str, JsonValue] | None]:
-    """One JSON object; None when there is none. CorruptData when it is something else."""
+def load(keyspace: Keyspace, key: str) -> Command[JsonValue]:
+    """One value; None when there is none. CorruptData when it is no JSON, and CannotDecrypt."""
 
-    def read(raw: bytes) -> dict[str, JsonValue]:
-        value = decode_value(raw, what=key)
+    def read(stored: bytes) -> JsonValue:
+        return decode_value(decrypted(keyspace, key, stored), what=key)
+
+    return Command(optional(read), ("GET", key))
+
+
+def load_mapping(keyspace: Keyspace, key: str) -> Command[dict[str, JsonValue] | None]:
+    """One JSON object; None when there is none. CorruptData when it is something else, and
+    CannotDecrypt."""
+
+    def read(stored: bytes) -> dict[str, JsonValue]:
+        value = decode_value(decrypted(keyspace, key, stored), what=key)
         if not isinstance(value, dict):
             raise CorruptData(f"{key} is not a JSON object")
         return value

@@ -4,20 +4,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TypeVar, overload
 
 import hiredis
 from redis import Redis, RedisCluster, exceptions
 from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode
 from redis.connection import ConnectionInterface, ConnectionPool
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from memory.errors import MemoryUnavailable
-from memory.redis.cluster_nodes import note_nodes, seen_nodes
+from memory.redis.cluster_client import cluster_client
 from memory.redis.command import Argument, Command
-from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint, keep_raw
+from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.settings import MemorySettings
@@ -105,10 +105,14 @@ class Connection:
             results += [command.parse(reply) for command, reply in zip(part, replies, strict=True)]
         return results
 
-    def run_on_every_server(self, command: Command[T]) -> list[T]:
-        """The result of each primary of a cluster; of the one server otherwise."""
-        replies = self._insist(lambda client: _ask_every_server(client, command), [command])
-        return [command.parse(reply) for reply in replies]
+    def run_on_every_server(self, *commands: Command[T]) -> list[T]:
+        """The result of each primary of a cluster, by name; of the one server otherwise.
+
+        One command for all of them, or as many as there are.
+        """
+        replies = self._insist(lambda client: _ask_every_server(client, commands), commands)
+        asked = zip(cycle(commands), replies, strict=False)  # one may be for all
+        return [command.parse(reply) for command, reply in asked]
 
     def close(self) -> None:
         """Close all connections. Safe to repeat; the next call opens new ones."""
@@ -186,32 +190,14 @@ class _SentinelRedis(Redis):
             self.sentinels.close()
 
 
-class _RawCluster(RedisCluster):
-    """A cluster client whose nodes answer as Redis does."""
-
-    def get_redis_connection(self, node: ClusterNode) -> Redis:
-        client: Redis = super().get_redis_connection(node)
-        keep_raw(client.response_callbacks)
-        return client
-
-
 def _new_client(where: Endpoint) -> Redis | RedisCluster:
     """A client that never tries again by itself. One of a cluster connects here, others do not."""
     never = Retry(NoBackoff(), 0)
     if where.mode == "cluster":
-        return _cluster_client(where, never)
+        return cluster_client(where, never)
     if where.mode == "sentinel":
         return _sentinel_client(where, never)
     return Redis(retry=never, **where.options)  # type: ignore[arg-type]
-
-
-def _cluster_client(where: Endpoint, retry: Retry) -> _RawCluster:
-    new_node: Callable[..., ClusterNode] = ClusterNode
-    seeds = [new_node(*node) for node in seen_nodes(where.label)]
-    cluster = _RawCluster(retry=retry, startup_nodes=seeds, **where.cluster_options())  # type: ignore[arg-type]
-    nodes: list[ClusterNode] = cluster.get_nodes()  # type: ignore[no-untyped-call]
-    note_nodes(where.label, [(node.host, node.port) for node in nodes])
-    return cluster
 
 
 def _sentinel_client(where: Endpoint, retry: Retry) -> _SentinelRedis:
@@ -236,13 +222,16 @@ def _exchange(client: Redis | RedisCluster, commands: Sequence[Command[object]])
     return replies
 
 
-def _ask_every_server(client: Redis | RedisCluster, command: Command[object]) -> list[object]:
-    wire = command.wire()
+def _ask_every_server(
+    client: Redis | RedisCluster, commands: Sequence[Command[object]]
+) -> list[object]:
+    wires = [command.wire() for command in commands]
     if not isinstance(client, RedisCluster):
-        return _send(client, [wire])
-    nodes = client.get_primaries()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        return _send(client, wires)
     # Their replicas would count each key again.
-    return [_send_one(client, wire, target_nodes=node) for node in nodes]
+    nodes = sorted(client.get_primaries(), key=lambda node: node.name)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+    asked = zip(cycle(wires), nodes, strict=False)  # one may be for all
+    return [_send_one(client, wire, target_nodes=node) for wire, node in asked]
 
 
 def _send(client: Redis | RedisCluster, wires: Sequence[tuple[Argument, ...]]) -> list[object]:

@@ -35,6 +35,7 @@ GLOBAL_TYPES = {
     "agents": "zset",
     "users": "zset",
     "cancellations": "stream",
+    "encryption_keys": "hash",
     "waiting_models": "zset",
     "outages": "zset",
     "summary_lock": "string",

@@ -12,6 +12,7 @@ from memory.lifetimes import DEDUPE_MS
 from memory.mailbox import dead_letters
 from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.words import decrypted_envelope
 from memory.records import audit, history, index, summary, users, values
 from memory.records.audit import Deed
 from memory.records.codec import decode_messages, decode_value
@@ -20,7 +21,7 @@ from memory.records.session_data import MAX_FIELDS
 from memory.records.summary import name_of
 from memory.redis.command import Command, LuaScript
 from memory.redis.connection import Connection
-from memory.redis.replies import code_and_count, integer, optional, pairs, strings
+from memory.redis.replies import code_and_count, integer, optional, pairs
 from memory.upkeep.transfer_file import HEADER, VERSION, Line, Transfer, raw
 
 _RESTORE = LuaScript.load("records", "restore")
@@ -62,7 +63,7 @@ def _exported(
 ) -> Iterator[Line]:
     keys = keyspace.session(agent_id, session_id)
     stored, ttl_s, kept = connection.run_all(
-        Command(strings, ("LRANGE", keys.history, 0, -1)),
+        history.elements(keys, 0, -1),
         Command(integer, ("TTL", keys.history)),
         summary.read(keys),
     )
@@ -132,7 +133,7 @@ def _restore(
             keyspace, transfer.session_id, [one.key], ttl_s=one.ttl_s, is_exact=True
         )
         connection.run_all(
-            note, values.save(key, one.encoded, ttl_s=one.ttl_s, is_own=one.is_own_ttl)
+            note, values.save(keyspace, key, one.encoded, ttl_s=one.ttl_s, is_own=one.is_own_ttl)
         )
 
 
@@ -154,6 +155,8 @@ def _restore_history(
     is_forced: bool,
 ) -> None:
     last = transfer.messages[transfer.summary_until - 1] if transfer.summary_until else None
+    summed_up = summary.Summary(transfer.summary, b"" if last is None else name_of(last))
+    text, until = summary.encrypted(keys, summed_up)
     command = _RESTORE.command(
         code_and_count,
         keys,
@@ -161,9 +164,9 @@ def _restore_history(
         ttl_ms=(transfer.ttl_s or default_ttl_s) * 1000,
         dedupe_ms=DEDUPE_MS,
         is_forced=int(is_forced),
-        text=transfer.summary,
-        last=b"" if last is None else name_of(last),
-        records=tuple(transfer.messages),
+        text=text,
+        last=until,
+        records=history.encrypted(keys, transfer.messages),
     )
     code, messages = connection.run(command)
     if code == b"NOT_EMPTY":
@@ -196,12 +199,13 @@ def _data_lines(connection: Connection, keyspace: Keyspace, session_id: str) -> 
             Command(optional(bytes), ("GET", key)), Command(integer, ("TTL", key))
         )
         if stored is not None:
-            yield _data_line(name, stored, max(1, ttl_s))
+            is_own, plain = stored.endswith(values.OWN_TTL), values.decrypted(keyspace, key, stored)
+            yield _data_line(name, plain, max(1, ttl_s), is_own=is_own)
 
 
-def _data_line(name: str, stored: bytes, ttl_s: int) -> Line:
+def _data_line(name: str, stored: bytes, ttl_s: int, *, is_own: bool) -> Line:
     try:
-        own: Line = {"own_ttl": True} if stored.endswith(values.OWN_TTL) else {}
+        own: Line = {"own_ttl": True} if is_own else {}
         return {"kind": "data", "key": name, "value": _json(stored), "ttl_s": ttl_s, **own}
     except CorruptData:
         return {"kind": "unreadable", "key": name, "base64": raw(stored)}
@@ -211,22 +215,23 @@ def _job_lines(connection: Connection, keyspace: Keyspace, keys: SessionKeys) ->
     waiting = Command(pairs, ("HGETALL", keys.jobs))
     letters = dead_letters.letters(Mailbox(keyspace, keys))
     jobs, found = connection.run_all(waiting, letters)
-    for job_id, envelope in jobs:
-        yield {"kind": "waiting_job", "job_id": job_id.decode(errors="replace"), **_job(envelope)}
+    for name, envelope in jobs:
+        job_id = name.decode(errors="replace")
+        yield {"kind": "waiting_job", "job_id": job_id, **_job(keys, job_id, envelope)}
     for letter in found.letters:
         yield {
             "kind": "dead_letter",
             "job_id": letter.job_id,
             "reason": letter.reason,
             "died_at_ms": letter.died_at_ms,
-            **_job(letter.envelope),
+            **_job(keys, letter.job_id, letter.envelope),
         }
 
 
-def _job(envelope: bytes) -> dict[str, JsonValue]:
+def _job(keys: SessionKeys, job_id: str, envelope: bytes) -> dict[str, JsonValue]:
     """The requests in an envelope, the one that came last at the end."""
     try:
-        carried = MergedEnvelope.parse(envelope)
+        carried = MergedEnvelope.parse(decrypted_envelope(keys, job_id, envelope))
         parts = [*(one.envelope for one in carried.merged), carried.envelope]
         return {"jobs": [_json(part) for part in parts]}
     except CorruptData:

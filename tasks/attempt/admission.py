@@ -3,17 +3,17 @@
 It decides: a producer may know other settings, and other programs can write into a mailbox.
 """
 
+from memory import JobToWake, SessionKeys
 from tasks.job.envelope import Envelope
-from tasks.job.envelope_size import check_envelope_size
 from tasks.process.configuration import Settings
 
 
-def admitted(packed: bytes, settings: Settings) -> Envelope:
-    """The envelope of these bytes, of a job that may run here.
+def admitted(keys: SessionKeys, job: JobToWake, settings: Settings) -> Envelope:
+    """The envelope of a job that may run here.
 
-    Raises InvalidJob for what is none, is too large, or names a model that no job may name.
+    Raises InvalidJob for what is none, is too large, or names a model that no job may name; and
+    memory.CannotDecrypt.
     """
-    check_envelope_size(len(packed), settings.max_envelope_bytes)
-    envelope = Envelope.unpack(packed)
+    envelope = Envelope.of(keys, job, most_bytes=settings.max_envelope_bytes)
     settings.allowed_models.check(envelope.job.model)
     return envelope

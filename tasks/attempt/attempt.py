@@ -83,7 +83,7 @@ class Attempt:
     async def run(self) -> Verdict:
         """Take the job if it is the head of its mailbox, and see it through.
 
-        Raises MemoryServiceError when Redis fails.
+        Raises MemoryServiceError when Redis fails, and CannotDecrypt: `key_wait` sees to that.
         """
         crash_if_armed(CrashPoint.BEFORE_ACQUIRE)
         acquired = await self._holder.acquire(
@@ -113,7 +113,8 @@ class Attempt:
         crash_if_armed(CrashPoint.AFTER_ACQUIRE)
         self._events.attempt = acquired.attempt
         try:
-            envelope = admitted(acquired.envelope, self._settings)
+            stored = JobToWake(self._ref.job_id, acquired.envelope)
+            envelope = admitted(self._holder.mailbox.keys, stored, self._settings)
         except InvalidJob as error:
             return await self._failed(error, acquired)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)

@@ -157,7 +157,7 @@ class LeaseHolder:
             keep=self._kept.history_max_messages,
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
-            event=packed(last),
+            event=packed(last, self.mailbox.keys.cipher),
         )
         # COMMIT never shortens a TTL that a caller has set longer (docs/decisions.md, "Mailbox").
         touches = index.touch(self.mailbox.keyspace, self._ref.agent_id, self._ref.session_id)

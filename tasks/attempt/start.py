@@ -18,6 +18,7 @@ from memory import AsyncConnection, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from memory.redis.steps import run_steps_async
 from tasks.attempt.attempt import Attempt
+from tasks.attempt.key_wait import verdict_of
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
@@ -79,13 +80,14 @@ async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
     if refused is not None:
         events.emit(EventType.FAILED, data={"error": str(refused)})
         return Refused(refused)
-    return await _attempt_at(worker, ref, mailbox, events, token).run()
+    attempt, holder = _attempt_at(worker, ref, mailbox, events, token)
+    return await verdict_of(attempt, holder, ref.job_id)
 
 
 def _attempt_at(
     worker: WorkerServices, ref: JobRef, mailbox: Mailbox, events: AttemptEvents, token: str
-) -> Attempt:
-    """An attempt with all that it uses."""
+) -> tuple[Attempt, LeaseHolder]:
+    """An attempt with all that it uses, and its lease."""
     settings = worker.settings
     slot = SlotHolder(
         worker.memory,
@@ -107,9 +109,10 @@ def _attempt_at(
     profile = settings.profiles.of(ref.agent_id)
     turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
     outage_wait = OutageWait(holder, worker.outages, events, settings.queue, profile)
-    return Attempt(
+    attempt = Attempt(
         ref, holder, turn, events, outage_wait, summaries=worker.summaries, settings=settings
     )
+    return attempt, holder
 
 
 async def take_in_raw(producer: Producer, memory: AsyncConnection, ref: JobRef) -> ChatError | None:

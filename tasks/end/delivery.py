@@ -15,11 +15,21 @@ from celery.app.task import Context
 from celery.canvas import signature
 from kombu.exceptions import OperationalError
 
-from memory import Connection, End, EventType, Keyspace, MemoryServiceError, SessionKeys, outbox
+from memory import (
+    CannotDecrypt,
+    Connection,
+    End,
+    EventType,
+    Keyspace,
+    MemoryServiceError,
+    SessionKeys,
+    outbox,
+)
 from memory.ids import shown_id
 from memory.quotas import pending
 from tasks.end.callbacks import UNSENDABLE, requests_of
 from tasks.end.outcome import JobOutcome, outcome_of
+from tasks.end.stored_result import encrypted_result, encrypts_results
 from tasks.errors import NotAccepted
 from tasks.job.result import ChatResult
 
@@ -55,7 +65,12 @@ class Delivery:
         if end.event.type is EventType.ERASED:
             # Celery's backend overwrites no success.
             backend.delete(backend.get_key_for_task(end.job_id))
-        self._conclude(own, outcome, is_stored=not own.ignore_result)
+        is_stored = not own.ignore_result
+        if is_stored and encrypts_results(self._app) and not isinstance(outcome.value, Exception):
+            stored = encrypted_result(keys, outcome.value)
+            backend.store_result(end.job_id, stored, outcome.state, request=own)
+            is_stored = False
+        self._conclude(own, outcome, is_stored=is_stored)
         for request in merged:
             self._conclude(request, outcome, is_stored=False)
 
@@ -120,6 +135,7 @@ def deliver_ends(
         try:
             while (taken := memory.run(take)).ends or taken.corrupt:
                 log_damaged(keys, taken.corrupt)
+                log_encrypted(taken.encrypted)
                 if taken.corrupt:
                     memory.run(outbox.drop(keys, taken.corrupt))
                 for end in taken.ends:
@@ -146,6 +162,12 @@ def _deliver_one(
     while ends:
         delivery.deliver(keys, ends[0])
         ends[:1] = memory.run_last(release, outbox.delivered(keys, ends[:1]))
+
+
+def log_encrypted(errors: tuple[CannotDecrypt, ...]) -> None:
+    """Say of the ends in an outbox that do not decrypt here why they wait."""
+    for error in errors:
+        logger.error("the end of a job is not delivered by this process: %s", error)
 
 
 def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:

@@ -32,8 +32,9 @@ from memory import (
 )
 from memory.ids import shown_id
 from memory.quotas import pending
-from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged
+from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged, log_encrypted
 from tasks.end.outcome import outcome_of
+from tasks.end.stored_result import encrypted_result, encrypts_results
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class LoopDelivery:
         take = outbox.take(keys, owner=owner or self._owner, claim_ms=self._claim_ms)
         taken = await self._memory().run(take)
         log_damaged(keys, taken.corrupt)
+        log_encrypted(taken.encrypted)
         if taken.corrupt:
             await self._memory().run(outbox.drop(keys, taken.corrupt))
         for end in taken.ends:
@@ -219,6 +221,8 @@ class LoopDelivery:
         outcome, backend = outcome_of(keys, end.event), self._app.backend
         is_error = isinstance(outcome.value, Exception)
         stored = backend.prepare_exception(outcome.value) if is_error else outcome.value
+        if not isinstance(outcome.value, Exception) and encrypts_results(self._app):
+            stored = encrypted_result(keys, outcome.value)
         meta = backend._get_result_meta(stored, outcome.state, None, Context(id=end.job_id))
         packed = backend.encode({**meta, "task_id": end.job_id})
         key = backend.get_key_for_task(end.job_id)

@@ -11,7 +11,7 @@ from typing import Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from memory import CorruptData, MergedEnvelope
+from memory import CorruptData, JobToWake, MergedEnvelope, SessionKeys, decrypted_envelope
 from memory.ids import shown_id
 from tasks.errors import InvalidJob
 from tasks.job.envelope_size import check_envelope_size
@@ -73,6 +73,20 @@ class Envelope(BaseModel):
         if most_bytes is not None:
             check_envelope_size(len(packed), most_bytes)
         return packed
+
+    @classmethod
+    def of(cls, keys: SessionKeys, job: JobToWake, *, most_bytes: int | None = None) -> Self:
+        """The envelope of a job as it lies in its mailbox, or among the dead letters.
+
+        Raises InvalidJob for what is none or has more than `most_bytes`, and memory.CannotDecrypt.
+        """
+        try:
+            packed = decrypted_envelope(keys, job.job_id, job.envelope)
+        except CorruptData as exc:
+            raise InvalidJob(f"not a job's envelope: {exc}") from None
+        if most_bytes is not None:
+            check_envelope_size(len(packed), most_bytes)
+        return cls.unpack(packed)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:

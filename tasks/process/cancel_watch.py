@@ -34,13 +34,14 @@ async def watch_cancellations(
     """
     memory = AsyncConnection(settings)
     tail = Tail(lambda: AsyncConnection(settings), block_ms=BLOCK_MS)
+    stops = events.stops_of(keyspace)
     cursor: str | None = None
     try:
         while True:
             try:
                 if cursor is None:
                     cursor = await memory.run(events.last_cursor(keyspace.cancellations))
-                for event in await tail.after(keyspace.cancellations, cursor, timeout_s=LOOK_S):
+                for event in await tail.after(stops, cursor, timeout_s=LOOK_S):
                     cursor = event.cursor
                     await leases.stop_if_cancelled(memory, event.job_id)
             except CursorExpired:

@@ -12,7 +12,7 @@ from agents import Toolbox
 from children import json_schema
 from children.pool import Children, Limits
 from llm import Capabilities, ContextLimits, Fleet
-from memory import AsyncConnection, Connection, Keyspace
+from memory import AsyncConnection, Connection
 from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancel_watch import watch_cancellations
@@ -44,7 +44,7 @@ class ProducerServices:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         memory = settings.memory
-        self.keyspace = Keyspace(memory.key_prefix, is_cluster=memory.mode == "cluster")
+        self.keyspace = memory.keyspace
         self.queue_wait = QueueWait(settings.queue.grace_s)
 
     @cached_property

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from memory import JobToWake, SessionKeys
+from memory import CannotDecrypt, JobToWake, SessionKeys
 from memory.ids import is_id, shown_id
 from memory.quoting import quoted
 from tasks.end.callbacks import UNSENDABLE
@@ -48,9 +48,10 @@ def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
     if waiting is None:
         return True
     try:
-        envelope = Envelope.unpack(waiting.envelope)
-    except InvalidJob:
-        # Wake it all the same: the worker makes it a dead letter, and the session goes on.
+        envelope = Envelope.of(keys, waiting)
+    except (InvalidJob, CannotDecrypt):
+        # Wake it all the same: the worker makes it a dead letter, and the session goes on; or the
+        # worker has the key, or says that it has not.
         envelope = None
     return wake_job(app, keys, waiting.job_id, envelope)
 

@@ -8,13 +8,16 @@ from celery import Celery
 
 from memory import (
     Backpressure,
+    CannotDecrypt,
     Claim,
     EnqueueOutcome,
     JobToWake,
     Mailbox,
     Request,
+    SessionKeys,
     audit,
     dead_letters,
+    decrypted_envelope,
     locate,
 )
 from memory.ids import shown_id
@@ -33,7 +36,7 @@ SESSIONS_LISTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter and whose it is; `job` is None where its envelope cannot be read."""
+    """A dead letter and whose it is; `job` is None where its envelope cannot be read here."""
 
     agent_id: str
     session_id: str
@@ -55,7 +58,7 @@ def all_letters() -> Iterator[Letter]:
         if not found:
             services.memory.run(dead_letters.forget(mailbox))
         for letter in reversed(found):
-            yield Letter(keys.agent_id, keys.session_id, letter, _job(letter))
+            yield Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
 
 
 def letter_of(job_id: str) -> Letter:
@@ -79,11 +82,12 @@ def requeue(app: Celery, job_id: str) -> str:
 
 def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     services, job_id = producer_services(), found.letter.job_id
-    _check(found, services.settings)
+    _check(mailbox.keys, found, services.settings)
     intake = dead_letters.requeued(
+        mailbox.keys,
         found.letter,
         request=found.job.request if found.job else Request(),
-        callbacks=_callbacks(found.letter),
+        callbacks=_callbacks(mailbox.keys, found.letter),
         cap=services.settings.queue.max_pending,
     )
     new_id, claim = intake.job_id, mailbox.claim(intake)
@@ -102,13 +106,14 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     if enqueued.outcome is EnqueueOutcome.CONFLICT:
         raise taken
     if enqueued.position == 0:
-        wake(app, mailbox.keys, JobToWake(new_id, found.letter.envelope))
+        wake(app, mailbox.keys, JobToWake(new_id, intake.envelope))
     services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
 
 
-def _check(found: Letter, settings: Settings) -> None:
-    check_envelope_size(len(found.letter.envelope), settings.max_envelope_bytes)
+def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
+    packed = decrypted_envelope(keys, found.letter.job_id, found.letter.envelope)
+    check_envelope_size(len(packed), settings.max_envelope_bytes)
     if found.job is not None and settings.knows_models:
         settings.allowed_models.check(found.job.model)
 
@@ -141,20 +146,20 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
         mailbox = Mailbox(services.keyspace, keys)
         letter = services.memory.run(dead_letters.letters(mailbox)).find(job_id)
         if letter is not None:
-            return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(letter))
+            return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
     raise InvalidJob(f"there is no dead letter of a job {shown_id(job_id)}")
 
 
-def _callbacks(letter: dead_letters.DeadLetter) -> bytes:
+def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:
     try:
-        options = Envelope.unpack(letter.envelope).publish
+        options = Envelope.of(keys, JobToWake(letter.job_id, letter.envelope)).publish
     except InvalidJob:
         return b""
     return packed_callbacks(dead_letters.requeued_id(letter.job_id), options, is_requeued=True)
 
 
-def _job(letter: dead_letters.DeadLetter) -> ChatJob | None:
+def _job(keys: SessionKeys, letter: dead_letters.DeadLetter) -> ChatJob | None:
     try:
-        return Envelope.unpack(letter.envelope).job
-    except InvalidJob:
+        return Envelope.of(keys, JobToWake(letter.job_id, letter.envelope)).job
+    except (InvalidJob, CannotDecrypt):
         return None

@@ -10,8 +10,10 @@ from celery.result import AsyncResult
 
 from memory import MemoryServiceError
 from tasks.end.outcome import outcome_of
+from tasks.end.stored_result import decrypted_result
 from tasks.errors import JobFailed
 from tasks.job.result import ChatResult
+from tasks.process.services import producer_services
 from tasks.submit.follow import check_kept, last_end
 
 LOOK_AGAIN_S = 1.0
@@ -52,7 +54,8 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
         """The result; waits for `timeout` seconds, None: for ever.
 
         Of a job that was merged into another it is the other's. Raises what ended the job (with
-        `propagate=False`: returns it), or celery.exceptions.TimeoutError. `options` are Celery's.
+        `propagate=False`: returns it), celery.exceptions.TimeoutError, or memory.CannotDecrypt.
+        `options` are Celery's.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         given = {"propagate": propagate, **options}
@@ -60,6 +63,13 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
         while isinstance(found, Mapping) and isinstance(into := found.get("merged_into"), str):
             found = JobResult(into, app=self.app)._get(deadline, given)
         return found
+
+    def _set_cache(self, meta: dict[str, object]) -> dict[str, object]:
+        """What Celery keeps of a result that has come; an encrypted reply is decrypted before."""
+        keyspace = producer_services().keyspace
+        plain = {**meta, "result": decrypted_result(keyspace, meta.get("result"))}
+        kept: dict[str, object] = super()._set_cache(plain)
+        return kept
 
     def _get(
         self, deadline: float | None, options: Mapping[str, object]

@@ -16,7 +16,14 @@ from llm import (
     TokenBudget,
     is_same,
 )
-from memory import Acquired, AsyncConnection, MemoryServiceError, SessionKeys, summary
+from memory import (
+    Acquired,
+    AsyncConnection,
+    CannotDecrypt,
+    MemoryServiceError,
+    SessionKeys,
+    summary,
+)
 from tasks.job.job import ChatJob
 
 logger = logging.getLogger(__name__)
@@ -124,13 +131,16 @@ async def summary_of(
 ) -> str | None:
     """The summary of the session's earlier turns; None where there is none.
 
-    Nor is there one for a job that wants no history, or while Redis does not answer.
+    Nor is there one for a job that wants no history, or while Redis does not answer. Raises
+    CannotDecrypt.
     """
     is_wanted = profile.summary and history_limit(job.ask, profile)
     if not is_wanted or not acquired.stored_messages:
         return None
     try:
         found = await memory.run(summary.read(keys))
+    except CannotDecrypt:
+        raise  # nobody mends that by waiting a moment
     except MemoryServiceError as exc:
         logger.warning("the turn is answered without its summary, Redis failed: %s", exc)
         return None

@@ -91,7 +91,7 @@ class ModelTurn:
     async def run(
         self, keys: SessionKeys, job_id: str, envelope: Envelope, acquired: Acquired
     ) -> ChatResult:
-        """The turn's result. Raises LLMError or InvalidJob."""
+        """The turn's result. Raises LLMError, InvalidJob or memory.CannotDecrypt."""
         job = envelope.job
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
         past = await history.decode_in_slices(keys, acquired.history)

@@ -183,7 +183,7 @@ def test_a_follower_that_is_too_slow_is_told(session_id: str) -> None:
     keys = Mailbox.of(memory.keyspace, AGENT, session_id).keys
 
     def say(texts: Sequence[str]) -> None:
-        told = [packed(Event(EventType.TOKEN, "job", 1, text)) for text in texts]
+        told = [packed(Event(EventType.TOKEN, "job", 1, text), keys.cipher) for text in texts]
         kept = ("XADD", keys.events, "MAXLEN", "~", MAX_EVENTS, "*", "event")
         memory.connection.run_each([Command(bool, (*kept, one)) for one in told])
 
@@ -254,7 +254,7 @@ def test_a_follower_that_a_lost_stream_left_behind_is_told(session_id: str) -> N
     memory = get_redis_memory()
     keys = Mailbox.of(memory.keyspace, AGENT, session_id).keys
     add = ("XADD", keys.events)
-    said = packed(Event(EventType.TOKEN, "job", 1, "one"))
+    said = packed(Event(EventType.TOKEN, "job", 1, "one"), keys.cipher)
     memory.connection.run(Command(bool, (*add, "9000-0", "event", said)))
     with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator
         assert next(followed).text == "one"

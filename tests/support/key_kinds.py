@@ -133,6 +133,9 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind("session_users:{H}", "zset", "none", "user → last message in this session, ms", True),
     KeyKind("cancellations", "stream", "none; capped", "jobs that their worker is to stop", True),
     KeyKind(
+        "encryption_keys", "hash", "none", "id of a key that encrypts → a record to try it on", True
+    ),
+    KeyKind(
         "waiting_models",
         "zset",
         "none",

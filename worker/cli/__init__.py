@@ -11,6 +11,7 @@ from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
 from worker.cli.erase import erase_command
 from worker.cli.group import CommandFailed, Commands
+from worker.cli.reencrypt import reencrypt_command
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
@@ -60,6 +61,6 @@ def main() -> None:
 
 for command in (
     *(demo, up, check, chat, cancel, sessions, stats, status, dead_letters),
-    *(erase_command, export, import_, audit_command),
+    *(erase_command, export, import_, reencrypt_command, audit_command),
 ):
     main.add_command(command)

@@ -21,7 +21,9 @@ def letters_of(rig: Rig) -> tuple[DeadLetter, ...]:
 
 def requeue(rig: Rig, letter: DeadLetter, cap: int = CAP) -> Enqueued:
     """Put a job back."""
-    commands = rig.box.take_in(dead_letters.requeued(letter, cap=cap), grace_ms=GRACE_MS)
+    commands = rig.box.take_in(
+        dead_letters.requeued(rig.box.keys, letter, cap=cap), grace_ms=GRACE_MS
+    )
     return rig.connection.run_last(*commands)
 
 

@@ -122,7 +122,7 @@ def requeue(rig: Rig, job: str) -> EnqueueOutcome:
     """Put the letter of a job back."""
     letter = rig.connection.run(dead_letters.letters(rig.box)).find(job)
     assert letter is not None
-    intake = dead_letters.requeued(letter, request=request_of(job), cap=9)
+    intake = dead_letters.requeued(rig.box.keys, letter, request=request_of(job), cap=9)
     commands = rig.box.take_in(intake, grace_ms=GRACE_MS)
     return rig.connection.run_last(*commands).outcome
 

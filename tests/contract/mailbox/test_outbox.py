@@ -6,6 +6,7 @@ import pytest
 
 from memory import outbox
 from memory.errors import CorruptData
+from memory.keys import Keyspace
 from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outbox import ENDS_AT_ONCE, End
@@ -305,6 +306,8 @@ def test_a_damaged_index_is_named(rig: Rig) -> None:
 def test_an_end_does_not_show_what_people_wrote() -> None:
     """Not in a log, nor in a traceback."""
     stored = done_event("j1", "a secret answer")
-    end = End.parse("j1", b"%d %s a secret callback" % (len(stored), stored))
+    end = End.parse(
+        Keyspace().session("a", "s"), "j1", b"%d %s a secret callback" % (len(stored), stored)
+    )
     assert end.callbacks
     assert "secret" not in repr(end)

@@ -89,7 +89,7 @@ async def tell(memory: AsyncConnection, keys: SessionKeys, *texts: str) -> None:
 
 async def first_cursor(tail: Tail, keys: SessionKeys) -> str:
     """The cursor of the first event of a stream."""
-    (event, *_) = await tail.after(keys.events, FROM_START, timeout_s=WAIT_S)
+    (event, *_) = await tail.after(events.stream_of(keys), FROM_START, timeout_s=WAIT_S)
     return event.cursor
 
 
@@ -101,7 +101,7 @@ async def test_followers_of_many_sessions_each_get_their_own(
     async def follow(keys: SessionKeys) -> list[str]:
         cursor, texts = FROM_START, list[str]()
         while len(texts) < 3:
-            for event in await tail.after(keys.events, cursor, timeout_s=WAIT_S):
+            for event in await tail.after(events.stream_of(keys), cursor, timeout_s=WAIT_S):
                 cursor = event.cursor
                 texts.append(event.text)
         return texts
@@ -121,8 +121,8 @@ async def test_nothing_comes_of_a_stream_in_which_nothing_happens(
     busy, silent = streams[:2]
     await tell(memory, busy, "one", "two")
     found = await asyncio.gather(
-        tail.after(busy.events, FROM_START, timeout_s=WAIT_S),
-        tail.after(silent.events, FROM_START, timeout_s=0.2),
+        tail.after(events.stream_of(busy), FROM_START, timeout_s=WAIT_S),
+        tail.after(events.stream_of(silent), FROM_START, timeout_s=0.2),
     )
     assert [[event.text for event in of] for of in found] == [["one", "two"], []]
 
@@ -137,9 +137,9 @@ async def test_who_falls_behind_the_cap_is_told(
     cursor = await first_cursor(tail, keys)
     await tell(memory, keys, *["more"] * (MAX_EVENTS + TRIM_SLACK))
     slow, new, beside = await asyncio.gather(
-        tail.after(keys.events, cursor, timeout_s=WAIT_S),
-        tail.after(keys.events, FROM_START, timeout_s=WAIT_S),
-        tail.after(other.events, FROM_START, timeout_s=WAIT_S),
+        tail.after(events.stream_of(keys), cursor, timeout_s=WAIT_S),
+        tail.after(events.stream_of(keys), FROM_START, timeout_s=WAIT_S),
+        tail.after(events.stream_of(other), FROM_START, timeout_s=WAIT_S),
         return_exceptions=True,
     )
     assert isinstance(slow, CursorExpired)
@@ -160,7 +160,7 @@ async def test_who_is_far_behind_but_within_the_cap_misses_nothing(
     await tell(memory, keys, *texts)
     caught_up: list[str] = []
     while len(caught_up) < len(texts):
-        found = await tail.after(keys.events, cursor, timeout_s=WAIT_S)
+        found = await tail.after(events.stream_of(keys), cursor, timeout_s=WAIT_S)
         assert 0 < len(found) <= READ_EVENTS
         cursor = found[-1].cursor
         caught_up += [event.text for event in found]
@@ -176,7 +176,7 @@ async def test_who_has_seen_all_of_a_stream_that_ended_goes_on_with_its_successo
     cursor = await first_cursor(tail, keys)
     await memory.run(Command(bool, ("UNLINK", keys.events)))
     await tell(memory, keys, "after")
-    found = await tail.after(keys.events, cursor, timeout_s=WAIT_S)
+    found = await tail.after(events.stream_of(keys), cursor, timeout_s=WAIT_S)
     assert [event.text for event in found] == ["after"]
 
 
@@ -200,7 +200,7 @@ async def test_a_damaged_stream_fails_its_own_followers_only(
     )
     await tell(memory, good, "here")
     following = [
-        asyncio.create_task(tail.after(keys.events, FROM_START, timeout_s=WAIT_S))
+        asyncio.create_task(tail.after(events.stream_of(keys), FROM_START, timeout_s=WAIT_S))
         for keys in (bad, good, later)
     ]
     assert [event.text for event in await following[1]] == ["here"]
@@ -220,7 +220,7 @@ async def test_a_foreign_entry_that_nobody_reads_fails_nobody(
     foreign = Command(bool, ("XADD", keys.events, "1-0", "who", "knows"))
     await memory.run(foreign)
     await tell(memory, keys, *["more"] * READ_EVENTS)
-    found = await tail.after(keys.events, "1-0", timeout_s=WAIT_S)
+    found = await tail.after(events.stream_of(keys), "1-0", timeout_s=WAIT_S)
     assert len(found) == READ_EVENTS
     await memory.run(Command(bool, ("XADD", keys.events, "*", "who", "knows")))
     assert is_after(await memory.run(events.last_cursor(keys.events)), found[-1].cursor)
@@ -235,7 +235,7 @@ async def test_events_of_a_type_that_only_a_newer_version_knows_are_passed_over(
     newer = '{"type":"reticulated","job":"job","attempt":1}'
     await tell(memory, keys, "one")
     await memory.run(Command(bool, ("XADD", keys.events, "*", "event", newer)))
-    found = await tail.after(keys.events, FROM_START, timeout_s=WAIT_S)
+    found = await tail.after(events.stream_of(keys), FROM_START, timeout_s=WAIT_S)
     follower = SessionFollower(keys, FROM_START)
     assert [event.text for event in follower.take(found)] == ["one"]
     assert follower.cursor == found[-1].cursor

@@ -175,7 +175,7 @@ class Churn:
     def _told(self, session_id: str) -> list["Event"]:
         told, cursor = list["Event"](), events.FROM_START
         while found := self._rig.connection.run(
-            events.read_now(self._rig.keys(session_id).events, cursor)
+            events.read_now(events.stream_of(self._rig.keys(session_id)), cursor)
         ):
             told += found
             cursor = found[-1].cursor

@@ -118,7 +118,7 @@ def commit(world: World, message: Publish, token: str, acquired: Acquired) -> Ac
             token,
             job,
             records,
-            event=packed(last),
+            event=packed(last, keys.cipher),
             keep=KEEP,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,

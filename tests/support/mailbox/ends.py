@@ -287,7 +287,7 @@ class Ends:
         assert isinstance(entries, list)
         last: dict[str, list[Event]] = defaultdict(list)
         for _, fields in entries:
-            event = parsed(fields[1])
+            event = parsed(fields[1], keys.cipher)
             if event.type in ENDINGS:
                 last[event.job_id].append(event)
         return last
@@ -324,10 +324,13 @@ def pending(ask: Callable[..., list[object]], queue: str) -> list[str]:
     return [job.decode() for job in reply]
 
 
+NO_KEYS = ("agent_id", "session_id", "cipher")
+
+
 def all_keys(keyspace: Keyspace, history_key: str) -> list[str]:
     """Every key of a session."""
     keys = keyspace.parse_history(history_key)
-    names = [name for name in keys.__slots__ if name not in ("agent_id", "session_id")]
+    names = [name for name in keys.__slots__ if name not in NO_KEYS]
     return [getattr(keys, name) for name in names]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from memory import events, outbox
+from memory.encryption.keyring import NO_KEYS
 from memory.keys import Keyspace
 from memory.mailbox.due import Due
 from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
@@ -187,7 +188,10 @@ class Rig:
         """All ends in the session's outbox, whoever is to deliver them."""
         stored = self.connection.run(Command(strings, ("HGETALL", self.box.keys.outbox)))
         pairs = zip(stored[::2], stored[1::2], strict=True)
-        return {job.decode(): End.parse(job.decode(), end.split(b" ", 3)[3]) for job, end in pairs}
+        return {
+            job.decode(): End.parse(self.box.keys, job.decode(), end.split(b" ", 3)[3])
+            for job, end in pairs
+        }
 
     def say(self, token: str, *said: Event, number: int = 1) -> bool:
         """PUBLISH; False: dropped."""
@@ -229,6 +233,10 @@ class Rig:
         return reply
 
 
+PLAIN = NO_KEYS.cipher_of("")
+"""Encrypts nothing."""
+
+
 def envelope_of(job: str) -> bytes:
     """Bytes that are no text and no JSON: the mailbox must not care."""
     return b"\x00\xff envelope of " + job.encode() + b"\r\n"
@@ -236,7 +244,7 @@ def envelope_of(job: str) -> bytes:
 
 def done_event(job: str, text: str = "an answer") -> bytes:
     """The last event of a job that has its turn."""
-    return packed(Event(EventType.DONE, job, 1, text))
+    return packed(Event(EventType.DONE, job, 1, text), PLAIN)
 
 
 def request_of(text: str, who: str = "someone") -> Request:

@@ -285,7 +285,7 @@ def ask_model(world: OutageWorld, message: Publish, token: str, acquired: Acquir
                 token,
                 message.job,
                 actors.records_of(message.job, acquired),
-                event=packed(done_event(message.job)),
+                event=packed(done_event(message.job), box.keys.cipher),
                 keep=actors.KEEP,
                 ttl_s=TTL_S,
                 grace_ms=GRACE_MS,

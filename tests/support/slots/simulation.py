@@ -390,7 +390,7 @@ def turn(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> 
         token,
         message.job,
         records,
-        event=packed(done_event(message.job)),
+        event=packed(done_event(message.job), world.box(message.session).keys.cipher),
         keep=actors.KEEP,
         ttl_s=TTL_S,
         grace_ms=GRACE_MS,

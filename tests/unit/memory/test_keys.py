@@ -34,7 +34,9 @@ ODD_IDS = [
 
 
 def _all_keys(keys: SessionKeys) -> list[str]:
-    names = [name for name in SessionKeys.__slots__ if not name.endswith("_id")]
+    names = [
+        name for name in SessionKeys.__slots__ if name not in ("agent_id", "session_id", "cipher")
+    ]
     return [getattr(keys, name) for name in names]
 
 

@@ -41,7 +41,7 @@ def names_of(commands: object) -> list[str]:
             ["schedule", "discard"],
         ),
         (
-            BOX.take_in(dead_letters.requeued(LETTER, cap=1), grace_ms=1),
+            BOX.take_in(dead_letters.requeued(BOX.keys, LETTER, cap=1), grace_ms=1),
             ["schedule", "enqueue"],
         ),
     ],

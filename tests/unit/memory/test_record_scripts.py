@@ -9,7 +9,7 @@ from memory import events, index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.lifetimes import WRITE_IDS_MS
-from memory.records import history, values
+from memory.records import history, swap, values
 from memory.records.event import Event, EventType
 from memory.records.index import Entry
 from memory.redis.command import Command
@@ -47,12 +47,19 @@ COMMANDS: dict[str, Command[object]] = {
     "forget_until": index.forget_until(KEYSPACE.sessions("a"), [Entry("s", 0)], 1),
     "members": users._members(KEYSPACE.sessions("a"), limit=1),
     "publish": events.publish(KEYS, [SAID], ttl_s=1, token="t", number=1),  # noqa: S106 - a lease's
+    "swap_value": swap.swap_value(KEYSPACE.state("a"), b"old", b"new"),
+    "swap_fields": swap.swap_fields(
+        KEYSPACE.session_fields("s"), [swap.Swap(b"f", b"old", b"new")]
+    ),
+    "swap_elements": swap.swap_elements(KEYS.history, [swap.Swap(0, b"old", b"new")]),
+    "swap_stream": swap.swap_stream(KEYS.events, [(b"1-0", [b"event", b"new"])]),
     "note_fields": values.note_fields(KEYSPACE, "s", ["n"], ttl_s=1, is_exact=True),
 }
 BY_HEADER = {
     "index": KEYSPACE.sessions("a"),
     "fields": KEYSPACE.session_fields("s"),
     "value": KEYSPACE.state("a"),
+    "elements": KEYS.history,
 }
 
 
@@ -87,7 +94,7 @@ def test_the_ids_of_writes_are_kept_for_their_life_time() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_there_are_as_many_arguments_as_the_header_names(name: str) -> None:
     """Each is sent, and none that nobody reads."""
-    more = 3 if name == "forget" else 0
+    more = {"forget": 3, "swap_fields": 2, "swap_elements": 2, "swap_stream": 3}.get(name, 0)
     assert len(COMMANDS[name].args) == len(_words(name, "ARGV")) + more
 
 

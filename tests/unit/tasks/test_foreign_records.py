@@ -92,7 +92,7 @@ def test_a_reply_of_any_shape_is_read_back_as_a_result(records: list[object]) ->
         assert isinstance(result["response"], str)
         assert all(type(count) is int for count in result["usage"].values())
         done = Event(EventType.DONE, JOB, 1, result["response"], event_data(result))
-        assert packed(done)
+        assert packed(done, KEYS.cipher)
 
 
 @given(RECORDS)
@@ -277,7 +277,7 @@ def test_an_entry_of_any_shape_is_an_event_or_skipped(entries: list[list[bytes]]
     """Every reader goes on behind it, and all that it hands over has the promised types."""
     reply = [[f"{at}-1".encode(), fields] for at, fields in enumerate(entries)]
 
-    read = events.read_now(KEYS.events, "0-0").parse(reply)
+    read = events.read_now(events.stream_of(KEYS), "0-0").parse(reply)
     last = LastAttempt(JOB)
     last.take(read[::-1])
     follower = JobFollower(Keyspace(), KEYS, JOB, "0-0")
@@ -286,7 +286,7 @@ def test_an_entry_of_any_shape_is_an_event_or_skipped(entries: list[list[bytes]]
     assert [event.cursor for event in read] == [f"{at}-1" for at in range(len(entries))]
     assert follower.cursor == read[-1].cursor
     assert isinstance(last.text, str)
-    assert all(packed(event) for event in read)
+    assert all(packed(event, KEYS.cipher) for event in read)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_an_event_of_wrong_types_is_read_as_nothing_that_happened(
     reply = [[b"5-1", [b"event", orjson.dumps(facts)]]]
 
     with caplog.at_level(logging.WARNING):
-        (event,) = events.read_now(KEYS.events, "0-0").parse(reply)
+        (event,) = events.read_now(events.stream_of(KEYS), "0-0").parse(reply)
 
     assert event == Event(EventType.KEEP_ALIVE, "", 0, cursor="5-1")
     assert "5-1" in caplog.text
@@ -351,7 +351,7 @@ def test_a_dead_letter_of_any_shape_is_one_or_corrupt(parts: list[bytes]) -> Non
     """A number that is infinite is none of ours either."""
     stored = b"".join(b"%d:%b," % (len(part), part) for part in parts)
     try:
-        DeadLetter.parse(stored)
+        DeadLetter.parse(KEYS, stored)
     except CorruptData:
         return
     assert len(parts) == 6
@@ -361,14 +361,14 @@ def test_an_infinite_number_in_a_dead_letter_is_corrupt() -> None:
     """Not an OverflowError in whoever lists them."""
     parts = (b"j", b"inf", b"1", b"1", b"reason", b"{}")
     with pytest.raises(CorruptData):
-        DeadLetter.parse(b"".join(b"%d:%b," % (len(part), part) for part in parts))
+        DeadLetter.parse(KEYS, b"".join(b"%d:%b," % (len(part), part) for part in parts))
 
 
 @given(st.binary(max_size=20) | JSON.map(orjson.dumps))
 def test_a_state_of_any_shape_is_an_object_or_corrupt(stored: bytes) -> None:
     """As `get_agent_state` promises."""
     try:
-        state = load_mapping("k").parse(stored)
+        state = load_mapping(Keyspace(), "k").parse(stored)
     except CorruptData:
         return
     assert isinstance(state, dict)

@@ -1,0 +1,1 @@
+"""Encryption of what people and models say, while it lies in Redis."""

@@ -1,0 +1,70 @@
+"""`griot reencrypt`: what lies in Redis, as GRIOT_ENCRYPTION_KEYS says it now."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from memory import prove_keys
+from memory.upkeep.key_check import forget_other_keys
+from memory.upkeep.reencryption import Reencryption, reencrypt
+from tasks.process.services import producer_services
+from worker.cli.console import json_option, note, say, show_json
+from worker.cli.group import CommandFailed
+
+TOLD_EVERY_S = 2.0
+SHOWN = 10
+
+
+@click.command(name="reencrypt")
+@json_option
+def reencrypt_command(as_json: bool) -> None:
+    """Write all records anew with the first key of GRIOT_ENCRYPTION_KEYS, while workers go on.
+
+    Messages, jobs, events, dead letters, summaries, agents' states and session data. What is plain
+    is encrypted, what another key has encrypted gets the first one; with `plain` as the first, all
+    of it becomes plain. A run that is stopped may be repeated. Exit code 1 where records could not
+    be decrypted: they stay as they are.
+
+    When it has said that all is done, the other keys may be taken out of the setting.
+
+    \b
+    Example:
+      GRIOT_ENCRYPTION_KEYS=new:...,old:... griot reencrypt
+    """
+    services = producer_services()
+    memory, keyspace = services.memory, services.keyspace
+    if any(one.is_known for one in prove_keys(memory, keyspace)):
+        raise CommandFailed("a key of this id is another one for the other processes: griot check")
+    progress = _told(reencrypt(memory, keyspace))
+    if progress.is_done:
+        forget_other_keys(memory, keyspace)
+    if as_json:
+        show_json(asdict(progress))
+    else:
+        _say(progress)
+    if progress.unreadable:
+        raise click.exceptions.Exit(1)
+
+
+def _told(run: Iterator[Reencryption]) -> Reencryption:
+    """The end of a run, which tells on the way how far it is."""
+    progress, told_s = Reencryption(0), time.monotonic()
+    for progress in run:
+        if time.monotonic() - told_s >= TOLD_EVERY_S:
+            told_s = time.monotonic()
+            note(f"{progress.seen} of about {progress.total} keys, {progress.written} records")
+    return progress
+
+
+def _say(progress: Reencryption) -> None:
+    for reason in list(dict.fromkeys(progress.unreadable))[:SHOWN]:
+        note(f"not written anew: {reason}")
+    say(f"{progress.written} records written anew, of {progress.seen} keys")
+    if progress.unreadable:
+        say(f"{len(progress.unreadable)} records cannot be decrypted here and stay as they are")
+    if progress.busy:
+        say(f"{progress.busy} records changed meanwhile: run it once more")
+    if progress.is_done:
+        say("all is done: other keys than the first may be taken out of GRIOT_ENCRYPTION_KEYS")
