@@ -57,8 +57,8 @@ BOUNDS = (
 ADDRESSES = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
 CHOICES = {"CHAT_CANCEL_POLICY": ("keep", "discard")}
 """The default first."""
-MODELS = {"CHAT_ALLOWED_MODELS", "CHAT_CLOUD_MODELS"}
-"""Their tests: tests/unit/tasks/job/test_allowed_models.py."""
+OTHERS = {"CHAT_ALLOWED_MODELS", "CHAT_CLOUD_MODELS", "CELERY_RESULT_ENCRYPTED"}
+"""Their tests: tests/unit/tasks/job/test_allowed_models.py; e2e tests of encryption."""
 WHOLE = {bound.name for bound in BOUNDS if not bound.field.endswith("_s")} | {"CELERY_RESULT_TTL"}
 
 all_bounds = pytest.mark.parametrize("bound", BOUNDS, ids=[bound.name for bound in BOUNDS])
@@ -67,7 +67,7 @@ all_bounds = pytest.mark.parametrize("bound", BOUNDS, ids=[bound.name for bound 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable of this machine and no .env file plays a part."""
-    for name in (*ADDRESSES, *MODELS, *CHOICES, *(bound.name for bound in BOUNDS)):
+    for name in (*ADDRESSES, *OTHERS, *CHOICES, *(bound.name for bound in BOUNDS)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -83,7 +83,7 @@ def read(bound: Bound, value: object, monkeypatch: pytest.MonkeyPatch) -> object
 def test_these_are_all_the_settings() -> None:
     """A new setting must come with its bounds, here."""
     known = {str(field.validation_alias) for field in QueueSettings.model_fields.values()}
-    assert known == ADDRESSES | MODELS | CHOICES.keys() | {bound.name for bound in BOUNDS}
+    assert known == ADDRESSES | OTHERS | CHOICES.keys() | {bound.name for bound in BOUNDS}
     assert all(field.description for field in QueueSettings.model_fields.values())
 
 

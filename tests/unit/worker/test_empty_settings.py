@@ -17,6 +17,11 @@ def names_of(kind: type[BaseSettings]) -> list[str]:
     return [name for name, _ in reference.named_fields(kind)]
 
 
+def numbers_of(kind: type[BaseSettings]) -> list[str]:
+    """Those that are whole numbers."""
+    return [name for name, field in reference.named_fields(kind) if field.annotation is int]
+
+
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable of this machine and no .env file plays a part."""
@@ -56,13 +61,12 @@ def test_an_empty_log_file_is_no_log_file(monkeypatch: pytest.MonkeyPatch) -> No
     assert WorkerSettings(log_file="").log_file is None  # type: ignore[arg-type]  # as given
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", [kind for kind in CLASSES if numbers_of(kind)])
 def test_a_refused_value_is_not_in_the_error(
     kind: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody may have put a secret into the wrong variable."""
-    numbers = [name for name, field in reference.named_fields(kind) if field.annotation is int]
-    monkeypatch.setenv(numbers[0], "hunter2")
+    monkeypatch.setenv(numbers_of(kind)[0], "hunter2")
     with pytest.raises(ValidationError) as refused:
         kind()
     assert "hunter2" not in str(refused.value)
