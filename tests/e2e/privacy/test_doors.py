@@ -143,7 +143,7 @@ def _pages(flower: httpx.Client, house: House) -> dict[str, str]:
 
 def _inspected(house: House) -> dict[str, str]:
     with app.connection_for_write() as connection:
-        inspect = app.control.inspect(timeout=scaled(1), connection=connection)
+        inspect = app.control.inspect(timeout=scaled(5), connection=connection, limit=1)
         wait_until(
             lambda: all(one in json.dumps(inspect.active()) for one in house.held),
             what="the jobs that are held are active",
