@@ -14,6 +14,7 @@ import orjson
 from pydantic import JsonValue
 
 from llm import FormatCutShortError, FormatMismatchError
+from memory.quoting import quoted
 from tasks.errors import InvalidJob
 from tasks.job.reply_text import candidates
 from tasks.job.schema_weight import check_weight
@@ -23,6 +24,9 @@ ReplyFormat: TypeAlias = Literal["json"] | dict[str, JsonValue]
 MAX_SCHEMA_BYTES = 32_768
 MAX_SCHEMA_DEPTH = 64
 """Objects and lists within each other; far below what any JSON parser on the way takes."""
+
+MAX_PLACE = 16
+"""Parts of a place in a schema that an error names."""
 
 _PATTERNS = jsonschema_rs.RegexOptions()
 
@@ -104,7 +108,9 @@ def _packed(schema: Mapping[str, JsonValue]) -> bytes:
 
 
 def _place(path: list[str | int]) -> str:
-    return "/" + "/".join(map(str, path))
+    """Where in a schema, which names what its sender likes."""
+    more = ["…"] if len(path) > MAX_PLACE else []
+    return "/" + "/".join([*(quoted(part).strip("'") for part in path[:MAX_PLACE]), *more])
 
 
 def _depth(value: JsonValue) -> int:

@@ -5,6 +5,8 @@
 
 from kombu.utils.json import dumps, loads
 
+from memory.ids import is_id
+
 # What decoding and handling a malformed message has been seen to raise. Kombu itself counts
 # KeyError as a lost connection (celery/kombu#2582), so that a message without a key makes the
 # worker reconnect, get the message back and reconnect again.
@@ -48,10 +50,12 @@ def checked_message(message: object) -> dict[str, object]:
 
 
 def has_sound_headers(message: dict[str, object]) -> bool:
-    """Whether task and id, where there is one, are both there and are text."""
+    """Whether task and id, where there is one, are both there and are text; the id can be one."""
     match message.get("headers", {}):
-        case {"task": task, "id": job_id}:
-            return isinstance(task, str) and isinstance(job_id, str) and bool(task and job_id)
+        case {"task": str(task), "id": str(job_id)}:
+            return bool(task) and is_id(job_id)
+        case {"task": _, "id": _}:
+            return False
         case dict(headers):
             return "task" not in headers
     return False

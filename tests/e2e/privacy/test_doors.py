@@ -120,6 +120,7 @@ def places(
         lambda: last.id in json.dumps([*events]) and last.id in flower.get("/api/tasks").text,
         what="monitors know of the last job",
     )
+    shown |= {f"the log of {one.name}": one.log_text() for one in house.stack.processes}
     shown |= {"the log": worker.log_text(), "the events": json.dumps([*events], default=repr)}
     shown |= {f"flower {path}": text for path, text in _pages(flower, house).items()}
     shown |= _inspected(house)
