@@ -7,14 +7,15 @@ repetitions multiply. What of it no grammar of Ollama's can hold (llm/wire/gramm
 here all the same, in the reply (tasks/turn/reply_check.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import jsonschema_rs
 import orjson
 from pydantic import JsonValue
 
-from children.json_schema import place_in, validator
+from children.json_schema import validator
+from memory.quoting import quoted
 from tasks.errors import InvalidJob
 from tasks.job.schema_weight import weight_of
 
@@ -23,6 +24,9 @@ ReplyFormat: TypeAlias = Literal["json"] | dict[str, JsonValue]
 MAX_SCHEMA_BYTES = 32_768
 MAX_SCHEMA_DEPTH = 64
 """Objects and lists within each other; far below what any JSON parser on the way takes."""
+
+MAX_PLACE = 16
+"""Parts of a place in a schema that an error names."""
 
 
 def check_format(wanted: ReplyFormat | None) -> None:
@@ -58,6 +62,13 @@ def _packed(schema: Mapping[str, JsonValue]) -> bytes:
     if orjson.loads(packed) != schema:
         raise InvalidJob("format must be a JSON object: it holds a number that is not finite")
     return packed
+
+
+def place_in(path: Sequence[str | int]) -> str:
+    """Where in a schema, which names what its sender likes: as a JSON Pointer reads, but without
+    its escapes, and of what is no name only how long it is."""
+    more = ["…"] if len(path) > MAX_PLACE else []
+    return "/" + "/".join([*(quoted(part).strip("'") for part in path[:MAX_PLACE]), *more])
 
 
 def _depth(value: JsonValue) -> int:

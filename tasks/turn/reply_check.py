@@ -22,7 +22,7 @@ from llm import (
     RetryableLLMError,
 )
 from tasks.errors import InvalidJob
-from tasks.job.reply_format import ReplyFormat
+from tasks.job.reply_format import ReplyFormat, place_in
 from tasks.job.reply_text import candidates
 from tasks.job.schema_weight import weight_of
 
@@ -94,7 +94,7 @@ class ReplyChecks:
         # Never here: of a choice jsonschema-rs makes all errors of all branches, which took 6 s for
         # a reply that was seen not to fit in 0.1 ms.
         try:
-            return f"see {(await self._ask(schema, text)).decode()}"
+            return f"see {place_in(orjson.loads(await self._ask(schema, text)))}"
         except ChildEnded:
             return "whose place takes too long to find"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Set
 
 from kombu.utils.json import dumps, loads
 
+from memory.ids import is_id
 from tasks.job.nesting import is_json_nested_deeper
 
 MAX_LEVELS = 128
@@ -98,15 +99,17 @@ def checked_message(message: object) -> dict[str, object]:
 
 
 def has_sound_headers(message: Mapping[str, object]) -> bool:
-    """Whether task and id, where there is one, are both there and are text.
+    """Whether task and id, where there is one, are both there and are text; the id can be one.
 
     Raises TooLarge where a header that is a name is longer than any name.
     """
     if isinstance(headers := message.get("headers"), dict):
         _check_names(headers, _NAMES)
     match message.get("headers", {}):
-        case {"task": task, "id": job_id}:
-            return isinstance(task, str) and isinstance(job_id, str) and bool(task and job_id)
+        case {"task": str(task), "id": str(job_id)}:
+            return bool(task) and is_id(job_id)
+        case {"task": _, "id": _}:
+            return False
         case dict(headers):
             return "task" not in headers
     return False

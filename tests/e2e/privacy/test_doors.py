@@ -120,6 +120,7 @@ def places(
         lambda: last.id in json.dumps([*events]) and last.id in flower.get("/api/tasks").text,
         what="monitors know of the last job",
     )
+    shown |= {f"the log of {one.name}": one.log_text() for one in house.stack.processes}
     shown |= {"the log": worker.log_text(), "the events": json.dumps([*events], default=repr)}
     shown |= {f"flower {path}": text for path, text in _pages(flower, house).items()}
     shown |= _inspected(house)
@@ -143,7 +144,7 @@ def _pages(flower: httpx.Client, house: House) -> dict[str, str]:
 
 def _inspected(house: House) -> dict[str, str]:
     with app.connection_for_write() as connection:
-        inspect = app.control.inspect(timeout=scaled(1), connection=connection)
+        inspect = app.control.inspect(timeout=scaled(5), connection=connection, limit=1)
         wait_until(
             lambda: all(one in json.dumps(inspect.active()) for one in house.held),
             what="the jobs that are held are active",

@@ -97,6 +97,9 @@ UNDECODABLE: dict[str, bytes] = {
     "a lone surrogate in the body": element("echo", "never", body="\ud800"),
     "headers of a wrong type": element("echo", "never", headers="x"),
     "headers without a task id": element("echo", "never", headers={"task": "echo"}),
+    "a task id that is too long for one": element(
+        "echo", "never", headers={"task": "echo", "id": "x" * 513}
+    ),
     "a task name of a wrong type": element("echo", "never", headers={"task": [1], "id": "a"}),
 }
 

@@ -148,6 +148,10 @@ DOORS: dict[str, Door] = {
     "a schema with a wrong reference": value("format", {"$ref": "#/$defs/TEXT"}),
     "a schema with a wrong pattern": value("format", {"type": "string", "pattern": "(TEXT"}),
     "a schema with a wrong version": value("format", {"$schema": "TEXT"}),
+    "words for a property": value("format", {**SCHEMA, "properties": {"TEXT": {"type": "TEXT"}}}),
+    "words for a property that no reply has": value(
+        "format", {"type": "object", "anyOf": [{"$ref": "#/$defs/TEXT"}], "$defs": {"TEXT": False}}
+    ),
     "a name for monitors": of_celery("shadow"),
     "a header": of_celery("headers", {"x-note": "TEXT"}),
     "a serializer": of_celery("serializer"),

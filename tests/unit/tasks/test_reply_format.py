@@ -344,5 +344,5 @@ def test_the_place_of_a_misfit_is_short_and_printable() -> None:
     text = orjson.dumps({"a\nERROR b" + "c" * 5000: 1}).decode()
     with pytest.raises(FormatMismatchError) as caught:
         parsed_reply(text, schema, done_reason="stop")
-    assert "/properties/a?ERROR bccc" in str(caught.value)
+    assert "/properties/text of 5009 characters/type" in str(caught.value)
     assert len(str(caught.value)) < 300

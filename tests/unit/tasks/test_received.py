@@ -1,0 +1,98 @@
+"""What a worker shows of a message: nothing that its sender could have put there freely."""
+
+import base64
+import json
+
+import pytest
+from celery import Celery
+from kombu.message import Message
+
+from tasks.process.app import GriotCelery
+from tasks.process.received import UnshownRequest
+from tasks.process.unshown import NOT_SHOWN
+
+WORDS = "what nobody may read"
+MEGABYTE = "x" * 1_000_000
+
+
+@pytest.fixture
+def app() -> Celery:
+    """An app with one task."""
+    made = GriotCelery("received", set_as_current=False, broker="memory://")
+    made.task(name="somebody.asks")(asked)
+    return made
+
+
+def asked(question: str) -> str:
+    """A task's body."""
+    return question
+
+
+def received(app: Celery, **headers: object) -> UnshownRequest:
+    """A request as a worker makes it of a message with these headers."""
+    body = json.dumps([[WORDS], {"more": WORDS}, {}]).encode()
+    given = {"task": "somebody.asks", "id": "a-task", "lang": "py", **headers}
+    info = {"exchange": WORDS, "routing_key": "chat", "redelivered": False}
+    message = Message(
+        body=base64.b64encode(body),
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers=given,
+        delivery_info=info,
+        properties={"body_encoding": "base64"},
+        accept={"application/json"},
+    )
+    message.body = body
+    return UnshownRequest(message, app=app, task=app.tasks["somebody.asks"])
+
+
+def test_arguments_are_not_shown_however_their_sender_shows_them(app: Celery) -> None:
+    """In events, in the log and by `celery inspect`."""
+    request = received(app, argsrepr=f"({WORDS!r},)", kwargsrepr=WORDS)
+    assert (request.argsrepr, request.kwargsrepr) == ("()", NOT_SHOWN)
+    shown = {name: request.request_dict[name] for name in ("argsrepr", "kwargsrepr")}
+    assert WORDS not in repr(shown)
+    assert WORDS not in repr(request.info()) + repr(request.info(safe=False))
+    assert request.args == [WORDS], "the task gets them"
+
+
+def test_a_name_for_monitors_is_a_name(app: Celery) -> None:
+    """Any other is the task's own."""
+    assert received(app, shadow="nightly").name == "nightly"
+    for shadow in (WORDS, MEGABYTE, 7, ["a"], "a\nb"):
+        request = received(app, shadow=shadow)
+        assert (request.name, request.request_dict["shadow"]) == ("somebody.asks", None)
+
+
+@pytest.mark.parametrize("name", ["root_id", "parent_id", "group"])
+def test_an_id_is_an_id(app: Celery, name: str) -> None:
+    """What cannot be one is taken out: events repeat it."""
+    assert received(app, **{name: "4f1c"}).request_dict[name] == "4f1c"
+    for given in (MEGABYTE, 7, [WORDS], ""):
+        request = received(app, **{name: given})
+        assert request.request_dict[name] is None
+        assert not request.root_id
+        assert not request.parent_id
+
+
+def test_a_count_of_retries_is_a_number(app: Celery) -> None:
+    """Events repeat it too."""
+    assert received(app, retries=3).request_dict["retries"] == 3
+    assert received(app, retries=WORDS).request_dict["retries"] == 0
+
+
+def test_what_the_app_sends_shows_no_argument(app: Celery) -> None:
+    """Unless who sends it says how to show it."""
+    message = app.amqp.as_task_v2("an-id", "somebody.asks", (WORDS,), {"more": WORDS})
+    assert WORDS not in repr(message.headers)
+    assert message.headers["argsrepr"] == message.headers["kwargsrepr"] == NOT_SHOWN
+    shown = app.amqp.as_task_v2("an-id", "somebody.asks", (WORDS,), {}, argsrepr="(one,)")
+    assert shown.headers["argsrepr"] == "(one,)"
+
+
+def test_a_task_with_other_arguments_does_not_name_them(app: Celery) -> None:
+    """Python's own error has the name of an argument as its sender gave it."""
+    with pytest.raises(TypeError) as refused:
+        app.tasks["somebody.asks"](**{WORDS: 1})
+    assert str(refused.value) == "somebody.asks takes other arguments"
+    assert app.tasks["somebody.asks"]("why") == "why"
