@@ -9,6 +9,7 @@ import sys
 from tasks.errors import ConfigurationError
 from tasks.job.envelope_size import BROKER_FACTOR
 from tasks.process.configuration import checked, load_settings
+from worker.broker.rabbitmq import read_any_message
 from worker.broker.transport import register_transport
 from worker.settings import WorkerSettings
 from worker.standard_streams import install
@@ -23,6 +24,7 @@ except ConfigurationError as exc:
     sys.exit(f"griot: {exc}")
 
 register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
+read_any_message()
 
 from tasks import app  # noqa: E402  # reads celeryconfig, so only after the check
 from worker import process  # noqa: E402

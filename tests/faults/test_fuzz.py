@@ -20,8 +20,8 @@ from tests.support.faults.rig import GRACE_S, Rig
 from tests.support.faults.sender import AGENT_ID
 from tests.support.machine import scaled
 
-TOGETHER = 10
-BATCHES = effort(30, long=2000)  # X
+TOGETHER = 25
+BATCHES = effort(12, long=800)
 SLOWEST_S = 0.05
 """The most CPU time of its thread that one callback may take."""
 
@@ -39,6 +39,7 @@ def watched(rig: Rig, report: Path) -> ServerProcess:
     return rig.worker("-I", module, name="watched", **{VARIABLE: str(report)})
 
 
+@pytest.mark.timeout(effort(120, long=3600))
 @seed(20261126)
 @settings(
     max_examples=BATCHES,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 import sys
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from amqp.basic_message import Message
 from kombu.connection import Connection
 
 from sandbox.process import ServerProcess
@@ -75,6 +77,33 @@ MALFORMED: Mapping[str, tuple[bytes, Mapping[str, object]]] = {
     ),
     "a name of 100 kB": (b"[[],{},{}]", {**CHAT, "shadow": "x" * 100_000}),
 }
+
+
+class OddHeader(Message):  # type: ignore[misc]  # amqp ships no types
+    """A message with one header, written byte by byte."""
+
+    def __init__(self, kind: bytes, value: bytes) -> None:
+        super().__init__(b"[[],{},{}]")
+        self._table = b"\x01a" + kind + value
+
+    def _serialize_properties(self) -> bytes:
+        return struct.pack(">HI", 1 << 13, len(self._table)) + self._table
+
+
+def _tables(levels: int) -> bytes:
+    value = struct.pack(">I", 0)
+    for _ in range(levels):
+        inner = b"\x01aF" + value
+        value = struct.pack(">I", len(inner)) + inner
+    return value
+
+
+UNREADABLE = (
+    OddHeader(b"F", _tables(5000)),
+    OddHeader(b"T", struct.pack(">Q", 1_700_000_000_000_000)),
+    OddHeader(b"T", struct.pack(">Q", 2**64 - 1)),
+)
+"""Tables within each other, and times that Python does not have."""
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +190,13 @@ def test_messages_that_cannot_be_handled_go_to_the_quarantine(
                 headers=dict(headers),
             )
             channel.basic_publish(message, exchange="", routing_key="chat")
+        for unreadable in UNREADABLE:
+            channel.basic_publish(unreadable, exchange="", routing_key="chat")
     _send(rig, rabbit, sender, jobs=1)
     rig.check(sender, max_calls=1)
     with Connection(rabbit.url) as connection:
         found = connection.default_channel.queue_declare("chat.quarantine", passive=True)
-    assert found.message_count == len(MALFORMED)
+    assert found.message_count == len(MALFORMED) + len(UNREADABLE)
     assert worker.is_running, worker.log_tail()
     assert "hello" not in worker.log_text()
     assert max(map(len, worker.log_text().splitlines())) < 1000

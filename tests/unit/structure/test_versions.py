@@ -15,6 +15,11 @@ def test_the_broker_libraries_are_those_that_were_examined(package: str) -> None
     assert version(package) == "5.7.0"
 
 
+def test_the_client_of_rabbitmq_is_of_the_series_that_was_examined() -> None:
+    """How it reads the properties of a message: worker/broker/rabbitmq.py."""
+    assert version("amqp").startswith("5.4.")
+
+
 def test_redis_py_is_of_the_series_that_was_examined() -> None:
     """Its retries, its time-outs and the repr of its errors changed between series."""
     assert version("redis").startswith("8.1.")
