@@ -1,4 +1,4 @@
-"""`python -m tests.support.dear.turns PORT`: the dearest allowed turns, each from ACQUIRE to its result.
+"""`python -m tests.support.dear.turns PORT`: the dearest allowed turns, each to its result.
 
 A process of its own whose attempts are those of a worker, but on asyncio's own event loop, whose
 callbacks can be measured. It prints a JSON line for each input: name, CPU seconds of its dearest
