@@ -58,7 +58,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CallEnd:
     """How a call has ended: what the model reads, and of a failure its kind and place for the log.
 
     Neither message nor traceback: they may quote the conversation, or hold a secret.
@@ -97,19 +97,21 @@ class TypedFunction:
         """What the model reads of what the function has returned; raises what `ended` takes."""
         return Outcome(within(_text(value), self._max_result_bytes))
 
-    def ended(self, how: CallResult) -> Ended:
+    def ended(self, how: CallResult) -> CallEnd:
         """The end of a call: its value is an Outcome, or it has an error."""
         if isinstance(how.value, Outcome):
-            return Ended(how.value)
+            return CallEnd(how.value)
         error = how.error
         if isinstance(error, ToolError):
-            return Ended(Outcome(within(f"error: {error}", self._max_result_bytes), is_error=True))
+            return CallEnd(
+                Outcome(within(f"error: {error}", self._max_result_bytes), is_error=True)
+            )
         kind = type(error).__name__
         frames = traceback.extract_tb(None if error is None else error.__traceback__)
         where = [f"{frame.filename}:{frame.lineno}" for frame in frames]
         # docs/decisions.md, "Tools run one after the other, and an error shows its kind only".
         failed = Outcome(f"error: the tool failed ({kind})", is_error=True)
-        return Ended(failed, f"{kind} at {where[-1:]}")
+        return CallEnd(failed, f"{kind} at {where[-1:]}")
 
 
 def _checked_name(function: ToolFunction) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import orjson
 
 from agents.errors import ToolError
-from agents.tool_function import Ended, Outcome, ToolContext, ToolFunction, TypedFunction
+from agents.tool_function import CallEnd, Outcome, ToolContext, ToolFunction, TypedFunction
 from agents.tool_threads import CallResult, ToolThreads
 from children.errors import ChildError
 from children.pool import Children, Limits
@@ -106,7 +106,7 @@ class Tool:
         )
 
     async def _run(self, arguments: Mapping[str, object], context: ToolContext) -> CallResult:
-        """How the call has ended, its value being an Outcome or an Ended."""
+        """How the call has ended, its value being an Outcome or an CallEnd."""
         if self._path is not None:
             return await self._run_in_process(self._path, arguments, context)
         function = self._function
@@ -129,14 +129,16 @@ class Tool:
             answer = orjson.loads(await self._processes.ask(orjson.dumps(request)))
         except ChildError as exc:
             return CallResult(error=exc)
-        return CallResult(Ended(Outcome(answer["content"], answer["is_error"]), answer["trouble"]))
+        return CallResult(
+            CallEnd(Outcome(answer["content"], answer["is_error"]), answer["trouble"])
+        )
 
-    def _ended(self, work: "asyncio.Future[CallResult]") -> Ended:
+    def _ended(self, work: "asyncio.Future[CallResult]") -> CallEnd:
         if work.cancelled():
-            return Ended(Outcome("error: the tool was cancelled", is_error=True))
+            return CallEnd(Outcome("error: the tool was cancelled", is_error=True))
         failed = work.exception()
         how = CallResult(error=failed) if failed is not None else work.result()
-        return how.value if isinstance(how.value, Ended) else self._function.ended(how)
+        return how.value if isinstance(how.value, CallEnd) else self._function.ended(how)
 
 
 def _look_at(work: "asyncio.Future[CallResult]") -> None:

@@ -23,9 +23,10 @@ from tasks.process.crash_points import warn_if_ignored
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
-from worker import flower, heap, logs, pulse
+from worker import flower, health, heap, logs, pulse
 from worker.checks import worker_start_checks
 from worker.encryption_check import check_keys_at_start
+from worker.lateness import loop_watch
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, is_given, pool_of
 from worker.settings import WorkerSettings
@@ -93,7 +94,7 @@ def prepare(app: Celery) -> None:
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
     for ready in (signals.worker_ready, signals.worker_process_init):
-        ready.connect(lambda **_: heap.settle(), weak=False)
+        ready.connect(heap.settle, weak=False)
     notice = StopNotice()
     signals.worker_shutting_down.connect(partial(_drain, notice), weak=False)
     signals.worker_process_init.connect(partial(_drain_on, notice), weak=False)
@@ -101,6 +102,7 @@ def prepare(app: Celery) -> None:
     signals.beat_init.connect(_check_beat, weak=False)
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
+    health.prepare()
 
 
 def _own_name(name: str) -> str:
@@ -132,6 +134,7 @@ def _check_beat(**_: object) -> None:
 
 def _start_sweeper(sender: object = None, **_: object) -> None:
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
+    worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(sweep_forever(app))
 
 
@@ -159,6 +162,7 @@ def _drain(notice: StopNotice, **_: object) -> None:
 
 def _drain_on(notice: StopNotice, **_: object) -> None:
     """In a process of Celery's prefork pool: drain when its worker does."""
+    worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(_drain_after(notice))
 
 

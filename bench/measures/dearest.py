@@ -11,7 +11,7 @@ from sandbox.ports import free_port
 
 PROFILE = """
 [agents.dear]
-tools = ["bench.dear_turns.repeat"]
+tools = ["tests.support.dear.turns.repeat"]
 """
 MOST = Target(now=50, goal=20)
 TIMEOUT_S = 300
@@ -29,7 +29,7 @@ def measure(arena: Arena, _: Size) -> list[Row]:
         "LLM_THINK_TAGS": "true",
     }
     done = subprocess.run(
-        (sys.executable, "-m", "bench.dear_turns", str(port)),
+        (sys.executable, "-m", "tests.support.dear.turns", str(port)),
         env={**arena.griot.env, **settings},
         cwd=arena.directory,
         stdout=subprocess.PIPE,

@@ -7,15 +7,17 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from memory import Event, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tasks import EventType, InvalidJob, JobFailed, chat_task, follow_job
+from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from worker.cli.status import worker_states
 
 WAIT_S = scaled(20)
 HERE = "tests.support.tool_functions"
@@ -36,6 +38,14 @@ tools = ["{HERE}.count_high"]
 tools = [{{function = "{HERE}.wait_long", timeout_s = 0.2}}]
 [agents.reciting]
 tools = ["{HERE}.recite"]
+[agents.hanging]
+tools = [{{function = "{HERE}.hang", timeout_s = 0.2}}]
+[agents.killed]
+tools = [{{function = "{HERE}.hang", timeout_s = 0.2, process = true}}]
+[agents.apart]
+tools = [{{function = "{HERE}.own_process", process = true}}]
+[agents.holding]
+tools = ["{HERE}.hold_loop"]
 [agents.patient]
 tools = ["{HERE}.wait_long"]
 """
@@ -263,3 +273,44 @@ def test_tools_run_under_another_pool(
     sent.get(WAIT_S)
     assert history("energy", session_id)[2]["content"] == RESULT
     assert forked.stop() == 0
+
+
+def tool_said(agent_id: str, session_id: str) -> str:
+    """What the tool of an agent has answered in one turn."""
+    chat_task.delay(agent_id, session_id, "Ghana", model="tools").get(WAIT_S)
+    (answer,) = (one for one in history(agent_id, session_id) if one["role"] == "tool")
+    return str(answer["content"])
+
+
+def test_a_tool_that_hangs_is_counted_and_costs_no_other(
+    session_id: str, worker: ServerProcess
+) -> None:
+    """`griot status` shows it, and the log says what to do; in a process it is killed instead."""
+    assert tool_said("hanging", session_id) == "error: no result within 0.2 s"
+    assert "1 of the 32 threads of this tool hang" in worker.log_text()
+    assert tool_said("killed", session_id) == "error: no result within 0.2 s"
+    (state,) = worker_states(app)
+    assert state.health is not None
+    assert state.health.hanging_tools == {"hang": 1}
+    assert tool_said("energy", session_id) == RESULT
+
+
+def test_a_tool_may_run_in_a_process_of_its_own(session_id: str, worker: ServerProcess) -> None:
+    """Which ends with its worker, as tests/unit/children shows."""
+    told = json.loads(tool_said("apart", session_id))
+    assert psutil.Process(told["pid"]).ppid() == worker.pid
+
+
+def test_what_holds_the_event_loop_is_named_in_the_log(
+    session_id: str, worker: ServerProcess
+) -> None:
+    """The tool by its file and function, and nothing of what anybody said."""
+    assert tool_said("holding", session_id) == "Ghana"
+    wait_until(lambda: "the event loop was held for" in worker.log_text(), what="it is told")
+    (line,) = (one for one in worker.log_text().splitlines() if "event loop was held" in one)
+    assert "support/tool_functions.py" in line
+    assert "hold_loop" in line
+    assert "Ghana" not in line
+    (state,) = worker_states(app)
+    assert state.health is not None
+    assert state.health.late_ms.max_ms > 500

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,24 @@ def crash(password: str) -> str:
 async def wait_long(what: str) -> str:
     """Wait for longer than anybody has time."""
     return str(await asyncio.get_running_loop().create_future())
+
+
+def hang(what: str) -> str:
+    """Hang."""
+    return str(threading.Event().wait())
+
+
+def own_process(what: str) -> dict[str, object]:
+    """Say in which process it runs."""
+    return {"pid": os.getpid()}
+
+
+async def hold_loop(what: str) -> str:
+    """Hold the event loop, as an asynchronous tool must not."""
+    until = time.thread_time() + 0.6
+    while time.thread_time() < until:
+        what.encode()
+    return what
 
 
 def count_high(least: Annotated[int, Field(ge=1000)]) -> str:

@@ -1,6 +1,7 @@
 """The helper that measures callbacks."""
 
 import asyncio
+import threading
 import time
 
 from tests.support.slowest_callback import slowest_callback
@@ -22,7 +23,7 @@ async def test_the_dearest_callback_is_found_and_named() -> None:
         await asyncio.sleep(0)
 
     with slowest_callback() as slowest:
-        await asyncio.gather(dear(), asyncio.sleep(0.05))
+        await asyncio.gather(dear(), asyncio.to_thread(threading.Event().wait, 0.05))
     assert 0.03 <= slowest.cpu_s < 0.06
     assert "dear" in slowest.what
     with slowest_callback() as slowest:

@@ -34,6 +34,7 @@ from worker.checks import (
     workers_asked,
 )
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.health import Health, healths
 from worker.model_servers import ModelServer, model_servers
 from worker.outages import OutageNow, outages_now
 
@@ -52,11 +53,13 @@ class QueueLength:
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A worker that answers: what it consumes, and how many tasks it runs."""
+    """A worker that answers: what it consumes, how many tasks it runs, and its health (None of one
+    that gives none)."""
 
     worker: str
     queues: tuple[str, ...]
     running: int
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +143,10 @@ def worker_states(celery: Celery) -> tuple[WorkerState, ...]:
     if not consumed:
         return ()
     with broker_connection(celery) as connection:
-        running = workers_asked(celery, connection, limit=len(consumed)).active() or {}
+        asked = workers_asked(celery, connection, limit=len(consumed))
+        running, health = asked.active() or {}, healths(asked)
     return tuple(
-        WorkerState(name, tuple(sorted(queues)), len(running.get(name, ())))
+        WorkerState(name, tuple(sorted(queues)), len(running.get(name, ())), health.get(name))
         for name, queues in consumed.items()
     )
 
@@ -221,8 +225,12 @@ def _tables(now: Status) -> Iterator[Table]:
     """In the order shown; only that of the workers may be empty."""
     queues = [(one.queue, one.messages, one.quarantined) for one in now.queues]
     yield Table("Queues", ("Queue", "Messages", "Quarantined"), queues)
-    workers = [(one.worker, ", ".join(one.queues), one.running) for one in now.workers]
-    yield Table("Workers", ("Worker", "Queues", "Running"), workers)
+    workers = [
+        (one.worker, ", ".join(one.queues), one.running, *_health_of(one.health))
+        for one in now.workers
+    ]
+    columns = ("Worker", "Queues", "Running", "Loop late, ms (p99)", "Calls that hang")
+    yield Table("Workers", columns, workers)
     boxes = now.mailboxes
     more = "" if boxes.is_complete else " at least"
     row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
@@ -250,6 +258,13 @@ def _tables(now: Status) -> Iterator[Table]:
     if outages:
         columns = ("Server", "Models", "State", "Away since", "Sessions that wait")
         yield Table("Model servers that are away", columns, outages)
+
+
+def _health_of(health: Health | None) -> tuple[str, str]:
+    if health is None:
+        return "unknown", "unknown"
+    hanging = ", ".join(f"{count} of {tool}" for tool, count in health.hanging_tools.items())
+    return f"{health.late_ms.max_ms:.0f} ({health.late_ms.p99_ms:.0f})", hanging or "none"
 
 
 def _state_of(outage: OutageNow) -> str:

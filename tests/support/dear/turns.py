@@ -1,4 +1,4 @@
-"""`python -m bench.dear_turns PORT`: the dearest allowed turns, each from ACQUIRE to its result.
+"""`python -m tests.support.dear.turns PORT`: the dearest allowed turns, each to its result.
 
 A process of its own whose attempts are those of a worker, but on asyncio's own event loop, whose
 callbacks can be measured. It prints a JSON line for each input: name, CPU seconds of its dearest
@@ -13,8 +13,6 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import TypeVar
 
-from bench.dear_inputs import HISTORY_TEXTS, DearInput, dear_inputs
-from bench.dear_model import MODEL, DearModel
 from memory import encode_message
 from memory.records import history
 from tasks import chat_task
@@ -23,6 +21,8 @@ from tasks.attempt.start import start_attempt
 from tasks.job.envelope import JobRef
 from tasks.process.runtime import Runtime
 from tasks.process.services import producer_services, worker_services
+from tests.support.dear.inputs import HISTORY_TEXTS, DearInput, dear_inputs
+from tests.support.dear.model import MODEL, DearModel
 from tests.support.slowest_callback import slowest_callback
 from worker import heap
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
-from bench.dear_inputs import Record
+from tests.support.dear.inputs import Record
 
 MODEL = "dear"
 WINDOW_TOKENS = 1_000_000

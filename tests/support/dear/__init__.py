@@ -1,0 +1,1 @@
+"""The dearest that the limits allow, sent through whole turns."""

@@ -1,0 +1,139 @@
+"""How late the event loop of all turns is, and what held it.
+
+The loop notes how much later than planned its own timer comes. A thread looks on: where the timer
+is overdue it reads what the loop's thread is doing, and when the timer has come it says so in the
+log, by file, line and function alone, for values may be somebody's words.
+"""
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import FrameType
+
+from tasks.process.per_process import PerProcess
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.05
+KEPT_S = 10.0
+HELD_S = 0.25
+"""A callback that takes as long is told."""
+BLOCKED_S = 1.0
+"""One that takes as long is told though it used no CPU: it waits, or the machine is busy."""
+TOLD_EVERY_S = 10.0
+MOST_FRAMES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """Of the last KEPT_S seconds, milliseconds."""
+
+    max_ms: float = 0.0
+    p99_ms: float = 0.0
+
+
+class LoopWatch:
+    """Watches the loop that it is started on, until the process ends."""
+
+    def __init__(self) -> None:
+        self._late_s: deque[float] = deque(maxlen=round(KEPT_S / TICK_S))
+        self._due_s = time.monotonic()
+        self._cpu_s = 0.0
+        self._held_cpu_s = 0.0
+        self._ticks = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread_id = 0
+        self._told_at_s = -TOLD_EVERY_S
+        self._untold = 0
+
+    async def start(self) -> None:
+        """Begin, once; to be run on the loop."""
+        if self._loop is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._thread_id, self._cpu_s = threading.get_ident(), time.thread_time()
+        self._plan(self._loop)
+        threading.Thread(target=self._look_on, name="griot-loop-watch", daemon=True).start()
+
+    def seen(self) -> Lateness:
+        """How late the loop was lately; from any thread."""
+        ordered = sorted((*self._late_s, max(0.0, time.monotonic() - self._due_s)))
+        return Lateness(
+            max_ms=round(ordered[-1] * 1000, 1),
+            p99_ms=round(ordered[-(len(ordered) // 100) - 1] * 1000, 1),
+        )
+
+    def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due_s = time.monotonic() + TICK_S
+        loop.call_later(TICK_S, self._tick, loop)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        cpu_s = time.thread_time()
+        self._late_s.append(max(0.0, time.monotonic() - self._due_s))
+        self._held_cpu_s, self._cpu_s = cpu_s - self._cpu_s, cpu_s
+        self._ticks += 1
+        self._plan(loop)
+
+    def _look_on(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(TICK_S)
+            ticks = self._ticks
+            if time.monotonic() - self._due_s < HELD_S / 2:
+                continue
+            # C code that keeps the interpreter's lock keeps this thread, too: then it looks right
+            # after, and mostly sees the line that called it.
+            where = self._where()
+            while self._ticks == ticks:
+                pause.wait(TICK_S)
+            self._tell(self._late_s[-1], self._held_cpu_s, where)
+
+    def _where(self) -> str:
+        """The task that runs, and where; "" while the loop itself waits for its turn."""
+        task = asyncio.current_task(self._loop)
+        places = _places(sys._current_frames().get(self._thread_id))
+        if not places:
+            return ""
+        coroutine = "" if task is None else getattr(task.get_coro(), "__qualname__", "")
+        name = "a callback" if task is None else f"{task.get_name()} ({coroutine})"
+        return f"{name} at {' < '.join(places)}"
+
+    def _tell(self, late_s: float, cpu_s: float, where: str) -> None:
+        if late_s < HELD_S:
+            return
+        is_held = where and (cpu_s >= late_s / 2 or late_s >= BLOCKED_S)
+        now_s = time.monotonic()
+        if not is_held or now_s - self._told_at_s < TOLD_EVERY_S:
+            self._untold += bool(is_held)
+            return
+        logger.warning(
+            "the event loop was held for %.2f s (%.2f s of them CPU time) by %s; all turns of this "
+            "worker waited for it: what is named there belongs in a thread or a process (%d more "
+            "since this was last said)",
+            late_s,
+            cpu_s,
+            where,
+            self._untold,
+        )
+        self._told_at_s, self._untold = now_s, 0
+
+
+def _places(frame: FrameType | None) -> list[str]:
+    """Where a thread is, the innermost call first, without what runs the loop."""
+    places: list[str] = []
+    while frame is not None and len(places) < MOST_FRAMES:
+        path = PurePath(frame.f_code.co_filename)
+        if path.parent.name not in ("asyncio", "") and path.name != "threading.py":
+            short = "/".join(path.parts[-3:])
+            places.append(f"{short}:{frame.f_lineno} {frame.f_code.co_name}")
+        frame = frame.f_back
+    return places
+
+
+loop_watch = PerProcess(LoopWatch)
+"""That of this process."""
