@@ -19,7 +19,7 @@ class StoredHistory:
     """A session's history in Redis, for one agent.
 
     Raises only memory.MemoryServiceErrors. `limits` says how large a message may be and how many
-    messages are kept (HISTORY_MAX_MESSAGES).
+    messages are kept (HISTORY_MAX_MESSAGES, HISTORY_MAX_BYTES).
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class StoredHistory:
             turn.records,
             write_id=turn.write_id,
             keep=self._limits.history_max_messages,
+            most_bytes=self._limits.history_max_bytes,
             ttl_s=self._memory.default_ttl,
             # A longer TTL that somebody has set stays, as with a commit: docs/decisions.md, "COMMIT
             # never shortens a session's life".

@@ -75,8 +75,8 @@ class RedisMemoryService:
         """Write `history`, oldest message first, over what is there. True.
 
         A message is a dict of JSON values with a `role`, and comes back unchanged; what a model
-        reads of it has the types that `memory.records.message` tells. At most
-        HISTORY_MAX_MESSAGES; none at all clears. Jobs that wait in the session's mailbox stay.
+        reads of it has the types that `memory.records.message` tells. At most HISTORY_MAX_MESSAGES,
+        of HISTORY_MAX_BYTES; none at all clears. Jobs that wait in the session's mailbox stay.
         """
         keys = self.keyspace.session(agent_id, session_id)
         ttl_s = seconds(ttl, default_s=self.default_ttl)
@@ -84,6 +84,7 @@ class RedisMemoryService:
             history,
             most=self._settings.history_max_messages,
             max_bytes=self._settings.max_value_bytes,
+            most_bytes=self._settings.history_max_bytes,
         )
         write_id = histories.new_write_id()
         # Redis has no empty lists: no messages at all are a history that is cleared.
@@ -115,14 +116,16 @@ class RedisMemoryService:
         max_history: int | None = None,
         ttl: int | None = None,
     ) -> bool:
-        """Add one message, keep the last `max_history` (never more than HISTORY_MAX_MESSAGES) and
-        renew the TTL, in one step. True. Without a `ttl` a longer TTL stays."""
+        """Add one message, keep the last `max_history` (never more than HISTORY_MAX_MESSAGES, nor
+        than HISTORY_MAX_BYTES of them) and renew the TTL, in one step. True. Without a `ttl` a
+        longer TTL stays."""
         keys = self.keyspace.session(agent_id, session_id)
         write = histories.append(
             keys,
             [encode_message(message, self._settings.max_value_bytes)],
             write_id=histories.new_write_id(),
             keep=kept_messages(max_history, most=self._settings.history_max_messages),
+            most_bytes=self._settings.history_max_bytes,
             ttl_s=seconds(ttl, default_s=self.default_ttl),
             is_exact=ttl is not None,
         )

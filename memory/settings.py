@@ -140,6 +140,13 @@ class MemorySettings(BaseSettings):
         validation_alias="HISTORY_MAX_MESSAGES",
         description="Messages kept per session (what the model is shown: AGENT_MAX_HISTORY)",
     )
+    history_max_bytes: int = Field(
+        default=8_388_608,
+        ge=1024,
+        le=67_108_864,
+        validation_alias="HISTORY_MAX_BYTES",
+        description="Messages kept per session, bytes of JSON; the oldest turns go, the last stays",
+    )
     max_value_bytes: int = Field(
         default=1_048_576,
         ge=1024,

@@ -149,6 +149,14 @@ class QueueSettings(BaseSettings):
         validation_alias="CHAT_MAX_DEAD_LETTERS",
         description="Dead letters that are kept in all sessions together; the oldest go first",
     )
+    max_result_bytes: int = Field(
+        default=2_097_152,
+        ge=1024,
+        le=67_108_864,
+        validation_alias="CHAT_MAX_RESULT_BYTES",
+        description="Largest result, bytes of JSON without `parsed`; a job with a larger one "
+        "becomes a dead letter",
+    )
     user_jobs_per_minute: int | None = Field(
         default=None,
         ge=1,

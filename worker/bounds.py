@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from memory import Connection, Keyspace, MemoryServiceError
 from memory.quotas import pending
-from memory.upkeep.totals import read_totals
+from memory.upkeep.totals import largest_history, read_totals
 from tasks.process.configuration import Settings
 from worker.findings import Finding, Level, judged
 
@@ -28,6 +28,10 @@ def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
     per_agent = f"pending jobs of {agent}" if agent else "pending jobs of an agent"
     most = queue.max_pending_per_agent
     yield _bound(per_agent, of_agent, most, f"{wait}CHAT_MAX_PENDING_PER_AGENT")
+    key, size_bytes = largest_history(connection, keyspace)
+    most = settings.memory.history_max_bytes
+    oldest = f"its oldest turns go{f' ({key})' if key else ''}; or raise HISTORY_MAX_BYTES"
+    yield _bound("largest history, bytes", size_bytes, most, oldest)
     totals = read_totals(connection, keyspace)
     if totals is None:
         # `check_workers` says where nobody does maintenance.

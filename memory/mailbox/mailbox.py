@@ -25,6 +25,7 @@ from memory.mailbox.outcomes import (
 from memory.mailbox.words import encrypted_error, encrypted_reason
 from memory.records.events import MAX_EVENTS
 from memory.records.history import elements, encrypted, find_reply
+from memory.records.limits import MAX_HISTORY_BYTES
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replicas import replicated
 from memory.redis.replies import count, flag, nothing, strings, unexpected_reply
@@ -140,10 +141,12 @@ class Mailbox:
         *,
         event: bytes,
         keep: int,
+        most_bytes: int = MAX_HISTORY_BYTES,
         ttl_s: int,
         grace_ms: int,
     ) -> tuple[Command[int], Command[Committed]]:
-        """Append the turn (at least one message of JSON), keep the last `keep` messages, done.
+        """Append the turn (at least one message of JSON), done. The last `keep` messages stay, with
+        `most_bytes` at most: the oldest turns go, never this one.
 
         The turn and its last `event` (`event.packed`), in stream and outbox, are there together,
         or none is. The caller delivers the end within `grace_ms`.
@@ -154,6 +157,7 @@ class Mailbox:
             token=token,
             job=job_id,
             keep=keep,
+            most_bytes=most_bytes,
             ttl_s=ttl_s,
             grace_ms=grace_ms,
             dedupe_ms=DEDUPE_MS,

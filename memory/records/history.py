@@ -12,6 +12,7 @@ from memory.keys import SessionKeys
 from memory.lifetimes import DEDUPE_MS
 from memory.records.codec import Decoded, decode_messages
 from memory.records.events import MAX_EVENTS
+from memory.records.limits import MAX_HISTORY_BYTES
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import count, strings
 
@@ -109,10 +110,12 @@ def append(
     *,
     write_id: bytes,
     keep: int,
+    most_bytes: int = MAX_HISTORY_BYTES,
     ttl_s: int,
     is_exact: bool,
 ) -> Command[int]:
-    """Add encoded messages, keep the last `keep`, renew the TTL. How many there are now.
+    """Add encoded messages, keep the last `keep`, with `most_bytes` at most, renew the TTL. How
+    many there are now. The oldest turns go, whole; what is added stays.
 
     The TTL becomes `ttl_s`; unless `is_exact`, a longer one stays. Safe to repeat.
     """
@@ -123,8 +126,10 @@ def append(
         keys,
         write_id=write_id,
         keep=keep,
+        most_bytes=most_bytes,
         ttl_ms=ttl_s * 1000,
         is_exact=int(is_exact),
+        dedupe_ms=DEDUPE_MS,
         records=encrypted(keys, records),
     )
 

@@ -6,8 +6,8 @@ from memory.errors import InvalidInput
 from memory.records.codec import encode_message
 
 MAX_TTL_S = 315_360_000
-MAX_SAVE_BYTES = 64 * 1024 * 1024
-"""One history may be saved in one call as long as its JSON is not larger."""
+MAX_HISTORY_BYTES = 64 * 1024 * 1024
+"""No history is kept that has more bytes of JSON, whatever HISTORY_MAX_BYTES says."""
 
 
 def seconds(ttl: int | None, *, default_s: int) -> int:
@@ -35,9 +35,10 @@ def kept_messages(max_history: int | None, *, most: int) -> int:
 
 
 def encoded_history(
-    history: Sequence[Mapping[str, object]], *, most: int, max_bytes: int
+    history: Sequence[Mapping[str, object]], *, most: int, max_bytes: int, most_bytes: int
 ) -> list[bytes]:
-    """Each message as it is stored. InvalidInput names the first that is not acceptable."""
+    """Each message as it is stored: `max_bytes` bounds one, `most_bytes` all together. InvalidInput
+    names the first that is not acceptable."""
     # A str is a Sequence, too.
     if isinstance(history, str | bytes | Mapping) or not isinstance(history, Sequence):
         raise InvalidInput(f"history must be a list of messages, not {type(history).__name__}")
@@ -50,6 +51,8 @@ def encoded_history(
         for position, message in enumerate(history)
     ]
     size_bytes = sum(map(len, records))
-    if size_bytes > MAX_SAVE_BYTES:
-        raise InvalidInput(f"history has {size_bytes} bytes, at most {MAX_SAVE_BYTES} are allowed")
+    if size_bytes > most_bytes:
+        raise InvalidInput(
+            f"history has {size_bytes} bytes, at most {most_bytes} are kept (HISTORY_MAX_BYTES)"
+        )
     return records

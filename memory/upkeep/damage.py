@@ -45,6 +45,9 @@ GLOBAL_TYPES = {
 }
 """The type of each key that all sessions share."""
 
+QUOTA_TYPES = {"pending_jobs": "zset", "owners": "hash", "counts": "hash", "totals": "hash"}
+"""The type of each key by which jobs are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class DamagedKey:
@@ -61,6 +64,7 @@ def damaged_keys(connection: Connection, keyspace: Keyspace) -> list[DamagedKey]
     Looks at a thousand sessions at most, those that are due first. Raises MemoryServiceError.
     """
     shared = {getattr(keyspace, name): kind for name, kind in GLOBAL_TYPES.items()}
+    shared |= {getattr(keyspace.quotas, name): kind for name, kind in QUOTA_TYPES.items()}
     found = list(_damaged(connection, shared))
     for keys in _sessions(connection, keyspace):
         of_session = {getattr(keys, name): kind for name, kind in SESSION_TYPES.items()}

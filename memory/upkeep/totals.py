@@ -5,7 +5,8 @@ import heapq
 import logging
 from dataclasses import dataclass
 
-from memory.keys import Keyspace
+from memory.ids import is_id
+from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import PENDING_MS
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
@@ -18,6 +19,7 @@ from memory.redis.replies import integer, nothing
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 1000
+MOST_LOOKED_AT = 1000
 MOST_NAMED = 20
 
 
@@ -55,6 +57,28 @@ def read_totals(connection: Connection, keyspace: Keyspace) -> Totals | None:
 
     names = ("sessions", "dead_letters")
     return connection.run(Command(read, ("HMGET", keyspace.quotas.totals, *names)))
+
+
+def largest_history(connection: Connection, keyspace: Keyspace) -> tuple[str, int]:
+    """The key of the largest history among the sessions used last, a thousand at most, and its
+    bytes; '' and 0 where none is known. Raises MemoryServiceError."""
+    sessions: list[SessionKeys] = []
+    for agent in reversed(index.agents(connection, keyspace)):
+        if len(sessions) >= MOST_LOOKED_AT:
+            break
+        left = MOST_LOOKED_AT - len(sessions)
+        page = connection.run(index.newest(keyspace.sessions(agent), limit=left))
+        sessions += [keyspace.session(agent, one.member) for one in page if is_id(one.member)]
+    asked = [Command(_noted_bytes, ("HGET", keys.lease, "size")) for keys in sessions]
+    sizes = connection.run_each([ignore_corrupt(one, 0) for one in asked])
+    named = zip((keys.history for keys in sessions), sizes, strict=True)
+    return max(named, key=lambda one: one[1], default=("", 0))
+
+
+def _noted_bytes(reply: object) -> int:
+    """The second number of what a lease notes of its history."""
+    noted = reply.partition(b" ")[2] if isinstance(reply, bytes) else b""
+    return int(noted) if noted.isdigit() else 0
 
 
 def _keep_letters(connection: Connection, keyspace: Keyspace, most: int) -> int:

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from memory.errors import InvalidInput
 from memory.records.codec import encode_message, encode_value
-from memory.records.limits import MAX_SAVE_BYTES, MAX_TTL_S, whole_number
+from memory.records.limits import MAX_HISTORY_BYTES, MAX_TTL_S, whole_number
 from memory.records.users import user_of
 
 VERSION = 1
@@ -68,10 +68,17 @@ def raw(stored: bytes) -> str:
     return base64.b64encode(stored).decode()
 
 
-def read(lines: Iterable[bytes], *, most_messages: int, max_bytes: int) -> Transfer:
+def read(
+    lines: Iterable[bytes],
+    *,
+    most_messages: int,
+    max_bytes: int,
+    most_bytes: int = MAX_HISTORY_BYTES,
+) -> Transfer:
     """The session of a file's lines. Raises InvalidInput with the number of the first bad line.
 
-    `most_messages` is HISTORY_MAX_MESSAGES, `max_bytes` bounds a message or value.
+    `most_messages` is HISTORY_MAX_MESSAGES, `most_bytes` HISTORY_MAX_BYTES, `max_bytes` bounds a
+    message or value.
     """
     transfer: Transfer | None = None
     number, is_whole = 0, False
@@ -91,7 +98,7 @@ def read(lines: Iterable[bytes], *, most_messages: int, max_bytes: int) -> Trans
             _take(transfer, number, fields, max_bytes)
     if transfer is None or not is_whole:
         _refuse(number + 1, "it is missing: the file was cut")
-    _check_size(transfer, most_messages)
+    _check_size(transfer, most_messages, most_bytes)
     return transfer
 
 
@@ -154,15 +161,18 @@ def _take_message(transfer: Transfer, number: int, message: object, max_bytes: i
     transfer.users += [user for user in map(user_of, named) if user is not None]
 
 
-def _check_size(transfer: Transfer, most_messages: int) -> None:
+def _check_size(transfer: Transfer, most_messages: int, most_bytes: int) -> None:
     count, size_bytes = len(transfer.messages), sum(map(len, transfer.messages))
     if count > most_messages:
         raise InvalidInput(
             f"the file has {count} messages, at most {most_messages} are kept "
             "(HISTORY_MAX_MESSAGES)"
         )
-    if size_bytes > MAX_SAVE_BYTES:
-        raise InvalidInput(f"the messages have {size_bytes} bytes, at most {MAX_SAVE_BYTES} fit")
+    if size_bytes > most_bytes:
+        raise InvalidInput(
+            f"the messages have {size_bytes} bytes, at most {most_bytes} are kept "
+            "(HISTORY_MAX_BYTES)"
+        )
     if not 0 <= transfer.summary_until <= count:
         raise InvalidInput(
             f"the summary is of {transfer.summary_until} messages, {count} are there"

@@ -42,7 +42,7 @@ from tasks.attempt.verdict import (
     Verdict,
     after_discard,
 )
-from tasks.end.outcome import event_data
+from tasks.end.outcome import check_size, event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.messages import cancelled_messages, messages_of
@@ -190,6 +190,8 @@ class Attempt:
             result = await stoppable.run(turn)
             messages = messages_of(envelope.job, result, self._turn.steps, envelope.merged)
             records = self._encoded(messages)
+            last = self._events.event(EventType.DONE, result["response"], event_data(result))
+            check_size(last, self._settings.queue.max_result_bytes)
         except Stopped as stopped:
             return await self._stopped(stopped.reason, acquired, envelope)
         except asyncio.CancelledError:
@@ -197,7 +199,6 @@ class Attempt:
             raise
         except (InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
-        last = self._events.event(EventType.DONE, result["response"], event_data(result))
         mailbox = self._holder.mailbox
         spent = spending(self._settings, mailbox, envelope.job, result)
         committed = await self._commit(records, last, spent)

@@ -155,6 +155,7 @@ class LeaseHolder:
             self._ref.job_id,
             records,
             keep=self._kept.history_max_messages,
+            most_bytes=self._kept.history_max_bytes,
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
             event=packed(last, self.mailbox.keys.cipher),

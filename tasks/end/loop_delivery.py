@@ -90,7 +90,13 @@ class LoopDelivery:
         """
         # It counts no longer, also where its result has to wait for a server.
         self._ended.add(end.job_id)
-        self._flush_later()
+        try:
+            return await self._deliver_once(keys, end)
+        finally:
+            self._flush_later()
+
+    async def _deliver_once(self, keys: SessionKeys, end: End) -> bool:
+        """`deliver`, where it is not under way already."""
         way = bool(end.callbacks)
         if time.monotonic() < self._away_until_s[way]:
             return False

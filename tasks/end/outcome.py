@@ -11,7 +11,8 @@ from celery.exceptions import TaskRevokedError
 from celery.states import FAILURE, REVOKED, SUCCESS
 from pydantic import JsonValue
 
-from memory import Event, EventType, SessionKeys
+from memory import Event, EventType, InvalidInput, SessionKeys
+from memory.records.event import packed
 from tasks.errors import JobErased, JobFailed
 from tasks.job.result import ChatResult, merged_result, result_from_reply
 
@@ -35,6 +36,16 @@ def event_data(result: ChatResult) -> dict[str, JsonValue]:
         if name not in ("response", "parsed")
     }
     return {**data, "format": "json"} if "parsed" in result else data
+
+
+def check_size(last: Event, most_bytes: int) -> None:
+    """Raise InvalidInput where the event of which a result is made is too large."""
+    size_bytes = len(packed(last))
+    if size_bytes > most_bytes:
+        raise InvalidInput(
+            f"the result has {size_bytes} bytes, at most {most_bytes} are kept "
+            "(CHAT_MAX_RESULT_BYTES)"
+        )
 
 
 def outcome_of(keys: SessionKeys, last: Event) -> JobOutcome:

@@ -69,7 +69,10 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
     services = producer_services()
     kept = services.settings.memory
     found = read(
-        _lines(file), most_messages=kept.history_max_messages, max_bytes=kept.max_value_bytes
+        _lines(file),
+        most_messages=kept.history_max_messages,
+        max_bytes=kept.max_value_bytes,
+        most_bytes=kept.history_max_bytes,
     )
     transfer = renamed(found, agent, session)
     restore(

@@ -4,11 +4,12 @@
 -- Safe to repeat: ALREADY.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset events:stream outbox:hash
--- ARGV  token job keep ttl_s grace_ms dedupe_ms events_max event records...
--- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay;
--- event: the job's last one; records: at least one
+-- ARGV  token job keep most_bytes ttl_s grace_ms dedupe_ms events_max event records...
+-- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay,
+-- most_bytes: and how many bytes they have at most; event: the job's last one; records: at least
+-- one
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
---   {'OK', next, envelope}       recorded, history trimmed to `keep`, its TTL at least `ttl_s`
+--   {'OK', next, envelope}       recorded, history trimmed, its TTL at least `ttl_s`
 --   {'ALREADY', next, envelope}  recorded before, as the outbox or the history says
 --   {'GONE', next, envelope}     cancelled or dead; nothing was recorded
 --   {'FENCED'}                   the token holds no lease on this job: drop the output
@@ -20,13 +21,13 @@
 local owner = token
 -- include keep_history
 -- include end_job
+-- include history_size
 if mark_ms > 0 then return {'ALREADY', first()} end
 if mark_ms < 0 then return {'GONE', first()} end
 if held[1] ~= token or held[3] ~= job then return {'FENCED'} end
 if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end
 
-redis.call('RPUSH', history, unpack(ARGV, 9))
-redis.call('LTRIM', history, -keep, -1)
+add_messages(10)
 end_job(job, now_ms, event)
 forget_attempt()
 redis.call('PEXPIRE', lease, dedupe_ms)

@@ -3,9 +3,10 @@
 -- when Redis is out of memory (no allow-oom). Safe to repeat: a write id acts once in 10 minutes.
 --
 -- KEYS  history:list queue:zset lease:hash write_ids:zset
--- ARGV  write_id keep ttl_ms is_exact records...
--- keep: messages that stay; ttl_ms: set as it is where is_exact is 1, else it only lengthens;
--- records: at least one
+-- ARGV  write_id keep most_bytes ttl_ms is_exact dedupe_ms records...
+-- keep: messages that stay, most_bytes: and how many bytes they have at most; ttl_ms: set as it is
+-- where is_exact is 1, else it only lengthens; dedupe_ms: TTL of a lease that has none; records: at
+-- least one
 -- Returns
 --   {'OK', messages}             how many messages there are now
 --   {'REPEATED', messages}       this write has been done; nothing was written
@@ -14,12 +15,12 @@
 -- include clock
 -- include once
 -- include keep_history
+-- include history_size
 local left_ms = redis.call('PTTL', history)
 if left_ms < 0 and redis.call('ZCARD', queue) > 0 then
   left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms
 end
-redis.call('RPUSH', history, unpack(ARGV, 5))
-redis.call('LTRIM', history, -keep, -1)
+add_messages(7)
 if is_exact == '1' or left_ms < tonumber(ttl_ms) then redis.call('PEXPIRE', history, ttl_ms) end
 -- include keep_while_pending
 return {'OK', redis.call('LLEN', history)}

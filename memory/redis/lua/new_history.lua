@@ -3,5 +3,6 @@
 local removed = redis.call('UNLINK', history, summary)
 if redis.call('EXISTS', lease) == 1 then
   redis.call('HINCRBY', lease, 'rev', 1)
+  redis.call('HDEL', lease, 'size')
   if redis.call('PTTL', lease) < 0 then redis.call('PEXPIRE', lease, dedupe_ms) end
 end

@@ -165,7 +165,7 @@ def test_the_next_job_starts_with_no_trace_of_the_last(rig: Rig) -> None:
     rig.sweep()
     rig.acquire("j1", "t2")
     rig.commit("t2", "j1")
-    assert rig.ask("HKEYS", rig.box.keys.lease) == [b"last"]
+    assert rig.ask("HKEYS", rig.box.keys.lease) == [b"last", b"size"]
 
 
 def test_a_commit_refreshes_the_ttls(rig: Rig) -> None:

@@ -10,6 +10,7 @@ from celery import Celery
 
 from memory import AsyncConnection, MemorySettings, outbox
 from memory.mailbox.outbox import End
+from memory.quotas import owners, pending
 from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.end import loop_delivery
 from tasks.end.loop_delivery import LoopDelivery
@@ -115,6 +116,24 @@ async def test_a_broker_that_stands_still_gets_what_follows_once(
     assert tries == [False, False, False]
     assert len(calls) == 1
     assert await asyncio.wait_for(ends.deliver(real_rig.box.keys, end), 5)
+
+
+async def test_a_job_that_has_ended_counts_no_longer_whether_its_result_is_stored_or_not(
+    ends: LoopDelivery, real_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user may send the next one while the results' server is away."""
+    whose = (owners.agent("a"), owners.user("ama"))
+    real_rig.connection.run(pending.note(real_rig.keyspace, "j1", whose))
+    look = pending.look(real_rig.keyspace, "a")
+    end = ended(real_rig)
+
+    def refused(*_: object) -> object:
+        raise ConnectionError
+
+    monkeypatch.setattr(ends, "_stored", refused)
+    assert not await ends.deliver(real_rig.box.keys, end)
+    await eventually(lambda: real_rig.connection.run(look).pending == 0, what="it is released")
+    assert real_rig.ends() != {}
 
 
 async def test_a_damaged_outbox_is_named_once(

@@ -1,5 +1,7 @@
 """`griot check` says how near the bounds are."""
 
+from dataclasses import replace
+
 from memory import Command, Keyspace
 from memory.quotas import owners, pending
 from tasks.process.configuration import Settings, load_settings
@@ -63,6 +65,23 @@ def test_so_are_four_fifths_of_sessions_and_dead_letters(real_backend: Backend) 
         assert f"CHAT_MAX_{name}" in near[check].advice
     far = found(real_backend, max_sessions=101, max_dead_letters=11)
     assert {one.level for one in far.values()} == {Level.OK}
+
+
+def test_so_is_a_history_that_is_nearly_full(real_backend: Backend) -> None:
+    """It is named; small ones, and sessions without jobs, are none."""
+    service = real_backend.service()
+    for session, size in (("small", 10), ("large", 70_000)):
+        service.append_to_history("energy", session, {"role": "user", "content": "x" * size})
+    settings = settings_of(real_backend)
+    for most, level in ((80_000, Level.WARN), (100_000, Level.OK)):
+        memory = settings.memory.model_copy(update={"history_max_bytes": most})
+        bounded = replace(settings, memory=memory)
+        findings = check_bounds(real_backend.connection, bounded)
+        (one,) = [finding for finding in findings if "history" in finding.check]
+        assert one.level is level
+        assert (
+            level is Level.OK or service.keyspace.session("energy", "large").history in one.advice
+        )
 
 
 def test_damaged_counts_are_a_warning(real_backend: Backend) -> None:

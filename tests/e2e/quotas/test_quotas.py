@@ -16,7 +16,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
-from tasks import EventType, QuotaExceeded, app, chat_task, follow_job
+from tasks import EventType, JobFailed, QuotaExceeded, app, chat_task, follow_job
 from tasks.process.services import producer_services
 from tasks.submit.dead_letters import requeue
 from tests.conftest import FAST
@@ -26,7 +26,11 @@ from worker.cli import main
 
 WAIT_S = scaled(20)
 ENDLESS = "endless"
-QUOTA = {"CHAT_USER_JOBS_AT_ONCE": "2", "CHAT_USER_TOKENS_PER_DAY": "40"}
+QUOTA = {
+    "CHAT_USER_JOBS_AT_ONCE": "2",
+    "CHAT_USER_TOKENS_PER_DAY": "40",
+    "CHAT_MAX_RESULT_BYTES": "4096",
+}
 PROFILES = """
 [agents.energy]
 [agents.water.quota]
@@ -164,6 +168,14 @@ def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(
         assert AsyncResult(job, app=app).get(timeout=WAIT_S)["response"]
     for said in (by_delay, by_loop):
         assert said.startswith("QuotaExceeded True the 2 jobs per minute of agent 'water'")
+
+
+def test_a_result_that_is_too_large_makes_a_dead_letter(session_id: str) -> None:
+    """It names the setting; the session goes on."""
+    large = chat_task.delay("energy", session_id, "hello", metadata={"note": "x" * 4096})
+    with pytest.raises(JobFailed, match=r"at most 4096 are kept \(CHAT_MAX_RESULT_BYTES\)"):
+        large.get(timeout=WAIT_S)
+    assert chat_task.delay("energy", session_id, "hello").get(timeout=WAIT_S)["response"]
 
 
 # ---- the ends

@@ -85,7 +85,7 @@ COMMANDS: dict[str, Command[object]] = {
     )[-1],
     "renew": BOX.renew("token", lease_ms=23),
     "commit": BOX.commit(
-        "token", "job", [b"r1", b"r2"], keep=37, ttl_s=13, grace_ms=1, event=b"event"
+        "token", "job", [b"r1", b"r2"], keep=37, most_bytes=11, ttl_s=13, grace_ms=1, event=b"event"
     )[-1],
     "fail": BOX.fail(
         "token",

@@ -13,9 +13,19 @@ from pydantic import JsonValue
 
 from agents import Prompt
 from llm import ChatRequest, Final, Fit, ModelReply, TokenBudget
-from memory import Acquired, AcquireOutcome, Keyspace, decode_messages, encode_message
+from memory import (
+    Acquired,
+    AcquireOutcome,
+    Event,
+    EventType,
+    InvalidInput,
+    Keyspace,
+    decode_messages,
+    encode_message,
+)
 from memory.mailbox.dead_letters import Letters
-from tasks.end.outcome import event_data, outcome_of
+from memory.records.event import packed
+from tasks.end.outcome import check_size, event_data, outcome_of
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
 from tasks.job.result import ChatResult, RedactedResult, result_from_reply
@@ -207,3 +217,13 @@ def test_a_reply_without_words_is_an_empty_response(content: dict[str, JsonValue
     found = outcome_of(follower.keys, last).value
     assert found is not None
     assert (found["response"], last.text) == ("", "")
+
+
+def test_a_result_of_so_many_bytes_and_no_more() -> None:
+    """Counted as its last event is stored, at the bound and one over it."""
+    found = result(job(), "ü" * 500)
+    last = Event(EventType.DONE, "j", 1, found["response"], event_data(found))
+    size_bytes = len(packed(last))
+    check_size(last, size_bytes)
+    with pytest.raises(InvalidInput, match=rf"has {size_bytes} bytes.*CHAT_MAX_RESULT_BYTES"):
+        check_size(last, size_bytes - 1)

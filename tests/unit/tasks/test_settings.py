@@ -38,6 +38,7 @@ BOUNDS = (
     Bound("CHAT_MAX_PENDING_PER_AGENT", "max_pending_per_agent", 5000, 1, 100_000_000),
     Bound("CHAT_MAX_SESSIONS", "max_sessions", 100_000, 1, 1_000_000_000),
     Bound("CHAT_MAX_DEAD_LETTERS", "max_dead_letters", 10_000, 1, 100_000_000),
+    Bound("CHAT_MAX_RESULT_BYTES", "max_result_bytes", 2_097_152, 1024, 67_108_864),
     Bound("CHAT_USER_JOBS_PER_MINUTE", "user_jobs_per_minute", None, 1, 100_000),
     Bound("CHAT_USER_TOKENS_PER_DAY", "user_tokens_per_day", None, 1, 1_000_000_000),
     Bound("CHAT_USER_JOBS_AT_ONCE", "user_jobs_at_once", None, 1, 1_000_000),
