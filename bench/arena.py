@@ -66,8 +66,8 @@ class Arena(ExitStack):
                 settings={**SETTINGS, "OLLAMA_HOST": self.model.url},
             )
         )
-        brokers = [self.valkey.url(db) for db in (*NOOP_DBS, *PLAIN_DBS)]
-        self.producer = self.enter_context(producing(brokers, self.griot.env, self.directory))
+        self.brokers = [self.valkey.url(db) for db in (*NOOP_DBS, *PLAIN_DBS)]
+        self.producer = self.enter_context(producing(self.brokers, self.griot.env, self.directory))
         self.memory = self.enter_context(
             closing(Connection(MemorySettings(url=self.valkey.url(0))))
         )

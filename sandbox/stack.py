@@ -26,6 +26,7 @@ _OURS = (
     "MEMORY_",
     "LOG_",
     "FLOWER_",
+    "GRIOT_ENCRYPTION_",
 )
 
 

@@ -19,7 +19,17 @@ from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.real_ollama import USERS_OLLAMA
 
-_OURS = ("REDIS_", "OLLAMA_", "LLM_", "AGENT_", "SUPERVISOR_", "CELERY_", "CHAT_", "WORKER_")
+_OURS = (
+    "REDIS_",
+    "OLLAMA_",
+    "LLM_",
+    "AGENT_",
+    "SUPERVISOR_",
+    "CELERY_",
+    "CHAT_",
+    "WORKER_",
+    "GRIOT_ENCRYPTION_",
+)
 
 _USERS = "TESTS_REDIS_URL"
 # The processes of xdist inherit the environment of the first one, which has its own REDIS_URL.

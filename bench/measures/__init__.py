@@ -7,6 +7,7 @@ from typing import TypeAlias
 from bench.arena import Arena
 from bench.measures import (
     dearest,
+    encryption,
     fairness,
     handover,
     history,
@@ -27,6 +28,7 @@ Measure: TypeAlias = Callable[[Arena, Size], list[Row]]
 MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         "throughput": throughput.measure,
+        "encryption": encryption.measure,
         "wide": wide.measure,
         "idle": idle.measure,
         "relay": relay.measure,

@@ -1,0 +1,166 @@
+"""Workers, clients and commands with encryption keys: what they do together, and without a key."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from memory import Keyspace, Mailbox, get_redis_memory
+from memory.redis.command import Command
+from memory.redis.connection import Connection
+from memory.redis.replies import integer
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
+from tests.support.encryption import CANARY, append_only_file, key_of
+from tests.support.machine import scaled
+from tests.support.waiting import wait_until
+
+KEYS = {"GRIOT_ENCRYPTION_KEYS": key_of("k1"), "CELERY_RESULT_ENCRYPTED": "true"}
+BOTH = {**KEYS, "GRIOT_ENCRYPTION_KEYS": f"{key_of('k2')},{key_of('k1')}"}
+NO_KEYS: dict[str, str] = {}
+CLIENT = """
+import json, sys
+from celery.result import AsyncResult
+from tasks import app, chat_task, follow_job
+job = chat_task.delay("energy", sys.argv[1], sys.argv[2])
+said = job.get(timeout=60)
+print(json.dumps({
+    "response": said["response"],
+    "last": list(follow_job(job.id))[-1].text,
+    "plain": AsyncResult(job.id, app=app).get(timeout=60),
+}))
+"""
+SEND = """
+import sys
+from tasks import chat_task
+print(chat_task.delay("energy", sys.argv[1], sys.argv[2]).id)
+"""
+
+
+class Deployment:
+    """Griot's processes and clients on one server, each with the keys that it is given."""
+
+    def __init__(self, stack: GriotStack) -> None:
+        self.stack = stack
+
+    def run(self, *arguments: str, keys: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        """A Python program of a client, to its end."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env={**self.stack.env, **keys},
+            capture_output=True,
+            text=True,
+            timeout=scaled(60),
+            check=False,
+        )
+
+    def griot(self, *arguments: str, keys: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        """A command."""
+        return self.run("-m", "worker.cli", *arguments, keys=keys)
+
+    def worker(self, name: str, keys: dict[str, str]) -> ServerProcess:
+        """A started worker."""
+        return self.stack.worker(name=name, **keys)
+
+
+@pytest.fixture(scope="module")
+def deployment(stack: GriotStack) -> Deployment:
+    """A deployment without a worker."""
+    return Deployment(stack)
+
+
+@pytest.fixture(scope="module")
+def worker(deployment: Deployment) -> Iterator[ServerProcess]:
+    """A worker with a key."""
+    started = deployment.worker("with-key", KEYS)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def connection(worker: ServerProcess) -> Connection:
+    """A look at the server."""
+    assert worker.is_running
+    return get_redis_memory().connection
+
+
+def test_jobs_are_answered_and_no_word_lies_on_the_disk(
+    deployment: Deployment, worker: ServerProcess, valkey: ValkeyServer
+) -> None:
+    """Nor in the log: histories, events and results are encrypted."""
+    assert worker.is_running
+    done = deployment.run("-c", CLIENT, "s", f"my {CANARY}", keys=KEYS)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert CANARY in told["response"]
+    assert told["last"] == told["response"]
+    assert sorted(told["plain"]) == ["agent_id", "encrypted", "job_id", "session_id"]
+    exported = deployment.griot("export", "session", "energy", "s", keys=KEYS)
+    assert CANARY in exported.stdout
+    assert CANARY.encode() not in append_only_file(valkey.data_dir)
+    assert CANARY not in worker.log_text()
+
+
+def test_keys_are_changed_while_a_worker_runs(
+    deployment: Deployment, worker: ServerProcess
+) -> None:
+    """`griot check` knows who has which key, before and after."""
+    assert worker.is_running
+    assert deployment.run("-c", CLIENT, "changed", CANARY, keys=KEYS).returncode == 0
+    unknown = deployment.griot("check", "--json", keys=NO_KEYS)
+    findings = [one for one in json.loads(unknown.stdout) if one["check"] == "encryption"]
+    assert [one["level"] for one in findings] == ["fail"]
+    assert "'k1', which is not in GRIOT_ENCRYPTION_KEYS" in findings[0]["found"]
+    refused = deployment.griot("reencrypt", keys=NO_KEYS)
+    assert refused.returncode == 1
+    assert "cannot be decrypted here and stay as they are" in refused.stdout
+    done = deployment.griot("reencrypt", keys=BOTH)
+    assert done.returncode == 0, done.stderr
+    assert "all is done" in done.stdout
+    alone = {**KEYS, "GRIOT_ENCRYPTION_KEYS": key_of("k2")}
+    exported = deployment.griot("export", "session", "energy", "changed", keys=alone)
+    assert CANARY in exported.stdout, exported.stderr
+    back = {**KEYS, "GRIOT_ENCRYPTION_KEYS": f"{key_of('k1')},{key_of('k2')}"}
+    assert deployment.griot("reencrypt", keys=back).returncode == 0
+
+
+def test_a_worker_with_another_key_of_a_known_id_does_not_start(
+    deployment: Deployment, worker: ServerProcess
+) -> None:
+    """What it wrote nobody else could read."""
+    assert worker.is_running
+    other = {"GRIOT_ENCRYPTION_KEYS": key_of("k9").replace("k9:", "k1:")}
+    done = deployment.run("-m", "celery", "-A", "worker", "worker", keys=other)
+    assert done.returncode != 0
+    assert "griot: a record of" in done.stderr
+    assert "another key" in done.stderr
+
+
+def test_a_job_waits_for_a_worker_that_has_its_key(
+    deployment: Deployment, worker: ServerProcess, connection: Connection
+) -> None:
+    """No attempt counts, nothing becomes a dead letter, and the log names setting and key."""
+    worker.stop()
+    without = deployment.worker("without-key", NO_KEYS)
+    assert "'k1', which is not in GRIOT_ENCRYPTION_KEYS" in without.log_text()
+    sent = deployment.run("-c", SEND, "waits", f"my {CANARY}", keys=KEYS)
+    job_id = sent.stdout.strip()
+    wait_until(lambda: f"job {job_id} waits" in without.log_text(), what="the worker gives it back")
+    box = Mailbox.of(Keyspace(), "energy", "waits")
+    assert connection.run(box.pending()) == [job_id]
+    attempt = Command(lambda reply: reply, ("HGET", box.keys.lease, "attempt"))
+    wait_until(lambda: connection.run(attempt) == b"0", what="the attempt is taken back")
+    assert connection.run(Command(integer, ("EXISTS", box.keys.dead))) == 0
+    without.stop()
+
+    again = deployment.worker("with-key-again", KEYS)
+    # So soon would the sweeper wake it in half a minute.
+    connection.run(Command(integer, ("HDEL", box.keys.lease, "not_before")))
+    connection.run(Command(integer, ("ZADD", box.keyspace.due, 0, box.keys.history)))
+    wait_until(lambda: not connection.run(box.pending()), timeout_s=20, what="it is answered")
+    exported = deployment.griot("export", "session", "energy", "waits", keys=KEYS)
+    assert CANARY in exported.stdout
+    again.stop()
