@@ -47,8 +47,11 @@ class GriotStack(Closing):
         redis_url: str,
         ollama_url: str,
         settings: Mapping[str, str] | None = None,
+        users: Users | None = None,
     ) -> None:
+        """`users` are those of the environment, if it has any."""
         self.directory = directory
+        self._users = users or Users.of_environment()
         self._plain_env = {
             **_neutral_environment(),
             "REDIS_URL": redis_url,
@@ -62,7 +65,7 @@ class GriotStack(Closing):
 
     def env_of(self, role: str) -> dict[str, str]:
         """The same for what works in another role."""
-        return _logged_in(self._plain_env, role)
+        return self._logged_in(self._plain_env, role)
 
     def worker(self, *options: str, name: str = "worker", **settings: str) -> ServerProcess:
         """A started worker that consumes the chat queues; `options` as of `celery worker`."""
@@ -118,16 +121,14 @@ class GriotStack(Closing):
             (sys.executable, "-m", "celery", "-A", "worker", *arguments),
             log_path=self.directory / f"{name}.log",
             cwd=self.directory,
-            env=_logged_in({**self._plain_env, **settings}, command),
+            env=self._logged_in({**self._plain_env, **settings}, command),
             name=name,
         )
         self._processes.append(process)
         return process
 
-
-def _logged_in(env: Mapping[str, str], role: str) -> dict[str, str]:
-    users = Users.of_environment()
-    return dict(env) if users is None else users.environment(env, role)
+    def _logged_in(self, env: Mapping[str, str], role: str) -> dict[str, str]:
+        return dict(env) if self._users is None else self._users.environment(env, role)
 
 
 def _neutral_environment() -> dict[str, str]:

@@ -59,8 +59,10 @@ class ValkeyServer(Starting):
         maxmemory: str | None = None,
         options: Mapping[str, str] | None = None,
         binary: Path | None = None,
+        users: Users | None = None,
     ) -> None:
-        """`maxmemory` in the server's own notation, such as '64mb'."""
+        """`maxmemory` in the server's own notation, such as '64mb'; `users` are those of the
+        environment where it has no password."""
         self.port = port if port is not None else free_port()
         self.password = password
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="griot-valkey-"))
@@ -72,7 +74,7 @@ class ValkeyServer(Starting):
         self._maxmemory = maxmemory
         self.options = dict(options or {})
         # A server with a password has the logins that its test is about.
-        self._users = Users.of_environment() if password is None else None
+        self._users = users or (Users.of_environment() if password is None else None)
         self._conf_path = self.data_dir / "valkey.conf"
         self.process = ServerProcess(
             (binary or valkey_binary(), self._conf_path),

@@ -50,7 +50,7 @@ class Use:
 
 def key_kinds() -> frozenset[str]:
     """Every kind of key in memory/keys.py."""
-    return frozenset(kind for kinds in _named_kinds().values() for kind in kinds)
+    return frozenset(kind for kinds in kinds_by_name().values() for kind in kinds)
 
 
 def pattern(kind: str, prefix: str) -> str:
@@ -138,7 +138,7 @@ def _calls(source: str) -> Iterator[list[str]]:
 
 def _kinds_of(key: str, script: str, indexes: str) -> frozenset[str]:
     given = indexes if key == ANY_INDEX else NAMES.get(key, "")
-    found = _named_kinds().get(key) or frozenset(given.split())
+    found = kinds_by_name().get(key) or frozenset(given.split())
     if not found:
         raise LookupError(
             f"{script}.lua has the key {key!r}, which memory/keys.py does not: say what is passed "
@@ -148,7 +148,7 @@ def _kinds_of(key: str, script: str, indexes: str) -> frozenset[str]:
 
 
 @cache
-def _named_kinds() -> dict[str, frozenset[str]]:
+def kinds_by_name() -> dict[str, frozenset[str]]:
     """The kinds by the names that keys have in the headers of scripts: fields of the classes of
     keys, and the methods of Keyspace that give one."""
     keyspace = Keyspace()

@@ -62,8 +62,8 @@ PUBLISHING: Grants = {
 WAITING: Grants = {keys.RESULTS: "get mget del"}
 DELIVERING: Grants = {keys.RESULTS: "get setex set del expire"}
 GROUPING: Grants = {
-    keys.GROUPS: "get mget set setex incr incrby expire del zadd zrange zcount zcard "
-    "lrange llen rpush exists",
+    keys.GROUPS: "get mget set setex incr incrby expire del zadd zrange zcount zcard lrange llen "
+    "rpush exists sadd sismember eval evalsha",
 }
 CONSUMING: Grants = {
     keys.QUEUES: "blmpop brpop rpop lpush rpush llen exists pexpire",
@@ -75,7 +75,7 @@ CONSUMING: Grants = {
     "expire pexpire eval evalsha",
 }
 ASKING: Grants = {
-    keys.QUEUES: "llen",
+    keys.QUEUES: "llen exists",
     keys.BINDINGS: CONSUMING[keys.BINDINGS],
     keys.REPLIES: "blmpop brpop rpop llen exists pexpire del",
     keys.MAILBOXES: CONSUMING[keys.MAILBOXES],
@@ -93,8 +93,7 @@ FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
 SENDING: Grants = {"queue_wait": "get pttl", "cancellations": "xadd", "job:": "del", "agents": "exists"}
 FOLLOWING: Grants = {
     "events:": "xread xrange xrevrange",
-    "outbox:": "hget",
-    "requests:": "hget",
+    "outbox: requests:": "hget",
     "dead: history:": "lrange",
 }
 ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
@@ -154,6 +153,7 @@ OPERATING: Grants = {
     "jobs:": "hgetall",
     "state: session:": "get ttl",
     "agents": "exists",
+    "history: queue: jobs: lease: due stats": "type",
 }
 
 SENDS = "schedule enqueue interrupt touch claim"
