@@ -225,8 +225,13 @@ def workers_asked(app: Celery, connection: BrokerConnection, limit: int | None =
 
 @contextmanager
 def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
-    """A connection to the broker, whose errors are all kombu's OperationalError."""
-    with app.connection_for_write() as connection:
+    """A connection to the broker, whose errors are all kombu's OperationalError.
+
+    It puts no message back that a worker holds, as every consumer of kombu 5.7.0 does otherwise:
+    that is workers' business, and their right.
+    """
+    options = {**app.conf.broker_transport_options, "ack_emulation": False}
+    with app.connection_for_write(transport_options=options) as connection:
         connection.ensure_connection(max_retries=1)
         try:
             yield connection

@@ -151,7 +151,7 @@ class Rig:
         """Run a producer of its own to its end."""
         return subprocess.run(
             (sys.executable, "-c", code, *arguments),
-            env={**self.stack.env, **settings},
+            env={**self.stack.env_of("client"), **settings},
             cwd=self.stack.directory,
             capture_output=True,
             text=True,
