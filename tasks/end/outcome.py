@@ -12,6 +12,7 @@ from celery.states import FAILURE, REVOKED, SUCCESS
 from pydantic import JsonValue
 
 from memory import Event, EventType, InvalidInput, SessionKeys
+from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.records.event import packed
 from tasks.errors import JobErased, JobFailed
 from tasks.job.result import ChatResult, merged_result, result_from_reply
@@ -40,7 +41,7 @@ def event_data(result: ChatResult) -> dict[str, JsonValue]:
 
 def check_size(last: Event, most_bytes: int) -> None:
     """Raise InvalidInput where the event of which a result is made is too large."""
-    size_bytes = len(packed(last))
+    size_bytes = len(packed(last, Cipher(NO_KEYS, "")))
     if size_bytes > most_bytes:
         raise InvalidInput(
             f"the result has {size_bytes} bytes, at most {most_bytes} are kept "
