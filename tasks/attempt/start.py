@@ -21,7 +21,7 @@ from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.verdict import NotNow, Refused, Verdict
-from tasks.errors import InvalidJob, JobConflict, SessionBusy
+from tasks.errors import JobConflict, SessionBusy
 from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
@@ -64,7 +64,7 @@ def start_attempt(ref: JobRef) -> RunningAttempt:
 
 
 async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
-    """Take a raw job in, and make one attempt at it. Raises MemoryServiceError."""
+    """Take a raw job in, and make one attempt at it. Raises InvalidJob, MemoryServiceError."""
     worker.watch_cancellations()
     mailbox = Mailbox.of(worker.keyspace, ref.agent_id, ref.session_id)
     events = AttemptEvents(worker.relay, mailbox.keys, ref.job_id, token)
@@ -112,17 +112,15 @@ def _attempt_at(
 
 async def take_in_raw(
     producer: Producer, memory: AsyncConnection, ref: JobRef
-) -> SessionBusy | InvalidJob | None:
+) -> SessionBusy | JobConflict | None:
     """Take in a raw job; what refused it, if anything did.
 
-    Safe to repeat: the same id is taken in once. Raises MemoryServiceError.
+    Safe to repeat: the same id is taken in once. Raises InvalidJob for one that is too large, and
+    MemoryServiceError.
     """
     if ref.envelope is None:
         return None
-    try:
-        submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
-    except InvalidJob as too_large:
-        return too_large
+    submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
     is_new = False
     try:
         if submission.claim is not None:
