@@ -67,7 +67,7 @@ def start_attempt(ref: JobRef) -> RunningAttempt:
 
 
 async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
-    """Take a raw job in, and make one attempt at it. Raises MemoryServiceError."""
+    """Take a raw job in, and make one attempt at it. Raises InvalidJob, MemoryServiceError."""
     worker.watch_cancellations()
     mailbox = Mailbox.of(worker.keyspace, ref.agent_id, ref.session_id)
     events = AttemptEvents(worker.relay, mailbox.keys, ref.job_id, token)
@@ -118,12 +118,13 @@ def _attempt_at(
 async def take_in_raw(producer: Producer, memory: AsyncConnection, ref: JobRef) -> ChatError | None:
     """Take in a raw job; what refused it, if anything did.
 
-    Safe to repeat: the same id is taken in once. Raises MemoryServiceError.
+    Safe to repeat: the same id is taken in once. Raises InvalidJob for one that is too large, and
+    MemoryServiceError.
     """
     if ref.envelope is None:
         return None
+    submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
     try:
-        submission = producer.submission(ref.envelope, ref.job_id, cap=NO_CAP)
         enqueued = await run_steps_async(memory, producer.admission.take_in(submission))
     except ChatError as refused:
         return refused
