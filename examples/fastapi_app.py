@@ -7,6 +7,8 @@ a session are answered in the order in which they were sent. `POST /chat` asks t
 request; do not send jobs to the same session, for it does not wait for its turn.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 from celery.states import REVOKED
@@ -19,7 +21,15 @@ from memory import MemoryUnavailable, RedisMemoryService, get_redis_memory, loca
 from tasks import app as celery
 from tasks import chat_task
 
-app = FastAPI(title="Griot")
+
+@asynccontextmanager
+async def running(_: FastAPI) -> AsyncIterator[None]:
+    """Read the settings, so that a wrong one ends the start and no request."""
+    celery.conf.get("broker_url")
+    yield
+
+
+app = FastAPI(title="Griot", lifespan=running)
 
 answer_errors(app)
 
