@@ -6,7 +6,7 @@ from typing import TypedDict
 from agents.empty_reply import again
 from agents.profiles import Profile, Profiles
 from agents.prompt import FULL, Ask, Prompt, PromptForm, model_of, prompt_for, reply_bound
-from agents.settings import AgentSettings
+from agents.settings import read_agent_settings
 from llm import (
     ContextOverflowError,
     LLMService,
@@ -51,7 +51,7 @@ class BaseAgent:
         self.agent_id = agent_id
         self.session_id = session_id
         self.keep_history = keep_history
-        self.profile: Profile = (profiles or Profiles.load(AgentSettings())).of(agent_id)
+        self.profile: Profile = (profiles or Profiles.load(read_agent_settings())).of(agent_id)
         self.max_history = self.profile.max_history if max_history is None else max_history
         self._llm = llm or get_llm_service()
         self._messages: list[Mapping[str, object]] = []

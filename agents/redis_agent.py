@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from agents.agent import BaseAgent, SessionInfo
 from agents.profiles import Profiles
-from agents.settings import AgentSettings
+from agents.settings import read_agent_settings
 from agents.stored_history import StoredHistory, StoredTurn
 from llm import LLMService
 from memory import MemoryFull, MemoryUnavailable, RedisMemoryService, get_redis_memory
@@ -44,7 +44,7 @@ class RedisAgent(BaseAgent):
         super().__init__(
             agent_id, session_id, keep_history, max_history, llm=llm, profiles=profiles
         )
-        self.use_redis = AgentSettings().use_redis_memory if use_redis is None else use_redis
+        self.use_redis = read_agent_settings().use_redis_memory if use_redis is None else use_redis
         self._stored: StoredHistory | None = None
         self._unsaved: deque[StoredTurn] = deque()
         self._is_away = False

@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from memory import check_env_file
+
 
 class AgentSettings(BaseSettings):
     """Which agents there are, and how much of a conversation they are shown."""
@@ -73,3 +75,13 @@ class AgentSettings(BaseSettings):
         validation_alias="AGENT_PROFILES",
         description="A TOML file of agent profiles, in place of the built-in set",
     )
+
+
+def read_agent_settings() -> AgentSettings:
+    """The settings of the environment and `.env`.
+
+    Raises pydantic's ValidationError if one is wrong, and the memory's InvalidInput, one line that
+    names the file, if `.env` cannot be read.
+    """
+    check_env_file()
+    return AgentSettings()

@@ -12,6 +12,8 @@ query, where every access log and proxy on the way keeps it and a link or form o
 send one, and it asks nobody who they are. It shows the dependency; copy this one.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 from celery.states import REVOKED
@@ -26,7 +28,15 @@ from memory import MemoryUnavailable
 from tasks import app as celery
 from tasks import chat_task
 
-app = FastAPI(title="Griot")
+
+@asynccontextmanager
+async def running(_: FastAPI) -> AsyncIterator[None]:
+    """Read the settings, so that a wrong one ends the start and no request."""
+    celery.conf.get("broker_url")
+    yield
+
+
+app = FastAPI(title="Griot", lifespan=running)
 
 protect(app)
 answer_errors(app)

@@ -60,6 +60,7 @@ from memory import (
     SessionKeys,
     events,
 )
+from tasks import app as celery
 from tasks.aio import aclose, cancel, follow, send
 
 logger = logging.getLogger(__name__)
@@ -71,13 +72,15 @@ STREAM_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering"
 
 
 @asynccontextmanager
-async def closing(_: FastAPI) -> AsyncIterator[None]:
-    """Close this loop's connections at the end."""
+async def running(_: FastAPI) -> AsyncIterator[None]:
+    """Read the settings, so that a wrong one ends the start and no request; close this loop's
+    connections at the end."""
+    celery.conf.get("broker_url")
     yield
     await aclose()
 
 
-app = FastAPI(title="Griot, live", lifespan=closing, docs_url=None, redoc_url=None)
+app = FastAPI(title="Griot, live", lifespan=running, docs_url=None, redoc_url=None)
 protect(app)
 app.add_middleware(Secured)
 answer_errors(app)

@@ -25,7 +25,7 @@ from llm.http.connection import (
 )
 from llm.http.dialect import DIALECTS, OLLAMA, OPENAI, Reader
 from llm.servers.blocking_warmth import BlockingWarmth
-from llm.settings import LLMSettings
+from llm.settings import LLMSettings, read_settings
 from llm.wire import error_map
 from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection
 from llm.wire.models import Loaded, ModelDetails, read_details
@@ -47,7 +47,7 @@ class LLMService:
         *,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.settings = settings or LLMSettings()
+        self.settings = settings or read_settings()
         self.base_url = self.settings.servers[0]
         own = self.settings.at(self.base_url)
         self._dialect = DIALECTS[own.dialect]
@@ -295,6 +295,6 @@ def get_llm_service() -> LLMService:
     """The service of this process, with the settings of its environment.
 
     Made on the first call, shared by all threads, made anew in a forked child and after
-    `close()`. Raises pydantic's ValidationError if a setting is wrong.
+    `close()`. Raises what `llm.settings.read_settings` does.
     """
     return _of_this_process.service()

@@ -1,9 +1,11 @@
 """The environment of this package: the only place in it that reads the environment."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from llm.env_file import check_env_file
 from llm.server_settings import ServerSettings
 from llm.wire.address import check_base_url
 from llm.wire.models import ByModel
@@ -246,3 +248,13 @@ class LLMSettings(ServerSettings):
             keep_alive=self.keep_alive,
             shift=None if self.shared else False,
         )
+
+
+def read_settings() -> LLMSettings:
+    """The settings of the environment and `.env`.
+
+    Raises pydantic's ValidationError if one is wrong, and ValueError, one line that names the file,
+    if `.env` is not plain UTF-8 or cannot be read.
+    """
+    check_env_file(Path(".env"))
+    return LLMSettings()

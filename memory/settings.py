@@ -240,14 +240,18 @@ def is_service_port(name: str, value: object) -> bool:
 
 
 def check_env_file() -> None:
-    """Raise InvalidInput, which names the file, where `.env` is no UTF-8.
+    """Raise InvalidInput, which names the file, where `.env` is no UTF-8 or no file.
 
-    One in UTF-16 would be read as names that nobody knows, and a byte-order mark as a part of the
-    first name: both without a word.
+    One in UTF-16 would be read as names that nobody knows, a byte-order mark as a part of the first
+    name, and nothing of a folder, as Docker makes one for a file that it does not find: all without
+    a word.
     """
     path = Path(ENV_FILE)
+    # Some keep a virtual environment there.
+    if not path.exists() or path.is_fifo() or (path / "pyvenv.cfg").exists():
+        return
     try:
-        content = path.read_bytes() if path.is_file() else b""
+        content = path.read_bytes()
         text = content.decode("utf-8")
     except OSError as exc:
         raise InvalidInput(f"{path.resolve()} cannot be read: {exc.strerror}") from exc

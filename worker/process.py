@@ -3,6 +3,8 @@
 import logging
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -25,10 +27,17 @@ from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
 from worker import flower, health, heap, logs, pulse
 from worker.checks import worker_start_checks
+from worker.command_line import (
+    apply_umask,
+    before_detaching,
+    check_global_options,
+    is_given,
+    refuse_no_turns,
+)
 from worker.encryption_check import check_keys_at_start
 from worker.lateness import loop_watch
 from worker.node_name import take_name
-from worker.options import check_options, check_schedule, is_given, pool_of
+from worker.options import check_options, check_schedule, pool_of, turns_of
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
@@ -48,21 +57,15 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
 
     def on_before_init(self, **kwargs: object) -> None:
         """Check options, Redis and tools before anything is taken from a queue."""
-        try:
-            self._pool = pool_of(kwargs.get("pool") or kwargs.get("pool_cls"))
-            check_options(kwargs, self._pool, checked(WorkerSettings).alive_file)
+        self._pool = _checked_pool(kwargs)
+        with _refusals():
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
-            memory = producer_services().memory
-            if worker_start_checks(memory):
-                check_keys_at_start(memory, producer_services().settings)
-            _ = worker_services().toolbox
-        except (ConfigurationError, InvalidProfiles) as exc:
-            sys.exit(f"griot: {exc}")
+            _check_world()
 
     def setup_defaults(self, **kwargs: object) -> None:
         """The options, with the pool that was chosen."""
-        super().setup_defaults(**{**kwargs, "pool": self._pool})
+        super().setup_defaults(**{**kwargs, "pool": self._pool, **turns_of(self._pool)})
 
     def setup_queues(self, include: object, exclude: object = None) -> None:
         """`-Q maintenance` means this deployment's, whatever its REDIS_KEY_PREFIX; so does `-X`."""
@@ -100,9 +103,43 @@ def prepare(app: Celery) -> None:
     signals.worker_process_init.connect(partial(_drain_on, notice), weak=False)
     signals.task_revoked.connect(_cancel_revoked, weak=False)
     signals.beat_init.connect(_check_beat, weak=False)
+    refuse_no_turns()
+    before_detaching(_check_all)
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
     health.prepare()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """End the process with the one line that says what is wrong."""
+    try:
+        yield
+    except (ConfigurationError, InvalidProfiles) as exc:
+        sys.exit(f"griot: {exc}")
+
+
+def _checked_pool(options: Mapping[str, object]) -> type[object]:
+    with _refusals():
+        pool = pool_of(options.get("pool") or options.get("pool_cls"))
+        check_options(options, pool, checked(WorkerSettings).alive_file)
+        apply_umask(options.get("umask"))
+    return pool
+
+
+def _check_world() -> None:
+    services = producer_services()
+    if worker_start_checks(services.memory):
+        check_keys_at_start(services.memory, services.settings)
+    _ = worker_services().toolbox
+
+
+def _check_all(options: Mapping[str, object]) -> None:
+    """All that a worker checks when it starts, for one that is about to leave the terminal."""
+    _checked_pool(options)
+    with _refusals():
+        _own_name(str(options.get("hostname")))
+        _check_world()
 
 
 def _own_name(name: str) -> str:
@@ -126,10 +163,9 @@ def _set_up_logging(
 
 
 def _check_beat(**_: object) -> None:
-    try:
+    with _refusals():
+        check_global_options()
         check_schedule("schedule")
-    except ConfigurationError as exc:
-        sys.exit(f"griot: {exc}")
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:

@@ -153,6 +153,13 @@ def _why_unavailable(exc: BaseException, label: str) -> str:
             f"Redis at {label} has as many clients as it takes; raise its maxclients, or run fewer "
             "processes (docs/operations.md says how many connections each has)"
         )
+    if isinstance(exc, MasterNotFoundError):
+        # redis-py 8.1 keeps of what each Sentinel said only the kind of the error.
+        return (
+            f"no Sentinel of {label} names a master ({concise(str(exc))}); do they run, are "
+            "REDIS_SENTINELS and REDIS_SENTINEL_MASTER right, and do they speak TLS as "
+            "REDIS_SENTINEL_TLS and ssl_ca_certs in REDIS_URL say?"
+        )
     return (
         f"Redis at {label} cannot be reached or did not answer in time "
         f"({type(exc).__name__}: {concise(str(exc))}); is it running, and is its address right?"

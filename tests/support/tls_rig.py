@@ -1,6 +1,7 @@
 """Certificates and a TLS door before a server that has none."""
 
 import asyncio
+import shutil
 import ssl
 import subprocess
 import threading
@@ -41,15 +42,16 @@ class Authority:
         )  # fmt: skip
         return self
 
-    def issue(self, host: str, *, days: int = 2) -> ssl.SSLContext:
-        """A server's context with a certificate for `host`; expired where `days` is negative."""
+    def issue(self, host: str, *, days: int = 2, names: str = "") -> ssl.SSLContext:
+        """A server's context with a certificate for `host`, or for `names` in OpenSSL's notation;
+        expired where `days` is negative."""
         key, request = self.directory / f"{host}.key", self.directory / f"{host}.csr"
-        certificate, names = self.directory / f"{host}.pem", self.directory / f"{host}.ext"
-        names.write_text(f"subjectAltName=DNS:{host}\n")
+        certificate, extension = self.directory / f"{host}.pem", self.directory / f"{host}.ext"
+        extension.write_text(f"subjectAltName={names or f'DNS:{host}'}\n")
         _openssl("req", *_NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={host}")
         _openssl(
             "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key,
-            "-out", certificate, "-days", days, "-extfile", names,
+            "-out", certificate, "-days", days, "-extfile", extension,
         )  # fmt: skip
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -126,3 +128,20 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
     except OSError:
         return
+
+
+def tls_redis() -> Path | None:
+    """A redis-server on the PATH that was built with TLS; None elsewhere."""
+    found = shutil.which("redis-server")
+    if found is None:
+        return None
+    # It stops at the first line that it does not know.
+    said = subprocess.run(
+        (found, "-"),
+        input="tls-replication yes\nno-such-setting yes\n",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return Path(found) if "'no-such-setting" in said.stdout + said.stderr else None

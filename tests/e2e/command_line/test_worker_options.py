@@ -1,5 +1,7 @@
 """Every option of `celery worker` does what it says, or is refused in one line."""
 
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +19,42 @@ from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 HOST = socket.gethostname()
+
+
+REFUSED = {
+    "--time-limit: Celery would end the task and not its job": ["--time-limit", "60"],
+    "--soft-time-limit: ": ["--soft-time-limit", "60", "-P", "processes"],
+    "--max-tasks-per-child: only a pool of processes": ["--max-tasks-per-child", "9"],
+    "--max-memory-per-child: only": ["--max-memory-per-child", "9", "-P", "threads"],
+    "--pool-start-method: only a pool of processes": ["--pool-start-method", "fork"],
+    "--concurrency 2001: a worker runs": ["-c", "2001"],
+    "--concurrency auto: only a pool of processes": ["-c", "auto"],
+    "--concurrency 5: -P solo runs one turn at a time": ["-c", "5", "-P", "solo"],
+    "--autoscale 0: a worker runs 1 to": ["--autoscale", "0"],
+    "--autoscale: a pool of thread keeps its size": ["--autoscale", "5,2", "-P", "threads"],
+    "-O default: only a pool of processes": ["-O", "default"],
+    "--pool-start-method spawn: Celery": ["--pool-start-method", "spawn", "-P", "processes"],
+    "--queues: names no queue": ["-Q", ","],
+    "--prefetch-multiplier -1: must be 0 or more": ["--prefetch-multiplier", "-1"],
+    "--heartbeat-interval 0: must be 1 or more": ["--heartbeat-interval", "0"],
+    "--scheduler: does nothing without -B": ["--scheduler", "celery.beat:Scheduler"],
+    "--umask x: is no number": ["--umask", "x"],
+    "--schedule: beat keeps its schedule in memory": ["-s", "schedule.db"],
+}
+"""Options, by what is said of them."""
+
+# All in one process: a worker that is refused has started nothing.
+REFUSALS = """
+import json, sys
+from celery.bin.celery import celery
+said = []
+for options in json.loads(sys.argv[1]):
+    try:
+        celery(["-A", "worker", "worker", *options])
+    except SystemExit as end:
+        said.append(end.code)
+print(json.dumps(said))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +81,78 @@ def run(stack: GriotStack, *options: str, **settings: str) -> subprocess.Complet
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        (["--time-limit", "60"], "--time-limit: Celery would end the task and not its job"),
-        (["--soft-time-limit", "60", "-P", "processes"], "--soft-time-limit: "),
-        (["--max-tasks-per-child", "9"], "--max-tasks-per-child: only a pool of processes"),
-        (["--max-memory-per-child", "9", "-P", "threads"], "--max-memory-per-child: only"),
-        (["--pool-start-method", "spawn"], "--pool-start-method: only a pool of processes"),
-        (["-c", "2001"], "--concurrency 2001: a worker runs"),
-        (["-s", "schedule.db"], "--schedule: beat keeps its schedule in memory"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
-)
-def test_an_option_that_would_do_nothing_is_refused(
-    worlds: GriotStack, options: list[str], line: str
-) -> None:
+@pytest.fixture(scope="module")
+def refusals(worlds: GriotStack) -> dict[str, str]:
+    """What each of REFUSED came to."""
+    done = subprocess.run(
+        (sys.executable, "-c", REFUSALS, json.dumps(list(REFUSED.values()))),
+        env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
+        timeout=scaled(60), check=True,
+    )  # fmt: skip
+    return dict(zip(REFUSED, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_an_option_that_would_do_nothing_is_refused(refusals: dict[str, str], line: str) -> None:
     """Before the worker takes a job, in one line that says what to do."""
-    refused = run(worlds, *options)
+    assert refusals[line].startswith(f"griot: {line}")
+    assert "\n" not in refusals[line]
+
+
+def test_what_is_refused_is_said_on_standard_error(worlds: GriotStack) -> None:
+    """And the worker's status is not that of one that has stopped."""
+    refused = run(worlds, "--time-limit", "60")
     assert refused.returncode == 1
     (said,) = [one for one in refused.stderr.splitlines() if one.startswith("griot: ")]
-    assert said.startswith(f"griot: {line}")
+    assert said.startswith("griot: --time-limit: ")
     assert "Traceback" not in refused.stderr
+
+
+def test_no_turns_at_all_are_refused(worlds: GriotStack) -> None:
+    """Celery takes `-c 0` for no option, and would run WORKER_CONCURRENCY of them."""
+    refused = run(worlds, "-c", "0")
+    assert refused.returncode == 2
+    assert "'--concurrency': a worker runs 1 to 2000 turns" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "beat"])
+def test_settings_that_would_not_be_read_are_refused(worlds: GriotStack, command: str) -> None:
+    """Celery's `--config` is for an app that has none of its own."""
+    refused = subprocess.run(
+        (sys.executable, "-m", "celery", "--config", "other", "-A", "worker", command),
+        env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
+        timeout=scaled(60), check=False,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "griot: --config other: Griot's settings come from the environment" in refused.stderr
+
+
+def test_a_worker_in_the_background_says_before_why_it_does_not_start(
+    worlds: GriotStack, tmp_path: Path
+) -> None:
+    """And where all is well it runs, with its mask, its process id and its log where they should
+    be."""
+    refused = run(worlds, "-D", "-c", "2001")
+    assert refused.returncode == 1
+    assert "griot: --concurrency 2001: a worker runs 1 to" in refused.stderr
+    pid, log = tmp_path / "worker.pid", tmp_path / "worker.log"
+    options = ("-n", "behind@%h", "--pidfile", str(pid), "--logfile", str(log), "--umask", "077")
+    assert run(worlds, "-D", *options).returncode == 0
+    wait_until(lambda: log.exists() and " ready." in log.read_text(), timeout_s=40, what="it runs")
+    assert log.stat().st_mode & 0o077 == 0
+    os.kill(int(pid.read_text()), signal.SIGTERM)
+    wait_until(lambda: not pid.exists(), timeout_s=20, what="it ends")
+
+
+def test_a_beat_of_the_workers_own_sends_what_is_due(worlds: GriotStack) -> None:
+    """With -B; the worker itself may consume the queue in which that is."""
+    worker = worlds.worker("-B", "-Q", "maintenance,chat", name="both", REDIS_KEY_PREFIX="both")
+    wait_until(
+        lambda: "tasks.sweep" in worker.log_text().partition(" ready.")[2],
+        timeout_s=30,
+        what="a sweep",
+    )
+    worker.stop()
 
 
 def test_a_file_for_beats_schedule_is_refused(worlds: GriotStack) -> None:

@@ -1,7 +1,10 @@
 """The examples, run as they are against real servers."""
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,9 +16,11 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from tests.support.web_users import USER, bearer
 
+ROOT = Path(__file__).resolve().parents[3]
 WAIT_S = 30
 DEFAULT_MAX_PENDING = 100
 
@@ -45,6 +50,21 @@ def new() -> dict[str, str]:
 def kept(new: dict[str, str]) -> dict[str, str]:
     """The same message as Griot has it: for a session of the client's user."""
     return {**new, "session_id": f"{USER}~{new['session_id']}"}
+
+
+@pytest.mark.parametrize("example", ["fastapi_app", "live_chat"])
+def test_a_wrong_setting_ends_the_start_and_no_request(
+    stack: GriotStack, tmp_path: Path, example: str
+) -> None:
+    """The last line before uvicorn's own names it."""
+    (tmp_path / ".env").write_bytes("REDIS_HOST=h\n".encode("utf-16"))
+    command = (sys.executable, "-m", "uvicorn", f"examples.{example}:app", "--port", "0")
+    ended = subprocess.run(
+        command, env={**stack.env, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True,
+        text=True, timeout=scaled(40), check=False,
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert f"ConfigurationError: {tmp_path}/.env is not UTF-8 (line 1)" in ended.stderr
 
 
 def test_the_chat_endpoint_answers_and_remembers(web: TestClient, new: dict[str, str]) -> None:

@@ -54,6 +54,25 @@ with app.connection_for_write() as connection:
     print("there")
 """
 
+OTHER = "staging"
+# Two jobs: one in its own queue, and one in a queue that the other deployment consumes.
+ANSWERS = """
+import json
+from tasks import app, chat_task
+sent = [
+    chat_task.apply_async(("energy", f"of-{queue}", "hello"), {"model": "instant"}, queue=queue)
+    for queue in ("chat", "shared")
+]
+for job in sent:
+    job.get(timeout=60)
+queues = app.control.inspect(timeout=5).active_queues() or {}
+print(json.dumps({
+    "states": [job.state for job in sent],
+    "nodes": [node.partition("@")[0] for node in queues],
+    "queues": sorted(one["name"] for found in queues.values() for one in found),
+}))
+"""
+
 CHAT = {"task": "tasks.chat_task", "id": "a"}
 MALFORMED: Mapping[str, tuple[bytes, Mapping[str, object]]] = {
     "not JSON": (b"hello", CHAT),
@@ -115,8 +134,9 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
 
 @pytest.fixture(scope="module")
 def worker(rig: Rig, rabbit: RabbitServer) -> ServerProcess:
-    """A worker that consumes from it."""
-    return rig.worker(name="of-rabbit", CELERY_BROKER_URL=rabbit.url)
+    """A worker that consumes from it, also from a queue that is not its deployment's alone."""
+    queues = ("-Q", "chat,celery,shared")
+    return rig.worker(*queues, name="of-rabbit", CELERY_BROKER_URL=rabbit.url)
 
 
 def test_two_hundred_jobs_through_the_brokers_death(
@@ -180,18 +200,11 @@ def test_messages_that_cannot_be_handled_go_to_the_quarantine(
     rig: Rig, rabbit: RabbitServer, worker: ServerProcess, sender: Sender
 ) -> None:
     """The jobs behind them are done, and no word of a message is in the log."""
+    for body, headers in MALFORMED.values():
+        _publish(rabbit, "chat", body, headers)
     with Connection(rabbit.url) as connection:
-        channel = connection.default_channel
-        for body, headers in MALFORMED.values():
-            message = channel.prepare_message(
-                body,
-                content_type="application/json",
-                content_encoding="utf-8",
-                headers=dict(headers),
-            )
-            channel.basic_publish(message, exchange="", routing_key="chat")
         for unreadable in UNREADABLE:
-            channel.basic_publish(unreadable, exchange="", routing_key="chat")
+            connection.default_channel.basic_publish(unreadable, exchange="", routing_key="chat")
     _send(rig, rabbit, sender, jobs=1)
     rig.check(sender, max_calls=1)
     with Connection(rabbit.url) as connection:
@@ -220,3 +233,41 @@ def _inspect(rig: Rig, rabbit: RabbitServer, question: str) -> str:
         timeout=scaled(40),
         check=False,
     ).stdout
+
+
+def test_another_key_prefix_has_queues_of_its_own(
+    rig: Rig, rabbit: RabbitServer, worker: ServerProcess, sender: Sender
+) -> None:
+    """Beside a deployment with the default one: jobs, remote control, quarantine. What comes into
+    a queue of the other goes home."""
+    theirs = {"CELERY_BROKER_URL": rabbit.url, "REDIS_KEY_PREFIX": OTHER}
+    rig.worker(name="other", **theirs)
+    _publish(rabbit, f"{OTHER}.chat", b"hello", CHAT)
+    _send(rig, rabbit, sender, jobs=1)
+    rig.check(sender, max_calls=1)
+    done = rig.python(ANSWERS, **theirs)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout) == {
+        "states": ["SUCCESS", "SUCCESS"],
+        "nodes": ["other"],
+        "queues": [f"{OTHER}.celery", f"{OTHER}.chat"],
+    }
+    with Connection(rabbit.url) as connection:
+        found = connection.default_channel.queue_declare(f"{OTHER}.chat.quarantine", passive=True)
+    assert found.message_count == 1
+    assert f"REDIS_KEY_PREFIX={OTHER} came on 'shared'" in worker.log_text()
+    seen = _inspect(rig, rabbit, "ping")
+    assert "of-rabbit@" in seen
+    assert "other@" not in seen
+
+
+def _publish(rabbit: RabbitServer, queue: str, body: bytes, headers: Mapping[str, object]) -> None:
+    with Connection(rabbit.url) as connection:
+        channel = connection.default_channel
+        message = channel.prepare_message(
+            body,
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=dict(headers),
+        )
+        channel.basic_publish(message, exchange="", routing_key=queue)

@@ -1,5 +1,5 @@
 """A fail-over under load where servers and Sentinels have passwords of their own, and the Sentinels
-speak TLS: three of them, a master that dies, a replica that takes over."""
+speak TLS, or the servers too: three Sentinels, a master that dies, a replica that takes over."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import HOST, ValkeyServer, valkey_binary
 from tests.conftest import FAST
 from tests.support.machine import scaled
-from tests.support.tls_rig import Authority, TlsDoor
+from tests.support.tls_rig import Authority, TlsDoor, tls_redis
 from tests.support.waiting import wait_until
 
 MASTER = "griot"
@@ -53,62 +53,105 @@ class Watched:
     master: ValkeyServer
     doors: list[int]
     authority: Authority
+    is_all_tls: bool
 
     def settings(self) -> dict[str, str]:
         """What a deployment is told of it."""
         hosts = [f"localhost:{port}" for port in self.doors]
         login = f":{OF_SERVERS}@"
         address = [f"sentinel://{login}{host}" for host in hosts]
+        trust = f"?ssl_ca_certs={self.authority.certificate}"
+        of_servers = trust if self.is_all_tls else ""
+        own = {} if self.is_all_tls else {"REDIS_SENTINEL_TLS": "true"}
         return {
+            **own,
             "REDIS_MODE": "sentinel",
-            "REDIS_URL": f"redis://{login}unused/0?ssl_ca_certs={self.authority.certificate}",
+            "REDIS_URL": f"redis{'s' * self.is_all_tls}://{login}unused/0{trust}",
             "REDIS_SENTINELS": ",".join(hosts),
             "REDIS_SENTINEL_MASTER": MASTER,
             "REDIS_SENTINEL_PASSWORD": OF_SENTINELS,
-            "REDIS_SENTINEL_TLS": "true",
             "REDIS_TIMEOUT": f"{scaled(2):.1f}",
-            "CELERY_BROKER_URL": ";".join(f"{one}/1" for one in address),
-            "CELERY_RESULT_BACKEND": ";".join(f"{one}/2" for one in address),
+            "CELERY_BROKER_URL": ";".join(f"{one}/1{of_servers}" for one in address),
+            "CELERY_RESULT_BACKEND": ";".join(f"{one}/2{of_servers}" for one in address),
         }
 
 
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    """All of it, in step."""
-    logins = {"requirepass": OF_SERVERS, "masterauth": OF_SERVERS}
+@pytest.fixture(params=[False, True], ids=["Sentinels", "all"])
+def watched(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Watched]:
+    """All of it, in step; with TLS at the Sentinels' doors, or in servers that speak it."""
     authority = Authority(tmp_path, "trusted").create()
-    context = authority.issue("localhost")
+    context = authority.issue("localhost", names=f"DNS:localhost,IP:{HOST}")
+    if not request.param:
+        with ExitStack() as running:
+            master, ports = _started(running, tmp_path, valkey_binary(), {})
+            doors = [running.enter_context(TlsDoor(port, context)).port for port, _ in ports]
+            yield Watched(master, doors, authority, is_all_tls=False)
+        return
+    binary = tls_redis()
+    if binary is None:
+        pytest.skip("no redis-server with TLS on the PATH (Debian: redis-server)")
+    tls = {
+        "tls-replication": "yes",
+        "tls-auth-clients": "no",
+        "tls-cert-file": f"{tmp_path}/localhost.pem",
+        "tls-key-file": f"{tmp_path}/localhost.key",
+        "tls-ca-cert-file": str(authority.certificate),
+    }
     with ExitStack() as running:
-        master = running.enter_context(ValkeyServer(password=OF_SERVERS, options=logins))
-        options = {**logins, "replicaof": f"{HOST} {master.port}"}
-        replica = running.enter_context(ValkeyServer(password=OF_SERVERS, options=options))
-        wait_until(
-            lambda: "master_link_status:up" in str(replica.command("INFO", "replication")),
-            what="the replica is in step",
-        )
-        ports = [_sentinel(running, tmp_path, number, master) for number in range(SENTINELS)]
-        for port in ports:
-            wait_until(lambda port=port: _knows_all(port), timeout_s=scaled(30), what="Sentinels")  # type: ignore[misc]  # bound now
-        doors = [running.enter_context(TlsDoor(port, context)).port for port in ports]
-        yield Watched(master, doors, authority)
+        master, ports = _started(running, tmp_path, binary, tls)
+        yield Watched(master, [port for _, port in ports], authority, is_all_tls=True)
 
 
-def _sentinel(running: ExitStack, directory: Path, number: int, master: ValkeyServer) -> int:
+def _started(
+    running: ExitStack, directory: Path, binary: Path, tls: dict[str, str]
+) -> tuple[ValkeyServer, list[tuple[int, int]]]:
+    """A master with a replica, and three Sentinels, each with its plain port and that by which it
+    watches: with TLS where `tls` says how."""
+    logins = {"requirepass": OF_SERVERS, "masterauth": OF_SERVERS}
+
+    def server(**of: str) -> tuple[ValkeyServer, int]:
+        port = free_port()
+        watched_port = free_port() if tls else port
+        own = {**tls, "tls-port": str(watched_port)} if tls else {}
+        options = {**logins, **own, **of}
+        made = ValkeyServer(port, password=OF_SERVERS, options=options, binary=binary)
+        return running.enter_context(made), watched_port
+
+    master, port = server()
+    replica, _ = server(replicaof=f"{HOST} {port}")
+    wait_until(
+        lambda: "master_link_status:up" in str(replica.command("INFO", "replication")),
+        what="the replica is in step",
+    )
+    made = (_sentinel(directory, number, port, binary, tls) for number in range(SENTINELS))
+    ports = []
+    for process, plain, watching in made:
+        running.enter_context(process)
+        process.wait_ready(lambda one=plain: _info(one) != "", 20.0)  # type: ignore[misc]  # bound now
+        ports.append((plain, watching))
+    for one, _ in ports:
+        wait_until(lambda one=one: _knows_all(one), timeout_s=scaled(30), what="Sentinels")  # type: ignore[misc]  # bound now
+    return master, ports
+
+
+def _sentinel(
+    directory: Path, number: int, master_port: int, binary: Path, tls: dict[str, str]
+) -> tuple[ServerProcess, int, int]:
     port, conf = free_port(), directory / f"sentinel{number}.conf"
+    watching = free_port() if tls else port
+    own = {**tls, "tls-port": str(watching)} if tls else {}
     conf.write_text(
-        f"bind {HOST}\nport {port}\ndir {directory}\nrequirepass {OF_SENTINELS}\n"
+        "".join(f"{name} {value}\n" for name, value in own.items())
+        + f"bind {HOST}\nport {port}\ndir {directory}\nrequirepass {OF_SENTINELS}\n"
         f"sentinel sentinel-pass {OF_SENTINELS}\n"
-        f"sentinel monitor {MASTER} {HOST} {master.port} 2\n"
+        f"sentinel monitor {MASTER} {HOST} {master_port} 2\n"
         f"sentinel auth-pass {MASTER} {OF_SERVERS}\n"
         f"sentinel down-after-milliseconds {MASTER} 500\n"
         f"sentinel failover-timeout {MASTER} 5000\n"
     )
-    command = (valkey_binary(), conf, "--sentinel")
-    process = running.enter_context(
-        ServerProcess(command, log_path=directory / f"sentinel{number}.log")
-    )
-    process.wait_ready(lambda: _info(port) != "", 20.0)
-    return port
+    command = (binary, conf, "--sentinel")
+    process = ServerProcess(command, log_path=directory / f"sentinel{number}.log")
+    return process, port, watching
 
 
 def _info(port: int) -> str:

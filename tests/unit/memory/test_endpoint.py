@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 from memory import (
     CorruptData,
@@ -204,6 +205,15 @@ def test_a_refusal_inside_a_cluster_error_is_a_refusal() -> None:
     wrapped.__cause__ = exceptions.AuthenticationError("wrong")
 
     assert isinstance(translated(wrapped, "server"), MemoryRefused)
+
+
+def test_sentinels_that_name_no_master_are_told_from_a_master_that_is_away() -> None:
+    """All that redis-py says of a certificate that is refused is that there was an error."""
+    away = MasterNotFoundError("No master found for 'm' : network:ConnectionError")
+    error = translated(away, "m (Sentinels a:1)")
+    assert isinstance(error, MemoryUnavailable)
+    for setting in ("REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_SENTINEL_TLS"):
+        assert setting in str(error)
 
 
 def test_no_error_shows_arguments() -> None:

@@ -7,12 +7,15 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from traceback import format_exception
 
 import pytest
 from celery.backends.base import DisabledBackend
 from pydantic import SecretStr
 
-from memory import Connection, InvalidInput, MemorySettings
+from agents.settings import read_agent_settings
+from llm import LLMService
+from memory import Connection, MemorySettings
 from memory.settings import read_settings
 from tasks.errors import ConfigurationError
 from tasks.process.app import GriotCelery
@@ -361,7 +364,8 @@ NO_UTF8 = {
 def test_a_dotenv_file_that_is_no_utf8_is_named(
     content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """In one line, not read as names that nobody knows; also by the memory alone."""
+    """In one line, not read as names that nobody knows; also by the memory, by an agent and by the
+    model's service alone."""
     path = tmp_path / ".env"
     path.write_bytes(content)
     with pytest.raises(ConfigurationError) as caught:
@@ -369,8 +373,27 @@ def test_a_dotenv_file_that_is_no_utf8_is_named(
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
-    with pytest.raises(InvalidInput, match="UTF-8"):
-        read_settings()
+    for make in (read_settings, read_agent_settings, LLMService):
+        with pytest.raises(ValueError, match="UTF-8") as told:
+            make()
+        assert str(path) in str(told.value)
+        assert "\n" not in str(told.value)
+        assert SECRET not in "".join(format_exception(told.value))
+
+
+def test_a_dotenv_file_that_is_a_folder_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Docker makes one for a file that it does not find. A virtual environment of that name stays
+    what it is."""
+    path = tmp_path / ".env"
+    path.mkdir()
+    for make in (lambda: loaded(monkeypatch), read_settings, read_agent_settings, LLMService):
+        with pytest.raises(ValueError, match=r"\.env cannot be read: Is a directory"):
+            make()
+    (path / "pyvenv.cfg").touch()
+    assert loaded(monkeypatch).memory.port == 6379
+    LLMService().close()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])

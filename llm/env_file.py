@@ -1,0 +1,22 @@
+"""What is said of a `.env` that cannot be read."""
+
+from pathlib import Path
+
+
+def check_env_file(path: Path) -> None:
+    """Raise ValueError where pydantic-settings would raise something else, or read nothing.
+
+    As the memory's of that name, which this package does not know.
+    """
+    # Some keep a virtual environment there.
+    if not path.exists() or path.is_fifo() or (path / "pyvenv.cfg").exists():
+        return
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as exc:
+        raise ValueError(f"{path.resolve()} cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        # Not `from` it: it holds the content, keys and all.
+        raise ValueError(f"{path.resolve()} is not UTF-8: save it as UTF-8") from None
+    if "\0" in text or text.startswith("\ufeff"):
+        raise ValueError(f"{path.resolve()} is not plain UTF-8: save it without byte-order mark")
