@@ -4,10 +4,11 @@ Two deployments share one Redis, or one RabbitMQ, if their REDIS_KEY_PREFIX diff
 these do. With the default prefix they are those that Celery's users know.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memory.keys import DEFAULT_PREFIX
+from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 
 PREFIX_HEADER = "griot_prefix"
 """Header of our messages: the REDIS_KEY_PREFIX of the mailbox that they are about."""
@@ -56,6 +57,10 @@ class BrokerNames:
 
 
 def other_prefix(headers: object, names: BrokerNames) -> str | None:
-    """The key prefix of the other deployment whose message this is; None if it may be ours."""
+    """The key prefix of the other deployment whose message this is; None if it may be ours.
+
+    What cannot be a prefix is nobody's: it would name a queue, and stand in the log.
+    """
     prefix = headers.get(PREFIX_HEADER) if isinstance(headers, dict) else None
-    return prefix if isinstance(prefix, str) and prefix != names.key_prefix else None
+    is_prefix = isinstance(prefix, str) and re.fullmatch(PREFIX_PATTERN, prefix)
+    return str(prefix) if is_prefix and prefix != names.key_prefix else None
