@@ -59,11 +59,8 @@ class BrokerNames:
 def other_prefix(headers: object, names: BrokerNames) -> str | None:
     """The key prefix of the other deployment whose message this is; None if it may be ours.
 
-    Raises ValueError where it is the prefix of none: a queue would be named after it.
+    What cannot be a prefix is nobody's: it would name a queue, and stand in the log.
     """
     prefix = headers.get(PREFIX_HEADER) if isinstance(headers, dict) else None
-    if prefix is None or prefix == names.key_prefix:
-        return None
-    if not isinstance(prefix, str) or not re.fullmatch(PREFIX_PATTERN, prefix):
-        raise ValueError(f"{PREFIX_HEADER} is no key prefix")
-    return prefix
+    is_prefix = isinstance(prefix, str) and re.fullmatch(PREFIX_PATTERN, prefix)
+    return str(prefix) if is_prefix and prefix != names.key_prefix else None

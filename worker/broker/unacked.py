@@ -12,6 +12,7 @@ import redis
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from memory.quoting import quoted
 from tasks.process.wakeup import is_wakeup
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class QoS(kombu_redis.QoS):
         except redis.RedisError as error:
             logger.warning(
                 "message %s is not noted as unacked and is lost if this worker dies: %s",
-                delivery_tag,
+                quoted(delivery_tag),
                 reason(error),
             )
             virtual.QoS.append(self, message, delivery_tag)

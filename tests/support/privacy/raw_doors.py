@@ -149,6 +149,7 @@ DOORS: dict[str, Door] = {
     "raw: few headers": header("argsrepr"),
     "a message's shadow": header("shadow"),
     "a message's own header": header("x-note"),
+    "a message's deployment": header("griot_prefix"),
     "a message's eta": header("eta"),
     "a message's expiry": header("expires"),
     "a message's retries": header("retries"),
