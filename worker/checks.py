@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from celery import Celery
 from celery.app.control import Inspect
 from kombu.connection import Connection as BrokerConnection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ContentDisallowed, DecodeError, OperationalError
 
 from memory import (
     Connection,
@@ -221,13 +221,16 @@ def workers_asked(app: Celery, connection: BrokerConnection, limit: int | None =
 
 @contextmanager
 def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
-    """A connection to the broker, whose errors are all kombu's OperationalError."""
+    """A connection to the broker, whose errors are all kombu's OperationalError; so is an answer
+    that is no JSON, of somebody who is no worker of ours."""
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1)
         try:
             yield connection
         except (*connection.connection_errors, *connection.channel_errors) as exc:
             raise OperationalError(str(exc)) from exc
+        except (ContentDisallowed, DecodeError) as exc:
+            raise OperationalError("one who answers is no worker: its answer is no JSON") from exc
 
 
 def worker_start_checks(connection: Connection) -> None:
