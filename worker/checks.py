@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from celery import Celery
 from celery.app.control import Inspect
 from kombu.connection import Connection as BrokerConnection
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ContentDisallowed, DecodeError, OperationalError
 
 from memory import (
     Connection,
@@ -225,7 +225,8 @@ def workers_asked(app: Celery, connection: BrokerConnection, limit: int | None =
 
 @contextmanager
 def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
-    """A connection to the broker, whose errors are all kombu's OperationalError.
+    """A connection to the broker, whose errors are all kombu's OperationalError; so is an answer
+    that is no JSON, of somebody who is no worker of ours.
 
     It puts no message back that a worker holds, as every consumer of kombu 5.7.0 does otherwise:
     that is workers' business, and their right.
@@ -237,6 +238,8 @@ def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
             yield connection
         except (*connection.connection_errors, *connection.channel_errors) as exc:
             raise OperationalError(str(exc)) from exc
+        except (ContentDisallowed, DecodeError) as exc:
+            raise OperationalError("one who answers is no worker: its answer is no JSON") from exc
 
 
 def worker_start_checks(connection: Connection) -> bool:
