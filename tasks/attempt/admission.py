@@ -15,5 +15,6 @@ def admitted(packed: bytes, settings: Settings) -> Envelope:
     """
     check_envelope_size(len(packed), settings.max_envelope_bytes)
     envelope = Envelope.unpack(packed)
-    settings.allowed_models.check(envelope.job.model)
+    if envelope.job.model is not None:
+        settings.allowed_models.check(envelope.job.model)
     return envelope

@@ -93,8 +93,9 @@ def requeue(app: Celery, job_id: str) -> str:
 
 def _check(found: Letter, settings: Settings) -> None:
     check_envelope_size(len(found.letter.envelope), settings.max_envelope_bytes)
-    if found.job is not None and settings.knows_models:
-        settings.allowed_models.check(found.job.model)
+    model = found.job.model if found.job else None
+    if model is not None and settings.knows_models:
+        settings.allowed_models.check(model)
 
 
 def drop(job_id: str) -> None:
