@@ -26,7 +26,7 @@ from memory import (
     encode_message,
 )
 from tasks.attempt.admission import admitted
-from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s
 from tasks.attempt.verdict import (
@@ -112,7 +112,7 @@ class Attempt:
         crash_if_armed(CrashPoint.AFTER_ACQUIRE)
         self._events.attempt = acquired.attempt
         try:
-            envelope = admitted(acquired.envelope, self._settings)
+            envelope = admitted(acquired.envelope, self._ref, self._settings)
         except InvalidJob as error:
             return await self._failed(error, acquired)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
@@ -243,6 +243,7 @@ class Attempt:
 
     async def _bury(self, reason: str) -> Verdict:
         """Make the job a dead letter."""
+        reason = reason[:MAX_ERROR_CHARS]
         buried = await self._holder.bury(reason, await self._events.unsent())
         verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
         if isinstance(verdict, Ended):
