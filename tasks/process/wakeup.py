@@ -10,7 +10,6 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from memory import JobToWake, SessionKeys
-from memory.ids import MAX_ID_BYTES
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
@@ -140,11 +139,4 @@ def is_wakeup(headers: Mapping[str, object] | None) -> bool:
 
 def repr_of(kwargs: Mapping[str, object]) -> str:
     """What monitors may show of a chat job's arguments: whose conversation, never its text."""
-    return repr({name: _shown(kwargs.get(name)) for name in ("agent_id", "session_id")})
-
-
-def _shown(an_id: object) -> object:
-    # A raw job's may be anything, and goes to logs and events before anybody has checked it.
-    if isinstance(an_id, str):
-        return an_id[:MAX_ID_BYTES]
-    return None if an_id is None else f"<{type(an_id).__name__}>"
+    return repr({name: kwargs.get(name) for name in ("agent_id", "session_id")})

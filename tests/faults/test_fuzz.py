@@ -14,7 +14,7 @@ from sandbox.process import ServerProcess
 from tasks import ChatError, app, chat_task
 from tasks.process.wakeup import publish
 from tests.support.effort import effort
-from tests.support.faults.loop_watch import VARIABLE, slowest_callback
+from tests.support.faults.loop_watch import VARIABLE, slowest_of_worker
 from tests.support.faults.odd_things import (
     STORED_SESSION,
     Broadcast,
@@ -68,7 +68,7 @@ def test_the_job_behind_odd_things_is_done(
     assert "still there?" in job.get(timeout=scaled(20))["response"], watched.log_tail()
     assert watched.is_running, watched.log_tail()
     assert watched.pid == pid
-    took_s, what = slowest_callback(report)
+    took_s, what = slowest_of_worker(report)
     assert took_s < SLOWEST_S, what
 
 
