@@ -4,16 +4,22 @@ It decides: a producer may know other settings, and other programs can write int
 """
 
 from memory import JobToWake, SessionKeys
+from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.process.configuration import Settings
 
 
-def admitted(keys: SessionKeys, job: JobToWake, settings: Settings) -> Envelope:
-    """The envelope of a job that may run here.
+def admitted(keys: SessionKeys, found: JobToWake, settings: Settings) -> Envelope:
+    """The envelope of a job that was found in the mailbox of `keys`, and may run here.
 
-    Raises InvalidJob for what is none, is too large, or names a model that no job may name; and
-    memory.CannotDecrypt.
+    Raises InvalidJob for what is none, is another session's or too large, or names a model that no
+    job may name; and memory.CannotDecrypt.
     """
-    envelope = Envelope.of(keys, job, most_bytes=settings.max_envelope_bytes)
-    settings.allowed_models.check(envelope.job.model)
+    envelope = Envelope.of(keys, found, most_bytes=settings.max_envelope_bytes)
+    job = envelope.job
+    if (job.agent_id, job.session_id) != (keys.agent_id, keys.session_id):
+        raise InvalidJob("not a job's envelope: it is of another session")
+    job.check_parts()
+    if job.model is not None:
+        settings.allowed_models.check(job.model)
     return envelope

@@ -29,7 +29,7 @@ from memory import (
 )
 from tasks.attempt.admission import admitted
 from tasks.attempt.after_turn import spending, summary_wanted
-from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s
 from tasks.attempt.verdict import (
@@ -243,6 +243,7 @@ class Attempt:
 
     async def _bury(self, reason: str) -> Verdict:
         """Make the job a dead letter."""
+        reason = reason[:MAX_ERROR_CHARS]
         buried = await self._holder.bury(reason, await self._events.unsent())
         verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
         if isinstance(verdict, Ended):

@@ -192,7 +192,7 @@ class LeaseHolder:
         """Make the job a dead letter. The commands `before` go first."""
         note = dead_letters.note(self.mailbox)
         keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
-        discard = self._discard(reason[:MAX_ERROR_CHARS], cancelled=False)
+        discard = self._discard(reason, cancelled=False)
         return await self._ending(*before, note, keep, *discard)
 
     async def list_letter(self) -> None:

@@ -20,10 +20,8 @@ class AllowedModels:
     names: Sequence[str]
     has_cloud: bool
 
-    def check(self, model: str | None) -> None:
-        """Raise InvalidJob for a model that a job may not name; None is the agent's own."""
-        if model is None:
-            return
+    def check(self, model: str) -> None:
+        """Raise InvalidJob for a model that a job may not name."""
         if ANY_MODEL not in self.names and not is_installed(model, self.names):
             more = f" and {len(self.names) - SHOWN} more" if len(self.names) > SHOWN else ""
             raise InvalidJob(

@@ -94,13 +94,20 @@ class ChatJob(BaseModel):
         except (InvalidInput, InvalidRequestError) as exc:
             raise InvalidJob(str(exc)) from None
         _check_size("message", job.message, max_message_bytes)
-        _check_size("system_prompt", job.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
-        _check_metadata(job.metadata)
-        check_format(job.format)
-        # Ollama compiles a format into a grammar, in which no call of a tool can be written.
-        if job.format is not None and job.tools:
-            raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
+        job.check_parts()
         return job
+
+    def check_parts(self) -> None:
+        """Raise InvalidJob for an option that is too large, or that cannot be used.
+
+        A worker does so for what it finds in a mailbox, too.
+        """
+        _check_size("system_prompt", self.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
+        _check_metadata(self.metadata)
+        check_format(self.format)
+        # Ollama compiles a format into a grammar, in which no call of a tool can be written.
+        if self.format is not None and self.tools:
+            raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
 
     def job_id(self, task_id: str | None) -> str:
         """The id of this job: the one given, the one of its idempotency key, or a new one.

@@ -4,11 +4,10 @@ Two deployments share one Redis, or one RabbitMQ, if their REDIS_KEY_PREFIX diff
 these do. With the default prefix they are those that Celery's users know.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
+from memory.keys import DEFAULT_PREFIX
 
 PREFIX_HEADER = "griot_prefix"
 """Header of our messages: the REDIS_KEY_PREFIX of the mailbox that they are about."""

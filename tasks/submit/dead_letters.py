@@ -114,8 +114,9 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
 def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
     packed = decrypted_envelope(keys, found.letter.job_id, found.letter.envelope)
     check_envelope_size(len(packed), settings.max_envelope_bytes)
-    if found.job is not None and settings.knows_models:
-        settings.allowed_models.check(found.job.model)
+    model = found.job.model if found.job else None
+    if model is not None and settings.knows_models:
+        settings.allowed_models.check(model)
 
 
 def drop(job_id: str) -> None:

@@ -74,7 +74,7 @@ class Producer:
         queue = self._settings.queue
         named = {**bound.pop("options", {}), **bound}
         job = ChatJob.checked(named, max_message_bytes=queue.max_message_bytes)
-        if self._settings.knows_models:
+        if job.model is not None and self._settings.knows_models:
             self._settings.allowed_models.check(job.model)
         if job.images:
             max_bytes = self._settings.max_image_bytes

@@ -14,8 +14,16 @@ from sandbox.process import ServerProcess
 from tasks import ChatError, app, chat_task
 from tasks.process.wakeup import publish
 from tests.support.effort import effort
-from tests.support.faults.loop_watch import VARIABLE, slowest_callback
-from tests.support.faults.odd_things import Broadcast, Element, Odd, Sent, Stored, odd_things
+from tests.support.faults.loop_watch import VARIABLE, slowest_of_worker
+from tests.support.faults.odd_things import (
+    STORED_SESSION,
+    Broadcast,
+    Element,
+    Odd,
+    Sent,
+    Stored,
+    odd_things,
+)
 from tests.support.faults.rig import GRACE_S, Rig
 from tests.support.faults.sender import AGENT_ID
 from tests.support.machine import scaled
@@ -60,7 +68,7 @@ def test_the_job_behind_odd_things_is_done(
     assert "still there?" in job.get(timeout=scaled(20))["response"], watched.log_tail()
     assert watched.is_running, watched.log_tail()
     assert watched.pid == pid
-    took_s, what = slowest_callback(report)
+    took_s, what = slowest_of_worker(report)
     assert took_s < SLOWEST_S, what
 
 
@@ -71,11 +79,10 @@ def _send(rig: Rig, odd: Odd) -> None:
         case Broadcast(data):
             rig.broker("PUBLISH", "/1.celery.pidbox", data)
         case Stored(data):
-            session_id, job_id = f"odd-{uuid.uuid4().hex}", str(uuid.uuid4())
-            grace_ms = round(scaled(GRACE_S) * 1000)
-            box = rig.mailbox(session_id)
-            rig.connection.run_last(*box.enqueue(job_id, data, cap=10, grace_ms=grace_ms))
-            publish(app, job_id, {"agent_id": AGENT_ID, "session_id": session_id}, {})
+            job_id, grace_ms = str(uuid.uuid4()), round(scaled(GRACE_S) * 1000)
+            box = rig.mailbox(STORED_SESSION)
+            rig.connection.run_last(*box.enqueue(job_id, data, cap=10_000, grace_ms=grace_ms))
+            publish(app, job_id, {"agent_id": AGENT_ID, "session_id": STORED_SESSION}, {})
         case Sent(arguments, celery):
             with suppress(ChatError, Backpressure, InvalidInput, MemoryServiceError):
                 chat_task.apply_async(kwargs=arguments, **celery)  # type: ignore[call-overload]  # odd

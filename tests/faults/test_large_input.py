@@ -27,7 +27,6 @@ LARGE = {
     "an id of 1 MB": {"headers": {"task": "tasks.chat_task", "id": MB}},
     "a reply_to of 1 MB": {"properties": task_properties(reply_to=MB)},
     "a body of 8 MB": {"body": MB * 8},
-    "a prefix that is none": {"headers": headers("tasks.chat_task", griot_prefix="a\nb" * 100)},
 }
 
 

@@ -14,7 +14,7 @@ import uvloop
 VARIABLE = "GRIOT_LOOP_WATCH"
 
 
-def slowest_callback(report: Path) -> tuple[float, str]:
+def slowest_of_worker(report: Path) -> tuple[float, str]:
     """The most CPU seconds of its thread that a callback of the worker took, and which it was."""
     if not report.exists():
         return 0.0, "none"

@@ -12,9 +12,11 @@ from typing import TypeAlias
 from hypothesis import strategies as st
 
 from tests.support.faults.celery_messages import MALFORMED, task_properties
+from tests.support.faults.sender import AGENT_ID
 from tests.support.odd_schemas import ODD_SCHEMAS
 
 CHAT = "tasks.chat_task"
+STORED_SESSION = "fuzz-stored"
 
 texts = st.sampled_from(["", "a", "nul\0", "line\nline", "\ud800", "😀", "{x}", "*", "a:b"])
 texts = texts | st.text(max_size=20) | st.sampled_from([600, 70_000]).map(lambda size: "x" * size)
@@ -91,7 +93,7 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What lies in a mailbox under a job's id."""
+    """What lies in the mailbox of STORED_SESSION under a job's id."""
 
     data: bytes
 
@@ -209,8 +211,16 @@ broadcasts = st.one_of(
         lambda body: _bytes(_element("", body, {}))
     ),
 )
-_job = st.fixed_dictionaries(
-    {"agent_id": ids, "session_id": ids, "message": texts}, optional=dict(OPTIONS)
+_job = st.builds(
+    lambda fixed, more: fixed | more,
+    st.fixed_dictionaries(
+        {
+            "agent_id": st.just(AGENT_ID) | ids,
+            "session_id": st.just(STORED_SESSION) | ids,
+            "message": texts,
+        }
+    ),
+    options,
 )
 envelopes = st.one_of(
     st.binary(max_size=64),
