@@ -6,7 +6,7 @@ depth of what is checked. So references are followed here, once each, and what t
 bounded. So is what counted repetitions in patterns expand to (pattern_weight.py).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -19,6 +19,8 @@ MAX_PARTS = 10_000
 """Objects and lists in the schema, with every reference written out."""
 MAX_PATTERN_STATES = 100_000
 """Of all patterns, with every reference and every repetition written out: 20 ms to make them."""
+MAX_PATTERN_CHARS = 4096
+"""jsonschema-rs takes time with the square of it: 180 ms for 24 000."""
 MAX_DEPTH = 128
 """Parts within each other, with every reference written out."""
 
@@ -44,10 +46,6 @@ class Weight(NamedTuple):
     def total(self) -> int:
         """How much is done at most for each byte of a reply."""
         return sum(self)
-
-    def plus(self, others: "Iterable[Weight]") -> "Weight":
-        """The sum of this one and others."""
-        return Weight(*map(sum, zip(self, *others, strict=True)))
 
     def times(self, factor: int) -> "Weight":
         """So many of it."""
@@ -83,31 +81,38 @@ class _Weight:
         """The weight of the whole."""
         return self._of(self._root, 0)
 
-    def _of(self, value: JsonValue, depth: int) -> Weight:
+    def _of(self, value: dict[str, JsonValue] | list[JsonValue], depth: int) -> Weight:
         if depth > MAX_DEPTH:
             raise InvalidJob(
                 f"format is recursive, or deeper than {MAX_DEPTH} levels with its references"
             )
-        if isinstance(value, list):
-            return self._of_all(value, depth)
-        if not isinstance(value, dict):
-            return Weight(values=1)
-        if other := _OTHER_WAYS & value.keys():
-            raise InvalidJob(f"format must not use {min(other)}: references are #/$defs/NAME")
-        own = self._of_all(value.values(), depth).plus(map(_of_pattern, _patterns_in(value)))
-        if isinstance(reference := value.get("$ref"), str):
-            own = own.plus([self._at(reference, depth)])
-        return own.times(_TIMES) if _LOOK_AGAIN & value.keys() else own
+        # One pass: 9000 objects are within 32 KB, and a worker weighs them on its event loop.
+        parts, values, states = 1, 0, 0
+        others = self._beside(value, depth) if isinstance(value, dict) else []
+        for one in value.values() if isinstance(value, dict) else value:
+            if isinstance(one, dict | list):
+                others.append(self._of(one, depth + 1))
+            else:
+                values += 1
+        if isinstance(value, dict):
+            states = sum(map(pattern_weight, _patterns_in(value)))
+        for other in others:
+            parts, values, states = parts + other[0], values + other[1], states + other[2]
+        weight = Weight(parts, values, states)
+        return weight.times(_TIMES) if isinstance(value, dict) and _looks_again(value) else weight
 
-    def _of_all(self, inner: Iterable[JsonValue], depth: int) -> Weight:
-        """The weight of a list or an object with this in it."""
-        parts = [one for one in inner if isinstance(one, dict | list)]
-        values = sum(not isinstance(one, dict | list) for one in inner)
-        return Weight(1, values).plus(self._of(part, depth + 1) for part in parts)
+    def _beside(self, schema: Mapping[str, JsonValue], depth: int) -> list[Weight]:
+        """What a schema refers to. Raises InvalidJob for the other ways to refer to something."""
+        if other := _OTHER_WAYS & schema.keys():
+            raise InvalidJob(f"format must not use {min(other)}: references are #/$defs/NAME")
+        reference = schema.get("$ref")
+        return [self._at(reference, depth)] if isinstance(reference, str) else []
 
     def _at(self, reference: str, depth: int) -> Weight:
         if reference not in self._known:
-            self._known[reference] = self._of(self._target(reference), depth + 1)
+            target = self._target(reference)
+            is_part = isinstance(target, dict | list)
+            self._known[reference] = self._of(target, depth + 1) if is_part else Weight(values=1)  # type: ignore[arg-type]  # `is_part` is the check
         return self._known[reference]
 
     def _target(self, reference: str) -> JsonValue:
@@ -125,13 +130,15 @@ class _Weight:
         return target
 
 
-def _patterns_in(schema: Mapping[str, JsonValue]) -> Iterable[str]:
-    """The patterns of one schema, those of its parts aside."""
-    if isinstance(pattern := schema.get("pattern"), str):
-        yield pattern
-    if isinstance(by_pattern := schema.get("patternProperties"), dict):
-        yield from by_pattern
+def _patterns_in(schema: Mapping[str, JsonValue]) -> Iterator[str]:
+    """The patterns of one schema, those of its parts aside. Raises InvalidJob for a long one."""
+    pattern, by_pattern = schema.get("pattern"), schema.get("patternProperties")
+    own = [pattern] if isinstance(pattern, str) else []
+    for one in (*own, *(by_pattern if isinstance(by_pattern, dict) else ())):
+        if len(one) > MAX_PATTERN_CHARS:
+            raise InvalidJob(f"format has a pattern of over {MAX_PATTERN_CHARS} characters")
+        yield one
 
 
-def _of_pattern(pattern: str) -> Weight:
-    return Weight(states=pattern_weight(pattern))
+def _looks_again(schema: Mapping[str, JsonValue]) -> bool:
+    return not _LOOK_AGAIN.isdisjoint(schema)

@@ -25,10 +25,10 @@ from memory import (
     Mailbox,
     MemoryServiceError,
     SessionKeys,
-    decode_messages,
     summary,
 )
 from memory.lifetimes import SUMMARY_LOCK_MS
+from memory.records import history
 from memory.records.summary import Earlier, Summary
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,8 @@ class Summaries:
         if await self._memory.run(wanted.mailbox.pending()):
             return _Outcome.OVER  # the session goes on: its next turn wants a summary again
         earlier = await self._earlier(wanted, name)
-        decoded = decode_messages(earlier.messages).messages
+        keys = wanted.mailbox.keys
+        decoded = (await history.decode_in_slices(keys, earlier.messages)).messages
         so_far = earlier.so_far.text if earlier.so_far else None
         budget = await self._context_limits.budget(wanted.model, SUMMARY_TOKENS)
         digest = digest_of(decoded, so_far, budget, self._settings, wanted.model)
@@ -174,7 +175,7 @@ class Summaries:
             return _Outcome.STOPPED
         until = summary.name_of(earlier.messages[digest.messages - 1])
         new = Summary(text[:MAX_SUMMARY_CHARS], until)
-        kept = summary.keep(wanted.mailbox.keys, earlier, new)
+        kept = summary.keep(keys, earlier, new)
         is_kept = bool(text) and await self._memory.run(kept)
         is_all = digest.messages == len(decoded)
         return _Outcome.OVER if is_all or not is_kept else _Outcome.PARTLY
@@ -188,8 +189,9 @@ class Summaries:
             summary.read(keys),
             summary.all_but(keys, wanted.shown_messages),
         )
-        readable = (one for one in messages if decode_messages((one,)).messages)
-        return Earlier(name, rev, so_far, summary.not_in(so_far, tuple(readable)))
+        found = await history.decode_in_slices(keys, messages)
+        readable = tuple(messages[place] for place in found.places)
+        return Earlier(name, rev, so_far, summary.not_in(so_far, readable))
 
     async def _written(self, request: ChatRequest, wanted: Wanted, name: bytes) -> str | None:
         """The summary; None if a user's message came first, and the model was stopped."""

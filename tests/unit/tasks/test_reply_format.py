@@ -23,6 +23,7 @@ from tasks.job.reply_format import (
     ReplyFormat,
     check_format,
 )
+from tasks.job.schema_weight import MAX_PATTERN_CHARS
 from tasks.process.services import CHECKER
 from tasks.turn.reply_check import (
     MAX_REPLY_BYTES,
@@ -336,6 +337,30 @@ def test_patterns_do_not_multiply() -> None:
         with pytest.raises(InvalidJob, match="patterns of over 100000 states"):
             check_format(schema)
     check_format({"pattern": "^a{9999}$"})
+
+
+def test_a_pattern_has_a_length() -> None:
+    """A long one takes its time to be read, though nothing in it is repeated."""
+    check_format({"pattern": "a" * MAX_PATTERN_CHARS})
+    with pytest.raises(InvalidJob, match="a pattern of over 4096 characters"):
+        check_format({"patternProperties": {"a" * (MAX_PATTERN_CHARS + 1): {}}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"items": {"items": {"anyOf": [{}] * 9000}}},
+        {"anyOf": [{"pattern": "^a$"}] * 1700},
+        {"enum": [*range(6000)]},
+        {"anyOf": [{"pattern": r"\d" * 1000}] * 2},
+    ],
+)
+def test_any_schema_is_looked_at_quickly(schema: ReplyFormat) -> None:
+    """By a producer, and by a worker that has other turns."""
+    began = time.thread_time()
+    with suppress(InvalidJob):
+        check_format(schema)
+    assert time.thread_time() - began < scaled(0.05)
 
 
 def test_the_place_of_a_misfit_is_short_and_printable() -> None:
