@@ -4,6 +4,7 @@ Two deployments share one Redis, or one RabbitMQ, if their REDIS_KEY_PREFIX diff
 these do. With the default prefix they are those that Celery's users know.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
