@@ -93,16 +93,16 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind(
         "pending_jobs:{quotas}",
         "zset",
-        "dedupe window",
+        "2 weeks",
         "job that waits or runs → ms until which it counts, where nobody says that it has ended",
     ),
     KeyKind(
         "owners:{quotas}",
         "hash",
-        "dedupe window",
+        "2 weeks",
         "such a job → a:<agent> and u:<user> that it counts for; + once its tokens are paid",
     ),
-    KeyKind("counts:{quotas}", "hash", "dedupe window", "such an owner → number of their jobs"),
+    KeyKind("counts:{quotas}", "hash", "2 weeks", "such an owner → number of their jobs"),
     KeyKind(
         "totals:{quotas}",
         "hash",

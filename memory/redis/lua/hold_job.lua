@@ -7,6 +7,9 @@ local function hold_job(one, its_owners, held_ms)
     redis.call('HSET', owners, one, its_owners)
     for owner in its_owners:gmatch('%S+') do redis.call('HINCRBY', counts, owner, 1) end
   end
-  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], pending_ms) end
+  -- Longer than any job counts. All three keys begin and end with the first and the last job.
+  if redis.call('PTTL', pending_jobs) < 1.5 * pending_ms then
+    for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], 2 * pending_ms) end
+  end
   return is_new
 end

@@ -72,6 +72,16 @@ def test_what_nobody_releases_counts_no_longer_after_its_time(rig: QuotaRig) -> 
     assert rig.look("energy") == PendingCounts(1, 1)
 
 
+def test_the_counts_outlive_what_they_count(rig: QuotaRig) -> None:
+    """Also those that begin anew after a time without any job; nothing is written each time."""
+    for _ in range(2):
+        rig.note("j1", agent())
+        lives = [int(str(rig.ask("PTTL", key))) for key in rig.key_names()]
+        assert len(lives) == 3
+        assert all(PENDING_MS < life <= 2 * PENDING_MS for life in lives)
+        rig.release("j1")
+
+
 def test_damaged_counts_are_said_and_cost_no_job(
     rig: QuotaRig, caplog: pytest.LogCaptureFixture
 ) -> None:
