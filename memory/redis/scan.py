@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from memory.errors import MemoryUnavailable
 from memory.redis.command import Command
 from memory.redis.connection import Connection
-from memory.redis.replies import integer, strings, unexpected_reply
+from memory.redis.replies import integer, strings, text, unexpected_reply
 
 PAGE_KEYS = 500
 _OVER = b"0"
@@ -44,5 +44,8 @@ def _page(cursor: bytes, is_over: bool, pattern: str) -> Command[tuple[bytes, li
 def _read(reply: object) -> tuple[bytes, list[str]]:
     match reply:
         case [bytes(cursor), list(names)]:
-            return cursor, [one.decode(errors="surrogateescape") for one in strings(names)]
+            return cursor, [text(one) for one in strings(names)]
+        # redis-py's client of a cluster (8.1) gives the cursor of each node that was asked: of one.
+        case [dict(cursors), list(names)] if len(cursors) == 1:
+            return str(*cursors.values()).encode(), [text(one) for one in strings(names)]
     raise unexpected_reply(reply)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from memory.errors import CannotDecrypt, CorruptData
+from memory.errors import CannotDecrypt, CorruptData, MemoryServiceError
 from memory.keys import Keyspace, SessionKeys
 from memory.records.swap import Entry, Swap, swap_elements, swap_fields, swap_stream, swap_value
 from memory.records.values import OWN_TTL, VALUE
@@ -22,6 +22,7 @@ from memory.upkeep.renewal import FIELDS, renewed_event, renewed_letter, renewed
 
 SWAP_BYTES = 1_000_000
 """About how much one script writes: it holds all sessions up meanwhile."""
+MOST_REASONS = 10
 PATIENCE = 5
 """How often a stream is read again that somebody writes to."""
 
@@ -33,19 +34,27 @@ class Reencryption:
     """How far a run is. Of `total` keys, other programs' among them, `seen` were looked at.
 
     `written` records were written anew; `busy` ones, and streams, changed meanwhile and are left to
-    the next run; `unreadable` says why others could not be decrypted: they stay as they are.
+    the next run; `unreadable` ones could not be decrypted and stay as they are, for `reasons`, of
+    which the first are kept.
     """
 
     total: int
     seen: int = 0
     written: int = 0
     busy: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: int = 0
+    reasons: list[str] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
         """Whether everything that was met is now as the keys say."""
         return not self.busy and not self.unreadable
+
+    def note(self, error: MemoryServiceError) -> None:
+        """Count a record that stays as it is."""
+        self.unreadable += 1
+        if len(self.reasons) < MOST_REASONS and str(error) not in self.reasons:
+            self.reasons.append(str(error))
 
 
 def reencrypt(connection: Connection, keyspace: Keyspace) -> Iterator[Reencryption]:
@@ -73,7 +82,7 @@ class _Renewal:
             elif (found := self.keyspace.parse_session_key(key)) is not None:
                 self._of_session(*found)
         except CorruptData as exc:
-            self.progress.unreadable.append(str(exc))
+            self.progress.note(exc)
 
     def _of_session(self, kind: str, keys: SessionKeys) -> None:
         match kind:
@@ -133,7 +142,7 @@ class _Renewal:
         try:
             return renew(stored)
         except CannotDecrypt as exc:
-            self.progress.unreadable.append(str(exc))
+            self.progress.note(exc)
             return stored
 
     def _swap(

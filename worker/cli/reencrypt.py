@@ -14,7 +14,6 @@ from worker.cli.console import json_option, note, say, show_json
 from worker.cli.group import CommandFailed
 
 TOLD_EVERY_S = 2.0
-SHOWN = 10
 
 
 @click.command(name="reencrypt")
@@ -59,11 +58,11 @@ def _told(run: Iterator[Reencryption]) -> Reencryption:
 
 
 def _say(progress: Reencryption) -> None:
-    for reason in list(dict.fromkeys(progress.unreadable))[:SHOWN]:
+    for reason in progress.reasons:
         note(f"not written anew: {reason}")
     say(f"{progress.written} records written anew, of {progress.seen} keys")
     if progress.unreadable:
-        say(f"{len(progress.unreadable)} records cannot be decrypted here and stay as they are")
+        say(f"{progress.unreadable} records cannot be decrypted here and stay as they are")
     if progress.busy:
         say(f"{progress.busy} records changed meanwhile: run it once more")
     if progress.is_done:

@@ -9,12 +9,13 @@
 --   {'OK', written}              how many elements
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
-local written = 0
+-- The oldest may have been trimmed: then all others lie that much further ahead.
+local written, ahead = 0, 0
 for i = 1, #ARGV, 3 do
-  local place = ARGV[i]
-  -- The oldest may have been trimmed.
+  local place = ARGV[i] - ahead
   if redis.call('LINDEX', elements, place) ~= ARGV[i + 1] then
     place = redis.call('LPOS', elements, ARGV[i + 1])
+    ahead = place and ARGV[i] - place or ahead
   end
   if place then
     redis.call('LSET', elements, place, ARGV[i + 2])

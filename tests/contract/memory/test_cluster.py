@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from memory import (
     AsyncConnection,
+    Command,
     CommitOutcome,
     Connection,
     Keyspace,
@@ -18,7 +19,9 @@ from memory import (
     slots,
 )
 from memory.upkeep.housekeeping import Housekeeping
+from memory.upkeep.reencryption import reencrypt
 from sandbox.cluster import ValkeyCluster
+from tests.support.encryption import key_of, keyspace_of
 from tests.support.mailbox.rig import done_event
 from tests.support.slots.rig import OTHER, SERVER, SlotRig
 
@@ -64,6 +67,24 @@ def test_sessions_are_listed_and_erased(service: RedisMemoryService) -> None:
     assert sorted(service.get_all_sessions_for_agent("a")) == sorted(SESSIONS)
     assert service.clear_all_agent_data("a") == len(SESSIONS) + 1
     assert service.get_all_sessions_for_agent("a") == []
+
+
+def test_keys_are_changed_on_all_nodes(service: RedisMemoryService, cluster: ValkeyCluster) -> None:
+    """Each node is scanned to its own end."""
+    for session in SESSIONS:
+        service.append_to_history("a", session, MESSAGES[0])
+    for number in range(2000):
+        service.connection.run(Command(bool, ("SET", f"other:{number}", 1)))
+    keyspace = keyspace_of("ecowas", "k1")
+    *_, done = reencrypt(service.connection, keyspace)
+    assert (done.written, done.is_done) == (len(SESSIONS), True)
+    settings = cluster_settings(cluster).model_copy(
+        update={"encryption_keys": SecretStr(key_of("k1"))}
+    )
+    with RedisMemoryService(settings=settings) as reader:
+        assert all(
+            reader.get_conversation_history("a", session) == [MESSAGES[0]] for session in SESSIONS
+        )
 
 
 def test_state_and_session_data_come_back(service: RedisMemoryService) -> None:
