@@ -25,6 +25,7 @@ from worker import flower, logs, pulse
 from worker.checks import worker_start_checks
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, is_given, pool_of
+from worker.security_checks import warn_of_unchecked_certificates
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
@@ -47,6 +48,7 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
             check_options(kwargs, self._pool, checked(WorkerSettings).alive_file)
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
+            warn_of_unchecked_certificates()
             worker_start_checks(producer_services().memory)
             _ = worker_services().toolbox
         except (ConfigurationError, InvalidProfiles) as exc:
@@ -102,9 +104,13 @@ def _set_up_logging(
     )
 
 
-def _check_beat(**_: object) -> None:
+def _check_beat(sender: object = None, **_: object) -> None:
+    # Nobody waits in beat for the results of what it sends, but Celery subscribes to each.
+    app: Celery = sender.app  # type: ignore[attr-defined]  # beat's service
+    app.conf.update(result_backend="disabled")
     try:
         check_schedule("schedule")
+        warn_of_unchecked_certificates()
     except ConfigurationError as exc:
         sys.exit(f"griot: {exc}")
 

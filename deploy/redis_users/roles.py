@@ -48,7 +48,7 @@ class Role:
 NARROW = frozenset({"del"})
 
 # What every client sends, whatever it is about; a broadcast of changed keys tells their names.
-CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch"
+CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch +acl|whoami"
 LOADING = "script|load script|exists"
 """What redis-py sends for the scripts of kombu and Celery."""
 CLUSTER = "cluster|slots cluster|shards cluster|nodes cluster|myid wait"
@@ -75,7 +75,7 @@ CONSUMING: Grants = {
     "expire pexpire eval evalsha",
 }
 ASKING: Grants = {
-    keys.QUEUES: "llen exists",
+    f"{keys.QUEUES} {keys.QUARANTINE}": "llen exists",
     keys.BINDINGS: CONSUMING[keys.BINDINGS],
     keys.REPLIES: "blmpop brpop rpop llen exists pexpire del",
     keys.MAILBOXES: CONSUMING[keys.MAILBOXES],
