@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 from memory import Command, Connection, MemoryServiceError
 from memory.redis.endpoint import endpoint
 from memory.redis.replies import strings, text
-from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from tasks.process.celery_tls import CeleryAddress
+from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.findings import Finding, Level
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ def way_findings(way: Way) -> list[Finding]:
     open_ones = [*_transport_findings(way), *_certificate_findings(way), *_password_findings(way)]
     if open_ones:
         return open_ones
-    how = "TLS, its certificate is checked" if way.tls is not None else "does not leave this machine"
+    how = (
+        "TLS, its certificate is checked" if way.tls is not None else "does not leave this machine"
+    )
     return [Finding(check, Level.OK, how)]
 
 
@@ -151,7 +153,10 @@ def _rights(connection: Connection, user: str) -> str:
 def _facts(reply: object) -> dict[str, str]:
     match reply:
         case [bytes(), *_] as facts:
-            return {text(name): _plain(value) for name, value in zip(facts[::2], facts[1::2], strict=True)}
+            return {
+                text(name): _plain(value)
+                for name, value in zip(facts[::2], facts[1::2], strict=True)
+            }
     return {}
 
 

@@ -52,7 +52,11 @@ def refusals() -> str:
     """What users were refused in this run, for the process that began it; '' elsewhere."""
     users = users_of_tests()
     is_ours = os.environ.get(MAKER) == str(os.getpid())
-    return users.refusals_file.read_text() if users and is_ours and users.refusals_file.exists() else ""
+    return (
+        users.refusals_file.read_text()
+        if users and is_ours and users.refusals_file.exists()
+        else ""
+    )
 
 
 def user_of_everything(prefix: str) -> list[str]:
@@ -71,9 +75,7 @@ def _together() -> Role:
         scripts=" ".join(access.scripts()),
         indexes=" ".join(role.indexes for role in ROLES),
         grants=tuple(grants for role in ROLES for grants in role.grants),
-        together={
-            kinds: commands for role in ROLES for kinds, commands in role.together.items()
-        },
+        together={kinds: commands for role in ROLES for kinds, commands in role.together.items()},
         alone=" ".join(role.alone for role in ROLES),
         hears=frozenset(Channel),
         speaks=frozenset(Channel),

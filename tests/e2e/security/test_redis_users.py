@@ -1,4 +1,4 @@
-"""A conversation in which every process is a user of deploy/users.acl, and none is refused anything.
+"""Conversations in which every process is a user of deploy/users.acl, and none is refused a thing.
 
 The whole suite does so with `make test-acl`; that nobody may do more is in
 tests/contract/redis_users.
@@ -13,6 +13,7 @@ import pytest
 
 from deploy.redis_users.acl_file import acl_file
 from sandbox.ollama import OllamaStandIn
+from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.users import Users
 from sandbox.valkey import ValkeyServer
@@ -20,26 +21,31 @@ from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.redis_users import filled
 
-PRODUCER = """
+SENT = """
 from tasks import chat_task
 job = chat_task.delay("energy", "produced", "hello", metadata={"user_id": "u"})
 assert job.get(timeout=60)["response"]
+"""
+FOLLOWED = """
+from tasks import chat_task, follow_job
+job = chat_task.delay("energy", "followed", "hello", metadata={"user_id": "u"})
+assert [event.type for event in follow_job(job.id)][-1] == "done"
+"""
+PRODUCER = f"""{SENT}
 again = chat_task.delay("energy", "produced", "wait", model="slow-tokens:40x25ms")
 chat_task.delay("energy", "produced", "now", on_busy="interrupt").get(timeout=60)
 again.get(timeout=60, propagate=False)
 job.forget()
 """
-CLIENT = """
+CLIENT = (
+    FOLLOWED
+    + """
 import asyncio
-from tasks import aio, chat_task, follow_job
+from tasks import aio
 SLOW = {"model": "slow-tokens:40x50ms"}
 
 def started(job):
     next(event for event in follow_job(job.id) if event.type == "started")
-
-job = chat_task.delay("energy", "followed", "hello", metadata={"user_id": "u"})
-assert [event.type for event in follow_job(job.id)][-1] == "done"
-assert job.get(timeout=60)["response"]
 
 first = chat_task.delay("energy", "busy", "one", **SLOW)
 started(first)
@@ -69,9 +75,10 @@ async def talk():
 
 assert asyncio.run(talk()) == "done"
 """
+)
 COMMANDS = (
     ("check",), ("status",), ("stats",), ("sessions", "energy"), ("dead-letters", "list"),
-    ("export", "session", "energy", "followed"), ("erase", "session", "energy", "followed", "--yes"),
+    ("export", "session", "energy", "followed"), ("erase", "session", "energy", "followed"),
 )  # fmt: skip
 
 
@@ -92,23 +99,46 @@ def world(tmp_path: Path) -> Iterator[tuple[GriotStack, Users, ValkeyServer]]:
         stack.stop(grace_s=0)
 
 
-def test_every_role_does_its_work_as_its_user(
-    world: tuple[GriotStack, Users, ValkeyServer]
+def test_a_conversation_in_which_everybody_is_a_user(
+    world: tuple[GriotStack, Users, ValkeyServer],
+) -> None:
+    """One that sends, one that follows, the worker, and griot check as it."""
+    stack, users, server = world
+    worker = stack.worker()
+    assert_done(run(stack, "producer", "-c", SENT))
+    assert_done(run(stack, "client", "-c", FOLLOWED))
+    assert_nothing_refused(users, server, worker)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_every_role_does_all_of_its_work_as_its_user(
+    world: tuple[GriotStack, Users, ValkeyServer],
 ) -> None:
     """Producer, client, worker, maintenance worker, beat, Flower, and griot's commands."""
     stack, users, server = world
+    often = {"MEMORY_EXTEND_EVERY": "1", "MEMORY_CLEANUP_EVERY": "1", "MEMORY_STATS_EVERY": "1"}
     processes = [
         stack.worker(OLLAMA_NUM_PARALLEL="4"),
-        stack.maintenance(MEMORY_EXTEND_EVERY="1"),
-        stack.beat(MEMORY_EXTEND_EVERY="1", MEMORY_CLEANUP_EVERY="1", MEMORY_STATS_EVERY="1"),
+        stack.maintenance(),
+        stack.beat(**often),
         stack.flower(FLOWER_BASIC_AUTH="me:secret")[0],
     ]
-    for role, code in (("producer", PRODUCER), ("client", CLIENT)):
-        done = run(stack, role, "-c", code)
-        assert done.returncode == 0, done.stderr[-3000:]
+    assert_done(run(stack, "producer", "-c", PRODUCER))
+    assert_done(run(stack, "client", "-c", CLIENT))
     for command in COMMANDS:
-        done = run(stack, "operator", "-m", "worker.cli", *command)
-        assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
+        assert_done(run(stack, "operator", "-m", "worker.cli", *command))
+    assert_done(run(stack, "worker", "-m", "worker.cli", "check"))
+    assert_nothing_refused(users, server, *processes)
+
+
+def assert_done(ended: subprocess.CompletedProcess[str]) -> None:
+    """It did its work."""
+    assert ended.returncode == 0, (ended.args, ended.stdout[-2000:], ended.stderr[-3000:])
+
+
+def assert_nothing_refused(users: Users, server: ValkeyServer, *processes: ServerProcess) -> None:
+    """ACL LOG is empty, and no log tells of a refusal."""
     users.note_refusals(server.port)
     assert not users.refusals_file.exists(), users.refusals_file.read_text()
     for process in processes:

@@ -28,7 +28,8 @@ def said(settings: Settings) -> list[tuple[str, Level, str]]:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://localhost:1/0", "redis://127.0.0.9/0", "redis://[::1]/0", "redis://:x@localhost/0"]
+    "url",
+    ["redis://localhost:1/0", "redis://127.0.0.9/0", "redis://[::1]/0", "redis://:x@localhost/0"],
 )
 def test_this_machine_needs_nothing(url: str) -> None:
     """Neither TLS nor a password."""
