@@ -1,9 +1,9 @@
-"""Servers with users of their own, for tests that put the rights of Griot's processes to the test.
+"""Servers with users of their own, to try whether the rights of Griot's processes are enough.
 
-With SANDBOX_USERS in the environment, the name of an ACL file, each server takes its users, and each
-process logs in as the one of its role: `griot-worker`, whose password is his name. The user
-`default` stays what it is without such a file: an administrator without a password. What a user was
-refused is written behind the file, with the test that ran then.
+With SANDBOX_USERS in the environment, the name of an ACL file, each server takes its users, and
+each process logs in as the one of its role: `griot-worker`, whose password is his name. The file's
+`default` is an administrator without a password. What a user was refused is written into a file
+beside it, with the test that ran then.
 """
 
 import os
@@ -20,7 +20,7 @@ OWNER = "griot-"
 """What the names of the users begin with."""
 ADDRESSES = ("REDIS_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
 TEST = "PYTEST_CURRENT_TEST"
-CATEGORIES = ("redis", "rediss")
+SCHEMES = ("redis", "rediss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Users:
         return self.acl_file.with_suffix(".refused")
 
     def logged_in(self, url: str, role: str) -> str:
-        """The address with the login of a role; as it is where it has one, or is of another kind."""
+        """The address with the login of a role; as it is where it has one, or is no Redis."""
         parts = urlsplit(url)
-        if parts.scheme not in CATEGORIES or "@" in parts.netloc:
+        if parts.scheme not in SCHEMES or "@" in parts.netloc:
             return url
         user = f"{OWNER}{role}"
         return urlunsplit(parts._replace(netloc=f"{user}:{user}@{parts.netloc}"))
@@ -64,7 +64,9 @@ class Users:
                 connection.command("ACL", "LOG", "RESET")
         except (OSError, ReplyError):
             return
-        refused = [line for line in map(_in_words, entries if isinstance(entries, list) else ()) if line]
+        refused = [
+            line for line in map(_in_words, entries if isinstance(entries, list) else ()) if line
+        ]
         if refused:
             with self.refusals_file.open("a") as file:
                 file.writelines(f"{line} in {os.environ.get(TEST, '?')}\n" for line in refused)

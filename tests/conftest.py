@@ -18,7 +18,7 @@ from sandbox.ports import FIRST_PORT
 from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.real_ollama import USERS_OLLAMA
-from tests.support.redis_users import IN_PROCESS, users_of_tests
+from tests.support.redis_users import IN_PROCESS, refusals, users_of_tests
 
 _OURS = (
     "REDIS_",
@@ -108,11 +108,9 @@ def pytest_report_header() -> str:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run as Redis' users in which one of them was refused something."""
-    users = users_of_tests()
-    if users is None or hasattr(session.config, "workerinput") or not users.refusals_file.exists():
-        return
-    print(f"\nACL LOG is not empty:\n{users.refusals_file.read_text()}")
-    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if refused := refusals():
+        print(f"\nACL LOG is not empty:\n{refused}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)

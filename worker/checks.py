@@ -38,6 +38,7 @@ from worker.redis_rights import (
     check_memory_rights,
     check_result_rights,
 )
+from worker.security_checks import security_findings
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         broker,
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
         *_results(app),
+        *security_findings(connection, settings),
         *check_models(settings),
         *check_outages(connection, settings),
         *check_open_doors(settings),
@@ -176,7 +178,7 @@ def _advice(error: Exception, setting: str) -> str:
         return f"raise `databases` in redis.conf, or name another db with {setting}"
     if FULL_OF_CLIENTS in said:
         return "raise its maxclients, or run fewer processes"
-    return f"check {setting}"
+    return f"check {setting}: rediss:// where the server has TLS, redis:// where not"
 
 
 def check_outages(connection: Connection, settings: Settings) -> list[Finding]:

@@ -38,6 +38,7 @@ from worker.encryption_check import check_keys_at_start
 from worker.lateness import loop_watch
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
+from worker.security_checks import warn_of_unchecked_certificates
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
@@ -61,6 +62,7 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
         with _refusals():
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
+            warn_of_unchecked_certificates()
             _check_world()
 
     def setup_defaults(self, **kwargs: object) -> None:
@@ -162,10 +164,14 @@ def _set_up_logging(
     warn_if_ignored()
 
 
-def _check_beat(**_: object) -> None:
+def _check_beat(sender: object = None, **_: object) -> None:
+    # Nobody waits in beat for the results of what it sends, but Celery subscribes to each.
+    app: Celery = sender.app  # type: ignore[attr-defined]  # beat's service
+    app.conf.update(result_backend="disabled")
     with _refusals():
         check_global_options()
         check_schedule("schedule")
+        warn_of_unchecked_certificates()
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:

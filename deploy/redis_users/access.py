@@ -181,4 +181,4 @@ def _words(value: object) -> frozenset[str]:
     parts = value if isinstance(value, tuple) else (value,)
     begin = f"{Keyspace().prefix}:"
     keys = [one.removeprefix(begin) for one in parts if str(one).startswith(begin)]
-    return frozenset(re.match(r"[^:]+:?", key)[0] for key in keys)
+    return frozenset(f"{word}{colon}" for word, colon, _ in (key.partition(":") for key in keys))

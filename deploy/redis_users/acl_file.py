@@ -16,6 +16,7 @@ from memory.keys import DEFAULT_PREFIX
 BROKER_DB = 1
 EVERYTHING = frozenset({"*"})
 """Of a wide role: all keys of the memory."""
+SPEAKING = ("publish",)
 LISTENING = ("subscribe", "unsubscribe", "psubscribe", "punsubscribe")
 
 
@@ -34,11 +35,11 @@ def acl_file(
     """
     patterns = dict(celery_keys.patterns(prefix))
     patterns[celery_keys.QUEUES] += tuple(queues)
-    users = (
-        f"user {owner}-{role.name} on #{role.name} {' '.join(rules(role, prefix, broker_db, patterns))}"
-        for role in ROLES
-    )
-    return "\n".join(("user default on #admin ~* &* +@all", *users, ""))
+    lines = ["user default on #admin ~* &* +@all"]
+    for role in ROLES:
+        given = " ".join(rules(role, prefix, broker_db, patterns))
+        lines.append(f"user {owner}-{role.name} on #{role.name} {given}")
+    return "\n".join((*lines, ""))
 
 
 def rules(
@@ -50,10 +51,10 @@ def rules(
     uses = _uses(role)
     alone = {use.command for use in uses if not use.kinds} | set(role.alone.split())
     yield from _granted(alone)
-    for commands, channels in ((LISTENING, role.hears), (("publish",), role.speaks)):
+    for words, channels in ((LISTENING, role.hears), (SPEAKING, role.speaks)):
         if channels:
             names = _channels(channels, prefix, broker_db)
-            yield f"({' '.join((*names, *_granted(commands)))})"
+            yield f"({' '.join((*names, *_granted(words)))})"
     for commands, kinds in _selectors(role, uses):
         keys = sorted(key for kind in kinds for key in _patterns(kind, prefix, patterns))
         yield f"({' '.join((*(f'~{key}' for key in keys), *_granted(commands)))})"
@@ -61,12 +62,12 @@ def rules(
 
 def _uses(role: Role) -> set[Use]:
     """All that a role does."""
-    uses = {
-        use for name in role.scripts.split() for use in access.script_uses(name, role.indexes)
-    }
+    uses = {use for name in role.scripts.split() for use in access.script_uses(name, role.indexes)}
     for grants in role.grants:
         for kinds, commands in grants.items():
-            uses |= {Use(one, frozenset({kind})) for one in commands.split() for kind in kinds.split()}
+            uses |= {
+                Use(one, frozenset({kind})) for one in commands.split() for kind in kinds.split()
+            }
     for kinds, commands in role.together.items():
         uses |= {Use(one, frozenset(kinds.split())) for one in commands.split()}
     return uses
@@ -74,37 +75,34 @@ def _uses(role: Role) -> set[Use]:
 
 def _selectors(role: Role, uses: set[Use]) -> list[tuple[frozenset[str], frozenset[str]]]:
     """Commands and kinds of keys that belong together, as few pairs as say it exactly."""
-    memory = access.key_kinds()
-    if role.is_wide:
-        uses = {
-            Use(use.command, EVERYTHING)
-            if use.kinds and use.kinds <= memory and use.command not in NARROW
-            else use
-            for use in uses
-        }
-    of_kind: defaultdict[str, set[str]] = defaultdict(set)
-    of_several: defaultdict[str, set[str]] = defaultdict(set)
-    for use in uses:
-        if len(use.kinds) == 1:
-            of_kind[next(iter(use.kinds))].add(use.command)
-        elif use.command in access.RUN:
-            # One script's keys are a part of all scripts'; what it does with them is checked apart.
-            of_several[use.command] |= use.kinds
-    for command, kinds in of_several.items():
-        for kind in kinds:
-            of_kind[kind].discard(command)
-    found: defaultdict[frozenset[str], set[str]] = defaultdict(set)
-    for kind, commands in of_kind.items():
-        found[frozenset(commands)].add(kind)
-    pairs = [(commands, frozenset(kinds)) for commands, kinds in found.items() if commands]
+    uses = {_widened(use) for use in uses} if role.is_wide else uses
     together: defaultdict[frozenset[str], set[str]] = defaultdict(set)
-    for command, kinds in of_several.items():
-        together[frozenset(kinds)].add(command)
+    # One script's keys are a part of all scripts'; what it does with them is checked apart.
+    passed = frozenset(kind for use in uses if _is_script_of_several(use) for kind in use.kinds)
+    if passed:
+        together[passed] |= access.RUN
     for use in uses:
-        if len(use.kinds) > 1 and use.command not in access.RUN:
+        if len(use.kinds) > 1 and not _is_script_of_several(use):
             together[use.kinds].add(use.command)
+    of_kind: defaultdict[str, set[str]] = defaultdict(set)
+    for use in uses:
+        if len(use.kinds) == 1 and not (use.command in access.RUN and use.kinds <= passed):
+            of_kind[next(iter(use.kinds))].add(use.command)
+    alike: defaultdict[frozenset[str], set[str]] = defaultdict(set)
+    for kind, commands in of_kind.items():
+        alike[frozenset(commands)].add(kind)
+    pairs = [(commands, frozenset(kinds)) for commands, kinds in alike.items()]
     pairs += [(frozenset(commands), kinds) for kinds, commands in together.items()]
     return sorted(pairs, key=lambda pair: (-len(pair[1]), sorted(pair[1]), sorted(pair[0])))
+
+
+def _is_script_of_several(use: Use) -> bool:
+    return use.command in access.RUN and len(use.kinds) > 1
+
+
+def _widened(use: Use) -> Use:
+    is_wide = use.kinds <= access.key_kinds() and use.command not in NARROW
+    return Use(use.command, EVERYTHING) if use.kinds and is_wide else use
 
 
 def _patterns(kind: str, prefix: str, patterns: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Role:
 NARROW = frozenset({"del"})
 
 # What every client sends, whatever it is about; a broadcast of changed keys tells their names.
-CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch"
+CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch +acl|whoami"
 LOADING = "script|load script|exists"
 """What redis-py sends for the scripts of kombu and Celery."""
 CLUSTER = "cluster|slots cluster|shards cluster|nodes cluster|myid wait"
@@ -75,7 +75,7 @@ CONSUMING: Grants = {
     "expire pexpire eval evalsha",
 }
 ASKING: Grants = {
-    keys.QUEUES: "llen exists",
+    f"{keys.QUEUES} {keys.QUARANTINE}": "llen exists",
     keys.BINDINGS: CONSUMING[keys.BINDINGS],
     keys.REPLIES: "blmpop brpop rpop llen exists pexpire del",
     keys.MAILBOXES: CONSUMING[keys.MAILBOXES],
@@ -90,7 +90,12 @@ CHECKING: Grants = {
 
 FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
 """Where a job's mailbox is, and whether it is over."""
-SENDING: Grants = {"queue_wait": "get pttl", "cancellations": "xadd", "job:": "del", "agents": "exists"}
+SENDING: Grants = {
+    "queue_wait": "get pttl",
+    "cancellations": "xadd",
+    "job:": "del",
+    "agents": "exists",
+}
 FOLLOWING: Grants = {
     "events:": "xread xrange xrevrange",
     "outbox: requests:": "hget",
@@ -159,8 +164,8 @@ OPERATING: Grants = {
 SENDS = "schedule enqueue interrupt touch claim"
 ENDS = "take_ends delivered"
 SWEEPS = (
-    "schedule due settle sweep touch forget forget_until take_ends delivered note_late look note_look "
-    "expire_slots grant_slots"
+    "schedule due settle sweep touch forget forget_until take_ends delivered note_late look "
+    "note_look expire_slots grant_slots"
 )
 RECORDS = "append replace clear touch forget extend extend_value note_fields"
 SESSIONS = "agents sessions: users users: session_users:"
@@ -195,13 +200,13 @@ MEMORY = Role(
 )
 WORKER = Role(
     name="worker",
-    purpose="a worker that runs chat jobs",
-    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit fail "
-    "publish summarise take_slot renew_slot wait_for_slot release_slot park",
+    purpose="a worker that runs chat jobs; in its container, griot check",
+    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
+    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
-        FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, DELIVERING, GROUPING,
-        CONSUMING,
+        FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
+        GROUPING, CONSUMING, ASKING, CHECKING,
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
@@ -235,8 +240,8 @@ FLOWER = Role(
 OPERATOR = Role(
     name="operator",
     purpose="griot's commands: check, status, chat, sessions, dead letters, erase, export, import",
-    scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore members "
-    "forget_until trim",
+    scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
+    "members forget_until trim",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,

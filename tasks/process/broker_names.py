@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from memory.keys import DEFAULT_PREFIX
+from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN
 
 PREFIX_HEADER = "griot_prefix"
 """Header of our messages: the REDIS_KEY_PREFIX of the mailbox that they are about."""

@@ -8,16 +8,22 @@ import hashlib
 import os
 import re
 import tempfile
+from functools import cache
 from pathlib import Path
 
-from deploy.redis_users.acl_file import acl_file
-from memory.keys import DEFAULT_PREFIX
+from deploy.redis_users import access, celery_keys
+from deploy.redis_users.acl_file import acl_file, rules
+from deploy.redis_users.roles import ROLES, Channel, Role
 from sandbox.users import OWNER, VARIABLE, Users
 
 WANTED = "GRIOT_TEST_ACL"
 IN_PROCESS = "operator"
 """The role of what a test calls itself: some of that are griot's commands."""
 ANY_QUEUE = "?*"
+MAKER = "GRIOT_TEST_ACL_MAKER"
+EVERYTHING = "everything"
+"""A user for tests of the memory, who may do what all roles together may, and each command on no
+other kind of key than it is for."""
 
 
 def users_of_tests() -> Users | None:
@@ -29,6 +35,7 @@ def users_of_tests() -> Users | None:
         return None
     if VARIABLE not in os.environ:
         path = Path(tempfile.mkdtemp(prefix="griot-users-")) / "users.acl"
+        os.environ[MAKER] = str(os.getpid())
         # Tests name queues of their own.
         path.write_text(filled(acl_file(queues=[ANY_QUEUE])))
         os.environ[VARIABLE] = str(path)
@@ -41,15 +48,38 @@ def filled(text: str) -> str:
     return "".join(re.sub(r" #([a-z]+) ", _hashed, line, count=1) for line in lines)
 
 
-def set_up(prefix: str = DEFAULT_PREFIX) -> list[list[str]]:
-    """The commands that make the users of one deployment on a running server."""
-    lines = filled(acl_file(prefix)).splitlines()
-    return [["ACL", "SETUSER", *_words(line)[1:]] for line in lines if OWNER in line]
+def refusals() -> str:
+    """What users were refused in this run, for the process that began it; '' elsewhere."""
+    users = users_of_tests()
+    is_ours = os.environ.get(MAKER) == str(os.getpid())
+    return (
+        users.refusals_file.read_text()
+        if users and is_ours and users.refusals_file.exists()
+        else ""
+    )
 
 
-def _words(line: str) -> list[str]:
-    """A selector is one word."""
-    return re.findall(r"\([^)]*\)|\S+", line)
+def user_of_everything(prefix: str) -> list[str]:
+    """The command that makes him, for one prefix, on a running server."""
+    name = f"{OWNER}{EVERYTHING}"
+    given = rules(_together(), prefix, 0, celery_keys.patterns(prefix))
+    words = re.findall(r"\([^)]*\)|\S+", " ".join(given))  # a selector is one word
+    return ["ACL", "SETUSER", name, "reset", "on", f">{name}", *words]
+
+
+@cache
+def _together() -> Role:
+    return Role(
+        name=EVERYTHING,
+        purpose="tests of the memory",
+        scripts=" ".join(access.scripts()),
+        indexes=" ".join(role.indexes for role in ROLES),
+        grants=tuple(grants for role in ROLES for grants in role.grants),
+        together={kinds: commands for role in ROLES for kinds, commands in role.together.items()},
+        alone=" ".join(role.alone for role in ROLES),
+        hears=frozenset(Channel),
+        speaks=frozenset(Channel),
+    )
 
 
 def _hashed(found: re.Match[str]) -> str:
