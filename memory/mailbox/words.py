@@ -18,7 +18,7 @@ ERROR = "error"
 
 def about_envelope(job_id: str) -> str:
     """What an encrypted envelope is about."""
-    return f"envelope\0{job_id}"
+    return "envelope\0" + job_id
 
 
 def decrypted_envelope(keys: SessionKeys, job_id: str, stored: bytes) -> bytes:

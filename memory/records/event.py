@@ -204,7 +204,7 @@ def _reasons(data: Mapping[str, object]) -> list[str]:
 
 def about_reason(job_id: str) -> str:
     """What the encrypted reason of a job's end is about."""
-    return f"reason\0{job_id}"
+    return "reason\0" + job_id
 
 
 def _is_ours(event: Event) -> bool:

@@ -3,6 +3,7 @@
 import logging
 
 from memory import CannotDecrypt
+from memory.ids import shown_id
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.verdict import NotNow, Verdict
@@ -20,5 +21,7 @@ async def verdict_of(attempt: Attempt, holder: LeaseHolder, job_id: str) -> Verd
         return await attempt.run()
     except CannotDecrypt as error:
         await holder.fail(delay_s=KEY_WAIT_S, refund=True)
-        logger.error("job %s waits, the next look is in %.0f s: %s", job_id, KEY_WAIT_S, error)
+        logger.error(
+            "job %s waits, the next look is in %.0f s: %s", shown_id(job_id), KEY_WAIT_S, error
+        )
         return NotNow("waits for a worker with the key of its records")

@@ -10,6 +10,7 @@ import orjson
 from celery import Celery
 
 from memory import CorruptData, Keyspace, SessionKeys
+from memory.ids import shown_id
 from tasks.job.result import ChatResult
 
 _RECORD = "encrypted"
@@ -43,9 +44,9 @@ def decrypted_result(keyspace: Keyspace, found: object) -> object:
             try:
                 return orjson.loads(plain)
             except orjson.JSONDecodeError:
-                raise CorruptData(f"the result of job {job_id} is no JSON") from None
+                raise CorruptData(f"the result of job {shown_id(job_id)} is no JSON") from None
     return found
 
 
 def _about(job_id: str) -> str:
-    return f"result\0{job_id}"
+    return "result\0" + job_id

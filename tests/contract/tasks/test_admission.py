@@ -200,7 +200,7 @@ def test_an_agent_has_so_many_jobs(doors: Callable[..., Doors]) -> None:
     one = doors(max_pending_per_agent=2)
     for number in range(2):
         one.delay(f"j{number}", session=f"s{number}")
-    with pytest.raises(LimitReached, match=r"agent 'energy'.*CHAT_MAX_PENDING_PER_AGENT"):
+    with pytest.raises(LimitReached, match=r"agent energy.*CHAT_MAX_PENDING_PER_AGENT"):
         one.delay("j2", session="s2")
     one.delay("j2", agent="water")
 
@@ -245,7 +245,7 @@ def test_an_agents_quota_is_that_of_its_profile(doors: Callable[..., Doors]) -> 
     """For all its users together; each unknown agent has its own."""
     one = doors(agent_quota=Quota(jobs_at_once=1))
     one.delay("j1", user="ama")
-    with pytest.raises(QuotaExceeded, match=r"1 jobs at once of agent 'energy'") as caught:
+    with pytest.raises(QuotaExceeded, match=r"1 jobs at once of agent energy") as caught:
         one.delay("j2", user="kofi")
     assert caught.value.retry_after_s == 1
     one.delay("j2", agent="water")

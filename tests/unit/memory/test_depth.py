@@ -60,7 +60,7 @@ def test_a_deep_message_is_refused(place: str, depth: int) -> None:
     """`save_conversation_history` and `append_to_history` say so in a short line."""
     message = messages(nested(depth), text(depth))[place]
     with pytest.raises(InvalidInput) as refused:
-        encoded_history([message], most=9, max_bytes=LIMIT)
+        encoded_history([message], most=9, max_bytes=LIMIT, most_bytes=LIMIT)
     assert len(str(refused.value)) < 200
 
 
