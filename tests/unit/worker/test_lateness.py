@@ -17,9 +17,10 @@ from worker.lateness import HELD_S, Lateness, LoopWatch
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def runtime() -> Runtime:
-    """A loop as a worker has it, of this module's own; it ends with the process."""
+    """A loop as a worker has it, of the test's own: the watch of another would log, too; it ends
+    with the process."""
     return Runtime()
 
 
