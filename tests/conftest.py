@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, settings
 from sandbox.ports import FIRST_PORT
 from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
-from tests.support.real_ollama import USERS_OLLAMA
-from tests.support.redis_users import IN_PROCESS, refusals, users_of_tests
+from tests.support.servers.real_ollama import USERS_OLLAMA
+from tests.support.servers.redis_users import IN_PROCESS, refusals, users_of_tests
 
 _OURS = (
     "REDIS_",

@@ -26,7 +26,9 @@ from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
 from worker import flower, health, heap, logs, pulse
-from worker.checks import worker_start_checks
+from worker.checks.deployment import worker_start_checks
+from worker.checks.encryption import check_keys_at_start
+from worker.checks.security import warn_of_unchecked_certificates
 from worker.command_line import (
     apply_umask,
     before_detaching,
@@ -34,11 +36,9 @@ from worker.command_line import (
     is_given,
     refuse_no_turns,
 )
-from worker.encryption_check import check_keys_at_start
 from worker.lateness import loop_watch
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
-from worker.security_checks import warn_of_unchecked_certificates
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 

@@ -1,4 +1,4 @@
-"""A real Ollama for the tests of this folder (tests/support/real_ollama.py)."""
+"""A real Ollama for the tests of this folder (tests/support/servers/real_ollama.py)."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.support.machine import scaled
-from tests.support.real_ollama import NoOllama, real_ollama
+from tests.support.servers.real_ollama import NoOllama, real_ollama
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import pytest
 
 from llm import ChatRequest, LLMSettings, OllamaClient
 from llm.context.budget import UNLIMITED, fit
-from tests.support.llama_server import KEY, NoLlamaServer, busy_slots, llama_server
-from tests.support.llama_server import MODEL as LLAMA
+from tests.support.servers.llama_server import KEY, NoLlamaServer, busy_slots, llama_server
+from tests.support.servers.llama_server import MODEL as LLAMA
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(300)]

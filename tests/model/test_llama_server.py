@@ -18,7 +18,7 @@ from llm import (
     OllamaClient,
 )
 from llm.context.limits import ContextLimits
-from tests.support.llama_server import (
+from tests.support.servers.llama_server import (
     KEY,
     MODEL,
     SLOTS,

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
-from tests.support.real_ollama import NoOllama, RealOllama, running_ollama
+from tests.support.servers.real_ollama import NoOllama, RealOllama, running_ollama
 from tests.support.waiting import elapsed, wait_until
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]

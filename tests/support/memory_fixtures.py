@@ -22,7 +22,7 @@ from memory.redis.endpoint import Endpoint
 from sandbox.valkey import ValkeyServer
 from tests.conftest import USER_REDIS_URL
 from tests.support.key_kinds import KINDS
-from tests.support.redis_users import EVERYTHING, user_of_everything, users_of_tests
+from tests.support.servers.redis_users import EVERYTHING, user_of_everything, users_of_tests
 
 T = TypeVar("T")
 

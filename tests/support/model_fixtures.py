@@ -6,7 +6,7 @@ import pytest
 
 from llm import OllamaClient
 from sandbox.ollama import OllamaStandIn
-from tests.support.real_ollama import NoOllama, RealOllama, running_ollama
+from tests.support.servers.real_ollama import NoOllama, RealOllama, running_ollama
 
 
 @pytest.fixture(scope="module")

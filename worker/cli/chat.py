@@ -13,7 +13,7 @@ from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
-from worker.checks import START, queues_of_workers
+from worker.checks.deployment import START, queues_of_workers
 from worker.cli.console import is_terminal, moment_of, note, say, write
 from worker.cli.group import INTERRUPTED, CommandFailed
 

@@ -4,9 +4,9 @@ import click
 
 from tasks import app
 from tasks.process.services import producer_services
-from worker.checks import all_findings
+from worker.checks.deployment import all_findings
+from worker.checks.findings import Level
 from worker.cli.console import Table, json_option, show, show_json
-from worker.findings import Level
 
 
 @click.command()

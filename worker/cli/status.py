@@ -28,7 +28,7 @@ from tasks.process.configuration import Settings, load_settings
 from tasks.process.services import producer_services
 from tasks.process.slots import slots_of
 from worker.broker.transport import QUARANTINE_SUFFIX
-from worker.checks import (
+from worker.checks.deployment import (
     broker_connection,
     queues_of_workers,
     workers_asked,

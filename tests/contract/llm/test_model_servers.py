@@ -9,8 +9,8 @@ from llm import LLMService, LLMSettings
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from tasks.process.configuration import load_settings
-from worker.findings import Level
-from worker.model_checks import check_ollama
+from worker.checks.findings import Level
+from worker.checks.models import check_ollama
 from worker.model_servers import model_servers
 
 MODEL = "llama9:1b"

@@ -10,7 +10,7 @@ import pytest
 from llm import ChatRequest, Fleet, LLMSettings, OllamaClient, Timeouts
 from llm.servers.warmup import Warmer
 from sandbox.ollama import OllamaStandIn
-from tests.support.real_ollama import NoOllama, RealOllama, running_ollama
+from tests.support.servers.real_ollama import NoOllama, RealOllama, running_ollama
 from tests.support.waiting import elapsed, eventually
 
 

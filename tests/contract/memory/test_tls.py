@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from memory import MemoryRefused, MemoryServiceError, MemorySettings, RedisMemoryService
 from sandbox.valkey import ValkeyServer
-from tests.support.tls_rig import Authority, TlsDoor
+from tests.support.servers.tls_rig import Authority, TlsDoor
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl")
 MESSAGE = {"role": "user", "content": "x"}

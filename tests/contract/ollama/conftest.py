@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.ollama import OllamaStandIn
 from tests.support.machine import scaled
-from tests.support.real_ollama import RealOllama
+from tests.support.servers.real_ollama import RealOllama
 
 USER = {"role": "user", "content": "hi"}
 BRIEF = {"num_predict": 2, "temperature": 0}

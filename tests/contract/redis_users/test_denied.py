@@ -17,7 +17,7 @@ from sandbox.resp import RespConnection
 from sandbox.users import OWNER, Users
 from sandbox.valkey import ValkeyServer, valkey_binary
 from tests.support.machine import scaled
-from tests.support.redis_users import filled
+from tests.support.servers.redis_users import filled
 
 NAMES = [role.name for role in ROLES]
 OURS = Keyspace().session("energy", "s")

@@ -6,8 +6,8 @@ from memory import Command, Keyspace
 from memory.quotas import owners, pending
 from tasks.process.configuration import Settings, load_settings
 from tests.support.memory_fixtures import Backend
-from worker.bounds import check_bounds
-from worker.findings import Finding, Level
+from worker.checks.bounds import check_bounds
+from worker.checks.findings import Finding, Level
 
 
 def settings_of(backend: Backend, **queue: int) -> Settings:

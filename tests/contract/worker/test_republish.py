@@ -15,7 +15,7 @@ from kombu.message import Message
 import celeryconfig
 from sandbox.proxy import Proxy
 from sandbox.valkey import ValkeyServer
-from tests.support.rabbitmq import RabbitServer, rabbitmq_binary
+from tests.support.servers.rabbitmq import RabbitServer, rabbitmq_binary
 from tests.support.waiting import wait_until
 from worker.broker import transport
 from worker.broker.foreign import send_home

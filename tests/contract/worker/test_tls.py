@@ -13,11 +13,11 @@ from sandbox.valkey import ValkeyServer
 from tasks.process import app as process_app
 from tasks.process.app import GriotCelery
 from tasks.process.configuration import load_settings
-from tests.support.tls_rig import Authority, TlsDoor
+from tests.support.servers.tls_rig import Authority, TlsDoor
 from worker.broker.transport import register_transport
-from worker.checks import check_broker, check_redis, check_results
-from worker.findings import Finding, Level
-from worker.redis_rights import check_broker_rights, check_result_rights
+from worker.checks.deployment import check_broker, check_redis, check_results
+from worker.checks.findings import Finding, Level
+from worker.checks.redis_rights import check_broker_rights, check_result_rights
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl")
 

@@ -22,12 +22,12 @@ from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
-from worker.checks import check_broker, check_redis, check_results, check_workers
+from worker.checks.deployment import check_broker, check_redis, check_results, check_workers
+from worker.checks.findings import Level
+from worker.checks.models import check_ollama
 from worker.cli import main
 from worker.cli.demo.command import why_busy
 from worker.cli.servers import ollama_trouble
-from worker.findings import Level
-from worker.model_checks import check_ollama
 
 TIMEOUT_S = scaled(50)
 SECRET = "geheim-0815"  # noqa: S105  # of a server of this test

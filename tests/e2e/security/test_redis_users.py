@@ -19,7 +19,7 @@ from sandbox.users import Users
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
-from tests.support.redis_users import filled
+from tests.support.servers.redis_users import filled
 
 SENT = """
 from tasks import chat_task

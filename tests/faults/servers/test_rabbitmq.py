@@ -17,8 +17,8 @@ from sandbox.process import ServerProcess
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
-from tests.support.rabbitmq import RabbitServer, rabbitmq_binary
-from tests.support.tls_rig import Authority, TlsDoor
+from tests.support.servers.rabbitmq import RabbitServer, rabbitmq_binary
+from tests.support.servers.tls_rig import Authority, TlsDoor
 from tests.support.waiting import wait_until
 
 pytestmark = [

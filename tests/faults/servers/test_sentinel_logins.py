@@ -19,7 +19,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import HOST, ValkeyServer, valkey_binary
 from tests.conftest import FAST
 from tests.support.machine import scaled
-from tests.support.tls_rig import Authority, TlsDoor, tls_redis
+from tests.support.servers.tls_rig import Authority, TlsDoor, tls_redis
 from tests.support.waiting import wait_until
 
 MASTER = "griot"

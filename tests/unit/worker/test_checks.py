@@ -14,10 +14,10 @@ from memory import MemorySettings
 from memory.redis.server_info import ServerInfo
 from tasks.process.configuration import load_settings
 from tasks.settings import QueueSettings
-from worker.checks import check_settings, server_findings
+from worker.checks.deployment import check_settings, server_findings
+from worker.checks.findings import Level
+from worker.checks.models import check_calls, check_cloud, check_key, check_window
 from worker.cli.servers import environment_of, names_own_redis
-from worker.findings import Level
-from worker.model_checks import check_calls, check_cloud, check_key, check_window
 
 WELL = ServerInfo(
     product="Valkey 9.1.2",

@@ -7,8 +7,8 @@ from pydantic import SecretStr
 
 from llm import LLMSettings
 from tasks.process.configuration import Settings, load_settings
-from worker.findings import Finding, Level
-from worker.open_doors import check_open_doors
+from worker.checks.findings import Finding, Level
+from worker.checks.open_doors import check_open_doors
 
 SECRET = "operator:geheim-0815"  # noqa: S105  # of this test
 

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from memory import MemorySettings
 from tasks.process.configuration import Settings, load_settings
 from tasks.settings import QueueSettings
-from worker.findings import Level
-from worker.security_checks import way_findings, ways_to_servers
+from worker.checks.findings import Level
+from worker.checks.security import way_findings, ways_to_servers
 
 LONG = "0123456789abcdef"
 FAR = f"redis://:{LONG}@far:6379/0"

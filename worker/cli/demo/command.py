@@ -17,7 +17,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
-from worker.checks import queues_of_workers
+from worker.checks.deployment import queues_of_workers
 from worker.cli.console import say
 from worker.cli.demo.footprint import Footprint
 from worker.cli.group import CommandFailed

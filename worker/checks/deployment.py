@@ -25,20 +25,20 @@ from memory.redis.failures import FULL_OF_CLIENTS, concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
-from worker.bounds import check_bounds
-from worker.encryption_check import check_encryption
-from worker.extras import OR_TRY
-from worker.findings import Finding, Level, judged
-from worker.model_checks import check_models
-from worker.open_doors import check_open_doors
-from worker.outages import outages_now
-from worker.redis_rights import (
+from worker.checks.bounds import check_bounds
+from worker.checks.encryption import check_encryption
+from worker.checks.findings import Finding, Level, judged
+from worker.checks.models import check_models
+from worker.checks.open_doors import check_open_doors
+from worker.checks.redis_rights import (
     USE_NEWER,
     check_broker_rights,
     check_memory_rights,
     check_result_rights,
 )
-from worker.security_checks import security_findings
+from worker.checks.security import security_findings
+from worker.extras import OR_TRY
+from worker.outages import outages_now
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from llm import is_cloud
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import VARIABLE, is_named
-from worker.findings import Finding, Level
+from worker.checks.findings import Finding, Level
 from worker.settings import FlowerAccess
 
 CHECK = "open doors"

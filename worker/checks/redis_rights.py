@@ -20,7 +20,7 @@ from memory import Command, Connection, Keyspace, MemoryServiceError, MemoryUnav
 from memory.redis.server_info import OLDEST_REDIS, ServerInfo, server_of
 from tasks.process.configuration import Settings
 from worker.broker.unacked import reason
-from worker.findings import Finding, Level
+from worker.checks.findings import Finding, Level
 
 Deed = tuple[str, Callable[[redis.Redis], object]]
 

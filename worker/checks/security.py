@@ -15,7 +15,7 @@ from memory.redis.endpoint import endpoint
 from memory.redis.replies import strings, text
 from tasks.process.celery_tls import CeleryAddress
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
-from worker.findings import Finding, Level
+from worker.checks.findings import Finding, Level
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from memory import Connection, Keyspace, MemoryServiceError
 from memory.quotas import pending
 from memory.upkeep.totals import largest_history, read_totals
 from tasks.process.configuration import Settings
-from worker.findings import Finding, Level, judged
+from worker.checks.findings import Finding, Level, judged
 
 CROWDED = 0.8
 

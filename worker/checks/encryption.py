@@ -5,7 +5,7 @@ import logging
 from memory import Connection, MemoryServiceError, prove_keys
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import Settings
-from worker.findings import Finding, Level
+from worker.checks.findings import Finding, Level
 
 logger = logging.getLogger(__name__)
 

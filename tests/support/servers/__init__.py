@@ -1,0 +1,1 @@
+"""Real servers of others: what starts them, and what stands before them."""
