@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-slow test-long test-acl test-model check bench soak up lock clean help
+.PHONY: demo test test-fast test-slow test-long test-acl test-model check advisories bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -54,6 +54,13 @@ check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
+
+# An index without advisories, such as a mirror, fails it: nothing found there says nothing.
+advisories: .venv/.installed ## Look the locked requirements up in an index of advisories (needs pypi.org)
+	test -x .venv/advisories/bin/pip-audit || { $(PYTHON) -m venv .venv/advisories && \
+		.venv/advisories/bin/pip install --quiet --disable-pip-version-check pip-audit; }
+	for lock in worker dev build; do .venv/advisories/bin/pip-audit --strict --no-deps --disable-pip \
+		--require-hashes --requirement requirements/$$lock.lock || exit 1; done
 
 bench: .venv/.installed ## The benchmark, as ratios in one run
 	@$(BIN)/python -m bench

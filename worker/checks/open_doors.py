@@ -1,6 +1,7 @@
-"""What stands open outside Redis: Flower, the way to the models, models of the cloud, crash points.
+"""What stands open outside Redis: Flower, the way to the models, crash points.
 
-Each door is a warning of `griot check`; what stands open in Redis is told by the checks of Redis.
+Each door is a warning of `griot check`. What stands open in Redis, and models of the cloud, have
+checks of their own.
 """
 
 from collections.abc import Iterator
@@ -8,7 +9,6 @@ from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from llm import is_cloud
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import VARIABLE, is_named
 from worker.checks.findings import Finding, Level
@@ -23,7 +23,6 @@ def check_open_doors(settings: Settings) -> list[Finding]:
     doors = [
         *_flower(FlowerAccess()),
         *_plain_text(settings),
-        *_cloud(settings),
         *_crash_points(),
     ]
     return doors or [Finding(CHECK, Level.OK, "none outside Redis")]
@@ -59,14 +58,6 @@ def _leaves_in_plain_text(url: str) -> bool:
     # A name without a dot is one of a network of containers, which compose makes for nobody else.
     is_near = is_loopback(host) or host == THIS_MACHINE or not set(host) & set(".:")
     return parts.scheme == "http" and not is_near
-
-
-def _cloud(settings: Settings) -> Iterator[Finding]:
-    away = [model for model in settings.models if is_cloud(model)]
-    if away:
-        found = f"conversations leave for Ollama's cloud with {', '.join(away)}"
-        advice = "name a local model in OLLAMA_MODEL and the profiles, unless that is meant"
-        yield Finding(CHECK, Level.WARN, found, advice)
 
 
 def _crash_points() -> Iterator[Finding]:
