@@ -202,6 +202,7 @@ def test_all_go_on_after_a_fail_over_behind_passwords_and_tls(
     assert OF_SENTINELS not in log
 
 
+@pytest.mark.parametrize("watched", [False], ids=["Sentinels"], indirect=True)
 def test_a_wrong_password_of_the_sentinels_is_named(watched: Watched, tmp_path: Path) -> None:
     """By `griot check`, which shows neither."""
     settings = {**watched.settings(), "REDIS_SENTINEL_PASSWORD": "wrong-secret"}
