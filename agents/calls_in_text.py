@@ -6,11 +6,13 @@ from collections.abc import Container
 import orjson
 
 from llm import ToolCall
-from llm.wire.records import read_arguments
+from llm.wire.records import MAX_CALLS, read_arguments
 
 _TAGS = re.compile(
     r"</?(?:tool_call|tool_calls|function_call|tools)>|```(?:json)?|<\|python_tag\|>"
 )
+MAX_CHARS = 262_144
+"""A longer text is a reply."""
 _ARGUMENTS = ("arguments", "parameters")
 
 
@@ -20,6 +22,8 @@ def calls_in(text: str, known: Container[str]) -> tuple[ToolCall, ...]:
     Each is a JSON object with a `name` and `arguments` (or `parameters`), as many templates teach
     it, alone or in a list, in a tag or a Markdown fence, or one behind the other.
     """
+    if len(text) > MAX_CHARS:
+        return ()
     written = _objects(_TAGS.sub("\n", text))
     calls = [_call(one, known) for one in written or ()]
     return tuple(call for call in calls if call is not None) if calls and all(calls) else ()
@@ -27,12 +31,14 @@ def calls_in(text: str, known: Container[str]) -> tuple[ToolCall, ...]:
 
 def _objects(text: str) -> list[object] | None:
     """The JSON of a text: all of it, or one object in each line; None where there is other text."""
-    for parts in ([text], [line for line in text.splitlines() if line.strip()]):
+    lines = [line for line in text.splitlines() if line.strip()]
+    for parts in ([text], lines[: MAX_CALLS + 1]):
         try:
             read = [orjson.loads(part) for part in parts]
         except orjson.JSONDecodeError:
             continue
-        return read[0] if len(read) == 1 and isinstance(read[0], list) else read
+        found = read[0] if len(read) == 1 and isinstance(read[0], list) else read
+        return found if len(found) <= MAX_CALLS else None
     return None
 
 

@@ -27,6 +27,7 @@ def measure(arena: Arena, _: Size) -> list[Row]:
         "OLLAMA_BASE_URL": f"http://127.0.0.1:{port}",
         "OLLAMA_HOST": "",
         "LLM_THINK_TAGS": "true",
+        "AGENT_TOOL_CALLS_IN_TEXT": "true",
     }
     done = subprocess.run(
         (sys.executable, "-m", "tests.support.dear.turns", str(port)),

@@ -26,6 +26,8 @@ class ThinkTags:
 
     def __init__(self) -> None:
         self._place = _Stretch.BEFORE
+        # Apart from what is held: much white space, joined to each piece, took 67 ms in a callback.
+        self._blank: list[str] = []
         self._held = ""
 
     def read(self, delta: Delta) -> Delta:
@@ -37,7 +39,8 @@ class ThinkTags:
 
     def rest(self) -> Delta:
         """What was held back, at the end of the reply."""
-        held, self._held = self._held, ""
+        held = "".join((*self._blank, self._held))
+        self._blank, self._held = [], ""
         return Delta(thinking=held) if self._place is _Stretch.WITHIN else Delta(text=held)
 
     def _parted(self, text: str) -> tuple[str, str]:
@@ -46,13 +49,15 @@ class ThinkTags:
         thinking = ""
         if self._place is _Stretch.BEFORE:
             begun = text.lstrip()
+            self._blank.append(text[: len(text) - len(begun)])
+            if BEGIN.startswith(begun) and begun != BEGIN:
+                self._held = begun
+                return "", ""
             if begun.startswith(BEGIN):
                 self._place, text = _Stretch.WITHIN, begun[len(BEGIN) :]
-            elif BEGIN.startswith(begun):
-                self._held = text
-                return "", ""
             else:
-                self._place = _Stretch.DONE
+                self._place, text = _Stretch.DONE, "".join((*self._blank, begun))
+            self._blank = []
         if self._place is _Stretch.WITHIN:
             thinking, mark, text = text.partition(END)
             if mark:

@@ -24,6 +24,7 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(IMAGE_BYTES - 8)).decode()
 CHOICES: dict[str, JsonValue] = {
     "items": {"anyOf": [{"const": number} for number in range(1800)]},
 }
+PARTS: dict[str, JsonValue] = {"items": {"items": {"anyOf": [{"not": {}}] * 2900}}}
 COUNTED: dict[str, JsonValue] = {"pattern": f"^(a{{1,500}}){{1,{MAX_PATTERN_STATES // 600}}}$"}
 
 
@@ -91,6 +92,10 @@ def dear_inputs() -> list[DearInput]:
             [said("[" + "[]," * (MAX_REPLY_BYTES // 3))],
             options={"format": "json"},
         ),
+        DearInput("a schema of many parts", [SHORT], options={"format": PARTS}),
+        DearInput("what may be calls", [said('{"name":"repeat"}\n' * 15_000)]),
+        DearInput("a text of empty lines", [said("{}\n" * 300_000)]),
+        DearInput("white space", [said(" " * REPLY_BYTES, 15_000)] * 2),
         DearInput("calls of tools", [calling({"words": ["a"] * (ARGUMENTS_BYTES // 4)}), SHORT]),
         DearInput("calls of tools that fit nothing", [calling({"words": BRACKETS}), SHORT]),
         DearInput("many calls of tools", [calling({}, calls=20_000), SHORT]),

@@ -171,6 +171,8 @@ async def test_calls_that_are_written_as_text_are_calls_where_the_setting_says_s
         "",
         "4975",
         '"capacity_of"',
+        "\n".join([WRITTEN] * 129),
+        f"{WRITTEN}{' ' * 262_144}",
     ],
 )
 async def test_a_text_that_says_anything_else_is_no_call(text: str) -> None:

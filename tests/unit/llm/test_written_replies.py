@@ -1,11 +1,14 @@
 """What a model writes in a form that its server does not know: arguments as text, think tags."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from llm import ToolCall
+from llm import Delta, ToolCall
 from llm.wire.records import delta_of, joined
+from llm.wire.think_tags import ThinkTags
+from tests.support.machine import scaled
 from tests.unit.llm.test_reply import ASK, DONE, read, record
 
 
@@ -61,3 +64,12 @@ def test_tags_that_are_not_whole_or_not_first_lose_nothing(
     pieces = [record(char) for char in text]
     reply = joined(read(*pieces, DONE, request=replace(ASK, reads_think_tags=True)))
     assert (reply.thinking, reply.text) == (thinking, said)
+
+
+def test_much_white_space_before_a_reply_is_held_cheaply() -> None:
+    """It may come before a mark; joined to each piece it would take time with its square."""
+    tags, pieces = ThinkTags(), 20_000
+    began = time.thread_time()
+    assert not any(tags.read(Delta(text=" " * 60)) for _ in range(pieces))
+    assert time.thread_time() - began < scaled(0.3)
+    assert tags.read(Delta(text="Yes")).text == " " * 60 * pieces + "Yes"
