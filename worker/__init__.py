@@ -9,7 +9,7 @@ import sys
 from tasks.errors import ConfigurationError
 from tasks.job.envelope_size import BROKER_FACTOR
 from tasks.process.configuration import checked, load_settings
-from worker.broker.rabbitmq import read_any_message
+from worker.broker.amqp_messages import read_any_message
 from worker.broker.transport import register_transport
 from worker.settings import WorkerSettings
 from worker.standard_streams import install

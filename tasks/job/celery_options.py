@@ -57,7 +57,8 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
         raise InvalidJob("chat jobs travel as JSON: leave serializer out")
     kept = {name: value for name, value in given.items() if name not in _LOCAL}
     plain = {name: _plain(name, value) for name, value in kept.items()}
-    _check_sizes(plain)
+    if plain:
+        _check_sizes(plain)
     return plain
 
 

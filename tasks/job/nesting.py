@@ -26,6 +26,8 @@ def is_nested_deeper(value: object, levels: int) -> bool:
 
     Also of a value that contains itself, or far too many others.
     """
+    if value is None or isinstance(value, str | int | float):
+        return False  # nearly all that a job has
     level = [value]
     for _ in range(levels + 1):
         inner = [item for item in level if isinstance(item, Mapping | list | tuple)]

@@ -12,8 +12,8 @@ from tasks.job.nesting import is_json_nested_deeper
 
 MAX_LEVELS = 128
 """Objects and lists within each other in a message: an argument of a job of a chord of a chain."""
-MAX_AROUND_BYTES = 65_536
-"""What a message may have beside its body."""
+MAX_AROUND_BYTES = 131_072
+"""What a message may have beside its body: more than all Celery options of a job may become."""
 MAX_NAME_CHARS = 512
 KEPT_BYTES = 131_072
 """Of a message that cannot be handled, which the quarantine keeps: its beginning."""

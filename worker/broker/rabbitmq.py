@@ -1,7 +1,7 @@
 """What the hardened transport does for Redis and py-amqp does not for RabbitMQ.
 
-Works around celery 5.7.0 and amqp 5.4: a message that they cannot handle ends the worker, the
-broker hands the message to the next one, and ends that too.
+Works around celery 5.7.0: a message that it cannot handle ends the worker, the broker hands the
+message to the next one, and ends that too.
 """
 
 # mypy: allow-untyped-calls
@@ -9,40 +9,16 @@ broker hands the message to the next one, and ends that too.
 
 import logging
 
-import amqp.method_framing
-from amqp.basic_message import Message as AmqpMessage
-from amqp.exceptions import FrameSyntaxError
 from celery import Celery
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from kombu.message import Message
 
-from worker.broker.messages import KEPT_BYTES, MALFORMED, TooLarge, fault_of
+from worker.broker.messages import KEPT_BYTES, TooLarge, fault_of
 from worker.broker.republish import republish
 from worker.broker.transport import QUARANTINE_MAX_ELEMENTS, QUARANTINE_SUFFIX, QUARANTINE_TTL_S
 
 logger = logging.getLogger(__name__)
-
-
-class ReadableMessage(AmqpMessage):  # type: ignore[misc]  # amqp ships no types
-    """A message as it is read: without properties where they cannot be.
-
-    amqp 5.4 reads tables by recursion, and times as Python has them: a header of a thousand tables
-    within each other, or a time in milliseconds, was an error of the connection.
-    """
-
-    def _load_properties(self, class_id: int, buf: bytes, offset: int) -> int:
-        try:
-            return int(super()._load_properties(class_id, buf, offset))
-        except (FrameSyntaxError, OSError, *MALFORMED):
-            # A task without a name: it goes to the quarantine, not to those that Celery deletes.
-            self.properties = {"application_headers": {"task": None}}
-            return offset
-
-
-def read_any_message() -> None:
-    """Let no message of RabbitMQ end a connection of this process. Safe to repeat."""
-    vars(amqp.method_framing)["Message"] = ReadableMessage
 
 
 def set_aside(app: Celery, message: Message, error: BaseException) -> None:

@@ -16,7 +16,7 @@ def test_the_broker_libraries_are_those_that_were_examined(package: str) -> None
 
 
 def test_the_client_of_rabbitmq_is_of_the_series_that_was_examined() -> None:
-    """How it reads the properties of a message: worker/broker/rabbitmq.py."""
+    """How it reads the properties of a message: worker/broker/amqp_messages.py."""
     assert version("amqp").startswith("5.4.")
 
 
