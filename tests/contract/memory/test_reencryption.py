@@ -9,10 +9,10 @@ import pytest
 from memory import Keyspace, Mailbox, events, prove_keys
 from memory.encryption.keyring import Keyring
 from memory.records import history
-from memory.records.swap import Swap, swap_elements
+from memory.records.swap import Swap, swap_elements, swap_fields, swap_stream, swap_value
 from memory.redis.command import Command
 from memory.redis.connection import Connection
-from memory.redis.replies import strings
+from memory.redis.replies import integer, pairs, strings
 from memory.upkeep.key_check import forget_other_keys
 from memory.upkeep.reencryption import Reencryption, reencrypt
 from tests.support.encryption import (
@@ -200,6 +200,36 @@ def test_elements_are_found_where_they_lie_now(connection: Connection, prefix: s
     assert connection.run(swap_elements(key, swaps)) == 6
     found = connection.run(Command(strings, ("LRANGE", key, 0, -1)))
     assert found == [b"new-2", b"x", *[b"new-%d" % n for n in range(4, 9)], b"came"]
+
+
+def test_what_was_written_meanwhile_is_not_written_over(
+    connection: Connection, prefix: str
+) -> None:
+    """Neither a field, nor a value, nor a stream; and TTLs stay."""
+    keys = Keyspace(prefix).session("a", "swapped")
+    value = Keyspace(prefix).state("a")
+    connection.run_each(
+        [
+            Command(bool, ("HSET", keys.jobs, "same", "old", "changed", "new", "gone", "old")),
+            Command(bool, ("HDEL", keys.jobs, "gone")),
+            Command(bool, ("PEXPIRE", keys.jobs, 60_000)),
+            Command(bool, ("SET", value, "new", "PX", 60_000)),
+            Command(bool, ("XADD", keys.events, "1-0", "event", "old")),
+            Command(bool, ("XADD", keys.events, "2-0", "event", "new")),
+            Command(bool, ("PEXPIRE", keys.events, 60_000)),
+        ]
+    )
+    swaps = [Swap(one, b"old", b"ours") for one in (b"same", b"changed", b"gone")]
+    assert connection.run(swap_fields(keys.jobs, swaps)) == 1
+    found = connection.run(Command(pairs, ("HGETALL", keys.jobs)))
+    assert dict(found) == {b"same": b"ours", b"changed": b"new"}
+    assert connection.run(swap_value(value, b"old", b"ours")) == 0
+    assert connection.run(swap_value(value, b"new", b"ours")) == 1
+    first, second = (b"1-0", [b"event", b"ours"]), (b"2-0", [b"event", b"ours"])
+    assert connection.run(swap_stream(keys.events, [first])) == 0
+    assert connection.run(swap_stream(keys.events, [first, second])) == 2
+    for key in (keys.jobs, value, keys.events):
+        assert 0 < connection.run(Command(integer, ("PTTL", key))) <= 60_000
 
 
 def test_a_process_with_another_key_of_the_same_id_is_found_out(

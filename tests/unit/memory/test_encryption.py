@@ -1,10 +1,13 @@
 """Records are encrypted for one owner, and nothing is paid where no key is set."""
 
+import base64
+import hmac
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +31,16 @@ def test_a_record_comes_back_as_it_was(plain: bytes, about: str) -> None:
     assert not set(b' \n\r"\\,') & set(record)
     assert CIPHER.decrypted(record, about) == plain
     assert CIPHER.encrypted(plain, about) != record, "two equal texts cannot be told apart"
+
+
+def test_a_record_is_what_the_document_says() -> None:
+    """So that a backup can be read without Griot; each session has a key of its own."""
+    secret = base64.b64decode(key_of("k2").partition(":")[2])
+    own = hmac.digest(secret, b"griot record 1\0session", "sha256")
+    mark, key_id, encoded = CIPHER.encrypted(b"words", "envelope\0job").split(b":")
+    box = base64.b64decode(encoded)
+    plain = AESGCM(own).decrypt(box[:12], box[12:], b"session\0envelope\0job")
+    assert (mark, key_id, plain) == (b"\x1e1", b"k2", b"words")
 
 
 def test_all_keys_decrypt_and_the_first_one_encrypts() -> None:

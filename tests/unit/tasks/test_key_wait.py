@@ -1,0 +1,70 @@
+"""A turn that meets a record without its key waits; it is not answered without it."""
+
+from typing import cast
+
+import pytest
+
+from agents import Profile
+from memory import Acquired, AcquireOutcome, AsyncConnection, CannotDecrypt, Command, Keyspace
+from tasks.attempt.attempt import Attempt
+from tasks.attempt.key_wait import KEY_WAIT_S, verdict_of
+from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.verdict import NotNow, Verdict
+from tasks.job.job import ChatJob
+from tasks.turn.context import summary_of
+from tests.support.encryption import keyspace_of
+
+KEYS = Keyspace().session("energy", "s")
+JOB = ChatJob(agent_id="energy", session_id="s", message="hello")
+
+
+class Unreadable:
+    """An attempt at a job whose history does not decrypt."""
+
+    async def run(self) -> Verdict:
+        """Meet it."""
+        raise CannotDecrypt("history", "k1", is_known=False)
+
+
+class Holder:
+    """The lease of the attempt; it notes how it is given back."""
+
+    def __init__(self) -> None:
+        self.given_back: list[dict[str, object]] = []
+
+    async def fail(self, **how: object) -> None:
+        """Give it back."""
+        self.given_back.append(how)
+
+
+async def test_an_attempt_without_the_key_does_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    """The lease is given back for another worker, and the log says what to do."""
+    holder = Holder()
+    verdict = await verdict_of(cast(Attempt, Unreadable()), cast(LeaseHolder, holder), "job-1")
+    assert holder.given_back == [{"delay_s": KEY_WAIT_S, "refund": True}]
+    assert isinstance(verdict, NotNow)
+    assert not verdict.is_over
+    assert "job job-1 waits" in caplog.text
+    assert "'k1', which is not in GRIOT_ENCRYPTION_KEYS" in caplog.text
+
+
+class Answering:
+    """A connection that gives each command one reply."""
+
+    def __init__(self, reply: object) -> None:
+        self._reply = reply
+
+    async def run(self, command: Command[object]) -> object:
+        """The result of one command."""
+        return command.parse(self._reply)
+
+
+async def test_a_turn_is_not_answered_without_its_summary_because_of_a_key() -> None:
+    """As it is while Redis is away: nobody would find out."""
+    cipher = keyspace_of("ecowas", "k1").session("energy", "s").cipher
+    stored = [cipher.encrypted(b"in short", "summary"), None]
+    profile = Profile("energy", None, None, None, None, max_history=10, summary=True)
+    acquired = Acquired(AcquireOutcome.RUN, stored_messages=5)
+    memory = cast(AsyncConnection, Answering(stored))
+    with pytest.raises(CannotDecrypt):
+        await summary_of(memory, KEYS, profile, JOB, acquired)
