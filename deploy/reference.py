@@ -17,6 +17,7 @@ from agents import AgentSettings
 from llm import LLMSettings
 from memory import MemorySettings
 from memory.settings import AuditSettings
+from tasks.limits import LimitSettings
 from tasks.settings import QueueSettings
 from worker.settings import WorkerSettings
 
@@ -29,6 +30,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Ollama", LLMSettings),
     ("Agents", AgentSettings),
     ("Queue, jobs and maintenance", QueueSettings),
+    ("Limits of jobs", LimitSettings),
     ("Worker processes", WorkerSettings),
 )
 ENV_MARK = "# ---- every setting with its default; made by `python -m deploy.reference` ----\n"
@@ -36,8 +38,11 @@ TABLE_BEGIN, TABLE_END = "<!-- settings: made by deploy/reference.py -->\n", "<!
 
 
 def named_fields(kind: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:
-    """The fields of one class by the names that the environment knows them by."""
-    for field in kind.model_fields.values():
+    """A class's fields by the names that the environment knows them by, but for those that it has
+    of the class of another section."""
+    others = [other for _, other in SECTIONS if other is not kind and issubclass(kind, other)]
+    shown = {name for other in others for name in other.model_fields}
+    for field in (field for name, field in kind.model_fields.items() if name not in shown):
         if not isinstance(field.validation_alias, str):
             raise TypeError(f"a field of {kind.__name__} has no name in the environment")
         yield field.validation_alias, field

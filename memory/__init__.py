@@ -1,5 +1,6 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
+from memory.env_file import check_env_file, is_service_port
 from memory.errors import (
     Backpressure,
     CannotDecrypt,
@@ -67,7 +68,7 @@ from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.redis.endpoint import redis_tls, sentinel_options, tls_options
 from memory.service import RedisMemoryService
-from memory.settings import MemorySettings, check_env_file, is_service_port
+from memory.settings import MemorySettings
 from memory.slots import answers, slots
 from memory.slots.slots import Occupancy, Slots, SlotWait
 from memory.upkeep.cleanup import CleanedUp

@@ -1,7 +1,5 @@
 """The settings of the memory, from the environment and `.env`."""
 
-import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -16,13 +14,10 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from memory.encryption.keyring import NO_KEYS, Keyring
+from memory.env_file import ENV_FILE, check_env_file, is_service_port
 from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN, Keyspace
 from memory.lifetimes import SESSION_TTL_S
-
-ENV_FILE = ".env"
-SERVICE_VARIABLE = re.compile("(tcp|udp|sctp)://")
-"""How Kubernetes and Docker begin the variable `<NAME>_PORT` of each service beside a container."""
 
 
 def _split(nodes: object) -> object:
@@ -231,38 +226,6 @@ class AuditSettings(BaseSettings):
         validation_alias="GRIOT_ACTOR",
         description="Who acts, for `griot audit`; default: user@host of the process",
     )
-
-
-def is_service_port(name: str, value: object) -> bool:
-    """Whether a variable says where a service is, and so nothing that anybody chose for us."""
-    is_port = name.upper().endswith("_PORT")
-    return is_port and isinstance(value, str) and SERVICE_VARIABLE.match(value) is not None
-
-
-def check_env_file() -> None:
-    """Raise InvalidInput, which names the file, where `.env` is no UTF-8 or no file.
-
-    One in UTF-16 would be read as names that nobody knows, a byte-order mark as a part of the first
-    name, and nothing of a folder, as Docker makes one for a file that it does not find: all without
-    a word.
-    """
-    path = Path(ENV_FILE)
-    # Some keep a virtual environment there.
-    if not path.exists() or path.is_fifo() or (path / "pyvenv.cfg").exists():
-        return
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except OSError as exc:
-        raise InvalidInput(f"{path.resolve()} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        # Not `from exc`: it holds the content, passwords and all.
-        line = content.count(b"\n", 0, exc.start) + 1
-        raise InvalidInput(
-            f"{path.resolve()} is not UTF-8 (line {line}): save it as UTF-8"
-        ) from None
-    if "\0" in text or text.startswith("\ufeff"):
-        raise InvalidInput(f"{path.resolve()} is not plain UTF-8: save it without byte-order mark")
 
 
 def read_settings() -> MemorySettings:

@@ -44,6 +44,7 @@ class Deed(StrEnum):
     ERASE = "erase"
     EXPORT = "export"
     IMPORT = "import"
+    REENCRYPT = "reencrypt"
 
 
 @dataclass(slots=True)

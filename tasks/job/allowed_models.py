@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from llm import is_cloud, is_installed
 from tasks.errors import InvalidJob
-from tasks.settings import ANY_MODEL
+from tasks.limits import ANY_MODEL
 
 SHOWN = 10
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from memory import prove_keys
+from memory import audit, prove_keys
 from memory.upkeep.key_check import forget_other_keys
 from memory.upkeep.reencryption import Reencryption, reencrypt
 from tasks.process.services import producer_services
@@ -36,7 +36,9 @@ def reencrypt_command(as_json: bool) -> None:
     memory, keyspace = services.memory, services.keyspace
     if any(one.is_known for one in prove_keys(memory, keyspace)):
         raise CommandFailed("a key of this id is another one for the other processes: griot check")
-    progress = _told(reencrypt(memory, keyspace))
+    with audit.recorded(memory, keyspace, audit.Deed.REENCRYPT) as entry:
+        progress = _told(reencrypt(memory, keyspace))
+        entry.outcome = f"reencrypted: {progress.written} records"
     if progress.is_done:
         forget_other_keys(memory, keyspace)
     if as_json:

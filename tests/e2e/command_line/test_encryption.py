@@ -125,6 +125,7 @@ def test_keys_are_changed_while_a_worker_runs(
     assert CANARY in exported.stdout, exported.stderr
     back = {**KEYS, "GRIOT_ENCRYPTION_KEYS": f"{key_of('k1')},{key_of('k2')}"}
     assert deployment.griot("reencrypt", keys=back).returncode == 0
+    assert '"reencrypt"' in deployment.griot("audit", "--json", keys=KEYS).stdout
 
 
 def test_a_worker_with_another_key_of_a_known_id_does_not_start(

@@ -14,7 +14,7 @@ from tasks.job.celery_options import (
 )
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tests.unit.tasks.test_job import nested
+from tests.unit.tasks.job.test_job import nested
 
 MB = "x" * 1_000_000
 TOO_MUCH: Mapping[str, Mapping[str, object]] = {

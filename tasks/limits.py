@@ -1,0 +1,158 @@
+"""The limits of jobs, alone and together, from the environment and `.env`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from llm import check_model_name
+from memory.quotas.owners import MOST_AT_ONCE, MOST_PER_DAY, MOST_PER_MINUTE, Quota
+
+ANY_MODEL = "*"
+
+
+def split_names(names: object) -> object:
+    """The names in a text, which commas separate; what is no text as it is."""
+    if not isinstance(names, str):
+        return names
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names`, if each is a model's or ANY_MODEL. Raises ValueError."""
+    return tuple(name if name == ANY_MODEL else check_model_name(name) for name in names)
+
+
+class LimitSettings(BaseSettings):
+    """What a job may be and ask for, and how many of them there may be."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
+        # would be read from the environment too.
+        env_prefix="GRIOT_UNUSED_QUEUE_",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
+
+    max_pending: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        validation_alias="CHAT_MAX_PENDING",
+        description="Unanswered jobs that one session may have",
+    )
+    max_pending_total: int = Field(
+        default=10_000,
+        ge=1,
+        le=100_000_000,
+        validation_alias="CHAT_MAX_PENDING_TOTAL",
+        description="Unanswered jobs that there may be in all sessions together",
+    )
+    max_pending_per_agent: int = Field(
+        default=5000,
+        ge=1,
+        le=100_000_000,
+        validation_alias="CHAT_MAX_PENDING_PER_AGENT",
+        description="Unanswered jobs that all sessions of one agent may have together",
+    )
+    max_sessions: int = Field(
+        default=100_000,
+        ge=1,
+        le=1_000_000_000,
+        validation_alias="CHAT_MAX_SESSIONS",
+        description="Sessions that are kept; with as many, no job may begin another one",
+    )
+    max_dead_letters: int = Field(
+        default=10_000,
+        ge=1,
+        le=100_000_000,
+        validation_alias="CHAT_MAX_DEAD_LETTERS",
+        description="Dead letters that are kept in all sessions together; the oldest go first",
+    )
+    max_result_bytes: int = Field(
+        default=2_097_152,
+        ge=1024,
+        le=67_108_864,
+        validation_alias="CHAT_MAX_RESULT_BYTES",
+        description="Largest result, bytes of JSON without `parsed`; a job with a larger one "
+        "becomes a dead letter",
+    )
+    user_jobs_per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PER_MINUTE,
+        validation_alias="CHAT_USER_JOBS_PER_MINUTE",
+        description="Jobs per minute of each user (metadata.user_id); unset: no bound",
+    )
+    user_tokens_per_day: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_PER_DAY,
+        validation_alias="CHAT_USER_TOKENS_PER_DAY",
+        description="Tokens of prompts and replies per day of each user; unset: no bound",
+    )
+    user_jobs_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_AT_ONCE,
+        validation_alias="CHAT_USER_JOBS_AT_ONCE",
+        description="Unanswered jobs that each user may have; unset: no bound",
+    )
+    max_message_bytes: int = Field(
+        default=32_768,
+        ge=1,
+        le=1_048_576,
+        validation_alias="CHAT_MAX_MESSAGE_BYTES",
+        description="Longest message, bytes of UTF-8",
+    )
+    max_images: int = Field(
+        default=4,
+        ge=0,
+        le=100,
+        validation_alias="CHAT_MAX_IMAGES",
+        description="Images that one message may bring",
+    )
+    max_image_bytes: int = Field(
+        default=524_288,
+        ge=1,
+        le=33_554_432,
+        validation_alias="CHAT_MAX_IMAGE_BYTES",
+        description="Size of all images of one message together, bytes; never more than half of "
+        "MEMORY_MAX_VALUE_BYTES, for they are kept in the history",
+    )
+    max_envelope_bytes: int | None = Field(
+        default=None,
+        ge=1024,
+        le=268_435_456,
+        validation_alias="CHAT_MAX_ENVELOPE_BYTES",
+        description="Largest job with all its options, bytes of JSON (a message of the broker: "
+        "twice that); default: what a job has whose parts are all as large as each may be",
+    )
+    allowed_models: Annotated[
+        # NoDecode: pydantic-settings would want JSON for a tuple.
+        tuple[str, ...], NoDecode, BeforeValidator(split_names), AfterValidator(check_names)
+    ] = Field(
+        default=(),
+        validation_alias="CHAT_ALLOWED_MODELS",
+        description="Models that a job may name, separated by commas, * for all; default: those of "
+        "the agents' profiles, their fallbacks, and OLLAMA_MODEL",
+    )
+    cloud_models: bool = Field(
+        default=False,
+        validation_alias="CHAT_CLOUD_MODELS",
+        description="Whether a job may name a model of Ollama's cloud, which then gets the "
+        "conversation (true, false)",
+    )
+
+    @property
+    def user_quota(self) -> Quota:
+        """What each user may have."""
+        return Quota(
+            jobs_per_minute=self.user_jobs_per_minute,
+            tokens_per_day=self.user_tokens_per_day,
+            jobs_at_once=self.user_jobs_at_once,
+        )
