@@ -17,7 +17,9 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import TypedDict
 
 from children.frames import HEAD, READY, framed, length_of
@@ -51,6 +53,7 @@ def main(told: Told) -> None:
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     work: Callable[[bytes], bytes] = pkgutil.resolve_name(told["work"])
     threading.Thread(target=_read, args=(parent, requests), daemon=True).start()
+    sys.excepthook = _tell_kind
     parent.sendall(framed(READY))
     while True:
         request = requests.get()
@@ -58,6 +61,13 @@ def main(told: Told) -> None:
         answer = work(request)
         _time(0)
         parent.sendall(framed(answer))
+
+
+def _tell_kind(kind: type[BaseException], _: BaseException, where: TracebackType | None) -> None:
+    """Say what ends this process, but not in the error's words: a request may be quoted in them."""
+    frames = traceback.extract_tb(where)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+    sys.stderr.write(f"griot: a child process ends with {kind.__name__} at {place}\n")
 
 
 def _read(parent: socket.socket, requests: "queue.SimpleQueue[bytes]") -> None:

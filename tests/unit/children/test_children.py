@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ def act(request: bytes) -> bytes:  # noqa: C901  # one case for each thing to do
         case ["spin"]:
             while True:
                 pass
+        case ["lock"]:
+            re.match(r"(a+)+$", "a" * 60 + "b")  # keeps the interpreter's lock for years
         case ["sleep"]:
             threading.Event().wait()
         case ["die"]:
@@ -95,6 +98,18 @@ async def test_one_that_dies_of_a_request_is_replaced(children: Children, reques
     assert await pid_of(children) != first
 
 
+async def test_what_a_child_dies_of_is_told_without_its_words(
+    children: Children, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An error may quote the request, which holds what people say."""
+    with pytest.raises(ChildEnded):
+        await children.ask(b"raise")
+    told = capfd.readouterr().err
+    assert "a child process ends with ValueError at " in told
+    assert "test_children.py:" in told
+    assert "in a child" not in told
+
+
 async def test_one_that_takes_too_long_is_killed(children: Children) -> None:
     """With what it has started; the next request finds another."""
     first, started = await pid_of(children), int(await children.ask(b"start"))
@@ -122,7 +137,7 @@ async def test_the_limit_of_cpu_time_is_exact() -> None:
     children = Children(f"{HERE}:act", most=1, limits=Limits(cpu_s=0.2, niceness=1))
     for _ in range(2):
         with pytest.raises(ChildEnded, match="at its limit of CPU time"):
-            await children.ask(b"spin")
+            await children.ask(b"lock")
     assert await children.ask(b"hello") == b"hello"
     await children.aclose()
 
@@ -162,7 +177,7 @@ async def test_closed_children_end(children: Children) -> None:
     assert is_gone(child)
 
 
-@pytest.mark.parametrize("doing", ["spin", "sleep", "die"])
+@pytest.mark.parametrize("doing", ["spin", "lock", "sleep", "die"])
 def test_no_child_outlives_its_parent(doing: str) -> None:
     """Killed without a word, or ended: whatever the child does then. On uvloop, as in a worker."""
     parent = subprocess.Popen(
@@ -174,7 +189,8 @@ def test_no_child_outlives_its_parent(doing: str) -> None:
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     if doing != "die":
-        wait_until(lambda: not is_gone(child), what="the child works")
+        most_s = 0.0 if doing == "sleep" else psutil.Process(child).cpu_times().user + 0.1
+        wait_until(lambda: psutil.Process(child).cpu_times().user >= most_s, what="it works")
         parent.kill()
     parent.wait()
     parent.stdout.close()
