@@ -26,7 +26,6 @@ LARGE = {
     "a shadow of 1 MB": {"headers": headers("tasks.chat_task", shadow=MB)},
     "an id of 1 MB": {"headers": {"task": "tasks.chat_task", "id": MB}},
     "a reply_to of 1 MB": {"properties": task_properties(reply_to=MB)},
-    "a body of 8 MB": {"body": MB * 8},
 }
 
 
@@ -35,13 +34,16 @@ def test_a_large_element_is_set_aside(rig: Rig, steady: ServerProcess, sender: S
     (session_id,) = sender.sessions(1)
     for changes in LARGE.values():
         rig.broker("LPUSH", "chat", element("tasks.chat_task", **changes))
+    rig.broker("LPUSH", "chat", element("tasks.chat_task", AGENT_ID, "large", MB * 6))
     rig.broker("LPUSH", "chat", b'{"a":' * 100_000)
     sender.send(session_id)
     rig.check(sender, max_calls=1)
-    assert rig.broker("LLEN", QUARANTINE) == len(LARGE) + 1
+    assert rig.broker("LLEN", QUARANTINE) == len(LARGE) + 2
     with Redis.from_url(rig.valkey.url(1), protocol=2) as broker:
         kept = broker.lrange(QUARANTINE, 0, -1)
     assert max(map(len, kept)) == KEPT_BYTES
+    for why in ("see CHAT_MAX_ENVELOPE_BYTES", "nested deeper", "shadow of over 512 characters"):
+        assert why in steady.log_text()
     assert max(map(len, steady.log_text().splitlines())) < 1000
     assert steady.is_running
 
