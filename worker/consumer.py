@@ -108,7 +108,8 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         message.reject_log_error(logger, self.connection_errors)
         failure = NotRegistered(quoted(name).strip("'"))
         self.app.backend.mark_as_failure(job_id, failure, request=Context(id=job_id))
-        self.event_dispatcher.send("task-failed", uuid=job_id, exception=repr(failure))
+        if self.event_dispatcher is not None:
+            self.event_dispatcher.send("task-failed", uuid=job_id, exception=repr(failure))
         signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=job_id)
 
     def call_soon_ack(self, ack: Callable[..., None], *args: object) -> None:

@@ -12,8 +12,9 @@ KEPT_FILES = 5
 # Chatty below WARNING, and nothing in it that an operator of ours needs; redis-py's cluster client
 # (8.1) even logs the arguments of commands, which hold messages.
 QUIET = ("httpx", "httpcore", "aiohttp", "amqp", "kombu", "asyncio", "tornado.access", "redis")
-# At DEBUG it represents what each task is called with (celery 5.7.0, `TaskPool: Apply`).
-POOL = "celery.pool"
+# At DEBUG they represent what each task is called with (celery 5.7.0, `TaskPool: Apply`), and what
+# a process returns.
+POOLS = ("celery.pool", "celery.concurrency")
 # "Task … received", for each message: its end has a line of its own, and Flower shows what runs.
 ON_RECEIPT = "celery.worker.strategy"
 # Commands of remote control that fail: kombu 5.7.0 represents the error, which quotes the command.
@@ -110,7 +111,7 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
         "root": {"level": level, "handlers": handlers},
         "loggers": {
             **{name: {"level": "WARNING"} for name in QUIET},
-            POOL: {"level": "INFO"},
+            **{name: {"level": "INFO"} for name in POOLS},
             COMMANDS: {"filters": ["kind"]},
             ON_RECEIPT: {"level": level if level == "DEBUG" else "WARNING"},
         },

@@ -21,6 +21,7 @@ from memory import (
 from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, refused, translated, translating
+from memory.redis.replies import unexpected_reply
 
 SECRET = "p@ss:w/rd"  # noqa: S105 - made up
 
@@ -231,6 +232,14 @@ def test_no_error_shows_arguments() -> None:
         "secret \ud800".encode()
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("reply", [[b"SECRET WORDS"], b"secret", [b"secret"], [[b"SECRET"]]])
+def test_no_error_shows_a_reply(reply: object) -> None:
+    """It may be a message, be it one in capitals."""
+    shown = str(unexpected_reply(reply))
+    assert "secret" not in shown.lower()
+    assert "NOT_OURS" in str(unexpected_reply([b"NOT_OURS", b"secret"]))
 
 
 def test_attempts_end() -> None:

@@ -24,6 +24,7 @@ from worker.cli.console import (
     write,
 )
 from worker.cli.demo.transcript import WIDTH, Transcript
+from worker.cli.group import CommandFailed
 
 TABLE = Table("Title", ("Name", "Value"), [("a", 1), ("b\tc\nd", None)])
 
@@ -195,3 +196,9 @@ def _event(kind: str, text: str = "", attempt: int = 1) -> Event:
 def test_a_moment_that_no_year_has_is_shown_as_the_nearest(stored_ms: float, shown: str) -> None:
     """Another program may have written any number into an index."""
     assert moment_of(stored_ms) == shown
+
+
+def test_a_failure_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its message may hold what others have written."""
+    CommandFailed("no \x1b[2K\u202eclear").show()
+    assert capsys.readouterr().err == "griot: no [2Kclear\n"

@@ -181,6 +181,24 @@ def test_a_reply_that_does_not_fit_is_named_by_the_schema_and_not_quoted(
     assert SECRET not in str(caught.value)
 
 
+def test_a_place_in_a_schema_holds_no_words_of_its_sender() -> None:
+    """Properties have any name, and any number of them lie within each other."""
+    wanted: dict[str, object] = {"type": "integer"}
+    for name in (SECRET, *("deep" for _ in range(20))):
+        wanted = {"type": "object", "properties": {name: wanted}, "required": [name]}
+    reply: object = "no number"
+    for name in (SECRET, *("deep" for _ in range(20))):
+        reply = {name: reply}
+    with pytest.raises(FormatMismatchError, match=r"/properties/deep/.*/…$") as caught:
+        parsed_reply(orjson.dumps(reply).decode(), wanted, done_reason="stop")
+    assert len(str(caught.value)) < 400
+    with pytest.raises(FormatMismatchError, match=r"/text of .* characters/type$") as one:
+        parsed_reply(
+            f'{{"{SECRET}": 1}}', {"properties": {SECRET: {"type": "null"}}}, done_reason="stop"
+        )
+    assert SECRET not in str(one.value)
+
+
 @pytest.mark.parametrize("text", ["", SECRET, '{"age": 1', '{"age": NaN}', "{'age': 1}"])
 def test_a_reply_that_is_no_json_says_so(text: str) -> None:
     """It may be one the next time."""
