@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
-from memory import CorruptData, InvalidInput, MemoryServiceError, StopPolicy
+from memory import CannotDecrypt, CorruptData, InvalidInput, MemoryServiceError, StopPolicy
 from memory.ids import shown_id
 from memory.quoting import quoted
 from tasks.attempt.finish import deliver_end, wake_next
@@ -97,6 +97,10 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         producer().submit(submission)
         return JobResult(submission.job_id, app=self.app)
 
+    def AsyncResult(self, task_id: str, **options: object) -> JobResult:
+        """The result of a job, by its id; decrypted where it is stored encrypted."""
+        return JobResult(task_id, app=self.app, **options)
+
     def cancel(
         self, job_id: str, policy: Literal["keep", "discard"] | None = None
     ) -> CancelOutcome:
@@ -175,7 +179,11 @@ def _restore_result(task: Task) -> None:
     that is over a moment ago is not taken for one that has expired."""
     if task.backend.get_state(task.request.id) in READY_STATES:
         return
-    kept = last_end(task.request.id)
+    try:
+        kept = last_end(task.request.id)
+    except CannotDecrypt as exc:
+        logger.error("the result of job %s is not stored again: %s", task.request.id, exc)
+        return
     if kept is not None:
         Delivery(task.app).deliver(*kept)
 

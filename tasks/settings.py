@@ -35,7 +35,7 @@ class QueueSettings(LimitSettings):
         default=False,
         validation_alias="CELERY_RESULT_ENCRYPTED",
         description="Whether replies in the result backend are encrypted with the first key of "
-        "GRIOT_ENCRYPTION_KEYS: Griot's JobResult decrypts them, Celery's AsyncResult cannot",
+        "GRIOT_ENCRYPTION_KEYS: Griot's JobResult decrypts them, Celery's AsyncResult does not",
     )
     concurrency: int = Field(
         default=100,

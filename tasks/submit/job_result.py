@@ -8,7 +8,7 @@ from typing import Literal, overload
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
 
-from memory import MemoryServiceError
+from memory import CannotDecrypt, MemoryServiceError
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import decrypted_result
 from tasks.errors import JobFailed
@@ -98,6 +98,8 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
             kept = last_end(self.id)
             if kept is None:
                 check_kept(self.id)
+        except CannotDecrypt:
+            raise  # a result that has expired would be waited for without end
         except MemoryServiceError:
             return None
         except JobFailed as exc:

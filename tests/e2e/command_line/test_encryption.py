@@ -30,6 +30,7 @@ said = job.get(timeout=60)
 print(json.dumps({
     "response": said["response"],
     "last": list(follow_job(job.id))[-1].text,
+    "looked": chat_task.AsyncResult(job.id).result["response"],
     "plain": AsyncResult(job.id, app=app).get(timeout=60),
 }))
 """
@@ -96,7 +97,7 @@ def test_jobs_are_answered_and_no_word_lies_on_the_disk(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert CANARY in told["response"]
-    assert told["last"] == told["response"]
+    assert told["last"] == told["looked"] == told["response"]
     assert sorted(told["plain"]) == ["agent_id", "encrypted", "job_id", "session_id"]
     exported = deployment.griot("export", "session", "energy", "s", keys=KEYS)
     assert CANARY in exported.stdout
