@@ -10,6 +10,7 @@ from pathlib import Path
 
 from celery import Celery, Task, signals
 from celery.app.task import Context
+from celery.apps.beat import Beat
 from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
@@ -91,11 +92,22 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
         return {**kwargs, "without_gossip": True, "without_mingle": True}
 
 
+class GriotBeat(Beat):  # type: ignore[misc]  # Celery ships no types
+    """Celery's beat without results: nobody waits in it for those of the tasks that it sends, but
+    celery 5.7.0 subscribes to each."""
+
+    def run(self) -> None:
+        """Send the tasks as they fall due."""
+        self.app.conf.update(result_backend="disabled")
+        super().run()
+
+
 def prepare(app: Celery) -> None:
     """Have every worker of `app` check, log, sweep, show a pulse and drain as it should."""
     # Says how to cancel running tasks at each loss of the broker; the lease decides here.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     app.Worker = app.subclass_with_self(GriotWorker)
+    app.Beat = app.subclass_with_self(GriotBeat)
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
     for ready in (signals.worker_ready, signals.worker_process_init):
@@ -164,10 +176,7 @@ def _set_up_logging(
     warn_if_ignored()
 
 
-def _check_beat(sender: object = None, **_: object) -> None:
-    # Nobody waits in beat for the results of what it sends, but Celery subscribes to each.
-    app: Celery = sender.app  # type: ignore[attr-defined]  # beat's service
-    app.conf.update(result_backend="disabled")
+def _check_beat(**_: object) -> None:
     with _refusals():
         check_global_options()
         check_schedule("schedule")

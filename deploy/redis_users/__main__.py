@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from deploy.redis_users.acl_file import BROKER_DB, acl_file
+from deploy.redis_users.roles import ROLES
 from memory.keys import DEFAULT_PREFIX
 
 USERS_ACL = Path(__file__).resolve().parents[1] / "users.acl"
@@ -17,7 +18,12 @@ USERS_ACL = Path(__file__).resolve().parents[1] / "users.acl"
 
 def main() -> None:
     """Write or show the file."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.redis_users", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.redis_users",
+        description=__doc__,
+        epilog="\n".join(f"{role.name}: {role.purpose}" for role in ROLES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--show", action="store_true", help="print it instead of writing the file")
     parser.add_argument("--prefix", default=DEFAULT_PREFIX, help="REDIS_KEY_PREFIX")
     parser.add_argument("--broker-db", type=int, default=BROKER_DB, help="db of CELERY_BROKER_URL")

@@ -33,8 +33,7 @@ def acl_file(
     In the place of the hash of a password stands `#<role>`, and `#admin` for the administrator:
     `fill-users.sh` puts it in. `queues` are those that jobs name besides the deployment's own.
     """
-    patterns = dict(celery_keys.patterns(prefix))
-    patterns[celery_keys.QUEUES] += tuple(queues)
+    patterns = celery_keys.patterns(prefix, queues)
     lines = ["user default on #admin ~* &* +@all"]
     for role in ROLES:
         given = " ".join(rules(role, prefix, broker_db, patterns))

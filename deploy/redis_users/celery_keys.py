@@ -3,6 +3,8 @@
 They lie in dbs of their own, but an ACL knows no dbs: only names tell them from the memory's.
 """
 
+from collections.abc import Iterable
+
 from tasks.process.broker_names import BrokerNames
 
 QUEUES = "queues"
@@ -28,14 +30,15 @@ ANY_PRIORITY = "???"
 """Two bytes and a digit, which kombu appends to the name of a queue."""
 
 
-def patterns(prefix: str) -> dict[str, tuple[str, ...]]:
-    """The patterns of each kind of key, by the deployment's key prefix."""
+def patterns(prefix: str, queues: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+    """The patterns of each kind of key, by the deployment's key prefix; `queues` are those that it
+    has besides its own."""
     names = BrokerNames(prefix)
-    begin = names.prefix
+    begin, all_queues = names.prefix, (*names.queues, *queues)
     return {
-        QUEUES: _queues(*names.queues),
+        QUEUES: _queues(*all_queues),
         MAINTENANCE: _queues(names.maintenance),
-        QUARANTINE: tuple(f"{queue}.quarantine" for queue in names.queues),
+        QUARANTINE: tuple(f"{queue}.quarantine" for queue in all_queues),
         BINDINGS: ("_kombu.binding*",),
         REPLIES: (f"*.reply.{begin}celery.pidbox*",),
         MAILBOXES: (f"*.{begin}celery.pidbox*", f"{begin}celeryev.*"),

@@ -18,8 +18,9 @@ from sandbox.stack import GriotStack
 from sandbox.users import Users
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
+from tests.support.effort import IS_LONG
 from tests.support.machine import scaled
-from tests.support.servers.redis_users import filled
+from tests.support.servers.redis_users import filled, users_of_tests
 
 SENT = """
 from tasks import chat_task
@@ -111,6 +112,7 @@ def test_a_conversation_in_which_everybody_is_a_user(
 
 
 @pytest.mark.long
+@pytest.mark.skipif(not (IS_LONG or users_of_tests()), reason="make test-long, make test-acl")
 @pytest.mark.timeout(600)
 def test_every_role_does_all_of_its_work_as_its_user(
     world: tuple[GriotStack, Users, ValkeyServer],
