@@ -24,6 +24,8 @@ NAMES = {
     "outboxes": "outbox",
     "fields": "fields:",
     "value": "state: session:",
+    "buckets": "quota:",
+    "elements": "history:",
 }
 """Names in the headers of scripts that no class of memory/keys.py has: what is passed for them."""
 ANY_INDEX = "index"
@@ -155,7 +157,11 @@ def kinds_by_name() -> dict[str, frozenset[str]]:
     groups, single = dict[str, object](), dict[str, object]()
     for name, member in vars(Keyspace).items():
         if isinstance(member, property):
-            single[name] = getattr(keyspace, name)
+            made = getattr(keyspace, name)
+            if is_dataclass(made):
+                groups |= {one.name: getattr(made, one.name) for one in fields(made)}
+            else:
+                single[name] = made
         elif inspect.isfunction(member) and not name.startswith("_"):
             made = _made(keyspace, name)
             if is_dataclass(made):
