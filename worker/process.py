@@ -8,6 +8,7 @@ from pathlib import Path
 
 from celery import Celery, Task, signals
 from celery.app.task import Context
+from celery.apps.beat import Beat
 from celery.apps.worker import Worker
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
@@ -25,6 +26,7 @@ from worker import flower, logs, pulse
 from worker.checks import worker_start_checks
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, is_given, pool_of
+from worker.security_checks import warn_of_unchecked_certificates
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 
@@ -47,6 +49,7 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
             check_options(kwargs, self._pool, checked(WorkerSettings).alive_file)
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
+            warn_of_unchecked_certificates()
             worker_start_checks(producer_services().memory)
             _ = worker_services().toolbox
         except (ConfigurationError, InvalidProfiles) as exc:
@@ -67,11 +70,22 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
         return {**kwargs, "without_gossip": True, "without_mingle": True}
 
 
+class GriotBeat(Beat):  # type: ignore[misc]  # Celery ships no types
+    """Celery's beat without results: nobody waits in it for those of the tasks that it sends, but
+    celery 5.7.0 subscribes to each."""
+
+    def run(self) -> None:
+        """Send the tasks as they fall due."""
+        self.app.conf.update(result_backend="disabled")
+        super().run()
+
+
 def prepare(app: Celery) -> None:
     """Have every worker of `app` check, log, sweep, show a pulse and drain as it should."""
     # Says how to cancel running tasks at each loss of the broker; the lease decides here.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     app.Worker = app.subclass_with_self(GriotWorker)
+    app.Beat = app.subclass_with_self(GriotBeat)
     setup_logging.connect(_set_up_logging, weak=False)
     signals.worker_ready.connect(_start_sweeper, weak=False)
     notice = StopNotice()
@@ -105,6 +119,7 @@ def _set_up_logging(
 def _check_beat(**_: object) -> None:
     try:
         check_schedule("schedule")
+        warn_of_unchecked_certificates()
     except ConfigurationError as exc:
         sys.exit(f"griot: {exc}")
 
