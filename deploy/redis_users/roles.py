@@ -1,0 +1,256 @@
+"""Who there is at Redis, and what each does there: scripts by name, and single commands by the keys
+that they are sent for.
+
+Scripts bring their keys and commands along, so a new key needs no word here. A new script, and a
+new command outside of scripts, has to be given to somebody:
+tests/unit/deploy/test_redis_users.py finds the one that nobody has.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from deploy.redis_users import celery_keys as keys
+
+Grants = Mapping[str, str]
+"""Commands by the kinds of keys that they are for, both separated by spaces."""
+
+
+class Channel(Enum):
+    """Channels of publish and subscribe."""
+
+    CONTROL = auto()
+    EVENTS = auto()
+    RESULTS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one kind of process does at Redis.
+
+    `indexes` are the kinds that its scripts are given where they take any index. `together` are
+    commands that touch several kinds in one call. `alone` are commands without a key. A `wide` role
+    may send each of its commands to every key of the memory, but for those in NARROW.
+    """
+
+    name: str
+    purpose: str
+    scripts: str = ""
+    indexes: str = ""
+    grants: tuple[Grants, ...] = ()
+    together: Grants = field(default_factory=dict)
+    alone: str = ""
+    hears: frozenset[Channel] = frozenset()
+    speaks: frozenset[Channel] = frozenset()
+    is_wide: bool = False
+
+
+NARROW = frozenset({"del"})
+
+# What every client sends, whatever it is about; a broadcast of changed keys tells their names.
+CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch +acl|whoami"
+LOADING = "script|load script|exists"
+"""What redis-py sends for the scripts of kombu and Celery."""
+CLUSTER = "cluster|slots cluster|shards cluster|nodes cluster|myid wait"
+
+# ---- Celery
+
+PUBLISHING: Grants = {
+    keys.QUEUES: "lpush llen",
+    keys.BINDINGS: "sadd smembers",
+}
+WAITING: Grants = {keys.RESULTS: "get mget del"}
+DELIVERING: Grants = {keys.RESULTS: "get setex set del expire"}
+GROUPING: Grants = {
+    keys.GROUPS: "get mget set setex incr incrby expire del zadd zrange zcount zcard lrange llen "
+    "rpush exists sadd sismember eval evalsha",
+}
+CONSUMING: Grants = {
+    keys.QUEUES: "blmpop brpop rpop lpush rpush llen exists pexpire",
+    keys.QUARANTINE: "lpush ltrim expire",
+    keys.BINDINGS: "sadd smembers srem zadd zrangebyscore zrem exists del eval evalsha",
+    keys.REPLIES: "lpush llen exists pexpire del",
+    keys.MAILBOXES: "llen exists pexpire del",
+    keys.UNACKED: "zadd zrem zrange zrevrangebyscore hset hget hdel set get del watch exists "
+    "expire pexpire eval evalsha",
+}
+ASKING: Grants = {
+    f"{keys.QUEUES} {keys.QUARANTINE}": "llen exists",
+    keys.BINDINGS: CONSUMING[keys.BINDINGS],
+    keys.REPLIES: "blmpop brpop rpop llen exists pexpire del",
+    keys.MAILBOXES: CONSUMING[keys.MAILBOXES],
+}
+"""Remote control: workers are asked, and answer into a list."""
+CHECKING: Grants = {
+    keys.CHECKS: "blmpop lpush llen del zadd hset zrem hdel",
+    keys.RESULTS: "get mget setex del",
+}
+
+# ---- the memory
+
+FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
+"""Where a job's mailbox is, and whether it is over."""
+SENDING: Grants = {
+    "queue_wait": "get pttl",
+    "cancellations": "xadd",
+    "job:": "del",
+    "agents": "exists",
+}
+FOLLOWING: Grants = {
+    "events:": "xread xrange xrevrange",
+    "outbox: requests:": "hget",
+    "dead: history:": "lrange",
+}
+ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
+SWEEPING: Grants = {
+    "due": "zrange zrem zadd",
+    "queue_wait": "set get pttl",
+    "cancellations": "xread xrange xrevrange",
+    "lease:": "hdel hget hmget",
+    "outbox": "zrange",
+    "waiters: slots:": "zcard",
+    "call_stats:": "hget",
+    "outages waiting_models": "zrange",
+    "outage:": "hmget",
+    "parked:": "zcard",
+    "queue: outbox:": "exists",
+    "done:": "zrange",
+}
+TURNING: Grants = {
+    "events:": "xadd",
+    "history:": "lrange",
+    "summary:": "hmget hset pexpire expire",
+    "summary_lock": "set get pttl pexpire del",
+    "answered:": "set pttl",
+    "lease:": "hget hmget hdel pexpire",
+    "job:": "pexpire",
+}
+REMEMBERING: Grants = {
+    "history:": "lrange",
+    "state: session:": "set get expire exists unlink",
+    "fields:": "zrange",
+    "agents sessions:": "zscore zcard zrange",
+    "queue: outbox: dead: history: events: summary:": "exists",
+    "summary:": "expire",
+}
+KEEPING: Grants = {
+    "state:": "exists",
+    "fields:": "zrange exists unlink",
+    "session:": "unlink exists",
+    "agents sessions: users users: session_users:": "zscore zcard zrange",
+    "upkeep:": "get set unlink",
+    "stats": "xadd xrevrange",
+    "dead": "zremrangebyscore",
+    "due": "zadd zrange",
+}
+TOGETHER: Grants = {
+    "queue: outbox: dead: history: jobs: callbacks: lease: done: requests: events: write_ids: "
+    "summary:": "exists",
+}
+OPERATING: Grants = {
+    "history:": "lrange llen ttl exists",
+    "summary:": "exists hgetall",
+    "dead:": "lrange llen lrem",
+    "dead": "zrevrange zrem",
+    "events:": "xlen",
+    "fields: queue: done:": "zcard zrange",
+    "due": "zcount zrange",
+    "jobs:": "hgetall",
+    "state: session:": "get ttl",
+    "agents": "exists",
+    "history: queue: jobs: lease: due stats": "type",
+}
+
+SENDS = "schedule enqueue interrupt touch claim"
+ENDS = "take_ends delivered"
+SWEEPS = (
+    "schedule due settle sweep touch forget forget_until take_ends delivered note_late look "
+    "note_look expire_slots grant_slots"
+)
+RECORDS = "append replace clear touch forget extend extend_value note_fields"
+SESSIONS = "agents sessions: users users: session_users:"
+
+PRODUCER = Role(
+    name="producer",
+    purpose="a service that sends jobs and waits for their results; it sees no words of others",
+    scripts=SENDS,
+    indexes=SESSIONS,
+    grants=(FINDING, SENDING, PUBLISHING, WAITING),
+    alone=f"time {CLUSTER}",
+    hears=frozenset({Channel.RESULTS}),
+)
+CLIENT = Role(
+    name="client",
+    purpose="a service that also follows, cancels, merges and replaces jobs, and links them",
+    scripts=f"{SENDS} {ENDS} supersede merge discard stop note_late",
+    indexes=f"{SESSIONS} dead",
+    grants=(FINDING, SENDING, FOLLOWING, ENDING, PUBLISHING, WAITING, DELIVERING, GROUPING),
+    alone=f"time {LOADING} {CLUSTER}",
+    hears=frozenset({Channel.RESULTS}),
+    speaks=frozenset({Channel.RESULTS}),
+)
+MEMORY = Role(
+    name="memory",
+    purpose="a service that uses RedisMemoryService or RedisAgent and sends no jobs",
+    scripts=RECORDS,
+    indexes=SESSIONS,
+    grants=(REMEMBERING, {"agents": "exists"}),
+    together=TOGETHER,
+    alone=f"time info dbsize {CLUSTER}",
+)
+WORKER = Role(
+    name="worker",
+    purpose="a worker that runs chat jobs; in its container, griot check",
+    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
+    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    grants=(
+        FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
+        GROUPING, CONSUMING, ASKING, CHECKING,
+    ),
+    alone=f"time info dbsize {LOADING} {CLUSTER}",
+    hears=frozenset(Channel),
+    speaks=frozenset(Channel),
+    is_wide=True,
+)  # fmt: skip
+MAINTENANCE = Role(
+    name="maintenance",
+    purpose="the worker of beat's tasks, which also sweeps; it reads no history",
+    scripts=f"{SWEEPS} extend extend_value note_fields clean trim members",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    grants=(FINDING, ENDING, SWEEPING, KEEPING, PUBLISHING, DELIVERING, GROUPING, CONSUMING),
+    together=TOGETHER,
+    alone=f"time info dbsize {LOADING} {CLUSTER}",
+    hears=frozenset(Channel),
+    speaks=frozenset(Channel),
+)
+BEAT = Role(
+    name="beat",
+    purpose="the clock: it sends the maintenance tasks",
+    grants=({keys.MAINTENANCE: "lpush llen", keys.BINDINGS: "sadd smembers"},),
+)
+FLOWER = Role(
+    name="flower",
+    purpose="Flower: it watches workers and asks them, and sees neither memory nor results",
+    grants=(ASKING,),
+    alone=f"info time {LOADING}",
+    hears=frozenset({Channel.CONTROL, Channel.EVENTS}),
+    speaks=frozenset({Channel.CONTROL}),
+)
+OPERATOR = Role(
+    name="operator",
+    purpose="griot's commands: check, status, chat, sessions, dead letters, erase, export, import",
+    scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
+    "members forget_until trim",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    grants=(
+        FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,
+        WAITING, DELIVERING, GROUPING, ASKING, CHECKING,
+    ),
+    alone=f"time info dbsize {LOADING} {CLUSTER}",
+    hears=frozenset(Channel),
+    speaks=frozenset({Channel.CONTROL, Channel.RESULTS}),
+    is_wide=True,
+)  # fmt: skip
+
+ROLES = (PRODUCER, CLIENT, MEMORY, WORKER, MAINTENANCE, BEAT, FLOWER, OPERATOR)
