@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-long test-model check bench soak up lock clean help
+.PHONY: demo test test-fast test-long test-acl test-model check bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -32,6 +32,10 @@ test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of
 
 test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
+
+test-acl: TESTS = tests/contract tests/e2e tests/faults
+test-acl: .venv/.installed ## The same with each process as its user at Redis, who may be refused nothing
+	@GRIOT_TEST_ACL=1 TESTS_LONG= $(PYTEST) $(TESTS)
 
 # Without them (280 MB) the tests of OpenAI's dialect on a real server are skipped.
 .venv/.model: .venv/.installed requirements/model.lock

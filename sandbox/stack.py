@@ -8,9 +8,12 @@ from pathlib import Path
 from sandbox.context import Closing
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
+from sandbox.users import Users
 
 READY_TIMEOUT_S = 30.0
 STOP_GRACE_S = 30.0
+OPERATOR = "operator"
+"""The role of commands; that of a process is its Celery command, or `maintenance`."""
 
 # What the names of our settings begin with.
 _OURS = (
@@ -44,16 +47,25 @@ class GriotStack(Closing):
         redis_url: str,
         ollama_url: str,
         settings: Mapping[str, str] | None = None,
+        users: Users | None = None,
     ) -> None:
+        """`users` are those of the environment, if it has any."""
         self.directory = directory
-        self.env = {
+        self._users = users or Users.of_environment()
+        self._plain_env = {
             **_neutral_environment(),
             "REDIS_URL": redis_url,
             "OLLAMA_BASE_URL": ollama_url,
             "LOG_FILE": "",
             **(settings or {}),
         }
+        self.env = self.env_of(OPERATOR)
+        """What commands get that work beside these processes."""
         self._processes: list[ServerProcess] = []
+
+    def env_of(self, role: str) -> dict[str, str]:
+        """The same for what works in another role."""
+        return self._logged_in(self._plain_env, role)
 
     def worker(self, *options: str, name: str = "worker", **settings: str) -> ServerProcess:
         """A started worker that consumes the chat queues; `options` as of `celery worker`."""
@@ -104,15 +116,19 @@ class GriotStack(Closing):
         self.stop()
 
     def _celery(self, *arguments: str, name: str, **settings: str) -> ServerProcess:
+        command = "maintenance" if "maintenance" in arguments else arguments[0]
         process = ServerProcess(
             (sys.executable, "-m", "celery", "-A", "worker", *arguments),
             log_path=self.directory / f"{name}.log",
             cwd=self.directory,
-            env={**self.env, **settings},
+            env=self._logged_in({**self._plain_env, **settings}, command),
             name=name,
         )
         self._processes.append(process)
         return process
+
+    def _logged_in(self, env: Mapping[str, str], role: str) -> dict[str, str]:
+        return dict(env) if self._users is None else self._users.environment(env, role)
 
 
 def _neutral_environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ from sandbox.errors import BinaryMissing, ReplyError, ServerDied
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.resp import Reply, RespConnection
+from sandbox.users import Users
 
 HOST = "127.0.0.1"
 START_ATTEMPTS = 3
@@ -58,8 +59,10 @@ class ValkeyServer(Starting):
         maxmemory: str | None = None,
         options: Mapping[str, str] | None = None,
         binary: Path | None = None,
+        users: Users | None = None,
     ) -> None:
-        """`maxmemory` in the server's own notation, such as '64mb'."""
+        """`maxmemory` in the server's own notation, such as '64mb'; `users` are those of the
+        environment where it has no password."""
         self.port = port if port is not None else free_port()
         self.password = password
         self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="griot-valkey-"))
@@ -70,6 +73,8 @@ class ValkeyServer(Starting):
         self._append_only: AppendOnly = append_only
         self._maxmemory = maxmemory
         self.options = dict(options or {})
+        # A server with a password has the logins that its test is about.
+        self._users = users or (Users.of_environment() if password is None else None)
         self._conf_path = self.data_dir / "valkey.conf"
         self.process = ServerProcess(
             (binary or valkey_binary(), self._conf_path),
@@ -114,10 +119,12 @@ class ValkeyServer(Starting):
 
     def stop(self, grace_s: float = 5.0) -> int | None:
         """SIGTERM, then SIGKILL after `grace_s`. Port and directory are kept for another start."""
+        self._note_refusals()
         return self.process.stop(grace_s)
 
     def kill(self) -> None:
         """SIGKILL: what is not on the disk is lost."""
+        self._note_refusals()
         self.process.kill()
 
     def restart(self) -> Self:
@@ -157,6 +164,10 @@ class ValkeyServer(Starting):
         except OSError:
             return False
 
+    def _note_refusals(self) -> None:
+        if self._users is not None and self.is_running:
+            self._users.note_refusals(self.port)
+
     def _answers_itself(self) -> bool:
         """Whether what answers on the port is this process, not one that was faster."""
         if not self.is_ready():
@@ -184,6 +195,8 @@ class ValkeyServer(Starting):
             settings["maxmemory"] = self._maxmemory
         if self.password is not None:
             settings["requirepass"] = _quoted(self.password)
+        if self._users is not None:
+            settings["aclfile"] = _quoted(str(self._users.acl_file))
         settings |= self.options
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._conf_path.touch(mode=0o600)

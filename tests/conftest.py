@@ -18,6 +18,7 @@ from sandbox.ports import FIRST_PORT
 from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.real_ollama import USERS_OLLAMA
+from tests.support.redis_users import IN_PROCESS, refusals, users_of_tests
 
 _OURS = ("REDIS_", "OLLAMA_", "LLM_", "AGENT_", "SUPERVISOR_", "CELERY_", "CHAT_", "WORKER_")
 
@@ -70,7 +71,8 @@ def _isolate() -> None:
     for name in list(os.environ):
         if name.startswith(_OURS):
             del os.environ[name]
-    os.environ["REDIS_URL"] = f"redis://127.0.0.1:{REDIS_PORT}/0"
+    url, users = f"redis://127.0.0.1:{REDIS_PORT}/0", users_of_tests()
+    os.environ["REDIS_URL"] = users.logged_in(url, IN_PROCESS) if users else url
     os.environ.update(FAST)
     # A shell has jobs in the background ignore Ctrl-C, and so would what these tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -92,6 +94,13 @@ settings.load_profile("the machine's")
 def pytest_report_header() -> str:
     """Say what the times of this run are multiplied with."""
     return f"slowness: {SLOWNESS:.1f} (1: an idle machine); times are that much longer"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run as Redis' users in which one of them was refused something."""
+    if refused := refusals():
+        print(f"\nACL LOG is not empty:\n{refused}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True)

@@ -258,7 +258,7 @@ def test_a_follower_that_a_lost_stream_left_behind_is_told(session_id: str) -> N
     memory.connection.run(Command(bool, (*add, "9000-0", "event", said)))
     with closing(follow(AGENT, session_id, FROM_START)) as followed:  # type: ignore[type-var]  # it is a generator
         assert next(followed).text == "one"
-        memory.connection.run(Command(bool, ("DEL", keys.events)))
+        memory.connection.run(Command(bool, ("UNLINK", keys.events)))
         memory.connection.run(Command(bool, (*add, "8000-0", "event", said)))
         with pytest.raises(CursorExpired):
             next(followed)

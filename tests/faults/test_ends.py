@@ -42,7 +42,7 @@ def test_a_worker_dies_between_commit_and_result(rig: Rig, steady: ServerProcess
     assert result["metadata"] == {"user_id": "u"}
     assert {"server", "timings", "receipt", "parsed"} <= result.keys()
     broker: Broker
-    with app.connection_for_read() as broker:
+    with app.connection_for_read(rig.valkey.url(1)) as broker:
         queue = broker.SimpleQueue(inbox)
         message = queue.get(timeout=WAIT_S)
         message.ack()

@@ -126,12 +126,16 @@ def test_who_waits_is_told_why_and_can_be_cancelled(rig: Rig) -> None:
         told = next(event for event in follow_job(job.id) if event.type is EventType.WAITING)
         assert told.data["reason"] == "servers_away"
         assert told.data["servers"] == [rig.ollama.url.removeprefix("http://")]
-        status = rig.python("from worker.cli import main; main(['status', '--json'])")
+        status = rig.python(
+            "from worker.cli import main; main(['status', '--json'])", role="operator"
+        )
         found = json.loads(status.stdout)["outages"]
         (outage,) = (one for one in found if not one["model"])
         assert (outage["server"], outage["is_away"], outage["waiting"]) == (rig.ollama.url, True, 1)
         assert outage["since_ms"] == pytest.approx(1000 * told.data["since"], abs=100)
-        check = rig.python("from worker.cli import main; main(['check', '--json'])")
+        check = rig.python(
+            "from worker.cli import main; main(['check', '--json'])", role="operator"
+        )
         named = [one["found"] for one in json.loads(check.stdout) if one["check"] == "outage"]
         assert any("away for the workers" in one and "1 sessions wait" in one for one in named)
         assert chat_task.cancel(job.id) is CancelOutcome.CANCELLED

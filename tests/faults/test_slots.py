@@ -192,7 +192,7 @@ def test_a_job_in_line_is_told_so_and_can_be_cancelled(rig: Rig) -> None:
     wait_until(lambda: waiting(rig, LONG) == 2, what="two stand in line")
     told = next(event for event in follow_job(last.id) if event.type is EventType.WAITING)
     assert told.data["ahead"] == 1
-    seen = rig.python("from worker.cli import main; main(['status'])", **BOUNDED)
+    seen = rig.python("from worker.cli import main; main(['status'])", role="operator", **BOUNDED)
     row = next(line.split("\t") for line in seen.stdout.splitlines() if LONG in line)
     assert row[:3] == [LONG, f"1 of 1 at {rig.ollama.url}", "2"], seen.stderr
     assert chat_task.cancel(slot_wait.id) is CancelOutcome.CANCELLED

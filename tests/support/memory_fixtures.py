@@ -5,8 +5,9 @@ delete only what lies under it; without, a server is started for the session.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import fakeredis
 import pytest
@@ -15,11 +16,15 @@ from pydantic import SecretStr
 from redis import Redis
 
 from memory import MemorySettings, RedisMemoryService
+from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.endpoint import Endpoint
 from sandbox.valkey import ValkeyServer
 from tests.conftest import USER_REDIS_URL
 from tests.support.key_kinds import KINDS
+from tests.support.redis_users import EVERYTHING, user_of_everything, users_of_tests
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,30 @@ class Backend:
         return name in permanent
 
 
+class SplitConnection(Connection):
+    """Sends scripts as the user, and what stands alone as the administrator: that is how tests
+    look on, with any command."""
+
+    def __init__(self, settings: MemorySettings, administrator: Connection) -> None:
+        super().__init__(settings)
+        self._administrator = administrator
+
+    def run(self, command: Command[T]) -> T:
+        """One command, as who may."""
+        return super().run(command) if command.script else self._administrator.run(command)
+
+    def run_each(self, commands: Sequence[Command[T]]) -> list[T]:
+        """Likewise; any script among them makes all the user's."""
+        if any(command.script for command in commands):
+            return super().run_each(commands)
+        return self._administrator.run_each(commands)
+
+    def close(self) -> None:
+        """Both."""
+        super().close()
+        self._administrator.close()
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The server of REDIS_URL, or one that lives as long as the tests."""
@@ -76,15 +105,23 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def memory_settings(redis_url: str) -> MemorySettings:
     """Settings for the server, with a key prefix that no other test has."""
-    prefix = f"test:{uuid.uuid4().hex}"
-    return MemorySettings(url=SecretStr(redis_url), key_prefix=prefix, timeout_s=5)
+    prefix, users = f"test:{uuid.uuid4().hex}", users_of_tests()
+    url = users.logged_in(redis_url, EVERYTHING) if users else redis_url
+    if users:
+        with Redis.from_url(redis_url, protocol=2) as administrator:
+            administrator.execute_command(*user_of_everything(prefix))
+    return MemorySettings(url=SecretStr(url), key_prefix=prefix, timeout_s=5)
 
 
 @pytest.fixture
 def real_backend(memory_settings: MemorySettings, redis_url: str) -> Iterator[Backend]:
     """A real server."""
+    connection = Connection(memory_settings)
+    if users_of_tests():
+        as_administrator = memory_settings.model_copy(update={"url": SecretStr(redis_url)})
+        connection = SplitConnection(memory_settings, Connection(as_administrator))
     with Redis.from_url(redis_url, protocol=2) as observer:
-        yield from _checked(Backend(memory_settings, observer, Connection(memory_settings)))
+        yield from _checked(Backend(memory_settings, observer, connection))
 
 
 @pytest.fixture

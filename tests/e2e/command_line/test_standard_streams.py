@@ -66,7 +66,7 @@ def worker(request: pytest.FixtureRequest, stack: GriotStack, tmp_path: Path) ->
         _shell("celery -A worker worker -Q dark --hostname dark@%h", request.param),
         log_path=tmp_path / "streams",
         cwd=tmp_path,
-        env={**stack.env, "LOG_FILE": str(log)},
+        env={**stack.env_of("worker"), "LOG_FILE": str(log)},
         name="dark",
     )
     with process:
@@ -92,7 +92,7 @@ def test_beat_goes_on(stack: GriotStack, tmp_path: Path) -> None:
         _shell("celery -A worker beat", ">/dev/full"),
         log_path=tmp_path / "streams",
         cwd=tmp_path,
-        env={**stack.env, "LOG_FILE": str(log)},
+        env={**stack.env_of("beat"), "LOG_FILE": str(log)},
         name="beat",
     )
     with beat:

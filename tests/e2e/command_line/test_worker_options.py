@@ -37,8 +37,8 @@ def run(stack: GriotStack, *options: str, **settings: str) -> subprocess.Complet
     """What a worker with these options says that does not start."""
     return subprocess.run(
         (sys.executable, "-m", "celery", "-A", "worker", "worker", *options),
-        env={**stack.env, **settings}, cwd=stack.directory, capture_output=True, text=True,
-        timeout=scaled(60), check=False,
+        env={**stack.env_of("worker"), **settings}, cwd=stack.directory, capture_output=True,
+        text=True, timeout=scaled(60), check=False,
     )  # fmt: skip
 
 

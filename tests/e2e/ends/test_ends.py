@@ -47,7 +47,7 @@ def session_id() -> str:
 @pytest.fixture
 def inbox(valkey: ValkeyServer) -> Iterator[Inbox]:
     """A queue of the test's own."""
-    with app.connection_for_read() as broker:
+    with app.connection_for_read(valkey.url(1)) as broker:
         yield Inbox(broker)
 
 

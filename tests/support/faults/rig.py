@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 
 import redis
-from pydantic import JsonValue
+from pydantic import JsonValue, SecretStr
 from redis import Redis
 
-from memory import Connection, Housekeeping, Mailbox, get_redis_memory
+from memory import Connection, Housekeeping, Mailbox, MemorySettings
 from memory.keys import Keyspace, SessionKeys
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
@@ -84,8 +84,8 @@ class Rig:
 
     @cached_property
     def connection(self) -> Connection:
-        """The memory's own connection."""
-        return get_redis_memory().connection
+        """A connection as the memory's, for looking on."""
+        return Connection(MemorySettings(url=SecretStr(self.valkey.url())))
 
     @property
     def housekeeping(self) -> Housekeeping:
@@ -142,12 +142,12 @@ class Rig:
         return self.worker(*options, name=name, **settings, **armed)
 
     def python(
-        self, code: str, *arguments: str, **settings: str
+        self, code: str, *arguments: str, role: str = "client", **settings: str
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a producer of its own to its end."""
+        """Run a producer of its own to its end, or what has another role."""
         return subprocess.run(
             (sys.executable, "-c", code, *arguments),
-            env={**self.stack.env, **settings},
+            env={**self.stack.env_of(role), **settings},
             cwd=self.stack.directory,
             capture_output=True,
             text=True,
