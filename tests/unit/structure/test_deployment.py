@@ -1,7 +1,9 @@
 """What an operator deploys, held to the code: Procfile, image, compose file, settings."""
 
+import os
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Mapping
 from importlib.metadata import requires
@@ -13,8 +15,15 @@ from packaging.requirements import Requirement
 from pydantic import TypeAdapter
 
 from deploy import reference
+from deploy.redis_users.roles import ROLES
+from sandbox.errors import ReplyError
+from sandbox.ports import free_port
+from sandbox.process import ServerProcess
+from sandbox.resp import RespConnection
+from sandbox.valkey import valkey_binary
 from tasks import app
 from tasks.settings import QueueSettings
+from tests.support.machine import scaled
 
 ROOT = Path(__file__).resolve().parents[3]
 OURS = ("worker", "maintenance", "beat", "flower")
@@ -26,11 +35,13 @@ SETTINGS = {name for _, kind in reference.SECTIONS for name, _ in reference.name
 NOT_IN_COMPOSE = {
     "AGENT_PROFILES", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "LOG_FILE", "LOG_MAX_BYTES",
     "REDIS_MODE", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_SENTINEL_PASSWORD",
-    "REDIS_SENTINEL_TLS", "REDIS_SENTINEL_USERNAME", "REDIS_URL", "REDIS_USERNAME",
-    "WORKER_ALIVE_FILE",
+    "REDIS_SENTINEL_TLS", "REDIS_SENTINEL_USERNAME", "REDIS_URL", "WORKER_ALIVE_FILE",
     # Its workers reach no gateway.
     "OLLAMA_API_KEY", "OLLAMA_DIALECT", "OLLAMA_HEADERS", "OLLAMA_SERVERS",
 }  # fmt: skip
+
+BINARIES = [valkey_binary(), *map(Path, filter(None, (shutil.which("redis-server"),)))]
+"""Valkey, and Redis where it is installed."""
 
 Service = Mapping[str, object]
 Options = TypeAdapter(dict[str, object])
@@ -146,9 +157,64 @@ def test_no_secret_has_a_value_in_the_file() -> None:
         for name, value in Options.validate_python(service["environment"]).items():
             if name in secrets:
                 found += 1
-                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", str(value)), name
+                # Of its own, or else the administrator's, which has to be there.
+                assert re.fullmatch(r"(\$\{\w+:-)?\$\{\w+:\?[^}]+\}\}?", str(value)), name
     assert found >= len(OURS) + 3
-    assert "requirepass ${" not in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_each_of_our_services_is_its_own_user_at_redis() -> None:
+    """Redis is given the same passwords, and makes no user without one."""
+    given = Options.validate_python(COMPOSE_SERVICES["redis"]["environment"])
+    for name in OURS:
+        environment = Options.validate_python(COMPOSE_SERVICES[name]["environment"])
+        assert environment["REDIS_USERNAME"] == f"griot-{name}"
+        variable = f"REDIS_{name.upper()}_PASSWORD"
+        assert str(environment["REDIS_PASSWORD"]).startswith(f"${{{variable}:-${{REDIS_PASSWORD:?")
+    roles = {f"REDIS_{role.name.upper()}_PASSWORD" for role in ROLES}
+    assert roles == {one for one in given if re.fullmatch(r"REDIS_[A-Z]+_PASSWORD", one)}
+    assert "REDIS_KEY_PREFIX" in given
+    assert re.search(
+        r"fill-users.sh /etc/griot/users.acl > (\S+).*--aclfile \1",
+        words(COMPOSE_SERVICES["redis"]["command"])[2],
+        re.DOTALL,
+    )
+
+
+@pytest.mark.parametrize("binary", BINARIES, ids=lambda path: Path(path).name)
+def test_redis_in_compose_starts_with_its_users(binary: Path, tmp_path: Path) -> None:
+    """The command of the file, here with its paths on this machine."""
+    port = free_port()
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("redis.conf", "users.acl", "fill-users.sh"):
+        text = (ROOT / "deploy" / name).read_text().replace("dir /data", f"dir {tmp_path}")
+        (given / name).write_text(text)
+    shell = words(COMPOSE_SERVICES["redis"]["command"])[2].rstrip()
+    shell = shell.replace("/tmp/", f"{tmp_path}/")  # noqa: S108  # in the container
+    shell = shell.replace("/etc/griot/", f"{given}/")
+    shell = shell.replace("exec redis-server", f"exec {binary}")
+    shell += f" --port {port} --bind 127.0.0.1"
+    server = ServerProcess(
+        ("sh", "-euc", shell), log_path=tmp_path / "log", cwd=tmp_path, name="redis",
+        env={"PATH": os.defpath, "REDIS_PASSWORD": "administrator", "REDIS_BEAT_PASSWORD": "tick"},
+    )  # fmt: skip
+    with server:
+        server.wait_ready(lambda: _answers(port, "default", "administrator"), scaled(10))
+        assert _answers(port, "griot-beat", "tick")
+        assert _answers(port, "griot-worker", "administrator")
+        for user, password in (("griot-beat", "administrator"), ("default", ""), ("default", "x")):
+            with pytest.raises(ReplyError, match="WRONGPASS"):
+                _answers(port, user, password)
+        assert "administrator" not in (tmp_path / "users.acl").read_text()
+
+
+def _answers(port: int, user: str, password: str) -> bool:
+    try:
+        with RespConnection(port) as connection:
+            connection.command("AUTH", user, password)
+            return connection.command("PING") == "PONG"
+    except OSError:
+        return False
 
 
 def test_redis_in_compose_keeps_what_it_acknowledged() -> None:
@@ -297,6 +363,8 @@ def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
     """Nobody has to read the compose file to find out what can be set."""
     files = [ROOT / "docker-compose.yml", *(ROOT / "deploy").glob("compose.*.yml")]
     asked = {name for file in files for name in re.findall(r"(?<!\$)\$\{(\w+)", file.read_text())}
+    passed_on = Options.validate_python(COMPOSE_SERVICES["redis"]["environment"])
+    asked |= {name for name, value in passed_on.items() if value is None}
     named = set(re.findall(r"^(?:# )?([A-Z_]+)=", reference.ENV_EXAMPLE.read_text(), re.MULTILINE))
     assert asked <= named
     assert named == asked | SETTINGS
