@@ -35,6 +35,7 @@ from worker.redis_rights import (
     check_memory_rights,
     check_result_rights,
 )
+from worker.security_checks import security_findings
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         broker,
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
         *_results(app),
+        *security_findings(connection, settings),
         *check_models(settings),
         *check_outages(connection, settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
@@ -170,7 +172,7 @@ def _advice(error: Exception, setting: str) -> str:
         return f"raise `databases` in redis.conf, or name another db with {setting}"
     if FULL_OF_CLIENTS in said:
         return "raise its maxclients, or run fewer processes"
-    return f"check {setting}"
+    return f"check {setting}: rediss:// where the server has TLS, redis:// where not"
 
 
 def check_outages(connection: Connection, settings: Settings) -> list[Finding]:
@@ -219,8 +221,13 @@ def workers_asked(app: Celery, connection: BrokerConnection, limit: int | None =
 
 @contextmanager
 def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
-    """A connection to the broker, whose errors are all kombu's OperationalError."""
-    with app.connection_for_write() as connection:
+    """A connection to the broker, whose errors are all kombu's OperationalError.
+
+    It puts no message back that a worker holds, as every consumer of kombu 5.7.0 does otherwise:
+    that is workers' business, and their right.
+    """
+    options = {**app.conf.broker_transport_options, "ack_emulation": False}
+    with app.connection_for_write(transport_options=options) as connection:
         connection.ensure_connection(max_retries=1)
         try:
             yield connection

@@ -148,7 +148,8 @@ def _why_unavailable(exc: BaseException, label: str) -> str:
         )
     return (
         f"Redis at {label} cannot be reached or did not answer in time "
-        f"({type(exc).__name__}: {concise(str(exc))}); is it running, and is its address right?"
+        f"({type(exc).__name__}: {concise(str(exc))}); is it running, and is its address right, "
+        "rediss:// where it has TLS and redis:// where not?"
     )
 
 
