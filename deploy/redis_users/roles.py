@@ -95,12 +95,18 @@ SENDING: Grants = {
     "cancellations": "xadd",
     "job:": "del",
     "agents": "exists",
+    "counts:": "hgetall",
+    "sessions:": "zscore",
 }
 FOLLOWING: Grants = {
     "events:": "xread xrange xrevrange",
     "outbox: requests:": "hget",
     "dead: history:": "lrange",
 }
+RECORDING: Grants = {"audit": "xadd pexpire"}
+"""Who did what, of each who may cancel, drop, erase, export or import."""
+PROVING: Grants = {"encryption_keys": "hsetnx hgetall"}
+"""Which encryption keys there are, and whether they are one's own."""
 ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
 SWEEPING: Grants = {
     "due": "zrange zrem zadd",
@@ -141,7 +147,10 @@ KEEPING: Grants = {
     "upkeep:": "get set unlink",
     "stats": "xadd xrevrange",
     "dead": "zremrangebyscore",
+    "dead:": "llen",
     "due": "zadd zrange",
+    "totals:": "hset pexpire",
+    "lease:": "hget",
 }
 TOGETHER: Grants = {
     "queue: outbox: dead: history: jobs: callbacks: lease: done: requests: events: write_ids: "
@@ -159,13 +168,23 @@ OPERATING: Grants = {
     "state: session:": "get ttl",
     "agents": "exists",
     "history: queue: jobs: lease: due stats": "type",
+    "quota:": "unlink",
+    "totals:": "hmget",
+    "audit": "xrevrange",
+    "encryption_keys": "hkeys hdel",
+}
+REENCRYPTING: Grants = {
+    "state: session:": "get",
+    "history: dead:": "lrange",
+    "jobs: callbacks: outbox: lease: summary:": "hgetall",
+    "events:": "xrange",
 }
 
-SENDS = "schedule enqueue interrupt touch claim"
-ENDS = "take_ends delivered"
+SENDS = "schedule enqueue interrupt touch claim note_job charge refund release_jobs"
+ENDS = "take_ends delivered release_jobs"
 SWEEPS = (
-    "schedule due settle sweep touch forget forget_until take_ends delivered note_late look "
-    "note_look expire_slots grant_slots"
+    f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
+    "expire_slots grant_slots"
 )
 RECORDS = "append replace clear touch forget extend extend_value note_fields"
 SESSIONS = "agents sessions: users users: session_users:"
@@ -184,17 +203,19 @@ CLIENT = Role(
     purpose="a service that also follows, cancels, merges and replaces jobs, and links them",
     scripts=f"{SENDS} {ENDS} supersede merge discard stop note_late",
     indexes=f"{SESSIONS} dead",
-    grants=(FINDING, SENDING, FOLLOWING, ENDING, PUBLISHING, WAITING, DELIVERING, GROUPING),
+    grants=(
+        FINDING, SENDING, FOLLOWING, ENDING, RECORDING, PUBLISHING, WAITING, DELIVERING, GROUPING,
+    ),
     alone=f"time {LOADING} {CLUSTER}",
     hears=frozenset({Channel.RESULTS}),
     speaks=frozenset({Channel.RESULTS}),
-)
+)  # fmt: skip
 MEMORY = Role(
     name="memory",
     purpose="a service that uses RedisMemoryService or RedisAgent and sends no jobs",
     scripts=RECORDS,
     indexes=SESSIONS,
-    grants=(REMEMBERING, {"agents": "exists"}),
+    grants=(REMEMBERING, RECORDING, {"agents": "exists"}),
     together=TOGETHER,
     alone=f"time info dbsize {CLUSTER}",
 )
@@ -202,11 +223,11 @@ WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
     scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
-    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park",
+    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
-        GROUPING, CONSUMING, ASKING, CHECKING,
+        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
@@ -216,7 +237,7 @@ WORKER = Role(
 MAINTENANCE = Role(
     name="maintenance",
     purpose="the worker of beat's tasks, which also sweeps; it reads no history",
-    scripts=f"{SWEEPS} extend extend_value note_fields clean trim members",
+    scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(FINDING, ENDING, SWEEPING, KEEPING, PUBLISHING, DELIVERING, GROUPING, CONSUMING),
     together=TOGETHER,
@@ -241,11 +262,11 @@ OPERATOR = Role(
     name="operator",
     purpose="griot's commands: check, status, chat, sessions, dead letters, erase, export, import",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
-    "members forget_until trim",
+    "members forget_until trim swap_elements swap_fields swap_stream swap_value",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,
-        WAITING, DELIVERING, GROUPING, ASKING, CHECKING,
+        WAITING, DELIVERING, GROUPING, ASKING, CHECKING, RECORDING, PROVING, REENCRYPTING,
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),

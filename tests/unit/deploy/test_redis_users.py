@@ -26,6 +26,7 @@ NOT_GRANTED = {
     "psubscribe": "for channels, not keys",
     "acl": "everybody may ask who he is; the administrator alone asks for rights",
     "count": "an option of XREAD",
+    "maxlen": "an option of XADD",
     "debug": "a level of the log",
 }
 """Words in capitals in the code that no role has among its grants, and why."""
