@@ -182,8 +182,8 @@ def _restore_result(task: Task) -> None:
     try:
         kept = last_end(task.request.id)
     except CannotDecrypt as exc:
-        job_id = shown_id(task.request.id)
-        logger.error("the result of job %s is not stored again: %s", job_id, exc)
+        shown = shown_id(task.request.id)
+        logger.error("the result of job %s is not stored again: %s", shown, exc)
         return
     if kept is not None:
         Delivery(task.app).deliver(*kept)
