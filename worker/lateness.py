@@ -37,6 +37,33 @@ class Lateness:
     p99_ms: float = 0.0
 
 
+class HoldReport:
+    """Tells the log what has held the loop, once in TOLD_EVERY_S at most; others are counted."""
+
+    def __init__(self) -> None:
+        self._told_at_s = -TOLD_EVERY_S
+        self._left_out = 0
+
+    def tell(self, late_s: float, cpu_s: float, where: str, now_s: float) -> None:
+        """The loop was late by `late_s`, of which it ran for `cpu_s`; `where` is "" where nothing
+        ran on it: then the machine is busy, and nobody here can help it."""
+        if late_s < HELD_S or not where or (cpu_s < late_s / 2 and late_s < BLOCKED_S):
+            return
+        if now_s - self._told_at_s < TOLD_EVERY_S:
+            self._left_out += 1
+            return
+        logger.warning(
+            "the event loop was held for %.2f s (%.2f s of them CPU time) by %s; all turns of this "
+            "worker waited for it: what is named there belongs in a thread or a process (%d more "
+            "since this was last said)",
+            late_s,
+            cpu_s,
+            where,
+            self._left_out,
+        )
+        self._told_at_s, self._left_out = now_s, 0
+
+
 class LoopWatch:
     """Watches the loop that it is started on, until the process ends."""
 
@@ -48,8 +75,7 @@ class LoopWatch:
         self._ticks = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
-        self._told_at_s = -TOLD_EVERY_S
-        self._untold = 0
+        self._report = HoldReport()
 
     async def start(self) -> None:
         """Begin, once; to be run on the loop."""
@@ -91,7 +117,7 @@ class LoopWatch:
             where = self._where()
             while self._ticks == ticks:
                 pause.wait(TICK_S)
-            self._tell(self._late_s[-1], self._held_cpu_s, where)
+            self._report.tell(self._late_s[-1], self._held_cpu_s, where, time.monotonic())
 
     def _where(self) -> str:
         """The task that runs, and where; "" while the loop itself waits for its turn."""
@@ -102,25 +128,6 @@ class LoopWatch:
         coroutine = "" if task is None else getattr(task.get_coro(), "__qualname__", "")
         name = "a callback" if task is None else f"{task.get_name()} ({coroutine})"
         return f"{name} at {' < '.join(places)}"
-
-    def _tell(self, late_s: float, cpu_s: float, where: str) -> None:
-        if late_s < HELD_S:
-            return
-        is_held = where and (cpu_s >= late_s / 2 or late_s >= BLOCKED_S)
-        now_s = time.monotonic()
-        if not is_held or now_s - self._told_at_s < TOLD_EVERY_S:
-            self._untold += bool(is_held)
-            return
-        logger.warning(
-            "the event loop was held for %.2f s (%.2f s of them CPU time) by %s; all turns of this "
-            "worker waited for it: what is named there belongs in a thread or a process (%d more "
-            "since this was last said)",
-            late_s,
-            cpu_s,
-            where,
-            self._untold,
-        )
-        self._told_at_s, self._untold = now_s, 0
 
 
 def _places(frame: FrameType | None) -> list[str]:
