@@ -47,6 +47,8 @@ def watched(rig: Rig, report: Path) -> ServerProcess:
     return rig.worker("-I", module, name="watched", **{VARIABLE: str(report)})
 
 
+# Hypothesis writes down what a strategy is, with all that it is made of.
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @pytest.mark.timeout(effort(120, long=3600))
 @seed(20261126)
 @settings(

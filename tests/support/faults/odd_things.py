@@ -59,7 +59,9 @@ OPTIONS: Mapping[str, st.SearchStrategy[object]] = {
     "metadata": st.fixed_dictionaries({"user_id": anything}) | anything,
     "mesage": anything,
 }
-options = st.fixed_dictionaries({}, optional=dict(OPTIONS)).filter(lambda chosen: len(chosen) < 5)
+options = st.lists(st.sampled_from(sorted(OPTIONS)), max_size=4, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: OPTIONS[name] for name in names})
+)
 HEADERS = (
     "lang", "task", "id", "root_id", "parent_id", "group", "group_index", "shadow", "eta",
     "expires", "retries", "timelimit", "argsrepr", "kwargsrepr", "origin", "ignore_result",
