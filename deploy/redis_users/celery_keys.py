@@ -38,7 +38,7 @@ def patterns(prefix: str, queues: Iterable[str] = ()) -> dict[str, tuple[str, ..
     return {
         QUEUES: _queues(*all_queues),
         MAINTENANCE: _queues(names.maintenance),
-        QUARANTINE: tuple(f"{queue}.quarantine" for queue in all_queues),
+        QUARANTINE: _queues(*(f"{queue}.quarantine" for queue in all_queues)),
         BINDINGS: ("_kombu.binding*",),
         REPLIES: (f"*.reply.{begin}celery.pidbox*",),
         MAILBOXES: (f"*.{begin}celery.pidbox*", f"{begin}celeryev.*"),

@@ -105,22 +105,20 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def memory_settings(redis_url: str) -> MemorySettings:
     """Settings for the server, with a key prefix that no other test has."""
-    prefix, users = f"test:{uuid.uuid4().hex}", users_of_tests()
-    url = users.logged_in(redis_url, EVERYTHING) if users else redis_url
-    if users:
-        with Redis.from_url(redis_url, protocol=2) as administrator:
-            administrator.execute_command(*user_of_everything(prefix))
-    return MemorySettings(url=SecretStr(url), key_prefix=prefix, timeout_s=5)
+    prefix = f"test:{uuid.uuid4().hex}"
+    return MemorySettings(url=SecretStr(redis_url), key_prefix=prefix, timeout_s=5)
 
 
 @pytest.fixture
 def real_backend(memory_settings: MemorySettings, redis_url: str) -> Iterator[Backend]:
     """A real server."""
-    connection = Connection(memory_settings)
-    if users_of_tests():
-        as_administrator = memory_settings.model_copy(update={"url": SecretStr(redis_url)})
-        connection = SplitConnection(memory_settings, Connection(as_administrator))
+    connection, users = Connection(memory_settings), users_of_tests()
     with Redis.from_url(redis_url, protocol=2) as observer:
+        if users:
+            observer.execute_command(*user_of_everything(memory_settings.key_prefix))
+            url = SecretStr(users.logged_in(redis_url, EVERYTHING))
+            as_user = memory_settings.model_copy(update={"url": url})
+            connection = SplitConnection(as_user, connection)
         yield from _checked(Backend(memory_settings, observer, connection))
 
 

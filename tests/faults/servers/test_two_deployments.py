@@ -17,10 +17,14 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.redis_users import users_of_tests
 from tests.support.waiting import wait_until
 
 OTHER = "staging"
 JOBS, SESSIONS = 5, 6
+pytestmark = pytest.mark.skipif(
+    users_of_tests() is not None, reason="the users of a run have one prefix"
+)
 SHARED = "_kombu.binding_deadlines"
 """Kombu 5.7.0 keeps there until when reply exchanges live; each has its own name in it."""
 
