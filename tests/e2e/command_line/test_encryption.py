@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -46,6 +45,13 @@ class Deployment:
 
     def __init__(self, stack: GriotStack) -> None:
         self.stack = stack
+        self._keyed: list[ServerProcess] = []
+
+    def with_key(self) -> ServerProcess:
+        """A running worker with the key: the one that runs, or a new one."""
+        if not self._keyed or not self._keyed[-1].is_running:
+            self._keyed.append(self.worker(f"with-key-{len(self._keyed)}", KEYS))
+        return self._keyed[-1]
 
     def run(self, *arguments: str, keys: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         """A Python program of a client, to its end."""
@@ -73,12 +79,10 @@ def deployment(stack: GriotStack) -> Deployment:
     return Deployment(stack)
 
 
-@pytest.fixture(scope="module")
-def worker(deployment: Deployment) -> Iterator[ServerProcess]:
-    """A worker with a key."""
-    started = deployment.worker("with-key", KEYS)
-    yield started
-    started.stop()
+@pytest.fixture
+def worker(deployment: Deployment) -> ServerProcess:
+    """A worker with a key, which tests share."""
+    return deployment.with_key()
 
 
 @pytest.fixture
@@ -158,11 +162,10 @@ def test_a_job_waits_for_a_worker_that_has_its_key(
     assert connection.run(Command(integer, ("EXISTS", box.keys.dead))) == 0
     without.stop()
 
-    again = deployment.worker("with-key-again", KEYS)
+    deployment.with_key()
     # So soon would the sweeper wake it in half a minute.
     connection.run(Command(integer, ("HDEL", box.keys.lease, "not_before")))
     connection.run(Command(integer, ("ZADD", box.keyspace.due, 0, box.keys.history)))
     wait_until(lambda: not connection.run(box.pending()), timeout_s=20, what="it is answered")
     exported = deployment.griot("export", "session", "energy", "waits", keys=KEYS)
     assert CANARY in exported.stdout
-    again.stop()
