@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from examples.settings import WebSettings
+from examples.settings import web_settings
 
 MAX_BODY_BYTES = 262_144
 """A message of CHAT_MAX_MESSAGE_BYTES, however its JSON is escaped."""
@@ -25,7 +25,7 @@ HARMLESS = ("GET", "HEAD", "OPTIONS")
 def protect(app: FastAPI) -> None:
     """Put the guards in front of `app`. The one that is added last is asked first."""
     app.add_middleware(Guard)
-    hosts = [host.strip() for host in WebSettings().hosts.split(",")]
+    hosts = [host.strip() for host in web_settings().hosts.split(",")]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks import app as celery
+
 LEAST_TOKEN = 16
 # No `~` in a user: it stands before their session (access.py). Tokens are as in RFC 6750.
 _USER = re.compile(r"(?P<user>[A-Za-z0-9][A-Za-z0-9._-]{0,63})=(?P<token>[A-Za-z0-9._~+/=-]+)")
@@ -38,6 +40,12 @@ class WebSettings(BaseSettings):
     )
 
 
+def web_settings() -> WebSettings:
+    """The settings. Those of Griot come first: a `.env` that cannot be read is named then."""
+    celery.conf.get("broker_url")
+    return WebSettings()
+
+
 def users_in(given: SecretStr) -> dict[str, str]:
     """The token of each user. Raises ValueError, which quotes none of them."""
     users: dict[str, str] = {}
@@ -54,7 +62,7 @@ def users_in(given: SecretStr) -> dict[str, str]:
 @cache
 def tokens() -> dict[str, str]:
     """The token of each user, for this process."""
-    known = users_in(WebSettings().users)
+    known = users_in(web_settings().users)
     if not known:
         known = {"me": secrets.token_urlsafe(24)}
         print(f"Sign in with this token: {known['me']} (or set WEB_USERS)", file=sys.stderr)

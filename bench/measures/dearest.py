@@ -29,15 +29,16 @@ def measure(arena: Arena, _: Size) -> list[Row]:
         "LLM_THINK_TAGS": "true",
         "AGENT_TOOL_CALLS_IN_TEXT": "true",
     }
-    done = subprocess.run(
-        (sys.executable, "-m", "tests.support.dear.turns", str(port)),
-        env={**arena.griot.env, **settings},
-        cwd=arena.directory,
-        stdout=subprocess.PIPE,
-        stderr=(arena.directory / "dear.log").open("w"),
-        timeout=TIMEOUT_S,
-        check=True,
-    )
+    with (arena.directory / "dear.log").open("w") as log:
+        done = subprocess.run(
+            (sys.executable, "-m", "tests.support.dear.turns", str(port)),
+            env={**arena.griot.env, **settings},
+            cwd=arena.directory,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            timeout=TIMEOUT_S,
+            check=True,
+        )
     arena.forget()
     found = sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda one: -one[1])
     for name, cpu_s, what, verdict in found:

@@ -17,7 +17,8 @@ from tests.support.machine import scaled
 )
 def test_a_conversation_under_another_pool(stack: GriotStack, pool: str, shown: str) -> None:
     """Order, memory and results are those of our own pool."""
-    worker = stack.worker("-P", pool, "-c", "2", name=pool)
+    turns = () if pool == "solo" else ("-c", "2")
+    worker = stack.worker("-P", pool, *turns, name=pool)
     assert f" ({shown})" in worker.log_text()
     sent = [
         chat_task.delay(agent_id, f"on-{pool}", f"message {n}")

@@ -12,7 +12,7 @@ from tests.support.machine import scaled
 MOST_MS = 50
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_no_allowed_input_keeps_the_event_loop(tmp_path: Path) -> None:
     """By the CPU time of its thread, which is what the other turns wait for."""
     with Arena(keep_dir=tmp_path) as arena:

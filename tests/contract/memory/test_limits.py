@@ -8,7 +8,7 @@ import pytest
 
 from memory import InvalidInput, MemorySettings, RedisMemoryService
 from memory.ids import MAX_ID_BYTES
-from memory.records.limits import MAX_SAVE_BYTES, MAX_TTL_S, encoded_history
+from memory.records.limits import MAX_HISTORY_BYTES, MAX_TTL_S, encoded_history
 from tests.support.memory_fixtures import Backend
 
 VALUE_BYTES = 1024
@@ -97,8 +97,9 @@ def test_a_limit_holds_to_the_unit(
 
 def test_one_history_has_a_limit_in_all() -> None:
     """In bytes of its JSON, whatever HISTORY_MAX_MESSAGES and MEMORY_MAX_VALUE_BYTES allow."""
-    part = MAX_SAVE_BYTES // 64
+    part = MAX_HISTORY_BYTES // 64
     fitting, too_long = [message(part)] * 64, [message(part)] * 63 + [message(part + 1)]
-    assert sum(map(len, encoded_history(fitting, most=64, max_bytes=2 * part))) == MAX_SAVE_BYTES
-    with pytest.raises(InvalidInput, match=f"at most {MAX_SAVE_BYTES}"):
-        encoded_history(too_long, most=64, max_bytes=2 * part)
+    limits = {"most": 64, "max_bytes": 2 * part, "most_bytes": MAX_HISTORY_BYTES}
+    assert sum(map(len, encoded_history(fitting, **limits))) == MAX_HISTORY_BYTES
+    with pytest.raises(InvalidInput, match=f"at most {MAX_HISTORY_BYTES}"):
+        encoded_history(too_long, **limits)

@@ -167,7 +167,7 @@ def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(
     for job in jobs:
         assert AsyncResult(job, app=app).get(timeout=WAIT_S)["response"]
     for said in (by_delay, by_loop):
-        assert said.startswith("QuotaExceeded True the 2 jobs per minute of agent 'water'")
+        assert said.startswith("QuotaExceeded True the 2 jobs per minute of agent water")
 
 
 def test_a_result_that_is_too_large_makes_a_dead_letter(session_id: str) -> None:

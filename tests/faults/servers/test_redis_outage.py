@@ -9,6 +9,7 @@ import pytest
 from kombu.asynchronous.hub import Hub
 from kombu.connection import Connection
 
+from memory.ids import shown_id
 from sandbox.process import ServerProcess
 from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
@@ -119,7 +120,7 @@ def test_a_producer_while_redis_is_frozen(rig: Rig, steady: ServerProcess, sende
         rig.valkey.thaw()
     took_s, _, why = told.stdout.partition(" ")
     assert float(took_s) < scaled(2 + rig.slack_s)
-    assert f"did not confirm job job {message}" in why
+    assert f"did not confirm job {shown_id(f'job {message}')}" in why
     assert not rig.python(PRODUCER, session_id, message).stdout
     sender.note(session_id, f"job {message}", message)
     rig.check(sender, max_calls=1)

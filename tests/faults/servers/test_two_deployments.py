@@ -17,7 +17,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
-from tests.support.redis_users import users_of_tests
+from tests.support.servers.redis_users import users_of_tests
 from tests.support.waiting import wait_until
 
 OTHER = "staging"

@@ -6,13 +6,13 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from memory import JobToWake, Keyspace
 from tasks.attempt.admission import admitted
 from tasks.errors import InvalidJob
-from tasks.job.envelope import JobRef
 from tasks.process.configuration import load_settings
 from tasks.settings import QueueSettings
 
-REF = JobRef("j1", "energy", "s1")
+KEYS = Keyspace().session("energy", "s1")
 SETTINGS = replace(load_settings(), queue=QueueSettings(allowed_models=("mine",)))
 JOB = {"agent_id": "energy", "session_id": "s1", "message": "hello"}
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
@@ -28,15 +28,15 @@ REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
 }
 
 
-def packed(changes: Mapping[str, object]) -> bytes:
-    """An envelope as any program could write it."""
-    return orjson.dumps({"job": {**JOB, **changes}, "sent_at": 1.0})
+def found(changes: Mapping[str, object]) -> JobToWake:
+    """A job in the mailbox, as any program could write it."""
+    return JobToWake("j1", orjson.dumps({"job": {**JOB, **changes}, "sent_at": 1.0}))
 
 
 def test_a_job_of_its_session_is_taken_on() -> None:
     """With a model that it may name, or none."""
     for changes in ({}, {"model": "mine"}):
-        assert admitted(packed(changes), REF, SETTINGS).job.message == "hello"
+        assert admitted(KEYS, found(changes), SETTINGS).job.message == "hello"
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -44,4 +44,4 @@ def test_what_no_producer_would_have_taken_is_refused(kind: str) -> None:
     """Whoever wrote it there."""
     changes, why = REFUSED[kind]
     with pytest.raises(InvalidJob, match=why):
-        admitted(packed(changes), REF, SETTINGS)
+        admitted(KEYS, found(changes), SETTINGS)

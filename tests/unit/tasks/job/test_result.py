@@ -23,6 +23,7 @@ from memory import (
     decode_messages,
     encode_message,
 )
+from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.mailbox.dead_letters import Letters
 from memory.records.event import packed
 from tasks.end.outcome import check_size, event_data, outcome_of
@@ -223,7 +224,7 @@ def test_a_result_of_so_many_bytes_and_no_more() -> None:
     """Counted as its last event is stored, at the bound and one over it."""
     found = result(job(), "ü" * 500)
     last = Event(EventType.DONE, "j", 1, found["response"], event_data(found))
-    size_bytes = len(packed(last))
+    size_bytes = len(packed(last, Cipher(NO_KEYS, "")))
     check_size(last, size_bytes)
     with pytest.raises(InvalidInput, match=rf"has {size_bytes} bytes.*CHAT_MAX_RESULT_BYTES"):
         check_size(last, size_bytes - 1)
