@@ -56,7 +56,7 @@ check: .venv/.installed ## Style, types, layers, dead code, sizes
 	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
 
 # An index without advisories, such as a mirror, fails it: nothing found there says nothing.
-advisories: .venv/.installed ## Look the locked requirements up in an index of advisories (needs pypi.org)
+advisories: .venv/.installed ## Look the locked requirements up in an index of advisories
 	test -x .venv/advisories/bin/pip-audit || { $(PYTHON) -m venv .venv/advisories && \
 		.venv/advisories/bin/pip install --quiet --disable-pip-version-check pip-audit; }
 	for lock in worker dev build; do .venv/advisories/bin/pip-audit --strict --no-deps --disable-pip \

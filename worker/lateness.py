@@ -6,6 +6,7 @@ log, by file, line and function alone, for values may be somebody's words.
 """
 
 import asyncio
+import atexit
 import logging
 import sys
 import threading
@@ -76,6 +77,7 @@ class LoopWatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread_id = 0
         self._report = HoldReport()
+        self._is_over = threading.Event()
 
     async def start(self) -> None:
         """Begin, once; to be run on the loop."""
@@ -84,7 +86,15 @@ class LoopWatch:
         self._loop = asyncio.get_running_loop()
         self._thread_id, self._cpu_s = threading.get_ident(), time.thread_time()
         self._plan(self._loop)
-        threading.Thread(target=self._look_on, name="griot-loop-watch", daemon=True).start()
+        thread = threading.Thread(target=self._look_on, name="griot-loop-watch", daemon=True)
+        thread.start()
+        # A daemon thread that wakes while Python 3.11 takes the interpreter down may crash it: one
+        # stopped worker of a whole run of the suite ended with SIGSEGV: the likely cause.
+        atexit.register(self._end, thread)
+
+    def _end(self, thread: threading.Thread) -> None:
+        self._is_over.set()
+        thread.join()
 
     def seen(self) -> Lateness:
         """How late the loop was lately; from any thread."""
@@ -106,9 +116,7 @@ class LoopWatch:
         self._plan(loop)
 
     def _look_on(self) -> None:
-        pause = threading.Event()
-        while True:
-            pause.wait(TICK_S)
+        while not self._is_over.wait(TICK_S):
             ticks = self._ticks
             if time.monotonic() - self._due_s < HELD_S / 2:
                 continue
@@ -116,7 +124,8 @@ class LoopWatch:
             # after, and mostly sees the line that called it.
             where = self._where()
             while self._ticks == ticks:
-                pause.wait(TICK_S)
+                if self._is_over.wait(TICK_S):
+                    return
             self._report.tell(self._late_s[-1], self._held_cpu_s, where, time.monotonic())
 
     def _where(self) -> str:

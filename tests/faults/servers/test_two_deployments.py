@@ -145,7 +145,9 @@ def test_they_share_no_key(pair: Pair) -> None:
 
 def test_a_foreign_service_names_their_queue(pair: Pair) -> None:
     """With the prefix, as docs/operations.md says; its result has it, too."""
-    foreign = Celery("foreign", broker=pair.server.url(1), backend=pair.server.url(2))
+    foreign = Celery(
+        "foreign", broker=pair.server.url(1), backend=pair.server.url(2), set_as_current=False
+    )
     foreign.conf.result_backend_transport_options = {"global_keyprefix": f"{OTHER}."}
     kwargs = {"agent_id": "energy", "session_id": "foreign", "message": "hello"}
     raw = foreign.send_task("tasks.chat_task", kwargs=kwargs, queue=f"{OTHER}.celery")
