@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-slow test-long test-acl test-model check advisories bench soak up lock clean help
+.PHONY: demo test test-fast test-again test-slow test-long test-acl test-model check advisories bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -28,6 +28,10 @@ test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for 
 
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
+
+# A fault of the code fails here too; what only fails beside its neighbours is a fault of the test.
+test-again: .venv/.installed ## What failed in the last run, one by one
+	@$(BIN)/pytest --last-failed --last-failed-no-failures none -m "not model" -p no:randomly
 
 test-slow: .venv/.installed ## Fail-overs of real servers and what else takes half a minute by itself
 	@$(PYTEST) -m "slow and not model" $(TESTS)

@@ -197,8 +197,8 @@ class Rig:
         """I10: every job of `sender` is done in time."""
         wait_until(lambda: self.is_drained(sender), timeout_s=timeout_s, what="every job is done")
 
-    def wait_delivered(self, sender: Sender) -> None:
-        """I11: every end is delivered within S + g."""
+    def wait_delivered(self, sender: Sender, *, queue_wait_s: float = 0.0) -> None:
+        """I11: every end is delivered within S + max(g, 2 q), where wake-ups lay q in the queue."""
 
         def is_delivered() -> bool:
             agent_id = sender.agent_id
@@ -206,7 +206,7 @@ class Rig:
             return not self.observer.exists(*outboxes)
 
         # Who has taken an end may have died since: once more the grace period.
-        timeout_s = SWEEP_S + 2 * GRACE_S + self.slack_s
+        timeout_s = SWEEP_S + 2 * max(GRACE_S, 2 * queue_wait_s) + self.slack_s
         wait_until(is_delivered, timeout_s=timeout_s, what="every end is delivered")
 
     def dumps(self, sender: Sender) -> list[SessionDump]:
@@ -217,10 +217,17 @@ class Rig:
         """What Redis has of one session."""
         return read_session(self.observer, self.results, self.keyspace, agent_id, session_id)
 
-    def check(self, sender: Sender, *, timeout_s: float = 15.0, **rules: object) -> None:
+    def check(
+        self,
+        sender: Sender,
+        *,
+        timeout_s: float = 15.0,
+        queue_wait_s: float = 0.0,
+        **rules: object,
+    ) -> None:
         """Wait until every job is done, then assert all invariants. `rules` as of Rules."""
         self.wait_drained(sender, timeout_s=timeout_s)
-        self.wait_delivered(sender)
+        self.wait_delivered(sender, queue_wait_s=queue_wait_s)
         assert_invariants(self.dumps(sender), sender.jobs, self.ollama.calls, Rules(**rules))  # type: ignore[arg-type]
 
     @contextmanager

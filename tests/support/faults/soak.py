@@ -26,6 +26,7 @@ from tests.support.waiting import elapsed, wait_until
 SESSIONS, JOBS = 12, 25
 PRODUCERS = 4
 PAUSE_S = 0.08
+FROZEN_S = 1.5 * LEASE_S
 VICTIMS = ("victim-1", "victim-2")
 MODELS = ("instant", "delay:10ms", "delay:60ms", "slow-tokens:20x5ms", "slow-tokens:60x10ms")
 FAILURES = ("busy-503", "gone-500", "error-line", "no-done", "cut", "reset", "close")
@@ -87,7 +88,8 @@ class Soak:
             for producer in producers:
                 producer.result()
         self._rig.ollama.script("*", [])
-        self._rig.check(sender, timeout_s=drain_s)
+        # What lay in the queue meanwhile makes the sweepers that much more patient.
+        self._rig.check(sender, timeout_s=drain_s, queue_wait_s=FROZEN_S)
         calls = self._rig.ollama.stats.requests
         self._rig.ollama.reset()
         return calls
@@ -113,7 +115,7 @@ class Soak:
     def _freeze_worker(self) -> None:
         frozen = self.rng.choice((self.steady, *self._victims))
         frozen.freeze()
-        wait_until(elapsed(self.rng.uniform(0.1, 1.5 * LEASE_S)), what="the worker wakes up")
+        wait_until(elapsed(self.rng.uniform(0.1, FROZEN_S)), what="the worker wakes up")
         frozen.thaw()
 
     def _kill_redis(self) -> None:
