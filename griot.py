@@ -5,7 +5,11 @@ of a second to load.
 """
 
 import signal
+import sys
 from importlib import import_module
+
+OF_EXTRAS = ("celery", "click", "jsonschema_rs", "kombu", "prompt_toolkit", "rich", "uvloop")
+"""What the commands need beyond what a plain `pip install` of Griot brings."""
 
 
 def main() -> None:
@@ -14,7 +18,16 @@ def main() -> None:
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    command = import_module("worker.cli").main
+    try:
+        command = import_module("worker.cli").main
+    except ModuleNotFoundError as exc:
+        missing = (exc.name or "").partition(".")[0]
+        if missing not in OF_EXTRAS:
+            raise
+        sys.exit(
+            f"griot: the command line needs {missing}, which is not installed: "
+            "pip install 'griot[worker]'"
+        )
     import_module("worker.standard_streams").install()
     if is_ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)

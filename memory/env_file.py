@@ -1,7 +1,10 @@
 """What is said of a `.env` that cannot be read, and which variables nobody chose for us."""
 
 import re
+from io import StringIO
 from pathlib import Path
+
+from dotenv.parser import parse_stream
 
 from memory.errors import InvalidInput
 
@@ -17,7 +20,8 @@ def is_service_port(name: str, value: object) -> bool:
 
 
 def check_env_file() -> None:
-    """Raise InvalidInput, which names the file, where `.env` is no UTF-8 or no file.
+    """Raise InvalidInput, which names file and line, where `.env` is no UTF-8, no file, or has a
+    line that is no setting.
 
     One in UTF-16 would be read as names that nobody knows, a byte-order mark as a part of the first
     name, and nothing of a folder, as Docker makes one for a file that it does not find: all without
@@ -40,3 +44,10 @@ def check_env_file() -> None:
         ) from None
     if "\0" in text or text.startswith("\ufeff"):
         raise InvalidInput(f"{path.resolve()} is not plain UTF-8: save it without byte-order mark")
+    for line in parse_stream(StringIO(text)):
+        if line.error:
+            # Not what stands there: it may be a password.
+            raise InvalidInput(
+                f"{path.resolve()}, line {line.original.line} cannot be read: write NAME=value, a "
+                "value with spaces or quotes in 'single quotes', and # before a comment"
+            )

@@ -42,6 +42,7 @@ from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
+from worker.unknown_settings import warnings_of_unknown
 
 SHOWN_OF_BROKER = ("transport", "hostname", "port", "virtual_host", "connect_timeout", "heartbeat")
 
@@ -174,6 +175,8 @@ def _set_up_logging(
         log_file=Path(logfile) if logfile else None,
     )
     warn_if_ignored()
+    for line in warnings_of_unknown():
+        logger.warning(line)
 
 
 def _check_beat(**_: object) -> None:

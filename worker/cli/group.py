@@ -9,9 +9,10 @@ from kombu.exceptions import OperationalError
 from llm import LLMError
 from memory import MemoryServiceError
 from tasks.errors import ChatError
-from worker.cli.console import printable
+from worker.cli.console import note, printable
 from worker.extras import HAS_SANDBOX
 from worker.standard_streams import lost_output
+from worker.unknown_settings import warnings_of_unknown
 
 INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
 FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)
@@ -45,6 +46,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""
+        for line in warnings_of_unknown():
+            note(f"griot: {line}")
         try:
             return super().invoke(ctx)
         except BrokenPipeError:

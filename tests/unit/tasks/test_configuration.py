@@ -381,6 +381,23 @@ def test_a_dotenv_file_that_is_no_utf8_is_named(
         assert SECRET not in "".join(format_exception(told.value))
 
 
+@pytest.mark.parametrize(
+    "line", [f"REDIS_PASSWORD {SECRET}", f"A='{SECRET}", f"REDIS_HOST: {SECRET}"]
+)
+def test_a_line_of_the_dotenv_file_that_is_no_setting_is_named(
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By its number, in one line, at each door; its words are not told."""
+    path = tmp_path / ".env"
+    path.write_text(f"# Redis\nREDIS_DB=1\n{line}\n")
+    for make in (lambda: loaded(monkeypatch), read_settings, read_agent_settings, LLMService):
+        with pytest.raises(ValueError, match=r"line 3 cannot be read: write NAME=value") as told:
+            make()
+        assert "\n" not in str(told.value)
+        assert SECRET not in "".join(format_exception(told.value))
+    assert caplog.text == ""
+
+
 def test_a_dotenv_file_that_is_a_folder_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
