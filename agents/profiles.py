@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,11 @@ from memory.quotas.owners import UNBOUNDED, Quota
 SUPERVISOR = "supervisor"
 FALLBACK_AFTER_S = 30.0
 """How long a job waits for its own model before another one is asked."""
+_PLAIN = {
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "extra_forbidden": "is no key that can stand there",
+}
 TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
@@ -163,6 +169,12 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
 
 def _first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    is_no_table = first["type"] in ("model_type", "dict_type")
-    reason = "must be a table" if is_no_table else first["msg"].removeprefix("Value error, ")
+    reason = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+    *_, key = first["loc"]
+    if first["type"] == "extra_forbidden" and (
+        near := get_close_matches(str(key), [*_Table.model_fields, *ToolSpec.model_fields], n=1)
+    ):
+        reason += f"; did you mean {near[0]}?"
+    if first["type"] == "string_pattern_mismatch" and key == "function":
+        reason = "must be the dotted path of a function, such as my_tools.weather.forecast"
     return f"{'.'.join(str(part) for part in first['loc'])}: {reason}"

@@ -67,8 +67,15 @@ class Toolbox:
     def _tool(self, spec: ToolSpec) -> Tool:
         try:
             function = pkgutil.resolve_name(spec.function)
+        except ModuleNotFoundError as exc:
+            top = spec.function.partition(".")[0]
+            if exc.name == top:
+                raise InvalidTool(
+                    f"there is no module {top!r}; put its folder on the worker's PYTHONPATH"
+                ) from exc
+            raise InvalidTool(f"{exc}; install it where the worker runs") from exc
         except (ImportError, AttributeError) as exc:
-            raise InvalidTool(f"{exc} (is it on the worker's PYTHONPATH?)") from exc
+            raise InvalidTool(f"{exc}; correct its path in the profile") from exc
         settings = self._settings
         return Tool(
             function,

@@ -44,10 +44,10 @@ def check_env_file() -> None:
         ) from None
     if "\0" in text or text.startswith("\ufeff"):
         raise InvalidInput(f"{path.resolve()} is not plain UTF-8: save it without byte-order mark")
-    for line in parse_stream(StringIO(text)):
-        if line.error:
+    for found in parse_stream(StringIO(text)):
+        if found.error:
             # Not what stands there: it may be a password.
             raise InvalidInput(
-                f"{path.resolve()}, line {line.original.line} cannot be read: write NAME=value, a "
+                f"{path.resolve()}, line {found.original.line} cannot be read: write NAME=value, a "
                 "value with spaces or quotes in 'single quotes', and # before a comment"
             )

@@ -42,8 +42,8 @@ class MemoryFull(MemoryServiceError):
 
 
 class MemoryRefused(MemoryServiceError, PermissionError):
-    """Redis refused the credentials, this user may not run the command or touch the key, or its
-    certificate was not accepted."""
+    """Redis rejected the password, this user may not run the command or touch the key, there is no
+    database of that number, or its certificate was not accepted."""
 
 
 class CorruptData(MemoryServiceError):

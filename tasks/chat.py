@@ -136,6 +136,8 @@ def chat_task(
     Under `worker.pool` this body runs only for ends that ask for more than a stored result. The
     pool has started the attempt, and makes the common end itself.
     """
+    if self.request.called_directly:
+        raise InvalidJob("chat_task(...) itself sends nothing: call chat_task.delay(...)")
     attempt = started_before.get() or start_attempt(
         job_ref_of(self.request, agent_id, session_id, message, **options)
     )

@@ -27,6 +27,7 @@ from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
 from worker import flower, health, heap, logs, pulse
+from worker.checks.celery_start import celery_start_checks
 from worker.checks.deployment import worker_start_checks
 from worker.checks.encryption import check_keys_at_start
 from worker.checks.security import warn_of_unchecked_certificates
@@ -65,7 +66,7 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
             warn_of_unchecked_certificates()
-            _check_world()
+            _check_world(self.app)
 
     def setup_defaults(self, **kwargs: object) -> None:
         """The options, with the pool that was chosen."""
@@ -119,7 +120,7 @@ def prepare(app: Celery) -> None:
     signals.task_revoked.connect(_cancel_revoked, weak=False)
     signals.beat_init.connect(_check_beat, weak=False)
     refuse_no_turns()
-    before_detaching(_check_all)
+    before_detaching(partial(_check_all, app))
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
     health.prepare()
@@ -142,19 +143,20 @@ def _checked_pool(options: Mapping[str, object]) -> type[object]:
     return pool
 
 
-def _check_world() -> None:
+def _check_world(app: Celery) -> None:
     services = producer_services()
     if worker_start_checks(services.memory):
         check_keys_at_start(services.memory, services.settings)
+    celery_start_checks(app)
     _ = worker_services().toolbox
 
 
-def _check_all(options: Mapping[str, object]) -> None:
+def _check_all(app: Celery, options: Mapping[str, object]) -> None:
     """All that a worker checks when it starts, for one that is about to leave the terminal."""
     _checked_pool(options)
     with _refusals():
         _own_name(str(options.get("hostname")))
-        _check_world()
+        _check_world(app)
 
 
 def _own_name(name: str) -> str:

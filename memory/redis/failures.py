@@ -31,6 +31,8 @@ RETRY_DELAYS_S = (0.05, 0.2, 0.5)
 FULL_OF_CLIENTS = "max number of clients"
 """In Redis' answer to a connection beyond its `maxclients`."""
 
+_NO_SUCH_DB = "DB index is out of range"
+_WITHOUT_PASSWORD = re.compile("NOAUTH|Authentication required")
 _CLIENT = re.compile(r"<redis\..*?\)>\)>\)> - ")
 _REFUSED_THERE = re.compile("AuthenticationError|NOAUTH|WRONGPASS|NoPermissionError")
 
@@ -136,14 +138,22 @@ def concise(reply: str) -> str:
 
 
 def _why_refused(exc: BaseException, label: str) -> str:
+    said = concise(str(exc))
     if isinstance(exc, MasterNotFoundError):
         return (
-            f"the Sentinels of {label} refused the login ({concise(str(exc))}); check "
+            f"the Sentinels of {label} rejected the login ({said}); correct "
             "REDIS_SENTINEL_PASSWORD and REDIS_SENTINEL_USERNAME"
         )
+    if isinstance(exc, exceptions.NoPermissionError) or said.startswith("NOPERM"):
+        return (
+            f"Redis at {label} refused the command ({said}); grant this user the right to it "
+            '(docs/operations.md, "Rights")'
+        )
+    if _WITHOUT_PASSWORD.search(said):
+        return f"Redis at {label} wants a password; set REDIS_PASSWORD, or name it in REDIS_URL"
     return (
-        f"Redis at {label} refused the credentials or the command ({exc}); "
-        "check REDIS_PASSWORD and the rights of REDIS_USERNAME"
+        f"Redis at {label} rejected the password ({said.rstrip('.')}); correct REDIS_PASSWORD and "
+        "REDIS_USERNAME, or what REDIS_URL says of them"
     )
 
 
@@ -160,11 +170,26 @@ def _why_unavailable(exc: BaseException, label: str) -> str:
             "REDIS_SENTINELS and REDIS_SENTINEL_MASTER right, and do they speak TLS as "
             "REDIS_SENTINEL_TLS and ssl_ca_certs in REDIS_URL say?"
         )
+    if _failed_handshake(exc):
+        return (
+            f"Redis at {label} does not answer with TLS; if it has none, write redis:// in "
+            "REDIS_URL in place of rediss://"
+        )
     return (
         f"Redis at {label} cannot be reached or did not answer in time "
         f"({type(exc).__name__}: {concise(str(exc))}); is it running, and is its address right, "
         "rediss:// where it has TLS and redis:// where not?"
     )
+
+
+def _failed_handshake(exc: BaseException | None) -> bool:
+    """Whether the server's first answer was no TLS, or none came; redis-py says a time-out of a
+    connection in its place."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError) or "handshake operation timed out" in str(exc):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
@@ -177,6 +202,11 @@ def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
         )
     if reply.startswith("WRONGTYPE"):
         return CorruptData(f"a key at {label} holds another type than this program writes")
+    if _NO_SUCH_DB in reply:
+        return MemoryRefused(
+            f"Redis at {label} has no database of that number; lower it in REDIS_URL or REDIS_DB, "
+            "or raise `databases` in redis.conf"
+        )
     reason = reply.partition(_QUOTED)[0]
     return CorruptData(f"Redis at {label} answered with an error: {reason}")
 

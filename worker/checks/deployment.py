@@ -1,4 +1,4 @@
-"""Whether a chat job would be done here: Redis, broker, results, Ollama, workers.
+"""Whether Griot can answer right now: Redis, broker, results, Ollama, workers.
 
 Each check is a plain function that answers with findings and does not raise; `griot check` shows
 them, a starting worker acts on those that `worker_start_checks` looks at.
@@ -21,10 +21,11 @@ from memory import (
     MemoryUnavailable,
     damaged_keys,
 )
-from memory.redis.failures import FULL_OF_CLIENTS, concise
+from memory.redis.failures import concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
+from worker.checks.advice import advice_on, raise_it
 from worker.checks.bounds import check_bounds
 from worker.checks.encryption import check_encryption
 from worker.checks.findings import Finding, Level, judged
@@ -36,7 +37,8 @@ from worker.checks.redis_rights import (
     check_memory_rights,
     check_result_rights,
 )
-from worker.checks.security import security_findings
+from worker.checks.security import security_findings, user_findings
+from worker.checks.tls import tls_findings
 from worker.extras import OR_TRY
 from worker.outages import outages_now
 
@@ -50,23 +52,38 @@ START = "start one with `make up` (or: celery -A worker worker)"
 
 def all_findings(app: Celery, connection: Connection, settings: Settings) -> list[Finding]:
     """What every check found. Takes a second or two, more where something does not answer."""
-    redis, broker = check_redis(connection), check_broker(app)
-    is_answering = all(one.check != "redis" or one.level is Level.OK for one in redis)
+    wrong = tls_findings(settings)
+    redis = [wrong["redis"]] if "redis" in wrong else check_redis(connection)
+    broker = wrong["broker"] if "broker" in wrong else check_broker(app)
+    results = [wrong["results"]] if "results" in wrong else _results(app)
     return [
         check_settings(settings),
         *redis,
-        *check_keys(connection, settings),
-        *(check_bounds(connection, settings) if is_answering else ()),
-        *check_encryption(connection, settings),
-        *(check_memory_rights(connection, settings) if is_answering else ()),
+        *(_memory(connection, settings) if is_answering(redis) else ()),
         broker,
         *(check_broker_rights(app, settings) if broker.level is Level.OK else ()),
-        *_results(app),
-        *security_findings(connection, settings),
+        *results,
+        *security_findings(settings),
         *check_models(settings),
-        *check_outages(connection, settings),
+        *(check_outages(connection, settings) if is_answering(redis) else ()),
         *check_open_doors(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
+    ]
+
+
+def is_answering(redis: list[Finding]) -> bool:
+    """Whether what `check_redis` found lets the memory be asked more: else each further question
+    would wait for the same time-outs."""
+    return all(one.check != "redis" or one.level is Level.OK for one in redis)
+
+
+def _memory(connection: Connection, settings: Settings) -> list[Finding]:
+    return [
+        *check_keys(connection, settings),
+        *check_bounds(connection, settings),
+        *check_encryption(connection, settings),
+        *check_memory_rights(connection, settings),
+        *user_findings(connection, settings),
     ]
 
 
@@ -84,10 +101,17 @@ def check_redis(connection: Connection) -> list[Finding]:
     """Whether Redis can be reached, and whether it is set up to hold mailboxes."""
     try:
         servers = server_info(connection)
-    except MemoryServiceError as exc:
+    except MemoryUnavailable as exc:
         advice = f"start Redis, or set REDIS_URL{OR_TRY}"
         return [Finding("redis", Level.FAIL, str(exc), advice)]
+    except MemoryServiceError as exc:
+        return [Finding("redis", Level.FAIL, *_said_and_advice(exc))]
     return [finding for server in servers for finding in server_findings(server, connection.label)]
+
+
+def _said_and_advice(error: MemoryServiceError) -> tuple[str, str]:
+    said, _, advice = str(error).partition("; ")
+    return said, advice
 
 
 def check_keys(connection: Connection, settings: Settings) -> list[Finding]:
@@ -147,10 +171,10 @@ def check_broker(app: Celery) -> Finding:
     with app.connection_for_write() as connection:
         where = connection.as_uri()
         try:
-            connection.ensure_connection(max_retries=1)
+            connection.ensure_connection(errback=raise_it)
         except OperationalError as exc:
             found = f"{where}: {concise(str(exc))}"
-            return Finding("broker", Level.FAIL, found, _advice(exc, BROKER))
+            return Finding("broker", Level.FAIL, found, advice_on(exc, BROKER))
     return Finding("broker", Level.OK, where)
 
 
@@ -161,7 +185,7 @@ def check_results(app: Celery) -> Finding:
         app.backend.get_state("griot-check")
     except (*app.backend.connection_errors, *app.backend.channel_errors) as exc:
         found = f"{where}: {concise(str(exc))}"
-        return Finding("results", Level.FAIL, found, _advice(exc, RESULTS))
+        return Finding("results", Level.FAIL, found, advice_on(exc, RESULTS))
     return Finding("results", Level.OK, where)
 
 
@@ -169,16 +193,6 @@ def _results(app: Celery) -> list[Finding]:
     found = check_results(app)
     is_well = found.level is Level.OK
     return [found, *(check_result_rights(app) if is_well else ())]
-
-
-def _advice(error: Exception, setting: str) -> str:
-    """What to do about a server that cannot be used, by what it says."""
-    said = str(error)
-    if "DB index" in said:
-        return f"raise `databases` in redis.conf, or name another db with {setting}"
-    if FULL_OF_CLIENTS in said:
-        return "raise its maxclients, or run fewer processes"
-    return f"check {setting}: rediss:// where the server has TLS, redis:// where not"
 
 
 def check_outages(connection: Connection, settings: Settings) -> list[Finding]:
@@ -235,7 +249,7 @@ def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
     """
     options = {**app.conf.broker_transport_options, "ack_emulation": False}
     with app.connection_for_write(transport_options=options) as connection:
-        connection.ensure_connection(max_retries=1)
+        connection.ensure_connection(errback=raise_it)
         try:
             yield connection
         except (*connection.connection_errors, *connection.channel_errors) as exc:

@@ -26,18 +26,24 @@ KNOWN_PASSWORDS = frozenset(
 OWN_USERS = 'give each process a user of its own: docs/operations.md, "Redis users"'
 ADMINISTRATOR = "default"
 MEMORY = "REDIS_URL"
+PORTS = {"redis": 6379, "sentinel": 26379, "amqp": 5672, "pyamqp": 5672, "amqps": 5671}
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One server's address: whose, as which setting, its hosts (none: a Unix socket), its options
-    of TLS (None: it has none) and its password."""
+    """One server's address: whose, as which setting, its hosts and ports (none: a Unix socket), its
+    options of TLS (None: it has none) and its password."""
 
     name: str
     setting: str
-    hosts: tuple[str, ...]
+    addresses: tuple[tuple[str, int], ...]
     tls: Mapping[str, object] | None
     password: str | None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Its hosts alone."""
+        return tuple(host for host, _ in self.addresses)
 
     @property
     def is_local(self) -> bool:
@@ -50,11 +56,9 @@ class Way:
         return ", ".join(self.hosts) or "a Unix socket"
 
 
-def security_findings(connection: Connection, settings: Settings) -> list[Finding]:
-    """What is open in the addresses, and as whom the memory is used. Asks the memory's server."""
-    ways = ways_to_servers(settings)
-    of_ways = [finding for way in ways for finding in way_findings(way)]
-    return [*of_ways, *_user_findings(connection, ways[0])]
+def security_findings(settings: Settings) -> list[Finding]:
+    """What is open in the addresses. Asks nobody."""
+    return [finding for way in ways_to_servers(settings) for finding in way_findings(way)]
 
 
 def warn_of_unchecked_certificates() -> None:
@@ -127,7 +131,9 @@ def _password_findings(way: Way) -> Iterator[Finding]:
         yield Finding(check, Level.WARN, found, "a new one, such as: openssl rand -hex 32")
 
 
-def _user_findings(connection: Connection, way: Way) -> list[Finding]:
+def user_findings(connection: Connection, settings: Settings) -> list[Finding]:
+    """As whom the memory is used."""
+    way = _way_to_memory(settings)
     try:
         user = connection.run(Command(text, ("ACL", "WHOAMI")))
         rights = _rights(connection, user) if user == ADMINISTRATOR else ""
@@ -173,13 +179,13 @@ def _is_flat(value: object) -> bool:
 def _way_to_memory(settings: Settings) -> Way:
     found = endpoint(settings.memory)
     options = found.options
-    hosts = tuple(host for host, _ in found.sentinels) or (str(options.get("host", "")),)
+    at = str(options.get("host", "")), int(str(options.get("port", PORTS["redis"])))
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     password = options.get("password")
     return Way(
         name="redis",
         setting=MEMORY,
-        hosts=() if "unix_socket_path" in options else hosts,
+        addresses=() if "unix_socket_path" in options else found.sentinels or (at,),
         tls=tls if options.get("ssl") else None,
         password=str(password) if password is not None else None,
     )
@@ -187,9 +193,13 @@ def _way_to_memory(settings: Settings) -> Way:
 
 def _way(name: str, setting: str, address: CeleryAddress) -> Way:
     parts = [urlsplit(one) for one in address.url.split(";")]
-    hosts = tuple(one.hostname or "" for one in parts if "socket" not in one.scheme)
+    addresses = tuple(
+        (one.hostname or "localhost", one.port or PORTS.get(one.scheme, PORTS["redis"]))
+        for one in parts
+        if "socket" not in one.scheme
+    )
     password = next((one.password for one in parts if one.password), None)
-    return Way(name, setting, hosts, address.tls, unquote(password) if password else None)
+    return Way(name, setting, addresses, address.tls, unquote(password) if password else None)
 
 
 def _is_loopback(host: str) -> bool:

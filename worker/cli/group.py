@@ -7,10 +7,13 @@ import click
 from kombu.exceptions import OperationalError
 
 from llm import LLMError
-from memory import MemoryServiceError
+from memory import MemoryServiceError, MemoryUnavailable
 from tasks.errors import ChatError
+from tasks.process.configuration import BROKER, load_settings
+from worker.checks.advice import advice_on, is_refusal
+from worker.checks.tls import tls_findings
 from worker.cli.console import note, printable
-from worker.extras import HAS_SANDBOX
+from worker.extras import HAS_SANDBOX, OR_TRY
 from worker.standard_streams import lost_output
 from worker.unknown_settings import warnings_of_unknown
 
@@ -52,9 +55,20 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has left
-        except OperationalError as exc:
-            raise CommandFailed(f"the broker does not answer ({exc}); see: griot check") from exc
+        except (OperationalError, MemoryUnavailable) as exc:
+            raise CommandFailed(_why_away(exc)) from exc
         except FAILURES as exc:
             raise CommandFailed(str(exc)) from exc
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _why_away(error: OperationalError | MemoryUnavailable) -> str:
+    for wrong in tls_findings(load_settings()).values():
+        return f"{wrong.found}; {wrong.advice}"
+    if isinstance(error, MemoryUnavailable):
+        return f"{error}{OR_TRY}"
+    said = str(error).rstrip(".")
+    if is_refusal(error):
+        return f"the broker refuses the connection ({said}); {advice_on(error, BROKER)}"
+    return f"the broker does not answer ({said}); `griot check` says what to do{OR_TRY}"

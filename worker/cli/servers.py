@@ -7,7 +7,11 @@ from pydantic_settings import BaseSettings
 
 from llm import LLMSettings, is_cloud, is_installed
 from memory import Command, Connection, MemoryServiceError, MemorySettings
+from memory.redis.endpoint import endpoint
+from worker.checks.tls import is_mismatch
 from worker.model_servers import model_servers
+
+TRY_S = 2.0
 
 
 def names_own_redis(settings: MemorySettings) -> bool:
@@ -16,8 +20,19 @@ def names_own_redis(settings: MemorySettings) -> bool:
 
 
 def redis_trouble(settings: MemorySettings) -> str | None:
-    """Why this Redis cannot be used, in one line; None if it answers."""
-    with closing(Connection(settings)) as connection:
+    """Why this Redis cannot be used and what to do, in one line; None if it answers.
+
+    Takes a few seconds at most, whatever REDIS_TIMEOUT is.
+    """
+    at = endpoint(settings)
+    match at.options:
+        case {"host": str(host), "port": int(port), **more} if at.mode == "single":
+            has_tls = bool(more.get("ssl"))
+            if is_mismatch(host, port, has_tls=has_tls):
+                how = ("does not speak TLS", "redis") if has_tls else ("speaks TLS", "rediss")
+                return f"Redis at {host}:{port} {how[0]}; write {how[1]}:// in REDIS_URL"
+    quick = settings.model_copy(update={"timeout_s": min(settings.timeout_s, TRY_S)})
+    with closing(Connection(quick)) as connection:
         try:
             connection.run(Command(lambda _: None, ("PING",)))
         except MemoryServiceError as exc:

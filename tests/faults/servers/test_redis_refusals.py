@@ -88,6 +88,6 @@ def test_a_wrong_password_at_the_start(rig: Rig, restricted: ServerProcess, tmp_
         with pytest.raises(ServerDied, match="ended with status 1") as died:
             stack.worker(name="stranger")
         (line,) = [line for line in str(died.value).splitlines() if line.startswith("griot: ")]
-        assert "refused the credentials" in line
+        assert "rejected the password" in line
         assert "REDIS_PASSWORD" in line
         assert "wr0ng" not in str(died.value)
