@@ -90,11 +90,11 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an authority that is not there": (
         {"CELERY_BROKER_URL": f"amqps://:{SECRET}@h//?ssl_ca_certs=/no/ca.pem"},
-        "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is no file",
+        "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is not a file",
     ),
     "several RabbitMQs over TLS": (
         {"CELERY_BROKER_URL": f"amqps://:{SECRET}@a//;amqps://:{SECRET}@b//"},
-        "CELERY_BROKER_URL: amqps:// takes one address",
+        "CELERY_BROKER_URL: amqps:// accepts one address",
     ),
     "results beside a RabbitMQ and a cluster": (
         {"CELERY_BROKER_URL": f"amqp://:{SECRET}@h/1", "REDIS_MODE": "cluster"},
@@ -122,7 +122,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "TLS for the results without TLS": (
         {"CELERY_RESULT_BACKEND": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
-        "CELERY_RESULT_BACKEND has an option of TLS, and redis:// has none",
+        "CELERY_RESULT_BACKEND has a TLS option, but redis:// does not use TLS",
     ),
     "stale while active": ({"MEMORY_STALE_AFTER": "60"}, "MEMORY_STALE_AFTER=60 must be longer"),
 }
