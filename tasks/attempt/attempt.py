@@ -134,12 +134,7 @@ class Attempt:
         self, model: str, own: str, envelope: Envelope, acquired: Acquired
     ) -> Verdict | OutageMet:
         """Make the turn anew, with another model than the job's own."""
-        logger.info(
-            "job %s uses model %s instead: no server can answer with %s",
-            self._ref.shown,
-            model,
-            own,
-        )
+        logger.info("job %s uses %s: no server can answer with %s", self._ref.shown, model, own)
         await self._holder.slot.release()
         self._turn = self._turn.falling_back(model, own)
         return await self._try(model, envelope, acquired, is_fallback=True)
@@ -232,9 +227,7 @@ class Attempt:
             return NotNow("is over", committed.next, is_over=True)
         refused = committed.outcome.value
         logger.warning(
-            "the late commit of job %s was refused and its reply dropped: %s",
-            self._ref.shown,
-            refused,
+            "late commit of job %s refused; its reply is dropped: %s", self._ref.shown, refused
         )
         return NotNow(refused)
 

@@ -148,9 +148,7 @@ def deliver_ends(
     thread.start()
     thread.join(patience_s)
     if thread.is_alive():
-        logger.warning(
-            "results of %s will be delivered later: the result backend is slow", keys.history
-        )
+        logger.warning("results of %s will come later: the result backend is slow", keys.history)
     return bool(done)
 
 

@@ -114,11 +114,11 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an unknown option of TLS": (
         {"CELERY_RESULT_BACKEND": f"rediss://:{SECRET}@h/0?ssl_trust=all"},
-        "CELERY_RESULT_BACKEND: of TLS an address may say only ssl_ca_certs",
+        "CELERY_RESULT_BACKEND: unknown TLS option; an address may have only ssl_ca_certs",
     ),
     "TLS for the memory without TLS": (
         {"REDIS_URL": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
-        "REDIS_URL has an option that it cannot have",
+        "REDIS_URL has an option that is not allowed",
     ),
     "TLS for the results without TLS": (
         {"CELERY_RESULT_BACKEND": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
