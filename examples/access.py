@@ -63,4 +63,4 @@ def check_own_job(memory: RedisMemoryService, user: str, job_id: str) -> None:
     """HTTPException 404 for a job that nobody knows, and the same for one of another user."""
     keys = memory.connection.run(locate(memory.keyspace, job_id))
     if keys is None or not keys.session_id.startswith(f"{user}{MARK}"):
-        raise HTTPException(404, "this job was never sent, or more than a week ago")
+        raise HTTPException(404, "no such job, or it is over a week old")

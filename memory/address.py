@@ -51,22 +51,22 @@ def is_host(text: str) -> bool:
 def _faults(url: str) -> Iterator[str]:
     """What is wrong with an address; only the first is looked for."""
     if not url.isprintable() or " " in url:
-        yield "has a blank or a control character"
+        yield "contains a space or a control character"
     if "#" in url:
-        yield "has a #, and what follows would be lost"
+        yield "contains a #, which would cut off the rest"
     found = _ADDRESS.fullmatch(url)
     if found is None:
-        yield "is no kind://user:password@host:port, or has more than one @"
+        yield "is not kind://user:password@host:port, or contains more than one @"
         return
     login, place = found["login"], found["place"]
     if "@" in url[found.start("path") :] and (login or place or not url.startswith(_SOCKETS)):
-        yield "has an @ behind a / or a ?"
+        yield "contains an @ after a / or a ?"
     if login is not None and ":" not in login:
-        yield "has a login without a colon: a password alone is written :password@"
+        yield "contains a login without a colon: write a password alone as :password@"
     if _HALF_ESCAPE.search(login or ""):
-        yield "has a % that is no escape"
+        yield "contains a % that is not an escape"
     if not (_PLACE.fullmatch(place) and _can_be_split(url)):
-        yield "has no host:port"
+        yield "lacks host:port"
 
 
 def _can_be_split(url: str) -> bool:

@@ -55,10 +55,10 @@ class CannotDecrypt(MemoryServiceError):
 
     def __init__(self, owner: str, key_id: str, *, is_known: bool) -> None:
         why = (
-            "but does not decrypt with the key of that id in GRIOT_ENCRYPTION_KEYS: that is "
-            "another key, or the record was changed or moved here from elsewhere"
+            "but the key of that id in GRIOT_ENCRYPTION_KEYS does not decrypt it: either "
+            "that key is a different one, or the record was changed or moved"
             if is_known
-            else "which is not in GRIOT_ENCRYPTION_KEYS: add it there, and start the process anew"
+            else "which is not in GRIOT_ENCRYPTION_KEYS: add it there and restart the process"
         )
         super().__init__(f"a record of {owner} is encrypted with key {key_id!r}, {why}")
         self.key_id = key_id

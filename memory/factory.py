@@ -114,7 +114,9 @@ def _url_at(
     """`url` with some of its parts replaced; whether it is TLS stays as it is."""
     parts = urlsplit(url)
     if parts.scheme == "unix":
-        raise InvalidInput("REDIS_URL is a unix socket: its parts cannot be given as arguments")
+        raise InvalidInput(
+            "REDIS_URL is a Unix socket: host, port and db cannot be given as arguments"
+        )
     user, secret = "", "" if password is None else quote(password, safe="")
     if host is None and port is None:
         user = parts.username or ""

@@ -28,7 +28,7 @@ def encode_id(value: str, *, what: str) -> str:
     except UnicodeEncodeError:
         raise InvalidInput(f"{what} is not valid Unicode") from None
     if size_bytes > MAX_ID_BYTES:
-        raise InvalidInput(f"{what} has {size_bytes} bytes, at most {MAX_ID_BYTES} are allowed")
+        raise InvalidInput(f"{what} has {size_bytes} bytes; the limit is {MAX_ID_BYTES}")
     return quote(value, safe="@")
 
 

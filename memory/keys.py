@@ -93,7 +93,7 @@ class Keyspace:
     def __post_init__(self) -> None:
         if not re.fullmatch(PREFIX_PATTERN, self.prefix):
             raise InvalidInput(
-                f"key prefix {quoted(self.prefix)} may hold letters, digits and . _ - :"
+                f"key prefix {quoted(self.prefix)} may contain only letters, digits and . _ - :"
             )
 
     def session(self, agent_id: str, session_id: str) -> SessionKeys:

@@ -75,7 +75,7 @@ class MemorySettings(BaseSettings):
         default=DEFAULT_PREFIX,
         pattern=PREFIX_PATTERN,
         validation_alias="REDIS_KEY_PREFIX",
-        description="What every key begins with",
+        description="Prefix of every key",
     )
     mode: Literal["single", "sentinel", "cluster"] = Field(
         default="single", validation_alias="REDIS_MODE", description="How Redis is run"
@@ -98,13 +98,13 @@ class MemorySettings(BaseSettings):
     sentinel_password: SecretStr | None = Field(
         default=None,
         validation_alias="REDIS_SENTINEL_PASSWORD",
-        description="Password of the Sentinels themselves, where they have one; also for a "
-        "sentinel:// broker or results",
+        description="Password of the Sentinels, if they have one; also for a sentinel:// "
+        "broker or result backend",
     )
     sentinel_tls: bool | None = Field(
         default=None,
         validation_alias="REDIS_SENTINEL_TLS",
-        description="Whether the Sentinels speak TLS (true, false), with the options of TLS in "
+        description="Whether the Sentinels use TLS (true, false), with the TLS options in "
         "REDIS_URL; default: as the servers do",
     )
     timeout_s: float = Field(
@@ -119,7 +119,7 @@ class MemorySettings(BaseSettings):
         ge=0,
         le=100,
         validation_alias="REDIS_WAIT_REPLICAS",
-        description="Replicas that must have a job, or a turn, before it counts as written",
+        description="Replicas that must confirm a job or a turn before it counts as stored",
     )
     wait_timeout_s: float = Field(
         default=1.0,
@@ -140,7 +140,10 @@ class MemorySettings(BaseSettings):
         ge=1024,
         le=67_108_864,
         validation_alias="HISTORY_MAX_BYTES",
-        description="Messages kept per session, bytes of JSON; the oldest turns go, the last stays",
+        description=(
+            "Messages kept per session, bytes of JSON; the oldest turns are removed, "
+            "the last one stays"
+        ),
     )
     max_value_bytes: int = Field(
         default=1_048_576,
@@ -153,8 +156,9 @@ class MemorySettings(BaseSettings):
     encryption_keys: SecretStr | None = Field(
         default=None,
         validation_alias="GRIOT_ENCRYPTION_KEYS",
-        description="Keys for what people say, <id>:<32 bytes in base64> each, separated by "
-        "commas: the first encrypts, all decrypt; `plain` as the first encrypts nothing new",
+        description="Keys that encrypt conversations, <id>:<32 bytes in base64> each, "
+        "separated by commas: the first encrypts, all decrypt; `plain` as the "
+        "first encrypts nothing new",
     )
 
     @property
@@ -224,7 +228,7 @@ class AuditSettings(BaseSettings):
     actor: str | None = Field(
         default=None,
         validation_alias="GRIOT_ACTOR",
-        description="Who acts, for `griot audit`; default: user@host of the process",
+        description="Name that `griot audit` records for this process; default: its user@host",
     )
 
 
@@ -271,4 +275,4 @@ def settings_for(
 
 def _refusal(exc: ValidationError) -> InvalidInput:
     problems = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in exc.errors())
-    return InvalidInput("settings of the memory: " + "; ".join(problems))
+    return InvalidInput("memory settings: " + "; ".join(problems))

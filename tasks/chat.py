@@ -185,7 +185,7 @@ def _restore_result(task: Task) -> None:
         kept = last_end(task.request.id)
     except CannotDecrypt as exc:
         shown = shown_id(task.request.id)
-        logger.error("the result of job %s is not stored again: %s", shown, exc)
+        logger.error("the result of job %s could not be stored again: %s", shown, exc)
         return
     if kept is not None:
         Delivery(task.app).deliver(*kept)
@@ -220,7 +220,7 @@ def _again(
         # It lasts until somebody mends the key, and the job waits in its mailbox. The sweeper comes
         # by, less and less often; a message that published itself again would stay beside each.
         logger.error(
-            "job %s cannot run until its key is mended: %s", shown_id(task.request.id), error
+            "job %s cannot run until its key is repaired: %s", shown_id(task.request.id), error
         )
         raise _end_without_result(task, str(error))
     delay_s = producer_services().settings.queue.retry_base_s
@@ -242,7 +242,7 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
         )
     except OperationalError as exc:
         logger.warning(
-            "retry of job %s not published, the broker delivers its message again: %s",
+            "the retry of job %s was not published; the broker will deliver its message again: %s",
             shown_id(task.request.id),
             exc,
         )

@@ -43,35 +43,37 @@ class LimitSettings(BaseSettings):
         ge=1,
         le=100_000,
         validation_alias="CHAT_MAX_PENDING",
-        description="Unanswered jobs that one session may have",
+        description="Unanswered jobs of one session",
     )
     max_pending_total: int = Field(
         default=10_000,
         ge=1,
         le=100_000_000,
         validation_alias="CHAT_MAX_PENDING_TOTAL",
-        description="Unanswered jobs that there may be in all sessions together",
+        description="Unanswered jobs in all sessions together",
     )
     max_pending_per_agent: int = Field(
         default=5000,
         ge=1,
         le=100_000_000,
         validation_alias="CHAT_MAX_PENDING_PER_AGENT",
-        description="Unanswered jobs that all sessions of one agent may have together",
+        description="Unanswered jobs in all sessions of one agent",
     )
     max_sessions: int = Field(
         default=100_000,
         ge=1,
         le=1_000_000_000,
         validation_alias="CHAT_MAX_SESSIONS",
-        description="Sessions that are kept; with as many, no job may begin another one",
+        description="Sessions that are kept; at this number, no job may start a new one",
     )
     max_dead_letters: int = Field(
         default=10_000,
         ge=1,
         le=100_000_000,
         validation_alias="CHAT_MAX_DEAD_LETTERS",
-        description="Dead letters that are kept in all sessions together; the oldest go first",
+        description=(
+            "Dead letters that are kept in all sessions together; the oldest are removed first"
+        ),
     )
     max_result_bytes: int = Field(
         default=2_097_152,
@@ -86,21 +88,21 @@ class LimitSettings(BaseSettings):
         ge=1,
         le=MOST_PER_MINUTE,
         validation_alias="CHAT_USER_JOBS_PER_MINUTE",
-        description="Jobs per minute of each user (metadata.user_id); unset: no bound",
+        description="Jobs per minute of each user (metadata.user_id); unset: no limit",
     )
     user_tokens_per_day: int | None = Field(
         default=None,
         ge=1,
         le=MOST_PER_DAY,
         validation_alias="CHAT_USER_TOKENS_PER_DAY",
-        description="Tokens of prompts and replies per day of each user; unset: no bound",
+        description="Tokens of prompts and replies per day of each user; unset: no limit",
     )
     user_jobs_at_once: int | None = Field(
         default=None,
         ge=1,
         le=MOST_AT_ONCE,
         validation_alias="CHAT_USER_JOBS_AT_ONCE",
-        description="Unanswered jobs that each user may have; unset: no bound",
+        description="Unanswered jobs that each user may have; unset: no limit",
     )
     max_message_bytes: int = Field(
         default=32_768,
@@ -114,23 +116,24 @@ class LimitSettings(BaseSettings):
         ge=0,
         le=100,
         validation_alias="CHAT_MAX_IMAGES",
-        description="Images that one message may bring",
+        description="Images in one message",
     )
     max_image_bytes: int = Field(
         default=524_288,
         ge=1,
         le=33_554_432,
         validation_alias="CHAT_MAX_IMAGE_BYTES",
-        description="Size of all images of one message together, bytes; never more than half of "
-        "MEMORY_MAX_VALUE_BYTES, for they are kept in the history",
+        description="Size of all images of one message together, bytes; at most half of "
+        "MEMORY_MAX_VALUE_BYTES, because they are kept in the history",
     )
     max_envelope_bytes: int | None = Field(
         default=None,
         ge=1024,
         le=268_435_456,
         validation_alias="CHAT_MAX_ENVELOPE_BYTES",
-        description="Largest job with all its options, bytes of JSON (a message of the broker: "
-        "twice that); default: what a job has whose parts are all as large as each may be",
+        description="Largest job with all its options, bytes of JSON (a message of the "
+        "broker: twice that); default: the size of a job with all parts at their "
+        "own limits",
     )
     allowed_models: Annotated[
         # NoDecode: pydantic-settings would want JSON for a tuple.
@@ -138,14 +141,14 @@ class LimitSettings(BaseSettings):
     ] = Field(
         default=(),
         validation_alias="CHAT_ALLOWED_MODELS",
-        description="Models that a job may name, separated by commas, * for all; default: those of "
-        "the agents' profiles, their fallbacks, and OLLAMA_MODEL",
+        description="Models that a job may choose, separated by commas, * for all; default: "
+        "those of the agents' profiles, their fallbacks, and OLLAMA_MODEL",
     )
     cloud_models: bool = Field(
         default=False,
         validation_alias="CHAT_CLOUD_MODELS",
-        description="Whether a job may name a model of Ollama's cloud, which then gets the "
-        "conversation (true, false)",
+        description="Whether a job may choose a model of Ollama's cloud, which then receives "
+        "the conversation (true, false)",
     )
 
     @property

@@ -56,21 +56,21 @@ class QueueSettings(LimitSettings):
         ge=0.5,
         le=3600,
         validation_alias="CHAT_LEASE_SECONDS",
-        description="How long a turn belongs to a worker that gives no sign of life, seconds",
+        description=("How long a silent worker keeps a turn before another may take it, seconds"),
     )
     sweep_s: float = Field(
         default=5.0,
         ge=0.1,
         le=600,
         validation_alias="CHAT_SWEEP_SECONDS",
-        description="Time between two looks at the mailboxes that are due, seconds",
+        description="Time between two sweeps of the due mailboxes, seconds",
     )
     grace_s: float = Field(
         default=5.0,
         ge=0.1,
         le=600,
         validation_alias="CHAT_GRACE_SECONDS",
-        description="How long a wake-up may be under way before it counts as lost, seconds",
+        description="How long a wake-up may take before it counts as lost, seconds",
     )
     max_attempts: int = Field(
         default=5,
@@ -84,8 +84,8 @@ class QueueSettings(LimitSettings):
         ge=1,
         le=30 * DAY_S,
         validation_alias="CHAT_MAX_WAIT_SECONDS",
-        description="How long a job waits for its model's servers while they are away, seconds; "
-        "then it becomes a dead letter",
+        description="How long a job waits for unavailable model servers before it becomes a "
+        "dead letter, seconds",
     )
     cancel_policy: Literal["keep", "discard"] = Field(
         default="keep",

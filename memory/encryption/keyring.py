@@ -52,7 +52,7 @@ class Keyring:
                 raise ValueError(f"two keys have the id {key_id!r}")
             keys[key_id] = key
         if not keys:
-            raise ValueError("there is no key in it: unset it to encrypt nothing")
+            raise ValueError("it contains no key: unset it to turn encryption off")
         return cls(None if is_plain else next(iter(keys)), keys, _new_aead())
 
     def cipher_of(self, owner: str) -> "Cipher":
@@ -150,7 +150,7 @@ def _parsed(element: str, number: int) -> tuple[str, bytes]:
     if not KEY_ID.fullmatch(key_id) or key_id == PLAIN or not encoded:
         # Not quoted: somebody may have left the id out.
         raise ValueError(
-            f"element {number} is not <id>:<key>; an id has letters, digits and . _ - (at most 32)"
+            f"element {number} is not <id>:<key>; an id is 1 to 32 letters, digits and . _ -"
         )
     try:
         key = binascii.a2b_base64(encoded.translate(_URL_SAFE), strict_mode=True)

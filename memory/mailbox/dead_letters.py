@@ -80,7 +80,7 @@ class DeadLetter:
                 failures=tuple(_failures(keys, errors)),
             )
         except (ValueError, OverflowError) as exc:  # the latter: a number that is infinite
-            raise CorruptData("an element among the dead letters is none") from exc
+            raise CorruptData("the list of dead letters contains something else") from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,7 @@ def _policy(stored: bytes) -> StopPolicy:
     try:
         return StopPolicy(stored.decode())
     except ValueError as exc:
-        raise CorruptData("a lease names no policy of ours for its stop") from exc
+        raise CorruptData("the cancel policy in a lease is unknown") from exc
 
 
 def read_stop(reply: object, job_id: str) -> StopPolicy | None:

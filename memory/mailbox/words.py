@@ -9,7 +9,7 @@ from memory.keys import SessionKeys
 from memory.mailbox.netstrings import netstrings, packed_netstrings
 from memory.records.event import about_reason
 
-CANNOT_TAKE_APART = "an envelope carries others, and cannot be taken apart"
+CANNOT_TAKE_APART = "an envelope contains merged jobs and cannot be read"
 CALLBACKS = "callbacks"
 """What an encrypted line of callbacks is about: not its job, for MERGE gives it to another."""
 ERROR = "error"

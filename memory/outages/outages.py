@@ -235,4 +235,4 @@ def _entries(woken: Sequence[object]) -> tuple[Entry, ...]:
             for name, place in zip(woken[::2], woken[1::2], strict=True)
         )
     except ValueError as exc:
-        raise CorruptData("a place among the sessions that wait is no number") from exc
+        raise CorruptData("the position of a waiting session is not a number") from exc

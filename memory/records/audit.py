@@ -124,7 +124,7 @@ def records(
     zone, and MemoryServiceError.
     """
     if since is not None and since.tzinfo is None:
-        raise InvalidInput("since needs a time zone")
+        raise InvalidInput("since must have a time zone")
     start = "-" if since is None else str(max(0, int(since.timestamp() * 1000)))
     outcomes: dict[str, str] = {}
     seen: set[str] = set()
@@ -171,7 +171,7 @@ def _write(
         connection.run_all(Command(nothing, add), Command(nothing, live))
     except MemoryServiceError as exc:
         logger.error(
-            "the audit lacks a record of this %s by %s; it is done all the same: %s",
+            "the %s by %s was done but is missing in the audit: %s",
             entry.deed.value,
             actor(),
             exc,

@@ -39,15 +39,15 @@ def encode_value(value: object, max_bytes: int, *, what: str) -> bytes:
         # Only the way back shows it: JSON turns a tuple into a list without an error.
         is_faithful = orjson.loads(encoded) == value
     except (orjson.JSONEncodeError, orjson.JSONDecodeError, RecursionError) as exc:
-        raise InvalidInput(f"{what} cannot be kept as JSON: {exc}") from None
+        raise InvalidInput(f"{what} cannot be stored as JSON: {exc}") from None
     if not is_faithful:
         raise InvalidInput(
-            f"{what} would not come back unchanged from JSON; "
-            "use only dict with string keys, list, str, int, finite float, bool and None"
+            f"{what} would be changed by JSON; use only dict with string keys, list, str, "
+            "int, finite float, bool and None"
         )
     if len(encoded) > max_bytes:
         raise InvalidInput(
-            f"{what} has {len(encoded)} bytes as JSON, at most {max_bytes} are allowed "
+            f"{what} has {len(encoded)} bytes as JSON; the limit is {max_bytes} "
             "(MEMORY_MAX_VALUE_BYTES)"
         )
     return encoded
@@ -90,7 +90,7 @@ def encode_message(
         raise InvalidInput(f"{what} {fault}")
     encoded = encode_mapping(right, max_bytes, what=what)
     if is_nested_too_deeply(encoded, right):
-        raise InvalidInput(f"{what} is nested too deeply: a model could not be sent it")
+        raise InvalidInput(f"{what} is nested too deeply to be sent to a model")
     return encoded
 
 

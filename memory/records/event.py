@@ -160,9 +160,9 @@ def parsed(stored: bytes, cipher: Cipher, cursor: str = "") -> Event:
             cursor=cursor,
         )
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise CorruptData("an event is none of ours") from None
+        raise CorruptData("not an event of Griot's") from None
     if not _is_ours(event):
-        raise CorruptData("an event has facts of another type than ours")
+        raise CorruptData("an event has data of the wrong type")
     return _with_reason(event, cipher)
 
 

@@ -34,7 +34,7 @@ _CURSOR = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 NEWEST = "+"
 BACK_EVENTS = 500
 QUEUED_TAIL = b"}}"
-_NO_WORDS = NO_KEYS.cipher_of("events without words")
+_NO_WORDS = NO_KEYS.cipher_of("events without text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def check_cursor(keys: SessionKeys, cursor: str) -> Command[None]:
     is_cursor = isinstance(cursor, str) and _CURSOR.fullmatch(cursor) is not None
     # Redis' numbers have 64 bits, and it answers a larger one with an error.
     if not is_cursor or max(_order(cursor)) >= 1 << 64:
-        raise InvalidInput(f"{quoted(cursor)} is no cursor: give the `cursor` of an event")
+        raise InvalidInput(f"{quoted(cursor)} is not a cursor: pass the `cursor` of an event")
     oldest = oldest_cursor(keys.events)
 
     def check(reply: object) -> None:
@@ -244,5 +244,7 @@ def _event(cipher: Cipher, cursor: bytes, fields: Sequence[bytes]) -> Event:
 
 def _set_aside(cursor: bytes) -> Event:
     # Not left out: a reader goes on behind the last event that it was given.
-    logger.warning("entry %s of an event stream is none of ours; readers skip it", cursor.decode())
+    logger.warning(
+        "entry %s of an event stream was not written by Griot; readers skip it", cursor.decode()
+    )
     return Event(EventType.KEEP_ALIVE, "", 0, cursor=cursor.decode())

@@ -51,7 +51,7 @@ def image_fault(image: str) -> str | None:
         base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
         is_address = image[:16].partition("://")[1]
-        return "is an address, and nobody fetches it" if is_address else "is no base64"
+        return "is a URL; it is not fetched" if is_address else "is not base64"
     return None if image else "is empty"
 
 

@@ -81,7 +81,7 @@ async def decode_in_slices(keys: SessionKeys, stored: Sequence[bytes]) -> Decode
 def _told(keys: SessionKeys, decoded: Decoded) -> Decoded:
     if decoded.corrupt:
         logger.warning(
-            "%s has %d elements that are no messages, left out of what is read; remove them",
+            "%s contains %d elements that are not messages; they are skipped; remove them",
             keys.history,
             decoded.corrupt,
         )

@@ -44,7 +44,7 @@ def encoded_history(
         raise InvalidInput(f"history must be a list of messages, not {type(history).__name__}")
     if len(history) > most:
         raise InvalidInput(
-            f"history has {len(history)} messages, at most {most} are kept (HISTORY_MAX_MESSAGES)"
+            f"history has {len(history)} messages; the limit is {most} (HISTORY_MAX_MESSAGES)"
         )
     records = [
         encode_message(message, max_bytes, what=f"message {position}")
@@ -53,6 +53,6 @@ def encoded_history(
     size_bytes = sum(map(len, records))
     if size_bytes > most_bytes:
         raise InvalidInput(
-            f"history has {size_bytes} bytes, at most {most_bytes} are kept (HISTORY_MAX_BYTES)"
+            f"history has {size_bytes} bytes; the limit is {most_bytes} (HISTORY_MAX_BYTES)"
         )
     return records

@@ -45,12 +45,12 @@ def is_plain(message: Mapping[str, object]) -> bool:
 def _fault_of_fields(message: Mapping[str, object]) -> str | None:
     for name in _TEXTS:
         if not isinstance(text := message.get(name), str | None):
-            return f"has a {name} that is no string but {type(text).__name__}"
+            return f"has a {name} of type {type(text).__name__}, not a string"
     images, calls = message.get("images"), message.get("tool_calls")
     if images is not None and not (_is_list(images) and all(isinstance(i, str) for i in images)):
-        return "has images that are no list of strings"
+        return "has images that are not a list of strings"
     if calls is not None and not (_is_list(calls) and all(map(_is_call, calls))):
-        return "has tool_calls that are no list of calls with a function"
+        return "has tool_calls that are not a list of calls with a function"
     return None
 
 

@@ -135,7 +135,7 @@ def _number(stats: MemoryStats, name: str) -> int:
 
 def _stream_ms(moment: datetime, *, what: str) -> int:
     if moment.tzinfo is None:
-        raise InvalidInput(f"{what} needs a time zone")
+        raise InvalidInput(f"{what} must have a time zone")
     return int(moment.timestamp() * 1000)
 
 

@@ -166,7 +166,7 @@ def ignore_corrupt(command: Command[T], otherwise: T) -> Command[T]:
 
 def log_damage(error: CorruptData) -> None:
     """Say that a key is damaged which an operation can do without."""
-    logger.error("%s; operations skip this key until you delete or repair it", error)
+    logger.error("%s; the key is skipped until you delete or repair it", error)
 
 
 def digest(source: str) -> str:

@@ -72,7 +72,7 @@ def endpoint(
     address = _address(settings)
     if settings.mode == "cluster":
         if "unix_socket_path" in address:
-            raise InvalidInput("REDIS_MODE=cluster needs a host, not a unix socket")
+            raise InvalidInput("REDIS_MODE=cluster needs a host, not a Unix socket")
         if address.get("db"):
             raise InvalidInput("Redis Cluster has only database 0: set REDIS_DB=0")
     # RESP2 whatever REDIS_URL says: `replies` reads its shapes, and every old proxy knows it.
@@ -120,11 +120,13 @@ def tls_options(given: Mapping[str, str]) -> dict[str, object]:
     try:
         found = dict(parse_url(url))  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
     except ValueError as exc:
-        raise InvalidInput(f"an option of TLS has a value that it cannot have: {exc}") from None
+        raise InvalidInput(f"a TLS option has an invalid value: {exc}") from None
     del found["connection_class"]
     known = {name for name in _URL_OPTIONS | _NOT_OF_A_CLUSTER if name.startswith("ssl_")}
     if not found.keys() <= known:
-        raise InvalidInput(f"of TLS an address may say only {', '.join(sorted(known))}")
+        raise InvalidInput(
+            f"unknown TLS option; an address may have only {', '.join(sorted(known))}"
+        )
     return {"ssl_cert_reqs": "required", "ssl_check_hostname": True} | found
 
 
@@ -171,7 +173,7 @@ def _address(settings: MemorySettings) -> dict[str, object]:
         _check_options(url, settings.mode, has_sentinel_tls=bool(settings.sentinel_tls))
         return parts
     if not is_host(settings.host):
-        raise InvalidInput("REDIS_HOST must be a host's name or address alone, without a login")
+        raise InvalidInput("REDIS_HOST must be a host name or address, without a login")
     parts = {"host": settings.host, "port": settings.port, "db": settings.db}
     if settings.username is not None:
         parts["username"] = settings.username
@@ -211,8 +213,8 @@ def _check_options(url: str, mode: str, *, has_sentinel_tls: bool) -> None:
     if not given <= allowed:
         # Not which: a password with a question mark in it ends up here, too.
         raise InvalidInput(
-            "REDIS_URL has an option that it cannot have: user, password, host, port and db stand "
-            "before its '?', a time-out is REDIS_TIMEOUT, and behind the '?' may stand only "
+            "REDIS_URL has an option that is not allowed: put user, password, host, port and "
+            "db before the '?'; the timeout is REDIS_TIMEOUT; after the '?' may follow only "
             + ", ".join(sorted(allowed))
         )
 
@@ -230,7 +232,7 @@ def _host_and_port(node: str) -> tuple[str, int]:
     host, _, port = node.rpartition(":")
     if not host or not is_host(host) or not port.isdecimal():
         raise InvalidInput(
-            "REDIS_SENTINELS must be host:port, separated by commas; their login is "
+            "REDIS_SENTINELS must be host:port, separated by commas; set their login with "
             "REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD"
         )
     # An IPv6 address stands in brackets.

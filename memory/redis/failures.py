@@ -97,7 +97,7 @@ def refused(command: Command[object], reply: Exception, label: str) -> MemorySer
     """The error of ours that stands for the error reply to a command; names a damaged key."""
     if str(reply).startswith("WRONGTYPE") and command.script is None:
         return CorruptData(
-            f"key {command.args[1]!r} at {label} holds another type than this program writes"
+            f"key {command.args[1]!r} at {label} holds a value of another type than Griot writes"
         )
     error = translated(reply, label)
     error.__cause__ = _unless_it_quotes(reply)
@@ -201,7 +201,7 @@ def _error_reply(exc: BaseException, label: str) -> MemoryServiceError:
             f"Redis at {label} is out of memory; free some, or raise its maxmemory, and try again"
         )
     if reply.startswith("WRONGTYPE"):
-        return CorruptData(f"a key at {label} holds another type than this program writes")
+        return CorruptData(f"a key at {label} holds a value of another type than Griot writes")
     if _NO_SUCH_DB in reply:
         return MemoryRefused(
             f"Redis at {label} has no database of that number; lower it in REDIS_URL or REDIS_DB, "
@@ -228,4 +228,4 @@ def see_to_others(
         except CorruptData as exc:
             log_damage(exc)
         except MemoryServiceError as exc:
-            logger.warning("a command beside another failed, the sweep makes up for it: %s", exc)
+            logger.warning("a secondary command failed; the sweep will repair it: %s", exc)

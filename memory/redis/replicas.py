@@ -92,8 +92,8 @@ class ReplicaWait:
         if replicas >= self.replicas:
             return
         fact = (
-            f"Redis at {self.label} has written, but {replicas} of {self.replicas} replicas "
-            f"confirmed it within {self.timeout_s:g} s, so a fail-over now may lose it"
+            f"Redis at {self.label} stored the write, but only {replicas} of {self.replicas} "
+            f"replicas confirmed it within {self.timeout_s:g} s, so a failover now may lose it"
         )
         todo = "see INFO replication, and REDIS_WAIT_REPLICAS"
         if replication.is_required:

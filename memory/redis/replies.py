@@ -116,7 +116,7 @@ def _unless_corrupt(reply: object) -> object:
         case [b"CORRUPT", bytes(key), bytes(found)]:
             name = key.decode(errors="replace")
             raise CorruptData(
-                f"key {name!r} holds a {found.decode()}, which this program did not write; "
-                "nothing was changed"
+                f"key {name!r} holds a {found.decode()} that Griot did not write; nothing was "
+                "changed"
             )
     return reply

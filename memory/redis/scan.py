@@ -28,7 +28,7 @@ def scan(connection: Connection, pattern: str) -> Iterator[list[str]]:
         asked = [_page(*one, pattern) for one in zip(cursors, is_over, strict=True)]
         found = connection.run_on_every_server(*asked)
         if len(found) != len(cursors):
-            raise MemoryUnavailable("the cluster has other servers than before: begin anew")
+            raise MemoryUnavailable("the servers of the cluster have changed: start again")
         cursors = [cursor for cursor, _ in found]
         is_over = [was or cursor == _OVER for was, cursor in zip(is_over, cursors, strict=True)]
         yield [name for _, names in found for name in names]

@@ -71,7 +71,8 @@ def clean_stale(
             run.forget_if_empty(agent)
         except CorruptData as exc:
             logger.error(
-                "stale sessions of agent %s stay until you delete or repair their index: %s",
+                "stale sessions of agent %s are not cleaned up until you delete or repair "
+                "their index: %s",
                 shown_id(agent),
                 exc,
             )
@@ -161,7 +162,11 @@ class _Run:
                         self.connection, self.keyspace, session_id
                     )
             except CorruptData as exc:
-                logger.error("data of session %s is left to its TTL: %s", shown_id(session_id), exc)
+                logger.error(
+                    "data of session %s could not be deleted; it stays until its TTL ends: %s",
+                    shown_id(session_id),
+                    exc,
+                )
 
     def _with_data(self, session_ids: Sequence[str]) -> list[str]:
         fields = [self.keyspace.session_fields(one) for one in session_ids]

@@ -174,7 +174,7 @@ class Housekeeping:
             return self.connection.run(command)
         except CorruptData as exc:
             logger.error(
-                "maintenance passes over session %s of agent %s until you delete or repair it: %s",
+                "maintenance skips session %s of agent %s until you delete or repair it: %s",
                 shown_id(session.session_id),
                 shown_id(session.agent_id),
                 exc,

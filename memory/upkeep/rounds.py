@@ -72,7 +72,7 @@ class Round:
                 yield from self._pages_of(leg, limit)
             except CorruptData as exc:
                 logger.error(
-                    "%s passes over the sessions of agent %s until you delete or repair their "
+                    "%s skips the sessions of agent %s until you delete or repair their "
                     "index: %s", self.task, shown_id(leg.agent), exc
                 )  # fmt: skip
         self.connection.run(Command(nothing, ("UNLINK", self._key)))

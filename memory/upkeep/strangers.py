@@ -22,7 +22,7 @@ def without_strangers(
     strangers = [entry for entry in batch if not is_id(entry.member)]
     if strangers:
         logger.error(
-            "%s had %d members that are no ids; they were removed from it",
+            "%s had %d members that are not ids; they were removed",
             index_key,
             len(strangers),
         )

@@ -134,7 +134,8 @@ def _name(session: str, jobs: tuple[str, ...], bound: int) -> None:
     """Say which dead letters went: nothing else will."""
     more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
     logger.warning(
-        "the oldest dead letters go, there are more than CHAT_MAX_DEAD_LETTERS=%d: of %s jobs %s%s",
+        "the oldest dead letters were removed, because there are more than "
+        "CHAT_MAX_DEAD_LETTERS=%d: of %s jobs %s%s",
         bound,
         session,
         ", ".join(jobs[:MOST_NAMED]),

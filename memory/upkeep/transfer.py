@@ -35,8 +35,8 @@ class SessionNotEmpty(MailboxError):
         found = "data of its own" if messages is None else f"{messages} messages"
         super().__init__(
             f"session {keys.session_id!r} of agent {keys.agent_id!r} is not empty, it has "
-            f"{found if messages != 0 else 'jobs that wait'}; nothing was written: import under "
-            "another --session, or replace what is there with --force"
+            f"{found if messages != 0 else 'waiting jobs'}; nothing was written; import it "
+            "under another --session, or replace its content with --force"
         )
 
 
@@ -75,7 +75,7 @@ def _exported(
         *({"kind": "user", "user": user} for user in _users(connection, keys)),
     ]
     if not lines:
-        raise InvalidInput(f"nothing is kept of session {session_id!r} of agent {agent_id!r}")
+        raise InvalidInput(f"nothing is stored of session {session_id!r} of agent {agent_id!r}")
     yield {
         "kind": HEADER,
         "version": VERSION,

@@ -97,7 +97,7 @@ def read(
         else:
             _take(transfer, number, fields, max_bytes)
     if transfer is None or not is_whole:
-        _refuse(number + 1, "it is missing: the file was cut")
+        _refuse(number + 1, "it is missing: the file is incomplete")
     _check_size(transfer, most_messages, most_bytes)
     return transfer
 
@@ -106,18 +106,20 @@ def _object(number: int, line: bytes) -> dict[str, JsonValue]:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError:
-        _refuse(number, "it is no JSON")
+        _refuse(number, "it is not JSON")
     if not isinstance(fields, dict):
-        _refuse(number, "it is no JSON object")
+        _refuse(number, "it is not a JSON object")
     return fields
 
 
 def _header(number: int, fields: Line) -> Transfer:
     if fields.get("kind") != HEADER:
-        _refuse(number, "it is no header: the file was not made by `griot export session`")
+        _refuse(number, "it is not a header: the file was not made by `griot export session`")
     version = fields.get("version")
     if version != VERSION:
-        _refuse(number, f"the format has version {version}, and this Griot reads {VERSION}")
+        _refuse(
+            number, f"the file has format version {version}, but this Griot reads version {VERSION}"
+        )
     agent_id, session_id = _text(number, fields, "agent_id"), _text(number, fields, "session_id")
     ttl_s = None if fields.get("ttl_s") is None else _ttl(number, fields)
     return Transfer(agent_id, session_id, ttl_s)
@@ -141,12 +143,12 @@ def _take(transfer: Transfer, number: int, fields: Line, max_bytes: int) -> None
         case str(kind) if kind in EXPORT_ONLY:
             transfer.left_out[kind] = transfer.left_out.get(kind, 0) + 1
         case _:
-            _refuse(number, "its kind is none of this version")
+            _refuse(number, "its kind is unknown to this version")
 
 
 def _take_message(transfer: Transfer, number: int, message: object, max_bytes: int) -> None:
     if not isinstance(message, dict):
-        _refuse(number, "its message is no JSON object")
+        _refuse(number, "its message is not a JSON object")
     what = f"line {number}: the message"
     # An image that is no base64 has been left out of each prompt, and does not keep all from coming
     # back.
@@ -165,24 +167,22 @@ def _check_size(transfer: Transfer, most_messages: int, most_bytes: int) -> None
     count, size_bytes = len(transfer.messages), sum(map(len, transfer.messages))
     if count > most_messages:
         raise InvalidInput(
-            f"the file has {count} messages, at most {most_messages} are kept "
-            "(HISTORY_MAX_MESSAGES)"
+            f"the file has {count} messages; the limit is {most_messages} (HISTORY_MAX_MESSAGES)"
         )
     if size_bytes > most_bytes:
         raise InvalidInput(
-            f"the messages have {size_bytes} bytes, at most {most_bytes} are kept "
-            "(HISTORY_MAX_BYTES)"
+            f"the messages have {size_bytes} bytes; the limit is {most_bytes} (HISTORY_MAX_BYTES)"
         )
     if not 0 <= transfer.summary_until <= count:
         raise InvalidInput(
-            f"the summary is of {transfer.summary_until} messages, {count} are there"
+            f"the summary covers {transfer.summary_until} messages, but the file has {count}"
         )
 
 
 def _text(number: int, fields: Line, name: str) -> str:
     text = fields.get(name)
     if not isinstance(text, str) or not text:
-        _refuse(number, f"its {name} is no text")
+        _refuse(number, f"its {name} is not text")
     return text
 
 

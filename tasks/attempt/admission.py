@@ -18,7 +18,7 @@ def admitted(keys: SessionKeys, found: JobToWake, settings: Settings) -> Envelop
     envelope = Envelope.of(keys, found, most_bytes=settings.max_envelope_bytes)
     job = envelope.job
     if (job.agent_id, job.session_id) != (keys.agent_id, keys.session_id):
-        raise InvalidJob("not a job's envelope: it is of another session")
+        raise InvalidJob("the job's envelope belongs to another session")
     job.check_parts()
     if job.model is not None:
         settings.allowed_models.check(job.model)

@@ -103,8 +103,8 @@ class Attempt:
                 return Ended(JobFailed(reason), wake)
             case AcquireOutcome.UNKNOWN:
                 if await self._holder.is_of_another_session():
-                    return NotNow("its id is a job's of another session", wake)
-                return Refused(JobFailed("nothing is known of this job: its mailbox is gone"), wake)
+                    return NotNow("its id belongs to a job of another session", wake)
+                return Refused(JobFailed("this job is unknown: its mailbox is gone"), wake)
             case waiting:
                 return NotNow(waiting.value, wake)
 
@@ -134,7 +134,7 @@ class Attempt:
         self, model: str, own: str, envelope: Envelope, acquired: Acquired
     ) -> Verdict | OutageMet:
         """Make the turn anew, with another model than the job's own."""
-        logger.info("job %s goes to %s: no server can answer with %s", self._ref.shown, model, own)
+        logger.info("job %s uses %s: no server can answer with %s", self._ref.shown, model, own)
         await self._holder.slot.release()
         self._turn = self._turn.falling_back(model, own)
         return await self._try(model, envelope, acquired, is_fallback=True)
@@ -179,7 +179,7 @@ class Attempt:
             return await self._bury(self._outage_wait.reason(met, acquired))
         is_stopped = await self._outage_wait.park(met, acquired)
         mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
-        return NotNow("waits for its model's servers, which are away", mine)
+        return NotNow("waits for its model's servers, which are unavailable", mine)
 
     async def _take_turn(
         self, envelope: Envelope, acquired: Acquired, stoppable: Stoppable
@@ -227,7 +227,7 @@ class Attempt:
             return NotNow("is over", committed.next, is_over=True)
         refused = committed.outcome.value
         logger.warning(
-            "late commit of job %s refused, its reply is dropped: %s", self._ref.shown, refused
+            "late commit of job %s refused; its reply is dropped: %s", self._ref.shown, refused
         )
         return NotNow(refused)
 

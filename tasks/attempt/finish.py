@@ -37,4 +37,4 @@ async def deliver_end(attempt: RunningAttempt) -> None:
     try:
         await worker.ends.deliver_session(keys, attempt.token)
     except MemoryServiceError as exc:
-        logger.warning("the end of job %s is delivered later: %s", ref.shown, exc)
+        logger.warning("the result of job %s will be delivered later: %s", ref.shown, exc)

@@ -22,6 +22,6 @@ async def verdict_of(attempt: Attempt, holder: LeaseHolder, job_id: str) -> Verd
     except CannotDecrypt as error:
         await holder.fail(delay_s=KEY_WAIT_S, refund=True)
         logger.error(
-            "job %s waits, the next look is in %.0f s: %s", shown_id(job_id), KEY_WAIT_S, error
+            "job %s waits; it is tried again in %.0f s: %s", shown_id(job_id), KEY_WAIT_S, error
         )
         return NotNow("waits for a worker with the key of its records")

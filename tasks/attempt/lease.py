@@ -218,7 +218,9 @@ class LeaseHolder:
                 attempt.take(page)
                 before = events.before(page[-1].cursor) if page else before
         except CorruptData as exc:
-            logger.warning("what job %s has said is lost, its events: %s", self._ref.shown, exc)
+            logger.warning(
+                "live events of job %s are lost, its history is not: %s", self._ref.shown, exc
+            )
         return attempt.text
 
     async def _ending(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:

@@ -62,7 +62,7 @@ class SlotHolder:
             )
         except CorruptData as exc:
             # What cannot be counted bounds nothing: better too many calls than none.
-            logger.error("the calls of a model are not bounded until its key is mended: %s", exc)
+            logger.error("calls of a model are not limited until its key is repaired: %s", exc)
             return None
         self._enqueued_us = max(acquired.seq_us, ended_us)
         if server is None:
@@ -81,7 +81,9 @@ class SlotHolder:
                 self._notifier.grant_next(slots),
             )
         except MemoryServiceError as exc:
-            logger.warning("a slot of %s cannot move to another server: %s", slots.model, exc)
+            logger.warning(
+                "a slot of %s could not be moved to another server: %s", slots.model, exc
+            )
             return False
         self._notifier.notify(slots, granted)
         self.server = server or self.server

@@ -75,8 +75,8 @@ async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
     if isinstance(refused, JobConflict):
         # The id is another job's, whose end must not be touched (docs/decisions.md, "What makes two
         # requests the same").
-        logger.warning("a raw job is not taken in: %s", refused)
-        return NotNow("its id is another job's")
+        logger.warning("a raw job was refused: %s", refused)
+        return NotNow("its id belongs to another job")
     if refused is not None:
         events.emit(EventType.FAILED, data={"error": str(refused)})
         return Refused(refused)

@@ -71,7 +71,7 @@ class MailboxSweep:
         if entries:
             await self._share_queue_wait()
         sweeping = (
-            guarded(self._sweep_one(entry), f"sweep {entry.history_key}, the others go on")
+            guarded(self._sweep_one(entry), f"sweep {entry.history_key}; the others go on")
             for entry in entries
         )
         outcomes = await asyncio.gather(*sweeping, return_exceptions=True)
@@ -90,14 +90,16 @@ class MailboxSweep:
             self._queue_wait.note_shared(shared_wait_ms(*found) / 1000)
         except (CorruptData, MemoryFull, MemoryRefused) as exc:
             # The mailboxes are swept without it.
-            logger.error("the wait in the queue is not shared until its key is mended: %s", exc)
+            logger.error(
+                "the queue's waiting time is not reported until its key is repaired: %s", exc
+            )
             self._queue_wait.note_shared(0.0)
 
     async def _sweep_one(self, entry: DueEntry) -> str:
         mailbox = self._due.mailbox(entry)
         if mailbox is None:
             name = quoted(entry.history_key)
-            logger.error("%s is no history's key and is not swept any more", name)
+            logger.error("%s is not the key of a history; it is no longer swept", name)
             await self._memory.run(self._due.forget(entry))
             return "FORGOTTEN"
         try:
@@ -105,7 +107,7 @@ class MailboxSweep:
         except CorruptData as exc:
             # docs/decisions.md, "A damaged key beside the sessions fails no job".
             logger.error(
-                "%s cannot be swept until its key is mended, the next look is in ten minutes: %s",
+                "%s cannot be swept until its key is repaired; the next try is in ten minutes: %s",
                 entry.history_key,
                 exc,
             )
@@ -142,8 +144,14 @@ class MailboxSweep:
             if await self._memory.run(outbox.size(keys)):
                 await self._memory.run(outbox.note_late(self._due.keyspace, keys))
         except CorruptData as exc:
-            logger.error("ends of %s are not noted until a key is mended: %s", keys.history, exc)
-            await guarded(self._deliver(keys), f"deliver ends of {keys.history}, others go on")
+            logger.error(
+                "delivered results of %s are not recorded until a key is repaired: %s",
+                keys.history,
+                exc,
+            )
+            await guarded(
+                self._deliver(keys), f"deliver results of {keys.history}; the others go on"
+            )
             return False
         return True
 
@@ -151,7 +159,7 @@ class MailboxSweep:
         try:
             await self._ends.deliver_session(keys)
         except CorruptData as exc:
-            logger.error("%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            logger.error("%s: its results wait until the key is repaired: %s", keys.outbox, exc)
 
 
 async def guarded(work: Coroutine[object, object, T], what: str) -> T | None:

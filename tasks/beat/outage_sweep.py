@@ -62,7 +62,7 @@ class OutageSweep:
             return await self._look_at(Outage.of(self._keyspace, entry.member))
         except (CorruptData, InvalidInput) as exc:
             logger.error(
-                "sessions that wait for %s are not woken until its keys are mended: %s",
+                "sessions that wait for %s are not woken until its keys are repaired: %s",
                 entry.member,
                 exc,
             )
@@ -96,7 +96,7 @@ class OutageSweep:
     async def _wake(self, outage: Outage, entry: Entry) -> None:
         keys = outage.session(entry)
         if keys is None:
-            logger.error("%s waits for %s and is no session", quoted(entry.member), outage.name)
+            logger.error("%s waits for %s but is not a session", quoted(entry.member), outage.name)
             return
         await self._waker.is_coming(keys)
 

@@ -55,16 +55,21 @@ class OutboxSweep:
         keys = self._keyspace.find_session(entry.member)
         if keys is None:
             name = quoted(entry.member)
-            logger.error("%s is no history's key: it is taken off the outboxes' list", name)
+            logger.error(
+                "%s is not the key of a history; it was removed from the list of outboxes", name
+            )
             return 0
         try:
             left = await guarded(
-                self._ends.deliver_session(keys), f"deliver ends of {keys.history}, others go on"
+                self._ends.deliver_session(keys),
+                f"deliver results of {keys.history}; the others go on",
             )
             self._ends.reported.discard(keys)
         except CorruptData as exc:
             level = logging.DEBUG if keys in self._ends.reported else logging.ERROR
-            logger.log(level, "%s: its results wait until the key is mended: %s", keys.outbox, exc)
+            logger.log(
+                level, "%s: its results wait until the key is repaired: %s", keys.outbox, exc
+            )
             self._ends.reported.add(keys)
             left = 1
         if left != 0:

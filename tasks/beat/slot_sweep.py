@@ -44,7 +44,7 @@ class SlotSweep:
                 is_idle = await self._grant(entry.member)
             except (CorruptData, InvalidInput) as exc:
                 logger.error(
-                    "no slot of %s is granted until its keys are mended: %s", entry.member, exc
+                    "slots of %s are not granted until its keys are repaired: %s", entry.member, exc
                 )
                 continue
             if is_idle and entry.seen_ms < now_ms - IDLE_MS:

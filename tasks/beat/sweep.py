@@ -96,10 +96,12 @@ async def _repeat(
         await pause(pause_s)
         was_away, is_away = is_away, False
         try:
-            await guarded(work(celery), "finish this sweep, the next one tries again")
+            await guarded(work(celery), "finish this sweep; the next one tries again")
         except CorruptData as exc:
-            logger.error("this sweep is not finished until a key is mended: %s", exc)
+            logger.error(
+                "the sweep stopped early; it stays incomplete until a key is repaired: %s", exc
+            )
         except MemoryServiceError as exc:
             is_away = True
             if not was_away:
-                logger.warning("the sweeper cannot reach Redis and tries again: %s", exc)
+                logger.warning("the sweeper cannot reach Redis; it tries again: %s", exc)

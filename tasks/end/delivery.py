@@ -108,9 +108,7 @@ class Delivery:
         except UNSENDABLE as exc:
             # It would fail each time, and keep what else follows the job.
             kind = type(exc).__name__
-            logger.error(
-                "what follows job %s in Celery cannot be sent: %s", shown_id(request.id), kind
-            )
+            logger.error("the callbacks of job %s cannot be sent: %s", shown_id(request.id), kind)
 
 
 def deliver_ends(
@@ -141,7 +139,7 @@ def deliver_ends(
                 for end in taken.ends:
                     _deliver_one(delivery, memory, keyspace, keys, end)
         except delivery.refusals as exc:
-            logger.warning("ends of jobs are not delivered yet, a worker tries again: %s", exc)
+            logger.warning("results are not delivered yet; a worker tries again: %s", exc)
         else:
             done.append(True)
 
@@ -150,7 +148,7 @@ def deliver_ends(
     thread.start()
     thread.join(patience_s)
     if thread.is_alive():
-        logger.warning("ends of jobs of %s are delivered later: results are slow", keys.history)
+        logger.warning("results of %s will come later: the result backend is slow", keys.history)
     return bool(done)
 
 
@@ -167,7 +165,7 @@ def _deliver_one(
 def log_encrypted(errors: tuple[CannotDecrypt, ...]) -> None:
     """Say of the ends in an outbox that do not decrypt here why they wait."""
     for error in errors:
-        logger.error("the end of a job is not delivered by this process: %s", error)
+        logger.error("this process could not deliver the result of a job: %s", error)
 
 
 def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:
@@ -175,5 +173,7 @@ def log_damaged(keys: SessionKeys, corrupt: tuple[bytes, ...]) -> None:
     for name in corrupt:
         job_id = name.decode(errors="replace")
         logger.error(
-            "the end of job %s in %s cannot be read, it is removed", shown_id(job_id), keys.outbox
+            "the result of job %s in %s cannot be read; it was removed",
+            shown_id(job_id),
+            keys.outbox,
         )

@@ -109,7 +109,7 @@ class LoopDelivery:
         done, _ = await asyncio.wait((delivering,), timeout=PATIENCE_S)
         if not done:
             self._away_until_s[way] = time.monotonic() + AWAY_S
-            self._report_late(end, "results are slow")
+            self._report_late(end, "the result backend is slow")
             return False
         return delivering.result()
 
@@ -147,7 +147,11 @@ class LoopDelivery:
                     self._memory().run_each(commands), self._release(ended)
                 )
             except MemoryServiceError as exc:
-                logger.info("delivered ends of %d sessions are noted later: %s", len(commands), exc)
+                logger.info(
+                    "delivered results of %d sessions will be recorded later: %s",
+                    len(commands),
+                    exc,
+                )
                 self._ended |= ended
                 for keys, ends in delivered.items():
                     self._delivered[keys] = [*ends, *self._delivered[keys]]
@@ -208,7 +212,7 @@ class LoopDelivery:
         self._is_reported = True
         logger.log(
             level,
-            "the result of job %s, and perhaps others, come later: %s",
+            "the result of job %s, and perhaps others, will be stored later: %s",
             shown_id(end.job_id),
             reason,
         )

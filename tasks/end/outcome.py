@@ -44,8 +44,7 @@ def check_size(last: Event, most_bytes: int) -> None:
     size_bytes = len(packed(last, Cipher(NO_KEYS, "")))
     if size_bytes > most_bytes:
         raise InvalidInput(
-            f"the result has {size_bytes} bytes, at most {most_bytes} are kept "
-            "(CHAT_MAX_RESULT_BYTES)"
+            f"the result has {size_bytes} bytes; the limit is {most_bytes} (CHAT_MAX_RESULT_BYTES)"
         )
 
 
@@ -59,7 +58,7 @@ def outcome_of(keys: SessionKeys, last: Event) -> JobOutcome:
             merged = merged_result(last.job_id, keys.agent_id, keys.session_id, into)
             return JobOutcome(SUCCESS, merged)
         case EventType.FAILED:
-            return JobOutcome(FAILURE, JobFailed(str(last.data.get("error", "no reason is known"))))
+            return JobOutcome(FAILURE, JobFailed(str(last.data.get("error", "unknown reason"))))
         case EventType.ERASED:
             return JobOutcome(FAILURE, JobErased("the job's session was erased"))
     return JobOutcome(REVOKED, TaskRevokedError(str(last.data.get("reason", "cancelled"))))

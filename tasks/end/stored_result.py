@@ -44,7 +44,7 @@ def decrypted_result(keyspace: Keyspace, found: object) -> object:
             try:
                 return orjson.loads(plain)
             except orjson.JSONDecodeError:
-                raise CorruptData(f"the result of job {shown_id(job_id)} is no JSON") from None
+                raise CorruptData(f"the result of job {shown_id(job_id)} is not JSON") from None
     return found
 
 

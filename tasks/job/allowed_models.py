@@ -25,11 +25,11 @@ class AllowedModels:
         if ANY_MODEL not in self.names and not is_installed(model, self.names):
             more = f" and {len(self.names) - SHOWN} more" if len(self.names) > SHOWN else ""
             raise InvalidJob(
-                f"a job may not name the model {model}: allowed are {', '.join(self.names[:SHOWN])}"
-                f"{more} (CHAT_ALLOWED_MODELS)"
+                f"a job may not choose the model {model}: allowed are "
+                f"{', '.join(self.names[:SHOWN])}{more} (CHAT_ALLOWED_MODELS)"
             )
         if is_cloud(model) and not self.has_cloud:
             raise InvalidJob(
-                f"a job may not name the model {model}, which is of Ollama's cloud and leaves the "
-                "network (CHAT_CLOUD_MODELS=true allows it)"
+                f"a job may not choose the model {model}: it runs in Ollama's cloud, outside "
+                "your network (CHAT_CLOUD_MODELS=true allows it)"
             )

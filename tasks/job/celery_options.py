@@ -50,11 +50,11 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
     refused = sorted(_REFUSED & given.keys())
     if refused:
         raise InvalidJob(
-            f"chat_task keeps the order of a session and takes no {', '.join(refused)}: "
-            "send the job when it is due"
+            "chat_task keeps the order of a session and does not accept "
+            f"{', '.join(refused)}: send the job when it is due"
         )
     if given.get("serializer", "json") != "json":
-        raise InvalidJob("chat jobs travel as JSON: leave serializer out")
+        raise InvalidJob("chat jobs are sent as JSON: leave out serializer")
     kept = {name: value for name, value in given.items() if name not in _LOCAL}
     plain = {name: _plain(name, value) for name, value in kept.items()}
     if plain:
@@ -82,7 +82,7 @@ def _check_sizes(options: Mapping[str, JsonValue]) -> None:
     for name in _NAMES & sizes.keys():
         _check(f"the Celery option {name}", sizes[name], MAX_NAME_BYTES)
     follows = sum(sizes[name] for name in _FOLLOWS & sizes.keys())
-    _check("what follows the job (link, link_error, chain, chord)", follows, MAX_CALLBACK_BYTES)
+    _check("the job's callbacks (link, link_error, chain, chord)", follows, MAX_CALLBACK_BYTES)
     rest = sizes.keys() - _NAMES - _FOLLOWS - {"headers"}
     _check("the Celery option headers", sizes.get("headers", 0), MAX_HEADER_BYTES)
     _check("the other Celery options", sum(sizes[one] for one in rest), MAX_HEADER_BYTES)
@@ -97,7 +97,7 @@ def _size_bytes(name: str, value: JsonValue) -> int:
 
 def _check(what: str, size_bytes: int, most: int) -> None:
     if size_bytes > most:
-        raise InvalidJob(f"{what} has {size_bytes} bytes, at most {most} are allowed")
+        raise InvalidJob(f"{what} has {size_bytes} bytes; the limit is {most}")
 
 
 def _shown(name: str) -> str:

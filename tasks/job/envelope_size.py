@@ -17,8 +17,8 @@ def check_envelope_size(size_bytes: int, most_bytes: int) -> None:
     """Raise InvalidJob for an envelope that is too large."""
     if size_bytes > most_bytes:
         raise InvalidJob(
-            f"the job has {size_bytes} bytes with all its options, at most {most_bytes} are "
-            "allowed (CHAT_MAX_ENVELOPE_BYTES)"
+            f"the job has {size_bytes} bytes with all its options; the limit is {most_bytes} "
+            "(CHAT_MAX_ENVELOPE_BYTES)"
         )
 
 

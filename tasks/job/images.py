@@ -24,14 +24,12 @@ def check_images(images: Sequence[str], *, max_count: int, max_bytes: int) -> No
     be shown is the model's server to say.
     """
     if len(images) > max_count:
-        raise InvalidJob(
-            f"images: {len(images)} given, at most {max_count} are allowed (CHAT_MAX_IMAGES)"
-        )
+        raise InvalidJob(f"images: {len(images)} given; the limit is {max_count} (CHAT_MAX_IMAGES)")
     size_bytes = sum(_size_bytes(image, number) for number, image in enumerate(images))
     if size_bytes > max_bytes:
         raise InvalidJob(
-            f"images have {size_bytes} bytes, at most {max_bytes} are allowed for all of a message "
-            "together (CHAT_MAX_IMAGE_BYTES, and half of MEMORY_MAX_VALUE_BYTES)"
+            f"the images of a message have {size_bytes} bytes together; the limit is "
+            f"{max_bytes} (CHAT_MAX_IMAGE_BYTES, and half of MEMORY_MAX_VALUE_BYTES)"
         )
 
 
@@ -41,10 +39,10 @@ def _size_bytes(image: str, number: int) -> int:
         decoded = base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
         raise InvalidJob(
-            f"images.{number} is not base64 (without a data: prefix and line ends)"
+            f"images.{number} is not base64 (leave out a data: prefix and line breaks)"
         ) from None
     if not decoded.startswith(_HEADS) and not _is_webp(decoded):
-        raise InvalidJob(f"images.{number} is no image of a known kind: {KINDS}")
+        raise InvalidJob(f"images.{number} is not a supported image: send {KINDS}")
     return len(decoded)
 
 

@@ -107,7 +107,9 @@ class ChatJob(BaseModel):
         check_format(self.format)
         # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if self.format is not None and self.tools:
-            raise InvalidJob("format and tools cannot be combined: a reply in a form calls no tool")
+            raise InvalidJob(
+                "format and tools cannot be combined: a formatted reply cannot call tools"
+            )
 
     def job_id(self, task_id: str | None) -> str:
         """The id of this job: the one given, the one of its idempotency key, or a new one.
@@ -176,10 +178,10 @@ _NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
 
 def _check_size(name: str, text: str, max_bytes: int) -> None:
     if _UNICODE_ERROR.search(text):
-        raise InvalidJob(f"{name} is not valid Unicode: it holds a lone surrogate")
+        raise InvalidJob(f"{name} is not valid Unicode: it contains a lone surrogate")
     size_bytes = len(text.encode())
     if size_bytes > max_bytes:
-        raise InvalidJob(f"{name} has {size_bytes} bytes, at most {max_bytes} are allowed")
+        raise InvalidJob(f"{name} has {size_bytes} bytes; the limit is {max_bytes}")
 
 
 def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
@@ -188,11 +190,9 @@ def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
     except TypeError:
         raise InvalidJob("metadata must be a JSON object") from None
     if orjson.loads(packed) != metadata:
-        raise InvalidJob("metadata must be a JSON object: it holds a number that is not finite")
+        raise InvalidJob("metadata must be a JSON object: it contains a number that is not finite")
     if len(packed) > MAX_METADATA_BYTES:
-        raise InvalidJob(
-            f"metadata has {len(packed)} bytes, at most {MAX_METADATA_BYTES} are allowed"
-        )
+        raise InvalidJob(f"metadata has {len(packed)} bytes; the limit is {MAX_METADATA_BYTES}")
 
 
 def problems_of(error: ValidationError) -> str:

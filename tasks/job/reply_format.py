@@ -37,7 +37,7 @@ def check_format(wanted: ReplyFormat | None) -> None:
         raise InvalidJob(f"format is nested deeper than {MAX_SCHEMA_DEPTH} levels")
     size_bytes = len(_packed(wanted))
     if size_bytes > MAX_SCHEMA_BYTES:
-        raise InvalidJob(f"format has {size_bytes} bytes, at most {MAX_SCHEMA_BYTES} are allowed")
+        raise InvalidJob(f"format has {size_bytes} bytes; the limit is {MAX_SCHEMA_BYTES}")
     weight_of(wanted)
     _compile(wanted)
 
@@ -47,11 +47,11 @@ def _compile(schema: Mapping[str, JsonValue]) -> None:
         validator(schema)
     except jsonschema_rs.ValidationError as exc:
         raise InvalidJob(
-            f"format is no JSON Schema that can be used, see {place_in(exc.instance_path)}: known "
+            f"format is not a usable JSON Schema, see {place_in(exc.instance_path)}: known "
             "keywords, references within it, patterns without look-around"
         ) from None
     except ValueError as exc:
-        raise InvalidJob(f"format is no JSON Schema that can be used: {exc}") from None
+        raise InvalidJob(f"format is not a usable JSON Schema: {exc}") from None
 
 
 def _packed(schema: Mapping[str, JsonValue]) -> bytes:
@@ -60,7 +60,7 @@ def _packed(schema: Mapping[str, JsonValue]) -> bytes:
     except TypeError:
         raise InvalidJob("format must be a JSON object") from None
     if orjson.loads(packed) != schema:
-        raise InvalidJob("format must be a JSON object: it holds a number that is not finite")
+        raise InvalidJob("format must be a JSON object: it contains a number that is not finite")
     return packed
 
 

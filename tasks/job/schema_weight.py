@@ -64,8 +64,8 @@ def weight_of(schema: Mapping[str, JsonValue]) -> Weight:
         )
     if weight.states > MAX_PATTERN_STATES:
         raise InvalidJob(
-            f"format has patterns of over {MAX_PATTERN_STATES} states: let fewer things be "
-            "repeated a counted number of times"
+            f"format has patterns of over {MAX_PATTERN_STATES} states: use fewer counted "
+            "repetitions"
         )
     return weight
 
@@ -126,7 +126,7 @@ class _Weight:
                 name = part.replace("~1", "/").replace("~0", "~")
                 target = target[int(name)] if isinstance(target, list) else target[name]  # type: ignore[index]  # TypeError is caught
         except (LookupError, TypeError, ValueError):
-            raise InvalidJob("format has a reference that leads nowhere in it") from None
+            raise InvalidJob("format has a reference whose target is not in it") from None
         return target
 
 

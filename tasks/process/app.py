@@ -57,7 +57,7 @@ def _load_config() -> ModuleType:
     path = _config_path()
     spec = spec_from_file_location("griot_celeryconfig", path)
     if spec is None or spec.loader is None:
-        raise FileNotFoundError(f"Griot's {path.name} is not at {path.parent}")
+        raise FileNotFoundError(f"Griot's {path.name} is missing in {path.parent}")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

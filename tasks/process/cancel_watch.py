@@ -48,15 +48,14 @@ async def watch_cancellations(
                 cursor = None
             except CorruptData as exc:
                 logger.error(
-                    "cancelled jobs that were announced around now are stopped only when their "
-                    "leases are renewed: %s",
+                    "jobs cancelled just now stop only at the next renewal of their leases: %s",
                     exc,
                 )
                 cursor = None  # behind what cannot be read
                 await asyncio.sleep(PAUSE_S)
             except MemoryServiceError as exc:
                 logger.info(
-                    "cancellations cannot be followed; the next try is in a second: %s", exc
+                    "cancellations cannot be received; the next try is in one second: %s", exc
                 )
                 await asyncio.sleep(PAUSE_S)
     finally:

@@ -44,8 +44,8 @@ def _plain(url: str, name: str) -> str:
         return url
     if kind not in {AMQPS, REDISS, SENTINEL}:
         raise ConfigurationError(
-            f"{name} has an option of TLS, and {kind}:// has none: it must begin with rediss:// or "
-            "amqps://"
+            f"{name} has a TLS option, but {kind}:// does not use TLS: it must begin with "
+            "rediss:// or amqps://"
         )
     checked = _checked(options, name)
     if kind == REDISS or "ssl_cert_reqs" in options:
@@ -67,8 +67,8 @@ def celery_address(url: str, name: str) -> CeleryAddress:
         return CeleryAddress(url, None)
     if kind == AMQPS and ";" in url:
         raise ConfigurationError(
-            f"{name}: amqps:// takes one address, whose certificate is checked; "
-            "give several RabbitMQs one name"
+            f"{name}: amqps:// accepts one address, whose certificate is checked; put several "
+            "RabbitMQ servers behind one name"
         )
     bare, options = _apart(url)
     tls = _checked(options, name)
@@ -112,7 +112,7 @@ def _checked(options: Mapping[str, str], name: str) -> dict[str, object]:
         raise ConfigurationError(f"{name}: {exc}") from None
     for option in _FILES:
         if (path := typed.get(option)) is not None and not Path(str(path)).is_file():
-            raise ConfigurationError(f"{name}: {option}={path} is no file")
+            raise ConfigurationError(f"{name}: {option}={path} is not a file")
     return typed
 
 

@@ -223,8 +223,8 @@ def _check_address(url: str, name: str) -> None:
     if not all(option.startswith("ssl_") or option in known for option in option_names(url)):
         # Not which: a password with a question mark in it ends up here, too.
         raise ConfigurationError(
-            f"{name} has an option that it cannot have: user, password, host, port and db stand "
-            f"before its '?'; {ESCAPES}"
+            f"{name} has an option that is not allowed: put user, password, host, port and db "
+            f"before the '?'; {ESCAPES}"
         )
 
 

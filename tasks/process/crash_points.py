@@ -77,7 +77,7 @@ def warn_if_ignored() -> None:
     """Log it where the environment names a point and leaves it unarmed."""
     if is_ignored():
         logger.warning(
-            "%s is ignored, it is for tests only: take it out of the environment", VARIABLE
+            "%s is ignored: it is for tests only; remove it from the environment", VARIABLE
         )
 
 

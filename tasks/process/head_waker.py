@@ -53,7 +53,7 @@ class HeadWaker:
                 calls = slots.wake_waiting(mailbox, grace_ms=self._queue_wait.grace_ms)
                 swept = await self._memory.run_last(*calls)
             except CorruptData as exc:
-                logger.error("%s cannot run until its key is mended: %s", keys.history, exc)
+                logger.error("%s cannot run until its key is repaired: %s", keys.history, exc)
                 return False
             if swept.outcome is SweepOutcome.WAKE:
                 waking = asyncio.get_running_loop().run_in_executor(

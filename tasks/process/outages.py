@@ -86,8 +86,8 @@ class Outages:
         for outage, one in zip(outages, parked, strict=False):
             if one.is_new:
                 logger.warning(
-                    "%s (%s): the jobs that need it wait, and no attempt is counted; see to the "
-                    "server, and to `griot status`",
+                    "%s (%s): jobs that need it wait and lose no attempt; check the server, "
+                    "and see `griot status`",
                     _complaint(outage),
                     why,
                 )
@@ -122,4 +122,4 @@ def _heard(command: Command[Parked], into: list[Parked]) -> Command[Parked]:
 def _complaint(outage: Outage) -> str:
     if outage.model:
         return f"model server {outage.server} cannot take {outage.model} now"
-    return f"model server {outage.server} is away"
+    return f"model server {outage.server} is unavailable"

@@ -35,4 +35,4 @@ class AnswersInMemory:
             await self._memory.run(answers.note(self._keyspace, server, model))
         except MemoryServiceError as exc:
             # Missed, another worker might restart a model that works: the next note is due soon.
-            logger.debug("cannot tell other workers that %s answers: %s", model, exc)
+            logger.debug("other workers cannot be told that %s answers: %s", model, exc)

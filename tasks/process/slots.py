@@ -108,7 +108,7 @@ class SlotNotifier:
                 )
         except MemoryServiceError as exc:
             logger.warning(
-                "%s was granted a slot and not woken; the sweeper grants the next: %s",
+                "%s was granted a slot but not woken; the sweeper grants the slot again: %s",
                 keys.history,
                 exc,
             )

@@ -15,7 +15,7 @@ class StopReason(StrEnum):
     """Why the work under a lease was stopped from outside."""
 
     LEASE_LOST = "lease lost"
-    SLOT_LOST = "slot of the model lost"
+    SLOT_LOST = "lost the model's slot"
     DRAINED = "worker is stopping"
     CANCELLED = "cancelled"
     DISCARDED = "cancelled and discarded"

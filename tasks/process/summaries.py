@@ -119,7 +119,9 @@ class Summaries:
             try:
                 outcome = await self._sum_up(wanted)
             except MemoryServiceError as exc:
-                logger.info("no summary of %s, its next turn asks for one again: %s", key, exc)
+                logger.info(
+                    "%s was not summarised; its next turn asks for a summary again: %s", key, exc
+                )
             # Another turn may have wished for more meanwhile.
             if outcome is _Outcome.OVER and self.wanted.get(key) is wanted:
                 del self.wanted[key]
@@ -152,7 +154,9 @@ class Summaries:
             outcome = await self._made(wanted, name)
         except LLMError as exc:
             history = wanted.mailbox.keys.history
-            logger.info("no summary of %s, its next turn asks for one again: %s", history, exc)
+            logger.info(
+                "%s was not summarised; its next turn asks for a summary again: %s", history, exc
+            )
             outcome = _Outcome.OVER
         if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
             await self._memory.run(summary.remove_lock(self._keyspace))

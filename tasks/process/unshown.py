@@ -35,5 +35,5 @@ class UnshownTask(Task):  # type: ignore[misc]  # Celery ships no types
             inspect.signature(self.run).bind(*args, **kwargs)
         except TypeError:
             # Not Python's own words: they name an argument as its sender does.
-            raise TypeError(f"{self.name} takes other arguments") from None
+            raise TypeError(f"{self.name} was called with wrong arguments") from None
         return self.run(*args, **kwargs)

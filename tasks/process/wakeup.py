@@ -66,14 +66,16 @@ def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | N
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.error(
-                "job %s is woken without its Celery options, which cannot be sent: %s",
+                "job %s is woken without its Celery options, which could not be sent: %s",
                 shown_id(job_id),
                 kind,
             )
             publish(app, job_id, kwargs, {})
     except OperationalError as exc:
         logger.warning(
-            "wake-up of job %s not published, the sweeper will: %s", shown_id(job_id), exc
+            "the wake-up of job %s was not published; the sweeper will publish it: %s",
+            shown_id(job_id),
+            exc,
         )
         return False
     return True

@@ -120,7 +120,9 @@ class Admission:
                 yield from asked(pending.release(self._keyspace, (job_id,)))
         except MemoryServiceError as exc:
             logger.info(
-                "the id of job %s, which is refused, stays its request's: %s", shown_id(job_id), exc
+                "job %s was refused, but its id stays reserved for its request: %s",
+                shown_id(job_id),
+                exc,
             )
 
     # ---- bounds on what there is in all
@@ -168,12 +170,12 @@ class Admission:
             name = "CHAT_MAX_PENDING_PER_AGENT"
         elif counts.sessions >= queue.max_sessions and not is_known_session:
             return (
-                f"{counts.sessions} sessions are kept, and no other is begun; erase some, or raise "
-                "CHAT_MAX_SESSIONS"
+                f"{counts.sessions} sessions are kept, so no new one can start; erase some, "
+                "or raise CHAT_MAX_SESSIONS"
             )
         else:
             return None
-        return f"{jobs}, and no other is taken in; wait for some of them, or raise {name}"
+        return f"{jobs}, so no new one is accepted; wait for some of them, or raise {name}"
 
     def _remember(self, agent_id: str, counts: PendingCounts) -> None:
         self._told, self._told_at_s = counts, time.monotonic()
@@ -192,7 +194,7 @@ class Admission:
             charged = yield from asked(charge)
         except CorruptData as exc:
             # docs/decisions.md, "A damaged key beside the sessions fails no job".
-            logger.error("quotas are not kept until a key is mended: %s", exc)
+            logger.error("quotas are not applied until a key is repaired: %s", exc)
             return
         trial.is_charged = charged.outcome is ChargeOutcome.CHARGED
         if charged.outcome is ChargeOutcome.REFUSED and not (

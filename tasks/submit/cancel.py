@@ -84,7 +84,7 @@ def _cancel(
             return outcome
         # Between the two looks it began or ended to run.
         time.sleep(PAUSE_S)
-    raise NotAccepted(f"job {shown_id(job_id)} keeps starting and ending: cancel it once more")
+    raise NotAccepted(f"job {shown_id(job_id)} keeps starting and stopping: cancel it again")
 
 
 def _take_out(
@@ -130,7 +130,8 @@ def _stop(
         services.memory.run(events.announce_stop(services.keyspace, job_id))
     except CorruptData as exc:
         logger.error(
-            "job %s is stopped at the next renewal of its lease, it cannot be announced: %s",
+            "the cancellation of job %s cannot be announced; the job stops at the next "
+            "renewal of its lease: %s",
             shown_id(job_id),
             exc,
         )

@@ -91,7 +91,9 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
         cap=services.settings.queue.max_pending,
     )
     new_id, claim = intake.job_id, mailbox.claim(intake)
-    taken = JobConflict(f"{job_id} would come back as {new_id}, which is another job: drop it")
+    taken = JobConflict(
+        f"{job_id} would be sent again as {new_id}, but that id belongs to another job: drop it"
+    )
     if claim is not None and services.memory.run(claim) is Claim.CONFLICT:
         raise taken
     calls = mailbox.take_in(intake, grace_ms=services.queue_wait.grace_ms)
@@ -148,7 +150,7 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
         letter = services.memory.run(dead_letters.letters(mailbox)).find(job_id)
         if letter is not None:
             return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
-    raise InvalidJob(f"there is no dead letter of a job {shown_id(job_id)}")
+    raise InvalidJob(f"there is no dead letter of job {shown_id(job_id)}")
 
 
 def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:

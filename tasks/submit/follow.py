@@ -97,7 +97,7 @@ def _keys_of(job_id: str) -> SessionKeys:
 
 def unknown_job(job_id: str) -> InvalidJob:
     """The error for an id that nobody knows."""
-    return InvalidJob(f"job {shown_id(job_id)} is not known: never sent, or longer ago than a week")
+    return InvalidJob(f"no such job, or it is over a week old: {shown_id(job_id)}")
 
 
 def _read(memory: Connection, follower: SessionFollower, block_ms: int) -> list[Event]:

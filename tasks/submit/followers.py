@@ -73,8 +73,8 @@ class JobFollower(SessionFollower):
 def lost(job_id: str) -> JobFailed:
     """The error for a job that was taken in and of which nothing is left."""
     return JobFailed(
-        f"nothing is known of job {shown_id(job_id)} any more: its mailbox is gone (Redis was "
-        "emptied, or a fail-over lost it); send it again"
+        f"job {shown_id(job_id)} is lost: its mailbox is gone (Redis was emptied, or a "
+        "failover lost it); send it again"
     )
 
 

@@ -151,7 +151,8 @@ class Producer:
                 self._memory.run(events.announce_stop(self._keyspace, enqueued.stopping))
             except MemoryServiceError as exc:
                 logger.warning(
-                    "the end of job %s is not announced, it runs on until its lease is renewed: %s",
+                    "the cancellation of job %s cannot be announced; the job stops at the "
+                    "next renewal of its lease: %s",
                     shown_id(enqueued.stopping),
                     exc,
                 )

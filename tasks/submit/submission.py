@@ -35,8 +35,8 @@ class Submission:
     def not_confirmed(self, error: MemoryUnavailable) -> NotAccepted:
         """The error for a job of which it is not known whether it is in."""
         return NotAccepted(
-            f"Redis did not confirm job {shown_id(self.job_id)}, which may be in or not ({error}). "
-            "Send it again with this task_id: it cannot be doubled"
+            f"Redis did not confirm job {shown_id(self.job_id)}, which may have been stored "
+            f"({error}); send it again with the same task_id, duplicates are ignored"
         )
 
     def check(self, enqueued: Enqueued) -> None:
@@ -61,4 +61,4 @@ class Submission:
     def _conflict(self) -> JobConflict:
         name = "task_id" if self.job.idempotency_key is None else "idempotency_key"
         job = shown_id(self.job_id)
-        return JobConflict(f"this {name} was used for another request (job {job}): take a new one")
+        return JobConflict(f"this {name} was used for another request (job {job}): use a new one")

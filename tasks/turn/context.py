@@ -142,7 +142,7 @@ async def summary_of(
     except CannotDecrypt:
         raise  # nobody mends that by waiting a moment
     except MemoryServiceError as exc:
-        logger.warning("the turn is answered without its summary, Redis failed: %s", exc)
+        logger.warning("the turn is answered without its summary, because Redis failed: %s", exc)
         return None
     # Cut, for another program may have written it: a longer one would leave no room for the turn.
     return None if found is None else found.text[:MAX_SUMMARY_CHARS]

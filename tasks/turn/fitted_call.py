@@ -25,7 +25,7 @@ from llm.servers.stays import load_request
 
 logger = logging.getLogger(__name__)
 
-ONCE_MORE = "it is shortened and sent once more"
+ONCE_MORE = "it is shortened and sent again"
 
 
 class PromptSource(Protocol):
@@ -99,7 +99,7 @@ class FittedCall:
                 # What the turn itself wants and its model lacks is known before anything is sent.
                 if not self._is_sent or not source.make_plainer():
                     raise refusal from None
-                logger.warning("%s; its history is shown in a plainer form, and sent again", exc)
+                logger.warning("%s; its history is simplified and sent again", exc)
 
     async def _ask_fitted(self, source: PromptSource) -> FittedReply:
         """Call the model at most twice."""

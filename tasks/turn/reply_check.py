@@ -66,14 +66,14 @@ class ReplyChecks:
         fit, last_json = await self._first_fit(schema, texts)
         if fit is not None:
             return ParsedReply(texts[fit], orjson.loads(texts[fit]))
-        problem = "the reply is not JSON, as format wants it"
+        problem = "the reply is not JSON, which format requires"
         if last_json is not None:
             place = await self._place(schema, texts[last_json])
-            problem = f"the reply does not fit the schema of format, {place}"
+            problem = f"the reply does not match the schema in format, {place}"
         if answer.final.done_reason == "length":
             raise FormatCutShortError(
-                f"{problem}: it ran into max_tokens or the window; allow it more tokens, or ask "
-                "for less"
+                f"{problem}: it reached max_tokens or the end of the window; allow more "
+                "tokens, or ask for less"
             )
         raise FormatMismatchError(problem)
 
@@ -85,8 +85,8 @@ class ReplyChecks:
             fit, last_json = orjson.loads(await self._ask(schema, texts))
         except ChildEnded as exc:
             raise FormatTooDearError(
-                f"the reply is too dear to check against the schema of format: {exc}; ask for "
-                "fewer choices, repetitions and unevaluated parts, or for a shorter reply"
+                f"checking the reply against the schema in format takes too long: {exc}; use "
+                "fewer choices, repetitions and unevaluated parts, or ask for a shorter reply"
             ) from None
         return fit, last_json
 
@@ -96,7 +96,7 @@ class ReplyChecks:
         try:
             return f"see {place_in(orjson.loads(await self._ask(schema, text)))}"
         except ChildEnded:
-            return "whose place takes too long to find"
+            return "at a place that takes too long to find"
 
     async def _ask(self, schema: Mapping[str, JsonValue], asked: Sequence[str] | str) -> bytes:
         try:
@@ -110,7 +110,7 @@ def _first_fit_here(schema: Mapping[str, JsonValue], texts: Sequence[str]) -> Fi
         return first_fit(schema, texts)
     except ValueError:
         # Somebody else has written the envelope: `delay` would have refused it.
-        raise InvalidJob("format is no JSON Schema that can be used") from None
+        raise InvalidJob("format is not a usable JSON Schema") from None
 
 
 def is_quick(schema: Mapping[str, JsonValue], texts: Sequence[str]) -> bool:
@@ -125,6 +125,6 @@ def _check_length(text: str) -> None:
     size_bytes = len(text.encode(errors="replace"))
     if size_bytes > MAX_REPLY_BYTES:
         raise FormatTooDearError(
-            f"the reply has {size_bytes} bytes, and one with a format is checked up to "
-            f"{MAX_REPLY_BYTES}: ask for less, or without a format"
+            f"the reply has {size_bytes} bytes; with a format the limit is {MAX_REPLY_BYTES}: "
+            "ask for less, or leave out format"
         )

@@ -79,7 +79,7 @@ def test_a_dead_job_whose_next_id_is_taken_keeps_its_letter(dead_job: str) -> No
     """By another request: the letter is dropped only for a job that is in."""
     args = ("energy", letter_of(dead_job).session_id, "somebody's own")
     assert chat_task.apply_async(args, task_id=f"{dead_job}~r1").get(timeout=WAIT_S)["response"]
-    with pytest.raises(JobConflict, match="would come back as"):
+    with pytest.raises(JobConflict, match="would be sent again as"):
         requeue(app, dead_job)
     assert letter_of(dead_job).job is not None
 

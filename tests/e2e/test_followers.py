@@ -226,7 +226,7 @@ def test_what_is_no_cursor_is_refused(after: str) -> None:
     """With a word on what is one, before anything is asked."""
     job = chat_task.delay(AGENT, str(uuid.uuid4()), "hello")
     for following in (follow_job(job.id, after=after), follow(AGENT, "s", after=after)):
-        with pytest.raises(InvalidInput, match="no cursor: give the `cursor` of an event"):
+        with pytest.raises(InvalidInput, match="not a cursor: pass the `cursor` of an event"):
             next(iter(following))
     job.get(timeout=WAIT_S)
 

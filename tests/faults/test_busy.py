@@ -127,7 +127,10 @@ def test_a_sweeper_outlives_a_redis_without_room_for_results(rig: Rig, sender: S
     with rig.full_memory():
         worker.thaw()
         wait_until(
-            lambda: f"{ended_id.decode()}, and perhaps others, come later" in worker.log_text(),
+            lambda: (
+                f"{ended_id.decode()}, and perhaps others, will be stored later"
+                in worker.log_text()
+            ),
             what="the result could not be stored",
         )
     rig.wait_drained(sender)

@@ -80,7 +80,7 @@ def test_a_raw_job_is_as_large_as_a_job_may_be(rig: Rig, strict: ServerProcess) 
     """The result names the setting; nothing of it is kept as a dead letter."""
     fits = _raw(rig, model="instant", message="x" * (MOST_BYTES - 1000))
     assert fits.get(timeout=WAIT_S)["response"]
-    with pytest.raises(InvalidJob, match=f"at most {MOST_BYTES} .*CHAT_MAX_ENVELOPE_BYTES"):
+    with pytest.raises(InvalidJob, match=f"the limit is {MOST_BYTES} .*CHAT_MAX_ENVELOPE_BYTES"):
         _raw(rig, model="instant", message="x" * MOST_BYTES).get(timeout=WAIT_S)
 
 

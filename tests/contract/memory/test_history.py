@@ -301,7 +301,7 @@ def test_each_door_puts_right_what_it_can_and_refuses_the_rest(
 ) -> None:
     """Nothing comes in that a model's server would refuse."""
     door(redis_memory, FOREIGN)
-    with pytest.raises(InvalidInput, match="has an image 0 that is an address"):
+    with pytest.raises(InvalidInput, match="has an image 0 that is a URL"):
         door(redis_memory, {"role": "user", "content": "x", "images": ["https://a/b.png"]})
     assert redis_memory.get_conversation_history("a", "s") == [RIGHT]
 

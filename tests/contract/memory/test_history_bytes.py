@@ -158,7 +158,7 @@ def test_the_documented_service_keeps_to_it(backend: Backend) -> None:
     for one in said:
         service.append_to_history("a", "s", one)
     assert service.get_conversation_history("a", "s") == said[-2:]
-    with pytest.raises(InvalidInput, match=r"at most 2000 are kept \(HISTORY_MAX_BYTES\)"):
+    with pytest.raises(InvalidInput, match=r"the limit is 2000 \(HISTORY_MAX_BYTES\)"):
         service.save_conversation_history("a", "s", said)
     assert service.get_conversation_history("a", "s") == said[-2:]
     assert service.save_conversation_history("a", "s", said[:2])

@@ -313,7 +313,7 @@ def test_damaged_indexes_do_not_stop_the_cleanup(
 
     assert (done.deleted, done.is_complete) == (2, True)
     assert not look.exists(keyspace.sessions("b"))
-    for named in ("sessions of agent a stay", "data of session bad"):
+    for named in ("sessions of agent a are not cleaned up", "data of session bad"):
         assert any(named in line for line in caplog.messages)
 
 

@@ -101,5 +101,5 @@ def test_one_history_has_a_limit_in_all() -> None:
     fitting, too_long = [message(part)] * 64, [message(part)] * 63 + [message(part + 1)]
     limits = {"most": 64, "max_bytes": 2 * part, "most_bytes": MAX_HISTORY_BYTES}
     assert sum(map(len, encoded_history(fitting, **limits))) == MAX_HISTORY_BYTES
-    with pytest.raises(InvalidInput, match=f"at most {MAX_HISTORY_BYTES}"):
+    with pytest.raises(InvalidInput, match=f"the limit is {MAX_HISTORY_BYTES}"):
         encoded_history(too_long, **limits)

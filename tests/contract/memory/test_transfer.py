@@ -215,7 +215,7 @@ def test_a_session_that_began_meanwhile_is_not_overwritten(
 
 def test_nothing_is_no_session(export: Callable[[str, str], Lines]) -> None:
     """A wrong id is told."""
-    with pytest.raises(InvalidInput, match="nothing is kept of session 'none' of agent 'a'"):
+    with pytest.raises(InvalidInput, match="nothing is stored of session 'none' of agent 'a'"):
         export("a", "none")
 
 
@@ -254,38 +254,41 @@ GOOD = {"kind": "message", "message": {"role": "user", "content": "x"}}
     ("lines", "error"),
     [
         ([], "line 1: it is missing"),
-        ([GOOD], "line 1: it is no header"),
-        ([{**HEADER, "version": 2}], "line 1: the format has version 2, and this Griot reads 1"),
-        ([{**HEADER, "agent_id": 7}], "line 1: its agent_id is no text"),
+        ([GOOD], "line 1: it is not a header"),
+        (
+            [{**HEADER, "version": 2}],
+            ("line 1: the file has format version 2, but this Griot reads version 1"),
+        ),
+        ([{**HEADER, "agent_id": 7}], "line 1: its agent_id is not text"),
         ([{**HEADER, "ttl_s": 0}], "line 1: its ttl_s must be from 1"),
-        ([HEADER, GOOD, b"{"], "line 3: it is no JSON"),
-        ([HEADER, GOOD, [1]], "line 3: it is no JSON object"),
-        ([HEADER, GOOD, {"kind": "other"}], "line 3: its kind is none of this version"),
-        ([HEADER, GOOD, {"kind": ["other"]}], "line 3: its kind is none of this version"),
-        ([HEADER, {"kind": "message", "message": 7}], "line 2: its message is no JSON object"),
+        ([HEADER, GOOD, b"{"], "line 3: it is not JSON"),
+        ([HEADER, GOOD, [1]], "line 3: it is not a JSON object"),
+        ([HEADER, GOOD, {"kind": "other"}], "line 3: its kind is unknown to this version"),
+        ([HEADER, GOOD, {"kind": ["other"]}], "line 3: its kind is unknown to this version"),
+        ([HEADER, {"kind": "message", "message": 7}], ("line 2: its message is not a JSON object")),
         (
             [HEADER, {"kind": "message", "message": {"role": "user", "content": 7}}],
-            "line 2: the message has a content that is no string",
+            "line 2: the message has a content of type",
         ),
         ([HEADER, {"kind": "message", "message": {"role": "x"}}], "line 2: .*unknown role"),
-        ([HEADER, {"kind": "summary", "text": 7}], "line 2: its text is no text"),
+        ([HEADER, {"kind": "summary", "text": 7}], "line 2: its text is not text"),
         (
             [HEADER, {"kind": "data", "key": "", "value": 1, "ttl_s": 1}],
-            "line 2: its key is no text",
+            "line 2: its key is not text",
         ),
         ([HEADER, {"kind": "data", "key": "k", "value": 1}], "line 2: its ttl_s must be an int"),
         (
             [HEADER, {"kind": "data", "key": "k", "value": "x" * 2000, "ttl_s": 1}],
             "line 2: .*bytes",
         ),
-        ([HEADER, {"kind": "user", "user": None}], "line 2: its user is no text"),
-        ([HEADER, GOOD], "line 3: it is missing: the file was cut"),
+        ([HEADER, {"kind": "user", "user": None}], "line 2: its user is not text"),
+        ([HEADER, GOOD], "line 3: it is missing: the file is incomplete"),
         ([HEADER, GOOD, {"kind": "end", "lines": 9}], "line 3: the file should have 9 lines"),
         ([HEADER, {"kind": "end", "lines": 2}, GOOD], "line 3: it comes after the last line"),
-        ([HEADER, *[GOOD] * 4, {"kind": "end", "lines": 6}], "4 messages, at most 3 are kept"),
+        ([HEADER, *[GOOD] * 4, {"kind": "end", "lines": 6}], "4 messages; the limit is 3"),
         (
             [HEADER, {"kind": "summary", "text": "t", "messages": 2}, {"kind": "end", "lines": 3}],
-            "the summary is of 2 messages, 0 are there",
+            "the summary covers 2 messages, but the file has 0",
         ),
     ],
 )

@@ -232,7 +232,7 @@ def test_clean_up_passes_a_damaged_user_and_removes_what_is_none(
 
     assert done.is_complete
     assert backend.observer.zrange(keyspace.users, 0, -1) == [b"damaged"]
-    assert "2 members that are no ids" in caplog.text
+    assert "2 members that are not ids" in caplog.text
     assert f"{keyspace.prefix}" in caplog.text
 
 
@@ -263,7 +263,7 @@ def test_a_member_that_is_no_id_stops_no_listing_and_no_clean_up(
 
     assert backend.observer.zrange(keyspace.sessions("a"), 0, -1) == [b"good"]
     assert backend.observer.zrange(keyspace.agents, 0, -1) == [b"a"]
-    assert "are no ids" in caplog.text
+    assert "are not ids" in caplog.text
 
 
 def test_a_session_whose_job_only_waits_is_listed(

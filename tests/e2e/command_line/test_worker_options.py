@@ -219,7 +219,7 @@ def test_a_crash_point_that_no_test_has_armed_is_ignored(worlds: GriotStack) -> 
     Whatever it names: an unknown point keeps no worker from its start either.
     """
     worker = worlds.worker(name="unarmed", GRIOT_CRASH_AT="before-acquire:1")
-    assert "GRIOT_CRASH_AT is ignored, it is for tests only" in worker.log_text()
+    assert "GRIOT_CRASH_AT is ignored: it is for tests only" in worker.log_text()
     code = "from tasks.process.crash_points import CrashPoint, crash_if_armed as passed; "
     lives = "passed(CrashPoint.TOKEN); print('lives')"
     for at, armed, expected in (

@@ -173,7 +173,7 @@ def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(
 def test_a_result_that_is_too_large_makes_a_dead_letter(session_id: str) -> None:
     """It names the setting; the session goes on."""
     large = chat_task.delay("energy", session_id, "hello", metadata={"note": "x" * 4096})
-    with pytest.raises(JobFailed, match=r"at most 4096 are kept \(CHAT_MAX_RESULT_BYTES\)"):
+    with pytest.raises(JobFailed, match=r"the limit is 4096 \(CHAT_MAX_RESULT_BYTES\)"):
         large.get(timeout=WAIT_S)
     assert chat_task.delay("energy", session_id, "hello").get(timeout=WAIT_S)["response"]
 

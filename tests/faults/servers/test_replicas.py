@@ -56,7 +56,7 @@ def test_a_sender_waits_for_the_replica_and_a_worker_goes_on_without(
     replica.freeze()
     told = rig.python(PRODUCER, kind, session_id, second, **WAITING).stdout
     assert "0 of 1 replicas" in told
-    assert "Send it again with this task_id: it cannot be doubled" in told
+    assert "send it again with the same task_id, duplicates are ignored" in told
     rig.check(sender, timeout_s=scaled(30), max_calls=1)
     wait_until(lambda: "replicas confirmed it" in worker.log_tail(400), what="a warning")
     assert "work goes on" in worker.log_tail(400)

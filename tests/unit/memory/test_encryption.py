@@ -121,8 +121,8 @@ SECRET = key_of("k1").partition(":")[2]
         (f"k1:{SECRET},k1:{SECRET}", "two keys have the id 'k1'"),
         (f"k1:{SECRET},plain", "element 2 is not <id>:<key>"),
         (f"a b:{SECRET}", "element 1 is not <id>:<key>"),
-        ("plain", "there is no key in it"),
-        (",", "there is no key in it"),
+        ("plain", "it contains no key"),
+        (",", "it contains no key"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_refused(

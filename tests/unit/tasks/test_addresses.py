@@ -82,7 +82,7 @@ def test_an_ambiguous_address_is_refused(
     assert SECRET not in message
     assert "\n" not in message
     # What is written in one way, but must not be, says what may be.
-    assert "%23 for #" in message or "may stand only" in message
+    assert "%23 for #" in message or "may follow only" in message
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -58,7 +58,7 @@ def test_arguments_may_come_by_position_and_by_name() -> None:
 @pytest.mark.parametrize("option", ["countdown", "eta", "expires", "time_limit"])
 def test_options_that_would_break_the_order_are_refused(option: str) -> None:
     """Before anything is sent: nothing listens where this test would send to."""
-    with pytest.raises(InvalidJob, match=f"takes no {option}"):
+    with pytest.raises(InvalidJob, match=f"does not accept {option}"):
         chat_task.apply_async(("energy", "s", "hello"), **{option: 5})
 
 
@@ -70,5 +70,5 @@ def test_a_policy_that_is_none_is_refused() -> None:
 
 def test_another_serializer_is_refused() -> None:
     """Before anything is sent: no worker would take such a message."""
-    with pytest.raises(InvalidJob, match="chat jobs travel as JSON"):
+    with pytest.raises(InvalidJob, match="chat jobs are sent as JSON"):
         chat_task.apply_async(("energy", "s", "hello"), serializer="pickle")

@@ -90,11 +90,11 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an authority that is not there": (
         {"CELERY_BROKER_URL": f"amqps://:{SECRET}@h//?ssl_ca_certs=/no/ca.pem"},
-        "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is no file",
+        "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is not a file",
     ),
     "several RabbitMQs over TLS": (
         {"CELERY_BROKER_URL": f"amqps://:{SECRET}@a//;amqps://:{SECRET}@b//"},
-        "CELERY_BROKER_URL: amqps:// takes one address",
+        "CELERY_BROKER_URL: amqps:// accepts one address",
     ),
     "results beside a RabbitMQ and a cluster": (
         {"CELERY_BROKER_URL": f"amqp://:{SECRET}@h/1", "REDIS_MODE": "cluster"},
@@ -114,15 +114,15 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an unknown option of TLS": (
         {"CELERY_RESULT_BACKEND": f"rediss://:{SECRET}@h/0?ssl_trust=all"},
-        "CELERY_RESULT_BACKEND: of TLS an address may say only ssl_ca_certs",
+        "CELERY_RESULT_BACKEND: unknown TLS option; an address may have only ssl_ca_certs",
     ),
     "TLS for the memory without TLS": (
         {"REDIS_URL": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
-        "REDIS_URL has an option that it cannot have",
+        "REDIS_URL has an option that is not allowed",
     ),
     "TLS for the results without TLS": (
         {"CELERY_RESULT_BACKEND": f"redis://:{SECRET}@h/0?ssl_cert_reqs=none"},
-        "CELERY_RESULT_BACKEND has an option of TLS, and redis:// has none",
+        "CELERY_RESULT_BACKEND has a TLS option, but redis:// does not use TLS",
     ),
     "stale while active": ({"MEMORY_STALE_AFTER": "60"}, "MEMORY_STALE_AFTER=60 must be longer"),
 }

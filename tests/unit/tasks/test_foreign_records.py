@@ -138,7 +138,7 @@ def test_a_field_of_a_wrong_type_sets_its_record_aside(
 
     assert decoded.messages == [{"role": "user", "content": "x"}]
     assert decoded.corrupt == 1
-    assert f"{KEYS.history} has 1 elements" in caplog.text
+    assert f"{KEYS.history} contains 1 elements" in caplog.text
     with pytest.raises(InvalidInput):
         encode_message(message, LIMIT)
 
@@ -228,12 +228,12 @@ def test_the_forms_of_other_servers_are_put_right_at_the_door_and_where_they_lie
 @pytest.mark.parametrize(
     ("message", "why"),
     [
-        ({"images": ["http://a/b.png"]}, "has an image 0 that is an address"),
-        ({"images": [PNG, "no base64!"]}, "has an image 1 that is no base64"),
+        ({"images": ["http://a/b.png"]}, "has an image 0 that is a URL; it is not fetched"),
+        ({"images": [PNG, "no base64!"]}, "has an image 1 that is not base64"),
         ({"images": [""]}, "has an image 0 that is empty"),
-        ({"content": [{"type": "dance"}]}, "has a content that is no string but list"),
-        ({"tool_calls": [{"function": {"name": "f", "arguments": "{a"}}]}, "no list of calls"),
-        ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "no list of calls"),
+        ({"content": [{"type": "dance"}]}, "has a content of type list, not a string"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "{a"}}]}, "not a list of calls"),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}, "not a list of calls"),
     ],
     ids=str,
 )

@@ -30,7 +30,7 @@ def test_a_refused_job_is_refused_also_where_its_id_cannot_be_freed(
     with caplog.at_level(logging.INFO), pytest.raises(Backpressure):
         producer.submit(producer.submission(Envelope(job=job), "j1"))
     assert not asked
-    assert "the id of job j1, which is refused, stays its request's" in caplog.text
+    assert "job j1 was refused, but its id stays reserved for its request" in caplog.text
 
 
 def _answer(answer: object) -> object:

@@ -16,8 +16,8 @@ KEYS = Keyspace().session("energy", "s1")
 SETTINGS = replace(load_settings(), queue=QueueSettings(allowed_models=("mine",)))
 JOB = {"agent_id": "energy", "session_id": "s1", "message": "hello"}
 REFUSED: Mapping[str, tuple[Mapping[str, object], str]] = {
-    "another agent's": ({"agent_id": "a"}, "of another session"),
-    "another session's": ({"session_id": "x" * 70_000}, "of another session"),
+    "another agent's": ({"agent_id": "a"}, "belongs to another session"),
+    "another session's": ({"session_id": "x" * 70_000}, "belongs to another session"),
     "a long prompt": ({"system_prompt": "x" * 70_000}, "system_prompt has 70000 bytes"),
     "much metadata": ({"metadata": {"a": "x" * 9000}}, "metadata has 9008 bytes"),
     "a dear format": ({"format": {"$ref": "#"}}, "format is recursive"),

@@ -66,7 +66,7 @@ def test_a_limit_holds_to_the_byte(most: int, options: object) -> None:
     """What has exactly the limit is taken, one more is refused."""
     assert callable(options)
     assert publish_options(options(most)) == options(most)
-    with pytest.raises(InvalidJob, match=f"{most + 1} bytes, at most {most}"):
+    with pytest.raises(InvalidJob, match=f"{most + 1} bytes; the limit is {most}"):
         publish_options(options(most + 1))
 
 

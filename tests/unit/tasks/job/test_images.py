@@ -59,7 +59,7 @@ def test_as_many_images_as_the_limit_says_and_not_one_more() -> None:
     """Each counts."""
     image = encoded(HEADS["PNG"])
     check(*[image] * 4)
-    with pytest.raises(InvalidJob, match=r"5 given, at most 4 .*CHAT_MAX_IMAGES"):
+    with pytest.raises(InvalidJob, match=r"5 given; the limit is 4 .*CHAT_MAX_IMAGES"):
         check(*[image] * 5)
 
 
@@ -67,7 +67,9 @@ def test_as_many_bytes_as_the_limit_says_and_not_one_more() -> None:
     """Decoded, and of all images together."""
     half, rest = (HEADS["PNG"].ljust(size, b"x") for size in (50, 51))
     check(encoded(half), encoded(half))
-    with pytest.raises(InvalidJob, match=r"101 bytes, at most 100 .*CHAT_MAX_IMAGE_BYTES"):
+    with pytest.raises(
+        InvalidJob, match=r"101 bytes together; the limit is 100 .*CHAT_MAX_IMAGE_BYTES"
+    ):
         check(encoded(half), encoded(rest))
 
 

@@ -36,7 +36,10 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "a lone surrogate": ({"message": f"{SECRET}\ud800"}, "message: "),
     "no agent": ({"agent_id": None}, "agent_id: "),
     "a format of no kind": ({"format": "yaml"}, "format"),
-    "a format that is no schema": ({"format": {"type": "nothing"}}, "format is no JSON Schema"),
+    "a format that is no schema": (
+        {"format": {"type": "nothing"}},
+        ("format is not a usable JSON Schema"),
+    ),
     "a level that is none": ({"think": "Very Hard"}, "think"),
     "a number to think": ({"think": 1}, "think"),
     "images that are no list": ({"images": SECRET}, "images: Input should be a valid list"),
