@@ -60,11 +60,17 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
     hostname: str
 
     def on_before_init(self, **kwargs: object) -> None:
-        """Check options, Redis and tools before anything is taken from a queue."""
+        """Check the options before anything is done."""
         self._pool = _checked_pool(kwargs)
         with _refusals():
             self.hostname = _own_name(self.hostname)
             super().on_before_init(**kwargs)
+
+    def on_init_blueprint(self) -> None:
+        """Check Redis and tools before anything is taken from a queue, and as soon as there is a
+        log for what they warn of."""
+        with _refusals():
+            super().on_init_blueprint()
             warn_of_unchecked_certificates()
             _check_world(self.app)
 

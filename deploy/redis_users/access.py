@@ -7,7 +7,7 @@ A kind is named by the word behind the key prefix, with the colon that follows i
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -73,7 +73,8 @@ def script_uses(name: str, indexes: str = "") -> frozenset[Use]:
     """What running a script needs: the right to pass its keys, and each command inside it.
 
     `indexes` are the kinds that are passed where the header says `index`. A call whose key is not
-    named, such as one in a loop over KEYS, counts for all keys of the script that are of its type.
+    named, such as one in a loop over KEYS, counts for all keys of the script that are of its type;
+    so does one in a function to which such a key is passed.
     LookupError for a key in the header of which nothing is known.
     """
     script = scripts()[name]
@@ -93,14 +94,28 @@ def script_uses(name: str, indexes: str = "") -> frozenset[Use]:
             touched = kinds if "unpack" in words else named
             uses.add(Use(command, frozenset(kind for key in touched for kind in kinds[key])))
         else:
-            parameters = [word for word in words if word in passed]
-            alone = named or [key for one in parameters for key in passed[one] if key in kinds]
-            if not (named or parameters):
-                wanted = OF_TYPE.get(command[:1].upper())
-                alone = [key for key, told in types.items() if _is_of(told, wanted)]
+            alone = named or list(_keys_of(words, types, passed, OF_TYPE.get(command[:1].upper())))
             # One key at a time: each is a use of its own.
             uses |= {Use(command, frozenset({kind})) for key in alone for kind in kinds[key]}
     return frozenset(uses)
+
+
+def _keys_of(
+    words: list[str], types: Mapping[str, str], passed: Mapping[str, list[str]], wanted: str | None
+) -> Iterator[str]:
+    """The keys that a call of Redis may be about which names none: what is passed for those of its
+    words that are parameters of functions, through several of them; else all of the type."""
+    parameters = {word for word in words if word in passed}
+    found, names = set[str](), list(parameters)
+    while names:
+        given = set(passed.get(names.pop(), ())) - found
+        found |= given
+        names += given
+    yield from (key for key in types if key in found)
+    is_uncalled = bool(parameters) and not found
+    is_told = bool(found & types.keys()) and found <= types.keys() | passed.keys()
+    if not (is_uncalled or is_told):
+        yield from (key for key, told in types.items() if _is_of(told, wanted))
 
 
 def _is_of(told: str, wanted: str | None) -> bool:

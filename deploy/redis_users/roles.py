@@ -239,12 +239,14 @@ MAINTENANCE = Role(
     purpose="the worker of beat's tasks, which also sweeps; it reads no history",
     scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
-    grants=(FINDING, ENDING, SWEEPING, KEEPING, PUBLISHING, DELIVERING, GROUPING, CONSUMING),
+    grants=(
+        FINDING, ENDING, SWEEPING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING, CONSUMING,
+    ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
     speaks=frozenset(Channel),
-)
+)  # fmt: skip
 BEAT = Role(
     name="beat",
     purpose="the clock: it sends the maintenance tasks",
@@ -260,7 +262,7 @@ FLOWER = Role(
 )
 OPERATOR = Role(
     name="operator",
-    purpose="griot's commands: check, status, chat, sessions, dead letters, erase, export, import",
+    purpose="griot's commands; reencrypt looks at the names of all keys",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
     "members forget_until trim swap_elements swap_fields swap_stream swap_value",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
@@ -268,7 +270,7 @@ OPERATOR = Role(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,
         WAITING, DELIVERING, GROUPING, ASKING, CHECKING, RECORDING, PROVING, REENCRYPTING,
     ),
-    alone=f"time info dbsize {LOADING} {CLUSTER}",
+    alone=f"time info dbsize scan {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
     speaks=frozenset({Channel.CONTROL, Channel.RESULTS}),
     is_wide=True,

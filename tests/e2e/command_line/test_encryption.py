@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from redis import Redis
 
 from memory import Keyspace, Mailbox, get_redis_memory
 from memory.redis.command import Command
@@ -13,6 +14,8 @@ from memory.redis.replies import integer
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
+from tasks import app
+from tasks.process.wakeup import publish
 from tests.support.encryption import CANARY, append_only_file, key_of
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
@@ -38,6 +41,12 @@ import sys
 from tasks import chat_task
 print(chat_task.delay("energy", sys.argv[1], sys.argv[2]).id)
 """
+ANSWERED = SEND.replace(".id)", ".get(timeout=60)['job_id'])")
+AGAIN = """
+import sys
+from tasks import chat_task
+print(chat_task.AsyncResult(sys.argv[1]).get(timeout=20))
+"""
 
 
 class Deployment:
@@ -45,13 +54,16 @@ class Deployment:
 
     def __init__(self, stack: GriotStack) -> None:
         self.stack = stack
-        self._keyed: list[ServerProcess] = []
+        self._keys: dict[str, str] | None = None
 
-    def with_key(self) -> ServerProcess:
-        """A running worker with the key: the one that runs, or a new one."""
-        if not self._keyed or not self._keyed[-1].is_running:
-            self._keyed.append(self.worker(f"with-key-{len(self._keyed)}", KEYS))
-        return self._keyed[-1]
+    def only(self, keys: dict[str, str]) -> ServerProcess:
+        """A worker with these keys, the one that runs or a new one; one with others is stopped."""
+        if keys != self._keys:
+            self.stack.stop()
+            self._keys = keys
+        if not self.stack.processes:
+            self.stack.worker(name="with-key" if keys else "without-key", **keys)
+        return self.stack.processes[-1]
 
     def run(self, *arguments: str, keys: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         """A Python program of a client, to its end."""
@@ -68,10 +80,6 @@ class Deployment:
         """A command."""
         return self.run("-m", "worker.cli", *arguments, keys=keys)
 
-    def worker(self, name: str, keys: dict[str, str]) -> ServerProcess:
-        """A started worker."""
-        return self.stack.worker(name=name, **keys)
-
 
 @pytest.fixture(scope="module")
 def deployment(stack: GriotStack) -> Deployment:
@@ -82,7 +90,7 @@ def deployment(stack: GriotStack) -> Deployment:
 @pytest.fixture
 def worker(deployment: Deployment) -> ServerProcess:
     """A worker with a key, which tests share."""
-    return deployment.with_key()
+    return deployment.only(KEYS)
 
 
 @pytest.fixture
@@ -149,8 +157,8 @@ def test_a_job_waits_for_a_worker_that_has_its_key(
     deployment: Deployment, worker: ServerProcess, connection: Connection
 ) -> None:
     """No attempt counts, nothing becomes a dead letter, and the log names setting and key."""
-    worker.stop()
-    without = deployment.worker("without-key", NO_KEYS)
+    assert worker.is_running
+    without = deployment.only(NO_KEYS)
     assert "'k1', which is not in GRIOT_ENCRYPTION_KEYS" in without.log_text()
     sent = deployment.run("-c", SEND, "waits", f"my {CANARY}", keys=KEYS)
     job_id = sent.stdout.strip()
@@ -160,12 +168,31 @@ def test_a_job_waits_for_a_worker_that_has_its_key(
     attempt = Command(lambda reply: reply, ("HGET", box.keys.lease, "attempt"))
     wait_until(lambda: connection.run(attempt) == b"0", what="the attempt is taken back")
     assert connection.run(Command(integer, ("EXISTS", box.keys.dead))) == 0
-    without.stop()
 
-    deployment.with_key()
+    deployment.only(KEYS)
     # So soon would the sweeper wake it in half a minute.
     connection.run(Command(integer, ("HDEL", box.keys.lease, "not_before")))
     connection.run(Command(integer, ("ZADD", box.keyspace.due, 0, box.keys.history)))
     wait_until(lambda: not connection.run(box.pending()), timeout_s=20, what="it is answered")
     exported = deployment.griot("export", "session", "energy", "waits", keys=KEYS)
     assert CANARY in exported.stdout
+
+
+def test_a_result_that_has_expired_is_not_made_up_without_its_key(
+    deployment: Deployment, worker: ServerProcess, valkey: ValkeyServer
+) -> None:
+    """The client is told soon why there is none, and the worker which key it lacks."""
+    assert worker.is_running
+    sent = deployment.run("-c", ANSWERED, "expired", CANARY, keys=KEYS)
+    job_id = sent.stdout.strip()
+    with Redis.from_url(valkey.url(2), protocol=2) as results:
+        assert results.delete(f"celery-task-meta-{job_id}") == 1
+
+        without = deployment.only(NO_KEYS)
+        publish(app, job_id, {"agent_id": "energy", "session_id": "expired"}, {})
+        told = f"the result of job {job_id} is not stored again: a record of"
+        wait_until(lambda: told in without.log_text(), timeout_s=20, what="the worker meets it")
+        client = deployment.run("-c", AGAIN, job_id, keys=NO_KEYS)
+        assert "memory.errors.CannotDecrypt: a record of" in client.stderr
+        assert "'k1', which is not in GRIOT_ENCRYPTION_KEYS" in client.stderr
+        assert results.exists(f"celery-task-meta-{job_id}") == 0

@@ -19,6 +19,7 @@ from sandbox.users import Users
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.effort import IS_LONG
+from tests.support.encryption import key_of
 from tests.support.machine import scaled
 from tests.support.servers.redis_users import filled, users_of_tests
 
@@ -77,9 +78,18 @@ async def talk():
 assert asyncio.run(talk()) == "done"
 """
 )
+SETTINGS = {
+    **FAST,
+    "CHAT_USER_JOBS_PER_MINUTE": "600",
+    "CHAT_USER_TOKENS_PER_DAY": "10000000",
+    "CHAT_USER_JOBS_AT_ONCE": "100",
+    "GRIOT_ENCRYPTION_KEYS": key_of("k1"),
+}
+"""What takes rights of its own where it is set."""
 COMMANDS = (
     ("check",), ("status",), ("stats",), ("sessions", "energy"), ("dead-letters", "list"),
     ("export", "session", "energy", "followed"), ("erase", "session", "energy", "followed"),
+    ("reencrypt",), ("audit",),
 )  # fmt: skip
 
 
@@ -93,7 +103,7 @@ def world(tmp_path: Path) -> Iterator[tuple[GriotStack, Users, ValkeyServer]]:
         ValkeyServer(users=users, append_only="everysec") as server,
         OllamaStandIn(num_parallel=8) as ollama,
         GriotStack(
-            tmp_path, redis_url=server.url(), ollama_url=ollama.url, settings=FAST, users=users
+            tmp_path, redis_url=server.url(), ollama_url=ollama.url, settings=SETTINGS, users=users
         ) as stack,
     ):
         yield stack, users, server
