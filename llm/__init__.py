@@ -42,13 +42,14 @@ from llm.errors import (
     TotalTimeoutError,
     UnsupportedError,
 )
+from llm.factory import get_llm_service, reset_llm_service
 from llm.http.capabilities import Ability, Capabilities
 from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
 from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
 from llm.servers.watchdog import SharedAnswers
-from llm.service import LLMService, get_llm_service
+from llm.service import LLMService
 from llm.settings import PARALLEL, LLMSettings
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
 from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
@@ -113,5 +114,6 @@ __all__ = [
     "is_installed",
     "is_same",
     "joined",
+    "reset_llm_service",
     "turn_starts",
 ]

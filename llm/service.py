@@ -1,7 +1,5 @@
 """The synchronous service: ask a model, get its words."""
 
-import os
-import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
@@ -266,35 +264,3 @@ def _texts(records: Generator[Delta | Final, None, None]) -> Generator[str, None
         for record in open_records:
             if isinstance(record, Delta) and record.text:
                 yield record.text
-
-
-class _PerProcess:
-    """Holds the one service of this process."""
-
-    def __init__(self) -> None:
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin anew; the lock too, which a thread may have held that a forked child lacks."""
-        self._lock = threading.Lock()
-        self._service: LLMService | None = None
-
-    def service(self) -> LLMService:
-        with self._lock:
-            if self._service is None or self._service.is_closed:
-                self._service = LLMService()
-            return self._service
-
-
-_of_this_process = _PerProcess()
-# Connections must not be shared between processes.
-os.register_at_fork(after_in_child=_of_this_process.forget)
-
-
-def get_llm_service() -> LLMService:
-    """The service of this process, with the settings of its environment.
-
-    Made on the first call, shared by all threads, made anew in a forked child and after
-    `close()`. Raises what `llm.settings.read_settings` does.
-    """
-    return _of_this_process.service()

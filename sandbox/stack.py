@@ -15,8 +15,7 @@ STOP_GRACE_S = 30.0
 OPERATOR = "operator"
 """The role of commands; that of a process is its Celery command, or `maintenance`."""
 
-# What the names of our settings begin with.
-_OURS = (
+OURS = (
     "REDIS_",
     "OLLAMA_",
     "LLM_",
@@ -31,6 +30,7 @@ _OURS = (
     "FLOWER_",
     "GRIOT_ENCRYPTION_",
 )
+"""What the names of Griot's settings begin with."""
 
 
 class GriotStack(Closing):
@@ -75,10 +75,14 @@ class GriotStack(Closing):
         process = self._celery(
             "worker", "--hostname", f"{name}@%h", *options, name=name, **settings
         )
-        seen_bytes = len(process.log_text())
-        process.start()
-        process.wait_ready(lambda: " ready." in process.log_text()[seen_bytes:], READY_TIMEOUT_S)
-        return process
+        return self.start_again(process)
+
+    def start_again(self, worker: ServerProcess) -> ServerProcess:
+        """The same worker, started once more after its end; returns when it is ready."""
+        seen_chars = len(worker.log_text())
+        worker.start()
+        worker.wait_ready(lambda: " ready." in worker.log_text()[seen_chars:], READY_TIMEOUT_S)
+        return worker
 
     def maintenance(self, name: str = "maintenance", **settings: str) -> ServerProcess:
         """A started worker for the maintenance queue."""
@@ -135,4 +139,4 @@ class GriotStack(Closing):
 
 
 def _neutral_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

@@ -27,9 +27,11 @@ from memory import (
 )
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
+from tasks.eager import work_off
 from tasks.job.envelope import Envelope
 from tasks.job.options import ChatOptions
 from tasks.process.app import app
+from tasks.process.per_process import PerProcess
 from tasks.process.services import producer_services
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
@@ -49,7 +51,8 @@ class _Connections:
     """Ends with the event loop, and closes the two."""
 
 
-_by_loop: dict[asyncio.AbstractEventLoop, _Connections] = {}
+_ByLoop = dict[asyncio.AbstractEventLoop, _Connections]
+_by_loop: PerProcess[_ByLoop] = PerProcess(dict)
 
 
 async def send(
@@ -75,6 +78,8 @@ async def send(
         raise submission.not_confirmed(exc) from exc
     if enqueued.position == 0 or has_effects(enqueued):
         await asyncio.to_thread(producer().follow_up, submission, enqueued)
+    if app.conf.task_always_eager:
+        await asyncio.to_thread(work_off, submission)
     return JobResult(submission.job_id, app=app)
 
 
@@ -142,20 +147,20 @@ async def _check(memory: AsyncConnection, keys: SessionKeys, cursor: str) -> Non
 
 async def aclose() -> None:
     """Close the connections of the running event loop. Safe to repeat."""
-    connections = _by_loop.get(asyncio.get_running_loop())
+    connections = _by_loop().get(asyncio.get_running_loop())
     if connections is not None:
         await connections.lifetime.aclose()
 
 
 async def _connections() -> _Connections:
     loop = asyncio.get_running_loop()
-    known = _by_loop.get(loop)
+    known = _by_loop().get(loop)
     if known is None:
         settings = producer_services().settings.memory
         memory, tail = AsyncConnection(settings), Tail(lambda: AsyncConnection(settings))
         known = _Connections(memory, tail, _lifetime(loop, memory, tail))
         _forget_closed_loops()
-        _by_loop[loop] = known
+        _by_loop()[loop] = known
         await anext(known.lifetime)
     return known
 
@@ -167,12 +172,12 @@ async def _lifetime(
     try:
         yield
     finally:
-        _by_loop.pop(loop, None)
+        _by_loop().pop(loop, None)
         await tail.aclose()
         await memory.aclose()
 
 
 def _forget_closed_loops() -> None:
     # Where nobody shut the generators down, the sockets close as the connections are collected.
-    for loop in [loop for loop in _by_loop if loop.is_closed()]:
-        _by_loop.pop(loop, None)
+    for loop in [loop for loop in _by_loop() if loop.is_closed()]:
+        _by_loop().pop(loop, None)

@@ -16,6 +16,7 @@ from memory.quoting import quoted
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
+from tasks.eager import work_off
 from tasks.end.delivery import Delivery
 from tasks.errors import InvalidJob, JobFailed, LimitReached, QuotaExceeded, SessionBusy
 from tasks.job.celery_options import publish_options
@@ -87,14 +88,12 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         whole deployment), QuotaExceeded (of its user or agent), memory.MemoryFull, or NotAccepted
         (Redis did not confirm in time; send it again).
         """
-        if self.app.conf.task_always_eager:
-            # An EagerResult, which has what a JobResult has.
-            eager: JobResult = super().apply_async(args, kwargs, task_id=task_id, **options)
-            return eager
         job = producer().checked(args or (), kwargs or {})
         envelope = Envelope(job=job, publish=publish_options(options))
         submission = producer().submission(envelope, job.job_id(task_id))
         producer().submit(submission)
+        if self.app.conf.task_always_eager:
+            work_off(submission)
         return JobResult(submission.job_id, app=self.app)
 
     def AsyncResult(self, task_id: str, **options: object) -> JobResult:

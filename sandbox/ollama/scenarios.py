@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from sandbox.ollama import refusals
 from sandbox.ollama.errors import Refused, UnknownScenario
+from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.refusals import REFUSALS, Refusal, Stage
 from sandbox.ollama.replies import IMAGE_TOKENS
 from sandbox.ollama.request import names
@@ -95,8 +96,14 @@ class Scenario:
     ending: Ending = Ending.DONE
     manner: Manner = Manner.PLAIN
     framing: Framing = Framing.LINE
+    text: str | None = None
+    """What the model says; None: it makes its reply up."""
+    calls: tuple[tuple[str, JsonObject], ...] = ()
+    """The calls of tools that it makes, by name and arguments, whatever it is offered."""
     refusal: str | None = None
     """The key of a row in refusals.py."""
+    error: Refusal | None = None
+    """A refusal that is in no table."""
     template: Template = Template.RENDERED
     thinking: Thinking = Thinking.NONE
     ignores_truncate: bool = False
@@ -144,7 +151,7 @@ class Scenario:
         """Raise Refused if a request that comes this far is refused here."""
         if self.refusal == MISSING and stage is Stage.MODEL:
             raise refusals.not_found(model)
-        found = REFUSALS.get(self.refusal or "")
+        found = self.error or REFUSALS.get(self.refusal or "")
         if found is not None and found.stage is stage and (is_chat or stage is not Stage.BODY):
             raise found.refused()
 

@@ -24,11 +24,22 @@ class Script:
         Raises UnknownScenario, and adds nothing, if a name is no scenario's.
         """
         known = [_known(name) for name in scenarios]
+        if known:
+            self.add_scenarios(model, known)
+            return
         with self._lock:
-            if known:
-                self._scripts.setdefault(model, deque()).extend(known)
-            else:
-                self._scripts.pop(model, None)
+            self._scripts.pop(model, None)
+
+    def add_scenarios(self, model: str, scenarios: Sequence[Scenario]) -> None:
+        """`add` for scenarios that have no name."""
+        with self._lock:
+            self._scripts.setdefault(model, deque()).extend(scenarios)
+
+    @property
+    def waiting(self) -> int:
+        """How many scenarios no call has taken yet."""
+        with self._lock:
+            return sum(map(len, self._scripts.values()))
 
     def next(self, model: str) -> Scenario | None:
         """Take the scenario for the next call of `model`, None if none waits."""

@@ -16,6 +16,8 @@ from sandbox.ollama.call_log import CallLog, RecordedCall, Stats
 from sandbox.ollama.errors import NotServing
 from sandbox.ollama.reply.records import Profile
 from sandbox.ollama.runners import Limits
+from sandbox.ollama.scenarios import Scenario
+from sandbox.ollama.script import ANY_MODEL
 from sandbox.ollama.state import StandInState
 
 START_TIMEOUT_S = 10.0
@@ -141,6 +143,15 @@ class OllamaStandIn(Starting):
     def script(self, model: str, scenarios: Sequence[str]) -> None:
         """Let the next calls of `model` ("*": of any) play `scenarios`. Raises UnknownScenario."""
         self._state.script.add(model, scenarios)
+
+    def script_next(self, scenario: Scenario) -> None:
+        """Let the next call that nothing is scripted for, of any model, play `scenario`."""
+        self._state.script.add_scenarios(ANY_MODEL, [scenario])
+
+    @property
+    def scripted(self) -> int:
+        """How many scripted scenarios no call has taken yet."""
+        return self._state.script.waiting
 
     def reset(self) -> None:
         """Forget calls, counters and scripts; models stay loaded."""

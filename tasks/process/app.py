@@ -1,5 +1,6 @@
 """The Celery application: all that a producer needs, in any process."""
 
+import threading
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,15 @@ class GriotCelery(Celery):  # type: ignore[misc]  # Celery ships no types
         """A connection to publish with."""
         made: Connection = super().connection_for_write(url or self.conf["broker_url"], **options)
         return made
+
+    def read_config_again(self) -> None:
+        """Take the settings as they are now."""
+        # What Celery 5.7.0 keeps of its configuration outside of it. Kombu keeps the connections to
+        # an earlier broker, for those who come back to it.
+        self._pool = None
+        self._backend_cache, self._local = None, threading.local()
+        self.__dict__.pop("amqp", None)
+        self.config_from_object(PromiseProxy(_load_config))
 
 
 _CONFIG_NAME = "celeryconfig.py"

@@ -2,8 +2,9 @@
 
 import os
 import threading
+import weakref
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -15,7 +16,8 @@ class PerProcess(Generic[T]):
         self._build = build
         self._lock = threading.Lock()
         self._made: tuple[T] | None = None
-        os.register_at_fork(after_in_child=self._forget)
+        os.register_at_fork(after_in_child=self.forget)
+        _all.add(self)
 
     def __call__(self) -> T:
         made = self._made
@@ -24,6 +26,21 @@ class PerProcess(Generic[T]):
                 made = self._made = self._made or (self._build(),)
         return made[0]
 
-    def _forget(self) -> None:
+    @property
+    def made(self) -> T | None:
+        """The value, where it has been built."""
+        return self._made[0] if self._made else None
+
+    def forget(self) -> None:
+        """Build it anew on the next use."""
         self._lock = threading.Lock()
         self._made = None
+
+
+_all: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
+
+
+def forget_all() -> None:
+    """Build everything of this kind anew on its next use; nothing is closed by that."""
+    for one in list(_all):
+        one.forget()

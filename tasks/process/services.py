@@ -173,6 +173,14 @@ class WorkerServices:
         await self.checkers.aclose()
         await self.toolbox.aclose()
 
+    async def close(self) -> None:
+        """Close all that was opened, for a process that goes on with other settings."""
+        if self._watching is not None:
+            self._watching.cancel()
+        for name in ("ends", "checkers", "toolbox", "ollama", "memory"):
+            if name in vars(self):
+                await getattr(self, name).aclose()
+
     def watch_cancellations(self) -> None:
         """Have this process stop the jobs that somebody cancels. Safe to repeat."""
         if self._watching is None or self._watching.done():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("worker", "tasks", "agents", "memory", "llm", "children")
-PACKAGES = (*PRODUCT, "sandbox", "bench", "examples", "deploy")
+PACKAGES = (*PRODUCT, "sandbox", "pytest_griot", "bench", "examples", "deploy")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef

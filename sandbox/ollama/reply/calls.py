@@ -9,6 +9,8 @@ from sandbox.ollama.scenarios import Manner, Scenario
 
 def are_due(asked: ModelRequest, scenario: Scenario) -> bool:
     """Whether the model calls tools now: while this turn has fewer results than its rounds."""
+    if scenario.calls:
+        return True
     if not asked.tools or scenario.manner not in {Manner.TOOLS_FINAL, Manner.TOOLS_EARLY}:
         return False
     roles = [message.get("role") for message in asked.messages]
@@ -20,6 +22,11 @@ def made(asked: ModelRequest, scenario: Scenario) -> list[JsonValue]:
     """As many calls at once as the scenario makes, of one tool after the other."""
     seen = replies.fingerprint(asked.messages)
     is_early = scenario.manner is Manner.TOOLS_EARLY
+    if scenario.calls:
+        return [
+            {"function": {"index": index, "name": name, "arguments": arguments}}
+            for index, (name, arguments) in enumerate(scenario.calls)
+        ]
     return [
         {
             "id": f"call_{seen[:-1]}{index:x}" if is_early else f"{index:08x}{seen * 3}",

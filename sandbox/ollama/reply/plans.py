@@ -138,6 +138,8 @@ def _word(piece: str) -> Fragment:
 
 
 def _text(asked: ModelRequest, scenario: Scenario) -> str:
+    if scenario.text is not None:
+        return scenario.text
     text = replies.reply_to(asked.messages)
     if asked.response_format in (None, "") or _is_format_lost(asked, scenario):
         return text

@@ -60,7 +60,7 @@ async def test_a_sweep_reads_the_servers_clock(
     sweep: MailboxSweep, memory: AsyncConnection, server: ValkeyServer
 ) -> None:
     """So a worker without work knows it, too, and for no further question."""
-    redis_clock._forget()
+    redis_clock.forget()
     assert await sweep.run() == []
     seconds, _ = server.command("TIME")  # type: ignore[misc, union-attr]  # two strings
     assert redis_clock().now_s is not None

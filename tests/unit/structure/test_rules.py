@@ -61,6 +61,7 @@ FACES = {"agents", "llm", "memory", "tasks", "tasks.aio", "tasks.errors"}
 
 ENVIRONMENT_READERS: dict[str, str] = {
     "bench/producing.py": "gives the process that it starts an environment",
+    "pytest_griot/here.py": "gives the process of a service's tests other settings for a while",
     "sandbox/stack.py": "hands its own environment on to the processes it starts",
     "sandbox/users.py": "a switch for tests that is no setting of an operator",
     "worker/flower.py": "removes what Kubernetes sets there, before Flower reads it",
