@@ -19,8 +19,8 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
     && /opt/build/bin/pip --python /opt/griot install --no-deps --no-index /dist/*.whl
 
 FROM ${PYTHON_IMAGE}
-RUN groupadd --system --gid 10001 griot \
-    && useradd --system --uid 10001 --gid griot --no-create-home --home-dir /nonexistent griot \
+RUN groupadd --gid 10001 griot \
+    && useradd --uid 10001 --gid griot --no-create-home --home-dir /nonexistent --shell /bin/false griot \
     && install --directory --mode 0555 /srv/griot
 COPY --from=build /opt/griot /opt/griot
 # Nothing is written but the file of the health check, so the file system may be read-only.

@@ -11,6 +11,7 @@ from tasks.job.envelope_size import BROKER_FACTOR
 from tasks.process.configuration import checked, load_settings
 from worker.broker.amqp_messages import read_any_message
 from worker.broker.transport import register_transport
+from worker.refusal import refuse_to_start
 from worker.settings import WorkerSettings
 from worker.standard_streams import install
 
@@ -21,7 +22,7 @@ try:
     _settings = load_settings()
     checked(WorkerSettings)
 except ConfigurationError as exc:
-    sys.exit(f"griot: {exc}")
+    refuse_to_start(exc)
 
 register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
 read_any_message()

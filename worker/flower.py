@@ -16,6 +16,7 @@ from memory import is_service_port
 from tasks.errors import ConfigurationError
 from worker.checks.open_doors import is_loopback
 from worker.checks.security import warn_of_unchecked_certificates
+from worker.refusal import refuse_to_start
 
 # A chat job takes as long as its model; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -106,7 +107,7 @@ def _start(
         check_access(options)
         check_port(options)
     except ConfigurationError as exc:
-        sys.exit(f"griot: {exc}")
+        refuse_to_start(exc)
     warn_of_unchecked_certificates()
     confine(capp)
     capp.set_default()  # Flower looks results up in the current app, whichever that is.

@@ -1,7 +1,6 @@
 """What a worker process does besides running tasks: checks at start, sweeper, drain."""
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from worker.command_line import (
 from worker.lateness import loop_watch
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
+from worker.refusal import refuse_to_start
 from worker.settings import WorkerSettings
 from worker.stop_notice import StopNotice
 from worker.unknown_settings import warnings_of_unknown
@@ -138,7 +138,7 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (ConfigurationError, InvalidProfiles) as exc:
-        sys.exit(f"griot: {exc}")
+        refuse_to_start(exc)
 
 
 def _checked_pool(options: Mapping[str, object]) -> type[object]:

@@ -18,6 +18,7 @@ from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.cli.status import worker_states
+from worker.refusal import BAD_SETTINGS
 
 WAIT_S = scaled(20)
 HERE = "tests.support.tool_functions"
@@ -257,7 +258,7 @@ def test_a_worker_with_a_tool_that_is_none_does_not_start(
         timeout=scaled(30),
         check=False,
     )
-    assert started.returncode == 1
+    assert started.returncode == BAD_SETTINGS
     assert "griot: tools of agent energy: nowhere.at_all cannot be a tool" in started.stderr
 
 

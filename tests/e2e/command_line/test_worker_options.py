@@ -17,6 +17,7 @@ from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from worker.refusal import BAD_SETTINGS
 
 HOST = socket.gethostname()
 
@@ -45,14 +46,14 @@ REFUSED = {
 
 # All in one process: a worker that is refused has started nothing.
 REFUSALS = """
-import json, sys
+import contextlib, io, json, sys
 from celery.bin.celery import celery
+import worker  # which puts other streams in place of the standard ones
 said = []
 for options in json.loads(sys.argv[1]):
-    try:
+    with contextlib.redirect_stderr(io.StringIO()) as error, contextlib.suppress(SystemExit):
         celery(["-A", "worker", "worker", *options])
-    except SystemExit as end:
-        said.append(end.code)
+    said.append(error.getvalue().strip())
 print(json.dumps(said))
 """
 
@@ -102,7 +103,7 @@ def test_an_option_that_would_do_nothing_is_refused(refusals: dict[str, str], li
 def test_what_is_refused_is_said_on_standard_error(worlds: GriotStack) -> None:
     """And the worker's status is not that of one that has stopped."""
     refused = run(worlds, "--time-limit", "60")
-    assert refused.returncode == 1
+    assert refused.returncode == BAD_SETTINGS
     (said,) = [one for one in refused.stderr.splitlines() if one.startswith("griot: ")]
     assert said.startswith("griot: --time-limit: ")
     assert "Traceback" not in refused.stderr
@@ -123,7 +124,7 @@ def test_settings_that_would_not_be_read_are_refused(worlds: GriotStack, command
         env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
         timeout=scaled(60), check=False,
     )  # fmt: skip
-    assert refused.returncode == 1
+    assert refused.returncode == BAD_SETTINGS
     assert "griot: --config other: Griot's settings come from the environment" in refused.stderr
 
 
@@ -133,7 +134,7 @@ def test_a_worker_in_the_background_says_before_why_it_does_not_start(
     """And where all is well it runs, with its mask, its process id and its log where they should
     be."""
     refused = run(worlds, "-D", "-c", "2001")
-    assert refused.returncode == 1
+    assert refused.returncode == BAD_SETTINGS
     assert "griot: --concurrency 2001: a worker runs 1 to" in refused.stderr
     pid, log = tmp_path / "worker.pid", tmp_path / "worker.log"
     options = ("-n", "behind@%h", "--pidfile", str(pid), "--logfile", str(log), "--umask", "077")
@@ -162,7 +163,7 @@ def test_a_file_for_beats_schedule_is_refused(worlds: GriotStack) -> None:
         command, env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
         timeout=scaled(60), check=False,
     )  # fmt: skip
-    assert refused.returncode == 1
+    assert refused.returncode == BAD_SETTINGS
     assert "griot: --schedule: beat keeps its schedule in memory" in refused.stderr
 
 
@@ -170,7 +171,7 @@ def test_a_pulse_that_no_heartbeat_gives_is_refused(worlds: GriotStack, tmp_path
     """Else the health check would kill a worker that works."""
     for options in (["--without-heartbeat"], ["--heartbeat-interval", "60"]):
         refused = run(worlds, *options, WORKER_ALIVE_FILE=str(tmp_path / "alive"))
-        assert refused.returncode == 1
+        assert refused.returncode == BAD_SETTINGS
         assert "is touched with each heartbeat" in refused.stderr
 
 
@@ -179,7 +180,7 @@ def test_two_workers_of_one_name_are_refused(worlds: GriotStack) -> None:
     killed leaves its name to the next."""
     first = worlds.worker(name="same")
     refused = run(worlds, "--hostname", "same@%h")
-    assert refused.returncode == 1
+    assert refused.returncode == BAD_SETTINGS
     assert f"--hostname same@{HOST}: a worker of that name runs on this host" in refused.stderr
     worlds.worker("--hostname", "same@%h", name="elsewhere", REDIS_KEY_PREFIX="other").stop()
     first.kill()

@@ -81,11 +81,12 @@ def test_rights_are_taken_away_and_given_back(
 
 
 def test_a_wrong_password_at_the_start(rig: Rig, restricted: ServerProcess, tmp_path: Path) -> None:
-    """The worker does not start: it says why in one line without the password, and exits 1."""
+    """The worker does not start: it says why in one line without the password, and exits
+    with the status that is documented for settings."""
     with GriotStack(
         tmp_path, redis_url=_url(rig, "wr0ng"), ollama_url=rig.ollama.url, settings=SETTINGS
     ) as stack:
-        with pytest.raises(ServerDied, match="ended with status 1") as died:
+        with pytest.raises(ServerDied, match="ended with status 78") as died:
             stack.worker(name="stranger")
         (line,) = [line for line in str(died.value).splitlines() if line.startswith("griot: ")]
         assert "rejected the password" in line

@@ -28,17 +28,15 @@ from tests.support.machine import scaled
 ROOT = Path(__file__).resolve().parents[3]
 OURS = ("worker", "maintenance", "beat", "flower")
 OLLAMA = ("ollama", "model")
-SERVICES = (*OURS, *OLLAMA, "redis")
+SERVICES = (*OURS, *OLLAMA, "redis", "griot")
+ONE_SHOT = {"model", "griot"}
 SETTINGS = {name for _, kind in reference.SECTIONS for name, _ in reference.named_fields(kind)}
 
-# Paths of another machine, or what only one server in `single` mode has no use for.
-NOT_IN_COMPOSE = {
-    "AGENT_PROFILES", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "LOG_FILE", "LOG_MAX_BYTES",
-    "REDIS_MODE", "REDIS_SENTINELS", "REDIS_SENTINEL_MASTER", "REDIS_SENTINEL_PASSWORD",
-    "REDIS_SENTINEL_TLS", "REDIS_SENTINEL_USERNAME", "REDIS_URL", "WORKER_ALIVE_FILE",
-    # Its workers reach no gateway.
-    "OLLAMA_API_KEY", "OLLAMA_DIALECT", "OLLAMA_HEADERS", "OLLAMA_SERVERS",
-}  # fmt: skip
+FIXED = {"OLLAMA_BASE_URL", "REDIS_DB", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME"}
+"""What compose says itself, and so refuses from anybody else."""
+
+REFUSAL = re.compile(r"\$\{(\w+):\+([^}]*)\}")
+"""A setting that ends compose, with its words: docker-compose.yml, networks."""
 
 BINARIES = [valkey_binary(), *map(Path, filter(None, (shutil.which("redis-server"),)))]
 """Valkey, and Redis where it is installed."""
@@ -127,7 +125,7 @@ def test_an_image_is_pinned(service: Service) -> None:
     assert re.search(r":(\$\{GRIOT_VERSION:-)?\d+\.\d+\.\d+", str(service["image"]))
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"model"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - ONE_SHOT))
 def test_a_service_has_a_health_check(name: str) -> None:
     """Of its own, with a time-out."""
     check = Options.validate_python(COMPOSE_SERVICES[name]["healthcheck"])
@@ -138,10 +136,16 @@ def test_a_service_has_a_health_check(name: str) -> None:
 def test_only_the_download_reaches_the_internet_and_only_workers_reach_ollama() -> None:
     """Ollama asks nobody for a password."""
     networks = Options.validate_python(COMPOSE["networks"])
-    inner = {name for name, told in networks.items() if told and told.get("internal") is True}
+    inner = {name for name, told in networks.items() if told and is_internal(told)}
     joined = {name: set(COMPOSE_SERVICES[name]["networks"]) for name in SERVICES}
     assert {name for name in SERVICES if not joined[name] <= inner} == {"model"}
-    assert {name for name in SERVICES if "models" in joined[name]} == {"ollama", "worker"}
+    assert {name for name in SERVICES if "models" in joined[name]} == {"ollama", "worker", "griot"}
+    assert {name for name in SERVICES if "queue" in joined[name]} == {"redis"}
+
+
+def is_internal(network: Mapping[str, object]) -> bool:
+    """Whether it leads nowhere else, unless a setting is refused in its place."""
+    return re.sub(REFUSAL, "", str(network.get("internal"))).strip().lower() == "true"
 
 
 def test_no_secret_has_a_value_in_the_file() -> None:
@@ -166,10 +170,11 @@ def test_no_secret_has_a_value_in_the_file() -> None:
 def test_each_of_our_services_is_its_own_user_at_redis() -> None:
     """Redis is given the same passwords, and makes no user without one."""
     given = Options.validate_python(COMPOSE_SERVICES["redis"]["environment"])
-    for name in OURS:
+    for name in (*OURS, "griot"):
         environment = Options.validate_python(COMPOSE_SERVICES[name]["environment"])
-        assert environment["REDIS_USERNAME"] == f"griot-{name}"
-        variable = f"REDIS_{name.upper()}_PASSWORD"
+        user = "operator" if name == "griot" else name
+        assert environment["REDIS_USERNAME"] == f"griot-{user}"
+        variable = f"REDIS_{user.upper()}_PASSWORD"
         assert str(environment["REDIS_PASSWORD"]).startswith(f"${{{variable}:-${{REDIS_PASSWORD:?")
     roles = {f"REDIS_{role.name.upper()}_PASSWORD" for role in ROLES}
     assert roles == {one for one in given if re.fullmatch(r"REDIS_[A-Z]+_PASSWORD", one)}
@@ -280,6 +285,7 @@ def test_the_image_installs_only_what_is_named_with_its_hash() -> None:
 
 def test_the_image_has_all_that_the_wheel_is_made_of() -> None:
     """`.dockerignore` lets nothing else in, and keeps the servers for a try out."""
+    assert (ROOT / ".dockerignore").read_text().splitlines()[1] == "*"
     allowed = {
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
     }
@@ -353,11 +359,20 @@ def test_a_number_says_its_unit_or_what_it_counts() -> None:
                 assert "bytes" in str(field.description), field_name
 
 
-def test_every_setting_reaches_the_containers() -> None:
-    """What stands in `.env` counts in compose too, but for what another deployment needs."""
-    for name in OURS:
-        passed = set(Options.validate_python(COMPOSE_SERVICES[name]["environment"]))
-        assert {one for one in passed if not one.startswith("FLOWER_")} == SETTINGS - NOT_IN_COMPOSE
+def test_every_setting_reaches_the_containers_or_is_refused() -> None:
+    """What stands in `.env` counts in compose too, or compose says that it cannot."""
+    inner = str(Options.validate_python(COMPOSE["networks"])["inner"])
+    refused = {found[1] for found in re.finditer(REFUSAL, inner)}
+    for found in re.finditer(REFUSAL, inner):
+        assert found[2].startswith(f" ({found[1]}: "), "the word names the setting"
+    assert refused >= FIXED
+    for name in (*OURS, "griot"):
+        environment = Options.validate_python(COMPOSE_SERVICES[name]["environment"])
+        passed = {one for one in environment if not one.startswith("FLOWER_")}
+        assert passed & refused == FIXED
+        assert passed | refused == SETTINGS
+        heeded = {one for one, value in environment.items() if one in str(value or one)}
+        assert passed - heeded == FIXED, "each is taken from .env"
 
 
 def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
@@ -366,6 +381,7 @@ def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
     asked = {name for file in files for name in re.findall(r"(?<!\$)\$\{(\w+)", file.read_text())}
     passed_on = Options.validate_python(COMPOSE_SERVICES["redis"]["environment"])
     asked |= {name for name, value in passed_on.items() if value is None}
+    asked.remove("COMPOSE_PROJECT_NAME")  # compose's own
     named = set(re.findall(r"^(?:# )?([A-Z_]+)=", reference.ENV_EXAMPLE.read_text(), re.MULTILINE))
     assert asked <= named
     assert named == asked | SETTINGS
