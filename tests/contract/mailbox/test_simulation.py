@@ -50,9 +50,9 @@ from tests.support.mailbox.world import SWEEP_MS, Wire
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
-PART = 50
-SEEDS = effort(4 * PART, long=100 * PART)
-PEACEFUL_SEEDS = 20
+PART = 16
+SEEDS = effort(3 * PART, long=300 * PART)
+PEACEFUL_SEEDS = effort(6, long=20)
 IDLE_MS = 100
 MUTANT_SEEDS = 80
 TAKEOVERS = 6
@@ -66,6 +66,7 @@ DISTURBED = (
     Plan(damages=3),
     Plan(damaged_lists_ms=20_000),
 )
+"""Each with and without takeovers: a part has them all."""
 STILL_MS = 1500 + 1000 + SWEEP_MS + WORLD_LEASE_MS + PATIENCE_MS + SWEEP_MS + 500
 """The longest call of the model, the restart of a sweeper and its first look; a lease from then on,
 the grace, another look; some messages under way."""
@@ -97,6 +98,7 @@ def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> No
     assert commits > PART * 10, "the runs do something"
 
 
+@pytest.mark.long
 def test_without_faults_no_mailbox_with_work_stands_idle(wire: Wire) -> None:
     """The next job starts at once; nothing waits for the sweeper."""
     for seed in range(PEACEFUL_SEEDS):
@@ -124,6 +126,7 @@ def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_se
             raise
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by_ms", [-HOUR_MS, -40_000, -2000, 2000, HOUR_MS])
 def test_a_clock_that_is_set_while_workers_die_costs_one_lease(wire: Wire, by_ms: int) -> None:
     """I16: no session with work stands still for longer than that and two sweeps."""

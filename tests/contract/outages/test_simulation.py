@@ -28,9 +28,9 @@ from tests.support.outages.simulation import (
     simulate,
 )
 
-PART = 20
-SEEDS = effort(2 * PART, long=100 * PART)
-PEACEFUL_SEEDS = 10
+PART = 12
+SEEDS = effort(PART, long=160 * PART)
+PEACEFUL_SEEDS = effort(4, long=10)
 MUTANT_SEEDS = 40
 PEACE = OutagePlan(faults=Faults(), backstop_ms=NO_BACKSTOP_MS, drain_ms=RECOVERY_MS)
 CLOCK = OutagePlan(faults=replace(EVERYTHING, stop=0.0, kill=0.03), drain_ms=RECOVERY_MS)
@@ -77,6 +77,7 @@ def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_se
             raise
 
 
+@pytest.mark.long
 def test_without_faults_nothing_is_counted_and_nothing_is_forgotten(wire: Wire) -> None:
     """O1; and no sweeper is needed to find who waits."""
     for seed in range(PEACEFUL_SEEDS):
