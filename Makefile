@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-again test-slow test-long test-acl test-model check advisories bench soak up lock clean help
+.PHONY: demo test test-fast test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -31,7 +31,7 @@ test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of
 
 # A fault of the code fails here too; what only fails beside its neighbours is a fault of the test.
 test-again: .venv/.installed ## What failed in the last run, one by one
-	@$(BIN)/pytest --last-failed --last-failed-no-failures none -m "not model" -p no:randomly
+	@$(BIN)/pytest --last-failed --last-failed-no-failures none -m "not model and not compose" -p no:randomly
 
 test-slow: .venv/.installed ## Fail-overs of real servers and what else takes half a minute by itself
 	@$(PYTEST) -m "slow and not model" $(TESTS)
@@ -71,6 +71,18 @@ bench: .venv/.installed ## The benchmark, as ratios in one run
 
 soak: .venv/.installed ## Minutes of seeded random faults: make soak MINUTES=30 SEED=7
 	@$(BIN)/python -m tests.support.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+compose-check: ## Whether Docker Compose is new enough and an engine answers
+	@$(PYTHON) -m deploy.compose_check
+
+compose-test: .venv/.installed ## The stack of docker-compose.yml on a real engine; skipped where none is
+	@$(BIN)/pytest -m compose -p no:randomly --durations=10 tests/compose
+
+digests: .venv/.installed ## Name each image by the digest that its tag has now
+	@$(BIN)/python -m deploy.image_digests
+
+digests-check: .venv/.installed ## Say which tags have moved since
+	@$(BIN)/python -m deploy.image_digests --check
 
 up: .venv/.installed ## Keep worker, maintenance, beat and Flower running (Procfile)
 	@$(BIN)/griot up

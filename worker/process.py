@@ -38,6 +38,7 @@ from worker.command_line import (
     refuse_no_turns,
 )
 from worker.lateness import loop_watch
+from worker.model_watch import watch_models
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
 from worker.refusal import refuse_to_start
@@ -198,6 +199,10 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(sweep_forever(app))
+    settings = load_settings()
+    # The others may be where no model server can be reached, and ask none.
+    if settings.names.chat in app.amqp.queues.consume_from:
+        worker_services().runtime.spawn(watch_models(settings))
 
 
 def _cancel_revoked(

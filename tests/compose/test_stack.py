@@ -1,0 +1,280 @@
+"""From nothing to stopped, as an operator goes: build, start, 200 jobs, faults, stop."""
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.compose import producer
+from tests.support.compose.stack import Compose, lines_of, part
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
+
+PRODUCER = Path(producer.__file__).read_text("utf-8")
+OURS = ("worker", "maintenance", "beat", "flower")
+LASTING = (*OURS, "redis", "ollama")
+SETTLE_S = 180
+JOBS = producer.SESSIONS * producer.JOBS
+
+
+def dangling(compose: Compose) -> set[str]:
+    """Images that have no tag."""
+    shown = compose.docker("images", "--filter", "dangling=true", "--quiet")
+    return set(shown.stdout.split())
+
+
+def is_well(compose: Compose, *services: str) -> bool:
+    """Whether each container of them runs, and each health check says that it is well."""
+    found = compose.containers(*services)
+    return bool(found) and all(
+        part(one, "State", "Running") and part(one, "State", "Health", "Status") == "healthy"
+        for one in found.values()
+    )
+
+
+@pytest.fixture(scope="module")
+def built(compose: Compose) -> dict[str, str | set[str]]:
+    """What building printed, and the images without a tag before and after."""
+    before = dangling(compose)
+    done = compose.run("--progress", "plain", "build", timeout_s=1200)
+    said = done.stdout + done.stderr
+    ids = compose.docker("images", "--quiet", f"griot:{compose.settings['GRIOT_VERSION']}").stdout
+    again = compose.run("build", timeout_s=1200)
+    assert again.returncode == 0
+    same = compose.docker("images", "--quiet", f"griot:{compose.settings['GRIOT_VERSION']}").stdout
+    return {"said": said, "left": dangling(compose) - before, "first": ids, "second": same}
+
+
+@pytest.fixture(scope="module")
+def stack(compose: Compose, built: object) -> Compose:
+    """All services, started with the one documented command, and well."""
+    started = compose.run("up", "--detach", timeout_s=1800)
+    assert "pull access denied" not in started.stderr
+    for service in LASTING:
+        wait_until(
+            lambda name=service: is_well(compose, name),
+            timeout_s=SETTLE_S,
+            what=f"{service} is well",
+        )
+    return compose
+
+
+def test_a_build_leaves_nothing_behind_and_warns_of_nothing(
+    built: Mapping[str, str | set[str]],
+) -> None:
+    """One image for a tag; an unchanged second build makes the same."""
+    assert built["left"] == set()
+    assert built["first"] == built["second"]
+    said = str(built["said"])
+    assert "SYS_UID_MAX" not in said
+    assert "warning: " not in said.lower().replace("warning: running pip as the 'root'", "")
+
+
+def test_the_image_has_no_servers_for_a_try(stack: Compose) -> None:
+    """They are in the clone that it was built from."""
+    shown = stack.run("run", "--rm", "-T", "--entrypoint", "python", "griot", "-c",
+        "import importlib.util as u; print([n for n in ('sandbox', 'bench', 'tests', 'deploy',"
+        " 'examples') if u.find_spec(n)])")  # fmt: skip
+    assert shown.stdout.strip() == "[]"
+    refused = stack.run("run", "--rm", "-T", "griot", "demo", check=False)
+    assert refused.returncode != 0
+
+
+def test_there_are_as_many_workers_as_the_setting_says(stack: Compose) -> None:
+    """And a command that names an overlay does not scale them back."""
+    assert len(stack.containers("worker")) == 3
+    stack.run("-f", "docker-compose.yml", "-f", "deploy/compose.gpu.yml", "config", "--quiet")
+
+
+def test_a_second_start_makes_nothing_anew(stack: Compose) -> None:
+    """No container is replaced, none restarted."""
+    before = stack.containers(*LASTING)
+    stack.run("up", "--detach")
+    after = stack.containers(*LASTING)
+    assert set(after) == set(before)
+    for one, container in before.items():
+        assert part(container, "State", "StartedAt") == part(after[one], "State", "StartedAt")
+
+
+def test_every_container_is_confined(stack: Compose) -> None:
+    """As the engine holds it, not as the file says: nobody is root, nothing can be written,
+    no capability is left, and no new privilege can be had; no port is open outside."""
+    for one, container in stack.containers(*LASTING).items():
+        name = str(container["Name"])
+        host = container["HostConfig"]
+        assert isinstance(host, dict)
+        assert host["ReadonlyRootfs"] is True, name
+        assert not host["Privileged"], name
+        assert host["PortBindings"] in ({}, None), name
+        assert host["PidsLimit"] > 0, name
+        assert host["Memory"] > 0, name
+        status = stack.inside(one, "cat", "/proc/self/status")
+        facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        assert int(facts["Uid"].split()[0]) > 0, name
+        assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0, name
+        assert facts["NoNewPrivs"] == "1", name
+        assert "Read-only file system" in stack.inside(one, "touch", "/usr/x", check=False), name
+
+
+def test_each_process_is_its_own_user_at_redis(stack: Compose, settings: dict[str, str]) -> None:
+    """And none is the administrator."""
+    (redis,) = stack.containers("redis")
+    shown = stack.inside(redis, "redis-cli", "CLIENT", "LIST")
+    users = {
+        word.removeprefix("user=")
+        for line in shown.splitlines() if "cmd=client" not in line
+        for word in line.split() if word.startswith("user=")
+    }  # fmt: skip
+    assert users == {f"griot-{name}" for name in OURS}
+    refused = stack.inside(redis, "sh", "-c", "REDISCLI_AUTH= redis-cli ping", check=False)
+    assert "NOAUTH" in refused
+    denied = stack.inside(
+        redis, "sh", "-c",
+        f"REDISCLI_AUTH={settings['REDIS_WORKER_PASSWORD']} redis-cli --user griot-worker flushall",
+        check=False,
+    )  # fmt: skip
+    assert "NOPERM" in denied
+
+
+def test_griots_commands_run_beside_the_stack(stack: Compose) -> None:
+    """`griot check` finds that a job would be done, by all workers."""
+    checked = stack.run("run", "--rm", "-T", "griot", "check", "--json")
+    findings = {one["check"]: one for one in json.loads(checked.stdout)}
+    assert findings["redis user"]["found"] == "griot-operator"
+    assert findings["workers"]["found"] == "4 answer"
+    assert not [one for one in findings.values() if one["level"] == "fail"]
+    assert stack.run("run", "--rm", "-T", "griot", "status", "--json").returncode == 0
+
+
+def test_a_setting_and_the_profiles_reach_the_processes(stack: Compose) -> None:
+    """As a worker reads them."""
+    worker = next(iter(stack.containers("worker")))
+    code = (
+        "from tasks.process.configuration import load_settings as s; "
+        "print(s().llm.num_predict, s().agents.profiles, sorted(s().profiles.by_id))"
+    )
+    told = stack.inside(worker, "python", "-c", code)
+    assert told.split()[0] == "6"
+    assert "/etc/griot/agents.toml" in told
+
+
+def produce(
+    producers: Compose, service: str, what: str, given: str = ""
+) -> list[dict[str, object]]:
+    """What the program of the producer prints, which runs in a container of that project."""
+    done = producers.run("run", "--rm", "-T", "--no-deps", service, PRODUCER, what,
+        stdin=given, timeout_s=1000)  # fmt: skip
+    return lines_of(done.stdout)
+
+
+def answered(stack: Compose) -> int:
+    """How many jobs have a result."""
+    (redis,) = stack.containers("redis")
+    return int(stack.inside(redis, "redis-cli", "-n", "2", "DBSIZE"))
+
+
+@pytest.fixture(scope="module")
+def jobs(stack: Compose, producers: Compose) -> list[dict[str, object]]:
+    """How 200 jobs ended that were sent before a worker was killed, and Redis and Ollama were
+    started anew."""
+    producers.run("up", "--detach", "redis")
+    sent = produce(producers, "producer", "send")
+    assert len(sent) == JOBS
+    victim = next(iter(stack.containers("worker")))
+    stack.inside(victim, "sh", "-c", "kill -9 -1", check=False)
+    wait_until(
+        lambda: part(stack.containers("worker")[victim], "RestartCount") == 1,
+        timeout_s=30, what="the engine starts the killed worker again",
+    )  # fmt: skip
+    for service in ("redis", "ollama"):
+        assert answered(stack) < JOBS, "what is started anew is at work"
+        stack.run("restart", service)
+        wait_until(lambda name=service: is_well(stack, name), timeout_s=SETTLE_S, what=service)
+    given = "".join(f"{json.dumps(one)}\n" for one in sent)
+    return produce(producers, "producer", "outcomes", given)
+
+
+def test_every_job_is_answered(jobs: list[dict[str, object]]) -> None:
+    """None is lost, and none has failed for what happened around it."""
+    assert len(jobs) == JOBS
+    assert [one for one in jobs if one["state"] != "SUCCESS"] == []
+
+
+def test_each_question_is_in_its_history_once_and_in_order(
+    stack: Compose, producers: Compose, jobs: list[dict[str, object]]
+) -> None:
+    """With the reply that its sender got."""
+    replies = {(one["session"], one["number"]): one["response"] for one in jobs}
+    found = produce(producers, "reader", "histories")
+    assert len(found) == producer.SESSIONS
+    for session in found:
+        number = session["session"]
+        assert session["history"] == [
+            pair
+            for turn in range(producer.JOBS)
+            for pair in (["user", f"question {turn}"], ["assistant", replies[number, turn]])
+        ]
+
+
+def test_a_project_that_joins_reaches_redis_and_nothing_else(
+    producers: Compose, jobs: object
+) -> None:
+    """Its own `redis` stays its own; workers and Ollama are in networks that it is not in."""
+    code = (
+        "import socket\n"
+        "for n in ('griot-redis', 'redis', 'worker', 'ollama', 'flower'):\n"
+        "    try: print(n, len(socket.getaddrinfo(n, 1, socket.AF_INET, socket.SOCK_STREAM)))\n"
+        "    except OSError: print(n, 0)\n"
+    )
+    shown = producers.run("run", "--rm", "-T", "--no-deps", "producer", code).stdout
+    reached = dict(line.split() for line in shown.splitlines())
+    assert reached["griot-redis"] == "1"
+    assert int(reached["redis"]) >= 1
+    assert [reached[name] for name in ("worker", "ollama", "flower")] == ["0", "0", "0"]
+
+
+def test_workers_that_are_scaled_down_end_in_order(stack: Compose, jobs: object) -> None:
+    """Each with status 0, and one is left."""
+    before = set(stack.containers("worker"))
+    ended: dict[str, str] = {}
+
+    def note(one: str) -> None:
+        ended[one] = stack.docker("wait", one, check=False).stdout.strip()
+
+    waiting = [threading.Thread(target=note, args=(one,)) for one in before]
+    for thread in waiting:
+        thread.start()
+    stack.run("up", "--detach", WORKER_REPLICAS="1")
+    left = set(stack.containers("worker"))
+    assert len(left) == 1
+    gone = before - left
+    wait_until(lambda: gone <= set(ended), timeout_s=60, what="the others have ended")
+    assert {ended[one] for one in gone} == {"0"}
+    stack.run("stop", "worker")
+    for thread in waiting:
+        thread.join(timeout=60)
+    assert set(ended.values()) == {"0"}
+
+
+def test_all_end_with_status_0_when_they_are_stopped(stack: Compose, jobs: object) -> None:
+    """None is killed because it takes too long."""
+    stack.run("stop", timeout_s=300)
+    ended = {
+        str(one["Name"]): part(one, "State", "ExitCode")
+        for one in stack.containers(*LASTING).values()
+    }
+    assert set(ended.values()) == {0}, ended
+
+
+def test_what_was_said_is_there_after_the_next_start(
+    stack: Compose, producers: Compose, jobs: object
+) -> None:
+    """Redis keeps it in its volume, whatever becomes of the containers."""
+    stack.run("down")
+    stack.run("up", "--detach", "redis")
+    wait_until(lambda: is_well(stack, "redis"), timeout_s=SETTLE_S, what="redis")
+    found = produce(producers, "reader", "histories")
+    assert all(len(str(one["history"])) > 2 for one in found)
