@@ -27,7 +27,8 @@ CLASSES: tuple[type[BaseSettings], ...] = (
 )
 OF_COMPOSE = (
     *("FLOWER_MAX_TASKS", "FLOWER_PORT", "FLOWER_READ_ONLY", "GRIOT_VERSION"),
-    *("OLLAMA_CPUS", "OLLAMA_MEMORY", "WORKER_STOP_GRACE"),
+    *("COMPOSE_PROJECT_NAME", "GRIOT_NETWORK", "OLLAMA_CPUS", "OLLAMA_MEMORY"),
+    *("WORKER_REPLICAS", "WORKER_STOP_GRACE"),
     *(
         f"REDIS_{user}_PASSWORD"
         for user in (

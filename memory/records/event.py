@@ -19,7 +19,8 @@ class EventType(StrEnum):
     `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
     the `reason`. With "slot": `ahead`, how many sessions get a slot of its model before it, and
     `wait_s`, about how long that takes, where that is known. With "servers_away": `servers`, those
-    of its model, and since when none of them could answer (`since`, Unix time in seconds).
+    of its model, and since when none of them could answer (`since`, Unix time in seconds). With
+    "retry": the `error` of the attempt that failed, `wait_s` until the next, and `max_attempts`.
     `failed` has `error`; `merged` has `into`, the job that answers its message too. After `erased`
     nothing is left of the session. `keep_alive` says that nothing happened, and is never stored
     (an entry that another program has written is read as one, with a warning); `stop` is for the
@@ -74,6 +75,7 @@ _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
         "wait_s": int | float | None,
         "servers": list | None,
         "since": int | float | None,
+        "max_attempts": int | None,
     },
     EventType.MERGED: {"into": str},
 }

@@ -31,7 +31,7 @@ from tasks.attempt.admission import admitted
 from tasks.attempt.after_turn import spending, summary_wanted
 from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
-from tasks.attempt.retry import is_retried, pause_s
+from tasks.attempt.retry import is_retried, pause_s, told
 from tasks.attempt.verdict import (
     Answered,
     Cancelled,
@@ -238,6 +238,7 @@ class Attempt:
         if is_retried(error) and attempt < queue.max_attempts:
             delay_s = pause_s(error, attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
             await self._holder.fail(delay_s=delay_s, refund=False, error=str(error))
+            self._events.emit(EventType.WAITING, data=told(error, delay_s, queue.max_attempts))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         return await self._bury(str(error))
 
@@ -292,8 +293,7 @@ class Attempt:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
         is_refund = reason is StopReason.DRAINED
         await self._holder.fail(delay_s=0.0, refund=is_refund, error=reason.value)
-        mine = JobToWake(self._ref.job_id, acquired.envelope)
-        return NotNow(reason.value, mine)
+        return NotNow(reason.value, JobToWake(self._ref.job_id, acquired.envelope))
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
         limit_bytes = self._settings.memory.max_value_bytes

@@ -5,6 +5,8 @@ Mailboxes count the attempts (memory/mailbox/lua/acquire.lua); this says what an
 
 import random
 
+from pydantic import JsonValue
+
 from llm import LLMError, PermanentLLMError, RetryableLLMError
 
 # The first row that fits decides. Everything that is not listed is a fault of ours: a dead letter
@@ -14,6 +16,9 @@ RETRIED: tuple[tuple[type[Exception], bool], ...] = (
     (RetryableLLMError, True),
     (LLMError, False),
 )
+
+MAX_TOLD_CHARS = 1000
+"""What a follower is told of an error at most."""
 
 _RNG = random.Random()  # noqa: S311  # jitter is no secret
 
@@ -37,3 +42,13 @@ def pause_s(error: Exception, attempt: int, *, base_s: float, max_s: float) -> f
 def is_retried(error: Exception) -> bool:
     """Whether the same job may succeed later."""
     return next((again for kind, again in RETRIED if isinstance(error, kind)), False)
+
+
+def told(error: Exception, delay_s: float, max_attempts: int) -> dict[str, JsonValue]:
+    """What followers are told of an attempt that failed: the `data` of a `waiting` event."""
+    return {
+        "reason": "retry",
+        "error": str(error)[:MAX_TOLD_CHARS],
+        "wait_s": round(delay_s, 1),
+        "max_attempts": max_attempts,
+    }

@@ -4,9 +4,10 @@ from typing import NoReturn
 
 import click
 
+from worker.cli.agents import agents
 from worker.cli.audit import audit_command
 from worker.cli.cancel import cancel
-from worker.cli.chat import chat
+from worker.cli.chat.command import chat
 from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
 from worker.cli.erase import erase_command
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, up, check, chat, cancel, sessions, stats, status, dead_letters),
+    *(demo, up, check, chat, cancel, agents, sessions, stats, status, dead_letters),
     *(erase_command, export, import_, reencrypt_command, audit_command),
 ):
     main.add_command(command)

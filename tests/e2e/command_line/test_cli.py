@@ -1,11 +1,8 @@
 """The commands against real servers and workers."""
 
 import json
-import os
-import pty
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -21,7 +18,6 @@ from tasks import EventType, JobErased, app, chat_task, follow_job
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.machine import scaled
-from tests.support.waiting import wait_until
 from worker.checks.deployment import check_broker, check_redis, check_results, check_workers
 from worker.checks.findings import Level
 from worker.checks.models import check_ollama
@@ -273,82 +269,3 @@ def test_without_redis_a_command_fails_in_one_line(
     assert ended.stderr.startswith("griot: ")
     assert ended.stderr.count("\n") == 1
     assert SECRET not in ended.stderr
-
-
-def test_ctrl_c_in_a_terminal_cancels_the_reply(stack: GriotStack) -> None:
-    """The prompt comes back, what was said is in the history; Ctrl-D leaves with 0."""
-    with Terminal(stack, "chat", "energy", "tty", "--model", "slow-tokens:100x20ms") as terminal:
-        terminal.expect("you> ")
-        terminal.type("Hello\n")
-        terminal.expect("You said")
-        terminal.type("\x03")
-        terminal.expect("(cancelled)")
-        terminal.expect("you> ")
-        terminal.type("\x04")
-        assert terminal.exit_code() == 0
-    wait_until(
-        lambda: "tty\t2\t0" in griot("sessions", "energy").stdout,
-        timeout_s=20,
-        what="the turn as far as it came",
-    )
-    with Terminal(stack, "chat", "energy", "tty") as terminal:
-        terminal.expect("you> Hello")
-        terminal.expect("energy> You said")
-        terminal.expect("Ctrl-D leaves")
-        terminal.expect("you> ")
-        terminal.type("\x03")
-        assert terminal.exit_code() == 130
-
-
-class Terminal:
-    """A command on a terminal of its own, typed at and read."""
-
-    def __init__(self, stack: GriotStack, *arguments: str) -> None:
-        self._ours, theirs = pty.openpty()
-        os.set_blocking(self._ours, False)
-        self._process = subprocess.Popen(
-            # Its own session with this terminal, so that ^C is a signal to it.
-            (sys.executable, "-c", _ON_TERMINAL, os.ttyname(theirs), *arguments),
-            env={**stack.env, "TERM": "xterm"},
-            cwd=stack.directory,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        self._read = ""
-        self._at = 0
-
-    def type(self, keys: str) -> None:
-        """Press some keys."""
-        os.write(self._ours, keys.encode())
-
-    def expect(self, text: str) -> None:
-        """Wait for text after what was expected before."""
-        wait_until(lambda: text in self._screen()[self._at :], timeout_s=20, what=repr(text))
-        self._at = self._read.index(text, self._at) + len(text)
-
-    def exit_code(self) -> int:
-        """Wait for its end."""
-        return self._process.wait(scaled(20))
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._ours)
-
-    def _screen(self) -> str:
-        with suppress(OSError):  # nothing to read just now, or the other end is closed
-            self._read += os.read(self._ours, 65_536).decode(errors="replace")
-        return self._read
-
-
-_ON_TERMINAL = """
-import os, sys
-tty = os.open(sys.argv.pop(1), os.O_RDWR)  # the first a session opens is its own
-for fd in (0, 1, 2):
-    os.dup2(tty, fd)
-from worker.cli import main
-main(prog_name="griot")
-"""

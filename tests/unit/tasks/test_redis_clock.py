@@ -18,7 +18,7 @@ HOUR_S = 3600.0
 def _anew() -> None:
     """A process that has measured nothing."""
     redis_clock._forget()
-    producer_services._forget()
+    producer_services.forget()
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from rich.console import Console
 
-from memory import Event, EventType
-from worker.cli.chat import ShownReply
 from worker.cli.console import (
     Table,
     ago,
@@ -126,61 +124,6 @@ def test_sessions_may_talk_while_the_terminal_is_redrawn() -> None:
         for name in names:
             transcript.ended(name, "end")
     assert all(f"{name}299" in screen.getvalue() for name in names)
-
-
-def test_a_reply_whose_tokens_were_lost_is_completed(capsys: pytest.CaptureFixture[str]) -> None:
-    """The last event has the whole text: what is missing at the end is added."""
-    reply = ShownReply()
-    for event in (_event("started"), _event("token", "Hel"), _event("done", "Hello")):
-        reply.show(event)
-    assert capsys.readouterr().out == "Hello\n"
-
-
-@pytest.mark.parametrize(
-    ("empty", "said"), [("blank", "no answer"), ("thinking", "only thought"), (None, "")]
-)
-def test_a_reply_that_says_nothing_is_told_so(
-    capsys: pytest.CaptureFixture[str], empty: str | None, said: str
-) -> None:
-    """An empty line could as well be a fault of the terminal."""
-    ShownReply().show(Event(EventType.DONE, "job", 1, data={"empty": empty}))
-    out, err = capsys.readouterr()
-    assert out == "\n"
-    assert said in err
-    assert bool(said) == bool(err)
-
-
-def test_a_second_attempt_begins_the_reply_again(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the first attempt had said does not count, and the reader is told."""
-    reply = ShownReply()
-    for event in (
-        _event("started"),
-        _event("token", "Good"),
-        _event("started", attempt=2),
-        _event("token", "Bye", attempt=2),
-        _event("done", "Bye", attempt=2),
-    ):
-        reply.show(event)
-    out, err = capsys.readouterr()
-    assert out == "GoodBye\n"
-    assert "begins again" in err
-
-
-def test_a_call_of_a_tool_begins_the_reply_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its name is a remark; what was said before it stands on a line of its own."""
-    reply = ShownReply()
-    called = Event(EventType.TOOL_CALL, "job", 1, data={"name": "look_up", "arguments": {}})
-    ended = Event(EventType.TOOL_CALL, "job", 1, data={"name": "look_up", "result": "42"})
-    told = (_event("started"), _event("token", "Let me see."), called, ended)
-    for event in (*told, _event("started"), _event("token", "It is"), _event("done", "It is 42.")):
-        reply.show(event)
-    out, err = capsys.readouterr()
-    assert out == "Let me see.\nIt is 42.\n"
-    assert err == "[look_up]\n"
-
-
-def _event(kind: str, text: str = "", attempt: int = 1) -> Event:
-    return Event(EventType(kind), "job", attempt, text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""What `griot chat` says of a job that waits, is tried again or has ended. Pure."""
+
+from memory import Event, EventType
+from worker.cli.console import duration, moment_of
+
+NO_ANSWERS = {
+    "blank": "(the model gave no answer)",
+    "thinking": "(the model has only thought, and gave no answer)",
+}
+"""What is said of an empty reply, by its kind (docs/agents.md)."""
+MERGED = "(answered together with a later message)"
+CANCELLED = "(cancelled)"
+
+
+def why_waiting(event: Event, *, max_wait_s: float) -> str:
+    """What a message waits for: others of its session, a slot, its model's servers, a new attempt.
+
+    Empty where it is the next one. `max_wait_s` is how long servers may be away.
+    """
+    match event.data.get("reason"):
+        case "servers_away":
+            return (
+                f"{_servers_away(event)}; the message waits until it is back, "
+                f"at most {duration(max_wait_s)}"
+            )
+        case "retry":
+            return f"{_failed(event)}; the next one begins in {_seconds(event)}"
+        case _ if event.type is EventType.WAITING:
+            about = f", about {_seconds(event)}" if event.data.get("wait_s") is not None else ""
+            return f"the model is busy: {before_you(event.data.get('ahead'))}{about}"
+    position = event.data.get("position")
+    return f"{position} before this one" if position else ""
+
+
+def before_you(ahead: object) -> str:
+    """How many are served first."""
+    return f"{ahead} before you" if ahead else "you are next"
+
+
+def begins_again(wait: Event | None, event: Event) -> str:
+    """What is said where a reply that was seen in part begins anew with a `started`.
+
+    `wait` is what its job has waited for since, None for nothing.
+    """
+    match wait.data.get("reason") if wait is not None else None:
+        case "servers_away":
+            return "(the model server is back; the reply begins again)"
+        case "retry":
+            of = f" of {wait.data['max_attempts']}" if wait and "max_attempts" in wait.data else ""
+            return f"(attempt {event.attempt}{of}; the reply begins again)"
+    return f"(its worker was lost; another one begins the reply again, attempt {event.attempt})"
+
+
+def gave_back(event: Event) -> str:
+    """What is said where a worker that stops has given the job back, so that no attempt counts."""
+    return f"(its worker was stopped; another one begins the reply again, attempt {event.attempt})"
+
+
+def way_back(job_id: str) -> str:
+    """How a job that was given up is sent again."""
+    return f"It is a dead letter. Send it again with: griot dead-letters requeue {job_id}"
+
+
+def _servers_away(event: Event) -> str:
+    servers, since_s = event.data.get("servers"), event.data.get("since")
+    named = [str(server) for server in servers] if isinstance(servers, list) else []
+    since = f" since {moment_of(since_s * 1000)}" if isinstance(since_s, int | float) else ""
+    what = f"model server {named[0]} is" if len(named) == 1 else "model servers are"
+    which = f" ({', '.join(named)})" if len(named) > 1 else ""
+    return f"the {what} away{since}{which}"
+
+
+def _failed(event: Event) -> str:
+    of = f" of {event.data['max_attempts']}" if event.data.get("max_attempts") else ""
+    return f"attempt {event.attempt}{of} failed: {event.data.get('error')}"
+
+
+def _seconds(event: Event) -> str:
+    wait_s = event.data.get("wait_s")
+    return duration(wait_s) if isinstance(wait_s, int | float) else "a moment"
