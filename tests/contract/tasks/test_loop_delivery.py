@@ -148,6 +148,6 @@ async def test_a_damaged_outbox_is_named_once(
             real_rig.connection.run(outbox.note_late(real_rig.keyspace, keys))
             with caplog.at_level(logging.ERROR):
                 await sweep.run()
-        assert caplog.text.count("its results wait until the key is mended") == times
+        assert caplog.text.count("its results wait until the key is repaired") == times
         real_rig.ask("DEL", keys.outbox)
         await sweep.run()

@@ -69,7 +69,10 @@ WRONG = {
     "code": ('["os.system(\\"ls\\")"]', "must be the dotted path of a function"),
     "no list": ('"os.getcwd"', "should be a valid list"),
     "no time": (f'[{{function = "{HERE}.book_seat", timeout_s = 0}}]', "greater than 0"),
-    "an unknown field": (f'[{{function = "{HERE}.book_seat", url = "x"}}]', "url: is no key that can stand there"),
+    "an unknown field": (
+        f'[{{function = "{HERE}.book_seat", url = "x"}}]',
+        "url: is no key that can stand there",
+    ),
 }
 
 

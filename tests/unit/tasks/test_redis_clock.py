@@ -17,7 +17,7 @@ HOUR_S = 3600.0
 @pytest.fixture(autouse=True)
 def _anew() -> None:
     """A process that has measured nothing."""
-    redis_clock._forget()
+    redis_clock.forget()
     producer_services.forget()
 
 

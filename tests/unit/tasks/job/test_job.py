@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "too many tools": ({"tools": ["a"] * 129}, "tools: List should have at most 128"),
     "a format and a tool": ({"tools": ["a"], "format": "json"}, "cannot be combined"),
     "an empty agent": ({"agent_id": ""}, "agent_id must not be empty"),
-    "a long agent": ({"agent_id": "a" * 513}, "agent_id has 513 bytes, at most 512"),
+    "a long agent": ({"agent_id": "a" * 513}, "agent_id has 513 bytes; the limit is 512"),
     "a surrogate for an agent": ({"agent_id": "\udfff"}, "agent_id is not valid Unicode"),
     "a number for a session": ({"session_id": 5}, "session_id: "),
     "an empty session": ({"session_id": ""}, "session_id must not be empty"),
