@@ -2,6 +2,8 @@
 users, limits and settings as in compose."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -107,6 +109,23 @@ def test_every_file_is_named() -> None:
     assert {name.removeprefix("Deployment griot-") for name in OBJECTS if "Deployment" in name} == {
         *OURS
     }
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kustomize_makes_the_same_objects() -> None:
+    """With the image's tag and the settings put in; it asks no cluster."""
+    done = subprocess.run(
+        (str(shutil.which("kubectl")), "kustomize", str(FOLDER)),
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    made = [Options.validate_python(one) for one in yaml.safe_load_all(done.stdout)]
+    (settings,) = [one for one in made if one["kind"] == "ConfigMap"]
+    assert settings["data"] == settings_file()
+    assert {f"{one['kind']} {at(one, 'metadata', 'name')}" for one in made} - set(OBJECTS) == {
+        f"ConfigMap {at(settings, 'metadata', 'name')}"
+    }
+    assert done.stdout.count("image: griot:") == len(OURS)
+    assert done.stdout.count(f"name: {at(settings, 'metadata', 'name')}\n") == len(OURS) + 1
 
 
 @pytest.mark.parametrize("name", OURS)
