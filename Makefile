@@ -1,4 +1,4 @@
-# The entries: demo, test, check, bench, soak, up. Each makes the environment it needs.
+# The entries: demo, up, chat, status, test, check, bench, soak. Each makes the environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 # The tests mostly wait, for servers and for time to pass: three processes for each core.
@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up lock clean help
+.PHONY: demo test test-fast test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up chat status lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -84,8 +84,16 @@ digests: .venv/.installed ## Name each image by the digest that its tag has now
 digests-check: .venv/.installed ## Say which tags have moved since
 	@$(BIN)/python -m deploy.image_digests --check
 
-up: .venv/.installed ## Keep worker, maintenance, beat and Flower running (Procfile)
-	@$(BIN)/griot up
+up: .venv/.installed ## Keep worker, maintenance, beat and Flower running; without settings also a Redis
+	@$(BIN)/griot up --or-sandbox
+
+AGENT ?= energy
+SESSION ?= summit-energy
+chat: .venv/.installed ## Talk to an agent: make chat AGENT=energy SESSION=me-1
+	@$(BIN)/griot chat $(AGENT) $(SESSION)
+
+status: .venv/.installed ## Queues, workers, what waits, models and their servers
+	@$(BIN)/griot status
 
 lock: ## Resolve the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -18,12 +18,13 @@ def free_port(host: str = "127.0.0.1") -> int:
     """
     for _ in range(ATTEMPTS):
         port = random.SystemRandom().randint(FIRST_PORT, LAST_PORT)
-        if _is_free(host, port):
+        if is_free(host, port):
             return port
     raise OSError(f"no free port between {FIRST_PORT} and {LAST_PORT} on {host}")
 
 
-def _is_free(host: str, port: int) -> bool:
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As servers do: a port whose last connections linger in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

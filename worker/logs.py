@@ -1,9 +1,11 @@
 """Logs: a line per event on the terminal and in `logs/app.log`, no word of a conversation."""
 
 import logging
+from collections.abc import Mapping
 from logging.config import dictConfig
 from pathlib import Path
 
+from tasks.beat.schedule import PERIODIC
 from worker.settings import WorkerSettings
 
 LINE = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
@@ -19,6 +21,10 @@ POOLS = ("celery.pool", "celery.concurrency")
 ON_RECEIPT = "celery.worker.strategy"
 # Commands of remote control that fail: kombu 5.7.0 represents the error, which quotes the command.
 COMMANDS = "kombu.pidbox"
+
+# What beat sends, and that it went well, several times a minute for ever: only at DEBUG.
+ROUTINE = ("celery.beat", "celery.app.trace")
+SENDING = "Scheduler: Sending due task"
 
 MOST_CHARACTERS = 8192
 """So long may a message be; the rest of a longer one is left out."""
@@ -66,6 +72,14 @@ def only_its_kind(record: logging.LogRecord) -> bool:
     return True
 
 
+def no_routine(record: logging.LogRecord) -> bool:
+    """A filter that stops what beat does every few seconds, where it goes well."""
+    if record.levelno != logging.INFO:
+        return True
+    task = record.args.get("name") if isinstance(record.args, Mapping) else None
+    return task not in PERIODIC and not str(record.msg).startswith(SENDING)
+
+
 def _indented(lines: str) -> str:
     return "\n".join(f"    {escaped(line)}"[:MOST_CHARACTERS] for line in lines.split("\n"))
 
@@ -105,7 +119,10 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"kind": {"()": lambda: only_its_kind}},
+        "filters": {
+            "kind": {"()": lambda: only_its_kind},
+            "routine": {"()": lambda: no_routine},
+        },
         "formatters": {"line": {"()": "worker.logs.OneLine", "fmt": LINE}},
         "handlers": {name: known[name] for name in handlers},
         "root": {"level": level, "handlers": handlers},
@@ -113,6 +130,7 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
             **{name: {"level": "WARNING"} for name in QUIET},
             **{name: {"level": "INFO"} for name in POOLS},
             COMMANDS: {"filters": ["kind"]},
+            **{name: {"filters": [] if level == "DEBUG" else ["routine"]} for name in ROUTINE},
             ON_RECEIPT: {"level": level if level == "DEBUG" else "WARNING"},
         },
     }

@@ -37,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep-calls", type=int, default=10_000, help="calls that /standin/calls lists"
     )
+    parser.add_argument("--plain", action="store_true", help="end no reply with a fingerprint")
     for name, default, what in _LIMITS:
         parser.add_argument(f"--{name}", type=int, default=default, help=what)
     return parser.parse_args()
@@ -48,7 +49,11 @@ async def _run(
     call_log = CallLog(arguments.keep_calls, on_end=on_end)
     limits = Limits(arguments.num_parallel, arguments.max_loaded_models, arguments.max_queue)
     state = StandInState(
-        call_log, profile=arguments.profile, token_s=arguments.token_s, limits=limits
+        call_log,
+        profile=arguments.profile,
+        token_s=arguments.token_s,
+        is_marked=not arguments.plain,
+        limits=limits,
     )
     state.install(arguments.model)
     stop = asyncio.Event()

@@ -18,15 +18,16 @@ _NUMBER = re.compile(r"(?<!\d)\d{1,9}(?!\d)")
 _PIECE = re.compile(r"\S+\s*|\s+")
 
 
-def reply_to(messages: Sequence[Mapping[str, object]]) -> str:
-    """The reply: the last user message, the number of earlier turns, the fingerprint.
+def reply_to(messages: Sequence[Mapping[str, object]], *, is_marked: bool = True) -> str:
+    """The reply: the last user message, the number of earlier turns, the fingerprint if wanted.
 
     An earlier turn is an assistant message before the end. For example
     `You said: “Hello”. This is our first turn. (1a2b3c4d)`.
     """
     said = last_user_text(messages)
     echo = said if len(said) <= MAX_ECHO_CHARS else said[:MAX_ECHO_CHARS] + "…"
-    return f"You said: “{echo}”. {_memory(messages)} ({fingerprint(messages)})"
+    mark = f" ({fingerprint(messages)})" if is_marked else ""
+    return f"You said: “{echo}”. {_memory(messages)}{mark}"
 
 
 def fingerprint(messages: Sequence[Mapping[str, object]]) -> str:

@@ -116,6 +116,8 @@ class Scenario:
     """Goes on generating after the client left."""
     leaks_slot: bool = False
     """Never gives back the slot of a client that left."""
+    is_marked: bool = True
+    """Ends each reply with the fingerprint of its prompt."""
     has_tools: bool = True
     can_chat: bool = True
     can_see: bool = False

@@ -23,6 +23,7 @@ class StandInState:
     script: Script = field(default_factory=Script)
     profile: Profile = "0.33"
     token_s: float = 0.0
+    is_marked: bool = True
     """The pace of models that are no scenario's, in seconds per token."""
     limits: Limits = field(default_factory=Limits)
     no_cloud: bool = False
@@ -48,7 +49,8 @@ class StandInState:
         if original in self.pulled:
             return SCENARIOS["ok"]
         scenario = scenario_of(original)
-        return replace(SCENARIOS["ok"], token_s=self.token_s) if scenario is None else scenario
+        plain = replace(SCENARIOS["ok"], token_s=self.token_s, is_marked=self.is_marked)
+        return plain if scenario is None else scenario
 
     def is_of_cloud(self, model: str, what: str = "remote model is unavailable") -> bool:
         """Whether the cloud answers for `model`. Raises Refused (403) where it is off."""

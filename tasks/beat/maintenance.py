@@ -74,5 +74,5 @@ def _housekeeping() -> Housekeeping:
 
 
 def _logged(what: str, facts: dict[str, object]) -> dict[str, object]:
-    logger.info("%s: %s", what, ", ".join(f"{name} {value}" for name, value in facts.items()))
+    logger.debug("%s: %s", what, ", ".join(f"{name} {value}" for name, value in facts.items()))
     return facts

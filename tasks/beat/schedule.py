@@ -9,6 +9,7 @@ EXTEND_TASK = "tasks.maintenance.extend_active_sessions"
 CLEANUP_TASK = "tasks.maintenance.clean_stale_sessions"
 STRAYS_TASK = "tasks.maintenance.find_stray_mailboxes"
 STATS_TASK = "tasks.maintenance.snapshot_memory_stats"
+PERIODIC = frozenset({SWEEP_TASK, EXTEND_TASK, CLEANUP_TASK, STRAYS_TASK, STATS_TASK})
 STRAYS_EVERY_S = 21_600.0
 """A mailbox gets lost from the sweeper's list only if Redis itself loses data."""
 

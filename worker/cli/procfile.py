@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,38 +19,92 @@ if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
 
 STOPPED_BY_SIGNAL = (130, 143)
 LAST_WORDS_S = 1.0
+STOPPED = " stopped (rc="
+OWN_WORDS = "griot: "
 
 
-def run_procfile(path: Path, *, stop_s: float) -> int:
-    """Run every process of a Procfile until one ends or SIGINT, SIGTERM or SIGHUP comes.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The process that ended first: its name in the Procfile, its status, what it said last."""
 
-    Returns the status of the one that ended first, 0 when a signal stopped them, also that which is
-    sent when nobody reads the output any more. A process that does not end within `stop_s` of being
-    asked to is killed. Raises CommandFailed without a Procfile.
-    """
+    name: str
+    status: int
+    last_words: str
+
+
+def commands_of(path: Path) -> dict[str, str]:
+    """The processes of a Procfile. Raises CommandFailed where it cannot be run."""
     if not HAS_HONCHO:
         raise CommandFailed("`griot up` needs honcho: pip install 'griot[sandbox]'")
     try:
-        processes = parse_procfile(path.read_text()).processes
+        return dict(parse_procfile(path.read_text()).processes)
     except OSError as exc:
         raise CommandFailed(f"{path}: {exc.strerror}") from exc
+
+
+def run_processes(
+    commands: Mapping[str, str],
+    *,
+    stop_s: float,
+    signs: Mapping[str, str],
+    on_ready: Callable[[], None],
+) -> Ended | None:
+    """Run processes by their names until one ends or SIGINT, SIGTERM or SIGHUP comes.
+
+    Calls `on_ready` once each has printed what `signs` has for its name. Returns the process that
+    ended by itself, None when a signal stopped them, also that which is sent when nobody reads the
+    output any more. A process that does not end within `stop_s` of being asked to is killed.
+    """
     # honcho 2.0 has no argument for it; its own five seconds would cut short a draining worker.
     honcho.manager.KILL_WAIT = stop_s
     manager = honcho.manager.Manager()
-    for name, command in processes.items():
+    for name, command in commands.items():
         manager.add_process(name, command, env=_environment())
-    _Hardened(manager)
+    spoken = _Spoken({name: signs[name] for name in commands if name in signs}, on_ready)
+    _Hardened(manager, spoken)
     # A terminal that is closed would end us alone: the processes have sessions of their own.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _stop)
     manager.loop()
-    return 0 if manager.returncode in STOPPED_BY_SIGNAL else int(manager.returncode or 0)
+    if manager.returncode in STOPPED_BY_SIGNAL or spoken.first_ended is None:
+        return None
+    name = spoken.first_ended
+    return Ended(name, int(manager.returncode or 0), spoken.last_words(name))
 
 
 def _stop(*_: object) -> None:
     """Have honcho stop all processes. In honcho's forks, which inherit it, it does nothing."""
     if multiprocessing.parent_process() is None:
         signal.raise_signal(signal.SIGTERM)
+
+
+class _Spoken:
+    """What the processes have printed: whether all are ready, who ended first, and why."""
+
+    def __init__(self, signs: Mapping[str, str], on_ready: Callable[[], None]) -> None:
+        self._awaited = dict(signs)
+        self._on_ready = on_ready
+        self._last: dict[str, str] = {}
+        self.first_ended: str | None = None
+
+    def note(self, name: str, text: str) -> None:
+        """Take a line."""
+        text = text.strip()
+        if name == honcho.manager.SYSTEM_PRINTER_NAME:
+            if STOPPED in text and self.first_ended is None:
+                self.first_ended = text.partition(STOPPED)[0]
+            return
+        # What a process says of itself tells more than a line that follows.
+        if text and (text.startswith(OWN_WORDS) or OWN_WORDS not in self._last.get(name, "")):
+            self._last[name] = text
+        if self._awaited.get(name, "\n") in text:
+            del self._awaited[name]
+            if not self._awaited:
+                self._on_ready()
+
+    def last_words(self, name: str) -> str:
+        """The last that a process said, or its own line on why it ends."""
+        return self._last.get(name, "it said nothing").removeprefix(OWN_WORDS)
 
 
 class _Hardened:
@@ -60,8 +116,8 @@ class _Hardened:
     that the same Ctrl-C ended before it began its process never will: it counts as stopped.
     """
 
-    def __init__(self, manager: "honcho.manager.Manager") -> None:
-        self._manager = manager
+    def __init__(self, manager: "honcho.manager.Manager", spoken: _Spoken) -> None:
+        self._manager, self._spoken = manager, spoken
         self._terminate, self._all_started = manager.terminate, manager._all_started
         self._write = manager._printer.write
         self._is_due = False
@@ -87,9 +143,12 @@ class _Hardened:
             self.terminate()
         return is_so
 
-    def write(self, message: object) -> None:
+    def write(self, message: "honcho.process.Message") -> None:
         try:
             self._write(message)
+            data = message.data
+            text = data.decode(errors="replace") if isinstance(data, bytes) else str(data)
+            self._spoken.note(str(message.name), text)
         except OSError:  # EPIPE of a pipe, EIO of a terminal
             # Also Python's own, which else fails at its end.
             output = Path(os.devnull).open("w")  # noqa: SIM115

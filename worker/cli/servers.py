@@ -8,15 +8,29 @@ from pydantic_settings import BaseSettings
 from llm import LLMSettings, is_cloud, is_installed
 from memory import Command, Connection, MemoryServiceError, MemorySettings
 from memory.redis.endpoint import endpoint
+from tasks.process.configuration import Settings
 from worker.checks.tls import is_mismatch
 from worker.model_servers import model_servers
 
 TRY_S = 2.0
+ECHO = "Replies come from a built-in echo, not a model. Start Ollama for real answers."
 
 
 def names_own_redis(settings: MemorySettings) -> bool:
     """Whether the environment or `.env` says where Redis is."""
     return not settings.model_fields_set.isdisjoint({"url", "host", "port", "mode", "sentinels"})
+
+
+def names_own_servers(settings: Settings) -> bool:
+    """Whether any setting says where Redis, the broker or the results are, or how to log in."""
+    queue = settings.queue
+    is_celerys = queue.broker_url is not None or queue.result_backend is not None
+    of_redis = {"db", "username", "password"}
+    return (
+        names_own_redis(settings.memory)
+        or is_celerys
+        or not settings.memory.model_fields_set.isdisjoint(of_redis)
+    )
 
 
 def redis_trouble(settings: MemorySettings) -> str | None:

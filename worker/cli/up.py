@@ -1,36 +1,47 @@
 """`griot up`: all processes of the Procfile, until Ctrl-C."""
 
+import os
+import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from llm import LLMSettings
-from memory import MemorySettings
+from memory import Connection, MemorySettings, is_service_port
 from tasks.process.configuration import load_settings
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
-from worker.cli.procfile import run_procfile
-from worker.cli.servers import ollama_trouble, redis_trouble
+from worker.cli.next_steps import command
+from worker.cli.procfile import commands_of, run_processes
+from worker.cli.servers import ECHO, names_own_servers, ollama_trouble, redis_trouble
 from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 from worker.model_servers import LOOPBACK
 
 if HAS_SANDBOX:
-    from worker.cli.stand_ins import embedded_redis, start_stand_in
+    from worker.cli.stand_ins import SANDBOX_DIRECTORY, redis_where_expected, start_stand_in
 
 _CLI = Path(__file__).resolve().parent
 _INSTALLED, _CHECKOUT = _CLI / "Procfile", _CLI.parents[1] / "Procfile"
 # A wheel has it beside this module.
 PROCFILE = _INSTALLED if _INSTALLED.is_file() else _CHECKOUT
-SANDBOX_DIRECTORY = Path(".griot")
 WIND_UP_S = 10.0
 """What a stopping worker may take after its drain, to write what it has."""
+SIGNS = {
+    "worker": " ready.",
+    "maintenance": " ready.",
+    "beat": "beat: Starting",
+    "flower": "Connected to",
+}
+"""What each process prints when it is ready; Flower without its banner, once it sees the broker."""
 
 _HELP = """Keep worker, maintenance worker, beat and Flower running.
 
-They are those of the Procfile; if one ends, all are stopped. Ctrl-C stops them in good order:
-running turns are finished within WORKER_DRAIN_SECONDS. {more}
+They are those of the Procfile; if one ends, all are stopped, and the last line says which and why.
+Ctrl-C stops them in good order: running turns are finished within WORKER_DRAIN_SECONDS. {more}
 
 \b
 Example:
@@ -49,41 +60,96 @@ _SANDBOX = {
     "has_sandbox",
     is_flag=True,
     hidden=not HAS_SANDBOX,
-    help="Start an embedded Valkey and a stand-in for Ollama where none answers.",
+    help="Start an embedded Valkey, and an echo in place of Ollama, where none answers.",
 )
-def up(has_sandbox: bool) -> None:
+@click.option(
+    "--or-sandbox",
+    is_flag=True,
+    hidden=not HAS_SANDBOX,
+    help="The same, but only where no setting says where Redis or the broker is.",
+)
+def up(has_sandbox: bool, or_sandbox: bool) -> None:
     """Keep all processes of the Procfile running, and with `has_sandbox` what they need."""
     if has_sandbox and not HAS_SANDBOX:
         raise CommandFailed(needs_sandbox(TO_TRY))
     settings = load_settings()
+    if or_sandbox and HAS_SANDBOX and not names_own_servers(settings):
+        has_sandbox = True
+    commands = {name: _quiet(line) for name, line in commands_of(PROCFILE).items()}
+    flower = _flower_address(os.environ) if "flower" in commands else None
     with ExitStack() as cleanup:
-        _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox)
-        _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox)
-        status = run_procfile(PROCFILE, stop_s=settings.queue.drain_s + WIND_UP_S)
-    if status:
-        raise CommandFailed(f"a process ended with status {status}; all were stopped")
+        ready = [
+            _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox),
+            _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox),
+            *([f"Flower  {flower}"] if flower else []),
+            f"Next    in another terminal: {command('chat')}",
+            "Stop    Ctrl-C",
+        ]
+        ended = run_processes(
+            commands,
+            stop_s=settings.queue.drain_s + WIND_UP_S,
+            signs=SIGNS,
+            on_ready=partial(_say_ready, ready),
+        )
+    if ended is not None:
+        raise CommandFailed(
+            f"all processes were stopped, because {ended.name} ended with status {ended.status}: "
+            f"{ended.last_words}"
+        )
 
 
-def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> None:
+def _quiet(line: str) -> str:
+    """Without the banner that Celery prints of each process: thirty lines before the first log."""
+    return line.replace("celery ", "celery --quiet ", 1) if line.startswith("celery ") else line
+
+
+def _say_ready(lines: list[str]) -> None:
+    say("\nReady", style="bold")
+    say("\n".join(f"  {line}" for line in lines) + "\n")
+
+
+def _flower_address(environment: Mapping[str, str]) -> str:
+    """Where Flower will listen, which reads these two variables. Raises CommandFailed if that is
+    taken: said before anything is started."""
+    port = environment.get("FLOWER_PORT", "")
+    port = "5555" if not port.isdecimal() or is_service_port("FLOWER_PORT", port) else port
+    host = environment.get("FLOWER_ADDRESS") or "127.0.0.1"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as exc:
+        raise CommandFailed(
+            f"Flower cannot listen on {host}, port {port} ({exc.strerror}); stop what listens "
+            "there, or set FLOWER_PORT to a free port"
+        ) from exc
+    return f"http://{host}:{port}"
+
+
+def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> str:
     trouble = redis_trouble(settings)
     if trouble is None:
-        return
+        return f"Redis   {Connection(settings).label}"
     if not has_sandbox:
-        raise CommandFailed(f"{trouble} Start Redis, or set REDIS_URL{OR_TRY}")
-    server = cleanup.enter_context(embedded_redis(settings, SANDBOX_DIRECTORY))
-    say(f"Redis: embedded Valkey on port {server.port}, data in {server.data_dir}")
+        raise CommandFailed(f"{trouble}{OR_TRY}")
+    server = redis_where_expected(settings, SANDBOX_DIRECTORY, cleanup, trouble)
     if (trouble := redis_trouble(settings)) is not None:
         raise CommandFailed(trouble)
+    data = os.path.relpath(server.data_dir)
+    return f"Redis   127.0.0.1:{server.port}, an embedded Valkey; its data are in {data}"
 
 
-def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> None:
+def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> str:
     trouble = ollama_trouble(settings)
     if trouble is None:
-        return
+        return f"Ollama  {settings.servers[0]}, model {settings.model}"
     parts = urlsplit(settings.servers[0])
     is_here = parts.hostname in LOOPBACK and trouble.startswith("no Ollama")
     if not has_sandbox or not is_here:
-        say(f"Ollama: {trouble}; jobs will wait for it, or fail")
-        return
-    url = start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, cleanup, parts.port or 80)
-    say(f"Ollama: {trouble}: a stand-in at {url} makes up the replies, there is no model in them")
+        line = (
+            f"Ollama  {trouble}; jobs wait until it is back, at most CHAT_MAX_WAIT_SECONDS; "
+            "start it with `ollama serve`"
+        )
+        say(line)
+        return line
+    start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, cleanup, parts.port or 80)
+    return f"Ollama  {ECHO}"

@@ -140,7 +140,7 @@ def _word(piece: str) -> Fragment:
 def _text(asked: ModelRequest, scenario: Scenario) -> str:
     if scenario.text is not None:
         return scenario.text
-    text = replies.reply_to(asked.messages)
+    text = replies.reply_to(asked.messages, is_marked=scenario.is_marked)
     if asked.response_format in (None, "") or _is_format_lost(asked, scenario):
         return text
     form: JsonValue = asked.response_format

@@ -1,5 +1,6 @@
 """`griot demo`: a conversation over several sessions, from nothing, with real servers."""
 
+import os
 import secrets
 import signal
 import subprocess
@@ -13,21 +14,26 @@ from pathlib import Path
 
 import click
 
+from memory import Connection
+from memory.redis.endpoint import endpoint
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
 from worker.checks.deployment import queues_of_workers
 from worker.cli.console import say
+from worker.cli.demo.conversation import VERBOSE
 from worker.cli.demo.footprint import Footprint
 from worker.cli.group import CommandFailed
+from worker.cli.next_steps import command
 from worker.cli.servers import (
+    ECHO,
     environment_of,
     names_own_redis,
     ollama_trouble,
     redis_trouble,
 )
-from worker.cli.stand_ins import start_stand_in
+from worker.cli.stand_ins import SANDBOX_DIRECTORY, claim, data_directory, start_stand_in
 from worker.cli.status import queue_lengths
 
 TERMINATED = 128 + signal.SIGTERM
@@ -50,14 +56,15 @@ SHORT_TIMES = {
 
 
 @click.command()
-def demo() -> None:
+@click.option("--verbose", is_flag=True, help="Show all histories whole, and memory statistics.")
+def demo(verbose: bool) -> None:
     """Hold a conversation over several sessions, from nothing.
 
-    Starts an embedded Redis-compatible server (or uses the Redis that REDIS_URL, REDIS_HOST or
-    REDIS_PORT names, under a key prefix of its own, and cleans up behind itself), a stand-in for
-    Ollama where no Ollama answers, two workers and beat. Then it sends messages with
-    `chat_task.delay`, shows the tokens as they arrive, the histories as they lie in Redis, and the
-    memory statistics.
+    Starts an embedded Redis-compatible server, which keeps its data in ./.griot for `griot up
+    --sandbox` (or uses the Redis that REDIS_URL, REDIS_HOST or REDIS_PORT names, under a key prefix
+    of its own, and cleans up behind itself), an echo where no Ollama answers, two workers and beat.
+    Then it sends messages with `chat_task.delay`, shows the tokens as they arrive, and a history as
+    it lies in Redis.
     Everything is stopped at the end; Ctrl-C stops it earlier.
 
     \b
@@ -66,22 +73,41 @@ def demo() -> None:
       REDIS_URL=redis://localhost:6379/0 griot demo
     """
     began_s = time.monotonic()
+    kept: list[Path] = []
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     with ExitStack() as cleanup:
         cleanup.callback(signal.signal, signal.SIGTERM, before)
         try:
-            status = _run(load_settings(), cleanup)
+            status = _run(load_settings(), cleanup, kept, is_verbose=verbose)
         finally:
             say("\nStopping everything …", style="dim")
     if status:
         raise CommandFailed(f"the conversation ended with status {status}")
     say(f"Done in {time.monotonic() - began_s:.0f} s: all processes are stopped.")
+    _say_next(load_settings(), kept)
 
 
-def _run(settings: Settings, cleanup: ExitStack) -> int:
+def _say_next(settings: Settings, kept: list[Path]) -> None:
+    on = ""
+    for data in kept:
+        say(f"What was said is kept in {os.path.relpath(data)}.")
+        on = ", on that data"
+        if redis_trouble(settings.memory) is None:
+            on = f", on the Redis at {Connection(settings.memory).label}, not on that data"
+    say("Next:")
+    width = max(len(command(name)) for name in ("up", "chat", "status"))
+    for name, what in (
+        ("up", f"start Griot{on}"),
+        ("chat", "talk to an agent, in another terminal"),
+        ("status", "see queues, workers and what waits"),
+    ):
+        say(f"  {command(name):<{width}}   {what}")
+
+
+def _run(settings: Settings, cleanup: ExitStack, kept: list[Path], *, is_verbose: bool) -> int:
     directory = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="griot-demo-")))
     say("Servers", style="bold")
-    redis = _redis(settings, directory, cleanup)
+    redis = _redis(settings, directory, cleanup, kept)
     is_stand_in, ollama = _ollama(settings, directory, cleanup)
     stack = GriotStack(
         directory,
@@ -95,17 +121,24 @@ def _run(settings: Settings, cleanup: ExitStack) -> int:
         for started in [pool.submit(one) for one in (stack.worker, stack.maintenance, stack.beat)]:
             started.result()
     say()
-    return _converse(stack, CONVERSATION_TIMEOUT_S[is_stand_in])
+    return _converse(stack, CONVERSATION_TIMEOUT_S[is_stand_in], is_verbose=is_verbose)
 
 
-def _redis(settings: Settings, directory: Path, cleanup: ExitStack) -> Mapping[str, str]:
-    """The environment that says where Redis is."""
+def _redis(
+    settings: Settings, directory: Path, cleanup: ExitStack, kept: list[Path]
+) -> Mapping[str, str]:
+    """The environment that says where Redis is; where its data are kept, goes to `kept`."""
     if names_own_redis(settings.memory) and (own := _own_redis(settings, cleanup)) is not None:
         return own
-    server = cleanup.enter_context(
-        ValkeyServer(data_dir=directory / "valkey", append_only="everysec")
-    )
-    say(f"  Redis   embedded Valkey on port {server.port}, removed afterwards")
+    port = endpoint(settings.memory).options.get("port", 6379)
+    data = data_directory(SANDBOX_DIRECTORY, int(str(port)))
+    if claim(data, cleanup):
+        kept.append(data)
+    else:
+        say("  Redis   a `griot up` is at work here: the demo's data are removed afterwards")
+        data = directory / "valkey"
+    server = cleanup.enter_context(ValkeyServer(data_dir=data, append_only="everysec"))
+    say(f"  Redis   an embedded Valkey on port {server.port}")
     return {"REDIS_URL": server.url()}
 
 
@@ -120,7 +153,7 @@ def _own_redis(settings: Settings, cleanup: ExitStack) -> Mapping[str, str] | No
         say("  Redis   yours is no single server: the demo leaves it alone")
         return None
     if (trouble := redis_trouble(settings.memory)) is not None:
-        raise CommandFailed(f"{trouble} Without REDIS_ settings the demo starts its own")
+        raise CommandFailed(f"{trouble}; without REDIS_* settings the demo starts its own")
     prefix = f"griot-demo-{secrets.token_hex(4)}"
     footprint = Footprint(settings, prefix)
     if (reason := why_busy()) is not None:
@@ -158,15 +191,19 @@ def _ollama(
         say(f"  Ollama  {settings.llm.servers[0]}, model {settings.llm.model}")
         return False, known
     url = start_stand_in(directory, settings.llm, cleanup)
-    say(f"  Ollama  {trouble}: a stand-in makes up the replies, there is no model in them")
+    say(f"  Ollama  {trouble}.\n          {ECHO}")
     return True, {**known, "OLLAMA_BASE_URL": url, "OLLAMA_BASE_URLS": ""}
 
 
-def _converse(stack: GriotStack, timeout_s: float) -> int:
+def _converse(stack: GriotStack, timeout_s: float, *, is_verbose: bool) -> int:
     """Run the conversation in a process of its own: settings are read once per process."""
     # A session of its own: Ctrl-C reaches this process alone, which ends the other with SIGTERM.
-    with subprocess.Popen(
-        (sys.executable, "-m", "worker.cli.demo.conversation"),
+    with subprocess.Popen(  # noqa: S603  # our own module
+        (
+            sys.executable,
+            *("-m", "worker.cli.demo.conversation"),
+            *((VERBOSE,) if is_verbose else ()),
+        ),
         env=stack.env,
         cwd=stack.directory,
         start_new_session=True,

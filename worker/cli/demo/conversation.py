@@ -30,6 +30,9 @@ MAX_TOKENS = 80
 SNAPSHOT_TIMEOUT_S = 15.0
 POLL_S = 0.1
 SHOWN_POINTS = 5
+VERBOSE = "--verbose"
+SHOWN_CHARACTERS = 92
+MOST_DEMOS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,17 @@ TALKS = (
 )
 
 
+def fresh_talks(services: ProducerServices) -> tuple[Talk, ...]:
+    """The sessions, with a number behind their names where an earlier demo has used them."""
+    for number in range(1, MOST_DEMOS):
+        suffix = "" if number == 1 else f"-{number}"
+        talks = tuple(replace(talk, session_id=talk.session_id + suffix) for talk in TALKS)
+        keys = [services.keyspace.session(one.agent_id, one.session_id).history for one in talks]
+        if not any(services.memory.run_each([Command(integer, ("EXISTS", key)) for key in keys])):
+            return talks
+    raise ChatError("the demo was held too often here: remove the folder .griot")
+
+
 def send(talks: Sequence[Talk]) -> list[list[str]]:
     """Send every message at once. The ids of the jobs, by session.
 
@@ -102,16 +116,17 @@ async def listen(talk: Talk, job_ids: Sequence[str], transcript: Transcript) -> 
     return is_answered
 
 
-async def converse() -> bool:
+async def converse(talks: Sequence[Talk]) -> bool:
     """Hold the whole conversation, the sessions side by side. Whether all was answered."""
     say(
-        f"{sum(len(talk.messages) for talk in TALKS)} messages over {len(TALKS)} sessions, "
-        "sent at once with chat_task.delay; the replies as they arrive:\n"
+        f"{sum(len(talk.messages) for talk in talks)} messages over {len(talks)} sessions, "
+        "sent at once with chat_task.delay.\n"
+        "The replies as they arrive (? message, │ reply, └ figures):\n"
     )
-    jobs = send(TALKS)
+    jobs = send(talks)
     try:
-        with Transcript([talk.agent_id for talk in TALKS], terminal()) as transcript:
-            pairs = zip(TALKS, jobs, strict=True)
+        with Transcript([talk.agent_id for talk in talks], terminal()) as transcript:
+            pairs = zip(talks, jobs, strict=True)
             return all(
                 await asyncio.gather(*(listen(talk, ids, transcript) for talk, ids in pairs))
             )
@@ -132,17 +147,19 @@ def _ms(value: float | None) -> str:
     return "?" if value is None else f"{value:.0f} ms"
 
 
-def show_histories(services: ProducerServices) -> None:
-    """Print each session's history: the elements of its list, unchanged."""
-    say("\nThe histories as they lie in Redis", style="bold")
-    for talk in TALKS:
+def show_histories(
+    services: ProducerServices, talks: Sequence[Talk], *, is_whole: bool = False
+) -> None:
+    """Print sessions' histories: the elements of each list, cut off unless `is_whole`."""
+    for talk in talks:
         key = services.keyspace.session(talk.agent_id, talk.session_id).history
         elements, ttl_s = services.memory.run_all(
             Command(strings, ("LRANGE", key, 0, -1)), Command(integer, ("TTL", key))
         )
         say(f"\n> LRANGE {key} 0 -1      ({len(elements)} elements, TTL {ttl_s} s)", style="cyan")
-        for number, element in enumerate(elements, start=1):
-            say(f"{number}) {element.decode()}")
+        for number, element in enumerate(map(bytes.decode, elements), start=1):
+            is_cut = not is_whole and len(element) > SHOWN_CHARACTERS
+            say(f"{number}) {element[:SHOWN_CHARACTERS] + '…' if is_cut else element}")
 
 
 def show_statistics(services: ProducerServices) -> None:
@@ -164,14 +181,20 @@ def show_statistics(services: ProducerServices) -> None:
 
 
 def main() -> int:
-    """Converse, then show what is remembered. The exit code."""
+    """Converse, then show what is remembered: with `--verbose` all of it. The exit code."""
     # As Ctrl-C, with which asyncio ends in order; also where the shell has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    is_verbose = VERBOSE in sys.argv
     try:
-        is_answered = asyncio.run(converse())
-        show_histories(producer_services())
-        show_statistics(producer_services())
+        services = producer_services()
+        talks = fresh_talks(services)
+        is_answered = asyncio.run(converse(talks))
+        what = "The histories as they lie" if is_verbose else "One of the histories as it lies"
+        say(f"\n{what} in Redis", style="bold")
+        show_histories(services, talks if is_verbose else talks[:1], is_whole=is_verbose)
+        if is_verbose:
+            show_statistics(services)
     except BrokenPipeError:
         # The reader has left: nothing more can be said, not even at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
