@@ -22,11 +22,13 @@ from tasks.attempt.key_wait import verdict_of
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
+from tasks.attempt.unknown_agents import UnknownAgents
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import ChatError, JobConflict
 from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
+from tasks.process.per_process import PerProcess
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
 from tasks.process.wakeup import DUE_HEADER
@@ -55,6 +57,9 @@ class RunningAttempt:
         """The same, once that is done."""
         return replace(self, is_followed_up=True)
 
+
+unknown_agents = PerProcess(lambda: UnknownAgents(worker_services().settings.profiles))
+"""The agents without a profile that this process has met."""
 
 started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before", default=None)
 """The attempt that the pool has started for the task of this context, if there is one."""
@@ -106,6 +111,7 @@ def _attempt_at(
         settings=settings,
         queue_wait=worker.queue_wait,
     )
+    unknown_agents().note(ref.agent_id)
     profile = settings.profiles.of(ref.agent_id)
     turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
     outage_wait = OutageWait(holder, worker.outages, events, settings.queue, profile)

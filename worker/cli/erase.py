@@ -14,6 +14,7 @@ from tasks.submit.erase import (
 )
 from tasks.submit.erase import erase_user as erase_sessions_of_user
 from worker.cli.console import Table, json_option, say, show, show_json
+from worker.cli.known_agents import note_unknown
 from worker.cli.status import queue_lengths
 
 dry_run_option = click.option(
@@ -43,6 +44,7 @@ def erase_command() -> None:
 @json_option
 def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
     """Erase SESSION of AGENT. Its data goes with the last agent that has the session."""
+    note_unknown(agent)
     _print([erase(app, agent, session, dry_run=dry_run)], as_json=as_json, dry_run=dry_run)
 
 
@@ -52,6 +54,7 @@ def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
 @json_option
 def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
     """Erase all sessions of AGENT, and its state."""
+    note_unknown(agent)
     receipts = [erase(app, *one, dry_run=dry_run) for one in sessions_of_agent(agent)]
     if not dry_run:
         erase_rest(agent)

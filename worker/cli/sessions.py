@@ -20,6 +20,7 @@ from worker.cli.console import (
     show_json,
     within_time_ms,
 )
+from worker.cli.known_agents import note_unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def sessions(agent: str, limit: int, as_json: bool) -> None:
       griot sessions energy
       griot sessions energy --json | jq -r '.[].session_id'
     """
+    note_unknown(agent)
     services = producer_services()
     found = list(islice(sessions_of(services.memory, services.keyspace, agent), limit))
     if as_json:

@@ -10,6 +10,7 @@ from memory.upkeep.transfer import exported, renamed, restore
 from memory.upkeep.transfer_file import as_lines, read
 from tasks.process.services import producer_services
 from worker.cli.console import note
+from worker.cli.known_agents import note_unknown
 
 
 @click.group(name="export")
@@ -40,6 +41,7 @@ def export_session(agent: str, session: str, file: IO[bytes]) -> None:
       griot export session energy me-1 -o me-1.jsonl
       griot export session energy me-1 | jq -r 'select(.kind == "message") .message.content'
     """
+    note_unknown(agent)
     services = producer_services()
     for line in as_lines(exported(services.memory, services.keyspace, agent, session)):
         file.write(line)
