@@ -5,7 +5,7 @@ from memory import reset_redis_memory
 from tasks.process.app import app
 from tasks.process.configuration import load_settings
 from tasks.process.per_process import forget_all
-from tasks.process.services import WorkerServices, producer_services, worker_services
+from tasks.process.services import producer_services, worker_services
 
 
 def read_settings_again() -> None:
@@ -17,7 +17,7 @@ def read_settings_again() -> None:
     """
     worker, producer = worker_services.made, producer_services.made
     if worker is not None:
-        _close(worker)
+        worker.close()
     if producer is not None:
         producer.memory.close()
     forget_all()
@@ -25,9 +25,3 @@ def read_settings_again() -> None:
     reset_redis_memory()
     reset_llm_service()
     app.read_config_again()
-
-
-def _close(worker: WorkerServices) -> None:
-    worker.runtime.run(worker.close())
-    worker.runtime.stop()
-    worker.wakers.shutdown()

@@ -12,12 +12,14 @@ T = TypeVar("T")
 class PerProcess(Generic[T]):
     """A value built on first use, once per process: thread-safe, and anew after a fork."""
 
-    def __init__(self, build: Callable[[], T]) -> None:
+    def __init__(self, build: Callable[[], T], *, has_settings: bool = True) -> None:
+        """`has_settings`: other settings make another value (`forget_all`)."""
         self._build = build
         self._lock = threading.Lock()
         self._made: tuple[T] | None = None
         os.register_at_fork(after_in_child=self.forget)
-        _all.add(self)
+        if has_settings:
+            _all.add(self)
 
     def __call__(self) -> T:
         made = self._made
@@ -41,6 +43,6 @@ _all: "weakref.WeakSet[PerProcess[Any]]" = weakref.WeakSet()
 
 
 def forget_all() -> None:
-    """Build everything of this kind anew on its next use; nothing is closed by that."""
+    """Build all that depends on settings anew on its next use; nothing is closed by that."""
     for one in list(_all):
         one.forget()

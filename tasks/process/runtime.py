@@ -22,7 +22,6 @@ class Runtime:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run `coroutine` on the loop; return its result or raise its error.
@@ -44,16 +43,9 @@ class Runtime:
         """Start `coroutine` on the loop and return its future at once."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._ensure_loop())
 
-    def stop(self) -> None:
-        """End the loop with all that runs on it; the next use makes another."""
-        with self._lock:
-            loop, self._loop = self._loop, None
-        if loop is None or self._thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        self._thread.join()
-        loop.close()
+    def cancel_all(self) -> None:
+        """Cancel all that runs on the loop, and wait for its end."""
+        self.run(_cancel_others())
 
     def _ensure_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -67,7 +59,7 @@ class Runtime:
                     loop.close()
                     raise
                 # Only now: on a loop that does not run the next caller would wait for ever.
-                self._loop, self._thread = loop, thread
+                self._loop = loop
             return self._loop
 
 
@@ -76,4 +68,3 @@ async def _cancel_others() -> None:
     for one in others:
         one.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()

@@ -57,11 +57,11 @@ class WorkerServices:
     """What the attempts of one worker process share; used on its event loop, but for `runtime`
     and `toolbox`."""
 
-    def __init__(self, producer: ProducerServices) -> None:
+    def __init__(self, producer: ProducerServices, runtime: Runtime) -> None:
         self.settings = producer.settings
         self.keyspace = producer.keyspace
         self.queue_wait = producer.queue_wait
-        self.runtime = Runtime()
+        self.runtime = runtime
         self.leases = RunningLeases()
         self.concurrency = self.settings.queue.concurrency
         """The most turns that this process may run at once; a pool that can grow sets it."""
@@ -173,11 +173,17 @@ class WorkerServices:
         await self.checkers.aclose()
         await self.toolbox.aclose()
 
-    async def close(self) -> None:
-        """Close all that was opened, for a process that goes on with other settings."""
-        if self._watching is not None:
-            self._watching.cancel()
-        for name in ("ends", "checkers", "toolbox", "ollama", "memory"):
+    def close(self) -> None:
+        """End and close all that was begun here, for a process that goes on with other settings;
+        not from the event loop."""
+        self.runtime.run(self._close("ends", "checkers", "toolbox"))
+        # With their connections still there, so that each closes what it has opened.
+        self.runtime.cancel_all()
+        self.runtime.run(self._close("ollama", "memory"))
+        self.wakers.shutdown()
+
+    async def _close(self, *names: str) -> None:
+        for name in names:
             if name in vars(self):
                 await getattr(self, name).aclose()
 
@@ -192,5 +198,7 @@ class WorkerServices:
 producer_services = PerProcess(lambda: ProducerServices(load_settings()))
 """The producer's side of this process."""
 
-worker_services = PerProcess(lambda: WorkerServices(producer_services()))
+_runtime = PerProcess(Runtime, has_settings=False)
+
+worker_services = PerProcess(lambda: WorkerServices(producer_services(), _runtime()))
 """The worker's side of this process."""

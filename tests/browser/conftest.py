@@ -8,11 +8,11 @@ import pytest
 
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tests.e2e.conftest import logs, ollama, stack, valkey
+from tests.e2e.conftest import griot_redis, griot_settings, logs, ollama, stack, valkey
 from tests.support.browser import BrowserMissing, headless_browser, live_chat
 from tests.support.tab import Driver, Tab
 
-__all__ = ["logs", "ollama", "stack", "valkey"]
+__all__ = ["griot_redis", "griot_settings", "logs", "ollama", "stack", "valkey"]
 
 
 @pytest.fixture(scope="session")

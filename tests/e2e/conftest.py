@@ -1,10 +1,15 @@
-"""Real processes: a server, a stand-in for Ollama, workers, beat, Flower."""
+"""Real processes: a server, a stand-in for Ollama, workers, beat, Flower.
 
-from collections.abc import Iterator
+They are those of Griot's own pytest plugin, for the tests of one module (griot_scope), at the
+address that this process' producer knows.
+"""
+
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from pytest_griot.setup import GriotSetup
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
@@ -12,29 +17,39 @@ from tests.conftest import FAST, REDIS_PORT
 
 
 @pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    """A server at the address that this process' producer knows, for the tests of one module."""
+def griot_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A server that keeps all that it acknowledged: tests kill it."""
     directory = tmp_path_factory.mktemp("valkey")
     with ValkeyServer(REDIS_PORT, directory, append_only="always") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def ollama() -> Iterator[OllamaStandIn]:
-    """A stand-in for Ollama."""
-    with OllamaStandIn() as server:
-        yield server
+def griot_settings() -> Mapping[str, str]:
+    """Short times, on this machine."""
+    return FAST
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def valkey(griot_redis: ValkeyServer) -> ValkeyServer:
+    """The server."""
+    return griot_redis
+
+
+@pytest.fixture(scope="module")
+def ollama(griot_model_server: OllamaStandIn) -> OllamaStandIn:
+    """The stand-in for Ollama."""
+    return griot_model_server
+
+
+@pytest.fixture(scope="module")
+def logs(griot_directory: Path) -> Path:
     """Where the processes of a module write their logs."""
-    return tmp_path_factory.mktemp("logs")
+    return griot_directory
 
 
 @pytest.fixture(scope="module")
-def stack(valkey: ValkeyServer, ollama: OllamaStandIn, logs: Path) -> Iterator[GriotStack]:
+def stack(griot_servers: GriotSetup) -> Iterator[GriotStack]:
     """Starts Griot's processes against these servers and kills them after the module."""
-    with GriotStack(logs, redis_url=valkey.url(), ollama_url=ollama.url, settings=FAST) as started:
-        yield started
-        started.stop(grace_s=0)
+    yield griot_servers.processes
+    griot_servers.processes.stop(grace_s=0)

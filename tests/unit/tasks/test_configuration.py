@@ -21,6 +21,7 @@ from tasks.errors import ConfigurationError
 from tasks.process.app import GriotCelery
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
+from tasks.process.runtime import Runtime
 from tasks.process.services import ProducerServices, WorkerServices
 from tests.conftest import FAST
 from tests.support.machine import scaled
@@ -472,7 +473,7 @@ def test_the_services_are_made_on_first_use(monkeypatch: pytest.MonkeyPatch) -> 
     assert producer.memory is producer.memory
     assert producer.keyspace.prefix == "other"
     assert isinstance(producer.settings.memory, MemorySettings)
-    worker = WorkerServices(producer)
+    worker = WorkerServices(producer, Runtime())
     assert worker.toolbox is worker.toolbox
     assert worker.queue_wait is producer.queue_wait
     producer.memory.close()
