@@ -83,6 +83,8 @@ ASKING: Grants = {
 """Remote control: workers are asked, and answer into a list."""
 CHECKING: Grants = {
     keys.CHECKS: "blmpop lpush llen del zadd hset zrem hdel",
+    "dead": "zrevrange",
+    "dead:": "lrange",
     keys.RESULTS: "get mget setex del",
 }
 

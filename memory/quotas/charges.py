@@ -1,4 +1,4 @@
-"""Taking a job out of the quotas of its owners: before it is taken in, and when its turn is over.
+"""Taking a job out of the quotas of its owners: before it is taken in, and as attempts end.
 
 Pure, as `mailbox`: functions return commands. Each is safe to repeat, and may raise CorruptData
 when sent.
@@ -87,20 +87,22 @@ def refund(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[
 
 
 def spend(
-    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], tokens: int
+    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], tokens: int, *, attempt: str
 ) -> tuple[Command[int], ...]:
-    """Take a turn's tokens out of the quotas of its job's owners; nothing where none counts them.
+    """Take an attempt's tokens out of the quotas of its job's owners; nothing where none counts
+    them. `attempt` is its lease token.
 
     Before the job's end is delivered: it is known then.
     """
     counting = [owner for owner in owners if owner.quota.tokens_per_day is not None]
-    if not counting:
+    if not (counting and tokens):
         return ()
     spending = SPEND.command(
         count,
         keyspace.quotas,
         more_keys=_buckets(keyspace, counting),
         job=job_id,
+        attempt=attempt,
         tokens=tokens,
         per_day=tuple(one.quota.tokens_per_day or 0 for one in counting),
     )

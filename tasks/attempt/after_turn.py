@@ -1,22 +1,11 @@
-"""What a turn that is computed has to bring along, besides its messages. Pure."""
+"""What is wanted once a turn is committed. Pure."""
 
 from agents.profiles import Profile
 from agents.prompt import history_limit
-from memory import Command, Mailbox
-from memory.quotas import charges
+from memory import Mailbox
 from tasks.job.job import ChatJob
 from tasks.job.result import ChatResult
-from tasks.process.configuration import Settings
 from tasks.process.summaries import Wanted
-
-
-def spending(
-    settings: Settings, mailbox: Mailbox, job: ChatJob, result: ChatResult
-) -> tuple[Command[int], ...]:
-    """What takes the turn's tokens out of the quotas of its job's owners; safe to repeat."""
-    owners = settings.owners_of(job.agent_id, job.user)
-    tokens = result["usage"]["prompt_tokens"] + result["usage"]["completion_tokens"]
-    return charges.spend(mailbox.keyspace, result["job_id"], owners, tokens)
 
 
 def summary_wanted(

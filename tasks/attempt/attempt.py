@@ -6,7 +6,6 @@ verdict says.
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from pydantic import JsonValue
 
@@ -15,7 +14,6 @@ from llm import LLMError, PermanentLLMError
 from memory import (
     Acquired,
     AcquireOutcome,
-    Command,
     CommitOutcome,
     Committed,
     End,
@@ -27,8 +25,8 @@ from memory import (
     StopPolicy,
     encode_message,
 )
-from tasks.attempt.admission import admitted
-from tasks.attempt.after_turn import spending, summary_wanted
+from tasks.attempt.after_turn import summary_wanted
+from tasks.attempt.envelope_check import checked_envelope
 from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s, told
@@ -114,9 +112,11 @@ class Attempt:
         self._events.attempt = acquired.attempt
         try:
             stored = JobToWake(self._ref.job_id, acquired.envelope)
-            envelope = admitted(self._holder.mailbox.keys, stored, self._settings)
+            envelope = checked_envelope(self._holder.mailbox.keys, stored, self._settings)
         except InvalidJob as error:
             return await self._failed(error, acquired)
+        owners = self._settings.owners_of(envelope.job.agent_id, envelope.job.user)
+        self._holder.charge(owners, lambda: self._turn.tokens)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)
         if not isinstance(met, OutageMet):
@@ -199,26 +199,22 @@ class Attempt:
             raise
         except (InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
-        mailbox = self._holder.mailbox
-        spent = spending(self._settings, mailbox, envelope.job, result)
-        committed = await self._commit(records, last, spent)
+        committed = await self._commit(records, last)
         if committed.outcome not in (CommitOutcome.OK, CommitOutcome.ALREADY):
             return self._refused(committed)
         if committed.next is None:
             # Nothing waits in this session: there is time to sum it up.
-            of_turn = (envelope.job, result, len(records))
+            mailbox, of_turn = self._holder.mailbox, (envelope.job, result, len(records))
             if (wanted := summary_wanted(self._profile, mailbox, *of_turn)) is not None:
                 self._summaries.want(wanted)
         # A repeat after a lost reply finds the end of the first try in the outbox.
         is_known = committed.outcome is CommitOutcome.OK and not envelope.has_callbacks
         return Answered(result, committed.next, End(self._ref.job_id, last) if is_known else None)
 
-    async def _commit(
-        self, records: list[bytes], last: Event, spent: Sequence[Command[object]] = ()
-    ) -> Committed:
+    async def _commit(self, records: list[bytes], last: Event) -> Committed:
         """Commit the turn, with its last event behind all that the relay still has of it."""
         keys = self._holder.mailbox.keys
-        before = (*await self._events.unsent(), *self._summaries.before_commit(keys), *spent)
+        before = (*await self._events.unsent(), *self._summaries.before_commit(keys))
         return await self._holder.commit(records, last, before)
 
     def _refused(self, committed: Committed) -> Verdict:

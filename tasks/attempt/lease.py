@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ from memory import (
     keep_pointer,
     locate,
 )
+from memory.quotas import charges
+from memory.quotas.owners import Owner
 from memory.records.event import packed
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.renewal import Lease, renewed
@@ -76,6 +78,13 @@ class LeaseHolder:
         self._queue = settings.queue
         self._kept = settings.memory
         self._queue_wait = queue_wait
+        self._owners: Sequence[Owner] = ()
+        self._tokens: Callable[[], int] = int
+
+    def charge(self, owners: Sequence[Owner], tokens: Callable[[], int]) -> None:
+        """Take the `tokens` of the attempt, as many as they are by then, out of its job's owners'
+        quotas in the pipeline that ends the lease, whatever its end is."""
+        self._owners, self._tokens = owners, tokens
 
     async def acquire(self, *before: Command[object], history_n: int) -> Acquired:
         """Ask for the job, with the last `history_n` messages of its session.
@@ -224,11 +233,16 @@ class LeaseHolder:
         return attempt.text
 
     async def _ending(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
-        """The answer to the last of these commands, which end the lease; the slot goes first."""
+        """The answer to the last of these commands, which end the lease. What the attempt has cost
+        goes first, then the slot."""
+        tokens, attempt = self._tokens(), self.token
+        keyspace, job_id = self.mailbox.keyspace, self._ref.job_id
+        paying = charges.spend(keyspace, job_id, self._owners, tokens, attempt=attempt)
+        *others, last = commands
+        before = [*paying, *others]
         releasing = self.slot.releasing()
         if releasing is None:
-            return await self._memory.run_last(*commands)
-        *before, last = commands
+            return await self._memory.run_last(*before, last)
         granted, answer = await self._memory.run_last_two(*before, *releasing, last)
         self.slot.released(granted)
         return answer

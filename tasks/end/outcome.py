@@ -17,6 +17,9 @@ from memory.records.event import packed
 from tasks.errors import JobErased, JobFailed
 from tasks.job.result import ChatResult, merged_result, result_from_reply
 
+RESULT_BOUND = "CHAT_MAX_RESULT_BYTES"
+"""The setting that the reason of a dead letter names whose answer was too large."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobOutcome:
@@ -44,7 +47,7 @@ def check_size(last: Event, most_bytes: int) -> None:
     size_bytes = len(packed(last, Cipher(NO_KEYS, "")))
     if size_bytes > most_bytes:
         raise InvalidInput(
-            f"the result has {size_bytes} bytes; the limit is {most_bytes} (CHAT_MAX_RESULT_BYTES)"
+            f"the result has {size_bytes} bytes; the limit is {most_bytes} ({RESULT_BOUND})"
         )
 
 

@@ -52,8 +52,14 @@ class ReplyListener(Protocol):
     def on_start(self, model: str) -> None:
         """The model is called; what was heard before this does not count any more."""
 
+    def on_prompt(self, tokens: int) -> None:
+        """A prompt is sent, which has so many tokens by the estimate."""
+
     def on_delta(self, delta: Delta) -> None:
         """A piece of the reply."""
+
+    def on_answer(self, final: Final) -> None:
+        """The reply is whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +161,10 @@ class FittedCall:
         if not has_started:
             self._listener.on_start(model)
         self._is_sent = True
+        self._listener.on_prompt(prompt.fit.estimated_tokens)
         async with aclosing(self._stream(prompt.request)) as records:
             answer = await read_answer(records, self._listener.on_delta)
+        self._listener.on_answer(answer.final)
         self._limits.learn(model, prompt.fit, answer.final)
         is_truncated = self._limits.ran_past(model, answer.final)
         return FittedReply(prompt, answer, budget, is_truncated)

@@ -1,9 +1,9 @@
-"""What one attempt has heard of its reply: text, times, and the events for followers."""
+"""What one attempt has heard of its reply: text, tokens, times, and the events for followers."""
 
 import time
 
 from agents import ToolEvent
-from llm import Delta, ModelReply
+from llm import Delta, Final, ModelReply
 from memory import EventType
 from tasks.job.result import Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -19,6 +19,13 @@ class ReplyRecorder:
         self._taken_at = time.time()
         self._started_s = time.monotonic()
         self._first_delta_s: float | None = None
+        self._tokens, self._prompt_tokens, self._pieces = 0, 0, 0
+
+    @property
+    def tokens(self) -> int:
+        """What the calls so far have cost, prompts and replies. Of one that has not ended the
+        server has told nothing: the prompt is estimated then, and each piece counts as a token."""
+        return self._tokens + (self._prompt_tokens + self._pieces if self._pieces else 0)
 
     @property
     def said(self) -> str:
@@ -31,11 +38,21 @@ class ReplyRecorder:
         self._started_s, self._first_delta_s = time.monotonic(), None
         self._events.emit(EventType.STARTED, data={"model": model})
 
+    def on_prompt(self, tokens: int) -> None:
+        """A prompt is sent, which has so many tokens by the estimate."""
+        self._tokens, self._prompt_tokens, self._pieces = self.tokens, tokens, 0
+
+    def on_answer(self, final: Final) -> None:
+        """A call has ended, and its server has told what it has cost."""
+        self._tokens += final.prompt_tokens + final.completion_tokens
+        self._prompt_tokens = self._pieces = 0
+
     def on_delta(self, delta: Delta) -> None:
         """A piece of the reply has come."""
         if self._first_delta_s is None:
             self._first_delta_s = time.monotonic()
         self._said.append(delta.text)
+        self._pieces += 1
         if delta.thinking:
             self._events.emit(EventType.THINKING, text=delta.thinking)
         if delta.text:

@@ -84,6 +84,11 @@ class ModelTurn:
         return self._recorder.said
 
     @property
+    def tokens(self) -> int:
+        """What the calls of the attempt have cost so far."""
+        return self._recorder.tokens
+
+    @property
     def steps(self) -> Sequence[Mapping[str, object]]:
         """The calls of tools and their results, as messages between the user's and the reply."""
         return self._rounds.steps if self._rounds is not None else ()

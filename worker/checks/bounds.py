@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 
-from memory import Connection, Keyspace, MemoryServiceError
+from memory import Connection, Keyspace, Mailbox, MemoryServiceError, dead_letters
 from memory.quotas import pending
 from memory.upkeep.totals import largest_history, read_totals
+from tasks.end.outcome import RESULT_BOUND
 from tasks.process.configuration import Settings
 from worker.checks.findings import Finding, Level, judged
 
 CROWDED = 0.8
+SESSIONS_LOOKED_AT = 20
+"""Of those with dead letters, the latest: a letter may be as large as its job."""
 
 
 def check_bounds(connection: Connection, settings: Settings) -> list[Finding]:
@@ -20,7 +23,7 @@ def check_bounds(connection: Connection, settings: Settings) -> list[Finding]:
 
 
 def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
-    keyspace, queue = Keyspace(settings.memory.key_prefix), settings.queue
+    keyspace, queue = settings.memory.keyspace, settings.queue
     agent, of_agent = connection.run(pending.fullest_agent(keyspace))
     jobs = connection.run(pending.look(keyspace, agent or "default")).pending
     wait = "more workers or model servers answer faster; or raise "
@@ -32,6 +35,7 @@ def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
     most = settings.memory.history_max_bytes
     oldest = f"its oldest turns go{f' ({key})' if key else ''}; or raise HISTORY_MAX_BYTES"
     yield _bound("largest history, bytes", size_bytes, most, oldest)
+    yield _refused_results(connection, keyspace)
     totals = read_totals(connection, keyspace)
     if totals is None:
         # `check_workers` says where nobody does maintenance.
@@ -42,6 +46,17 @@ def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
     letters, most = totals.dead_letters, queue.max_dead_letters
     drop = "send them again or drop them (`griot dead-letters`), or raise CHAT_MAX_DEAD_LETTERS"
     yield _bound("dead letters", letters, most, drop)
+
+
+def _refused_results(connection: Connection, keyspace: Keyspace) -> Finding:
+    """Whether jobs that were answered lately became dead letters, because of what they brought."""
+    lately = connection.run(dead_letters.sessions(keyspace, limit=SESSIONS_LOOKED_AT))
+    asked = [dead_letters.letters(Mailbox(keyspace, keys)) for keys in lately]
+    letters = [letter for found in connection.run_each(asked) for letter in found.letters]
+    refused = sum(RESULT_BOUND in letter.reason for letter in letters)
+    found = f"{refused} of the newest {len(letters)} dead letters had an answer that was too large"
+    advice = f"ask for shorter answers, send less metadata, or raise {RESULT_BOUND}"
+    return judged(not refused, Finding("too large results", Level.WARN, found, advice))
 
 
 def _bound(check: str, there_are: int, most: int, advice: str) -> Finding:

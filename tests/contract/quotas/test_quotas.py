@@ -211,6 +211,22 @@ def test_tokens_are_paid_when_they_are_known(rig: QuotaRig) -> None:
     assert rig.charge("j2", whose) == CHARGED
 
 
+def test_each_attempt_at_a_job_pays_for_itself(rig: QuotaRig) -> None:
+    """One that was cancelled or went wrong too; and the job still ends for all its owners."""
+    whose = (agent(), user(tokens_per_day=24_000, jobs_at_once=1))
+    assert rig.charge("j1", *whose) == CHARGED
+    rig.note("j1", *whose)
+    assert rig.spend("j1", 12_000, *whose, attempt="first") == [1]
+    assert rig.spend("j1", 12_000, *whose, attempt="first") == [0], "a repeat"
+    assert rig.spend("j1", 13_000, *whose, attempt="second") == [1]
+    assert rig.spend("j1", 0, *whose, attempt="third") == [], "it has called no model"
+    assert rig.release("j1") == 1
+    assert rig.look("energy").of_agent == 0
+    refused = rig.charge("j2", *whose)
+    assert refused.rule == "tokens_per_day"
+    assert refused.wait_ms == pytest.approx(HOUR_MS + DAY_MS / 24_000, abs=2)
+
+
 def test_small_turns_of_a_large_quota_add_up(rig: QuotaRig) -> None:
     """A token of a billion per day is 0.09 ms: nothing is lost to rounding."""
     whose = user(tokens_per_day=1_000_000_000)
@@ -224,7 +240,7 @@ def test_small_turns_of_a_large_quota_add_up(rig: QuotaRig) -> None:
 
 def test_only_who_has_such_a_quota_pays(rig: QuotaRig) -> None:
     """Without one nothing is sent."""
-    assert charges.spend(rig.keyspace, "j1", (agent(jobs_at_once=1), user()), 5) == ()
+    assert rig.spend("j1", 5, agent(jobs_at_once=1), user()) == []
     assert rig.spend("unknown", 5, user(tokens_per_day=1)) == [0]
 
 
@@ -296,8 +312,9 @@ class History:
 
     def pay(self) -> None:
         job, tokens = self.any_job(), self.rng.choice([1, 10, 200])
-        self.rig.spend(job, tokens, *self.whose)
-        self.model.spend(job, tokens)
+        attempt = self.rng.choice(["t1", "t2"])
+        self.rig.spend(job, tokens, *self.whose, attempt=attempt)
+        self.model.spend(job, tokens, attempt)
 
     def wait(self) -> None:
         delay_ms = self.rng.choice([0, 1, 700, 5_000, 61_000, HOUR_MS])

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from agents import FULL, Ask, Profile, Prompt, PromptForm, prompt_for
-from llm import ContextLimits, ContextOverflowError, Delta, LLMSettings, OllamaClient, TokenBudget
+from llm import (
+    ContextLimits,
+    ContextOverflowError,
+    Delta,
+    Final,
+    LLMSettings,
+    OllamaClient,
+    TokenBudget,
+)
 from sandbox.ollama import OllamaStandIn
 from tasks.turn.fitted_call import FittedCall, FittedReply
 
@@ -29,6 +37,12 @@ class Ear:
         """The model is asked."""
         self.begun += 1
         self.said.clear()
+
+    def on_prompt(self, tokens: int) -> None:
+        """A prompt is sent."""
+
+    def on_answer(self, final: Final) -> None:
+        """The reply is whole."""
 
     def on_delta(self, delta: Delta) -> None:
         """A piece of the reply."""

@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
-from memory import Command, Keyspace
+import pytest
+
+from memory import Command, Event, EventType, InvalidInput, Keyspace, dead_letters
 from memory.quotas import owners, pending
+from tasks.end.outcome import check_size
 from tasks.process.configuration import Settings, load_settings
+from tests.support.mailbox.rig import Rig
 from tests.support.memory_fixtures import Backend
 from worker.checks.bounds import check_bounds
 from worker.checks.findings import Finding, Level
@@ -90,3 +94,19 @@ def test_damaged_counts_are_a_warning(real_backend: Backend) -> None:
     real_backend.connection.run(Command(bool, ("SET", key, "x", "EX", 100)))
     assert found(real_backend)["bounds"].level is Level.WARN
     assert key in found(real_backend)["bounds"].found
+
+
+def test_answers_that_were_too_large_are_told(real_backend: Backend) -> None:
+    """A model has worked for them, and nobody got them."""
+    rig = Rig(real_backend.connection, Keyspace(real_backend.prefix))
+    with pytest.raises(InvalidInput) as refused:
+        check_size(Event(EventType.DONE, "large", 1, "x" * 2000), 1024)
+    for job, reason in (("other", "the model refused it"), ("large", str(refused.value))):
+        rig.take_in(job)
+        rig.acquire(job, job)
+        rig.connection.run(dead_letters.note(rig.box))
+        rig.bury(job, job, reason=reason)
+        one = found(real_backend)["too large results"]
+        assert one.level is (Level.WARN if job == "large" else Level.OK)
+    assert one.found == "1 of the newest 2 dead letters had an answer that was too large"
+    assert "CHAT_MAX_RESULT_BYTES" in one.advice

@@ -26,9 +26,10 @@ from worker.cli import main
 
 WAIT_S = scaled(20)
 ENDLESS = "endless"
+TOKENS = 40
 QUOTA = {
     "CHAT_USER_JOBS_AT_ONCE": "2",
-    "CHAT_USER_TOKENS_PER_DAY": "40",
+    "CHAT_USER_TOKENS_PER_DAY": str(TOKENS),
     "CHAT_MAX_RESULT_BYTES": "4096",
 }
 PROFILES = """
@@ -141,13 +142,40 @@ def test_a_user_pays_with_the_tokens_of_the_turn() -> None:
     """The first job is answered, whatever it costs; then the day's tokens are used up."""
     user = f"user-{uuid.uuid4()}"
     usage = raw(user).get(timeout=WAIT_S)["usage"]
-    while sum(usage.values()) <= 40:
+    while sum(usage.values()) <= TOKENS:
         usage = {"all": sum(usage.values()) + sum(raw(user).get(timeout=WAIT_S)["usage"].values())}
-    with pytest.raises(QuotaExceeded, match="40 tokens per day") as caught:
+    with pytest.raises(QuotaExceeded, match=f"{TOKENS} tokens per day") as caught:
         raw(user).get(timeout=WAIT_S)
     assert caught.value.retry_after_s > 0
     assert CliRunner().invoke(main, ["erase", "user", user]).exit_code == 0
     assert raw(user).get(timeout=WAIT_S)["response"], "an erased user begins anew"
+
+
+def use_up_by_cancelling(user: str) -> None:
+    """Stop a job whose reply has as many pieces as the user has tokens."""
+    job = raw(user, ENDLESS)
+    wait_until(lambda: is_known(job), timeout_s=WAIT_S, what="it is taken in")
+    said = 0
+    for event in follow_job(job.id):
+        said += len(event.text.split()) if event.type is EventType.TOKEN else 0
+        if said > TOKENS:
+            break
+    chat_task.cancel(job.id)
+    job.get(timeout=WAIT_S, propagate=False)
+
+
+def use_up_by_failing(user: str) -> None:
+    """Break each reply off in its middle, until the job is given up."""
+    raw(user, "cut").get(timeout=WAIT_S, propagate=False)
+
+
+@pytest.mark.parametrize("use_up", [use_up_by_cancelling, use_up_by_failing])
+def test_a_reply_that_nobody_gets_is_paid_for_too(use_up: Callable[[str], None]) -> None:
+    """Its model has worked for it; or who cancels in time would never pay."""
+    user = f"user-{uuid.uuid4()}"
+    use_up(user)
+    with pytest.raises(QuotaExceeded, match=f"{TOKENS} tokens per day"):
+        raw(user).get(timeout=WAIT_S)
 
 
 def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(

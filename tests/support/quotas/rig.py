@@ -46,8 +46,9 @@ class QuotaRig:
     def refund(self, job: str, *whose: Owner) -> int:
         return self.connection.run(charges.refund(self.keyspace, job, whose))
 
-    def spend(self, job: str, tokens: int, *whose: Owner) -> list[int]:
-        return self.connection.run_each(charges.spend(self.keyspace, job, whose, tokens))
+    def spend(self, job: str, tokens: int, *whose: Owner, attempt: str = "t1") -> list[int]:
+        spending = charges.spend(self.keyspace, job, whose, tokens, attempt=attempt)
+        return self.connection.run_each(spending)
 
     def ask(self, *args: str | bytes | int) -> object:
         """The plain reply to a command."""
@@ -121,7 +122,8 @@ class QuotaModel:
 
     owners: Sequence[OwnerModel]
     now_ms: int = START_MS
-    paid: set[str] = field(default_factory=set)
+    paid: dict[str, str] = field(default_factory=dict)
+    """The attempt at each job that has paid last."""
 
     def slack(self) -> float:
         return min(one.slack(self.now_ms) for one in self.owners)
@@ -142,11 +144,11 @@ class QuotaModel:
                 one.minute.fill(self.now_ms)
                 one.minute.take(-1)
             one.jobs.discard(job)
-        self.paid.discard(job)
+        self.paid.pop(job, None)
 
-    def spend(self, job: str, tokens: int) -> None:
-        if job in self.jobs and job not in self.paid:
-            self.paid.add(job)
+    def spend(self, job: str, tokens: int, attempt: str) -> None:
+        if job in self.jobs and self.paid.get(job) != attempt:
+            self.paid[job] = attempt
             for one in self.owners:
                 if one.day is not None:
                     one.day.fill(self.now_ms)

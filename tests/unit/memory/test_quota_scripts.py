@@ -32,10 +32,11 @@ COMMANDS: dict[str, Command[object]] = {
     "release_jobs": pending.release(KEYSPACE, ("job", "other")),
     "charge": charges.charge(KEYSPACE, "job", OWNERS),
     "refund": charges.refund(KEYSPACE, "job", OWNERS),
-    "spend": charges.spend(KEYSPACE, "job", OWNERS, 7)[0],
+    "spend": charges.spend(KEYSPACE, "job", OWNERS, 7, attempt="t1")[0],
 }
 VALUES: dict[str, object] = {
-    "job": "job", "jobs": ("job", "other"), "its_owners": f"a:energy {USER.name}", "tokens": 7,
+    "job": "job", "jobs": ("job", "other"), "its_owners": f"a:energy {USER.name}",
+    "attempt": "t1", "tokens": 7,
     "pending_ms": PENDING_MS, "admission_ms": ADMISSION_MS, "per_minute": (0, 3), "per_day": (4,),
     "limits": ("a:energy", 0, 0, 5, USER.name, 3, 4, 0),
 }  # fmt: skip

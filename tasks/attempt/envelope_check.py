@@ -9,7 +9,7 @@ from tasks.job.envelope import Envelope
 from tasks.process.configuration import Settings
 
 
-def admitted(keys: SessionKeys, found: JobToWake, settings: Settings) -> Envelope:
+def checked_envelope(keys: SessionKeys, found: JobToWake, settings: Settings) -> Envelope:
     """The envelope of a job that was found in the mailbox of `keys`, and may run here.
 
     Raises InvalidJob for what is none, is another session's or too large, or names a model that no

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from memory import JobToWake, Keyspace
-from tasks.attempt.admission import admitted
+from tasks.attempt.envelope_check import checked_envelope
 from tasks.errors import InvalidJob
 from tasks.process.configuration import load_settings
 from tasks.settings import QueueSettings
@@ -36,7 +36,7 @@ def found(changes: Mapping[str, object]) -> JobToWake:
 def test_a_job_of_its_session_is_taken_on() -> None:
     """With a model that it may name, or none."""
     for changes in ({}, {"model": "mine"}):
-        assert admitted(KEYS, found(changes), SETTINGS).job.message == "hello"
+        assert checked_envelope(KEYS, found(changes), SETTINGS).job.message == "hello"
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -44,4 +44,4 @@ def test_what_no_producer_would_have_taken_is_refused(kind: str) -> None:
     """Whoever wrote it there."""
     changes, why = REFUSED[kind]
     with pytest.raises(InvalidJob, match=why):
-        admitted(KEYS, found(changes), SETTINGS)
+        checked_envelope(KEYS, found(changes), SETTINGS)
