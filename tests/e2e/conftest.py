@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.ollama import OllamaStandIn
+from sandbox.process import Starter
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST, REDIS_PORT
+from tests.support.warm.python import warm
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +35,18 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(valkey: ValkeyServer, ollama: OllamaStandIn, logs: Path) -> Iterator[GriotStack]:
+def starter() -> Starter:
+    """How the processes of a module are started."""
+    return warm
+
+
+@pytest.fixture(scope="module")
+def stack(
+    valkey: ValkeyServer, ollama: OllamaStandIn, logs: Path, starter: Starter
+) -> Iterator[GriotStack]:
     """Starts Griot's processes against these servers and kills them after the module."""
-    with GriotStack(logs, redis_url=valkey.url(), ollama_url=ollama.url, settings=FAST) as started:
+    with GriotStack(
+        logs, redis_url=valkey.url(), ollama_url=ollama.url, settings=FAST, starter=starter
+    ) as started:
         yield started
         started.stop(grace_s=0)
