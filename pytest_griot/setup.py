@@ -16,6 +16,7 @@ from pytest_griot.here import own_settings, settings_here, worker_path
 from pytest_griot.nodes import ValkeyBackend, ValkeyBroker, WorkerNode
 from pytest_griot.servers import QUICK
 from sandbox.ollama import OllamaStandIn
+from sandbox.process import Starter, started
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 
@@ -35,8 +36,12 @@ class GriotSetup(CeleryTestSetup):  # type: ignore[misc]  # pytest-celery ships 
         redis: ValkeyServer,
         model_server: OllamaStandIn,
         settings: Mapping[str, str],
+        *,
+        starter: Starter = started,
     ) -> None:
-        """`directory` is for the logs; `settings` come on top of those for quick tests."""
+        """`directory` is for the logs; `settings` come on top of those for quick tests; `starter`
+        starts each process.
+        """
         self._workers: list[WorkerNode] = []
         self.redis = redis
         self.model_server = model_server
@@ -45,6 +50,7 @@ class GriotSetup(CeleryTestSetup):  # type: ignore[misc]  # pytest-celery ships 
             redis_url=redis.url(),
             ollama_url=model_server.url,
             settings={"PYTHONPATH": worker_path(), **QUICK, **settings},
+            starter=starter,
         )
         """Starts more of Griot's processes: workers, beat, Flower."""
         broker, backend = (self.processes.env.get(name) for name in _ADDRESSES)

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from sandbox.context import Starting
 from sandbox.errors import SandboxError, ServerDied, ServerNotReady
@@ -19,6 +19,41 @@ TAIL_LINES = 20
 # between fork and exec, does not fire when a mere thread of the parent ends, and reaches
 # grandchildren.
 _WATCHDOG = 'read -r _; kill -s KILL -- "-$0"'
+
+
+class Child(Protocol):
+    """What is used of `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit status, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status. subprocess.TimeoutExpired if there is none in time."""
+
+    def send_signal(self, _: int, /) -> None:
+        """Send one signal; nothing happens if it has ended."""
+
+
+Starter = Callable[[Sequence[str], int, Path | None, Mapping[str, str] | None], Child]
+"""Starts a command in a process group of its own: the command, the file descriptor of its output,
+its folder and its environment."""
+
+
+def started(
+    command: Sequence[str], output: int, cwd: Path | None, env: Mapping[str, str] | None
+) -> Child:
+    """The usual Starter. OSError if the command cannot be executed."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        env=env,
+        start_new_session=True,
+    )
 
 
 class ServerProcess(Starting):
@@ -36,6 +71,7 @@ class ServerProcess(Starting):
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         name: str | None = None,
+        starter: Starter = started,
     ) -> None:
         """`env` is the child's whole environment (default: the parent's)."""
         self.command = tuple(str(part) for part in command)
@@ -43,7 +79,8 @@ class ServerProcess(Starting):
         self.name = name or Path(self.command[0]).name
         self._cwd = cwd
         self._env = dict(env) if env is not None else None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._start = starter
+        self._child: Child | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,15 +104,7 @@ class ServerProcess(Starting):
             raise SandboxError(f"{self.name} runs already")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
-            self._child = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self._cwd,
-                env=self._env,
-                start_new_session=True,
-            )
+            self._child = self._start(self.command, log.fileno(), self._cwd, self._env)
         try:
             self._watchdog = _watch(self._child.pid)
         except BaseException:
@@ -149,7 +178,7 @@ class ServerProcess(Starting):
         """The last lines of the output."""
         return "\n".join(self.log_text().splitlines()[-lines:])
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._child is None:
             raise SandboxError(f"{self.name} was never started")
         return self._child

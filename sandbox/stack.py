@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sandbox.context import Closing
 from sandbox.ports import free_port
-from sandbox.process import ServerProcess
+from sandbox.process import ServerProcess, Starter, started
 from sandbox.users import Users
 
 READY_TIMEOUT_S = 30.0
@@ -49,9 +49,11 @@ class GriotStack(Closing):
         ollama_url: str,
         settings: Mapping[str, str] | None = None,
         users: Users | None = None,
+        starter: Starter = started,
     ) -> None:
-        """`users` are those of the environment, if it has any."""
+        """`users` are those of the environment, if it has any; `starter` starts each process."""
         self.directory = directory
+        self._starter = starter
         self._users = users or Users.of_environment()
         self._plain_env = {
             **_neutral_environment(),
@@ -130,6 +132,7 @@ class GriotStack(Closing):
             cwd=self.directory,
             env=self._logged_in({**self._plain_env, **settings}, command),
             name=name,
+            starter=self._starter,
         )
         self._processes.append(process)
         return process

@@ -11,9 +11,12 @@ import pytest
 
 from pytest_griot.setup import GriotSetup
 from sandbox.ollama import OllamaStandIn
+from sandbox.process import Starter
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST, REDIS_PORT
+from tests.support.warm.python import warm
+from tests.support.warm.python import warm
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,28 @@ def ollama(griot_model_server: OllamaStandIn) -> OllamaStandIn:
 def logs(griot_directory: Path) -> Path:
     """Where the processes of a module write their logs."""
     return griot_directory
+
+
+@pytest.fixture(scope="module")
+def starter() -> Starter:
+    """How the processes of a module are started."""
+    return warm
+
+
+@pytest.fixture(scope="module")
+def griot_servers(
+    griot_redis: ValkeyServer,
+    griot_model_server: OllamaStandIn,
+    griot_directory: Path,
+    griot_settings: Mapping[str, str],
+    starter: Starter,
+) -> Iterator[GriotSetup]:
+    """The plugin's, started as `starter` does it."""
+    setup = GriotSetup(
+        griot_directory, griot_redis, griot_model_server, griot_settings, starter=starter
+    )
+    yield setup
+    setup.teardown()
 
 
 @pytest.fixture(scope="module")

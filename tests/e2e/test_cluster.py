@@ -1,8 +1,6 @@
 """The whole of it with the memory on a Redis Cluster and the broker on a server of its own."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python, warm
 
 SESSIONS = 9
 
@@ -118,6 +117,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
                 "CELERY_BROKER_URL": broker.url(1),
                 "CELERY_RESULT_BACKEND": broker.url(2),
             },
+            starter=warm,
         ) as stack,
     ):
         stack.worker()
@@ -143,14 +143,6 @@ def test_a_refused_job_was_never_heard_of(stack: GriotStack, tmp_path: Path) -> 
 
 
 def _run(stack: GriotStack, directory: Path, code: str, *arguments: str) -> str:
-    client = subprocess.run(
-        (sys.executable, "-c", code, *arguments),
-        env=stack.env,
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=scaled(40),
-        check=False,
-    )
+    client = run_python("-c", code, *arguments, env=stack.env, cwd=directory, timeout_s=scaled(40))
     assert client.returncode == 0, client.stderr[-3000:]
     return client.stdout

@@ -13,6 +13,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.waiting import wait_until
+from tests.support.warm.python import warm
 
 JOBS = 60
 SERIES = 10
@@ -61,6 +62,7 @@ def counted(
             "CELERY_BROKER_URL": f"redis://127.0.0.1:{broker.port}/1",
             "CELERY_RESULT_BACKEND": valkey.url(2),
         },
+        starter=warm,
     ) as stack:
         yield stack
 

@@ -1,8 +1,6 @@
 """Tools that models call, from `delay` to the history, with a real worker."""
 
 import json
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from sandbox.stack import GriotStack
 from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 from worker.cli.status import worker_states
 from worker.refusal import BAD_SETTINGS
 
@@ -249,14 +248,15 @@ def test_a_worker_with_a_tool_that_is_none_does_not_start(
     """One line says which, and why."""
     path = tmp_path / "profiles.toml"
     path.write_text('[agents.energy]\ntools = ["nowhere.at_all"]', "utf-8")
-    started = subprocess.run(
-        (sys.executable, "-m", "celery", "-A", "worker", "worker"),
+    started = run_python(
+        "-m",
+        "celery",
+        "-A",
+        "worker",
+        "worker",
         env={**stack.env, "AGENT_PROFILES": str(path)},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=scaled(30),
-        check=False,
+        timeout_s=scaled(30),
     )
     assert started.returncode == BAD_SETTINGS
     assert "griot: tools of agent energy: nowhere.at_all cannot be a tool" in started.stderr

@@ -1,7 +1,5 @@
 """Memory, broker and results on one Redis that listens on a Unix socket."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from sandbox.ollama import OllamaStandIn
@@ -9,6 +7,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python, warm
 
 PASSWORD = "p@ss"  # noqa: S105  # no one's
 
@@ -36,23 +35,15 @@ def test_a_conversation_over_a_unix_socket(tmp_path: Path) -> None:
                 "CELERY_BROKER_URL": f"redis+socket://:p%40ss@{path}?virtual_host=1",
                 "CELERY_RESULT_BACKEND": f"redis+socket://:p%40ss@{path}?virtual_host=2",
             },
+            starter=warm,
         ) as stack,
     ):
         worker = stack.worker()
-        client = subprocess.run(
-            (sys.executable, "-c", CLIENT),
-            env=stack.env,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=scaled(60),
-            check=False,
-        )
+        client = run_python("-c", CLIENT, env=stack.env, cwd=tmp_path, timeout_s=scaled(60))
         assert client.stdout.strip() == "[0, 2, 4]", client.stderr[-3000:]
-        check = subprocess.run(
-            (sys.executable, "-m", "worker.cli", "check"),
-            env=stack.env, cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        check = run_python(
+            "-m", "worker.cli", "check", env=stack.env, cwd=tmp_path, timeout_s=scaled(60)
+        )
         assert check.returncode == 0, check.stdout + check.stderr
         assert worker.stop() == 0
         assert "not stored yet" not in worker.log_text()

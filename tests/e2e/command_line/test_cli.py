@@ -18,6 +18,7 @@ from tasks import EventType, JobErased, app, chat_task, follow_job
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python
 from worker.checks.deployment import check_broker, check_redis, check_results, check_workers
 from worker.checks.findings import Level
 from worker.checks.models import check_ollama
@@ -45,15 +46,14 @@ def process(
     stack: GriotStack, *arguments: str, said: str = "", **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """A command as a process, with settings of its own."""
-    return subprocess.run(
-        (sys.executable, "-m", "worker.cli", *arguments),
+    return run_python(
+        "-m",
+        "worker.cli",
+        *arguments,
         env={**stack.env, **settings},
         cwd=stack.directory,
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
+        timeout_s=TIMEOUT_S,
+        said=said,
     )
 
 

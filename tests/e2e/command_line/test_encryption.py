@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
 from redis import Redis
@@ -19,6 +18,7 @@ from tasks.process.wakeup import publish
 from tests.support.encryption import CANARY, append_only_file, key_of
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 
 KEYS = {"GRIOT_ENCRYPTION_KEYS": key_of("k1"), "CELERY_RESULT_ENCRYPTED": "true"}
 BOTH = {**KEYS, "GRIOT_ENCRYPTION_KEYS": f"{key_of('k2')},{key_of('k1')}"}
@@ -67,13 +67,11 @@ class Deployment:
 
     def run(self, *arguments: str, keys: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         """A Python program of a client, to its end."""
-        return subprocess.run(
-            [sys.executable, *arguments],
+        return run_python(
+            *arguments,
             env={**self.stack.env, **keys},
-            capture_output=True,
-            text=True,
-            timeout=scaled(60),
-            check=False,
+            cwd=self.stack.directory,
+            timeout_s=scaled(60),
         )
 
     def griot(self, *arguments: str, keys: dict[str, str]) -> "subprocess.CompletedProcess[str]":

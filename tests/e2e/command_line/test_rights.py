@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -16,6 +15,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python, warm
 
 ROOT = Path(__file__).resolve().parents[3]
 USER = "griot"
@@ -56,6 +56,7 @@ def world(server: ValkeyServer, tmp_path: Path) -> Iterator[GriotStack]:
             redis_url=server.url().replace("redis://", f"redis://{USER}:{PASSWORD}@"),
             ollama_url=ollama.url,
             settings=FAST,
+            starter=warm,
         ) as stack,
     ):
         yield stack
@@ -64,10 +65,9 @@ def world(server: ValkeyServer, tmp_path: Path) -> Iterator[GriotStack]:
 
 def run(stack: GriotStack, *command: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """A process of this Python with the stack's settings."""
-    return subprocess.run(
-        (sys.executable, *command), env={**stack.env, **settings}, cwd=stack.directory,
-        capture_output=True, text=True, timeout=scaled(90), check=False,
-    )  # fmt: skip
+    return run_python(
+        *command, env={**stack.env, **settings}, cwd=stack.directory, timeout_s=scaled(90)
+    )
 
 
 def check(stack: GriotStack, **settings: str) -> Findings:
@@ -119,7 +119,9 @@ def test_a_server_with_too_few_databases_is_named(tmp_path: Path) -> None:
     """Broker and results lie in the next two."""
     with (
         ValkeyServer(options={"databases": "1"}) as few,
-        GriotStack(tmp_path, redis_url=few.url(), ollama_url="http://127.0.0.1:1") as stack,
+        GriotStack(
+            tmp_path, redis_url=few.url(), ollama_url="http://127.0.0.1:1", starter=warm
+        ) as stack,
     ):
         found = {one["check"]: one["advice"] for one in check(stack)}
     for name in ("broker", "results"):
@@ -130,7 +132,9 @@ def test_a_server_that_takes_no_more_clients_says_so(tmp_path: Path) -> None:
     """In one line with what to do, not as a server that cannot be reached."""
     with (
         ValkeyServer(options={"maxclients": "1"}) as full,
-        GriotStack(tmp_path, redis_url=full.url(), ollama_url="http://127.0.0.1:1") as stack,
+        GriotStack(
+            tmp_path, redis_url=full.url(), ollama_url="http://127.0.0.1:1", starter=warm
+        ) as stack,
         RespConnection(full.port),
     ):
         done = run(stack, "-m", "worker.cli", "sessions", "energy")

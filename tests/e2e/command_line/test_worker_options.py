@@ -17,6 +17,7 @@ from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python, warm
 from worker.refusal import BAD_SETTINGS
 
 HOST = socket.gethostname()
@@ -66,7 +67,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
         ValkeyServer() as server,
         OllamaStandIn() as ollama,
         GriotStack(
-            directory, redis_url=server.url(), ollama_url=ollama.url, settings=FAST
+            directory, redis_url=server.url(), ollama_url=ollama.url, settings=FAST, starter=warm
         ) as stack,
     ):
         yield stack
@@ -75,21 +76,30 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
 
 def run(stack: GriotStack, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """What a worker with these options says that does not start."""
-    return subprocess.run(
-        (sys.executable, "-m", "celery", "-A", "worker", "worker", *options),
-        env={**stack.env_of("worker"), **settings}, cwd=stack.directory, capture_output=True,
-        text=True, timeout=scaled(60), check=False,
-    )  # fmt: skip
+    return run_python(
+        "-m",
+        "celery",
+        "-A",
+        "worker",
+        "worker",
+        *options,
+        env={**stack.env_of("worker"), **settings},
+        cwd=stack.directory,
+        timeout_s=scaled(60),
+    )
 
 
 @pytest.fixture(scope="module")
 def refusals(worlds: GriotStack) -> dict[str, str]:
     """What each of REFUSED came to."""
-    done = subprocess.run(
-        (sys.executable, "-c", REFUSALS, json.dumps(list(REFUSED.values()))),
-        env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
-        timeout=scaled(60), check=True,
-    )  # fmt: skip
+    done = run_python(
+        "-c",
+        REFUSALS,
+        json.dumps(list(REFUSED.values())),
+        env=worlds.env,
+        cwd=worlds.directory,
+        timeout_s=scaled(60),
+    )
     return dict(zip(REFUSED, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
@@ -119,11 +129,12 @@ def test_no_turns_at_all_are_refused(worlds: GriotStack) -> None:
 @pytest.mark.parametrize("command", ["worker", "beat"])
 def test_settings_that_would_not_be_read_are_refused(worlds: GriotStack, command: str) -> None:
     """Celery's `--config` is for an app that has none of its own."""
-    refused = subprocess.run(
-        (sys.executable, "-m", "celery", "--config", "other", "-A", "worker", command),
-        env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
-        timeout=scaled(60), check=False,
-    )  # fmt: skip
+    refused = run_python(
+        *("-m", "celery", "--config", "other", "-A", "worker", command),
+        env=worlds.env,
+        cwd=worlds.directory,
+        timeout_s=scaled(60),
+    )
     assert refused.returncode == BAD_SETTINGS
     assert "griot: --config other: Griot's settings come from the environment" in refused.stderr
 
@@ -159,10 +170,7 @@ def test_a_beat_of_the_workers_own_sends_what_is_due(worlds: GriotStack) -> None
 def test_a_file_for_beats_schedule_is_refused(worlds: GriotStack) -> None:
     """By beat itself, too, which would never write it."""
     command = (sys.executable, "-m", "celery", "-A", "worker", "beat", "-s", "schedule.db")
-    refused = subprocess.run(
-        command, env=worlds.env, cwd=worlds.directory, capture_output=True, text=True,
-        timeout=scaled(60), check=False,
-    )  # fmt: skip
+    refused = run_python(*command[1:], env=worlds.env, cwd=worlds.directory, timeout_s=scaled(60))
     assert refused.returncode == BAD_SETTINGS
     assert "griot: --schedule: beat keeps its schedule in memory" in refused.stderr
 

@@ -1,7 +1,5 @@
 """No password or key is in what Griot's processes print, report or answer, at any level."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +11,7 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python, warm
 from tests.support.web_users import WEB_USERS
 from worker.settings import FlowerAccess
 
@@ -41,6 +40,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
             redis_url=f"redis://:{PASSWORD}@127.0.0.1:{server.port}/0",
             ollama_url=ollama.url,
             settings={**SECRETS, "LOG_LEVEL": "DEBUG"},
+            starter=warm,
         ) as stack,
     ):
         yield stack
@@ -55,15 +55,8 @@ def worker(guarded: GriotStack) -> ServerProcess:
 
 def run(stack: GriotStack, *command: str, said: str = "") -> str:
     """All that a command prints."""
-    done = subprocess.run(
-        (sys.executable, "-m", *command),
-        env=stack.env,
-        cwd=stack.directory,
-        input=said,
-        capture_output=True,
-        text=True,
-        timeout=scaled(60),
-        check=False,
+    done = run_python(
+        "-m", *command, env=stack.env, cwd=stack.directory, timeout_s=scaled(60), said=said
     )
     return done.stdout + done.stderr
 

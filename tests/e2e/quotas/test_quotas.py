@@ -22,6 +22,7 @@ from tasks.submit.dead_letters import requeue
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import warm
 from worker.cli import main
 
 WAIT_S = scaled(20)
@@ -73,7 +74,9 @@ def stack(
     profiles.write_text(PROFILES)
     settings = {**FAST, **QUOTA, "AGENT_PROFILES": str(profiles)}
     logs = tmp_path_factory.mktemp("logs")
-    with GriotStack(logs, redis_url=valkey.url(), ollama_url=ollama.url, settings=settings) as made:
+    with GriotStack(
+        logs, redis_url=valkey.url(), ollama_url=ollama.url, settings=settings, starter=warm
+    ) as made:
         yield made
         made.stop(grace_s=0)
 

@@ -5,7 +5,6 @@ tests/contract/redis_users.
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from tests.support.effort import IS_LONG
 from tests.support.encryption import key_of
 from tests.support.machine import scaled
 from tests.support.servers.redis_users import filled, users_of_tests
+from tests.support.warm.python import run_python, warm
 
 SENT = """
 from tasks import chat_task
@@ -103,7 +103,12 @@ def world(tmp_path: Path) -> Iterator[tuple[GriotStack, Users, ValkeyServer]]:
         ValkeyServer(users=users, append_only="everysec") as server,
         OllamaStandIn(num_parallel=8) as ollama,
         GriotStack(
-            tmp_path, redis_url=server.url(), ollama_url=ollama.url, settings=SETTINGS, users=users
+            tmp_path,
+            redis_url=server.url(),
+            ollama_url=ollama.url,
+            settings=SETTINGS,
+            users=users,
+            starter=warm,
         ) as stack,
     ):
         yield stack, users, server
@@ -159,7 +164,4 @@ def assert_nothing_refused(users: Users, server: ValkeyServer, *processes: Serve
 
 def run(stack: GriotStack, role: str, *command: str) -> subprocess.CompletedProcess[str]:
     """A process of this Python that works in a role."""
-    return subprocess.run(
-        (sys.executable, *command), env=stack.env_of(role), cwd=stack.directory,
-        capture_output=True, text=True, timeout=scaled(120), check=False,
-    )  # fmt: skip
+    return run_python(*command, env=stack.env_of(role), cwd=stack.directory, timeout_s=scaled(120))

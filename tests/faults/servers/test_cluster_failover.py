@@ -10,6 +10,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.faults.failover import assert_all_is_answered
+from tests.support.warm.python import warm
 
 
 @pytest.mark.slow
@@ -29,6 +30,7 @@ def test_workers_go_on_when_the_replica_has_taken_over(tmp_path: Path) -> None:
                 "CELERY_BROKER_URL": broker.url(1),
                 "CELERY_RESULT_BACKEND": broker.url(2),
             },
+            starter=warm,
         ) as stack,
     ):
         assert_all_is_answered(stack, ollama, sessions=30, jobs=4, kill=cluster.nodes[0].kill)

@@ -14,6 +14,7 @@ from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
+from tests.support.warm.python import warm
 
 MODEL = "delay"
 """One that both list."""
@@ -81,6 +82,7 @@ def stack(tmp_path: Path, ollama: OllamaStandIn, engine: OllamaStandIn) -> Itera
             redis_url=redis.url(),
             ollama_url=ollama.url,
             settings={**FAST, "OLLAMA_SERVERS": str(servers)},
+            starter=warm,
         ) as made,
     ):
         made.worker()

@@ -3,8 +3,6 @@
 import json
 import shutil
 import struct
-import subprocess
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from tests.support.machine import scaled
 from tests.support.servers.rabbitmq import RabbitServer, rabbitmq_binary
 from tests.support.servers.tls_rig import Authority, TlsDoor
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 
 pytestmark = [
     pytest.mark.slow,
@@ -238,14 +237,18 @@ def _send(rig: Rig, rabbit: RabbitServer, sender: Sender, *, jobs: int = JOBS) -
 
 
 def _inspect(rig: Rig, rabbit: RabbitServer, question: str) -> str:
-    return subprocess.run(
-        (sys.executable, "-m", "celery", "-A", "worker", "inspect", question, "-t", "5"),
+    return run_python(
+        "-m",
+        "celery",
+        "-A",
+        "worker",
+        "inspect",
+        question,
+        "-t",
+        "5",
         env={**rig.stack.env, "CELERY_BROKER_URL": rabbit.url},
         cwd=rig.stack.directory,
-        capture_output=True,
-        text=True,
-        timeout=scaled(40),
-        check=False,
+        timeout_s=scaled(40),
     ).stdout
 
 

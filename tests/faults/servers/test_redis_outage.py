@@ -18,6 +18,7 @@ from tests.support.faults.rig import LEASE_S, SETTINGS, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import elapsed, wait_until
+from tests.support.warm.python import warm
 from worker.broker.transport import Transport
 
 WAIT_S = scaled(40)
@@ -153,6 +154,7 @@ def far_worker(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
             redis_url=f"redis://127.0.0.1:{proxy.port}/0",
             ollama_url=rig.ollama.url,
             settings=SETTINGS,
+            starter=warm,
         ) as stack,
     ):
         yield Far(proxy, stack.worker("-Q", "far", name="far"))

@@ -13,6 +13,7 @@ from tests.support.faults.rig import SETTINGS, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
+from tests.support.warm.python import warm
 
 WAIT_S = 30
 
@@ -49,6 +50,7 @@ def restricted(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         redis_url=_url(rig, "secret"),
         ollama_url=rig.ollama.url,
         settings=SETTINGS,
+        starter=warm,
     ) as stack:
         yield stack.worker("-Q", "restricted", name="restricted")
 
@@ -84,7 +86,11 @@ def test_a_wrong_password_at_the_start(rig: Rig, restricted: ServerProcess, tmp_
     """The worker does not start: it says why in one line without the password, and exits
     with the status that is documented for settings."""
     with GriotStack(
-        tmp_path, redis_url=_url(rig, "wr0ng"), ollama_url=rig.ollama.url, settings=SETTINGS
+        tmp_path,
+        redis_url=_url(rig, "wr0ng"),
+        ollama_url=rig.ollama.url,
+        settings=SETTINGS,
+        starter=warm,
     ) as stack:
         with pytest.raises(ServerDied, match="ended with status 78") as died:
             stack.worker(name="stranger")

@@ -15,6 +15,7 @@ from tests.support.faults.rig import GRACE_S, SETTINGS, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
+from tests.support.warm.python import warm
 
 WAIT_S = scaled(30)
 PATIENT_S = 4.0
@@ -37,6 +38,7 @@ def apart(
             redis_url=rig.valkey.url(),
             ollama_url=rig.ollama.url,
             settings={**SETTINGS, "CELERY_RESULT_BACKEND": results.url(), **more},
+            starter=warm,
         )
         with stack:
             yield Apart(results, stack.worker("-Q", "apart", name="apart"))

@@ -15,6 +15,7 @@ from tests.conftest import FAST
 from tests.support.faults.failover import assert_all_is_answered
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import warm
 
 MASTER = "griot"
 
@@ -68,6 +69,7 @@ def test_all_go_on_when_the_replica_has_taken_over(
                 "CELERY_BROKER_URL": f"{address}/1",
                 "CELERY_RESULT_BACKEND": f"{address}/2",
             },
+            starter=warm,
         ) as stack,
     ):
         assert_all_is_answered(stack, ollama, sessions=10, jobs=6, kill=master.kill)

@@ -21,6 +21,7 @@ from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.servers.tls_rig import Authority, TlsDoor, tls_redis
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python, warm
 
 MASTER = "griot"
 OF_SERVERS, OF_SENTINELS = "servers-secret", "sentinels-secret"
@@ -177,6 +178,7 @@ def test_all_go_on_after_a_fail_over_behind_passwords_and_tls(
             redis_url="",
             ollama_url=ollama.url,
             settings={**FAST, **watched.settings()},
+            starter=warm,
         ) as stack,
     ):
         worker = stack.worker()
@@ -207,12 +209,15 @@ def test_a_wrong_password_of_the_sentinels_is_named(watched: Watched, tmp_path: 
     """By `griot check`, which shows neither."""
     settings = {**watched.settings(), "REDIS_SENTINEL_PASSWORD": "wrong-secret"}
     stack = GriotStack(
-        tmp_path, redis_url="", ollama_url="http://127.0.0.1:1", settings={**FAST, **settings}
+        tmp_path,
+        redis_url="",
+        ollama_url="http://127.0.0.1:1",
+        settings={**FAST, **settings},
+        starter=warm,
     )
-    done = subprocess.run(
-        (sys.executable, "-m", "worker.cli", "check"), env=stack.env, cwd=tmp_path,
-        capture_output=True, text=True, timeout=scaled(90), check=False,
-    )  # fmt: skip
+    done = run_python(
+        "-m", "worker.cli", "check", env=stack.env, cwd=tmp_path, timeout_s=scaled(90)
+    )
     assert done.returncode == 1
     assert "REDIS_SENTINEL_PASSWORD" in done.stdout, done.stdout
     assert not any(one in done.stdout + done.stderr for one in ("wrong-secret", OF_SERVERS))

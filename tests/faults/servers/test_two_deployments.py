@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +17,7 @@ from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.servers.redis_users import users_of_tests
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python, warm
 
 OTHER = "staging"
 JOBS, SESSIONS = 5, 6
@@ -62,6 +61,7 @@ class Pair:
                     redis_url=server.url(),
                     ollama_url=ollama.url,
                     settings=FAST | settings,
+                    starter=warm,
                 )
             )
 
@@ -101,11 +101,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 def talk(stack: GriotStack, queue: str = "", sessions: int = SESSIONS) -> dict[str, list[str]]:
     """Send jobs with the settings of a stack, from a process of its own."""
-    done = subprocess.run(
-        (sys.executable, "-c", CLIENT, queue, str(JOBS), str(sessions)),
-        env=stack.env, cwd=stack.directory, capture_output=True, text=True,
-        timeout=scaled(90), check=False,
-    )  # fmt: skip
+    done = run_python(
+        "-c",
+        CLIENT,
+        queue,
+        str(JOBS),
+        str(sessions),
+        env=stack.env,
+        cwd=stack.directory,
+        timeout_s=scaled(90),
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, list[str]] = json.loads(done.stdout)
     return found

@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -32,6 +31,7 @@ from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python, warm
 
 __all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "armed", "new_rig"]
 
@@ -149,14 +149,13 @@ class Rig:
         self, code: str, *arguments: str, role: str = "client", **settings: str
     ) -> "subprocess.CompletedProcess[str]":
         """Run a producer of its own to its end, or what has another role."""
-        return subprocess.run(
-            (sys.executable, "-c", code, *arguments),
+        return run_python(
+            "-c",
+            code,
+            *arguments,
             env={**self.stack.env_of(role), **settings},
             cwd=self.stack.directory,
-            capture_output=True,
-            text=True,
-            timeout=scaled(30),
-            check=False,
+            timeout_s=scaled(30),
         )
 
     def consume(self, queue: str, worker: str = "steady") -> None:
@@ -249,7 +248,11 @@ def new_rig(directory: Path) -> Iterator[Rig]:
         ValkeyServer(REDIS_PORT, directory / "valkey", append_only="always") as valkey,
         OllamaStandIn(num_parallel=NUM_PARALLEL) as ollama,
         GriotStack(
-            directory / "logs", redis_url=valkey.url(), ollama_url=ollama.url, settings=SETTINGS
+            directory / "logs",
+            redis_url=valkey.url(),
+            ollama_url=ollama.url,
+            settings=SETTINGS,
+            starter=warm,
         ) as stack,
     ):
         yield Rig(valkey, ollama, stack)

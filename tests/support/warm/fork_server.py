@@ -1,0 +1,146 @@
+"""A process that has imported the libraries, and forks what is asked for: a Python that is warm.
+
+Hundreds of processes are started in a run of the tests, and each took a second of a core to import
+the same libraries. A forked one ends as any Python does; what is Griot's own it imports itself.
+
+    python fork_server.py CONTROL_FD
+
+Each message on the socket CONTROL_FD is a request (JSON: `argv` as behind `python`, `env`, `cwd`)
+with four file descriptors: standard input, output and error, and a socket that gets two lines: the
+process id, and the status at the end as `waitpid` has it.
+"""
+
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import CodeType
+
+MOST_BYTES = 1_000_000
+MOST_FDS = 4096
+
+# Not `celery.bin.celery`: that it is imported tells Griot that it is in Celery's command line.
+LIBRARIES = (
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.log",
+    "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.backends.redis",
+    "celery.bin.beat",
+    "celery.bin.control",
+    "celery.bin.worker",
+    "celery.canvas",
+    "celery.contrib.abortable",
+    "celery.events.state",
+    "celery.fixups.django",
+    "celery.result",
+    "celery.worker.autoscale",
+    "celery.worker.consumer",
+    "celery.worker.control",
+    "click.testing",
+    "click_didyoumean",
+    "click_plugins",
+    "click_repl",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "flower.command",
+    "hiredis",
+    "honcho.manager",
+    "http.server",
+    "httpx",
+    "httpx_aiohttp",
+    "jsonschema_rs",
+    "kombu.pidbox",
+    "kombu.transport.redis",
+    "kombu.transport.virtual",
+    "logging.config",
+    "orjson",
+    "pydantic",
+    "pydantic.json_schema",
+    "pydantic_settings",
+    "pygments.lexers.python",
+    "redis.asyncio.cluster",
+    "redis.asyncio.sentinel",
+    "redis.cluster",
+    "redis.sentinel",
+    "rich.console",
+    "rich.live",
+    "rich.table",
+    "uvloop",
+    "yaml",
+)
+
+
+def serve(control: socket.socket) -> dict[str, object]:
+    """Fork one process for each request; returns in each of them, with its request. The server
+    itself ends when nobody is left to ask."""
+    running: dict[int, tuple[int, socket.socket]] = {}
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(control, selectors.EVENT_READ)
+        while True:
+            for key, _ in waiting.select():
+                if key.fileobj is not control:
+                    waiting.unregister(key.fileobj)
+                    _report_end(*running.pop(key.fd))
+                    os.close(key.fd)
+                    continue
+                message, fds, _, _ = socket.recv_fds(control, MOST_BYTES, 4)
+                if not message:
+                    os._exit(0)
+                pid = os.fork()
+                if pid == 0:
+                    _take_over(*fds)
+                    request: dict[str, object] = json.loads(message)
+                    return request
+                for fd in fds[:3]:
+                    os.close(fd)
+                asker = socket.socket(fileno=fds[3])
+                end = os.pidfd_open(pid)
+                running[end] = pid, asker
+                waiting.register(end, selectors.EVENT_READ)
+
+
+def _report_end(pid: int, asker: socket.socket) -> None:
+    _, status = os.waitpid(pid, 0)
+    with suppress(OSError):  # who asked may have gone
+        asker.sendall(b"%d\n" % status)
+    asker.close()
+
+
+def _take_over(*fds: int) -> None:
+    *streams, asker = fds
+    os.setsid()
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+    # Only now: who asked may signal the group at once.
+    os.write(asker, b"%d\n" % os.getpid())
+    os.closerange(3, MOST_FDS)
+
+
+def become(request: dict[str, object]) -> None:
+    """Be `python` with these arguments, in this environment."""
+    os.environ.clear()
+    os.environ.update(request["env"])  # type: ignore[call-overload]  # text by text
+    os.chdir(request["cwd"])  # type: ignore[arg-type]  # a text
+    kind, what, *arguments = request["argv"]  # type: ignore[misc]  # texts
+    sys.argv = [kind, *arguments]
+    if kind == "-m":
+        sys.path[0] = str(Path.cwd())
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = ""
+        code: CodeType = compile(what, "<string>", "exec")
+        exec(code, {"__name__": "__main__", "__builtins__": __builtins__})  # noqa: S102  # as `-c` does
+
+
+if __name__ == "__main__":
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    become(serve(socket.socket(fileno=int(sys.argv[1]))))
