@@ -76,7 +76,8 @@ compose-check: ## Whether Docker Compose is new enough and an engine answers
 	@$(PYTHON) -m deploy.compose_check
 
 compose-test: .venv/.installed ## The stack of docker-compose.yml on a real engine; skipped where none is
-	@$(BIN)/pytest -m compose -p no:randomly --durations=10 tests/compose
+	@if $(PYTHON) -m deploy.compose_check; then $(BIN)/pytest -m compose -p no:randomly --durations=10 tests/compose; \
+		else echo "make compose-test: skipped, for the reason above"; fi
 
 digests: .venv/.installed ## Name each image by the digest that its tag has now
 	@$(BIN)/python -m deploy.image_digests

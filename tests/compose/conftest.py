@@ -52,11 +52,20 @@ def compose(
     # Its owner's business: a worker that may not read it says so and does not start.
     (clone / "profiles.toml").chmod(0o644)
     stack = Compose(clone, PROJECT, settings)
-    stack.remove()
     try:
+        # What an earlier run has left that was killed.
+        stack.remove()
+        forget_images(stack)
         yield stack
     finally:
         stack.remove()
+        forget_images(stack)
+
+
+def forget_images(stack: Compose) -> None:
+    """Those that were built here; the engine keeps what makes the next build quick."""
+    version = stack.settings["GRIOT_VERSION"]
+    stack.docker("image", "rm", f"griot:{version}", f"griot-redis:{version}", check=False)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 
+from sandbox.ports import free_port
 from tests.support.compose import producer
 from tests.support.compose.stack import Compose, lines_of, part
 from tests.support.waiting import wait_until
@@ -84,7 +86,7 @@ def test_the_image_has_no_servers_for_a_try(stack: Compose) -> None:
 
 
 def test_there_are_as_many_workers_as_the_setting_says(stack: Compose) -> None:
-    """And a command that names an overlay does not scale them back."""
+    """The command names no number."""
     assert len(stack.containers("worker")) == 3
     stack.run("-f", "docker-compose.yml", "-f", "deploy/compose.gpu.yml", "config", "--quiet")
 
@@ -159,6 +161,23 @@ def test_a_setting_and_the_profiles_reach_the_processes(stack: Compose) -> None:
     told = stack.inside(worker, "python", "-c", code)
     assert told.split()[0] == "6"
     assert "/etc/griot/agents.toml" in told
+
+
+def test_flower_is_shown_to_this_machine_and_asks_for_a_password(stack: Compose) -> None:
+    """With its overlay, which scales no worker back."""
+    port = free_port()
+    files = ("-f", "docker-compose.yml", "-f", "deploy/compose.flower.yml")
+    stack.run(*files, "up", "--detach", FLOWER_PORT=str(port))
+    wait_until(lambda: is_well(stack, "flower"), timeout_s=SETTLE_S, what="flower is well")
+    (flower,) = stack.containers("flower").values()
+    assert part(flower, "HostConfig", "PortBindings") == {
+        "5555/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+    }
+    user, _, password = stack.settings["FLOWER_BASIC_AUTH"].partition(":")
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as browser:
+        assert browser.get("/workers").status_code == httpx.codes.UNAUTHORIZED
+        assert browser.get("/workers", auth=(user, password)).status_code == httpx.codes.OK
+    assert len(stack.containers("worker")) == 3
 
 
 def produce(

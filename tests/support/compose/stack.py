@@ -101,7 +101,9 @@ class Compose:
 
     def remove(self) -> None:
         """All containers, networks and volumes of the project."""
-        self.run("--profile", "*", "down", "--volumes", "--timeout", "1", check=False)
+        self.run(
+            "--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "1", check=False
+        )
 
 
 def part(container: Mapping[str, object], *names: str) -> object:

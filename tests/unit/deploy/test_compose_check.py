@@ -1,5 +1,6 @@
 """`make compose-check` says what is needed before compose fails with words of its own."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,4 +56,23 @@ def test_it_needs_nothing_but_python() -> None:
     assert "\nfrom " not in text
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert "compose-check: ##" in makefile
-    assert "$(PYTHON) -m deploy.compose_check" in makefile
+    assert "\n\t@$(PYTHON) -m deploy.compose_check\n" in makefile
+
+
+def test_where_no_engine_is_the_test_of_the_stack_says_that_it_is_skipped() -> None:
+    """Once, with the reason, and with the status of tests that fail where it is not."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    recipe = re.search(r"^compose-test: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe
+    shell = recipe[1].replace("\t@", "").replace("$(PYTHON) -m deploy.compose_check", "$CHECK")
+    shell = re.sub(r"\$\(BIN\)/pytest .*?;", "$TESTS;", shell)
+    for check, tests, status, said in (
+        ("false", "false", 0, "make compose-test: skipped, for the reason above\n"),
+        ("true", "true", 0, ""),
+        ("true", "false", 1, ""),
+    ):
+        done = subprocess.run(
+            ("/bin/sh", "-c", shell), env={"CHECK": check, "TESTS": tests}, capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (status, said)
