@@ -23,7 +23,7 @@ ON_RECEIPT = "celery.worker.strategy"
 COMMANDS = "kombu.pidbox"
 
 # What beat sends, and that it went well, several times a minute for ever: only at DEBUG.
-ROUTINE = ("celery.beat", "celery.app.trace")
+ROUTINE = ("celery.beat", "celery.app.trace", "celery.worker.request")
 SENDING = "Scheduler: Sending due task"
 
 MOST_CHARACTERS = 8192
@@ -76,7 +76,8 @@ def no_routine(record: logging.LogRecord) -> bool:
     """A filter that stops what beat does every few seconds, where it goes well."""
     if record.levelno != logging.INFO:
         return True
-    task = record.args.get("name") if isinstance(record.args, Mapping) else None
+    args = record.args or ()
+    task = args.get("name") if isinstance(args, Mapping) else next(iter(args), None)
     return task not in PERIODIC and not str(record.msg).startswith(SENDING)
 
 

@@ -62,6 +62,7 @@ class FlowerAccess(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     address: str | None = Field(default=None, validation_alias="FLOWER_ADDRESS")
+    port: str = Field(default="5555", validation_alias="FLOWER_PORT")
     unix_socket: str = Field(default="", validation_alias="FLOWER_UNIX_SOCKET")
     basic_auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_BASIC_AUTH")
     auth: SecretStr | None = Field(default=None, validation_alias="FLOWER_AUTH")

@@ -16,7 +16,6 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST, REDIS_PORT
 from tests.support.warm.python import warm
-from tests.support.warm.python import warm
 
 
 @pytest.fixture(scope="module")

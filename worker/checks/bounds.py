@@ -19,7 +19,7 @@ def check_bounds(connection: Connection, settings: Settings) -> list[Finding]:
     try:
         return list(_bounds(connection, settings))
     except MemoryServiceError as exc:
-        return [Finding("bounds", Level.WARN, f"what there is cannot be counted: {exc}")]
+        return [Finding("bounds", Level.WARN, f"cannot be counted: {exc}")]
 
 
 def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
@@ -33,13 +33,13 @@ def _bounds(connection: Connection, settings: Settings) -> Iterator[Finding]:
     yield _bound(per_agent, of_agent, most, f"{wait}CHAT_MAX_PENDING_PER_AGENT")
     key, size_bytes = largest_history(connection, keyspace)
     most = settings.memory.history_max_bytes
-    oldest = f"its oldest turns go{f' ({key})' if key else ''}; or raise HISTORY_MAX_BYTES"
+    oldest = f"its oldest turns are deleted{f' ({key})' if key else ''}; or raise HISTORY_MAX_BYTES"
     yield _bound("largest history, bytes", size_bytes, most, oldest)
     yield _refused_results(connection, keyspace)
     totals = read_totals(connection, keyspace)
     if totals is None:
         # `check_workers` says where nobody does maintenance.
-        yield Finding("sessions", Level.OK, "not counted yet: maintenance does that")
+        yield Finding("sessions", Level.OK, "not counted yet: the maintenance worker does that")
         return
     shorter = "lower MEMORY_STALE_AFTER, or raise CHAT_MAX_SESSIONS"
     yield _bound("sessions", totals.sessions, queue.max_sessions, shorter)

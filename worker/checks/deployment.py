@@ -121,7 +121,7 @@ def check_keys(connection: Connection, settings: Settings) -> list[Finding]:
         damaged = damaged_keys(connection, keyspace)
     except MemoryServiceError:
         return []  # `check_redis` says why
-    advice = "look what it is, and delete or rename it: its session stands still until then"
+    advice = "find out who wrote it, then delete or rename it: its session waits until then"
     found = [f"{one.key} is a {one.found}, not a {one.expected}" for one in damaged]
     return [Finding("redis keys", Level.FAIL, one, advice) for one in found[:MOST_DAMAGED]] or [
         Finding("redis keys", Level.OK, "each holds what Griot writes")
@@ -197,7 +197,7 @@ def _results(app: Celery) -> list[Finding]:
 
 def check_outages(connection: Connection, settings: Settings) -> list[Finding]:
     """The model servers that jobs wait for: workers cannot use them, even if they answer here."""
-    advice = "start it, or let the workers reach it; see `griot status`"
+    advice = "start it, or let the workers reach it: their jobs wait; `griot status` shows how many"
     found = outages_now(connection, Keyspace(settings.memory.key_prefix))
     return [Finding("outage", Level.WARN, one.in_words, advice) for one in found if one.is_away]
 
@@ -207,14 +207,14 @@ def check_workers(app: Celery) -> Finding:
     try:
         queues = queues_of_workers(app)
     except OperationalError as exc:
-        return Finding("workers", Level.WARN, f"cannot be asked: {exc}", "see the broker")
+        return Finding("workers", Level.WARN, f"cannot be asked: {exc}", "mend the broker first")
     found = f"{len(queues)} answer"
     names = load_settings().names
     if not any(names.chat in consumed for consumed in queues.values()):
-        return Finding("workers", Level.WARN, f"{found}, none takes chat jobs", START)
+        return Finding("workers", Level.WARN, f"{found}, none of them takes chat jobs", START)
     if not any(names.maintenance in consumed for consumed in queues.values()):
-        advice = "celery -A worker worker -Q maintenance"
-        return Finding("workers", Level.WARN, f"{found}, none does maintenance", advice)
+        advice = "start one: celery -A worker worker -Q maintenance"
+        return Finding("workers", Level.WARN, f"{found}, none of them does maintenance", advice)
     return Finding("workers", Level.OK, found)
 
 
@@ -255,7 +255,9 @@ def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
         except (*connection.connection_errors, *connection.channel_errors) as exc:
             raise OperationalError(str(exc)) from exc
         except (ContentDisallowed, DecodeError) as exc:
-            raise OperationalError("one who answers is no worker: its answer is no JSON") from exc
+            raise OperationalError(
+                "something that is not a worker answers: its answer is not JSON"
+            ) from exc
 
 
 def worker_start_checks(connection: Connection) -> bool:

@@ -22,7 +22,11 @@ def check_encryption(connection: Connection, settings: Settings) -> list[Finding
     if missing:
         return [Finding("encryption", Level.FAIL, str(one), SAME_KEYS) for one in missing]
     first = keyspace.keyring.first
-    found = "new records are plain" if first is None else f"new records by key {first}"
+    found = (
+        "new records are not encrypted"
+        if first is None
+        else f"new records are encrypted with key {first}"
+    )
     return [Finding("encryption", Level.OK, found)] if settings.memory.encryption_keys else []
 
 

@@ -33,7 +33,7 @@ def check_calls(settings: Settings) -> Finding:
     """Whether jobs that wait for a busy model wait where they can be seen."""
     if not settings.llm.is_bounded:
         advice = "set OLLAMA_NUM_PARALLEL as Ollama has it: jobs then wait in order, and visibly"
-        return Finding("model calls", Level.OK, "not bounded: Ollama queues them", advice)
+        return Finding("model calls", Level.OK, "not limited: Ollama queues them", advice)
     servers = [settings.llm.at(url) for url in settings.llm.servers]
     found = ", ".join(
         f"{' or '.join(dict.fromkeys(_calls(server, model) for server in servers))} for {model}"
@@ -78,7 +78,9 @@ def check_key(settings: Settings) -> list[Finding]:
     if not open_to_all:
         return []
     found = f"a key or headers are sent unencrypted to {', '.join(open_to_all)}"
-    return [Finding("model key", Level.WARN, found, "use https, unless the network is your own")]
+    return [
+        Finding("model key", Level.WARN, found, "use https, unless nobody else is in that network")
+    ]
 
 
 def check_cloud(settings: Settings) -> list[Finding]:
@@ -87,7 +89,7 @@ def check_cloud(settings: Settings) -> list[Finding]:
     allowed = ["any that a job names (CHAT_CLOUD_MODELS)"] if settings.queue.cloud_models else []
     if not own and not allowed:
         return []
-    found = f"what is said may go to Ollama's cloud: {', '.join([*own, *allowed])}"
+    found = f"conversations may go to Ollama's cloud: {', '.join([*own, *allowed])}"
     advice = "name other models in the profiles and OLLAMA_MODEL, unless this is what you want"
     return [
         Finding("cloud models", Level.WARN, found, "unset CHAT_CLOUD_MODELS" if not own else advice)

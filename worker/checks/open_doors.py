@@ -25,7 +25,7 @@ def check_open_doors(settings: Settings) -> list[Finding]:
         *_plain_text(settings),
         *_crash_points(),
     ]
-    return doors or [Finding(CHECK, Level.OK, "none outside Redis")]
+    return doors or [Finding(CHECK, Level.OK, "none besides those of Redis")]
 
 
 def is_loopback(host: str) -> bool:
@@ -62,5 +62,5 @@ def _leaves_in_plain_text(url: str) -> bool:
 
 def _crash_points() -> Iterator[Finding]:
     if is_named():
-        found = f"{VARIABLE} is set, with which tests let processes die"
-        yield Finding(CHECK, Level.WARN, found, "take it out of the environment")
+        found = f"{VARIABLE} is set, with which tests crash processes"
+        yield Finding(CHECK, Level.WARN, found, "remove it from the environment")

@@ -97,8 +97,8 @@ def _transport_findings(way: Way) -> Iterator[Finding]:
         yield Finding(
             f"{way.name} security",
             Level.WARN,
-            f"no TLS to {way.where}: who is on the way reads what is said, and the password",
-            f"rediss:// or amqps:// in {way.setting}, or a network where nobody else is",
+            f"no TLS to {way.where}: others in that network can read what passes, and the password",
+            f"rediss:// or amqps:// in {way.setting}, or use a network that nobody else is in",
         )
 
 
@@ -107,8 +107,8 @@ def _certificate_findings(way: Way) -> Iterator[Finding]:
         return
     # RabbitMQ's library has other names for the same.
     required = str(way.tls.get("ssl_cert_reqs", way.tls.get("cert_reqs", "required"))).lower()
-    advice = f"take that out of {way.setting}, and name your authority there with ssl_ca_certs"
-    found = f"TLS to {way.where}, and nobody checks whose certificate that is"
+    advice = f"remove that from {way.setting}, and name your authority there with ssl_ca_certs"
+    found = f"TLS to {way.where}, and its certificate is not checked, so any server could answer"
     if "none" in required or required == "0":
         yield Finding(f"{way.name} security", Level.WARN, f"{found} (ssl_cert_reqs=none)", advice)
     elif way.tls.get("ssl_check_hostname") is False:
@@ -128,7 +128,7 @@ def _password_findings(way: Way) -> Iterator[Finding]:
         len(way.password) < SHORT_PASSWORD or way.password.lower() in KNOWN_PASSWORDS
     ):
         found = f"the password for {way.where} is short or well known"
-        yield Finding(check, Level.WARN, found, "a new one, such as: openssl rand -hex 32")
+        yield Finding(check, Level.WARN, found, "set a new one, such as from: openssl rand -hex 32")
 
 
 def user_findings(connection: Connection, settings: Settings) -> list[Finding]:

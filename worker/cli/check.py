@@ -1,4 +1,4 @@
-"""`griot check`: would a chat job be done here?"""
+"""`griot check`: can Griot answer right now?"""
 
 import click
 
@@ -14,8 +14,8 @@ from worker.cli.console import Table, json_option, show, show_json
 def check(as_json: bool) -> None:
     """Check settings, Redis, broker, Ollama and workers.
 
-    Says of each whether it is well, and what to do if not. Exit code 1 if anything fails; a
-    warning is no failure.
+    Shows what is wrong and what to do about it. Exit code 1 if a check fails; warnings do not
+    count as failures.
 
     \b
     Example:
@@ -26,7 +26,7 @@ def check(as_json: bool) -> None:
     findings = all_findings(app, services.memory, services.settings)
     rows = [(one.level.value, one.check, one.found, one.advice) for one in findings]
     columns = ("Level", "Check", "Found", "What to do")
-    title = "Would a chat job be done here?"
+    title = "Can Griot answer right now?"
     show_json(findings) if as_json else show(Table(title, columns, rows))
     if any(finding.level is Level.FAIL for finding in findings):
         raise click.exceptions.Exit(1)

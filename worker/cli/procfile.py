@@ -24,7 +24,7 @@ OWN_WORDS = "griot: "
 
 
 @dataclass(frozen=True, slots=True)
-class EndedProcess:
+class FirstEnd:
     """The process that ended first: its name in the Procfile, its status, what it said last."""
 
     name: str
@@ -48,7 +48,7 @@ def run_processes(
     stop_s: float,
     signs: Mapping[str, str],
     on_ready: Callable[[], None],
-) -> EndedProcess | None:
+) -> FirstEnd | None:
     """Run processes by their names until one ends or SIGINT, SIGTERM or SIGHUP comes.
 
     Calls `on_ready` once each has printed what `signs` has for its name. Returns the process that
@@ -69,7 +69,7 @@ def run_processes(
     if manager.returncode in STOPPED_BY_SIGNAL or spoken.first_ended is None:
         return None
     name = spoken.first_ended
-    return EndedProcess(name, int(manager.returncode or 0), spoken.last_words(name))
+    return FirstEnd(name, int(manager.returncode or 0), spoken.last_words(name))
 
 
 def _stop(*_: object) -> None:

@@ -34,6 +34,7 @@ from worker.checks.deployment import (
     workers_asked,
 )
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.next_steps import command
 from worker.health import Health, healths
 from worker.model_servers import ModelServer, model_servers
 from worker.outages import OutageNow, outages_now
@@ -218,7 +219,7 @@ def _show(now: Status) -> None:
     for number, table in enumerate(_tables(now)):
         if number:
             say()
-        show(table) if table.rows else say("No worker answers: start one with `make up`.")
+        show(table) if table.rows else say(f"No worker answers; start one: {command('up')}")
 
 
 def _tables(now: Status) -> Iterator[Table]:
@@ -234,7 +235,7 @@ def _tables(now: Status) -> Iterator[Table]:
     boxes = now.mailboxes
     more = "" if boxes.is_complete else " at least"
     row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
-    yield Table("Mailboxes", ("Listed", "Due now", "Jobs waiting", "Dead letters"), [row])
+    yield Table("Mailboxes", ("Open sessions", "Overdue", "Jobs waiting", "Dead letters"), [row])
     models = [
         (
             one.model,
@@ -256,8 +257,8 @@ def _tables(now: Status) -> Iterator[Table]:
         for one in now.outages
     ]
     if outages:
-        columns = ("Server", "Models", "State", "Away since", "Sessions that wait")
-        yield Table("Model servers that are away", columns, outages)
+        columns = ("Server", "Models", "State", "Away since", "Waiting sessions")
+        yield Table("Model servers that do not answer", columns, outages)
 
 
 def _health_of(health: Health | None) -> tuple[str, str]:
@@ -268,4 +269,4 @@ def _health_of(health: Health | None) -> tuple[str, str]:
 
 
 def _state_of(outage: OutageNow) -> str:
-    return "away" if outage.is_away else "back, sessions are woken"
+    return "away" if outage.is_away else "back; its sessions are being woken"

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from llm import LLMSettings
-from memory import Connection, MemorySettings, is_service_port
+from memory import Connection, MemorySettings
 from tasks.process.configuration import load_settings
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
@@ -20,6 +19,7 @@ from worker.cli.procfile import commands_of, run_processes
 from worker.cli.servers import ECHO, names_own_servers, ollama_trouble, redis_trouble
 from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 from worker.model_servers import LOOPBACK
+from worker.settings import FlowerAccess
 
 if HAS_SANDBOX:
     from worker.cli.stand_ins import SANDBOX_DIRECTORY, redis_where_expected, start_stand_in
@@ -76,7 +76,7 @@ def up(has_sandbox: bool, or_sandbox: bool) -> None:
     if or_sandbox and HAS_SANDBOX and not names_own_servers(settings):
         has_sandbox = True
     commands = {name: _quiet(line) for name, line in commands_of(PROCFILE).items()}
-    flower = _flower_address(os.environ) if "flower" in commands else None
+    flower = _flower_address(FlowerAccess()) if "flower" in commands else None
     with ExitStack() as cleanup:
         ready = [
             _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox),
@@ -108,19 +108,19 @@ def _say_ready(lines: list[str]) -> None:
     say("\n".join(f"  {line}" for line in lines) + "\n")
 
 
-def _flower_address(environment: Mapping[str, str]) -> str:
-    """Where Flower will listen, which reads these two variables. Raises CommandFailed if that is
+def _flower_address(access: FlowerAccess) -> str:
+    """Where Flower will listen. Raises CommandFailed if that is
     taken: said before anything is started."""
-    port = environment.get("FLOWER_PORT", "")
-    port = "5555" if not port.isdecimal() or is_service_port("FLOWER_PORT", port) else port
-    host = environment.get("FLOWER_ADDRESS") or "127.0.0.1"
+    # What is no number is Kubernetes', or refused by Flower itself.
+    port = access.port if access.port.isdecimal() else "5555"
+    host = access.address or "127.0.0.1"
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, int(port)), family=family).close()
     except OSError as exc:
         raise CommandFailed(
-            f"Flower cannot listen on {host}, port {port} ({exc.strerror}); stop what listens "
-            "there, or set FLOWER_PORT to a free port"
+            f"Flower cannot listen on {host}, port {port} ({os.strerror(exc.errno or 0)}); "
+            "stop what listens there, or set FLOWER_PORT to a free port"
         ) from exc
     return f"http://{host}:{port}"
 

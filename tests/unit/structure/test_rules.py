@@ -68,6 +68,7 @@ ENVIRONMENT_READERS: dict[str, str] = {
     "worker/unknown_settings.py": "names the variables that look like settings and are none",
     "worker/cli/up.py": "says at which address Flower, with its own variables, listens",
     "worker/cli/procfile.py": "hands its own environment on to the processes it starts",
+    "worker/unknown_settings.py": "looks for names that are nearly settings",
     "tasks/process/crash_points.py": "a switch for tests that is no setting of an operator",
 }
 """Modules besides settings.py that look into the environment, and why."""

@@ -22,7 +22,6 @@ from tasks import app
 from tasks.process.configuration import Settings, load_settings
 from worker.checks.deployment import queues_of_workers
 from worker.cli.console import say
-from worker.cli.demo.conversation import VERBOSE
 from worker.cli.demo.footprint import Footprint
 from worker.cli.group import CommandFailed
 from worker.cli.next_steps import command
@@ -202,7 +201,7 @@ def _converse(stack: GriotStack, timeout_s: float, *, is_verbose: bool) -> int:
         (
             sys.executable,
             *("-m", "worker.cli.demo.conversation"),
-            *((VERBOSE,) if is_verbose else ()),
+            *(("--verbose",) if is_verbose else ()),
         ),
         env=stack.env,
         cwd=stack.directory,

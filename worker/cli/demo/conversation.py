@@ -30,7 +30,6 @@ MAX_TOKENS = 80
 SNAPSHOT_TIMEOUT_S = 15.0
 POLL_S = 0.1
 SHOWN_POINTS = 5
-VERBOSE = "--verbose"
 SHOWN_CHARACTERS = 92
 MOST_DEMOS = 1000
 
@@ -185,7 +184,7 @@ def main() -> int:
     # As Ctrl-C, with which asyncio ends in order; also where the shell has that ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    is_verbose = VERBOSE in sys.argv
+    is_verbose = "--verbose" in sys.argv
     try:
         services = producer_services()
         talks = fresh_talks(services)

@@ -1,0 +1,209 @@
+"""`griot up` as a user on a fresh machine runs it: the sandbox, what it says, how it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sandbox.ports import free_port
+from sandbox.valkey import ValkeyServer
+from tests.support.fresh_machine import GRIOT, environment
+from tests.support.machine import scaled
+from tests.support.waiting import wait_until
+
+__all__ = ["environment"]
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_path: Path) -> None:
+    """It says when all are ready, and where; a chat is answered, Ctrl-C stops them with 0, the data
+    is kept; no banner and nothing of what beat does every second is to be read."""
+    settings = {
+        **environment,
+        "REDIS_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
+        "LOG_FILE": "",
+        "CHAT_SWEEP_SECONDS": "0.5",
+        "MEMORY_STATS_EVERY": "0.5",
+        "OLLAMA_MODLE": "x",
+    }
+    output = tmp_path / "output"
+    with output.open("w") as out:
+        up = subprocess.Popen(
+            (*GRIOT, "up", "--sandbox"),
+            env=settings,
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_until(lambda: "\nReady\n" in output.read_text(), timeout_s=60, what="all are ready")
+        assert _chat(settings, tmp_path, "Hello").startswith("You said: “Hello”.")
+        with ValkeyServer() as other:
+            assert _status_of_up({**settings, "REDIS_URL": other.url()}, tmp_path) == (
+                f"griot: Flower cannot listen on 127.0.0.1, port {settings['FLOWER_PORT']} "
+                "(Address already in use); stop what listens there, or set FLOWER_PORT to a free "
+                "port"
+            )
+    finally:
+        up.send_signal(signal.SIGINT)
+        status = up.wait(scaled(40))
+    said = output.read_text()
+    assert status == 0, said
+    assert f"Redis   127.0.0.1:{settings['REDIS_PORT']}, an embedded Valkey" in said
+    assert f"Flower  http://127.0.0.1:{settings['FLOWER_PORT']}" in said
+    assert "Next    in another terminal: griot chat" in said
+    assert said.count("did you mean OLLAMA_MODEL?") == 4  # the command's own, and each process'
+    for noise in ("[config]", "[tasks]", "Sending due task", "tasks.sweep[", "memory statistics"):
+        assert noise not in said
+    (data,) = (tmp_path / ".griot").glob("valkey-*")
+    assert any(data.rglob("*.aof")), "the data of a port are kept"
+
+
+def test_up_says_last_which_process_ended_and_why(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where the others have more to say."""
+    with ValkeyServer() as valkey:
+        settings = {
+            **environment,
+            "REDIS_URL": valkey.url(),
+            "FLOWER_PORT": str(free_port()),
+            "FLOWER_BASIC_AUTH": "no-password",
+        }
+        last = _status_of_up(settings, tmp_path)
+    assert last == (
+        "griot: all processes were stopped, because flower ended with status 1: "
+        "FLOWER_BASIC_AUTH: must be user:password, in ASCII"
+    )
+
+
+@pytest.mark.parametrize("given", ["REDIS_URL", "REDIS_DB", "CELERY_BROKER_URL"])
+def test_up_starts_no_sandbox_where_a_setting_says_where_redis_is(
+    environment: dict[str, str], tmp_path: Path, given: str
+) -> None:
+    """As `make up` runs it: the one line of a Redis that cannot be reached."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    settings = {
+        **environment,
+        "REDIS_PORT": str(free_port()),
+        given: "1" if given == "REDIS_DB" else url,
+    }
+    last = _status_of_up({**settings, "FLOWER_PORT": str(free_port())}, tmp_path, "--or-sandbox")
+    assert "cannot be reached" in last
+    assert not (tmp_path / ".griot").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["reader left", "terminal closed"])
+def test_up_stops_everything_when_nobody_reads_it_any_more(
+    environment: dict[str, str], tmp_path: Path, ending: str
+) -> None:
+    """As after `griot up | tee log` and Ctrl-C, or with its terminal closed: no process is left."""
+    settings = {
+        **environment,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "FLOWER_PORT": str(free_port()),
+        "LOG_FILE": "",
+    }
+    up = subprocess.Popen(
+        (*GRIOT, "up", "--sandbox"),
+        env=settings,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert up.stdout is not None
+        assert any("beat: Starting" in line for line in up.stdout)
+        up.stdout.close()
+        if ending == "terminal closed":
+            os.killpg(up.pid, signal.SIGHUP)
+        assert up.wait(scaled(40)) == 0
+    finally:
+        up.kill()
+
+
+@pytest.mark.slow
+def test_up_that_is_stopped_while_it_starts_leaves_nothing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ctrl-C at the line of the first process, before the others have told their pids."""
+    settings = {**environment, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "LOG_FILE": ""}
+    up = subprocess.Popen(
+        (*GRIOT, "up", "--sandbox"),
+        env=settings,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert up.stdout is not None
+        assert any(" started (pid=" in line for line in up.stdout)
+        os.killpg(up.pid, signal.SIGINT)
+        rest = up.stdout.read()
+        up.stdout.close()
+        assert up.wait(scaled(40)) == 0
+        assert "Traceback" not in rest
+    finally:
+        up.kill()
+
+
+def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """As in the image: honcho is needed."""
+    bare = (
+        "import sys; sys.modules |= {'sandbox': None, 'honcho': None}; sys.argv = ['griot', 'up']; "
+        "from worker.cli import main; main()"
+    )
+    with ValkeyServer() as valkey:
+        ended = subprocess.run(
+            (sys.executable, "-c", bare),
+            env={**environment, "REDIS_URL": valkey.url()},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.stderr == "griot: `griot up` needs honcho: pip install 'griot[sandbox]'\n"
+    assert ended.returncode == 1
+
+
+def _status_of_up(settings: Mapping[str, str], directory: Path, *options: str) -> str:
+    """The last line of a `griot up` that fails."""
+    ended = subprocess.run(
+        (*GRIOT, "up", *options),
+        env={**settings},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        check=False,
+    )
+    assert ended.returncode == 1, ended.stdout
+    assert "Traceback" not in ended.stderr
+    return ended.stderr.splitlines()[-1]
+
+
+def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
+    return subprocess.run(
+        (*GRIOT, "chat", "energy", "up-1"),
+        env=settings,
+        cwd=directory,
+        input=message,
+        capture_output=True,
+        text=True,
+        timeout=scaled(50),
+        check=True,
+    ).stdout

@@ -1,0 +1,40 @@
+"""A machine on which nothing is set up: the environment of a user's first commands."""
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from sandbox.ports import free_port
+from tests.conftest import FAST
+from tests.support.waiting import wait_until
+
+MARK = "GRIOT_TEST_MARK"
+GRIOT = (sys.executable, "-m", "worker.cli")
+
+
+@pytest.fixture
+def environment() -> Iterator[dict[str, str]]:
+    """A fresh machine's environment; at the end none of what ran in it is left."""
+    mark = uuid.uuid4().hex
+    # A try is the administrator's, whoever the tests are.
+    ours = ("REDIS_", "SANDBOX_", *FAST)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    # Not 11434: the developer may have an Ollama.
+    yield {**plain, MARK: mark, "OLLAMA_BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    wait_until(lambda: not _left(mark), timeout_s=5, what="the end of every process")
+
+
+def _left(mark: str) -> list[str]:
+    """The processes that bear the mark, but for the dead that nobody has buried."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                left.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return left
