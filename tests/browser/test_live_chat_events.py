@@ -103,7 +103,8 @@ def test_how_an_answer_comes_is_seen(tab: Tab, tell: Tell) -> None:
 
 def test_that_there_is_no_answer_is_seen(tab: Tab, tell: Tell) -> None:
     """With the reason."""
-    tell(EventType.STARTED, model="m")
+    tell(EventType.WAITING, reason="slot", ahead=0)
+    until_noted(tab, "you are next.")
     tell(EventType.FAILED, error="no such model")
     until_noted(tab, "No answer. no such model")
 
