@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
 from memory import (
     Command,
@@ -36,6 +36,8 @@ class WaitingMessage(BaseModel):
     message: str
     attempt: int = 0
     text: str = ""
+    waits: dict[str, JsonValue] | None = None
+    """The data of its last `waiting`, until something else happens to it."""
 
 
 class SessionView(BaseModel):
@@ -80,6 +82,7 @@ def add_events(pending: Iterable[WaitingMessage], happened: Iterable[Event]) -> 
         one = by_id.get(event.job_id)
         if one is None or event.attempt < one.attempt:
             continue
+        one.waits = dict(event.data) if event.type is EventType.WAITING else None
         # An attempt that a stopping worker gave back starts again under the same number.
         # What is said before a tool is called is no part of the answer.
         on_start = (EventType.STARTED, EventType.TOOL_CALL)
