@@ -36,7 +36,7 @@ test-browser: .venv/.installed ## The live chat page in chromium, axe included; 
 # A part that is measured alone covers less, and its figure says so: make coverage TESTS=tests/unit
 coverage: .venv/.installed ## The suite once more, with the branches that it takes; fails under 95 %
 	@rm -f .coverage .coverage.*
-	@$(PYTEST) --cov --cov-report= $(TESTS)
+	@$(PYTEST) --cov --cov-report= --cov-fail-under=0 $(TESTS)
 	@$(BIN)/coverage report --skip-covered
 
 # A fault of the code fails here too; what only fails beside its neighbours is a fault of the test.

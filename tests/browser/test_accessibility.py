@@ -5,6 +5,7 @@ from typing import cast
 
 from axe_selenium_python import Axe
 
+from tests.support.machine import scaled
 from tests.support.tab import Driver, Tab
 
 
@@ -16,6 +17,7 @@ def test_axe_finds_nothing_to_complain_of(new_tab: Callable[[], Tab], driver: Dr
     tab.say("And ECOWAPP?")
     tab.until_words(3)
     tab.front()
+    driver.set_script_timeout(scaled(60))
     axe = Axe(driver)
     axe.inject()
     options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}

@@ -14,6 +14,7 @@ from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST, REDIS_PORT
+from tests.support.effort import end_grace_s
 
 
 @pytest.fixture(scope="module")
@@ -52,4 +53,4 @@ def logs(griot_directory: Path) -> Path:
 def stack(griot_servers: GriotSetup) -> Iterator[GriotStack]:
     """Starts Griot's processes against these servers and kills them after the module."""
     yield griot_servers.processes
-    griot_servers.processes.stop(grace_s=0)
+    griot_servers.processes.stop(end_grace_s())
