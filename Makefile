@@ -6,7 +6,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: demo test test-fast test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up chat status lock clean help
+.PHONY: demo test test-fast test-browser coverage test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up chat status lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -28,6 +28,16 @@ test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for 
 
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
+
+test-browser: .venv/.installed ## The live chat page in chromium, axe included; skipped, and said so, where there is none
+	@$(PYTEST) tests/browser -rs
+
+# Every process that a test starts is measured, too, which makes all of them slower: not in `test`.
+# A part that is measured alone covers less, and its figure says so: make coverage TESTS=tests/unit
+coverage: .venv/.installed ## The suite once more, with the branches that it takes; fails under 95 %
+	@rm -f .coverage .coverage.*
+	@TESTS_COLD=1 $(PYTEST) --cov --cov-report= --cov-fail-under=0 $(TESTS)
+	@$(BIN)/coverage report --skip-covered
 
 # A fault of the code fails here too; what only fails beside its neighbours is a fault of the test.
 test-again: .venv/.installed ## What failed in the last run, one by one

@@ -1,4 +1,4 @@
-"""A real browser on a real stack; skipped where there is none, as in CI.
+"""A real browser on a real stack; skipped where chromium is not on the PATH.
 
-On Debian: `apt-get install chromium chromium-driver`, `pip install selenium`.
+On Debian: `apt-get install chromium chromium-driver`.
 """

@@ -15,6 +15,7 @@ from sandbox.process import Starter
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST, REDIS_PORT
+from tests.support.effort import end_grace_s
 from tests.support.warm.python import warm
 
 
@@ -76,4 +77,4 @@ def griot_servers(
 def stack(griot_servers: GriotSetup) -> Iterator[GriotStack]:
     """Starts Griot's processes against these servers and kills them after the module."""
     yield griot_servers.processes
-    griot_servers.processes.stop(grace_s=0)
+    griot_servers.processes.stop(end_grace_s())

@@ -1,6 +1,6 @@
 """Debian's chromium without a window, driven by selenium, and the live chat that it opens.
 
-Neither is among the locked requirements: they are used where they are installed.
+Chromium is no Python package: it is used where it is on the PATH. Selenium is imported with it.
 """
 
 import importlib
@@ -23,7 +23,7 @@ WAIT_S = 30
 
 
 class BrowserMissing(Exception):
-    """Selenium or chromium is not installed; the message says how to install it."""
+    """Chromium or selenium is not installed; the message says how to install it."""
 
 
 @contextmanager

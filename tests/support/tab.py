@@ -55,6 +55,9 @@ class Driver(Protocol):
     def execute_script(self, script: str) -> object:
         """Run a script in the page."""
 
+    def set_script_timeout(self, time_to_wait: float) -> None:
+        """How many seconds a script that answers later may take."""
+
     def execute_cdp_cmd(self, cmd: str, cmd_args: Mapping[str, object]) -> object:
         """A command of Chromium's own protocol."""
 

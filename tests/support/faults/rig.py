@@ -26,6 +26,7 @@ from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.process.crash_points import BY_TESTS, SWITCH, VARIABLE, CrashPoint
 from tests.conftest import FAST, GRACE_S, LEASE_S, REDIS_PORT, SWEEP_S
+from tests.support.effort import end_grace_s
 from tests.support.faults.dump import SessionDump, is_drained, read_session
 from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.sender import AGENT_ID, Sender
@@ -256,4 +257,4 @@ def new_rig(directory: Path) -> Iterator[Rig]:
         ) as stack,
     ):
         yield Rig(valkey, ollama, stack)
-        stack.stop(grace_s=0)
+        stack.stop(end_grace_s())
