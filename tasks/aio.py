@@ -125,7 +125,10 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
         found = await connections.tail.after(stream, follower.cursor, timeout_s=timeout_s)
         timeout_s = LOOK_S
         for event in follower.take(found):
-            yield event
+            into = None
+            if event.type is EventType.FAILED:
+                into = await connections.memory.run(follower.last.replacement())
+            yield follower.last.led_on(event, into)
         if found:
             continue
         is_pending, is_committed, _ = await connections.memory.run_all(

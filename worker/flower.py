@@ -6,7 +6,7 @@ Its environment (FLOWER_*), configuration file and command line override the def
 import os
 import socket
 import sys
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from celery import Celery
 
 from memory import is_service_port
 from tasks.errors import ConfigurationError
+from tasks.process.configuration import load_settings
 from worker.checks.open_doors import is_loopback
 from worker.checks.security import warn_of_unchecked_certificates
 from worker.refusal import refuse_to_start
@@ -21,6 +22,9 @@ from worker.refusal import refuse_to_start
 # A chat job takes as long as its model; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 PURGE_OFFLINE_WORKERS_S = 3600
+# With its own (name,uuid,state,received,runtime,worker) nobody sees whose job it is; `kwargs` has
+# agent and session, never a message (`tasks.process.wakeup.repr_of`).
+TASKS_COLUMNS = "name,state,kwargs,received,started,runtime,worker,uuid"
 ENVIRONMENT = "FLOWER_"
 
 
@@ -47,6 +51,7 @@ def prepare() -> None:
     options = known["options"]
     options.address = "127.0.0.1"
     forget_service_ports(os.environ)  # which Flower reads after this
+    options.tasks_columns = TASKS_COLUMNS
     options.purge_offline_workers = PURGE_OFFLINE_WORKERS_S
     options.task_runtime_metric_buckets = list(RUNTIME_BUCKETS_S)
     known["Flower"] = partial(_start, known["Flower"])
@@ -100,6 +105,14 @@ def confine(app: Celery) -> None:
     app.conf.update(broker_transport_options=options, result_backend="disabled")
 
 
+def name_queues(names: Iterable[str]) -> None:
+    """Have Flower name these queues on its broker page and in its API, besides those that workers
+    consume: a queue that no worker consumes is what an operator looks for."""
+    handler = vars(sys.modules["flower.views"])["BaseHandler"]
+    consumed = handler.get_active_queue_names
+    handler.get_active_queue_names = lambda view: sorted({*consumed(view), *names})
+
+
 def _start(
     build: Callable[..., object], *, capp: Celery, options: Options, **settings: object
 ) -> object:
@@ -110,5 +123,7 @@ def _start(
         refuse_to_start(exc)
     warn_of_unchecked_certificates()
     confine(capp)
+    queues = load_settings().names
+    name_queues((queues.chat, queues.default, queues.maintenance))
     capp.set_default()  # Flower looks results up in the current app, whichever that is.
     return build(capp=capp, options=options, **settings)

@@ -123,8 +123,9 @@ def listed(mailbox: Mailbox, job_id: str) -> tuple[Command[None], Command[int]]:
     return keep_pointer(mailbox.keyspace, job_id), note(mailbox)
 
 
-def sessions(keyspace: Keyspace, *, limit: int) -> Command[list[SessionKeys]]:
-    """The sessions that were noted, the latest first; what is no session's key is left out."""
+def sessions(keyspace: Keyspace, *, limit: int = 0) -> Command[list[SessionKeys]]:
+    """The sessions that were noted, the latest first, `limit` at most (0: all); what is no
+    session's key is left out."""
 
     def read(reply: object) -> list[SessionKeys]:
         named = (keyspace.find_session(key.decode(errors="replace")) for key in strings(reply))

@@ -14,7 +14,7 @@ from memory.mailbox.outcomes import JobToWake
 from memory.mailbox.words import CANNOT_TAKE_APART, about_envelope, encrypted_callbacks
 from memory.records import events
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import code_and_rest, raw, unexpected_reply
+from memory.redis.replies import code_and_rest, integer, raw, unexpected_reply
 
 ENQUEUE = LuaScript.load("mailbox", "enqueue")
 INTERRUPT = LuaScript.load("mailbox", "interrupt")
@@ -257,3 +257,9 @@ def merged_into(keys: SessionKeys, job_id: str) -> Command[str | None]:
         return into.decode() or None
 
     return Command(read, ("HGET", keys.requests, job_id))
+
+
+def lead_on(keys: SessionKeys, job_id: str, request: Request, into: str) -> Command[int]:
+    """Let a job that is over lead to the one that takes its place, as a merged one does. Safe to
+    repeat."""
+    return Command(integer, ("HSET", keys.requests, job_id, f"{request.packed()}:{into}"))

@@ -25,7 +25,8 @@ MAINTENANCE = "maintenance"
 """How the name of the queue of maintenance ends."""
 
 
-@app.task(name=SWEEP_TASK, ignore_result=True)
+# Every few seconds: its events would fill Flower's list. What goes wrong is in the log.
+@app.task(name=SWEEP_TASK, ignore_result=True, send_events=False)
 def sweep() -> dict[str, int]:
     """Look once at every mailbox and every outbox that is due; how many of each outcome."""
     runtime = worker_services().runtime

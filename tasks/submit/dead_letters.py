@@ -1,6 +1,7 @@
 """Dead letters: looked through, sent again, dropped."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -10,7 +11,11 @@ from memory import (
     Backpressure,
     CannotDecrypt,
     Claim,
+    CorruptData,
+    End,
     EnqueueOutcome,
+    Event,
+    EventType,
     JobToWake,
     Mailbox,
     Request,
@@ -18,11 +23,13 @@ from memory import (
     audit,
     dead_letters,
     decrypted_envelope,
+    intake,
     locate,
 )
 from memory.ids import shown_id
 from memory.quotas import pending
 from tasks.end.callbacks import packed_callbacks
+from tasks.end.delivery import Delivery
 from tasks.errors import InvalidJob, JobConflict
 from tasks.job.envelope import Envelope
 from tasks.job.envelope_size import check_envelope_size
@@ -31,7 +38,11 @@ from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
 
+logger = logging.getLogger(__name__)
+
 SESSIONS_LISTED = 1000
+REFUSALS = (InvalidJob, Backpressure, CannotDecrypt, CorruptData)
+"""What keeps one dead letter from being sent again, and says nothing of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +60,18 @@ def all_letters() -> Iterator[Letter]:
 
     At most the thousand sessions that had one last. Raises memory.MemoryServiceError.
     """
+    for mailbox, found in _by_session(limit=SESSIONS_LISTED):
+        yield from (_letter(mailbox.keys, one) for one in reversed(found))
+
+
+def _by_session(*, limit: int = 0) -> Iterator[tuple[Mailbox, tuple[dead_letters.DeadLetter, ...]]]:
     services = producer_services()
-    for keys in services.memory.run(
-        dead_letters.sessions(services.keyspace, limit=SESSIONS_LISTED)
-    ):
+    for keys in services.memory.run(dead_letters.sessions(services.keyspace, limit=limit)):
         mailbox = Mailbox(services.keyspace, keys)
         found = services.memory.run(dead_letters.letters(mailbox)).letters
         if not found:
             services.memory.run(dead_letters.forget(mailbox))
-        for letter in reversed(found):
-            yield Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
+        yield mailbox, found
 
 
 def letter_of(job_id: str) -> Letter:
@@ -69,11 +82,43 @@ def letter_of(job_id: str) -> Letter:
 def requeue(app: Celery, job_id: str) -> str:
     """Send a dead job again, at the end of its session; the new id. Safe to repeat.
 
-    A new id, for the old one stays marked as done. Raises InvalidJob where there is no such letter,
-    or where it would be refused again for its size or its model; memory.Backpressure where the
-    session has too many jobs waiting. It is in the audit.
+    The job gets a new id, because the old one stays marked as done. The old id leads to the new
+    one: `follow_job` ends with `merged` and the new id, `get` waits for the new result. Raises
+    InvalidJob where there is no such letter, or where it would be refused again for its size or its
+    model; memory.Backpressure where the session has too many jobs waiting. It is in the audit.
     """
-    mailbox, found = _found(job_id)
+    return _requeue_recorded(app, *_found(job_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """What became of a dead job: sent again as `new_id`, or refused, which leaves its letter."""
+
+    job_id: str
+    new_id: str = ""
+    refusal: str = ""
+
+
+def requeue_all(app: Celery, is_chosen: Callable[[Letter], bool]) -> Iterator[Requeued]:
+    """Send all chosen dead jobs again, one with each step; those of a session in their old order.
+
+    Stop between two steps at any time; safe to repeat. A job that is refused is reported, and the
+    others go on. Raises memory.MemoryServiceError where Redis cannot do more.
+    """
+    for mailbox, found in _by_session():
+        for one in sorted(found, key=lambda letter: letter.seq_us):
+            letter = _letter(mailbox.keys, one)
+            if not is_chosen(letter):
+                continue
+            try:
+                new_id = _requeue_recorded(app, mailbox, letter)
+            except REFUSALS as exc:
+                yield Requeued(one.job_id, refusal=str(exc))
+            else:
+                yield Requeued(one.job_id, new_id)
+
+
+def _requeue_recorded(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     with _recorded(audit.Deed.REQUEUE, found) as entry:
         new_id = _requeue(app, mailbox, found)
         entry.outcome = f"requeued as {new_id}"
@@ -83,20 +128,21 @@ def requeue(app: Celery, job_id: str) -> str:
 def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     services, job_id = producer_services(), found.letter.job_id
     _check(mailbox.keys, found, services.settings)
-    intake = dead_letters.requeued(
+    request = found.job.request if found.job else Request()
+    again = dead_letters.requeued(
         mailbox.keys,
         found.letter,
-        request=found.job.request if found.job else Request(),
+        request=request,
         callbacks=_callbacks(mailbox.keys, found.letter),
         cap=services.settings.queue.max_pending,
     )
-    new_id, claim = intake.job_id, mailbox.claim(intake)
+    new_id, claim = again.job_id, mailbox.claim(again)
     taken = JobConflict(
         f"{job_id} would be sent again as {new_id}, but that id belongs to another job: drop it"
     )
     if claim is not None and services.memory.run(claim) is Claim.CONFLICT:
         raise taken
-    calls = mailbox.take_in(intake, grace_ms=services.queue_wait.grace_ms)
+    calls = mailbox.take_in(again, grace_ms=services.queue_wait.grace_ms)
     # It counts, and is charged to nobody: its owners have paid for it once.
     user = found.job.user if found.job else None
     owners = services.settings.owners_of(found.agent_id, user)
@@ -108,9 +154,21 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     if enqueued.outcome is EnqueueOutcome.CONFLICT:
         raise taken
     if enqueued.position == 0:
-        wake(app, mailbox.keys, JobToWake(new_id, intake.envelope))
+        wake(app, mailbox.keys, JobToWake(new_id, again.envelope))
+    services.memory.run(intake.lead_on(mailbox.keys, job_id, request, new_id))
+    _lead_result_on(app, mailbox.keys, job_id, new_id)
     services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
+
+
+def _lead_result_on(app: Celery, keys: SessionKeys, job_id: str, new_id: str) -> None:
+    """Whoever asks for the result of the old id gets that of the new one, as of a merged job."""
+    delivery = Delivery(app)
+    merged = Event(EventType.MERGED, job_id, 0, data={"into": new_id})
+    try:
+        delivery.deliver(keys, End(job_id, merged))
+    except delivery.refusals as exc:
+        logger.warning("job %s is sent again, but its old result stays: %s", shown_id(job_id), exc)
 
 
 def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
@@ -149,7 +207,7 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
         mailbox = Mailbox(services.keyspace, keys)
         letter = services.memory.run(dead_letters.letters(mailbox)).find(job_id)
         if letter is not None:
-            return mailbox, Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
+            return mailbox, _letter(keys, letter)
     raise InvalidJob(f"there is no dead letter of job {shown_id(job_id)}")
 
 
@@ -159,6 +217,10 @@ def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:
     except InvalidJob:
         return b""
     return packed_callbacks(dead_letters.requeued_id(letter.job_id), options, is_requeued=True)
+
+
+def _letter(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Letter:
+    return Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
 
 
 def _job(keys: SessionKeys, letter: dead_letters.DeadLetter) -> ChatJob | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from memory import Connection, End, Event, SessionKeys, events, locate
+from memory import Connection, End, Event, EventType, SessionKeys, events, locate
 from memory.ids import shown_id
 from tasks.errors import InvalidJob
 from tasks.process.services import producer_services
@@ -36,8 +36,9 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
 
     The last one is `done`, with the reply in `text` and the result in `data`; `failed`;
     `cancelled`; `erased`; or `merged`, with the job that answers instead in `data["into"]`. A job
-    that has ended and whose events are gone gives only that, from what is kept of it. Raises
-    InvalidJob for an id that nobody knows, JobFailed where the job is lost meanwhile (Redis was
+    that failed and was sent again (`griot dead-letters requeue`) ends with `merged` too. Of a job
+    that has ended and whose events are gone only the last event comes, made from what is kept of
+    it. Raises InvalidJob for an unknown id, JobFailed where the job was lost meanwhile (Redis was
     emptied); otherwise as `follow`.
     """
     services = producer_services()
@@ -50,7 +51,8 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     while not follower.is_over:
         found = _read(services.memory, follower, block_ms)
         block_ms = BLOCK_MS
-        yield from follower.take(found)
+        for event in follower.take(found):
+            yield _led_on(services.memory, follower, event)
         if found:
             continue
         is_pending, is_committed = services.memory.run_all(*follower.last.standing())
@@ -93,6 +95,12 @@ def _keys_of(job_id: str) -> SessionKeys:
     if keys is None:
         raise unknown_job(job_id)
     return keys
+
+
+def _led_on(memory: Connection, follower: JobFollower, event: Event) -> Event:
+    if event.type is not EventType.FAILED:
+        return event
+    return follower.last.led_on(event, memory.run(follower.last.replacement()))
 
 
 def unknown_job(job_id: str) -> InvalidJob:

@@ -1,7 +1,7 @@
 """How a job has ended that ended unseen: its last event, from what is kept of it. No I/O."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from memory import (
@@ -44,6 +44,16 @@ class LastEvent:
             dead_letters.letters(self._mailbox),
             self._mailbox.reply_of(self.job_id),
         )
+
+    def replacement(self) -> Command[str | None]:
+        """The job that takes the place of one that failed: it was sent again; None: none does."""
+        return intake.merged_into(self.keys, self.job_id)
+
+    def led_on(self, failed: Event, into: str | None) -> Event:
+        """The end of a job that failed, which leads to its `replacement` if there is one."""
+        if into is None:
+            return failed
+        return replace(failed, type=EventType.MERGED, text="", data={"into": into})
 
     def found(self, answers: Sequence[object], *, is_committed: bool) -> Event:
         """The last event of a job that is over."""

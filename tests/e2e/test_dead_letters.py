@@ -1,5 +1,6 @@
 """A job that cannot be answered is kept with its reason, and can be sent again."""
 
+import asyncio
 import json
 import uuid
 
@@ -7,12 +8,22 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import Command, audit, get_redis_memory, index
+from memory import Command, Event, audit, get_redis_memory, index
 from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tasks import EventType, InvalidJob, JobConflict, JobFailed, app, chat_task, follow_job
+from tasks import (
+    EventType,
+    InvalidJob,
+    JobConflict,
+    JobFailed,
+    JobResult,
+    aio,
+    app,
+    chat_task,
+    follow_job,
+)
 from tasks.process.wakeup import publish, wakeup_kwargs
 from tasks.submit.dead_letters import all_letters, drop, letter_of, requeue
 from tests.support.machine import scaled
@@ -95,6 +106,26 @@ def test_a_dead_job_is_sent_again(dead_job: str) -> None:
         letter_of(dead_job)
 
 
+def test_the_old_id_of_a_job_that_was_sent_again_leads_to_the_new_one(dead_job: str) -> None:
+    """Its result is the new one's, and whoever follows it is told the new id, events or not."""
+    last_session = letter_of(dead_job).session_id
+    new_id = requeue(app, dead_job)
+    assert "hear me" in JobResult(dead_job, app=app).get(timeout=WAIT_S)["response"]
+    assert AsyncResult(dead_job, app=app).get(timeout=WAIT_S)["merged_into"] == new_id
+    last = [*follow_job(dead_job)][-1]
+    assert (last.type, last.data["into"]) == (EventType.MERGED, new_id)
+    assert asyncio.run(_last_on_a_loop(dead_job)) == last
+    memory = get_redis_memory()
+    keys = memory.keyspace.session("energy", last_session)
+    memory.connection.run(Command(bool, ("UNLINK", keys.events)))
+    (told,) = follow_job(dead_job)
+    assert (told.type, told.data) == (EventType.MERGED, {"into": new_id})
+
+
+async def _last_on_a_loop(job_id: str) -> Event:
+    return [event async for event in aio.follow_job(job_id)][-1]
+
+
 def test_a_dead_letter_is_dropped(dead_job: str) -> None:
     """It is gone, and so is its session from the list."""
     session_id = letter_of(dead_job).session_id
@@ -116,6 +147,7 @@ def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
     run = CliRunner().invoke
     listed = run(main, ["dead-letters", "list", "--json"])
     assert dead_job in {letter["job_id"] for letter in json.loads(listed.output)}
+    assert dead_job in run(main, ["dead-letters"]).output
     assert "hear me" not in listed.output
     assert "hear me" in run(main, ["dead-letters", "show", dead_job]).output
     again = run(main, ["dead-letters", "requeue", dead_job])
@@ -125,6 +157,43 @@ def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
     refused = run(main, ["dead-letters", "drop", dead_job])
     assert refused.exit_code == 1
     assert dead_job in refused.output
+
+
+def test_all_that_are_chosen_are_sent_again_in_their_old_order(ollama: OllamaStandIn) -> None:
+    """By reason and time; the others stay; repeating it sends nothing twice."""
+    session, run = f"s-{uuid.uuid4()}", CliRunner().invoke
+    ollama.script("ok", ["bad-400"] * 3)
+    sent = [chat_task.delay("energy", session, f"number {n}", model="ok") for n in range(3)]
+    for one in sent:
+        with pytest.raises(JobFailed):
+            one.get(timeout=WAIT_S)
+    ids = [str(one.id) for one in sent]
+    text = letter_of(ids[0]).letter.reason[:12].upper()
+
+    assert run(main, ["dead-letters", "requeue", "--reason", "no such reason"]).output == (
+        "0 sent again\n"
+    )
+    assert json.loads(run(main, ["dead-letters", "list", "--since", "0s", "--json"]).output) == []
+    chosen = ["--reason", text, "--since", "1h"]
+    again = run(main, ["dead-letters", "requeue", *chosen])
+    assert again.exit_code == 0
+    told = [line.split()[0] for line in again.stdout.splitlines()]
+    assert [one for one in told if one in ids] == ids
+    assert again.stderr == f"{len(told)} sent again\n"
+    replies = [JobResult(one, app=app).get(timeout=WAIT_S)["response"] for one in ids]
+    assert all(f"number {n}" in reply for n, reply in enumerate(replies))
+    assert run(main, ["dead-letters", "requeue", "--all"]).output == "0 sent again\n"
+
+
+def test_one_that_is_refused_keeps_its_letter(dead_job: str) -> None:
+    """It is told why, and the command ends with 1."""
+    args = ("energy", letter_of(dead_job).session_id, "somebody's own")
+    assert chat_task.apply_async(args, task_id=f"{dead_job}~r1").get(timeout=WAIT_S)["response"]
+    ended = CliRunner().invoke(main, ["dead-letters", "requeue", "--all"])
+    assert ended.exit_code == 1
+    assert f"{dead_job} is not sent again: " in ended.stderr
+    assert letter_of(dead_job).job is not None
+    drop(dead_job)
 
 
 def test_the_audit_has_who_sent_a_dead_letter_again_or_dropped_it(dead_job: str) -> None:

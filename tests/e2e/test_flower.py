@@ -16,7 +16,8 @@ from celery import Celery
 from sandbox.errors import ServerDied
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
-from tasks import chat_task
+from tasks import app, chat_task
+from tasks.beat.schedule import STATS_TASK, SWEEP_TASK
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.flower import confine
@@ -106,6 +107,33 @@ def test_the_lengths_of_the_queues_are_answered(flower: httpx.Client) -> None:
     """Flower reads them from the broker itself: both queues that the worker consumes."""
     queues = flower.get("/api/queues/length").json()["active_queues"]
     assert {"chat", "celery"} <= {queue["name"] for queue in queues}
+
+
+def test_the_queue_of_maintenance_is_named_though_nobody_consumes_it(flower: httpx.Client) -> None:
+    """No maintenance worker runs here, which is when an operator looks for its queue."""
+    assert "maintenance" in flower.get("/broker").text
+    queues = flower.get("/api/queues/length").json()["active_queues"]
+    assert "maintenance" in {queue["name"] for queue in queues}
+
+
+@pytest.mark.usefixtures("tasks")
+def test_the_list_of_tasks_has_agent_and_session_in_a_column(flower: httpx.Client) -> None:
+    """A column of the page holds what the API tells of the arguments."""
+    assert '<th data-column="kwargs">' in flower.get("/tasks").text
+
+
+def test_sweeps_do_not_fill_the_list(flower: httpx.Client) -> None:
+    """There are 17,280 of them a day; what maintenance does less often is there."""
+    for name in (SWEEP_TASK, STATS_TASK):
+        app.send_task(name, queue="celery")
+    wait_until(
+        lambda: STATS_TASK in _names_of_tasks(flower), timeout_s=WAIT_S, what="the statistics"
+    )
+    assert SWEEP_TASK not in _names_of_tasks(flower)
+
+
+def _names_of_tasks(flower: httpx.Client) -> set[str]:
+    return {one["name"] for one in flower.get("/api/tasks").json().values()}
 
 
 @pytest.mark.usefixtures("tasks")

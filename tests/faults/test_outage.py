@@ -218,7 +218,7 @@ def test_another_model_answers_while_no_server_can_load_its_own(
     result = chat_task.apply_async(kwargs=options, queue=name).get(timeout=scaled(30))
     assert (result["model"], result["receipt"]["fallback_for"]) == ("instant", "gpu-500")
     assert result["attempt"] == 1
-    assert "goes to instant: no server can answer with gpu-500" in worker.log_text()
+    assert "uses instant: no server can answer with gpu-500" in worker.log_text()
     named = chat_task.apply_async(kwargs={**options, "model": "gpu-500"}, queue=name)
     told = next(event for event in follow_job(named.id) if event.type is EventType.WAITING)
     assert told.data["reason"] == "servers_away", "who names a model gets no other"

@@ -1,9 +1,8 @@
 """`griot audit`: who cancelled, sent again, dropped, erased, exported or imported what."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 import click
@@ -12,38 +11,15 @@ from memory import Connection, Keyspace, audit, index
 from memory.records.audit import Record, digest_of
 from tasks.process.services import producer_services
 from worker.cli.console import Table, json_option, limit_option, moment, show, show_json
+from worker.cli.moments import since_option
 
 SESSIONS_LOOKED_AT = 10_000
 UNFINISHED = "not finished"
-_AGO = re.compile(r"(\d{1,6})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def _moment(
-    context: click.Context, parameter: click.Parameter, given: str | None
-) -> datetime | None:
-    """A date or time as ISO 8601 has it, in UTC where no zone is named; or how long ago."""
-    if given is None:
-        return None
-    ago = _AGO.fullmatch(given)
-    try:
-        if ago is not None:
-            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        at = datetime.fromisoformat(given)
-    except (ValueError, OverflowError):
-        wrong = "give a moment: 2026-05-31, 2026-05-31T08:00, 36h, 7d"
-        raise click.BadParameter(wrong, context, parameter) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @click.command(name="audit")
 @limit_option
-@click.option(
-    "--since",
-    callback=_moment,
-    metavar="WHEN",
-    help="Only since a date or time (UTC), or so long: 36h, 7d.",
-)
+@since_option
 @click.option("--about", metavar="ID", help="Only what concerns this job, session, user or agent.")
 @json_option
 def audit_command(limit: int, since: datetime | None, about: str | None, as_json: bool) -> None:

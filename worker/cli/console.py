@@ -6,13 +6,15 @@ terminal.
 
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
 import orjson
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -23,12 +25,17 @@ limit_option = click.option(
 _KEPT = frozenset("\n\t")
 _LAST_MS = 253_402_300_799_000
 """The end of the year 9999."""
+PROSE_WIDTH = 24
+"""Columns below which running text is hard to read."""
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings. A cell is shown as `str` gives it, None as nothing."""
+    """Rows under headings. A cell is shown as `str` gives it, None as nothing.
+
+    On a terminal that is too narrow for the columns, each row is a block of `Heading: value`.
+    """
 
     title: str
     columns: Sequence[str]
@@ -61,7 +68,9 @@ def show(table: Table, *, is_to_read: bool = False) -> None:
     """
     rows = [[_cell(value) for value in row] for row in table.rows]
     if is_terminal():
-        terminal().print(_drawn(table, rows))
+        console = terminal()
+        for part in _parts(table, rows, console.width):
+            console.print(part)
         return
     plain = [[name.lower() for name in table.columns], *rows]
     if is_to_read:
@@ -129,13 +138,52 @@ def moment(at: datetime) -> str:
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
-def _drawn(table: Table, rows: Sequence[Sequence[str]]) -> RichTable:
-    drawn = RichTable(title=table.title, title_justify="left", header_style="bold")
-    for name in table.columns:
-        drawn.add_column(name, overflow="fold")
+def _parts(
+    table: Table, rows: Sequence[Sequence[str]], width: int
+) -> Iterator[RichTable | Text | Padding]:
+    """What is drawn of a table on a terminal of this width."""
+    columns = [*zip(table.columns, *rows, strict=True)]
+    least = [max(map(_least_width, column), default=0) for column in columns]
+    if sum(least) + 3 * len(least) + 1 <= width:
+        yield _drawn(table, rows, least)
+        return
+    yield Text(table.title, style="italic")
     for row in rows:
-        drawn.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        yield from _block(table.columns, row, width)
+
+
+def _least_width(cell: str) -> int:
+    """The columns that a cell needs to be read with ease: its longest word, or a short line."""
+    return max(map(cell_len, [*cell.split(), cell[:PROSE_WIDTH]]), default=0)
+
+
+def _drawn(table: Table, rows: Sequence[Sequence[str]], least: Sequence[int]) -> RichTable:
+    drawn = RichTable(title=table.title, title_justify="left", header_style="bold")
+    for name, min_width in zip(table.columns, least, strict=True):
+        drawn.add_column(name, overflow="fold", min_width=min_width)
+    for row in rows:
+        drawn.add_row(*(_styled(cell) for cell in row))
     return drawn
+
+
+def _block(columns: Sequence[str], row: Sequence[str], width: int) -> Iterator[Text | Padding]:
+    """One row on lines of its own: as many cells on a line as fit, a long one on its own."""
+    line = Text()
+    indent = 0
+    for name, cell in zip(columns, row, strict=True):
+        if not cell:
+            continue
+        part = Text.assemble((f"{name}: " if name else "", "bold"), _styled(cell))
+        is_long = cell_len(cell) > PROSE_WIDTH and " " in cell
+        if line and (is_long or line.cell_len + 2 + part.cell_len + indent > width):
+            yield Padding(line, (0, 0, 0, indent))
+            line, indent = Text(), 2
+        line = Text("  ").join([line, part]) if line else part
+    yield Padding(line, (0, 0, 0, indent))
+
+
+def _styled(cell: str) -> Text:
+    return Text(cell, style=_STYLES.get(cell, ""), overflow="fold")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

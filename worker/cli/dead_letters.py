@@ -1,35 +1,76 @@
 """`griot dead-letters`: jobs that ended without an answer."""
 
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
+from types import FrameType
 
 import click
 from pydantic import JsonValue
 
 from tasks import app
-from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
-from worker.cli.console import Table, json_option, limit_option, moment_of, say, show, show_json
+from tasks.submit.dead_letters import (
+    Letter,
+    all_letters,
+    drop,
+    letter_of,
+    requeue,
+    requeue_all,
+)
+from worker.cli.console import (
+    Table,
+    json_option,
+    limit_option,
+    moment_of,
+    note,
+    say,
+    show,
+    show_json,
+)
+from worker.cli.group import INTERRUPTED
+from worker.cli.moments import since_option
+
+reason_option = click.option(
+    "--reason", metavar="TEXT", help="Only those whose reason contains this text, in any case."
+)
 
 
-@click.group(name="dead-letters")
-def dead_letters() -> None:
+@click.group(name="dead-letters", invoke_without_command=True)
+@click.pass_context
+def dead_letters(context: click.Context) -> None:
     """List, show, send again or drop jobs that ended without an answer.
 
     A job becomes a dead letter when the model refuses it, or when its attempts are used up. It is
-    kept for 30 days. The session goes on without it.
+    kept for 30 days. The session goes on without it. Without a command, they are listed.
 
     \b
     Example:
-      griot dead-letters list
+      griot dead-letters
       griot dead-letters requeue 4d10cdb2-681c-4eba-810c-bd649f2ffa50
+      griot dead-letters requeue --reason "out of memory" --since 2h
     """
+    if context.invoked_subcommand is None:
+        context.invoke(list_letters)
 
 
 @dead_letters.command(name="list")
 @limit_option
+@reason_option
+@since_option
 @json_option
-def list_letters(limit: int, as_json: bool) -> None:
-    """List dead letters, the latest session first; without what was said."""
-    found = [_facts(letter) for letter in islice(all_letters(), limit)]
+def list_letters(limit: int, reason: str | None, since: datetime | None, as_json: bool) -> None:
+    """List dead letters, the latest session first; without what was said.
+
+    \b
+    Example:
+      griot dead-letters list --since 1d
+      griot dead-letters list --reason "out of memory" --json | jq -r '.[].job_id'
+    """
+    chosen = filter(_filter(reason, since), all_letters())
+    found = [_facts(letter) for letter in islice(chosen, limit)]
     columns = ("Since", "Agent", "Session", "Job", "Attempts", "Reason")
     names = ("died_at", "agent_id", "session_id", "job_id", "attempts", "reason")
     rows = [[facts[name] for name in names] for facts in found]
@@ -40,7 +81,12 @@ def list_letters(limit: int, as_json: bool) -> None:
 @click.argument("job_id")
 @json_option
 def show_letter(job_id: str, as_json: bool) -> None:
-    """Show one dead letter: what each attempt came to, its message and options."""
+    """Show one dead letter: the error of each attempt, its message and its options.
+
+    \b
+    Example:
+      griot dead-letters show 4d10cdb2-681c-4eba-810c-bd649f2ffa50
+    """
     found = letter_of(job_id)
     job: dict[str, JsonValue] = {}
     if found.job is not None:
@@ -58,20 +104,89 @@ def show_letter(job_id: str, as_json: bool) -> None:
 
 
 @dead_letters.command(name="requeue")
-@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
-def requeue_letters(job_ids: tuple[str, ...]) -> None:
-    """Send dead jobs again, each at the end of its session and under a new id."""
-    for job_id in job_ids:
-        say(f"{job_id} is sent again as {requeue(app, job_id)}")
+@click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
+@click.option("--all", "is_all", is_flag=True, help="All dead letters.")
+@reason_option
+@since_option
+def requeue_letters(
+    job_ids: tuple[str, ...], is_all: bool, reason: str | None, since: datetime | None
+) -> None:
+    """Send dead jobs again: these, or all that --reason and --since choose.
+
+    Each goes to the end of its session under a new id, in the old order. Whoever follows the old
+    id, or waits for its result, is led to the new one. Ctrl-C stops after the job under way; run
+    the command again for the rest. Exit code 1 where a job was refused: its dead letter stays.
+
+    \b
+    Example:
+      griot dead-letters requeue 4d10cdb2-681c-4eba-810c-bd649f2ffa50
+      griot dead-letters requeue --reason "out of memory" --since 2h
+      griot dead-letters requeue --all
+    """
+    is_filtered = is_all or reason is not None or since is not None
+    if bool(job_ids) == is_filtered:
+        raise click.UsageError("give job ids, or one of --all, --reason and --since")
+    if job_ids:
+        for job_id in job_ids:
+            say(f"{job_id} is sent again as {requeue(app, job_id)}")
+    else:
+        _requeue_all(_filter(reason, since))
+
+
+def _requeue_all(is_chosen: Callable[[Letter], bool]) -> None:
+    sent = refused = 0
+    with _stops_between() as is_stopped:
+        for one in requeue_all(app, is_chosen):
+            sent, refused = sent + bool(one.new_id), refused + bool(one.refusal)
+            if one.new_id:
+                say(f"{one.job_id} is sent again as {one.new_id}")
+            else:
+                note(f"{one.job_id} is not sent again: {one.refusal}")
+            if is_stopped():
+                break
+        note(f"{sent} sent again" + (f", {refused} refused" if refused else ""))
+        if is_stopped():
+            note("stopped; run the command again for the rest")
+            raise click.exceptions.Exit(INTERRUPTED)
+    if refused:
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _stops_between() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C does not interrupt the step under way: it sets what this yields. A second one does."""
+    stop = threading.Event()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stop.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dead_letters.command(name="drop")
 @click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
 def drop_letters(job_ids: tuple[str, ...]) -> None:
-    """Delete dead letters for good."""
+    """Delete dead letters. This cannot be undone.
+
+    \b
+    Example:
+      griot dead-letters drop 4d10cdb2-681c-4eba-810c-bd649f2ffa50
+    """
     for job_id in job_ids:
         drop(job_id)
         say(f"{job_id} is dropped")
+
+
+def _filter(reason: str | None, since: datetime | None) -> Callable[[Letter], bool]:
+    named = (reason or "").casefold()
+    since_ms = 0.0 if since is None else since.timestamp() * 1000
+    return lambda one: one.letter.died_at_ms >= since_ms and named in one.letter.reason.casefold()
 
 
 def _facts(found: Letter) -> dict[str, object]:
@@ -87,7 +202,7 @@ def _facts(found: Letter) -> dict[str, object]:
 
 
 def _failures(found: Letter) -> list[dict[str, object]]:
-    """What each attempt came to."""
+    """The error of each attempt."""
     return [
         {
             "attempt": one.attempt,

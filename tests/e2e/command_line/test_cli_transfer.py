@@ -82,4 +82,4 @@ def test_a_session_that_is_not_there_is_an_error(session: str) -> None:
     """Not an empty file that looks well."""
     ended = griot("export", "session", "energy", f"{session}-none")
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "nothing is kept of session" in ended.stderr
+    assert "nothing is stored of session" in ended.stderr

@@ -12,7 +12,10 @@ from tasks.errors import InvalidJob
 from worker.cli import main
 from worker.cli.group import CommandFailed, Commands
 
-COMMANDS = ("demo", "up", "check", "chat", "sessions", "stats", "status", "export", "import")
+COMMANDS = (
+    *("demo", "up", "check", "chat", "cancel", "sessions", "stats", "status", "dead-letters"),
+    *("erase", "export", "import", "reencrypt", "audit"),
+)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
