@@ -19,12 +19,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.machine import scaled
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agents", "children", "llm", "memory", "sandbox", "tasks", "worker")
 LET_IN = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
 """What the Docker image is built from."""
 
-TIMEOUT_S = 30
+TIMEOUT_S = scaled(30)
 NO_SUCH_REDIS = "redis://127.0.0.1:1/0"
 
 
