@@ -73,6 +73,9 @@ FAST = {
 }
 """The same as settings, on this machine."""
 
+TIMEOUT_S = 120
+"""How long a test may take on an idle machine that does not say so itself."""
+
 _COST = ("tests/faults/", "tests/browser/", "tests/e2e/", "tests/contract/", "tests/")
 """What takes long begins first, so that all processes are done at the same time."""
 
@@ -115,11 +118,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Mark the tests that try examples before some are chosen by their marks; put the dear ones
-    first when all are in their random order."""
+    """Mark the tests that try examples before some are chosen by their marks; have the time that a
+    test may take grow with the rest; put the dear ones first when all are in their random order."""
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("long")
-            item.add_marker(pytest.mark.timeout(effort(120, long=900)))
+            item.add_marker(pytest.mark.timeout(effort(TIMEOUT_S, long=900)))
+        limit = item.get_closest_marker("timeout")
+        seconds = limit.args[0] if limit else TIMEOUT_S
+        item.add_marker(pytest.mark.timeout(scaled(seconds)), append=False)
     yield
     items.sort(key=lambda item: next(n for n, at in enumerate(_COST) if item.nodeid.startswith(at)))

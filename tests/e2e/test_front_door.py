@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-TIMEOUT_S = 20
+from tests.support.machine import scaled
+
+TIMEOUT_S = scaled(20)
 
 
 @pytest.fixture

@@ -139,4 +139,5 @@ def test_a_worker_makes_two_round_trips_for_a_turn(
         if turns and later - turns >= SERIES
     ]
     # Looked at between two round trips, a series may seem one shorter than it is.
-    assert 1.6 < min(per_turn) < 2.3
+    # A slow machine's clock adds some to every series; a third round trip would make it three.
+    assert 1.6 < min(per_turn) < 2.6

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.machine import scaled
+
 TIMEOUT_S = 30.0
 NO_SUCH_REDIS = "redis://127.0.0.1:1/0"
 
@@ -37,7 +39,7 @@ class Environment:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=scaled(timeout_s),
             check=False,
         )
 

@@ -32,7 +32,7 @@ from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
-from tests.support.warm.python import run_python, warm
+from tests.support.warm.python import GAIN, run_python, warm
 
 __all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "armed", "new_rig"]
 
@@ -71,7 +71,7 @@ class Rig:
     def slack_s(self) -> float:
         """What may be added to a promise, in seconds of an idle machine: more if this one has
         become slower than it was when it was measured."""
-        return max(SLACK_S, self.start_s / SLOWNESS)
+        return max(SLACK_S, self.start_s * GAIN / SLOWNESS)
 
     @property
     def delay_s(self) -> float:

@@ -21,6 +21,8 @@ from tests.support.effort import IS_LONG
 
 SERVER = Path(__file__).with_name("fork_server.py")
 IS_COLD = IS_LONG or bool(os.environ.get("TESTS_COLD")) or not hasattr(os, "pidfd_open")
+GAIN = 1 if IS_COLD else 3
+"""How many times longer the start of a worker takes that is not warm."""
 
 
 class WarmProcess:

@@ -65,7 +65,6 @@ ENVIRONMENT_READERS: dict[str, str] = {
     "sandbox/stack.py": "hands its own environment on to the processes it starts",
     "sandbox/users.py": "a switch for tests that is no setting of an operator",
     "worker/flower.py": "removes what Kubernetes sets there, before Flower reads it",
-    "worker/cli/up.py": "says at which address Flower, with its own variables, listens",
     "worker/cli/procfile.py": "hands its own environment on to the processes it starts",
     "worker/unknown_settings.py": "looks for names that are nearly settings",
     "tasks/process/crash_points.py": "a switch for tests that is no setting of an operator",
