@@ -15,12 +15,14 @@ def check_env_file(path: Path) -> None:
     if not path.exists() or path.is_fifo() or (path / "pyvenv.cfg").exists():
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-8")
     except OSError as exc:
         raise ValueError(f"{path.resolve()} cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError:
-        # Not `from` it: it holds the content, keys and all.
-        raise ValueError(f"{path.resolve()} is not UTF-8: save it as UTF-8") from None
+    except UnicodeDecodeError as exc:
+        # Not `from exc`: it holds the content, keys and all.
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise ValueError(f"{path.resolve()} is not UTF-8 (line {line}): save it as UTF-8") from None
     if "\0" in text or text.startswith("\ufeff"):
         raise ValueError(f"{path.resolve()} is not plain UTF-8: save it without byte-order mark")
     for found in parse_stream(StringIO(text)):

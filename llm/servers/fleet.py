@@ -11,12 +11,13 @@ from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
 from llm.servers.server import Server
+from llm.servers.stays import KeepWarm
 from llm.servers.watchdog import SharedAnswers
 from llm.settings import LLMSettings
 from llm.wire.models import full_name
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
-from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
+from llm.wire.timeouts import LOAD_TIMEOUT_S, Timeouts
 
 LOOK_AGAIN_S = 1.0
 """How long a call that no server may take waits at most before it looks again."""
@@ -35,7 +36,7 @@ class Fleet:
         *,
         timeouts: Timeouts | None = None,
         load_timeout_s: float = LOAD_TIMEOUT_S,
-        keep_warm_s: float = KEEP_WARM_S,
+        keep: KeepWarm | None = None,
         pulls: Pulls | None = None,
         answers: SharedAnswers | None = None,
     ) -> None:
@@ -45,7 +46,7 @@ class Fleet:
                 client,
                 timeouts=self._timeouts,
                 load_timeout_s=load_timeout_s,
-                keep_warm_s=keep_warm_s,
+                keep=keep,
                 pulls=pulls,
                 answers=answers,
                 on_change=self._announce,
@@ -77,7 +78,7 @@ class Fleet:
             ],
             timeouts=settings.timeouts,
             load_timeout_s=settings.load_timeout_s,
-            keep_warm_s=settings.keep_warm_s,
+            keep=KeepWarm(keep_warm_s=settings.keep_warm_s),
             pulls=pulls,
             answers=answers,
         )

@@ -35,7 +35,7 @@ from llm.wire.address import label_of
 from llm.wire.error_map import KILLED
 from llm.wire.models import full_name, is_cloud
 from llm.wire.requests import ChatRequest
-from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
+from llm.wire.timeouts import LOAD_TIMEOUT_S, Timeouts
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Server:
         *,
         timeouts: Timeouts,
         load_timeout_s: float = LOAD_TIMEOUT_S,
-        keep_warm_s: float = KEEP_WARM_S,
+        keep: KeepWarm | None = None,
         pulls: Pulls | None = None,
         answers: SharedAnswers | None = None,
         on_change: Callable[[], None],
@@ -86,7 +86,7 @@ class Server:
         self.warmer = Warmer(
             client,
             limits=replace(timeouts, first_token_s=load_timeout_s, total_s=load_timeout_s),
-            keep=KeepWarm(keep_warm_s=keep_warm_s),
+            keep=keep,
             on_loaded=self.catalog.note_loaded,
             pull=None
             if pulls is None or client.dialect is not OLLAMA
@@ -153,8 +153,9 @@ class Server:
     async def load(self, request: ChatRequest) -> None:
         """Have the model loaded as the chat needs it. Raises the LLMError of the load."""
         try:
-            await self.warmer.ensure(request)
-            self._watchdog.heard(full_name(request.model))
+            # That /api/ps lists it is no sign of life: a model that hangs is listed, too.
+            if await self.warmer.ensure(request):
+                self._watchdog.heard(full_name(request.model))
         except OllamaFailedError as exc:
             # Nothing but memory is what the kernel kills a runner for that answers nobody yet.
             exc.is_outage = exc.is_outage or KILLED in str(exc)

@@ -79,22 +79,23 @@ class Warmer:
         return self._stays.is_warm(request)
 
     # No lock among processes: docs/decisions.md, "Processes do not agree on warm-ups".
-    async def ensure(self, request: ChatRequest) -> None:
-        """Return once the model is loaded as `request` needs it. Raises the LLMError of the load.
+    async def ensure(self, request: ChatRequest) -> bool:
+        """Return once the model is loaded as `request` needs it; whether it was loaded just now.
 
-        Who is cancelled while waiting leaves the load running.
+        Raises the LLMError of the load. Who is cancelled while waiting leaves the load running.
         """
         # With a keep_alive of 0 the request that loads a model would unload it.
         if self.is_warm(request) or keep_alive_of(request) == 0:
-            return
+            return False
         if (other := self._loads.get(full_name(request.model))) is not None:
             await self._end_of(other, request.model)
             if self.is_warm(request):
-                return
+                return True
         elif await self._stays.is_still_warm(request):
-            return
+            return False
         # A load with other options may have come in between; what follows is ours.
         await self._end_of(self._begin(request), request.model)
+        return True
 
     def begin(self, request: ChatRequest) -> None:
         """Have the model loaded in the background, unless that failed a moment ago."""

@@ -16,11 +16,16 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.servers.redis_users import users_of_tests
 from tests.support.waiting import wait_until
 from tests.support.warm.python import run_python, warm
 from worker.refusal import BAD_SETTINGS
 
 HOST = socket.gethostname()
+
+one_prefix = pytest.mark.skipif(
+    users_of_tests() is not None, reason="the users of make test-acl know one key prefix"
+)
 
 
 REFUSED = {
@@ -156,6 +161,7 @@ def test_a_worker_in_the_background_says_before_why_it_does_not_start(
     wait_until(lambda: not pid.exists(), timeout_s=20, what="it ends")
 
 
+@one_prefix
 def test_a_beat_of_the_workers_own_sends_what_is_due(worlds: GriotStack) -> None:
     """With -B; the worker itself may consume the queue in which that is."""
     worker = worlds.worker("-B", "-Q", "maintenance,chat", name="both", REDIS_KEY_PREFIX="both")
@@ -183,6 +189,7 @@ def test_a_pulse_that_no_heartbeat_gives_is_refused(worlds: GriotStack, tmp_path
         assert "is touched with each heartbeat" in refused.stderr
 
 
+@one_prefix
 def test_two_workers_of_one_name_are_refused(worlds: GriotStack) -> None:
     """The second; a name of its own is enough, and so is another key prefix. A worker that was
     killed leaves its name to the next."""

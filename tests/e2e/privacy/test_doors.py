@@ -96,7 +96,7 @@ def house(stack: GriotStack, valkey: ValkeyServer) -> Iterator[House]:
     urls = {"broker": valkey.url(1), "backend": valkey.url(2)}
     with (
         Celery("foreign", **urls, set_as_current=False) as foreign,
-        app.connection_for_write() as broker,
+        app.connection_for_read(valkey.url(1)) as broker,
     ):
         yield House(stack, valkey, foreign, Inbox(broker))
 
