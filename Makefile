@@ -101,7 +101,7 @@ up: .venv/.installed ## Keep worker, maintenance, beat and Flower running; witho
 AGENT ?= energy
 SESSION ?= summit-energy
 chat: .venv/.installed ## Talk to an agent: make chat AGENT=energy SESSION=me-1
-	@$(BIN)/griot chat $(AGENT) $(SESSION)
+	@$(BIN)/griot chat "$(AGENT)" "$(SESSION)"
 
 status: .venv/.installed ## Queues, workers, what waits, models and their servers
 	@$(BIN)/griot status
