@@ -35,6 +35,7 @@ from worker.cli.group import INTERRUPTED
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 TICK_S = 0.1
 MENU_LINES = 8
+STATUS_LINES = 4
 STYLE = Style.from_dict(
     {"you": "bold", "agent": "bold ansicyan", "remark": "ansibrightblack", "alarm": "ansired"}
 )
@@ -64,7 +65,7 @@ class Screen:
         self._on_line = on_line
         self._on_interrupt = on_interrupt
         self._wrapping = Wrapping()
-        self._label = ""
+        self._label = self._speaker = ""
         self._status: tuple[str, float] | None = None
         self._session: PromptSession[int] = PromptSession(
             message=self._drawn,
@@ -114,7 +115,7 @@ class Screen:
 
     def begin_reply(self, who: str) -> None:
         """A reply of somebody begins."""
-        self._label = f"{printable(who)}> "
+        self._label = self._speaker = f"{printable(who)}> "
         self._wrapping.end()
 
     def text(self, text: str) -> None:
@@ -130,6 +131,7 @@ class Screen:
     def end_line(self) -> None:
         """End the line of the reply that has begun."""
         self._print_reply([self._wrapping.end()])
+        self._label = self._speaker  # a reply that begins again, or goes on after a tool
 
     def end_reply(self) -> None:
         """End the reply where it is."""
@@ -179,19 +181,21 @@ class Screen:
         if growing := self._wrapping.growing:
             above += _labelled([growing], self._label, "class:agent")
         if self._status is not None:
-            above.append([("class:remark", self._progress(*self._status))])
+            above += [[("class:remark", one)] for one in self._progress(*self._status)]
         above += [[("class:remark", f"next: {self._short(one)}")] for one in self.waiting]
         return [*_ended(above), ("class:you", self._prompt())]
 
-    def _progress(self, text: str, since_s: float) -> str:
+    def _progress(self, text: str, since_s: float) -> list[str]:
         passed_s = time.monotonic() - since_s
         turning = SPINNER[int(passed_s / TICK_S) % len(SPINNER)]
+        said = " ".join(printable(text or "answering").split())
         end = f" · {duration(passed_s)} · Ctrl-C cancels"
-        return f"{turning} {self._short(text or 'answering', len(end) + 2)}{end}"
+        lines = lines_of(f"{turning} {said}{end}", self._width)
+        return lines if len(lines) <= STATUS_LINES else [*lines[: STATUS_LINES - 1], f"…{end}"]
 
-    def _short(self, text: str, beside: int = 6) -> str:
-        """The beginning of a text, as much as one line has room for."""
-        line, *more = lines_of(" ".join(printable(text).split()), self._width - beside - 1)
+    def _short(self, text: str) -> str:
+        """The beginning of a message, as much as one line has room for."""
+        line, *more = lines_of(" ".join(printable(text).split()), self._width - len("next: …"))
         return f"{line}…" if more else line
 
     def _accept(self, buffer: Buffer) -> bool:
