@@ -29,12 +29,12 @@ test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for 
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
 
-test-browser: .venv/.installed ## The live chat page in chromium, axe included; skipped, and said so, where there is none
+test-browser: .venv/.installed ## The live chat page in chromium, axe included; skipped with a word where there is none
 	@$(PYTEST) tests/browser -rs
 
 # Every process that a test starts is measured, too, which makes all of them slower: not in `test`.
 # A part that is measured alone covers less, and its figure says so: make coverage TESTS=tests/unit
-coverage: .venv/.installed ## The suite once more, with the branches that it takes; fails under 95 %
+coverage: .venv/.installed ## The suite with the branches that it takes; fails under 95 %
 	@rm -f .coverage .coverage.*
 	@TESTS_COLD=1 $(PYTEST) --cov --cov-report= --cov-fail-under=0 $(TESTS)
 	@$(BIN)/coverage report --skip-covered
