@@ -61,7 +61,7 @@ def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
 @erase_command.command(name="user")
 @click.argument("user")
 @click.option(
-    "--shared", is_flag=True, help="Erase sessions in which other users wrote, too, as a whole."
+    "--shared", is_flag=True, help=("Also erase, as a whole, sessions in which other users wrote.")
 )
 @dry_run_option
 @json_option
@@ -87,4 +87,7 @@ def _print(receipts: Sequence[ErasureReceipt], *, as_json: bool, dry_run: bool) 
     title = "Kept" if dry_run else "Erased"
     show(Table(title, ("Agent", "Session", *(name.capitalize() for name in names)), rows))
     if unreadable:
-        say(f"{unreadable} messages in quarantine cannot be read: they may hold words too")
+        say(
+            f"{unreadable} messages in quarantine cannot be read; they may contain "
+            "conversations too"
+        )

@@ -35,7 +35,7 @@ def reencrypt_command(as_json: bool) -> None:
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
     if any(one.is_known for one in prove_keys(memory, keyspace)):
-        raise CommandFailed("a key of this id is another one for the other processes: griot check")
+        raise CommandFailed("other processes use a different key under this id; run: griot check")
     with audit.recorded(memory, keyspace, audit.Deed.REENCRYPT) as entry:
         progress = _told(reencrypt(memory, keyspace))
         entry.outcome = f"reencrypted: {progress.written} records"
@@ -61,11 +61,11 @@ def _told(run: Iterator[Reencryption]) -> Reencryption:
 
 def _say(progress: Reencryption) -> None:
     for reason in progress.reasons:
-        note(f"not written anew: {reason}")
-    say(f"{progress.written} records written anew, of {progress.seen} keys")
+        note(f"not re-encrypted: {reason}")
+    say(f"{progress.written} records re-encrypted, of {progress.seen} keys")
     if progress.unreadable:
         say(f"{progress.unreadable} records cannot be decrypted here and stay as they are")
     if progress.busy:
-        say(f"{progress.busy} records changed meanwhile: run it once more")
+        say(f"{progress.busy} records changed during the run: run it again")
     if progress.is_done:
-        say("all is done: other keys than the first may be taken out of GRIOT_ENCRYPTION_KEYS")
+        say("all done: you may remove all keys but the first from GRIOT_ENCRYPTION_KEYS")
