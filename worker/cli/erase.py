@@ -25,8 +25,8 @@ dry_run_option = click.option(
 def erase_command() -> None:
     """Erase what is kept of a session, of an agent, or of a user.
 
-    History, summary, events, dead letters, session data and results go. Jobs that wait or run end
-    as erased, and nothing is written afterwards. It cannot be undone: look with --dry-run first.
+    History, summary, events, dead letters, session data and results are deleted. Jobs that wait or
+    run end as erased. It cannot be undone: look with --dry-run first.
 
     \b
     Example:
@@ -42,7 +42,12 @@ def erase_command() -> None:
 @dry_run_option
 @json_option
 def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
-    """Erase SESSION of AGENT. Its data goes with the last agent that has the session."""
+    """Erase SESSION of AGENT; session data too, if no other agent has the session.
+
+    \b
+    Example:
+      griot erase session energy session-1 --dry-run
+    """
     _print([erase(app, agent, session, dry_run=dry_run)], as_json=as_json, dry_run=dry_run)
 
 
@@ -51,7 +56,12 @@ def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
 @dry_run_option
 @json_option
 def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
-    """Erase all sessions of AGENT, and its state."""
+    """Erase all sessions of AGENT, and its state.
+
+    \b
+    Example:
+      griot erase agent energy
+    """
     receipts = [erase(app, *one, dry_run=dry_run) for one in sessions_of_agent(agent)]
     if not dry_run:
         erase_rest(agent)
@@ -68,7 +78,11 @@ def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
 def erase_user(user: str, shared: bool, dry_run: bool, as_json: bool) -> None:
     """Erase all sessions of USER, the `user_id` of the jobs' metadata.
 
-    A session that other users share is left alone, and is not listed, without --shared.
+    Without --shared, a session in which other users wrote is neither erased nor listed.
+
+    \b
+    Example:
+      griot erase user ama@example.org --dry-run
     """
     receipts = erase_sessions_of_user(app, user, is_shared=shared, dry_run=dry_run)
     _print(receipts, as_json=as_json, dry_run=dry_run)

@@ -19,14 +19,14 @@ TOLD_EVERY_S = 2.0
 @click.command(name="reencrypt")
 @json_option
 def reencrypt_command(as_json: bool) -> None:
-    """Write all records anew with the first key of GRIOT_ENCRYPTION_KEYS, while workers go on.
+    """Re-encrypt all records with the first key of GRIOT_ENCRYPTION_KEYS, while workers run.
 
     Messages, jobs, events, dead letters, summaries, agents' states and session data. What is plain
     is encrypted, what another key has encrypted gets the first one; with `plain` as the first, all
     of it becomes plain. A run that is stopped may be repeated. Exit code 1 where records could not
     be decrypted: they stay as they are.
 
-    When it has said that all is done, the other keys may be taken out of the setting.
+    Once it says "all done", you may remove the other keys from the setting.
 
     \b
     Example:
