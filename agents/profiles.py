@@ -144,7 +144,7 @@ def _read(path: Path | None) -> tuple[str, str]:
         raise InvalidProfiles(f"AGENT_PROFILES={path}: it is not UTF-8") from exc
     if text.startswith("\ufeff"):
         raise InvalidProfiles(
-            f"AGENT_PROFILES={path}: it begins with a byte-order mark: save it as UTF-8 without one"
+            f"AGENT_PROFILES={path}: it starts with a byte-order mark: save it as UTF-8 without one"
         )
     return text, str(path)
 

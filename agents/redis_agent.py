@@ -111,8 +111,8 @@ class RedisAgent(BaseAgent):
     def _note_away(self, error: MemoryUnavailable | MemoryFull) -> None:
         if not self._is_away:
             logger.warning(
-                "Redis is away or full; agent %s keeps its turns in this process and saves them "
-                "when Redis is back: %s",
+                "Redis is unavailable or full; agent %s keeps its turns in this process and "
+                "saves them when Redis is back: %s",
                 shown_id(self.agent_id),
                 error,
             )

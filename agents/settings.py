@@ -67,8 +67,9 @@ class AgentSettings(BaseSettings):
     tool_calls_in_text: bool = Field(
         default=False,
         validation_alias="AGENT_TOOL_CALLS_IN_TEXT",
-        description="Whether a reply that is nothing but calls of offered tools, written as JSON, "
-        "counts as these calls (true, false): for models whose form Ollama does not know",
+        description="Whether a reply that consists only of tool calls written as JSON counts "
+        "as these calls (true, false): for models whose format Ollama does not "
+        "know",
     )
     profiles: Path | None = Field(
         default=None,

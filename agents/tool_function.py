@@ -117,7 +117,7 @@ class TypedFunction:
 def _checked_name(function: ToolFunction) -> str:
     name = getattr(function, "__name__", "")
     if not inspect.isroutine(function) or _NAME.fullmatch(name) is None:
-        raise InvalidTool("it is no function with an ASCII name of at most 64 characters")
+        raise InvalidTool("it is not a function with an ASCII name of at most 64 characters")
     return name
 
 
@@ -135,7 +135,7 @@ def _read_parameters(function: ToolFunction, name: str) -> tuple[type[BaseModel]
         # Without "forbid" an argument that the model made up would be dropped in silence.
         model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]  # made at run time
     except (PydanticUserError, TypeError) as exc:
-        raise InvalidTool(f"pydantic does not know its annotations: {_line(exc)}") from exc
+        raise InvalidTool(f"pydantic does not support its annotations: {_line(exc)}") from exc
     return model, next(iter(context_names), None)
 
 

@@ -20,7 +20,8 @@ SHORT_BYTES = 256
 
 _CANCELLED = Outcome("error: cancelled before it ended", is_error=True)
 _UNREADABLE = Outcome(
-    f"error: the arguments are no JSON object of at most {MAX_ARGUMENTS_BYTES} bytes", is_error=True
+    f"error: the arguments are not a JSON object of at most {MAX_ARGUMENTS_BYTES} bytes",
+    is_error=True,
 )
 
 

@@ -41,7 +41,7 @@ class ToolThreads:
         Raises ToolError where all threads hang: no time is lost on waiting for one.
         """
         if self.hanging >= self.most:
-            raise ToolError("the tool is out of order: none of its calls ends")
+            raise ToolError("the tool is not available: its earlier calls hang")
         # Given back by the thread, not here: one that outlives its time limit still takes its part.
         await self._free.acquire()
         loop = asyncio.get_running_loop()

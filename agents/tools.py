@@ -77,7 +77,7 @@ class Tool:
         ended = self._ended(work)
         if ended.trouble is not None:
             logger.warning(
-                "tool %s failed for job %s, and its model reads that it did: %s",
+                "tool %s failed for job %s; the model is told so: %s",
                 self.name,
                 shown_id(context.job_id),
                 ended.trouble,
@@ -86,7 +86,7 @@ class Tool:
 
     def _too_late(self, context: ToolContext) -> Outcome:
         logger.warning(
-            "tool %s gave no result within %g s for job %s, and its model reads that: %s",
+            "tool %s gave no result within %g s for job %s; the model is told so: %s",
             self.name,
             self._timeout_s,
             shown_id(context.job_id),
@@ -101,8 +101,9 @@ class Tool:
         if self._function.is_async:
             return "it is cancelled"
         return (
-            f"{self.hanging} of the {self._threads.most} threads of this tool hang, and with all "
-            "of them it is called no more; `process = true` in the profile lets it be killed"
+            f"{self.hanging} of the {self._threads.most} threads of this tool hang; when all "
+            "do, it is not called any more; set `process = true` in the profile, so that it "
+            "can be killed"
         )
 
     async def _run(self, arguments: Mapping[str, object], context: ToolContext) -> CallResult:

@@ -91,7 +91,7 @@ def read_servers(value: object) -> object:
     if not isinstance(value, str | Path):
         return value
     if "://" in str(value):  # its login would be repeated as the name of a file
-        raise ValueError("it is a TOML file of servers; addresses stand in OLLAMA_BASE_URLS")
+        raise ValueError("must be a TOML file of servers; put addresses into OLLAMA_BASE_URLS")
     try:
         text = Path(value).read_text("utf-8-sig")
         return tuple(_ServerFile.model_validate(tomllib.loads(text)).server)
@@ -99,7 +99,7 @@ def read_servers(value: object) -> object:
         raise ValueError(f"{value} cannot be read: {exc.strerror}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         reason = "it is not UTF-8" if isinstance(exc, UnicodeDecodeError) else str(exc)
-        raise ValueError(f"{value} is no TOML: {reason}") from None
+        raise ValueError(f"{value} is not TOML: {reason}") from None
     except ValidationError as exc:
         raise ValueError(f"{value}: {'; '.join(_faults(exc))}") from None
 
@@ -135,8 +135,9 @@ class ServerSettings(BaseSettings):
     base_url: Annotated[str, AfterValidator(check_base_url)] = Field(
         default="http://localhost:11434",
         validation_alias="OLLAMA_BASE_URL",
-        description="Ollama's address: http or https, host, port, and the path of a gateway if "
-        "there is one. It stands in the log: a key belongs into OLLAMA_API_KEY.",
+        description="Ollama's address: http or https, host, port, and the path of a gateway "
+        "if there is one. It appears in the log, so put a key into "
+        "OLLAMA_API_KEY.",
     )
     base_urls: Annotated[
         # NoDecode: pydantic-settings would want JSON for a tuple.
@@ -161,20 +162,20 @@ class ServerSettings(BaseSettings):
     dialect: DialectName = Field(
         default="ollama",
         validation_alias="OLLAMA_DIALECT",
-        description="What the servers of these addresses speak: ollama, or openai for vLLM, "
+        description="Protocol of the servers at these addresses: ollama, or openai for vLLM, "
         "SGLang, llama.cpp's server and LM Studio; their address ends with /v1.",
     )
     api_key: SecretStr | None = Field(
         default=None,
         validation_alias="OLLAMA_API_KEY",
-        description="The bearer token that is sent to every server of these addresses, as "
-        "https://ollama.com and gateways want it; an Ollama of one's own ignores it.",
+        description="The bearer token that is sent to every server at these addresses, for "
+        "https://ollama.com and gateways; a local Ollama ignores it.",
     )
     extra_headers: SecretStr | None = Field(
         default=None,
         validation_alias="OLLAMA_HEADERS",
-        description="Headers that are sent with each request, such as: X-Team=griot, X-Key=abc. "
-        "A value has no comma.",
+        description="Headers that are sent with each request, such as: X-Team=griot, "
+        "X-Key=abc. A value cannot contain a comma.",
     )
 
     @model_validator(mode="after")

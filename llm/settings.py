@@ -55,9 +55,10 @@ class LLMSettings(ServerSettings):
         gt=0,
         le=HOUR_S,
         validation_alias="LLM_FIRST_TOKEN_TIMEOUT",
-        description="Longest wait for the first token, in seconds: Ollama's queue, the loading of "
-        "the model and the evaluation of the prompt pass without a byte. While the server answers "
-        "and /api/ps lists the model, only LLM_TOTAL_TIMEOUT ends the wait.",
+        description="Longest wait for the first token, in seconds: in Ollama's queue, while "
+        "the model loads and while it evaluates the prompt, nothing is sent. "
+        "While the server answers and /api/ps lists the model, only "
+        "LLM_TOTAL_TIMEOUT ends the wait.",
     )
     total_timeout_s: float = Field(
         default=600,
@@ -85,7 +86,7 @@ class LLMSettings(ServerSettings):
     pull_missing: bool = Field(
         default=False,
         validation_alias="OLLAMA_PULL_MISSING",
-        description="Whether a server downloads a model of an agent that it lacks (true, false); "
+        description="Whether a server downloads a missing model of an agent (true, false); "
         "jobs wait for it. Models that only a job names are never downloaded.",
     )
     pull_timeout_s: float = Field(
@@ -108,8 +109,9 @@ class LLMSettings(ServerSettings):
         pattern=DURATION_PATTERN,
         max_length=32,
         validation_alias="LLM_KEEP_ALIVE",
-        description="How long Ollama keeps the model loaded after a call, as a duration with its "
-        "unit such as 30m or 1h30m; negative: for ever. Unset: Ollama's own value.",
+        description="How long Ollama keeps the model loaded after a call, as a duration with "
+        "its unit such as 30m or 1h30m; negative: forever. Unset: Ollama's own "
+        "value.",
     )
     shared: bool = Field(
         default=True,
@@ -156,17 +158,18 @@ class LLMSettings(ServerSettings):
     think_tags: bool = Field(
         default=False,
         validation_alias="LLM_THINK_TAGS",
-        description="Whether what a reply has between <think> and </think> at its begin is taken "
-        "for thinking (true, false): for models whose form Ollama does not know.",
+        description="Whether text between <think> and </think> at the start of a reply "
+        "counts as thinking (true, false): for models whose format Ollama does "
+        "not know.",
     )
     num_parallel: int | None = Field(
         default=None,
         ge=0,
         le=PARALLEL.most,
         validation_alias="OLLAMA_NUM_PARALLEL",
-        description="How many calls one model of one server gets at once from all workers; jobs "
-        "beyond wait in their mailboxes. Give it Ollama's own OLLAMA_NUM_PARALLEL. Unset or 0: no "
-        "bound, and Ollama queues them.",
+        description="How many calls all workers together send to one model of one server at "
+        "once; further jobs wait in their mailboxes. Use the value of Ollama's "
+        "own OLLAMA_NUM_PARALLEL. Unset or 0: no limit, and Ollama queues them.",
     )
     num_parallel_by_model: Annotated[str, AfterValidator(PARALLEL.check)] = Field(
         default="",

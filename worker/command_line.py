@@ -61,7 +61,7 @@ def apply_umask(given: object) -> None:
     try:
         os.umask(int(text, 8 if text.startswith("0") else 10))
     except ValueError:
-        raise ConfigurationError(f"--umask {text}: is no number such as 027") from None
+        raise ConfigurationError(f"--umask {text}: is not an octal number such as 027") from None
 
 
 def before_detaching(check: Callable[[Mapping[str, object]], object]) -> None:

@@ -19,7 +19,7 @@ from worker.broker.rabbitmq import is_lost, set_aside
 
 EVENTS_EVERY_S = 0.1
 EVENTS_TOGETHER = 500
-LOOK = "see who sends to this worker's queues"
+LOOK = "check who sends to this worker's queues"
 BUILT_IN = frozenset(
     f"celery.{name}"
     for name in ("accumulate", "backend_cleanup", "chain", "chord", "chunks", "group", "map")
@@ -89,13 +89,13 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
     def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
         """Refuse a message whose task cannot be run, such as one with an `eta` that is no time."""
         kind = type(exc).__name__
-        logger.error("%s cannot be run (%s) and is refused; %s", _told(message), kind, LOOK)
+        logger.error("%s cannot be run (%s) and was refused; %s", _told(message), kind, LOOK)
         message.reject_log_error(logger, self.connection_errors)
         signals.task_rejected.send(sender=self, message=message, exc=exc)
 
     def on_unknown_message(self, body: object, message: Message) -> None:
         """Refuse a message that is of none of Celery's protocols."""
-        logger.error("%s is of no task and is refused; %s", _told(message), LOOK)
+        logger.error("%s names no task and was refused; %s", _told(message), LOOK)
         message.reject_log_error(logger, self.connection_errors)
         signals.task_rejected.send(sender=self, message=message, exc=None)
 
@@ -104,7 +104,7 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         # Of Celery's first protocol, which has no headers, name and id are in the body.
         found = message.headers if "task" in message.headers else message.payload
         name, job_id = found["task"], found["id"]
-        logger.error("%s is of a task that this worker does not know; %s", _told(message), LOOK)
+        logger.error("%s names a task that is unknown here; %s", _told(message), LOOK)
         message.reject_log_error(logger, self.connection_errors)
         failure = NotRegistered(quoted(name).strip("'"))
         self.app.backend.mark_as_failure(job_id, failure, request=Context(id=job_id))

@@ -75,8 +75,8 @@ def check_access(options: Options) -> None:
     is_open = not (options.basic_auth or options.auth)
     if is_open and not options.unix_socket and not is_loopback(options.address):
         raise ConfigurationError(
-            f"FLOWER_ADDRESS={options.address}: can be reached from elsewhere, "
-            "so set FLOWER_BASIC_AUTH=user:password"
+            f"FLOWER_ADDRESS={options.address}: is reachable from other machines, so set "
+            "FLOWER_BASIC_AUTH=user:password"
         )
 
 

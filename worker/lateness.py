@@ -54,9 +54,9 @@ class HoldReport:
             self._left_out += 1
             return
         logger.warning(
-            "the event loop was held for %.2f s (%.2f s of them CPU time) by %s; all turns of this "
-            "worker waited for it: what is named there belongs in a thread or a process (%d more "
-            "since this was last said)",
+            "the event loop was blocked for %.2f s (%.2f s of it CPU time) by %s; all turns "
+            "of this worker waited: move that code to a thread or a process (%d more since "
+            "the last report)",
             late_s,
             cpu_s,
             where,

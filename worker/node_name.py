@@ -33,7 +33,7 @@ def take_name(name: str, deployment: str, *, is_chosen: bool) -> str:
         return name
     if is_chosen:
         raise ConfigurationError(
-            f"--hostname {name}: a worker of that name runs on this host already; give each one of "
+            f"--hostname {name}: a worker with that name already runs on this host; give each "
             "its own, such as -n worker2@%h"
         )
     node, _, host = name.partition("@")
@@ -48,7 +48,7 @@ def _take(name: str, deployment: str) -> bool:
         # Nobody else's file: a link there could name any.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        logger.warning("whether another worker is called %s is not known: %s", name, exc)
+        logger.warning("cannot check whether another worker is called %s: %s", name, exc)
         return True
     try:
         # Not flock, which the processes of a pool would hold on to when their worker has died.

@@ -100,7 +100,7 @@ def _check_processes(given: Mapping[str, object], pool: type[object]) -> None:
         asked.append("--concurrency auto")
     if asked and pool is not get_implementation(FORKING):
         raise ConfigurationError(
-            f"{asked[0]}: only a pool of processes knows it; add -P processes, or leave it out"
+            f"{asked[0]}: only a pool of processes supports it; add -P processes, or leave it out"
         )
 
 

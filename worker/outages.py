@@ -55,7 +55,7 @@ def _outage_now(memory: Connection, outage: Outage) -> OutageNow | None:
     try:
         state, waiting = memory.run_all(outage.state(), outage.waiting())
     except (MemoryServiceError, InvalidInput) as exc:
-        logger.warning("the outage of %s is not shown: %s", outage.name, exc)
+        logger.warning("the outage of %s cannot be shown: %s", outage.name, exc)
         return None
     if state is None:
         return None

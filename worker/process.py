@@ -215,7 +215,7 @@ def _cancel_revoked(
         cancel(sender.app, request.id)
     except (InvalidJob, MemoryServiceError) as exc:
         logger.warning(
-            "revoked job %s is not cancelled in its mailbox and will run: %s",
+            "revoked job %s could not be cancelled in its mailbox and will run: %s",
             shown_id(request.id),
             exc,
         )

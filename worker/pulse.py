@@ -37,7 +37,9 @@ class Pulse:
         try:
             await memory.run(due.entries(limit=1))
         except MemoryServiceError as exc:
-            logger.warning("the health file is not touched, the memory does not answer: %s", exc)
+            logger.warning(
+                "the health file is not touched, because the memory does not answer: %s", exc
+            )
         else:
             self.touch()
 

@@ -25,12 +25,12 @@ class WorkerSettings(BaseSettings):
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", validation_alias="LOG_LEVEL", description="Least important line logged"
+        default="INFO", validation_alias="LOG_LEVEL", description=("Lowest level that is logged")
     )
     log_file: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = Field(
         default=Path("logs/app.log"),
         validation_alias="LOG_FILE",
-        description="Where the log is kept besides the terminal; empty: nowhere",
+        description="Log file besides the terminal; empty: none",
     )
     alive_file: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = Field(
         default=None,
@@ -43,7 +43,7 @@ class WorkerSettings(BaseSettings):
         ge=10_000,
         le=1_000_000_000,
         validation_alias="LOG_MAX_BYTES",
-        description="Size at which the log file is turned over, bytes; five are kept",
+        description="Size at which the log file is rotated, bytes; five are kept",
     )
 
     # Not env_ignore_empty, as the other settings have: an empty LOG_FILE says that there is none.

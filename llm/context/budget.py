@@ -271,9 +271,9 @@ def bounded(ratio: float) -> float:
 
 def _too_long(needed_tokens: int, budget: TokenBudget) -> ContextOverflowError:
     return ContextOverflowError(
-        f"the message does not fit the model's window: with the system prompt it has about "
-        f"{needed_tokens} tokens, and of a window of {budget.window_tokens} at most "
-        f"{budget.message_tokens} are free for it: shorten it, or raise LLM_NUM_CTX",
+        "the message does not fit the model's window: with the system prompt it has about "
+        f"{needed_tokens} tokens, but a window of {budget.window_tokens} leaves it "
+        f"{budget.message_tokens}: shorten it, or raise LLM_NUM_CTX",
         n_prompt_tokens=needed_tokens,
         n_ctx=budget.window_tokens,
     )

@@ -156,7 +156,7 @@ class _Server:
                 if self._catalog.is_elsewhere(model):
                     self.limits.note_elsewhere(model, self._clock())
         except (LLMError, TimeoutError) as exc:
-            logger.info("the window of %s is not known, an assumption serves: %s", model, exc)
+            logger.info("the window of %s is unknown; a default is assumed: %s", model, exc)
             self.limits.note_failure(model, self._clock())
 
     async def _look_at_details(self, model: str) -> None:

@@ -214,8 +214,8 @@ class ModelCatalog:
             # Once for each outage: an answer came before, or this was the first look.
             if self._installed is not None or self._looked_at is None:
                 logger.warning(
-                    "cannot list the models of %s (%s); it is asked after the servers whose models "
-                    "are known, and again in %d s: check that it runs",
+                    "cannot list the models of %s (%s); other servers are preferred, and it "
+                    "is asked again in %d s: check that it runs",
                     self.base_url,
                     exc,
                     MODELS_AGE_S,

@@ -279,7 +279,7 @@ class OllamaClient:
         if self._http is None:
             self._loop, self._http = loop, async_transport(self.base_url, self._max_connections)
         elif self._loop is not loop:
-            raise RuntimeError("an OllamaClient belongs to one event loop: make one for each")
+            raise RuntimeError("an OllamaClient belongs to one event loop: create one per loop")
         return self._http
 
 

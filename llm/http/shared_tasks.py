@@ -58,5 +58,5 @@ async def result_of(task: "asyncio.Task[T]") -> T:
     # `await task` would pass a cancel of this caller on to the task, and to all others who wait.
     await asyncio.wait((task,))
     if task.cancelled():
-        raise OllamaUnreachableError("the client of Ollama was closed before it had an answer")
+        raise OllamaUnreachableError("the client of Ollama was closed before an answer came")
     return task.result()

@@ -25,7 +25,7 @@ def read_served(body: bytes, *, base_url: str) -> tuple[Loaded, ...]:
         )
     except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
         raise InvalidReplyError(
-            f"{base_url} has no list of models at /v1/models: does it speak OpenAI's protocol?"
+            f"{base_url} has no list of models at /v1/models: is it OpenAI-compatible?"
         ) from None
 
 

@@ -61,7 +61,7 @@ class OpenAIReply:
         # Some servers leave [DONE] out, and some the counts; a whole reply has its reason.
         if not self._has_reason:
             raise StreamCutError(
-                f"the reply of {self._base_url} ended without a finish_reason: it is not whole"
+                f"the reply of {self._base_url} ended without a finish_reason: it is incomplete"
             )
         return self._final
 

@@ -75,11 +75,11 @@ class FailoverState:
         """
         why = _why_not_asked(left, full)
         if self._error is None:
-            return OllamaUnreachableError(f"no Ollama can be asked: {why}")
+            return OllamaUnreachableError(f"no Ollama is available: {why}")
         # One of those may have the model: the job is to be tried again.
         if why and isinstance(self._error, ModelNotFoundError):
             return OllamaUnreachableError(
-                f"no server that can be asked has the model '{model}'; of the others {why}"
+                f"no available server has the model '{model}'; of the others {why}"
             )
         return self._error
 
@@ -95,5 +95,5 @@ def _why_not_asked(left: Sequence[Server], full: Collection[str]) -> str:
     # Beside full ones a server may be left that is well and lacks the model.
     out = [one.label for one in left if one.url not in full and not (full and one.breaker.admits)]
     busy = [one.label for one in left if one.url in full]
-    reasons = ((out, "failed again and again"), (busy, "had no free slot"))
+    reasons = ((out, "failed repeatedly"), (busy, "had no free slot"))
     return ", ".join(f"{', '.join(names)} {reason}" for names, reason in reasons if names)

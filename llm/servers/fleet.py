@@ -88,7 +88,7 @@ class Fleet:
 
         It is looked up at the first server that knows the model. Raises an LLMError.
         """
-        error: LLMError = OllamaUnreachableError("there is no Ollama")
+        error: LLMError = OllamaUnreachableError("no Ollama is configured")
         # A server that has answered comes first: one that is down costs each turn three seconds.
         for server in sorted(
             self.servers,

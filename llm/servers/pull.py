@@ -34,7 +34,7 @@ async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
     # No bound for all lines together: nothing of them is kept, and `limit_s` ends them.
     decoder = NDJSONDecoder(max_bytes=None, max_line_bytes=MAX_LINE_BYTES)
     progress = Progress()
-    logger.info("%s downloads %s, and its jobs wait", client.base_url, model)
+    logger.info("%s downloads %s; jobs that need it wait", client.base_url, model)
     asked = orjson.dumps({"model": model, "stream": True})
     async with aclosing(client.read("/api/pull", asked, model=model, timeouts=limits)) as chunks:
         async for chunk in chunks:
@@ -46,7 +46,7 @@ async def pull(client: OllamaClient, model: str, *, limit_s: float) -> None:
                 if (percent := progress.note(record)) is not None:
                     logger.info("%s has downloaded %d %% of %s", client.base_url, percent, model)
     # A whole pull ends with `success` (docs/ollama.md, Lookups).
-    raise StreamCutError(f"Ollama at {client.base_url} broke off the pull of {model}")
+    raise StreamCutError(f"Ollama at {client.base_url} stopped the download of {model}")
 
 
 class Pulls:
@@ -63,8 +63,8 @@ class Pulls:
         """Download `model`. Raises an LLMError, ModelNotFoundError if it may not be downloaded."""
         if full_name(model) not in self._names:
             raise ModelNotFoundError(
-                f"model '{model}' is not installed at {client.base_url}, and only the models of "
-                f"agents are pulled: run `ollama pull {model}`"
+                f"model '{model}' is not installed at {client.base_url}, and only models of "
+                f"agents are downloaded: run `ollama pull {model}`"
             )
         await pull(client, model, limit_s=self._limit_s)
 
@@ -101,6 +101,6 @@ def _check(record: Mapping[str, object], base_url: str, model: str) -> None:
         return
     if isinstance(error, str) and "file does not exist" in error:
         raise ModelNotFoundError(
-            f"model '{model}' is not installed at {base_url}, and no registry has it"
+            f"model '{model}' is not installed at {base_url}, and was not found in a registry"
         )
     raise OllamaFailedError(f"Ollama at {base_url} cannot pull {model}: see its log")

@@ -231,8 +231,8 @@ class Server:
     def _restart(self, request: ChatRequest) -> None:
         model = request.model
         logger.warning(
-            "%s has %s loaded, but no call gets a token; the model is unloaded and loaded again, "
-            "and its calls fail and are tried again: if this goes on, restart that Ollama",
+            "%s has loaded %s, but it does not respond; the model is reloaded, and its calls "
+            "fail and are tried again: if this continues, restart that Ollama",
             self.url,
             model,
         )
@@ -249,7 +249,7 @@ class Server:
             await self.client.chat(ChatRequest(model=model, keep_alive=0), timeouts=limits)
         except LLMError as exc:
             logger.warning(
-                "%s cannot unload %s, which is loaded again as it is: %s", self.url, model, exc
+                "%s cannot unload %s, so it is loaded again without: %s", self.url, model, exc
             )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret

@@ -167,8 +167,8 @@ class Warmer:
                 break  # the load will say what is wrong
             if time.monotonic() >= until:
                 logger.warning(
-                    "%s does not unload %s, because calls of others hold it; it is used as it is: "
-                    "if it answers nobody, restart that Ollama",
+                    "%s does not unload %s, because other calls use it; it stays loaded: if "
+                    "it does not respond, restart that Ollama",
                     url,
                     model,
                 )
@@ -193,7 +193,7 @@ class Warmer:
                 ) from exc
         except LLMError as exc:
             self._failed_until[model] = time.monotonic() + FAILED_PAUSE_S
-            logger.warning("%s cannot load %s, and the chats that wait fail: %s", url, model, exc)
+            logger.warning("%s cannot load %s; waiting chats fail: %s", url, model, exc)
             raise
         self._failed_until.forget(model)
         now = time.monotonic()
@@ -229,7 +229,7 @@ class Warmer:
                 load.cancel()
                 await asyncio.wait((load,))
         raise OllamaUnreachableError(
-            f"Ollama at {self._client.base_url} fell silent while it was to load {request.model}"
+            f"Ollama at {self._client.base_url} stopped responding while loading {request.model}"
         )
 
     async def _note_loaded(self, request: ChatRequest, sent: ChatRequest) -> None:

@@ -61,8 +61,8 @@ def refused(
     """
     if status < 400:
         return InvalidReplyError(
-            f"{base_url} answers HTTP {status} where 200 is due (redirects are not followed): "
-            "is it Ollama that listens there?"
+            f"{base_url} answers HTTP {status} instead of 200 (redirects are not followed): "
+            "is it Ollama?"
         )
     text = _error_text(body)
     error = _meant(status, text, model, base_url) or _of_status(status, text, model, base_url)
@@ -90,12 +90,12 @@ def lost_connection(
     if isinstance(exc, httpx.PoolTimeout):
         return OllamaBusyError(f"all our connections to {named(base_url)} are in use")
     if isinstance(exc, httpx.DecodingError | aiohttp.ClientResponseError):
-        return InvalidReplyError(f"what listens at {base_url} does not speak HTTP as Ollama does")
+        return InvalidReplyError(f"what listens at {base_url} does not answer like Ollama")
     if isinstance(exc, httpx.ReadTimeout):
         return idle_timeout(timeouts) if replying else first_token_timeout(timeouts)
     if replying:
         return StreamCutError(
-            f"the reply of {named(base_url)} was cut: it was stopped, or the network failed"
+            f"the reply of {named(base_url)} was cut off: the server stopped, or the network failed"
         )
     return _no_connection(exc, base_url, timeouts)
 
@@ -103,9 +103,9 @@ def lost_connection(
 def first_token_timeout(timeouts: Timeouts) -> FirstTokenTimeoutError:
     """What to raise when not one byte came in time."""
     return FirstTokenTimeoutError(
-        f"Ollama sent nothing for {timeouts.first_token_s:g} s and showed no other sign of life: "
-        "is it overloaded or loading a large model? LLM_FIRST_TOKEN_TIMEOUT covers queue, load and "
-        "prompt evaluation"
+        f"Ollama sent nothing for {timeouts.first_token_s:g} s and did not respond otherwise: "
+        "is it overloaded or loading a large model? LLM_FIRST_TOKEN_TIMEOUT covers queue, "
+        "load and prompt evaluation"
     )
 
 
@@ -187,7 +187,7 @@ _STATUSES: tuple[tuple[range, type[LLMError], str], ...] = (
     (range(408, 409), OllamaFailedError, "it dropped the request"),
     (range(429, 430), OllamaBusyError, "send fewer at a time"),
     (range(499, 500), OllamaFailedError, "it dropped the request"),
-    (range(502, 505), OllamaBusyError, "see its log, and that of what stands before it"),
+    (range(502, 505), OllamaBusyError, "see its log, and that of any proxy before it"),
     (range(400, 500), RequestRejectedError, "see its log"),
     (range(500, 1000), OllamaFailedError, "see its log"),
 )
@@ -219,7 +219,8 @@ def _not_found(text: str, model: str, base_url: str) -> LLMError:
         )
     if "not found" in text or "does not exist" in text:
         return ModelNotFoundError(
-            f"{base_url} does not serve a model '{model}': start it there, or name one that it has"
+            f"{base_url} does not serve a model '{model}': start it there, or choose one that "
+            "it has"
         )
     return InvalidReplyError(f"{base_url} has no /api/chat (HTTP 404): is it Ollama?")
 

@@ -101,4 +101,4 @@ def _is_blank(line: bytes) -> bool:
 
 
 def _too_large(what: str, limit_bytes: int) -> ResponseTooLargeError:
-    return ResponseTooLargeError(f"a {what} of over {limit_bytes} bytes is not read")
+    return ResponseTooLargeError(f"a {what} has over {limit_bytes} bytes, which is too long")

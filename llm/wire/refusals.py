@@ -57,8 +57,8 @@ _REASONS = (
         r"|\s*Unsupported ref|\s*Unrecognized schema)?"
         r"|invalid JSON schema in format|[Ff]ailed to parse grammar",
         InvalidRequestError,
-        "the JSON Schema in `format` is one that llama.cpp makes no grammar of; patterns need ^ "
-        "and $ around them, and a $ref must lead into the schema itself",
+        "llama.cpp cannot convert the JSON Schema in `format` to a grammar; patterns need ^ "
+        "and $ around them, and a $ref must point into the schema itself",
     ),
     _reason(
         r"invalid format",
@@ -73,7 +73,7 @@ _REASONS = (
     _reason(
         r"[Ff]ailed to parse tools",
         InvalidRequestError,
-        'a tool of the request is none: its type must be "function"',
+        'a tool of the request is invalid: its type must be "function"',
     ),
     _reason(
         r"roles must alternate user/assistant|[Rr]oles must alternate"
@@ -105,7 +105,7 @@ _REASONS = (
         r"|top_logprobs must be between 0 and 20|logprobs is not supported with tools"
         r"|invalid model name|model is required|use either :local or :cloud, not both",
         RequestRejectedError,
-        "a field of the request is not of the form that Ollama takes",
+        "a field of the request has a form that Ollama does not accept",
     ),
     _reason(
         r"is no longer compatible with your version of Ollama"
@@ -137,8 +137,8 @@ _REASONS = (
     _reason(
         r"(proxyconnect|dial) tcp|no such host|TLS handshake|failed to verify certificate",
         OllamaFailedError,
-        "its host has no way out to ollama.com, which runs this cloud model: open one (DNS, "
-        "firewall, HTTPS_PROXY), or choose a local model",
+        "its host cannot reach ollama.com, which runs this cloud model: check DNS, firewall "
+        "and HTTPS_PROXY, or choose a local model",
         statuses=(502,),
     ),
     _reason(
@@ -150,7 +150,7 @@ _REASONS = (
     _reason(
         r"Server overloaded",
         OllamaBusyError,
-        "the cloud that runs this model is overloaded; nothing helps but time, or another model",
+        "the cloud that runs this model is overloaded; wait, or choose another model",
     ),
     # "killed" is left out: a long prompt may be what the kernel kills a runner for.
     _reason(
@@ -171,7 +171,7 @@ _REASONS = (
     _reason(
         r"does not match the expected \S{0,40} ?format|returned invalid tool call arguments",
         OllamaFailedError,
-        "the model wrote a tool call that nothing can read; LLM_MAX_TOKENS may have cut it off",
+        "the model wrote an unreadable tool call; LLM_MAX_TOKENS may have cut it off",
     ),
     _reason(
         r"model runner has unexpectedly stopped"
@@ -179,13 +179,13 @@ _REASONS = (
         r"|(llama-server|llama runner) process has terminated(: (exit status -?\d{1,5}"
         r"|signal: \w{1,20}))?|(llama-server|llama runner) process no longer running",
         OllamaFailedError,
-        "the model's runner died, perhaps for want of memory; see its log",
+        "the model's runner died, perhaps out of memory; see its log",
     ),
     _reason(
         r"llama-server chat error|Compute error|unexpected server status|server not responding"
         r"|no slots available after \d{1,5} retries",
         OllamaFailedError,
-        "the model's runner is out of order, perhaps its GPU; see its log",
+        "the model's runner is broken, perhaps its GPU; see its log",
     ),
 )
 

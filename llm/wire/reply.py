@@ -70,12 +70,12 @@ class ReplyReader:
     def _cut(self) -> LLMError:
         if self._equal_pieces >= MOST_EQUAL_PIECES:
             return RepetitionError(
-                f"Ollama at {self._base_url} ended the reply because {self._model} repeated the "
-                f"same piece more than {MOST_EQUAL_PIECES} times: ask for no long row of equal "
-                "signs, or raise the temperature or repeat_penalty"
+                f"Ollama at {self._base_url} ended the reply because {self._model} repeated "
+                f"the same piece more than {MOST_EQUAL_PIECES} times: do not ask for long "
+                "repetitions, or raise the temperature or repeat_penalty"
             )
         return StreamCutError(
-            f"the reply of Ollama at {self._base_url} ended without `done: true`: it is not whole"
+            f"the reply of Ollama at {self._base_url} ended without `done: true`: it is incomplete"
         )
 
     def _read(self, records: list[dict[str, object]]) -> Iterator[Delta]:

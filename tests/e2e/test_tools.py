@@ -307,8 +307,8 @@ def test_what_holds_the_event_loop_is_named_in_the_log(
 ) -> None:
     """The tool by its file and function, and nothing of what anybody said."""
     assert tool_said("holding", session_id) == "Ghana"
-    wait_until(lambda: "the event loop was held for" in worker.log_text(), what="it is told")
-    (line,) = (one for one in worker.log_text().splitlines() if "event loop was held" in one)
+    wait_until(lambda: "the event loop was blocked for" in worker.log_text(), what="it is told")
+    (line,) = (one for one in worker.log_text().splitlines() if "event loop was blocked" in one)
     assert "support/tool_functions.py" in line
     assert "hold_loop" in line
     assert "Ghana" not in line

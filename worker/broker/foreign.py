@@ -24,13 +24,13 @@ def send_home(app: Celery, message: Message, prefix: str) -> None:
     """
     home, taken_from = BrokerNames(prefix).chat, message.delivery_info.get("routing_key")
     logger.warning(
-        "a wake-up of the deployment with REDIS_KEY_PREFIX=%s came on %r and %s; let each "
-        "deployment's workers consume its own queues only",
+        "a wake-up of another deployment (REDIS_KEY_PREFIX=%s) arrived on %r and %s; each "
+"deployment's workers must consume their own queues only",
         prefix, taken_from, "is dropped" if taken_from == home else f"goes on to {home!r}",
     )  # fmt: skip
     if taken_from != home:
         try:
             republish(app, message, home)
         except OperationalError as exc:
-            logger.warning("it is dropped, their sweeper publishes it again: %s", exc)
+            logger.warning("was dropped; their sweeper publishes it again: %s", exc)
     message.ack()

@@ -29,7 +29,7 @@ def set_aside(app: Celery, message: Message, error: BaseException) -> None:
     queue = str(message.delivery_info.get("routing_key") or "unknown")
     quarantine = _quarantine(queue)
     logger.error(
-        "a message of %d bytes on %r cannot be handled (%s) and goes to %s",
+        "a message of %d bytes on %r cannot be handled (%s) and was moved to %s",
         len(message.body or b""), queue, fault_of(error), quarantine.name,
     )  # fmt: skip
     try:

@@ -172,7 +172,7 @@ class Channel(BroadcastChannel):
             self.connection._deliver(message, queue)
         except MALFORMED as error:
             logger.error(
-                "a message of %d bytes on %r cannot be handled (%s) and goes to %s%s",
+                "a message of %d bytes on %r cannot be handled (%s) and was moved to %s%s",
                 len(element), queue, fault_of(error), queue, QUARANTINE_SUFFIX,
             )  # fmt: skip
             self._quarantine(element[:KEPT_BYTES], queue)
@@ -262,7 +262,8 @@ def _refusals_named() -> Iterator[None]:
         yield
     except redis.ResponseError as refusal:
         logger.warning(
-            "the broker refuses a command, free memory or rights there: %s", reason(refusal)
+            "the broker refuses a command; check its memory and the user's rights: %s",
+            reason(refusal),
         )
         raise
 

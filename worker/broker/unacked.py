@@ -45,7 +45,8 @@ class QoS(kombu_redis.QoS):
             super().append(message, delivery_tag)
         except redis.RedisError as error:
             logger.warning(
-                "message %s is not noted as unacked and is lost if this worker dies: %s",
+                "message %s could not be recorded as unacknowledged; it is lost if this "
+                "worker dies: %s",
                 quoted(delivery_tag),
                 reason(error),
             )

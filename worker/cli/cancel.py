@@ -10,8 +10,8 @@ from worker.cli.console import say
 SAYS = {
     CancelOutcome.CANCELLED: "is cancelled: it was waiting and will not run",
     CancelOutcome.STOPPING: "is being stopped: its worker is notified",
-    CancelOutcome.ALREADY: "was over before: cancelled, or failed",
-    CancelOutcome.DONE: "is done: its turn was committed before",
+    CancelOutcome.ALREADY: "had already ended: cancelled or failed",
+    CancelOutcome.DONE: "had already been answered",
 }
 
 
@@ -20,8 +20,8 @@ SAYS = {
 @click.option(
     "--policy",
     type=click.Choice(["keep", "discard"]),
-    help="What becomes of a turn that runs: kept as far as it came, marked, or not recorded. "
-    "Default: CHAT_CANCEL_POLICY.",
+    help="Whether the reply so far of a running turn is kept, marked as cancelled, or "
+    "discarded. Default: CHAT_CANCEL_POLICY.",
 )
 def cancel(job_id: str, policy: Literal["keep", "discard"] | None) -> None:
     """Cancel JOB_ID, waiting or running.

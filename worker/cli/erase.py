@@ -26,8 +26,8 @@ dry_run_option = click.option(
 def erase_command() -> None:
     """Erase what is kept of a session, of an agent, or of a user.
 
-    History, summary, events, dead letters, session data and results go. Jobs that wait or run end
-    as erased, and nothing is written afterwards. It cannot be undone: look with --dry-run first.
+    History, summary, events, dead letters, session data and results are deleted. Jobs that wait or
+    run end as erased. It cannot be undone: look with --dry-run first.
 
     \b
     Example:
@@ -43,7 +43,12 @@ def erase_command() -> None:
 @dry_run_option
 @json_option
 def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
-    """Erase SESSION of AGENT. Its data goes with the last agent that has the session."""
+    """Erase SESSION of AGENT; session data too, if no other agent has the session.
+
+    \b
+    Example:
+      griot erase session energy session-1 --dry-run
+    """
     note_unknown(agent)
     _print([erase(app, agent, session, dry_run=dry_run)], as_json=as_json, dry_run=dry_run)
 
@@ -53,7 +58,12 @@ def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
 @dry_run_option
 @json_option
 def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
-    """Erase all sessions of AGENT, and its state."""
+    """Erase all sessions of AGENT, and its state.
+
+    \b
+    Example:
+      griot erase agent energy
+    """
     note_unknown(agent)
     receipts = [erase(app, *one, dry_run=dry_run) for one in sessions_of_agent(agent)]
     if not dry_run:
@@ -64,14 +74,18 @@ def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
 @erase_command.command(name="user")
 @click.argument("user")
 @click.option(
-    "--shared", is_flag=True, help="Erase sessions in which other users wrote, too, as a whole."
+    "--shared", is_flag=True, help=("Also erase, as a whole, sessions in which other users wrote.")
 )
 @dry_run_option
 @json_option
 def erase_user(user: str, shared: bool, dry_run: bool, as_json: bool) -> None:
     """Erase all sessions of USER, the `user_id` of the jobs' metadata.
 
-    A session that other users share is left alone, and is not listed, without --shared.
+    Without --shared, a session in which other users wrote is neither erased nor listed.
+
+    \b
+    Example:
+      griot erase user ama@example.org --dry-run
     """
     receipts = erase_sessions_of_user(app, user, is_shared=shared, dry_run=dry_run)
     _print(receipts, as_json=as_json, dry_run=dry_run)
@@ -90,4 +104,7 @@ def _print(receipts: Sequence[ErasureReceipt], *, as_json: bool, dry_run: bool) 
     title = "Kept" if dry_run else "Erased"
     show(Table(title, ("Agent", "Session", *(name.capitalize() for name in names)), rows))
     if unreadable:
-        say(f"{unreadable} messages in quarantine cannot be read: they may hold words too")
+        say(
+            f"{unreadable} messages in quarantine cannot be read; they may contain "
+            "conversations too"
+        )

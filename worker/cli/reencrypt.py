@@ -19,14 +19,14 @@ TOLD_EVERY_S = 2.0
 @click.command(name="reencrypt")
 @json_option
 def reencrypt_command(as_json: bool) -> None:
-    """Write all records anew with the first key of GRIOT_ENCRYPTION_KEYS, while workers go on.
+    """Re-encrypt all records with the first key of GRIOT_ENCRYPTION_KEYS, while workers run.
 
     Messages, jobs, events, dead letters, summaries, agents' states and session data. What is plain
     is encrypted, what another key has encrypted gets the first one; with `plain` as the first, all
     of it becomes plain. A run that is stopped may be repeated. Exit code 1 where records could not
     be decrypted: they stay as they are.
 
-    When it has said that all is done, the other keys may be taken out of the setting.
+    Once it says "all done", you may remove the other keys from the setting.
 
     \b
     Example:
@@ -35,7 +35,7 @@ def reencrypt_command(as_json: bool) -> None:
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
     if any(one.is_known for one in prove_keys(memory, keyspace)):
-        raise CommandFailed("a key of this id is another one for the other processes: griot check")
+        raise CommandFailed("other processes use a different key under this id; run: griot check")
     with audit.recorded(memory, keyspace, audit.Deed.REENCRYPT) as entry:
         progress = _told(reencrypt(memory, keyspace))
         entry.outcome = f"reencrypted: {progress.written} records"
@@ -61,11 +61,11 @@ def _told(run: Iterator[Reencryption]) -> Reencryption:
 
 def _say(progress: Reencryption) -> None:
     for reason in progress.reasons:
-        note(f"not written anew: {reason}")
-    say(f"{progress.written} records written anew, of {progress.seen} keys")
+        note(f"not re-encrypted: {reason}")
+    say(f"{progress.written} records re-encrypted, of {progress.seen} keys")
     if progress.unreadable:
         say(f"{progress.unreadable} records cannot be decrypted here and stay as they are")
     if progress.busy:
-        say(f"{progress.busy} records changed meanwhile: run it once more")
+        say(f"{progress.busy} records changed during the run: run it again")
     if progress.is_done:
-        say("all is done: other keys than the first may be taken out of GRIOT_ENCRYPTION_KEYS")
+        say("all done: you may remove all keys but the first from GRIOT_ENCRYPTION_KEYS")

@@ -16,7 +16,7 @@ from worker.cli.console import Table, json_option, moment, show, show_json
     "points",
     type=click.IntRange(1, 1_000_000),
     metavar="N",
-    help="The last N snapshots that beat had taken, instead of the numbers of now.",
+    help="The last N snapshots that beat took, instead of the current numbers.",
 )
 @json_option
 def stats(points: int | None, as_json: bool) -> None:

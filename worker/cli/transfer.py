@@ -85,11 +85,12 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
         is_forced=force,
     )
     note(
-        f"session {shown_id(transfer.session_id)} of agent {shown_id(transfer.agent_id)} is back: "
-        f"{len(transfer.messages)} messages, {len(transfer.values)} values of session data"
+        f"session {shown_id(transfer.session_id)} of agent {shown_id(transfer.agent_id)} was "
+        f"imported: {len(transfer.messages)} messages, {len(transfer.values)} values of "
+        "session data"
     )
     for kind, lines in transfer.left_out.items():
-        note(f"left out: {lines} lines of kind {kind}, which are only exported")
+        note(f"skipped: {lines} lines of kind {kind}, which cannot be imported")
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

@@ -463,7 +463,7 @@ async def test_a_server_without_a_free_slot_is_not_said_to_fail(pair: Pair) -> N
             with pytest.raises(OllamaBusyError):
                 await said(fleet, session=pair.session, held_slot=OneSlot(pair.own.url))
         own, other = (server.url.removeprefix("http://") for server in (pair.own, pair.other))
-        why = f"no Ollama can be asked: {own} failed again and again, {other} had no free slot"
+        why = f"no Ollama is available: {own} failed repeatedly, {other} had no free slot"
         with pytest.raises(OllamaUnreachableError, match=f"^{why}$"):
             await said(fleet, session=pair.session, held_slot=OneSlot(pair.own.url))
 

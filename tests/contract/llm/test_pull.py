@@ -86,7 +86,7 @@ async def test_nothing_is_pulled_that_the_settings_do_not_allow(
 async def test_a_model_that_no_registry_has_is_an_error_for_good(ollama: OllamaStandIn) -> None:
     """It would not be there the next time either."""
     async with fleet_of(ollama, models=("nowhere",), pull_missing=True) as fleet:
-        with pytest.raises(ModelNotFoundError, match="no registry has it"):
+        with pytest.raises(ModelNotFoundError, match="was not found in a registry"):
             await fleet.chat(chat("nowhere"))
     assert ollama.stats.pulls == 1
 

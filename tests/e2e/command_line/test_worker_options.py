@@ -45,7 +45,7 @@ REFUSED = {
     "--prefetch-multiplier -1: must be 0 or more": ["--prefetch-multiplier", "-1"],
     "--heartbeat-interval 0: must be 1 or more": ["--heartbeat-interval", "0"],
     "--scheduler: does nothing without -B": ["--scheduler", "celery.beat:Scheduler"],
-    "--umask x: is no number": ["--umask", "x"],
+    "--umask x: is not an octal number": ["--umask", "x"],
     "--schedule: beat keeps its schedule in memory": ["-s", "schedule.db"],
 }
 """Options, by what is said of them."""
@@ -196,7 +196,10 @@ def test_two_workers_of_one_name_are_refused(worlds: GriotStack) -> None:
     first = worlds.worker(name="same")
     refused = run(worlds, "--hostname", "same@%h")
     assert refused.returncode == BAD_SETTINGS
-    assert f"--hostname same@{HOST}: a worker of that name runs on this host" in refused.stderr
+    assert (
+        f"--hostname same@{HOST}: a worker with that name already runs on this host"
+        in refused.stderr
+    )
     worlds.worker("--hostname", "same@%h", name="elsewhere", REDIS_KEY_PREFIX="other").stop()
     first.kill()
     worlds.worker(name="same").stop()

@@ -272,7 +272,7 @@ def test_another_key_prefix_has_queues_of_its_own(
     with Connection(rabbit.url) as connection:
         found = connection.default_channel.queue_declare(f"{OTHER}.chat.quarantine", passive=True)
     assert found.message_count == 1
-    assert f"REDIS_KEY_PREFIX={OTHER} came on 'shared'" in worker.log_text()
+    assert f"REDIS_KEY_PREFIX={OTHER}) arrived on 'shared'" in worker.log_text()
     seen = _inspect(rig, rabbit, "ping")
     assert "of-rabbit@" in seen
     assert "other@" not in seen

@@ -170,7 +170,7 @@ def test_a_wake_up_in_a_queue_of_the_other_goes_home(pair: Pair) -> None:
     found = talk(theirs, "shared", sessions=1)
     assert found["states"] == ["SUCCESS"]
     wait_until(
-        lambda: f"REDIS_KEY_PREFIX={OTHER} came on 'shared'" in worker.log_text(),
+        lambda: f"REDIS_KEY_PREFIX={OTHER}) arrived on 'shared'" in worker.log_text(),
         what="the worker says whose it is",
     )
     assert "FAILURE" not in worker.log_text()

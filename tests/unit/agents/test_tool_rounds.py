@@ -119,7 +119,7 @@ async def test_arguments_that_cannot_be_kept_are_not_run() -> None:
     await turn.run_tool_calls(calling(*(ToolCall("capacity_of", arguments) for arguments in wrong)))
     call, *results = turn.steps
     assert "xxx" not in str(call)
-    assert all("error: the arguments are no JSON object" in str(one) for one in results)
+    assert all("error: the arguments are not a JSON object" in str(one) for one in results)
 
 
 async def test_arguments_that_nobody_can_read_are_told_to_the_model() -> None:
@@ -128,7 +128,7 @@ async def test_arguments_that_nobody_can_read_are_told_to_the_model() -> None:
     turn = rounds(events)
     unread = ToolCall("count_high", {}, is_readable=False)
     assert await turn.run_tool_calls(calling(unread))
-    assert "no JSON object" in str(turn.steps[-1]["content"])
+    assert "not a JSON object" in str(turn.steps[-1]["content"])
     assert events[-1].data["is_error"] is True
 
 

@@ -62,7 +62,7 @@ def test_nothing_is_imported_to_read_the_profiles(tmp_path: Path) -> None:
 WRONG = {
     "no such module": ('["nowhere.at_all"]', "no module 'nowhere'; put its folder on the worker's"),
     "no such function": (f'["{HERE}.nothing"]', "has no attribute 'nothing'"),
-    "no function": (f'["{HERE}.BOOKED"]', "it is no function"),
+    "no function": (f'["{HERE}.BOOKED"]', "it is not a function"),
     "no docstring": (f'["{HERE}.silent"]', "it has no docstring"),
     "twice": (f'["{HERE}.book_seat", "{HERE}.book_seat"]', "two have the same name"),
     "no path": ('["capacity"]', "must be the dotted path of a function"),

@@ -436,7 +436,7 @@ async def test_calls_that_hang_are_counted_and_their_tool_is_called_no_more(
         assert hanging.hanging == count
         assert f"{count} of the 3 threads of this tool hang" in caplog.messages[-1]
     refused = await hanging.call({}, CONTEXT)
-    assert refused.content == "error: the tool is out of order: none of its calls ends"
+    assert refused.content == "error: the tool is not available: its earlier calls hang"
     assert await outcome(capacity, {"country": "GH"}) == ("GH 2030 MW", False)
     may_end.set()
     await eventually(lambda: not hanging.hanging, what="the threads have ended")
@@ -540,12 +540,12 @@ def unwritable(n: Callable[[], int]) -> str:
         (starred, "parameter n cannot be given by name"),
         (keywords, "parameter n cannot be given by name"),
         (by_place, "parameter n cannot be given by name"),
-        (strange, "pydantic does not know"),
+        (strange, "pydantic does not support"),
         (unresolved, "annotations cannot be read"),
         (unwritable, "no JSON Schema"),
         (recursive, "are recursive"),
-        (Place, "no function"),
-        (lambda: "", "no function with an ASCII name"),
+        (Place, "not a function"),
+        (lambda: "", "not a function with an ASCII name"),
     ],
 )
 def test_what_cannot_be_a_tool_is_refused_with_the_reason(

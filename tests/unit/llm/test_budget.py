@@ -191,7 +191,7 @@ def test_the_count_of_the_last_prompt_puts_the_estimate_right() -> None:
 def test_a_message_that_cannot_fit_is_refused_with_both_numbers() -> None:
     """Before any call, and not for a window that is only assumed."""
     long: Messages = [{"role": "user", "content": "x" * 8000}]
-    with pytest.raises(ContextOverflowError, match=r"2\d\d\d tokens, and of a window of 1024"):
+    with pytest.raises(ContextOverflowError, match=r"2\d\d\d tokens, but a window of 1024"):
         fit(HEAD, [], long, TokenBudget.of(1024, 100))
     assert fit(HEAD, ASKED, long, TokenBudget.of(1024, 100, is_known=False)).first == 1
 

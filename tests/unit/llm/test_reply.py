@@ -83,7 +83,7 @@ def test_what_follows_the_final_does_not_matter() -> None:
 
 def test_a_stream_without_done_is_not_an_answer() -> None:
     """Ollama ends some failed streams tidily."""
-    with pytest.raises(StreamCutError, match="not whole"):
+    with pytest.raises(StreamCutError, match="is incomplete"):
         read(record("half an answer"))
 
 

@@ -58,7 +58,7 @@ def test_each_server_has_its_own(tmp_path: Path) -> None:
         ('[[server]]\nurl = "http://a"\nslots = 0', "server.0.slots"),
         ('[[server]]\nurl = "http://a"\n' * 2, "no TOML|named twice"),
         ('[[server]]\nurl = "http://a"\n\n[[server]]\nurl = "http://a/"', "named twice"),
-        ("[[server]", "no TOML"),
+        ("[[server]", "not TOML"),
     ],
 )
 def test_what_is_wrong_is_named_and_no_value_repeated(tmp_path: Path, text: str, said: str) -> None:

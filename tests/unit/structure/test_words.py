@@ -3,6 +3,8 @@
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests.support.key_kinds import KINDS
 from tests.support.source_tree import (
@@ -112,3 +114,37 @@ def test_a_decision_that_the_code_names_is_in_the_decisions() -> None:
     named = {(place, re.sub(r" (?:#|--) ", " ", heading)) for place, heading in named}
     assert named, "the pattern finds them"
     assert {(place, heading) for place, heading in named if heading not in headings} == set()
+
+
+FORBIDDEN_WORDING = (
+    *(r"cannot be doubled", r"may be in or not", r"longer ago than", r"\bbears\b", r"in earnest"),
+    *(r"\bmended\b", r"fall silent", r"begin anew", r"starts? .* anew", r"put right", r"want of"),
+    *(r"no sign of life", r"is no (?:JSON|file|TOML|text|number|object)\b", r"out of order"),
+    *(r"passes over", r"goes without saying", r"\bnobody\b"),
+)
+"""Private idioms and literary turns that a user has met in a message."""
+
+
+def _sentences(path: Path) -> Iterator[str]:
+    """What a module may say to a user: its texts with a blank in them, docstrings excepted."""
+    tree = ast.parse(path.read_text("utf-8"))
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and id(node) not in docstrings:
+            yield from (text for text in [node.value] if isinstance(text, str) and " " in text)
+
+
+def test_no_message_has_a_wording_that_readers_stumbled_over() -> None:
+    """Plain words: what happened, what follows, what to do."""
+    found = {
+        (str(path.relative_to(ROOT)), wording)
+        for path in modules("tasks", "memory", "llm", "agents", "children")
+        for sentence in _sentences(path)
+        for wording in FORBIDDEN_WORDING
+        if re.search(wording, sentence)
+    }
+    assert found == set()

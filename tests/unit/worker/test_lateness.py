@@ -46,8 +46,8 @@ def test_what_holds_the_loop_is_named_in_the_log(
     runtime.run(watch.start())
     runtime.run(watch.start())
     runtime.run(hold(SECRET))  # type: ignore[arg-type]  # it makes coroutines
-    wait_until(lambda: "the event loop was held for" in caplog.text, what="it is told")
-    (line,) = (one for one in caplog.messages if "was held" in one)
+    wait_until(lambda: "the event loop was blocked for" in caplog.text, what="it is told")
+    (line,) = (one for one in caplog.messages if "was blocked" in one)
     assert f"({hold.__name__}) at " in line
     assert f"unit/worker/test_lateness.py:{hold.__code__.co_firstlineno + 3}" in line or (
         f" {hold.__name__}" in line
@@ -71,7 +71,7 @@ def test_it_is_told_once_and_the_rest_is_counted(caplog: pytest.LogCaptureFixtur
     ):
         report.tell(late_s, cpu_s, where, at_s)
     first, second = caplog.messages
-    assert "held for 0.30 s (0.30 s of them CPU time) by first;" in first
+    assert "blocked for 0.30 s (0.30 s of it CPU time) by first;" in first
     assert "by fourth;" in second
     assert "(2 more since" in second
 
