@@ -8,8 +8,8 @@ from agents import AgentSettings, InvalidProfiles, Profiles
 
 WRONG = {
     "no TOML": ("x", "is not valid TOML"),
-    "an unknown field": ("[default]\nsystem_promt = 'x'", "default.system_promt: Extra inputs"),
-    "an unknown part": ("[agent.energy]", "agent: Extra inputs"),
+    "an unknown field": ("[default]\nsystem_promt = 'x'", "default.system_promt: is no key"),
+    "an unknown part": ("[agent.energy]", "agent: is no key"),
     "an agent that is no table": ("[agents]\nenergy = 1", "agents.energy: must be a table"),
     "agents that are no table": ("agents = 1", "agents: must be a table"),
     "a prompt that is no text": ("[default]\nsystem_prompt = 1", "default.system_prompt: Input"),

@@ -60,16 +60,19 @@ def test_nothing_is_imported_to_read_the_profiles(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "no such module": ('["nowhere.at_all"]', "No module named 'nowhere' (is it on the worker's"),
+    "no such module": (
+        '["nowhere.at_all"]',
+        "there is no module 'nowhere'; put its folder on the worker's",
+    ),
     "no such function": (f'["{HERE}.nothing"]', "has no attribute 'nothing'"),
     "no function": (f'["{HERE}.BOOKED"]', "it is no function"),
     "no docstring": (f'["{HERE}.silent"]', "it has no docstring"),
     "twice": (f'["{HERE}.book_seat", "{HERE}.book_seat"]', "two have the same name"),
-    "no path": ('["capacity"]', "String should match pattern"),
-    "code": ('["os.system(\\"ls\\")"]', "String should match pattern"),
+    "no path": ('["capacity"]', "must be the dotted path of a function"),
+    "code": ('["os.system(\\"ls\\")"]', "must be the dotted path of a function"),
     "no list": ('"os.getcwd"', "should be a valid list"),
     "no time": (f'[{{function = "{HERE}.book_seat", timeout_s = 0}}]', "greater than 0"),
-    "an unknown field": (f'[{{function = "{HERE}.book_seat", url = "x"}}]', "Extra inputs"),
+    "an unknown field": (f'[{{function = "{HERE}.book_seat", url = "x"}}]', "is no key"),
 }
 
 
