@@ -162,6 +162,7 @@ OPERATING: Grants = {
     "history:": "lrange llen ttl exists",
     "summary:": "exists hgetall",
     "dead:": "lrange llen lrem",
+    "requests:": "hset",
     "dead": "zrevrange zrem",
     "events:": "xlen",
     "fields: queue: done:": "zcard zrange",
