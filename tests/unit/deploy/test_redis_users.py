@@ -11,7 +11,8 @@ import pytest
 from deploy.redis_users import access
 from deploy.redis_users.__main__ import USERS_ACL
 from deploy.redis_users.acl_file import acl_file
-from deploy.redis_users.roles import ROLES, Role
+from deploy.redis_users.role import Role
+from deploy.redis_users.roles import ROLES
 from tests.support.key_kinds import KINDS
 from tests.support.source_tree import ROOT
 
