@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from gateway import health, models, operator, queue
+from gateway.completions import routes as completions
 from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard
 from gateway.errors import answer_errors
@@ -44,6 +45,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False
     )
     answer_errors(app)
-    for part in (health, models, responses, conversations, queue, operator):
+    for part in (health, models, responses, conversations, completions, queue, operator):
         app.include_router(part.router)
     return app

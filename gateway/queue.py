@@ -25,8 +25,8 @@ async def look_at_queue(
     """How many jobs wait or run in all; of a response also how many of its conversation are before
     it, and what it waits for besides: for a slot of its model, with how many sessions ahead and
     about how long, or for its model's servers."""
-    counts = await gateway.memory.run(pending.look(gateway.keyspace, ""))
-    queue: dict[str, object] = {"object": "queue", "pending": counts.pending}
+    size = await gateway.memory.run(pending.size(gateway.keyspace))
+    queue: dict[str, object] = {"object": "queue", "pending": size}
     if response_id is None:
         return queue
     return {**queue, "response": await _standing(gateway, caller, response_id)}

@@ -146,6 +146,7 @@ SERVING: Grants = {
     "history:": "lrem",
     "session:": "unlink",
     "due": "zcount",
+    "pending_jobs:": "zcard",
 }
 """What only a gateway does: ask for keys, look at jobs, delete responses and items."""
 ERASING: Grants = {

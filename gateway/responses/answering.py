@@ -1,7 +1,9 @@
 """Handing a response over: whole, when it is done, or as a stream; and what a hang-up means."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TypeAlias
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -14,6 +16,7 @@ from gateway.responses import following
 from gateway.responses.shape import Known
 from gateway.services import Gateway
 
+Shown: TypeAlias = Callable[[dict[str, object]], dict[str, object]]
 NOBODY = 499
 """The status that the log has where nobody is there to be answered."""
 
@@ -26,8 +29,9 @@ class Answering:
         self._caller = caller
         self._known = known
 
-    async def whole(self, request: Request) -> Response:
-        """The response once it is over; ApiError 504 where that takes too long."""
+    async def whole(self, request: Request, shown: Shown = lambda done: done) -> Response:
+        """The response once it is over, as it is `shown`; ApiError 504 where that takes too
+        long."""
         try:
             async with asyncio.timeout(self._gateway.settings.request_s):
                 done = await while_there(request.receive, following.ended(self._known))
@@ -43,13 +47,13 @@ class Answering:
                 kind=SERVER,
             ) from None
         await self.forget()
-        return JSONResponse(done)
+        return JSONResponse(shown(done))
 
-    def stream(self) -> Response:
-        """The response as it comes."""
+    def stream(self, pieces: AsyncGenerator[bytes, None]) -> Response:
+        """The response as it comes, in these pieces."""
         settings = self._gateway.settings
         return EventStream(
-            self._pieces(),
+            self._to_the_end(pieces),
             keep_alive_s=settings.keep_alive_s,
             send_s=settings.body_s,
             on_hangup=self.hang_up,
@@ -74,7 +78,8 @@ class Answering:
             return None
         return self._known.agent_id, self._caller.session(self._known.conversation)
 
-    async def _pieces(self) -> AsyncGenerator[bytes, None]:
-        async for piece in following.pieces(self._known):
-            yield piece
+    async def _to_the_end(self, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
         await self.forget()

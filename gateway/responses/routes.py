@@ -32,7 +32,7 @@ async def create_response(
     key = sending.check_header(idempotency_key)
     known = await sending.send(gateway, caller, asked, key)
     if asked.stream:
-        return Answering(gateway, caller, known).stream()
+        return Answering(gateway, caller, known).stream(following.pieces(known))
     if asked.background:
         return JSONResponse(known.response("queued"))
     return await Answering(gateway, caller, known).whole(request)

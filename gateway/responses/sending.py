@@ -25,12 +25,12 @@ PREFIX = "resp_"
 _NAMESPACE = uuid.UUID("b6c1e7b2-6f0e-5c57-9b0e-6772696f7434")
 
 
-def new_id(caller: Caller, idempotency_key: str | None) -> str:
+def new_id(caller: Caller, idempotency_key: str | None, *, prefix: str) -> str:
     """The id of a new response: the same for the same key of the same owner."""
     if idempotency_key is None:
-        return PREFIX + uuid.uuid4().hex
+        return prefix + uuid.uuid4().hex
     named = orjson.dumps([caller.owner, idempotency_key]).decode()
-    return PREFIX + uuid.uuid5(_NAMESPACE, named).hex
+    return prefix + uuid.uuid5(_NAMESPACE, named).hex
 
 
 def user_id(caller: Caller, user: str | None) -> str | None:
@@ -41,7 +41,12 @@ def user_id(caller: Caller, user: str | None) -> str | None:
 
 
 async def send(
-    gateway: Gateway, caller: Caller, request: ResponseRequest, idempotency_key: str | None
+    gateway: Gateway,
+    caller: Caller,
+    request: ResponseRequest,
+    idempotency_key: str | None,
+    *,
+    prefix: str = PREFIX,
 ) -> Known:
     """Take a job in for a request. With an idempotency key it is safe to repeat.
 
@@ -50,7 +55,7 @@ async def send(
     request.check()
     target = target_of(gateway.griot, caller, request.model)
     told, options = said(request.input, param="input"), request.options()
-    response_id = new_id(caller, request.griot.idempotency_key or idempotency_key)
+    response_id = new_id(caller, request.griot.idempotency_key or idempotency_key, prefix=prefix)
     session_id = await _session(gateway, caller, target, request, response_id)
     after = await _cursor(gateway, target, session_id, is_new=session_id.endswith(response_id))
     user = user_id(caller, request.safety_identifier or request.user)
