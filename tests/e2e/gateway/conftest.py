@@ -1,6 +1,7 @@
 """A gateway before real servers, and OpenAI's own clients."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import openai
@@ -9,12 +10,22 @@ import pytest
 from sandbox.stack import GriotStack
 
 AGENT = "energy"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+PROFILES = """
+[agents.tooled]
+model = "tools"
+tools = ["tests.support.tool_functions.capacity_of"]
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def worker(stack: GriotStack) -> None:
-    """One worker for all tests of a module."""
-    stack.worker()
+    """One worker for all tests of a module; only it knows the agent that has a tool."""
+    profiles = stack.directory / "profiles.toml"
+    profiles.write_text(PROFILES, "utf-8")
+    stack.worker(AGENT_PROFILES=str(profiles), PYTHONPATH=str(ROOT))
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ import uuid
 import httpx
 import openai
 import pytest
+import redis
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel
 
-from memory import Command, get_redis_memory
-from memory.redis.replies import nothing
+from memory import get_redis_memory
+from sandbox.valkey import ValkeyServer
 from tests.e2e.gateway.conftest import AGENT
 from tests.support.waiting import wait_until
 
@@ -130,6 +131,22 @@ def test_an_image_is_shown_to_the_model(client: openai.OpenAI) -> None:
     assert item.content[1].image_url.endswith(PIXEL)  # type: ignore[union-attr]  # an image
 
 
+def test_a_tool_of_the_agent_is_run_by_griot(client: openai.OpenAI) -> None:
+    """It shows as a call of a server's tool, with its result; tools can be named, and switched
+    off."""
+    made = client.responses.create(model="agent:tooled", input="How much?", tools=["capacity_of"])  # type: ignore[list-item]  # by name
+    assert [item.type for item in made.output] == ["mcp_call", "message"]
+    call = made.output[0]
+    assert call.type == "mcp_call"
+    assert (call.name, call.server_label, call.error) == ("capacity_of", "griot", None)
+    assert "4975" in str(call.output)
+    plain = client.responses.create(model="agent:tooled", input="How much?", tool_choice="none")
+    assert [item.type for item in plain.output] == ["message"]
+    own = {"type": "function", "name": "mine", "parameters": {"type": "object"}, "strict": None}
+    with pytest.raises(openai.BadRequestError, match="not supported"):
+        client.responses.create(model=AGENT, input="Hello", tools=[own])  # type: ignore[list-item]  # a dict
+
+
 def test_the_same_key_is_the_same_response(client: openai.OpenAI) -> None:
     """Sending again is safe, and another request with the key is refused."""
     header = {"Idempotency-Key": uuid.uuid4().hex}
@@ -189,12 +206,15 @@ def test_a_response_is_deleted(client: openai.OpenAI) -> None:
     assert len(get_redis_memory().get_conversation_history(AGENT, made.id)) == 2
 
 
-def test_what_a_response_was_before_its_events_went(client: openai.OpenAI) -> None:
+def test_what_a_response_was_before_its_events_went(
+    client: openai.OpenAI, valkey: ValkeyServer
+) -> None:
     """From what is kept: the whole text, and a stream from its beginning only."""
     made = client.responses.create(model=AGENT, input="Hello")
     memory = get_redis_memory()
     keys = memory.keyspace.session(AGENT, made.id)
-    memory.connection.run(Command(nothing, ("DEL", keys.events)))
+    with redis.Redis.from_url(valkey.url()) as observer:
+        observer.delete(keys.events)
     assert client.responses.retrieve(made.id).output_text == made.output_text
     with client.responses.retrieve(made.id, stream=True) as stream:
         assert text_of(list(stream)) == made.output_text
