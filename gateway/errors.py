@@ -94,7 +94,8 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _answer_api_error)
     app.add_exception_handler(RequestValidationError, _answer_validation)
     app.add_exception_handler(HTTPException, _answer_http)
-    for kind in (ChatError, MemoryServiceError, Backpressure):
+    # Of any other error the server logs the traceback, too.
+    for kind in (ChatError, MemoryServiceError, Exception):
         app.add_exception_handler(kind, _answer_ours)
 
 

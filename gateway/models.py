@@ -9,6 +9,7 @@ from gateway.access import Caller, Looker, Shared
 from gateway.errors import ApiError
 from llm import check_model_name
 from llm.errors import InvalidRequestError
+from memory.ids import is_id
 from tasks.errors import InvalidJob
 from tasks.limits import ANY_MODEL
 from tasks.process.configuration import Settings
@@ -35,10 +36,12 @@ def target_of(settings: Settings, caller: Caller, named: str) -> Target:
     """
     agent_id = named.removeprefix(AGENT)
     is_agent = named.startswith(AGENT) or named in (*settings.profiles.by_id, DEFAULT_AGENT)
-    if is_agent and agent_id:
+    if is_agent and is_id(agent_id):
         caller.check_agent(agent_id)
         return Target(agent_id)
     try:
+        if is_agent:
+            raise InvalidJob("no agent has such an id")
         check_model_name(named)
         settings.allowed_models.check(named)
     except (InvalidRequestError, InvalidJob):

@@ -34,25 +34,34 @@ class Known:
         why_incomplete: str | None = None,
     ) -> dict[str, object]:
         """The response, as its last event (`end`) has left it, or without one."""
-        asked = self.record
         data: Mapping[str, JsonValue] = {} if end is None else end.data
         is_whole = status == "completed" and end is not None and end.cursor
         return {
             "id": self.response_id,
             "object": "response",
-            "created_at": asked.created_at,
+            "created_at": self.record.created_at,
             "completed_at": _moment_of(end.cursor) if is_whole and end is not None else None,
             "status": status,
-            "background": asked.background,
             "error": error,
             "incomplete_details": {"reason": why_incomplete} if why_incomplete else None,
+            "output": list(output),
+            "usage": usage_of(data),
+            **self._asked(),
+            "griot": self._griot(end, data),
+        }
+
+    def _asked(self) -> dict[str, object]:
+        """What was asked for."""
+        asked = self.record
+        return {
+            "model": asked.model or self.agent_id,
+            "background": asked.background,
+            "conversation": {"id": asked.conversation} if asked.conversation else None,
             "instructions": asked.instructions,
             "max_output_tokens": asked.max_output_tokens,
-            "model": asked.model or self.agent_id,
-            "output": list(output),
+            "metadata": asked.metadata,
             "parallel_tool_calls": False,
             "previous_response_id": asked.previous_response_id,
-            "conversation": {"id": asked.conversation} if asked.conversation else None,
             "reasoning": asked.reasoning or {"effort": None, "summary": None},
             "store": asked.store,
             "temperature": asked.temperature,
@@ -61,10 +70,7 @@ class Known:
             "tools": [_tool(tool) for tool in asked.tools or ()],
             "top_p": None,
             "truncation": "auto",
-            "usage": usage_of(data),
             "user": asked.user,
-            "metadata": asked.metadata,
-            "griot": self._griot(end, data),
         }
 
     def _griot(self, end: Event | None, data: Mapping[str, JsonValue]) -> dict[str, object]:

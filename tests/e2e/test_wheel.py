@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agents", "children", "llm", "memory", "sandbox", "tasks", "worker")
+PACKAGES = ("agents", "children", "gateway", "llm", "memory", "sandbox", "tasks", "worker")
 LET_IN = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
 """What the Docker image is built from."""
 

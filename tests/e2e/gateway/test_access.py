@@ -197,6 +197,38 @@ def test_a_wrong_request_is_told_what_is_wrong(
     assert "Hello" not in refused["message"]
 
 
+ODD = (
+    b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"model":NaN}', b'{"model":1e999,"input":"x"}',
+    b'{"model":"energy","input":"\\ud800"}', b'{"model":"\\ud800","input":"x"}',
+    b'{"model":"energy","input":"x","instructions":"\\ud800"}',
+    b'{"model":"energy","input":"x","metadata":{"\\ud800":"x"}}',
+    b'{"model":"energy","input":"x","conversation":"\\ud800"}',
+    b'{"model":"energy","input":"x","previous_response_id":"\\ud800"}',
+    b'{"model":"energy","input":"x","text":{"format":{"type":"json_schema","schema":{"a":NaN}}}}',
+    b'{"model":"energy","input":[{"role":"user","content":[null]}]}',
+    b'{"model":"energy","input":[{"role":"user","content":' + b"[" * 900 + b"]" * 900 + b"}]}",
+    b'{"model":"energy","input":[]}', b'{"model":"energy","input":[{}]}',
+    b'{"model":"energy","input":"x","reasoning":{"effort":[1]}}',
+    b'{"model":"agent:","input":"x"}', b'{"model":"energy","input":"x","user":"\\ud800"}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("body", ODD)
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions", "/v1/conversations"])
+def test_odd_bodies_are_no_fault_of_the_server(
+    door: httpx.Client, keys: Mapping[str, str], path: str, body: bytes
+) -> None:
+    """Each is a client's error, in OpenAI's form; only an empty one makes a conversation."""
+    body = body if "chat" not in path else body.replace(b'"input":"x"', b'"messages":[{}]')
+    headers = {**bearer(keys["ama"]), "Content-Type": "application/json"}
+    answer = door.post(path, content=body, headers=headers)
+    if path == "/v1/conversations" and body in (b"", b"null"):
+        assert answer.status_code == 200
+    else:
+        assert 400 <= answer.status_code < 500, answer.text
+        assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
 def test_a_busy_session_and_a_full_one_are_told_apart(
     door: httpx.Client, keys: Mapping[str, str]
 ) -> None:

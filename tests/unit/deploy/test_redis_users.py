@@ -62,7 +62,7 @@ def sent() -> Iterator[tuple[str, str, str]]:
     """The commands in the code outside of scripts: place, command, and the kind of the first key
     where the code names it, else ''."""
     named = access.kinds_by_name()
-    for package in ("memory", "tasks", "worker"):
+    for package in ("memory", "tasks", "gateway", "worker"):
         for path in sorted((ROOT / package).rglob("*.py")):
             place = str(path.relative_to(ROOT))
             if place in REPLIES:
