@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings
+from gateway.settings import GatewaySettings
 from llm import LLMSettings
 from memory import MemorySettings
 from memory.settings import AuditSettings
@@ -32,6 +33,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Queue, jobs and maintenance", QueueSettings),
     ("Limits of jobs", LimitSettings),
     ("Worker processes", WorkerSettings),
+    ("Gateway", GatewaySettings),
 )
 ENV_MARK = "# ---- every setting with its default; made by `python -m deploy.reference` ----\n"
 TABLE_BEGIN, TABLE_END = "<!-- settings: made by deploy/reference.py -->\n", "<!-- /settings -->\n"

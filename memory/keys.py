@@ -277,6 +277,11 @@ class Keyspace:
         return f"{self.prefix}:upkeep:{task}"
 
     @property
+    def api_keys(self) -> str:
+        """The API keys of the gateway."""
+        return f"{self.prefix}:api_keys"
+
+    @property
     def audit(self) -> str:
         """Who did what to what is kept."""
         return f"{self.prefix}:audit"

@@ -28,6 +28,7 @@ OURS = (
     "MEMORY_",
     "LOG_",
     "FLOWER_",
+    "GATEWAY_",
     "GRIOT_ENCRYPTION_",
 )
 """What the names of Griot's settings begin with."""
@@ -110,6 +111,21 @@ class GriotStack(Closing):
         )
         return process, f"http://127.0.0.1:{port}"
 
+    def gateway(
+        self, port: int | None = None, name: str = "gateway", **settings: str
+    ) -> tuple[ServerProcess, str]:
+        """A started gateway, `griot serve` as it is, and its address on this machine."""
+        port = port or free_port()
+        process = self._process(
+            ("-m", "worker.cli", "serve"), name, "gateway", GATEWAY_PORT=str(port), **settings
+        )
+        seen_bytes = len(process.log_text())
+        process.start()
+        process.wait_ready(
+            lambda: "Uvicorn running on" in process.log_text()[seen_bytes:], READY_TIMEOUT_S
+        )
+        return process, f"http://127.0.0.1:{port}"
+
     @property
     def processes(self) -> tuple[ServerProcess, ...]:
         """All processes so far, in the order of their start."""
@@ -125,12 +141,18 @@ class GriotStack(Closing):
         self.stop()
 
     def _celery(self, *arguments: str, name: str, **settings: str) -> ServerProcess:
-        command = "maintenance" if "maintenance" in arguments else arguments[0]
+        role = "maintenance" if "maintenance" in arguments else arguments[0]
+        command = ("-m", "celery", "-A", "worker", *arguments)
+        return self._process(command, name, role, **settings)
+
+    def _process(
+        self, command: tuple[str, ...], name: str, role: str, **settings: str
+    ) -> ServerProcess:
         process = ServerProcess(
-            (sys.executable, "-m", "celery", "-A", "worker", *arguments),
+            (sys.executable, *command),
             log_path=self.directory / f"{name}.log",
             cwd=self.directory,
-            env=self._logged_in({**self._plain_env, **settings}, command),
+            env=self._logged_in({**self._plain_env, **settings}, role),
             name=name,
             starter=self._starter,
         )

@@ -25,6 +25,7 @@ from memory import (
     events,
     locate,
 )
+from memory.mailbox import looks
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
 from tasks.eager import work_off
@@ -37,7 +38,9 @@ from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
+from tasks.submit.last_event import LastEvent
 from tasks.submit.producer import has_effects, producer
+from tasks.submit.standing import Standing, standing_of
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -137,6 +140,30 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
         if follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
             answers = await connections.memory.run_each(follower.last.lookup())
             yield follower.conclusion(answers, is_committed=bool(is_committed))
+
+
+async def look(job_id: str) -> Standing | None:
+    """Where a job is; None for an id that nobody knows, or that is older than a week.
+
+    Raises memory.MemoryServiceError.
+    """
+    memory, keyspace = (await _connections()).memory, producer_services().keyspace
+    keys = await memory.run(locate(keyspace, job_id))
+    if keys is None:
+        return None
+    is_pending, is_committed = LastEvent(keyspace, keys, job_id).standing()
+    found, stored = await asyncio.gather(
+        memory.run_all(is_pending, is_committed, looks.has_begun(keys, job_id)),
+        memory.run(looks.stored(keys, job_id)),
+    )
+    return standing_of(
+        keys,
+        job_id,
+        is_pending=found[0],
+        is_committed=found[1],
+        has_begun=found[2],
+        stored=stored,
+    )
 
 
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:

@@ -5,6 +5,9 @@ from importlib.util import find_spec
 HAS_SANDBOX = find_spec("sandbox") is not None
 """Whether servers for a try can be started here."""
 
+HAS_GATEWAY = find_spec("fastapi") is not None and find_spec("uvicorn") is not None
+"""Whether `griot serve` can run here."""
+
 TO_TRY = "griot up --sandbox"
 
 OR_TRY = f"; for a try: {TO_TRY}" if HAS_SANDBOX else ""

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from deploy.redis_users import access, celery_keys
 from deploy.redis_users.access import Use
-from deploy.redis_users.roles import CONNECTED, NARROW, ROLES, Channel, Role
+from deploy.redis_users.role import Channel, Role
+from deploy.redis_users.roles import CONNECTED, NARROW, ROLES
 from memory.keys import DEFAULT_PREFIX
 
 BROKER_DB = 1

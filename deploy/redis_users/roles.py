@@ -6,44 +6,8 @@ new command outside of scripts, has to be given to somebody:
 tests/unit/deploy/test_redis_users.py finds the one that nobody has.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum, auto
-
 from deploy.redis_users import celery_keys as keys
-
-Grants = Mapping[str, str]
-"""Commands by the kinds of keys that they are for, both separated by spaces."""
-
-
-class Channel(Enum):
-    """Channels of publish and subscribe."""
-
-    CONTROL = auto()
-    EVENTS = auto()
-    RESULTS = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """What one kind of process does at Redis.
-
-    `indexes` are the kinds that its scripts are given where they take any index. `together` are
-    commands that touch several kinds in one call. `alone` are commands without a key. A `wide` role
-    may send each of its commands to every key of the memory, but for those in NARROW.
-    """
-
-    name: str
-    purpose: str
-    scripts: str = ""
-    indexes: str = ""
-    grants: tuple[Grants, ...] = ()
-    together: Grants = field(default_factory=dict)
-    alone: str = ""
-    hears: frozenset[Channel] = frozenset()
-    speaks: frozenset[Channel] = frozenset()
-    is_wide: bool = False
-
+from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
 
@@ -175,7 +139,29 @@ OPERATING: Grants = {
     "totals:": "hmget",
     "audit": "xrevrange",
     "encryption_keys": "hkeys hdel",
+    "api_keys": "hset hvals hlen hdel",
 }
+SERVING: Grants = {
+    "api_keys": "hget hlen",
+    "jobs:": "hget",
+    "lease:": "hmget",
+    "events:": "xdel",
+    "history:": "lrem",
+    "session:": "unlink",
+    "due": "zcount",
+    "pending_jobs:": "zcard",
+}
+"""What only a gateway does: ask for keys, look at jobs, delete responses and items."""
+ERASING: Grants = {
+    "history: dead:": "llen",
+    "summary:": "exists",
+    "events:": "xlen",
+    "fields: queue: done:": "zcard zrange",
+    "session: fields:": "unlink",
+    "dead:": "lrange lrem",
+    "dead": "zrevrange zrem",
+}
+"""Erasing a session, and looking at dead letters."""
 REENCRYPTING: Grants = {
     "state: session:": "get",
     "history: dead:": "lrange",
@@ -210,6 +196,21 @@ CLIENT = Role(
         FINDING, SENDING, FOLLOWING, ENDING, RECORDING, PUBLISHING, WAITING, DELIVERING, GROUPING,
     ),
     alone=f"time {LOADING} {CLUSTER}",
+    hears=frozenset({Channel.RESULTS}),
+    speaks=frozenset({Channel.RESULTS}),
+)  # fmt: skip
+GATEWAY = Role(
+    name="gateway",
+    purpose="griot serve: it sends, follows and cancels for others, and reads what is theirs",
+    scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase drop_letters "
+    "forget_until restore members",
+    indexes=f"{SESSIONS} dead",
+    grants=(
+        FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
+        DELIVERING, GROUPING, SERVING, ERASING,
+    ),
+    together=TOGETHER,
+    alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset({Channel.RESULTS}),
     speaks=frozenset({Channel.RESULTS}),
 )  # fmt: skip
@@ -279,4 +280,4 @@ OPERATOR = Role(
     is_wide=True,
 )  # fmt: skip
 
-ROLES = (PRODUCER, CLIENT, MEMORY, WORKER, MAINTENANCE, BEAT, FLOWER, OPERATOR)
+ROLES = (PRODUCER, CLIENT, GATEWAY, MEMORY, WORKER, MAINTENANCE, BEAT, FLOWER, OPERATOR)

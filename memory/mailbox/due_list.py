@@ -66,6 +66,11 @@ def size(due_key: str) -> Command[int]:
     return Command(integer, ("ZCOUNT", due_key, "-inf", f"({FAR_MS}"))
 
 
+def overdue(due_key: str, *, before_ms: int) -> Command[int]:
+    """How many members were to be looked at before a moment, and nobody has."""
+    return Command(integer, ("ZCOUNT", due_key, "-inf", f"({before_ms}"))
+
+
 def settle(
     due_key: str, member: str, *, seen_ms: float, delay_ms: int | None, is_idle: bool = False
 ) -> Command[bool]:

@@ -16,7 +16,7 @@ from memory.keys import Keyspace
 from memory.lifetimes import PENDING_MS
 from memory.quotas.owners import Owner, agent
 from memory.redis.command import Command, LuaScript, ignore_corrupt
-from memory.redis.replies import after_ok, count, pairs, unexpected_reply
+from memory.redis.replies import after_ok, count, integer, pairs, unexpected_reply
 
 NOTE_JOB = LuaScript.load("quotas", "note_job")
 RELEASE_JOBS = LuaScript.load("quotas", "release_jobs")
@@ -61,6 +61,11 @@ def note(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[Pe
 def look(keyspace: Keyspace, agent_id: str) -> Command[PendingCounts]:
     """What is pending, in all and of an agent."""
     return note(keyspace, "", (agent(agent_id),))
+
+
+def size(keyspace: Keyspace) -> Command[int]:
+    """How many jobs wait or run in all."""
+    return Command(integer, ("ZCARD", keyspace.quotas.pending_jobs))
 
 
 def fullest_agent(keyspace: Keyspace) -> Command[tuple[str, int]]:

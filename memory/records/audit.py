@@ -12,6 +12,7 @@ import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,6 +32,7 @@ KEPT_ENTRIES = 100_000
 """About 20 MB at most; the oldest go first."""
 PAGE_ENTRIES = 500
 MAX_TEXT = 200
+_ACTING: ContextVar[str] = ContextVar("acting", default="")
 DONE = "done"
 
 
@@ -45,6 +47,9 @@ class Deed(StrEnum):
     EXPORT = "export"
     IMPORT = "import"
     REENCRYPT = "reencrypt"
+    CREATE_KEY = "create key"
+    REVOKE_KEY = "revoke key"
+    """An API key of the gateway."""
 
 
 @dataclass(slots=True)
@@ -137,8 +142,21 @@ def records(
             yield _record(entry_id, fields, outcomes.pop(deed_id, None))
 
 
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Record what is done in this context, and in threads that it is copied to, as done by
+    `name`: for a process that acts for many."""
+    token = _ACTING.set(name)
+    try:
+        yield
+    finally:
+        _ACTING.reset(token)
+
+
 def actor() -> str:
-    """Who acts in this process: GRIOT_ACTOR, else its user@host."""
+    """Who acts here: whom `acting_as` names, else GRIOT_ACTOR, else this process' user@host."""
+    if acting := _ACTING.get():
+        return acting
     if named := AuditSettings().actor:
         return named
     try:

@@ -15,7 +15,7 @@ from memory.keys import Keyspace, SessionKeys
 from memory.quoting import quoted
 from memory.records.event import Event, EventType, packed, parsed
 from memory.redis.command import Argument, Command, LuaScript
-from memory.redis.replies import flag, nothing, unexpected_reply
+from memory.redis.replies import flag, integer, nothing, unexpected_reply
 
 _PUBLISH = LuaScript.load("records", "publish")
 
@@ -177,6 +177,11 @@ def last_cursor(stream: str) -> Command[str]:
     """The cursor of the newest event of a stream, FROM_START where there is none."""
     args = ("XREVRANGE", stream, "+", "-", "COUNT", 1)
     return Command(lambda reply: next(iter(_cursors(reply)), FROM_START), args)
+
+
+def remove(keys: SessionKeys, cursors: Sequence[str]) -> Command[int]:
+    """Remove events, at least one, by their cursors. How many were there."""
+    return Command(integer, ("XDEL", keys.events, *cursors))
 
 
 def read_back(keys: SessionKeys, before: str) -> Command[list[Event]]:

@@ -14,7 +14,7 @@ from memory.records.codec import Decoded, decode_messages
 from memory.records.events import MAX_EVENTS
 from memory.records.limits import MAX_HISTORY_BYTES
 from memory.redis.command import Command, LuaScript
-from memory.redis.replies import count, strings
+from memory.redis.replies import count, integer, strings
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,16 @@ def elements(keys: SessionKeys, first: int, last: int) -> Command[list[bytes]]:
     """The elements of a history from place `first` to `last`, as they were encoded."""
     args = ("LRANGE", keys.history, first, last)
     return Command(lambda reply: decrypted(keys, strings(reply)), args)
+
+
+def stored(keys: SessionKeys, *, at_most: int) -> Command[list[bytes]]:
+    """The last `at_most` elements of a history as they lie there, oldest first."""
+    return Command(strings, ("LRANGE", keys.history, -at_most, -1))
+
+
+def remove_one(keys: SessionKeys, element: bytes) -> Command[int]:
+    """Remove an element, as `stored` gives it: 1, or 0 where it is gone."""
+    return Command(integer, ("LREM", keys.history, 1, element))
 
 
 def append(

@@ -30,6 +30,14 @@ def save(
     return Command(is_ok, ("SET", key, stored + OWN_TTL if is_own else stored, "EX", ttl_s))
 
 
+def save_new(
+    keyspace: Keyspace, key: str, encoded: bytes, *, ttl_s: int, is_own: bool
+) -> Command[bool]:
+    """`save`, unless there is a value: whether it was written. Of several at once, one writes."""
+    save_it = save(keyspace, key, encoded, ttl_s=ttl_s, is_own=is_own)
+    return Command(is_ok, (*save_it.args, "NX"))
+
+
 def decrypted(keyspace: Keyspace, key: str, stored: bytes) -> bytes:
     """A value as it was encoded, without OWN_TTL. Raises CannotDecrypt."""
     return keyspace.cipher_of(key).decrypted(stored.removesuffix(OWN_TTL), VALUE)

@@ -40,6 +40,7 @@ GLOBAL_TYPES = {
     "outages": "zset",
     "summary_lock": "string",
     "queue_wait": "string",
+    "api_keys": "hash",
     "audit": "stream",
     "stats": "stream",
 }

@@ -14,7 +14,8 @@ def summary_wanted(
     """The summary of what the session's model will not be shown again, now that nothing waits
     there; None where the agent has none, or all is shown."""
     window = history_limit(job.ask, profile)
-    had = result["history_messages"] + turn_messages
+    # What the job brought along is among both.
+    had = result["history_messages"] + turn_messages - len(job.preceding or ())
     # What tools did is not counted in the window: with tools only what has fallen out is known.
     stays = had if profile.tools else min(had, window)
     is_any_hidden = result["receipt"]["messages_left_out"] or stays < had

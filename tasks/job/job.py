@@ -25,6 +25,7 @@ from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
 from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
+from tasks.job.preceding import check_preceding
 from tasks.job.reply_format import ReplyFormat, check_format
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
@@ -70,6 +71,7 @@ class ChatJob(BaseModel):
     tools: Annotated[list[ToolName], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
+    preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
 
     @classmethod
@@ -104,6 +106,7 @@ class ChatJob(BaseModel):
         """
         _check_size("system_prompt", self.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(self.metadata)
+        check_preceding(self.preceding or ())
         check_format(self.format)
         # Ollama compiles a format into a grammar, in which no call of a tool can be written.
         if self.format is not None and self.tools:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from tasks.job.envelope import MergedJob
 from tasks.job.job import ChatJob
+from tasks.job.preceding import as_kept
 from tasks.job.result import ChatResult
 
 
@@ -20,9 +21,11 @@ def messages_of(
     steps: Sequence[Mapping[str, object]] = (),
     merged: Sequence[MergedJob] = (),
 ) -> tuple[dict[str, object], ...]:
-    """The turn as the history keeps it: the question, what tools did, and the reply.
+    """The turn as the history keeps it: what the job brought along, the question, what tools did,
+    and the reply.
 
-    Each message has the job's id; the question names the jobs that were `merged` into this one.
+    Each message of the turn has the job's id; the question names the jobs that were `merged` into
+    this one.
     """
     mark: dict[str, object] = {"job_id": result["job_id"], "at": _now()}
     kept = ("job_id", "model", "usage", "done_reason", "attempt", "history_messages", "receipt")
@@ -30,7 +33,8 @@ def messages_of(
     if job.format is not None:
         reply["format"] = "json"
     question, between = _question(job, mark, merged), _steps(steps, mark)
-    return question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
+    before = as_kept(job.preceding or (), result["job_id"])
+    return *before, question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
 
 
 def cancelled_messages(
@@ -40,13 +44,14 @@ def cancelled_messages(
     steps: Sequence[Mapping[str, object]] = (),
     merged: Sequence[MergedJob] = (),
 ) -> tuple[dict[str, object], ...]:
-    """A cancelled turn as the history keeps it: the question, what tools did until then, and the
-    answer as far as it came."""
+    """A cancelled turn as the history keeps it: what the job brought along, the question, what
+    tools did until then, and the answer as far as it came."""
     mark: dict[str, object] = {"job_id": job_id, "at": _now(), "cancelled": True}
-    question, between = _question(job, mark, merged), _steps(steps, mark)
+    between = [_question(job, mark, merged), *_steps(steps, mark)]
+    before = as_kept(job.preceding or (), job_id)
     if not said:
-        return question, *between
-    return question, *between, {"role": "assistant", "content": said, **mark}
+        return *before, *between
+    return *before, *between, {"role": "assistant", "content": said, **mark}
 
 
 def _now() -> str:

@@ -4,7 +4,7 @@ Types for a type checker. What the values must be is checked when a job is sent 
 a test holds the two together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Required, TypeAlias, TypedDict
 
 from pydantic import JsonValue
@@ -48,6 +48,10 @@ class ChatOptions(TypedDict, total=False):
     """Jobs of a session with the same key are one job, for a week; instead of a `task_id`."""
     on_busy: OnBusy | OnBusyName
     """What becomes of the session's other jobs; default "enqueue": this one waits behind them."""
+    preceding: Sequence[Mapping[str, JsonValue]] | None
+    """Messages that go into the history right before this one and are shown as part of it, as
+    `memory.RedisMemoryService.save_conversation_history` takes them; 1000 at most, which are at
+    most 1 048 576 bytes of JSON."""
     metadata: Mapping[str, JsonValue] | None
     """A JSON object of at most 8192 bytes that comes back with the result. Its `user_id` says whose
     messages may be merged."""

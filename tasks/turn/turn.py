@@ -100,13 +100,14 @@ class ModelTurn:
         job = envelope.job
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
         past = await history.decode_in_slices(keys, acquired.history)
+        before = job.preceding or []
         shown = TurnContext(
             job.ask,
             self._profile,
             self._models.settings,
             self._models.capabilities,
-            history=past.messages,
-            stored_messages=acquired.stored_messages,
+            history=[*past.messages, *before],
+            stored_messages=acquired.stored_messages + len(before),
             rounds=rounds,
             summary_text=await summary_of(self._memory, keys, self._profile, job, acquired),
         )

@@ -58,7 +58,7 @@ def result_of(
         done_reason=answer.final.done_reason,
         attempt=acquired.attempt,
         history_messages=last.prompt.history_messages,
-        receipt=_receipt(last, acquired.stored_messages, place),
+        receipt=_receipt(last, acquired.stored_messages + len(job.preceding or ()), place),
     )
     if (empty := emptiness_of(answer)) is not None:
         result["empty"] = empty.value

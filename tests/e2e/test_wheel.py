@@ -9,7 +9,10 @@ import pytest
 from tests.support.wheel import Environment, installed
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("agents", "children", "llm", "memory", "pytest_griot", "sandbox", "tasks", "worker")
+PACKAGES = (
+    *("agents", "children", "gateway", "llm", "memory"),
+    *("pytest_griot", "sandbox", "tasks", "worker"),
+)
 LET_IN = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
 """What the Docker image is built from."""
 

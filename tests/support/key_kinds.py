@@ -154,6 +154,13 @@ KINDS: tuple[KeyKind, ...] = (
     KeyKind(
         "audit", "stream", "1 year; capped", "who cancelled, erased, exported … what, and when"
     ),
+    KeyKind(
+        "api_keys",
+        "hash",
+        "none",
+        "id of an API key → its name, owner, scopes, agents, and a hash of its secret, JSON",
+        True,
+    ),
     KeyKind("stats", "stream", "none; capped", "memory statistics over time", True),
 )
 """`H` stands for the session's history key, `M` for a model, `S` for a model server. A permanent

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("worker", "tasks", "agents", "memory", "llm", "children")
+PRODUCT = ("worker", "gateway", "tasks", "agents", "memory", "llm", "children")
 PACKAGES = (*PRODUCT, "sandbox", "pytest_griot", "bench", "examples", "deploy")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -12,13 +12,14 @@ from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
 from worker.cli.erase import erase_command
 from worker.cli.group import CommandFailed, Commands
+from worker.cli.keys import keys
 from worker.cli.reencrypt import reencrypt_command
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.cli.transfer import export, import_
 from worker.cli.up import up
-from worker.extras import HAS_SANDBOX, needs_sandbox
+from worker.extras import HAS_GATEWAY, HAS_SANDBOX, needs_sandbox
 
 __all__ = ["main"]
 
@@ -31,6 +32,16 @@ if HAS_SANDBOX:
     from worker.cli.demo.command import demo
 else:
     demo = click.Command("demo", callback=_no_demo, help="Say what the demo needs.", hidden=True)
+
+
+def _no_gateway() -> NoReturn:
+    raise CommandFailed("`griot serve` needs Griot's gateway: pip install 'griot[gateway]'")
+
+
+if HAS_GATEWAY:
+    from worker.cli.serve import serve
+else:
+    serve = click.Command("serve", callback=_no_gateway, help="Say what the gateway needs.")
 
 _HELP = """Griot answers chat jobs in order, exactly once, and remembers.
 
@@ -62,6 +73,6 @@ def main() -> None:
 
 for command in (
     *(demo, up, check, chat, cancel, agents, sessions, stats, status, dead_letters),
-    *(erase_command, export, import_, reencrypt_command, audit_command),
+    *(erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
 ):
     main.add_command(command)

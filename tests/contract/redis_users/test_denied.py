@@ -135,8 +135,18 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("ZADD", "ecowas:slots:{m}:s", "1", "x"),
         ("INFO",),
     ),
+    "gateway": (
+        *CELERY,
+        ("HSET", "ecowas:api_keys", "1", "{}"),
+        ("HDEL", "ecowas:api_keys", "1"),
+        ("HVALS", "ecowas:api_keys"),
+        ("HGETALL", OURS.jobs),
+        ("ZADD", "ecowas:slots:{m}:s", "1", "x"),
+        ("XREVRANGE", "ecowas:audit", "+", "-"),
+    ),
     "memory": (
         ("HGETALL", OURS.jobs),
+        ("HGET", "ecowas:api_keys", "1"),
         ("ZADD", OURS.queue, "1", "x"),
         ("XADD", OURS.events, "*", "event", "x"),
         ("LPUSH", "chat", "x"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from deploy.redis_users import access, celery_keys
 from deploy.redis_users.acl_file import acl_file, rules
-from deploy.redis_users.roles import ROLES, Channel, Role
+from deploy.redis_users.role import Channel, Role
+from deploy.redis_users.roles import ROLES
 from sandbox.users import OWNER, VARIABLE, Users
 
 WANTED = "GRIOT_TEST_ACL"

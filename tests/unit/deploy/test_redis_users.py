@@ -11,7 +11,8 @@ import pytest
 from deploy.redis_users import access
 from deploy.redis_users.__main__ import USERS_ACL
 from deploy.redis_users.acl_file import acl_file
-from deploy.redis_users.roles import ROLES, Role
+from deploy.redis_users.role import Role
+from deploy.redis_users.roles import ROLES
 from tests.support.key_kinds import KINDS
 from tests.support.source_tree import ROOT
 
@@ -63,7 +64,7 @@ def sent() -> Iterator[tuple[str, str, str]]:
     """The commands in the code outside of scripts: place, command, and the kind of the first key
     where the code names it, else ''."""
     named = access.kinds_by_name()
-    for package in ("memory", "tasks", "worker"):
+    for package in ("memory", "tasks", "gateway", "worker"):
         for path in sorted((ROOT / package).rglob("*.py")):
             place = str(path.relative_to(ROOT))
             if place in NO_COMMANDS:

@@ -14,7 +14,7 @@ from tests.support.key_kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = (
-    *("worker", "tasks", "agents", "memory", "llm"),
+    *("worker", "gateway", "tasks", "agents", "memory", "llm"),
     *("children", "sandbox", "pytest_griot", "bench", "examples"),
 )
 README = ROOT / "README.md"

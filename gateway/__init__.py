@@ -1,0 +1,1 @@
+"""The HTTP gateway: Griot for whatever speaks OpenAI's API."""

@@ -1,0 +1,100 @@
+"""Who asks, what they may do, and which sessions are theirs.
+
+A client sends an API key (`Authorization: Bearer griot_…`). Sessions belong to the key's owner:
+what a client calls conversation `c` is Griot's session `owner~c`, so nobody can name a session of
+somebody else. Without any keys, on loopback, there is one owner without a name, whose conversations
+are Griot's sessions as they are.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gateway.errors import ApiError
+from gateway.services import Gateway
+from memory.records import api_keys
+from memory.records.api_keys import ApiKey, Scope
+
+OWNED = "~"
+_WHO = {"WWW-Authenticate": "Bearer"}
+UNKNOWN_KEY = "Incorrect API key provided. Send a key of `griot keys create` as Bearer token."
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sends a request. `owner` is "" where no keys are needed, `agents` None for all."""
+
+    name: str
+    owner: str
+    scopes: frozenset[Scope]
+    agents: frozenset[str] | None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "Caller":
+        """The holder of an API key."""
+        among = None if key.agents is None else frozenset(key.agents)
+        return cls(key.name, key.owner, frozenset(key.scopes), among)
+
+    def session(self, conversation: str) -> str:
+        """Griot's session of what this caller calls a conversation."""
+        return f"{self.owner}{OWNED}{conversation}" if self.owner else conversation
+
+    def conversation(self, session_id: str) -> str | None:
+        """What this caller calls a session of Griot; None for one that is not theirs."""
+        begin = f"{self.owner}{OWNED}" if self.owner else ""
+        return session_id.removeprefix(begin) if session_id.startswith(begin) else None
+
+    def check_agent(self, agent_id: str) -> None:
+        """Raise ApiError for an agent that this caller may not use."""
+        if self.agents is not None and agent_id not in self.agents:
+            raise ApiError(403, f"This key may not use the agent {agent_id!r}.", code="forbidden")
+
+
+LOCAL = Caller("local", "", frozenset(Scope), None)
+"""Everybody on this machine, where there are no keys."""
+
+
+async def caller_of(gateway: Gateway, authorization: str) -> Caller:
+    """Who sends a header. Raises ApiError 401 where nobody has that key."""
+    scheme, _, token = authorization.partition(" ")
+    parts = api_keys.split(token.strip()) if scheme.lower() == "bearer" else None
+    if parts is not None:
+        key = await gateway.memory.run(api_keys.find(gateway.keyspace, parts[0]))
+        if key is not None and key.is_opened_by(parts[1]):
+            return Caller.of(key)
+    # Asked each time: the first key that is made closes the door at once.
+    is_open = gateway.settings.may_be_open and not await gateway.memory.run(
+        api_keys.count(gateway.keyspace)
+    )
+    if is_open:
+        return LOCAL
+    raise ApiError(401, UNKNOWN_KEY, code="invalid_api_key", headers=_WHO)
+
+
+def gateway_of(request: Request) -> Gateway:
+    """What the requests of this process share."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+Shared = Annotated[Gateway, Depends(gateway_of)]
+
+
+def _with(scope: Scope) -> Callable[[Request, Gateway], Awaitable[Caller]]:
+    async def check(request: Request, gateway: Shared) -> Caller:
+        caller = await caller_of(gateway, request.headers.get("authorization", ""))
+        request.state.caller = caller.name
+        if scope not in caller.scopes:
+            raise ApiError(403, f"This key lacks the scope {scope.value!r}.", code="forbidden")
+        return caller
+
+    return check
+
+
+Looker = Annotated[Caller, Depends(_with(Scope.AGENTS))]
+Reader = Annotated[Caller, Depends(_with(Scope.READ))]
+Writer = Annotated[Caller, Depends(_with(Scope.WRITE))]
+Operator = Annotated[Caller, Depends(_with(Scope.OPERATE))]
+Eraser = Annotated[Caller, Depends(_with(Scope.ERASE))]

@@ -1,0 +1,50 @@
+"""The gateway's application: its routes behind its doors."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from gateway import health, models, operator, queue
+from gateway.completions import routes as completions
+from gateway.conversations import routes as conversations
+from gateway.doors.guard import Guard
+from gateway.errors import answer_errors
+from gateway.responses import routes as responses
+from gateway.services import Gateway
+from gateway.settings import GatewaySettings, names_in
+from tasks import aio
+
+EXPOSED = ["X-Request-ID", "Retry-After"]
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The application with these settings; Griot's own are read as it starts."""
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        app.state.gateway = gateway = Gateway.start(settings)
+        yield
+        await gateway.memory.aclose()
+        await aio.aclose()
+
+    app = FastAPI(
+        title="Griot", lifespan=running, docs_url=None, redoc_url=None, root_path=settings.root_path
+    )
+    # The one that is added last is asked first.
+    app.add_middleware(Guard, settings=settings)
+    if origins := names_in(settings.cors_origins):
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["*"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
+            expose_headers=EXPOSED,
+        )  # fmt: skip
+    app.add_middleware(
+        TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False
+    )
+    answer_errors(app)
+    for part in (health, models, responses, conversations, completions, queue, operator):
+        app.include_router(part.router)
+    return app

@@ -1,0 +1,118 @@
+"""What `POST /v1/chat/completions` takes, and which response it asks for."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from gateway.errors import ApiError
+from gateway.requests import Metadata
+from gateway.responses.request import Extension, ResponseRequest
+from tasks.job.preceding import MAX_PRECEDING
+
+ALL = 100_000
+"""So many earlier messages may be shown: all that a request brings."""
+SESSION = "session_id"
+"""What in the metadata names the session that a message is sent to."""
+
+
+class StreamOptions(BaseModel):
+    """What a stream has besides."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool = False
+
+
+class CompletionRequest(BaseModel):
+    """A conversation to be gone on with. With `metadata.session_id` it is a session of Griot: of
+    the messages only the last of the user is sent, and the system's as instructions."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    messages: Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=MAX_PRECEDING)]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    response_format: dict[str, JsonValue] | None = None
+    reasoning_effort: str | None = None
+    tools: list[str | dict[str, JsonValue]] | None = None
+    tool_choice: str | dict[str, JsonValue] | None = None
+    metadata: Metadata | None = None
+    user: Annotated[str, StringConstraints(max_length=128)] | None = None
+    safety_identifier: Annotated[str, StringConstraints(max_length=128)] | None = None
+    griot: Extension = Extension()
+    # Without effect, or refused where they ask for more.
+    n: Literal[1] | None = None
+    top_p: Literal[1] | None = None
+    frequency_penalty: Literal[0] | None = None
+    presence_penalty: Literal[0] | None = None
+    logprobs: Literal[False] | None = None
+    parallel_tool_calls: bool | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    prompt_cache_key: str | None = None
+    store: bool | None = None
+
+    @property
+    def has_usage(self) -> bool:
+        """Whether a stream ends with the usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def as_response(self) -> ResponseRequest:
+        """The response that this asks for. Raises ApiError."""
+        notes = dict(self.metadata or {})
+        session = notes.pop(SESSION, None)
+        system, said = _parted(self.messages) if session else (None, self.messages)
+        extension = self.griot
+        if session is None and extension.max_history is None:
+            extension = extension.model_copy(update={"max_history": ALL})
+        return ResponseRequest(
+            model=self.model,
+            input=said,
+            instructions=system,
+            conversation=session,
+            store=session is not None,
+            stream=self.stream,
+            metadata=notes,
+            temperature=self.temperature,
+            max_output_tokens=self.max_completion_tokens or self.max_tokens,
+            text=_text(self.response_format),
+            reasoning=None if self.reasoning_effort is None else {"effort": self.reasoning_effort},
+            tools=None if self.tools is None else [_tool(tool) for tool in self.tools],
+            tool_choice=self.tool_choice,
+            user=self.user,
+            safety_identifier=self.safety_identifier,
+            griot=extension,
+        )
+
+
+def _parted(
+    messages: list[dict[str, JsonValue]],
+) -> tuple[str | None, list[dict[str, JsonValue]]]:
+    """What the system says, and the last message of the user: the session has the others."""
+    system = [str(one.get("content")) for one in messages if one.get("role") == "system"]
+    users = [one for one in messages if one.get("role") == "user"]
+    if not users:
+        raise ApiError(400, "There is no message of the user.", param="messages")
+    return "\n".join(system) or None, users[-1:]
+
+
+def _text(wanted: Mapping[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+    """`response_format` as Responses have it: the schema lies a level higher there."""
+    match wanted:
+        case None:
+            return None
+        case {"type": "json_schema", "json_schema": dict(described)}:
+            return {"format": {"type": "json_schema", **described}}
+    return {"format": {**wanted}}
+
+
+def _tool(tool: str | dict[str, JsonValue]) -> str | dict[str, JsonValue]:
+    """A tool as Responses have it: its description lies a level higher there."""
+    match tool:
+        case {"type": "function", "function": dict(described)}:
+            return {"type": "function", **described}
+    return tool

@@ -1,0 +1,113 @@
+"""The objects of a chat completion: whole, and in chunks. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from gateway.errors import SERVER, ApiError
+from gateway.responses.shape import Known, usage_of
+from memory import Event, EventType
+
+INTERRUPTED = "The answer was begun anew, and what was sent of it does not count: ask again."
+
+
+def completion(known: Known, done: Mapping[str, object]) -> dict[str, object]:
+    """A chat completion, of the response that answers it. Raises ApiError for one that failed."""
+    status = str(done["status"])
+    if status not in ("completed", "incomplete"):
+        raise _failure(done)
+    message = {"role": "assistant", "content": _text_of(done), "refusal": None}
+    choice = {
+        "index": 0,
+        "message": message,
+        "finish_reason": "stop" if status == "completed" else "length",
+        "logprobs": None,
+    }
+    usage = _usage(done["usage"])
+    return {**_head(known, "chat.completion"), "choices": [choice], "usage": usage,
+            "griot": done["griot"]}  # fmt: skip
+
+
+class Chunks:
+    """Takes the events of a job in their order, and gives the chunks of its completion."""
+
+    def __init__(self, known: Known, *, has_usage: bool) -> None:
+        self._known = known
+        self._has_usage = has_usage
+        self._said = ""
+        self._is_begun = False
+
+    def take(self, event: Event) -> Iterator[dict[str, object]]:
+        """The chunks of one event. Raises ApiError where what was sent turns out not to count."""
+        if not self._is_begun:
+            self._is_begun = True
+            yield self._chunk({"role": "assistant", "content": ""})
+        match event.type:
+            case EventType.STARTED:
+                self._check_begun_anew()
+            case EventType.TOOL_CALL:
+                self._said = ""
+            case EventType.THINKING:
+                yield self._chunk({"reasoning_content": event.text})
+            case EventType.TOKEN:
+                self._said += event.text
+                yield self._chunk({"content": event.text})
+            case EventType.DONE:
+                yield from self._done(event)
+            case EventType.FAILED | EventType.ERASED | EventType.CANCELLED:
+                raise _ended(event)
+
+    def _check_begun_anew(self) -> None:
+        if self._said:
+            raise ApiError(500, INTERRUPTED, code="interrupted", kind=SERVER)
+
+    def _done(self, event: Event) -> Iterator[dict[str, object]]:
+        # Events may have been lost. A reply that was put right cannot be told any more.
+        if event.text.startswith(self._said) and (rest := event.text[len(self._said) :]):
+            yield self._chunk({"content": rest})
+        why = "length" if event.data.get("done_reason") == "length" else "stop"
+        yield self._chunk({}, why)
+        if self._has_usage:
+            usage = _usage(usage_of(event.data))
+            yield {**_head(self._known, "chat.completion.chunk"), "choices": [], "usage": usage}
+
+    def _chunk(self, delta: dict[str, object], why: str | None = None) -> dict[str, object]:
+        choice = {"index": 0, "delta": delta, "finish_reason": why, "logprobs": None}
+        return {**_head(self._known, "chat.completion.chunk"), "choices": [choice]}
+
+
+def _head(known: Known, kind: str) -> dict[str, object]:
+    record = known.record
+    return {
+        "id": known.response_id,
+        "object": kind,
+        "created": int(record.created_at),
+        "model": record.model,
+    }
+
+
+def _text_of(done: Mapping[str, object]) -> str:
+    output = done["output"]
+    items = output if isinstance(output, list) else []
+    messages = [item for item in items if item["type"] == "message"]
+    return "".join(part["text"] for item in messages for part in item["content"])
+
+
+def _usage(usage: object) -> dict[str, object] | None:
+    match usage:
+        case {"input_tokens": prompt, "output_tokens": reply, "total_tokens": total}:
+            return {"prompt_tokens": prompt, "completion_tokens": reply, "total_tokens": total}
+    return None
+
+
+def _failure(done: Mapping[str, object]) -> ApiError:
+    if done["status"] == "cancelled":
+        return ApiError(409, "The answer was cancelled.", code="cancelled")
+    match done["error"]:
+        case {"message": str(message)}:
+            return ApiError(500, message, code="server_error", kind=SERVER)
+    return ApiError(500, "The answer failed.", code="server_error", kind=SERVER)
+
+
+def _ended(event: Event) -> ApiError:
+    if event.type is EventType.CANCELLED:
+        return ApiError(409, "The answer was cancelled.", code="cancelled")
+    return ApiError(500, str(event.data.get("error", "the answer failed")), kind=SERVER)

@@ -1,0 +1,133 @@
+"""Answers that take their time: streams of events, and waiting while the client is still there."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import aclosing, suppress
+from typing import TypeVar
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+T = TypeVar("T")
+KEEP_ALIVE = b": keep-alive\n\n"
+STREAM_HEADERS: Mapping[str, str] = {
+    # Buffering would hold tokens back: the first is for proxies in general, the second for nginx.
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
+}
+OnHangup = Callable[[], Awaitable[None]]
+
+
+class ClientLeft(Exception):
+    """The client has closed its connection before it had its answer."""
+
+
+def server_sent(data: Mapping[str, object], event: str | None = None) -> bytes:
+    """One event, as the standard has it."""
+    head = f"event: {event}\n".encode() if event else b""
+    return head + b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+class EventStream(Response):
+    """Sends pieces of a stream of events as they come; a client that leaves is noticed at once.
+
+    A piece that the client does not take within `send_s` counts as that it has left. A server that
+    stops cancels the stream, which does not.
+    """
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        *,
+        keep_alive_s: float,
+        send_s: float,
+        on_hangup: OnHangup | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(STREAM_HEADERS)
+        self.raw_headers.append((b"content-type", b"text/event-stream; charset=utf-8"))
+        self._pieces = pieces
+        self._keep_alive_s = keep_alive_s
+        self._send_s = send_s
+        self._on_hangup = on_hangup
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all."""
+        try:
+            await while_there(receive, self._send_all(send))
+        except ClientLeft:
+            if self._on_hangup is not None:
+                await self._on_hangup()
+
+    async def _send_all(self, send: Send) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(head)
+        async with aclosing(_kept_alive(self._pieces, self._keep_alive_s)) as pieces:
+            async for piece in pieces:
+                await self._send(send, piece, more=True)
+        await self._send(send, b"", more=False)
+
+    async def _send(self, send: Send, piece: bytes, *, more: bool) -> None:
+        try:
+            async with asyncio.timeout(self._send_s):
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+        except TimeoutError:
+            raise ClientLeft from None
+
+
+async def while_there(receive: Receive, work: Coroutine[None, None, T]) -> T:
+    """The result of `work`, which is cancelled where the client leaves: then ClientLeft.
+
+    The request's body must have been read.
+    """
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_left(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientLeft
+    finally:
+        await _ended(working)
+        await _ended(leaving)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _ended(task: "asyncio.Task[T]") -> None:
+    if not task.done():
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _kept_alive(
+    pieces: AsyncGenerator[bytes, None], every_s: float
+) -> AsyncGenerator[bytes, None]:
+    """The pieces, with a comment for each such time in which none came."""
+    coming: asyncio.Task[bytes] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.create_task(_next(pieces))
+            done, _ = await asyncio.wait((coming,), timeout=every_s)
+            if not done:
+                yield KEEP_ALIVE
+                continue
+            try:
+                piece = coming.result()
+            except StopAsyncIteration:
+                return
+            coming = None
+            yield piece
+    finally:
+        if coming is not None:
+            await _ended(coming)
+        await pieces.aclose()
+
+
+async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes:
+    return await anext(pieces)

@@ -1,0 +1,92 @@
+"""An item of a response whose text is still coming: its events, from first to last. Pure."""
+
+from collections.abc import Iterator
+
+from gateway.responses.shape import Item, message_item, reasoning_item, text_part
+
+Sent = dict[str, object]
+"""An event of OpenAI's, without its number."""
+
+
+class OpenText:
+    """An item with a text that goes on: its events. One part of content, which is its text."""
+
+    kind = ""
+
+    def __init__(self, item_id: str, index: int, attempt: int) -> None:
+        self.item_id = item_id
+        self.text = ""
+        self._index = index
+        self._attempt = attempt
+
+    def item(self, status: str) -> Item:
+        """The item as it is now."""
+        raise NotImplementedError
+
+    def part(self, text: str) -> dict[str, object]:
+        """Its part of content."""
+        raise NotImplementedError
+
+    def begin(self) -> Iterator[Sent]:
+        """The events that open it."""
+        empty = {**self.item("in_progress"), "content": []}
+        if self._attempt > 1:
+            empty["griot"] = {"attempt": self._attempt}
+        yield about("response.output_item.added", self._index, item=empty)
+        yield self._about("response.content_part.added", part=self.part(""))
+
+    def delta(self, text: str) -> Sent:
+        """The event of a piece of its text."""
+        self.text += text
+        return self._about(f"response.{self.kind}.delta", delta=text, **self._more())
+
+    def end(self, status: str) -> Iterator[Sent]:
+        """The events that close it."""
+        yield self._about(f"response.{self.kind}.done", text=self.text, **self._more())
+        yield self._about("response.content_part.done", part=self.part(self.text))
+        item = self.item(status)
+        if status != "completed":
+            item["griot"] = {"abandoned": True, "attempt": self._attempt}
+        yield about("response.output_item.done", self._index, item=item)
+
+    def _about(self, kind: str, **more: object) -> Sent:
+        return about(kind, self._index, item_id=self.item_id, content_index=0, **more)
+
+    def _more(self) -> dict[str, object]:
+        return {}
+
+
+class OpenMessage(OpenText):
+    """What the model says."""
+
+    kind = "output_text"
+
+    def item(self, status: str) -> Item:
+        """The message as it is now."""
+        return message_item(self.item_id, self.text, status)
+
+    def part(self, text: str) -> dict[str, object]:
+        """Its text."""
+        return text_part(text)
+
+    def _more(self) -> dict[str, object]:
+        return {"logprobs": []}
+
+
+class OpenReasoning(OpenText):
+    """What the model thinks before it says it."""
+
+    kind = "reasoning_text"
+
+    def item(self, status: str) -> Item:
+        """The thoughts as they are now."""
+        return reasoning_item(self.item_id, self.text, status)
+
+    def part(self, text: str) -> dict[str, object]:
+        """Its text."""
+        return {"type": "reasoning_text", "text": text}
+
+
+def about(kind: str, index: int, **more: object) -> Sent:
+    """An event about the item at a place of the output."""
+    return {"type": kind, "output_index": index, **more}

@@ -1,0 +1,99 @@
+"""`griot keys`: the API keys that open the gateway."""
+
+import re
+
+import click
+
+from memory import audit
+from memory.records import api_keys
+from memory.records.api_keys import USUAL, ApiKey, Scope
+from tasks.process.services import producer_services
+from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.group import CommandFailed
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+
+
+def _name(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    # It begins the ids of its sessions, whose next character is no letter of a name.
+    if given is not None and not _NAME.fullmatch(given):
+        wrong = "use small letters, digits, dots and hyphens, 64 at most"
+        raise click.BadParameter(wrong, context, parameter)
+    return given
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke the API keys of the gateway.
+
+    A key is shown once: only a hash of it is kept. Sessions belong to the key's owner, and nobody
+    else's key sees them.
+
+    \b
+    Example:
+      griot keys create web-shop
+      griot keys create dashboard --owner ops --scope read --scope operate
+    """
+
+
+@keys.command(name="create")
+@click.argument("name", callback=_name)
+@click.option("--owner", callback=_name, help="Whose sessions it opens. Default: NAME.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice([scope.value for scope in Scope]),
+    multiple=True,
+    help=f"What it may do; may be given several times. Default: {', '.join(USUAL)}.",
+)
+@click.option(
+    "--agent", "agents", multiple=True, help="An agent that it may use. Default: all of them."
+)
+def create_key(
+    name: str, owner: str | None, scopes: tuple[str, ...], agents: tuple[str, ...]
+) -> None:
+    """Make a key, and print it: it is shown this once."""
+    chosen = [Scope(scope) for scope in dict.fromkeys(scopes)] or USUAL
+    key, token = ApiKey.new(
+        name=name, owner=owner or name, scopes=chosen, agents=list(agents) or None
+    )
+    services = producer_services()
+    with audit.recorded(services.memory, services.keyspace, audit.Deed.CREATE_KEY) as entry:
+        services.memory.run(api_keys.save(services.keyspace, key))
+        entry.outcome = f"created {key.key_id} for {name}"
+    say(token)
+
+
+@keys.command(name="list")
+@json_option
+def list_keys(as_json: bool) -> None:
+    """List the keys, the oldest first."""
+    services = producer_services()
+    found = services.memory.run(api_keys.every(services.keyspace))
+    facts = [_facts(key) for key in found]
+    columns = ("Id", "Name", "Owner", "Scopes", "Agents", "Since")
+    rows = [list(one.values()) for one in facts]
+    show_json(facts) if as_json else show(Table("API keys", columns, rows))
+
+
+@keys.command(name="revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """Revoke a key by its id: it opens nothing from then on."""
+    services = producer_services()
+    with audit.recorded(services.memory, services.keyspace, audit.Deed.REVOKE_KEY) as entry:
+        if not services.memory.run(api_keys.revoke(services.keyspace, key_id)):
+            raise CommandFailed("there is no key with this id; see: griot keys list")
+        entry.outcome = f"revoked {key_id}"
+    say(f"{key_id} is revoked")
+
+
+def _facts(key: ApiKey) -> dict[str, object]:
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "owner": key.owner,
+        "scopes": ", ".join(key.scopes),
+        "agents": "all" if key.agents is None else ", ".join(key.agents),
+        "created_at": moment_of(round(key.created_at * 1000)),
+    }

@@ -1,0 +1,59 @@
+"""`griot serve`: the HTTP gateway."""
+
+import logging
+
+import click
+from pydantic import ValidationError
+
+from gateway.server import serve as serve_gateway
+from gateway.settings import GatewaySettings
+from memory.records import api_keys
+from tasks.process.configuration import checked
+from tasks.process.services import producer_services
+from worker import logs
+from worker.cli.group import CommandFailed
+from worker.settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+
+@click.command()
+@click.option("--host", help="Where to listen. Default: GATEWAY_HOST, which is 127.0.0.1.")
+@click.option("--port", type=int, help="Default: GATEWAY_PORT, which is 8080; 0: a free one.")
+def serve(host: str | None, port: int | None) -> None:
+    """Serve Griot over HTTP, as OpenAI's clients speak it.
+
+    On loopback it asks for no API key as long as there is none. Any other address needs one before
+    it starts: griot keys create.
+
+    \b
+    Example:
+      griot serve --port 8080
+      curl http://127.0.0.1:8080/v1/models
+    """
+    settings = _settings(host, port)
+    services = producer_services()
+    has_keys = services.memory.run(api_keys.count(services.keyspace)) > 0
+    if not has_keys and not settings.may_be_open:
+        raise CommandFailed(
+            f"there are no API keys, and {settings.host} is not this machine alone: "
+            "make one first, with griot keys create NAME"
+        )
+    logs.set_up(checked(WorkerSettings))
+    if not has_keys:
+        logger.warning(
+            "there are no API keys: everybody on this machine may do everything with the gateway; "
+            "griot keys create NAME closes it"
+        )
+    serve_gateway(settings)
+
+
+def _settings(host: str | None, port: int | None) -> GatewaySettings:
+    given = {"host": host, "port": port}
+    known = checked(GatewaySettings).model_dump()
+    try:
+        return GatewaySettings(
+            **{**known, **{name: one for name, one in given.items() if one is not None}}
+        )
+    except ValidationError as exc:
+        raise CommandFailed(f"--{exc.errors()[0]['loc'][0]}: {exc.errors()[0]['msg']}") from None
