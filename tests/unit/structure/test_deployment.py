@@ -16,7 +16,6 @@ from pydantic import TypeAdapter
 
 from deploy import reference
 from deploy.redis_users.roles import ROLES
-from gateway.settings import GatewaySettings
 from sandbox.errors import ReplyError
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
