@@ -16,6 +16,7 @@ from gateway.responses.answering import Answering
 from gateway.responses.following import job_events
 from gateway.responses.shape import Known
 from memory import MemoryServiceError
+from tasks import ChatError
 
 router = APIRouter(tags=["chat completions"])
 PREFIX = "chatcmpl-"
@@ -47,5 +48,5 @@ async def _pieces(known: Known, chunks: Chunks) -> AsyncGenerator[bytes, None]:
                 for chunk in chunks.take(event):
                     yield server_sent(chunk)
         yield DONE
-    except (ApiError, MemoryServiceError) as error:
+    except (ApiError, ChatError, MemoryServiceError) as error:
         yield server_sent(body_of(error))

@@ -5,6 +5,7 @@ agent is noted once, by whoever comes first; so of two first messages to differe
 refused.
 """
 
+import asyncio
 import time
 from hashlib import sha256
 
@@ -40,13 +41,19 @@ async def bind(gateway: Gateway, caller: Caller, conversation: str, agent_id: st
     session_id = caller.session(conversation)
     noted = encode_value(agent_id, gateway.griot.memory.max_value_bytes, what="agent")
     about = _packed(gateway, ConversationRecord(created_at=int(time.time())))
-    await save(gateway, session_id, {AGENT: noted, CONVERSATION: about})
-    found = await agent_of(gateway, session_id)
+    # In one trip, in this order; where that is repeated, the agent may have been read too soon.
+    _, found, items = await asyncio.gather(
+        save(gateway, session_id, {AGENT: noted, CONVERSATION: about}),
+        agent_of(gateway, session_id),
+        items_of(gateway, session_id),
+    )
+    found = found or await agent_of(gateway, session_id)
     if found != agent_id:
         raise ApiError(
             400, f"The conversation belongs to the agent {found!r}.", param="conversation"
         )
-    await _move_items(gateway, gateway.keyspace.session(agent_id, session_id))
+    if items:
+        await _move(gateway, gateway.keyspace.session(agent_id, session_id), items)
     return session_id
 
 
@@ -122,10 +129,9 @@ async def append(
     await gateway.memory.run_all(write, *touched)
 
 
-async def _move_items(gateway: Gateway, keys: SessionKeys) -> None:
-    if not (messages := await items_of(gateway, keys.session_id)):
-        return
-    await append(gateway, keys, messages, once=f"items of {keys.session_id}")
+async def _move(gateway: Gateway, keys: SessionKeys, items: list[Message]) -> None:
+    """Let the history begin with what was put into the conversation before it had an agent."""
+    await append(gateway, keys, items, once=f"items of {keys.session_id}")
     await gateway.memory.run(values.remove(gateway.keyspace.session_data(keys.session_id, ITEMS)))
 
 

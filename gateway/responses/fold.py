@@ -69,6 +69,7 @@ class ResponseFold:
     def _begun(self, event: Event) -> Iterator[Sent]:
         if not self._is_begun:
             self._is_begun = True
+            self._known = self._known.begun_at(event.cursor)
             yield self._lifecycle("created", "queued")
         if event.type is EventType.QUEUED and not self._is_queued:
             self._is_queued = True

@@ -12,7 +12,7 @@ from gateway.responses.shape import Known
 from gateway.services import Gateway
 from memory import CursorExpired, Event, EventType, MemoryServiceError
 from memory.records.events import FROM_START
-from tasks import JobFailed, aio
+from tasks import ChatError, JobFailed, aio
 from tasks.submit.standing import JobState, Standing
 
 FROM_FIRST = -1
@@ -102,7 +102,7 @@ async def pieces(known: Known, *, starting_after: int = FROM_FIRST) -> AsyncGene
                     number = sent["sequence_number"]
                     if isinstance(number, int) and number > starting_after:
                         yield server_sent(sent, str(sent["type"]))
-    except MemoryServiceError as error:
+    except (ChatError, MemoryServiceError) as error:
         # The head was sent long ago: so the stream says it, and the client goes on from its last
         # event.
         yield server_sent({**body_of(error)["error"], "type": "error"}, "error")

@@ -1,7 +1,7 @@
 """The objects that OpenAI's clients read: a response, its items and its usage. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import JsonValue
@@ -23,6 +23,14 @@ class Known:
     agent_id: str
     conversation: str
     record: ResponseRecord = field(repr=False)
+
+    def begun_at(self, cursor: str) -> "Known":
+        """The same, created when its first event came, where nothing else says when: a job of
+        another sender has no record."""
+        if self.record.created_at or not cursor:
+            return self
+        record = self.record.model_copy(update={"created_at": _moment_of(cursor)})
+        return replace(self, record=record)
 
     def response(
         self,

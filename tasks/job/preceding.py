@@ -7,9 +7,11 @@ from pydantic import JsonValue
 
 from memory.records.message import fault_of
 from tasks.errors import InvalidJob
+from tasks.job.images import check_images
 
 MAX_PRECEDING = 1000
 MAX_PRECEDING_BYTES = 1_048_576
+MAX_IMAGES = 100
 BEFORE = "before"
 """The field of such a message in the history: the job that brought it."""
 
@@ -23,6 +25,7 @@ def check_preceding(messages: Sequence[Mapping[str, JsonValue]]) -> None:
     for number, message in enumerate(messages):
         if (fault := fault_of(message)) is not None:
             raise InvalidJob(f"preceding.{number} {fault}")
+        _check_images(message.get("images"), number)
     try:
         size_bytes = len(orjson.dumps(messages))
     except TypeError:
@@ -31,6 +34,17 @@ def check_preceding(messages: Sequence[Mapping[str, JsonValue]]) -> None:
         raise InvalidJob(
             f"preceding has {size_bytes} bytes, at most {MAX_PRECEDING_BYTES} are allowed"
         )
+
+
+def _check_images(images: JsonValue, number: int) -> None:
+    # A history with an image that no model's server takes would be refused with each later job.
+    if isinstance(images, list) and images:
+        try:
+            check_images(
+                [str(one) for one in images], max_count=MAX_IMAGES, max_bytes=MAX_PRECEDING_BYTES
+            )
+        except InvalidJob as exc:
+            raise InvalidJob(f"preceding.{number}: {exc}") from None
 
 
 def as_kept(messages: Sequence[Mapping[str, JsonValue]], job_id: str) -> list[dict[str, object]]:

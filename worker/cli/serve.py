@@ -3,7 +3,6 @@
 import logging
 
 import click
-from pydantic import ValidationError
 
 from gateway.server import serve as serve_gateway
 from gateway.settings import GatewaySettings
@@ -19,7 +18,11 @@ logger = logging.getLogger(__name__)
 
 @click.command()
 @click.option("--host", help="Where to listen. Default: GATEWAY_HOST, which is 127.0.0.1.")
-@click.option("--port", type=int, help="Default: GATEWAY_PORT, which is 8080; 0: a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Default: GATEWAY_PORT, which is 8080; 0: a free one.",
+)
 def serve(host: str | None, port: int | None) -> None:
     """Serve Griot over HTTP, as OpenAI's clients speak it.
 
@@ -49,11 +52,5 @@ def serve(host: str | None, port: int | None) -> None:
 
 
 def _settings(host: str | None, port: int | None) -> GatewaySettings:
-    given = {"host": host, "port": port}
-    known = checked(GatewaySettings).model_dump()
-    try:
-        return GatewaySettings(
-            **{**known, **{name: one for name, one in given.items() if one is not None}}
-        )
-    except ValidationError as exc:
-        raise CommandFailed(f"--{exc.errors()[0]['loc'][0]}: {exc.errors()[0]['msg']}") from None
+    given = {name: one for name, one in (("host", host), ("port", port)) if one is not None}
+    return checked(GatewaySettings).model_copy(update=given)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from memory import get_redis_memory
 from sandbox.valkey import ValkeyServer
+from tasks import chat_task
 from tests.e2e.gateway.conftest import AGENT
 from tests.support.waiting import wait_until
 
@@ -195,6 +196,17 @@ def test_several_messages_are_one_turn(client: openai.OpenAI) -> None:
     )
     history = get_redis_memory().get_conversation_history(AGENT, made.id)
     assert [one["role"] for one in history] == ["system", "user", "assistant", "user", "assistant"]
+
+
+def test_each_job_is_a_response(client: openai.OpenAI) -> None:
+    """Also one that a Python service has sent."""
+    sent = chat_task.delay(AGENT, f"py-{uuid.uuid4()}", "Hello")
+    result = sent.get(timeout=20)
+    found = client.responses.retrieve(sent.id)
+    assert (found.status, found.output_text) == ("completed", result["response"])
+    assert found.created_at > 0
+    with client.responses.retrieve(sent.id, stream=True) as stream:
+        assert text_of(list(stream)) == result["response"]
 
 
 def test_a_response_is_deleted(client: openai.OpenAI) -> None:

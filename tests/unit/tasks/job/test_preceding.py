@@ -38,6 +38,8 @@ def test_they_are_kept_before_the_question() -> None:
         [{"role": "user", "content": "x"}] * (MAX_PRECEDING + 1),
         [{"role": "user", "content": "x" * MAX_PRECEDING_BYTES}],
         [{"role": "user", "content": "\ud800"}],
+        [{"role": "user", "content": "x", "images": ["no base64"]}],
+        [{"role": "user", "content": "x", "images": ["aGVsbG8="]}],
         "x",
     ],
 )
