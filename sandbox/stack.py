@@ -91,9 +91,9 @@ class GriotStack(Closing):
         """A started worker for the maintenance queue."""
         return self.worker("-Q", "maintenance", "-c", "4", name=name, **settings)
 
-    def beat(self, **settings: str) -> ServerProcess:
-        """A started beat."""
-        process = self._celery("beat", name="beat", **settings).start()
+    def beat(self, *options: str, **settings: str) -> ServerProcess:
+        """A started beat; `options` are those of `celery beat`."""
+        process = self._celery("beat", *options, name="beat", **settings).start()
         process.wait_ready(lambda: "beat: Starting" in process.log_text(), READY_TIMEOUT_S)
         return process
 

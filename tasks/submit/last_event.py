@@ -59,7 +59,8 @@ class LastEvent:
         """The last event of a job that is over."""
         undelivered, was_erased, into, letters, reply = answers
         if isinstance(undelivered, Event):
-            return undelivered
+            is_replaced = undelivered.type is EventType.FAILED and isinstance(into, str)
+            return self.led_on(undelivered, cast("str", into) if is_replaced else None)
         if was_erased:
             return self._last(EventType.ERASED)
         if is_committed:

@@ -151,7 +151,7 @@ def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
     assert "hear me" not in listed.output
     assert "hear me" in run(main, ["dead-letters", "show", dead_job]).output
     again = run(main, ["dead-letters", "requeue", dead_job])
-    assert again.exit_code == 0
+    assert again.exit_code == 0, again.output
     new_id = again.output.split()[-1]
     assert "hear me" in AsyncResult(new_id, app=app).get(timeout=WAIT_S)["response"]
     refused = run(main, ["dead-letters", "drop", dead_job])
@@ -162,6 +162,8 @@ def test_the_command_line_lists_shows_requeues_and_drops(dead_job: str) -> None:
 def test_all_that_are_chosen_are_sent_again_in_their_old_order(ollama: OllamaStandIn) -> None:
     """By reason and time; the others stay; repeating it sends nothing twice."""
     session, run = f"s-{uuid.uuid4()}", CliRunner().invoke
+    for left in json.loads(run(main, ["dead-letters", "list", "--json"]).output):
+        assert run(main, ["dead-letters", "drop", left["job_id"]]).exit_code == 0
     ollama.script("ok", ["bad-400"] * 3)
     sent = [chat_task.delay("energy", session, f"number {n}", model="ok") for n in range(3)]
     for one in sent:
@@ -176,7 +178,7 @@ def test_all_that_are_chosen_are_sent_again_in_their_old_order(ollama: OllamaSta
     assert json.loads(run(main, ["dead-letters", "list", "--since", "0s", "--json"]).output) == []
     chosen = ["--reason", text, "--since", "1h"]
     again = run(main, ["dead-letters", "requeue", *chosen])
-    assert again.exit_code == 0
+    assert again.exit_code == 0, again.output
     told = [line.split()[0] for line in again.stdout.splitlines()]
     assert [one for one in told if one in ids] == ids
     assert again.stderr == f"{len(told)} sent again\n"

@@ -100,7 +100,8 @@ KINDS: tuple[KeyKind, ...] = (
         "owners:{quotas}",
         "hash",
         "2 weeks",
-        "such a job → a:<agent> and u:<user> that it counts for; + once its tokens are paid",
+        "such a job → a:<agent> and u:<user> that it counts for; before them + and the last "
+        "attempt that has paid its tokens",
     ),
     KeyKind("counts:{quotas}", "hash", "2 weeks", "such an owner → number of their jobs"),
     KeyKind(

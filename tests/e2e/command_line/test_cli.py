@@ -105,7 +105,7 @@ def test_check_says_what_is_wrong_and_what_to_do(stack: GriotStack) -> None:
     failed = {finding["check"]: finding for finding in findings if finding["level"] == "fail"}
     assert checked.returncode == 1
     assert set(failed) == {"redis", "broker", "results", "ollama"}
-    assert "REDIS_PASSWORD" in failed["redis"]["found"]
+    assert "REDIS_PASSWORD" in failed["redis"]["advice"]
     assert all(finding["advice"] for finding in failed.values())
     assert SECRET not in checked.stdout + checked.stderr
 
@@ -239,7 +239,8 @@ def test_a_message_to_a_busy_session_does_what_it_is_told_to() -> None:
     assert refused.exit_code == 1
     assert f"is busy; it answers job {job.id}" in refused.stderr
     talked = griot("chat", "energy", "busy", "--on-busy", "interrupt", said="Stop that\n")
-    assert (talked.exit_code, talked.stderr) == (0, "(1 before this one)\n")
+    assert talked.exit_code == 0
+    assert talked.stderr in ("", "(1 before this one)\n"), "the other may be over by then"
     assert "Stop that" in talked.stdout
     wrong = griot("chat", "energy", "busy", "--on-busy", "shout", said="Hello\n")
     assert wrong.exit_code == 2

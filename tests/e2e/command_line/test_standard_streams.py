@@ -95,7 +95,7 @@ def test_beat_goes_on(stack: GriotStack, tmp_path: Path) -> None:
     """It prints before it logs."""
     log = tmp_path / "app.log"
     beat = ServerProcess(
-        _shell("celery -A worker beat", ">/dev/full"),
+        _shell("celery -A worker beat --loglevel debug", ">/dev/full"),
         log_path=tmp_path / "streams",
         cwd=tmp_path,
         env={**stack.env_of("beat"), "LOG_FILE": str(log)},

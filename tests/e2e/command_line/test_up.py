@@ -78,7 +78,7 @@ def test_up_says_last_which_process_ended_and_why(
         }
         last = _status_of_up(settings, tmp_path)
     assert last == (
-        "griot: all processes were stopped, because flower ended with status 1: "
+        "griot: all processes were stopped, because flower ended with status 78: "
         "FLOWER_BASIC_AUTH: must be user:password, in ASCII"
     )
 

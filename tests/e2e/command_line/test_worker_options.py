@@ -164,7 +164,11 @@ def test_a_worker_in_the_background_says_before_why_it_does_not_start(
 @one_prefix
 def test_a_beat_of_the_workers_own_sends_what_is_due(worlds: GriotStack) -> None:
     """With -B; the worker itself may consume the queue in which that is."""
-    worker = worlds.worker("-B", "-Q", "maintenance,chat", name="both", REDIS_KEY_PREFIX="both")
+    worker = worlds.worker(
+        *("-B", "--loglevel", "debug", "-Q", "maintenance,chat"),
+        name="both",
+        REDIS_KEY_PREFIX="both",
+    )
     wait_until(
         lambda: "tasks.sweep" in worker.log_text().partition(" ready.")[2],
         timeout_s=30,

@@ -205,7 +205,7 @@ def test_a_refused_job_was_never_heard_of(session_id: str) -> None:
     kwargs = arguments(session_id, "me too", on_busy="reject")
     with pytest.raises(SessionBusy):
         chat_task.apply_async(kwargs=kwargs, task_id=job_id)
-    with pytest.raises(InvalidJob, match="not known"):
+    with pytest.raises(InvalidJob, match="no such job"):
         chat_task.cancel(job_id)
     chat_task.cancel(first.id)
     with pytest.raises(TaskRevokedError):

@@ -102,6 +102,6 @@ def test_a_format_without_room_is_asked_for_once(session_id: str, ollama: Ollama
     """The same request would be cut again."""
     wanted = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
     sent = chat_task.delay("energy", session_id, "judge", format=wanted, model="ok", max_tokens=1)
-    with pytest.raises(JobFailed, match="max_tokens or the window"):
+    with pytest.raises(JobFailed, match="max_tokens or the end of the window"):
         sent.get(WAIT_S)
     assert ollama.stats.requests == 1

@@ -62,6 +62,6 @@ def test_a_process_warns_of_a_certificate_that_nobody_checks(
     wait_until(lines, timeout_s=30, what=f"{command} warns of {server}")
     (line,) = lines()
     assert UNCHECKED in line
-    assert f"take that out of {SERVERS[server]}" in line
+    assert f"remove that from {SERVERS[server]}" in line
     assert "WARNING" in line or line.startswith("[W")
     assert SECRET not in started[command].log_text()

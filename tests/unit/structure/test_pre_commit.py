@@ -15,7 +15,7 @@ HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["r
 def test_the_hooks_are_the_commands_of_make_check() -> None:
     """In their order: what passes the hooks passes that part of CI."""
     printed = subprocess.run(
-        (MAKE, "--dry-run", "--old-file", ".venv/.installed", "check"),
+        (MAKE, "--no-print-directory", "--dry-run", "--old-file", ".venv/.installed", "check"),
         cwd=ROOT,
         capture_output=True,
         text=True,
