@@ -127,7 +127,7 @@ def test_every_job_of_both_is_answered(pair: Pair) -> None:
     assert theirs["queues"] == [f"{OTHER}.celery", f"{OTHER}.chat", f"{OTHER}.maintenance"]
     for stack in pair.stacks:
         for process in (one for one in stack.processes if one.is_running):
-            assert "deployment" not in process.log_text(), process.log_tail()
+            assert "another deployment" not in process.log_text(), process.log_tail()
 
 
 def test_they_share_no_key(pair: Pair) -> None:
