@@ -1,4 +1,4 @@
-# One image for worker, maintenance worker, beat and Flower: the command says which.
+# One image for worker, maintenance worker, beat, Flower and gateway: the command says which.
 # Everything installed is named with its hash in requirements/*.lock; nothing is compiled here.
 # `sandbox`, the servers for a try, stays out: .dockerignore does not let it in.
 ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm

@@ -95,7 +95,7 @@ digests: .venv/.installed ## Name each image by the digest that its tag has now
 digests-check: .venv/.installed ## Say which tags have moved since
 	@$(BIN)/python -m deploy.image_digests --check
 
-up: .venv/.installed ## Keep worker, maintenance, beat and Flower running; without settings also a Redis
+up: .venv/.installed ## Keep worker, maintenance, beat, Flower and gateway running; without settings also a Redis
 	@$(BIN)/griot up --or-sandbox
 
 AGENT ?= energy

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from gateway import health, models, operator, queue
 from gateway.completions import routes as completions
 from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard
+from gateway.doors.hosts import KnownHosts
 from gateway.errors import answer_errors
 from gateway.responses import routes as responses
 from gateway.services import Gateway
@@ -41,9 +41,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
             expose_headers=EXPOSED,
         )  # fmt: skip
-    app.add_middleware(
-        TrustedHostMiddleware, allowed_hosts=settings.trusted_hosts, www_redirect=False
-    )
+    app.add_middleware(KnownHosts, allowed_hosts=settings.trusted_hosts, www_redirect=False)
     answer_errors(app)
     for part in (health, models, responses, conversations, completions, queue, operator):
         app.include_router(part.router)

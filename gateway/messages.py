@@ -17,7 +17,7 @@ Message = dict[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Question:
     """What a request brings: the message that is to be answered, and those before it."""
 
     text: str
@@ -25,7 +25,7 @@ class Said:
     preceding: list[Message] = field(default_factory=list)
 
 
-def said(items: str | Sequence[Mapping[str, JsonValue]], *, param: str) -> Said:
+def said(items: str | Sequence[Mapping[str, JsonValue]], *, param: str) -> Question:
     """What the input of a request says; its last user's message is what is to be answered.
 
     Raises ApiError for what no model could be shown.
@@ -46,7 +46,7 @@ def said(items: str | Sequence[Mapping[str, JsonValue]], *, param: str) -> Said:
     if not text:
         raise ApiError(400, "The user's message has no text.", param=param)
     shown = [str(one) for one in images] if isinstance(images, list) else []
-    return Said(text, shown, [*messages[:at], *rest])
+    return Question(text, shown, [*messages[:at], *rest])
 
 
 def message_of(item: Mapping[str, JsonValue], param: str) -> Message:

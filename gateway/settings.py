@@ -1,9 +1,12 @@
 """The settings of the gateway, from the environment and `.env`."""
 
 import ipaddress
+from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from memory import is_service_port
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -111,6 +114,20 @@ class GatewaySettings(BaseSettings):
         description="Whether a client that hangs up before its answer cancels the job, unless that "
         "runs in the background (true, false)",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_service_variables(cls, given: object) -> object:
+        """A service called `gateway` sets GATEWAY_PORT=tcp://10.0.0.1:80 for its neighbours."""
+        if not isinstance(given, Mapping):
+            return given
+        return {name: value for name, value in given.items() if not is_service_port(name, value)}
+
+    @property
+    def address(self) -> str:
+        """Where it is found, such as http://127.0.0.1:8080."""
+        host = self.host.strip("[]")
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings
+from gateway.settings import GatewaySettings
 from llm import LLMSettings
 from memory import MemorySettings, is_service_port
 from memory.env_file import ENV_FILE
@@ -23,16 +24,16 @@ from worker.settings import FlowerAccess, WorkerSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
     *(MemorySettings, AuditSettings, LLMSettings, AgentSettings),
-    *(QueueSettings, WorkerSettings, FlowerAccess),
+    *(QueueSettings, WorkerSettings, FlowerAccess, GatewaySettings),
 )
 OF_COMPOSE = (
     *("FLOWER_MAX_TASKS", "FLOWER_PORT", "FLOWER_READ_ONLY", "GRIOT_VERSION"),
     *("COMPOSE_PROJECT_NAME", "GRIOT_NETWORK", "OLLAMA_CPUS", "OLLAMA_MEMORY"),
-    *("WORKER_REPLICAS", "WORKER_STOP_GRACE"),
+    *("GATEWAY_REPLICAS", "WORKER_REPLICAS", "WORKER_STOP_GRACE"),
     *(
         f"REDIS_{user}_PASSWORD"
         for user in (
-            *("WORKER", "MAINTENANCE", "BEAT", "FLOWER"),
+            *("WORKER", "MAINTENANCE", "BEAT", "FLOWER", "GATEWAY"),
             *("OPERATOR", "PRODUCER", "CLIENT", "MEMORY"),
         )
     ),

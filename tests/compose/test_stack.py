@@ -180,6 +180,26 @@ def test_flower_is_shown_to_this_machine_and_asks_for_a_password(stack: Compose)
     assert len(stack.containers("worker")) == 3
 
 
+def test_the_gateway_is_shown_to_this_machine_and_asks_for_a_key(stack: Compose) -> None:
+    """With its overlay, as docs/containers.md has it; none runs before."""
+    assert stack.containers("gateway") == {}
+    made = stack.run("run", "--rm", "-T", "griot", "keys", "create", "web-shop").stdout
+    key = made.split()[-1]
+    port = free_port()
+    files = ("-f", "docker-compose.yml", "-f", "deploy/compose.gateway.yml")
+    stack.run(*files, "up", "--detach", GATEWAY_PORT=str(port))
+    wait_until(lambda: is_well(stack, "gateway"), timeout_s=SETTLE_S, what="the gateway is well")
+    (gateway,) = stack.containers("gateway").values()
+    assert part(gateway, "HostConfig", "PortBindings") == {
+        f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+    }
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+        assert client.get("/v1/models").status_code == httpx.codes.UNAUTHORIZED
+        bearer = {"Authorization": f"Bearer {key}"}
+        assert client.get("/v1/models", headers=bearer).status_code == httpx.codes.OK
+    assert len(stack.containers("worker")) == 3
+
+
 def produce(
     producers: Compose, service: str, what: str, given: str = ""
 ) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Container
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -9,15 +10,16 @@ from urllib.parse import urlsplit
 
 import click
 
+from gateway.settings import GatewaySettings
 from llm import LLMSettings
 from memory import Connection, MemorySettings
-from tasks.process.configuration import load_settings
+from tasks.process.configuration import checked, load_settings
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
 from worker.cli.next_steps import command
 from worker.cli.procfile import commands_of, run_processes
 from worker.cli.servers import ECHO, names_own_servers, ollama_trouble, redis_trouble
-from worker.extras import HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
+from worker.extras import HAS_GATEWAY, HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 from worker.model_servers import LOOPBACK
 from worker.settings import FlowerAccess
 
@@ -35,10 +37,11 @@ SIGNS = {
     "maintenance": " ready.",
     "beat": "beat: Starting",
     "flower": "Connected to",
+    "gateway": "Uvicorn running on",
 }
 """What each process prints when it is ready; Flower without its banner, once it sees the broker."""
 
-_HELP = """Keep worker, maintenance worker, beat and Flower running.
+_HELP = """Keep worker, maintenance worker, beat, Flower and the gateway running.
 
 They are those of the Procfile; if one ends, all are stopped, and the last line says which and why.
 Ctrl-C stops them in good order: running turns are finished within WORKER_DRAIN_SECONDS. {more}
@@ -76,12 +79,14 @@ def up(has_sandbox: bool, or_sandbox: bool) -> None:
     if or_sandbox and HAS_SANDBOX and not names_own_servers(settings):
         has_sandbox = True
     commands = {name: _quiet(line) for name, line in commands_of(PROCFILE).items()}
-    flower = _flower_address(FlowerAccess()) if "flower" in commands else None
+    if not HAS_GATEWAY:
+        commands.pop("gateway", None)
+    pages = _pages(commands)
     with ExitStack() as cleanup:
         ready = [
             _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox),
             _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox),
-            *([f"Flower  {flower}"] if flower else []),
+            *pages,
             f"Next    in another terminal: {command('chat')}",
             "Stop    Ctrl-C",
         ]
@@ -108,21 +113,34 @@ def _say_ready(lines: list[str]) -> None:
     say("\n".join(f"  {line}" for line in lines) + "\n")
 
 
-def _flower_address(access: FlowerAccess) -> str:
-    """Where Flower will listen. Raises CommandFailed if that is
-    taken: said before anything is started."""
-    # What is no number is Kubernetes', or refused by Flower itself.
-    port = access.port if access.port.isdecimal() else "5555"
-    host = access.address or "127.0.0.1"
+def _pages(commands: Container[str]) -> list[str]:
+    """Where Flower and the gateway will listen. Raises CommandFailed if that is taken: said before
+    anything is started."""
+    lines = []
+    if "flower" in commands:
+        access = FlowerAccess()
+        # What is no number is Kubernetes', or refused by Flower itself.
+        port = access.port if access.port.isdecimal() else "5555"
+        host = access.address or "127.0.0.1"
+        _need_port("Flower", host, int(port), "FLOWER_PORT")
+        lines.append(f"Flower  http://{host}:{port}")
+    if "gateway" in commands:
+        settings = checked(GatewaySettings)
+        _need_port("the gateway", settings.host.strip("[]"), settings.port, "GATEWAY_PORT")
+        at = settings.address if settings.port else "the address that its log names"
+        lines.append(f"Gateway {at}, for OpenAI's clients")
+    return lines
+
+
+def _need_port(name: str, host: str, port: int, variable: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, int(port)), family=family).close()
+        socket.create_server((host, port), family=family).close()
     except OSError as exc:
         raise CommandFailed(
-            f"Flower cannot listen on {host}, port {port} ({os.strerror(exc.errno or 0)}); "
-            "stop what listens there, or set FLOWER_PORT to a free port"
+            f"{name} cannot listen on {host}, port {port} ({os.strerror(exc.errno or 0)}); "
+            f"stop what listens there, or set {variable} to a free port"
         ) from exc
-    return f"http://{host}:{port}"
 
 
 def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> str:

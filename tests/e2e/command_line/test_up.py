@@ -2,11 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sandbox.ports import free_port
@@ -27,6 +29,7 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
         **environment,
         "REDIS_PORT": str(free_port()),
         "FLOWER_PORT": str(free_port()),
+        "GATEWAY_PORT": str(free_port()),
         "LOG_FILE": "",
         "CHAT_SWEEP_SECONDS": "0.5",
         "MEMORY_STATS_EVERY": "0.5",
@@ -44,12 +47,18 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     try:
         wait_until(lambda: "\nReady\n" in output.read_text(), timeout_s=60, what="all are ready")
         assert _chat(settings, tmp_path, "Hello").startswith("You said: “Hello”.")
+        address = f"http://127.0.0.1:{settings['GATEWAY_PORT']}"
+        answer = httpx.get(f"{address}/readyz", trust_env=False)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
         with ValkeyServer() as other:
-            assert _status_of_up({**settings, "REDIS_URL": other.url()}, tmp_path) == (
-                f"griot: Flower cannot listen on 127.0.0.1, port {settings['FLOWER_PORT']} "
-                "(Address already in use); stop what listens there, or set FLOWER_PORT to a free "
-                "port"
-            )
+            elsewhere = {**settings, "REDIS_URL": other.url()}
+            for name, variable in (("Flower", "FLOWER_PORT"), ("the gateway", "GATEWAY_PORT")):
+                assert _status_of_up(elsewhere, tmp_path) == (
+                    f"griot: {name} cannot listen on 127.0.0.1, port {settings[variable]} "
+                    f"(Address already in use); stop what listens there, or set {variable} to a "
+                    "free port"
+                )
+                elsewhere[variable] = str(free_port())
     finally:
         up.send_signal(signal.SIGINT)
         status = up.wait(scaled(40))
@@ -57,8 +66,9 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     assert status == 0, said
     assert f"Redis   127.0.0.1:{settings['REDIS_PORT']}, an embedded Valkey" in said
     assert f"Flower  http://127.0.0.1:{settings['FLOWER_PORT']}" in said
+    assert f"Gateway {address}, for OpenAI's clients\n" in said
     assert "Next    in another terminal: griot chat" in said
-    assert said.count("did you mean OLLAMA_MODEL?") == 4  # the command's own, and each process'
+    assert said.count("did you mean OLLAMA_MODEL?") == 5  # the command's own, and each process'
     for noise in ("[config]", "[tasks]", "Sending due task", "tasks.sweep[", "memory statistics"):
         assert noise not in said
     (data,) = (tmp_path / ".griot").glob("valkey-*")
@@ -74,6 +84,7 @@ def test_up_says_last_which_process_ended_and_why(
             **environment,
             "REDIS_URL": valkey.url(),
             "FLOWER_PORT": str(free_port()),
+            "GATEWAY_PORT": "0",
             "FLOWER_BASIC_AUTH": "no-password",
         }
         last = _status_of_up(settings, tmp_path)
@@ -94,7 +105,8 @@ def test_up_starts_no_sandbox_where_a_setting_says_where_redis_is(
         "REDIS_PORT": str(free_port()),
         given: "1" if given == "REDIS_DB" else url,
     }
-    last = _status_of_up({**settings, "FLOWER_PORT": str(free_port())}, tmp_path, "--or-sandbox")
+    ports = {"FLOWER_PORT": str(free_port()), "GATEWAY_PORT": "0"}
+    last = _status_of_up({**settings, **ports}, tmp_path, "--or-sandbox")
     assert "cannot be reached" in last
     assert not (tmp_path / ".griot").exists()
 
@@ -109,6 +121,7 @@ def test_up_stops_everything_when_nobody_reads_it_any_more(
         **environment,
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
         "FLOWER_PORT": str(free_port()),
+        "GATEWAY_PORT": "0",
         "LOG_FILE": "",
     }
     up = subprocess.Popen(
@@ -136,7 +149,13 @@ def test_up_that_is_stopped_while_it_starts_leaves_nothing(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Ctrl-C at the line of the first process, before the others have told their pids."""
-    settings = {**environment, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "LOG_FILE": ""}
+    settings = {
+        **environment,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "FLOWER_PORT": str(free_port()),
+        "GATEWAY_PORT": "0",
+        "LOG_FILE": "",
+    }
     up = subprocess.Popen(
         (*GRIOT, "up", "--sandbox"),
         env=settings,
@@ -178,6 +197,34 @@ def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
         )
     assert ended.stderr == "griot: `griot up` needs honcho: pip install 'griot[sandbox]'\n"
     assert ended.returncode == 1
+
+
+def test_up_leaves_the_gateway_out_where_its_extra_is_not_installed(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """The rest needs none of it: another process that fails is named, not the gateway's port."""
+    bare = (
+        "import sys, worker.extras as e; e.HAS_GATEWAY = False; sys.argv = ['griot', 'up']; "
+        "from worker.cli import main; main()"
+    )
+    with ValkeyServer() as valkey, socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = subprocess.run(
+            (sys.executable, "-c", bare),
+            env={
+                **environment,
+                "REDIS_URL": valkey.url(),
+                "FLOWER_PORT": str(free_port()),
+                "FLOWER_BASIC_AUTH": "no-password",
+                "GATEWAY_PORT": str(taken.getsockname()[1]),
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=scaled(60),
+            check=False,
+        )
+    assert "because flower ended with status 78" in ended.stderr
+    assert "gateway" not in ended.stdout
 
 
 def _status_of_up(settings: Mapping[str, str], directory: Path, *options: str) -> str:

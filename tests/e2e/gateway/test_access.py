@@ -318,4 +318,4 @@ def test_a_foreign_host_name_is_refused(stack: GriotStack, keys: Mapping[str, st
     assert keys
     _, address = stack.gateway(name="local")
     with httpx.Client(base_url=address, trust_env=False) as client:
-        assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+        assert client.get("/v1/models", headers={"Host": "evil.example"}).status_code == 400

@@ -17,7 +17,7 @@ from tasks.settings import QueueSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
-OURS = ("worker", "maintenance", "beat", "flower")
+OURS = ("worker", "maintenance", "beat", "flower", "gateway")
 OLDEST = "1.27"
 """No process needs more of a cluster than this version had."""
 
@@ -230,14 +230,27 @@ def test_a_process_is_ready_when_compose_calls_it_healthy(name: str) -> None:
     assert int(str(at(container(name), "livenessProbe", "initialDelaySeconds"))) >= 5 * 60
 
 
-def test_flower_is_ready_when_compose_calls_it_healthy() -> None:
-    """The same page, and its service leads there."""
-    check = str(at(COMPOSE_SERVICES["flower"], "healthcheck", "test"))
-    port = at(container("flower"), "ports", 0, "containerPort")
+@pytest.mark.parametrize("name", ["flower", "gateway"])
+def test_a_page_is_ready_when_compose_calls_it_healthy(name: str) -> None:
+    """The same path, and its service leads there."""
+    check = str(at(COMPOSE_SERVICES[name], "healthcheck", "test"))
+    port = at(container(name), "ports", 0, "containerPort")
+    shown = check.replace('{os.environ["GATEWAY_PORT"]}', str(port))
     for probe in ("readinessProbe", "livenessProbe"):
-        path = at(container("flower"), probe, "httpGet", "path")
-        assert f"http://127.0.0.1:{port}{path}" in check
-    assert at(OBJECTS["Service griot-flower"], "spec", "selector") == labels_of("flower")
+        path = at(container(name), probe, "httpGet", "path")
+        assert f"http://127.0.0.1:{port}{path}" in shown
+    spec = OBJECTS[f"Service griot-{name}"]["spec"]
+    assert at(spec, "selector") == labels_of(name)
+    assert at(spec, "ports", 0, "port") == port
+
+
+def test_the_gateway_listens_where_its_service_leads() -> None:
+    """In the pod's network, so that it asks for keys; on the port of the settings."""
+    given = environment("gateway")
+    assert given["GATEWAY_HOST"]["value"] == in_compose("gateway")["GATEWAY_HOST"]
+    port = FIELDS["GATEWAY_PORT"].default
+    assert given["GATEWAY_PORT"]["value"] == str(port)
+    assert at(container("gateway"), "ports", 0, "containerPort") == port
 
 
 @pytest.mark.parametrize("name", ["worker", "maintenance"])
@@ -280,11 +293,19 @@ def test_there_is_never_a_second_beat() -> None:
     assert at(deployment("beat"), "spec", "strategy", "type") == "Recreate"
 
 
-def test_nobody_is_let_in_and_only_workers_reach_the_models() -> None:
+def test_nobody_is_let_in_but_to_the_gateway_and_only_workers_reach_the_models() -> None:
     """As in compose; the ports are those of the settings."""
     policies = {name: one["spec"] for name, one in OBJECTS.items() if "NetworkPolicy" in name}
     everybody, worker = (policies[f"NetworkPolicy {name}"] for name in ("griot", "griot-worker"))
-    assert len(policies) == 2
+    gateway = policies["NetworkPolicy griot-gateway"]
+    assert len(policies) == 3
+    assert at(gateway, "policyTypes") == ["Ingress"]
+    assert at(gateway, "podSelector", "matchLabels") == labels_of("gateway")
+    (entry,) = Many.validate_python(at(gateway, "ingress"))
+    assert entry["from"] == [{"namespaceSelector": {"matchLabels": {"griot-gateway": "client"}}}], (
+        "a namespace is named before anyone of it is let in"
+    )
+    assert at(entry, "ports", 0, "port") == FIELDS["GATEWAY_PORT"].default
     selected = TypeAdapter(dict[str, str]).validate_python(
         at(everybody, "podSelector", "matchLabels")
     )

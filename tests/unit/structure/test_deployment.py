@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from deploy import reference
 from deploy.redis_users.roles import ROLES
+from gateway.settings import GatewaySettings
 from sandbox.errors import ReplyError
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
@@ -26,11 +27,14 @@ from tasks.settings import QueueSettings
 from tests.support.machine import scaled
 
 ROOT = Path(__file__).resolve().parents[3]
-OURS = ("worker", "maintenance", "beat", "flower")
+OURS = ("worker", "maintenance", "beat", "flower", "gateway")
 OLLAMA = ("ollama", "model")
 SERVICES = (*OURS, *OLLAMA, "redis", "griot")
 ONE_SHOT = {"model", "griot"}
 SETTINGS = {name for _, kind in reference.SECTIONS for name, _ in reference.named_fields(kind)}
+
+OF_GATEWAY = {name for name, _ in reference.named_fields(GatewaySettings)}
+"""What the gateway alone reads."""
 
 FIXED = {"OLLAMA_BASE_URL", "REDIS_DB", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME"}
 """What compose says itself, and so refuses from anybody else."""
@@ -69,7 +73,8 @@ def test_the_procfile_and_compose_start_the_same_commands() -> None:
     }
     assert set(procfile) == set(OURS)
     assert procfile == {name: words(COMPOSE_SERVICES[name]["command"]) for name in OURS}
-    assert all(command[:3] == ["celery", "-A", "worker"] for command in procfile.values())
+    of_celery = [procfile[name][:3] for name in OURS if name != "gateway"]
+    assert of_celery == [["celery", "-A", "worker"]] * len(of_celery)
 
 
 def test_maintenance_consumes_the_queue_that_periodic_tasks_are_sent_to() -> None:
@@ -257,6 +262,29 @@ def test_the_overlay_for_flower_publishes_to_this_machine_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in overlay["services"]["flower"]["ports"])
 
 
+def test_the_overlay_for_the_gateway_publishes_one_to_this_machine_only() -> None:
+    """Where it listens in its container; without the overlay none runs that would want a key."""
+    overlay = yaml.safe_load((ROOT / "deploy" / "compose.gateway.yml").read_text())
+    assert set(overlay["services"]) == {"gateway"}
+    service = overlay["services"]["gateway"]
+    port = Options.validate_python(COMPOSE_SERVICES["gateway"]["environment"])["GATEWAY_PORT"]
+    assert service["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert service["deploy"] == {"replicas": 1}
+    deployed = Options.validate_python(COMPOSE_SERVICES["gateway"]["deploy"])
+    assert deployed["replicas"] == "${GATEWAY_REPLICAS:-0}"
+
+
+def test_the_gateway_in_compose_listens_in_its_network_and_is_asked_whether_it_lives() -> None:
+    """By the port that it has."""
+    environment = Options.validate_python(COMPOSE_SERVICES["gateway"]["environment"])
+    assert environment["GATEWAY_HOST"] == "0.0.0.0"  # noqa: S104  # within its container
+    assert environment["GATEWAY_PORT"] == f"${{GATEWAY_PORT:-{GatewaySettings().port}}}"
+    check = Options.validate_python(COMPOSE_SERVICES["gateway"]["healthcheck"])
+    code = words(check["test"])[3]
+    compile(code, "the check", "exec")
+    assert """http://127.0.0.1:{os.environ["GATEWAY_PORT"]}/healthz""" in code
+
+
 def test_the_health_check_looks_at_the_file_that_the_image_names() -> None:
     """Workers and beat touch it; the image says where."""
     image = (ROOT / "Dockerfile").read_text()
@@ -360,19 +388,22 @@ def test_a_number_says_its_unit_or_what_it_counts() -> None:
 
 
 def test_every_setting_reaches_the_containers_or_is_refused() -> None:
-    """What stands in `.env` counts in compose too, or compose says that it cannot."""
+    """What stands in `.env` counts in compose too, or compose says that it cannot; what the gateway
+    alone reads reaches the gateway alone."""
     inner = str(Options.validate_python(COMPOSE["networks"])["inner"])
     refused = {found[1] for found in re.finditer(REFUSAL, inner)}
     for found in re.finditer(REFUSAL, inner):
         assert found[2].startswith(f" ({found[1]}: "), "the word names the setting"
-    assert refused >= FIXED
+    assert refused >= FIXED | {"GATEWAY_HOST"}
     for name in (*OURS, "griot"):
         environment = Options.validate_python(COMPOSE_SERVICES[name]["environment"])
         passed = {one for one in environment if not one.startswith("FLOWER_")}
-        assert passed & refused == FIXED
-        assert passed | refused == SETTINGS
+        fixed = FIXED | {"GATEWAY_HOST"} if name == "gateway" else FIXED
+        assert passed & refused == fixed
+        read = SETTINGS if name == "gateway" else SETTINGS - OF_GATEWAY
+        assert passed == read - (refused - fixed), name
         heeded = {one for one, value in environment.items() if one in str(value or one)}
-        assert passed - heeded == FIXED, "each is taken from .env"
+        assert passed - heeded == fixed, "each is taken from .env"
 
 
 def test_every_variable_of_the_compose_files_is_in_the_example() -> None:

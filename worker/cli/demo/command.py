@@ -14,12 +14,13 @@ from pathlib import Path
 
 import click
 
+from gateway.settings import GatewaySettings
 from memory import Connection
 from memory.redis.endpoint import endpoint
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app
-from tasks.process.configuration import Settings, load_settings
+from tasks.process.configuration import Settings, checked, load_settings
 from worker.checks.deployment import queues_of_workers
 from worker.cli.console import say
 from worker.cli.demo.footprint import Footprint
@@ -34,6 +35,7 @@ from worker.cli.servers import (
 )
 from worker.cli.stand_ins import SANDBOX_DIRECTORY, claim, data_directory, start_stand_in
 from worker.cli.status import queue_lengths
+from worker.extras import HAS_GATEWAY
 
 TERMINATED = 128 + signal.SIGTERM
 CONVERSATION_TIMEOUT_S = {True: 50.0, False: 600.0}
@@ -101,6 +103,9 @@ def _say_next(settings: Settings, kept: list[Path]) -> None:
         ("status", "see queues, workers and what waits"),
     ):
         say(f"  {command(name):<{width}}   {what}")
+    if HAS_GATEWAY:
+        at = checked(GatewaySettings).address
+        say(f"While it is up, OpenAI's clients find it at {at}/v1.")
 
 
 def _run(settings: Settings, cleanup: ExitStack, kept: list[Path], *, is_verbose: bool) -> int:
