@@ -39,7 +39,7 @@ class FirstEnd:
 def commands_of(path: Path) -> dict[str, str]:
     """The processes of a Procfile. Raises CommandFailed where it cannot be run."""
     if not HAS_HONCHO:
-        raise CommandFailed("`griot up` needs honcho: pip install 'griot[sandbox]'")
+        raise CommandFailed("`griot up` needs honcho: pip install './griot[sandbox]'")
     try:
         return dict(parse_procfile(path.read_text()).processes)
     except OSError as exc:

@@ -160,4 +160,9 @@ def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool
         return line, None
     directory, port = SANDBOX_DIRECTORY.resolve(), parts.port or 80
     _, echo = start_stand_in(directory, settings, cleanup, port)
-    return f"Ollama  {ECHO} It has port {port}: Ctrl-C, `ollama serve`, then this again.", echo
+    line = (
+        f"Ollama  {ECHO}\n"
+        f"          It has port {port}: first Ctrl-C, then `ollama serve` and "
+        f"`ollama pull {settings.model}`, then this again."
+    )
+    return line, echo

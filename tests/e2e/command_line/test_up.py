@@ -200,7 +200,7 @@ def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
             timeout=60,
             check=False,
         )
-    assert ended.stderr == "griot: `griot up` needs honcho: pip install 'griot[sandbox]'\n"
+    assert ended.stderr == "griot: `griot up` needs honcho: pip install './griot[sandbox]'\n"
     assert ended.returncode == 1
 
 

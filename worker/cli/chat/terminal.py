@@ -62,7 +62,7 @@ class TerminalChat:
         self._acts = Acts(talk, self._screen, last=last, cancel=self._cancel)
 
     async def run(self) -> int:
-        """Conversation until somebody leaves; the exit code."""
+        """Talk until somebody leaves; the exit code."""
         await self._acts.replay()
         self._acts.warn_unknown()
         self._screen.remark("Ctrl-C cancels a reply, Ctrl-D leaves, /help shows more.")
