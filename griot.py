@@ -26,7 +26,7 @@ def main() -> None:
             raise
         sys.exit(
             f"griot: the command line needs {missing}, which is not installed: "
-            "pip install 'griot[worker]'"
+            "pip install './griot[worker]'"
         )
     import_module("worker.standard_streams").install()
     if is_ours:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sandbox.ollama import OllamaStandIn
     from sandbox.valkey import ValkeyServer
 
-EXTRAS = "pip install 'griot[sandbox,worker]'"
+EXTRAS = "pip install './griot[sandbox,worker]'"
 SCOPES = ("session", "package", "module", "class", "function")
 
 

@@ -17,5 +17,5 @@ OR_TRY = f"; for a try: {TO_TRY}" if HAS_SANDBOX else ""
 def needs_sandbox(command: str) -> str:
     """Why a command cannot run where the sandbox is not installed, and what to install."""
     return (
-        f"`{command}` needs Griot's sandbox, which is left out here: pip install 'griot[sandbox]'"
+        f"`{command}` needs Griot's sandbox, which is left out here: pip install './griot[sandbox]'"
     )

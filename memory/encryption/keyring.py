@@ -170,7 +170,7 @@ def _new_aead() -> Callable[[bytes], _Aead]:
         module = import_module("memory.encryption.aead")
     except ImportError:
         raise ValueError(
-            "the package cryptography is missing: pip install 'griot[encryption]'"
+            "the package cryptography is missing: pip install './griot[encryption]'"
         ) from None
     made: Callable[[bytes], _Aead] = module.Aead
     return made

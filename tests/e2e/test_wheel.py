@@ -167,7 +167,7 @@ def test_the_image_does_without_the_sandbox(image: Environment, tmp_path: Path) 
     assert told["pool"] == "worker.pool:LoopPool"
     for code, shown, _ in told["help"]:
         assert (code, "demo" in shown, "sandbox" in shown) == (0, False, False)
-    reason = "needs Griot's sandbox, which is left out here: pip install 'griot[sandbox]'\n"
+    reason = "needs Griot's sandbox, which is left out here: pip install './griot[sandbox]'\n"
     assert told["refused"] == [
         [1, "", f"griot: `griot demo` {reason}"],
         [1, "", f"griot: `griot up --sandbox` {reason}"],

@@ -5,9 +5,12 @@ from urllib.parse import urlsplit
 
 from llm import LLMSettings, is_cloud, is_installed
 from tasks.process.configuration import Settings
-from worker.checks.findings import Finding, Level, judged
+from worker.checks.findings import Finding, Level
+from worker.checks.tls import speaks_tls
 from worker.extras import OR_TRY
 from worker.model_servers import LOOPBACK, ModelServer, model_servers
+
+OLLAMA_PORT = 11434
 
 
 def check_models(settings: Settings) -> list[Finding]:
@@ -97,22 +100,29 @@ def check_cloud(settings: Settings) -> list[Finding]:
 
 
 def _servers(servers: Sequence[ModelServer]) -> list[Finding]:
-    level, advice = Level.FAIL, f"start it, or set OLLAMA_BASE_URL{OR_TRY}"
-    if not all(server.trouble for server in servers):
-        level = Level.WARN
-        advice = "start it, or take it out of OLLAMA_BASE_URLS; the others do its work"
+    is_out = all(server.trouble for server in servers)
+    level = Level.FAIL if is_out else Level.WARN
     return [
-        judged(
-            not one.trouble,
-            Finding(
-                "ollama",
-                level,
-                one.trouble or f"{one.url}, {len(one.installed)} models",
-                advice,
-            ),
-        )
+        Finding("ollama", level, one.trouble, _advice_on(one, is_out=is_out))
+        if one.trouble
+        else Finding("ollama", Level.OK, f"{one.url}, {len(one.installed)} models")
         for one in servers
     ]
+
+
+def _advice_on(server: ModelServer, *, is_out: bool) -> str:
+    """What to do about a server that cannot be used: that depends on who answers in its place."""
+    setting = "OLLAMA_BASE_URL" if is_out else "OLLAMA_BASE_URLS"
+    at = urlsplit(server.url)
+    has_tls = at.scheme == "https"
+    answers_in_tls = speaks_tls(at.hostname or "", at.port or (443 if has_tls else 80))
+    if answers_in_tls is None:
+        # urllib gives no port that is a default one: most often it was forgotten.
+        port = "" if at.port else f" (Ollama's port is {OLLAMA_PORT})"
+        return f"start it, or correct host and port in {setting}{port}{OR_TRY if is_out else ''}"
+    if answers_in_tls is not has_tls:
+        return f"write {'https' if answers_in_tls else 'http'}:// in {setting}"
+    return f"something listens there: restart it if it is your Ollama, else correct {setting}"
 
 
 def _model(model: str, servers: Sequence[ModelServer]) -> Finding:

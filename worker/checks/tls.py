@@ -12,11 +12,16 @@ ALERT = b"\x15"
 """How TLS begins to say that it was not spoken to in TLS."""
 
 
-def tls_findings(settings: Settings) -> dict[str, Finding]:
-    """By the name of its way, what is wrong of TLS in the address of memory, broker and results."""
+def tls_findings(settings: Settings, *, only_secure: bool = False) -> dict[str, Finding]:
+    """By the name of its way, what is wrong of TLS in the address of memory, broker and results.
+
+    `only_secure`: only addresses that say TLS are asked.
+    """
     found = {}
     asked: dict[tuple[tuple[str, int], bool], bool] = {}
     for way in ways_to_servers(settings):
+        if only_secure and way.tls is None:
+            continue
         for at in way.addresses[:1]:
             wanted = (at, way.tls is not None)
             if wanted not in asked:
@@ -30,9 +35,9 @@ def is_mismatch(host: str, port: int, *, has_tls: bool) -> bool:
     """Whether a server answers there, but with TLS where the address has none, or the other way
     round. Takes ANSWER_S at each of two steps at most."""
     if has_tls:
-        return _speaks_tls(host, port) is False
+        return speaks_tls(host, port) is False
     # Who answers in plain text is asked no more; only who hangs up may want TLS.
-    return _hangs_up(host, port) and _speaks_tls(host, port) is True
+    return _hangs_up(host, port) and speaks_tls(host, port) is True
 
 
 def _finding(way: Way, at: tuple[str, int]) -> Finding:
@@ -46,8 +51,9 @@ def _finding(way: Way, at: tuple[str, int]) -> Finding:
     return Finding(way.name, Level.FAIL, found, f"write {scheme}:// in {way.setting}")
 
 
-def _speaks_tls(host: str, port: int) -> bool | None:
-    """None if nobody can be reached there."""
+def speaks_tls(host: str, port: int) -> bool | None:
+    """Whether who answers there does so in TLS; None if nobody can be reached. Takes ANSWER_S at
+    each of two steps at most."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from memory.ids import shown_id
 from tasks import app
 from tasks.submit.erase import (
     ErasureReceipt,
@@ -13,7 +14,7 @@ from tasks.submit.erase import (
     sessions_of_agent,
 )
 from tasks.submit.erase import erase_user as erase_sessions_of_user
-from worker.cli.console import Table, json_option, say, show, show_json
+from worker.cli.console import Table, json_option, note, say, show, show_json
 from worker.cli.known_agents import note_unknown
 from worker.cli.status import queue_lengths
 
@@ -50,7 +51,9 @@ def erase_one(agent: str, session: str, dry_run: bool, as_json: bool) -> None:
       griot erase session energy session-1 --dry-run
     """
     note_unknown(agent)
-    _print([erase(app, agent, session, dry_run=dry_run)], as_json=as_json, dry_run=dry_run)
+    receipts = [erase(app, agent, session, dry_run=dry_run)]
+    if_none = f"nothing is kept of session {shown_id(session)} of agent {shown_id(agent)}"
+    _print(receipts, if_none, as_json=as_json, dry_run=dry_run)
 
 
 @erase_command.command(name="agent")
@@ -68,7 +71,9 @@ def erase_agent(agent: str, dry_run: bool, as_json: bool) -> None:
     receipts = [erase(app, *one, dry_run=dry_run) for one in sessions_of_agent(agent)]
     if not dry_run:
         erase_rest(agent)
-    _print(receipts, as_json=as_json, dry_run=dry_run)
+    _print(
+        receipts, f"no session is kept of agent {shown_id(agent)}", as_json=as_json, dry_run=dry_run
+    )
 
 
 @erase_command.command(name="user")
@@ -88,10 +93,14 @@ def erase_user(user: str, shared: bool, dry_run: bool, as_json: bool) -> None:
       griot erase user ama@example.org --dry-run
     """
     receipts = erase_sessions_of_user(app, user, is_shared=shared, dry_run=dry_run)
-    _print(receipts, as_json=as_json, dry_run=dry_run)
+    _print(
+        receipts, f"no session is kept of user {shown_id(user)}", as_json=as_json, dry_run=dry_run
+    )
 
 
-def _print(receipts: Sequence[ErasureReceipt], *, as_json: bool, dry_run: bool) -> None:
+def _print(
+    receipts: Sequence[ErasureReceipt], if_none: str, *, as_json: bool, dry_run: bool
+) -> None:
     unreadable = sum(queue.quarantined for queue in queue_lengths(app))
     if as_json:
         show_json({"sessions": receipts, "erased": not dry_run, "quarantined": unreadable})
@@ -103,6 +112,8 @@ def _print(receipts: Sequence[ErasureReceipt], *, as_json: bool, dry_run: bool) 
     ]
     title = "Kept" if dry_run else "Erased"
     show(Table(title, ("Agent", "Session", *(name.capitalize() for name in names)), rows))
+    if not any(any(counts) for _, _, *counts in rows):
+        note(f"griot: {if_none}: is the id right?")
     if unreadable:
         say(
             f"{unreadable} messages in quarantine cannot be read; they may contain "

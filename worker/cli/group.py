@@ -18,6 +18,9 @@ from worker.standard_streams import lost_output
 from worker.unknown_settings import warnings_of_unknown
 
 INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
+TELL_THEMSELVES = ("check", "demo", "up")
+"""Commands that look for themselves whether the servers can be used."""
+_HELP = {"-h", "--help"}
 FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)
 if HAS_SANDBOX:
     from sandbox.errors import SandboxError
@@ -46,6 +49,17 @@ class Commands(click.Group):
             failure = CommandFailed(f"standard output cannot be written: {reason}")
             failure.show()
             sys.exit(end.code or failure.exit_code)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was asked for. Where an address says TLS to a server without it, that
+        is told at once: Redis' client needs three time-outs to find out that nobody answers."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if not ctx.resilient_parsing and name not in TELL_THEMSELVES and not _HELP & set(rest):
+            for wrong in tls_findings(load_settings(), only_secure=True).values():
+                raise CommandFailed(f"{wrong.found}; {wrong.advice}")
+        return name, command, rest
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was asked for."""

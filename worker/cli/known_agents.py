@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from agents import Profiles
-from memory.ids import shown_id
+from memory.ids import is_id, shown_id
 from tasks.process.services import producer_services
 from worker.cli.console import note
 
@@ -17,7 +17,8 @@ def note_unknown(agent: str) -> None:
 def unknown(profiles: Profiles, agent: str) -> str:
     """What is said of an agent without a profile of its own; empty where it has one, or where none
     has."""
-    if not profiles.by_id or agent in profiles.by_id:
+    # Of what can be no id, the command itself says so.
+    if not profiles.by_id or agent in profiles.by_id or not is_id(agent):
         return ""
     near = get_close_matches(agent, profiles.by_id, n=1)
     meant = f" Did you mean {near[0]}?" if near else ""

@@ -5,17 +5,21 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from worker.cli.group import CommandFailed
+from worker.extras import HAS_SANDBOX
 
 HAS_HONCHO = find_spec("honcho") is not None
 if HAS_HONCHO:  # an extra (`sandbox`) that a worker's image does without
     import honcho.manager
     from honcho.environ import parse_procfile
+
+if HAS_SANDBOX:
+    from sandbox.process import ServerProcess
 
 STOPPED_BY_SIGNAL = (130, 143)
 LAST_WORDS_S = 1.0
@@ -35,7 +39,7 @@ class FirstEnd:
 def commands_of(path: Path) -> dict[str, str]:
     """The processes of a Procfile. Raises CommandFailed where it cannot be run."""
     if not HAS_HONCHO:
-        raise CommandFailed("`griot up` needs honcho: pip install 'griot[sandbox]'")
+        raise CommandFailed("`griot up` needs honcho: pip install './griot[sandbox]'")
     try:
         return dict(parse_procfile(path.read_text()).processes)
     except OSError as exc:
@@ -48,8 +52,11 @@ def run_processes(
     stop_s: float,
     signs: Mapping[str, str],
     on_ready: Callable[[], None],
+    servers: Sequence["ServerProcess"] = (),
 ) -> FirstEnd | None:
     """Run processes by their names until one ends or SIGINT, SIGTERM or SIGHUP comes.
+
+    One of the `servers`, which run already, counts as a process that ends.
 
     Calls `on_ready` once each has printed what `signs` has for its name. Returns the process that
     ended by itself, None when a signal stopped them, also that which is sent when nobody reads the
@@ -61,11 +68,13 @@ def run_processes(
     for name, command in commands.items():
         manager.add_process(name, command, env=_environment())
     spoken = _Spoken({name: signs[name] for name in commands if name in signs}, on_ready)
-    _Hardened(manager, spoken)
+    hardened = _Hardened(manager, spoken, servers)
     # A terminal that is closed would end us alone: the processes have sessions of their own.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         signal.signal(signal.SIGHUP, _stop)
     manager.loop()
+    if (server := hardened.lost) is not None:
+        return FirstEnd(server.name, server.returncode or 0, f"see {server.log_path}")
     if manager.returncode in STOPPED_BY_SIGNAL or spoken.first_ended is None:
         return None
     name = spoken.first_ended
@@ -109,15 +118,21 @@ class _Spoken:
 
 class _Hardened:
     """A manager of honcho that stops all when the reader of our output has left, and at a Ctrl-C
-    that comes early.
+    that comes early, and when a server ends that they need.
 
     `griot up | tee log`, then Ctrl-C: honcho 2.0's loop would end at its next line, and leave the
     processes running. The same for a stop before each has a pid: it waits until they have. A fork
     that the same Ctrl-C ended before it began its process never will: it counts as stopped.
     """
 
-    def __init__(self, manager: "honcho.manager.Manager", spoken: _Spoken) -> None:
-        self._manager, self._spoken = manager, spoken
+    def __init__(
+        self,
+        manager: "honcho.manager.Manager",
+        spoken: _Spoken,
+        servers: Sequence["ServerProcess"],
+    ) -> None:
+        self.lost: ServerProcess | None = None
+        self._manager, self._spoken, self._servers = manager, spoken, servers
         self._terminate, self._all_started = manager.terminate, manager._all_started
         self._write = manager._printer.write
         self._is_due = False
@@ -138,6 +153,9 @@ class _Hardened:
                 since_s = self._ended_s.setdefault(name, time.monotonic())
                 if time.monotonic() - since_s > LAST_WORDS_S:
                     state.update(pid=0, returncode=fork.exitcode)
+        if self.lost is None and not self._manager._terminating:
+            self.lost = next((one for one in self._servers if not one.is_running), None)
+            self._is_due = self._is_due or self.lost is not None
         is_so = bool(self._all_started())
         if self._is_due and is_so:
             self.terminate()

@@ -44,7 +44,7 @@ def reencrypt_command(as_json: bool) -> None:
     if as_json:
         show_json(asdict(progress))
     else:
-        _say(progress)
+        _say(progress, has_keys=bool(services.settings.memory.encryption_keys))
     if progress.unreadable:
         raise click.exceptions.Exit(1)
 
@@ -59,7 +59,7 @@ def _told(run: Iterator[Reencryption]) -> Reencryption:
     return progress
 
 
-def _say(progress: Reencryption) -> None:
+def _say(progress: Reencryption, *, has_keys: bool) -> None:
     for reason in progress.reasons:
         note(f"not re-encrypted: {reason}")
     say(f"{progress.written} records re-encrypted, of {progress.seen} keys")
@@ -67,5 +67,7 @@ def _say(progress: Reencryption) -> None:
         say(f"{progress.unreadable} records cannot be decrypted here and stay as they are")
     if progress.busy:
         say(f"{progress.busy} records changed during the run: run it again")
-    if progress.is_done:
+    if progress.is_done and has_keys:
         say("all done: you may remove all keys but the first from GRIOT_ENCRYPTION_KEYS")
+    elif progress.is_done:
+        say("all is plain: GRIOT_ENCRYPTION_KEYS is not set")

@@ -24,8 +24,8 @@ NUM_PARALLEL = 4
 
 def start_stand_in(
     directory: Path, settings: LLMSettings, cleanup: ExitStack, port: int | None = None
-) -> str:
-    """The address of a stand-in for Ollama on loopback, started here and stopped by `cleanup`.
+) -> tuple[str, ServerProcess]:
+    """A stand-in for Ollama on loopback and its address, started here and stopped by `cleanup`.
 
     Raises SandboxError, and CommandFailed where something else has the port.
     """
@@ -48,7 +48,7 @@ def start_stand_in(
     seen = len(process.log_text())
     cleanup.enter_context(process)
     process.wait_ready(lambda: "listening on" in process.log_text()[seen:], STAND_IN_READY_S)
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{port}", process
 
 
 def redis_where_expected(

@@ -24,6 +24,7 @@ from worker.model_servers import LOOPBACK
 from worker.settings import FlowerAccess
 
 if HAS_SANDBOX:
+    from sandbox.process import ServerProcess
     from worker.cli.stand_ins import SANDBOX_DIRECTORY, redis_where_expected, start_stand_in
 
 _CLI = Path(__file__).resolve().parent
@@ -32,6 +33,8 @@ _INSTALLED, _CHECKOUT = _CLI / "Procfile", _CLI.parents[1] / "Procfile"
 PROCFILE = _INSTALLED if _INSTALLED.is_file() else _CHECKOUT
 WIND_UP_S = 10.0
 """What a stopping worker may take after its drain, to write what it has."""
+Needed = tuple[str, "ServerProcess | None"]
+"""A line about a server that is needed, and its process where we have started it."""
 SIGNS = {
     "worker": " ready.",
     "maintenance": " ready.",
@@ -83,9 +86,11 @@ def up(has_sandbox: bool, or_sandbox: bool) -> None:
         commands.pop("gateway", None)
     pages = _pages(commands)
     with ExitStack() as cleanup:
+        redis, valkey = _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox)
+        ollama, echo = _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox)
         ready = [
-            _need_redis(settings.memory, cleanup, has_sandbox=has_sandbox),
-            _want_ollama(settings.llm, cleanup, has_sandbox=has_sandbox),
+            redis,
+            ollama,
             *pages,
             f"Next    in another terminal: {command('chat')}",
             "Stop    Ctrl-C",
@@ -95,6 +100,7 @@ def up(has_sandbox: bool, or_sandbox: bool) -> None:
             stop_s=settings.queue.drain_s + WIND_UP_S,
             signs=SIGNS,
             on_ready=partial(_say_ready, ready),
+            servers=[one for one in (valkey, echo) if one is not None],
         )
     if ended is not None:
         raise CommandFailed(
@@ -143,23 +149,24 @@ def _need_port(name: str, host: str, port: int, variable: str) -> None:
         ) from exc
 
 
-def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> str:
+def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bool) -> Needed:
     trouble = redis_trouble(settings)
     if trouble is None:
-        return f"Redis   {Connection(settings).label}"
+        return f"Redis   {Connection(settings).label}", None
     if not has_sandbox:
         raise CommandFailed(f"{trouble}{OR_TRY}")
     server = redis_where_expected(settings, SANDBOX_DIRECTORY, cleanup, trouble)
     if (trouble := redis_trouble(settings)) is not None:
         raise CommandFailed(trouble)
     data = os.path.relpath(server.data_dir)
-    return f"Redis   127.0.0.1:{server.port}, an embedded Valkey; its data are in {data}"
+    line = f"Redis   127.0.0.1:{server.port}, an embedded Valkey; its data are in {data}"
+    return line, server.process
 
 
-def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> str:
+def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> Needed:
     trouble = ollama_trouble(settings)
     if trouble is None:
-        return f"Ollama  {settings.servers[0]}, model {settings.model}"
+        return f"Ollama  {settings.servers[0]}, model {settings.model}", None
     parts = urlsplit(settings.servers[0])
     is_here = parts.hostname in LOOPBACK and trouble.startswith("no Ollama")
     if not has_sandbox or not is_here:
@@ -168,6 +175,12 @@ def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool
             "start it with `ollama serve`"
         )
         say(line)
-        return line
-    start_stand_in(SANDBOX_DIRECTORY.resolve(), settings, cleanup, parts.port or 80)
-    return f"Ollama  {ECHO}"
+        return line, None
+    directory, port = SANDBOX_DIRECTORY.resolve(), parts.port or 80
+    _, echo = start_stand_in(directory, settings, cleanup, port)
+    line = (
+        f"Ollama  {ECHO}\n"
+        f"          It has port {port}: first Ctrl-C, then `ollama serve` and "
+        f"`ollama pull {settings.model}`, then this again."
+    )
+    return line, echo

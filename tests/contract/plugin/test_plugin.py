@@ -64,7 +64,7 @@ def test_an_extra_that_is_missing_is_named(tmp_path: Path, fixture: str, package
     hidden = f"import sys\nsys.modules[{package!r}] = None"
     done = ran(tmp_path, text, conftest=hidden)
     assert "1 passed, 1 error" in done.stdout, done.stdout
-    assert f"the package {package}: pip install 'griot[sandbox,worker]'" in done.stdout
+    assert f"the package {package}: pip install './griot[sandbox,worker]'" in done.stdout
 
 
 def test_a_hidden_tasks_is_named(tmp_path: Path) -> None:

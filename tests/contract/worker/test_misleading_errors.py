@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from celery import Celery
+from click.testing import CliRunner
 from pydantic import SecretStr
 
+from llm import LLMSettings
 from memory import Connection, MemorySettings
 from sandbox.valkey import ValkeyServer
 from tasks import InvalidJob, chat_task
@@ -21,9 +23,12 @@ from tests.support.machine import scaled
 from tests.support.servers.tls_rig import Authority, TlsDoor
 from worker.checks.celery_start import celery_start_checks
 from worker.checks.deployment import check_redis
+from worker.checks.models import check_ollama
 from worker.checks.tls import tls_findings
+from worker.cli import main
 from worker.cli.servers import redis_trouble
 
+GROUP = sys.modules["worker.cli.group"]
 RIGHT, WRONG = "right", "geheim"
 
 
@@ -84,6 +89,44 @@ def test_tls_to_a_plain_server_is_told_within_seconds(server: ValkeyServer) -> N
     found = tls_findings(all_at(url))
     assert set(found) == {"redis", "broker", "results"}
     assert all(one.advice == "write redis:// in REDIS_URL" for one in found.values())
+
+
+def test_a_command_says_it_before_it_waits(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis' client alone waits for three time-outs. Help and usage are there nevertheless."""
+    wrong = all_at(server.url().replace("redis://", "rediss://"))
+    monkeypatch.setattr(GROUP, "load_settings", lambda: wrong)
+    ended = CliRunner().invoke(main, ["cancel", "some-job"])
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        f"griot: 127.0.0.1:{server.port} does not speak TLS; write redis:// in REDIS_URL\n"
+    )
+    assert CliRunner().invoke(main, ["cancel", "--help"]).exit_code == 0
+
+
+def test_an_ollama_that_cannot_be_used_gets_the_advice_that_helps(
+    server: ValkeyServer, tmp_path: Path
+) -> None:
+    """By who answers at its address: nobody, another program, or one that wants another scheme."""
+
+    def advice(url: str) -> str:
+        llm = LLMSettings(_env_file=None, base_url=url, connect_timeout_s=1)
+        (found,) = check_ollama(replace(load_settings(), llm=llm))
+        return found.advice
+
+    assert advice("http://127.0.0.1:1").startswith(
+        "start it, or correct host and port in OLLAMA_BASE_URL"
+    )
+    assert "(Ollama's port is 11434)" in advice("http://127.0.0.1")
+    plain = f"127.0.0.1:{server.port}"
+    assert advice(f"https://{plain}") == "write http:// in OLLAMA_BASE_URL"
+    assert advice(f"http://{plain}") == (
+        "something listens there: restart it if it is your Ollama, else correct OLLAMA_BASE_URL"
+    )
+    authority = Authority(tmp_path, "authority").create()
+    with TlsDoor(server.port, authority.issue("127.0.0.1")) as door:
+        assert advice(f"http://127.0.0.1:{door.port}") == "write https:// in OLLAMA_BASE_URL"
 
 
 def test_a_plain_address_of_a_server_with_tls_is_told(server: ValkeyServer, tmp_path: Path) -> None:

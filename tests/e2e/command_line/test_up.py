@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer
@@ -92,6 +93,29 @@ def test_up_says_last_which_process_ended_and_why(
         "griot: all processes were stopped, because flower ended with status 78: "
         "FLOWER_BASIC_AUTH: must be user:password, in ASCII"
     )
+
+
+def test_up_ends_with_the_server_that_it_has_started(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Nothing works without it, and nobody else would start it again."""
+    settings = {
+        **environment,
+        "REDIS_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
+    }
+    output = tmp_path / "output"
+    with output.open("w") as out:
+        up = subprocess.Popen(
+            (*GRIOT, "up", "--sandbox"), env=settings, cwd=tmp_path, stdout=out, stderr=out
+        )
+    wait_until(lambda: "\nReady\n" in output.read_text(), timeout_s=60, what="all are ready")
+    with Redis(port=int(settings["REDIS_PORT"])) as valkey:
+        os.kill(int(valkey.info("server")["process_id"]), signal.SIGKILL)
+    assert up.wait(scaled(60)) == 1
+    last = output.read_text().splitlines()[-1]
+    assert last.startswith("griot: all processes were stopped, because valkey")
+    assert "ended with status -9: see " in last
 
 
 @pytest.mark.parametrize("given", ["REDIS_URL", "REDIS_DB", "CELERY_BROKER_URL"])
@@ -195,7 +219,7 @@ def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
             timeout=60,
             check=False,
         )
-    assert ended.stderr == "griot: `griot up` needs honcho: pip install 'griot[sandbox]'\n"
+    assert ended.stderr == "griot: `griot up` needs honcho: pip install './griot[sandbox]'\n"
     assert ended.returncode == 1
 
 

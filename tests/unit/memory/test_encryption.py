@@ -106,7 +106,7 @@ def test_without_the_package_and_a_key_nothing_is_imported() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "pip install 'griot[encryption]'" in done.stdout
+    assert "pip install './griot[encryption]'" in done.stdout
 
 
 SECRET = key_of("k1").partition(":")[2]

@@ -164,3 +164,13 @@ def test_the_readme_shows_the_defaults_that_the_settings_have() -> None:
 
 
 # ---- what code is called
+
+
+def test_griot_is_installed_from_a_path_everywhere() -> None:
+    """An index may have another package of that name: nobody is told to install that one."""
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    texts = [*DOCUMENTS, ROOT / "griot.py", *modules]
+    by_name = re.compile(r"pip install ['\"]?griot\b")
+    decisions = ROOT / "docs" / "decisions.md"
+    found = {path.name for path in texts if by_name.search(path.read_text("utf-8"))}
+    assert found - {decisions.name} == set()

@@ -7,13 +7,14 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from agents import AgentSettings, Profiles
-from memory import Event, EventType
-from tasks import InvalidJob
+from memory import Event, EventType, InvalidInput, MemoryUnavailable
+from tasks import InvalidJob, NotAccepted
+from worker.cli.chat.conversation import Conversation
 from worker.cli.chat.image_file import read_image
-from worker.cli.chat.pipe import PlainReply
+from worker.cli.chat.pipe import Pipe, PlainReply
 from worker.cli.chat.replay import Said, said_before
 from worker.cli.chat.reply import ShownReply
-from worker.cli.chat.sentences import why_waiting
+from worker.cli.chat.sentences import not_confirmed, why_waiting
 from worker.cli.chat.slash import SlashCommand, SlashCompleter, parsed
 from worker.cli.chat.wrapping import Wrapping, lines_of
 from worker.cli.known_agents import unknown
@@ -254,3 +255,46 @@ def test_an_agent_without_a_profile_is_said() -> None:
     assert "Did you mean" not in unknown(profiles, "xyz")
     assert unknown(profiles, "energy") == ""
     assert unknown(Profiles(profiles.default, {}), "enrgy") == ""
+    assert unknown(profiles, "") == unknown(profiles, "\udcff") == ""
+
+
+@pytest.mark.parametrize(
+    ("agent", "session"), [("", "s"), ("energy", ""), ("energy", "\udcff"), ("a" * 513, "s")]
+)
+def test_no_conversation_begins_under_what_is_no_id(agent: str, session: str) -> None:
+    """It is said at once, not with the first message; what `/agent` and `/new` refuse stays out."""
+    with pytest.raises(InvalidInput):
+        Conversation(agent, session)
+    talk = Conversation("energy", "s")
+    with pytest.raises(InvalidInput):
+        talk.use_agent("a" * 513)
+    with pytest.raises(InvalidInput):
+        talk.begin_session("\udcff")
+    assert (talk.agent, talk.session) == ("energy", "s")
+
+
+def test_a_message_that_may_be_in_is_sent_again_under_its_id() -> None:
+    """So it cannot be answered twice; what differs, or was confirmed, is another message."""
+    talk = Conversation("energy", "s")
+    options = talk.options()
+    first = talk.task_id("Hello", options)
+    assert talk.task_id("Hello", talk.options()) == first
+    assert talk.task_id("Hello!", options) != first
+    talk.confirm("Hello", options)
+    assert talk.task_id("Hello", options) != first
+
+
+def test_a_message_that_may_be_in_is_said_without_ids() -> None:
+    """Nobody can type a task_id here."""
+    error = NotAccepted("Redis did not confirm job 1; send it again with the same task_id")
+    error.__cause__ = MemoryUnavailable("it is away")
+    said = not_confirmed(error)
+    assert said == "Redis did not confirm the message, which may have been stored (it is away)"
+
+
+def test_a_line_that_is_no_text_is_not_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """With a word for people."""
+    pipe = Pipe(Conversation("energy", "s"), as_json=False)
+    pipe.talk_through(["\udcff\n"])
+    assert pipe.failures == 1
+    assert capsys.readouterr().err == "griot: the line is not valid UTF-8\n"

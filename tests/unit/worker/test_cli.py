@@ -1,5 +1,8 @@
 """The command line without any server: help, usage, errors, exit codes."""
 
+import re
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -12,8 +15,20 @@ from tasks.errors import InvalidJob
 from worker.cli import main
 from worker.cli.group import CommandFailed, Commands
 
+README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 COMMANDS = (
-    *("demo", "up", "check", "chat", "cancel", "sessions", "stats", "status", "dead-letters"),
+    *(
+        "demo",
+        "up",
+        "check",
+        "chat",
+        "cancel",
+        "agents",
+        "sessions",
+        "stats",
+        "status",
+        "dead-letters",
+    ),
     *("erase", "export", "import", "reencrypt", "audit"),
 )
 
@@ -29,8 +44,10 @@ def test_each_command_teaches_with_a_summary_and_an_example(name: str) -> None:
 
 
 def test_the_help_names_every_command() -> None:
-    """`griot --help` lists all commands that there are, no more and no fewer."""
-    assert set(main.commands) >= set(COMMANDS)
+    """`griot --help` and README list all commands that there are, no more and no fewer."""
+    assert set(main.commands) == set(COMMANDS)
+    (listed,) = re.findall(r"`griot --help` lists the tools: (.*?)\. ", README, re.DOTALL)
+    assert set(re.findall(r"`([a-z-]+)`", listed)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize(

@@ -88,5 +88,5 @@ def test_without_its_extra_the_command_line_says_what_to_install(missing: str) -
     assert ended.returncode == 1
     assert ended.stderr == (
         f"griot: the command line needs {missing}, which is not installed: "
-        "pip install 'griot[worker]'\n"
+        "pip install './griot[worker]'\n"
     )

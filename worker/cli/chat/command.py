@@ -39,7 +39,7 @@ SHOWN_MESSAGES = 10
 def chat(  # noqa: PLR0917  # click gives them by name
     agent: str, session: str, model: str | None, on_busy: str, last: int, as_json: bool
 ) -> None:
-    """Conversation to AGENT in SESSION; the reply is shown as it comes.
+    """Talk to AGENT in SESSION; the reply is shown as it comes.
 
     In a terminal: Ctrl-C cancels the reply (what was said so far is kept, marked as cancelled), and
     leaves where none comes; Ctrl-D leaves; /help shows the commands. A message that is typed

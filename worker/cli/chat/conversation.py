@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from agents import Profile
 from memory import OnBusy, RedisMemoryService
+from memory.ids import encode_id
 from tasks import ChatOptions
 from tasks.job.images import check_images
 from tasks.process.configuration import Settings
@@ -15,7 +16,8 @@ from worker.cli.chat.image_file import read_image
 @dataclass
 class Conversation:
     """One conversation as its user has set it. `model`, `system_prompt` and `tools` are None where
-    the agent's profile decides."""
+    the agent's profile decides. Raises memory.InvalidInput for an id that no agent or session may
+    have."""
 
     agent: str
     session: str
@@ -25,6 +27,12 @@ class Conversation:
     tools: list[str] | None = None
     images: list[str] = field(default_factory=list)
     """Those of the next message, base64."""
+    unconfirmed: dict[str, str] = field(default_factory=dict)
+    """Of messages that may have been stored: the job's id by all that was sent."""
+
+    def __post_init__(self) -> None:
+        encode_id(self.agent, what="agent")
+        encode_id(self.session, what="session")
 
     @property
     def settings(self) -> Settings:
@@ -47,11 +55,14 @@ class Conversation:
         return RedisMemoryService.from_settings(self.settings.memory)
 
     def begin_session(self, session: str) -> None:
-        """Go on in another session; empty: in a new one."""
+        """Go on in another session; empty: in a new one. Raises memory.InvalidInput."""
+        if session:
+            encode_id(session, what="session")
         self.session = session or f"chat-{uuid.uuid4().hex[:8]}"
 
     def use_agent(self, agent: str) -> None:
-        """Go on with another agent, as its profile has it."""
+        """Go on with another agent, as its profile has it. Raises memory.InvalidInput."""
+        encode_id(agent, what="agent")
         self.agent = agent
         self.model = self.system_prompt = self.tools = None
 
@@ -74,3 +85,16 @@ class Conversation:
             images=images or None,
             on_busy=self.on_busy,
         )
+
+    def task_id(self, text: str, options: ChatOptions) -> str:
+        """The id under which a message is sent. One that Redis has not confirmed gets its first id
+        when the same is sent again, so it is answered once; `confirm` ends that."""
+        new_id = str(uuid.uuid4())
+        return self.unconfirmed.setdefault(self._sent_as(text, options), new_id)
+
+    def confirm(self, text: str, options: ChatOptions) -> None:
+        """Redis has said whether the message is in: the same text is a new message from now on."""
+        self.unconfirmed.pop(self._sent_as(text, options), None)
+
+    def _sent_as(self, text: str, options: ChatOptions) -> str:
+        return repr((self.agent, self.session, text, options))

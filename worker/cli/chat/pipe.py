@@ -9,12 +9,13 @@ from typing import Protocol
 import orjson
 
 from memory import Backpressure, Event, EventType
-from tasks import ChatError, chat_task
+from tasks import ChatError, InvalidJob, NotAccepted, chat_task
 from tasks.aio import aclose, follow_job
 from worker.cli.chat.absent import NO_WORKER, PATIENCE_S, has_worker
 from worker.cli.chat.conversation import Conversation
 from worker.cli.chat.following import patiently
 from worker.cli.chat.reply import ShownReply
+from worker.cli.chat.sentences import LOOK_FIRST, not_confirmed
 from worker.cli.console import is_terminal, note, printable, write
 from worker.cli.group import CommandFailed
 from worker.cli.known_agents import note_unknown
@@ -26,7 +27,7 @@ class EventPrinter(Protocol):
     def take(self, event: Event) -> None:
         """An event, as it comes."""
 
-    def not_sent(self, error: Exception) -> None:
+    def not_sent(self, why: str) -> None:
         """The message was not taken in."""
 
 
@@ -40,9 +41,9 @@ class PlainReply:
         """Print what an event brings."""
         self._reply.take(event)
 
-    def not_sent(self, error: Exception) -> None:
+    def not_sent(self, why: str) -> None:
         """Say why."""
-        note(f"griot: {error}")
+        note(f"griot: {why}")
 
     def text(self, text: str) -> None:
         """Print a piece of the reply."""
@@ -72,9 +73,9 @@ class JsonEvents:
         names = ("type", "job_id", "attempt", "text", "data", "cursor")
         _print_json({name: getattr(event, name) for name in names})
 
-    def not_sent(self, error: Exception) -> None:
+    def not_sent(self, why: str) -> None:
         """Print why a message has no events."""
-        _print_json({"type": "not_sent", "data": {"error": str(error)}})
+        _print_json({"type": "not_sent", "data": {"error": why}})
 
 
 class Pipe:
@@ -97,13 +98,18 @@ class Pipe:
         max_wait_s = self._talk.settings.queue.max_wait_s
         reader: EventPrinter = JsonEvents() if self._as_json else PlainReply(max_wait_s=max_wait_s)
         try:
+            if not _is_unicode(message):
+                raise InvalidJob("the line is not valid UTF-8")
             options = self._talk.options()
             job = chat_task.delay(self._talk.agent, self._talk.session, message, **options)
             self._warn_unknown()
             asyncio.run(self._follow(job.id, reader))
+        except NotAccepted as exc:
+            self.failures += 1
+            reader.not_sent(f"{not_confirmed(exc)}; {LOOK_FIRST}")
         except (ChatError, Backpressure) as exc:
             self.failures += 1
-            reader.not_sent(exc)
+            reader.not_sent(str(exc))
 
     def _warn_unknown(self) -> None:
         """Say once that the default profile answers for the agent, if it does."""
@@ -146,6 +152,14 @@ async def _checked(job_id: str) -> AsyncGenerator[Event, None]:
                         f"{NO_WORKER}. The message waits in its mailbox (job {job_id}) and will be "
                         "answered then"
                     )
+
+
+def _is_unicode(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _print_json(value: object) -> None:

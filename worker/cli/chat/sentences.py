@@ -1,6 +1,7 @@
 """What `griot chat` says of a job that waits, is tried again or has ended. Pure."""
 
 from memory import Event, EventType
+from tasks import NotAccepted
 from worker.cli.console import duration, moment_of
 
 NO_ANSWERS = {
@@ -10,6 +11,9 @@ NO_ANSWERS = {
 """What is said of an empty reply, by its kind (docs/agents.md)."""
 MERGED = "(answered together with a later message)"
 CANCELLED = "(cancelled)"
+SEND_AGAIN = "send it again (arrow up, Enter), duplicates are ignored"
+LOOK_FIRST = "look into the session before you send it again"
+"""Of a pipe, whose next message has an id of its own."""
 
 
 def why_waiting(event: Event, *, max_wait_s: float) -> str:
@@ -54,6 +58,12 @@ def begins_again(wait: Event | None, event: Event) -> str:
 def gave_back(event: Event) -> str:
     """What is said where a worker that stops has given the job back, so that no attempt counts."""
     return f"(its worker was stopped; another one begins the reply again, attempt {event.attempt})"
+
+
+def not_confirmed(error: NotAccepted) -> str:
+    """What is said of a message that may be in or not: without ids, which nobody types here."""
+    why = error.__cause__ or error
+    return f"Redis did not confirm the message, which may have been stored ({why})"
 
 
 def way_back(job_id: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from kombu.exceptions import OperationalError
 
 from memory import Event, EventType, MemoryServiceError
-from tasks import ChatError
+from tasks import ChatError, NotAccepted
 from tasks.aio import aclose, cancel, send
 from worker.cli.chat.absent import NO_WORKER, PATIENCE_S, has_worker, is_loading
 from worker.cli.chat.acts import Acts
@@ -16,6 +16,7 @@ from worker.cli.chat.following import patiently, through_outages
 from worker.cli.chat.replay import YOU, said_before
 from worker.cli.chat.reply import ShownReply
 from worker.cli.chat.screen import Screen
+from worker.cli.chat.sentences import SEND_AGAIN, not_confirmed
 from worker.cli.chat.slash import SlashCommand, SlashCompleter, parsed
 
 LOOK_S = 1.5
@@ -61,7 +62,7 @@ class TerminalChat:
         self._acts = Acts(talk, self._screen, last=last, cancel=self._cancel)
 
     async def run(self) -> int:
-        """Conversation until somebody leaves; the exit code."""
+        """Talk until somebody leaves; the exit code."""
         await self._acts.replay()
         self._acts.warn_unknown()
         self._screen.remark("Ctrl-C cancels a reply, Ctrl-D leaves, /help shows more.")
@@ -103,15 +104,22 @@ class TerminalChat:
 
     async def _send(self, text: str) -> None:
         talk = self._talk
-        images = list(talk.images)
+        images, agent = list(talk.images), talk.agent
+        options = talk.options()
+        task_id = talk.task_id(text, options)
         try:
-            job = await send(talk.agent, talk.session, text, **talk.options())
-        except FAILURES:
+            job = await send(agent, talk.session, text, task_id=task_id, **options)
+        except FAILURES as exc:
             # It is not in the session, so it is shown here, and can be sent again.
             self._screen.said(YOU, text, style="class:you")
             talk.images = images
+            if isinstance(exc, NotAccepted):
+                self._screen.alarm(f"griot: {not_confirmed(exc)}; {SEND_AGAIN}")
+                return
+            talk.confirm(text, options)
             raise
-        sent = Sent(job.id, talk.agent, text)
+        talk.confirm(text, options)
+        sent = Sent(job.id, agent, text)
         self._waiting.append(sent)
         self._to_follow.put_nowait(sent)
         self._draw_waiting()

@@ -194,7 +194,7 @@ def _ollama(
     if trouble is None:
         say(f"  Ollama  {settings.llm.servers[0]}, model {settings.llm.model}")
         return False, known
-    url = start_stand_in(directory, settings.llm, cleanup)
+    url, _ = start_stand_in(directory, settings.llm, cleanup)
     say(f"  Ollama  {trouble}.\n          {ECHO}")
     return True, {**known, "OLLAMA_BASE_URL": url, "OLLAMA_BASE_URLS": ""}
 
