@@ -88,8 +88,7 @@ class LoopWatch:
         self._plan(self._loop)
         thread = threading.Thread(target=self._look_on, name="griot-loop-watch", daemon=True)
         thread.start()
-        # A daemon thread that wakes while Python 3.11 takes the interpreter down may crash it: one
-        # stopped worker of a whole run of the suite ended with SIGSEGV: the likely cause.
+        # The runtime stops the loop at the end; nobody is to be told that it is late then.
         atexit.register(self._end, thread)
 
     def _end(self, thread: threading.Thread) -> None:

@@ -20,6 +20,8 @@ PLAIN = "plain"
 KEY_BYTES = 32
 KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _RECORD = re.compile(rb"\x1e1:([A-Za-z0-9._-]{1,32}):([A-Za-z0-9+/]+=*)")
+_AROUND_BYTES = 96
+"""Mark, key id, nonce and tag of a record, and what base64 fills up."""
 _PURPOSE = b"griot record 1\0"
 
 
@@ -111,6 +113,10 @@ class Cipher:
         if self.keyring.is_current(stored):
             return stored
         return self.encrypted(self.decrypted(stored, about), about)
+
+    def largest_record(self, plain_bytes: int) -> int:
+        """How long a record of so many bytes may be, bytes; plain or under any key."""
+        return plain_bytes // 3 * 4 + _AROUND_BYTES if self.keyring.keys else plain_bytes
 
     def encrypted_text(self, plain: str, about: str) -> str:
         """`encrypted` for a text."""

@@ -20,7 +20,7 @@ from memory.mailbox.intake import Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.pointer import keep_pointer
-from memory.mailbox.words import ERROR, decrypted_envelope
+from memory.mailbox.words import ERROR, TOO_LARGE, decrypted_envelope
 from memory.records.event import about_reason
 from memory.records.index import touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
@@ -49,7 +49,8 @@ class FailedAttempt:
 class DeadLetter:
     """A job that was given up: when, why, after how many attempts. `stored` is its element.
 
-    `failures` are the attempts before the last, whose error is the `reason`.
+    `failures` are the attempts before the last, whose error is the `reason`. An envelope that was
+    too large to be kept is empty here: `too_large_bytes` is its size.
     """
 
     job_id: str
@@ -60,6 +61,7 @@ class DeadLetter:
     envelope: bytes = field(repr=False)
     stored: bytes = field(repr=False)
     failures: tuple[FailedAttempt, ...] = ()
+    too_large_bytes: int = 0
 
     @classmethod
     def parse(cls, keys: SessionKeys, stored: bytes) -> "DeadLetter":
@@ -69,15 +71,17 @@ class DeadLetter:
         """
         try:
             job_id, seq_us, attempts, died_at_ms, reason, envelope, errors = netstrings(stored)
+            too_large = TOO_LARGE.fullmatch(envelope)
             return cls(
                 job_id=job_id.decode(),
                 seq_us=int(float(seq_us)),
                 attempts=int(attempts),
                 died_at_ms=int(died_at_ms),
                 reason=_shown(keys, reason.decode(), about_reason(job_id.decode())),
-                envelope=envelope,
+                envelope=b"" if too_large else envelope,
                 stored=stored,
                 failures=tuple(_failures(keys, errors)),
+                too_large_bytes=int(too_large[1]) if too_large else 0,
             )
         except (ValueError, OverflowError) as exc:  # the latter: a number that is infinite
             raise CorruptData("the list of dead letters contains something else") from exc

@@ -22,7 +22,7 @@ from memory.mailbox.outcomes import (
     Swept,
     read_stop,
 )
-from memory.mailbox.words import encrypted_error, encrypted_reason
+from memory.mailbox.words import MAX_ENVELOPE_BYTES, encrypted_error, encrypted_reason
 from memory.records.events import MAX_EVENTS
 from memory.records.history import elements, encrypted, find_reply
 from memory.records.limits import MAX_HISTORY_BYTES
@@ -54,11 +54,9 @@ NO_CAP = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """The commands on one session's mailbox.
+    """The commands on one session's mailbox, each safe to repeat after a lost reply.
 
-    Each is safe to repeat after a lost reply. Each may raise CorruptData when sent: a key holds
-    another type than ours, and nothing was written.
-    """
+    Each may raise CorruptData when sent: a key holds another type, and nothing was written."""
 
     keyspace: Keyspace
     keys: SessionKeys
@@ -82,8 +80,7 @@ class Mailbox:
         # SCHEDULE comes first: a sender that dies then leaves a mailbox to be found.
         pointer = None if self.keyspace.is_cluster else self.keyspace.job(intake.job_id)
         take_in = intake.command(self.keys, pointer, grace_ms=grace_ms)
-        # A raw job is in the broker too until it is answered.
-        is_ours = intake.cap != NO_CAP
+        is_ours = intake.cap != NO_CAP  # a raw job is in the broker too until it is answered
         return (
             self.look(grace_ms),
             replicated(take_in, self.keys.lease, TAKEN_IN, is_required=is_ours),
@@ -105,10 +102,12 @@ class Mailbox:
         max_attempts: int,
         ttl_s: int,
         grace_ms: int,
+        dead_bytes: int = MAX_ENVELOPE_BYTES,
     ) -> tuple[Command[None], Command[int], Command[Acquired]]:
         """Ask to run a job. `token` is new for each try; a repeat carries the same one.
 
-        `history_n` is how many messages RUN brings along; `ttl_s` is the session's.
+        RUN brings `history_n` messages along; `ttl_s` is the session's; a dead letter keeps of an
+        envelope over `dead_bytes` only the size.
         """
         ask = ACQUIRE.command(
             Acquired.from_reply,
@@ -124,6 +123,7 @@ class Mailbox:
             dedupe_ms=DEDUPE_MS,
             dead_ms=DEAD_MS,
             dead_max=DEAD_MAX,
+            dead_bytes=self.keys.cipher.largest_record(dead_bytes),
         )
         # Not SET, which Redis refuses when it is out of memory: work in hand goes on.
         keep = Command(nothing, ("PEXPIRE", self.keyspace.job(job_id), DEDUPE_MS, "GT"))
@@ -209,8 +209,10 @@ class Mailbox:
         cancelled: bool,
         ttl_s: int,
         grace_ms: int,
+        dead_bytes: int = MAX_ENVELOPE_BYTES,
     ) -> tuple[Command[int], Command[Discarded]]:
-        """Take a job out without a turn: `cancelled`, or else kept as a dead letter.
+        """Take a job out without a turn: `cancelled`, or else a dead letter, which keeps of an
+        envelope over `dead_bytes` only the size.
 
         `token` is the holder's where the caller runs the job; without one a running job is
         answered RUNNING. `owner` is to deliver the end within `grace_ms`.
@@ -229,6 +231,7 @@ class Mailbox:
             dedupe_ms=DEDUPE_MS,
             dead_ms=DEAD_MS,
             dead_max=DEAD_MAX,
+            dead_bytes=self.keys.cipher.largest_record(dead_bytes),
         )
 
     def stop(self, job_id: str, policy: StopPolicy) -> Command[bool]:
@@ -248,7 +251,7 @@ class Mailbox:
 
     def unwake(self) -> Command[None]:
         """Take back what a SWEEP noted of a wake-up that could not be published."""
-        # Otherwise sweepers would wait for the doubled gap after a wake-up that was never sent.
+        # Sweepers would wait for the doubled gap after a wake-up that was never sent.
         return Command(nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
 
     def clean(self, idle_ms: int) -> Command[Cleaned]:

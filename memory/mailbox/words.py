@@ -3,6 +3,8 @@
 Encrypted on their way into a mailbox, decrypted on their way out. Pure.
 """
 
+import re
+
 from memory.encryption.keyring import MARK
 from memory.errors import CorruptData
 from memory.keys import SessionKeys
@@ -14,6 +16,11 @@ CALLBACKS = "callbacks"
 """What an encrypted line of callbacks is about: not its job, for MERGE gives it to another."""
 ERROR = "error"
 """What the encrypted error of an attempt is about."""
+
+MAX_ENVELOPE_BYTES = 268_435_456
+"""No envelope is larger, whatever is set."""
+TOO_LARGE = re.compile(rb"too large: ([0-9]{1,10})")
+"""What a dead letter has in place of an envelope that is too large to be kept: its size, bytes."""
 
 
 def about_envelope(job_id: str) -> str:

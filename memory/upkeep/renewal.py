@@ -12,6 +12,7 @@ from memory.keys import SessionKeys
 from memory.mailbox.netstrings import netstrings, packed_netstrings
 from memory.mailbox.words import (
     ERROR,
+    TOO_LARGE,
     about_envelope,
     decrypted_callbacks,
     decrypted_envelope,
@@ -39,7 +40,7 @@ def renewed_letter(keys: SessionKeys, stored: bytes) -> bytes:
         parts = [
             *(job, seq_us, attempts, died_at_ms),
             keys.cipher.renewed(reason, about_reason(job.decode())),
-            _envelope(keys, job, envelope),
+            envelope if TOO_LARGE.fullmatch(envelope) else _envelope(keys, job, envelope),
             _errors(keys, errors),
         ]
         return packed_netstrings(parts)

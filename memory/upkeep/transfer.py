@@ -224,8 +224,14 @@ def _job_lines(connection: Connection, keyspace: Keyspace, keys: SessionKeys) ->
             "job_id": letter.job_id,
             "reason": letter.reason,
             "died_at_ms": letter.died_at_ms,
-            **_job(keys, letter.job_id, letter.envelope),
+            **_dead_job(keys, letter),
         }
+
+
+def _dead_job(keys: SessionKeys, letter: dead_letters.DeadLetter) -> dict[str, JsonValue]:
+    if letter.too_large_bytes:
+        return {"too_large_bytes": letter.too_large_bytes}
+    return _job(keys, letter.job_id, letter.envelope)
 
 
 def _job(keys: SessionKeys, job_id: str, envelope: bytes) -> dict[str, JsonValue]:

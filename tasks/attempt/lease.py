@@ -77,6 +77,7 @@ class LeaseHolder:
         self._leases = leases
         self._queue = settings.queue
         self._kept = settings.memory
+        self._dead_bytes = settings.max_envelope_bytes
         self._queue_wait = queue_wait
         self._owners: Sequence[Owner] = ()
         self._tokens: Callable[[], int] = int
@@ -99,6 +100,7 @@ class LeaseHolder:
             max_attempts=self._queue.max_attempts,
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
+            dead_bytes=self._dead_bytes,
         )
         keep, look, ask = acquire
         return await self._memory.run_last(*before, keep, redis_clock().read_by(look), ask)
@@ -256,4 +258,5 @@ class LeaseHolder:
             cancelled=cancelled,
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
+            dead_bytes=self._dead_bytes,
         )

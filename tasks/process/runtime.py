@@ -6,6 +6,7 @@ use and once per process: a fork (Celery's prefork pool) gets its own.
 """
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -15,13 +16,18 @@ import uvloop
 
 T = TypeVar("T")
 
+END_S = 5.0
+"""How long the end of the process waits for a callback that blocks the loop."""
+
 
 class Runtime:
-    """An event loop in a daemon thread, started on first use."""
+    """An event loop in a daemon thread, started on first use; it stands still when the process
+    ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_over = False
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run `coroutine` on the loop; return its result or raise its error.
@@ -49,6 +55,8 @@ class Runtime:
 
     def _ensure_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
+            if self._is_over:
+                raise RuntimeError("the process ends, and so has its event loop")
             if self._loop is None:
                 # Not before a fork: a child of Celery's prefork pool makes its own.
                 loop = uvloop.new_event_loop()
@@ -60,7 +68,23 @@ class Runtime:
                     raise
                 # Only now: on a loop that does not run the next caller would wait for ever.
                 self._loop = loop
+                atexit.register(self._end, loop, thread)
             return self._loop
+
+    def _end(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+        # A timer of uvloop that is due when Python has taken the interpreter down, and before the
+        # process has ended, crashes it (SIGSEGV). A loop that is stopped would complain of each
+        # coroutine that is left, so a last callback never returns.
+        if not thread.is_alive():  # in a process that was forked from this one
+            return
+        self._is_over, is_still = True, threading.Event()
+
+        def stand_still() -> None:
+            is_still.set()
+            threading.Event().wait()
+
+        loop.call_soon_threadsafe(stand_still)
+        is_still.wait(END_S)
 
 
 async def _cancel_others() -> None:

@@ -172,6 +172,12 @@ def _lead_result_on(app: Celery, keys: SessionKeys, job_id: str, new_id: str) ->
 
 
 def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
+    if found.letter.too_large_bytes:
+        raise InvalidJob(
+            f"dead letter {shown_id(found.letter.job_id)} cannot be sent again: its envelope of "
+            f"{found.letter.too_large_bytes} bytes was over CHAT_MAX_ENVELOPE_BYTES and was not "
+            "kept; drop it"
+        )
     packed = decrypted_envelope(keys, found.letter.job_id, found.letter.envelope)
     check_envelope_size(len(packed), settings.max_envelope_bytes)
     model = found.job.model if found.job else None

@@ -8,7 +8,7 @@ import pytest
 from celery.result import AsyncResult
 from click.testing import CliRunner
 
-from memory import Command, Event, audit, get_redis_memory, index
+from memory import Command, Event, Mailbox, audit, get_redis_memory, index
 from memory.lifetimes import DEDUPE_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
@@ -93,6 +93,28 @@ def test_a_dead_job_whose_next_id_is_taken_keeps_its_letter(dead_job: str) -> No
     with pytest.raises(JobConflict, match="would be sent again as"):
         requeue(app, dead_job)
     assert letter_of(dead_job).job is not None
+    drop(dead_job)
+
+
+def test_an_envelope_that_another_program_made_too_large_is_not_kept(dead_job: str) -> None:
+    """Its letter says how large it was, and is not sent again."""
+    keys = get_redis_memory().keyspace.session("energy", letter_of(dead_job).session_id)
+    new_id, envelope = f"large-{uuid.uuid4()}", b'"' + b"x" * 20_000_000 + b'"'
+    mailbox = Mailbox(get_redis_memory().keyspace, keys)
+    get_redis_memory().connection.run_all(
+        *mailbox.enqueue(new_id, envelope, cap=9, grace_ms=10_000)
+    )
+    publish(app, new_id, wakeup_kwargs(keys, None), {})
+    with pytest.raises(JobFailed, match="CHAT_MAX_ENVELOPE_BYTES"):
+        AsyncResult(new_id, app=app).get(timeout=WAIT_S)
+    assert get_redis_memory().connection.run(Command(int, ("MEMORY", "USAGE", keys.dead))) < 100_000
+    with pytest.raises(
+        InvalidJob, match=r"its envelope of 20000002 bytes was .* not kept; drop it"
+    ):
+        requeue(app, new_id)
+    shown = CliRunner().invoke(main, ["dead-letters", "show", new_id])
+    assert "20000002" in shown.stdout
+    drop(new_id)
 
 
 def test_a_dead_job_is_sent_again(dead_job: str) -> None:

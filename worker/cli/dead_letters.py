@@ -191,6 +191,7 @@ def _filter(reason: str | None, since: datetime | None) -> Callable[[Letter], bo
 
 def _facts(found: Letter) -> dict[str, object]:
     letter = found.letter
+    size = letter.too_large_bytes
     return {
         "agent_id": found.agent_id,
         "session_id": found.session_id,
@@ -198,6 +199,7 @@ def _facts(found: Letter) -> dict[str, object]:
         "attempts": letter.attempts,
         "reason": letter.reason,
         "died_at": moment_of(letter.died_at_ms),
+        **({"too_large_bytes": size} if size else {}),
     }
 
 

@@ -3,9 +3,9 @@
 -- Safe to repeat: the same token gets RUN again, and no further attempt is counted.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash
--- ARGV  job token lease_ms history_n max_attempts grace_ms events_max ttl_s dedupe_ms dead_ms dead_max
+-- ARGV  job token lease_ms history_n max_attempts grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: also names who delivers the end where the job is dead; grace_ms: how long it has for that;
--- ttl_s: of the events and the history
+-- ttl_s: of the events and the history; dead_bytes: the largest envelope that a dead letter keeps
 -- Returns (next, head: a job and its envelope, both '' where there is none to wake)
 --   {'RUN', seq_us, attempt, envelope, messages, stop, stored, away_ms}  messages: the last
 --                                history_n of `stored`, oldest first; stop: how the job was asked

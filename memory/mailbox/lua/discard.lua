@@ -4,9 +4,9 @@
 -- Safe to repeat: GONE.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash
--- ARGV  job reason token owner is_dead grace_ms events_max ttl_s dedupe_ms dead_ms dead_max
+-- ARGV  job reason token owner is_dead grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: that of the lease, '' where the caller has none; owner: who delivers the end;
--- is_dead: 1 keeps a dead letter, 0 does not
+-- is_dead: 1 keeps a dead letter, 0 does not; dead_bytes: the largest envelope that one keeps
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
 --   {'DISCARDED', next, envelope} removed, and marked done
 --   {'GONE', next, envelope}     was cancelled or dead before

@@ -1,7 +1,9 @@
 -- `keep_dead_letter` keeps a job that is given up, as netstrings: its envelope needs no decoding. The
--- last of them holds what each attempt came to.
+-- last of them holds what each attempt came to. Of an envelope over `dead_bytes`, which another
+-- program has written, only the size is kept.
 local function keep_dead_letter(envelope, attempt, reason)
   local letter = ''
+  if #envelope > tonumber(dead_bytes) then envelope = 'too large: ' .. #envelope end
   local errors = held[3] == job and redis.call('HGET', lease, 'errors') or ''
   local facts = {job, redis.call('ZSCORE', queue, job), attempt, now_ms, reason, envelope, errors}
   for _, fact in ipairs(facts) do letter = letter .. #tostring(fact) .. ':' .. fact .. ',' end

@@ -9,7 +9,15 @@ from memory.mailbox.intake import Enqueued, EnqueueOutcome
 from memory.mailbox.mailbox import DEAD_MAX
 from memory.mailbox.outcomes import AcquireOutcome
 from memory.redis.command import Command
-from tests.support.mailbox.rig import CAP, GRACE_MS, LEASE_MS, START_MS, Rig, envelope_of
+from tests.support.mailbox.rig import (
+    CAP,
+    DEAD_BYTES,
+    GRACE_MS,
+    LEASE_MS,
+    START_MS,
+    Rig,
+    envelope_of,
+)
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
@@ -75,6 +83,26 @@ def test_a_dead_letter_says_what_each_attempt_came_to(rig: Rig) -> None:
     )
     assert (first.reason, first.attempts) == ("the last", 3)
     assert second.failures == ()
+
+
+@pytest.mark.parametrize("is_buried", [True, False])
+@pytest.mark.parametrize("size_bytes", [DEAD_BYTES, DEAD_BYTES + 1])
+def test_of_an_envelope_that_is_too_large_only_the_size_is_kept(
+    rig: Rig, size_bytes: int, is_buried: bool
+) -> None:
+    """However it ends: another program wrote it, and a letter lies there for 30 days."""
+    envelope = b"x" * size_bytes
+    rig.enqueue("j1", envelope)
+    rig.acquire("j1", "t1", max_attempts=1)
+    if is_buried:
+        rig.bury("j1", "t1")
+    else:
+        rig.later(LEASE_MS)
+        rig.acquire("j1", "t2", max_attempts=1)
+    (letter,) = letters_of(rig)
+    is_kept = size_bytes <= DEAD_BYTES
+    expected = (envelope, 0) if is_kept else (b"", size_bytes)
+    assert (letter.envelope, letter.too_large_bytes) == expected
 
 
 def test_letters_are_listed_the_oldest_first_and_in_pages(rig: Rig) -> None:

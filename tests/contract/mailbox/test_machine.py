@@ -13,12 +13,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from memory import outbox
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import MergedEnvelope, OnBusy
+from memory.mailbox.netstrings import packed_netstrings
 from memory.mailbox.outcomes import JobToWake, StopPolicy
 from memory.redis.command import Command
 from tests.support.effort import effort
 from tests.support.mailbox.model import End, Model
 from tests.support.mailbox.rig import (
     CLAIM_MS,
+    DEAD_BYTES,
     GAP_MS,
     GRACE_MS,
     LEASE_MS,
@@ -45,7 +47,8 @@ class MailboxMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.box = self.rig.other(f"session-{uuid.uuid4().hex}")
-        self.model = Model(LEASE_MS, ATTEMPTS, CAP, GAP_MS, GRACE_MS, now_ms=self.box.now_ms)
+        limits = (LEASE_MS, ATTEMPTS, CAP, GAP_MS, GRACE_MS, DEAD_BYTES)
+        self.model = Model(*limits, now_ms=self.box.now_ms)
         # An id is one job's; here each run has a session and the same ids.
         pointers = [self.box.keyspace.job(f"j{number}") for number in range(6)]
         self.box.ask("DEL", *pointers)
@@ -76,6 +79,11 @@ class MailboxMachine(RuleBasedStateMachine):
     def what_waits_is_merged_and_runs(self, job: str, token: str) -> None:
         self.take_in(job, OnBusy.MERGE)
         self.acquire_the_head(token)
+
+    @rule(job=JOBS)
+    def what_waits_is_merged_and_dies(self, job: str) -> None:
+        self.take_in(job, OnBusy.MERGE)
+        self.discard(job, "", cancelled=False)
 
     @rule(job=JOBS)
     def enqueue(self, job: str) -> None:
@@ -200,7 +208,8 @@ class MailboxMachine(RuleBasedStateMachine):
         )
         assert pending == self.model.pending
         assert messages == list(self.expected_history())
-        assert [letter.job_id for letter in dead.letters] == self.model.dead
+        letters_told = [(letter.job_id, letter.too_large_bytes) for letter in dead.letters]
+        assert letters_told == [(job, self.too_large_bytes(job)) for job in self.model.dead]
         kinds = {job: end.event.type.value for job, end in self.box.ends().items()}
         assert kinds == {job: end.kind for job, end in self.model.ends.items()}
         if pending:
@@ -208,6 +217,15 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def expected_history(self) -> tuple[bytes, ...]:
         return tuple(message for job in self.model.committed for message in turn_of(job))
+
+    def too_large_bytes(self, job: str) -> int:
+        others = [
+            part
+            for one in self.model.carried.get(job, [])
+            for part in (one.encode(), envelope_of(one))
+        ]
+        stored = packed_netstrings([envelope_of(job), *others]) if others else envelope_of(job)
+        return self.model.too_large_bytes(len(stored))
 
 
 def own_envelope(stored: bytes) -> bytes:
@@ -246,6 +264,7 @@ LIES: dict[str, Callable[[Model], object]] = {
     "a job never sent": lambda model: model.pending.append("never sent"),
     "an end too many": lambda model: model.ends.update(j0=End("done", OWNER, 0)),
     "time without end to deliver": lambda model: setattr(model, "grace_ms", 10**9),
+    "letters of any size": lambda model: setattr(model, "dead_bytes", 10**9),
     "an earlier commit": lambda model: model.committed.append("j0"),
 }
 

@@ -132,22 +132,27 @@ def test_what_cannot_be_read_and_jobs_are_exported_and_left_out_by_an_import(
     redis_memory.set_session_data("s", "bad", 1)
     backend.observer.set(keyspace.session_data("s", "bad"), b"{", ex=60)
     box = Mailbox.of(keyspace, "a", "s")
-    for job, on_busy in (("j1", OnBusy.ENQUEUE), ("j2", OnBusy.ENQUEUE)):
+    for job, on_busy in ((job, OnBusy.ENQUEUE) for job in ("j1", "j2", "j3")):
         envelope = b'{"job":{"message":"%s"}}' % job.encode()
         backend.connection.run_all(*box.take_in(Intake(job, envelope, 9, on_busy), grace_ms=1))
     backend.connection.run_all(
         *box.discard("j2", "refused", owner="o", cancelled=False, ttl_s=60, grace_ms=1)
     )
+    buried = box.discard(
+        "j3", "big", owner="o", cancelled=False, ttl_s=60, grace_ms=1, dead_bytes=9
+    )
+    backend.connection.run_all(*buried)
 
     lines = export("a", "s")
 
     (waiting,) = _of_kind(lines, "waiting_job")
     assert (waiting["job_id"], waiting["jobs"]) == ("j1", [{"job": {"message": "j1"}}])
-    (dead,) = _of_kind(lines, "dead_letter")
+    dead, too_large = _of_kind(lines, "dead_letter")
     assert (dead["reason"], dead["jobs"]) == ("refused", [{"job": {"message": "j2"}}])
+    assert (too_large["too_large_bytes"], "jobs" in too_large) == (24, False)
     assert len(_of_kind(lines, "unreadable")) == 3
     transfer = bring_back(lines, "copy")
-    assert transfer.left_out == {"unreadable": 3, "waiting_job": 1, "dead_letter": 1}
+    assert transfer.left_out == {"unreadable": 3, "waiting_job": 1, "dead_letter": 2}
     assert redis_memory.get_conversation_history("a", "copy") == MESSAGES[:1]
 
 

@@ -38,6 +38,7 @@ class Model:
     cap: int
     gap_ms: int
     grace_ms: int
+    dead_bytes: int
     now_ms: int = 0
     pending: list[str] = field(default_factory=list)
     committed: list[str] = field(default_factory=list)
@@ -178,6 +179,10 @@ class Model:
             self.dead.append(job)
         self._give_up(job, "cancelled" if cancelled else "failed", owner)
         return DiscardOutcome.DISCARDED
+
+    def too_large_bytes(self, envelope_bytes: int) -> int:
+        """What a dead letter says of an envelope in place of keeping it; 0: it is kept."""
+        return envelope_bytes if envelope_bytes > self.dead_bytes else 0
 
     def sweep(self) -> tuple[SweepOutcome, int]:
         if not self.pending:

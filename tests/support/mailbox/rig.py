@@ -28,6 +28,8 @@ TTL_S = 3600
 CAP = 100
 MERGED_BYTES = 1000
 CLAIM_MS = 5000
+DEAD_BYTES = 40
+"""Room for one envelope of `envelope_of`, and not for two."""
 OWNER = "someone"
 
 
@@ -120,6 +122,7 @@ class Rig:
             max_attempts=max_attempts,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
+            dead_bytes=DEAD_BYTES,
         )
         return self.connection.run_last(*commands)
 
@@ -174,6 +177,7 @@ class Rig:
             cancelled=cancelled,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
+            dead_bytes=DEAD_BYTES,
         )
         return self.connection.run_last(*commands)
 

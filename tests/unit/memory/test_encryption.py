@@ -14,8 +14,12 @@ from hypothesis import strategies as st
 from memory import InvalidInput, MemorySettings
 from memory.encryption.keyring import NO_KEYS, Keyring
 from memory.errors import CannotDecrypt, CorruptData
+from memory.keys import Keyspace
+from memory.mailbox.dead_letters import DeadLetter
+from memory.mailbox.netstrings import packed_netstrings
 from memory.records.event import Event, EventType, packed, parsed, repacked
 from memory.settings import settings_for
+from memory.upkeep.renewal import renewed_letter
 from tests.support.encryption import key_of, keyring_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -134,6 +138,23 @@ def test_a_setting_that_cannot_be_read_is_refused(
         settings_for(host="h", port=1, db=0, password=None, default_ttl_s=1)
     assert reason in str(caught.value)
     assert SECRET[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 2, 3, 1000])
+def test_no_record_is_longer_than_is_said(size_bytes: int) -> None:
+    """A dead letter keeps each envelope that may be sent, encrypted or not."""
+    plain = b"x" * size_bytes
+    cipher = keyring_of("k" * 32).cipher_of("owner")
+    assert len(cipher.encrypted(plain, "it")) <= cipher.largest_record(size_bytes)
+    assert PLAIN.largest_record(size_bytes) == size_bytes
+
+
+def test_a_letter_without_its_envelope_is_not_encrypted() -> None:
+    """What is in place of the envelope is no word of anybody, and is still known after it."""
+    parts = [b"j1", b"1", b"1", b"1", b"refused", b"too large: 99", b""]
+    keys = Keyspace(keyring=keyring_of("k")).session("a", "s")
+    renewed = renewed_letter(keys, packed_netstrings(parts))
+    assert DeadLetter.parse(keys, renewed).too_large_bytes == 99
 
 
 def test_keys_are_not_shown() -> None:

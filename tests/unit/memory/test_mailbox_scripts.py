@@ -81,7 +81,14 @@ COMMANDS: dict[str, Command[object]] = {
     "supersede": take_in(OnBusy.ROLLBACK),
     "merge": take_in(OnBusy.MERGE),
     "acquire": BOX.acquire(
-        "job", "token", lease_ms=23, history_n=29, max_attempts=31, ttl_s=13, grace_ms=1
+        "job",
+        "token",
+        lease_ms=23,
+        history_n=29,
+        max_attempts=31,
+        ttl_s=13,
+        grace_ms=1,
+        dead_bytes=71,
     )[-1],
     "renew": BOX.renew("token", lease_ms=23),
     "commit": BOX.commit(
@@ -97,7 +104,14 @@ COMMANDS: dict[str, Command[object]] = {
         error="error",
     )[-1],
     "discard": BOX.discard(
-        "job", "reason", "token", owner="owner", cancelled=False, ttl_s=13, grace_ms=1
+        "job",
+        "reason",
+        "token",
+        owner="owner",
+        cancelled=False,
+        ttl_s=13,
+        grace_ms=1,
+        dead_bytes=71,
     )[-1],
     "stop": BOX.stop("job", StopPolicy.KEEP),
     "sweep": BOX.sweep(43),
@@ -116,7 +130,8 @@ VALUES: dict[str, object] = {
     "event": b"event", "events_max": MAX_EVENTS, "ttl_s": 13, "dedupe_ms": DEDUPE_MS, "is_all": 1,
     "most_bytes": 11, "most_kept_bytes": 12, "token": "token", "lease_ms": 23, "history_n": 29,
     "max_attempts": 31,
-    "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "keep": 37, "records": (b"r1", b"r2"), "refund": 1,
+    "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "dead_bytes": 71, "keep": 37,
+    "records": (b"r1", b"r2"), "refund": 1,
     "slot_wait_ms": 41, "is_outage": 1, "error": "error",
     "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,

@@ -2,15 +2,20 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import FrameType
 
 import pytest
 
 from tasks.process.runtime import Runtime
 from tests.support.machine import scaled
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Interrupted(BaseException):
@@ -38,6 +43,69 @@ def test_a_coroutine_gives_its_result_and_its_error(runtime: Runtime) -> None:
     assert runtime.run(current_loop())[1] == "griot-loop"
     with pytest.raises(ValueError, match="its own"):
         runtime.run(fail())
+
+
+ENDING = """
+import asyncio, ctypes
+from tasks.process.runtime import Runtime
+
+async def wait():
+    asyncio.get_running_loop().call_later(0.4, print)
+    asyncio.create_task(asyncio.sleep(60))
+
+runtime = Runtime()
+runtime.spawn(asyncio.sleep(60))
+runtime.run(wait())
+# After Python has taken itself down, the process lives on for as long as the exit takes.
+at_exit, usleep = ctypes.CDLL(None).__cxa_atexit, ctypes.CDLL(None).usleep
+at_exit.argtypes = [ctypes.c_void_p] * 3
+at_exit(ctypes.cast(usleep, ctypes.c_void_p), 900_000, None)
+"""
+
+
+def run_to_end(program: str) -> "subprocess.CompletedProcess[str]":
+    """A Python program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of its C library")
+def test_a_timer_that_is_due_while_the_process_ends_does_not_crash_it() -> None:
+    """Nor is anybody told of the coroutines that are left."""
+    ended = run_to_end(ENDING)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_nothing_begins_when_the_process_ends() -> None:
+    """It is told so, and does not wait for ever."""
+    late = """
+import asyncio, atexit
+from tasks.process.runtime import Runtime
+
+async def nothing():
+    pass
+
+def at_the_end():
+    work = nothing()
+    try:
+        runtime.run(work)
+    except RuntimeError as exc:
+        print(exc)
+        work.close()
+
+atexit.register(at_the_end)
+runtime = Runtime()
+runtime.run(nothing())
+"""
+    ended = run_to_end(late)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "the process ends" in ended.stdout
 
 
 def test_all_threads_share_one_loop() -> None:
