@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from memory import InvalidInput, MemoryServiceError, MemoryUnavailable
+from memory.quoting import quoted
 from tasks import (
     Backpressure,
     ChatError,
@@ -124,11 +125,16 @@ def _answer_api_error(_: Request, error: Exception) -> Response:
     return JSONResponse(error.body, error.status, error.headers)
 
 
-def _answer_ours(_: Request, error: Exception) -> Response:
+def _answer_ours(request: Request, error: Exception) -> Response:
     form = _form_of(error)
     if form is None:
-        logger.error("a request failed: %s: %s", type(error).__name__, error)
-        return JSONResponse(body_of(error), 500)
+        request_id = getattr(request.state, "request_id", "")
+        logger.error("request %s failed: %s", quoted(request_id), type(error).__name__)
+        # Of a fault nobody foresaw the doors see nothing, and the server closes the connection: so
+        # it is said here which request that was, and that no other must follow on it.
+        return JSONResponse(
+            body_of(error), 500, {"X-Request-ID": request_id, "Connection": "close"}
+        )
     wait_s = ceil(error.retry_after_s) if isinstance(error, QuotaExceeded) else RETRY_AFTER_S
     headers = {"Retry-After": str(wait_s)} if form.status in {429, 503} else None
     return JSONResponse(body_of(error), form.status, headers)

@@ -5,12 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway.access import Caller, Reader, Shared
-from gateway.errors import not_found
+from gateway.responses.following import find
 from gateway.services import Gateway
 from memory import EventType, Mailbox, SessionKeys, events
 from memory.quotas import pending
 from memory.records.events import NEWEST
-from tasks import aio
 from tasks.submit.standing import JobState
 
 router = APIRouter(tags=["queue"])
@@ -33,9 +32,7 @@ async def look_at_queue(
 
 
 async def _standing(gateway: Gateway, caller: Caller, response_id: str) -> dict[str, object]:
-    standing = await aio.look(response_id)
-    if standing is None or caller.conversation(standing.keys.session_id) is None:
-        raise not_found("response", response_id)
+    standing, _ = await find(gateway, caller, response_id)
     found: dict[str, object] = {"id": response_id, "state": standing.state.value}
     if standing.state is not JobState.WAITING:
         return found
