@@ -31,6 +31,9 @@ RETRY_AFTER_S = 5
 INVALID = "invalid_request_error"
 RATE_LIMIT = "rate_limit_error"
 SERVER = "server_error"
+NOT_CONFIRMED = "It is not known whether the message is in: send it again, with the same key."
+FULL = "The memory is full: nothing was taken in. Try again later."
+AWAY = "The memory does not answer. Try again later."
 Accepted = Literal["no", "unknown"]
 
 
@@ -67,12 +70,14 @@ def not_found(what: str, an_id: str) -> ApiError:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a kind of error is answered. `accepted`: whether the job may be in all the same."""
+    """How a kind of error is answered. `accepted`: whether the job may be in all the same. `said`:
+    what clients are told, where the error's own words are for operators."""
 
     status: int
     kind: str
     code: str
     accepted: Accepted = "no"
+    said: str | None = None
 
 
 # The first that fits: what stands above is a subclass of what stands below.
@@ -83,9 +88,9 @@ _FORMS: Mapping[type[Exception], _Form] = {
     QuotaExceeded: _Form(429, RATE_LIMIT, "rate_limit_exceeded"),
     Backpressure: _Form(429, RATE_LIMIT, "backpressure"),
     LimitReached: _Form(503, SERVER, "limit_reached"),
-    NotAccepted: _Form(503, SERVER, "not_accepted", "unknown"),
-    MemoryFull: _Form(503, SERVER, "memory_full"),
-    MemoryUnavailable: _Form(503, SERVER, "memory_unavailable", "unknown"),
+    NotAccepted: _Form(503, SERVER, "not_accepted", "unknown", NOT_CONFIRMED),
+    MemoryFull: _Form(503, SERVER, "memory_full", said=FULL),
+    MemoryUnavailable: _Form(503, SERVER, "memory_unavailable", "unknown", AWAY),
     InvalidInput: _Form(400, INVALID, "invalid_request"),
 }
 
@@ -106,7 +111,10 @@ def body_of(error: Exception) -> dict[str, dict[str, object]]:
         return error.body
     if (form := _form_of(error)) is None:
         return _body("The server had an error; its log says which.", SERVER, None, None)
-    body = _body(str(error), form.kind, form.code, None)
+    if form.said is not None:
+        # Its words name servers and addresses, and anybody may see them, without a key too.
+        logger.warning("a request is refused as %s: %s", form.code, error)
+    body = _body(form.said or str(error), form.kind, form.code, None)
     return {**body, "griot": {"accepted": form.accepted}}
 
 

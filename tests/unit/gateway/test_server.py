@@ -39,7 +39,9 @@ async def test_a_client_that_takes_its_answer_in_time_stays() -> None:
     made.resume_writing()
     made.pause_writing()
     made.connection_lost(ConnectionResetError())
-    await asyncio.sleep(0.03)
+    later = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.03, later.set)
+    await later.wait()
     transport.abort.assert_not_called()
 
 
