@@ -64,13 +64,16 @@ async def caller_of(gateway: Gateway, authorization: str) -> Caller:
         key = await gateway.memory.run(api_keys.find(gateway.keyspace, parts[0]))
         if key is not None and key.is_opened_by(parts[1]):
             return Caller.of(key)
-    # Asked each time: the first key that is made closes the door at once.
-    is_open = gateway.settings.may_be_open and not await gateway.memory.run(
-        api_keys.count(gateway.keyspace)
-    )
-    if is_open:
+    # Whoever sends a key of ours is let in by it alone: else the last one would open everything
+    # from the moment it is revoked.
+    elif gateway.settings.may_be_open and not await _has_keys(gateway):
         return LOCAL
     raise ApiError(401, UNKNOWN_KEY, code="invalid_api_key", headers=_WHO)
+
+
+async def _has_keys(gateway: Gateway) -> bool:
+    # Asked each time: the first key that is made closes the door at once.
+    return await gateway.memory.run(api_keys.count(gateway.keyspace)) > 0
 
 
 def gateway_of(request: Request) -> Gateway:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from memory import InvalidInput, MemoryServiceError, MemoryUnavailable
+from memory.quoting import quoted
 from tasks import (
     Backpressure,
     ChatError,
@@ -30,6 +31,9 @@ RETRY_AFTER_S = 5
 INVALID = "invalid_request_error"
 RATE_LIMIT = "rate_limit_error"
 SERVER = "server_error"
+NOT_CONFIRMED = "It is not known whether the message is in: send it again, with the same key."
+FULL = "The memory is full: nothing was taken in. Try again later."
+AWAY = "The memory does not answer. Try again later."
 Accepted = Literal["no", "unknown"]
 
 
@@ -66,12 +70,14 @@ def not_found(what: str, an_id: str) -> ApiError:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a kind of error is answered. `accepted`: whether the job may be in all the same."""
+    """How a kind of error is answered. `accepted`: whether the job may be in all the same. `said`:
+    what clients are told, where the error's own words are for operators."""
 
     status: int
     kind: str
     code: str
     accepted: Accepted = "no"
+    said: str | None = None
 
 
 # The first that fits: what stands above is a subclass of what stands below.
@@ -82,9 +88,9 @@ _FORMS: Mapping[type[Exception], _Form] = {
     QuotaExceeded: _Form(429, RATE_LIMIT, "rate_limit_exceeded"),
     Backpressure: _Form(429, RATE_LIMIT, "backpressure"),
     LimitReached: _Form(503, SERVER, "limit_reached"),
-    NotAccepted: _Form(503, SERVER, "not_accepted", "unknown"),
-    MemoryFull: _Form(503, SERVER, "memory_full"),
-    MemoryUnavailable: _Form(503, SERVER, "memory_unavailable", "unknown"),
+    NotAccepted: _Form(503, SERVER, "not_accepted", "unknown", NOT_CONFIRMED),
+    MemoryFull: _Form(503, SERVER, "memory_full", said=FULL),
+    MemoryUnavailable: _Form(503, SERVER, "memory_unavailable", "unknown", AWAY),
     InvalidInput: _Form(400, INVALID, "invalid_request"),
 }
 
@@ -105,7 +111,10 @@ def body_of(error: Exception) -> dict[str, dict[str, object]]:
         return error.body
     if (form := _form_of(error)) is None:
         return _body("The server had an error; its log says which.", SERVER, None, None)
-    body = _body(str(error), form.kind, form.code, None)
+    if form.said is not None:
+        # Its words name servers and addresses, and anybody may see them, without a key too.
+        logger.warning("a request is refused as %s: %s", form.code, error)
+    body = _body(form.said or str(error), form.kind, form.code, None)
     return {**body, "griot": {"accepted": form.accepted}}
 
 
@@ -124,11 +133,16 @@ def _answer_api_error(_: Request, error: Exception) -> Response:
     return JSONResponse(error.body, error.status, error.headers)
 
 
-def _answer_ours(_: Request, error: Exception) -> Response:
+def _answer_ours(request: Request, error: Exception) -> Response:
     form = _form_of(error)
     if form is None:
-        logger.error("a request failed: %s: %s", type(error).__name__, error)
-        return JSONResponse(body_of(error), 500)
+        request_id = getattr(request.state, "request_id", "")
+        logger.error("request %s failed: %s", quoted(request_id), type(error).__name__)
+        # Of a fault nobody foresaw the doors see nothing, and the server closes the connection: so
+        # it is said here which request that was, and that no other must follow on it.
+        return JSONResponse(
+            body_of(error), 500, {"X-Request-ID": request_id, "Connection": "close"}
+        )
     wait_s = ceil(error.retry_after_s) if isinstance(error, QuotaExceeded) else RETRY_AFTER_S
     headers = {"Retry-After": str(wait_s)} if form.status in {429, 503} else None
     return JSONResponse(body_of(error), form.status, headers)

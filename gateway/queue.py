@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from gateway.access import Caller, Reader, Shared
-from gateway.errors import not_found
+from gateway.responses.following import find
 from gateway.services import Gateway
 from memory import EventType, Mailbox, SessionKeys, events
 from memory.quotas import pending
+from memory.records.api_keys import Scope
 from memory.records.events import NEWEST
-from tasks import aio
 from tasks.submit.standing import JobState
 
 router = APIRouter(tags=["queue"])
@@ -22,20 +22,19 @@ async def look_at_queue(
     caller: Reader,
     response_id: Annotated[str | None, Query(max_length=512)] = None,
 ) -> dict[str, object]:
-    """How many jobs wait or run in all; of a response also how many of its conversation are before
-    it, and what it waits for besides: for a slot of its model, with how many sessions ahead and
-    about how long, or for its model's servers."""
-    size = await gateway.memory.run(pending.size(gateway.keyspace))
-    queue: dict[str, object] = {"object": "queue", "pending": size}
+    """For operators how many jobs of all owners wait or run. Of a response how many of its
+    conversation are before it, and what it waits for besides: for a slot of its model, with how
+    many sessions ahead and about how long, or for its model's servers."""
+    queue: dict[str, object] = {"object": "queue"}
+    if Scope.OPERATE in caller.scopes:  # others would count what is not theirs
+        queue["pending"] = await gateway.memory.run(pending.size(gateway.keyspace))
     if response_id is None:
         return queue
     return {**queue, "response": await _standing(gateway, caller, response_id)}
 
 
 async def _standing(gateway: Gateway, caller: Caller, response_id: str) -> dict[str, object]:
-    standing = await aio.look(response_id)
-    if standing is None or caller.conversation(standing.keys.session_id) is None:
-        raise not_found("response", response_id)
+    standing, _ = await find(gateway, caller, response_id)
     found: dict[str, object] = {"id": response_id, "state": standing.state.value}
     if standing.state is not JobState.WAITING:
         return found

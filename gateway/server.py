@@ -24,6 +24,7 @@ def configuration(settings: GatewaySettings) -> uvicorn.Config:
 
     class Protocol(PatientProtocol):
         head_s = settings.head_s
+        take_s = settings.body_s
 
     return uvicorn.Config(
         create_app(settings),
@@ -45,13 +46,16 @@ def configuration(settings: GatewaySettings) -> uvicorn.Config:
 
 class PatientProtocol(H11Protocol):
     """uvicorn's protocol, with an end to its patience: it waits for ever for the head of a request
-    (uvicorn 0.54), so that whoever sends one letter a minute holds a connection."""
+    (uvicorn 0.54), so that whoever sends one letter a minute holds a connection. So does whoever
+    reads nothing of an answer: a connection that is closed lives on until that is taken."""
 
     head_s = 10.0
+    take_s = 30.0
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._waiting: asyncio.TimerHandle | None = None
+        self._untaken: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """The clock starts with the connection."""
@@ -66,7 +70,29 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits any more."""
         self._stop()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent: it has so long from here."""
+        super().pause_writing()
+        if self._untaken is None:
+            self._untaken = self.loop.call_later(self.take_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has taken it."""
+        self._taken()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """An idle connection closes, though its client has not taken the last answer."""
+        super().timeout_keep_alive_handler()
+        self.transport.abort()
+
+    def _taken(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
 
     def _look(self) -> None:
         is_in_request = self.cycle is not None and not self.cycle.response_complete

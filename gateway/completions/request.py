@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from gateway.errors import ApiError
-from gateway.requests import Metadata
-from gateway.responses.request import Extension, ResponseRequest
+from gateway.messages import SYSTEM_ROLES, message_of
+from gateway.requests import Metadata, Nullable
+from gateway.responses.request import MAX_ID_CHARS, Extension, ResponseRequest
 from tasks.job.preceding import MAX_PRECEDING
 
 ALL = 100_000
@@ -16,7 +17,7 @@ SESSION = "session_id"
 """What in the metadata names the session that a message is sent to."""
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Nullable):
     """What a stream has besides."""
 
     model_config = ConfigDict(extra="ignore")
@@ -24,7 +25,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class CompletionRequest(BaseModel):
+class CompletionRequest(Nullable):
     """A conversation to be gone on with. With `metadata.session_id` it is a session of Griot: of
     the messages only the last of the user is sent, and the system's as instructions."""
 
@@ -65,7 +66,8 @@ class CompletionRequest(BaseModel):
         """The response that this asks for. Raises ApiError."""
         notes = dict(self.metadata or {})
         session = notes.pop(SESSION, None)
-        system, said = _parted(self.messages) if session else (None, self.messages)
+        _check_session(session)
+        system, said = (None, self.messages) if session is None else _parted(self.messages)
         extension = self.griot
         if session is None and extension.max_history is None:
             extension = extension.model_copy(update={"max_history": ALL})
@@ -89,11 +91,21 @@ class CompletionRequest(BaseModel):
         )
 
 
+def _check_session(session: str | None) -> None:
+    if session is not None and not 1 <= len(session) <= MAX_ID_CHARS:
+        wrong = f"A session's id has 1 to {MAX_ID_CHARS} characters."
+        raise ApiError(400, wrong, param=f"metadata.{SESSION}")
+
+
 def _parted(
     messages: list[dict[str, JsonValue]],
 ) -> tuple[str | None, list[dict[str, JsonValue]]]:
     """What the system says, and the last message of the user: the session has the others."""
-    system = [str(one.get("content")) for one in messages if one.get("role") == "system"]
+    system = [
+        str(message_of(one, f"messages[{at}]")["content"])
+        for at, one in enumerate(messages)
+        if one.get("role") in SYSTEM_ROLES
+    ]
     users = [one for one in messages if one.get("role") == "user"]
     if not users:
         raise ApiError(400, "There is no message of the user.", param="messages")

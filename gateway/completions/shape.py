@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.errors import SERVER, ApiError
-from gateway.responses.shape import Known, usage_of
+from gateway.responses.shape import ERASED, Known, usage_of
 from memory import Event, EventType
 
+GONE = "The answer was given before and is not kept, or its session was erased: use a new key."
 INTERRUPTED = "The answer was begun anew, and what was sent of it does not count: ask again."
 
 
@@ -101,6 +102,8 @@ def _usage(usage: object) -> dict[str, object] | None:
 def _failure(done: Mapping[str, object]) -> ApiError:
     if done["status"] == "cancelled":
         return ApiError(409, "The answer was cancelled.", code="cancelled")
+    if done["error"] == ERASED:
+        return _erased()
     match done["error"]:
         case {"message": str(message)}:
             return ApiError(500, message, code="server_error", kind=SERVER)
@@ -110,4 +113,11 @@ def _failure(done: Mapping[str, object]) -> ApiError:
 def _ended(event: Event) -> ApiError:
     if event.type is EventType.CANCELLED:
         return ApiError(409, "The answer was cancelled.", code="cancelled")
+    if event.type is EventType.ERASED:
+        return _erased()
     return ApiError(500, str(event.data.get("error", "the answer failed")), kind=SERVER)
+
+
+def _erased() -> ApiError:
+    # No fault of the server: a client that sent it again would only be told the same.
+    return ApiError(409, GONE, code="erased")

@@ -60,7 +60,7 @@ class Guard:
         if method in HARMLESS:
             return
         origin = headers.get("origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
+        is_foreign = origin is not None and _host_of(origin) != headers.get("host")
         if is_foreign and origin not in self._origins:
             raise ApiError(403, "A page of another site may not do this.", code="forbidden")
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
@@ -118,3 +118,11 @@ class _Asked:
             quoted(self.request_id),
             quoted(state.get("caller", "nobody")),
         )
+
+
+def _host_of(origin: str) -> str | None:
+    """The host in an `Origin`, with its port; None where there is none."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:  # no address at all, such as http://[
+        return None

@@ -1,6 +1,7 @@
 """Handing a response over: whole, when it is done, or as a stream; and what a hang-up means."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeAlias
@@ -15,6 +16,11 @@ from gateway.errors import SERVER, ApiError
 from gateway.responses import following
 from gateway.responses.shape import Known
 from gateway.services import Gateway
+from memory import MemoryServiceError
+from memory.ids import shown_id
+from tasks import ChatError
+
+logger = logging.getLogger(__name__)
 
 Shown: TypeAlias = Callable[[dict[str, object]], dict[str, object]]
 NOBODY = 499
@@ -60,17 +66,28 @@ class Answering:
         )
 
     async def hang_up(self) -> None:
-        """The client has left before the end: nobody waits for the answer any more."""
+        """The client has left before the end: nobody waits for the answer any more, but where the
+        request has an idempotency key: that is for coming back, and another may wait for it now."""
         record = self._known.record
-        if record.background or not self._gateway.settings.cancels_on_hangup:
+        goes_on = record.background or record.is_repeatable
+        if goes_on or not self._gateway.settings.cancels_on_hangup:
             return
         job_id = self._known.response_id
         await gave_up(self._caller, job_id, record.cancel_policy, self._temporary)
 
     async def forget(self) -> None:
-        """Erase the session of a response that was not to be stored."""
-        if self._temporary is not None:
+        """Erase the session of a response that was not to be stored. A failure is logged: the
+        answer is there, and must not be lost with it."""
+        if self._temporary is None:
+            return
+        try:
             await erased_session(self._caller, *self._temporary)
+        except (ChatError, MemoryServiceError) as exc:
+            logger.warning(
+                "the session of response %s is not erased, and stays for REDIS_MEMORY_TTL: %s",
+                shown_id(self._known.response_id),
+                exc,
+            )
 
     @property
     def _temporary(self) -> tuple[str, str] | None:

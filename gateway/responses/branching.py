@@ -28,8 +28,9 @@ async def session_after(
     with what the other said up to there. Safe to repeat.
     """
     keys = await _session_of(gateway, caller, previous_id, own.agent_id)
-    if await gateway.memory.run(locate(gateway.keyspace, _response_of(own))) is not None:
-        return own.session_id  # this request was sent before
+    sent = await gateway.memory.run(locate(gateway.keyspace, _response_of(own)))
+    if sent is not None:
+        return sent.session_id  # this request was sent before, and is where it was sent to then
     pending = await gateway.memory.run(Mailbox(gateway.keyspace, keys).pending())
     said = (await gateway.memory.run(history.read(keys, at_most=MAX_HISTORY))).messages
     last = pending[-1] if pending else next((one.get("job_id") for one in said[-1:]), None)

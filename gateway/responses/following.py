@@ -95,17 +95,20 @@ async def _events_of(job_id: str, after: str | None) -> AsyncGenerator[Event, No
 async def pieces(known: Known, *, starting_after: int = FROM_FIRST) -> AsyncGenerator[bytes, None]:
     """The stream of a response as it is sent, from behind the event with that number."""
     fold = ResponseFold(known)
+    last = max(starting_after, 0)
     try:
         async with aclosing(job_events(known)) as found:
             async for event in found:
                 for sent in fold.take(event):
                     number = sent["sequence_number"]
                     if isinstance(number, int) and number > starting_after:
+                        last = number
                         yield server_sent(sent, str(sent["type"]))
     except (ChatError, MemoryServiceError) as error:
-        # The head was sent long ago: so the stream says it, and the client goes on from its last
-        # event.
-        yield server_sent({**body_of(error)["error"], "type": "error"}, "error")
+        # The head was sent long ago: so the stream says it. It has the number of the last event,
+        # for a client that goes on behind the last number it has seen must miss none.
+        said = {**body_of(error)["error"], "type": "error", "sequence_number": last}
+        yield server_sent(said, "error")
 
 
 async def check_resumable(known: Known, starting_after: int) -> None:

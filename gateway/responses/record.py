@@ -36,6 +36,8 @@ class ResponseRecord(BaseModel):
     tool_choice: JsonValue = None
     user: str | None = None
     cancel_policy: str | None = None
+    is_repeatable: bool = False
+    """Whether the client may send the request again: it came with an idempotency key."""
     is_deleted: bool = False
 
 

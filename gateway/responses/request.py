@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from gateway.errors import ApiError
-from gateway.requests import Metadata
+from gateway.requests import Metadata, Nullable
 from tasks import ChatOptions
 from tasks.job.options import OnBusyName
 
-AnId = Annotated[str, StringConstraints(min_length=1, max_length=400)]
+MAX_ID_CHARS = 400
+AnId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARS)]
 
 
 class Named(BaseModel):
@@ -20,7 +21,7 @@ class Named(BaseModel):
     id: AnId
 
 
-class Extension(BaseModel):
+class Extension(Nullable):
     """What only Griot has. `idempotency_key`: as the header of that name."""
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +32,7 @@ class Extension(BaseModel):
     cancel_policy: Literal["keep", "discard"] | None = None
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(Nullable):
     """A message to be answered. Fields of OpenAI's that would be without effect here are taken;
     those that ask for what there is not are refused."""
 

@@ -55,7 +55,8 @@ async def send(
     request.check()
     target = target_of(gateway.griot, caller, request.model)
     told, options = said(request.input, param="input"), request.options()
-    response_id = new_id(caller, request.griot.idempotency_key or idempotency_key, prefix=prefix)
+    key = request.griot.idempotency_key or idempotency_key
+    response_id = new_id(caller, key, prefix=prefix)
     session_id = await _session(gateway, caller, target, request, response_id)
     after = await _cursor(gateway, target, session_id, is_new=session_id.endswith(response_id))
     user = user_id(caller, request.safety_identifier or request.user)
@@ -64,7 +65,7 @@ async def send(
     options["preceding"] = told.preceding or None
     options["metadata"] = None if user is None else {USER_ID: user}
     await aio.send(target.agent_id, session_id, told.text, task_id=response_id, **options)
-    asked = _recorded(request, after)
+    asked = _recorded(request, after, is_repeatable=key is not None)
     kept = await record.save(gateway, session_id, response_id, asked)
     conversation = caller.conversation(session_id) or session_id
     return Known(response_id, target.agent_id, conversation, kept)
@@ -96,8 +97,9 @@ async def _cursor(gateway: Gateway, target: Target, session_id: str, *, is_new: 
     return await gateway.memory.run(events.last_cursor(keys.events))
 
 
-def _recorded(request: ResponseRequest, after: str) -> ResponseRecord:
+def _recorded(request: ResponseRequest, after: str, *, is_repeatable: bool) -> ResponseRecord:
     return ResponseRecord(
+        is_repeatable=is_repeatable,
         created_at=round(time.time(), 3),
         after=after,
         model=request.model,

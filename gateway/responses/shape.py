@@ -10,6 +10,8 @@ from gateway.responses.record import ResponseRecord
 from memory import Event, EventType
 
 Item = dict[str, object]
+ERASED: Mapping[str, object] = {"code": "server_error", "message": "the session was erased"}
+"""The error of a response whose session was erased."""
 Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 SERVER_LABEL = "griot"
 """Whose tools those of the agents are, as OpenAI says it: those of a server, which runs them."""
@@ -95,7 +97,7 @@ def usage_of(data: Mapping[str, JsonValue]) -> dict[str, object] | None:
         case {"prompt_tokens": int(prompt), "completion_tokens": int(reply)}:
             return {
                 "input_tokens": prompt,
-                "input_tokens_details": {"cached_tokens": 0},
+                "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
                 "output_tokens": reply,
                 "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": prompt + reply,
@@ -145,7 +147,7 @@ def tool_item(item_id: str, name: str, arguments: str, status: str) -> Item:
 def failure_of(end: Event) -> dict[str, object]:
     """Why a response has failed."""
     if end.type is EventType.ERASED:
-        return {"code": "server_error", "message": "the session was erased"}
+        return {**ERASED}
     return {"code": "server_error", "message": str(end.data.get("error", "no reason is known"))}
 
 

@@ -143,6 +143,7 @@ def test_nobody_sees_what_is_another_owners(door: httpx.Client, keys: Mapping[st
         none = error(door.request(method, nobodys, headers=kofi), 404)["message"]
         named = theirs.replace(response_id, "resp_none").replace(conversation, "conv_none")
         assert named == none, way
+    assert "pending" not in door.get("/v1/queue", headers=kofi).json(), "counts those of others"
     follow = {**HELLO, "previous_response_id": response_id}
     assert error(door.post("/v1/responses", json=follow, headers=kofi), 404)
     own = door.post("/v1/responses", json={**HELLO, "conversation": conversation}, headers=kofi)
