@@ -14,8 +14,8 @@ _ADVICE = (
     (r"DB index", "raise `databases` in redis.conf, or name another db with {setting}"),
     (FULL_OF_CLIENTS, "raise its maxclients, or run fewer processes"),
     (r"NOT_ALLOWED|vhost", "make that virtual host in RabbitMQ, or name another in {setting}"),
-    (r"refused", "start it, or correct host and port in {setting}"),
-    (r"not known|name resolution|nodename", "there is no host of that name: correct {setting}"),
+    (r"refused", "start it, or correct host and port in {where}"),
+    (r"not known|name resolution|nodename", "there is no host of that name: correct {where}"),
 )
 _REFUSALS = re.compile("|".join(said for said, _ in _ADVICE[:2]))
 
@@ -29,7 +29,7 @@ def advice_on(error: Exception, setting: str) -> str:
     for pattern, advice in _ADVICE:
         if re.search(pattern, said):
             return advice.format(setting=setting, where=where)
-    return f"check {setting}: rediss:// where the server has TLS, redis:// where not"
+    return f"check {where}: rediss:// where the server has TLS, redis:// where not"
 
 
 def is_refusal(error: Exception) -> bool:

@@ -113,13 +113,22 @@ def _servers(servers: Sequence[ModelServer]) -> list[Finding]:
 def _advice_on(server: ModelServer, *, is_out: bool) -> str:
     """What to do about a server that cannot be used: that depends on who answers in its place."""
     setting = "OLLAMA_BASE_URL" if is_out else "OLLAMA_BASE_URLS"
-    at = urlsplit(server.url)
+    if advice := advice_on_other(server.url, setting):
+        return advice
+    # Without a port the scheme's own is asked: most often it was forgotten.
+    port = "" if urlsplit(server.url).port else f" (Ollama's port is {OLLAMA_PORT})"
+    return f"start it, or correct host and port in {setting}{port}{OR_TRY if is_out else ''}"
+
+
+def advice_on_other(url: str, setting: str) -> str:
+    """What to do where something listens at the address of an Ollama that does not answer, and is
+    another program or wants another scheme; empty where nothing listens. Takes two seconds at most.
+    """
+    at = urlsplit(url)
     has_tls = at.scheme == "https"
     answers_in_tls = speaks_tls(at.hostname or "", at.port or (443 if has_tls else 80))
     if answers_in_tls is None:
-        # urllib gives no port that is a default one: most often it was forgotten.
-        port = "" if at.port else f" (Ollama's port is {OLLAMA_PORT})"
-        return f"start it, or correct host and port in {setting}{port}{OR_TRY if is_out else ''}"
+        return ""
     if answers_in_tls is not has_tls:
         return f"write {'https' if answers_in_tls else 'http'}:// in {setting}"
     return f"something listens there: restart it if it is your Ollama, else correct {setting}"

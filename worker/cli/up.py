@@ -14,6 +14,7 @@ from gateway.settings import GatewaySettings
 from llm import LLMSettings
 from memory import Connection, MemorySettings
 from tasks.process.configuration import checked, load_settings
+from worker.checks.models import advice_on_other
 from worker.cli.console import say
 from worker.cli.group import CommandFailed
 from worker.cli.next_steps import command
@@ -163,17 +164,26 @@ def _need_redis(settings: MemorySettings, cleanup: ExitStack, *, has_sandbox: bo
     return line, server.process
 
 
+def _follows(settings: LLMSettings, *, is_away: bool) -> str:
+    """What a trouble with Ollama means for jobs, and what to do."""
+    if not is_away:
+        model = settings.model
+        return f"its jobs become dead letters until you run `ollama pull {model}`"
+    other = advice_on_other(settings.servers[0], "OLLAMA_BASE_URL")
+    wait = "jobs wait until it is back, at most CHAT_MAX_WAIT_SECONDS"
+    return f"{wait}; {other or 'start it with `ollama serve`'}"
+
+
 def _want_ollama(settings: LLMSettings, cleanup: ExitStack, *, has_sandbox: bool) -> Needed:
     trouble = ollama_trouble(settings)
     if trouble is None:
         return f"Ollama  {settings.servers[0]}, model {settings.model}", None
     parts = urlsplit(settings.servers[0])
-    is_here = parts.hostname in LOOPBACK and trouble.startswith("no Ollama")
-    if not has_sandbox or not is_here:
-        line = (
-            f"Ollama  {trouble}; jobs wait until it is back, at most CHAT_MAX_WAIT_SECONDS; "
-            "start it with `ollama serve`"
-        )
+    is_away = trouble.startswith("no Ollama")
+    # The echo has no TLS.
+    is_here = parts.hostname in LOOPBACK and parts.scheme == "http"
+    if not (has_sandbox and is_here and is_away):
+        line = f"Ollama  {trouble}; {_follows(settings, is_away=is_away)}"
         say(line)
         return line, None
     directory, port = SANDBOX_DIRECTORY.resolve(), parts.port or 80

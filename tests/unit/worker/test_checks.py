@@ -12,8 +12,9 @@ from llm import InvalidReplyError, LLMSettings, is_installed
 from llm.wire.models import read_models
 from memory import MemorySettings
 from memory.redis.server_info import ServerInfo
-from tasks.process.configuration import load_settings
+from tasks.process.configuration import BROKER, load_settings
 from tasks.settings import QueueSettings
+from worker.checks.advice import advice_on
 from worker.checks.deployment import check_settings, server_findings
 from worker.checks.findings import Level
 from worker.checks.models import check_calls, check_cloud, check_key, check_window
@@ -204,3 +205,18 @@ def test_the_calls_are_those_of_each_server(tmp_path: Path) -> None:
     llm = LLMSettings(_env_file=None, entries=str(path), num_parallel=2)  # type: ignore[arg-type]  # read from the file
     found = check_calls(replace(load_settings(), llm=llm)).found
     assert found.startswith("3 at once or 2 at once for ")
+
+
+@pytest.mark.parametrize("said", ["Connection refused", "Name or service not known", "odd"])
+def test_advice_names_the_setting_that_was_given(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the broker's address comes from REDIS_URL, that one is to be corrected."""
+    settings = load_settings()
+    for given, named in ((None, "REDIS_URL (or give CELERY_BROKER_URL)"), ("x", BROKER)):
+        queue = settings.queue.model_copy(update={"broker_url": given})
+        now = replace(settings, queue=queue)
+        monkeypatch.setattr("worker.checks.advice.load_settings", lambda now=now: now)
+        advice = advice_on(OSError(said), BROKER)
+        assert named in advice
+        assert ("REDIS_URL" in advice) == (given is None)
