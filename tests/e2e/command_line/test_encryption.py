@@ -189,7 +189,7 @@ def test_a_result_that_has_expired_is_not_made_up_without_its_key(
 
         without = deployment.only(NO_KEYS)
         publish(app, job_id, {"agent_id": "energy", "session_id": "expired"}, {})
-        told = f"the result of job {job_id} is not stored again: a record of"
+        told = f"the result of job {job_id} could not be stored again: a record of"
         wait_until(lambda: told in without.log_text(), timeout_s=20, what="the worker meets it")
         client = deployment.run("-c", AGAIN, job_id, keys=NO_KEYS)
         assert "memory.errors.CannotDecrypt: a record of" in client.stderr
