@@ -3,25 +3,12 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from memory import check_env_file
+from memory import EnvSettings, check_env_file
 
 
-class AgentSettings(BaseSettings):
+class AgentSettings(EnvSettings):
     """Which agents there are, and how much of a conversation they are shown."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
-        # would be read from the environment too.
-        env_prefix="GRIOT_UNUSED_AGENTS_",
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
 
     use_redis_memory: bool = Field(
         default=True,

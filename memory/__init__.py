@@ -1,6 +1,6 @@
 """The Redis memory: histories, agents' state, session data, mailboxes. Knows nothing of Celery."""
 
-from memory.env_file import check_env_file, is_service_port
+from memory.env_file import EnvSettings, check_env_file, is_service_port
 from memory.errors import (
     Backpressure,
     CannotDecrypt,
@@ -100,6 +100,7 @@ __all__ = [
     "End",
     "EnqueueOutcome",
     "Enqueued",
+    "EnvSettings",
     "Event",
     "EventType",
     "Extended",

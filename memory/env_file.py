@@ -1,16 +1,35 @@
-"""What is said of a `.env` that cannot be read, and which variables nobody chose for us."""
+"""How settings are read from the environment and `.env`: what all classes of them share, what is
+said of a `.env` that cannot be read, and which variables nobody chose for us."""
 
 import re
 from io import StringIO
 from pathlib import Path
 
 from dotenv.parser import parse_stream
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory.errors import InvalidInput
 
 ENV_FILE = ".env"
 SERVICE_VARIABLE = re.compile("(tcp|udp|sctp)://")
 """How Kubernetes and Docker begin the variable `<NAME>_PORT` of each service beside a container."""
+
+
+class EnvSettings(BaseSettings):
+    """Settings from the environment and `.env`; each field has its variable as its alias."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
+        # would be read from the environment too.
+        env_prefix="GRIOT_UNUSED_",
+        # A wrong address may hold a password, which pydantic would print with the error.
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
+    )
 
 
 def is_service_port(name: str, value: object) -> bool:

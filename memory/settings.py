@@ -11,10 +11,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from memory.encryption.keyring import NO_KEYS, Keyring
-from memory.env_file import ENV_FILE, check_env_file, is_service_port
+from memory.env_file import EnvSettings, check_env_file, is_service_port
 from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN, Keyspace
 from memory.lifetimes import SESSION_TTL_S
@@ -26,23 +26,11 @@ def _split(nodes: object) -> object:
     return [node.strip() for node in nodes.split(",") if node.strip()]
 
 
-class MemorySettings(BaseSettings):
+class MemorySettings(EnvSettings):
     """Where Redis is, and how long and how much it keeps.
 
     `REDIS_URL` overrides host, port, db and password.
     """
-
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE,
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
-        # would be read from the environment too.
-        env_prefix="GRIOT_UNUSED_MEMORY_",
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
 
     url: SecretStr | None = Field(
         default=None,
@@ -218,12 +206,8 @@ class MemorySettings(BaseSettings):
         return self
 
 
-class AuditSettings(BaseSettings):
+class AuditSettings(EnvSettings):
     """Who acts in this process. Apart from the others, for it may be asked without them."""
-
-    model_config = SettingsConfigDict(
-        env_file=ENV_FILE, extra="ignore", frozen=True, env_ignore_empty=True
-    )
 
     actor: str | None = Field(
         default=None,

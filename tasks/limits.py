@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from llm import check_model_name
+from memory import EnvSettings
 from memory.quotas.owners import MOST_AT_ONCE, MOST_PER_DAY, MOST_PER_MINUTE, Quota
 
 ANY_MODEL = "*"
@@ -23,20 +24,8 @@ def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name if name == ANY_MODEL else check_model_name(name) for name in names)
 
 
-class LimitSettings(BaseSettings):
+class LimitSettings(EnvSettings):
     """What a job may be and ask for, and how many of them there may be."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
-        # would be read from the environment too.
-        env_prefix="GRIOT_UNUSED_QUEUE_",
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
 
     max_pending: int = Field(
         default=100,

@@ -15,22 +15,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sandbox.ports import FIRST_PORT
+from sandbox.stack import OURS
 from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.servers.real_ollama import USERS_OLLAMA
 from tests.support.servers.redis_users import IN_PROCESS, refusals, users_of_tests
-
-_OURS = (
-    "REDIS_",
-    "OLLAMA_",
-    "LLM_",
-    "AGENT_",
-    "SUPERVISOR_",
-    "CELERY_",
-    "CHAT_",
-    "WORKER_",
-    "GRIOT_ENCRYPTION_",
-)
 
 _USERS = "TESTS_REDIS_URL"
 # The processes of xdist inherit the environment of the first one, which has its own REDIS_URL.
@@ -82,7 +71,7 @@ _COST = ("tests/faults/", "tests/browser/", "tests/e2e/", "tests/contract/", "te
 
 def _isolate() -> None:
     for name in list(os.environ):
-        if name.startswith(_OURS):
+        if name.startswith(OURS):
             del os.environ[name]
     url, users = f"redis://127.0.0.1:{REDIS_PORT}/0", users_of_tests()
     os.environ["REDIS_URL"] = users.logged_in(url, IN_PROCESS) if users else url

@@ -6,23 +6,17 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from memory import EnvSettings
+
 MOST_TURNS = 2000
 """What a pool may grow to; the bound of WORKER_CONCURRENCY."""
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(EnvSettings):
     """Where the logs go."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        # Fields can be given by name in code; without a prefix their bare names would be read from
-        # the environment too.
-        env_prefix="GRIOT_UNUSED_WORKER_",
-        hide_input_in_errors=True,
-    )
+    # An empty LOG_FILE says that there is none; `_empty_is_not_given` drops the others.
+    model_config = SettingsConfigDict(env_ignore_empty=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", validation_alias="LOG_LEVEL", description=("Lowest level that is logged")
@@ -46,7 +40,6 @@ class WorkerSettings(BaseSettings):
         description="Size at which the log file is rotated, bytes; five are kept",
     )
 
-    # Not env_ignore_empty, as the other settings have: an empty LOG_FILE says that there is none.
     @model_validator(mode="before")
     @classmethod
     def _empty_is_not_given(cls, given: object) -> object:

@@ -163,7 +163,10 @@ def _parsed(element: str, number: int) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise ValueError(f"the key {key_id!r} is not base64 of {KEY_BYTES} bytes")
+        raise ValueError(
+            f"the key {key_id!r} is not base64 of {KEY_BYTES} bytes; make one with "
+            f"`openssl rand -base64 {KEY_BYTES}`"
+        )
     return key_id, key
 
 

@@ -100,18 +100,27 @@ def recorded(
 ) -> Iterator[OngoingDeed]:
     """Record a deed before it is done, and what comes of it: `outcome`, or the error's class.
 
-    A record that cannot be written is logged as an error; it keeps nobody from a deed.
+    A record that cannot be written is logged as an error; it keeps nobody from a deed. Where the
+    deed fails for the same reason, its error says it.
     """
     session, user = (digest_of(one) if one else "" for one in (session_id, user))
     entry = OngoingDeed(deed, agent_id, session, user, job_id)
-    _write(connection, keyspace, entry, _beginning(entry))
+    missing = _write(connection, keyspace, _beginning(entry))
+    failure: BaseException | None = None
     try:
         yield entry
     except BaseException as exc:
-        entry.outcome = f"failed: {type(exc).__name__}"
+        entry.outcome, failure = f"failed: {type(exc).__name__}", exc
         raise
     finally:
-        _write(connection, keyspace, entry, {"of": entry.deed_id, "outcome": entry.outcome})
+        # An outcome alone would be of no deed.
+        end = {"of": entry.deed_id, "outcome": entry.outcome}
+        missing = missing or _write(connection, keyspace, end)
+        if missing is not None and type(missing) is not type(failure):
+            ended = entry.outcome if failure else "was done"
+            logger.error(
+                "the %s by %s %s, but is missing in the audit: %s", deed, actor(), ended, missing
+            )
 
 
 def digest_of(an_id: str) -> str:
@@ -180,20 +189,17 @@ def _beginning(entry: OngoingDeed) -> dict[str, str]:
 
 
 def _write(
-    connection: Connection, keyspace: Keyspace, entry: OngoingDeed, fields: dict[str, str]
-) -> None:
+    connection: Connection, keyspace: Keyspace, fields: dict[str, str]
+) -> MemoryServiceError | None:
+    """Add an entry; what keeps it out of the audit, if anything does."""
     flat = [part for name, value in fields.items() for part in (name, _bounded(value))]
     add: tuple[str | int, ...] = ("XADD", keyspace.audit, "MAXLEN", "~", KEPT_ENTRIES, "*", *flat)
     live = ("PEXPIRE", keyspace.audit, AUDIT_MS)
     try:
         connection.run_all(Command(nothing, add), Command(nothing, live))
     except MemoryServiceError as exc:
-        logger.error(
-            "the %s by %s was done but is missing in the audit: %s",
-            entry.deed.value,
-            actor(),
-            exc,
-        )
+        return exc
+    return None
 
 
 def _bounded(value: str) -> str:

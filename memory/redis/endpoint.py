@@ -168,7 +168,10 @@ def _address(settings: MemorySettings) -> dict[str, object]:
     if settings.url is not None:
         url = settings.url.get_secret_value()
         check_address(url, "REDIS_URL")
-        url = plain_cert_reqs(url)
+        try:
+            url = plain_cert_reqs(url)
+        except InvalidInput as exc:
+            raise InvalidInput(f"REDIS_URL: {exc}") from None
         parts = _parse(url)
         _check_options(url, settings.mode, has_sentinel_tls=bool(settings.sentinel_tls))
         return parts

@@ -95,7 +95,7 @@ class ChatJob(BaseModel):
             raise InvalidJob(problems_of(exc)) from None
         except (InvalidInput, InvalidRequestError) as exc:
             raise InvalidJob(str(exc)) from None
-        _check_size("message", job.message, max_message_bytes)
+        _check_size("message", job.message, max_message_bytes, " (CHAT_MAX_MESSAGE_BYTES)")
         job.check_parts()
         return job
 
@@ -179,12 +179,12 @@ _NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
 """Arguments that change nothing of what is asked."""
 
 
-def _check_size(name: str, text: str, max_bytes: int) -> None:
+def _check_size(name: str, text: str, max_bytes: int, setting: str = "") -> None:
     if _UNICODE_ERROR.search(text):
         raise InvalidJob(f"{name} is not valid Unicode: it contains a lone surrogate")
     size_bytes = len(text.encode())
     if size_bytes > max_bytes:
-        raise InvalidJob(f"{name} has {size_bytes} bytes; the limit is {max_bytes}")
+        raise InvalidJob(f"{name} has {size_bytes} bytes; the limit is {max_bytes}{setting}")
 
 
 def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:

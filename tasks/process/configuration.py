@@ -209,9 +209,10 @@ def _celery_url(memory: MemorySettings, given: SecretStr | None, db_offset: int,
             _check_address(part, name)
         return plain_options(url, name)
     try:
-        return plain_options(memory.url_of_db(db_offset), name)
+        url = memory.url_of_db(db_offset)
     except ValueError as exc:
         raise ConfigurationError(f"{name} must be given: {exc}") from exc
+    return plain_options(url, "REDIS_URL")
 
 
 def _check_address(url: str, name: str) -> None:

@@ -34,6 +34,11 @@ def reencrypt_command(as_json: bool) -> None:
     """
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
+    if not keyspace.keyring.keys:
+        raise CommandFailed(
+            "GRIOT_ENCRYPTION_KEYS is not set, so nothing can be encrypted or decrypted; set it as "
+            "the workers have it"
+        )
     if any(one.is_known for one in prove_keys(memory, keyspace)):
         raise CommandFailed("other processes use a different key under this id; run: griot check")
     with audit.recorded(memory, keyspace, audit.Deed.REENCRYPT) as entry:

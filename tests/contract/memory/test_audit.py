@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memory import Keyspace, audit
-from memory.errors import InvalidInput
+from memory.errors import CorruptData, InvalidInput, MemoryServiceError
 from memory.lifetimes import AUDIT_MS
 from memory.records.audit import KEPT_ENTRIES, Deed, Record, digest_of, recorded
 from memory.upkeep.erasure import erase_session
@@ -162,15 +162,40 @@ def test_an_erasure_that_is_killed_in_its_middle_is_recorded(real_backend: Backe
 def test_a_record_that_cannot_be_written_is_told_and_keeps_nobody_from_a_deed(
     backend: Backend, keyspace: Keyspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The session is erased; the log names deed and reason, once for each entry."""
+    """The session is erased; the log names deed and reason, once."""
     say(backend)
     backend.observer.set(keyspace.audit, "not ours", ex=60)
     with caplog.at_level(logging.ERROR):
         erase_session(backend.connection, keyspace, "a", SESSION)
     assert backend.service().get_conversation_history("a", SESSION) == []
-    assert [record.name for record in caplog.records] == ["memory.records.audit"] * 2
-    assert "the erase by" in caplog.text
-    assert SESSION not in caplog.text
+    (told,) = caplog.messages
+    assert told.startswith(f"the erase by {audit.actor()} was done, but is missing in the audit: ")
+    assert SESSION not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (CorruptData("x"), []),
+        (InvalidInput("x"), ["failed: InvalidInput, but is missing in the audit"]),
+    ],
+)
+def test_a_deed_that_failed_is_not_said_to_be_done(
+    backend: Backend,
+    keyspace: Keyspace,
+    caplog: pytest.LogCaptureFixture,
+    error: MemoryServiceError,
+    told: list[str],
+) -> None:
+    """Its error says enough where that is what keeps it out of the audit, too."""
+    backend.observer.set(keyspace.audit, "not ours", ex=60)
+    with (
+        pytest.raises(type(error)),
+        recorded(backend.connection, keyspace, Deed.EXPORT, agent_id="a"),
+    ):
+        raise error
+    assert len(caplog.messages) == len(told)
+    assert all(one in said for one, said in zip(told, caplog.messages, strict=True))
 
 
 def test_a_repeated_write_is_one_record_and_what_is_not_ours_is_none(

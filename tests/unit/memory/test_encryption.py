@@ -120,7 +120,7 @@ SECRET = key_of("k1").partition(":")[2]
     ("setting", "reason"),
     [
         (SECRET, "element 1 is not <id>:<key>"),
-        (f"k1:{SECRET[:-4]}", "the key 'k1' is not base64 of 32 bytes"),
+        (f"k1:{SECRET[:-4]}", "'k1' is not base64 of 32 bytes; make one with `openssl"),
         (f"k1:{SECRET}!", "the key 'k1' is not base64 of 32 bytes"),
         (f"k1:{SECRET},k1:{SECRET}", "two keys have the id 'k1'"),
         (f"k1:{SECRET},plain", "element 2 is not <id>:<key>"),

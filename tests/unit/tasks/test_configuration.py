@@ -93,6 +93,10 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
         {"CELERY_BROKER_URL": f"amqps://:{SECRET}@h//?ssl_ca_certs=/no/ca.pem"},
         "CELERY_BROKER_URL: ssl_ca_certs=/no/ca.pem is not a file",
     ),
+    "an authority of the memory that is not there": (
+        {"REDIS_URL": f"rediss://:{SECRET}@h/0?ssl_ca_certs=/no/ca.pem"},
+        "REDIS_URL: ssl_ca_certs=/no/ca.pem is not a file",
+    ),
     "several RabbitMQs over TLS": (
         {"CELERY_BROKER_URL": f"amqps://:{SECRET}@a//;amqps://:{SECRET}@b//"},
         "CELERY_BROKER_URL: amqps:// accepts one address",
@@ -103,7 +107,7 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
     ),
     "an unknown word for certificates": (
         {"REDIS_URL": f"rediss://:{SECRET}@h/0?ssl_cert_reqs=maybe"},
-        "ssl_cert_reqs must be none, optional or required",
+        "REDIS_URL: ssl_cert_reqs must be none, optional or required",
     ),
     "no word for certificates": (
         {"CELERY_BROKER_URL": f"rediss://:{SECRET}@h/0?ssl_cert_reqs="},

@@ -136,6 +136,12 @@ def test_a_limit_holds_to_the_unit(name: str, limit: int, value: object) -> None
         job(**{name: value(limit + 1)})
 
 
+def test_a_message_that_is_too_long_names_the_setting() -> None:
+    """An operator may allow more."""
+    with pytest.raises(InvalidJob, match=r"has 101 bytes; the limit is 100 \(CHAT_MAX_MESSAGE_BY"):
+        job(message="x" * (LIMIT_BYTES + 1))
+
+
 @pytest.mark.parametrize(
     "text", ["\0", " ", "\n", "👩‍👩‍👧", "e\u0301", "\ufeff", "\U0010ffff", "a\x00b"]
 )
