@@ -35,7 +35,7 @@ else:
 
 
 def _no_gateway() -> NoReturn:
-    raise CommandFailed("`griot serve` needs Griot's gateway: pip install 'griot[gateway]'")
+    raise CommandFailed("`griot serve` needs Griot's gateway: pip install './griot[gateway]'")
 
 
 if HAS_GATEWAY:

@@ -487,7 +487,7 @@ def test_a_merged_job_that_dies_takes_its_messages_with_it(rig: Rig) -> None:
     for job in ("j1", "j2"):
         rig.take_in(job, OnBusy.MERGE)
     rig.acquire("j2", "t1")
-    rig.bury("j2", "t1")
+    rig.bury("j2", "t1", dead_bytes=1000)
     stored = rig.ask("LRANGE", rig.box.keys.dead, 0, -1)
     assert isinstance(stored, list)
     assert envelope_of("j1") in stored[0]

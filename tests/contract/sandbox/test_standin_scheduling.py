@@ -93,7 +93,7 @@ def test_one_load_at_a_time_holds_up_what_needs_another_but_not_what_is_loaded(
     slow = clients.chat("cold:load400ms")
     waiting = clients.chat("next")
     assert clients.chat("warm").result().json()["total_duration"] < scaled(0.3) * 1e9
-    assert waiting.result().json()["load_duration"] > 0.2e9
+    assert waiting.result().json()["load_duration"] > 0.1e9
     assert slow.result().json()["load_duration"] > 0.4e9
 
 
@@ -103,7 +103,7 @@ def test_a_reload_waits_for_the_replies_that_run(ollama: OllamaStandIn, clients:
     second = clients.chat("slow-first:0.4s", options={"num_ctx": 1024})
     assert first.result().status_code == second.result().status_code == 200
     assert ollama.stats.loads == 2
-    assert second.result().json()["load_duration"] > 0.2e9
+    assert second.result().json()["load_duration"] > 0.1e9
 
 
 def test_a_full_queue_is_503_and_only_for_what_needs_a_load() -> None:

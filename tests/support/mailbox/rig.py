@@ -165,10 +165,25 @@ class Rig:
     def cancel(self, job: str, token: str = "") -> Discarded:
         return self._discard(job, "cancelled", token, cancelled=True)
 
-    def bury(self, job: str, token: str = "", *, reason: str = "refused") -> Discarded:
-        return self._discard(job, reason, token, cancelled=False)
+    def bury(
+        self,
+        job: str,
+        token: str = "",
+        *,
+        reason: str = "refused",
+        dead_bytes: int = DEAD_BYTES,
+    ) -> Discarded:
+        return self._discard(job, reason, token, cancelled=False, dead_bytes=dead_bytes)
 
-    def _discard(self, job: str, reason: str, token: str, *, cancelled: bool) -> Discarded:
+    def _discard(
+        self,
+        job: str,
+        reason: str,
+        token: str,
+        *,
+        cancelled: bool,
+        dead_bytes: int = DEAD_BYTES,
+    ) -> Discarded:
         commands = self.box.discard(
             job,
             reason,
@@ -177,7 +192,7 @@ class Rig:
             cancelled=cancelled,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
-            dead_bytes=DEAD_BYTES,
+            dead_bytes=dead_bytes,
         )
         return self.connection.run_last(*commands)
 

@@ -19,6 +19,8 @@ README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
 COMMANDS = (
     *(
         "demo",
+        "serve",
+        "keys",
         "up",
         "check",
         "chat",
