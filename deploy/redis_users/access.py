@@ -25,7 +25,7 @@ NAMES = {
     "fields": "fields:",
     "value": "state: session:",
     "buckets": "quota:",
-    "elements": "history:",
+    "elements": "history: dead:",
 }
 """Names in the headers of scripts that no class of memory/keys.py has: what is passed for them."""
 ANY_INDEX = "index"
