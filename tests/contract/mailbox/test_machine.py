@@ -265,7 +265,7 @@ LIES: dict[str, Callable[[Model], object]] = {
     "a job never sent": lambda model: model.pending.append("never sent"),
     "an end too many": lambda model: model.ends.update(j0=End("done", OWNER, 0)),
     "time without end to deliver": lambda model: setattr(model, "grace_ms", 10**9),
-    "letters of any size": lambda model: setattr(model, "dead_bytes", 10**9),
+    "letters without envelopes": lambda model: setattr(model, "dead_bytes", 0),
     "an earlier commit": lambda model: model.committed.append("j0"),
 }
 
