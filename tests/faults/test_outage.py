@@ -115,7 +115,7 @@ def test_an_outage_is_logged_once(rig: Rig, workers: list[ServerProcess]) -> Non
     rig.check(sender, max_calls=1)
     # Of the outage before the last line may be as late.
     wait_until(lambda: lines("8 jobs have waited"), timeout_s=20, what="the outage is over")
-    (warning,) = lines(" is away (")
+    (warning,) = lines(" is unavailable (")
     assert "WARNING" in warning
     assert rig.ollama.url in warning
     (over,) = lines("8 jobs have waited")

@@ -31,14 +31,15 @@ PORTS = {"redis": 6379, "sentinel": 26379, "amqp": 5672, "pyamqp": 5672, "amqps"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One server's address: whose, as which setting, its hosts and ports (none: a Unix socket), its
-    options of TLS (None: it has none) and its password."""
+    """One server's address: whose, as which setting, its hosts and ports (none: a Unix socket; or
+    its Sentinels', whose TLS is another), its options of TLS (None: it has none), its password."""
 
     name: str
     setting: str
     addresses: tuple[tuple[str, int], ...]
     tls: Mapping[str, object] | None
     password: str | None
+    has_sentinels: bool = False
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -188,6 +189,7 @@ def _way_to_memory(settings: Settings) -> Way:
         addresses=() if "unix_socket_path" in options else found.sentinels or (at,),
         tls=tls if options.get("ssl") else None,
         password=str(password) if password is not None else None,
+        has_sentinels=bool(found.sentinels),
     )
 
 
@@ -199,7 +201,14 @@ def _way(name: str, setting: str, address: CeleryAddress) -> Way:
         if "socket" not in one.scheme
     )
     password = next((one.password for one in parts if one.password), None)
-    return Way(name, setting, addresses, address.tls, unquote(password) if password else None)
+    return Way(
+        name=name,
+        setting=setting,
+        addresses=addresses,
+        tls=address.tls,
+        password=unquote(password) if password else None,
+        has_sentinels=any(one.scheme.startswith("sentinel") for one in parts),
+    )
 
 
 def _is_loopback(host: str) -> bool:

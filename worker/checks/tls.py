@@ -15,12 +15,12 @@ ALERT = b"\x15"
 def tls_findings(settings: Settings, *, only_secure: bool = False) -> dict[str, Finding]:
     """By the name of its way, what is wrong of TLS in the address of memory, broker and results.
 
-    `only_secure`: only addresses that say TLS are asked.
+    `only_secure`: only addresses that say TLS are asked. Sentinels are not: theirs is another.
     """
     found = {}
     asked: dict[tuple[tuple[str, int], bool], bool] = {}
     for way in ways_to_servers(settings):
-        if only_secure and way.tls is None:
+        if way.has_sentinels or (only_secure and way.tls is None):
             continue
         for at in way.addresses[:1]:
             wanted = (at, way.tls is not None)

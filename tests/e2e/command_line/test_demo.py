@@ -56,7 +56,7 @@ def test_the_demo_shows_everything_when_asked(environment: dict[str, str], tmp_p
         r'^6\) \{"role":"assistant","content":"You said.*\}$', ended.stdout, re.MULTILINE
     )
     assert re.search(r"^sessions +6$", ended.stdout, re.MULTILINE)
-    assert re.search(r"^20\d\d-\S+Z +\S+ +\d+ +6 +6 ", ended.stdout, re.MULTILINE)
+    assert re.search(r"^20\d\d-\S+Z +\S+ +\d+ +6 +\d+ ", ended.stdout, re.MULTILINE)
 
 
 def test_ctrl_c_leaves_nothing_in_a_redis_of_ones_own(
