@@ -4,27 +4,14 @@ import ipaddress
 from collections.abc import Mapping
 
 from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from memory import is_service_port
+from memory import EnvSettings, is_service_port
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(EnvSettings):
     """Where the gateway listens, whom it lets in, and its bounds."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-        populate_by_name=True,
-        # Fields can be given by name in code; without a prefix their bare names (HOST, PORT …)
-        # would be read from the environment too.
-        env_prefix="GRIOT_UNUSED_GATEWAY_",
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
 
     host: str = Field(
         default="127.0.0.1",

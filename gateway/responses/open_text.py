@@ -1,5 +1,6 @@
 """An item of a response whose text is still coming: its events, from first to last. Pure."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from gateway.responses.shape import Item, message_item, reasoning_item, text_part
@@ -8,7 +9,7 @@ Sent = dict[str, object]
 """An event of OpenAI's, without its number."""
 
 
-class OpenText:
+class OpenText(ABC):
     """An item with a text that goes on: its events. One part of content, which is its text."""
 
     kind = ""
@@ -19,13 +20,13 @@ class OpenText:
         self._index = index
         self._attempt = attempt
 
+    @abstractmethod
     def item(self, status: str) -> Item:
         """The item as it is now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def part(self, text: str) -> dict[str, object]:
         """Its part of content."""
-        raise NotImplementedError
 
     def begin(self) -> Iterator[Sent]:
         """The events that open it."""
