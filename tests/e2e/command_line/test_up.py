@@ -135,19 +135,23 @@ def test_up_starts_no_sandbox_where_a_setting_says_where_redis_is(
     assert not (tmp_path / ".griot").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", ["reader left", "terminal closed"])
-def test_up_stops_everything_when_nobody_reads_it_any_more(
-    environment: dict[str, str], tmp_path: Path, ending: str
-) -> None:
-    """As after `griot up | tee log` and Ctrl-C, or with its terminal closed: no process is left."""
-    settings = {
+def _on_free_ports(environment: dict[str, str]) -> dict[str, str]:
+    return {
         **environment,
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
         "FLOWER_PORT": str(free_port()),
         "GATEWAY_PORT": "0",
         "LOG_FILE": "",
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["reader left", "terminal closed"])
+def test_up_stops_everything_when_nobody_reads_it_any_more(
+    environment: dict[str, str], tmp_path: Path, ending: str
+) -> None:
+    """As after `griot up | tee log` and Ctrl-C, or with its terminal closed: no process is left."""
+    settings = _on_free_ports(environment)
     up = subprocess.Popen(
         (*GRIOT, "up", "--sandbox"),
         env=settings,
@@ -173,13 +177,7 @@ def test_up_that_is_stopped_while_it_starts_leaves_nothing(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Ctrl-C at the line of the first process, before the others have told their pids."""
-    settings = {
-        **environment,
-        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
-        "FLOWER_PORT": str(free_port()),
-        "GATEWAY_PORT": "0",
-        "LOG_FILE": "",
-    }
+    settings = _on_free_ports(environment)
     up = subprocess.Popen(
         (*GRIOT, "up", "--sandbox"),
         env=settings,
