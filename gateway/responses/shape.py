@@ -70,15 +70,16 @@ class Known:
             "instructions": asked.instructions,
             "max_output_tokens": asked.max_output_tokens,
             "metadata": asked.metadata,
-            "parallel_tool_calls": False,
+            "parallel_tool_calls": asked.parallel_tool_calls,
             "previous_response_id": asked.previous_response_id,
             "reasoning": asked.reasoning or {"effort": None, "summary": None},
+            "service_tier": "default",
             "store": asked.store,
             "temperature": asked.temperature,
             "text": asked.text or {"format": {"type": "text"}},
             "tool_choice": asked.tool_choice or "auto",
             "tools": [_tool(tool) for tool in asked.tools or ()],
-            "top_p": None,
+            "top_p": asked.top_p,
             "truncation": "auto",
             "user": asked.user,
         }
@@ -152,8 +153,11 @@ def failure_of(end: Event) -> dict[str, object]:
 
 
 def _tool(tool: JsonValue) -> JsonValue:
+    """A tool as OpenAI's clients read it: one that is named is the agent's own."""
     if isinstance(tool, str):
-        return {"type": "function", "name": tool, "parameters": None, "strict": None}
+        return {"type": "mcp", "server_label": SERVER_LABEL, "allowed_tools": [tool]}
+    if isinstance(tool, dict) and tool.get("type") == "function":
+        return {"parameters": None, "strict": None, **tool}
     return tool
 
 

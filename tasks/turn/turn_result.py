@@ -48,13 +48,12 @@ def result_of(
     """The result of a turn that was just computed, without its timings.
 
     All but the last of `replies` called tools: their tokens are in the usage too; the receipt is
-    that of the last. `stored_messages` are those before the question, `parsed` is the JSON in the
-    reply, where the job has a format, `called` what of the client's it has called.
+    that of the last. `stored_messages` are those before the question; `parsed` is the JSON of the
+    reply where the job has a format, `called` what it has called of the client's.
     """
     last = replies[-1]
     answer = last.answer
-    if stored_messages is None:
-        stored_messages = acquired.stored_messages + len(job.preceding or ())
+    stored = acquired.stored_messages if stored_messages is None else stored_messages
     result = ChatResult(
         job_id=job_id,
         agent_id=job.agent_id,
@@ -65,10 +64,8 @@ def result_of(
         done_reason=answer.final.done_reason,
         attempt=acquired.attempt,
         history_messages=last.prompt.history_messages,
-        receipt=_receipt(last, stored_messages, place),
+        receipt=_receipt(last, stored, place),
     )
-    if called is not None:
-        result["response"], result["calls"] = called.text, [*map(_call, called.calls)]
     if (empty := emptiness_of(answer)) is not None:
         result["empty"] = empty.value
     if answer.final.server:
@@ -77,6 +74,8 @@ def result_of(
         result["metadata"] = job.metadata
     if parsed is not None:
         result["response"], result["parsed"] = parsed
+    if called is not None:
+        result["response"], result["calls"] = called.text, [*map(_call, called.calls)]
     return result
 
 
