@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.errors import SERVER, ApiError
+from gateway.failures import UNKNOWN, failure_for
 from gateway.responses.fold import calls_of
 from gateway.responses.shape import ERASED, Known, usage_of
 from memory import Event, EventType
@@ -136,9 +137,18 @@ def _failure(done: Mapping[str, object]) -> ApiError:
     if done["error"] == ERASED:
         return _erased()
     match done["error"]:
-        case {"message": str(message)}:
-            return ApiError(500, message, code="server_error", kind=SERVER)
-    return ApiError(500, "The answer failed.", code="server_error", kind=SERVER)
+        case {"code": str(code), "message": str(message)}:
+            return _failed(code, message)
+    return _failed(*UNKNOWN)
+
+
+def _failed(code: str, message: str) -> ApiError:
+    is_theirs = code == UNKNOWN.code
+    return (
+        ApiError(500, message, code=code, kind=SERVER)
+        if is_theirs
+        else ApiError(400, message, code=code)
+    )
 
 
 def _ended(event: Event) -> ApiError:
@@ -146,7 +156,7 @@ def _ended(event: Event) -> ApiError:
         return ApiError(409, "The answer was cancelled.", code="cancelled")
     if event.type is EventType.ERASED:
         return _erased()
-    return ApiError(500, str(event.data.get("error", "the answer failed")), kind=SERVER)
+    return _failed(*failure_for(event.data.get("error")))
 
 
 def _erased() -> ApiError:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from gateway.failures import failure_for
 from gateway.responses.record import ResponseRecord
 from memory import Event, EventType
 
@@ -86,7 +87,7 @@ class Known:
 
     def _griot(self, end: Event | None, data: Mapping[str, JsonValue]) -> dict[str, object]:
         """What only Griot says: where the response belongs, and how it came about."""
-        names = ("model", "server", "done_reason", "receipt", "timings", "empty")
+        names = ("model", "done_reason", "receipt", "timings", "empty")
         facts = {name: data[name] for name in names if name in data}
         attempt = {} if end is None else {"attempt": end.attempt}
         return {"agent_id": self.agent_id, "session_id": self.conversation, **attempt, **facts}
@@ -149,7 +150,7 @@ def failure_of(end: Event) -> dict[str, object]:
     """Why a response has failed."""
     if end.type is EventType.ERASED:
         return {**ERASED}
-    return {"code": "server_error", "message": str(end.data.get("error", "no reason is known"))}
+    return failure_for(end.data.get("error"))._asdict()
 
 
 def _tool(tool: JsonValue) -> JsonValue:

@@ -66,17 +66,21 @@ def result_of(
         history_messages=last.prompt.history_messages,
         receipt=_receipt(last, stored, place),
     )
+    _add_what_there_is(result, job, answer)
+    if parsed is not None:
+        result["response"], result["parsed"] = parsed
+    if called is not None:
+        result["response"], result["calls"] = called.text, [*map(_call, called.calls)]
+    return result
+
+
+def _add_what_there_is(result: ChatResult, job: ChatJob, answer: ModelReply) -> None:
     if (empty := emptiness_of(answer)) is not None:
         result["empty"] = empty.value
     if answer.final.server:
         result["server"] = answer.final.server
     if job.metadata is not None:
         result["metadata"] = job.metadata
-    if parsed is not None:
-        result["response"], result["parsed"] = parsed
-    if called is not None:
-        result["response"], result["calls"] = called.text, [*map(_call, called.calls)]
-    return result
 
 
 def _call(call: ToolCall) -> FunctionCall:
