@@ -18,6 +18,8 @@ help: ## Show the targets
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target .venv/agents-sdk \
+		-r requirements/agents-sdk.lock
 	@touch $@
 
 demo: .venv/.installed ## A conversation over several sessions, from nothing, with real servers
@@ -114,7 +116,7 @@ lock: ## Resolve the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --group model -o requirements/model.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --group clients -o requirements/clients.lock
+		--no-annotate --group agents-sdk --constraint requirements/dev.lock -o requirements/agents-sdk.lock
 	echo 'hatchling==1.33.0' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --constraint requirements/dev.lock - -o requirements/build.lock
 

@@ -34,6 +34,8 @@ class ResponseRecord(BaseModel):
     reasoning: dict[str, JsonValue] | None = None
     tools: list[JsonValue] | None = None
     tool_choice: JsonValue = None
+    parallel_tool_calls: bool = True
+    top_p: float | None = None
     user: str | None = None
     cancel_policy: str | None = None
     is_repeatable: bool = False

@@ -11,6 +11,7 @@ from gateway.errors import ApiError
 from gateway.messages import said
 from gateway.models import Target, target_of
 from gateway.responses import record
+from gateway.responses.answered import check_answered
 from gateway.responses.branching import session_after
 from gateway.responses.record import ResponseRecord
 from gateway.responses.request import ResponseRequest
@@ -58,6 +59,8 @@ async def send(
     key = request.griot.idempotency_key or idempotency_key
     response_id = new_id(caller, key, prefix=prefix)
     session_id = await _session(gateway, caller, target, request, response_id)
+    keys = gateway.keyspace.session(target.agent_id, session_id)
+    await check_answered(gateway, keys, told.answered, response_id)
     after = await _cursor(gateway, target, session_id, is_new=session_id.endswith(response_id))
     user = user_id(caller, request.safety_identifier or request.user)
     options["model"] = target.model
@@ -112,9 +115,11 @@ def _recorded(request: ResponseRequest, after: str, *, is_repeatable: bool) -> R
         temperature=request.temperature,
         max_output_tokens=request.max_output_tokens,
         text=request.text,
-        reasoning=request.reasoning,
-        tools=request.tools,
+        reasoning=None if request.reasoning is None else request.reasoning.model_dump(),
+        tools=None if request.tools is None else [*request.tools],
         tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls is not False,
+        top_p=request.top_p,
         user=request.safety_identifier or request.user,
         cancel_policy=request.griot.cancel_policy,
     )

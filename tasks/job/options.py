@@ -44,6 +44,16 @@ class ChatOptions(TypedDict, total=False):
     tools: list[str] | None
     """The agent's tools that the model may call, by name (at most 128 of at most 128 characters);
     None: all of them, []: none."""
+    functions: Sequence[Mapping[str, JsonValue]] | None
+    """Functions that the client runs itself: name (letters, digits, `_`, `-`; at most 64),
+    `description`, `parameters`, `strict`; at most 128, of at most 131 072 bytes of JSON. A turn
+    ends with their calls, which the result has in `calls`; a job whose message is "" and whose
+    `preceding` ends with the results goes on from there. Cannot be combined with `format`."""
+    parallel_tool_calls: bool | None
+    """False: of several calls in one answer of the model the first counts."""
+    sampling: Mapping[str, JsonValue] | None
+    """`top_p` (over 0, to 1), `seed` (of 32 bits), `stop` (at most 4 texts of at most 256
+    characters), `presence_penalty` and `frequency_penalty` (-2 to 2), as Ollama has them."""
     idempotency_key: str | None
     """Jobs of a session with the same key are one job, for a week; instead of a `task_id`."""
     on_busy: OnBusy | OnBusyName
