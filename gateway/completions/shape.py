@@ -9,7 +9,7 @@ from gateway.responses.shape import ERASED, Known, usage_of
 from memory import Event, EventType
 
 GONE = "The answer was given before and is not kept, or its session was erased: use a new key."
-INTERRUPTED = "The answer was begun anew, and what was sent of it does not count: ask again."
+INTERRUPTED = "The answer began again, and what was sent of it does not count: ask again."
 
 
 def completion(known: Known, done: Mapping[str, object]) -> dict[str, object]:

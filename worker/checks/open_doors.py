@@ -48,7 +48,7 @@ def _plain_text(settings: Settings) -> Iterator[Finding]:
     far = [url for url in settings.llm.servers if _leaves_in_plain_text(url)]
     if far:
         found = f"prompts and replies cross the network in plain text: {', '.join(far)}"
-        advice = "use https, or a network that nobody else is in; Ollama asks nobody for a password"
+        advice = "use https, or a network of Griot's own; Ollama asks for no password"
         yield Finding(CHECK, Level.WARN, found, advice)
 
 
