@@ -44,6 +44,7 @@ from tasks.end.outcome import check_size, event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.messages import cancelled_messages, messages_of
+from tasks.job.sender import log_sender
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
@@ -115,7 +116,10 @@ class Attempt:
             envelope = checked_envelope(self._holder.mailbox.keys, stored, self._settings)
         except InvalidJob as error:
             return await self._failed(error, acquired)
-        owners = self._settings.owners_of(envelope.job.agent_id, envelope.job.user)
+        job = envelope.job
+        owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
+        if envelope.sender is not None:
+            log_sender(envelope.sender, self._ref.shown, acquired.attempt)
         self._holder.charge(owners, lambda: self._turn.tokens)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)
