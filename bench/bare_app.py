@@ -11,7 +11,7 @@ from memory import MemorySettings
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    app.state.redis = Redis.from_url(MemorySettings().url)
+    app.state.redis = Redis.from_url(MemorySettings().url_of_db(7))
     yield
     await app.state.redis.aclose()
 
