@@ -14,7 +14,13 @@ from memory import CannotDecrypt, CorruptData, InvalidInput, MemoryServiceError,
 from memory.ids import shown_id
 from memory.quoting import quoted
 from tasks.attempt.finish import deliver_end, wake_next
-from tasks.attempt.start import job_ref_of, options_of, start_attempt, started_before
+from tasks.attempt.start import (
+    RunningAttempt,
+    job_ref_of,
+    options_of,
+    start_attempt,
+    started_before,
+)
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
 from tasks.eager import work_off
 from tasks.end.delivery import Delivery
@@ -24,6 +30,7 @@ from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
+from tasks.process.log_context import log_about
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK, publish, wakeup_kwargs
 from tasks.submit.cancel import CancelOutcome, cancel
@@ -140,6 +147,14 @@ def chat_task(
     attempt = started_before.get() or start_attempt(
         job_ref_of(self.request, agent_id, session_id, message, **options)
     )
+    with log_about(attempt.in_log):
+        return _seen_through(self, attempt, {"message": message, **options})
+
+
+def _seen_through(
+    task: Task, attempt: RunningAttempt, given: Mapping[str, object]
+) -> RedactedResult:
+    """Wait for the verdict, wake the next job, and do what the verdict says."""
     ref = attempt.ref
     try:
         verdict = worker_services().runtime.wait(attempt.verdict)
@@ -147,12 +162,11 @@ def chat_task(
         # An id that cannot be in a key will not be able to be the next time either.
         raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
-        given = {"agent_id": agent_id, "session_id": session_id, "message": message, **options}
-        _again(self, ref, given, exc)
+        _again(task, ref, {"agent_id": ref.agent_id, "session_id": ref.session_id, **given}, exc)
     if not attempt.is_followed_up:
         wake_next(attempt)
         worker_services().runtime.run(deliver_end(attempt))
-    return _settle(self, ref, verdict)
+    return _settle(task, ref, verdict)
 
 
 def _settle(task: Task, ref: JobRef, verdict: Verdict) -> RedactedResult:

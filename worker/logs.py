@@ -6,6 +6,8 @@ from logging.config import dictConfig
 from pathlib import Path
 
 from tasks.beat.schedule import PERIODIC
+from tasks.process.log_context import job_in_log
+from worker.json_log import MOST_CHARACTERS, bounded
 from worker.settings import WorkerSettings
 
 LINE = "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s"
@@ -26,9 +28,6 @@ COMMANDS = "kombu.pidbox"
 ROUTINE = ("celery.beat", "celery.app.trace", "celery.worker.request")
 SENDING = "Scheduler: Sending due task"
 
-MOST_CHARACTERS = 8192
-"""So long may a message be; the rest of a longer one is left out."""
-
 
 class OneLine(logging.Formatter):
     """One line for each record, in which nothing can end it, steer a terminal or hide.
@@ -38,10 +37,10 @@ class OneLine(logging.Formatter):
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line, its control characters escaped."""
-        record.message = escaped(record.message)
-        if (more := len(record.message) - MOST_CHARACTERS) > 0:
-            record.message = f"{record.message[:MOST_CHARACTERS]}… and {more} characters more"
+        """The line, its control characters escaped; it names the job that it is about."""
+        record.message, about = bounded(escaped(record.message)), job_in_log()
+        if about is not None and about.job not in record.message:
+            record.message += f" (job {about.job})"
         return super().formatMessage(record)
 
     def formatException(self, ei: object) -> str:
@@ -108,13 +107,13 @@ def set_up(
 
 def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[str, object]:
     known: dict[str, dict[str, object]] = {
-        "terminal": {"class": "logging.StreamHandler", "formatter": "line"},
+        "terminal": {"class": "logging.StreamHandler", "formatter": settings.log_format},
         "file": {
             "class": "worker.shared_log.SharedRotatingFileHandler",
             "filename": str(settings.log_file),
             "max_bytes": settings.log_max_bytes,
             "kept": KEPT_FILES,
-            "formatter": "line",
+            "formatter": settings.log_format,
         },
     }
     return {
@@ -124,7 +123,10 @@ def _config(settings: WorkerSettings, level: str, handlers: list[str]) -> dict[s
             "kind": {"()": lambda: only_its_kind},
             "routine": {"()": lambda: no_routine},
         },
-        "formatters": {"line": {"()": "worker.logs.OneLine", "fmt": LINE}},
+        "formatters": {
+            "line": {"()": "worker.logs.OneLine", "fmt": LINE},
+            "json": {"()": "worker.json_log.JsonLine"},
+        },
         "handlers": {name: known[name] for name in handlers},
         "root": {"level": level, "handlers": handlers},
         "loggers": {

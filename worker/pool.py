@@ -29,6 +29,7 @@ from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, start
 from tasks.attempt.verdict import Answered
 from tasks.errors import InvalidJob
 from tasks.process.crash_points import CrashPoint, crash_if_armed
+from tasks.process.log_context import log_about
 from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK
 from worker.broker.messages import MALFORMED
@@ -178,16 +179,18 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     def _wake_and_finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
         try:
-            wake_next(attempt)
+            with log_about(attempt.in_log):
+                wake_next(attempt)
         finally:
             worker_services().runtime.spawn(self._finish(call, request, attempt))
 
     async def _finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         verdict = attempt.verdict.result()
-        if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
-            await self._succeed(call, request, attempt, verdict)
-            return
         with ExitStack() as ending:
+            ending.enter_context(log_about(attempt.in_log))
+            if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
+                await self._succeed(call, request, attempt, verdict)
+                return
             ending.callback(self._threads.submit, self._trace, call, attempt.followed_up())
             await deliver_end(attempt)
 
@@ -212,7 +215,8 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         """Run the tracer and hand its result to Celery, in the calling thread."""
         token = started_before.set(attempt)
         try:
-            apply_target(call.target, call.args, callback=call.timed(attempt))
+            with log_about(None if attempt is None else attempt.in_log):
+                apply_target(call.target, call.args, callback=call.timed(attempt))
         finally:
             started_before.reset(token)
             self._end()

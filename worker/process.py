@@ -37,6 +37,7 @@ from worker.command_line import (
     is_given,
     refuse_no_turns,
 )
+from worker.json_log import show_warnings
 from worker.lateness import loop_watch
 from worker.model_watch import watch_models
 from worker.node_name import take_name
@@ -78,6 +79,8 @@ class GriotWorker(Worker):  # type: ignore[misc]  # Celery ships no types
     def setup_defaults(self, **kwargs: object) -> None:
         """The options, with the pool that was chosen."""
         super().setup_defaults(**{**kwargs, "pool": self._pool, **turns_of(self._pool)})
+        if logs_json():
+            self.quiet = True  # a banner is no JSON
 
     def setup_queues(self, include: object, exclude: object = None) -> None:
         """`-Q maintenance` means this deployment's, whatever its REDIS_KEY_PREFIX; so does `-X`."""
@@ -108,6 +111,8 @@ class GriotBeat(Beat):  # type: ignore[misc]  # Celery ships no types
     def run(self) -> None:
         """Send the tasks as they fall due."""
         self.app.conf.update(result_backend="disabled")
+        if logs_json():
+            self.quiet = True
         super().run()
 
 
@@ -115,6 +120,8 @@ def prepare(app: Celery) -> None:
     """Have every worker of `app` check, log, sweep, show a pulse and drain as it should."""
     # Says how to cancel running tasks at each loss of the broker; the lease decides here.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    if logs_json():
+        show_warnings()
     app.Worker = app.subclass_with_self(GriotWorker)
     app.Beat = app.subclass_with_self(GriotBeat)
     setup_logging.connect(_set_up_logging, weak=False)
@@ -186,6 +193,11 @@ def _set_up_logging(
     warn_if_ignored()
     for line in warnings_of_unknown():
         logger.warning(line)
+
+
+def logs_json() -> bool:
+    """Whether this process writes nothing but JSON."""
+    return checked(WorkerSettings).log_format == "json"
 
 
 def _check_beat(**_: object) -> None:

@@ -21,6 +21,11 @@ class WorkerSettings(EnvSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", validation_alias="LOG_LEVEL", description=("Lowest level that is logged")
     )
+    log_format: Literal["line", "json"] = Field(
+        default="line",
+        validation_alias="LOG_FORMAT",
+        description="line: for people; json: one JSON object for each line, for what collects logs",
+    )
     log_file: Annotated[Path | None, BeforeValidator(lambda given: given or None)] = Field(
         default=Path("logs/app.log"),
         validation_alias="LOG_FILE",

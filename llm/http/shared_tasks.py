@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 
 from llm.errors import LLMError, OllamaUnreachableError
@@ -30,7 +31,7 @@ class SharedTasks:
 
     def begin(self, name: str, work: Coroutine[object, object, T]) -> "asyncio.Task[T]":
         """A new task; one of this name that is under way goes on without it."""
-        task = self._tasks[name] = asyncio.create_task(work)
+        task = self._tasks[name] = asyncio.create_task(work, context=Context())
         task.add_done_callback(lambda done: self._forget(name, done))
         return task
 

@@ -6,6 +6,7 @@ cluster, where streams lie on several servers, each stream is looked at by itsel
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from memory.errors import CannotDecrypt, CorruptData, CursorExpired, MemoryServiceError
@@ -51,7 +52,7 @@ class Tail:
         self._waiting.append(waiting)
         # It ends when nobody waits: a process without followers asks Redis nothing.
         if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read())
+            self._reader = asyncio.create_task(self._read(), context=Context())
         try:
             async with asyncio.timeout(timeout_s):
                 return await waiting.found

@@ -8,6 +8,7 @@ caller that is cancelled breaks neither it nor the replies of others.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar, cast, overload
@@ -192,7 +193,7 @@ class AsyncConnection:
         self._is_flush_due = False
         while self._waiting and len(self._senders) < BATCHES_UNDER_WAY:
             batch = self._take_batch()
-            sender = asyncio.get_running_loop().create_task(self._send(batch))
+            sender = asyncio.get_running_loop().create_task(self._send(batch), context=Context())
             self._senders.add(sender)
             sender.add_done_callback(partial(self._sender_ended, batch))
 

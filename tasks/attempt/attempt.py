@@ -48,6 +48,7 @@ from tasks.job.sender import log_sender
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
+from tasks.process.log_context import log_attempt
 from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
@@ -111,6 +112,7 @@ class Attempt:
         """Compute and commit the turn while the lease is ours."""
         crash_if_armed(CrashPoint.AFTER_ACQUIRE)
         self._events.attempt = acquired.attempt
+        log_attempt(acquired.attempt)
         try:
             stored = JobToWake(self._ref.job_id, acquired.envelope)
             envelope = checked_envelope(self._holder.mailbox.keys, stored, self._settings)

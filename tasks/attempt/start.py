@@ -28,6 +28,7 @@ from tasks.errors import ChatError, JobConflict
 from tasks.job.celery_options import publish_options
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
+from tasks.process.log_context import JobInLog, log_about
 from tasks.process.per_process import PerProcess
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
@@ -48,6 +49,8 @@ class RunningAttempt:
     token: str
     """Owns the end of the job, if the attempt has made one."""
     verdict: "Future[Verdict]"
+    in_log: JobInLog
+    """The job as lines of the log name it."""
     started_s: float = field(default_factory=time.monotonic)
     """When it started, by the monotonic clock."""
     is_followed_up: bool = False
@@ -67,13 +70,19 @@ started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before",
 
 def start_attempt(ref: JobRef) -> RunningAttempt:
     """Start an attempt at a job."""
-    worker, token = worker_services(), uuid.uuid4().hex
-    return RunningAttempt(ref, token, worker.runtime.spawn(_attempt(worker, ref, token)))
+    worker, token, in_log = worker_services(), uuid.uuid4().hex, JobInLog.of(ref)
+    verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log))
+    return RunningAttempt(ref, token, verdict, in_log)
 
 
-async def _attempt(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
+async def _attempt(worker: WorkerServices, ref: JobRef, token: str, in_log: JobInLog) -> Verdict:
     """Take a raw job in, and make one attempt at it. Raises InvalidJob, MemoryServiceError."""
     worker.watch_cancellations()
+    with log_about(in_log):
+        return await _attempt_in_log(worker, ref, token)
+
+
+async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
     mailbox = Mailbox.of(worker.keyspace, ref.agent_id, ref.session_id)
     events = AttemptEvents(worker.relay, mailbox.keys, ref.job_id, token)
     refused = await take_in_raw(producer(), worker.memory, ref)

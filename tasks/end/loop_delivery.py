@@ -6,6 +6,7 @@ celery 5.7.0 stores and publishes.
 """
 
 import asyncio
+import contextvars
 import logging
 import time
 import uuid
@@ -204,7 +205,7 @@ class LoopDelivery:
 
     def _flush_later(self) -> None:
         if self._noting is None or self._noting.done():
-            self._noting = asyncio.create_task(self._flush_soon())
+            self._noting = asyncio.create_task(self._flush_soon(), context=contextvars.Context())
 
     def _report_late(self, end: End, reason: str) -> None:
         # Once for an outage: a thousand jobs may end in it.

@@ -11,6 +11,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -68,7 +69,7 @@ class Relay:
         else:
             waiting.append([event])
         if self._flush is None or self._flush.done():
-            self._flush = asyncio.create_task(self._publish())
+            self._flush = asyncio.create_task(self._publish(), context=Context())
         if soon:
             self._hurry.set()
 
@@ -83,7 +84,7 @@ class Relay:
         while self._waiting:
             await self._tick()
             batch, self._waiting = self._waiting, defaultdict(list)
-            self._sending = asyncio.create_task(self._send(batch))
+            self._sending = asyncio.create_task(self._send(batch), context=Context())
             await self._sending
             self._sending = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import Context
 
 from memory import AsyncConnection, Keyspace, MemoryServiceError, answers
 
@@ -18,7 +19,7 @@ class AnswersInMemory:
 
     def note(self, server: str, model: str) -> None:
         """A call of the model got a piece of its reply at the server of this URL."""
-        task = asyncio.create_task(self._note(server, model))
+        task = asyncio.create_task(self._note(server, model), context=Context())
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import Context
 
 from llm import PARALLEL, Fleet, LLMSettings, full_name
 from memory import (
@@ -96,7 +97,7 @@ class SlotNotifier:
     def notify(self, at: Slots, sessions: Sequence[SessionKeys]) -> None:
         """Wake the heads of these sessions; a session without one passes its slot on."""
         for keys in sessions:
-            task = asyncio.create_task(self._wake_head(at, keys))
+            task = asyncio.create_task(self._wake_head(at, keys), context=Context())
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 

@@ -12,6 +12,7 @@ import os
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from contextvars import Context
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -92,7 +93,7 @@ class Summaries:
         if len(self.wanted) > MAX_WANTED:
             self.wanted.popitem(last=False)
         if self._run is None or self._run.done():
-            self._run = asyncio.create_task(self._work())
+            self._run = asyncio.create_task(self._work(), context=Context())
 
     async def aclose(self) -> None:
         """Stop; what was wanted is wanted again by the next turns. Safe to repeat."""

@@ -107,7 +107,8 @@ def test_an_envelope_that_another_program_made_too_large_is_not_kept(dead_job: s
     publish(app, new_id, wakeup_kwargs(keys, None), {})
     with pytest.raises(JobFailed, match="CHAT_MAX_ENVELOPE_BYTES"):
         AsyncResult(new_id, app=app).get(timeout=WAIT_S)
-    assert get_redis_memory().connection.run(Command(int, ("MEMORY", "USAGE", keys.dead))) < 100_000
+    kept = get_redis_memory().connection.run(Command(list, ("LRANGE", keys.dead, 0, -1)))
+    assert sum(map(len, kept)) < 100_000
     with pytest.raises(
         InvalidJob, match=r"its envelope of 20000002 bytes was .* not kept; drop it"
     ):
@@ -136,7 +137,8 @@ def test_the_old_id_of_a_job_that_was_sent_again_leads_to_the_new_one(dead_job: 
     assert AsyncResult(dead_job, app=app).get(timeout=WAIT_S)["merged_into"] == new_id
     last = [*follow_job(dead_job)][-1]
     assert (last.type, last.data["into"]) == (EventType.MERGED, new_id)
-    assert asyncio.run(_last_on_a_loop(dead_job)) == last
+    on_a_loop = asyncio.run(_last_on_a_loop(dead_job))
+    assert (on_a_loop.type, on_a_loop.data) == (last.type, last.data)
     memory = get_redis_memory()
     keys = memory.keyspace.session("energy", last_session)
     memory.connection.run(Command(bool, ("UNLINK", keys.events)))

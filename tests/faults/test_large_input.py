@@ -14,6 +14,7 @@ from tests.support.faults.celery_messages import element, headers, task_properti
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
+from tests.support.waiting import wait_until
 from worker.broker.messages import KEPT_BYTES
 
 WAIT_S = scaled(15)
@@ -56,7 +57,8 @@ def test_a_deep_broadcast_is_ignored(rig: Rig, steady: ServerProcess, sender: Se
     rig.check(sender, max_calls=1)
     assert steady.is_running
     assert steady.pid == pid
-    assert "a broadcast on 'celery.pidbox' is ignored (nested deeper" in steady.log_text()
+    ignored = "a broadcast on 'celery.pidbox' is ignored (nested deeper"
+    wait_until(lambda: ignored in steady.log_text(), what="the worker says what it ignored")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_a_producer_that_was_told_the_models_refuses_at_once(
 ) -> None:
     """By `delay`, by `send`, and where a dead letter is sent again."""
     (session_id,) = Sender().sessions(1)
-    kwargs = {"agent_id": AGENT_ID, "session_id": session_id, "message": "hello", "model": "ok"}
+    kwargs = {"agent_id": AGENT_ID, "session_id": session_id, "message": "h" * 2000, "model": "ok"}
     dead = chat_task.apply_async(kwargs=kwargs, queue="strict")
     with pytest.raises(JobFailed):
         dead.get(timeout=WAIT_S)
@@ -138,3 +140,4 @@ def test_a_producer_that_was_told_the_models_refuses_at_once(
         assert "allowed are instant (CHAT_ALLOWED_MODELS)" in done.stdout
     small = rig.python(PRODUCER, "requeue", dead.id, CHAT_MAX_ENVELOPE_BYTES="1024")
     assert small.returncode == 0, small.stderr[-2000:]
+    assert "CHAT_MAX_ENVELOPE_BYTES" in small.stdout

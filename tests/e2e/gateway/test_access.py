@@ -88,7 +88,7 @@ def error(answer: httpx.Response, status: int) -> dict[str, str]:
 def test_no_address_but_loopback_is_open(stack: GriotStack) -> None:
     """Without keys it does not start, and says what to do; this module makes them later."""
     for settings in ({"GATEWAY_HOST": "192.0.2.1"}, {"GATEWAY_PROXIES": "10.0.0.1"}):
-        ended = griot(stack, "serve", REDIS_KEY_PREFIX="nokeys", GATEWAY_PORT="0", **settings)
+        ended = griot(stack, "serve", REDIS_MEMORY_DB="9", GATEWAY_PORT="0", **settings)
         assert ended.returncode == 1
         assert "griot keys create" in ended.stderr
 

@@ -71,7 +71,7 @@ def test_a_stream_goes_on_from_each_of_its_events(client: openai.OpenAI) -> None
     """Also after the end: the same events with the same numbers."""
     with client.responses.create(model="slow-tokens:200x3ms", input="Hello", stream=True) as stream:
         whole = [event.to_dict() for event in stream]
-    assert len(whole) > 20
+    assert len(whole) > 8, "a busy machine puts many tokens into one event"
     response_id = str(whole[0]["response"]["id"])  # type: ignore[index]  # an event has one
     for number in range(len(whole)):
         with client.responses.retrieve(response_id, stream=True, starting_after=number) as stream:

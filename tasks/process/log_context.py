@@ -1,0 +1,55 @@
+"""Which job the code that runs now is about: each line that it logs says so.
+
+It goes along with a coroutine and the tasks that it starts. A task that serves all jobs is created
+with `context=Context()`, or its lines would name the job that happened to be the first.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Self
+
+from memory.ids import shown_id
+from tasks.job.envelope import JobRef
+
+
+@dataclass(slots=True)
+class JobInLog:
+    """A job as lines of the log name it: its ids as `shown_id` shows them."""
+
+    job: str
+    agent: str
+    session: str
+    attempt: int | None = None
+    """The number of the attempt that runs or has run, from 1; None before it has the lease."""
+
+    @classmethod
+    def of(cls, ref: JobRef) -> Self:
+        """As the lines about this job name it."""
+        return cls(shown_id(ref.job_id), shown_id(ref.agent_id), shown_id(ref.session_id))
+
+
+_current: ContextVar[JobInLog | None] = ContextVar("job_in_log", default=None)
+
+
+def job_in_log() -> JobInLog | None:
+    """The job that this code is about, None where it is about none."""
+    return _current.get()
+
+
+@contextmanager
+def log_about(job: JobInLog | None) -> Iterator[None]:
+    """Have the lines that are logged in this block carry the ids of this job."""
+    token = _current.set(job)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def log_attempt(number: int) -> None:
+    """Have the lines about the current job carry the number of its attempt."""
+    job = _current.get()
+    if job is not None:
+        job.attempt = number
