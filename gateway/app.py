@@ -12,6 +12,7 @@ from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard, Numbered
 from gateway.doors.hosts import KnownHosts
 from gateway.errors import answer_errors
+from gateway.openapi import describe
 from gateway.responses import routes as responses
 from gateway.services import Gateway
 from gateway.settings import GatewaySettings, names_in
@@ -46,4 +47,5 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     answer_errors(app)
     for part in (health, models, responses, conversations, completions, queue, operator):
         app.include_router(part.router)
+    describe(app)
     return app

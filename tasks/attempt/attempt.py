@@ -44,11 +44,10 @@ from tasks.end.outcome import check_size, event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.messages import cancelled_messages, messages_of
-from tasks.job.sender import log_sender
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
-from tasks.process.log_context import log_attempt
+from tasks.process.log_context import log_attempt, log_sender
 from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
@@ -120,8 +119,7 @@ class Attempt:
             return await self._failed(error, acquired)
         job = envelope.job
         owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
-        if envelope.sender is not None:
-            log_sender(envelope.sender, self._ref.shown, acquired.attempt)
+        log_sender(envelope.sender)
         self._holder.charge(owners, lambda: self._turn.tokens)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)

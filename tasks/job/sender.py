@@ -1,14 +1,9 @@
 """Who has sent a job, where a door other than Python took it in: a gateway."""
 
-import logging
-
 from pydantic import BaseModel, ConfigDict
 
 from memory.quotas import owners
 from memory.quotas.owners import UNBOUNDED, Owner, Quota
-from memory.quoting import quoted
-
-logger = logging.getLogger(__name__)
 
 
 class Sender(BaseModel):
@@ -25,14 +20,3 @@ class Sender(BaseModel):
     def owner(self) -> Owner | None:
         """The key as somebody whose jobs are counted; None where it has no bounds."""
         return owners.key(self.key, self.quota) if self.quota.is_set else None
-
-
-def log_sender(sender: Sender, shown_job: str, attempt: int) -> None:
-    """Say which request an attempt is made for: the gateway's log has it, too."""
-    logger.info(
-        "job %s, attempt %d, answers request %s of %s",
-        shown_job,
-        attempt,
-        quoted(sender.request_id),
-        quoted(sender.key),
-    )

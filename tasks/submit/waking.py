@@ -1,6 +1,7 @@
 """Waking the jobs that many coroutines of one event loop send at the same time."""
 
 import asyncio
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from tasks.submit.producer import producer
@@ -29,7 +30,7 @@ class Waking:
         waiting = _Unwoken(submission, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._publisher is None or self._publisher.done():
-            self._publisher = asyncio.create_task(self._publish())
+            self._publisher = asyncio.create_task(self._publish(), context=Context())
         await waiting.done
 
     async def _publish(self) -> None:
