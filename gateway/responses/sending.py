@@ -67,7 +67,14 @@ async def send(
     options["images"] = told.images or None
     options["preceding"] = told.preceding or None
     options["metadata"] = None if user is None else {USER_ID: user}
-    await aio.send(target.agent_id, session_id, told.text, task_id=response_id, **options)
+    await aio.send(
+        target.agent_id,
+        session_id,
+        told.text,
+        task_id=response_id,
+        sender=caller.sender,
+        **options,
+    )
     asked = _recorded(request, after, is_repeatable=key is not None)
     kept = await record.save(gateway, session_id, response_id, asked)
     conversation = caller.conversation(session_id) or session_id

@@ -50,6 +50,8 @@ class Deed(StrEnum):
     CREATE_KEY = "create key"
     REVOKE_KEY = "revoke key"
     """An API key of the gateway."""
+    OPEN_GATEWAY = "open gateway"
+    """It needs no key any more, as none is left."""
 
 
 @dataclass(slots=True)

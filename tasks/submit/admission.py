@@ -77,7 +77,7 @@ class Admission:
         MemoryServiceError: it is not in.
         """
         job = submission.job
-        trial = _Trial(self._settings.owners_of(job.agent_id, job.user))
+        trial = _Trial(self._settings.owners_of(job.agent_id, job.user, submission.envelope.key))
         yield from self._check_bounds(submission)
         yield from self._charge(submission, trial)
         try:
@@ -216,6 +216,8 @@ def _exceeded(agent_id: str, charged: Charged) -> QuotaExceeded:
     if charged.owner.name.startswith("u:"):
         setting = f"CHAT_USER_{charged.rule.upper()}"
         return QuotaExceeded.after(f"the user's {rule} are used up ({setting})", wait_s)
+    if charged.owner.name.startswith("k:"):
+        return QuotaExceeded.after(f"the API key's {rule} are used up (griot keys)", wait_s)
     used_up = f"the {rule} of agent {shown_id(agent_id)} are used up (quota in its profile)"
     return QuotaExceeded.after(used_up, wait_s)
 

@@ -47,12 +47,17 @@ REFUSALS = (InvalidJob, Backpressure, CannotDecrypt, CorruptData)
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter and whose it is; `job` is None where its envelope cannot be read here."""
+    """A dead letter and whose it is; `envelope` is None where it cannot be read here."""
 
     agent_id: str
     session_id: str
     letter: dead_letters.DeadLetter
-    job: ChatJob | None
+    envelope: Envelope | None = None
+
+    @property
+    def job(self) -> ChatJob | None:
+        """What was asked for."""
+        return None if self.envelope is None else self.envelope.job
 
 
 def all_letters() -> Iterator[Letter]:
@@ -145,7 +150,8 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     calls = mailbox.take_in(again, grace_ms=services.queue_wait.grace_ms)
     # It counts, and is charged to nobody: its owners have paid for it once.
     user = found.job.user if found.job else None
-    owners = services.settings.owners_of(found.agent_id, user)
+    key = found.envelope.key if found.envelope else None
+    owners = services.settings.owners_of(found.agent_id, user, key)
     enqueued = services.memory.run_last(pending.note(services.keyspace, new_id, owners), *calls)
     if enqueued.outcome in (EnqueueOutcome.FULL, EnqueueOutcome.DONE):
         services.memory.run(pending.release(services.keyspace, (new_id,)))
@@ -226,11 +232,11 @@ def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:
 
 
 def _letter(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Letter:
-    return Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
+    return Letter(keys.agent_id, keys.session_id, letter, _envelope(keys, letter))
 
 
-def _job(keys: SessionKeys, letter: dead_letters.DeadLetter) -> ChatJob | None:
+def _envelope(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Envelope | None:
     try:
-        return Envelope.of(keys, JobToWake(letter.job_id, letter.envelope)).job
+        return Envelope.of(keys, JobToWake(letter.job_id, letter.envelope))
     except (InvalidJob, CannotDecrypt):
         return None

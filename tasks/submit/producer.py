@@ -35,7 +35,7 @@ from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
-from tasks.process.wakeup import wake, wake_job
+from tasks.process.wakeup import wake, wake_job, wake_jobs
 from tasks.submit.admission import Admission
 from tasks.submit.submission import Submission
 
@@ -135,6 +135,12 @@ class Producer:
         if enqueued.position == 0:
             crash_if_armed(CrashPoint.ENQUEUED)
             wake_job(self._app, submission.keys, submission.job_id, submission.envelope)
+
+    def wake_heads(self, submissions: Sequence[Submission]) -> None:
+        """Wake workers for some jobs that are the heads of their mailboxes. A failure is logged:
+        the sweeper wakes them."""
+        crash_if_armed(CrashPoint.ENQUEUED)
+        wake_jobs(self._app, [(one.keys, one.job_id, one.envelope) for one in submissions])
 
     def see_to_others(self, submission: Submission, enqueued: Enqueued) -> None:
         """Stop and wake the jobs that a new one has an effect on, and deliver the ends of those
