@@ -29,6 +29,7 @@ class SessionKeys:
     session_id: str
     history: str
     queue: str
+    delayed: str
     jobs: str
     callbacks: str
     lease: str
@@ -106,6 +107,7 @@ class Keyspace:
             session_id=session_id,
             history=history,
             queue=f"{self.prefix}:queue:{{{history}}}",
+            delayed=f"{self.prefix}:delayed:{{{history}}}",
             jobs=f"{self.prefix}:jobs:{{{history}}}",
             callbacks=f"{self.prefix}:callbacks:{{{history}}}",
             lease=f"{self.prefix}:lease:{{{history}}}",
@@ -231,6 +233,11 @@ class Keyspace:
     def due(self) -> str:
         """The due list: the mailboxes that a sweeper must look at, by time."""
         return f"{self.prefix}:due"
+
+    @property
+    def delayed(self) -> str:
+        """The sessions that have delayed jobs, by the time at which a worker must look at them."""
+        return f"{self.prefix}:delayed"
 
     @property
     def outbox(self) -> str:

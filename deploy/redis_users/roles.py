@@ -54,7 +54,7 @@ CHECKING: Grants = {
 
 # ---- the memory
 
-FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
+FINDING: Grants = {"job:": "get", "delayed: done:": "zscore", "jobs:": "hexists"}
 """Where a job's mailbox is, and whether it is over."""
 SENDING: Grants = {
     "queue_wait": "get pttl",
@@ -85,8 +85,9 @@ SWEEPING: Grants = {
     "outages waiting_models": "zrange",
     "outage:": "hmget",
     "parked:": "zcard",
-    "queue: outbox:": "exists",
-    "done:": "zrange",
+    "queue: outbox: delayed:": "exists",
+    "done: delayed": "zrange",
+    "delayed": "zrem",
 }
 TURNING: Grants = {
     "events:": "xadd",
@@ -102,7 +103,7 @@ REMEMBERING: Grants = {
     "state: session:": "set get expire exists unlink",
     "fields:": "zrange",
     "agents sessions:": "zscore zcard zrange",
-    "queue: outbox: dead: history: events: summary:": "exists",
+    "queue: delayed: outbox: dead: history: events: summary:": "exists",
     "summary:": "expire",
 }
 KEEPING: Grants = {
@@ -114,12 +115,13 @@ KEEPING: Grants = {
     "stats": "xadd xrevrange",
     "dead": "zremrangebyscore",
     "dead:": "llen",
-    "due": "zadd zrange",
+    "due delayed": "zadd zrange",
     "totals:": "hset pexpire",
     "lease:": "hget",
 }
 TOGETHER: Grants = {
-    "queue: outbox: dead: history: jobs: callbacks: lease: done: requests: events: write_ids: "
+    "queue: delayed: outbox: dead: history: jobs: callbacks: lease: done: requests: events: "
+    "write_ids: "
     "summary:": "exists",
 }
 OPERATING: Grants = {
@@ -129,12 +131,12 @@ OPERATING: Grants = {
     "requests:": "hset",
     "dead": "zrevrange zrem",
     "events:": "xlen",
-    "fields: queue: done:": "zcard zrange",
-    "due": "zcount zrange",
-    "jobs:": "hgetall",
+    "fields: queue: delayed: done:": "zcard zrange",
+    "due delayed": "zcount zrange",
+    "jobs:": "hgetall hlen",
     "state: session:": "get ttl",
     "agents": "exists",
-    "history: queue: jobs: lease: due stats": "type",
+    "history: queue: delayed: jobs: lease: due delayed stats": "type",
     "quota:": "unlink",
     "totals:": "hmget",
     "audit": "xrevrange",
@@ -157,6 +159,7 @@ ERASING: Grants = {
     "summary:": "exists",
     "events:": "xlen",
     "fields: queue: done:": "zcard zrange",
+    "jobs:": "hlen",
     "session: fields:": "unlink",
     "dead:": "lrange lrem",
     "dead": "zrevrange zrem",
@@ -169,7 +172,7 @@ REENCRYPTING: Grants = {
     "events:": "xrange",
 }
 
-SENDS = "schedule enqueue interrupt touch claim note_job charge refund release_jobs"
+SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
 ENDS = "take_ends delivered release_jobs"
 SWEEPS = (
     f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
@@ -226,8 +229,8 @@ MEMORY = Role(
 WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
-    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
-    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
+    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
+    "commit fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,

@@ -15,6 +15,7 @@ NONE = "none"
 SESSION_TYPES = {
     "history": "list",
     "queue": "zset",
+    "delayed": "zset",
     "jobs": "hash",
     "callbacks": "hash",
     "lease": "hash",
@@ -30,6 +31,7 @@ SESSION_TYPES = {
 """The type of each key of a session."""
 GLOBAL_TYPES = {
     "due": "zset",
+    "delayed": "zset",
     "outbox": "zset",
     "dead": "zset",
     "agents": "zset",

@@ -14,6 +14,7 @@ from memory.errors import CorruptData
 from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
+from memory.mailbox.delayed import Delayed
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.records import history, index, session_data, values
@@ -158,7 +159,14 @@ class Housekeeping:
         found = self.connection.run_each(exist)
         waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
         due = Due(self.keyspace)
-        return sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
+        found = self.connection.run_each([due.add_stray(one) for one in waiting])
+        return sum(found) + self._add_delayed_strays(sessions)
+
+    def _add_delayed_strays(self, sessions: Sequence[SessionKeys]) -> int:
+        found = self.connection.run_each([values.exist([one.delayed]) for one in sessions])
+        waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
+        delayed = Delayed(self.keyspace)
+        return sum(self.connection.run_each([delayed.add_stray(one) for one in waiting]))
 
     def _of_each(
         self, sessions: Sequence[SessionKeys], command: Callable[[SessionKeys], Command[T]], none: T

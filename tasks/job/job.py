@@ -14,6 +14,7 @@ from pydantic import (
     StrictBool,
     StringConstraints,
     ValidationError,
+    field_validator,
 )
 
 from agents import Ask
@@ -24,6 +25,7 @@ from memory.ids import encode_id
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
+from tasks.job.due_time import unix_time
 from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
 from tasks.job.preceding import check_preceding
 from tasks.job.reply_format import ReplyFormat, check_format
@@ -71,8 +73,14 @@ class ChatJob(BaseModel):
     tools: Annotated[list[ToolName], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
+    not_before: float | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
+
+    @field_validator("not_before", mode="before")
+    @classmethod
+    def _moment(cls, given: object) -> float | None:
+        return None if given is None else unix_time(given, what="it")
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -112,6 +120,11 @@ class ChatJob(BaseModel):
         if self.format is not None and self.tools:
             raise InvalidJob(
                 "format and tools cannot be combined: a formatted reply cannot call tools"
+            )
+        if self.not_before is not None and self.on_busy is OnBusy.REJECT:
+            raise InvalidJob(
+                "not_before and on_busy='reject' cannot be combined: when the job is due, its "
+                "sender cannot be told"
             )
 
     def job_id(self, task_id: str | None) -> str:
@@ -175,7 +188,7 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before"}
 """Arguments that change nothing of what is asked."""
 
 
