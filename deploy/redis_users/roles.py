@@ -71,6 +71,8 @@ FOLLOWING: Grants = {
 }
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
+TICKING: Grants = {"schedules:": "hgetall"}
+"""Sending what schedules say."""
 PROVING: Grants = {"encryption_keys": "hsetnx hgetall"}
 """Which encryption keys there are, and whether they are one's own."""
 ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
@@ -85,9 +87,9 @@ SWEEPING: Grants = {
     "outages waiting_models": "zrange",
     "outage:": "hmget",
     "parked:": "zcard",
-    "queue: outbox: delayed:": "exists",
-    "done: delayed": "zrange",
-    "delayed": "zrem",
+    "queue: outbox: delayed: schedules:": "exists",
+    "done: delayed schedules": "zrange",
+    "delayed schedules": "zrem",
 }
 TURNING: Grants = {
     "events:": "xadd",
@@ -103,7 +105,7 @@ REMEMBERING: Grants = {
     "state: session:": "set get expire exists unlink",
     "fields:": "zrange",
     "agents sessions:": "zscore zcard zrange",
-    "queue: delayed: outbox: dead: history: events: summary:": "exists",
+    "queue: delayed: schedules: outbox: dead: history: events: summary:": "exists",
     "summary:": "expire",
 }
 KEEPING: Grants = {
@@ -115,12 +117,13 @@ KEEPING: Grants = {
     "stats": "xadd xrevrange",
     "dead": "zremrangebyscore",
     "dead:": "llen",
-    "due delayed": "zadd zrange",
+    "due delayed schedules": "zadd zrange",
     "totals:": "hset pexpire",
     "lease:": "hget",
 }
 TOGETHER: Grants = {
-    "queue: delayed: outbox: dead: history: jobs: callbacks: lease: done: requests: events: "
+    "queue: delayed: schedules: outbox: dead: history: jobs: callbacks: lease: done: requests: "
+    "events: "
     "write_ids: "
     "summary:": "exists",
 }
@@ -132,11 +135,12 @@ OPERATING: Grants = {
     "dead": "zrevrange zrem",
     "events:": "xlen",
     "fields: queue: delayed: done:": "zcard zrange",
-    "due delayed": "zcount zrange",
+    "due delayed schedules": "zcount zrange",
+    "schedules:": "hset hdel hlen hgetall",
     "jobs:": "hgetall hlen",
     "state: session:": "get ttl",
     "agents": "exists",
-    "history: queue: delayed: jobs: lease: due delayed stats": "type",
+    "history: queue: delayed: schedules: jobs: lease: due delayed schedules stats": "type",
     "quota:": "unlink",
     "totals:": "hmget",
     "audit": "xrevrange",
@@ -230,11 +234,12 @@ WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
     scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
-    "commit fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
+    "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
+    "park spend",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
-        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
+        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING, {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),

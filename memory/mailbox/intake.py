@@ -152,7 +152,7 @@ class Intake:
     `merged_bytes` bounds messages that are merged, `merged_envelope_bytes` all that is kept of
     them; `ttl_s` is that of the session's events. `owner` names who delivers the ends of the jobs
     that this one takes out (`outbox.take`). With `due_ms`, Unix time, the job is only kept until
-    then, whatever it does to others later (`delayed.Delayed`): for
+    then, whatever it does to others later (`delayed.ripe`): for
     about `wait_ms`. A worker looks at it in `look_ms`.
     """
 

@@ -123,7 +123,9 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
         in_use = connection.run_each(
             [values.exist([one.history, one.queue, one.delayed]) for one in sessions]
         )
-        kept = connection.run_each([values.exist([one.dead, one.outbox]) for one in sessions])
+        kept = connection.run_each(
+            [values.exist([one.dead, one.outbox, one.schedules]) for one in sessions]
+        )
         for entry, is_used, is_kept in zip(page, in_use, kept, strict=True):
             if is_used:
                 live[entry.member] = None

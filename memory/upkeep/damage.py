@@ -16,6 +16,7 @@ SESSION_TYPES = {
     "history": "list",
     "queue": "zset",
     "delayed": "zset",
+    "schedules": "hash",
     "jobs": "hash",
     "callbacks": "hash",
     "lease": "hash",
@@ -32,6 +33,7 @@ SESSION_TYPES = {
 GLOBAL_TYPES = {
     "due": "zset",
     "delayed": "zset",
+    "schedules": "zset",
     "outbox": "zset",
     "dead": "zset",
     "agents": "zset",

@@ -26,7 +26,7 @@ from memory import (
     decrypted_envelope,
 )
 from memory.ids import shown_id
-from memory.mailbox.delayed import Delayed
+from memory.mailbox.delayed import delayed_sessions, ripe
 from memory.mailbox.mailbox import NO_CAP
 from memory.mailbox.pointer import digest_of
 from memory.quotas import pending
@@ -83,7 +83,7 @@ class DelayedSweep:
         wake-ups."""
         self._memory = memory
         self._keyspace = keyspace
-        self._delayed = Delayed(keyspace)
+        self._delayed = delayed_sessions(keyspace)
         self._producer = producer
         self._app = app
         self._owners_of = owners_of
@@ -135,13 +135,13 @@ class DelayedSweep:
 
     async def _take_in_due(self, entry: DueEntry, keys: SessionKeys) -> int:
         memory, delayed = self._memory, self._delayed
-        ripe = await memory.run(delayed.ripe(keys, limit=BATCH))
-        if not ripe.jobs:
-            is_empty = ripe.wait_ms is None
-            later = delayed.leave(entry) if is_empty else delayed.put_off(entry, ripe.wait_ms or 0)
+        due = await memory.run(ripe(keys, limit=BATCH))
+        if not due.jobs:
+            is_empty = due.wait_ms is None
+            later = delayed.leave(entry) if is_empty else delayed.put_off(entry, due.wait_ms or 0)
             await memory.run(later)
             return 0
-        prepared = [await self._prepared(keys, job) for job in ripe.jobs]
+        prepared = [await self._prepared(keys, job) for job in due.jobs]
         jobs = [job for job in prepared if job is not None]
         # Claimed before anything is done: of many workers that look at once one does it.
         claim_ms = CLAIM_MS if len(jobs) == len(prepared) else KEY_PAUSE_MS
@@ -149,8 +149,8 @@ class DelayedSweep:
             return 0
         for job in jobs:
             await self._send(keys, job)
-        if ripe.wait_ms is not None:
-            await memory.run(delayed.look_in(keys, ripe.wait_ms))
+        if due.wait_ms is not None:
+            await memory.run(delayed.look_in(keys, due.wait_ms))
         return len(jobs)
 
     async def _prepared(self, keys: SessionKeys, job: JobToWake) -> _DueJob | None:

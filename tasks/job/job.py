@@ -3,18 +3,19 @@
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Self
 
 import orjson
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
     StrictBool,
     StringConstraints,
     ValidationError,
-    field_validator,
 )
 
 from agents import Ask
@@ -54,6 +55,16 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 ToolName = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TOOL_CHARS)]
 
 
+Moment = Annotated[
+    float,
+    BeforeValidator(
+        lambda given: unix_time(given, what="it"),
+        json_schema_input_type=datetime | float | str,
+    ),
+]
+"""Unix time in seconds, in whichever way it was said."""
+
+
 class ChatJob(BaseModel):
     """The arguments of `chat_task`, checked. What each means: tasks/job/options.py."""
 
@@ -73,14 +84,9 @@ class ChatJob(BaseModel):
     tools: Annotated[list[ToolName], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
-    not_before: float | None = None
+    not_before: Moment | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
-
-    @field_validator("not_before", mode="before")
-    @classmethod
-    def _moment(cls, given: object) -> float | None:
-        return None if given is None else unix_time(given, what="it")
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:

@@ -9,7 +9,7 @@ from memory import events, outbox
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
 from memory.mailbox import due_list, intake
-from memory.mailbox.delayed import Delayed
+from memory.mailbox.delayed import ripe
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
@@ -67,7 +67,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         (*TAKES_IN, "pointer"),
     ),
     "ripe": (
-        lambda rig: Delayed(rig.keyspace).ripe(rig.box.keys, limit=9),
+        lambda rig: ripe(rig.box.keys, limit=9),
         ("delayed", "jobs"),
     ),
     "claim": (lambda rig: intake.claim(rig.keyspace.job("j3"), "identity"), ("pointer",)),
@@ -110,7 +110,17 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
     ),
     "erase": (
         lambda rig: history.erase(rig.box.keys, write_id="w1", grace_ms=GRACE_MS),
-        (*ENDS, "requests", "events", "dead", "summary", "outbox", "write_ids", "delayed"),
+        (
+            *ENDS,
+            "requests",
+            "events",
+            "dead",
+            "summary",
+            "outbox",
+            "write_ids",
+            "delayed",
+            "schedules",
+        ),
     ),
     "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
     "note_late": (lambda rig: outbox.note_late(rig.keyspace, rig.box.keys), ("outboxes",)),

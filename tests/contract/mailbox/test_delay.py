@@ -4,7 +4,7 @@ import pytest
 
 from memory.lifetimes import DEDUPE_MS
 from memory.mailbox import delayed
-from memory.mailbox.delayed import Delayed
+from memory.mailbox.delayed import delayed_sessions
 from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import EnqueueOutcome, OnBusy
 from memory.mailbox.outcomes import (
@@ -167,7 +167,7 @@ def test_ripe_gives_the_longest_due_first_and_says_when_to_look_again(rig: Rig) 
 
 def test_the_list_says_when_to_look_and_one_of_two_who_look_gets_the_entry(rig: Rig) -> None:
     """Who dies with it leaves it to another; a session without delayed jobs goes off the list."""
-    waiting = Delayed(rig.keyspace)
+    waiting = delayed_sessions(rig.keyspace)
     rig.delay("later", 5000)
     assert rig.connection.run(waiting.entries(limit=9)) == []
     assert rig.connection.run(waiting.next_at_ms()) == rig.now_ms + 5000

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from memory.errors import CorruptData
-from memory.mailbox.delayed import Delayed, RipeJobs
+from memory.mailbox.delayed import RipeJobs, delayed_sessions
+from memory.mailbox.delayed import ripe as ripe_jobs
 from memory.mailbox.due_list import DueEntry
+from memory.mailbox.due_sessions import DueSessions
 from memory.mailbox.intake import Enqueued, EnqueueOutcome, OnBusy
 from memory.mailbox.pointer import unclaim
 from tests.support.mailbox.delivering import claimed, deliver_ends, intake_of
@@ -38,7 +40,7 @@ def send_later(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:
 
 def take_in_what_is_due(world: World) -> Actor:
     """Look at the sessions whose delayed jobs may be due, for ever."""
-    delayed = Delayed(world.keyspace)
+    delayed = delayed_sessions(world.keyspace)
     while True:
         yield Sleep(LOOK_MS)
         try:
@@ -53,11 +55,11 @@ def take_in_what_is_due(world: World) -> Actor:
                 yield Ask((delayed.put_off(entry, PAUSE_MS),))
 
 
-def look_at(world: World, delayed: Delayed, entry: DueEntry) -> Actor:
+def look_at(world: World, delayed: DueSessions, entry: DueEntry) -> Actor:
     """One session: take its due jobs in, as their senders would now."""
     session = world.keyspace.parse_history(entry.history_key).session_id
     keys = world.box(session).keys
-    (ripe,) = yield Ask((delayed.ripe(keys, limit=JOBS_AT_ONCE),))
+    (ripe,) = yield Ask((ripe_jobs(keys, limit=JOBS_AT_ONCE),))
     assert isinstance(ripe, RipeJobs)
     if not ripe.jobs:
         wait_ms = ripe.wait_ms

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from memory import events, outbox
 from memory.encryption.keyring import NO_KEYS
 from memory.keys import Keyspace
-from memory.mailbox.delayed import Delayed, RipeJobs
+from memory.mailbox.delayed import RipeJobs, ripe
 from memory.mailbox.due import Due
 from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
@@ -115,7 +115,7 @@ class Rig:
         return self.connection.run_last(*self.box.take_in(intake, grace_ms=GRACE_MS))
 
     def ripe(self) -> RipeJobs:
-        return self.connection.run(Delayed(self.keyspace).ripe(self.box.keys, limit=100))
+        return self.connection.run(ripe(self.box.keys, limit=100))
 
     def delayed(self) -> dict[str, int]:
         """When each delayed job is due."""

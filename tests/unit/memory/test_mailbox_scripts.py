@@ -84,7 +84,7 @@ COMMANDS: dict[str, Command[object]] = {
     "supersede": take_in(OnBusy.ROLLBACK),
     "merge": take_in(OnBusy.MERGE),
     "delay": take_in(OnBusy.MERGE, 73),
-    "ripe": delayed.Delayed(Keyspace()).ripe(KEYS, limit=19),
+    "ripe": delayed.ripe(KEYS, limit=19),
     "acquire": BOX.acquire(
         "job",
         "token",
