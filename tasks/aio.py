@@ -25,7 +25,7 @@ from memory import (
     events,
     locate,
 )
-from memory.mailbox import looks
+from memory.mailbox import delayed, looks
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
 from tasks.eager import work_off
@@ -77,6 +77,8 @@ async def send(
     `sender`: whom a gateway sends it for.
     """
     job = producer().checked((agent_id, session_id, message), options)
+    if app.conf.task_always_eager:
+        job = job.model_copy(update={"not_before": None})
     job_id = job.job_id(task_id)
     submission = producer().submission(Envelope(job=job, sender=sender), job_id)
     connections = await _connections()
@@ -160,8 +162,9 @@ async def look(job_id: str) -> Standing | None:
     if keys is None:
         return None
     is_pending, is_committed = LastEvent(keyspace, keys, job_id).standing()
-    found, stored = await asyncio.gather(
+    found, due_at_ms, stored = await asyncio.gather(
         memory.run_all(is_pending, is_committed, looks.has_begun(keys, job_id)),
+        memory.run(delayed.due_at_ms(keys, job_id)),
         memory.run(looks.stored(keys, job_id)),
     )
     return standing_of(
@@ -170,6 +173,7 @@ async def look(job_id: str) -> Standing | None:
         is_pending=found[0],
         is_committed=found[1],
         has_begun=found[2],
+        due_at_ms=due_at_ms,
         stored=stored,
     )
 

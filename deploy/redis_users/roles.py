@@ -54,7 +54,7 @@ CHECKING: Grants = {
 
 # ---- the memory
 
-FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
+FINDING: Grants = {"job:": "get", "delayed: done:": "zscore", "jobs:": "hexists"}
 """Where a job's mailbox is, and whether it is over."""
 SENDING: Grants = {
     "queue_wait": "get pttl",
@@ -71,6 +71,8 @@ FOLLOWING: Grants = {
 }
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
+TICKING: Grants = {"schedules:": "hgetall"}
+"""Sending what schedules say."""
 PROVING: Grants = {"encryption_keys": "hsetnx hgetall"}
 """Which encryption keys there are, and whether they are one's own."""
 ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
@@ -85,8 +87,9 @@ SWEEPING: Grants = {
     "outages waiting_models": "zrange",
     "outage:": "hmget",
     "parked:": "zcard",
-    "queue: outbox:": "exists",
-    "done:": "zrange",
+    "queue: outbox: delayed: schedules:": "exists",
+    "done: delayed schedules": "zrange",
+    "delayed schedules": "zrem",
 }
 TURNING: Grants = {
     "events:": "xadd",
@@ -102,7 +105,7 @@ REMEMBERING: Grants = {
     "state: session:": "set get expire exists unlink",
     "fields:": "zrange",
     "agents sessions:": "zscore zcard zrange",
-    "queue: outbox: dead: history: events: summary:": "exists",
+    "queue: delayed: schedules: outbox: dead: history: events: summary:": "exists",
     "summary:": "expire",
 }
 KEEPING: Grants = {
@@ -114,12 +117,14 @@ KEEPING: Grants = {
     "stats": "xadd xrevrange",
     "dead": "zremrangebyscore",
     "dead:": "llen",
-    "due": "zadd zrange",
+    "due delayed schedules": "zadd zrange",
     "totals:": "hset pexpire",
     "lease:": "hget",
 }
 TOGETHER: Grants = {
-    "queue: outbox: dead: history: jobs: callbacks: lease: done: requests: events: write_ids: "
+    "queue: delayed: schedules: outbox: dead: history: jobs: callbacks: lease: done: requests: "
+    "events: "
+    "write_ids: "
     "summary:": "exists",
 }
 OPERATING: Grants = {
@@ -129,12 +134,13 @@ OPERATING: Grants = {
     "requests:": "hset",
     "dead": "zrevrange zrem",
     "events:": "xlen",
-    "fields: queue: done:": "zcard zrange",
-    "due": "zcount zrange",
-    "jobs:": "hgetall",
+    "fields: queue: delayed: done:": "zcard zrange",
+    "due delayed schedules": "zcount zrange",
+    "schedules:": "hset hdel hlen hgetall",
+    "jobs:": "hgetall hlen",
     "state: session:": "get ttl",
     "agents": "exists",
-    "history: queue: jobs: lease: due stats": "type",
+    "history: queue: delayed: schedules: jobs: lease: due delayed schedules stats": "type",
     "quota:": "unlink",
     "totals:": "hmget",
     "audit": "xrevrange",
@@ -157,6 +163,7 @@ ERASING: Grants = {
     "summary:": "exists",
     "events:": "xlen",
     "fields: queue: done:": "zcard zrange",
+    "jobs:": "hlen",
     "session: fields:": "unlink",
     "dead:": "lrange lrem",
     "dead": "zrevrange zrem",
@@ -169,7 +176,7 @@ REENCRYPTING: Grants = {
     "events:": "xrange",
 }
 
-SENDS = "schedule enqueue interrupt touch claim note_job charge refund release_jobs"
+SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
 ENDS = "take_ends delivered release_jobs"
 SWEEPS = (
     f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
@@ -226,12 +233,13 @@ MEMORY = Role(
 WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
-    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
-    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
+    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
+    "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
+    "park spend",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
-        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
+        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING, {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
