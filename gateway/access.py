@@ -24,18 +24,20 @@ UNKNOWN_KEY = "Incorrect API key provided. Send a key of `griot keys create` as 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sends a request. `owner` is "" where no keys are needed, `agents` None for all."""
+    """Who sends a request. `owner` is "" where no keys are needed, `agents` None for all;
+    `webhook` is told how each response has ended whose request names no other."""
 
     name: str
     owner: str
     scopes: frozenset[Scope]
     agents: frozenset[str] | None
+    webhook: str | None = None
 
     @classmethod
     def of(cls, key: ApiKey) -> "Caller":
         """The holder of an API key."""
         among = None if key.agents is None else frozenset(key.agents)
-        return cls(key.name, key.owner, frozenset(key.scopes), among)
+        return cls(key.name, key.owner, frozenset(key.scopes), among, key.webhook)
 
     def session(self, conversation: str) -> str:
         """Griot's session of what this caller calls a conversation."""

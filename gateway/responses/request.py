@@ -30,6 +30,7 @@ class Extension(Nullable):
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     max_history: Annotated[int, Field(ge=0, le=100_000)] | None = None
     cancel_policy: Literal["keep", "discard"] | None = None
+    webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
 
 
 class ResponseRequest(Nullable):

@@ -62,6 +62,7 @@ async def send(
     user = user_id(caller, request.safety_identifier or request.user)
     options["model"] = target.model
     options["images"] = told.images or None
+    options["webhook"] = request.griot.webhook or caller.webhook
     options["preceding"] = told.preceding or None
     options["metadata"] = None if user is None else {USER_ID: user}
     await aio.send(target.agent_id, session_id, told.text, task_id=response_id, **options)

@@ -45,7 +45,7 @@ USUAL = (Scope.AGENTS, Scope.READ, Scope.WRITE)
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """An API key as it is kept. `agents`: those that it may use; None: all. `created_at` is Unix
-    time in seconds."""
+    time in seconds. `webhook` is told how each response has ended that names no other."""
 
     key_id: str
     name: str
@@ -54,15 +54,23 @@ class ApiKey:
     agents: tuple[str, ...] | None
     created_at: float
     digest: str = field(repr=False)
+    webhook: str | None = field(default=None, repr=False)
 
     @classmethod
     def new(
-        cls, *, name: str, owner: str, scopes: Sequence[Scope], agents: Sequence[str] | None
+        cls,
+        *,
+        name: str,
+        owner: str,
+        scopes: Sequence[Scope],
+        agents: Sequence[str] | None,
+        webhook: str | None = None,
     ) -> tuple[Self, str]:
         """A new key, and what its holder sends: it is nowhere else."""
         key_id, secret = secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
         among = None if agents is None else tuple(agents)
-        key = cls(key_id, name, owner, tuple(scopes), among, time.time(), _digest(secret))
+        now_s, digest = time.time(), _digest(secret)
+        key = cls(key_id, name, owner, tuple(scopes), among, now_s, digest, webhook)
         return key, "_".join((MARK, key_id, secret))
 
     def is_opened_by(self, secret: str) -> bool:
@@ -86,7 +94,9 @@ class ApiKey:
                 }:  # fmt: skip
                     known = tuple(Scope(one) for one in scopes)
                     among = None if agents is None else tuple(map(str, agents))
-                    return cls(key_id, name, owner, known, among, float(at), digest)
+                    hook = facts.get("webhook")
+                    webhook = hook if isinstance(hook, str) else None
+                    return cls(key_id, name, owner, known, among, float(at), digest, webhook)
         except ValueError:
             pass
         raise CorruptData("an API key's record is none of ours")

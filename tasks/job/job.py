@@ -73,6 +73,7 @@ class ChatJob(BaseModel):
     on_busy: OnBusy = OnBusy.ENQUEUE
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
+    webhook: Text | None = Field(default=None, repr=False)
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -175,7 +176,7 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "webhook"}
 """Arguments that change nothing of what is asked."""
 
 

@@ -7,7 +7,10 @@ import click
 from memory import audit
 from memory.records import api_keys
 from memory.records.api_keys import USUAL, ApiKey, Scope
+from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
+from webhooks.address import Address
+from webhooks.errors import BadAddress
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
 from worker.cli.group import CommandFailed
 
@@ -20,6 +23,13 @@ def _name(context: click.Context, parameter: click.Parameter, given: str | None)
         wrong = "use small letters, digits, dots and hyphens, 64 at most"
         raise click.BadParameter(wrong, context, parameter)
     return given
+
+
+def _webhook(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    try:
+        return given and load_settings().webhooks.allowed.check(given).url
+    except BadAddress as exc:
+        raise click.BadParameter(str(exc), context, parameter) from None
 
 
 @click.group()
@@ -49,13 +59,27 @@ def keys() -> None:
 @click.option(
     "--agent", "agents", multiple=True, help="An agent that it may use. Default: all of them."
 )
+@click.option(
+    "--webhook",
+    metavar="URL",
+    callback=_webhook,
+    help="The address that is told how each of its responses has ended.",
+)
 def create_key(
-    name: str, owner: str | None, scopes: tuple[str, ...], agents: tuple[str, ...]
+    name: str,
+    owner: str | None,
+    scopes: tuple[str, ...],
+    agents: tuple[str, ...],
+    webhook: str | None,
 ) -> None:
     """Make a key, and print it: it is shown this once."""
     chosen = [Scope(scope) for scope in dict.fromkeys(scopes)] or USUAL
     key, token = ApiKey.new(
-        name=name, owner=owner or name, scopes=chosen, agents=list(agents) or None
+        name=name,
+        owner=owner or name,
+        scopes=chosen,
+        agents=list(agents) or None,
+        webhook=webhook,
     )
     services = producer_services()
     with audit.recorded(services.memory, services.keyspace, audit.Deed.CREATE_KEY) as entry:
@@ -71,7 +95,7 @@ def list_keys(as_json: bool) -> None:
     services = producer_services()
     found = services.memory.run(api_keys.every(services.keyspace))
     facts = [_facts(key) for key in found]
-    columns = ("Id", "Name", "Owner", "Scopes", "Agents", "Since")
+    columns = ("Id", "Name", "Owner", "Scopes", "Agents", "Webhook", "Since")
     rows = [list(one.values()) for one in facts]
     show_json(facts) if as_json else show(Table("API keys", columns, rows))
 
@@ -95,5 +119,6 @@ def _facts(key: ApiKey) -> dict[str, object]:
         "owner": key.owner,
         "scopes": ", ".join(key.scopes),
         "agents": "all" if key.agents is None else ", ".join(key.agents),
+        "webhook": None if key.webhook is None else Address.parsed(key.webhook).place,
         "created_at": moment_of(round(key.created_at * 1000)),
     }

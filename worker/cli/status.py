@@ -23,6 +23,7 @@ from memory import (
 from memory.errors import CorruptData
 from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
+from memory.webhooks import queue
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.services import producer_services
@@ -94,6 +95,14 @@ class ModelSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhooksLeft:
+    """Webhooks that are not delivered yet, and those that were given up."""
+
+    pending: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it."""
 
@@ -103,6 +112,7 @@ class Status:
     models: tuple[ModelSlots, ...]
     servers: tuple[ModelServer, ...]
     outages: tuple[OutageNow, ...]
+    webhooks: WebhooksLeft
 
 
 @click.command()
@@ -123,6 +133,7 @@ def status(as_json: bool) -> None:
         models=model_slots(services.memory, services.keyspace, services.settings),
         servers=model_servers(services.settings.llm),
         outages=outages_now(services.memory, services.keyspace),
+        webhooks=webhooks_left(services.memory, services.keyspace),
     )
     show_json(now) if as_json else _show(now)
 
@@ -169,6 +180,12 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
         dead_letters=_sum(connection, "LLEN", [keys.dead for keys in dead]),
         is_complete=listed <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
     )
+
+
+def webhooks_left(connection: Connection, keyspace: Keyspace) -> WebhooksLeft:
+    """What is left of the webhooks."""
+    every, letters = connection.run_each(queue.counts(keyspace))
+    return WebhooksLeft(every - letters, letters)
 
 
 def model_slots(
@@ -236,6 +253,9 @@ def _tables(now: Status) -> Iterator[Table]:
     more = "" if boxes.is_complete else " at least"
     row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
     yield Table("Mailboxes", ("Open sessions", "Overdue", "Jobs waiting", "Dead letters"), [row])
+    if now.webhooks.pending or now.webhooks.dead_letters:
+        left = (now.webhooks.pending, now.webhooks.dead_letters)
+        yield Table("Webhooks", ("To be delivered", "Dead letters"), [left])
     models = [
         (
             one.model,
