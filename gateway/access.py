@@ -27,13 +27,15 @@ UNKNOWN_KEY = "Incorrect API key provided. Send a key of `griot keys create` as 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who sends a request. `owner` is "" where no keys are needed, `agents` None for all. `quota`
-    bounds the jobs of all who have a key of this name."""
+    bounds the jobs of all who have a key of this name; `webhook` is told how each response has
+    ended whose request names no other."""
 
     name: str
     owner: str
     scopes: frozenset[Scope]
     agents: frozenset[str] | None
     quota: Quota = UNBOUNDED
+    webhook: str | None = None
     request_id: str = ""
 
     @classmethod
@@ -41,7 +43,7 @@ class Caller:
         """The holder of an API key. Raises CorruptData where its quota is none."""
         among = None if key.agents is None else frozenset(key.agents)
         quota = key_quota(key.quota)
-        return cls(key.name, key.owner, frozenset(key.scopes), among, quota)
+        return cls(key.name, key.owner, frozenset(key.scopes), among, quota, key.webhook)
 
     @property
     def sender(self) -> Sender:

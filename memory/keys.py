@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from memory.encryption.keyring import NO_KEYS, Cipher, Keyring
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
+from memory.key_groups import OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
 from memory.quoting import quoted
 
 DEFAULT_PREFIX = "ecowas"
@@ -53,39 +54,6 @@ class SessionKeys:
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
         return hash(self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class SlotKeys:
-    """The keys of one model at some servers; all have one hash tag. `tag` names the model.
-
-    `slots` has a key for each server, in the servers' order.
-    """
-
-    tag: str
-    waiters: str
-    round_robin: str
-    enqueued_at: str
-    call_stats: str
-    slots: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OutageKeys:
-    """The keys of one model server that is away; both have one hash tag."""
-
-    outage: str
-    parked: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaKeys:
-    """The keys by which the jobs of a deployment are counted; all have one hash tag."""
-
-    pending_jobs: str
-    owners: str
-    counts: str
-    totals: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +153,16 @@ class Keyspace:
     def quota(self, owner: str) -> str:
         """What an owner of jobs (memory/quotas/owners.py) has used up of its quota."""
         return f"{self.prefix}:quota:{{quotas}}:{owner}"
+
+    def webhooks_to(self, host: str) -> WebhookKeys:
+        """The keys of the webhooks, with those to this host (name and port)."""
+        return WebhookKeys(
+            webhook_hosts=f"{self.prefix}:webhook_hosts:{{webhooks}}",
+            webhook_due=f"{self.prefix}:webhook_due:{{webhooks}}:{encode_id(host, what='host')}",
+            webhooks=f"{self.prefix}:webhooks:{{webhooks}}",
+            webhook_sessions=f"{self.prefix}:webhook_sessions:{{webhooks}}",
+            webhook_letters=f"{self.prefix}:webhook_letters:{{webhooks}}",
+        )
 
     def state(self, agent_id: str) -> str:
         """The agent's state."""

@@ -90,6 +90,7 @@ SWEEPING: Grants = {
     "queue: outbox: delayed: schedules:": "exists",
     "done: delayed schedules": "zrange",
     "delayed schedules": "zrem",
+    "webhook_hosts:": "zrangebyscore",
 }
 TURNING: Grants = {
     "events:": "xadd",
@@ -146,6 +147,9 @@ OPERATING: Grants = {
     "audit": "xrevrange",
     "encryption_keys": "hkeys hdel",
     "api_keys": "hset hvals hlen hdel",
+    "webhooks:": "hlen hmget",
+    "webhook_letters:": "zcard zscore zrevrange",
+    "webhook_sessions:": "zrangebylex",
 }
 SERVING: Grants = {
     "api_keys": "hget hlen",
@@ -167,6 +171,9 @@ ERASING: Grants = {
     "session: fields:": "unlink",
     "dead:": "lrange lrem",
     "dead": "zrevrange zrem",
+    "webhooks:": "hmget",
+    "webhook_letters:": "zscore zrevrange",
+    "webhook_sessions:": "zrangebylex",
 }
 """Erasing a session, and looking at dead letters."""
 REENCRYPTING: Grants = {
@@ -177,10 +184,10 @@ REENCRYPTING: Grants = {
 }
 
 SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
-ENDS = "take_ends delivered release_jobs"
+ENDS = "take_ends delivered release_jobs note_webhook"
 SWEEPS = (
     f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
-    "expire_slots grant_slots"
+    "expire_slots grant_slots claim_webhooks put_off_webhook end_webhook give_up_webhook"
 )
 RECORDS = "append replace clear touch forget extend extend_value note_fields"
 SESSIONS = "agents sessions: users users: session_users:"
@@ -210,7 +217,7 @@ GATEWAY = Role(
     name="gateway",
     purpose="griot serve: it sends, follows and cancels for others, and reads what is theirs",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase drop_letters "
-    "forget_until restore members",
+    "forget_until restore members end_webhook put_off_webhook",
     indexes=f"{SESSIONS} dead",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
@@ -276,7 +283,8 @@ OPERATOR = Role(
     name="operator",
     purpose="griot's commands; reencrypt looks at the names of all keys",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
-    "members forget_until trim swap_elements swap_fields swap_stream swap_value",
+    "members forget_until trim swap_elements swap_fields swap_stream swap_value end_webhook "
+    "put_off_webhook",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,

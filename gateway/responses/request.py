@@ -45,6 +45,7 @@ class Extension(Nullable):
     max_history: Annotated[int, Field(ge=0, le=100_000)] | None = None
     cancel_policy: Literal["keep", "discard"] | None = None
     not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
+    webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
     seed: int | None = None
     stop: list[str] | None = None
     presence_penalty: float | None = None

@@ -66,6 +66,7 @@ async def send(
     user = user_id(caller, request.safety_identifier or request.user)
     options["model"] = target.model
     options["images"] = told.images or None
+    options["webhook"] = request.griot.webhook or caller.webhook
     options["preceding"] = told.preceding or None
     options["metadata"] = None if user is None else {USER_ID: user}
     await aio.send(

@@ -51,7 +51,8 @@ USUAL = (Scope.AGENTS, Scope.READ, Scope.WRITE)
 class ApiKey:
     """An API key as it is kept. `agents`: those that it may use; None: all. `created_at` is Unix
     time in seconds. `quota`: the bounds of whoever has a key of this name, by the names that
-    memory.quotas.owners.Quota has for them."""
+    memory.quotas.owners.Quota has for them. `webhook` is told how each response has ended that
+    names no other."""
 
     key_id: str
     name: str
@@ -61,6 +62,7 @@ class ApiKey:
     created_at: float
     digest: str = field(repr=False)
     quota: Mapping[str, int] = field(default_factory=dict)
+    webhook: str | None = field(default=None, repr=False)
 
     @classmethod
     def new(
@@ -71,13 +73,13 @@ class ApiKey:
         scopes: Sequence[Scope],
         agents: Sequence[str] | None,
         quota: Mapping[str, int] | None = None,
+        webhook: str | None = None,
     ) -> tuple[Self, str]:
         """A new key, and what its holder sends: it is nowhere else."""
         key_id, secret = secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
         among = None if agents is None else tuple(agents)
-        key = cls(
-            key_id, name, owner, tuple(scopes), among, time.time(), _digest(secret), quota or {}
-        )
+        now_s, digest = time.time(), _digest(secret)
+        key = cls(key_id, name, owner, tuple(scopes), among, now_s, digest, quota or {}, webhook)
         return key, "_".join((MARK, key_id, secret))
 
     def is_opened_by(self, secret: str) -> bool:
@@ -101,8 +103,9 @@ class ApiKey:
                 }:  # fmt: skip
                     known = tuple(Scope(one) for one in scopes)
                     among = None if agents is None else tuple(map(str, agents))
-                    quota = _quota(facts.get("quota", {}))
-                    return cls(key_id, name, owner, known, among, float(at), digest, quota)
+                    quota, hook = _quota(facts.get("quota", {})), facts.get("webhook")
+                    webhook = hook if isinstance(hook, str) else None
+                    return cls(key_id, name, owner, known, among, float(at), digest, quota, webhook)
         except ValueError:
             pass
         raise CorruptData("an API key's record is none of ours")

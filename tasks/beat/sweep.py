@@ -1,5 +1,5 @@
 """The sweeper: lost wake-ups, free slots, ends that nobody has delivered, servers that are back,
-delayed jobs that are due, and schedules.
+delayed jobs that are due, schedules, and webhooks.
 
 It runs as a timer in every worker and as a beat task; any number may run at once.
 """
@@ -132,7 +132,15 @@ async def sweep_forever(celery: Celery) -> None:
         _repeat(celery, tick_once, _for_a_second),
         _repeat(celery, deliver_once, asyncio.sleep),
         _repeat(celery, look_once, worker_services().outages.until_next_look),
+        _send_webhooks(),
     )
+
+
+async def _send_webhooks() -> None:
+    """Others send them where this process was not told to whom, or how to sign."""
+    worker = worker_services()
+    if worker.settings.webhooks.can_send:
+        await worker.webhooks.run_forever()
 
 
 async def _repeat(

@@ -66,8 +66,9 @@ class Envelope(BaseModel):
 
     @property
     def has_callbacks(self) -> bool:
-        """Whether something may follow the job in Celery, or a job that is merged into it."""
-        return bool(self.merged or CALLBACK_OPTIONS & self.publish.keys())
+        """Whether something may follow the job, in Celery or as a webhook, or a job that is merged
+        into it."""
+        return bool(self.merged or self.job.webhook or CALLBACK_OPTIONS & self.publish.keys())
 
     def pack(self, *, most_bytes: int | None = None) -> bytes:
         """The envelope's bytes. Raises InvalidJob where the options are not JSON, or where it has

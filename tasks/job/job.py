@@ -95,6 +95,7 @@ class ChatJob(BaseModel):
     not_before: Moment | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
+    webhook: Text | None = Field(default=None, repr=False)
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -227,7 +228,7 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "webhook"}
 """Arguments that change nothing of what is asked."""
 
 

@@ -70,6 +70,9 @@ class ChatOptions(TypedDict, total=False):
     metadata: Mapping[str, JsonValue] | None
     """A JSON object of at most 8192 bytes that comes back with the result. Its `user_id` says whose
     messages may be merged."""
+    webhook: str | None
+    """The address that is told how the job has ended, of a host that WEBHOOK_HOSTS allows; None:
+    what the agent's profile says."""
 
 
 class ChatArguments(ChatOptions):

@@ -24,6 +24,7 @@ from tasks.process.celery_tls import (
     sentinel_transport,
 )
 from tasks.settings import QueueSettings
+from webhooks.settings import WebhookSettings
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -48,6 +49,7 @@ class Settings:
     agents: AgentSettings
     queue: QueueSettings
     profiles: Profiles
+    webhooks: WebhookSettings
 
     @property
     def names(self) -> BrokerNames:
@@ -158,6 +160,7 @@ def load_settings() -> Settings:
         agents=agents,
         queue=checked(QueueSettings),
         profiles=profiles,
+        webhooks=checked(WebhookSettings),
     )
     try:
         Connection(settings.memory)

@@ -37,6 +37,7 @@ from tasks.job.job import ChatJob
 from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
+from tasks.submit.webhook_letters import drop_webhook, find_webhook_letter, requeue_webhook
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,12 @@ def requeue(app: Celery, job_id: str) -> str:
     one: `follow_job` ends with `merged` and the new id, `get` waits for the new result. Raises
     InvalidJob where there is no such letter, or where it would be refused again for its size or its
     model; memory.Backpressure where the session has too many jobs waiting. It is in the audit.
+
+    Of a webhook that was given up `job_id` is its event's id, and stays it.
     """
+    if (webhook := find_webhook_letter(job_id)) is not None:
+        requeue_webhook(webhook)
+        return job_id
     return _requeue_recorded(app, *_found(job_id))
 
 
@@ -192,8 +198,11 @@ def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
 
 
 def drop(job_id: str) -> None:
-    """Remove the dead letter of a job for good. Raises InvalidJob where there is none. It is in the
-    audit."""
+    """Remove the dead letter of a job, or of a webhook by its event's id, for good. Raises
+    InvalidJob where there is none. It is in the audit."""
+    if (webhook := find_webhook_letter(job_id)) is not None:
+        drop_webhook(webhook)
+        return
     mailbox, found = _found(job_id)
     with _recorded(audit.Deed.DROP, found) as entry:
         producer_services().memory.run(dead_letters.drop(mailbox, found.letter))
@@ -225,10 +234,15 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
 
 def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:
     try:
-        options = Envelope.of(keys, JobToWake(letter.job_id, letter.envelope)).publish
+        envelope = Envelope.of(keys, JobToWake(letter.job_id, letter.envelope))
     except InvalidJob:
         return b""
-    return packed_callbacks(dead_letters.requeued_id(letter.job_id), options, is_requeued=True)
+    return packed_callbacks(
+        dead_letters.requeued_id(letter.job_id),
+        envelope.publish,
+        webhook=envelope.job.webhook,
+        is_requeued=True,
+    )
 
 
 def _letter(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Letter:

@@ -43,6 +43,7 @@ from tasks.process.services import producer_services
 from tasks.process.wakeup import wake, wake_job, wake_jobs
 from tasks.submit.admission import Admission
 from tasks.submit.submission import Submission
+from webhooks.errors import BadAddress
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,17 @@ class Producer:
         if job.images:
             max_bytes = self._settings.max_image_bytes
             check_images(job.images, max_count=queue.max_images, max_bytes=max_bytes)
+        return self._with_webhook(job)
+
+    def _with_webhook(self, job: ChatJob) -> ChatJob:
+        """The job with its own webhook, or the one of its agent's profile. Raises InvalidJob."""
+        if job.webhook is None:
+            of_profile = self._settings.profiles.of(job.agent_id).webhook
+            return job.model_copy(update={"webhook": of_profile}) if of_profile else job
+        try:
+            self._settings.webhooks.allowed.check(job.webhook)
+        except BadAddress as exc:
+            raise InvalidJob(f"webhook: {exc}") from None
         return job
 
     def submission(
@@ -129,7 +141,7 @@ class Producer:
             merged_bytes=settings.queue.max_message_bytes,
             merged_envelope_bytes=settings.max_envelope_bytes,
             ttl_s=settings.memory.default_ttl_s,
-            callbacks=packed_callbacks(job_id, envelope.publish),
+            callbacks=packed_callbacks(job_id, envelope.publish, webhook=envelope.job.webhook),
         )
 
     def submit(self, submission: Submission) -> None:

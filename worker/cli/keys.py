@@ -8,7 +8,10 @@ from memory import audit
 from memory.quotas.owners import MOST_AT_ONCE, MOST_PER_DAY, MOST_PER_MINUTE
 from memory.records import api_keys
 from memory.records.api_keys import USUAL, ApiKey, Scope
+from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
+from webhooks.address import Address
+from webhooks.errors import BadAddress
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
 from worker.cli.group import CommandFailed
 
@@ -21,6 +24,13 @@ def _name(context: click.Context, parameter: click.Parameter, given: str | None)
         wrong = "use small letters, digits, dots and hyphens, 64 at most"
         raise click.BadParameter(wrong, context, parameter)
     return given
+
+
+def _webhook(context: click.Context, parameter: click.Parameter, given: str | None) -> str | None:
+    try:
+        return given and load_settings().webhooks.allowed.check(given).url
+    except BadAddress as exc:
+        raise click.BadParameter(str(exc), context, parameter) from None
 
 
 @click.group()
@@ -69,11 +79,18 @@ def keys() -> None:
     type=click.IntRange(1, MOST_AT_ONCE),
     help="How many of their jobs may wait or run. Default: no bound.",
 )
+@click.option(
+    "--webhook",
+    metavar="URL",
+    callback=_webhook,
+    help="The address that is told how each of its responses has ended.",
+)
 def create_key(
     name: str,
     owner: str | None,
     scopes: tuple[str, ...],
     agents: tuple[str, ...],
+    webhook: str | None,
     **bounds: int | None,
 ) -> None:
     """Make a key, and print it: it is shown this once."""
@@ -84,6 +101,7 @@ def create_key(
         scopes=chosen,
         agents=list(agents) or None,
         quota={rule: bound for rule, bound in bounds.items() if bound is not None},
+        webhook=webhook,
     )
     services = producer_services()
     with audit.recorded(services.memory, services.keyspace, audit.Deed.CREATE_KEY) as entry:
@@ -99,7 +117,7 @@ def list_keys(as_json: bool) -> None:
     services = producer_services()
     found = services.memory.run(api_keys.every(services.keyspace))
     facts = [_facts(key) for key in found]
-    columns = ("Id", "Name", "Owner", "Scopes", "Agents", "Quota", "Since")
+    columns = ("Id", "Name", "Owner", "Scopes", "Agents", "Quota", "Webhook", "Since")
     rows = [list(one.values()) for one in facts]
     show_json(facts) if as_json else show(Table("API keys", columns, rows))
 
@@ -139,5 +157,6 @@ def _facts(key: ApiKey) -> dict[str, object]:
         "agents": "all" if key.agents is None else ", ".join(key.agents),
         "quota": ", ".join(f"{bound} {rule.replace('_', ' ')}" for rule, bound in key.quota.items())
         or "none",
+        "webhook": None if key.webhook is None else Address.parsed(key.webhook).place,
         "created_at": moment_of(round(key.created_at * 1000)),
     }

@@ -23,6 +23,7 @@ from memory import (
 from memory.errors import CorruptData
 from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
+from memory.webhooks import queue
 from tasks import app
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.services import producer_services
@@ -95,6 +96,14 @@ class ModelSlots:
 
 
 @dataclass(frozen=True, slots=True)
+class WebhooksLeft:
+    """Webhooks that are not delivered yet, and those that were given up."""
+
+    pending: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it."""
 
@@ -104,6 +113,7 @@ class Status:
     models: tuple[ModelSlots, ...]
     servers: tuple[ModelServer, ...]
     outages: tuple[OutageNow, ...]
+    webhooks: WebhooksLeft
 
 
 @click.command()
@@ -124,6 +134,7 @@ def status(as_json: bool) -> None:
         models=model_slots(services.memory, services.keyspace, services.settings),
         servers=model_servers(services.settings.llm),
         outages=outages_now(services.memory, services.keyspace),
+        webhooks=webhooks_left(services.memory, services.keyspace),
     )
     show_json(now) if as_json else _show(now)
 
@@ -178,6 +189,12 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
 
 def _first_of(due_key: str) -> Command[list[bytes]]:
     return Command(strings, ("ZRANGE", due_key, 0, MAX_MAILBOXES - 1))
+
+
+def webhooks_left(connection: Connection, keyspace: Keyspace) -> WebhooksLeft:
+    """What is left of the webhooks."""
+    every, letters = connection.run_each(queue.counts(keyspace))
+    return WebhooksLeft(every - letters, letters)
 
 
 def model_slots(
@@ -247,6 +264,9 @@ def _tables(now: Status) -> Iterator[Table]:
     row = (boxes.listed, boxes.due, *(f"{jobs}{more}" for jobs in counts))
     columns = ("Open sessions", "Overdue", "Jobs waiting", "Jobs delayed", "Dead letters")
     yield Table("Mailboxes", columns, [row])
+    if now.webhooks.pending or now.webhooks.dead_letters:
+        left = (now.webhooks.pending, now.webhooks.dead_letters)
+        yield Table("Webhooks", ("To be delivered", "Dead letters"), [left])
     models = [
         (
             one.model,
