@@ -13,6 +13,8 @@ from gateway.doors.guard import Guard, Numbered
 from gateway.doors.hosts import KnownHosts
 from gateway.errors import answer_errors
 from gateway.openapi import describe
+from gateway.pages import files
+from gateway.pages.chat import routes as chat
 from gateway.responses import routes as responses
 from gateway.services import Gateway
 from gateway.settings import GatewaySettings, names_in
@@ -45,7 +47,17 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(KnownHosts, names=settings.trusted_hosts)
     app.add_middleware(Numbered)
     answer_errors(app)
-    for part in (health, models, responses, conversations, completions, queue, operator):
+    for part in (
+        health,
+        models,
+        responses,
+        conversations,
+        completions,
+        queue,
+        operator,
+        files,
+        chat,
+    ):
         app.include_router(part.router)
     describe(app)
     return app
