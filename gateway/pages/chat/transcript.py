@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from gateway.messages import as_item
+from gateway.history_items import as_items
 from tasks.job.envelope import Envelope
 
 Message = Mapping[str, JsonValue]
@@ -97,8 +97,7 @@ def _add(turn: Turn, message: Message) -> None:
 
 
 def _ask(turn: Turn, message: Message) -> None:
-    item = as_item(message, "")
-    parts = item["content"] if item is not None else []
+    parts = next((item["content"] for item in as_items(message, "") if "content" in item), [])
     turn.role = str(message.get("role"))
     turn.question = str(message.get("content") or "")
     others = message.get("merged")
