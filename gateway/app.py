@@ -12,6 +12,8 @@ from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard
 from gateway.doors.hosts import KnownHosts
 from gateway.errors import answer_errors
+from gateway.pages import files
+from gateway.pages.chat import routes as chat
 from gateway.responses import routes as responses
 from gateway.services import Gateway
 from gateway.settings import GatewaySettings, names_in
@@ -43,6 +45,16 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         )  # fmt: skip
     app.add_middleware(KnownHosts, allowed_hosts=settings.trusted_hosts, www_redirect=False)
     answer_errors(app)
-    for part in (health, models, responses, conversations, completions, queue, operator):
+    for part in (
+        health,
+        models,
+        responses,
+        conversations,
+        completions,
+        queue,
+        operator,
+        files,
+        chat,
+    ):
         app.include_router(part.router)
     return app
