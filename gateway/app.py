@@ -14,6 +14,7 @@ from gateway.doors.hosts import KnownHosts
 from gateway.errors import answer_errors
 from gateway.pages import files
 from gateway.pages.chat import routes as chat
+from gateway.pages.console import routes as console
 from gateway.responses import routes as responses
 from gateway.services import Gateway
 from gateway.settings import GatewaySettings, names_in
@@ -55,6 +56,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         operator,
         files,
         chat,
+        console,
     ):
         app.include_router(part.router)
     return app

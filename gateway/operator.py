@@ -11,7 +11,7 @@ from gateway.acting import acting
 from memory.records.index import live_sessions
 from tasks import app
 from tasks.process.services import producer_services
-from tasks.submit.dead_letters import Letter, all_letters, drop, requeue
+from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
 
 router = APIRouter(prefix="/v1", tags=["operator"])
 JobId = Annotated[str, Path(max_length=512)]
@@ -33,15 +33,17 @@ async def list_sessions(
 
 
 @router.get("/dead_letters")
-async def list_dead_letters(_: Operator, limit: Most = 100) -> dict[str, object]:
+async def list_dead_letters(caller: Operator, limit: Most = 100) -> dict[str, object]:
     """The jobs of all owners that ended without an answer; without what was said."""
-    found = await asyncio.to_thread(lambda: list(islice(all_letters(), limit)))
+    seen = (letter for letter in all_letters() if caller.may_use(letter.agent_id))
+    found = await asyncio.to_thread(lambda: list(islice(seen, limit)))
     return {"object": "list", "data": [_shown(letter) for letter in found]}
 
 
 @router.post("/dead_letters/{job_id}/requeue")
 async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Send a dead job again, at the end of its session, under a new id."""
+    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
     new_id = await acting(caller, lambda: requeue(app, job_id))
     return {"id": job_id, "object": "dead_letter", "requeued_as": new_id}
 
@@ -49,6 +51,7 @@ async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, obje
 @router.delete("/dead_letters/{job_id}")
 async def drop_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Delete a dead letter for good."""
+    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
     await acting(caller, lambda: drop(job_id))
     return {"id": job_id, "object": "dead_letter", "deleted": True}
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from memory.encryption.keyring import NO_KEYS, Cipher, Keyring
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
+from memory.key_groups import OutageKeys, QuotaKeys, SlotKeys
 from memory.quoting import quoted
 
 DEFAULT_PREFIX = "ecowas"
@@ -45,39 +46,6 @@ class SessionKeys:
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
         return hash(self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class SlotKeys:
-    """The keys of one model at some servers; all have one hash tag. `tag` names the model.
-
-    `slots` has a key for each server, in the servers' order.
-    """
-
-    tag: str
-    waiters: str
-    round_robin: str
-    enqueued_at: str
-    call_stats: str
-    slots: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OutageKeys:
-    """The keys of one model server that is away; both have one hash tag."""
-
-    outage: str
-    parked: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaKeys:
-    """The keys by which the jobs of a deployment are counted; all have one hash tag."""
-
-    pending_jobs: str
-    owners: str
-    counts: str
-    totals: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +259,9 @@ class Keyspace:
         return f"{self.prefix}:watched"
 
     @property
-    def turns(self) -> str:
+    def turn_counts(self) -> str:
         """What all turns came to, counted."""
-        return f"{self.prefix}:turns"
+        return f"{self.prefix}:turn_counts"
 
     @property
     def api_keys(self) -> str:

@@ -25,7 +25,7 @@ from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
 from tasks.process.configuration import checked, load_settings
 from tasks.process.crash_points import warn_if_ignored
-from tasks.process.report import Lateness
+from tasks.process.report import LoopLateness
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
@@ -240,9 +240,9 @@ def _drain_on(notice: StopNotice, **_: object) -> None:
     worker_services().runtime.spawn(report_forever(name, _lateness))
 
 
-def _lateness() -> Lateness:
+def _lateness() -> LoopLateness:
     seen = loop_watch().seen()
-    return Lateness(max_ms=seen.max_ms, p99_ms=seen.p99_ms)
+    return LoopLateness(max_ms=seen.max_ms, p99_ms=seen.p99_ms)
 
 
 async def _drain_after(notice: StopNotice) -> None:

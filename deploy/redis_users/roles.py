@@ -7,6 +7,7 @@ tests/unit/deploy/test_redis_users.py finds the one that nobody has.
 """
 
 from deploy.redis_users import celery_keys as keys
+from deploy.redis_users.looking import LOOKING, REPORTING
 from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
@@ -112,6 +113,7 @@ KEEPING: Grants = {
     "agents sessions: users users: session_users:": "zscore zcard zrange",
     "upkeep:": "get set unlink",
     "stats": "xadd xrevrange",
+    "turn_counts": "hgetall",
     "dead": "zremrangebyscore",
     "dead:": "llen",
     "due": "zadd zrange",
@@ -207,7 +209,7 @@ GATEWAY = Role(
     indexes=f"{SESSIONS} dead",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
-        DELIVERING, GROUPING, SERVING, ERASING,
+        DELIVERING, GROUPING, SERVING, ERASING, LOOKING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -228,10 +230,10 @@ WORKER = Role(
     purpose="a worker that runs chat jobs; in its container, griot check",
     scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
     "fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
-        FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
-        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
+        FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
+        DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
@@ -242,9 +244,10 @@ MAINTENANCE = Role(
     name="maintenance",
     purpose="the worker of beat's tasks, which also sweeps; it reads no history",
     scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
-        FINDING, ENDING, SWEEPING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING, CONSUMING,
+        FINDING, ENDING, SWEEPING, REPORTING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING,
+        CONSUMING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",

@@ -139,8 +139,7 @@ class Fleet:
 
         A retryable failure before the first piece of the reply moves the call to another server;
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
-        With a `held_slot` only the server of that slot is asked. `on_server` is told the address of
-        each one that is.
+        With a `held_slot` only the server of that slot is asked; `on_server` is told which are.
         """
         failover = FailoverState(timeouts or self._timeouts)
         model = full_name(request.model)
@@ -151,10 +150,7 @@ class Fleet:
             has_spoken = False
             try:
                 with server.calling(request) as trial:
-                    # A load within the chat would end with the chat's time-out or cancel, each time
-                    # from zero (docs/ollama.md, Loading).
-                    if not server.warmer.is_warm(request):
-                        await server.load(request)
+                    await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:
                         async for record in records:

@@ -61,7 +61,7 @@ def timed(what: str, took_ms: float) -> str:
 def add(keyspace: Keyspace, counts: Mapping[str, int]) -> list[Command[int]]:
     """Add to the counts. Repeated after a lost reply it counts twice, which does little harm."""
     return [
-        Command(integer, ("HINCRBY", keyspace.turns, name, number))
+        Command(integer, ("HINCRBY", keyspace.turn_counts, name, number))
         for name, number in counts.items()
     ]
 
@@ -76,7 +76,7 @@ def read(keyspace: Keyspace) -> Command[dict[str, int]]:
             if number.isdigit() and len(number) <= MOST_DIGITS
         }
 
-    return Command(parse, ("HGETALL", keyspace.turns))
+    return Command(parse, ("HGETALL", keyspace.turn_counts))
 
 
 def spans(taken: Sequence[tuple[datetime, Mapping[str, int]]]) -> Iterator[TurnsSpan]:

@@ -26,7 +26,8 @@ from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 from memory.errors import CorruptData
-from memory.keys import OutageKeys, QuotaKeys, SessionKeys, SlotKeys
+from memory.key_groups import OutageKeys, QuotaKeys, SlotKeys
+from memory.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ GLOBAL_TYPES = {
     "queue_wait": "string",
     "watched": "string",
     "workers": "zset",
-    "turns": "hash",
+    "turn_counts": "hash",
     "api_keys": "hash",
     "audit": "stream",
     "stats": "stream",

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from memory import CorruptData, MemoryServiceError
 from memory.ids import MAX_ID_BYTES
 from memory.records import reports, turn_counts
-from tasks.process.report import Lateness, report_of
+from tasks.process.report import LoopLateness, report_of
 from tasks.process.services import worker_services
 
 EVERY_S = 2.0
 
 
-async def report_forever(name: str, late: Callable[[], Lateness]) -> None:
+async def report_forever(name: str, late: Callable[[], LoopLateness]) -> None:
     """Report every two seconds until cancelled; `late` says how late the event loop was lately.
 
     Nothing depends on it: where Redis cannot be reached the sweeper says so, and this waits.
@@ -25,7 +25,7 @@ async def report_forever(name: str, late: Callable[[], Lateness]) -> None:
             continue
 
 
-async def report_once(name: str, late: Callable[[], Lateness]) -> None:
+async def report_once(name: str, late: Callable[[], LoopLateness]) -> None:
     """Write what there is to say. Raises MemoryServiceError."""
     worker = worker_services()
     counts = worker.turns.take_counts()

@@ -9,7 +9,7 @@ from memory.mailbox.looks import HeadLook, Why
 from memory.records.events import NEWEST
 from memory.records.index import Entry
 from memory.redis.command import ignore_corrupt
-from tasks.overview.paging import Place
+from tasks.overview.paging import ScoreStart
 
 AT_ONCE = 100
 MOST_LOOKED_AT = 1000
@@ -69,7 +69,7 @@ class JobFound:
 def waiting_jobs(memory: Connection, keyspace: Keyspace, place: str, *, limit: int) -> JobPage:
     """A page of the jobs that wait. Raises InvalidInput for a `place` that is none of ours, and
     MemoryServiceError."""
-    now_ms, at = memory.run(index.server_time_ms()), Place.parsed(place)
+    now_ms, at = memory.run(index.server_time_ms()), ScoreStart.parsed(place)
     found: list[JobShown] = []
     looked_at = 0
     while looked_at < MOST_LOOKED_AT:

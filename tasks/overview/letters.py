@@ -37,7 +37,7 @@ class LetterPage:
 
 
 @dataclass(slots=True)
-class _Place:
+class _LetterStart:
     """In the list of sessions, and in the letters of that session, from its last one on."""
 
     session: int = 0
@@ -62,7 +62,7 @@ def letters(memory: Connection, keyspace: Keyspace, place: str, *, limit: int) -
 
     Raises InvalidInput for a `place` that is none of ours, and MemoryServiceError.
     """
-    at, found = _Place.parsed(place), list[LetterShown]()
+    at, found = _LetterStart.parsed(place), list[LetterShown]()
     listed = dead_letters.listed_sessions(keyspace, skip=at.session, limit=SESSIONS_LOOKED_AT)
     sessions = memory.run(listed)
     for keys in sessions:

@@ -11,7 +11,7 @@ _PLACE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,6})?)-([0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScoreStart:
     """Behind `skip` members of this score. What comes and goes elsewhere moves nothing."""
 
     score: float = -inf

@@ -45,7 +45,7 @@ class ServerShown(_Told):
     loaded: tuple[str, ...]
 
 
-class Lateness(_Told):
+class LoopLateness(_Told):
     """How late its event loop was in the last ten seconds, ms."""
 
     max_ms: float = 0.0
@@ -58,13 +58,13 @@ class WorkerReport(_Told):
     worker: str
     limit: int
     running: int
-    late: Lateness
+    late: LoopLateness
     hanging_tools: Mapping[str, int]
     turns: tuple[TurnShown, ...]
     servers: tuple[ServerShown, ...]
 
 
-def report_of(worker: WorkerServices, name: str, late: Lateness) -> WorkerReport:
+def report_of(worker: WorkerServices, name: str, late: LoopLateness) -> WorkerReport:
     """How it stands with this worker; on its event loop. Model servers that it has asked are looked
     at again in the background."""
     running = worker.turns.running

@@ -161,7 +161,11 @@ KINDS: tuple[KeyKind, ...] = (
         "its turns, load, lateness and model servers, JSON",
     ),
     KeyKind(
-        "turns", "hash", "none", "how many turns ended how, in what time, since the first", True
+        "turn_counts",
+        "hash",
+        "none",
+        "how many turns ended how, in what time, since the first",
+        True,
     ),
     KeyKind(
         "audit", "stream", "1 year; capped", "who cancelled, erased, exported … what, and when"
