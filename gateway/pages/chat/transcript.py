@@ -33,6 +33,8 @@ class Turn:
     tools: list[dict[str, JsonValue]] = field(default_factory=list)
     answer: str | None = None
     cancelled: bool = False
+    merged: list[str] = field(default_factory=list)
+    """The jobs whose messages this question carries, too."""
     facts: dict[str, JsonValue] = field(default_factory=dict)
     """What is known of the answer: its model, tokens and receipt."""
 
@@ -55,6 +57,7 @@ def waiting_turn(job_id: str, envelope: Envelope | None, *, is_running: bool) ->
     if envelope is not None:
         question: dict[str, JsonValue] = {"role": "user", "content": envelope.job.message}
         _ask(turn, {**question, "images": [*(envelope.job.images or ())]})
+        turn.merged = [one.job_id for one in envelope.merged]
     return turn
 
 
@@ -98,6 +101,9 @@ def _ask(turn: Turn, message: Message) -> None:
     parts = item["content"] if item is not None else []
     turn.role = str(message.get("role"))
     turn.question = str(message.get("content") or "")
+    others = message.get("merged")
+    of_jobs = others if isinstance(others, list) else ()
+    turn.merged = [str(one["job_id"]) for one in of_jobs if isinstance(one, dict) and "job_id" in one]
     if isinstance(parts, list):
         turn.images = [part["image_url"] for part in parts if part["type"] == "input_image"]
 
