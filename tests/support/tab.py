@@ -166,9 +166,7 @@ class Tab:
 
     def until_noted(self, note: str) -> None:
         """Wait until something is said below a message."""
-        wait_until(
-            lambda: any(note in one for one in self.notes()), timeout_s=WAIT_S, what=note
-        )
+        wait_until(lambda: any(note in one for one in self.notes()), timeout_s=WAIT_S, what=note)
 
     def words(self) -> list[str]:
         """The words of the answer that is being written."""

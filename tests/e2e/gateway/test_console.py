@@ -1,4 +1,4 @@
-"""The operator's console over HTTP: what it shows, what it does, who may, and what the audit has."""
+"""The operator's console over HTTP: what it shows and does, who may, and what the audit has."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -104,7 +104,7 @@ def test_only_operators_get_in(door: httpx.Client, keys: Mapping[str, str]) -> N
 
 
 def test_a_running_turn_is_shown_and_cancelled(ops: httpx.Client, session_id: str) -> None:
-    """With its worker, model, server, attempt and speed, and the job behind it; not a word of it."""
+    """With its worker, model, server, attempt and speed, and the job behind it; no word of it."""
     running = chat_task.delay(AGENT, session_id, "canary in here", model="slow-tokens:200x50ms")
     behind = chat_task.delay(AGENT, session_id, "canary behind")
 
@@ -218,11 +218,14 @@ def test_pages_go_on_where_the_last_one_ended(ops: httpx.Client) -> None:
     session = f"many-{uuid.uuid4()}"
     first = chat_task.delay(AGENT, session, "x", model="slow-tokens:200x50ms")
     rest = [chat_task.delay(AGENT, session, "x").id for _ in range(30)]
+    its_id = {"job_id": first.id}
     wait_until(
-        lambda: ops.get("/v1/console/job", params={"job_id": first.id}).json()["state"] == "running",
-        timeout_s=WAIT_S, what="the first one",
-    )  # fmt: skip
-    seen, place = list[str](), ""
+        lambda: ops.get("/v1/console/job", params=its_id).json()["state"] == "running",
+        timeout_s=WAIT_S,
+        what="the first one",
+    )
+    seen = list[str]()
+    place: str | None = ""
     while place is not None:
         page = ops.get("/v1/console", params={"jobs": place}).json()["waiting"]
         assert len(page["data"]) <= 25
