@@ -24,7 +24,8 @@ class ConsoleTab:
         wait_until(lambda: self.text("#link") == "Live", timeout_s=WAIT_S, what="a live console")
 
     def find(self, job_id: str) -> None:
-        """Look for a job by its id."""
+        """Look for a job by its id, once no dialog is before the page."""
+        wait_until(lambda: not self.has("dialog[open]"), timeout_s=WAIT_S, what="no dialog")
         box = self.front().find_element("id", "job-id")
         self.run("document.getElementById('job-id').value = ''")
         box.send_keys(job_id, ENTER)
@@ -43,11 +44,6 @@ class ConsoleTab:
     def until_without(self, word: str, *, within: str) -> None:
         """Wait until a part of the page says this no longer."""
         wait_until(lambda: word not in self.text(within), timeout_s=WAIT_S, what=f"no {word}")
-
-    def points(self) -> int:
-        """How many points the chart of the memory has."""
-        rows = "figure:last-child .scroll tbody tr"
-        return cast(int, self.run(f"return document.querySelectorAll('{rows}').length"))
 
     def text(self, selector: str) -> str:
         """All that a part of the page says; "" where it is not there."""

@@ -22,7 +22,7 @@ from tasks.overview.workers import look_at_workers
 from tasks.process.report import WorkerReport
 from tasks.process.services import producer_services
 
-ROWS = 25
+ROWS = 10
 MOST_TURNS = 100
 DEEDS = 50
 DEEDS_LOOKED_AT = 500

@@ -4,6 +4,8 @@ import { element } from "../dom.js";
 import { clock, count, milliseconds, moment, size } from "./words.js";
 
 const WIDTH = 600, HEIGHT = 120;
+/** Over so many points without a measurement a line goes on. */
+const BRIDGED = 4;
 const CHARTS = [
   { title: "Turns", of: "turns", form: "bars", unit: count, names: ["answered", "cancelled", "failed"],
     values: (one) => [one.done, one.cancelled, one.failed] },
@@ -69,16 +71,19 @@ function bars(svg, rows, y) {
 }
 
 function line(chart, rows, at, x, y) {
-  let path = "", isDrawn = false;
-  for (const row of rows) {
-    const value = row.values[at];
-    // Where nothing was measured the line has a gap; a point alone is a dot.
-    path += value === null ? "" : `${isDrawn ? "L" : "M"}${x(row.at).toFixed(1)} ${y(value).toFixed(1)}${isDrawn ? "" : "h.01"}`;
-    isDrawn = value !== null;
+  const points = rows.flatMap((row, place) => (row.values[at] === null ? [] : [{ place, spot: `${x(row.at).toFixed(1)} ${y(row.values[at]).toFixed(1)}` }]));
+  // Where nothing was measured for long the line has a gap, and a point alone is a dot.
+  const runs = [];
+  for (const point of points) {
+    if (runs.length && point.place - runs.at(-1).at(-1).place <= BRIDGED) runs.at(-1).push(point);
+    else runs.push([point]);
   }
-  const drawn = [node("path", { class: `line series-${at + 1}`, d: path })];
-  if (chart.form === "area") drawn.unshift(node("path", { class: "area", d: `${path}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` }));
-  return drawn;
+  const drawn = (kind, found) => node("path", { class: `line ${kind} series-${at + 1}`, d: found.map((run) => `M${run.map((one) => one.spot).join("L")}${run.length > 1 ? "" : "h.01"}`).join("") });
+  const lines = [drawn("", runs.filter((run) => run.length > 1)), drawn("dot", runs.filter((run) => run.length === 1))];
+  if (chart.form === "area" && points.length) {
+    lines.unshift(node("path", { class: "area", d: `M${points.map((one) => one.spot).join("L")}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z` }));
+  }
+  return lines;
 }
 
 function inWords(chart, rows, shown) {

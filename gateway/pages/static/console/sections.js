@@ -148,8 +148,8 @@ const SHOWN = new Map();
 
 export function tile(name, figure, more = "", kind = "") {
   if (!SHOWN.has(name)) {
-    const parts = { figure: element("dd", { class: "figure" }), more: element("dd", { class: "more" }) };
-    parts.box = element("div", {}, element("dt", {}, name), parts.figure, parts.more);
+    const parts = { figure: element("p", { class: "figure" }), more: element("p", { class: "more" }) };
+    parts.box = element("li", {}, element("p", { class: "name" }, name), parts.figure, parts.more);
     byId("tiles").append(parts.box);
     SHOWN.set(name, parts);
   }
