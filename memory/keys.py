@@ -21,6 +21,12 @@ DEFAULT_PREFIX = "ecowas"
 PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
 
 
+_OF_SESSION = (
+    *("queue", "delayed", "schedules", "jobs", "callbacks", "lease", "done", "requests", "outbox"),
+    *("dead", "events", "write_ids", "summary"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SessionKeys:
     """The keys of one session of one agent; all have one hash tag. `cipher` encrypts and decrypts
@@ -30,6 +36,8 @@ class SessionKeys:
     session_id: str
     history: str
     queue: str
+    delayed: str
+    schedules: str
     jobs: str
     callbacks: str
     lease: str
@@ -73,17 +81,7 @@ class Keyspace:
             agent_id=agent_id,
             session_id=session_id,
             history=history,
-            queue=f"{self.prefix}:queue:{{{history}}}",
-            jobs=f"{self.prefix}:jobs:{{{history}}}",
-            callbacks=f"{self.prefix}:callbacks:{{{history}}}",
-            lease=f"{self.prefix}:lease:{{{history}}}",
-            done=f"{self.prefix}:done:{{{history}}}",
-            requests=f"{self.prefix}:requests:{{{history}}}",
-            outbox=f"{self.prefix}:outbox:{{{history}}}",
-            dead=f"{self.prefix}:dead:{{{history}}}",
-            events=f"{self.prefix}:events:{{{history}}}",
-            write_ids=f"{self.prefix}:write_ids:{{{history}}}",
-            summary=f"{self.prefix}:summary:{{{history}}}",
+            **{name: f"{self.prefix}:{name}:{{{history}}}" for name in _OF_SESSION},
             users=f"{self.prefix}:session_users:{{{history}}}",
             cipher=self.keyring.cipher_of(history),
         )
@@ -199,6 +197,16 @@ class Keyspace:
     def due(self) -> str:
         """The due list: the mailboxes that a sweeper must look at, by time."""
         return f"{self.prefix}:due"
+
+    @property
+    def schedules(self) -> str:
+        """The sessions that have schedules, by the time at which a worker must look at them."""
+        return f"{self.prefix}:schedules"
+
+    @property
+    def delayed(self) -> str:
+        """The sessions that have delayed jobs, by the time at which a worker must look at them."""
+        return f"{self.prefix}:delayed"
 
     @property
     def outbox(self) -> str:

@@ -25,7 +25,7 @@ from memory import (
     events,
     locate,
 )
-from memory.mailbox import looks
+from memory.mailbox import delayed, looks
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
 from tasks.eager import work_off
@@ -72,6 +72,8 @@ async def send(
     `id` should be used on an event loop: `get()` blocks; `follow_job` ends with the result.
     """
     job = producer().checked((agent_id, session_id, message), options)
+    if app.conf.task_always_eager:
+        job = job.model_copy(update={"not_before": None})
     job_id = job.job_id(task_id)
     submission = producer().submission(Envelope(job=job), job_id)
     try:
@@ -152,8 +154,9 @@ async def look(job_id: str) -> Standing | None:
     if keys is None:
         return None
     is_pending, is_committed = LastEvent(keyspace, keys, job_id).standing()
-    found, stored = await asyncio.gather(
+    found, due_at_ms, stored = await asyncio.gather(
         memory.run_all(is_pending, is_committed, looks.has_begun(keys, job_id)),
+        memory.run(delayed.due_at_ms(keys, job_id)),
         memory.run(looks.stored(keys, job_id)),
     )
     return standing_of(
@@ -162,6 +165,7 @@ async def look(job_id: str) -> Standing | None:
         is_pending=found[0],
         is_committed=found[1],
         has_begun=found[2],
+        due_at_ms=due_at_ms,
         stored=stored,
     )
 

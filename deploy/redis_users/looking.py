@@ -14,7 +14,7 @@ LOOKING: Grants = {
     "workers pending_jobs: outages waiting_models": "zrange",
     "report:": "get",
     "lease:": "hmget",
-    "queue:": "zrank zrange",
+    "queue:": "zrank zscore zrange",
     "waiters: slots: parked:": "zcard",
     "call_stats: counts:": "hget",
     "outage: quota: totals:": "hmget",

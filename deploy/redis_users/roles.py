@@ -55,7 +55,7 @@ CHECKING: Grants = {
 
 # ---- the memory
 
-FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
+FINDING: Grants = {"job:": "get", "delayed: done:": "zscore", "jobs:": "hexists"}
 """Where a job's mailbox is, and whether it is over."""
 SENDING: Grants = {
     "queue_wait": "get pttl",
@@ -72,6 +72,8 @@ FOLLOWING: Grants = {
 }
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
+TICKING: Grants = {"schedules:": "hgetall"}
+"""Sending what schedules say."""
 PROVING: Grants = {"encryption_keys": "hsetnx hgetall"}
 """Which encryption keys there are, and whether they are one's own."""
 ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
@@ -86,8 +88,9 @@ SWEEPING: Grants = {
     "outages waiting_models": "zrange",
     "outage:": "hmget",
     "parked:": "zcard",
-    "queue: outbox:": "exists",
-    "done:": "zrange",
+    "queue: outbox: delayed: schedules:": "exists",
+    "done: delayed schedules": "zrange",
+    "delayed schedules": "zrem",
 }
 TURNING: Grants = {
     "events:": "xadd",
@@ -103,7 +106,7 @@ REMEMBERING: Grants = {
     "state: session:": "set get expire exists unlink",
     "fields:": "zrange",
     "agents sessions:": "zscore zcard zrange",
-    "queue: outbox: dead: history: events: summary:": "exists",
+    "queue: delayed: schedules: outbox: dead: history: events: summary:": "exists",
     "summary:": "expire",
 }
 KEEPING: Grants = {
@@ -116,12 +119,14 @@ KEEPING: Grants = {
     "turn_counts": "hgetall",
     "dead": "zremrangebyscore",
     "dead:": "llen",
-    "due": "zadd zrange",
+    "due delayed schedules": "zadd zrange",
     "totals:": "hset pexpire",
     "lease:": "hget",
 }
 TOGETHER: Grants = {
-    "queue: outbox: dead: history: jobs: callbacks: lease: done: requests: events: write_ids: "
+    "queue: delayed: schedules: outbox: dead: history: jobs: callbacks: lease: done: requests: "
+    "events: "
+    "write_ids: "
     "summary:": "exists",
 }
 OPERATING: Grants = {
@@ -131,12 +136,13 @@ OPERATING: Grants = {
     "requests:": "hset",
     "dead": "zrevrange zrem",
     "events:": "xlen",
-    "fields: queue: done:": "zcard zrange",
-    "due": "zcount zrange",
-    "jobs:": "hgetall",
+    "fields: queue: delayed: done:": "zcard zrange",
+    "due delayed schedules": "zcount zrange",
+    "schedules:": "hset hdel hlen hgetall",
+    "jobs:": "hgetall hlen",
     "state: session:": "get ttl",
     "agents": "exists",
-    "history: queue: jobs: lease: due stats": "type",
+    "history: queue: delayed: schedules: jobs: lease: due delayed schedules stats": "type",
     "quota:": "unlink",
     "totals:": "hmget",
     "audit": "xrevrange",
@@ -155,10 +161,12 @@ SERVING: Grants = {
 }
 """What only a gateway does: ask for keys, look at jobs, delete responses and items."""
 ERASING: Grants = {
+    "users users: session_users:": "zscore zcard zrange",
     "history: dead:": "llen",
     "summary:": "exists",
     "events:": "xlen",
     "fields: queue: done:": "zcard zrange",
+    "jobs:": "hlen",
     "session: fields:": "unlink",
     "dead:": "lrange lrem",
     "dead": "zrevrange zrem",
@@ -171,7 +179,7 @@ REENCRYPTING: Grants = {
     "events:": "xrange",
 }
 
-SENDS = "schedule enqueue interrupt touch claim note_job charge refund release_jobs"
+SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
 ENDS = "take_ends delivered release_jobs"
 SWEEPS = (
     f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
@@ -228,12 +236,14 @@ MEMORY = Role(
 WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
-    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
-    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
+    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
+    "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
+    "park spend",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
-        DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
+        DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
+        {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),

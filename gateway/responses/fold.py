@@ -16,6 +16,7 @@ from gateway.responses.shape import Item, Known, failure_of, message_item, tool_
 from memory import Event, EventType
 
 _BEFORE_IT_RUNS = (
+    EventType.SCHEDULED,
     EventType.QUEUED,
     EventType.WAITING,
     EventType.CANCELLED,

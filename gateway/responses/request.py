@@ -22,7 +22,8 @@ class Named(BaseModel):
 
 
 class Extension(Nullable):
-    """What only Griot has. `idempotency_key`: as the header of that name."""
+    """What only Griot has. `idempotency_key`: as the header of that name; `not_before`: when the
+    response is begun, Unix time in seconds or ISO 8601 with a time zone."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,6 +31,7 @@ class Extension(Nullable):
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     max_history: Annotated[int, Field(ge=0, le=100_000)] | None = None
     cancel_policy: Literal["keep", "discard"] | None = None
+    not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
 
 
 class ResponseRequest(Nullable):
@@ -79,6 +81,12 @@ class ResponseRequest(Nullable):
             raise ApiError(400, "What runs in the background is stored.", param="store")
         if not self.store and self.conversation is not None:
             raise ApiError(400, "What is said in a conversation is stored.", param="store")
+        if self.griot.not_before is not None and not self.background:
+            raise ApiError(
+                400,
+                "Only what runs in the background waits until not_before.",
+                param="griot.not_before",
+            )
 
     def options(self) -> ChatOptions:
         """The options of the job, but for what it says and whose it is."""
@@ -91,6 +99,7 @@ class ResponseRequest(Nullable):
             think=_think(self.reasoning),
             tools=tools_of(self.tools, self.tool_choice),
             on_busy=self.griot.on_busy,
+            not_before=self.griot.not_before,
         )
 
 

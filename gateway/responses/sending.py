@@ -20,6 +20,7 @@ from memory import events
 from memory.records.events import FROM_START
 from memory.records.users import USER_ID
 from tasks import aio
+from tasks.job.due_time import unix_time
 
 PREFIX = "resp_"
 _NAMESPACE = uuid.UUID("b6c1e7b2-6f0e-5c57-9b0e-6772696f7434")
@@ -117,7 +118,14 @@ def _recorded(request: ResponseRequest, after: str, *, is_repeatable: bool) -> R
         tool_choice=request.tool_choice,
         user=request.safety_identifier or request.user,
         cancel_policy=request.griot.cancel_policy,
+        not_before=due_at(request),
     )
+
+
+def due_at(request: ResponseRequest) -> float | None:
+    """When a response is to be begun, Unix time, seconds; None: now."""
+    given = request.griot.not_before
+    return None if given is None else unix_time(given, what="griot.not_before")
 
 
 def check_header(idempotency_key: str | None) -> str | None:

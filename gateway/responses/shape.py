@@ -88,7 +88,10 @@ class Known:
         names = ("model", "server", "done_reason", "receipt", "timings", "empty")
         facts = {name: data[name] for name in names if name in data}
         attempt = {} if end is None else {"attempt": end.attempt}
-        return {"agent_id": self.agent_id, "session_id": self.conversation, **attempt, **facts}
+        due = self.record.not_before
+        later = {} if due is None else {"not_before": due}
+        names_of = {"agent_id": self.agent_id, "session_id": self.conversation}
+        return {**names_of, **later, **attempt, **facts}
 
 
 def usage_of(data: Mapping[str, JsonValue]) -> dict[str, object] | None:

@@ -31,6 +31,8 @@ class Why(StrEnum):
     """No server of its model answers."""
     BACKOFF = "backoff"
     """Its last attempt failed."""
+    SCHEDULED = "scheduled"
+    """It is not due yet."""
     WAKE = "wake"
     """Nothing keeps it: a worker is about to take it."""
 

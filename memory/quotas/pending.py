@@ -43,8 +43,11 @@ class PendingCounts:
         raise unexpected_reply(reply)
 
 
-def note(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[PendingCounts]:
+def note(
+    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], *, wait_ms: int = 0
+) -> Command[PendingCounts]:
     """Count a job for its owners, of whom the first is its agent. Goes before it is taken in.
+    It is not due before `wait_ms`.
 
     Where the counts are damaged, that is logged, and none are known.
     """
@@ -53,7 +56,7 @@ def note(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[Pe
         keyspace.quotas,
         job=job_id,
         its_owners=owner_names(owners),
-        pending_ms=PENDING_MS,
+        pending_ms=PENDING_MS + wait_ms,
     )
     return ignore_corrupt(counted, PendingCounts())
 

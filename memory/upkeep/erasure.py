@@ -25,7 +25,8 @@ DELIVER_MS = 5000
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What is kept of a session: messages, the summary, dead letters, events, values of its data,
-    jobs that wait or run, and jobs that ended within a week, whose results may be kept."""
+    jobs that wait, run or are delayed, and jobs that ended within a week, whose results may be
+    kept."""
 
     messages: int
     summaries: int
@@ -54,7 +55,7 @@ def kept_of(connection: Connection, keyspace: Keyspace, agent_id: str, session_i
         ("LLEN", keys.dead),
         ("XLEN", keys.events),
         ("ZCARD", keyspace.session_fields(session_id)),
-        ("ZCARD", keys.queue),
+        ("HLEN", keys.jobs),
         ("ZCARD", keys.done),
     )
     return Kept(*connection.run_each([Command(integer, part) for part in parts]))

@@ -3,11 +3,13 @@
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Self
 
 import orjson
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -24,6 +26,7 @@ from memory.ids import encode_id
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
+from tasks.job.due_time import unix_time
 from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
 from tasks.job.preceding import check_preceding
 from tasks.job.reply_format import ReplyFormat, check_format
@@ -52,6 +55,16 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 ToolName = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TOOL_CHARS)]
 
 
+Moment = Annotated[
+    float,
+    BeforeValidator(
+        lambda given: unix_time(given, what="it"),
+        json_schema_input_type=datetime | float | str,
+    ),
+]
+"""Unix time in seconds, in whichever way it was said."""
+
+
 class ChatJob(BaseModel):
     """The arguments of `chat_task`, checked. What each means: tasks/job/options.py."""
 
@@ -71,6 +84,7 @@ class ChatJob(BaseModel):
     tools: Annotated[list[ToolName], Field(max_length=MAX_TOOLS)] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
+    not_before: Moment | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
 
@@ -112,6 +126,11 @@ class ChatJob(BaseModel):
         if self.format is not None and self.tools:
             raise InvalidJob(
                 "format and tools cannot be combined: a formatted reply cannot call tools"
+            )
+        if self.not_before is not None and self.on_busy is OnBusy.REJECT:
+            raise InvalidJob(
+                "not_before and on_busy='reject' cannot be combined: when the job is due, its "
+                "sender cannot be told"
             )
 
     def job_id(self, task_id: str | None) -> str:
@@ -175,7 +194,7 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before"}
 """Arguments that change nothing of what is asked."""
 
 

@@ -5,6 +5,7 @@ a test holds the two together.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal, Required, TypeAlias, TypedDict
 
 from pydantic import JsonValue
@@ -48,6 +49,10 @@ class ChatOptions(TypedDict, total=False):
     """Jobs of a session with the same key are one job, for a week; instead of a `task_id`."""
     on_busy: OnBusy | OnBusyName
     """What becomes of the session's other jobs; default "enqueue": this one waits behind them."""
+    not_before: datetime | float | str | None
+    """When the job takes its place in its session, at most a year ahead: a datetime with a time
+    zone, Unix time in seconds, or ISO 8601 with a time zone. Until then it holds nobody up, and
+    `on_busy`, which it applies then, cannot be "reject"."""
     preceding: Sequence[Mapping[str, JsonValue]] | None
     """Messages that go into the history right before this one and are shown as part of it, as
     `memory.RedisMemoryService.save_conversation_history` takes them; 1000 at most, which are at

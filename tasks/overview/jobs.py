@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from memory import Connection, Keyspace, Mailbox, SessionKeys, dead_letters, events, index, locate
 from memory.mailbox import looks
+from memory.mailbox.delayed import due_at_ms
 from memory.mailbox.looks import HeadLook, Why
 from memory.records.events import NEWEST
 from memory.records.index import Entry
@@ -20,7 +21,8 @@ NOT_THERE = HeadLook("", Why.WAKE, 0)
 @dataclass(frozen=True, slots=True)
 class JobShown:
     """A job that waits or runs. `before`: so many of its session come first, `ahead` the first of
-    them; `since_ms`: when it was taken in; `until_ms`: when its back-off ends."""
+    them; `since_ms`: when it was taken in, None where it is not due yet; `until_ms`: when it is, or
+    when its back-off ends."""
 
     job_id: str
     agent_id: str
@@ -29,7 +31,7 @@ class JobShown:
     before: int
     ahead: str | None
     attempts: int
-    since_ms: int
+    since_ms: int | None
     until_ms: int | None
 
 
@@ -149,8 +151,13 @@ def _looks(
         [ignore_corrupt(looks.taken_in_ms(keys, one), None) for one, keys in jobs]
     )
     firsts = memory.run_each([ignore_corrupt(looks.first(keys), None) for _, keys in jobs])
-    for (job_id, keys), before, since_ms, first in zip(jobs, ranks, times, firsts, strict=True):
-        if before is not None and since_ms is not None:
+    due = memory.run_each([ignore_corrupt(due_at_ms(keys, one), None) for one, keys in jobs])
+    for (job_id, keys), before, since_ms, first, due_ms in zip(
+        jobs, ranks, times, firsts, due, strict=True
+    ):
+        if due_ms is not None:
+            yield _scheduled(job_id, keys, due_ms)
+        elif before is not None and since_ms is not None:
             head = of_session[keys.history]
             own = head if head.job_id == job_id else NOT_THERE
             yield JobShown(
@@ -164,6 +171,20 @@ def _looks(
                 since_ms=since_ms,
                 until_ms=own.until_ms,
             )
+
+
+def _scheduled(job_id: str, keys: SessionKeys, due_ms: int) -> JobShown:
+    return JobShown(
+        job_id=job_id,
+        agent_id=keys.agent_id,
+        session_id=keys.session_id,
+        why=Why.SCHEDULED,
+        before=0,
+        ahead=None,
+        attempts=0,
+        since_ms=None,
+        until_ms=due_ms,
+    )
 
 
 def _moment_ms(cursor: str) -> int:

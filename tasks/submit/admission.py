@@ -96,7 +96,8 @@ class Admission:
 
     def _enqueue(self, submission: Submission, trial: _Trial) -> Steps[Enqueued]:
         """Put the job into its mailbox, counted. Raises why it is refused."""
-        note = pending.note(self._keyspace, submission.job_id, trial.owners)
+        wait_ms = submission.intake.wait_ms
+        note = pending.note(self._keyspace, submission.job_id, trial.owners, wait_ms=wait_ms)
         if submission.claim is not None:
             claimed = yield from asked(submission.claim)
             trial.is_claimed = submission.is_new_claim(claimed)

@@ -28,6 +28,14 @@ KINDS: tuple[KeyKind, ...] = (
         "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
     ),
     KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
+    KeyKind(
+        "delayed:{H}",
+        "zset",
+        "none",
+        "job that is not to take its place yet → when it is due, ms",
+        True,
+    ),
+    KeyKind("schedules:{H}", "hash", "none", "id of a schedule → what is sent when, JSON", True),
     KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
     KeyKind(
         "callbacks:{H}",
@@ -117,6 +125,8 @@ KINDS: tuple[KeyKind, ...] = (
         "an owner's quota: when its jobs per minute and its tokens per day are full again, ms",
     ),
     KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
+    KeyKind("schedules", "zset", "none", "H → ms at which a worker looks at its schedules", True),
+    KeyKind("delayed", "zset", "none", "H → ms at which a worker looks at its delayed jobs", True),
     KeyKind(
         "outbox",
         "zset",

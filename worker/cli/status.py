@@ -70,6 +70,7 @@ class Mailboxes:
     listed: int
     due: int
     pending_jobs: int
+    delayed_jobs: int
     dead_letters: int
     is_complete: bool
 
@@ -136,20 +137,28 @@ def worker_states(celery: Celery) -> tuple[WorkerState, ...]:
 def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
     """What waits and what was given up."""
     now_ms = connection.run(index.server_time_ms())
-    listed, due, members = connection.run_all(
+    listed, due, delayed = connection.run_all(
         due_list.size(keyspace.due),
         Command(integer, ("ZCOUNT", keyspace.due, "-inf", now_ms)),
-        Command(strings, ("ZRANGE", keyspace.due, 0, MAX_MAILBOXES - 1)),
+        due_list.size(keyspace.delayed),
     )
-    seen = list(_sessions_of(keyspace, members))
+    seen, later = (
+        list(_sessions_of(keyspace, connection.run(_first_of(key))))
+        for key in (keyspace.due, keyspace.delayed)
+    )
     dead = connection.run(dead_letters.sessions(keyspace, limit=MAX_SESSIONS))
     return Mailboxes(
         listed=listed,
         due=due,
         pending_jobs=_sum(connection, "ZCARD", [keys.queue for keys in seen]),
+        delayed_jobs=_sum(connection, "ZCARD", [keys.delayed for keys in later]),
         dead_letters=_sum(connection, "LLEN", [keys.dead for keys in dead]),
-        is_complete=listed <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
+        is_complete=max(listed, delayed) <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
     )
+
+
+def _first_of(due_key: str) -> Command[list[bytes]]:
+    return Command(strings, ("ZRANGE", due_key, 0, MAX_MAILBOXES - 1))
 
 
 def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
@@ -190,8 +199,10 @@ def _tables(now: Status) -> Iterator[Table]:
     yield Table("Workers", columns, workers)
     boxes = now.mailboxes
     more = "" if boxes.is_complete else " at least"
-    row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
-    yield Table("Mailboxes", ("Open sessions", "Overdue", "Jobs waiting", "Dead letters"), [row])
+    counts = (boxes.pending_jobs, boxes.delayed_jobs, boxes.dead_letters)
+    row = (boxes.listed, boxes.due, *(f"{jobs}{more}" for jobs in counts))
+    columns = ("Open sessions", "Overdue", "Jobs waiting", "Jobs delayed", "Dead letters")
+    yield Table("Mailboxes", columns, [row])
     models = [
         (
             one.model,

@@ -103,7 +103,9 @@ def _ask(turn: Turn, message: Message) -> None:
     turn.question = str(message.get("content") or "")
     others = message.get("merged")
     of_jobs = others if isinstance(others, list) else ()
-    turn.merged = [str(one["job_id"]) for one in of_jobs if isinstance(one, dict) and "job_id" in one]
+    turn.merged = [
+        str(one["job_id"]) for one in of_jobs if isinstance(one, dict) and "job_id" in one
+    ]
     if isinstance(parts, list):
         turn.images = [part["image_url"] for part in parts if part["type"] == "input_image"]
 

@@ -163,6 +163,18 @@ def test_a_dead_letter_is_sent_again_or_dropped(
     assert state() == "ended"
 
 
+def test_a_job_that_is_not_due_says_when_it_is(ops: httpx.Client, session_id: str) -> None:
+    """It waits among the others, and can be cancelled as they can."""
+    later = chat_task.apply_async((AGENT, session_id, "later"), countdown=3600)
+    seen = ops.get("/v1/console").json()
+    waits = {one["job_id"]: one for one in seen["waiting"]["data"]}
+    assert waits[later.id]["why"] == "scheduled"
+    assert waits[later.id]["until_ms"] > seen["now_ms"] + 3_500_000
+    assert ops.get("/v1/console/job", params={"job_id": later.id}).json()["state"] == "scheduled"
+    assert act(ops, "cancel", job_id=later.id)["outcome"] == "cancelled"
+    assert ops.get("/v1/console/job", params={"job_id": later.id}).json()["state"] == "ended"
+
+
 def test_words_are_read_with_a_scope_of_their_own(ops: httpx.Client, session_id: str) -> None:
     """And whoever reads them is in the audit."""
     sent = chat_task.delay(AGENT, session_id, "a secret")

@@ -1,4 +1,4 @@
-"""What is read from the counts of turns: what happened between two snapshots, and how long it took."""
+"""What counts of turns say: what happened between two snapshots, and how long it took."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta

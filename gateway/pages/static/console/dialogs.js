@@ -108,9 +108,9 @@ function facts(found) {
   const lines = [
     ["Job", found.job_id], ["Agent", found.agent_id], ["Session", found.session_id], ["State", why(found.state)],
     ["Behind", found.job?.before ? `${found.job.before} jobs, the first is ${found.job.ahead}` : null],
-    ["Taken in", found.job ? moment(found.job.since_ms) : null],
+    ["Taken in", found.job?.since_ms ? moment(found.job.since_ms) : null],
     ["Attempts", found.job?.attempts ? String(found.job.attempts) : null],
-    ["Tried again", found.job?.until_ms ? moment(found.job.until_ms) : null],
+    [found.state === "scheduled" ? "Due" : "Tried again", found.job?.until_ms ? moment(found.job.until_ms) : null],
     ["Reason", found.letter],
   ].filter(([, value]) => value !== null && value !== undefined);
   return element("dl", { class: "facts" }, ...lines.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));

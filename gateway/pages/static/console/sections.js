@@ -30,7 +30,7 @@ export function sections(onJobs, onLetters) {
     columns: [
       { title: "Session", show: session }, { title: "Job", show: (one) => job(one.job_id) }, { title: "Why", show: reason },
       { title: "Attempts", kind: "number", show: (one) => String(one.attempts) },
-      { title: "Waits", kind: "number", show: (one) => lasting(Math.max(0, now_ms - one.since_ms) / 1000) },
+      { title: "Waits", kind: "number", show: (one) => (one.since_ms === null ? "–" : lasting(Math.max(0, now_ms - one.since_ms) / 1000)) },
     ],
     acts: () => [{ word: "Cancel", act: (one) => cancel(one.job_id, false) }],
   });
