@@ -29,7 +29,7 @@ test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for 
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
 
-test-browser: .venv/.installed ## The live chat page in chromium, axe included; skipped with a word where there is none
+test-browser: .venv/.installed ## The web pages in chromium, axe included; skipped with a word where there is none
 	@$(PYTEST) tests/browser -rs
 
 # Every process that a test starts is measured, too, which makes all of them slower: not in `test`.

@@ -50,7 +50,7 @@ class Breaker:
         """Whether calls may be made, none, or one on trial."""
         if self._admits_at is None:
             return "closed"
-        return "half-open" if self._trial is not None or self.admits else "open"
+        return "open" if self.wait_s > 0 else "half-open"
 
     @property
     def wait_s(self) -> float:

@@ -21,9 +21,8 @@ from tests.e2e.conftest import (
 from tests.support.browser import BrowserMissing, headless_browser
 from tests.support.tab import Driver, Tab
 
-__all__ = [
-    "griot_redis", "griot_servers", "griot_settings", "logs", "ollama", "stack", "starter", "valkey",
-]  # fmt: skip
+__all__ = ["griot_redis", "griot_servers", "griot_settings", "logs", "ollama", "stack"]
+__all__ += ["starter", "valkey"]
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = "energy"
 PROFILES = """

@@ -6,7 +6,7 @@ from typing import Protocol, cast
 from tests.support.waiting import wait_until
 
 WAIT_S = 30
-ENTER, SHIFT, NULL = "\ue007", "\ue008", "\ue000"
+ENTER, SHIFT, NULL, TAB, ESCAPE = "\ue007", "\ue008", "\ue000", "\ue004", "\ue00c"
 """Keys, as WebDriver names them; NULL lets go of SHIFT."""
 
 
@@ -73,14 +73,17 @@ class Driver(Protocol):
 class Tab:
     """A tab that shows one conversation."""
 
-    def __init__(self, driver: Driver, url: str, *, key: str | None = None) -> None:
+    def __init__(
+        self, driver: Driver, url: str, *, key: str | None = None, waits: bool = True
+    ) -> None:
         self.driver = driver
         driver.switch_to.new_window("tab")
         self._handle = driver.current_window_handle
         driver.get(url)
         if key is not None:
             self.give_key(key)
-        self.until_live()
+        if waits:
+            self.until_live()
 
     def give_key(self, key: str) -> None:
         """Type an API key where the page asks for one."""
@@ -137,8 +140,9 @@ class Tab:
 
     def is_visible(self, element_id: str) -> bool:
         """Whether an element is seen."""
-        script = f"return document.getElementById('{element_id}')?.checkVisibility() === true"
-        return bool(self.run(script))
+        found = f"document.getElementById('{element_id}')"
+        seen = "checkVisibility({ visibilityProperty: true })"
+        return bool(self.run(f"return {found}?.{seen} === true"))
 
     def link(self) -> str:
         """What the page says of its connection."""

@@ -28,7 +28,7 @@ TITLE_MESSAGES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class TurnList:
     """What was said, and what is being answered. `left_out`: older messages that are not shown."""
 
     turns: list[Turn]
@@ -66,7 +66,7 @@ async def version(gateway: Gateway, keys: SessionKeys) -> str:
     return seen.hexdigest()
 
 
-async def conversation(gateway: Gateway, keys: SessionKeys) -> Conversation:
+async def conversation(gateway: Gateway, keys: SessionKeys) -> TurnList:
     """A conversation as it is now. What is answered meanwhile is in it once, as a turn that is
     over: it is looked for among those that wait first."""
     waiting = await _waiting(gateway, keys)
@@ -75,7 +75,7 @@ async def conversation(gateway: Gateway, keys: SessionKeys) -> Conversation:
     turns = turns_of(shown)
     over = {turn.id for turn in turns}
     pending = [turn for turn in waiting if turn.id not in over]
-    return Conversation([*turns, *pending], left_out=len(messages) - len(shown))
+    return TurnList([*turns, *pending], left_out=len(messages) - len(shown))
 
 
 async def messages_of(

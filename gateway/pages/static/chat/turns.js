@@ -60,6 +60,7 @@ class TurnView {
     this.once("images", turn.images.join(), () => this.images.replaceChildren(...turn.images.map(picture)));
     this.drawReply();
     this.drawFeet(conversation);
+    if (!this.receipt.hidden) this.drawReceipt();
   }
 
   drawReply() {
@@ -119,12 +120,11 @@ class TurnView {
   }
 
   drawReceipt() {
-    const { turn } = this;
-    const lines = receiptWords(turn, turn.response).flatMap(([term, words]) => [element("dt", {}, term), element("dd", {}, words)]);
-    const { shown, leftOut } = this.acts.context(turn);
-    this.receipt.replaceChildren(
+    const { turn } = this, words = receiptWords(turn, turn.response), { shown, leftOut } = this.acts.context(turn);
+    const lines = words.flatMap(([term, said]) => [element("dt", {}, term), element("dd", {}, said)]);
+    this.once("receipt", JSON.stringify([words, shown, leftOut]), () => this.receipt.replaceChildren(
       lines.length ? element("dl", {}, ...lines) : element("p", { class: "faint" }, "Nothing is kept of how this answer came about."),
-      ...[listed("What the model was shown of this conversation", shown), listed("What was left out", leftOut)].filter(Boolean));
+      ...[listed("What the model was shown of this conversation", shown), listed("What was left out", leftOut)].filter(Boolean)));
   }
 
   once(name, value, act) {

@@ -39,7 +39,7 @@ export function receiptWords(turn, response) {
   if (receipt) {
     const earlier = facts.history_messages;
     lines.push(["Shown", count(receipt.messages_sent, "message")
-      + (Number.isInteger(earlier) ? `, ${earlier} of them from earlier in this conversation` : "")
+      + (earlier > 0 ? `, ${earlier} of them from earlier in this conversation` : "")
       + (receipt.summary ? ", and a summary of what is older" : "")]);
     lines.push(["Left out", receipt.messages_left_out ? `${count(receipt.messages_left_out, "older message")}` : "nothing"]);
     lines.push(["Prompt", tokens(receipt.prompt_tokens ?? receipt.estimated_prompt_tokens)
@@ -50,7 +50,7 @@ export function receiptWords(turn, response) {
     for (const [what, at] of Object.entries(receipt.repairs || {})) lines.push([REPAIRS[what] || what, count(at.length, "message")]);
   }
   const usage = facts.usage ? facts.usage.completion_tokens : response?.usage?.output_tokens;
-  if (usage !== undefined) lines.push(["Answer", tokens(usage) + (timings.tokens_per_s ? `, ${timings.tokens_per_s.toFixed(1)} each second` : "")]);
+  if (usage !== undefined) lines.push(["Answer", tokens(usage) + (timings.tokens_per_s ? `, ${Math.round(timings.tokens_per_s).toLocaleString("en")} each second` : "")]);
   if (timings.queue_wait_ms !== undefined) lines.push(["Waited", seconds(timings.queue_wait_ms)]);
   if (timings.first_token_ms) lines.push(["First token", `after ${seconds(timings.first_token_ms)}`]);
   if (facts.attempt > 1) lines.push(["Attempt", String(facts.attempt)]);
