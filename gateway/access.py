@@ -59,9 +59,13 @@ class Caller:
         begin = f"{self.owner}{OWNED}" if self.owner else ""
         return session_id.removeprefix(begin) if session_id.startswith(begin) else None
 
+    def may_use(self, agent_id: str) -> bool:
+        """Whether this caller may use an agent."""
+        return self.agents is None or agent_id in self.agents
+
     def check_agent(self, agent_id: str) -> None:
         """Raise ApiError for an agent that this caller may not use."""
-        if self.agents is not None and agent_id not in self.agents:
+        if not self.may_use(agent_id):
             raise ApiError(403, f"This key may not use the agent {agent_id!r}.", code="forbidden")
 
 

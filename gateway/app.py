@@ -15,6 +15,7 @@ from gateway.errors import answer_errors
 from gateway.openapi import describe
 from gateway.pages import files
 from gateway.pages.chat import routes as chat
+from gateway.pages.console import routes as console
 from gateway.responses import routes as responses
 from gateway.services import Gateway
 from gateway.settings import GatewaySettings, names_in
@@ -57,6 +58,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         operator,
         files,
         chat,
+        console,
     ):
         app.include_router(part.router)
     describe(app)

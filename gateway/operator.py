@@ -11,7 +11,7 @@ from gateway.acting import acting
 from memory.records.index import live_sessions
 from tasks import app
 from tasks.process.services import producer_services
-from tasks.submit.dead_letters import Letter, all_letters, drop, requeue
+from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
 from tasks.submit.webhook_letters import WebhookLetter, webhook_letters
 
 router = APIRouter(prefix="/v1", tags=["operator"])
@@ -34,12 +34,14 @@ async def list_sessions(
 
 
 @router.get("/dead_letters")
-async def list_dead_letters(_: Operator, limit: Most = 100) -> dict[str, object]:
+async def list_dead_letters(caller: Operator, limit: Most = 100) -> dict[str, object]:
     """The jobs of all owners that ended without an answer, then the webhooks that no receiver
     took; without what was said."""
 
     def found() -> list[dict[str, object]]:
-        every = chain(map(_shown, all_letters()), map(_shown_webhook, webhook_letters()))
+        jobs = (letter for letter in all_letters() if caller.may_use(letter.agent_id))
+        webhooks = (letter for letter in webhook_letters() if caller.may_use(letter.agent_id))
+        every = chain(map(_shown, jobs), map(_shown_webhook, webhooks))
         return list(islice(every, limit))
 
     return {"object": "list", "data": await asyncio.to_thread(found)}
@@ -48,6 +50,7 @@ async def list_dead_letters(_: Operator, limit: Most = 100) -> dict[str, object]
 @router.post("/dead_letters/{job_id}/requeue")
 async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Send a dead job again, at the end of its session, under a new id."""
+    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
     new_id = await acting(caller, lambda: requeue(app, job_id))
     return {"id": job_id, "object": "dead_letter", "requeued_as": new_id}
 
@@ -55,6 +58,7 @@ async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, obje
 @router.delete("/dead_letters/{job_id}")
 async def drop_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Delete a dead letter for good."""
+    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
     await acting(caller, lambda: drop(job_id))
     return {"id": job_id, "object": "dead_letter", "deleted": True}
 

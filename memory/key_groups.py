@@ -1,4 +1,4 @@
-"""The keys, besides those of a session, that one script touches together; `Keyspace` names them."""
+"""Keys that belong together and to no session; each group has a hash tag."""
 
 from dataclasses import dataclass
 

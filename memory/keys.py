@@ -262,6 +262,25 @@ class Keyspace:
         """Where a task that goes over all sessions goes on in its next run."""
         return f"{self.prefix}:upkeep:{task}"
 
+    def report(self, worker: str) -> str:
+        """What a worker says of itself."""
+        return f"{self.prefix}:report:{encode_id(worker, what='worker')}"
+
+    @property
+    def workers(self) -> str:
+        """The workers that say something of themselves, by when they did last."""
+        return f"{self.prefix}:workers"
+
+    @property
+    def watched(self) -> str:
+        """That somebody looks at the workers."""
+        return f"{self.prefix}:watched"
+
+    @property
+    def turn_counts(self) -> str:
+        """What all turns came to, counted."""
+        return f"{self.prefix}:turn_counts"
+
     @property
     def api_keys(self) -> str:
         """The API keys of the gateway."""

@@ -1,6 +1,8 @@
 """What a worker process does besides running tasks: checks at start, sweeper, drain."""
 
 import logging
+import os
+import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +20,12 @@ from celery.utils.text import str_to_list
 from agents import InvalidProfiles
 from memory import MemoryServiceError
 from memory.ids import shown_id
+from tasks.beat.reporting import report_forever
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
 from tasks.process.configuration import checked, load_settings
 from tasks.process.crash_points import warn_if_ignored
+from tasks.process.report import LoopLateness
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
@@ -211,6 +215,7 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(sweep_forever(app))
+    worker_services().runtime.spawn(report_forever(str(sender.hostname), _lateness))  # type: ignore[attr-defined]  # as above
     settings = load_settings()
     # The others may be where no model server can be reached, and ask none.
     if settings.names.chat in app.amqp.queues.consume_from:
@@ -243,6 +248,13 @@ def _drain_on(notice: StopNotice, **_: object) -> None:
     """In a process of Celery's prefork pool: drain when its worker does."""
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(_drain_after(notice))
+    name = f"{socket.gethostname()}, process {os.getpid()}"
+    worker_services().runtime.spawn(report_forever(name, _lateness))
+
+
+def _lateness() -> LoopLateness:
+    seen = loop_watch().seen()
+    return LoopLateness(max_ms=seen.max_ms, p99_ms=seen.p99_ms)
 
 
 async def _drain_after(notice: StopNotice) -> None:

@@ -7,6 +7,7 @@ tests/unit/deploy/test_redis_users.py finds the one that nobody has.
 """
 
 from deploy.redis_users import celery_keys as keys
+from deploy.redis_users.looking import LOOKING, REPORTING
 from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
@@ -116,6 +117,7 @@ KEEPING: Grants = {
     "agents sessions: users users: session_users:": "zscore zcard zrange",
     "upkeep:": "get set unlink",
     "stats": "xadd xrevrange",
+    "turn_counts": "hgetall",
     "dead": "zremrangebyscore",
     "dead:": "llen",
     "due delayed schedules": "zadd zrange",
@@ -163,6 +165,7 @@ SERVING: Grants = {
 }
 """What only a gateway does: ask for keys, look at jobs, delete responses and items."""
 ERASING: Grants = {
+    "users users: session_users:": "zscore zcard zrange",
     "history: dead:": "llen",
     "summary:": "exists",
     "events:": "xlen",
@@ -221,7 +224,7 @@ GATEWAY = Role(
     indexes=f"{SESSIONS} dead",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
-        DELIVERING, GROUPING, SERVING, ERASING,
+        DELIVERING, GROUPING, SERVING, ERASING, LOOKING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -243,10 +246,11 @@ WORKER = Role(
     scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
     "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
     "park spend",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
-        FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
-        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING, {"totals:": "hmget"},
+        FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
+        DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
+        {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
@@ -257,9 +261,10 @@ MAINTENANCE = Role(
     name="maintenance",
     purpose="the worker of beat's tasks, which also sweeps; it reads no history",
     scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
-        FINDING, ENDING, SWEEPING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING, CONSUMING,
+        FINDING, ENDING, SWEEPING, REPORTING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING,
+        CONSUMING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",

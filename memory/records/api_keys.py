@@ -41,7 +41,9 @@ class Scope(StrEnum):
     OPERATE = "operate"
     """See the queue and the sessions of all owners, and handle dead letters."""
     ERASE = "erase"
-    """Erase responses and conversations of its owner."""
+    """Erase responses and conversations of its owner; with `operate` those of all."""
+    READ_TEXT = "read_text"
+    """With `operate`: read what was said in the sessions of all owners."""
 
 
 USUAL = (Scope.AGENTS, Scope.READ, Scope.WRITE)

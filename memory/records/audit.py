@@ -44,6 +44,8 @@ class Deed(StrEnum):
     DROP = "drop"
     """A dead letter was deleted."""
     ERASE = "erase"
+    READ = "read"
+    """An operator has read what was said, in a session that need not be theirs."""
     EXPORT = "export"
     IMPORT = "import"
     REENCRYPT = "reencrypt"

@@ -27,6 +27,7 @@ from tasks.process.shared_answers import AnswersInMemory
 from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.stopping import RunningLeases
 from tasks.process.summaries import Summaries
+from tasks.process.turns_now import TurnsNow
 from tasks.process.wakeup import wake
 from tasks.process.webhook_sender import WebhookSender
 
@@ -64,6 +65,7 @@ class WorkerServices:
         self.queue_wait = producer.queue_wait
         self.runtime = runtime
         self.leases = RunningLeases()
+        self.turns = TurnsNow()
         self.concurrency = self.settings.queue.concurrency
         """The most turns that this process may run at once; a pool that can grow sets it."""
         self._watching: asyncio.Task[None] | None = None

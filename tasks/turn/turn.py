@@ -192,5 +192,9 @@ class ModelTurn:
         if request.tools:
             timeouts = timeouts.for_tools()
         return self._models.servers.stream(
-            request, session=session, timeouts=timeouts, held_slot=self._slot
+            request,
+            session=session,
+            timeouts=timeouts,
+            held_slot=self._slot,
+            on_server=self._recorder.on_server,
         )

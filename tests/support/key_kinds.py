@@ -187,6 +187,21 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
+    KeyKind("watched", "string", "10 seconds", "somebody looks at the workers: they report"),
+    KeyKind("workers", "zset", "none", "worker → ms of its last report; the last 500", True),
+    KeyKind(
+        "report:<worker>",
+        "string",
+        "15 seconds",
+        "its turns, load, lateness and model servers, JSON",
+    ),
+    KeyKind(
+        "turn_counts",
+        "hash",
+        "none",
+        "how many turns ended how, in what time, since the first",
+        True,
+    ),
     KeyKind(
         "audit", "stream", "1 year; capped", "who cancelled, erased, exported … what, and when"
     ),

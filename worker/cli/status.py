@@ -8,26 +8,23 @@ from celery import Celery
 from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import ChannelError
 
-from llm import full_name
 from memory import (
     Command,
     Connection,
     Keyspace,
-    Occupancy,
     SessionKeys,
-    Slots,
     dead_letters,
     index,
-    slots,
 )
 from memory.errors import CorruptData
 from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
 from memory.webhooks import queue
 from tasks import app
-from tasks.process.configuration import Settings, load_settings
+from tasks.overview.outages import OutageNow, outages_now
+from tasks.overview.slots import ModelSlots, model_slots
+from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
-from tasks.process.slots import slots_of
 from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.checks.deployment import (
     broker_connection,
@@ -38,7 +35,6 @@ from worker.cli.console import Table, json_option, moment_of, say, show, show_js
 from worker.cli.next_steps import command
 from worker.health import Health, healths
 from worker.model_servers import ModelServer, model_servers
-from worker.outages import OutageNow, outages_now
 
 MAX_MAILBOXES = 5000
 MAX_SESSIONS = 5000
@@ -78,21 +74,6 @@ class Mailboxes:
     delayed_jobs: int
     dead_letters: int
     is_complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSlots:
-    """One model whose calls are bounded.
-
-    `slots` and `taken` are by server; `taken` counts those that are granted and not taken yet, too.
-    `wait_s` is about how long a job waits that comes now, None where no call has ended lately.
-    """
-
-    model: str
-    slots: dict[str, int]
-    taken: dict[str, int]
-    waiting: int
-    wait_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,31 +176,6 @@ def webhooks_left(connection: Connection, keyspace: Keyspace) -> WebhooksLeft:
     """What is left of the webhooks."""
     every, letters = connection.run_each(queue.counts(keyspace))
     return WebhooksLeft(every - letters, letters)
-
-
-def model_slots(
-    memory: Connection, keyspace: Keyspace, settings: Settings
-) -> tuple[ModelSlots, ...]:
-    """Every bounded model that agents ask for, or that somebody waited for lately."""
-    if not settings.llm.is_bounded:
-        return ()
-    waiting = memory.run(slots.waiting_models(keyspace))
-    models = [*map(full_name, settings.models), *(slots.model_of(one.member) for one in waiting)]
-    bounded = (slots_of(keyspace, settings.llm, model) for model in dict.fromkeys(models))
-    return tuple(_slots_now(memory, at) for at in bounded if at is not None)
-
-
-def _slots_now(memory: Connection, at: Slots) -> ModelSlots:
-    taken = memory.run_each(at.taken())
-    waiting, mean_ms = memory.run_all(at.waiting(), at.mean_ms())
-    wait_ms = Occupancy(tuple(taken), waiting, mean_ms).wait_ms(at.limits(at.servers))
-    return ModelSlots(
-        model=at.model,
-        slots=dict(zip(at.servers, at.limits(at.servers), strict=True)),
-        taken=dict(zip(at.servers, taken, strict=True)),
-        waiting=waiting,
-        wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),
-    )
 
 
 def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
