@@ -7,6 +7,15 @@ tests/unit/deploy/test_redis_users.py finds the one that nobody has.
 """
 
 from deploy.redis_users import celery_keys as keys
+from deploy.redis_users.celery_grants import (
+    ASKING,
+    CHECKING,
+    CONSUMING,
+    DELIVERING,
+    GROUPING,
+    PUBLISHING,
+    WAITING,
+)
 from deploy.redis_users.looking import LOOKING, REPORTING
 from deploy.redis_users.role import Channel, Grants, Role
 
@@ -17,43 +26,6 @@ CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch +acl
 LOADING = "script|load script|exists"
 """What redis-py sends for the scripts of kombu and Celery."""
 CLUSTER = "cluster|slots cluster|shards cluster|nodes cluster|myid wait"
-
-# ---- Celery
-
-PUBLISHING: Grants = {
-    keys.QUEUES: "lpush llen",
-    keys.BINDINGS: "sadd smembers",
-}
-WAITING: Grants = {keys.RESULTS: "get mget del"}
-DELIVERING: Grants = {keys.RESULTS: "get setex set del expire"}
-GROUPING: Grants = {
-    keys.GROUPS: "get mget set setex incr incrby expire del zadd zrange zcount zcard lrange llen "
-    "rpush exists sadd sismember eval evalsha",
-}
-CONSUMING: Grants = {
-    keys.QUEUES: "blmpop brpop rpop lpush rpush llen exists pexpire",
-    keys.QUARANTINE: "lpush ltrim expire",
-    keys.BINDINGS: "sadd smembers srem zadd zrangebyscore zrem exists del eval evalsha",
-    keys.REPLIES: "lpush llen exists pexpire del",
-    keys.MAILBOXES: "llen exists pexpire del",
-    keys.UNACKED: "zadd zrem zrange zrevrangebyscore hset hget hdel set get del watch exists "
-    "expire pexpire eval evalsha",
-}
-ASKING: Grants = {
-    f"{keys.QUEUES} {keys.QUARANTINE}": "llen exists",
-    keys.BINDINGS: CONSUMING[keys.BINDINGS],
-    keys.REPLIES: "blmpop brpop rpop llen exists pexpire del",
-    keys.MAILBOXES: CONSUMING[keys.MAILBOXES],
-}
-"""Remote control: workers are asked, and answer into a list."""
-CHECKING: Grants = {
-    keys.CHECKS: "blmpop lpush llen del zadd hset zrem hdel",
-    "dead": "zrevrange",
-    "dead:": "lrange",
-    keys.RESULTS: "get mget setex del",
-}
-
-# ---- the memory
 
 FINDING: Grants = {"job:": "get", "delayed: done:": "zscore", "jobs:": "hexists"}
 """Where a job's mailbox is, and whether it is over."""
