@@ -5,6 +5,7 @@ it needs: the producer in this process reads its settings once. With pytest-xdis
 tests makes up its own.
 """
 
+import gc
 import os
 import random
 import signal
@@ -20,6 +21,10 @@ from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.servers.real_ollama import USERS_OLLAMA
 from tests.support.servers.redis_users import IN_PROCESS, refusals, users_of_tests
+
+# Nothing that the collection makes is ever garbage: looking through it time and again took more than
+# a third of it, in each process of xdist. See pytest_collection_finish.
+gc.disable()
 
 _USERS = "TESTS_REDIS_URL"
 # The processes of xdist inherit the environment of the first one, which has its own REDIS_URL.
@@ -96,6 +101,12 @@ settings.load_profile("the machine's")
 def pytest_report_header() -> str:
     """Say what the times of this run are multiplied with."""
     return f"slowness: {SLOWNESS:.1f} (1: an idle machine); times are that much longer"
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, in what the tests make: not in the tests themselves."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
