@@ -7,9 +7,10 @@ import pytest
 from memory import get_redis_memory
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-SLOW = "slow-tokens:80x25ms"
+SLOW = f"slow-tokens:80x{scaled(25):.0f}ms"
 
 
 def client_of(address: str) -> openai.OpenAI:
