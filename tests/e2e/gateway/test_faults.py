@@ -8,9 +8,10 @@ from memory import get_redis_memory
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from tests.support.effort import effort
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-SLOW = "slow-tokens:80x25ms"
+SLOW = f"slow-tokens:80x{scaled(25):.0f}ms"
 LONG = "slow-tokens:200x25ms"
 KILLS = effort(2, long=10)
 
