@@ -23,7 +23,7 @@ router = APIRouter(tags=["embeddings"])
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _Told(NamedTuple):
+class _Refused(NamedTuple):
     """How a refusal is answered; the worker's log has the reason in the operator's words."""
 
     status: int
@@ -32,21 +32,25 @@ class _Told(NamedTuple):
     param: str | None = None
 
 
-_REFUSALS: Mapping[Refusal, _Told] = {
-    Refusal.NO_MODEL: _Told(404, "model_not_found", "No model server has the model.", "model"),
-    Refusal.NO_EMBEDDINGS: _Told(400, "invalid_value", "The model makes no embeddings.", "model"),
-    Refusal.TOO_LONG: _Told(
+_REFUSALS: Mapping[Refusal, _Refused] = {
+    Refusal.NO_MODEL: _Refused(404, "model_not_found", "No model server has the model.", "model"),
+    Refusal.NO_EMBEDDINGS: _Refused(
+        400, "invalid_value", "The model makes no embeddings.", "model"
+    ),
+    Refusal.TOO_LONG: _Refused(
         400, "context_length_exceeded", "A text does not fit the model's context window.", "input"
     ),
-    Refusal.REJECTED: _Told(400, "invalid_request", "The model server refuses the request."),
-    Refusal.TOO_LARGE: _Told(
+    Refusal.REJECTED: _Refused(400, "invalid_request", "The model server refuses the request."),
+    Refusal.TOO_LARGE: _Refused(
         400, "invalid_value", "The vectors are too many for one answer: send fewer texts.", "input"
     ),
-    Refusal.NO_SLOT: _Told(
+    Refusal.NO_SLOT: _Refused(
         429, "rate_limit_exceeded", "The model has no free slot: try again later."
     ),
-    Refusal.AWAY: _Told(503, "model_unavailable", "The model cannot answer now: try again later."),
-    Refusal.FAILED: _Told(
+    Refusal.AWAY: _Refused(
+        503, "model_unavailable", "The model cannot answer now: try again later."
+    ),
+    Refusal.FAILED: _Refused(
         500, "server_error", "The model could not answer; the operator's log says why."
     ),
 }

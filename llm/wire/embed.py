@@ -31,7 +31,7 @@ class EmbedRequest:
         check_model_name(self.model)
         # A text without a letter gets no vector of Ollama where it is the only one.
         if not self.texts or not all(self.texts):
-            raise InvalidRequestError("there is no text, or an empty one")
+            raise InvalidRequestError("a text is empty, or all are missing")
         if self.dimensions is not None and self.dimensions < 1:
             raise InvalidRequestError("dimensions must be 1 or more")
 

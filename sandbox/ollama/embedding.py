@@ -1,4 +1,4 @@
-"""POST /api/embed and /v1/embeddings: vectors made of a hash (docs/ollama.md, Embeddings)."""
+"""POST /api/embed and /v1/embeddings: vectors made of a hash (docs/ollama.md, Lookups)."""
 
 import asyncio
 import hashlib

@@ -17,7 +17,7 @@ from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
-from tasks.process.embedder import Embedder
+from tasks.process.embedding.embedder import Embedder
 from tasks.process.head_waker import HeadWaker
 from tasks.process.live_events import Relay
 from tasks.process.outages import Outages

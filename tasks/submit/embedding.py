@@ -8,9 +8,9 @@ which is lost, or a worker that dies, is followed by another message.
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from celery import Celery
 from kombu.exceptions import OperationalError
 
 from memory import AsyncConnection, CorruptData
@@ -23,11 +23,12 @@ from tasks.errors import InvalidJob, LimitReached
 from tasks.job.embedding import EmbeddingAnswer, EmbeddingRequest
 from tasks.process.app import app
 from tasks.process.broker_names import PREFIX_HEADER
-from tasks.process.configuration import Settings
+from tasks.process.configuration import Settings, load_settings
 from tasks.process.wakeup import WAKEUP_HEADER
 from tasks.submit.admission import exceeded
 
 EMBED_TASK = "tasks.embed_texts"
+Tell = Callable[[str], Awaitable[None]]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
 """Between two looks for the answer."""
 LONGEST_GRACE_S = 60.0
@@ -37,13 +38,19 @@ class Embedding:
     """One request for vectors."""
 
     def __init__(
-        self, memory: AsyncConnection, settings: Settings, request: EmbeddingRequest
+        self,
+        memory: AsyncConnection,
+        settings: Settings,
+        request: EmbeddingRequest,
+        *,
+        tell: Tell | None = None,
     ) -> None:
-        """Checks the request. Raises InvalidJob."""
+        """Checks the request. Raises InvalidJob. `tell` is how a worker hears of its id."""
         self._memory = memory
         self._settings = settings
         self._keyspace = settings.memory.keyspace
         self._request = request
+        self._tell = tell or _told_by_broker
         self._id = uuid.uuid4().hex
         _check(request, settings)
         self._owners: tuple[Owner, ...] = settings.owners_of(
@@ -94,7 +101,7 @@ class Embedding:
         while True:
             now_s = time.monotonic()
             if now_s - told_s >= grace_s:
-                await self._tell()
+                await self._tell(self._id)
                 longer_s = min(2 * grace_s, LONGEST_GRACE_S)
                 told_s, grace_s = now_s, max(self._settings.queue.grace_s, longer_s)
             await asyncio.sleep(pause_s)
@@ -110,10 +117,6 @@ class Embedding:
                 told_s, was_claimed = time.monotonic(), True
             elif was_claimed:
                 grace_s, was_claimed = 0.0, False  # its worker has died, or is stopping
-
-    async def _tell(self) -> None:
-        with suppress(OperationalError):  # it is told again
-            await asyncio.to_thread(_publish, app, self._id, self._settings)
 
 
 def _check(request: EmbeddingRequest, settings: Settings) -> None:
@@ -131,9 +134,15 @@ def _check(request: EmbeddingRequest, settings: Settings) -> None:
         )
 
 
-def _publish(celery: Celery, request_id: str, settings: Settings) -> None:
+async def _told_by_broker(request_id: str) -> None:
+    with suppress(OperationalError):  # it is told again
+        await asyncio.to_thread(_publish, request_id)
+
+
+def _publish(request_id: str) -> None:
     """Publish the message, below `send_task` as wake-ups are. Raises kombu's OperationalError."""
-    message = celery.amqp.create_task_message(
+    names = load_settings().names
+    message = app.amqp.create_task_message(
         request_id,
         EMBED_TASK,
         (request_id,),
@@ -142,10 +151,6 @@ def _publish(celery: Celery, request_id: str, settings: Settings) -> None:
         kwargsrepr="{}",
         ignore_result=True,
     )
-    headers = {PREFIX_HEADER: settings.names.key_prefix, WAKEUP_HEADER: True}
-    queue = settings.names.chat
-    with (
-        celery.producer_or_acquire() as producer,
-        producer.connection._reraise_as_library_errors(),
-    ):
-        celery.amqp.send_task_message(producer, EMBED_TASK, message, queue=queue, headers=headers)
+    headers = {PREFIX_HEADER: names.key_prefix, WAKEUP_HEADER: True}
+    with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
+        app.amqp.send_task_message(producer, EMBED_TASK, message, queue=names.chat, headers=headers)

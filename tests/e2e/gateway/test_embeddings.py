@@ -3,6 +3,7 @@
 import asyncio
 import math
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
@@ -10,10 +11,11 @@ import pytest
 from langchain_openai import OpenAIEmbeddings
 
 from memory import get_redis_memory
-from memory.quotas.owners import Quota
 from memory.records import api_keys
 from memory.records.api_keys import ApiKey, Scope
+from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
+from sandbox.valkey import ValkeyServer
 from tests.support.waiting import wait_until
 
 MODEL = "embedder"
@@ -72,7 +74,6 @@ def test_langchain_embeds_documents_and_queries(gateway: str) -> None:
         ({"input": ""}, 400, "invalid_value"),
         ({"input": []}, 400, "invalid_value"),
         ({"input": ["a", ""]}, 400, "invalid_value"),
-        ({"input": "\ud800"}, 400, "invalid_value"),
         ({"input": ["x"] * 2049}, 400, "invalid_request"),
         ({"input": "x" * 1_048_577}, 400, "invalid_request"),
         ({"encoding_format": "hex"}, 400, "invalid_value"),
@@ -97,30 +98,53 @@ def test_a_model_server_that_is_busy_is_503(http: httpx.Client) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_nothing_is_left_of_a_request(http: httpx.Client) -> None:
-    """No text, no vector, no claim, and no job that counts."""
-    assert http.post("/v1/embeddings", json={"model": MODEL, "input": "secret"}).status_code == 200
-    memory = get_redis_memory()
-    wait_until(lambda: not _left(), "all of it is gone")
-    assert memory.connection.run(_pending()) == 0
+def test_a_lone_surrogate_is_refused(http: httpx.Client) -> None:
+    """No model could be sent it."""
+    body = b'{"model": "embedder", "input": "\\ud800"}'
+    answer = http.post("/v1/embeddings", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input.str")
 
 
-def test_a_client_that_hangs_up_stops_the_model(http: httpx.Client, stack: GriotStack) -> None:
-    """Its request is forgotten, and the model server's connection closed."""
+def test_a_client_that_hangs_up_stops_the_model(
+    http: httpx.Client, ollama: OllamaStandIn, valkey: ValkeyServer
+) -> None:
+    """The model server's connection is closed, and no text stays."""
+    before = ollama.stats.disconnects
     with pytest.raises(httpx.ReadTimeout):
-        http.post("/v1/embeddings", json={"model": "embedder:20s", "input": "x"}, timeout=0.5)
-    wait_until(lambda: _stats(stack)["disconnects"] >= 1, "the model is told to stop")
-    wait_until(lambda: not _left(), "nothing is left")
+        http.post("/v1/embeddings", json={"model": "embedder:60s", "input": "x"}, timeout=1)
+    wait_until(lambda: ollama.stats.disconnects > before, what="the model is told to stop")
+    wait_until(lambda: valkey.command("KEYS", "*:embedding*") == [], what="nothing is left")
 
 
-def test_quotas_of_a_key_hold(http: httpx.Client, stack: GriotStack) -> None:
-    """Requests per minute, and tokens per day, which the model counts; 429 with Retry-After."""
-    few, poor = _key(stack, Quota(jobs_per_minute=1)), _key(stack, Quota(tokens_per_day=50))
+def test_quotas_of_a_key_hold(gateway: str) -> None:
+    """Requests per minute, and tokens per day as the model counts them: 429 with Retry-After."""
+    memory = get_redis_memory()
     asked = {"model": MODEL, "input": "x" * 400}
-    for headers in (few, poor):
-        first, second = (
-            http.post("/v1/embeddings", json=asked, headers=headers) for _ in range(2)
-        )
-        assert (first.status_code, second.status_code) == (200, 429), second.text
-        assert second.json()["error"]["code"] == "rate_limit_exceeded"
-        assert int(second.headers["Retry-After"]) > 0
+    with httpx.Client(base_url=gateway, trust_env=False, timeout=30) as http:
+        for quota in ({"jobs_per_minute": 1}, {"tokens_per_day": 50}):
+            name = f"key-{uuid.uuid4().hex}"
+            made, token = ApiKey.new(
+                name=name, owner=name, scopes=(Scope.WRITE,), agents=None, quota=quota
+            )
+            memory.connection.run(api_keys.save(memory.keyspace, made))
+            headers = {"Authorization": f"Bearer {token}"}
+            first, second = (
+                http.post("/v1/embeddings", json=asked, headers=headers) for _ in range(2)
+            )
+            assert (first.status_code, second.status_code) == (200, 429), second.text
+            assert second.json()["error"]["code"] == "rate_limit_exceeded"
+            assert int(second.headers["Retry-After"]) > 0
+            memory.connection.run(api_keys.revoke(memory.keyspace, made.key_id))
+    memory.connection.run(api_keys.reopen(memory.keyspace))
+
+
+def test_a_worker_is_killed_and_another_answers(http: httpx.Client, stack: GriotStack) -> None:
+    """The client waits a little longer, and sees nothing of it."""
+    worker = next(one for one in stack.processes if one.name == "worker")
+    with ThreadPoolExecutor(1) as pool:
+        asked = {"model": "embedder:2s", "input": "x"}
+        waiting = pool.submit(http.post, "/v1/embeddings", json=asked)
+        wait_until(lambda: "tasks.embed_texts" in worker.log_text(), what="it has begun")
+        worker.kill()
+        stack.start_again(worker)
+        assert waiting.result(60).status_code == 200

@@ -30,7 +30,7 @@ from memory.quotas import charges
 from memory.records import embeddings
 from tasks.job.embedding import EmbeddingAnswer, EmbeddingRequest, Refusal
 from tasks.process.configuration import Settings
-from tasks.process.embedding_slot import EmbeddingSlot
+from tasks.process.embedding.slot import EmbeddingSlot
 from tasks.process.slots import BoundedModels, SlotNotifier
 
 logger = logging.getLogger(__name__)
