@@ -56,6 +56,10 @@ _REFUSALS: Mapping[Refusal, _Refused] = {
 }
 
 
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 class EmbeddingsRequest(Nullable):
     """Texts, and the model that makes their vectors."""
 
@@ -69,11 +73,17 @@ class EmbeddingsRequest(Nullable):
 
     @field_validator("input", mode="before")
     @classmethod
-    def _has_no_tokens(cls, given: object) -> object:
-        """Each model has tokens of its own, so those of OpenAI's would mean something else."""
-        if isinstance(given, list) and any(isinstance(one, int | list) for one in given):
+    def _are_texts(cls, given: object) -> object:
+        # Here, for the errors of a union name its parts.
+        found = given if isinstance(given, list) else [given]
+        if any(isinstance(one, int | list) for one in found):
+            # Each model has tokens of its own, so OpenAI's would mean something else.
             raise PydanticCustomError(
                 "tokens", "token arrays are not taken, for each model has others: send texts"
+            )
+        if not found or not all(isinstance(one, str) and one and _is_unicode(one) for one in found):
+            raise PydanticCustomError(
+                "texts", "must be a text or a list of texts, none of them empty"
             )
         return given
 

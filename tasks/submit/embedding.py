@@ -2,7 +2,8 @@
 
 Texts and vectors go through Redis' memory, encrypted where conversations are; the broker's message
 has an id alone. Nothing is kept: who asked is there until the end, so they see to it that a message
-which is lost, or a worker that dies, is followed by another message.
+which is lost, or a worker that dies, is followed by another message (docs/decisions.md, "Embeddings
+wait in Redis, and are told by id").
 """
 
 import asyncio

@@ -106,22 +106,26 @@ async def test_vectors_come_in_the_order_of_the_texts(workers: Workers) -> None:
     assert answer.tokens > alone.tokens > 0
 
 
-async def test_more_than_there_are_slots_for_are_refused(workers: Workers) -> None:
+async def test_more_than_there_are_slots_for_are_refused(
+    workers: Workers, real_backend: Backend
+) -> None:
     """After the time that they may wait; the one that has the slot is answered."""
     slow = asyncio.create_task(workers.answered("embedder:2s", "slow"))
     await eventually(lambda: workers.told == 1, what="the first is told")
-    await asyncio.sleep(0.2)  # it has the slot now
+    await eventually(lambda: has(real_backend, "slots"), what="it has the slot")
     flood = await asyncio.gather(*(workers.answered("embedder:2s", "x") for _ in range(5)))
     assert [one.refusal for one in flood] == [Refusal.NO_SLOT] * 5
     assert (await slow).refusal is None
     assert (await workers.answered("embedder:2s", "x")).refusal is None
 
 
-async def test_a_worker_that_stops_or_dies_is_followed_by_another(workers: Workers) -> None:
+async def test_a_worker_that_stops_or_dies_is_followed_by_another(
+    workers: Workers, real_backend: Backend
+) -> None:
     """One that stops gives its claim up, one that dies lets it lapse; the answer comes late."""
     waiting = asyncio.create_task(workers.answered("embedder:1s", "x"))
     await eventually(lambda: workers.told == 1, what="the first is told")
-    await asyncio.sleep(0.2)
+    await eventually(lambda: has(real_backend, "slots"), what="it is begun")
     await workers.embedders[1].aclose()
     assert (await waiting).refusal is None
     assert workers.told >= 2
@@ -195,6 +199,11 @@ async def test_texts_and_vectors_are_encrypted(
         is_plain,
         is_plain,
     )
+
+
+def has(backend: Backend, kind: str) -> bool:
+    """Whether there is a key of a kind."""
+    return any(f":{kind}:" in key for key in backend.keys())  # noqa: SIM118  # no dict
 
 
 def left(backend: Backend) -> list[str]:
