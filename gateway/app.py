@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway import health, models, operator, queue
+from gateway import embeddings, health, models, operator, queue
 from gateway.completions import routes as completions
 from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard, Numbered
@@ -54,6 +54,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         responses,
         conversations,
         completions,
+        embeddings,
         queue,
         operator,
         files,
