@@ -123,6 +123,7 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("ZRANGE", "ecowas:sessions:energy", "0", "-1"),
         ("ZRANGE", "ecowas:users", "0", "-1"),
         ("ZREM", OURS.queue, "1"),
+        ("ZADD", "ecowas:schedules", "1", "x"),
         ("INFO",),
         ("DBSIZE",),
     ),
@@ -142,7 +143,8 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("HVALS", "ecowas:api_keys"),
         ("HGETALL", OURS.jobs),
         ("ZADD", "ecowas:slots:{m}:s", "1", "x"),
-        ("XREVRANGE", "ecowas:audit", "+", "-"),
+        ("XTRIM", "ecowas:audit", "MAXLEN", "0"),
+        ("ZADD", "ecowas:schedules", "1", "x"),
     ),
     "memory": (
         ("HGETALL", OURS.jobs),
