@@ -1,6 +1,7 @@
 """`celery -A worker flower`: where Flower 2.2.0 starts out otherwise than by its own defaults.
 
-Its environment (FLOWER_*), configuration file and command line override the defaults set here.
+FLOWER_* of the environment or `.env`, its configuration file and command line override the defaults
+set here.
 """
 
 import logging
@@ -19,6 +20,7 @@ from tasks.process.configuration import load_settings
 from worker.checks.open_doors import is_loopback
 from worker.checks.security import warn_of_unchecked_certificates
 from worker.refusal import refuse_to_start
+from worker.settings import flower_variables
 
 # A chat job takes as long as its model; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -60,7 +62,8 @@ def prepare() -> None:
     known = vars(command)
     options = known["options"]
     options.address = "127.0.0.1"
-    forget_service_ports(os.environ)  # which Flower reads after this
+    os.environ.update(flower_variables())  # Flower reads them after this
+    forget_service_ports(os.environ)
     options.tasks_columns = TASKS_COLUMNS
     options.purge_offline_workers = PURGE_OFFLINE_WORKERS_S
     options.task_runtime_metric_buckets = list(RUNTIME_BUCKETS_S)

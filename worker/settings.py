@@ -1,12 +1,16 @@
 """The settings of a worker process itself, from the environment and `.env`."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory import EnvSettings
+from memory.env_file import ENV_FILE
 
 MOST_TURNS = 2000
 """What a pool may grow to; the bound of WORKER_CONCURRENCY."""
@@ -54,10 +58,24 @@ class WorkerSettings(EnvSettings):
         return {name: value for name, value in given.items() if value != "" or name in kept}
 
 
-class FlowerAccess(BaseSettings):
-    """Who may reach Flower, by its own variables; it reads no `.env`."""
+def flower_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What `.env` says of Flower, which itself reads only the environment, and the environment does
+    not; an empty value is none."""
+    path = Path(ENV_FILE)
+    found = dotenv_values(path) if path.is_file() else {}
+    return {
+        name.upper(): value
+        for name, value in found.items()
+        if value and name.upper().startswith("FLOWER_") and name.upper() not in environment
+    }
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+class FlowerAccess(BaseSettings):
+    """Who may reach Flower, by its own variables in the environment and `.env`."""
+
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILE, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     address: str | None = Field(default=None, validation_alias="FLOWER_ADDRESS")
     port: str = Field(default="5555", validation_alias="FLOWER_PORT")

@@ -30,6 +30,8 @@ NAMES = {
 """Names in the headers of scripts that no class of memory/keys.py has: what is passed for them."""
 ANY_INDEX = "index"
 """A name in the headers of scripts for any index: a role says of which."""
+ANY_DUE_LIST = "due"
+"""The same for lists of what is due."""
 
 RUN = frozenset({"eval", "evalsha"})
 KEYLESS = frozenset({"time"})
@@ -69,10 +71,11 @@ def scripts() -> dict[str, LuaScript]:
 
 
 @cache
-def script_uses(name: str, indexes: str = "") -> frozenset[Use]:
+def script_uses(name: str, indexes: str = "", due_lists: str = "due") -> frozenset[Use]:
     """What running a script needs: the right to pass its keys, and each command inside it.
 
-    `indexes` are the kinds that are passed where the header says `index`. A call whose key is not
+    `indexes` are the kinds that are passed where the header says `index`, `due_lists` where it says
+    `due`. A call whose key is not
     named, such as one in a loop over KEYS, counts for all keys of the script that are of its type;
     so does one in a function to which such a key is passed.
     LookupError for a key in the header of which nothing is known.
@@ -82,7 +85,8 @@ def script_uses(name: str, indexes: str = "") -> frozenset[Use]:
     if header is None:
         raise LookupError(f"{name}.lua has no line of KEYS")
     types = {one.partition(":")[0].removesuffix("..."): one for one in header[1].split()}
-    kinds = {key: _kinds_of(key, name, indexes) for key in types}
+    passed_for = {ANY_INDEX: indexes, ANY_DUE_LIST: due_lists}
+    kinds = {key: _kinds_of(key, name, passed_for) for key in types}
     every = frozenset(kind for found in kinds.values() for kind in found)
     uses = {Use(command, every) for command in RUN}
     passed = _passed(script.source)
@@ -153,9 +157,9 @@ def _calls(source: str) -> Iterator[list[str]]:
         yield words
 
 
-def _kinds_of(key: str, script: str, indexes: str) -> frozenset[str]:
-    given = indexes if key == ANY_INDEX else NAMES.get(key, "")
-    found = kinds_by_name().get(key) or frozenset(given.split())
+def _kinds_of(key: str, script: str, passed_for: Mapping[str, str]) -> frozenset[str]:
+    given = frozenset(passed_for.get(key, NAMES.get(key, "")).split())
+    found = given or kinds_by_name().get(key)
     if not found:
         raise LookupError(
             f"{script}.lua has the key {key!r}, which memory/keys.py does not: say what is passed "

@@ -62,7 +62,11 @@ def rules(
 
 def _uses(role: Role) -> set[Use]:
     """All that a role does."""
-    uses = {use for name in role.scripts.split() for use in access.script_uses(name, role.indexes)}
+    uses = {
+        use
+        for name in role.scripts.split()
+        for use in access.script_uses(name, role.indexes, role.due_lists)
+    }
     for grants in role.grants:
         for kinds, commands in grants.items():
             uses |= {

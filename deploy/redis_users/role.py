@@ -20,15 +20,17 @@ class Channel(Enum):
 class Role:
     """What one kind of process does at Redis.
 
-    `indexes` are the kinds that its scripts are given where they take any index. `together` are
-    commands that touch several kinds in one call. `alone` are commands without a key. A `wide` role
-    may send each of its commands to every key of the memory, but for those in NARROW.
+    `indexes` and `due_lists` are the kinds that its scripts are given where they take any index, or
+    any list of what is due. `together` are commands that touch several kinds in one call. `alone`
+    are commands without a key. A `wide` role may send each of its commands to every key of the
+    memory, but for those in NARROW.
     """
 
     name: str
     purpose: str
     scripts: str = ""
     indexes: str = ""
+    due_lists: str = "due delayed"
     grants: tuple[Grants, ...] = ()
     together: Grants = field(default_factory=dict)
     alone: str = ""

@@ -168,6 +168,7 @@ SWEEPS = (
 )
 RECORDS = "append replace clear touch forget extend extend_value note_fields"
 SESSIONS = "agents sessions: users users: session_users:"
+ALL_DUE = "due delayed schedules"
 
 PRODUCER = Role(
     name="producer",
@@ -221,6 +222,7 @@ WORKER = Role(
     "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
     "park spend",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
+    due_lists=ALL_DUE,
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
@@ -237,6 +239,7 @@ MAINTENANCE = Role(
     purpose="the worker of beat's tasks, which also sweeps; it reads no history",
     scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
+    due_lists=ALL_DUE,
     grants=(
         FINDING, ENDING, SWEEPING, REPORTING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING,
         CONSUMING,
@@ -266,6 +269,7 @@ OPERATOR = Role(
     "members forget_until trim swap_elements swap_fields swap_stream swap_value end_webhook "
     "put_off_webhook",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    due_lists=ALL_DUE,
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,
         WAITING, DELIVERING, GROUPING, ASKING, CHECKING, RECORDING, PROVING, REENCRYPTING,

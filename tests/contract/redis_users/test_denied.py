@@ -123,6 +123,7 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("ZRANGE", "ecowas:sessions:energy", "0", "-1"),
         ("ZRANGE", "ecowas:users", "0", "-1"),
         ("ZREM", OURS.queue, "1"),
+        ("ZADD", "ecowas:schedules", "1", "x"),
         ("INFO",),
         ("DBSIZE",),
     ),
@@ -144,6 +145,7 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("ZADD", "ecowas:slots:{m}:s", "1", "x"),
         ("XTRIM", "ecowas:audit", "MAXLEN", "0"),
         ("DEL", "ecowas:audit"),
+        ("ZADD", "ecowas:schedules", "1", "x"),
     ),
     "memory": (
         ("HGETALL", OURS.jobs),

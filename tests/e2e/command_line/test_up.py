@@ -26,10 +26,11 @@ pytestmark = pytest.mark.timeout(240)
 def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_path: Path) -> None:
     """It says when all are ready, and where; a chat is answered, Ctrl-C stops them with 0, the data
     is kept; no banner and nothing of what beat does every second is to be read."""
+    flower_port = free_port()
+    (tmp_path / ".env").write_text(f"FLOWER_PORT={flower_port}\nFLOWER_BASIC_AUTH=\n")
     settings = {
         **environment,
         "REDIS_PORT": str(free_port()),
-        "FLOWER_PORT": str(free_port()),
         "GATEWAY_PORT": str(free_port()),
         "LOG_FILE": "",
         "CHAT_SWEEP_SECONDS": "0.5",
@@ -51,11 +52,14 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
         address = f"http://127.0.0.1:{settings['GATEWAY_PORT']}"
         answer = httpx.get(f"{address}/readyz", trust_env=False)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        flower = f"http://127.0.0.1:{flower_port}"
+        assert httpx.get(f"{flower}/healthcheck", trust_env=False).status_code == 200
+        taken = {"FLOWER_PORT": flower_port, "GATEWAY_PORT": settings["GATEWAY_PORT"]}
         with ValkeyServer() as other:
             elsewhere = {**settings, "REDIS_URL": other.url()}
             for name, variable in (("Flower", "FLOWER_PORT"), ("the gateway", "GATEWAY_PORT")):
                 assert _status_of_up(elsewhere, tmp_path) == (
-                    f"griot: {name} cannot listen on 127.0.0.1, port {settings[variable]} "
+                    f"griot: {name} cannot listen on 127.0.0.1, port {taken[variable]} "
                     f"(Address already in use); stop what listens there, or set {variable} to a "
                     "free port"
                 )
@@ -66,7 +70,7 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     said = output.read_text()
     assert status == 0, said
     assert f"Redis   127.0.0.1:{settings['REDIS_PORT']}, an embedded Valkey" in said
-    assert f"Flower  http://127.0.0.1:{settings['FLOWER_PORT']}" in said
+    assert f"Flower  {flower}\n" in said
     assert f"Gateway {address}, for OpenAI's clients\n" in said
     assert f"Chat    {address}/chat, in a browser\n" in said
     assert "Next    in another terminal: griot chat" in said

@@ -24,9 +24,12 @@ from tests.support.servers.redis_users import filled, users_of_tests
 from tests.support.warm.python import run_python, warm
 
 SENT = """
+import time
 from tasks import chat_task
+later = chat_task.delay("energy", "later", "hello", not_before=time.time() + 0.5)
 job = chat_task.delay("energy", "produced", "hello", metadata={"user_id": "u"})
 assert job.get(timeout=60)["response"]
+assert later.get(timeout=60)["response"]
 """
 FOLLOWED = """
 from tasks import chat_task, follow_job
@@ -90,6 +93,8 @@ COMMANDS = (
     ("check",), ("status",), ("stats",), ("sessions", "energy"), ("dead-letters", "list"),
     ("export", "session", "energy", "followed"), ("erase", "session", "energy", "followed"),
     ("reencrypt",), ("audit",),
+    ("schedules", "create", "energy", "news", "What is new?", "--every", "600"),
+    ("schedules", "list"),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.redis_users import access, celery_keys
 from deploy.redis_users.acl_file import acl_file, rules
 from deploy.redis_users.role import Channel, Role
-from deploy.redis_users.roles import ROLES
+from deploy.redis_users.roles import ALL_DUE, ROLES
 from sandbox.users import OWNER, VARIABLE, Users
 
 WANTED = "GRIOT_TEST_ACL"
@@ -75,6 +75,7 @@ def _together() -> Role:
         purpose="tests of the memory",
         scripts=" ".join(access.scripts()),
         indexes=" ".join(role.indexes for role in ROLES),
+        due_lists=ALL_DUE,
         grants=tuple(grants for role in ROLES for grants in role.grants),
         together={kinds: commands for role in ROLES for kinds, commands in role.together.items()},
         alone=" ".join(role.alone for role in ROLES),

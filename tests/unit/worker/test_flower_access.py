@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from celery import Celery
@@ -17,6 +18,7 @@ from worker.flower import (
     confine,
     forget_service_ports,
 )
+from worker.settings import FlowerAccess, flower_variables
 
 
 @dataclass
@@ -111,3 +113,20 @@ def test_a_service_called_flower_is_no_setting_of_flower() -> None:
     chosen = {"FLOWER_PORT": "5556"}
     forget_service_ports(chosen)
     assert chosen == {"FLOWER_PORT": "5556"}
+
+
+def test_flower_is_told_what_stands_in_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The environment goes before it; what is empty there, or not Flower's, is none."""
+    monkeypatch.chdir(tmp_path)
+    assert flower_variables({}) == {}
+    (tmp_path / ".env").write_text(
+        "FLOWER_PORT=5556\nFLOWER_ADDRESS=10.0.0.1\nFLOWER_BASIC_AUTH=\nREDIS_PORT=1\n"
+    )
+    expected = {"FLOWER_PORT": "5556", "FLOWER_ADDRESS": "10.0.0.1"}
+    assert flower_variables({}) == expected
+    assert flower_variables({"FLOWER_PORT": "1"}) == {"FLOWER_ADDRESS": "10.0.0.1"}
+    for name in (*expected, "FLOWER_BASIC_AUTH"):
+        monkeypatch.delenv(name, raising=False)
+    assert (FlowerAccess().port, FlowerAccess().address) == ("5556", "10.0.0.1")
