@@ -2,7 +2,7 @@
 -- was never taken in, or has ended and nobody said so.
 local function drop_job(one)
   if redis.call('ZREM', pending_jobs, one) == 0 then return 0 end
-  for owner in (redis.call('HGET', owners, one) or ''):gmatch('[au]:%S+') do
+  for owner in (redis.call('HGET', owners, one) or ''):gmatch('[auk]:%S+') do
     if redis.call('HINCRBY', counts, owner, -1) <= 0 then redis.call('HDEL', counts, owner) end
   end
   redis.call('HDEL', owners, one)

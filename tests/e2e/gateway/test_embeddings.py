@@ -138,6 +138,23 @@ def test_quotas_of_a_key_hold(gateway: str) -> None:
     memory.connection.run(api_keys.reopen(memory.keyspace))
 
 
+def test_a_key_may_ask_again_once_it_has_its_answer(gateway: str) -> None:
+    """One at once, of a key, is one after the other."""
+    memory, name = get_redis_memory(), f"key-{uuid.uuid4().hex}"
+    made, token = ApiKey.new(
+        name=name, owner=name, scopes=(Scope.WRITE,), agents=None, quota={"jobs_at_once": 1}
+    )
+    memory.connection.run(api_keys.save(memory.keyspace, made))
+    asked, headers = {"model": MODEL, "input": "x"}, {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=gateway, trust_env=False, timeout=30) as http:
+        statuses = [
+            http.post("/v1/embeddings", json=asked, headers=headers).status_code for _ in range(3)
+        ]
+    memory.connection.run(api_keys.revoke(memory.keyspace, made.key_id))
+    memory.connection.run(api_keys.reopen(memory.keyspace))
+    assert statuses == [200, 200, 200]
+
+
 def test_a_worker_is_killed_and_another_answers(http: httpx.Client, stack: GriotStack) -> None:
     """The client waits a little longer, and sees nothing of it."""
     worker = next(one for one in stack.processes if one.name == "worker")
