@@ -11,7 +11,7 @@ from gateway.acting import acting
 from memory.records.index import live_sessions
 from tasks import app
 from tasks.process.services import producer_services
-from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
+from tasks.submit.dead_letters import Letter, agent_of_letter, all_letters, drop, requeue
 from tasks.submit.webhook_letters import WebhookLetter, webhook_letters
 
 router = APIRouter(prefix="/v1", tags=["operator"])
@@ -50,7 +50,7 @@ async def list_dead_letters(caller: Operator, limit: Most = 100) -> dict[str, ob
 @router.post("/dead_letters/{job_id}/requeue")
 async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Send a dead job again, at the end of its session, under a new id."""
-    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
+    caller.check_agent(await asyncio.to_thread(agent_of_letter, job_id))
     new_id = await acting(caller, lambda: requeue(app, job_id))
     return {"id": job_id, "object": "dead_letter", "requeued_as": new_id}
 
@@ -58,7 +58,7 @@ async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, obje
 @router.delete("/dead_letters/{job_id}")
 async def drop_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Delete a dead letter for good."""
-    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
+    caller.check_agent(await asyncio.to_thread(agent_of_letter, job_id))
     await acting(caller, lambda: drop(job_id))
     return {"id": job_id, "object": "dead_letter", "deleted": True}
 

@@ -85,6 +85,13 @@ def letter_of(job_id: str) -> Letter:
     return _found(job_id)[1]
 
 
+def agent_of_letter(letter_id: str) -> str:
+    """The agent of a dead job, or of a webhook that was given up by its event's id. Raises
+    InvalidJob where there is none."""
+    webhook = find_webhook_letter(letter_id)
+    return letter_of(letter_id).agent_id if webhook is None else webhook.agent_id
+
+
 def requeue(app: Celery, job_id: str) -> str:
     """Send a dead job again, at the end of its session; the new id. Safe to repeat.
 

@@ -20,7 +20,7 @@ from tasks import app
 from tasks.overview.jobs import JobFound, find_job
 from tasks.overview.words import words_of
 from tasks.process.services import producer_services
-from tasks.submit.dead_letters import drop, letter_of, requeue
+from tasks.submit.dead_letters import agent_of_letter, drop, requeue
 from tasks.submit.erase import erase
 
 router = APIRouter(prefix="/v1/console", tags=["console"])
@@ -141,4 +141,4 @@ async def _found(caller: Caller, job_id: str) -> JobFound:
 async def _check_letter(caller: Caller, job_id: str) -> None:
     """Raise ApiError for a dead letter of an agent that the caller may not use, and InvalidJob
     where there is none."""
-    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
+    caller.check_agent(await asyncio.to_thread(agent_of_letter, job_id))
