@@ -7,6 +7,7 @@ from typing import Self
 
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.client import OllamaClient
+from llm.servers.call_metrics import measured_call
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
@@ -147,7 +148,10 @@ class Fleet:
             server = await self._next(request, session, failover, slot)
             has_spoken = False
             try:
-                with server.calling(request) as trial:
+                with (
+                    measured_call(server.label, model) as measure,
+                    server.calling(request) as trial,
+                ):
                     # A load within the chat would end with the chat's time-out or cancel, each time
                     # from zero (docs/ollama.md, Loading).
                     if not server.warmer.is_warm(request):
@@ -159,6 +163,7 @@ class Fleet:
                                 has_spoken = True
                                 server.answers(request.model, trial)
                             server.heard(model)
+                            measure.heard(record)
                             yield record
                 return
             except LLMError as exc:

@@ -22,13 +22,15 @@ from memory.records import history
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tasks.job.result import ChatResult
+from tasks.job.result import ChatResult, Receipt
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn_result import places_of, result_of
+from telemetry.labels import AGENTS
+from telemetry.metrics import LEFT_OUT, SILENT_CUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class ModelTurn:
     ) -> ChatResult:
         """The turn's result. Raises LLMError, InvalidJob or memory.CannotDecrypt."""
         job = envelope.job
+        self._recorder.on_turn(job.agent_id, envelope.sent_at, acquired.attempt)
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
         past = await history.decode_in_slices(keys, acquired.history)
         before = job.preceding or []
@@ -117,6 +120,7 @@ class ModelTurn:
         place = places_of(past.places, acquired)
         result = result_of(job_id, job, replies, acquired, place=place, parsed=parsed)
         result["receipt"]["fallback_for"] = self._fallback_for
+        _count(job.agent_id, result["receipt"])
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
 
@@ -171,3 +175,9 @@ class ModelTurn:
         return self._models.servers.stream(
             request, session=session, timeouts=timeouts, held_slot=self._slot
         )
+
+
+def _count(agent_id: str, receipt: Receipt) -> None:
+    agent = AGENTS.label(agent_id)
+    LEFT_OUT.labels(agent).inc(receipt["messages_left_out"])
+    SILENT_CUTS.labels(agent).inc(receipt["truncated"])
