@@ -18,6 +18,8 @@ help: ## Show the targets
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target .venv/agents-sdk \
+		-r requirements/agents-sdk.lock
 	@touch $@
 
 demo: .venv/.installed ## A conversation over several sessions, from nothing, with real servers
@@ -29,7 +31,7 @@ test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for 
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
 
-test-browser: .venv/.installed ## The live chat page in chromium, axe included; skipped with a word where there is none
+test-browser: .venv/.installed ## The web pages in chromium, axe included; skipped with a word where there is none
 	@$(PYTEST) tests/browser -rs
 
 # Every process that a test starts is measured, too, which makes all of them slower: not in `test`.
@@ -114,7 +116,7 @@ lock: ## Resolve the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --group model -o requirements/model.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate --group clients -o requirements/clients.lock
+		--no-annotate --group agents-sdk --constraint requirements/dev.lock -o requirements/agents-sdk.lock
 	echo 'hatchling==1.33.0' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --constraint requirements/dev.lock - -o requirements/build.lock
 

@@ -98,6 +98,8 @@ if result_backend.startswith("sentinel"):
     result_backend_transport_options |= _settings.sentinel_transport(_settings.results)
 
 # --- beat -----------------------------------------------------------------------------------------
-beat_scheduler = "celery.beat:Scheduler"  # in memory: every entry is an interval and idempotent
+beat_scheduler = (
+    "worker.beat:SteadyScheduler"  # in memory: every entry is an interval and idempotent
+)
 beat_schedule = beat_entries(_queue)  # sweep, TTL extension, clean-up, statistics
 beat_max_loop_interval = 5  # seconds

@@ -21,6 +21,7 @@ from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
 from llm import check_model_name
 from memory.quotas.owners import UNBOUNDED, Quota
+from webhooks.address import check_url
 
 SUPERVISOR = "supervisor"
 FALLBACK_AFTER_S = 30.0
@@ -53,6 +54,7 @@ class Profile:
     With `summary` a worker sums up, when nobody waits, what the model is not shown any more.
     While no server can answer with the model, those of `fallback` are asked instead, in this order,
     once a job has waited for `fallback_after_s`. All users together have the `quota`.
+    `webhook` is told how each job has ended that names no other.
     """
 
     agent_id: str
@@ -66,6 +68,7 @@ class Profile:
     fallback: tuple[str, ...] = ()
     fallback_after_s: float = FALLBACK_AFTER_S
     quota: Quota = UNBOUNDED
+    webhook: str | None = None
 
 
 def _as_table(named: object) -> object:
@@ -89,6 +92,7 @@ class _Table(BaseModel):
         FALLBACK_AFTER_S
     )
     quota: Quota = UNBOUNDED
+    webhook: Annotated[str, AfterValidator(check_url)] | None = None
 
 
 class _File(BaseModel):
@@ -164,6 +168,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         fallback=tuple(table.fallback),
         fallback_after_s=table.fallback_after_s,
         quota=table.quota,
+        webhook=table.webhook,
     )
 
 

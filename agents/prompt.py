@@ -38,7 +38,8 @@ class Ask:
     """What a user asks, and what the caller wants other than the profile says (None: as it says).
 
     `max_history` counts earlier messages that the model is shown; `max_tokens` bounds the reply.
-    `images` (base64), `format` and `think` are as in Ollama's /api/chat.
+    `images` (base64), `format` and `think` are as in Ollama's /api/chat, `sampling` its options by
+    which the model chooses its words.
     """
 
     message: str
@@ -50,6 +51,7 @@ class Ask:
     images: tuple[str, ...] = field(default=(), repr=False)
     format: str | Mapping[str, object] | None = field(default=None, repr=False)
     think: bool | str | None = None
+    sampling: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +174,8 @@ def _request(
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
         left_tokens=left_tokens,
     )
-    return replace(request, format=ask.format, think=ask.think)
+    options = {**request.options, **ask.sampling}
+    return replace(request, format=ask.format, think=ask.think, options=options)
 
 
 def _recent(

@@ -1,13 +1,14 @@
 """The rounds of one turn in which the model calls tools, before it answers."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import orjson
 from pydantic import JsonValue
 
 from agents.calls_in_text import calls_in
+from agents.client_functions import ClientCalls, ClientFunction, identified
 from agents.tool_function import MAX_ARGUMENTS_BYTES, Outcome, ToolContext, within
 from agents.tools import Tool
 from llm import ModelReply, ToolCall
@@ -21,6 +22,7 @@ SHORT_BYTES = 256
 """A result of so many bytes is not cut, however small the window."""
 
 _CANCELLED = Outcome("error: cancelled before it ended", is_error=True)
+_MISFIT = Outcome("error: the arguments do not fit the function's parameters", is_error=True)
 _UNREADABLE = Outcome(
     f"error: the arguments are not a JSON object of at most {MAX_ARGUMENTS_BYTES} bytes",
     is_error=True,
@@ -51,12 +53,25 @@ class ToolEvent:
         return data | ended
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSide:
+    """What a model may call besides its agent's tools: functions that whoever asks runs. `fits`
+    says whether arguments fit a schema; `most_calls` are taken of one answer."""
+
+    fits: Callable[[Mapping[str, JsonValue], Mapping[str, object]], Awaitable[bool]]
+    functions: Sequence[ClientFunction] = ()
+    most_calls: int = MAX_CALLS_PER_ROUND
+
+
 class ToolRounds:
     """Runs what the model calls, one call after the other, and keeps it as messages.
 
     After `max_rounds` rounds the model is offered no tools any more, so that it answers. `on_event`
     is called for each call as it begins and as it ends. With `reads_text` an answer that is nothing
     but calls written as JSON counts as these calls.
+
+    Calls of functions of the `client` end the turn: `called` has them then. Calls of tools in the
+    same answer have been run before.
     """
 
     def __init__(
@@ -67,11 +82,17 @@ class ToolRounds:
         max_rounds: int,
         on_event: Callable[[ToolEvent], None],
         reads_text: bool = False,
+        client: ClientSide | None = None,
     ) -> None:
+        self.called: ClientCalls | None = None
         self._reads_text = reads_text
         self._tools = {tool.name: tool for tool in tools}
+        self._client = client
+        functions = client.functions if client is not None else ()
+        self._functions = {function.name: function for function in functions}
+        self._most_calls = client.most_calls if client is not None else MAX_CALLS_PER_ROUND
         self._context = context
-        self._rounds_left = max_rounds if tools else 0
+        self._rounds_left = max_rounds if tools or functions else 0
         self._on_event = on_event
         self._steps: list[dict[str, object]] = []
         self._unanswered: list[ToolCall] = []
@@ -91,7 +112,7 @@ class ToolRounds:
         """The tools that the model may call now, as /api/chat describes them."""
         if not self._rounds_left:
             return ()
-        return tuple(tool.definition for tool in self._tools.values())
+        return tuple(one.definition for one in (*self._tools.values(), *self._functions.values()))
 
     def shorten(self) -> bool:
         """Cut the longest results of this turn to half. False where they are all short.
@@ -108,17 +129,38 @@ class ToolRounds:
         return True
 
     async def run_tool_calls(self, answer: ModelReply) -> bool:
-        """Run the calls of an answer. Whether there were any, and the model is to be asked again.
+        """Run the calls of an answer. Whether there were any, and the model is to be asked again:
+        not so where the turn ends with calls of the client's functions.
 
         Where no tools were offered, calls are passed over: the answer's text is the reply.
         """
         if self._rounds_left and self._reads_text and not answer.tool_calls:
-            written = calls_in(answer.text, self._tools)
+            written = calls_in(answer.text, {**self._tools, **self._functions})
             answer = replace(answer, text="", tool_calls=written) if written else answer
         if not self._rounds_left or not answer.tool_calls:
             return False
         self._rounds_left -= 1  # at 0 no tools are offered, and the model must answer
-        calls = [_recorded(call) for call in answer.tool_calls[:MAX_CALLS_PER_ROUND]]
+        calls = [_recorded(call) for call in answer.tool_calls[: self._most_calls]]
+        is_outward = [is_whole and await self._is_clients(call) for call, is_whole in calls]
+        outward = [call for (call, _), is_out in zip(calls, is_outward, strict=True) if is_out]
+        inward = [one for one, is_out in zip(calls, is_outward, strict=True) if not is_out]
+        if outward:
+            # They stand behind what was run here, so that the reply is the last of its turn.
+            self.called = ClientCalls(answer.text, [identified(call) for call in outward])
+            answer = replace(answer, text="")
+        if inward:
+            await self._run(answer, inward)
+        return not outward
+
+    async def _is_clients(self, call: ToolCall) -> bool:
+        """Whether a call goes to the client: one that it would have to refuse does not."""
+        function = self._functions.get(call.name)
+        if function is None or self._client is None:
+            return False
+        schema = function.arguments_fit
+        return schema is None or await self._client.fits(schema, call.arguments)
+
+    async def _run(self, answer: ModelReply, calls: Sequence[tuple[ToolCall, bool]]) -> None:
         self._steps.append(_call_message(answer, [call for call, _ in calls]))
         self._unanswered = [call for call, _ in calls]
         # "book" and "cancel" in one breath mean an order: docs/decisions.md, "Tools run one after
@@ -127,9 +169,11 @@ class ToolRounds:
             outcome = await self._called(call, is_whole=is_whole)
             self._unanswered.pop(0)
             self._steps.append(_result_message(call, outcome))
-        return True
 
     async def _called(self, call: ToolCall, *, is_whole: bool) -> Outcome:
+        if call.name in self._functions:
+            # It was not called: nobody is told of it but the model, which may do better.
+            return _MISFIT if is_whole else _UNREADABLE
         self._calls += 1
         began = ToolEvent(self._calls, call.name, call.arguments)
         began_at = time.monotonic()
@@ -145,7 +189,7 @@ class ToolRounds:
         tool = self._tools.get(call.name)
         if tool is None:
             # The model made the name up: it reads which there are, and may try again.
-            known = ", ".join(self._tools)
+            known = ", ".join((*self._tools, *self._functions))
             return Outcome(f"error: there is no such tool; there are: {known}", is_error=True)
         if not is_whole:
             return _UNREADABLE

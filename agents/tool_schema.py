@@ -11,6 +11,8 @@ from agents.tool_words import in_words
 
 # Written out, the references of a recursive model would have no end.
 MAX_DEPTH = 32
+DEFINITIONS = ("$defs", "definitions")
+"""Where a schema has what its references name."""
 
 
 class _Schemas(GenerateJsonSchema):
@@ -33,14 +35,27 @@ def parameters_schema(arguments: type[BaseModel]) -> dict[str, JsonValue]:
         raise InvalidTool(
             f"its parameters have no JSON Schema: {str(exc).splitlines()[0]}"
         ) from exc
-    definitions: dict[str, JsonValue] = schema.pop("$defs", {})
-    schema.pop("title", None)
-    plain = {name: _plain(part, definitions, 0) for name, part in schema.items()}
-    return {"properties": {}, **in_words(plain)}
+    return {"properties": {}, **in_words(written_out(schema))}
+
+
+def written_out(schema: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """A schema without its title, with the definitions in the place of their references. Raises
+    InvalidTool for one that is recursive or nested too deep."""
+    definitions = {
+        f"#/{where}/{name}": part
+        for where in DEFINITIONS
+        for name, part in _object(schema.get(where)).items()
+    }
+    rest = {name: part for name, part in schema.items() if name not in (*DEFINITIONS, "title")}
+    return {**_object(_plain(rest, definitions, 0))}
+
+
+def _object(value: JsonValue) -> Mapping[str, JsonValue]:
+    return value if isinstance(value, dict) else {}
 
 
 def _plain(value: JsonValue, definitions: Mapping[str, JsonValue], depth: int) -> JsonValue:
-    """The value with the definitions in the place of their references."""
+    """The value with the definitions, by their references, in the place of these."""
     if depth > MAX_DEPTH:
         raise InvalidTool("its parameters are recursive, or nested too deep")
     if isinstance(value, list):
@@ -49,10 +64,10 @@ def _plain(value: JsonValue, definitions: Mapping[str, JsonValue], depth: int) -
         return value
     reference = value.get("$ref")
     if isinstance(reference, str):
-        found = definitions[reference.removeprefix("#/$defs/")]
+        found = definitions.get(reference)
         # pydantic writes description and default of a parameter beside its reference.
-        beside = {name: part for name, part in value.items() if name != "$ref"}
+        value = {name: part for name, part in value.items() if name != "$ref"}
         if isinstance(found, dict):
-            value = {**found, **beside}
-            value.pop("title", None)
+            found = {name: part for name, part in found.items() if name != "title"}
+            return _plain({**found, **value}, definitions, depth + 1)
     return {name: _plain(part, definitions, depth + 1) for name, part in value.items()}

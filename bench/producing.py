@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from bench import producer
+from bench import http_client, producer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +26,8 @@ class Producer:
         self.pairs = self._there(producer.pairs)
         self.follow = self._there(producer.follow)
         self.stop = self._there(producer.stop)
+        self.post_all = self._there(http_client.post_all)
+        self.listen_all = self._there(http_client.listen_all)
 
     def _there(self, act: Callable[P, R]) -> Callable[P, R]:
         def ask(*args: P.args, **kwargs: P.kwargs) -> R:

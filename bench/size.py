@@ -19,6 +19,7 @@ class Size:
     crowd: int
     backlog: int
     starts: int
+    requests: int
     micro_calls: int
     million_sessions: int
 
@@ -36,6 +37,7 @@ FULL = Size(
     crowd=50,
     backlog=1000,
     starts=5,
+    requests=4000,
     micro_calls=2000,
     million_sessions=1_000_000,
 )
@@ -53,6 +55,7 @@ QUICK = Size(
     crowd=50,
     backlog=300,
     starts=2,
+    requests=1000,
     micro_calls=300,
     million_sessions=20_000,
 )

@@ -20,6 +20,7 @@ from memory import MemorySettings
 from memory.settings import AuditSettings
 from tasks.limits import LimitSettings
 from tasks.settings import QueueSettings
+from webhooks.settings import WebhookSettings
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Limits of jobs", LimitSettings),
     ("Worker processes", WorkerSettings),
     ("Gateway", GatewaySettings),
+    ("Webhooks", WebhookSettings),
 )
 ENV_MARK = "# ---- every setting with its default; made by `python -m deploy.reference` ----\n"
 TABLE_BEGIN, TABLE_END = "<!-- settings: made by deploy/reference.py -->\n", "<!-- /settings -->\n"

@@ -1,22 +1,19 @@
 """Who asks, and what is theirs.
 
-A user is known by a token: `Authorization: Bearer …`, or for a browser, whose event streams cannot
-send a header, a cookie that no script can read. The session that a client names is a name within
-what its user has: `web-1` of ama is the session `ama~web-1` of Griot. So nobody can name a session
-of somebody else, and a link with `?session=` leads whoever opens it to one of their own.
+A user is known by a token: `Authorization: Bearer …`. The session that a client names is a name
+within what its user has: `web-1` of ama is the session `ama~web-1` of Griot. So nobody can name a
+session of somebody else.
 """
 
 import secrets
 from typing import Annotated
 
-from fastapi import Depends, Header, HTTPException, Path, Request
+from fastapi import Depends, Header, HTTPException
 
 from examples.settings import tokens
-from memory import InvalidInput, RedisMemoryService, SessionKeys, get_redis_memory, locate
+from memory import InvalidInput, RedisMemoryService, get_redis_memory, locate
 
 MARK = "~"
-COOKIE = "griot_token"
-Id = Annotated[str, Path(max_length=120)]
 
 
 def user_of(token: str) -> str:
@@ -33,9 +30,9 @@ def bearer_token(authorization: Annotated[str, Header()] = "") -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def signed_in(request: Request, token: Annotated[str, Depends(bearer_token)]) -> str:
-    """Who sends this request, by its header or cookie. HTTPException 401 where nobody says so."""
-    return user_of(token or request.cookies.get(COOKIE, ""))
+def signed_in(token: Annotated[str, Depends(bearer_token)]) -> str:
+    """Who sends this request. HTTPException 401 where nobody says so."""
+    return user_of(token)
 
 
 User = Annotated[str, Depends(signed_in)]
@@ -49,14 +46,6 @@ def own_session(user: str, session_id: str) -> str:
     if not session_id:
         raise InvalidInput("session_id must not be empty")
     return f"{user}{MARK}{session_id}"
-
-
-def own_keys(agent_id: Id, session_id: Id, user: User, memory: Memory) -> SessionKeys:
-    """The session of the user that the path of a request names."""
-    return memory.keyspace.session(agent_id, own_session(user, session_id))
-
-
-OwnKeys = Annotated[SessionKeys, Depends(own_keys)]
 
 
 def check_own_job(memory: RedisMemoryService, user: str, job_id: str) -> None:

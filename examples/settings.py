@@ -1,4 +1,4 @@
-"""The settings of the two web examples, from the environment and `.env`."""
+"""The settings of the web example, from the environment and `.env`."""
 
 import re
 import secrets

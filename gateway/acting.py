@@ -29,7 +29,7 @@ async def erased_session(caller: Caller, agent_id: str, session_id: str) -> None
 
 async def acting(caller: Caller, act: Callable[[], T]) -> T:
     """The result of a blocking act, which runs in a thread and in the caller's name."""
-    if caller is LOCAL:
+    if caller.name == LOCAL.name and not caller.owner:
         return await asyncio.to_thread(act)
     with audit.acting_as(caller.name):
         return await asyncio.to_thread(act)

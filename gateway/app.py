@@ -9,9 +9,13 @@ from starlette.middleware.cors import CORSMiddleware
 from gateway import health, models, operator, queue
 from gateway.completions import routes as completions
 from gateway.conversations import routes as conversations
-from gateway.doors.guard import Guard
+from gateway.doors.guard import Guard, Numbered
 from gateway.doors.hosts import KnownHosts
 from gateway.errors import answer_errors
+from gateway.openapi import describe
+from gateway.pages import files
+from gateway.pages.chat import routes as chat
+from gateway.pages.console import routes as console
 from gateway.responses import routes as responses
 from gateway.services import Gateway
 from gateway.settings import GatewaySettings, names_in
@@ -41,8 +45,21 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"],
             expose_headers=EXPOSED,
         )  # fmt: skip
-    app.add_middleware(KnownHosts, allowed_hosts=settings.trusted_hosts, www_redirect=False)
+    app.add_middleware(KnownHosts, names=settings.trusted_hosts)
+    app.add_middleware(Numbered)
     answer_errors(app)
-    for part in (health, models, responses, conversations, completions, queue, operator):
+    for part in (
+        health,
+        models,
+        responses,
+        conversations,
+        completions,
+        queue,
+        operator,
+        files,
+        chat,
+        console,
+    ):
         app.include_router(part.router)
+    describe(app)
     return app

@@ -105,6 +105,11 @@ def answer_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _answer_ours)
 
 
+def retry_after(wait_s: int = RETRY_AFTER_S) -> dict[str, str]:
+    """The header that says when a client may come again."""
+    return {"Retry-After": str(wait_s)}
+
+
 def body_of(error: Exception) -> dict[str, dict[str, object]]:
     """An error as it stands in an answer or in a stream; no word of a conversation is in it."""
     if isinstance(error, ApiError):
@@ -144,7 +149,7 @@ def _answer_ours(request: Request, error: Exception) -> Response:
             body_of(error), 500, {"X-Request-ID": request_id, "Connection": "close"}
         )
     wait_s = ceil(error.retry_after_s) if isinstance(error, QuotaExceeded) else RETRY_AFTER_S
-    headers = {"Retry-After": str(wait_s)} if form.status in {429, 503} else None
+    headers = retry_after(wait_s) if form.status in {429, 503} else None
     return JSONResponse(body_of(error), form.status, headers)
 
 

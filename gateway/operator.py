@@ -1,7 +1,7 @@
 """What operators do over HTTP: look at sessions, and handle dead letters."""
 
 import asyncio
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -11,7 +11,8 @@ from gateway.acting import acting
 from memory.records.index import live_sessions
 from tasks import app
 from tasks.process.services import producer_services
-from tasks.submit.dead_letters import Letter, all_letters, drop, requeue
+from tasks.submit.dead_letters import Letter, all_letters, drop, letter_of, requeue
+from tasks.submit.webhook_letters import WebhookLetter, webhook_letters
 
 router = APIRouter(prefix="/v1", tags=["operator"])
 JobId = Annotated[str, Path(max_length=512)]
@@ -33,15 +34,23 @@ async def list_sessions(
 
 
 @router.get("/dead_letters")
-async def list_dead_letters(_: Operator, limit: Most = 100) -> dict[str, object]:
-    """The jobs of all owners that ended without an answer; without what was said."""
-    found = await asyncio.to_thread(lambda: list(islice(all_letters(), limit)))
-    return {"object": "list", "data": [_shown(letter) for letter in found]}
+async def list_dead_letters(caller: Operator, limit: Most = 100) -> dict[str, object]:
+    """The jobs of all owners that ended without an answer, then the webhooks that no receiver
+    took; without what was said."""
+
+    def found() -> list[dict[str, object]]:
+        jobs = (letter for letter in all_letters() if caller.may_use(letter.agent_id))
+        webhooks = (letter for letter in webhook_letters() if caller.may_use(letter.agent_id))
+        every = chain(map(_shown, jobs), map(_shown_webhook, webhooks))
+        return list(islice(every, limit))
+
+    return {"object": "list", "data": await asyncio.to_thread(found)}
 
 
 @router.post("/dead_letters/{job_id}/requeue")
 async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Send a dead job again, at the end of its session, under a new id."""
+    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
     new_id = await acting(caller, lambda: requeue(app, job_id))
     return {"id": job_id, "object": "dead_letter", "requeued_as": new_id}
 
@@ -49,6 +58,7 @@ async def requeue_dead_letter(job_id: JobId, caller: Operator) -> dict[str, obje
 @router.delete("/dead_letters/{job_id}")
 async def drop_dead_letter(job_id: JobId, caller: Operator) -> dict[str, object]:
     """Delete a dead letter for good."""
+    caller.check_agent((await asyncio.to_thread(letter_of, job_id)).agent_id)
     await acting(caller, lambda: drop(job_id))
     return {"id": job_id, "object": "dead_letter", "deleted": True}
 
@@ -58,9 +68,23 @@ def _shown(found: Letter) -> dict[str, object]:
     return {
         "id": letter.job_id,
         "object": "dead_letter",
+        "kind": "job",
         "agent_id": found.agent_id,
         "session_id": found.session_id,
         "attempts": letter.attempts,
         "reason": letter.reason,
         "died_at": letter.died_at_ms / 1000,
+    }
+
+
+def _shown_webhook(found: WebhookLetter) -> dict[str, object]:
+    return {
+        "id": found.webhook.event_id,
+        "object": "dead_letter",
+        "kind": "webhook",
+        "agent_id": found.agent_id,
+        "session_id": found.session_id,
+        "attempts": found.webhook.attempts,
+        "reason": found.reason,
+        "died_at": found.died_at_ms / 1000,
     }

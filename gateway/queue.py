@@ -36,6 +36,8 @@ async def look_at_queue(
 async def _standing(gateway: Gateway, caller: Caller, response_id: str) -> dict[str, object]:
     standing, _ = await find(gateway, caller, response_id)
     found: dict[str, object] = {"id": response_id, "state": standing.state.value}
+    if standing.due_at_ms is not None:
+        return {**found, "not_before": standing.due_at_ms / 1000}
     if standing.state is not JobState.WAITING:
         return found
     mailbox = Mailbox(gateway.keyspace, standing.keys)

@@ -26,6 +26,14 @@ class GatewaySettings(EnvSettings):
         validation_alias="GATEWAY_PORT",
         description="The port of `griot serve`; 0: a free one",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        validation_alias="GATEWAY_PROCESSES",
+        description="Processes of `griot serve` that share its port, one for each core that the "
+        "gateway may use",
+    )
     root_path: str = Field(
         default="",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",

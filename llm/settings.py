@@ -80,7 +80,7 @@ class LLMSettings(ServerSettings):
         ge=0,
         le=24 * HOUR_S,
         validation_alias="LLM_KEEP_WARM",
-        description="How long after its last use a model is loaded anew whenever Ollama is about "
+        description="How long after its last use a model is loaded again whenever Ollama is about "
         "to drop it, in seconds; 0: never.",
     )
     pull_missing: bool = Field(
@@ -117,7 +117,7 @@ class LLMSettings(ServerSettings):
         default=True,
         validation_alias="OLLAMA_SHARED",
         description="Whether other programs use the same Ollama (true, false). If so, nothing is "
-        "sent that makes it load a model anew at each change of program, and a reply that fills "
+        "sent that makes it load a model again at each change of program, and a reply that fills "
         "the window is bounded by an estimate. false: Ollama ends such a reply at the window.",
     )
     num_ctx: int | None = Field(

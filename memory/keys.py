@@ -13,11 +13,18 @@ from urllib.parse import unquote
 from memory.encryption.keyring import NO_KEYS, Cipher, Keyring
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
+from memory.key_groups import OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
 from memory.quoting import quoted
 
 DEFAULT_PREFIX = "ecowas"
 
 PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
+
+
+_OF_SESSION = (
+    *("queue", "delayed", "schedules", "jobs", "callbacks", "lease", "done", "requests", "outbox"),
+    *("dead", "events", "write_ids", "summary"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,8 @@ class SessionKeys:
     session_id: str
     history: str
     queue: str
+    delayed: str
+    schedules: str
     jobs: str
     callbacks: str
     lease: str
@@ -45,39 +54,6 @@ class SessionKeys:
     def __hash__(self) -> int:
         # The relay looks one up for each token; the history's key says all that the others say.
         return hash(self.history)
-
-
-@dataclass(frozen=True, slots=True)
-class SlotKeys:
-    """The keys of one model at some servers; all have one hash tag. `tag` names the model.
-
-    `slots` has a key for each server, in the servers' order.
-    """
-
-    tag: str
-    waiters: str
-    round_robin: str
-    enqueued_at: str
-    call_stats: str
-    slots: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OutageKeys:
-    """The keys of one model server that is away; both have one hash tag."""
-
-    outage: str
-    parked: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaKeys:
-    """The keys by which the jobs of a deployment are counted; all have one hash tag."""
-
-    pending_jobs: str
-    owners: str
-    counts: str
-    totals: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +81,7 @@ class Keyspace:
             agent_id=agent_id,
             session_id=session_id,
             history=history,
-            queue=f"{self.prefix}:queue:{{{history}}}",
-            jobs=f"{self.prefix}:jobs:{{{history}}}",
-            callbacks=f"{self.prefix}:callbacks:{{{history}}}",
-            lease=f"{self.prefix}:lease:{{{history}}}",
-            done=f"{self.prefix}:done:{{{history}}}",
-            requests=f"{self.prefix}:requests:{{{history}}}",
-            outbox=f"{self.prefix}:outbox:{{{history}}}",
-            dead=f"{self.prefix}:dead:{{{history}}}",
-            events=f"{self.prefix}:events:{{{history}}}",
-            write_ids=f"{self.prefix}:write_ids:{{{history}}}",
-            summary=f"{self.prefix}:summary:{{{history}}}",
+            **{name: f"{self.prefix}:{name}:{{{history}}}" for name in _OF_SESSION},
             users=f"{self.prefix}:session_users:{{{history}}}",
             cipher=self.keyring.cipher_of(history),
         )
@@ -188,6 +154,16 @@ class Keyspace:
         """What an owner of jobs (memory/quotas/owners.py) has used up of its quota."""
         return f"{self.prefix}:quota:{{quotas}}:{owner}"
 
+    def webhooks_to(self, host: str) -> WebhookKeys:
+        """The keys of the webhooks, with those to this host (name and port)."""
+        return WebhookKeys(
+            webhook_hosts=f"{self.prefix}:webhook_hosts:{{webhooks}}",
+            webhook_due=f"{self.prefix}:webhook_due:{{webhooks}}:{encode_id(host, what='host')}",
+            webhooks=f"{self.prefix}:webhooks:{{webhooks}}",
+            webhook_sessions=f"{self.prefix}:webhook_sessions:{{webhooks}}",
+            webhook_letters=f"{self.prefix}:webhook_letters:{{webhooks}}",
+        )
+
     def state(self, agent_id: str) -> str:
         """The agent's state."""
         return f"{self.prefix}:state:{encode_id(agent_id, what='agent_id')}"
@@ -233,6 +209,16 @@ class Keyspace:
         return f"{self.prefix}:due"
 
     @property
+    def schedules(self) -> str:
+        """The sessions that have schedules, by the time at which a worker must look at them."""
+        return f"{self.prefix}:schedules"
+
+    @property
+    def delayed(self) -> str:
+        """The sessions that have delayed jobs, by the time at which a worker must look at them."""
+        return f"{self.prefix}:delayed"
+
+    @property
     def outbox(self) -> str:
         """The sessions that have ends to be delivered for long."""
         return f"{self.prefix}:outbox"
@@ -275,6 +261,25 @@ class Keyspace:
     def upkeep(self, task: str) -> str:
         """Where a task that goes over all sessions goes on in its next run."""
         return f"{self.prefix}:upkeep:{task}"
+
+    def report(self, worker: str) -> str:
+        """What a worker says of itself."""
+        return f"{self.prefix}:report:{encode_id(worker, what='worker')}"
+
+    @property
+    def workers(self) -> str:
+        """The workers that say something of themselves, by when they did last."""
+        return f"{self.prefix}:workers"
+
+    @property
+    def watched(self) -> str:
+        """That somebody looks at the workers."""
+        return f"{self.prefix}:watched"
+
+    @property
+    def turn_counts(self) -> str:
+        """What all turns came to, counted."""
+        return f"{self.prefix}:turn_counts"
 
     @property
     def api_keys(self) -> str:

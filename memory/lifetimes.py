@@ -36,6 +36,15 @@ QUEUE_WAIT_TTL_MS = 60 * 1000
 AUDIT_MS = 365 * 24 * 3600 * 1000
 """The record of who did what, after the last of it: as long as most are asked for it."""
 
+WEBHOOK_MS = DEAD_MS + DEDUPE_MS
+"""The webhooks, after the last that was noted or failed: longer than any is tried or a letter."""
+
+WATCH_MS = 10 * 1000
+"""That somebody looks at the workers: a console says it every two seconds."""
+
+REPORT_MS = 15 * 1000
+"""What a worker says of itself, every two seconds while somebody looks."""
+
 ADMISSION_MS = 60 * 1000
 """A job that is charged and not taken in yet: longer than a producer waits for Redis' answers."""
 

@@ -29,6 +29,7 @@ OURS = (
     "LOG_",
     "FLOWER_",
     "GATEWAY_",
+    "WEBHOOK_",
     "GRIOT_ENCRYPTION_",
 )
 """What the names of Griot's settings begin with."""

@@ -23,6 +23,7 @@ from tasks.errors import (
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import ChatResult, Receipt, Timings, Usage
 from tasks.process.app import app
+from tasks.submit import schedules
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import follow, follow_job
 from tasks.submit.job_result import JobResult
@@ -58,6 +59,7 @@ __all__ = [
     "extend_active_sessions",
     "follow",
     "follow_job",
+    "schedules",
     "snapshot_memory_stats",
     "sweep",
 ]

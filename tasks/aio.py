@@ -25,12 +25,13 @@ from memory import (
     events,
     locate,
 )
-from memory.mailbox import looks
+from memory.mailbox import delayed, looks
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
 from tasks.eager import work_off
 from tasks.job.envelope import Envelope
 from tasks.job.options import ChatOptions
+from tasks.job.sender import Sender
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import producer_services
@@ -41,6 +42,7 @@ from tasks.submit.job_result import JobResult
 from tasks.submit.last_event import LastEvent
 from tasks.submit.producer import has_effects, producer
 from tasks.submit.standing import Standing, standing_of
+from tasks.submit.waking import Waking
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -50,6 +52,7 @@ LOOK_S = 0.5
 class _Connections:
     memory: AsyncConnection
     tail: Tail
+    waking: Waking
     lifetime: AsyncGenerator[None, None]
     """Ends with the event loop, and closes the two."""
 
@@ -64,23 +67,30 @@ async def send(
     message: str,
     *,
     task_id: str | None = None,
+    sender: Sender | None = None,
     **options: Unpack[ChatOptions],
 ) -> JobResult:
     """Send a chat job; when this returns, it is in its session's mailbox.
 
     The errors, and what is safe to repeat, are those of `chat_task.apply_async`. Of the result only
     `id` should be used on an event loop: `get()` blocks; `follow_job` ends with the result.
+    `sender`: whom a gateway sends it for.
     """
     job = producer().checked((agent_id, session_id, message), options)
+    if app.conf.task_always_eager:
+        job = job.model_copy(update={"not_before": None})
     job_id = job.job_id(task_id)
-    submission = producer().submission(Envelope(job=job), job_id)
+    submission = producer().submission(Envelope(job=job, sender=sender), job_id)
+    connections = await _connections()
     try:
-        memory = (await _connections()).memory
+        memory = connections.memory
         enqueued = await run_steps_async(memory, producer().admission.take_in(submission))
     except MemoryUnavailable as exc:
         raise submission.not_confirmed(exc) from exc
-    if enqueued.position == 0 or has_effects(enqueued):
+    if has_effects(enqueued):
         await asyncio.to_thread(producer().follow_up, submission, enqueued)
+    elif enqueued.position == 0:
+        await connections.waking.wake(submission)
     if app.conf.task_always_eager:
         await asyncio.to_thread(work_off, submission)
     return JobResult(submission.job_id, app=app)
@@ -152,8 +162,9 @@ async def look(job_id: str) -> Standing | None:
     if keys is None:
         return None
     is_pending, is_committed = LastEvent(keyspace, keys, job_id).standing()
-    found, stored = await asyncio.gather(
+    found, due_at_ms, stored = await asyncio.gather(
         memory.run_all(is_pending, is_committed, looks.has_begun(keys, job_id)),
+        memory.run(delayed.due_at_ms(keys, job_id)),
         memory.run(looks.stored(keys, job_id)),
     )
     return standing_of(
@@ -162,6 +173,7 @@ async def look(job_id: str) -> Standing | None:
         is_pending=found[0],
         is_committed=found[1],
         has_begun=found[2],
+        due_at_ms=due_at_ms,
         stored=stored,
     )
 
@@ -188,7 +200,7 @@ async def _connections() -> _Connections:
     if known is None:
         settings = producer_services().settings.memory
         memory, tail = AsyncConnection(settings), Tail(lambda: AsyncConnection(settings))
-        known = _Connections(memory, tail, _lifetime(loop, memory, tail))
+        known = _Connections(memory, tail, Waking(), _lifetime(loop, memory, tail))
         _forget_closed_loops()
         _by_loop()[loop] = known
         await anext(known.lifetime)

@@ -1,6 +1,7 @@
 """The chat task: what producers call, and what a worker runs for each message."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NoReturn, Unpack, overload
 
@@ -26,11 +27,13 @@ from tasks.eager import work_off
 from tasks.end.delivery import Delivery
 from tasks.errors import InvalidJob, JobFailed, LimitReached, QuotaExceeded, SessionBusy
 from tasks.job.celery_options import publish_options
+from tasks.job.due_time import not_before_of
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
 from tasks.process.log_context import log_about
+from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK, publish, wakeup_kwargs
 from tasks.submit.cancel import CancelOutcome, cancel
@@ -88,14 +91,20 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         """Send a chat job; when this returns, it is in its session's mailbox.
 
         `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
-        headers and the like). Sending again with the same `task_id` (or the same `idempotency_key`)
-        is safe and gives the same job. Raises InvalidJob (nothing was sent), JobConflict (the id is
-        another request's), SessionBusy (`on_busy="reject"`, and the session has a job),
-        memory.Backpressure (it has CHAT_MAX_PENDING unanswered ones), LimitReached (so has the
-        whole deployment), QuotaExceeded (of its user or agent), memory.MemoryFull, or NotAccepted
-        (Redis did not confirm in time; send it again).
+        headers and the like; `eta` and `countdown` are `not_before`). Sending again with the same
+        `task_id` (or the same `idempotency_key`) is safe and gives the same job. Raises InvalidJob
+        (nothing was sent), JobConflict (the id is another request's), SessionBusy
+        (`on_busy="reject"`, and the session has a job), memory.Backpressure (it has
+        CHAT_MAX_PENDING unanswered ones), LimitReached (so has the whole deployment), QuotaExceeded
+        (of its user or agent), memory.MemoryFull, or NotAccepted (Redis did not confirm in time;
+        send it again).
         """
-        job = producer().checked(args or (), kwargs or {})
+        now_s = redis_clock().now_s or time.time()
+        due = not_before_of(options, now_s=now_s)
+        arguments = {**(kwargs or {}), **({} if due is None else {"not_before": due})}
+        job = producer().checked(args or (), arguments)
+        if self.app.conf.task_always_eager:
+            job = job.model_copy(update={"not_before": None})
         envelope = Envelope(job=job, publish=publish_options(options))
         submission = producer().submission(envelope, job.job_id(task_id))
         producer().submit(submission)

@@ -3,6 +3,7 @@
 Its environment (FLOWER_*), configuration file and command line override the defaults set here.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -26,6 +27,15 @@ PURGE_OFFLINE_WORKERS_S = 3600
 # agent and session, never a message (`tasks.process.wakeup.repr_of`).
 TASKS_COLUMNS = "name,state,kwargs,received,started,runtime,worker,uuid"
 ENVIRONMENT = "FLOWER_"
+
+
+class Site(Protocol):
+    """Flower's web application, as far as it is used here."""
+
+    start: Callable[[], None]
+
+    def stop(self) -> None:
+        """Save what is kept, and end its event loop."""
 
 
 class Options(Protocol):
@@ -114,8 +124,8 @@ def name_queues(names: Iterable[str]) -> None:
 
 
 def _start(
-    build: Callable[..., object], *, capp: Celery, options: Options, **settings: object
-) -> object:
+    build: Callable[..., Site], *, capp: Celery, options: Options, **settings: object
+) -> Site:
     try:
         check_access(options)
         check_port(options)
@@ -126,4 +136,20 @@ def _start(
     queues = load_settings().names
     name_queues((queues.chat, queues.default, queues.maintenance))
     capp.set_default()  # Flower looks results up in the current app, whichever that is.
-    return build(capp=capp, options=options, **settings)
+    site = build(capp=capp, options=options, **settings)
+    site.start = partial(_run, site, site.start)
+    return site
+
+
+def _run(site: Site, start: Callable[[], None]) -> None:
+    """Watch until Ctrl-C or SIGTERM, and end then at once.
+
+    Python joins the threads in which Flower asks workers, and kombu 5.7.0 lets each try for ever
+    while the broker is away: Flower ended only when that was back.
+    """
+    try:
+        start()
+    except (KeyboardInterrupt, SystemExit):
+        site.stop()
+        logging.shutdown()
+        os._exit(0)

@@ -34,7 +34,7 @@ def show_warnings() -> None:
 class JsonLine(logging.Formatter):
     """One JSON object, in ASCII, for each record: `at` (UTC, ISO 8601), `level`, `process`,
     `logger`, `message`, `traceback` if there is one, and, in what is logged about a job, its `job`,
-    `agent`, `session` and `attempt`."""
+    `agent`, `session` and `attempt`, and `request` of what came through a gateway."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. Nothing in it can end it or steer a terminal: JSON escapes all that could."""

@@ -25,8 +25,7 @@ ON_RECEIPT = "celery.worker.strategy"
 COMMANDS = "kombu.pidbox"
 
 # What beat sends, and that it went well, several times a minute for ever: only at DEBUG.
-ROUTINE = ("celery.beat", "celery.app.trace", "celery.worker.request")
-SENDING = "Scheduler: Sending due task"
+ROUTINE = ("celery.app.trace", "celery.worker.request")
 
 
 class OneLine(logging.Formatter):
@@ -77,7 +76,7 @@ def no_routine(record: logging.LogRecord) -> bool:
         return True
     args = record.args or ()
     task = args.get("name") if isinstance(args, Mapping) else next(iter(args), None)
-    return task not in PERIODIC and not str(record.msg).startswith(SENDING)
+    return task not in PERIODIC
 
 
 def _indented(lines: str) -> str:

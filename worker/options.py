@@ -90,8 +90,8 @@ def _check_times(given: Mapping[str, object]) -> None:
 def _check_processes(given: Mapping[str, object], pool: type[object]) -> None:
     if given.get("pool_start_method") == "spawn":
         raise ConfigurationError(
-            "--pool-start-method spawn: Celery cannot hand Griot's app to a process that begins "
-            "anew; leave it out"
+            "--pool-start-method spawn: Celery cannot hand Griot's app to a process that starts "
+            "from nothing; leave it out"
         )
     asked = [_option(name) for name in OF_PROCESSES if given.get(name) is not None]
     if is_given("optimization") and given.get("optimization") == "default":

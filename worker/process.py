@@ -1,6 +1,8 @@
 """What a worker process does besides running tasks: checks at start, sweeper, drain."""
 
 import logging
+import os
+import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,10 +20,12 @@ from celery.utils.text import str_to_list
 from agents import InvalidProfiles
 from memory import MemoryServiceError
 from memory.ids import shown_id
+from tasks.beat.reporting import report_forever
 from tasks.beat.sweep import sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
 from tasks.process.configuration import checked, load_settings
 from tasks.process.crash_points import warn_if_ignored
+from tasks.process.report import LoopLateness
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel
@@ -216,6 +220,7 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     pool = sender.pool  # type: ignore[attr-defined]
     # Of a pool of processes each shows its own turn.
     show_worker_metrics(checked(MetricsSettings), 0 if pool.uses_semaphore else pool.limit)
+    worker_services().runtime.spawn(report_forever(str(sender.hostname), _lateness))  # type: ignore[attr-defined]  # as above
     settings = load_settings()
     # The others may be where no model server can be reached, and ask none.
     if settings.names.chat in app.amqp.queues.consume_from:
@@ -249,6 +254,13 @@ def _drain_on(notice: StopNotice, **_: object) -> None:
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(_drain_after(notice))
     show_worker_metrics(checked(MetricsSettings), 1)
+    name = f"{socket.gethostname()}, process {os.getpid()}"
+    worker_services().runtime.spawn(report_forever(name, _lateness))
+
+
+def _lateness() -> LoopLateness:
+    seen = loop_watch().seen()
+    return LoopLateness(max_ms=seen.max_ms, p99_ms=seen.p99_ms)
 
 
 async def _drain_after(notice: StopNotice) -> None:

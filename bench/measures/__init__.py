@@ -9,6 +9,7 @@ from bench.measures import (
     dearest,
     encryption,
     fairness,
+    gateway,
     handover,
     history,
     idle,
@@ -37,6 +38,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "handover": handover.measure,
         "fairness": fairness.measure,
         "start": start.measure,
+        "gateway": gateway.measure,
         "micro": micro.measure,
         "dearest": dearest.measure,
     }

@@ -7,6 +7,16 @@ tests/unit/deploy/test_redis_users.py finds the one that nobody has.
 """
 
 from deploy.redis_users import celery_keys as keys
+from deploy.redis_users.celery_grants import (
+    ASKING,
+    CHECKING,
+    CONSUMING,
+    DELIVERING,
+    GROUPING,
+    PUBLISHING,
+    WAITING,
+)
+from deploy.redis_users.looking import LOOKING, REPORTING
 from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
@@ -17,44 +27,7 @@ LOADING = "script|load script|exists"
 """What redis-py sends for the scripts of kombu and Celery."""
 CLUSTER = "cluster|slots cluster|shards cluster|nodes cluster|myid wait"
 
-# ---- Celery
-
-PUBLISHING: Grants = {
-    keys.QUEUES: "lpush llen",
-    keys.BINDINGS: "sadd smembers",
-}
-WAITING: Grants = {keys.RESULTS: "get mget del"}
-DELIVERING: Grants = {keys.RESULTS: "get setex set del expire"}
-GROUPING: Grants = {
-    keys.GROUPS: "get mget set setex incr incrby expire del zadd zrange zcount zcard lrange llen "
-    "rpush exists sadd sismember eval evalsha",
-}
-CONSUMING: Grants = {
-    keys.QUEUES: "blmpop brpop rpop lpush rpush llen exists pexpire",
-    keys.QUARANTINE: "lpush ltrim expire",
-    keys.BINDINGS: "sadd smembers srem zadd zrangebyscore zrem exists del eval evalsha",
-    keys.REPLIES: "lpush llen exists pexpire del",
-    keys.MAILBOXES: "llen exists pexpire del",
-    keys.UNACKED: "zadd zrem zrange zrevrangebyscore hset hget hdel set get del watch exists "
-    "expire pexpire eval evalsha",
-}
-ASKING: Grants = {
-    f"{keys.QUEUES} {keys.QUARANTINE}": "llen exists",
-    keys.BINDINGS: CONSUMING[keys.BINDINGS],
-    keys.REPLIES: "blmpop brpop rpop llen exists pexpire del",
-    keys.MAILBOXES: CONSUMING[keys.MAILBOXES],
-}
-"""Remote control: workers are asked, and answer into a list."""
-CHECKING: Grants = {
-    keys.CHECKS: "blmpop lpush llen del zadd hset zrem hdel",
-    "dead": "zrevrange",
-    "dead:": "lrange",
-    keys.RESULTS: "get mget setex del",
-}
-
-# ---- the memory
-
-FINDING: Grants = {"job:": "get", "queue: done:": "zscore"}
+FINDING: Grants = {"job:": "get", "delayed: done:": "zscore", "jobs:": "hexists"}
 """Where a job's mailbox is, and whether it is over."""
 SENDING: Grants = {
     "queue_wait": "get pttl",
@@ -71,6 +44,8 @@ FOLLOWING: Grants = {
 }
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
+TICKING: Grants = {"schedules:": "hgetall"}
+"""Sending what schedules say."""
 PROVING: Grants = {"encryption_keys": "hsetnx hgetall"}
 """Which encryption keys there are, and whether they are one's own."""
 ENDING: Grants = {"outbox:": "hdel hlen", "job:": "pexpire"}
@@ -85,8 +60,10 @@ SWEEPING: Grants = {
     "outages waiting_models": "zrange",
     "outage:": "hmget",
     "parked:": "zcard",
-    "queue: outbox:": "exists",
-    "done:": "zrange",
+    "queue: outbox: delayed: schedules:": "exists",
+    "done: delayed schedules": "zrange",
+    "delayed schedules": "zrem",
+    "webhook_hosts:": "zrangebyscore",
 }
 TURNING: Grants = {
     "events:": "xadd",
@@ -102,7 +79,7 @@ REMEMBERING: Grants = {
     "state: session:": "set get expire exists unlink",
     "fields:": "zrange",
     "agents sessions:": "zscore zcard zrange",
-    "queue: outbox: dead: history: events: summary:": "exists",
+    "queue: delayed: schedules: outbox: dead: history: events: summary:": "exists",
     "summary:": "expire",
 }
 KEEPING: Grants = {
@@ -112,14 +89,17 @@ KEEPING: Grants = {
     "agents sessions: users users: session_users:": "zscore zcard zrange",
     "upkeep:": "get set unlink",
     "stats": "xadd xrevrange",
+    "turn_counts": "hgetall",
     "dead": "zremrangebyscore",
     "dead:": "llen",
-    "due": "zadd zrange",
+    "due delayed schedules": "zadd zrange",
     "totals:": "hset pexpire",
     "lease:": "hget",
 }
 TOGETHER: Grants = {
-    "queue: outbox: dead: history: jobs: callbacks: lease: done: requests: events: write_ids: "
+    "queue: delayed: schedules: outbox: dead: history: jobs: callbacks: lease: done: requests: "
+    "events: "
+    "write_ids: "
     "summary:": "exists",
 }
 OPERATING: Grants = {
@@ -129,17 +109,21 @@ OPERATING: Grants = {
     "requests:": "hset",
     "dead": "zrevrange zrem",
     "events:": "xlen",
-    "fields: queue: done:": "zcard zrange",
-    "due": "zcount zrange",
-    "jobs:": "hgetall",
+    "fields: queue: delayed: done:": "zcard zrange",
+    "due delayed schedules": "zcount zrange",
+    "schedules:": "hset hdel hlen hgetall",
+    "jobs:": "hgetall hlen",
     "state: session:": "get ttl",
     "agents": "exists",
-    "history: queue: jobs: lease: due stats": "type",
+    "history: queue: delayed: schedules: jobs: lease: due delayed schedules stats": "type",
     "quota:": "unlink",
     "totals:": "hmget",
     "audit": "xrevrange",
     "encryption_keys": "hkeys hdel",
     "api_keys": "hset hvals hlen hdel",
+    "webhooks:": "hlen hmget",
+    "webhook_letters:": "zcard zscore zrevrange",
+    "webhook_sessions:": "zrangebylex",
 }
 SERVING: Grants = {
     "api_keys": "hget hlen",
@@ -153,13 +137,18 @@ SERVING: Grants = {
 }
 """What only a gateway does: ask for keys, look at jobs, delete responses and items."""
 ERASING: Grants = {
+    "users users: session_users:": "zscore zcard zrange",
     "history: dead:": "llen",
     "summary:": "exists",
     "events:": "xlen",
     "fields: queue: done:": "zcard zrange",
+    "jobs:": "hlen",
     "session: fields:": "unlink",
     "dead:": "lrange lrem",
     "dead": "zrevrange zrem",
+    "webhooks:": "hmget",
+    "webhook_letters:": "zscore zrevrange",
+    "webhook_sessions:": "zrangebylex",
 }
 """Erasing a session, and looking at dead letters."""
 REENCRYPTING: Grants = {
@@ -169,11 +158,11 @@ REENCRYPTING: Grants = {
     "events:": "xrange",
 }
 
-SENDS = "schedule enqueue interrupt touch claim note_job charge refund release_jobs"
-ENDS = "take_ends delivered release_jobs"
+SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
+ENDS = "take_ends delivered release_jobs note_webhook"
 SWEEPS = (
     f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
-    "expire_slots grant_slots"
+    "expire_slots grant_slots claim_webhooks put_off_webhook end_webhook give_up_webhook"
 )
 RECORDS = "append replace clear touch forget extend extend_value note_fields"
 SESSIONS = "agents sessions: users users: session_users:"
@@ -203,11 +192,11 @@ GATEWAY = Role(
     name="gateway",
     purpose="griot serve: it sends, follows and cancels for others, and reads what is theirs",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase drop_letters "
-    "forget_until restore members",
+    "forget_until restore members end_webhook put_off_webhook",
     indexes=f"{SESSIONS} dead",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
-        DELIVERING, GROUPING, SERVING, ERASING,
+        DELIVERING, GROUPING, SERVING, ERASING, LOOKING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -226,12 +215,14 @@ MEMORY = Role(
 WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
-    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop acquire renew commit "
-    "fail publish summarise take_slot renew_slot wait_for_slot release_slot park spend",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
+    "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
+    "park spend",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
-        FINDING, SENDING, ENDING, SWEEPING, TURNING, REMEMBERING, PUBLISHING, WAITING, DELIVERING,
-        GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, {"totals:": "hmget"},
+        FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
+        DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
+        {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
@@ -242,9 +233,10 @@ MAINTENANCE = Role(
     name="maintenance",
     purpose="the worker of beat's tasks, which also sweeps; it reads no history",
     scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
-        FINDING, ENDING, SWEEPING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING, CONSUMING,
+        FINDING, ENDING, SWEEPING, REPORTING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING,
+        CONSUMING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -268,7 +260,8 @@ OPERATOR = Role(
     name="operator",
     purpose="griot's commands; reencrypt looks at the names of all keys",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
-    "members forget_until trim swap_elements swap_fields swap_stream swap_value",
+    "members forget_until trim swap_elements swap_fields swap_stream swap_value end_webhook "
+    "put_off_webhook",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,

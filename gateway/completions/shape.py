@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 from gateway.errors import SERVER, ApiError
+from gateway.failures import UNKNOWN, failure_for
+from gateway.responses.fold import calls_of
 from gateway.responses.shape import ERASED, Known, usage_of
 from memory import Event, EventType
 
 GONE = "The answer was given before and is not kept, or its session was erased: use a new key."
-INTERRUPTED = "The answer was begun anew, and what was sent of it does not count: ask again."
+INTERRUPTED = "The answer began again, and what was sent of it does not count: ask again."
 
 
 def completion(known: Known, done: Mapping[str, object]) -> dict[str, object]:
@@ -15,11 +17,15 @@ def completion(known: Known, done: Mapping[str, object]) -> dict[str, object]:
     status = str(done["status"])
     if status not in ("completed", "incomplete"):
         raise _failure(done)
-    message = {"role": "assistant", "content": _text_of(done), "refusal": None}
+    text, calls = _text_of(done), _calls_of(done)
+    content = text or (None if calls else "")
+    message: dict[str, object] = {"role": "assistant", "content": content, "refusal": None}
+    if calls:
+        message["tool_calls"] = calls
     choice = {
         "index": 0,
         "message": message,
-        "finish_reason": "stop" if status == "completed" else "length",
+        "finish_reason": _reason(is_cut=status != "completed", has_calls=bool(calls)),
         "logprobs": None,
     }
     usage = _usage(done["usage"])
@@ -64,8 +70,11 @@ class Chunks:
         # Events may have been lost. A reply that was put right cannot be told any more.
         if event.text.startswith(self._said) and (rest := event.text[len(self._said) :]):
             yield self._chunk({"content": rest})
-        why = "length" if event.data.get("done_reason") == "length" else "stop"
-        yield self._chunk({}, why)
+        calls = [tool_call(*call) for call in calls_of(event)]
+        for index, call in enumerate(calls):
+            yield self._chunk({"tool_calls": [{"index": index, **call}]})
+        is_cut = event.data.get("done_reason") == "length"
+        yield self._chunk({}, _reason(is_cut=is_cut, has_calls=bool(calls)))
         if self._has_usage:
             usage = _usage(usage_of(event.data))
             yield {**_head(self._known, "chat.completion.chunk"), "choices": [], "usage": usage}
@@ -83,6 +92,29 @@ def _head(known: Known, kind: str) -> dict[str, object]:
         "created": int(record.created_at),
         "model": record.model,
     }
+
+
+def tool_call(call_id: str, name: str, arguments: str) -> dict[str, object]:
+    """A call of a function that the client runs."""
+    return {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def _reason(*, is_cut: bool, has_calls: bool) -> str:
+    return "tool_calls" if has_calls else ("length" if is_cut else "stop")
+
+
+def _calls_of(done: Mapping[str, object]) -> list[dict[str, object]]:
+    output = done["output"]
+    items = output if isinstance(output, list) else []
+    return [
+        tool_call(item["call_id"], item["name"], item["arguments"])
+        for item in items
+        if item["type"] == "function_call"
+    ]
 
 
 def _text_of(done: Mapping[str, object]) -> str:
@@ -105,9 +137,18 @@ def _failure(done: Mapping[str, object]) -> ApiError:
     if done["error"] == ERASED:
         return _erased()
     match done["error"]:
-        case {"message": str(message)}:
-            return ApiError(500, message, code="server_error", kind=SERVER)
-    return ApiError(500, "The answer failed.", code="server_error", kind=SERVER)
+        case {"code": str(code), "message": str(message)}:
+            return _failed(code, message)
+    return _failed(*UNKNOWN)
+
+
+def _failed(code: str, message: str) -> ApiError:
+    is_theirs = code == UNKNOWN.code
+    return (
+        ApiError(500, message, code=code, kind=SERVER)
+        if is_theirs
+        else ApiError(400, message, code=code)
+    )
 
 
 def _ended(event: Event) -> ApiError:
@@ -115,7 +156,7 @@ def _ended(event: Event) -> ApiError:
         return ApiError(409, "The answer was cancelled.", code="cancelled")
     if event.type is EventType.ERASED:
         return _erased()
-    return ApiError(500, str(event.data.get("error", "the answer failed")), kind=SERVER)
+    return _failed(*failure_for(event.data.get("error")))
 
 
 def _erased() -> ApiError:

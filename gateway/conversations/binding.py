@@ -7,22 +7,25 @@ refused.
 
 import asyncio
 import time
+from collections.abc import Callable
 from hashlib import sha256
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from gateway.access import Caller
-from gateway.errors import ApiError
+from gateway.errors import ApiError, not_found
 from gateway.messages import Message
 from gateway.services import Gateway
 from memory import SessionKeys, encode_message
 from memory.records import history, index, values
-from memory.records.codec import encode_value
+from memory.records.codec import decode_value, encode_value
 
 AGENT = "gateway.agent"
 CONVERSATION = "gateway.conversation"
 ITEMS = "gateway.items"
 """What was put into a conversation before it had an agent, and so a history."""
+PUT = "put"
+"""The field of such an item that names it."""
 NAMES = (AGENT, CONVERSATION, ITEMS)
 
 
@@ -53,7 +56,7 @@ async def bind(gateway: Gateway, caller: Caller, conversation: str, agent_id: st
             400, f"The conversation belongs to the agent {found!r}.", param="conversation"
         )
     if items:
-        await _move(gateway, gateway.keyspace.session(agent_id, session_id), items)
+        await _move(gateway, gateway.keyspace.session(agent_id, session_id))
     return session_id
 
 
@@ -77,21 +80,51 @@ async def conversation_of(gateway: Gateway, session_id: str) -> ConversationReco
 
 
 async def note(gateway: Gateway, session_id: str, record: ConversationRecord) -> None:
-    """Keep what is known of a conversation, in place of what was kept."""
-    await save(gateway, session_id, {CONVERSATION: _packed(gateway, record)}, is_new=False)
+    """Keep what is known of a new conversation."""
+    await save(gateway, session_id, {CONVERSATION: _packed(gateway, record)})
+
+
+async def change(
+    gateway: Gateway, session_id: str, metadata: dict[str, str]
+) -> ConversationRecord | None:
+    """Change what is kept of a conversation; None where nobody has made it, or it was deleted."""
+    key = gateway.keyspace.session_data(session_id, CONVERSATION)
+    while (stored := await gateway.memory.run(values.stored(key))) is not None:
+        record = await conversation_of(gateway, session_id) or ConversationRecord()
+        record = record.model_copy(update={"metadata": metadata})
+        packed = _packed(gateway, record)
+        put = values.put_in_place(gateway.keyspace, key, packed, of=stored)
+        if await gateway.memory.run(put):
+            return record
+    return None
 
 
 async def items_of(gateway: Gateway, session_id: str) -> list[Message]:
     """What was put into a conversation that has no agent yet."""
     key = gateway.keyspace.session_data(session_id, ITEMS)
-    found = await gateway.memory.run(values.load(gateway.keyspace, key))
+    return _messages(await gateway.memory.run(values.load(gateway.keyspace, key)))
+
+
+async def change_items(
+    gateway: Gateway, session_id: str, changed: Callable[[list[Message]], list[Message]]
+) -> list[Message]:
+    """Change what was put into a conversation that has no agent yet: what it is now. Of several at
+    once each changes what the others have left; so `changed` may be asked more than once."""
+    keyspace, most_bytes = gateway.keyspace, gateway.griot.memory.max_value_bytes
+    key = keyspace.session_data(session_id, ITEMS)
+    await save(gateway, session_id, {ITEMS: encode_value([], most_bytes, what="items")})
+    while True:
+        stored = await gateway.memory.run(values.stored(key))
+        if stored is None:  # it was deleted meanwhile
+            raise not_found("conversation", session_id)
+        items = changed(_messages(decode_value(values.decrypted(keyspace, key, stored), what=key)))
+        packed = encode_value(items, most_bytes, what="items")
+        if await gateway.memory.run(values.put_in_place(keyspace, key, packed, of=stored)):
+            return items
+
+
+def _messages(found: JsonValue) -> list[Message]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-async def put_items(gateway: Gateway, session_id: str, messages: list[Message]) -> None:
-    """Keep what is put into a conversation that has no agent yet."""
-    packed = encode_value(messages, gateway.griot.memory.max_value_bytes, what="items")
-    await save(gateway, session_id, {ITEMS: packed}, is_new=False)
 
 
 async def save(
@@ -129,10 +162,22 @@ async def append(
     await gateway.memory.run_all(write, *touched)
 
 
-async def _move(gateway: Gateway, keys: SessionKeys, items: list[Message]) -> None:
-    """Let the history begin with what was put into the conversation before it had an agent."""
-    await append(gateway, keys, items, once=f"items of {keys.session_id}")
-    await gateway.memory.run(values.remove(gateway.keyspace.session_data(keys.session_id, ITEMS)))
+async def _move(gateway: Gateway, keys: SessionKeys) -> None:
+    """Let the history begin with what was put into the conversation before it had an agent.
+
+    Each item has a name by which it is moved once, however many move it; what is put there
+    meanwhile stays until the next message.
+    """
+    moved: list[JsonValue] = []
+
+    def without_moved(items: list[Message]) -> list[Message]:
+        return [one for one in items if one.get(PUT) not in moved]
+
+    for number, item in enumerate(await items_of(gateway, keys.session_id)):
+        name = item.get(PUT) or f"item {number} of {keys.session_id}"
+        await append(gateway, keys, [item], once=str(name))
+        moved.append(item.get(PUT))
+    await change_items(gateway, keys.session_id, without_moved)
 
 
 def _packed(gateway: Gateway, record: ConversationRecord) -> bytes:

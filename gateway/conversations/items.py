@@ -1,5 +1,6 @@
 """The items of a conversation: the messages of its session, under ids that stay."""
 
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from pydantic import JsonValue
 
 from gateway.access import Caller
 from gateway.conversations import binding
+from gateway.conversations.binding import PUT
 from gateway.errors import ApiError, not_found
-from gateway.messages import Message, as_item
+from gateway.history_items import as_items, without_item
+from gateway.messages import Message
 from gateway.services import Gateway
-from memory import Mailbox, SessionKeys
+from memory import Mailbox, SessionKeys, encode_message
 from memory.records import history
+from memory.records.swap import Swap, swap_elements
 from tasks.job.preceding import BEFORE
 
 MAX_HISTORY = 100_000
@@ -53,32 +57,40 @@ async def add(
 ) -> list[dict[str, object]]:
     """Put items at the end. Raises ApiError while a message of the conversation is answered."""
     if place.keys is None:
-        before = await binding.items_of(gateway, place.session_id)
-        await binding.put_items(gateway, place.session_id, [*before, *messages])
-    else:
-        await _check_idle(gateway, place.keys)
-        await binding.append(gateway, place.keys, messages, once=once)
-    return (await items_at(gateway, place))[-len(messages) :]
+        named: list[Message] = [{**one, PUT: uuid.uuid4().hex} for one in messages]
+        await binding.change_items(gateway, place.session_id, lambda before: [*before, *named])
+        return items_of(named)
+    await _check_idle(gateway, place.keys)
+    await binding.append(gateway, place.keys, messages, once=once)
+    count = len(items_of(messages))
+    return (await items_at(gateway, place))[-count:] if count else []
 
 
 async def remove(gateway: Gateway, place: Place, item_id: str) -> None:
     """Remove an item. Raises ApiError where there is none, or while a message is answered."""
     if place.keys is None:
-        kept = await binding.items_of(gateway, place.session_id)
-        at = _place(kept, item_id)
-        await binding.put_items(gateway, place.session_id, [*kept[:at], *kept[at + 1 :]])
+        await binding.change_items(
+            gateway, place.session_id, lambda before: _without(before, item_id)
+        )
         return
     await _check_idle(gateway, place.keys)
     elements = await gateway.memory.run(history.stored(place.keys, at_most=MAX_HISTORY))
     read = history.decode(place.keys, elements)
-    element = elements[read.places[_place(read.messages, item_id)]]
-    await gateway.memory.run(history.remove_one(place.keys, element))
+    at, left = _found(read.messages, item_id)
+    where = read.places[at]
+    if left is None:
+        await gateway.memory.run(history.remove_one(place.keys, elements[where]))
+        return
+    encoded = encode_message(left, gateway.griot.memory.max_value_bytes)
+    (changed,) = history.encrypted(place.keys, [encoded])
+    swap = Swap(where, elements[where], changed)
+    await gateway.memory.run(swap_elements(place.keys.history, [swap]))
 
 
 def items_of(messages: Sequence[Mapping[str, JsonValue]]) -> list[dict[str, object]]:
     """Messages of a history as items."""
-    found = [as_item(one, item_id) for one, item_id in zip(messages, ids_of(messages), strict=True)]
-    return [one for one in found if one is not None]
+    named = zip(messages, ids_of(messages), strict=True)
+    return [item for one, item_id in named for item in as_items(one, item_id)]
 
 
 def ids_of(messages: Sequence[Mapping[str, JsonValue]]) -> list[str]:
@@ -103,13 +115,19 @@ def _id_of(message: Mapping[str, JsonValue], brought: Counter[object]) -> str:
     return f"msg_{digest}" if brought[digest] == 1 else f"msg_{digest}_{brought[digest]}"
 
 
-def _place(messages: Sequence[Mapping[str, JsonValue]], item_id: str) -> int:
-    ids = ids_of(messages)
-    shown = [at for at, one in enumerate(messages) if as_item(one, "") is not None]
-    at = next((at for at in shown if ids[at] == item_id), None)
-    if at is None:
-        raise not_found("item", item_id)
-    return at
+def _found(
+    messages: Sequence[Mapping[str, JsonValue]], item_id: str
+) -> tuple[int, Mapping[str, JsonValue] | None]:
+    """Where the message of an item is, and what is left of it without this one: None, nothing."""
+    for at, (message, own_id) in enumerate(zip(messages, ids_of(messages), strict=True)):
+        if any(item["id"] == item_id for item in as_items(message, own_id)):
+            return at, without_item(message, own_id, item_id)
+    raise not_found("item", item_id)
+
+
+def _without(messages: list[Message], item_id: str) -> list[Message]:
+    at, left = _found(messages, item_id)
+    return [*messages[:at], *([] if left is None else [dict(left)]), *messages[at + 1 :]]
 
 
 async def _check_idle(gateway: Gateway, keys: SessionKeys) -> None:

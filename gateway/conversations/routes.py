@@ -13,8 +13,9 @@ from gateway.access import Caller, Eraser, Reader, Shared, Writer
 from gateway.acting import erased_session
 from gateway.conversations import binding, items
 from gateway.conversations.binding import ConversationRecord
+from gateway.conversations.items import Place
 from gateway.errors import not_found
-from gateway.messages import message_of
+from gateway.messages import messages_of
 from gateway.paging import Page, page_of
 from gateway.requests import Metadata
 from gateway.services import Gateway
@@ -62,11 +63,11 @@ async def create_conversation(
     asked = asked or NewConversation()
     conversation = f"conv_{uuid.uuid4().hex}"
     session_id = caller.session(conversation)
-    given = [message_of(one, f"items[{at}]") for at, one in enumerate(asked.items or ())]
+    given = messages_of(asked.items or (), "items")
     record = ConversationRecord(created_at=int(time.time()), metadata=asked.metadata or {})
     await binding.note(gateway, session_id, record)
     if given:
-        await binding.put_items(gateway, session_id, given)
+        await items.add(gateway, Place(session_id, None), given, once=conversation)
     return _shown(conversation, record)
 
 
@@ -83,9 +84,10 @@ async def update_conversation(
     conversation: ConversationId, changes: Changes, gateway: Shared, caller: Writer
 ) -> dict[str, object]:
     """Change the metadata of a conversation."""
-    record = await _found(gateway, caller, conversation)
-    changed = record.model_copy(update={"metadata": changes.metadata})
-    await binding.note(gateway, caller.session(conversation), changed)
+    session_id = caller.session(conversation)
+    changed = await binding.change(gateway, session_id, changes.metadata)
+    if changed is None:
+        raise not_found("conversation", conversation)
     return _shown(conversation, changed)
 
 
@@ -122,10 +124,10 @@ async def create_items(
     conversation: ConversationId, asked: NewItems, gateway: Shared, caller: Writer
 ) -> dict[str, object]:
     """Put items at the end of a conversation, which nobody answers."""
-    given = [message_of(one, f"items[{at}]") for at, one in enumerate(asked.items)]
+    given = messages_of(asked.items, "items")
     place = await items.place_of(gateway, caller, conversation)
-    added = await items.add(gateway, place, given, once=uuid.uuid4().hex)
-    ends = {"first_id": added[0]["id"], "last_id": added[-1]["id"]}
+    added = await items.add(gateway, place, given, once=uuid.uuid4().hex) if given else []
+    ends = {"first_id": added[0]["id"], "last_id": added[-1]["id"]} if added else {}
     return {"object": "list", "data": added, "has_more": False, **ends}
 
 

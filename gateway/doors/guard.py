@@ -8,9 +8,7 @@
 
 import asyncio
 import logging
-import re
 import time
-import uuid
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -18,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.doors.request_id import request_id_of
 from gateway.errors import ApiError
 from gateway.settings import GatewaySettings, names_in
 from memory.quoting import quoted
@@ -25,8 +24,19 @@ from memory.quoting import quoted
 logger = logging.getLogger(__name__)
 
 HARMLESS = ("GET", "HEAD", "OPTIONS")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURE: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+
+
+class Numbered:
+    """Gives each request its id, and each answer our headers and a line in the log: those too that
+    no application sees. The outermost door."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_request = scope["type"] == "http"
+        await self._app(scope, receive, _Asked(scope, send).send if is_request else send)
 
 
 class Guard:
@@ -41,20 +51,19 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = _Asked(scope, send)
         try:
-            self._check(scope["method"], asked.headers)
+            self._check(scope["method"], Headers(scope=scope))
             body = await self._body(receive)
         except ApiError as refused:
             answer = JSONResponse(refused.body, refused.status, {"Connection": "close"})
-            await answer(scope, receive, asked.send)
+            await answer(scope, receive, send)
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive_again() -> Message:
             return whole.pop() if whole else await receive()
 
-        await self._app(scope, receive_again, asked.send)
+        await self._app(scope, receive_again, send)
 
     def _check(self, method: str, headers: Headers) -> None:
         if method in HARMLESS:
@@ -87,12 +96,10 @@ class _Asked:
     """A request on its way: its id, and the line that the log has of it."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
-        self.headers = Headers(scope=scope)
         self._scope = scope
         self._send = send
         self._began_s = time.monotonic()
-        given = self.headers.get("x-request-id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = request_id_of(Headers(scope=scope).get("x-request-id", ""))
         scope.setdefault("state", {})["request_id"] = self.request_id
 
     async def send(self, message: Message) -> None:

@@ -11,7 +11,7 @@ from memory.records.events import FROM_START
 from tasks import chat_task
 from tasks.submit.standing import JobState, Standing
 
-STILL = (JobState.WAITING, JobState.RUNNING)
+STILL = (JobState.SCHEDULED, JobState.WAITING, JobState.RUNNING)
 
 
 async def delete(gateway: Gateway, standing: Standing) -> None:

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping
 
 import orjson
 
+from gateway.history_items import arguments_text, function_item
 from gateway.responses.open_text import OpenMessage, OpenReasoning, OpenText, Sent, about
 from gateway.responses.shape import Item, Known, failure_of, message_item, tool_item
 from memory import Event, EventType
 
 _BEFORE_IT_RUNS = (
+    EventType.SCHEDULED,
     EventType.QUEUED,
     EventType.WAITING,
     EventType.CANCELLED,
@@ -170,12 +172,33 @@ class ResponseFold:
     # ---- its end
 
     def _done(self, event: Event) -> Iterator[Sent]:
-        yield from self._whole(event.text)
-        yield from self._closed("completed")
+        calls = calls_of(event)
+        if event.text or not calls:
+            yield from self._whole(event.text)
+            yield from self._closed("completed")
+        else:
+            # A reply that is nothing but calls: what was said meanwhile is no part of it.
+            is_message = isinstance(self._open, OpenMessage)
+            yield from self._closed("incomplete" if is_message else "completed")
+        for call in calls:
+            yield from self._function_called(*call)
         if event.data.get("done_reason") == "length":
             yield self._ended("incomplete", event, why="max_output_tokens")
         else:
             yield self._ended("completed", event)
+
+    def _function_called(self, call_id: str, name: str, arguments: str) -> Iterator[Sent]:
+        """A call that the client is to run. It is told once it is committed, so that nobody runs
+        one of an attempt that is begun anew."""
+        item, index = function_item(call_id, name, arguments), self._items
+        self._items += 1
+        self._output.append(item)
+        begun, facts = {**item, "arguments": "", "status": "in_progress"}, {"item_id": item["id"]}
+        kind = "response.function_call_arguments"
+        yield about("response.output_item.added", index, item=begun)
+        yield about(f"{kind}.delta", index, delta=arguments, **facts)
+        yield about(f"{kind}.done", index, name=name, arguments=arguments, **facts)
+        yield about("response.output_item.done", index, item=item)
 
     def _whole(self, text: str) -> Iterator[Sent]:
         """Bring the message to what was committed."""
@@ -214,3 +237,14 @@ class ResponseFold:
         # OpenAI has no event for a response that was cancelled; this one says that it is over.
         name = "incomplete" if status == "cancelled" else status
         return {"type": f"response.{name}", "response": self.final}
+
+
+def calls_of(done: Event) -> list[tuple[str, str, str]]:
+    """The calls of the client's functions with which a turn has ended: id, name and arguments."""
+    calls = done.data.get("calls")
+    found = []
+    for call in calls if isinstance(calls, list) else ():
+        match call:
+            case {"call_id": str(call_id), "name": str(name), "arguments": dict(arguments)}:
+                found.append((call_id, name, arguments_text(arguments)))
+    return found

@@ -37,7 +37,7 @@ async def find(gateway: Gateway, caller: Caller, response_id: str) -> tuple[Stan
 async def as_it_is(standing: Standing, known: Known) -> dict[str, object]:
     """The response as it is now."""
     match standing.state:
-        case JobState.WAITING:
+        case JobState.SCHEDULED | JobState.WAITING:
             return known.response("queued")
         case JobState.RUNNING:
             return known.response("in_progress")
@@ -118,7 +118,7 @@ async def check_resumable(known: Known, starting_after: int) -> None:
         return
     async with aclosing(job_events(known)) as found:
         async for first in found:
-            if first.type is EventType.QUEUED:
+            if first.type in (EventType.SCHEDULED, EventType.QUEUED):
                 return
             break
     raise ApiError(

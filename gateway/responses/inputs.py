@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from gateway.messages import as_item
+from gateway.history_items import as_items
 from gateway.services import Gateway
 from memory.records import history
 from tasks.job.job import ChatJob
@@ -26,10 +26,13 @@ async def input_items(gateway: Gateway, standing: Standing) -> list[dict[str, ob
 
 def asked_by(job: ChatJob) -> list[dict[str, JsonValue]]:
     """The messages that a job brings."""
+    before = [*(job.preceding or ())]
+    if job.continues:
+        return before
     question: dict[str, JsonValue] = {"role": "user", "content": job.message}
     if job.images:
         question["images"] = [*job.images]
-    return [*(job.preceding or ()), question]
+    return [*before, question]
 
 
 def _is_input(message: Mapping[str, JsonValue], job_id: str) -> bool:
@@ -38,5 +41,5 @@ def _is_input(message: Mapping[str, JsonValue], job_id: str) -> bool:
 
 
 def _items(job_id: str, messages: Sequence[Mapping[str, JsonValue]]) -> list[dict[str, object]]:
-    found = [as_item(one, f"msg_{job_id}_in_{number}") for number, one in enumerate(messages)]
-    return [one for one in found if one is not None]
+    named = [as_items(one, f"msg_{job_id}_in_{at}") for at, one in enumerate(messages)]
+    return [item for items in named for item in items]

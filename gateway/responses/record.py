@@ -4,6 +4,9 @@ It lies in the data of the job's session, so that it is erased with it, for as l
 known by its id. A job that was not sent through a gateway has none, and is a response all the same.
 """
 
+import math
+import time
+
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from gateway.services import Gateway
@@ -17,7 +20,8 @@ KEPT_S = DEDUPE_MS // 1000
 
 
 class ResponseRecord(BaseModel):
-    """What was asked. `after` is a cursor before the job's first event; `created_at` Unix time."""
+    """What was asked. `after` is a cursor before the job's first event; `created_at` and
+    `not_before` are Unix time."""
 
     created_at: float = 0.0
     after: str = FROM_START
@@ -34,8 +38,11 @@ class ResponseRecord(BaseModel):
     reasoning: dict[str, JsonValue] | None = None
     tools: list[JsonValue] | None = None
     tool_choice: JsonValue = None
+    parallel_tool_calls: bool = True
+    top_p: float | None = None
     user: str | None = None
     cancel_policy: str | None = None
+    not_before: float | None = None
     is_repeatable: bool = False
     """Whether the client may send the request again: it came with an idempotency key."""
     is_deleted: bool = False
@@ -47,9 +54,10 @@ async def save(
     """Keep a record, unless there is one: a request that is sent again has the first one's. The
     one that is kept."""
     name, keyspace = _name(job_id), gateway.keyspace
-    note = values.note_fields(keyspace, session_id, [name], ttl_s=KEPT_S, is_exact=True)
+    kept_s = KEPT_S + max(0, math.ceil((record.not_before or 0) - time.time()))
+    note = values.note_fields(keyspace, session_id, [name], ttl_s=kept_s, is_exact=True)
     key, packed = keyspace.session_data(session_id, name), _packed(gateway, record)
-    keep = values.save_new(keyspace, key, packed, ttl_s=KEPT_S, is_own=True)
+    keep = values.save_new(keyspace, key, packed, ttl_s=kept_s, is_own=True)
     _, is_new = await gateway.memory.run_all(note, keep)
     return record if is_new else await load(gateway, session_id, job_id)
 

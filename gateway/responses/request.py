@@ -1,15 +1,27 @@
 """What `POST /v1/responses` takes, and which options of a job it becomes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from gateway.errors import ApiError
 from gateway.requests import Metadata, Nullable
+from gateway.responses.tools import offer_of
 from tasks import ChatOptions
+from tasks.job.job import MAX_TOOLS
 from tasks.job.options import OnBusyName
 
 MAX_ID_CHARS = 400
+Included = Literal[
+    "reasoning.encrypted_content",
+    "message.input_image.image_url",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+    "file_search_call.results",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+]
+"""What OpenAI's clients ask for besides, and what is there in full, or cannot be."""
 AnId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_CHARS)]
 
 
@@ -22,7 +34,9 @@ class Named(BaseModel):
 
 
 class Extension(Nullable):
-    """What only Griot has. `idempotency_key`: as the header of that name."""
+    """What only Griot has, and what OpenAI has of chat completions only (`seed` to
+    `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
+    response is begun, Unix time in seconds or ISO 8601 with a time zone."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,11 +44,33 @@ class Extension(Nullable):
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
     max_history: Annotated[int, Field(ge=0, le=100_000)] | None = None
     cancel_policy: Literal["keep", "discard"] | None = None
+    not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
+    webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+
+
+class Reasoning(Nullable):
+    """How the model is to think. Its thoughts are told as they are: there is no summary of them."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    effort: str | None = None
+    summary: Literal["auto"] | None = None
+
+
+class ResponseStreamOptions(Nullable):
+    """What a stream has besides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    include_obfuscation: Literal[False] | None = None
 
 
 class ResponseRequest(Nullable):
-    """A message to be answered. Fields of OpenAI's that would be without effect here are taken;
-    those that ask for what there is not are refused."""
+    """A message to be answered. Fields of OpenAI's that ask for what there is not are refused."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -50,20 +86,20 @@ class ResponseRequest(Nullable):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     text: dict[str, JsonValue] | None = None
-    reasoning: dict[str, JsonValue] | None = None
-    tools: list[str | dict[str, JsonValue]] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    reasoning: Reasoning | None = None
+    tools: Annotated[list[str | dict[str, JsonValue]], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: str | dict[str, JsonValue] | None = None
+    parallel_tool_calls: bool | None = None
     user: Annotated[str, StringConstraints(max_length=128)] | None = None
     safety_identifier: Annotated[str, StringConstraints(max_length=128)] | None = None
     griot: Extension = Extension()
-    # Without effect, or refused where they ask for more.
-    top_p: Literal[1] | None = None
-    truncation: Literal["auto", "disabled"] | None = None
-    parallel_tool_calls: bool | None = None
-    include: list[str] | None = None
+    # These ask for what is so anyway, or give a hint that changes no answer.
+    truncation: Literal["auto"] | None = None
+    include: list[Included] | None = None
     service_tier: Literal["auto", "default"] | None = None
     prompt_cache_key: str | None = None
-    stream_options: dict[str, JsonValue] | None = None
+    stream_options: ResponseStreamOptions | None = None
 
     @property
     def conversation_id(self) -> str | None:
@@ -79,9 +115,24 @@ class ResponseRequest(Nullable):
             raise ApiError(400, "What runs in the background is stored.", param="store")
         if not self.store and self.conversation is not None:
             raise ApiError(400, "What is said in a conversation is stored.", param="store")
+        if self.griot.not_before is not None and not self.background:
+            raise ApiError(
+                400,
+                "Only what runs in the background waits until not_before.",
+                param="griot.not_before",
+            )
 
     def options(self) -> ChatOptions:
-        """The options of the job, but for what it says and whose it is."""
+        """The options of the job, but for what it says and whose it is. Raises ApiError."""
+        offer, extension = offer_of(self.tools, self.tool_choice), self.griot
+        sampling = {
+            "top_p": self.top_p,
+            "seed": extension.seed,
+            "stop": extension.stop,
+            "presence_penalty": extension.presence_penalty,
+            "frequency_penalty": extension.frequency_penalty,
+        }
+        wanted = {name: value for name, value in sampling.items() if value is not None}
         return ChatOptions(
             system_prompt=self.instructions,
             temperature=None if self.temperature is None else float(self.temperature),
@@ -89,15 +140,24 @@ class ResponseRequest(Nullable):
             max_history=self.griot.max_history,
             format=format_of(self.text),
             think=_think(self.reasoning),
-            tools=tools_of(self.tools, self.tool_choice),
+            sampling=cast("dict[str, JsonValue]", wanted) or None,
+            tools=offer.names,
+            functions=offer.functions or None,
+            parallel_tool_calls=False if self.parallel_tool_calls is False else None,
             on_busy=self.griot.on_busy,
+            not_before=self.griot.not_before,
         )
 
 
 def format_of(text: dict[str, JsonValue] | None) -> Literal["json"] | dict[str, JsonValue] | None:
     """The form that `text.format` wants. Raises ApiError."""
-    wanted = (text or {}).get("format")
-    match wanted:
+    asked = text or {}
+    if asked.get("verbosity") not in (None, "medium"):
+        wrong = "text.verbosity must be medium: say in the instructions how long an answer may be."
+        raise ApiError(400, wrong, param="text.verbosity", code="unsupported_parameter")
+    if unknown := next((name for name in asked if name not in ("format", "verbosity")), None):
+        raise ApiError(400, f"text has no {unknown[:64]!r}.", param="text")
+    match asked.get("format"):
         case None | {"type": "text"}:
             return None
         case {"type": "json_object"}:
@@ -109,35 +169,6 @@ def format_of(text: dict[str, JsonValue] | None) -> Literal["json"] | dict[str, 
     )
 
 
-def _think(reasoning: dict[str, JsonValue] | None) -> bool | str | None:
-    effort = (reasoning or {}).get("effort")
-    if effort in ("none", "minimal"):
-        return False
-    if effort is None or isinstance(effort, str):
-        return effort
-    raise ApiError(400, "reasoning.effort must be a text.", param="reasoning.effort")
-
-
-def tools_of(
-    tools: list[str | dict[str, JsonValue]] | None, choice: str | dict[str, JsonValue] | None
-) -> list[str] | None:
-    """The names of the agent's own tools that may be called; None: all. Raises ApiError."""
-    if choice == "none":
-        return []
-    if choice not in (None, "auto"):
-        raise ApiError(400, "tool_choice must be auto or none.", param="tool_choice")
-    return None if tools is None else [_tool_name(one, at) for at, one in enumerate(tools)]
-
-
-def _tool_name(tool: str | dict[str, JsonValue], at: int) -> str:
-    match tool:
-        case str():
-            return tool
-        case {"type": "function", "name": str(name)} if not tool.get("parameters"):
-            return name
-    raise ApiError(
-        400,
-        "Name a tool of the agent: functions that the client runs are not supported.",
-        param=f"tools[{at}]",
-        code="unsupported_parameter",
-    )
+def _think(reasoning: Reasoning | None) -> bool | str | None:
+    effort = None if reasoning is None else reasoning.effort
+    return False if effort in ("none", "minimal") else effort

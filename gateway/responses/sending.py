@@ -11,6 +11,7 @@ from gateway.errors import ApiError
 from gateway.messages import said
 from gateway.models import Target, target_of
 from gateway.responses import record
+from gateway.responses.answered import check_answered
 from gateway.responses.branching import session_after
 from gateway.responses.record import ResponseRecord
 from gateway.responses.request import ResponseRequest
@@ -20,6 +21,7 @@ from memory import events
 from memory.records.events import FROM_START
 from memory.records.users import USER_ID
 from tasks import aio
+from tasks.job.due_time import unix_time
 
 PREFIX = "resp_"
 _NAMESPACE = uuid.UUID("b6c1e7b2-6f0e-5c57-9b0e-6772696f7434")
@@ -58,13 +60,23 @@ async def send(
     key = request.griot.idempotency_key or idempotency_key
     response_id = new_id(caller, key, prefix=prefix)
     session_id = await _session(gateway, caller, target, request, response_id)
+    keys = gateway.keyspace.session(target.agent_id, session_id)
+    await check_answered(gateway, keys, told.answered, response_id)
     after = await _cursor(gateway, target, session_id, is_new=session_id.endswith(response_id))
     user = user_id(caller, request.safety_identifier or request.user)
     options["model"] = target.model
     options["images"] = told.images or None
+    options["webhook"] = request.griot.webhook or caller.webhook
     options["preceding"] = told.preceding or None
     options["metadata"] = None if user is None else {USER_ID: user}
-    await aio.send(target.agent_id, session_id, told.text, task_id=response_id, **options)
+    await aio.send(
+        target.agent_id,
+        session_id,
+        told.text,
+        task_id=response_id,
+        sender=caller.sender,
+        **options,
+    )
     asked = _recorded(request, after, is_repeatable=key is not None)
     kept = await record.save(gateway, session_id, response_id, asked)
     conversation = caller.conversation(session_id) or session_id
@@ -112,12 +124,21 @@ def _recorded(request: ResponseRequest, after: str, *, is_repeatable: bool) -> R
         temperature=request.temperature,
         max_output_tokens=request.max_output_tokens,
         text=request.text,
-        reasoning=request.reasoning,
-        tools=request.tools,
+        reasoning=None if request.reasoning is None else request.reasoning.model_dump(),
+        tools=None if request.tools is None else [*request.tools],
         tool_choice=request.tool_choice,
+        parallel_tool_calls=request.parallel_tool_calls is not False,
+        top_p=request.top_p,
         user=request.safety_identifier or request.user,
         cancel_policy=request.griot.cancel_policy,
+        not_before=due_at(request),
     )
+
+
+def due_at(request: ResponseRequest) -> float | None:
+    """When a response is to be begun, Unix time, seconds; None: now."""
+    given = request.griot.not_before
+    return None if given is None else unix_time(given, what="griot.not_before")
 
 
 def check_header(idempotency_key: str | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from gateway.failures import failure_for
 from gateway.responses.record import ResponseRecord
 from memory import Event, EventType
 
@@ -70,25 +71,29 @@ class Known:
             "instructions": asked.instructions,
             "max_output_tokens": asked.max_output_tokens,
             "metadata": asked.metadata,
-            "parallel_tool_calls": False,
+            "parallel_tool_calls": asked.parallel_tool_calls,
             "previous_response_id": asked.previous_response_id,
             "reasoning": asked.reasoning or {"effort": None, "summary": None},
+            "service_tier": "default",
             "store": asked.store,
             "temperature": asked.temperature,
             "text": asked.text or {"format": {"type": "text"}},
             "tool_choice": asked.tool_choice or "auto",
             "tools": [_tool(tool) for tool in asked.tools or ()],
-            "top_p": None,
+            "top_p": asked.top_p,
             "truncation": "auto",
             "user": asked.user,
         }
 
     def _griot(self, end: Event | None, data: Mapping[str, JsonValue]) -> dict[str, object]:
         """What only Griot says: where the response belongs, and how it came about."""
-        names = ("model", "server", "done_reason", "receipt", "timings", "empty")
+        names = ("model", "done_reason", "receipt", "timings", "empty")
         facts = {name: data[name] for name in names if name in data}
         attempt = {} if end is None else {"attempt": end.attempt}
-        return {"agent_id": self.agent_id, "session_id": self.conversation, **attempt, **facts}
+        due = self.record.not_before
+        later = {} if due is None else {"not_before": due}
+        names_of = {"agent_id": self.agent_id, "session_id": self.conversation}
+        return {**names_of, **later, **attempt, **facts}
 
 
 def usage_of(data: Mapping[str, JsonValue]) -> dict[str, object] | None:
@@ -148,12 +153,15 @@ def failure_of(end: Event) -> dict[str, object]:
     """Why a response has failed."""
     if end.type is EventType.ERASED:
         return {**ERASED}
-    return {"code": "server_error", "message": str(end.data.get("error", "no reason is known"))}
+    return failure_for(end.data.get("error"))._asdict()
 
 
 def _tool(tool: JsonValue) -> JsonValue:
+    """A tool as OpenAI's clients read it: one that is named is the agent's own."""
     if isinstance(tool, str):
-        return {"type": "function", "name": tool, "parameters": None, "strict": None}
+        return {"type": "mcp", "server_label": SERVER_LABEL, "allowed_tools": [tool]}
+    if isinstance(tool, dict) and tool.get("type") == "function":
+        return {"parameters": None, "strict": None, **tool}
     return tool
 
 

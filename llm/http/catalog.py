@@ -80,6 +80,11 @@ class ModelCatalog:
         """Whether the server has `model` in memory, as far as is known."""
         return find_loaded(model, self._loaded.values(), self._weights) is not None
 
+    @property
+    def in_memory(self) -> tuple[str, ...]:
+        """The models that are in memory, as far as is known."""
+        return tuple(sorted(self._loaded))
+
     def is_elsewhere(self, model: str) -> bool:
         """Whether another server answers for `model`, as far as is known: nothing is loaded."""
         found = self._details.of(model)

@@ -7,6 +7,7 @@ for one trial alone → closed by its first answer, or open again for twice the 
 import random
 import time
 from collections.abc import Callable
+from typing import Literal
 
 FAILURES = 3
 PAUSE_S = 1.0
@@ -43,6 +44,13 @@ class Breaker:
         if self._admits_at is None:
             return True
         return self._trial is None and self._clock() >= self._admits_at
+
+    @property
+    def state(self) -> Literal["closed", "open", "half-open"]:
+        """Whether calls may be made, none, or one on trial."""
+        if self._admits_at is None:
+            return "closed"
+        return "open" if self.wait_s > 0 else "half-open"
 
     @property
     def wait_s(self) -> float:

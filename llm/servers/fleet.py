@@ -1,7 +1,7 @@
 """Several Ollamas as one: a call goes to the best server, and to another if that one fails it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing, suppress
 from typing import Self
 
@@ -134,28 +134,27 @@ class Fleet:
         session: str = "",
         timeouts: Timeouts | None = None,
         held_slot: HeldSlot | None = None,
+        on_server: Callable[[str], None] = lambda _: None,
     ) -> AsyncGenerator[Delta | Final, None]:
         """As `OllamaClient.stream`, by the server that is best for `session` now.
 
         A retryable failure before the first piece of the reply moves the call to another server;
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
-        With a `held_slot` only the server of that slot is asked.
+        With a `held_slot` only the server of that slot is asked; `on_server` is told which are.
         """
         failover = FailoverState(timeouts or self._timeouts)
         model = full_name(request.model)
         slot = held_slot if held_slot is not None and held_slot.server else None
         while True:
             server = await self._next(request, session, failover, slot)
+            on_server(server.url)
             has_spoken = False
             try:
                 with (
                     measured_call(server.label, model) as measure,
                     server.calling(request) as trial,
                 ):
-                    # A load within the chat would end with the chat's time-out or cancel, each time
-                    # from zero (docs/ollama.md, Loading).
-                    if not server.warmer.is_warm(request):
-                        await server.load(request)
+                    await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:
                         async for record in records:

@@ -155,6 +155,10 @@ class Server:
 
     async def load(self, request: ChatRequest) -> None:
         """Have the model loaded as the chat needs it. Raises the LLMError of the load."""
+        # A load within the chat would end with the chat's time-out or cancel, each time from zero
+        # (docs/ollama.md, Loading).
+        if self.warmer.is_warm(request):
+            return
         try:
             # That /api/ps lists it is no sign of life: a model that hangs is listed, too.
             if await self.warmer.ensure(request):

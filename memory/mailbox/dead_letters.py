@@ -153,6 +153,23 @@ def letters(mailbox: Mailbox) -> Command[Letters]:
     return Command(lambda reply: _read(mailbox.keys, reply), ("LRANGE", mailbox.keys.dead, 0, -1))
 
 
+def latest(mailbox: Mailbox, *, skip: int, limit: int) -> Command[Letters]:
+    """So many dead letters of a session, the oldest first, without the last `skip` of all."""
+    parts = ("LRANGE", mailbox.keys.dead, -skip - limit, -skip - 1)
+    return Command(lambda reply: _read(mailbox.keys, reply), parts)
+
+
+def listed_sessions(
+    keyspace: Keyspace, *, skip: int, limit: int
+) -> Command[list[SessionKeys | None]]:
+    """The sessions that were noted from a place on, the latest first; None for what is none."""
+
+    def read(reply: object) -> list[SessionKeys | None]:
+        return [keyspace.find_session(key.decode(errors="replace")) for key in strings(reply)]
+
+    return Command(read, ("ZREVRANGE", keyspace.dead, skip, skip + limit - 1))
+
+
 def requeued(
     keys: SessionKeys,
     letter: DeadLetter,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from memory.redis.command import Command, LuaScript
+from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, count, flag, integer, pairs, text
 
 T = TypeVar("T")
@@ -35,6 +35,12 @@ class DueEntry:
 def schedule(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
     """Have someone look at a member in `delay_ms` at the latest. The server's time, ms."""
     return SCHEDULE.command(count, due_key, member=member, delay_ms=delay_ms)
+
+
+def look(due_key: str, member: str, *, delay_ms: int) -> Command[int]:
+    """`schedule`, but a damaged list is logged, and fails nothing beside it."""
+    # docs/decisions.md: without the list nothing is swept, but jobs are taken in, woken and done.
+    return ignore_corrupt(schedule(due_key, member, delay_ms=delay_ms), 0)
 
 
 def due(due_key: str, *, limit: int) -> Command[list[DueEntry]]:

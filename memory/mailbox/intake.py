@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from memory.errors import CorruptData
-from memory.keys import SessionKeys
+from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEDUPE_MS, SESSION_TTL_S
+from memory.mailbox import due_list
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.outcomes import JobToWake
 from memory.mailbox.words import CANNOT_TAKE_APART, about_envelope, encrypted_callbacks
@@ -20,8 +21,12 @@ ENQUEUE = LuaScript.load("mailbox", "enqueue")
 INTERRUPT = LuaScript.load("mailbox", "interrupt")
 SUPERSEDE = LuaScript.load("mailbox", "supersede")
 MERGE = LuaScript.load("mailbox", "merge")
+DELAY = LuaScript.load("mailbox", "delay")
 CLAIM = LuaScript.load("mailbox", "claim")
-SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE, CLAIM)
+SCRIPTS = (ENQUEUE, INTERRUPT, SUPERSEDE, MERGE, DELAY, CLAIM)
+
+SHORTEST_DELAY_MS = 1000
+"""A delayed job is looked at no sooner: DELAY has certainly come then."""
 
 # MERGE and the piece `intake` read these fields by position.
 _DIGEST_BYTES, _ASKER_BYTES, _MAX_SIZE = 16, 8, 99_999_999
@@ -40,10 +45,11 @@ class EnqueueOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """The answer to ENQUEUE, INTERRUPT, SUPERSEDE and MERGE.
+    """The answer to ENQUEUE, INTERRUPT, SUPERSEDE, MERGE and DELAY.
 
     `seq_us` and `position` are those of NEW and PENDING; at position 0 the caller publishes the
-    wake-up. `is_committed` says of DONE whether there is a turn (else cancelled, merged or dead).
+    wake-up, and at -1 the job is delayed. `is_committed` says of DONE whether there is a turn
+    (else cancelled, merged or dead).
     `pending` is the number of jobs at FULL, `first` the first of them.
     `stopping` is a job that its worker must stop now, `wake` one that must be woken now; `ended`
     says how many ends are in the session's outbox, of jobs that this one has taken out among them.
@@ -61,7 +67,7 @@ class Enqueued:
 
     @classmethod
     def from_reply(cls, reply: object) -> "Enqueued":
-        """Read the reply of any of the four."""
+        """Read the reply of any of the five."""
         outcome, rest = code_and_rest(EnqueueOutcome, reply)
         match outcome, rest:
             case EnqueueOutcome.DONE, [int(mark_ms)]:
@@ -145,7 +151,9 @@ class Intake:
     `callbacks` says what follows the job in Celery, as lines of JSON, or is empty.
     `merged_bytes` bounds messages that are merged, `merged_envelope_bytes` all that is kept of
     them; `ttl_s` is that of the session's events. `owner` names who delivers the ends of the jobs
-    that this one takes out (`outbox.take`).
+    that this one takes out (`outbox.take`). With `due_ms`, Unix time, the job is only kept until
+    then, whatever it does to others later (`delayed.ripe`): for
+    about `wait_ms`. A worker looks at it in `look_ms`.
     """
 
     job_id: str
@@ -158,10 +166,20 @@ class Intake:
     callbacks: bytes = field(default=b"", repr=False)
     owner: str = field(default_factory=lambda: uuid.uuid4().hex)
     merged_envelope_bytes: int = 2**31
+    due_ms: int | None = None
+    wait_ms: int = 0
+    look_ms: int = 0
 
     def identity(self, keys: SessionKeys) -> str:
         """What the id's pointer holds: the id is this request's in this session."""
         return f"{self.request.digest} {keys.history}"
+
+    def look(self, keyspace: Keyspace, keys: SessionKeys, *, grace_ms: int) -> Command[int]:
+        """Have somebody look at the session: in `grace_ms`, or when the job is due."""
+        if self.due_ms is None:
+            return due_list.look(keyspace.due, keys.history, delay_ms=grace_ms)
+        delay_ms = max(self.look_ms, SHORTEST_DELAY_MS)
+        return due_list.look(keyspace.delayed, keys.history, delay_ms=delay_ms)
 
     def command(
         self, keys: SessionKeys, pointer: str | None, *, grace_ms: int
@@ -171,9 +189,12 @@ class Intake:
         `pointer` is the key of the job's pointer, None where `claim` has set it. Who ends other
         jobs has `grace_ms` to deliver their ends.
         """
-        script = _SCRIPT_OF.get(self.on_busy, ENQUEUE)
+        is_delayed = self.due_ms is not None
+        script = DELAY if is_delayed else _SCRIPT_OF.get(self.on_busy, ENQUEUE)
         options: dict[str, int | str] = {}
-        if script is SUPERSEDE:
+        if self.due_ms is not None:
+            options["due_ms"] = self.due_ms
+        elif script is SUPERSEDE:
             options["is_all"] = int(self.on_busy is OnBusy.ROLLBACK)
         elif script is MERGE:
             options["most_bytes"] = self.merged_bytes
@@ -188,10 +209,12 @@ class Intake:
             envelope=keys.cipher.encrypted(self.envelope, about_envelope(self.job_id)),
             its_callbacks=encrypted_callbacks(keys, self.callbacks),
             # REJECT is ENQUEUE into an empty mailbox only, so it needs no script.
-            cap=1 if self.on_busy is OnBusy.REJECT else self.cap,
+            cap=1 if self.on_busy is OnBusy.REJECT and not is_delayed else self.cap,
             request=self.request.packed(),
             # The script adds the position: only it knows how many jobs are before this one.
-            event=events.queued_head(self.job_id),
+            event=events.queued_head(self.job_id)
+            if self.due_ms is None
+            else events.scheduled(self.job_id, self.due_ms),
             events_max=events.MAX_EVENTS,
             ttl_s=self.ttl_s,
             dedupe_ms=DEDUPE_MS,
@@ -231,8 +254,8 @@ def _merged(others: Sequence[bytes]) -> list[JobToWake]:
     return found
 
 
-def claim(pointer: str, identity: str) -> Command[Claim]:
-    """Have a job's id stand for one request of one session. Safe to repeat.
+def claim(pointer: str, identity: str, *, keep_ms: int = DEDUPE_MS) -> Command[Claim]:
+    """Have a job's id stand for one request of one session, for `keep_ms`. Safe to repeat.
 
     Only for a cluster, before the job is taken in: there the pointer is on another server.
     """
@@ -240,7 +263,7 @@ def claim(pointer: str, identity: str) -> Command[Claim]:
         lambda reply: code_and_rest(Claim, reply)[0],
         pointer,
         identity=identity,
-        dedupe_ms=DEDUPE_MS,
+        dedupe_ms=keep_ms,
     )
 
 

@@ -1,9 +1,50 @@
 """Looking at a job that waits or runs, from outside."""
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 from memory.keys import SessionKeys
 from memory.mailbox.outcomes import JobToWake
 from memory.redis.command import Command
-from memory.redis.replies import optional, unexpected_reply
+from memory.redis.replies import integer, optional, strings, unexpected_reply
+
+MAX_DIGITS = 18
+_LEASE = (
+    "token",
+    "until",
+    "job",
+    "attempt",
+    "not_before",
+    "slot_wait_until",
+    "servers_away_since",
+)
+
+
+class Why(StrEnum):
+    """What a job that is in its mailbox does there."""
+
+    RUNNING = "running"
+    BEHIND = "behind"
+    """Another job of its session is before it."""
+    SLOT = "slot"
+    SERVER = "server"
+    """No server of its model answers."""
+    BACKOFF = "backoff"
+    """Its last attempt failed."""
+    SCHEDULED = "scheduled"
+    """It is not due yet."""
+    WAKE = "wake"
+    """Nothing keeps it: a worker is about to take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLook:
+    """What a lease says of the head of its mailbox: `until_ms` is when a back-off ends."""
+
+    job_id: str
+    why: Why
+    attempts: int
+    until_ms: int | None = None
 
 
 def stored(keys: SessionKeys, job_id: str) -> Command[JobToWake | None]:
@@ -24,3 +65,64 @@ def has_begun(keys: SessionKeys, job_id: str) -> Command[bool]:
         raise unexpected_reply(reply)
 
     return Command(read, ("HMGET", keys.lease, "job", "attempt"))
+
+
+def head(keys: SessionKeys, *, now_ms: int) -> Command[HeadLook]:
+    """Why the head of a mailbox is where it is, by the server's clock. Changes nothing."""
+
+    def read(reply: object) -> HeadLook:
+        match reply:
+            case [token, until, job, attempt, not_before, slot_wait, away]:
+                times = (_number(until), _number(not_before), _number(slot_wait))
+                why = _why(now_ms, times, is_held=token is not None, is_away=away is not None)
+                ends_ms = times[1] if why is Why.BACKOFF else None
+                name = job.decode(errors="replace") if isinstance(job, bytes) else ""
+                return HeadLook(name, why, _number(attempt), ends_ms)
+        raise unexpected_reply(reply)
+
+    return Command(read, ("HMGET", keys.lease, *_LEASE))
+
+
+def _why(now_ms: int, times: tuple[int, int, int], *, is_held: bool, is_away: bool) -> Why:
+    until_ms, not_before_ms, slot_wait_ms = times
+    if is_held and until_ms > now_ms:
+        return Why.RUNNING
+    if slot_wait_ms > now_ms:
+        return Why.SERVER if is_away else Why.SLOT
+    return Why.BACKOFF if not_before_ms > now_ms else Why.WAKE
+
+
+def _number(stored: object) -> int:
+    is_one = isinstance(stored, bytes) and stored.isdigit() and len(stored) <= MAX_DIGITS
+    return int(stored) if is_one else 0  # type: ignore[call-overload]  # bytes, as was asked
+
+
+def rank(keys: SessionKeys, job_id: str) -> Command[int | None]:
+    """How many jobs of its session come before one; None of one that is over."""
+    return Command(
+        lambda reply: None if reply is None else integer(reply), ("ZRANK", keys.queue, job_id)
+    )
+
+
+def taken_in_ms(keys: SessionKeys, job_id: str) -> Command[int | None]:
+    """When a job was taken in, by the server's clock; None of one that is over."""
+
+    def read(reply: object) -> int | None:
+        match reply:
+            case None:
+                return None
+            case bytes() | float():
+                return round(float(reply) / 1000)
+        raise unexpected_reply(reply)
+
+    return Command(read, ("ZSCORE", keys.queue, job_id))
+
+
+def first(keys: SessionKeys) -> Command[str | None]:
+    """The head of a mailbox; None of an empty one."""
+
+    def read(reply: object) -> str | None:
+        found = strings(reply)
+        return found[0].decode(errors="replace") if found else None
+
+    return Command(read, ("ZRANGE", keys.queue, 0, 0))

@@ -26,7 +26,7 @@ from memory.mailbox.words import MAX_ENVELOPE_BYTES, encrypted_error, encrypted_
 from memory.records.events import MAX_EVENTS
 from memory.records.history import elements, encrypted, find_reply
 from memory.records.limits import MAX_HISTORY_BYTES
-from memory.redis.command import Command, LuaScript, ignore_corrupt
+from memory.redis.command import Command, LuaScript
 from memory.redis.replicas import replicated
 from memory.redis.replies import count, flag, nothing, strings, unexpected_reply
 
@@ -75,14 +75,15 @@ class Mailbox:
     def take_in(self, intake: Intake, *, grace_ms: int) -> tuple[Command[int], Command[Enqueued]]:
         """Take a job in, and do to the others what it asks for. On a cluster `claim` its id first.
 
-        MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up.
+        MemoryFull when sent and Redis is out of memory. At position 0 publish its wake-up. A job
+        that is not due is kept, and a worker looks when it is.
         """
         # SCHEDULE comes first: a sender that dies then leaves a mailbox to be found.
         pointer = None if self.keyspace.is_cluster else self.keyspace.job(intake.job_id)
         take_in = intake.command(self.keys, pointer, grace_ms=grace_ms)
         is_ours = intake.cap != NO_CAP  # a raw job is in the broker too until it is answered
         return (
-            self.look(grace_ms),
+            intake.look(self.keyspace, self.keys, grace_ms=grace_ms),
             replicated(take_in, self.keys.lease, TAKEN_IN, is_required=is_ours),
         )
 
@@ -90,7 +91,8 @@ class Mailbox:
         """Claim the job's id, before `take_in`, in a trip of its own; None: `take_in` does it."""
         if not self.keyspace.is_cluster:
             return None
-        return claim(self.keyspace.job(intake.job_id), intake.identity(self.keys))
+        keep_ms, pointer = DEDUPE_MS + intake.wait_ms, self.keyspace.job(intake.job_id)
+        return claim(pointer, intake.identity(self.keys), keep_ms=keep_ms)
 
     def acquire(
         self,
@@ -273,9 +275,9 @@ class Mailbox:
         return Command(_read_mark, ("ZSCORE", self.keys.done, job_id))
 
     def is_pending(self, job_id: str) -> Command[bool]:
-        """Whether the job is in the mailbox. Asked before `is_committed`, one of both is so unless
-        the mailbox was lost, for a job that ends gets its mark in the same step."""
-        return Command(lambda reply: reply is not None, ("ZSCORE", self.keys.queue, job_id))
+        """Whether the job is in the mailbox, or delayed. Asked before `is_committed`, one of both
+        is so unless the mailbox was lost, for a job that ends gets its mark in the same step."""
+        return Command(flag, ("HEXISTS", self.keys.jobs, job_id))
 
     def reply_of(self, job_id: str, *, limit: int = REPLY_SEARCH_MESSAGES) -> Command[bytes | None]:
         """The committed reply of a done job, as `find_reply` finds it in the last messages."""
@@ -284,10 +286,7 @@ class Mailbox:
 
     def look(self, delay_ms: int) -> Command[int]:
         """Have a sweeper look at the mailbox in `delay_ms`. Goes before what it guards."""
-        # A damaged due list must not fail the operation beside it (docs/decisions.md): without the
-        # list nothing is swept, but jobs are taken in, woken and done.
-        look = due_list.schedule(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
-        return ignore_corrupt(look, 0)
+        return due_list.look(self.keyspace.due, self.keys.history, delay_ms=delay_ms)
 
 
 def _read_mark(reply: object) -> bool | None:

@@ -20,6 +20,15 @@ def is_claimed(keyspace: Keyspace, job_id: str, identity: str) -> Command[bool]:
     return Command(lambda reply: reply == identity.encode(), ("GET", keyspace.job(job_id)))
 
 
+def digest_of(keyspace: Keyspace, job_id: str) -> Command[str | None]:
+    """The digest of the request that an id stands for; None for an unknown one."""
+
+    def read(pointer: bytes) -> str:
+        return pointer.decode(errors="replace").partition(" ")[0]
+
+    return Command(optional(read), ("GET", keyspace.job(job_id)))
+
+
 def unclaim(keyspace: Keyspace, job_id: str) -> Command[None]:
     """Give up the claim of a job that was not taken in, on a cluster. Safe to repeat."""
     return Command(nothing, ("DEL", keyspace.job(job_id)))

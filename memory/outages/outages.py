@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from memory.errors import CorruptData
-from memory.keys import Keyspace, OutageKeys, SessionKeys
+from memory.key_groups import OutageKeys
+from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import OUTAGE_TTL_MS
 from memory.records.index import Entry, forget, newest, touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt

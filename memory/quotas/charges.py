@@ -7,6 +7,7 @@ when sent.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 
 from memory.keys import Keyspace
 from memory.lifetimes import ADMISSION_MS, PENDING_MS
@@ -14,6 +15,8 @@ from memory.quotas.owners import RULES, Owner, user
 from memory.quotas.pending import NOTE_JOB, RELEASE_JOBS, owner_names
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import code_and_rest, count, nothing, unexpected_reply
+
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
 
 CHARGE = LuaScript.load("quotas", "charge")
 REFUND = LuaScript.load("quotas", "refund")
@@ -107,6 +110,28 @@ def spend(
         per_day=tuple(one.quota.tokens_per_day or 0 for one in counting),
     )
     return (spending,)
+
+
+def used(keyspace: Keyspace, owner: Owner, *, now_ms: int) -> Command[tuple[float, float]]:
+    """What an owner has used up of its jobs per minute and its tokens per day, as parts of them; a
+    day's tokens may be overdrawn, by more than 1 then. `now_ms` is the server's time."""
+
+    def read(reply: object) -> tuple[float, float]:
+        match reply:
+            case [jobs_until, tokens_until]:
+                return _part(jobs_until, now_ms, MINUTE_MS), _part(tokens_until, now_ms, DAY_MS)
+        raise unexpected_reply(reply)
+
+    return Command(read, ("HMGET", keyspace.quota(owner.name), "jobs_until", "tokens_until"))
+
+
+def _part(until: object, now_ms: int, whole_ms: int) -> float:
+    # A bucket is kept as the time at which it is full again (memory/redis/lua/bucket.lua).
+    try:
+        left_ms = float(until) - now_ms if isinstance(until, bytes) else 0.0
+    except ValueError:
+        return 0.0
+    return round(max(0.0, left_ms) / whole_ms, 3) if isfinite(left_ms) else 0.0
 
 
 def forget_user(keyspace: Keyspace, user_id: str) -> Command[None]:

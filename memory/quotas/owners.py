@@ -1,11 +1,14 @@
-"""Whom a job counts for: its agent, and the user whose message it is; and what each may have."""
+"""Whom a job counts for: its agent, the user whose message it is, and the API key that it came
+with; and what each may have."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from memory.errors import CorruptData
 from memory.ids import encode_id
 
 MOST_PER_MINUTE = 100_000
@@ -58,3 +61,17 @@ def user(user_id: str, quota: Quota = UNBOUNDED) -> Owner:
     """A user as an owner of jobs: by a digest, for these keys are nobody's list of users."""
     digest = blake2b(user_id.encode(errors="replace"), digest_size=16).hexdigest()
     return Owner(f"u:{digest}", quota)
+
+
+def key(name: str, quota: Quota = UNBOUNDED) -> Owner:
+    """Those who have an API key of this name as an owner of jobs: by a digest, as a user."""
+    digest = blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()
+    return Owner(f"k:{digest}", quota)
+
+
+def key_quota(kept: Mapping[str, int]) -> Quota:
+    """The quota that is kept with an API key. Raises CorruptData."""
+    try:
+        return Quota.model_validate(kept)
+    except ValidationError:
+        raise CorruptData("the quota of an API key is none of ours") from None

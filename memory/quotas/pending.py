@@ -16,7 +16,7 @@ from memory.keys import Keyspace
 from memory.lifetimes import PENDING_MS
 from memory.quotas.owners import Owner, agent
 from memory.redis.command import Command, LuaScript, ignore_corrupt
-from memory.redis.replies import after_ok, count, integer, pairs, unexpected_reply
+from memory.redis.replies import after_ok, count, integer, optional, pairs, unexpected_reply
 
 NOTE_JOB = LuaScript.load("quotas", "note_job")
 RELEASE_JOBS = LuaScript.load("quotas", "release_jobs")
@@ -43,8 +43,11 @@ class PendingCounts:
         raise unexpected_reply(reply)
 
 
-def note(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[PendingCounts]:
+def note(
+    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], *, wait_ms: int = 0
+) -> Command[PendingCounts]:
     """Count a job for its owners, of whom the first is its agent. Goes before it is taken in.
+    It is not due before `wait_ms`.
 
     Where the counts are damaged, that is logged, and none are known.
     """
@@ -53,7 +56,7 @@ def note(keyspace: Keyspace, job_id: str, owners: Sequence[Owner]) -> Command[Pe
         keyspace.quotas,
         job=job_id,
         its_owners=owner_names(owners),
-        pending_ms=PENDING_MS,
+        pending_ms=PENDING_MS + wait_ms,
     )
     return ignore_corrupt(counted, PendingCounts())
 
@@ -66,6 +69,17 @@ def look(keyspace: Keyspace, agent_id: str) -> Command[PendingCounts]:
 def size(keyspace: Keyspace) -> Command[int]:
     """How many jobs wait or run in all."""
     return Command(integer, ("ZCARD", keyspace.quotas.pending_jobs))
+
+
+def of_owner(keyspace: Keyspace, owner: Owner) -> Command[int]:
+    """How many jobs of an owner wait or run."""
+
+    def read(count: bytes) -> int:
+        return int(count) if count.isdigit() else 0
+
+    return Command(
+        lambda reply: optional(read)(reply) or 0, ("HGET", keyspace.quotas.counts, owner.name)
+    )
 
 
 def fullest_agent(keyspace: Keyspace) -> Command[tuple[str, int]]:

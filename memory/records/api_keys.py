@@ -2,6 +2,9 @@
 
 A key is shown once, when it is made: `griot_<id>_<secret>`. Kept is a SHA-256 of the secret, which
 has 256 random bits, so nothing slower is needed.
+
+Beside them lies a mark that there was a key. It stays when the last one is revoked, so that a
+gateway that was closed opens again only where somebody says so.
 """
 
 import hashlib
@@ -22,6 +25,8 @@ from memory.redis.replies import integer, optional, strings
 MARK = "griot"
 SECRET_BYTES = 32
 ID_BYTES = 6
+CLOSED = "closed"
+"""The mark: no key has such an id."""
 
 
 class Scope(StrEnum):
@@ -36,7 +41,9 @@ class Scope(StrEnum):
     OPERATE = "operate"
     """See the queue and the sessions of all owners, and handle dead letters."""
     ERASE = "erase"
-    """Erase responses and conversations of its owner."""
+    """Erase responses and conversations of its owner; with `operate` those of all."""
+    READ_TEXT = "read_text"
+    """With `operate`: read what was said in the sessions of all owners."""
 
 
 USUAL = (Scope.AGENTS, Scope.READ, Scope.WRITE)
@@ -45,7 +52,9 @@ USUAL = (Scope.AGENTS, Scope.READ, Scope.WRITE)
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """An API key as it is kept. `agents`: those that it may use; None: all. `created_at` is Unix
-    time in seconds."""
+    time in seconds. `quota`: the bounds of whoever has a key of this name, by the names that
+    memory.quotas.owners.Quota has for them. `webhook` is told how each response has ended that
+    names no other."""
 
     key_id: str
     name: str
@@ -54,15 +63,25 @@ class ApiKey:
     agents: tuple[str, ...] | None
     created_at: float
     digest: str = field(repr=False)
+    quota: Mapping[str, int] = field(default_factory=dict)
+    webhook: str | None = field(default=None, repr=False)
 
     @classmethod
     def new(
-        cls, *, name: str, owner: str, scopes: Sequence[Scope], agents: Sequence[str] | None
+        cls,
+        *,
+        name: str,
+        owner: str,
+        scopes: Sequence[Scope],
+        agents: Sequence[str] | None,
+        quota: Mapping[str, int] | None = None,
+        webhook: str | None = None,
     ) -> tuple[Self, str]:
         """A new key, and what its holder sends: it is nowhere else."""
         key_id, secret = secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
         among = None if agents is None else tuple(agents)
-        key = cls(key_id, name, owner, tuple(scopes), among, time.time(), _digest(secret))
+        now_s, digest = time.time(), _digest(secret)
+        key = cls(key_id, name, owner, tuple(scopes), among, now_s, digest, quota or {}, webhook)
         return key, "_".join((MARK, key_id, secret))
 
     def is_opened_by(self, secret: str) -> bool:
@@ -86,7 +105,9 @@ class ApiKey:
                 }:  # fmt: skip
                     known = tuple(Scope(one) for one in scopes)
                     among = None if agents is None else tuple(map(str, agents))
-                    return cls(key_id, name, owner, known, among, float(at), digest)
+                    quota, hook = _quota(facts.get("quota", {})), facts.get("webhook")
+                    webhook = hook if isinstance(hook, str) else None
+                    return cls(key_id, name, owner, known, among, float(at), digest, quota, webhook)
         except ValueError:
             pass
         raise CorruptData("an API key's record is none of ours")
@@ -101,33 +122,49 @@ def split(token: str) -> tuple[str, str] | None:
 
 
 def save(keyspace: Keyspace, key: ApiKey) -> Command[int]:
-    """Keep a key. Safe to repeat."""
-    return Command(integer, ("HSET", keyspace.api_keys, key.key_id, key.packed()))
+    """Keep a key, and that there was one. Safe to repeat."""
+    return Command(integer, ("HSET", keyspace.api_keys, key.key_id, key.packed(), CLOSED, b""))
 
 
 def find(keyspace: Keyspace, key_id: str) -> Command[ApiKey | None]:
     """A key by its id; None where there is none."""
-    return Command(optional(ApiKey.parsed), ("HGET", keyspace.api_keys, key_id))
+
+    def read(reply: object) -> ApiKey | None:
+        stored = optional(bytes)(reply)
+        return ApiKey.parsed(stored) if stored else None
+
+    return Command(read, ("HGET", keyspace.api_keys, key_id))
 
 
 def every(keyspace: Keyspace) -> Command[list[ApiKey]]:
     """All keys, the oldest first."""
 
     def read(reply: object) -> list[ApiKey]:
-        found = [ApiKey.parsed(stored) for stored in strings(reply)]
+        found = [ApiKey.parsed(stored) for stored in strings(reply) if stored]
         return sorted(found, key=lambda key: key.created_at)
 
     return Command(read, ("HVALS", keyspace.api_keys))
 
 
-def count(keyspace: Keyspace) -> Command[int]:
-    """How many keys there are."""
-    return Command(integer, ("HLEN", keyspace.api_keys))
+def is_closed(keyspace: Keyspace) -> Command[bool]:
+    """Whether a key is needed: there is one, or there was one."""
+    return Command(lambda reply: integer(reply) > 0, ("HLEN", keyspace.api_keys))
+
+
+def reopen(keyspace: Keyspace) -> Command[int]:
+    """Forget that there were keys; those that there are stay, and are needed."""
+    return Command(integer, ("HDEL", keyspace.api_keys, CLOSED))
 
 
 def revoke(keyspace: Keyspace, key_id: str) -> Command[int]:
     """Forget a key: 1, or 0 where there was none. It opens nothing from then on."""
     return Command(integer, ("HDEL", keyspace.api_keys, key_id))
+
+
+def _quota(stored: object) -> dict[str, int]:
+    if isinstance(stored, dict) and all(isinstance(one, int) for one in stored.values()):
+        return {str(name): bound for name, bound in stored.items()}
+    raise CorruptData("the quota of an API key is none of ours")
 
 
 def _digest(secret: str) -> str:

@@ -44,12 +44,16 @@ class Deed(StrEnum):
     DROP = "drop"
     """A dead letter was deleted."""
     ERASE = "erase"
+    READ = "read"
+    """An operator has read what was said, in a session that need not be theirs."""
     EXPORT = "export"
     IMPORT = "import"
     REENCRYPT = "reencrypt"
     CREATE_KEY = "create key"
     REVOKE_KEY = "revoke key"
     """An API key of the gateway."""
+    OPEN_GATEWAY = "open gateway"
+    """It needs no key any more, as none is left."""
 
 
 @dataclass(slots=True)

@@ -16,19 +16,21 @@ from memory.errors import CorruptData
 class EventType(StrEnum):
     """What happened to a job.
 
-    `queued` has in `data` the `position`: how many jobs are before it in its session. `waiting` has
-    the `reason`. With "slot": `ahead`, how many sessions get a slot of its model before it, and
-    `wait_s`, about how long that takes, where that is known. With "servers_away": `servers`, those
-    of its model, and since when none of them could answer (`since`, Unix time in seconds). With
-    "retry": the `error` of the attempt that failed, `wait_s` until the next, and `max_attempts`.
-    `failed` has `error`; `merged` has `into`, the job that answers its message too. After `erased`
-    nothing is left of the session. `keep_alive` says that nothing happened, and is never stored
-    (an entry that another program has written is read as one, with a warning); `stop` is for the
-    workers only. `unknown` stands for each type that only a newer version knows; who follows is
-    not shown it.
+    `scheduled` has in `data` until when the job waits before it takes its place (`not_before`, ISO
+    8601, UTC); `queued` follows then. `queued` has the `position`: how many jobs are before it in
+    its session. `waiting` has the `reason`. With "slot": `ahead`, how many sessions get a slot of
+    its model before it, and `wait_s`, about how long that takes, where that is known. With
+    "servers_away": `servers`, those of its model, and since when none of them could answer
+    (`since`, Unix time in seconds). With "retry": the `error` of the attempt that failed, `wait_s`
+    until the next, and `max_attempts`. `failed` has `error`; `merged` has `into`, the job that
+    answers its message too. After `erased` nothing is left of the session. `keep_alive` says that
+    nothing happened, and is never stored (an entry that another program has written is read as one,
+    with a warning); `stop` is for the workers only. `unknown` stands for each type that only a
+    newer version knows; who follows is not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
+    SCHEDULED = "scheduled"
     QUEUED = "queued"
     WAITING = "waiting"
     STARTED = "started"
@@ -62,12 +64,13 @@ ENDINGS = frozenset(
 
 _WORDS = ("text", "data")
 """What in an event may be somebody's words."""
-_WORDLESS = frozenset({"position", "into"})
-"""What in the `data` of an event is nobody's words: Lua writes it."""
+_WORDLESS = frozenset({"position", "into", "not_before"})
+"""What in the `data` of an event is nobody's words, and is written plain."""
 _RECORD = "encrypted"
 """Where the words of an event are that is encrypted."""
 
 _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
+    EventType.SCHEDULED: {"not_before": str},
     EventType.QUEUED: {"position": int},
     EventType.WAITING: {
         "reason": str | None,

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.errors import CorruptData, CursorExpired, InvalidInput
@@ -208,6 +209,12 @@ def queued_head(job_id: str) -> bytes:
     # ENQUEUE appends the position and QUEUED_TAIL, so that it needs no JSON.
     queued = Event(EventType.QUEUED, job_id, 0, data={"position": 0})
     return packed(queued, _NO_WORDS).removesuffix(b"0" + QUEUED_TAIL)
+
+
+def scheduled(job_id: str, due_ms: int) -> bytes:
+    """The `scheduled` event of a job that is due at a Unix time."""
+    due = datetime.fromtimestamp(due_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return packed(Event(EventType.SCHEDULED, job_id, 0, data={"not_before": due}), _NO_WORDS)
 
 
 def _read(streams: Mapping[bytes, Stream], reply: object) -> dict[Stream, list[Event]]:

@@ -120,8 +120,12 @@ def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> 
     for page in pages(connection, index_key):
         sessions = [keyspace.session(agent_id, entry.member) for entry in page]
         # A session with dead letters or ends only is not listed, but must be found to be erased.
-        in_use = connection.run_each([values.exist([one.history, one.queue]) for one in sessions])
-        kept = connection.run_each([values.exist([one.dead, one.outbox]) for one in sessions])
+        in_use = connection.run_each(
+            [values.exist([one.history, one.queue, one.delayed]) for one in sessions]
+        )
+        kept = connection.run_each(
+            [values.exist([one.dead, one.outbox, one.schedules]) for one in sessions]
+        )
         for entry, is_used, is_kept in zip(page, in_use, kept, strict=True):
             if is_used:
                 live[entry.member] = None

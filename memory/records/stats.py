@@ -1,13 +1,16 @@
 """What Redis says of its memory, now and over time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypedDict
 
+import orjson
+
 from memory.errors import InvalidInput
 from memory.keys import Keyspace
-from memory.records import index
-from memory.redis.command import Command
+from memory.records import index, turn_counts
+from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.redis.replies import integer, nothing, unexpected_reply
 from memory.redis.server_info import info_fields
@@ -44,7 +47,10 @@ class MemoryStats(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class StatsPoint:
-    """Statistics of one moment. A number that was not recorded then is 0."""
+    """Statistics of one moment. A number that was not recorded then is 0.
+
+    `turns` are the counts of all turns so far (`turn_counts.spans`).
+    """
 
     at: datetime
     used_memory_bytes: int
@@ -56,9 +62,10 @@ class StatsPoint:
     evicted_keys: int
     expired_keys: int
     connected_clients: int
+    turns: Mapping[str, int] = field(default_factory=dict)
 
 
-_NUMBERS = tuple(name for name in StatsPoint.__annotations__ if name != "at")
+_NUMBERS = tuple(name for name in StatsPoint.__annotations__ if name not in ("at", "turns"))
 
 
 def memory_stats(connection: Connection, keyspace: Keyspace) -> MemoryStats:
@@ -89,7 +96,10 @@ def record_stats(connection: Connection, keyspace: Keyspace, *, keep: int) -> Me
     Repeated after a lost reply it may add a point twice, which does no harm.
     """
     stats = memory_stats(connection, keyspace)
-    numbers = [part for name in _NUMBERS for part in (name, _number(stats, name))]
+    named = ((name, _number(stats, name)) for name in _NUMBERS)
+    numbers: list[str | int | bytes] = [part for one in named for part in one]
+    turns = ignore_corrupt(turn_counts.read(keyspace), {})
+    numbers += ["turns", orjson.dumps(connection.run(turns))]
     # A stream: Redis caps it, and finds the points of a time by their ids.
     parts = ("XADD", keyspace.stats, "MAXLEN", "~", keep, "*", *numbers)
     connection.run(Command(nothing, parts))
@@ -152,7 +162,16 @@ def _point(entry: object) -> StatsPoint | None:
             numbers = dict(zip(flat[::2], flat[1::2], strict=True))
             try:
                 at = datetime.fromtimestamp(int(entry_id.split(b"-")[0]) / 1000, tz=UTC)
-                return StatsPoint(at, *(int(numbers.get(name.encode(), 0)) for name in _NUMBERS))
+                known = [int(numbers.get(name.encode(), 0)) for name in _NUMBERS]
+                turns = _turns(numbers.get(b"turns", b"{}"))
+                return StatsPoint(at, **dict(zip(_NUMBERS, known, strict=True)), turns=turns)
             except (ValueError, OverflowError, OSError):  # the last two: a date beyond all years
                 return None
     raise unexpected_reply(entry)
+
+
+def _turns(stored: object) -> dict[str, int]:
+    found = orjson.loads(stored) if isinstance(stored, bytes) else {}
+    if not isinstance(found, dict):
+        raise ValueError("no counts of turns")
+    return {name: number for name, number in found.items() if isinstance(number, int)}

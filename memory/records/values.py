@@ -8,6 +8,7 @@ from memory.errors import CorruptData
 from memory.ids import is_id
 from memory.keys import Keyspace
 from memory.records.codec import decode_value
+from memory.records.swap import swap_value
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import count, integer, is_ok, optional, strings
 
@@ -63,6 +64,18 @@ def load_mapping(keyspace: Keyspace, key: str) -> Command[dict[str, JsonValue] |
         return value
 
     return Command(optional(read), ("GET", key))
+
+
+def stored(key: str) -> Command[bytes | None]:
+    """One value as it lies there, for `put_in_place`; None where there is none."""
+    return Command(optional(bytes), ("GET", key))
+
+
+def put_in_place(keyspace: Keyspace, key: str, encoded: bytes, *, of: bytes) -> Command[int]:
+    """Write one value in the place `of` another, as `stored` gave it: 1, or 0 where it is another
+    one now, or none. Its TTL stays, and whose it is."""
+    new = keyspace.cipher_of(key).encrypted(encoded, VALUE)
+    return swap_value(key, of, new + OWN_TTL if of.endswith(OWN_TTL) else new)
 
 
 def extend(key: str, *, ttl_s: int) -> Command[int]:

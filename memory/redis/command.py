@@ -26,7 +26,8 @@ from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 from memory.errors import CorruptData
-from memory.keys import OutageKeys, QuotaKeys, SessionKeys, SlotKeys
+from memory.key_groups import OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
+from memory.keys import SessionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class LuaScript:
     def command(
         self,
         parse: Callable[[object], T],
-        keys: SessionKeys | SlotKeys | OutageKeys | QuotaKeys | str,
+        keys: SessionKeys | SlotKeys | OutageKeys | QuotaKeys | WebhookKeys | str,
         *,
         more_keys: tuple[str, ...] | None = None,
         **arguments: Value,

@@ -5,6 +5,7 @@ ours, and `Attempts`, the one place that decides to try again. Shared by both ex
 import logging
 import random
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
@@ -175,11 +176,25 @@ def _why_unavailable(exc: BaseException, label: str) -> str:
             f"Redis at {label} does not answer with TLS; if it has none, write redis:// in "
             "REDIS_URL in place of rediss://"
         )
+    said = f"{type(exc).__name__}: {concise(str(exc))}"
+    if _found_nobody(exc):
+        return (
+            f"Redis at {label} cannot be reached ({said}); start it, or correct its address in "
+            "REDIS_URL, or in REDIS_HOST and REDIS_PORT"
+        )
     return (
-        f"Redis at {label} cannot be reached or did not answer in time "
-        f"({type(exc).__name__}: {concise(str(exc))}); is it running, and is its address right, "
-        "rediss:// where it has TLS and redis:// where not?"
+        f"Redis at {label} cannot be reached or did not answer in time ({said}); is it running, "
+        "and is its address right, rediss:// where it has TLS and redis:// where not?"
     )
+
+
+def _found_nobody(exc: BaseException | None) -> bool:
+    """Whether nobody listens at the address, or there is no such host: not a question of TLS."""
+    while exc is not None:
+        if isinstance(exc, ConnectionRefusedError | FileNotFoundError | socket.gaierror):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _failed_handshake(exc: BaseException | None) -> bool:

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from memory.keys import Keyspace, SessionKeys, SlotKeys
+from memory.key_groups import SlotKeys
+from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import SLOTS_TTL_MS
 from memory.mailbox import due_list
 from memory.mailbox.mailbox import Mailbox

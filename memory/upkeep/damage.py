@@ -15,6 +15,8 @@ NONE = "none"
 SESSION_TYPES = {
     "history": "list",
     "queue": "zset",
+    "delayed": "zset",
+    "schedules": "hash",
     "jobs": "hash",
     "callbacks": "hash",
     "lease": "hash",
@@ -30,6 +32,8 @@ SESSION_TYPES = {
 """The type of each key of a session."""
 GLOBAL_TYPES = {
     "due": "zset",
+    "delayed": "zset",
+    "schedules": "zset",
     "outbox": "zset",
     "dead": "zset",
     "agents": "zset",
@@ -40,6 +44,9 @@ GLOBAL_TYPES = {
     "outages": "zset",
     "summary_lock": "string",
     "queue_wait": "string",
+    "watched": "string",
+    "workers": "zset",
+    "turn_counts": "hash",
     "api_keys": "hash",
     "audit": "stream",
     "stats": "stream",

@@ -14,6 +14,7 @@ from memory.records.audit import Deed
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import integer
+from memory.webhooks import queue
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ DELIVER_MS = 5000
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What is kept of a session: messages, the summary, dead letters, events, values of its data,
-    jobs that wait or run, and jobs that ended within a week, whose results may be kept."""
+    jobs that wait, run or are delayed, and jobs that ended within a week, whose results may be
+    kept."""
 
     messages: int
     summaries: int
@@ -54,7 +56,7 @@ def kept_of(connection: Connection, keyspace: Keyspace, agent_id: str, session_i
         ("LLEN", keys.dead),
         ("XLEN", keys.events),
         ("ZCARD", keyspace.session_fields(session_id)),
-        ("ZCARD", keys.queue),
+        ("HLEN", keys.jobs),
         ("ZCARD", keys.done),
     )
     return Kept(*connection.run_each([Command(integer, part) for part in parts]))
@@ -93,6 +95,7 @@ def _erase_session(
     if erased.running:
         connection.run(events.announce_stop(keyspace, erased.running))
     connection.run(dead_letters.forget(mailbox))
+    _forget_webhooks(connection, keyspace, mailbox.keys)
     # A job that was sent meanwhile keeps its session on the list.
     entry = index.Entry(session_id, began_ms)
     connection.run(index.forget_until(keyspace.sessions(agent_id), [entry], began_ms))
@@ -130,6 +133,14 @@ def _erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> i
     if agent_seen_ms is not None:
         connection.run(index.forget(keyspace.agents, [index.Entry(agent_id, agent_seen_ms)]))
     return removed
+
+
+def _forget_webhooks(connection: Connection, keyspace: Keyspace, keys: SessionKeys) -> None:
+    """Forget the session's webhooks that are not delivered; those of the jobs that end as erased
+    are noted after this."""
+    if event_ids := connection.run(queue.of_session(keyspace, keys)):
+        for webhook in connection.run(queue.find(keyspace, event_ids)):
+            connection.run(queue.end(keyspace, webhook))
 
 
 def _forget_users(

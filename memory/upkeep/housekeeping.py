@@ -14,8 +14,11 @@ from memory.errors import CorruptData
 from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
+from memory.mailbox.delayed import delayed_sessions
 from memory.mailbox.due import Due
+from memory.mailbox.due_sessions import DueSessions
 from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.schedules import scheduled_sessions
 from memory.records import history, index, session_data, values
 from memory.records.index import Entry
 from memory.records.limits import MAX_TTL_S, whole_number
@@ -158,6 +161,16 @@ class Housekeeping:
         found = self.connection.run_each(exist)
         waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
         due = Due(self.keyspace)
+        found = self.connection.run_each([due.add_stray(one) for one in waiting])
+        lists = (
+            (delayed_sessions(self.keyspace), "delayed"),
+            (scheduled_sessions(self.keyspace), "schedules"),
+        )
+        return sum(found) + sum(self._add_to(due, name, sessions) for due, name in lists)
+
+    def _add_to(self, due: DueSessions, name: str, sessions: Sequence[SessionKeys]) -> int:
+        found = self.connection.run_each([values.exist([getattr(one, name)]) for one in sessions])
+        waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
         return sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
 
     def _of_each(

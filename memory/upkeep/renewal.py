@@ -10,6 +10,7 @@ from memory.encryption.keyring import MARK
 from memory.errors import CorruptData
 from memory.keys import SessionKeys
 from memory.mailbox.netstrings import netstrings, packed_netstrings
+from memory.mailbox.schedules import about_schedule
 from memory.mailbox.words import (
     ERROR,
     TOO_LARGE,
@@ -107,5 +108,8 @@ FIELDS: Mapping[str, Callable[[SessionKeys, bytes, bytes], bytes]] = {
     "lease": _of_lease,
     "outbox": _of_outbox,
     "summary": _of_summary,
+    "schedules": lambda keys, name, stored: keys.cipher.renewed(
+        stored, about_schedule(name.decode(errors="replace"))
+    ),
 }
 """How the fields of a session's hashes are renewed, by the hash, the field's name and its value."""

@@ -139,7 +139,7 @@ def _restore(
 
 def _check_empty(connection: Connection, keys: SessionKeys, data: Sequence[str]) -> None:
     messages = connection.run(Command(integer, ("LLEN", keys.history)))
-    jobs = connection.run(index.size(keys.queue))
+    jobs = sum(connection.run_all(index.size(keys.queue), index.size(keys.delayed)))
     if messages or jobs:
         raise SessionNotEmpty(keys, messages)
     if any(connection.run_each([values.exist([key]) for key in data])):

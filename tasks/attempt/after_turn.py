@@ -17,7 +17,8 @@ def summary_wanted(
     # What the job brought along is among both.
     had = result["history_messages"] + turn_messages - len(job.preceding or ())
     # What tools did is not counted in the window: with tools only what has fallen out is known.
-    stays = had if profile.tools else min(had, window)
+    has_calls = profile.tools or job.functions or job.continues
+    stays = had if has_calls else min(had, window)
     is_any_hidden = result["receipt"]["messages_left_out"] or stays < had
     if profile.summary and window and is_any_hidden:
         return Wanted(mailbox, result["model"], stays)

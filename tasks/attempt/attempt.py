@@ -47,7 +47,7 @@ from tasks.job.messages import cancelled_messages, messages_of
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
-from tasks.process.log_context import log_attempt
+from tasks.process.log_context import log_attempt, log_sender
 from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
@@ -118,7 +118,9 @@ class Attempt:
             envelope = checked_envelope(self._holder.mailbox.keys, stored, self._settings)
         except InvalidJob as error:
             return await self._failed(error, acquired)
-        owners = self._settings.owners_of(envelope.job.agent_id, envelope.job.user)
+        job = envelope.job
+        owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
+        log_sender(envelope.sender)
         self._holder.charge(owners, lambda: self._turn.tokens)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)

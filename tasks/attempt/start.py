@@ -23,6 +23,7 @@ from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.measured import measured
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
+from tasks.attempt.turn_counts import counts_of
 from tasks.attempt.unknown_agents import UnknownAgents
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import ChatError, JobConflict
@@ -33,6 +34,7 @@ from tasks.process.log_context import JobInLog, log_about
 from tasks.process.per_process import PerProcess
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import WorkerServices, producer_services, worker_services
+from tasks.process.turns_now import TurnNow
 from tasks.process.wakeup import DUE_HEADER
 from tasks.submit.producer import Producer, has_effects, producer
 from tasks.turn.reply_check import ReplyChecks
@@ -96,14 +98,17 @@ async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Ve
     if refused is not None:
         events.emit(EventType.FAILED, data={"error": str(refused)})
         return Refused(refused)
-    attempt, holder = _attempt_at(worker, ref, mailbox, events, token)
-    return await verdict_of(attempt, holder, ref.job_id)
+    attempt, holder, shown = _attempt_at(worker, ref, mailbox, events, token)
+    with worker.turns.making(shown):
+        verdict = await verdict_of(attempt, holder, ref.job_id)
+    worker.turns.count(counts_of(verdict))
+    return verdict
 
 
 def _attempt_at(
     worker: WorkerServices, ref: JobRef, mailbox: Mailbox, events: AttemptEvents, token: str
-) -> tuple[Attempt, LeaseHolder]:
-    """An attempt with all that it uses, and its lease."""
+) -> tuple[Attempt, LeaseHolder, TurnNow]:
+    """An attempt with all that it uses, its lease, and the turn as operators see it."""
     settings = worker.settings
     slot = SlotHolder(
         worker.memory,
@@ -124,12 +129,14 @@ def _attempt_at(
     )
     unknown_agents().note(ref.agent_id)
     profile = settings.profiles.of(ref.agent_id)
-    turn = ModelTurn(_models(worker), worker.memory, profile, ReplyRecorder(events), slot)
+    shown = TurnNow(ref.agent_id, ref.session_id, ref.job_id)
+    recorder = ReplyRecorder(events, shown)
+    turn = ModelTurn(_models(worker), worker.memory, profile, recorder, slot)
     outage_wait = OutageWait(holder, worker.outages, events, settings.queue, profile)
     attempt = Attempt(
         ref, holder, turn, events, outage_wait, summaries=worker.summaries, settings=settings
     )
-    return attempt, holder
+    return attempt, holder, shown
 
 
 async def take_in_raw(producer: Producer, memory: AsyncConnection, ref: JobRef) -> ChatError | None:

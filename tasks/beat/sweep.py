@@ -1,4 +1,5 @@
-"""The sweeper: lost wake-ups, free slots, ends that nobody has delivered, servers that are back.
+"""The sweeper: lost wake-ups, free slots, ends that nobody has delivered, servers that are back,
+delayed jobs that are due, schedules, and webhooks.
 
 It runs as a timer in every worker and as a beat task; any number may run at once.
 """
@@ -11,13 +12,17 @@ from collections.abc import Callable, Coroutine
 from celery import Celery
 
 from memory import CorruptData, Due, MemoryServiceError, SweepOutcome
+from tasks.beat.delayed_sweep import DelayedSweep
 from tasks.beat.mailbox_sweep import MailboxSweep, guarded
 from tasks.beat.outage_sweep import OutageSweep
 from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.beat.schedule import SWEEP_TASK
 from tasks.beat.slot_sweep import SlotSweep
+from tasks.beat.tick_sweep import TickSweep
 from tasks.process.app import app
+from tasks.process.per_process import PerProcess
 from tasks.process.services import worker_services
+from tasks.submit.producer import producer
 from telemetry.metrics import SWEEPS, SWEPT, WAKEUPS_LOST
 
 logger = logging.getLogger(__name__)
@@ -67,18 +72,60 @@ async def deliver_once(_: Celery) -> int:
     return delivered
 
 
+def _make_delayed_sweep() -> DelayedSweep:
+    worker = worker_services()
+    return DelayedSweep(
+        worker.memory,
+        worker.keyspace,
+        producer(),
+        app=app,
+        owners_of=worker.settings.owners_of,
+        wakers=worker.wakers,
+    )
+
+
+_delayed_sweep = PerProcess(_make_delayed_sweep)
+
+
+async def take_in_once(celery: Celery) -> int:
+    """Take in the delayed jobs that are due; how many. Raises MemoryServiceError.
+
+    A worker that does maintenance only leaves that to others: it sends no jobs.
+    """
+    return 0 if _does_maintenance_only(celery) else await _delayed_sweep().run()
+
+
+async def tick_once(celery: Celery) -> int:
+    """Send what is scheduled for now; how many messages. Raises MemoryServiceError.
+
+    A worker that does maintenance only leaves that to others: it sends no jobs.
+    """
+    if _does_maintenance_only(celery):
+        return 0
+    worker = worker_services()
+    return await TickSweep(worker.memory, worker.keyspace, producer()).run()
+
+
 async def look_once(celery: Celery) -> None:
     """Look once at the model servers that are away. Raises MemoryServiceError.
 
     A worker that does maintenance only leaves that to others: it may have no way to the servers.
     """
-    if all(queue.endswith(MAINTENANCE) for queue in celery.amqp.queues.consume_from):
+    if _does_maintenance_only(celery):
         return
     worker = worker_services()
     sweep = OutageSweep(
         worker.memory, worker.keyspace, worker.ollama, worker.outages, worker.head_waker
     )
     await sweep.run()
+
+
+async def _for_a_second(_: float) -> None:
+    await asyncio.sleep(1.0)
+
+
+def _does_maintenance_only(celery: Celery) -> bool:
+    return all(queue.endswith(MAINTENANCE) for queue in celery.amqp.queues.consume_from)
 
 
 async def sweep_forever(celery: Celery) -> None:
@@ -89,9 +136,19 @@ async def sweep_forever(celery: Celery) -> None:
     """
     await asyncio.gather(
         _repeat(celery, sweep_once, asyncio.sleep),
+        _repeat(celery, take_in_once, _delayed_sweep().until_next),
+        _repeat(celery, tick_once, _for_a_second),
         _repeat(celery, deliver_once, asyncio.sleep),
         _repeat(celery, look_once, worker_services().outages.until_next_look),
+        _send_webhooks(),
     )
+
+
+async def _send_webhooks() -> None:
+    """Others send them where this process was not told to whom, or how to sign."""
+    worker = worker_services()
+    if worker.settings.webhooks.can_send:
+        await worker.webhooks.run_forever()
 
 
 async def _repeat(

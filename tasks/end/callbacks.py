@@ -1,4 +1,4 @@
-"""What follows a job in Celery: links, chains, chords and groups. Pure.
+"""What follows a job: links, chains, chords and groups in Celery, and a webhook. Pure.
 
 It lies in the mailbox beside the job, not in its wake-up, so it follows each end of the job,
 whoever ends it. A job that is merged into another hands it over: the callbacks of both follow the
@@ -6,7 +6,7 @@ job that answers. One line of JSON for each job, the answering one first or last
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 from celery.app.task import Context
@@ -44,14 +44,41 @@ _PARTS = frozenset({"tasks", "header", "body"})
 
 
 def packed_callbacks(
-    job_id: str, options: Mapping[str, JsonValue], *, is_requeued: bool = False
+    job_id: str,
+    options: Mapping[str, JsonValue],
+    *,
+    webhook: str | None,
+    is_requeued: bool = False,
 ) -> bytes:
     """The line of a job that is published with these options; empty where nothing follows it."""
     kept = {name: options[name] for name in CALLBACK_OPTIONS & options.keys()}
     if is_requeued:
         # The chord has counted the first life of the job, which failed.
         kept = {name: value for name, value in kept.items() if name not in _OF_CHORD}
-    return orjson.dumps({"job": job_id, "options": kept}) + b"\n" if kept else b""
+    hooked = {"webhook": webhook} if webhook else {}
+    line = {"job": job_id, "options": kept, **hooked}
+    return orjson.dumps(line) + b"\n" if kept or hooked else b""
+
+
+def webhooks_of(lines: bytes) -> Iterator[tuple[str, str]]:
+    """The jobs that have a webhook, each with its address. A line that is damaged has none."""
+    for line in lines.splitlines():
+        match _facts(line):
+            case {"job": str(job_id), "webhook": str(url)}:
+                yield job_id, url
+
+
+def is_followed_in_celery(lines: bytes) -> bool:
+    """Whether these lines say more than webhooks."""
+    facts = [_facts(line) for line in lines.splitlines()]
+    return any(not isinstance(one, dict) or one.get("options") for one in facts)
+
+
+def _facts(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def requests_of(job_id: str, lines: bytes) -> tuple[Context, list[Context]]:

@@ -30,6 +30,7 @@ from memory.quotas import pending
 from tasks.end.callbacks import UNSENDABLE, requests_of
 from tasks.end.outcome import JobOutcome, outcome_of
 from tasks.end.stored_result import encrypted_result, encrypts_results
+from tasks.end.webhooks import notes_of
 from tasks.errors import NotAccepted
 from tasks.job.result import ChatResult
 
@@ -159,6 +160,7 @@ def _deliver_one(
     # Where the job was erased meanwhile, its result is stored once more, as erased.
     while ends:
         delivery.deliver(keys, ends[0])
+        memory.run_each(notes_of(keyspace, keys, ends[0]))
         ends[:1] = memory.run_last(release, outbox.delivered(keys, ends[:1]))
 
 

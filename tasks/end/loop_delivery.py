@@ -33,9 +33,11 @@ from memory import (
 )
 from memory.ids import shown_id
 from memory.quotas import pending
+from tasks.end.callbacks import is_followed_in_celery
 from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged, log_encrypted
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import encrypted_result, encrypts_results
+from tasks.end.webhooks import notes_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +61,18 @@ class LoopDelivery:
         *,
         results: MemorySettings | None,
         claim_ms: int,
+        on_webhook: Callable[[], None] = lambda: None,
     ) -> None:
         """`memory` gives the connection to the mailboxes; `results` is the server of the results
         where one plain Redis has them, else None. Ends that nobody delivered are taken for
-        `claim_ms`."""
+        `claim_ms`. `on_webhook` is called once a webhook is noted."""
         self._app = app
         self._delivery = Delivery(app)
         self._memory = memory
         self._keyspace = keyspace
         self._settings = results
         self._claim_ms = claim_ms
+        self._on_webhook = on_webhook
         # One for the process: what it could not deliver it may take again at once.
         self._owner = uuid.uuid4().hex
         self._results: AsyncConnection | None = None
@@ -178,11 +182,15 @@ class LoopDelivery:
 
     async def _deliver(self, keys: SessionKeys, end: End) -> bool:
         try:
-            if self._settings is None or end.callbacks:
+            if self._settings is None or is_followed_in_celery(end.callbacks):
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._threads, self._delivery.deliver, keys, end)
             else:
                 await self._connection(self._settings).run_each(self._stored(keys, end))
+            # After the result, which its receiver may ask for at once.
+            if notes := notes_of(self._keyspace, keys, end):
+                await self._memory().run_each(notes)
+                self._on_webhook()
         except self._delivery.refusals as exc:
             self._away_until_s[bool(end.callbacks)] = time.monotonic() + AWAY_S
             self._report_late(end, str(exc))

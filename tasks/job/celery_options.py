@@ -19,12 +19,23 @@ MAX_CALLBACK_BYTES = 1_048_576
 """Of all that follows a job, as JSON: links, chains, chords, with the jobs that they hold."""
 MAX_OPTIONS = 64
 
-# Celery's options that a mailbox cannot keep: they would take a job out of its place in the order
-# (docs/decisions.md, "countdown, eta, expires and time limits are refused").
-_REFUSED = frozenset({"countdown", "eta", "expires", "time_limit", "soft_time_limit"})
+# Celery's options that a mailbox cannot keep: they would end a job without its knowing
+# (docs/decisions.md, "expires and time limits are refused").
+_REFUSED = frozenset({"expires", "time_limit", "soft_time_limit"})
 # Celery's options that are about this process only, not about the job.
 _LOCAL = frozenset(
-    {"producer", "publisher", "connection", "add_to_parent", "router", "retry", "retry_policy"}
+    {
+        "producer",
+        "publisher",
+        "connection",
+        "add_to_parent",
+        "router",
+        "retry",
+        "retry_policy",
+        # Of the job itself, which has them as `not_before`.
+        "eta",
+        "countdown",
+    }
 )
 _FOLLOWS = frozenset({"link", "link_error", "chain", "chord"})
 _NAMES = frozenset(
@@ -50,8 +61,7 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
     refused = sorted(_REFUSED & given.keys())
     if refused:
         raise InvalidJob(
-            "chat_task keeps the order of a session and does not accept "
-            f"{', '.join(refused)}: send the job when it is due"
+            f"chat_task does not accept {', '.join(refused)}: cancel a job that is no longer wanted"
         )
     if given.get("serializer", "json") != "json":
         raise InvalidJob("chat jobs are sent as JSON: leave out serializer")

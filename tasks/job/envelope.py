@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from memory import CorruptData, JobToWake, MergedEnvelope, SessionKeys, decrypted_envelope
 from memory.ids import shown_id
+from memory.quotas.owners import Owner
 from tasks.errors import InvalidJob
 from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob, problems_of
+from tasks.job.sender import Sender
 
 # The worker joins the messages: Redis decodes no envelope (docs/decisions.md, "What merging is").
 BETWEEN_MERGED = "\n\n"
@@ -55,11 +57,18 @@ class Envelope(BaseModel):
     publish: dict[str, JsonValue] = {}
     sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
     merged: tuple[MergedJob, ...] = ()
+    sender: Sender | None = None
+
+    @property
+    def key(self) -> Owner | None:
+        """The API key that the job counts for; None where it came without, or has no bounds."""
+        return None if self.sender is None else self.sender.owner
 
     @property
     def has_callbacks(self) -> bool:
-        """Whether something may follow the job in Celery, or a job that is merged into it."""
-        return bool(self.merged or CALLBACK_OPTIONS & self.publish.keys())
+        """Whether something may follow the job, in Celery or as a webhook, or a job that is merged
+        into it."""
+        return bool(self.merged or self.job.webhook or CALLBACK_OPTIONS & self.publish.keys())
 
     def pack(self, *, most_bytes: int | None = None) -> bytes:
         """The envelope's bytes. Raises InvalidJob where the options are not JSON, or where it has

@@ -2,6 +2,7 @@
 
 from tasks.errors import InvalidJob
 from tasks.job.celery_options import MAX_CALLBACK_BYTES, MAX_HEADER_BYTES
+from tasks.job.functions import MAX_FUNCTIONS_BYTES
 from tasks.job.job import MAX_METADATA_BYTES, MAX_SYSTEM_PROMPT_BYTES, MAX_TOOL_CHARS, MAX_TOOLS
 from tasks.job.reply_format import MAX_SCHEMA_BYTES
 
@@ -25,5 +26,6 @@ def check_envelope_size(size_bytes: int, most_bytes: int) -> None:
 def largest_envelope_bytes(max_message_bytes: int, max_image_bytes: int) -> int:
     """What a job has whose parts are all as large as each of them may be."""
     texts = max_message_bytes + MAX_SYSTEM_PROMPT_BYTES + MAX_TOOLS * MAX_TOOL_CHARS
-    own = _ESCAPED * texts + MAX_SCHEMA_BYTES + MAX_METADATA_BYTES + _SMALL_BYTES
+    schemas = MAX_SCHEMA_BYTES + MAX_FUNCTIONS_BYTES
+    own = _ESCAPED * texts + schemas + MAX_METADATA_BYTES + _SMALL_BYTES
     return own + -(-max_image_bytes // 3) * 4 + MAX_CALLBACK_BYTES + 2 * MAX_HEADER_BYTES

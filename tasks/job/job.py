@@ -3,11 +3,13 @@
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from datetime import datetime
+from typing import Annotated, Self, TypeVar
 
 import orjson
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -24,9 +26,12 @@ from memory.ids import encode_id
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
+from tasks.job.due_time import unix_time
+from tasks.job.functions import FunctionTool, check_functions
 from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
-from tasks.job.preceding import check_preceding
+from tasks.job.preceding import check_preceding, ends_with_result
 from tasks.job.reply_format import ReplyFormat, check_format
+from tasks.job.sampling import Sampling
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
@@ -46,10 +51,21 @@ _ALLOWED: Mapping[int | str, str] = {
     "think": 'must be True, False or a level such as "low" or "high"',
 }
 
+Part = TypeVar("Part", bound=BaseModel)
 Text = Annotated[str, StringConstraints(strict=True)]
 ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """Which levels there are is the model's to say."""
 ToolName = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TOOL_CHARS)]
+
+
+Moment = Annotated[
+    float,
+    BeforeValidator(
+        lambda given: unix_time(given, what="it"),
+        json_schema_input_type=datetime | float | str,
+    ),
+]
+"""Unix time in seconds, in whichever way it was said."""
 
 
 class ChatJob(BaseModel):
@@ -59,7 +75,7 @@ class ChatJob(BaseModel):
 
     agent_id: Text
     session_id: Text
-    message: Annotated[Text, StringConstraints(min_length=1)] = Field(repr=False)
+    message: Annotated[Text, StringConstraints(min_length=0)] = Field(repr=False)
     system_prompt: Text | None = Field(default=None, repr=False)
     model: Text | None = None
     temperature: Annotated[float, Field(ge=0, le=2, strict=True)] | None = None
@@ -69,10 +85,17 @@ class ChatJob(BaseModel):
     format: ReplyFormat | None = Field(default=None, repr=False)
     think: StrictBool | ThinkLevel | None = None
     tools: Annotated[list[ToolName], Field(max_length=MAX_TOOLS)] | None = None
+    functions: Annotated[list[dict[str, JsonValue]], Field(max_length=MAX_TOOLS)] | None = Field(
+        default=None, repr=False
+    )
+    parallel_tool_calls: StrictBool | None = None
+    sampling: dict[str, JsonValue] | None = None
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
+    not_before: Moment | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
+    webhook: Text | None = Field(default=None, repr=False)
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -107,12 +130,30 @@ class ChatJob(BaseModel):
         _check_size("system_prompt", self.system_prompt or "", MAX_SYSTEM_PROMPT_BYTES)
         _check_metadata(self.metadata)
         check_preceding(self.preceding or ())
+        self._check_message()
+        check_functions(self.client_functions)
+        _parsed(Sampling, self.sampling or {}, "sampling")
         check_format(self.format)
         # Ollama compiles a format into a grammar, in which no call of a tool can be written.
-        if self.format is not None and self.tools:
+        if self.format is not None and (self.tools or self.functions):
+            with_what = "tools" if self.tools else "functions"
             raise InvalidJob(
-                "format and tools cannot be combined: a formatted reply cannot call tools"
+                f"format and {with_what} cannot be combined: a formatted reply cannot call tools"
             )
+        if self.not_before is not None and self.on_busy is OnBusy.REJECT:
+            raise InvalidJob(
+                "not_before and on_busy='reject' cannot be combined: when the job is due, its "
+                "sender cannot be told"
+            )
+
+    def _check_message(self) -> None:
+        if self.continues and not ends_with_result(self.preceding or ()):
+            raise InvalidJob(
+                "message: must have at least 1 character, unless preceding ends with the result "
+                "of a function"
+            )
+        if self.continues and self.on_busy is OnBusy.MERGE:
+            raise InvalidJob("a job without a message cannot be merged: its on_busy is merge")
 
     def job_id(self, task_id: str | None) -> str:
         """The id of this job: the one given, the one of its idempotency key, or a new one.
@@ -136,6 +177,17 @@ class ChatJob(BaseModel):
     def tool_names(self) -> list[str] | None:
         """The tools that the model is offered; None: all that its agent has."""
         return self.tools if self.format is None else []
+
+    @property
+    def client_functions(self) -> list[FunctionTool]:
+        """The functions that the client runs. Raises InvalidJob for what is none."""
+        given = enumerate(self.functions or ())
+        return [_parsed(FunctionTool, one, f"functions.{number}") for number, one in given]
+
+    @property
+    def continues(self) -> bool:
+        """Whether it asks nothing, and the model goes on with results of functions."""
+        return not self.message
 
     @property
     def user(self) -> str | None:
@@ -170,12 +222,13 @@ class ChatJob(BaseModel):
             images=tuple(self.images or ()),
             format=self.format,
             think=self.think,
+            sampling=_parsed(Sampling, self.sampling or {}, "sampling").options,
         )
 
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "webhook"}
 """Arguments that change nothing of what is asked."""
 
 
@@ -196,6 +249,14 @@ def _check_metadata(metadata: Mapping[str, JsonValue] | None) -> None:
         raise InvalidJob("metadata must be a JSON object: it contains a number that is not finite")
     if len(packed) > MAX_METADATA_BYTES:
         raise InvalidJob(f"metadata has {len(packed)} bytes; the limit is {MAX_METADATA_BYTES}")
+
+
+def _parsed(kind: type[Part], given: Mapping[str, JsonValue], name: str) -> Part:
+    """A part of a job that is an object. Raises InvalidJob for one that is wrong."""
+    try:
+        return kind.model_validate(given)
+    except ValidationError as exc:
+        raise InvalidJob(f"{name}: {problems_of(exc)}") from None
 
 
 def problems_of(error: ValidationError) -> str:

@@ -22,7 +22,7 @@ def messages_of(
     merged: Sequence[MergedJob] = (),
 ) -> tuple[dict[str, object], ...]:
     """The turn as the history keeps it: what the job brought along, the question, what tools did,
-    and the reply.
+    and the reply, with the calls of the client's functions.
 
     Each message of the turn has the job's id; the question names the jobs that were `merged` into
     this one.
@@ -32,9 +32,17 @@ def messages_of(
     reply = {"role": "assistant", "content": result["response"], "at": mark["at"]}
     if job.format is not None:
         reply["format"] = "json"
+    if "calls" in result:
+        reply["tool_calls"] = [
+            {
+                "id": call["call_id"],
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for call in result["calls"]
+        ]
     question, between = _question(job, mark, merged), _steps(steps, mark)
     before = as_kept(job.preceding or (), result["job_id"])
-    return *before, question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
+    return *before, *question, *between, reply | {name: result[name] for name in kept}  # type: ignore[literal-required]  # the names are ChatResult's
 
 
 def cancelled_messages(
@@ -47,10 +55,11 @@ def cancelled_messages(
     """A cancelled turn as the history keeps it: what the job brought along, the question, what
     tools did until then, and the answer as far as it came."""
     mark: dict[str, object] = {"job_id": job_id, "at": _now(), "cancelled": True}
-    between = [_question(job, mark, merged), *_steps(steps, mark)]
+    between = [*_question(job, mark, merged), *_steps(steps, mark)]
     before = as_kept(job.preceding or (), job_id)
-    if not said:
+    if not said and between:
         return *before, *between
+    # Of a job that asks nothing the empty answer says that it was cancelled.
     return *before, *between, {"role": "assistant", "content": said, **mark}
 
 
@@ -60,13 +69,21 @@ def _now() -> str:
 
 def _question(
     job: ChatJob, mark: Mapping[str, object], merged: Sequence[MergedJob]
-) -> dict[str, object]:
-    question = {"role": "user", "content": job.message, **mark, **merged_note(merged)}
+) -> list[dict[str, object]]:
+    """The question; none of a job that goes on with results of functions."""
+    if job.continues:
+        return []
+    question: dict[str, object] = {
+        "role": "user",
+        "content": job.message,
+        **mark,
+        **merged_note(merged),
+    }
     if job.metadata is not None:
         question["metadata"] = job.metadata
     if job.images:
         question["images"] = list(job.images)
-    return question
+    return [question]
 
 
 def _steps(

@@ -5,6 +5,7 @@ a test holds the two together.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Literal, Required, TypeAlias, TypedDict
 
 from pydantic import JsonValue
@@ -44,10 +45,24 @@ class ChatOptions(TypedDict, total=False):
     tools: list[str] | None
     """The agent's tools that the model may call, by name (at most 128 of at most 128 characters);
     None: all of them, []: none."""
+    functions: Sequence[Mapping[str, JsonValue]] | None
+    """Functions that the client runs itself: name (letters, digits, `_`, `-`; at most 64),
+    `description`, `parameters`, `strict`; at most 128, of at most 131 072 bytes of JSON. A turn
+    ends with their calls, which the result has in `calls`; a job whose message is "" and whose
+    `preceding` ends with the results goes on from there. Cannot be combined with `format`."""
+    parallel_tool_calls: bool | None
+    """False: of several calls in one answer of the model the first counts."""
+    sampling: Mapping[str, JsonValue] | None
+    """`top_p` (over 0, to 1), `seed` (of 32 bits), `stop` (at most 4 texts of at most 256
+    characters), `presence_penalty` and `frequency_penalty` (-2 to 2), as Ollama has them."""
     idempotency_key: str | None
     """Jobs of a session with the same key are one job, for a week; instead of a `task_id`."""
     on_busy: OnBusy | OnBusyName
     """What becomes of the session's other jobs; default "enqueue": this one waits behind them."""
+    not_before: datetime | float | str | None
+    """When the job takes its place in its session, at most a year ahead: a datetime with a time
+    zone, Unix time in seconds, or ISO 8601 with a time zone. Until then it holds nobody up, and
+    `on_busy`, which it applies then, cannot be "reject"."""
     preceding: Sequence[Mapping[str, JsonValue]] | None
     """Messages that go into the history right before this one and are shown as part of it, as
     `memory.RedisMemoryService.save_conversation_history` takes them; 1000 at most, which are at
@@ -55,6 +70,9 @@ class ChatOptions(TypedDict, total=False):
     metadata: Mapping[str, JsonValue] | None
     """A JSON object of at most 8192 bytes that comes back with the result. Its `user_id` says whose
     messages may be merged."""
+    webhook: str | None
+    """The address that is told how the job has ended, of a host that WEBHOOK_HOSTS allows; None:
+    what the agent's profile says."""
 
 
 class ChatArguments(ChatOptions):

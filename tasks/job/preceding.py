@@ -36,6 +36,11 @@ def check_preceding(messages: Sequence[Mapping[str, JsonValue]]) -> None:
         )
 
 
+def ends_with_result(messages: Sequence[Mapping[str, JsonValue]]) -> bool:
+    """Whether the last of the messages is the result of a function: the model can go on from it."""
+    return bool(messages) and messages[-1].get("role") == "tool"
+
+
 def _check_images(images: JsonValue, number: int) -> None:
     # A history with an image that no model's server takes would be refused with each later job.
     if isinstance(images, list) and images:

@@ -86,8 +86,17 @@ _RECEIPT_TYPES = {
 }
 
 
+class FunctionCall(TypedDict):
+    """A call of a function that the client runs; its result names the `call_id`."""
+
+    call_id: str
+    name: str
+    arguments: dict[str, JsonValue]
+
+
 class ChatResult(TypedDict):
-    """What `chat_task.delay(...).get()` gives; `parsed` is the value of a reply with a `format`."""
+    """What `chat_task.delay(...).get()` gives; `parsed` is the value of a reply with a `format`,
+    `calls` are those of the job's `functions` with which the turn has ended."""
 
     job_id: str
     agent_id: str
@@ -104,6 +113,7 @@ class ChatResult(TypedDict):
     """Host and port of the Ollama that answered."""
     metadata: NotRequired[dict[str, JsonValue]]
     parsed: NotRequired[JsonValue]
+    calls: NotRequired[list[FunctionCall]]
     empty: NotRequired[str]
     """Where the model gave no answer: "blank" (white space only) or "thinking" (thoughts only)."""
     merged_into: NotRequired[str]
@@ -167,9 +177,23 @@ def result_from_reply(
         result["receipt"] = cast(Receipt, receipt)
         if empty := _text(cast("dict[str, JsonValue]", receipt).get("empty")):
             result["empty"] = empty
+    if calls := _calls(reply.get("tool_calls")):
+        result["calls"] = calls
     if reply.get("format") == "json":
         result["parsed"] = _value(result["response"])
     return result
+
+
+def _calls(found: JsonValue) -> list[FunctionCall]:
+    calls = found if isinstance(found, list) else ()
+    return [call for call in map(_call, calls) if call is not None]
+
+
+def _call(found: JsonValue) -> FunctionCall | None:
+    match found:
+        case {"id": str(call_id), "function": {"name": str(name), "arguments": dict(arguments)}}:
+            return FunctionCall(call_id=call_id, name=name, arguments=arguments)
+    return None
 
 
 def _value(text: str) -> JsonValue:

@@ -24,6 +24,7 @@ from tasks.process.celery_tls import (
     sentinel_transport,
 )
 from tasks.settings import QueueSettings
+from webhooks.settings import WebhookSettings
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -48,6 +49,7 @@ class Settings:
     agents: AgentSettings
     queue: QueueSettings
     profiles: Profiles
+    webhooks: WebhookSettings
 
     @property
     def names(self) -> BrokerNames:
@@ -109,11 +111,15 @@ class Settings:
         # Two spellings of one name are one model.
         return sorted({full_name(model): model for model in sorted(named, reverse=True)}.values())
 
-    def owners_of(self, agent_id: str, user: str | None) -> tuple[Owner, ...]:
-        """Whom a job counts for, with their quotas: its agent; its user where users have one."""
+    def owners_of(
+        self, agent_id: str, user: str | None, key: Owner | None = None
+    ) -> tuple[Owner, ...]:
+        """Whom a job counts for, with their quotas: its agent; its user where users have one; the
+        API key that it came with where that has one."""
         agent = owners.agent(agent_id, self.profiles.of(agent_id).quota)
         quota = self.queue.user_quota
-        return (agent,) if user is None or not quota.is_set else (agent, owners.user(user, quota))
+        others = (None if user is None or not quota.is_set else owners.user(user, quota), key)
+        return (agent, *(other for other in others if other is not None))
 
     @property
     def max_envelope_bytes(self) -> int:
@@ -154,6 +160,7 @@ def load_settings() -> Settings:
         agents=agents,
         queue=checked(QueueSettings),
         profiles=profiles,
+        webhooks=checked(WebhookSettings),
     )
     try:
         Connection(settings.memory)

@@ -4,6 +4,7 @@ It goes along with a coroutine and the tasks that it starts. A task that serves 
 with `context=Context()`, or its lines would name the job that happened to be the first.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +12,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from memory.ids import shown_id
+from memory.quoting import quoted
 from tasks.job.envelope import JobRef
+from tasks.job.sender import Sender
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -23,6 +28,8 @@ class JobInLog:
     session: str
     attempt: int | None = None
     """The number of the attempt that runs or has run, from 1; None before it has the lease."""
+    request: str | None = None
+    """The request of a gateway that the job came with; its lines in the gateway's log have it."""
 
     @classmethod
     def of(cls, ref: JobRef) -> Self:
@@ -53,3 +60,16 @@ def log_attempt(number: int) -> None:
     job = _current.get()
     if job is not None:
         job.attempt = number
+
+
+def log_sender(sender: Sender | None) -> None:
+    """Say which request the current job came with, where it came through a gateway, and have the
+    lines about the job carry it."""
+    job = _current.get()
+    if job is None or sender is None:
+        return
+    job.request = shown_id(sender.request_id)
+    logger.info(
+        "job %s, attempt %s, answers request %s of %s",
+        job.job, job.attempt, job.request, quoted(sender.key),
+    )  # fmt: skip

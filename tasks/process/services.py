@@ -27,7 +27,9 @@ from tasks.process.shared_answers import AnswersInMemory
 from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.stopping import RunningLeases
 from tasks.process.summaries import Summaries
+from tasks.process.turns_now import TurnsNow
 from tasks.process.wakeup import wake
+from tasks.process.webhook_sender import WebhookSender
 
 MOST_WAKERS = 4
 SPARE_CONNECTIONS = 10
@@ -63,6 +65,7 @@ class WorkerServices:
         self.queue_wait = producer.queue_wait
         self.runtime = runtime
         self.leases = RunningLeases()
+        self.turns = TurnsNow()
         self.concurrency = self.settings.queue.concurrency
         """The most turns that this process may run at once; a pool that can grow sets it."""
         self._watching: asyncio.Task[None] | None = None
@@ -84,8 +87,19 @@ class WorkerServices:
         results = plain_results(app, where, timeout_s=timeout_s)
         claim_ms = round(self.settings.queue.grace_s * 1000)
         return LoopDelivery(
-            app, lambda: self.memory, self.keyspace, results=results, claim_ms=claim_ms
+            app,
+            lambda: self.memory,
+            self.keyspace,
+            results=results,
+            claim_ms=claim_ms,
+            on_webhook=self.webhooks.nudge,
         )
+
+    @cached_property
+    def webhooks(self) -> WebhookSender:
+        """What sends webhooks."""
+        settings, pause_s = self.settings.webhooks, self.settings.queue.sweep_s
+        return WebhookSender(self.memory, self.keyspace, settings, pause_s=pause_s)
 
     @cached_property
     def ollama(self) -> Fleet:
@@ -170,13 +184,14 @@ class WorkerServices:
     async def aclose(self) -> None:
         """Deliver the ends that are under way, and end the child processes."""
         await self.ends.aclose()
+        await self.webhooks.aclose()
         await self.checkers.aclose()
         await self.toolbox.aclose()
 
     def close(self) -> None:
         """End and close all that was begun here, for a process that goes on with other settings;
         not from the event loop."""
-        self.runtime.run(self._close("ends", "checkers", "toolbox"))
+        self.runtime.run(self._close("ends", "webhooks", "checkers", "toolbox"))
         # With their connections still there, so that each closes what it has opened.
         self.runtime.cancel_all()
         self.runtime.run(self._close("ollama", "memory"))

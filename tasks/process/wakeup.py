@@ -4,10 +4,11 @@ A wake-up carries no text of the conversation. It may be lost, doubled or late: 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
+from kombu.messaging import Producer
 
 from memory import CannotDecrypt, JobToWake, SessionKeys
 from memory.ids import is_id, shown_id
@@ -81,6 +82,21 @@ def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | N
     return True
 
 
+def wake_jobs(app: Celery, jobs: Sequence[tuple[SessionKeys, str, Envelope]]) -> None:
+    """`wake_job` for the heads of several mailboxes, all of them jobs without Celery options."""
+    waiting = [
+        (job_id, wakeup_kwargs(keys, envelope.job.max_history)) for keys, job_id, envelope in jobs
+    ]
+    try:
+        publish_together(app, waiting)
+    except (OperationalError, BatchPublishError, RuntimeError) as exc:
+        # Of a connection that is lost in between, kombu 5.7.0 says RuntimeError. One by one it
+        # is opened again, and tried as often as Celery's policy says; a second wake-up is harmless.
+        logger.info("%d wake-ups are published one by one: %s", len(jobs), type(exc).__name__)
+        for keys, job_id, envelope in jobs:
+            wake_job(app, keys, job_id, envelope)
+
+
 def wakeup_kwargs(keys: SessionKeys, max_history: int | None) -> dict[str, object]:
     """The arguments of a wake-up: where to look, and how much history to bring."""
     kwargs: dict[str, object] = {"agent_id": keys.agent_id, "session_id": keys.session_id}
@@ -104,6 +120,33 @@ def publish(
     gather subscriptions without end) and makes whatever task happens to publish the parent
     (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
+    with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
+        _send(app, producer, job_id, kwargs, options, retries=retries, countdown_s=countdown_s)
+
+
+def publish_together(app: Celery, waiting: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+    """Publish the wake-ups of several jobs, by id with their arguments, in one round trip where the
+    broker is Redis. Raises kombu's OperationalError or BatchPublishError, or RuntimeError: some of
+    them may be out."""
+    with (
+        app.producer_or_acquire() as producer,
+        producer.connection._reraise_as_library_errors(),
+        producer.batch(),
+    ):
+        for job_id, kwargs in waiting:
+            _send(app, producer, job_id, kwargs, {})
+
+
+def _send(
+    app: Celery,
+    producer: Producer,
+    job_id: str,
+    kwargs: Mapping[str, object],
+    options: Mapping[str, object],
+    *,
+    retries: int = 0,
+    countdown_s: float | None = None,
+) -> None:
     # What follows the job lies in its mailbox (docs/decisions.md, "One outbox").
     names = options.keys() - CALLBACK_OPTIONS
     of_message = {name: options[name] for name in _MESSAGE_OPTIONS & names}
@@ -125,8 +168,7 @@ def publish(
     # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
     if "message" not in kwargs:
         headers[WAKEUP_HEADER] = True
-    with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
-        app.amqp.send_task_message(producer, CHAT_TASK, message, **of_sending, headers=headers)
+    app.amqp.send_task_message(producer, CHAT_TASK, message, **of_sending, headers=headers)
 
 
 def _placed(of_sending: dict[str, object]) -> dict[str, object]:

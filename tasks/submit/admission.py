@@ -78,7 +78,7 @@ class Admission:
         MemoryServiceError: it is not in.
         """
         job = submission.job
-        trial = _Trial(self._settings.owners_of(job.agent_id, job.user))
+        trial = _Trial(self._settings.owners_of(job.agent_id, job.user, submission.envelope.key))
         yield from self._check_bounds(submission)
         yield from self._charge(submission, trial)
         try:
@@ -97,7 +97,8 @@ class Admission:
 
     def _enqueue(self, submission: Submission, trial: _Trial) -> Steps[Enqueued]:
         """Put the job into its mailbox, counted. Raises why it is refused."""
-        note = pending.note(self._keyspace, submission.job_id, trial.owners)
+        wait_ms = submission.intake.wait_ms
+        note = pending.note(self._keyspace, submission.job_id, trial.owners, wait_ms=wait_ms)
         if submission.claim is not None:
             claimed = yield from asked(submission.claim)
             trial.is_claimed = submission.is_new_claim(claimed)
@@ -218,6 +219,8 @@ def _exceeded(agent_id: str, charged: Charged) -> QuotaExceeded:
     if charged.owner.name.startswith("u:"):
         setting = f"CHAT_USER_{charged.rule.upper()}"
         return QuotaExceeded.after(f"the user's {rule} are used up ({setting})", wait_s)
+    if charged.owner.name.startswith("k:"):
+        return QuotaExceeded.after(f"the API key's {rule} are used up (griot keys)", wait_s)
     used_up = f"the {rule} of agent {shown_id(agent_id)} are used up (quota in its profile)"
     return QuotaExceeded.after(used_up, wait_s)
 

@@ -37,6 +37,7 @@ from tasks.job.job import ChatJob
 from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
+from tasks.submit.webhook_letters import drop_webhook, find_webhook_letter, requeue_webhook
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,17 @@ REFUSALS = (InvalidJob, Backpressure, CannotDecrypt, CorruptData)
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter and whose it is; `job` is None where its envelope cannot be read here."""
+    """A dead letter and whose it is; `envelope` is None where it cannot be read here."""
 
     agent_id: str
     session_id: str
     letter: dead_letters.DeadLetter
-    job: ChatJob | None
+    envelope: Envelope | None = None
+
+    @property
+    def job(self) -> ChatJob | None:
+        """What was asked for."""
+        return None if self.envelope is None else self.envelope.job
 
 
 def all_letters() -> Iterator[Letter]:
@@ -86,7 +92,12 @@ def requeue(app: Celery, job_id: str) -> str:
     one: `follow_job` ends with `merged` and the new id, `get` waits for the new result. Raises
     InvalidJob where there is no such letter, or where it would be refused again for its size or its
     model; memory.Backpressure where the session has too many jobs waiting. It is in the audit.
+
+    Of a webhook that was given up `job_id` is its event's id, and stays it.
     """
+    if (webhook := find_webhook_letter(job_id)) is not None:
+        requeue_webhook(webhook)
+        return job_id
     return _requeue_recorded(app, *_found(job_id))
 
 
@@ -145,7 +156,8 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     calls = mailbox.take_in(again, grace_ms=services.queue_wait.grace_ms)
     # It counts, and is charged to nobody: its owners have paid for it once.
     user = found.job.user if found.job else None
-    owners = services.settings.owners_of(found.agent_id, user)
+    key = found.envelope.key if found.envelope else None
+    owners = services.settings.owners_of(found.agent_id, user, key)
     enqueued = services.memory.run_last(pending.note(services.keyspace, new_id, owners), *calls)
     if enqueued.outcome in (EnqueueOutcome.FULL, EnqueueOutcome.DONE):
         services.memory.run(pending.release(services.keyspace, (new_id,)))
@@ -186,8 +198,11 @@ def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
 
 
 def drop(job_id: str) -> None:
-    """Remove the dead letter of a job for good. Raises InvalidJob where there is none. It is in the
-    audit."""
+    """Remove the dead letter of a job, or of a webhook by its event's id, for good. Raises
+    InvalidJob where there is none. It is in the audit."""
+    if (webhook := find_webhook_letter(job_id)) is not None:
+        drop_webhook(webhook)
+        return
     mailbox, found = _found(job_id)
     with _recorded(audit.Deed.DROP, found) as entry:
         producer_services().memory.run(dead_letters.drop(mailbox, found.letter))
@@ -219,18 +234,23 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
 
 def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:
     try:
-        options = Envelope.of(keys, JobToWake(letter.job_id, letter.envelope)).publish
+        envelope = Envelope.of(keys, JobToWake(letter.job_id, letter.envelope))
     except InvalidJob:
         return b""
-    return packed_callbacks(dead_letters.requeued_id(letter.job_id), options, is_requeued=True)
+    return packed_callbacks(
+        dead_letters.requeued_id(letter.job_id),
+        envelope.publish,
+        webhook=envelope.job.webhook,
+        is_requeued=True,
+    )
 
 
 def _letter(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Letter:
-    return Letter(keys.agent_id, keys.session_id, letter, _job(keys, letter))
+    return Letter(keys.agent_id, keys.session_id, letter, _envelope(keys, letter))
 
 
-def _job(keys: SessionKeys, letter: dead_letters.DeadLetter) -> ChatJob | None:
+def _envelope(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Envelope | None:
     try:
-        return Envelope.of(keys, JobToWake(letter.job_id, letter.envelope)).job
+        return Envelope.of(keys, JobToWake(letter.job_id, letter.envelope))
     except (InvalidJob, CannotDecrypt):
         return None

@@ -7,8 +7,10 @@ from typing import Literal, overload
 
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
+from celery.states import PENDING
 
-from memory import CannotDecrypt, MemoryServiceError
+from memory import CannotDecrypt, MemoryServiceError, locate
+from memory.mailbox import delayed
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import decrypted_result
 from tasks.errors import JobFailed
@@ -18,6 +20,7 @@ from tasks.submit.follow import check_kept, last_end
 
 LOOK_AGAIN_S = 1.0
 LOOKS_PER_QUESTION = 5
+SCHEDULED = "SCHEDULED"
 
 
 class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
@@ -63,6 +66,23 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
         while isinstance(found, Mapping) and isinstance(into := found.get("merged_into"), str):
             found = JobResult(into, app=self.app)._get(deadline, given)
         return found
+
+    @property
+    def state(self) -> str:
+        """Celery's state; SCHEDULED of a job that is not due (`not_before`)."""
+        found = str(super().state)
+        return SCHEDULED if found == PENDING and self._is_delayed() else found
+
+    status = state
+
+    def _is_delayed(self) -> bool:
+        services = producer_services()
+        try:
+            keys = services.memory.run(locate(services.keyspace, self.id))
+            due = None if keys is None else services.memory.run(delayed.due_at_ms(keys, self.id))
+        except MemoryServiceError:
+            return False
+        return due is not None
 
     def _set_cache(self, meta: dict[str, object]) -> dict[str, object]:
         """What Celery keeps of a result that has come; an encrypted reply is decrypted before."""

@@ -2,7 +2,10 @@
 
 import inspect
 import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from celery import Celery
 
@@ -16,6 +19,7 @@ from memory import (
     Mailbox,
     MemoryServiceError,
     MemoryUnavailable,
+    Request,
     events,
     index,
     users,
@@ -25,6 +29,7 @@ from memory.redis.steps import run_steps
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.errors import InvalidJob
+from tasks.job.due_time import wait_ms as wait_ms_until
 from tasks.job.envelope import Envelope
 from tasks.job.images import check_images
 from tasks.job.job import ChatJob
@@ -35,9 +40,10 @@ from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
-from tasks.process.wakeup import wake, wake_job
+from tasks.process.wakeup import wake, wake_job, wake_jobs
 from tasks.submit.admission import Admission
 from tasks.submit.submission import Submission
+from webhooks.errors import BadAddress
 
 logger = logging.getLogger(__name__)
 
@@ -79,26 +85,37 @@ class Producer:
         if job.images:
             max_bytes = self._settings.max_image_bytes
             check_images(job.images, max_count=queue.max_images, max_bytes=max_bytes)
+        return self._with_webhook(job)
+
+    def _with_webhook(self, job: ChatJob) -> ChatJob:
+        """The job with its own webhook, or the one of its agent's profile. Raises InvalidJob."""
+        if job.webhook is None:
+            of_profile = self._settings.profiles.of(job.agent_id).webhook
+            return job.model_copy(update={"webhook": of_profile}) if of_profile else job
+        try:
+            self._settings.webhooks.allowed.check(job.webhook)
+        except BadAddress as exc:
+            raise InvalidJob(f"webhook: {exc}") from None
         return job
 
-    def submission(self, envelope: Envelope, job_id: str, *, cap: int | None = None) -> Submission:
+    def submission(
+        self,
+        envelope: Envelope,
+        job_id: str,
+        *,
+        cap: int | None = None,
+        delayed_as: Request | None = None,
+    ) -> Submission:
         """What is to be sent for a job; at most `cap` jobs (CHAT_MAX_PENDING) may be pending.
 
-        Raises InvalidJob for one that is too large with all its options.
+        `delayed_as` is the request of a job that was delayed and is due. Raises InvalidJob for one
+        that is too large with all its options, or is due in more than a year.
         """
-        job, settings = envelope.job, self._settings
+        job = envelope.job
         mailbox = Mailbox.of(self._keyspace, job.agent_id, job.session_id)
-        intake = Intake(
-            job_id=job_id,
-            envelope=envelope.pack(most_bytes=settings.max_envelope_bytes),
-            cap=settings.queue.max_pending if cap is None else cap,
-            on_busy=job.on_busy,
-            request=job.request,
-            merged_bytes=settings.queue.max_message_bytes,
-            merged_envelope_bytes=settings.max_envelope_bytes,
-            ttl_s=settings.memory.default_ttl_s,
-            callbacks=packed_callbacks(job_id, envelope.publish),
-        )
+        intake = self._intake(envelope, job_id, cap, delayed_as or job.request)
+        if job.not_before is not None and delayed_as is None:
+            intake = _delayed(intake, job.not_before)
         # The indexes go along with every job: a mailbox that falls off the due list is found by it
         # (docs/decisions.md, "Strays are found in the session index"), and by its user.
         touched = index.touch(self._keyspace, job.agent_id, job.session_id)
@@ -112,6 +129,20 @@ class Producer:
             commands = (*users.touch(self._keyspace, job.user, mailbox.keys), *commands)
         claim = mailbox.claim(intake)
         return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
+
+    def _intake(self, envelope: Envelope, job_id: str, cap: int | None, request: Request) -> Intake:
+        settings = self._settings
+        return Intake(
+            job_id=job_id,
+            envelope=envelope.pack(most_bytes=settings.max_envelope_bytes),
+            cap=settings.queue.max_pending if cap is None else cap,
+            on_busy=envelope.job.on_busy,
+            request=request,
+            merged_bytes=settings.queue.max_message_bytes,
+            merged_envelope_bytes=settings.max_envelope_bytes,
+            ttl_s=settings.memory.default_ttl_s,
+            callbacks=packed_callbacks(job_id, envelope.publish, webhook=envelope.job.webhook),
+        )
 
     def submit(self, submission: Submission) -> None:
         """Put a job into its session's mailbox; wake a worker if it is the head.
@@ -135,6 +166,12 @@ class Producer:
         if enqueued.position == 0:
             crash_if_armed(CrashPoint.ENQUEUED)
             wake_job(self._app, submission.keys, submission.job_id, submission.envelope)
+
+    def wake_heads(self, submissions: Sequence[Submission]) -> None:
+        """Wake workers for some jobs that are the heads of their mailboxes. A failure is logged:
+        the sweeper wakes them."""
+        crash_if_armed(CrashPoint.ENQUEUED)
+        wake_jobs(self._app, [(one.keys, one.job_id, one.envelope) for one in submissions])
 
     def see_to_others(self, submission: Submission, enqueued: Enqueued) -> None:
         """Stop and wake the jobs that a new one has an effect on, and deliver the ends of those
@@ -168,6 +205,18 @@ class Producer:
                 owner=submission.intake.owner,
                 claim_ms=claim_ms,
             )
+
+
+def _delayed(intake: Intake, not_before: float) -> Intake:
+    """The same, to be kept until then, if that is to come."""
+    now_s = redis_clock().now_s
+    wait_ms = wait_ms_until(not_before, now_s=now_s or time.time())
+    if wait_ms == 0:
+        return intake
+    # Of two clocks that differ the server's counts: who does not know it has it looked at soon.
+    look_ms = 0 if now_s is None else wait_ms
+    due_ms = math.ceil(not_before * 1000)
+    return replace(intake, due_ms=due_ms, wait_ms=wait_ms, look_ms=look_ms)
 
 
 def _make_producer() -> Producer:

@@ -11,6 +11,8 @@ from tasks.job.envelope import Envelope
 class JobState(StrEnum):
     """Where a job is."""
 
+    SCHEDULED = "scheduled"
+    """It takes its place when it is due."""
     WAITING = "waiting"
     RUNNING = "running"
     """An attempt is being made, or has counted and the next one is to come."""
@@ -27,6 +29,8 @@ class Standing:
     keys: SessionKeys
     state: JobState
     envelope: Envelope | None = field(default=None, repr=False)
+    due_at_ms: int | None = None
+    """When a scheduled job is due, Unix time."""
 
 
 def standing_of(
@@ -36,6 +40,7 @@ def standing_of(
     is_pending: bool,
     is_committed: bool | None,
     has_begun: bool,
+    due_at_ms: int | None,
     stored: JobToWake | None,
 ) -> Standing:
     """What these answers of Redis say of a job. Raises memory.CannotDecrypt."""
@@ -44,8 +49,10 @@ def standing_of(
     if not is_pending:
         return Standing(job_id, keys, JobState.LOST)
     state = JobState.RUNNING if has_begun else JobState.WAITING
+    if due_at_ms is not None:
+        state = JobState.SCHEDULED
     try:
         envelope = Envelope.of(keys, stored) if stored is not None else None
     except InvalidJob:  # of another program: its worker will say so
         envelope = None
-    return Standing(job_id, keys, state, envelope)
+    return Standing(job_id, keys, state, envelope, due_at_ms)

@@ -50,10 +50,12 @@ class TurnContext:
         history: Messages,
         stored_messages: int,
         rounds: ToolRounds,
+        done: Messages = (),
         summary_text: str | None = None,
     ) -> None:
         """`history` are the last of the session's `stored_messages`; `summary_text` sums up what
-        came before them."""
+        came before them. `done` is what has followed the question before this turn: calls of the
+        client's functions, and their results."""
         self.model = model_of(ask, profile, settings)
         self.reply_tokens = reply_bound(ask, profile, settings)
         self._ask = ask
@@ -63,6 +65,7 @@ class TurnContext:
         self._history = history
         self._stored_messages = stored_messages
         self._rounds = rounds
+        self._done = done
         # Any worker cuts where the last prompt was cut, so that the model server can use its prefix
         # cache (docs/decisions.md, "The cut of a conversation is kept in its own record").
         self._precedent = precedent_of(history, self.model)
@@ -110,20 +113,23 @@ class TurnContext:
             self._settings,
             budget,
             precedent=self._precedent,
-            steps=self._rounds.steps,
+            steps=[*self._done, *self._rounds.steps],
             tools=self._rounds.offered,
             form=form,
             begins_session=len(self._history) >= self._stored_messages,
         )
 
 
-def messages_to_bring(profile: Profile, max_history: int | None) -> int:
+def messages_to_bring(
+    profile: Profile, max_history: int | None, *, has_functions: bool = False
+) -> int:
     """How many messages of the history a turn needs, to show `max_history` that were said.
 
     None: as many as the profile says.
     """
     said = profile.max_history if max_history is None else max_history
-    return max(said, min(said * MESSAGES_PER_SAID, MOST_MESSAGES)) if profile.tools else said
+    has_tools = profile.tools or has_functions
+    return max(said, min(said * MESSAGES_PER_SAID, MOST_MESSAGES)) if has_tools else said
 
 
 async def summary_of(

@@ -77,6 +77,12 @@ class ReplyChecks:
             )
         raise FormatMismatchError(problem)
 
+    async def fits(self, schema: Mapping[str, JsonValue], arguments: Mapping[str, object]) -> bool:
+        """Whether the arguments of a call fit a schema. Raises FormatTooDearError where that takes
+        too long."""
+        fit, _ = await self._first_fit(schema, [orjson.dumps(dict(arguments)).decode()])
+        return fit is not None
+
     async def _first_fit(self, schema: Mapping[str, JsonValue], texts: Sequence[str]) -> Fit:
         """The first text that fits, and the last that is JSON."""
         if is_quick(schema, texts):

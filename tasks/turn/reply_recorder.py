@@ -8,6 +8,7 @@ from memory import EventType
 from tasks.job.result import Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
+from tasks.process.turns_now import TurnNow
 from telemetry.labels import AGENTS
 from telemetry.metrics import FIRST_TOKEN, QUEUE_WAIT
 
@@ -15,8 +16,10 @@ from telemetry.metrics import FIRST_TOKEN, QUEUE_WAIT
 class ReplyRecorder:
     """Hears the model calls of one attempt, from the start of the first one."""
 
-    def __init__(self, events: AttemptEvents) -> None:
+    def __init__(self, events: AttemptEvents, shown: TurnNow) -> None:
+        """`shown` is the turn as operators see it, which is kept up to date."""
         self._events = events
+        self._shown = shown
         self._said: list[str] = []
         self._taken_at = time.time()
         self._started_s = time.monotonic()
@@ -46,7 +49,12 @@ class ReplyRecorder:
         """The model is called, perhaps not for the first time: what it has said is dropped."""
         self._said.clear()
         self._started_s, self._first_delta_s = time.monotonic(), None
+        self._shown.on_start(model, self._events.attempt)
         self._events.emit(EventType.STARTED, data={"model": model})
+
+    def on_server(self, url: str) -> None:
+        """This server is asked, perhaps in place of another."""
+        self._shown.server = url
 
     def on_prompt(self, tokens: int) -> None:
         """A prompt is sent, which has so many tokens by the estimate."""
@@ -64,6 +72,7 @@ class ReplyRecorder:
             self._note_first_token()
         self._said.append(delta.text)
         self._pieces += 1
+        self._shown.on_piece()
         if delta.thinking:
             self._events.emit(EventType.THINKING, text=delta.thinking)
         if delta.text:

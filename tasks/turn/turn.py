@@ -4,8 +4,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from agents import Profile, Toolbox, ToolContext, ToolRounds, UnknownTool
+from agents import (
+    ClientSide,
+    Profile,
+    Toolbox,
+    ToolContext,
+    ToolRounds,
+    UnknownTool,
+)
 from agents.empty_reply import again
+from agents.tool_rounds import MAX_CALLS_PER_ROUND
 from llm import (
     Capabilities,
     ChatRequest,
@@ -18,7 +26,6 @@ from llm import (
     LLMSettings,
 )
 from memory import Acquired, AsyncConnection, SessionKeys
-from memory.records import history
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
@@ -26,9 +33,10 @@ from tasks.job.result import ChatResult, Receipt
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
+from tasks.turn.past import past_of
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
-from tasks.turn.turn_result import places_of, result_of
+from tasks.turn.turn_result import result_of
 from telemetry.labels import AGENTS
 from telemetry.metrics import LEFT_OUT, SILENT_CUTS
 
@@ -98,27 +106,35 @@ class ModelTurn:
     async def run(
         self, keys: SessionKeys, job_id: str, envelope: Envelope, acquired: Acquired
     ) -> ChatResult:
-        """The turn's result. Raises LLMError, InvalidJob or memory.CannotDecrypt."""
+        """The turn's result. Raises LLMError, InvalidJob or memory.MemoryServiceError."""
         job = envelope.job
         self._recorder.on_turn(job.agent_id, envelope.sent_at, acquired.attempt)
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
-        past = await history.decode_in_slices(keys, acquired.history)
-        before = job.preceding or []
+        past = await past_of(self._memory, keys, self._profile, job, acquired)
         shown = TurnContext(
-            job.ask,
+            past.ask,
             self._profile,
             self._models.settings,
             self._models.capabilities,
-            history=[*past.messages, *before],
-            stored_messages=acquired.stored_messages + len(before),
+            history=past.history,
+            stored_messages=past.stored_messages,
             rounds=rounds,
+            done=past.done,
             summary_text=await summary_of(self._memory, keys, self._profile, job, acquired),
         )
         replies = await self._replies(shown, rounds, f"{job.agent_id}:{job.session_id}")
         crash_if_armed(CrashPoint.MODEL_DONE)
         parsed = await self._models.reply_checks.parsed(job.format, replies[-1].answer)
-        place = places_of(past.places, acquired)
-        result = result_of(job_id, job, replies, acquired, place=place, parsed=parsed)
+        result = result_of(
+            job_id,
+            job,
+            replies,
+            acquired,
+            stored_messages=past.stored_messages,
+            place=past.place,
+            parsed=parsed,
+            called=rounds.called,
+        )
         result["receipt"]["fallback_for"] = self._fallback_for
         _count(job.agent_id, result["receipt"])
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
@@ -134,6 +150,8 @@ class ModelTurn:
             last = replies[-1]
             if await rounds.run_tool_calls(last.answer):
                 crash_if_armed(CrashPoint.TOOLS_DONE)
+            elif rounds.called is not None:
+                return replies
             elif not is_asked_again and (request := again(last.prompt.request, last.answer)):
                 is_asked_again = True
                 if request.think is False:
@@ -145,16 +163,21 @@ class ModelTurn:
     def _new_rounds(self, job: ChatJob, job_id: str, attempt: int) -> ToolRounds:
         """The tools of this attempt. Raises InvalidJob for a tool that the agent has not."""
         toolbox = self._models.toolbox
+        functions = [function.as_offered for function in job.client_functions]
         try:
             tools = toolbox.of(self._profile, job.tool_names)
         except UnknownTool as exc:
             raise InvalidJob(str(exc)) from None
+        if twice := {tool.name for tool in tools} & {function.name for function in functions}:
+            raise InvalidJob(f"functions: the agent has a tool {min(twice)!r} of its own")
+        most_calls = 1 if job.parallel_tool_calls is False else MAX_CALLS_PER_ROUND
         return ToolRounds(
             tools,
             ToolContext(job.agent_id, job.session_id, job_id, attempt),
             max_rounds=self._models.max_tool_rounds,
             on_event=self._recorder.on_tool,
             reads_text=toolbox.reads_calls_in_text,
+            client=ClientSide(self._models.reply_checks.fits, functions, most_calls),
         )
 
     async def _ask(self, shown: TurnContext, rounds: ToolRounds, session: str) -> FittedReply:
@@ -173,7 +196,11 @@ class ModelTurn:
         if request.tools:
             timeouts = timeouts.for_tools()
         return self._models.servers.stream(
-            request, session=session, timeouts=timeouts, held_slot=self._slot
+            request,
+            session=session,
+            timeouts=timeouts,
+            held_slot=self._slot,
+            on_server=self._recorder.on_server,
         )
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TypeAlias, cast
 
-from agents import FULL, PromptForm
+from pydantic import JsonValue
+
+from agents import FULL, ClientCalls, PromptForm
 from agents.empty_reply import emptiness_of
-from llm import ModelReply
+from llm import ModelReply, ToolCall
 from memory import Acquired
 from tasks.job.job import ChatJob
-from tasks.job.result import ChatResult, Receipt, ReceiptRepairs, Usage
+from tasks.job.result import ChatResult, FunctionCall, Receipt, ReceiptRepairs, Usage
 from tasks.turn.fitted_call import FittedReply
 from tasks.turn.reply_check import ParsedReply
 
@@ -38,16 +40,20 @@ def result_of(
     replies: Sequence[FittedReply],
     acquired: Acquired,
     *,
+    stored_messages: int | None = None,
     place: Places = int,
     parsed: ParsedReply | None = None,
+    called: ClientCalls | None = None,
 ) -> ChatResult:
     """The result of a turn that was just computed, without its timings.
 
     All but the last of `replies` called tools: their tokens are in the usage too; the receipt is
-    that of the last. `parsed` is the JSON in it, where the job has a format.
+    that of the last. `stored_messages` are those before the question; `parsed` is the JSON of the
+    reply where the job has a format, `called` what it has called of the client's.
     """
     last = replies[-1]
     answer = last.answer
+    stored = acquired.stored_messages if stored_messages is None else stored_messages
     result = ChatResult(
         job_id=job_id,
         agent_id=job.agent_id,
@@ -58,17 +64,28 @@ def result_of(
         done_reason=answer.final.done_reason,
         attempt=acquired.attempt,
         history_messages=last.prompt.history_messages,
-        receipt=_receipt(last, acquired.stored_messages + len(job.preceding or ()), place),
+        receipt=_receipt(last, stored, place),
     )
+    _add_what_there_is(result, job, answer)
+    if parsed is not None:
+        result["response"], result["parsed"] = parsed
+    if called is not None:
+        result["response"], result["calls"] = called.text, [*map(_call, called.calls)]
+    return result
+
+
+def _add_what_there_is(result: ChatResult, job: ChatJob, answer: ModelReply) -> None:
     if (empty := emptiness_of(answer)) is not None:
         result["empty"] = empty.value
     if answer.final.server:
         result["server"] = answer.final.server
     if job.metadata is not None:
         result["metadata"] = job.metadata
-    if parsed is not None:
-        result["response"], result["parsed"] = parsed
-    return result
+
+
+def _call(call: ToolCall) -> FunctionCall:
+    arguments = cast("dict[str, JsonValue]", dict(call.arguments))
+    return FunctionCall(call_id=call.id or "", name=call.name, arguments=arguments)
 
 
 def _usage(answers: Sequence[ModelReply]) -> Usage:

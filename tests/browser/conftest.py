@@ -1,4 +1,4 @@
-"""Debian's chromium through selenium, and the live chat example with what it needs."""
+"""Debian's chromium through selenium, and a gateway with what it needs."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -8,11 +8,36 @@ import pytest
 
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
-from tests.e2e.conftest import griot_redis, griot_settings, logs, ollama, stack, valkey
-from tests.support.browser import BrowserMissing, headless_browser, live_chat
+from tests.e2e.conftest import (
+    griot_redis,
+    griot_servers,
+    griot_settings,
+    logs,
+    ollama,
+    stack,
+    starter,
+    valkey,
+)
+from tests.support.browser import BrowserMissing, headless_browser
 from tests.support.tab import Driver, Tab
 
-__all__ = ["griot_redis", "griot_settings", "logs", "ollama", "stack", "valkey"]
+__all__ = ["griot_redis", "griot_servers", "griot_settings", "logs", "ollama", "stack"]
+__all__ += ["starter", "valkey"]
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = "energy"
+PROFILES = """
+[agents.energy]
+model = "slow-tokens:60x0.05s"
+[agents.tooled]
+model = "tools"
+tools = ["tests.support.tool_functions.capacity_of"]
+[agents.thinker]
+model = "think"
+[agents.eyed]
+model = "vision"
+[agents.quick]
+model = "ok"
+"""
 
 
 @pytest.fixture(scope="session")
@@ -26,16 +51,33 @@ def driver() -> Iterator[Driver]:
 
 
 @pytest.fixture(scope="module")
-def worker(driver: Driver, stack: GriotStack) -> ServerProcess:
-    """A worker whose model takes its time. Nothing is started where there is no browser."""
-    return stack.worker(OLLAMA_MODEL="slow-tokens:60x0.05s")
+def profiles(driver: Driver, stack: GriotStack) -> dict[str, str]:
+    """Agents whose models take their time, or can do something. Nothing is started where there is
+    no browser."""
+    path = stack.directory / "profiles.toml"
+    path.write_text(PROFILES, "utf-8")
+    return {"AGENT_PROFILES": str(path), "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")
-def web(worker: ServerProcess, stack: GriotStack, logs: Path) -> Iterator[ServerProcess]:
-    """The example, served as its docstring says."""
-    with live_chat(stack, logs) as server:
-        yield server
+def worker(profiles: dict[str, str], stack: GriotStack) -> ServerProcess:
+    """A worker for these agents."""
+    return stack.worker(**profiles)
+
+
+@pytest.fixture(scope="module")
+def served(
+    worker: ServerProcess, profiles: dict[str, str], stack: GriotStack
+) -> tuple[ServerProcess, str]:
+    """A gateway, which asks for no keys, and its address."""
+    assert worker
+    return stack.gateway(**profiles)
+
+
+@pytest.fixture(scope="module")
+def gateway(served: tuple[ServerProcess, str]) -> str:
+    """The address of the gateway."""
+    return served[1]
 
 
 @pytest.fixture
@@ -45,13 +87,13 @@ def session_id() -> str:
 
 
 @pytest.fixture
-def new_tab(driver: Driver, web: ServerProcess, session_id: str) -> Iterator[Callable[[], Tab]]:
+def new_tab(driver: Driver, gateway: str, session_id: str) -> Iterator[Callable[..., Tab]]:
     """Opens tabs on the test's session."""
     first = driver.current_window_handle
     opened: list[Tab] = []
 
-    def open_one() -> Tab:
-        opened.append(Tab(driver, f"{web.name}/?agent=energy&session={session_id}"))
+    def open_one(agent: str = AGENT, session: str = session_id) -> Tab:
+        opened.append(Tab(driver, f"{gateway}/chat#{agent}/{session}"))
         return opened[-1]
 
     yield open_one

@@ -1,6 +1,7 @@
 """Beat's periodic tasks, run by the maintenance worker, leave their effects."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,28 @@ def test_statistics_become_a_series_in_time() -> None:
     points = housekeeping.read_stats()
     assert all(point.at < later.at for point, later in pairwise(points))
     assert points[-1].used_memory_bytes > 0
+
+
+def test_a_broker_that_is_away_costs_beat_a_line(stack: GriotStack, tmp_path: Path) -> None:
+    """Not two tracebacks for each sweep; it sends again when the broker is back, and says so."""
+    with ValkeyServer() as broker:
+        sent = tmp_path / "alive"
+        beat = stack.beat(CELERY_BROKER_URL=broker.url(1), WORKER_ALIVE_FILE=str(sent), **OFTEN)
+        wait_until(sent.exists, what="beat has sent something")
+        seen = len(beat.log_text())
+        broker.kill()
+        wait_until(
+            lambda: "beat could not send " in beat.log_text()[seen:],
+            timeout_s=20,
+            what="it is said",
+        )
+        broker.start()
+        wait_until(
+            lambda: "beat sends tasks again" in beat.log_text()[seen:],
+            timeout_s=20,
+            what="beat has found the broker",
+        )
+        said = beat.log_text()[seen:]
+        beat.stop()
+    assert said.count("beat could not send ") == 1, said
+    assert "Traceback" not in said, said

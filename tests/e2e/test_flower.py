@@ -227,3 +227,23 @@ def test_the_file_of_the_health_check_is_touched_while_worker_and_beat_work(
 def is_healthy(file: Path) -> bool:
     """What the health check says of a process."""
     return subprocess.run(("/bin/sh", "-c", HEALTHY.format(file)), check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_flower_ends_at_once_while_the_broker_is_away(stack: GriotStack, logs: Path) -> None:
+    """Its threads ask for workers without end then, and keep no process that is to end."""
+    with ValkeyServer() as broker:
+        seen = len((logs / "flower.log").read_text())
+        flower, _ = stack.flower(CELERY_BROKER_URL=broker.url(1))
+        wait_until(
+            lambda: flower.log_text()[seen:].count("Inspect method") == 4,
+            timeout_s=WAIT_S,
+            what="its pool has connections, for it has asked for workers",
+        )
+        broker.kill()
+        wait_until(
+            lambda: flower.log_text()[seen:].count("Failed to capture events") >= 2,
+            timeout_s=WAIT_S,
+            what="Flower has noticed twice",
+        )
+        assert flower.stop(grace_s=scaled(5)) == 0, flower.log_tail()

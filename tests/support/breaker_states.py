@@ -15,6 +15,4 @@ class State(StrEnum):
 
 def state_of(breaker: Breaker) -> State:
     """Closed, open until a pause is over, or half-open: one trial may be made, or is under way."""
-    if breaker.is_closed:
-        return State.CLOSED
-    return State.OPEN if breaker.wait_s > 0 else State.HALF_OPEN
+    return State(breaker.state)

@@ -1,4 +1,4 @@
-"""Debian's chromium without a window, driven by selenium, and the live chat that it opens.
+"""Debian's chromium without a window, driven by selenium.
 
 Chromium is no Python package: it is used where it is on the PATH. Selenium is imported with it.
 """
@@ -6,20 +6,15 @@ Chromium is no Python package: it is used where it is on the PATH. Selenium is i
 import importlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox.ports import free_port
-from sandbox.process import ServerProcess
-from sandbox.stack import GriotStack
 from tests.support.tab import Driver
-from tests.support.web_users import WEB_USERS
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WAIT_S = 30
+ARGUMENTS = ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage")
 
 
 class BrowserMissing(Exception):
@@ -40,7 +35,7 @@ def headless_browser() -> Iterator[Driver]:
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for argument in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in (*ARGUMENTS, "--window-size=1280,900"):
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's own sandbox does not work for root.
@@ -51,17 +46,9 @@ def headless_browser() -> Iterator[Driver]:
         started.quit()
 
 
-@contextmanager
-def live_chat(stack: GriotStack, logs: Path) -> Iterator[ServerProcess]:
-    """The live chat example on a free port, served as its docstring says; `name` is its address."""
-    port = str(free_port())
-    command = (sys.executable, "-m", "uvicorn", "examples.live_chat:app", "--port", port)
-    with ServerProcess(
-        (*command, "--timeout-graceful-shutdown", "1"),
-        log_path=logs / "web.log",
-        cwd=ROOT,
-        env={**stack.env, "WEB_USERS": WEB_USERS},
-        name=f"http://127.0.0.1:{port}",
-    ) as server:
-        server.wait_ready(lambda: "Uvicorn running" in server.log_text(), WAIT_S)
-        yield server
+def look_as(driver: Driver, *, width: int, height: int, scheme: str, scale: float = 1) -> None:
+    """The size of the window, and the colours that the reader's system asks for."""
+    size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

@@ -28,12 +28,20 @@ KINDS: tuple[KeyKind, ...] = (
         "fields:<session>", "zset", "session", "name of a session's data key → when it expires, ms"
     ),
     KeyKind("queue:{H}", "zset", "none while pending", "job id → sequence number, µs", True),
+    KeyKind(
+        "delayed:{H}",
+        "zset",
+        "none",
+        "job that is not to take its place yet → when it is due, ms",
+        True,
+    ),
+    KeyKind("schedules:{H}", "hash", "none", "id of a schedule → what is sent when, JSON", True),
     KeyKind("jobs:{H}", "hash", "none while pending", "job id → envelope", True),
     KeyKind(
         "callbacks:{H}",
         "hash",
         "none while pending",
-        "job id → what follows it in Celery: links, chord, chain; lines of JSON",
+        "job id → what follows it: links, chord, chain, webhook; lines of JSON",
         True,
     ),
     KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
@@ -116,7 +124,34 @@ KINDS: tuple[KeyKind, ...] = (
         "until it is full again, a day or so",
         "an owner's quota: when its jobs per minute and its tokens per day are full again, ms",
     ),
+    KeyKind(
+        "webhook_hosts:{webhooks}",
+        "zset",
+        "37 days",
+        "host and port of a receiver → ms at which its next webhook is due",
+    ),
+    KeyKind(
+        "webhook_due:{webhooks}:<host>",
+        "zset",
+        "37 days",
+        "id of a webhook's event → ms at which it is sent, or its sender's claim ends",
+    ),
+    KeyKind(
+        "webhooks:{webhooks}",
+        "hash",
+        "37 days",
+        "id of a webhook's event → host, H and the webhook, JSON",
+    ),
+    KeyKind("webhook_sessions:{webhooks}", "zset", "37 days", "H and the id of a webhook's event"),
+    KeyKind(
+        "webhook_letters:{webhooks}",
+        "zset",
+        "37 days",
+        "id of a webhook that was given up → when, ms",
+    ),
     KeyKind("due", "zset", "none", "H → ms at which a sweeper looks at this mailbox", True),
+    KeyKind("schedules", "zset", "none", "H → ms at which a worker looks at its schedules", True),
+    KeyKind("delayed", "zset", "none", "H → ms at which a worker looks at its delayed jobs", True),
     KeyKind(
         "outbox",
         "zset",
@@ -152,6 +187,21 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
+    KeyKind("watched", "string", "10 seconds", "somebody looks at the workers: they report"),
+    KeyKind("workers", "zset", "none", "worker → ms of its last report; the last 500", True),
+    KeyKind(
+        "report:<worker>",
+        "string",
+        "15 seconds",
+        "its turns, load, lateness and model servers, JSON",
+    ),
+    KeyKind(
+        "turn_counts",
+        "hash",
+        "none",
+        "how many turns ended how, in what time, since the first",
+        True,
+    ),
     KeyKind(
         "audit", "stream", "1 year; capped", "who cancelled, erased, exported … what, and when"
     ),

@@ -1,13 +1,12 @@
-"""One tab of a browser with the live chat in it, as a person sees and uses it."""
+"""One tab of a browser with the page /chat in it, as a person sees and uses it."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from tests.support.waiting import wait_until
-from tests.support.web_users import TOKENS, USER
 
 WAIT_S = 30
-ENTER, SHIFT, NULL = "\ue007", "\ue008", "\ue000"
+ENTER, SHIFT, NULL, TAB, ESCAPE = "\ue007", "\ue008", "\ue000", "\ue004", "\ue00c"
 """Keys, as WebDriver names them; NULL lets go of SHIFT."""
 
 
@@ -72,36 +71,50 @@ class Driver(Protocol):
 
 
 class Tab:
-    """A tab that shows one session."""
+    """A tab that shows one conversation."""
 
-    def __init__(self, driver: Driver, url: str) -> None:
+    def __init__(
+        self, driver: Driver, url: str, *, key: str | None = None, waits: bool = True
+    ) -> None:
         self.driver = driver
         driver.switch_to.new_window("tab")
         self._handle = driver.current_window_handle
         driver.get(url)
-        self.sign_in()
-        self.until_live()
+        if key is not None:
+            self.give_key(key)
+        if waits:
+            self.until_live()
 
-    def sign_in(self) -> None:
-        """Give a token where the page asks for one, as it does once for a browser."""
-        wait_until(
-            lambda: self.is_visible("login") or self.link() == "Live",
-            timeout_s=WAIT_S,
-            what="the page",
-        )
-        if self.is_visible("login"):
-            self.front().find_element("id", "token").send_keys(TOKENS[USER], ENTER)
+    def give_key(self, key: str) -> None:
+        """Type an API key where the page asks for one."""
+        wait_until(lambda: self.has("#key-dialog[open]"), timeout_s=WAIT_S, what="the question")
+        self.front().find_element("id", "key").send_keys(key, ENTER)
 
-    def say(self, *lines: str) -> None:
-        """Type a message and send it with Enter."""
+    def say(self, *lines: str, on_busy: str | None = None) -> None:
+        """Type a message and send it with Enter; `on_busy`: what it does to those that wait."""
+        if on_busy is not None:
+            wait_until(lambda: self.is_visible("busy"), timeout_s=WAIT_S, what="the choice")
+            self.click(f"#busy option[value={on_busy}]")
         box = self.front().find_element("id", "text")
         for line in lines[:-1]:
             box.send_keys(line, SHIFT, ENTER, NULL)
         box.send_keys(lines[-1], ENTER)
 
-    def click(self, element_id: str) -> None:
+    def click(self, selector: str) -> None:
         """Click an element."""
-        self.front().find_element("id", element_id).click()
+        self.front().find_element("css selector", selector).click()
+
+    def press(self, word: str, *, turn: int = -1) -> None:
+        """Click the button with this word of one turn."""
+        find = f"""const turn = Array.from(document.querySelectorAll('#log .turn')).at({turn});
+            return Array.from(turn.querySelectorAll('button'))
+                .find((one) => one.textContent === '{word}')"""
+        wait_until(lambda: self.run(find) is not None, timeout_s=WAIT_S, what=f"a button {word}")
+        cast(Element, self.run(find)).click()
+
+    def run(self, script: str) -> object:
+        """What a script gives that is run in the page."""
+        return self.front().execute_script(script)
 
     def reload(self) -> None:
         """Load the page again, as with F5."""
@@ -112,24 +125,32 @@ class Tab:
         self.front().close()
 
     def shown(self, author: str, *, state: str = "") -> list[str]:
-        """The texts of one author (`user` or `assistant`) in a state (`busy` or `waits`)."""
-        selector = f"#log .{author}{state and '.' + state} .bubble"
-        return self._texts(selector)
+        """The texts of one author (`user` or `assistant`), of turns in a state."""
+        part = ".bubble" if author == "user" else ".answer"
+        of_state = f"[data-state={state}]" if state else ""
+        return self.texts(f"#log .turn{of_state} {part}:not([hidden])")
 
     def notes(self) -> list[str]:
         """What is said below messages."""
-        return self._texts("#log .foot:not([hidden])")
+        return self.texts("#log .note")
+
+    def has(self, selector: str) -> bool:
+        """Whether there is such an element, seen or not."""
+        return self.run(f"return document.querySelector('{selector}') !== null") is True
 
     def is_visible(self, element_id: str) -> bool:
         """Whether an element is seen."""
-        script = f"return document.getElementById('{element_id}').offsetParent !== null"
-        return bool(self.front().execute_script(script))
+        found = f"document.getElementById('{element_id}')"
+        seen = "checkVisibility({ visibilityProperty: true })"
+        return bool(self.run(f"return {found}?.{seen} === true"))
 
     def link(self) -> str:
         """What the page says of its connection."""
-        return str(
-            self.front().execute_script("return document.getElementById('link').textContent")
-        )
+        return str(self.run("return document.getElementById('link').textContent"))
+
+    def box(self) -> str:
+        """What is in the message box."""
+        return str(self.run("return document.getElementById('text').value"))
 
     def until_live(self) -> None:
         """Wait for the connection."""
@@ -147,17 +168,22 @@ class Tab:
             what=f"{answers} answers",
         )
 
+    def until_noted(self, note: str) -> None:
+        """Wait until something is said below a message."""
+        wait_until(lambda: any(note in one for one in self.notes()), timeout_s=WAIT_S, what=note)
+
     def words(self) -> list[str]:
         """The words of the answer that is being written."""
-        return " ".join(self.shown("assistant", state="busy")).split()
+        return " ".join(self.shown("assistant", state="running")).split()
 
     def front(self) -> Driver:
         """The driver, with this tab in front."""
         self.driver.switch_to.window(self._handle)
         return self.driver
 
-    def _texts(self, selector: str) -> list[str]:
+    def texts(self, selector: str) -> list[str]:
+        """The texts of all such elements."""
         script = f"return Array.from(document.querySelectorAll('{selector}'), (e) => e.textContent)"
-        found = self.front().execute_script(script)
+        found = self.run(script)
         assert isinstance(found, list)
-        return [str(text) for text in found]
+        return [str(text).strip() for text in found]

@@ -52,6 +52,10 @@ class Terminal:
         """Wait until a text has been seen, on the screen or above it."""
         self._until(lambda: text in self.seen(), repr(text))
 
+    def expect_gone(self, text: str) -> None:
+        """Wait until a text is seen nowhere: what is drawn anew is drawn in pieces."""
+        self._until(lambda: text not in self.seen(), f"no {text!r}")
+
     def expect_last(self, line: str) -> None:
         """Wait until what is seen ends with a text."""
         self._until(lambda: self.seen().rstrip().endswith(line), f"{line!r} at the end")

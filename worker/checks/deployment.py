@@ -24,6 +24,7 @@ from memory import (
 from memory.redis.failures import concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
+from tasks.overview.outages import outages_now
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.checks.advice import advice_on, raise_it
 from worker.checks.bounds import check_bounds
@@ -40,7 +41,6 @@ from worker.checks.redis_rights import (
 from worker.checks.security import security_findings, user_findings
 from worker.checks.tls import tls_findings
 from worker.extras import OR_TRY
-from worker.outages import outages_now
 
 logger = logging.getLogger(__name__)
 

@@ -60,11 +60,11 @@ def check_window(settings: Settings) -> list[Finding]:
         return []
     found = (
         f"{' and '.join(given)} is sent, and OLLAMA_SHARED is true: each change to a program that "
-        "asks for another window loads the model anew, for up to a minute"
+        "asks for another window loads the model again, for up to a minute"
     )
     advice = (
         "set OLLAMA_CONTEXT_LENGTH at Ollama itself and unset this; or OLLAMA_SHARED=false if "
-        "nobody else uses it"
+        "no other program uses it"
     )
     return [Finding("model window", Level.WARN, found, advice)]
 
@@ -82,7 +82,7 @@ def check_key(settings: Settings) -> list[Finding]:
         return []
     found = f"a key or headers are sent unencrypted to {', '.join(open_to_all)}"
     return [
-        Finding("model key", Level.WARN, found, "use https, unless nobody else is in that network")
+        Finding("model key", Level.WARN, found, "use https, unless the network is Griot's alone")
     ]
 
 

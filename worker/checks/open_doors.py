@@ -1,4 +1,4 @@
-"""What stands open outside Redis: Flower, the way to the models, crash points.
+"""What stands open outside Redis: Flower, the way to the models, crash points, webhooks.
 
 Each door is a warning of `griot check`. What stands open in Redis, and models of the cloud, have
 checks of their own.
@@ -24,6 +24,7 @@ def check_open_doors(settings: Settings) -> list[Finding]:
         *_flower(FlowerAccess()),
         *_plain_text(settings),
         *_crash_points(),
+        *_webhooks(settings),
     ]
     return doors or [Finding(CHECK, Level.OK, "none besides those of Redis")]
 
@@ -48,7 +49,7 @@ def _plain_text(settings: Settings) -> Iterator[Finding]:
     far = [url for url in settings.llm.servers if _leaves_in_plain_text(url)]
     if far:
         found = f"prompts and replies cross the network in plain text: {', '.join(far)}"
-        advice = "use https, or a network that nobody else is in; Ollama asks nobody for a password"
+        advice = "use https, or a network of Griot's own; Ollama asks for no password"
         yield Finding(CHECK, Level.WARN, found, advice)
 
 
@@ -58,6 +59,28 @@ def _leaves_in_plain_text(url: str) -> bool:
     # A name without a dot is one of a network of containers, which compose makes for nobody else.
     is_near = is_loopback(host) or host == THIS_MACHINE or not set(host) & set(".:")
     return parts.scheme == "http" and not is_near
+
+
+def _webhooks(settings: Settings) -> Iterator[Finding]:
+    hooks = settings.webhooks
+    if hooks.hosts and not hooks.secrets:
+        found = "WEBHOOK_HOSTS without WEBHOOK_SECRETS: this process sends no webhooks"
+        advice = "give WEBHOOK_SECRETS to the workers that are to send them"
+        yield Finding(CHECK, Level.WARN, found, advice)
+    # What is inside may do what anybody asks of it by HTTP.
+    wide = [str(one) for one in hooks.private if one.num_addresses > 1]
+    if wide:
+        found = f"webhooks may go to private networks (WEBHOOK_NETWORKS): {', '.join(wide)}"
+        advice = "name single addresses, such as 10.20.0.7/32"
+        yield Finding(CHECK, Level.WARN, found, advice)
+    plain = [host for scheme, host, _ in hooks.allowed.patterns if _is_far(scheme, host)]
+    if plain:
+        found = f"webhooks cross the network in plain text: {', '.join(plain)}"
+        yield Finding(CHECK, Level.WARN, found, "take http:// out of WEBHOOK_HOSTS")
+
+
+def _is_far(scheme: str, host: str) -> bool:
+    return scheme == "http" and not is_loopback(host)
 
 
 def _crash_points() -> Iterator[Finding]:

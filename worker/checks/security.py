@@ -99,7 +99,7 @@ def _transport_findings(way: Way) -> Iterator[Finding]:
             f"{way.name} security",
             Level.WARN,
             f"no TLS to {way.where}: others in that network can read what passes, and the password",
-            f"rediss:// or amqps:// in {way.setting}, or use a network that nobody else is in",
+            f"rediss:// or amqps:// in {way.setting}, or use a network of Griot's own",
         )
 
 

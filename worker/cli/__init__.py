@@ -14,6 +14,7 @@ from worker.cli.erase import erase_command
 from worker.cli.group import CommandFailed, Commands
 from worker.cli.keys import keys
 from worker.cli.reencrypt import reencrypt_command
+from worker.cli.schedules import schedules
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
@@ -73,6 +74,6 @@ def main() -> None:
 
 for command in (
     *(demo, up, check, chat, cancel, agents, sessions, stats, status, dead_letters),
-    *(erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
+    *(erase_command, export, import_, reencrypt_command, audit_command, serve, keys, schedules),
 ):
     main.add_command(command)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from types import FrameType
 
 import click
@@ -20,6 +20,7 @@ from tasks.submit.dead_letters import (
     requeue,
     requeue_all,
 )
+from tasks.submit.webhook_letters import WebhookLetter, requeue_webhook, webhook_letters
 from worker.cli.console import (
     Table,
     json_option,
@@ -36,15 +37,20 @@ from worker.cli.moments import since_option
 reason_option = click.option(
     "--reason", metavar="TEXT", help="Only those whose reason contains this text, in any case."
 )
+kind_option = click.option(
+    "--kind", type=click.Choice(["job", "webhook"]), help="Only jobs, or only webhooks."
+)
 
 
 @click.group(name="dead-letters", invoke_without_command=True)
 @click.pass_context
 def dead_letters(context: click.Context) -> None:
-    """List, show, send again or drop jobs that ended without an answer.
+    """List, show, send again or drop jobs that ended without an answer, and webhooks that no
+    receiver took.
 
-    A job becomes a dead letter when the model refuses it, or when its attempts are used up. It is
-    kept for 30 days. The session goes on without it. Without a command, they are listed.
+    A job becomes a dead letter when the model refuses it, or when its attempts are used up; a
+    webhook when its attempts are, or its receiver wants no more. Both are kept for 30 days. The
+    session goes on without it. Without a command, they are listed.
 
     \b
     Example:
@@ -58,22 +64,27 @@ def dead_letters(context: click.Context) -> None:
 
 @dead_letters.command(name="list")
 @limit_option
+@kind_option
 @reason_option
 @since_option
 @json_option
-def list_letters(limit: int, reason: str | None, since: datetime | None, as_json: bool) -> None:
-    """List dead letters, the latest session first; without what was said.
+def list_letters(
+    limit: int, kind: str | None, reason: str | None, since: datetime | None, as_json: bool
+) -> None:
+    """List dead letters, jobs of the latest session first, then webhooks; without what was said.
 
     \b
     Example:
       griot dead-letters list --since 1d
       griot dead-letters list --reason "out of memory" --json | jq -r '.[].job_id'
     """
-    chosen = filter(_filter(reason, since), all_letters())
-    found = [_facts(letter) for letter in islice(chosen, limit)]
-    columns = ("Since", "Agent", "Session", "Job", "Attempts", "Reason")
-    names = ("died_at", "agent_id", "session_id", "job_id", "attempts", "reason")
-    rows = [[facts[name] for name in names] for facts in found]
+    facts = map(_facts, filter(_filter(reason, since), all_letters() if _is(kind, "job") else ()))
+    hooks = (one for one in webhook_letters() if _is(kind, "webhook"))
+    of_hooks = map(_webhook_facts, filter(_webhook_filter(reason, since), hooks))
+    found = list(islice(chain(facts, of_hooks), limit))
+    columns = ("Since", "Kind", "Agent", "Session", "Id", "Attempts", "Reason")
+    names = ("died_at", "kind", "agent_id", "session_id", "id", "attempts", "reason")
+    rows = [[{"id": one["job_id"], **one}[name] for name in names] for one in found]
     show_json(found) if as_json else show(Table("Dead letters", columns, rows))
 
 
@@ -106,16 +117,22 @@ def show_letter(job_id: str, as_json: bool) -> None:
 @dead_letters.command(name="requeue")
 @click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
 @click.option("--all", "is_all", is_flag=True, help="All dead letters.")
+@kind_option
 @reason_option
 @since_option
 def requeue_letters(
-    job_ids: tuple[str, ...], is_all: bool, reason: str | None, since: datetime | None
+    job_ids: tuple[str, ...],
+    is_all: bool,
+    kind: str | None,
+    reason: str | None,
+    since: datetime | None,
 ) -> None:
-    """Send dead jobs again: these, or all that --reason and --since choose.
+    """Send dead jobs and webhooks again: these, or all that --kind, --reason and --since choose.
 
     Each goes to the end of its session under a new id, in the old order. Whoever follows the old
-    id, or waits for its result, is led to the new one. Ctrl-C stops after the job under way; run
-    the command again for the rest. Exit code 1 where a job was refused: its dead letter stays.
+    id, or waits for its result, is led to the new one. A webhook keeps its id. Ctrl-C stops after
+    the job under way; run the command again for the rest. Exit code 1 where a job was refused: its
+    dead letter stays.
 
     \b
     Example:
@@ -123,13 +140,18 @@ def requeue_letters(
       griot dead-letters requeue --reason "out of memory" --since 2h
       griot dead-letters requeue --all
     """
-    is_filtered = is_all or reason is not None or since is not None
+    is_filtered = is_all or not (kind is None and reason is None and since is None)
     if bool(job_ids) == is_filtered:
         raise click.UsageError("give job ids, or one of --all, --reason and --since")
     if job_ids:
         for job_id in job_ids:
             say(f"{job_id} is sent again as {requeue(app, job_id)}")
-    else:
+        return
+    if _is(kind, "webhook"):
+        for letter in filter(_webhook_filter(reason, since), webhook_letters()):
+            requeue_webhook(letter)
+            say(f"{letter.webhook.event_id} is sent again")
+    if _is(kind, "job"):
         _requeue_all(_filter(reason, since))
 
 
@@ -189,10 +211,34 @@ def _filter(reason: str | None, since: datetime | None) -> Callable[[Letter], bo
     return lambda one: one.letter.died_at_ms >= since_ms and named in one.letter.reason.casefold()
 
 
+def _webhook_filter(reason: str | None, since: datetime | None) -> Callable[[WebhookLetter], bool]:
+    named = (reason or "").casefold()
+    since_ms = 0.0 if since is None else since.timestamp() * 1000
+    return lambda one: one.died_at_ms >= since_ms and named in one.reason.casefold()
+
+
+def _is(kind: str | None, wanted: str) -> bool:
+    return kind in (None, wanted)
+
+
+def _webhook_facts(found: WebhookLetter) -> dict[str, object]:
+    return {
+        "kind": "webhook",
+        "id": found.webhook.event_id,
+        "agent_id": found.agent_id,
+        "session_id": found.session_id,
+        "job_id": found.webhook.job_id,
+        "attempts": found.webhook.attempts,
+        "reason": found.reason,
+        "died_at": moment_of(found.died_at_ms),
+    }
+
+
 def _facts(found: Letter) -> dict[str, object]:
     letter = found.letter
     size = letter.too_large_bytes
     return {
+        "kind": "job",
         "agent_id": found.agent_id,
         "session_id": found.session_id,
         "job_id": letter.job_id,

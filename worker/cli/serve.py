@@ -23,10 +23,15 @@ logger = logging.getLogger(__name__)
     type=click.IntRange(0, 65_535),
     help="Default: GATEWAY_PORT, which is 8080; 0: a free one.",
 )
-def serve(host: str | None, port: int | None) -> None:
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="How many processes share the port. Default: GATEWAY_PROCESSES, which is 1.",
+)
+def serve(host: str | None, port: int | None, processes: int | None) -> None:
     """Serve Griot over HTTP, as OpenAI's clients speak it.
 
-    On loopback it asks for no API key as long as there is none. Any other address needs one before
+    On loopback it asks for no API key as long as there was none. Any other address needs one before
     it starts: griot keys create.
 
     \b
@@ -34,23 +39,28 @@ def serve(host: str | None, port: int | None) -> None:
       griot serve --port 8080
       curl http://127.0.0.1:8080/v1/models
     """
-    settings = _settings(host, port)
+    settings = _settings(host=host, port=port, processes=processes)
     services = producer_services()
-    has_keys = services.memory.run(api_keys.count(services.keyspace)) > 0
-    if not has_keys and not settings.may_be_open:
+    is_closed = services.memory.run(api_keys.is_closed(services.keyspace))
+    if not is_closed and not settings.may_be_open:
         raise CommandFailed(
             f"there are no API keys, and {settings.host} is not this machine alone: "
             "make one first, with griot keys create NAME"
         )
-    logs.set_up(checked(WorkerSettings))
-    if not has_keys:
+    _set_up_logs()
+    if not is_closed:
         logger.warning(
             "there are no API keys: everybody on this machine may do everything with the gateway; "
             "griot keys create NAME closes it"
         )
-    serve_gateway(settings)
+    serve_gateway(settings, _set_up_logs)
 
 
-def _settings(host: str | None, port: int | None) -> GatewaySettings:
-    given = {name: one for name, one in (("host", host), ("port", port)) if one is not None}
-    return checked(GatewaySettings).model_copy(update=given)
+def _set_up_logs() -> None:
+    """In each process; the standard streams are as they are."""
+    logs.set_up(checked(WorkerSettings))
+
+
+def _settings(**given: str | int | None) -> GatewaySettings:
+    known = {name: one for name, one in given.items() if one is not None}
+    return checked(GatewaySettings).model_copy(update=known)

@@ -8,25 +8,23 @@ from celery import Celery
 from kombu.connection import Connection as BrokerConnection
 from kombu.exceptions import ChannelError
 
-from llm import full_name
 from memory import (
     Command,
     Connection,
     Keyspace,
-    Occupancy,
     SessionKeys,
-    Slots,
     dead_letters,
     index,
-    slots,
 )
 from memory.errors import CorruptData
 from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
+from memory.webhooks import queue
 from tasks import app
-from tasks.process.configuration import Settings, load_settings
+from tasks.overview.outages import OutageNow, outages_now
+from tasks.overview.slots import ModelSlots, model_slots
+from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
-from tasks.process.slots import slots_of
 from worker.broker.transport import QUARANTINE_SUFFIX
 from worker.checks.deployment import (
     broker_connection,
@@ -37,7 +35,6 @@ from worker.cli.console import Table, json_option, moment_of, say, show, show_js
 from worker.cli.next_steps import command
 from worker.health import Health, healths
 from worker.model_servers import ModelServer, model_servers
-from worker.outages import OutageNow, outages_now
 
 MAX_MAILBOXES = 5000
 MAX_SESSIONS = 5000
@@ -74,23 +71,17 @@ class Mailboxes:
     listed: int
     due: int
     pending_jobs: int
+    delayed_jobs: int
     dead_letters: int
     is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSlots:
-    """One model whose calls are bounded.
+class WebhooksLeft:
+    """Webhooks that are not delivered yet, and those that were given up."""
 
-    `slots` and `taken` are by server; `taken` counts those that are granted and not taken yet, too.
-    `wait_s` is about how long a job waits that comes now, None where no call has ended lately.
-    """
-
-    model: str
-    slots: dict[str, int]
-    taken: dict[str, int]
-    waiting: int
-    wait_s: float | None
+    pending: int
+    dead_letters: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +94,7 @@ class Status:
     models: tuple[ModelSlots, ...]
     servers: tuple[ModelServer, ...]
     outages: tuple[OutageNow, ...]
+    webhooks: WebhooksLeft
 
 
 @click.command()
@@ -123,6 +115,7 @@ def status(as_json: bool) -> None:
         models=model_slots(services.memory, services.keyspace, services.settings),
         servers=model_servers(services.settings.llm),
         outages=outages_now(services.memory, services.keyspace),
+        webhooks=webhooks_left(services.memory, services.keyspace),
     )
     show_json(now) if as_json else _show(now)
 
@@ -155,45 +148,34 @@ def worker_states(celery: Celery) -> tuple[WorkerState, ...]:
 def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
     """What waits and what was given up."""
     now_ms = connection.run(index.server_time_ms())
-    listed, due, members = connection.run_all(
+    listed, due, delayed = connection.run_all(
         due_list.size(keyspace.due),
         Command(integer, ("ZCOUNT", keyspace.due, "-inf", now_ms)),
-        Command(strings, ("ZRANGE", keyspace.due, 0, MAX_MAILBOXES - 1)),
+        due_list.size(keyspace.delayed),
     )
-    seen = list(_sessions_of(keyspace, members))
+    seen, later = (
+        list(_sessions_of(keyspace, connection.run(_first_of(key))))
+        for key in (keyspace.due, keyspace.delayed)
+    )
     dead = connection.run(dead_letters.sessions(keyspace, limit=MAX_SESSIONS))
     return Mailboxes(
         listed=listed,
         due=due,
         pending_jobs=_sum(connection, "ZCARD", [keys.queue for keys in seen]),
+        delayed_jobs=_sum(connection, "ZCARD", [keys.delayed for keys in later]),
         dead_letters=_sum(connection, "LLEN", [keys.dead for keys in dead]),
-        is_complete=listed <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
+        is_complete=max(listed, delayed) <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
     )
 
 
-def model_slots(
-    memory: Connection, keyspace: Keyspace, settings: Settings
-) -> tuple[ModelSlots, ...]:
-    """Every bounded model that agents ask for, or that somebody waited for lately."""
-    if not settings.llm.is_bounded:
-        return ()
-    waiting = memory.run(slots.waiting_models(keyspace))
-    models = [*map(full_name, settings.models), *(slots.model_of(one.member) for one in waiting)]
-    bounded = (slots_of(keyspace, settings.llm, model) for model in dict.fromkeys(models))
-    return tuple(_slots_now(memory, at) for at in bounded if at is not None)
+def _first_of(due_key: str) -> Command[list[bytes]]:
+    return Command(strings, ("ZRANGE", due_key, 0, MAX_MAILBOXES - 1))
 
 
-def _slots_now(memory: Connection, at: Slots) -> ModelSlots:
-    taken = memory.run_each(at.taken())
-    waiting, mean_ms = memory.run_all(at.waiting(), at.mean_ms())
-    wait_ms = Occupancy(tuple(taken), waiting, mean_ms).wait_ms(at.limits(at.servers))
-    return ModelSlots(
-        model=at.model,
-        slots=dict(zip(at.servers, at.limits(at.servers), strict=True)),
-        taken=dict(zip(at.servers, taken, strict=True)),
-        waiting=waiting,
-        wait_s=None if wait_ms is None else round(wait_ms / 1000, 1),
-    )
+def webhooks_left(connection: Connection, keyspace: Keyspace) -> WebhooksLeft:
+    """What is left of the webhooks."""
+    every, letters = connection.run_each(queue.counts(keyspace))
+    return WebhooksLeft(every - letters, letters)
 
 
 def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
@@ -234,8 +216,13 @@ def _tables(now: Status) -> Iterator[Table]:
     yield Table("Workers", columns, workers)
     boxes = now.mailboxes
     more = "" if boxes.is_complete else " at least"
-    row = (boxes.listed, boxes.due, f"{boxes.pending_jobs}{more}", f"{boxes.dead_letters}{more}")
-    yield Table("Mailboxes", ("Open sessions", "Overdue", "Jobs waiting", "Dead letters"), [row])
+    counts = (boxes.pending_jobs, boxes.delayed_jobs, boxes.dead_letters)
+    row = (boxes.listed, boxes.due, *(f"{jobs}{more}" for jobs in counts))
+    columns = ("Open sessions", "Overdue", "Jobs waiting", "Jobs delayed", "Dead letters")
+    yield Table("Mailboxes", columns, [row])
+    if now.webhooks.pending or now.webhooks.dead_letters:
+        left = (now.webhooks.pending, now.webhooks.dead_letters)
+        yield Table("Webhooks", ("To be delivered", "Dead letters"), [left])
     models = [
         (
             one.model,

@@ -136,6 +136,8 @@ def _pages(commands: Container[str]) -> list[str]:
         _need_port("the gateway", settings.host.strip("[]"), settings.port, "GATEWAY_PORT")
         at = settings.address if settings.port else "the address that its log names"
         lines.append(f"Gateway {at}, for OpenAI's clients")
+        if settings.port:
+            lines.append(f"Chat    {at}/chat, in a browser")
     return lines
 
 

@@ -2,7 +2,7 @@
 -- ACQUIRE: give the head of the mailbox to one worker, with the history that its turn is made from.
 -- Safe to repeat: the same token gets RUN again, and no further attempt is counted.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash delayed:zset
 -- ARGV  job token lease_ms history_n max_attempts grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: also names who delivers the end where the job is dead; grace_ms: how long it has for that;
 -- ttl_s: of the events and the history; dead_bytes: the largest envelope that a dead letter keeps
@@ -16,7 +16,7 @@
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
 --   {'BUSY', ms}                  another lease lives for `ms`; its holder publishes the next job
 --   {'NOT_HEAD', head, envelope}  another job is first; the caller publishes its wake-up
---   {'WAIT', ms}                  the job backs off for `ms`
+--   {'WAIT', ms}                  the job backs off for `ms`, or is delayed for so long
 --   {'DEAD', next, envelope}      no attempt is left: it is a dead letter now
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
@@ -30,7 +30,11 @@ local owner = token
 if mark_ms > 0 then return {'DONE'} end
 if mark_ms < 0 then return {'GONE', first()} end
 local seq_us = redis.call('ZSCORE', queue, job)
-if not seq_us then return {'UNKNOWN', first()} end
+if not seq_us then
+  local due_at_ms = redis.call('ZSCORE', delayed, job)
+  if due_at_ms then return {'WAIT', math.max(0, due_at_ms - now_ms)} end
+  return {'UNKNOWN', first()}
+end
 local is_ours = held[1] == token and held[3] == job
 -- The lease saves model calls; COMMIT decides alone which output counts.
 if live_ms > 0 and not is_ours then return {'BUSY', live_ms} end

@@ -4,17 +4,17 @@
 -- message would run a job again. Whether the history was used is the server's own note of its last
 -- access; without one (an LFU policy) it counts as used. Safe to repeat.
 --
--- KEYS  history:list queue:zset lease:hash events:stream summary:hash
+-- KEYS  history:list queue:zset lease:hash events:stream summary:hash delayed:zset
 -- ARGV  idle_ms
 -- Returns
---   {'PENDING', jobs}            work is waiting; nothing was deleted
+--   {'PENDING', jobs}            work is waiting, or delayed; nothing was deleted
 --   {'BUSY', ms}                 a lease lives for `ms`; nothing was deleted
 --   {'FRESH', unused_ms}         used `unused_ms` ago; nothing was deleted
 --   {'DELETED', keys}            how many keys; 0 where there was nothing
 --   {'CORRUPT', key, type}       a key of another type; nothing was deleted
 
 -- include clock
-local pending = redis.call('ZCARD', queue)
+local pending = redis.call('ZCARD', queue) + redis.call('ZCARD', delayed)
 if pending > 0 then return {'PENDING', pending} end
 local held = redis.call('HMGET', lease, 'token', 'until', 'last', 'lease_ms')
 local live_ms = held[1] and left_ms(lease, 'until', held[2], held[4]) or 0

@@ -3,7 +3,7 @@
 -- This compare-and-set is what makes the mailbox correct; the lease only saves model calls.
 -- Safe to repeat: ALREADY.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset events:stream outbox:hash
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset events:stream outbox:hash delayed:zset
 -- ARGV  token job keep most_bytes ttl_s grace_ms dedupe_ms events_max event records...
 -- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay,
 -- most_bytes: and how many bytes they have at most; event: the job's last one; records: at least

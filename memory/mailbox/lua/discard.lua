@@ -3,7 +3,7 @@
 -- A job that is not there yet is marked too: its raw message may be on the way.
 -- Safe to repeat: GONE.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash delayed:zset
 -- ARGV  job reason token owner is_dead grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: that of the lease, '' where the caller has none; owner: who delivers the end;
 -- is_dead: 1 keeps a dead letter, 0 does not; dead_bytes: the largest envelope that one keeps

@@ -4,7 +4,7 @@
 -- sequence number: all jobs below it end, whichever worker runs them, and none after it. Refused
 -- when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream pointer...:string
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream delayed:zset pointer...:string
 -- ARGV  job envelope its_callbacks cap request event events_max ttl_s dedupe_ms
 -- as of ENQUEUE
 -- Returns

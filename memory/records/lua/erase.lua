@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- ERASE: remove what a session of an agent holds of people's words: history, summary, dead letters,
--- events, and the jobs that wait or run, which end as erased. The results of its other jobs that
--- ended lately are erased likewise: each of them has an end in the outbox, without words. Marks and
--- lease stay: without them a late message would run a job again, or a late turn be recorded. The
--- new stream, with the last events only, lives for a minute. Safe to repeat: a write id acts once
--- in ten minutes.
+-- events, and the jobs that wait, run or are delayed, which end as erased. The results of its other
+-- jobs that ended lately are erased likewise: each of them has an end in the outbox, without words.
+-- Marks and lease stay: without them a late message would run a job again, or a late turn be
+-- recorded. The new stream, with the last events only, lives for a minute. Safe to repeat: a write
+-- id acts once in ten minutes. Its schedules go, too.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset delayed:zset schedules:hash
 -- ARGV  write_id owner grace_ms events_max dedupe_ms
 -- owner: who delivers the ends, within `grace_ms`; dedupe_ms: how long marks, outbox and lease live
 -- Returns
@@ -20,11 +20,12 @@
 local ttl_s = 60
 -- include keep_history
 -- include end_job
-local keys = redis.call('EXISTS', history, events, dead, summary, queue)
+local keys = redis.call('EXISTS', history, events, dead, summary, queue, delayed, schedules)
 local held = redis.call('HMGET', lease, 'token', 'until', 'job')
 local is_live = held[1] and (tonumber(held[2]) or 0) > now_ms
-redis.call('UNLINK', history, events, dead, summary, requests)
+redis.call('UNLINK', history, events, dead, summary, requests, schedules)
 local waiting = redis.call('ZRANGE', queue, 0, -1)
+for _, one in ipairs(redis.call('ZRANGE', delayed, 0, -1)) do table.insert(waiting, one) end
 for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do
   local last, was = last_event('erased', one, 0), redis.call('HGET', outbox, one) or ''
   -- Who delivers another end of the job right now has its time: else its result came last. And what

@@ -3,7 +3,7 @@
 -- history or jobs, unless forced; then both go, and jobs that wait stay, as in REPLACE. Refused
 -- when Redis is out of memory. Safe to repeat: a write id acts once in 10 minutes.
 --
--- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash
+-- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash delayed:zset
 -- ARGV  write_id ttl_ms dedupe_ms is_forced text last records...
 -- text: of the summary, '' for none; last: names the last message in it; records: may be none
 -- Returns
@@ -12,7 +12,8 @@
 --   {'NOT_EMPTY', messages}      refused; nothing was written
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
-local there = redis.call('LLEN', history) + redis.call('ZCARD', queue)
+local jobs = redis.call('ZCARD', queue) + redis.call('ZCARD', delayed)
+local there = redis.call('LLEN', history) + jobs
 if is_forced ~= '1' and there > 0 and not redis.call('ZSCORE', write_ids, write_id) then
   return {'NOT_EMPTY', redis.call('LLEN', history)}
 end

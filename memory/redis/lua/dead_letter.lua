@@ -5,7 +5,8 @@ local function keep_dead_letter(envelope, attempt, reason)
   local letter = ''
   if #envelope > tonumber(dead_bytes) then envelope = 'too large: ' .. #envelope end
   local errors = held[3] == job and redis.call('HGET', lease, 'errors') or ''
-  local facts = {job, redis.call('ZSCORE', queue, job), attempt, now_ms, reason, envelope, errors}
+  local seq_us = redis.call('ZSCORE', queue, job) or 0
+  local facts = {job, seq_us, attempt, now_ms, reason, envelope, errors}
   for _, fact in ipairs(facts) do letter = letter .. #tostring(fact) .. ':' .. fact .. ',' end
   redis.call('RPUSH', dead, letter)
   redis.call('LTRIM', dead, -dead_max, -1)

@@ -16,6 +16,7 @@ local function end_job(one, mark_ms, last)
   redis.call('ZREMRANGEBYSCORE', done, dedupe_ms - now_ms, now_ms - dedupe_ms)
   redis.call('PEXPIRE', done, dedupe_ms)
   redis.call('ZREM', queue, one)
+  redis.call('ZREM', delayed, one)
   redis.call('HDEL', jobs, one)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
   redis.call('EXPIRE', events, ttl_s)
@@ -24,7 +25,7 @@ local function end_job(one, mark_ms, last)
     last .. (redis.call('HGET', callbacks, one) or ''))
   redis.call('PEXPIRE', outbox, dedupe_ms)
   redis.call('HDEL', callbacks, one)
-  if redis.call('ZCARD', queue) > 0 then return keep_history() end
+  if redis.call('EXISTS', queue, delayed) > 0 then return keep_history() end
   -- A TTL that was given with the history may be longer; it is not shortened.
   local left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms
   left_ms = math.max(left_ms, redis.call('PTTL', history), ttl_s * 1000)

@@ -1,4 +1,5 @@
--- What ENQUEUE, INTERRUPT, SUPERSEDE and MERGE have in common. They answer CONFLICT and DONE here.
+-- What ENQUEUE, INTERRUPT, SUPERSEDE, MERGE and DELAY have in common. They answer CONFLICT and DONE
+-- here, and PENDING without a place for a job that is delayed and not due.
 -- `seq_us` is nil unless the job is pending; `take_in` puts it into the mailbox.
 -- One id is one request of one session: a repeat is answered, anything else is refused. On a
 -- cluster the pointer lies on another server, and CLAIM has been there before.
@@ -7,23 +8,31 @@ local claimed = pointer and redis.call('GET', pointer)
 if claimed and claimed ~= identity then return {'CONFLICT'} end
 local mark_ms = redis.call('ZSCORE', done, job)
 if mark_ms then return {'DONE', tonumber(mark_ms)} end
+local due_at_ms = tonumber(redis.call('ZSCORE', delayed, job))
+if due_at_ms and due_at_ms > now_ms then return {'PENDING', 0, -1, '', '', 0} end
+-- A delayed job was counted when it was sent, so it is not refused when it is due.
+if due_at_ms then cap = math.huge end
 local seq_us = tonumber(redis.call('ZSCORE', queue, job))
 local position = seq_us and redis.call('ZRANK', queue, job)
 local head, pending = redis.call('ZRANGE', queue, 0, 0)[1] or '', redis.call('ZCARD', queue)
 local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'stop_job', 'last')
 local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
-local function take_in(content)
-  -- Later than every job before it, even where the clock was set back.
-  seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
-  if pointer then redis.call('SET', pointer, identity, 'PX', dedupe_ms) end
+local function keep(content, keep_ms)
+  if pointer then redis.call('SET', pointer, identity, 'PX', keep_ms) end
   keep_history()
-  redis.call('ZADD', queue, seq_us, job)
   redis.call('HSET', jobs, job, content)
   if its_callbacks ~= '' then redis.call('HSET', callbacks, job, its_callbacks) end
-  redis.call('HSET', lease, 'last', seq_us)
   redis.call('PEXPIRE', lease, dedupe_ms)
   redis.call('HSET', requests, job, request)
   redis.call('PEXPIRE', requests, dedupe_ms)
+end
+local function take_in(content)
+  -- Later than every job before it, even where the clock was set back.
+  seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
+  redis.call('HSET', lease, 'last', seq_us)
+  keep(content, dedupe_ms)
+  redis.call('ZREM', delayed, job)
+  redis.call('ZADD', queue, seq_us, job)
   position = redis.call('ZRANK', queue, job)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event .. position .. '}}')
   redis.call('EXPIRE', events, ttl_s)

@@ -34,6 +34,7 @@ from llm import (
 )
 from llm.servers.breaker import FAILURES
 from llm.servers.choice import Candidate, Readiness, best_of
+from llm.wire.records import joined
 from sandbox.ollama import OllamaStandIn, reply_to
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
@@ -182,10 +183,13 @@ AFTER_A_TOKEN = {
 
 @pytest.mark.parametrize("fault", BEFORE_THE_FIRST_TOKEN)
 async def test_a_failure_before_the_first_token_moves_the_call(pair: Pair, fault: str) -> None:
-    """One call here, one there, and the user sees one whole answer."""
+    """One call here, one there, and the user sees one whole answer; each server is told of."""
     pair.own.script("ok", [fault])
+    asked = list[str]()
     async with pair.fleet() as fleet:
-        reply = await fleet.chat(chat(), session=pair.session)
+        stream = fleet.stream(chat(), session=pair.session, on_server=asked.append)
+        reply = joined([record async for record in stream])
+    assert asked == [pair.own.url, pair.other.url]
     assert reply.text == ANSWER
     assert reply.final.server == pair.other.url.removeprefix("http://")
     assert pair.counts == (1, 1)

@@ -9,6 +9,7 @@ from memory import events, outbox
 from memory.errors import CorruptData, MemoryFull
 from memory.keys import Keyspace
 from memory.mailbox import due_list, intake
+from memory.mailbox.delayed import ripe
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
@@ -33,7 +34,8 @@ pytest_plugins = ["tests.support.mailbox.fixtures"]
 Operation = Callable[[Rig], Command[object]]
 
 ENDS = ("history", "queue", "jobs", "callbacks", "lease", "done")
-TAKES_IN = (*ENDS, "requests", "events")
+TAKES_IN = (*ENDS, "requests", "events", "delayed")
+REPLACES = (*ENDS, "requests", "events", "outbox", "delayed")
 SAID = Event(EventType.TOKEN, "j1", 1, "said")
 END = outbox.End("j1", Event(EventType.DONE, "j1", 1))
 
@@ -56,12 +58,20 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         on_busy.value: (partial(take_in, on_busy), keys)
         for on_busy, keys in (
             (OnBusy.INTERRUPT, (*TAKES_IN, "pointer")),
-            (OnBusy.ROLLBACK, (*TAKES_IN, "outbox", "pointer")),
-            (OnBusy.MERGE, (*TAKES_IN, "outbox", "pointer")),
+            (OnBusy.ROLLBACK, (*REPLACES, "pointer")),
+            (OnBusy.MERGE, (*REPLACES, "pointer")),
         )
     },
+    "delay": (
+        lambda rig: rig.box.take_in(Intake("j3", b"", 9, due_ms=9**15), grace_ms=GRACE_MS)[-1],
+        (*TAKES_IN, "pointer"),
+    ),
+    "ripe": (
+        lambda rig: ripe(rig.box.keys, limit=9),
+        ("delayed", "jobs"),
+    ),
     "claim": (lambda rig: intake.claim(rig.keyspace.job("j3"), "identity"), ("pointer",)),
-    "trim": (lambda rig: rig.box.trim(0), ("queue", "done", "requests")),
+    "trim": (lambda rig: rig.box.trim(0), ("queue", "done", "requests", "delayed")),
     "acquire": (
         lambda rig: rig.box.acquire(
             "j1",
@@ -72,7 +82,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )[-1],
-        (*ENDS, "dead", "events", "outbox"),
+        (*ENDS, "dead", "events", "outbox", "delayed"),
     ),
     "renew": (lambda rig: rig.box.renew("t1", lease_ms=LEASE_MS), ("lease",)),
     "commit": (
@@ -85,7 +95,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )[-1],
-        (*ENDS, "events", "outbox"),
+        (*ENDS, "events", "outbox", "delayed"),
     ),
     "stop": (lambda rig: rig.box.stop("j1", StopPolicy.KEEP), ("lease",)),
     "fail": (
@@ -96,11 +106,21 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         lambda rig: rig.box.discard(
             "j1", "x", "t1", owner="t1", cancelled=False, ttl_s=TTL_S, grace_ms=GRACE_MS
         )[-1],
-        (*ENDS, "dead", "events", "outbox"),
+        (*ENDS, "dead", "events", "outbox", "delayed"),
     ),
     "erase": (
         lambda rig: history.erase(rig.box.keys, write_id="w1", grace_ms=GRACE_MS),
-        (*ENDS, "requests", "events", "dead", "summary", "outbox", "write_ids"),
+        (
+            *ENDS,
+            "requests",
+            "events",
+            "dead",
+            "summary",
+            "outbox",
+            "write_ids",
+            "delayed",
+            "schedules",
+        ),
     ),
     "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
     "note_late": (lambda rig: outbox.note_late(rig.keyspace, rig.box.keys), ("outboxes",)),
@@ -110,7 +130,10 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
         ("lease", "events"),
     ),
     "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
-    "clean": (lambda rig: rig.box.clean(0), ("history", "queue", "lease", "events", "summary")),
+    "clean": (
+        lambda rig: rig.box.clean(0),
+        ("history", "queue", "lease", "events", "summary", "delayed"),
+    ),
     "due": (lambda rig: rig.due.entries(limit=9), ("due",)),
     "settle": (lambda rig: rig.due.put_off(DueEntry("x", 1.0), 1), ("due",)),
 }

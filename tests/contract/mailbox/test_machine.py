@@ -91,7 +91,24 @@ class MailboxMachine(RuleBasedStateMachine):
         assert enqueued.outcome == self.model.enqueue(job)
         if job in self.model.pending:
             assert enqueued.position == self.model.pending.index(job)
+        elif job in self.model.delayed:
+            assert enqueued.position == -1
         assert enqueued.is_committed == (job in self.model.committed)
+
+    @rule(job=JOBS, wait_ms=DELAYS_MS)
+    def delay(self, job: str, wait_ms: int) -> None:
+        kept = self.box.delay(job, wait_ms, cap=CAP)
+        assert kept.outcome == self.model.delay(job, wait_ms)
+
+    @rule(on_busy=st.sampled_from(OnBusy))
+    def what_is_due_is_taken_in(self, on_busy: OnBusy) -> None:
+        ripe = self.box.ripe()
+        due = {job for job, at_ms in self.model.delayed.items() if at_ms <= self.model.now_ms}
+        assert {one.job_id for one in ripe.jobs} == due
+        others = [at_ms for job, at_ms in self.model.delayed.items() if job not in due]
+        assert ripe.wait_ms == (min(others) - self.model.now_ms if others else None)
+        for one in ripe.jobs:
+            self.take_in(one.job_id, on_busy)
 
     @rule(job=JOBS, token=TOKENS)
     def acquire(self, job: str, token: str) -> None:
@@ -111,7 +128,8 @@ class MailboxMachine(RuleBasedStateMachine):
             case "BUSY":
                 assert acquired.wait_ms == self.model.live_ms
             case "WAIT":
-                assert acquired.wait_ms == self.model.not_before_ms - self.model.now_ms
+                until_ms = self.model.delayed.get(job, self.model.not_before_ms)
+                assert acquired.wait_ms == max(0, until_ms - self.model.now_ms)
             case "DONE":
                 assert acquired.next is None
             case _:
@@ -195,7 +213,7 @@ class MailboxMachine(RuleBasedStateMachine):
 
     @rule()
     def clean(self) -> None:
-        if self.model.pending:
+        if self.model.pending or self.model.delayed:
             assert self.box.clean(0).outcome == "PENDING"
 
     @invariant()
@@ -207,6 +225,9 @@ class MailboxMachine(RuleBasedStateMachine):
             box.pending(), history, letters(box), due_at
         )
         assert pending == self.model.pending
+        assert self.box.delayed() == self.model.delayed
+        kept = self.box.ask("HLEN", box.keys.jobs)
+        assert kept == len(pending) + len(self.model.delayed)
         assert messages == list(self.expected_history())
         letters_told = [(letter.job_id, letter.too_large_bytes > 0) for letter in dead.letters]
         assert letters_told == [(job, self.is_too_large(job)) for job in self.model.dead]

@@ -64,6 +64,8 @@ DISTURBED = (
     Plan(reuses=6, twins=4),
     Plan(reuses=6, twins=4, is_cluster=True),
     Plan(damages=3),
+    Plan(delays=9, cancels=6, erasures=1),
+    Plan(faults=DEADLY, delays=9, is_cluster=True),
     Plan(damaged_lists_ms=20_000),
 )
 """Each with and without takeovers: a part has them all."""

@@ -52,6 +52,29 @@ def test_scripts_that_redis_forgot_are_sent_again(server: ValkeyServer) -> None:
         assert len(service.get_conversation_history("a", "s")) == 2
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+def test_where_nobody_listens_nothing_is_said_of_tls(server: ValkeyServer, host: str) -> None:
+    """A refused connection and an unknown host are to be started or corrected."""
+    server.kill()
+    with (
+        _service(server, host=host) as service,
+        pytest.raises(MemoryUnavailable, match="start it, or correct its address") as caught,
+    ):
+        service.get_conversation_history("a", "s")
+    assert "rediss" not in str(caught.value)
+
+
+def test_a_server_that_says_nothing_may_want_tls(server: ValkeyServer) -> None:
+    """It is asked about: a plain connection to a port with TLS may end so."""
+    with Proxy(server.port) as proxy:
+        proxy.black_hole()
+        with (
+            _service(server, port=proxy.port, timeout_s=scaled(0.3)) as service,
+            pytest.raises(MemoryUnavailable, match="rediss:// where it has TLS"),
+        ):
+            service.get_conversation_history("a", "s")
+
+
 def test_a_restarted_server_is_found_again(server: ValkeyServer) -> None:
     """Without a new client; what was acknowledged is there."""
     with _service(server) as service:

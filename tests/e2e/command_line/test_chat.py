@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
+from tests.support.machine import scaled
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 from tests.support.waiting import wait_until
 from worker.cli import main
@@ -129,13 +130,14 @@ def test_a_pasted_block_is_one_message_and_commands_are_carried_out(
 
 def test_a_model_that_is_being_loaded_is_seen(stack: GriotStack) -> None:
     """The spinner says so, and for how long; it is gone when the reply is there."""
-    with on_terminal(stack, "energy", "cold", "--model", "instant:load6s") as terminal:
+    model = f"instant:load{scaled(6):.0f}s"
+    with on_terminal(stack, "energy", "cold", "--model", model) as terminal:
         terminal.expect_last("you>")
         terminal.type(f"Hello{ENTER}")
-        terminal.expect("instant:load6s is being loaded · ")
+        terminal.expect(f"{model} is being loaded · ")
         terminal.expect("This is our first turn.")
         terminal.expect_last("you>")
-        assert "Ctrl-C cancels\n" not in terminal.seen()
+        terminal.expect_gone("Ctrl-C cancels\n")
         terminal.type(f"/quit{ENTER}")
         assert terminal.exit_code() == 0
 

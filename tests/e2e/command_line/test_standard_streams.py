@@ -102,7 +102,7 @@ def test_beat_goes_on(stack: GriotStack, tmp_path: Path) -> None:
         name="beat",
     )
     with beat:
-        wait_until(lambda: _has(log, "Sending due task"), timeout_s=30, what="beat publishes")
+        wait_until(lambda: _has(log, "beat sent"), timeout_s=30, what="beat publishes")
         assert beat.is_running
 
 

@@ -68,9 +68,10 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     assert f"Redis   127.0.0.1:{settings['REDIS_PORT']}, an embedded Valkey" in said
     assert f"Flower  http://127.0.0.1:{settings['FLOWER_PORT']}" in said
     assert f"Gateway {address}, for OpenAI's clients\n" in said
+    assert f"Chat    {address}/chat, in a browser\n" in said
     assert "Next    in another terminal: griot chat" in said
     assert said.count("did you mean OLLAMA_MODEL?") == 5  # the command's own, and each process'
-    for noise in ("[config]", "[tasks]", "Sending due task", "tasks.sweep[", "memory statistics"):
+    for noise in ("[config]", "[tasks]", "beat sent", "tasks.sweep[", "memory statistics"):
         assert noise not in said
     (data,) = (tmp_path / ".griot").glob("valkey-*")
     assert any(data.rglob("*.aof")), "the data of a port are kept"

@@ -1,42 +1,33 @@
-"""What strangers try with the web examples, which are what people copy: each door stays closed."""
+"""What strangers try with the web example, which is what people copy: each door stays closed."""
 
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx import Response
 from pydantic import SecretStr
 
-from examples import fastapi_app, live_chat
-from examples.access import COOKIE
+from examples.fastapi_app import app
 from examples.guard import MAX_BODY_BYTES
 from examples.settings import WebSettings, tokens, users_in
 from memory import Mailbox, get_redis_memory, users
 from tests.support.web_users import OTHER, TOKENS, USER, bearer
 
 pytestmark = pytest.mark.usefixtures("valkey")
-APPS = {"fastapi_app": fastapi_app.app, "live_chat": live_chat.app}
-SENDING = {"fastapi_app": "/jobs", "live_chat": "/chat"}
+SENDING = "/jobs"
 OURS = "http://localhost"
 Client = Callable[..., TestClient]
 
 
-@pytest.fixture(params=sorted(APPS))
-def name(request: pytest.FixtureRequest) -> str:
-    """Each of the examples in turn."""
-    return str(request.param)
-
-
 @pytest.fixture
-def client(name: str) -> Iterator[Client]:
+def client() -> Iterator[Client]:
     """Makes clients of the example, of a user or of nobody."""
     opened: list[TestClient] = []
 
     def make(user: str | None = USER, **headers: str) -> TestClient:
         own = bearer(user) if user else {}
-        opened.append(TestClient(APPS[name], base_url=OURS, headers={**own, **headers}))
+        opened.append(TestClient(app, base_url=OURS, headers={**own, **headers}))
         return opened[-1]
 
     yield make
@@ -63,36 +54,36 @@ def job_of(answer: Response) -> str:
     return str(answer.json()["job_id"])
 
 
-def endpoints(app: FastAPI) -> list[tuple[str, str]]:
+def endpoints() -> list[tuple[str, str]]:
     """Each method and path that an example has of its own, with ids in it."""
     ids = {"agent_id": "energy", "session_id": "s", "job_id": str(uuid.uuid4())}
     paths = app.openapi()["paths"]
     return [(method, path.format_map(ids)) for path, methods in paths.items() for method in methods]
 
 
-def test_nobody_gets_in_without_a_token(name: str, client: Client, new: dict[str, str]) -> None:
-    """401 at every endpoint but the page, for no token, a wrong one, and one in the query."""
-    asked = endpoints(APPS[name])
+def test_nobody_gets_in_without_a_token(client: Client, new: dict[str, str]) -> None:
+    """401 at every endpoint, for no token, a wrong one, and one in the query or a cookie."""
+    asked = endpoints()
     assert len(asked) >= 3
     for method, path in asked:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": f"{COOKIE}=wrong"}):
+        cookie = f"griot_token={TOKENS[USER]}"
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Cookie": cookie}):
             url = f"{path}?token={TOKENS[USER]}"
             answer = client(None).request(method, url, headers=headers, json=new)
-            expected = 200 if (method, path) == ("get", "/") else 401
-            assert answer.status_code == expected, (method, path)
+            assert answer.status_code == 401, (method, path)
             assert "wondrous" not in answer.text
     assert waiting(USER, new) == []
 
 
-def test_a_foreign_host_is_refused(name: str, client: Client, new: dict[str, str]) -> None:
+def test_a_foreign_host_is_refused(client: Client, new: dict[str, str]) -> None:
     """A name that an attacker has pointed here (DNS rebinding) serves and sends nothing."""
     for host in ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.nip.io"):
         stranger = client(USER, Host=host)
-        assert stranger.post(SENDING[name], json=new).status_code == 400
+        assert stranger.post(SENDING, json=new).status_code == 400
         assert stranger.get("/").status_code == 400
     assert waiting(USER, new) == []
     for host in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000"):
-        assert client(USER, Host=host).post(SENDING[name], json=new).status_code == 202
+        assert client(USER, Host=host).post(SENDING, json=new).status_code == 202
 
 
 @pytest.mark.parametrize(
@@ -112,18 +103,18 @@ def test_a_foreign_host_is_refused(name: str, client: Client, new: dict[str, str
     ids=str,
 )
 def test_a_page_of_another_site_sends_nothing(
-    name: str, client: Client, new: dict[str, str], headers: dict[str, str], status: int
+    client: Client, new: dict[str, str], headers: dict[str, str], status: int
 ) -> None:
-    """Also where the browser adds the cookie: by `Origin`, and by a body that a form can send."""
-    browser = client(None, Cookie=f"{COOKIE}={TOKENS[USER]}")
+    """By `Origin`, and by a body that a form can send."""
+    browser = client()
     json_ = {"Content-Type": "application/json"}
     body = f'{{"agent_id": "energy", "session_id": "{new["session_id"]}", "message": "hi"}}'
-    answer = browser.post(SENDING[name], content=body, headers={**json_, **headers})
+    answer = browser.post(SENDING, content=body, headers={**json_, **headers})
     assert answer.status_code == status
     assert len(waiting(USER, new)) == (status == 202)
 
 
-def test_a_body_is_bounded(name: str, client: Client, new: dict[str, str]) -> None:
+def test_a_body_is_bounded(client: Client, new: dict[str, str]) -> None:
     """413 for one byte too many, with a length or without; nothing is sent."""
     fitting = f'{{"agent_id": "{"a" * MAX_BODY_BYTES}'.encode()[:MAX_BODY_BYTES]
     headers = {"Content-Type": "application/json"}
@@ -133,59 +124,28 @@ def test_a_body_is_bounded(name: str, client: Client, new: dict[str, str]) -> No
 
     for body, status in ((fitting, 422), (fitting + b"a", 413), (fitting * 4, 413)):
         for content in (body, pieces(body)):
-            answer = client().post(SENDING[name], content=content, headers=headers)
+            answer = client().post(SENDING, content=content, headers=headers)
             assert answer.status_code == status
 
 
-def test_the_message_is_never_taken_from_the_query(
-    name: str, client: Client, new: dict[str, str]
-) -> None:
+def test_the_message_is_never_taken_from_the_query(client: Client, new: dict[str, str]) -> None:
     """Which access logs keep, and a link can have."""
-    for path in {SENDING[name], "/chat"}:
+    for path in (SENDING, "/chat"):
         assert client().post(path, params=new).status_code == 422
     assert waiting(USER, new) == []
 
 
-def test_a_session_and_its_jobs_are_those_of_one_user(
-    name: str, client: Client, new: dict[str, str]
-) -> None:
-    """The same session id is another session for another user, whatever it looks like; the job is
-    one that nobody knows. So a link with `?session=` of somebody leads to one's own."""
-    job_id = job_of(client().post(SENDING[name], json=new))
+def test_a_session_and_its_jobs_are_those_of_one_user(client: Client, new: dict[str, str]) -> None:
+    """The same session id is another session for another user; the job is one that nobody knows."""
+    job_id = job_of(client().post(SENDING, json=new))
     other = client(OTHER)
-    assert other.get(f"/jobs/{job_id}").status_code == (404 if name == "fastapi_app" else 405)
-    if name == "live_chat":
-        for session in (new["session_id"], f"{USER}~{new['session_id']}"):
-            seen = other.get(f"/sessions/energy/{session}")
-            assert (seen.status_code, "a wondrous word" in seen.text) == (200, False)
-        assert "a wondrous word" in client().get(f"/sessions/energy/{new['session_id']}").text
-        assert other.delete(f"/jobs/{job_id}").status_code == 404
-        assert waiting(USER, new) == [job_id]
-        assert client().delete(f"/jobs/{job_id}").json() == {"outcome": "cancelled"}
-    else:
-        assert client().get(f"/jobs/{job_id}").json()["state"] == "waiting"
-    job_of(other.post(SENDING[name], json=new))
+    assert other.get(f"/jobs/{job_id}").status_code == 404
+    assert client().get(f"/jobs/{job_id}").json()["state"] == "waiting"
+    job_of(other.post(SENDING, json=new))
     assert len(waiting(OTHER, new)) == 1
     memory = get_redis_memory()
     found = users.sessions_of_user(memory.connection, memory.keyspace, OTHER)
     assert f"{OTHER}~{new['session_id']}" in {one.session_id for one in found}
-
-
-def test_only_a_header_signs_a_browser_in() -> None:
-    """No link, form or cookie does, so that nobody is made to write as somebody else; the cookie
-    is one that no script reads and no other site's page sends."""
-    with TestClient(live_chat.app, base_url=OURS) as web:
-        for path in ("/login", f"/login?token={TOKENS[USER]}"):
-            refused = web.post(path, headers={"Cookie": f"{COOKIE}={TOKENS[USER]}"})
-            assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
-        assert web.get("/login", headers=bearer()).status_code == 405
-        signed_in = web.post("/login", headers=bearer())
-        cookie = signed_in.headers["Set-Cookie"]
-        assert signed_in.status_code == 204
-        assert {"HttpOnly", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
-        assert web.get("/sessions/energy/mine").status_code == 200
-    with TestClient(live_chat.app, base_url="https://localhost") as secured:
-        assert "Secure" in secured.post("/login", headers=bearer()).headers["Set-Cookie"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,10 @@ PROFILES = """
 [agents.tooled]
 model = "tools"
 tools = ["tests.support.tool_functions.capacity_of"]
+
+[agents.mixed]
+model = "tools:calls2"
+tools = ["tests.support.tool_functions.capacity_of"]
 """
 
 

@@ -168,6 +168,8 @@ def test_a_revoked_key_opens_nothing(door: httpx.Client, stack: GriotStack) -> N
     assert griot(stack, "keys", "revoke", key_id).returncode == 0
     assert error(door.get("/v1/models", headers=bearer(token)), 401)
     assert griot(stack, "keys", "revoke", key_id).returncode == 1
+    refused = griot(stack, "keys", "open")
+    assert refused.returncode == 1, "others have keys"
     audit = griot(stack, "audit", "--json").stdout
     assert f"revoked {key_id}" in audit
 
@@ -306,7 +308,12 @@ def test_only_so_many_connections_are_served(stack: GriotStack, keys: Mapping[st
 
     def status() -> int:
         with httpx.Client(base_url=address, trust_env=False) as client:
-            return client.get("/healthz").status_code
+            answer = client.get("/healthz")
+        assert answer.headers["x-request-id"]
+        if answer.status_code == 503:
+            assert int(answer.headers["retry-after"]) > 0
+            assert error(answer, 503)["code"] == "too_many_connections"
+        return answer.status_code
 
     wait_until(lambda: status() == 503, what="the bound is reached")
     for one in held:
@@ -319,4 +326,46 @@ def test_a_foreign_host_name_is_refused(stack: GriotStack, keys: Mapping[str, st
     assert keys
     _, address = stack.gateway(name="local")
     with httpx.Client(base_url=address, trust_env=False) as client:
-        assert client.get("/v1/models", headers={"Host": "evil.example"}).status_code == 400
+        asked = {"Host": "evil.example", "X-Request-ID": "mine"}
+        refused = client.get("/v1/models", headers=asked)
+    assert error(refused, 400)["code"] == "unknown_host"
+    assert refused.headers["x-request-id"] == "mine"
+
+
+def test_a_key_has_a_quota_of_its_own(
+    door: httpx.Client, stack: GriotStack, keys: Mapping[str, str]
+) -> None:
+    """429 says when to come again; keys of other names go on."""
+    assert keys
+    made = griot(stack, "keys", "create", "frugal", "--jobs-per-minute", "2")
+    frugal = bearer(made.stdout.strip())
+    answers = [door.post("/v1/responses", json=HELLO, headers=frugal) for _ in range(3)]
+    assert [one.status_code for one in answers] == [200, 200, 429]
+    assert error(answers[2], 429)["code"] == "rate_limit_exceeded"
+    assert 0 < int(answers[2].headers["retry-after"]) <= 60
+    assert door.post("/v1/responses", json=HELLO, headers=bearer(keys["ama"])).is_success
+    assert "2 jobs per minute" in griot(stack, "keys", "list", "--json").stdout
+
+
+def test_what_is_no_request_is_told_so(guarded: tuple[ServerProcess, str]) -> None:
+    """With an id and in OpenAI's form; a head without end is not read to it."""
+    port = int(guarded[1].rpartition(":")[2])
+    for begin in (b"HELLO\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 500_000):
+        with socket.create_connection(("127.0.0.1", port), timeout=scaled(20)) as odd:
+            odd.sendall(begin)
+            heard = odd.recv(4096)
+        assert heard.startswith(b"HTTP/1.1 400 ")
+        assert b"x-request-id: " in heard.lower()
+
+
+def test_many_pipelined_requests_are_answered(guarded: tuple[ServerProcess, str]) -> None:
+    """Each of them, though they come in one piece and larger than what is read at once."""
+    port = int(guarded[1].rpartition(":")[2])
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200 + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=scaled(20)) as one:
+        one.sendall(600 * request)
+        heard = b""
+        while heard.count(b"HTTP/1.1 200 ") < 600:
+            more = one.recv(65_536)
+            assert more, heard.count(b"HTTP/1.1 200 ")
+            heard += more

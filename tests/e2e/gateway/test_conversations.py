@@ -1,6 +1,8 @@
 """Conversations and their items, with OpenAI's own client."""
 
+import asyncio
 import uuid
+from typing import Any
 
 import openai
 import pytest
@@ -94,3 +96,31 @@ def test_what_nobody_has_made_is_not_found(client: openai.OpenAI) -> None:
         client.conversations.items.list("conv_nothing")
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve("resp_nothing")
+
+
+async def test_items_that_are_put_at_once_are_all_kept(aclient: openai.AsyncOpenAI) -> None:
+    """Before the conversation has an agent, and while its first message takes them over."""
+    made = await aclient.conversations.create()
+
+    async def put(number: int) -> None:
+        item: Any = {"role": "user", "content": f"Note {number}"}
+        await aclient.conversations.items.create(made.id, items=[item])
+
+    await asyncio.gather(*map(put, range(12)))
+    first = aclient.responses.create(model=AGENT, input="One", conversation=made.id)
+    # While a message is answered they may be refused.
+    _, *ends = await asyncio.gather(first, *map(put, range(12, 18)), return_exceptions=True)
+    taken = {f"Note {at}" for at, end in enumerate([None] * 12 + ends) if end is None}
+    await aclient.responses.create(model=AGENT, input="Two", conversation=made.id)
+    history = get_redis_memory().get_conversation_history(AGENT, made.id)
+    said = [one["content"] for one in history if str(one["content"]).startswith("Note")]
+    assert sorted(map(str, said)) == sorted(taken)
+
+
+async def test_a_change_makes_no_deleted_conversation_anew(aclient: openai.AsyncOpenAI) -> None:
+    """Whatever comes first."""
+    made = await aclient.conversations.create()
+    changes = (aclient.conversations.update(made.id, metadata={"a": str(n)}) for n in range(4))
+    await asyncio.gather(*changes, aclient.conversations.delete(made.id), return_exceptions=True)
+    with pytest.raises(openai.NotFoundError):
+        await aclient.conversations.retrieve(made.id)

@@ -10,6 +10,7 @@ from sandbox.stack import GriotStack
 from tests.support.waiting import wait_until
 
 SLOW = "slow-tokens:80x25ms"
+LONG = "slow-tokens:200x25ms"
 
 
 def client_of(address: str) -> openai.OpenAI:
@@ -73,16 +74,37 @@ def test_a_stream_goes_on_at_another_gateway(two: tuple[str, str]) -> None:
     assert second.responses.cancel(made.id).status == "completed"
 
 
-def test_a_gateway_that_is_killed_loses_nothing(stack: GriotStack) -> None:
-    """Three times in mid-stream, and started again: the client ends with the committed text."""
+def test_any_request_goes_to_either(two: tuple[str, str]) -> None:
+    """What one gateway has made, the other one knows at once."""
+    first, second = client_of(two[0]), client_of(two[1])
+    conversation = first.conversations.create(metadata={"of": "first"})
+    assert second.conversations.retrieve(conversation.id).metadata == {"of": "first"}
+    made = second.responses.create(
+        model="energy", input="Hello", conversation=conversation.id, background=True
+    )
+    wait_until(lambda: first.responses.retrieve(made.id).status == "completed", what="it is over")
+    after = first.responses.create(model="energy", input="More", previous_response_id=made.id)
+    assert len(second.conversations.items.list(conversation.id).data) == 4
+    assert second.responses.input_items.list(after.id).data
+    second.responses.delete(after.id)
+    with pytest.raises(openai.NotFoundError):
+        first.responses.retrieve(after.id)
+    first.conversations.delete(conversation.id)
+    with pytest.raises(openai.NotFoundError):
+        second.conversations.retrieve(conversation.id)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_a_gateway_that_is_killed_loses_nothing(stack: GriotStack, kills: int) -> None:
+    """In mid-stream, and started again: the client ends with the committed text."""
     port = free_port()
     process, address = stack.gateway(port, name="mortal")
     client = client_of(address)
-    with client.responses.create(model=SLOW, input="Hello", stream=True) as stream:
+    with client.responses.create(model=LONG, input="Hello", stream=True) as stream:
         first = next(iter(stream))
         assert first.type == "response.created"
         reader = Reader(first.response.id)
-        for _ in range(3):
+        for _ in range(kills):
             process.kill()
             process, _ = stack.gateway(port, name="mortal")
             reader.read(client, at_most=6)

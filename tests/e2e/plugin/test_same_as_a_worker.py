@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from memory import get_redis_memory
+from memory import EventType, get_redis_memory
 from pytest_griot.model import ScriptedModel
 from tasks import JobFailed, JobResult, chat_task, follow_job
 from tests.conftest import FAST
@@ -107,6 +107,10 @@ def left_of(job: JobResult, session: str, model: ScriptedModel) -> object:
     events = list(follow_job(job.id))
     # A follower that comes late is spared what a later attempt has replaced.
     last = [[one.type, one.text] for one in events if one.attempt == events[-1].attempt]
+    # Nor does it matter what a busy server has refused: the call that had begun, or to load the
+    # model before it, where none of the process was answered for five seconds.
+    waits = [at for at, (kind, _) in enumerate(last) if kind == EventType.WAITING]
+    last = last[waits[-1] :] if waits else last
     history = [
         {name: value for name, value in message.items() if name in {"role", "content", "cancelled"}}
         for message in get_redis_memory().get_conversation_history(AGENT, session)

@@ -1,5 +1,7 @@
 """Redis is killed, frozen, far away, cut off, or forgets its scripts: faults 13, 14, 17 and 18."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -125,6 +127,37 @@ def test_a_producer_while_redis_is_frozen(rig: Rig, steady: ServerProcess, sende
     assert not rig.python(PRODUCER, session_id, message).stdout
     sender.note(session_id, f"job {message}", message)
     rig.check(sender, max_calls=1)
+
+
+PIPE = """
+import io, sys
+from worker.cli import main
+session_id, message = sys.argv[1:]
+sys.stdin = io.StringIO(message)
+main(["chat", "energy", session_id])
+"""
+
+
+def test_a_pipe_while_redis_is_frozen(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
+    """`griot chat` sends a line that was not confirmed again, under its id: one turn, one reply."""
+    (session_id,) = sender.sessions(1)
+    message = sender.next_message(session_id)
+    rig.valkey.freeze()
+    talk = subprocess.Popen(
+        (sys.executable, "-c", PIPE, session_id, message),
+        env={**rig.stack.env_of("operator"), "REDIS_TIMEOUT": "1"},
+        cwd=rig.stack.directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with talk:
+        first = talk.stderr.readline() if talk.stderr else ""
+        rig.valkey.thaw()
+        reply, remarks = talk.communicate(timeout=scaled(30))
+    assert first.endswith("; sending it again, duplicates are ignored\n"), remarks
+    assert reply.count(message) == 1
+    assert [one["role"] for one in rig.dump(session_id).history] == ["user", "assistant"]
 
 
 def test_scripts_forgotten_under_load(rig: Rig, steady: ServerProcess, sender: Sender) -> None:

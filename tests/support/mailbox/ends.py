@@ -27,7 +27,7 @@ from memory.records.history import Erased
 from memory.redis.command import Command
 from tests.support.mailbox.violation import Violation
 
-TAKES_IN = {"enqueue", "interrupt", "supersede", "merge"}
+TAKES_IN = {"enqueue", "interrupt", "supersede", "merge", "delay"}
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Ends:
         return (known.history_key, known.digest) != (command.keys[0], _identity(command))
 
     def _pending(self, command: Command[object]) -> list[str]:
-        return pending(self._ask, command.keys[1])
+        return pending(self._ask, self._keyspace, command)
 
     def _dump(self, *history_keys: str) -> dict[str, object]:
         keys = [key for history in history_keys for key in all_keys(self._keyspace, history)]
@@ -315,7 +315,18 @@ class Ends:
         return b"" if kind == b"none" else repr(self._ask(reads[kind])[0]).encode()
 
 
-def pending(ask: Callable[..., list[object]], queue: str) -> list[str]:
+def pending(
+    ask: Callable[..., list[object]], keyspace: Keyspace, command: Command[object]
+) -> list[str]:
+    """The jobs that a command may end: those of its session's queue, and all that are delayed
+    where it erases."""
+    queues = [command.keys[1]]
+    if command.script is not None and command.script.name == "erase":
+        queues.append(keyspace.parse_history(command.keys[0]).delayed)
+    return [job for queue in queues for job in _members(ask, queue)]
+
+
+def _members(ask: Callable[..., list[object]], queue: str) -> list[str]:
     """The jobs in a queue; none where it is of another type."""
     if ask(("TYPE", queue)) != [b"zset"]:
         return []

@@ -32,6 +32,7 @@ class Session:
     """What the ledger knows of one session from the answers alone."""
 
     pending: set[str] = field(default_factory=set)
+    delayed: set[str] = field(default_factory=set)
     seq_us: dict[str, int] = field(default_factory=dict)
     committed: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
@@ -99,7 +100,9 @@ class Ledger:
     def is_drained(self, but: Collection[str] = ()) -> bool:
         """Whether no job is pending, as far as the answers tell; `but` says where one may be."""
         return not any(
-            session.pending for history, session in self.sessions.items() if history not in but
+            session.pending | session.delayed
+            for history, session in self.sessions.items()
+            if history not in but
         )
 
     def check_history(self, keys: SessionKeys) -> None:
@@ -123,7 +126,7 @@ class Ledger:
         """I2, once everything is drained: every job that was accepted is done."""
         for history_key, job in sorted(self.accepted):
             session = self.sessions[history_key]
-            known = session.committed | session.gone | session.pending
+            known = session.committed | session.gone | session.pending | session.delayed
             if history_key not in but and job not in known:
                 raise Violation(f"I2: {job} of {history_key} was accepted and is lost")
 
@@ -149,7 +152,10 @@ class Ledger:
             case Enqueued(EnqueueOutcome.NEW):
                 if job in session.committed | session.gone:
                     raise Violation(f"I1: {job} is done and was taken in again")
-                session.pending.add(job)
+                is_delayed = command.script is not None and command.script.name == "delay"
+                (session.delayed if is_delayed else session.pending).add(job)
+                if not is_delayed:
+                    session.delayed.discard(job)
                 self._book_taken_out(session, command, result)
             case Acquired():
                 self._book_acquired(session, job, result)
@@ -188,7 +194,7 @@ class Ledger:
             session.is_running = False
 
     def _pending(self, command: Command[object]) -> list[str]:
-        return pending(self._ask, command.keys[1])
+        return pending(self._ask, self._keyspace, command)
 
     def _check_carried(self, session: Session, job: str, envelope: bytes) -> None:
         """A job that runs has the messages of all that were merged into it, or into those."""
@@ -238,6 +244,7 @@ class Ledger:
             raise Violation(f"{job} is done and was given up")
         session.gone.add(job)
         session.pending.discard(job)
+        session.delayed.discard(job)
         session.not_before_ms = 0
 
     def _note_idle(self, session: Session, now_ms: int) -> None:

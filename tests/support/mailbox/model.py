@@ -54,6 +54,8 @@ class Model:
     """What was merged into a job, the oldest first."""
     ends: dict[str, End] = field(default_factory=dict)
     """Of jobs whose result is not delivered."""
+    delayed: dict[str, int] = field(default_factory=dict)
+    """When each is due."""
     woken_ms: int = 0
     wakes: int = 0
 
@@ -79,11 +81,26 @@ class Model:
     def enqueue(self, job: str) -> EnqueueOutcome:
         if job in self.committed or job in self.gone:
             return EnqueueOutcome.DONE
-        if job in self.pending:
+        if job in self.pending or self.is_early(job):
             return EnqueueOutcome.PENDING
-        if len(self.pending) >= self.cap:
+        if len(self.pending) >= self.cap and job not in self.delayed:
             return EnqueueOutcome.FULL
+        self.delayed.pop(job, None)
         self.pending.append(job)
+        return EnqueueOutcome.NEW
+
+    def is_early(self, job: str) -> bool:
+        """Whether a job is delayed, and not due."""
+        return self.delayed.get(job, 0) > self.now_ms
+
+    def delay(self, job: str, wait_ms: int) -> EnqueueOutcome:
+        if job in self.committed or job in self.gone:
+            return EnqueueOutcome.DONE
+        if job in self.pending or job in self.delayed:
+            return EnqueueOutcome.PENDING
+        if len(self.pending) + len(self.delayed) >= self.cap:
+            return EnqueueOutcome.FULL
+        self.delayed[job] = self.now_ms + wait_ms
         return EnqueueOutcome.NEW
 
     def take_in(self, job: str, on_busy: OnBusy, owner: str) -> EnqueueOutcome:
@@ -91,10 +108,11 @@ class Model:
         cap, before = (1 if on_busy is OnBusy.REJECT else self.cap), self.pending
         stay = [] if on_busy is OnBusy.ROLLBACK else self.begun
         makes_room = on_busy in (OnBusy.ROLLBACK, OnBusy.REPLACE_PENDING)
-        if job in self.committed or job in self.gone or job in before:
+        if job in self.committed or job in self.gone or job in before or self.is_early(job):
             return self.enqueue(job)
-        if len(stay if makes_room else before) >= cap:
+        if len(stay if makes_room else before) >= cap and job not in self.delayed:
             return EnqueueOutcome.FULL
+        self.delayed.pop(job, None)
         if on_busy is OnBusy.INTERRUPT:
             self.stopped |= set(before)
             self.not_before_ms, self.wakes = 0, 0
@@ -118,7 +136,7 @@ class Model:
         if job in self.gone:
             return AcquireOutcome.GONE
         if job not in self.pending:
-            return AcquireOutcome.UNKNOWN
+            return AcquireOutcome.WAIT if job in self.delayed else AcquireOutcome.UNKNOWN
         if self.live_ms and not self.holds(token, job):
             return AcquireOutcome.BUSY
         if self.pending[0] != job:
@@ -175,7 +193,7 @@ class Model:
         is_running = bool(self.live_ms) and self.lease is not None and self.lease.job == job
         if not self.holds(token, job) if token else is_running:
             return DiscardOutcome.RUNNING
-        if not cancelled and job in self.pending:
+        if not cancelled and (job in self.pending or job in self.delayed):
             self.dead.append(job)
         self._give_up(job, "cancelled" if cancelled else "failed", owner)
         return DiscardOutcome.DISCARDED
@@ -217,6 +235,7 @@ class Model:
     def _give_up(self, job: str, kind: str, owner: str) -> None:
         self.gone.add(job)
         self._end(job, kind, owner)
+        self.delayed.pop(job, None)
         if job in self.pending:
             self._leave(job)
         self.wakes = 0

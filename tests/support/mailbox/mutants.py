@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from memory.mailbox.due_list import DUE, SCHEDULE, SETTLE
-from memory.mailbox.intake import INTERRUPT, MERGE, SUPERSEDE
+from memory.mailbox.intake import DELAY, INTERRUPT, MERGE, SUPERSEDE
 from memory.mailbox.mailbox import ACQUIRE, COMMIT, DISCARD, FAIL, RENEW, SWEEP
 from memory.redis.command import LuaScript, digest
 from tests.support.mailbox.simulation import HOUR_MS, KILLED_PLAN, RECOVERY_MS, Plan
@@ -25,6 +25,7 @@ IN_OUTBOX = (
 )
 FRACTION_CHECK = """if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and"""
+KEPT_TIME = "redis.call('ZADD', delayed, due_ms, job)\n"
 PEACE = Faults()
 HARSH = Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
 
@@ -108,6 +109,9 @@ def mutants_by_violation() -> dict[str, Mutant]:
         ),
         "nobody who was taken out is remembered": Mutant(
             (without(SUPERSEDE, IN_OUTBOX),), Plan(takeovers=12), "I11"
+        ),
+        "a delayed job is kept without its time": Mutant(
+            (without(DELAY, KEPT_TIME),), Plan(delays=9, cancels=0), "I10"
         ),
         "nobody sweeps": Mutant(
             (), Plan(sweepers=0, raw_sends=0, cancels=0, faults=Faults(lose_message=0.05)), "I10"

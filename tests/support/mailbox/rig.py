@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from memory import events, outbox
 from memory.encryption.keyring import NO_KEYS
 from memory.keys import Keyspace
+from memory.mailbox.delayed import RipeJobs, ripe
 from memory.mailbox.due import Due
 from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
@@ -15,7 +16,7 @@ from memory.records.event import Event, EventType, packed
 from memory.records.history import Erased
 from memory.redis.command import Command
 from memory.redis.connection import Connection
-from memory.redis.replies import raw, strings
+from memory.redis.replies import pairs, raw, strings
 from tests.support.mailbox.server_clock import ClockedConnection
 
 START_MS = 1_800_000_000_000
@@ -95,6 +96,32 @@ class Rig:
         )
         commands = self.box.take_in(intake, grace_ms=GRACE_MS)
         return self.connection.run_last(*commands)
+
+    def delay(
+        self, job: str, wait_ms: int, on_busy: OnBusy = OnBusy.ENQUEUE, *, cap: int = CAP
+    ) -> Enqueued:
+        """Send a job that is due in `wait_ms`."""
+        due_ms, request = self.now_ms + wait_ms, request_of(job)
+        intake = Intake(
+            job,
+            envelope_of(job),
+            cap,
+            on_busy,
+            request,
+            due_ms=due_ms,
+            wait_ms=wait_ms,
+            look_ms=wait_ms,
+        )
+        return self.connection.run_last(*self.box.take_in(intake, grace_ms=GRACE_MS))
+
+    def ripe(self) -> RipeJobs:
+        return self.connection.run(ripe(self.box.keys, limit=100))
+
+    def delayed(self) -> dict[str, int]:
+        """When each delayed job is due."""
+        args = ("ZRANGE", self.box.keys.delayed, 0, -1, "WITHSCORES")
+        found = pairs(self.ask(*args))
+        return {job.decode(): int(float(due_ms)) for job, due_ms in found}
 
     def events(self) -> list[Event]:
         """All that lies in the session's stream."""

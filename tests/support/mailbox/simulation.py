@@ -9,7 +9,7 @@ from memory.keys import Keyspace
 from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import OnBusy
 from memory.redis.command import LuaScript
-from tests.support.mailbox import actors, delivering
+from tests.support.mailbox import actors, delaying, delivering
 from tests.support.mailbox.ends import all_keys
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.world import LEASE_MS, MOST_LEASES, Actor, Faults, Wire, World
@@ -24,6 +24,7 @@ LATEST_END_MS = 5000
 """S, g, the claim of a deliverer that died, and the time in which a sweeper comes back."""
 HOUR_MS = 3_600_000
 JUMPS_WITHIN_MS = 8_000
+TAKES_OVER = [one for one in OnBusy if one is not OnBusy.ENQUEUE]
 LATE_MS = 11_000
 """No message is later than this."""
 RECOVERY_MS = 60_000
@@ -55,6 +56,8 @@ class Plan:
     sweepers: int = 2
     is_cluster: bool = False
     takeovers: int = 0
+    delays: int = 0
+    """How many jobs are sent before they are due."""
     jumps: tuple[int, ...] = ()
     """How far the server's clock is set each time, ms."""
     killed_at_jump: float = 0.0
@@ -147,7 +150,7 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         job = f"{session}-j{draw.randrange(JOBS_PER_SESSION)}"
         world.start(actors.cancel(world, session, job), delay_ms=draw.randint(0, 3000))
     for number in range(plan.takeovers):
-        on_busy = draw.choice([one for one in OnBusy if one is not OnBusy.ENQUEUE])
+        on_busy = draw.choice(TAKES_OVER)
         session = draw.choice(SESSIONS)
         sender = actors.send_again(world, session, f"{session}-again{number}", on_busy)
         world.start(sender, delay_ms=draw.randint(0, 3000))
@@ -155,6 +158,7 @@ def _start_everyone(world: World, plan: Plan) -> set[str]:
         cleaner = actors.clean(world, draw.choice(SESSIONS))
         world.start(cleaner, delay_ms=draw.randint(0, 6000))
     plan_jumps(world, plan.jumps, plan.killed_at_jump)
+    _start_those_who_delay(world, plan)
     _start_those_who_disturb(world, plan)
     return producing
 
@@ -169,6 +173,17 @@ def plan_jumps(world: World, jumps: Iterable[int], killed: float = 0.0) -> None:
     for by_ms in jumps:
         at_ms = world.now_ms + world.random.randint(500, JUMPS_WITHIN_MS)
         world.at(at_ms, partial(jump, by_ms))
+
+
+def _start_those_who_delay(world: World, plan: Plan) -> None:
+    """Those who send before it is time, and those who take in what is due."""
+    draw = world.random
+    for _ in range(plan.sweepers if plan.delays else 0):
+        _keep_sweeping(world, delaying.take_in_what_is_due)
+    for number in range(plan.delays):
+        session, on_busy = draw.choice(SESSIONS), draw.choice(TAKES_OVER)
+        sender = delaying.send_later(world, session, f"{session}-later{number}", on_busy)
+        world.start(sender, delay_ms=draw.randint(0, 3000))
 
 
 def _start_those_who_disturb(world: World, plan: Plan) -> None:

@@ -16,7 +16,7 @@ import hiredis
 
 from memory.errors import CorruptData
 from memory.keys import Keyspace
-from memory.mailbox import due_list, intake, mailbox, outbox
+from memory.mailbox import delayed, due_list, intake, mailbox, outbox
 from memory.mailbox.due import Due
 from memory.mailbox.mailbox import Mailbox
 from memory.redis.command import Command, LuaScript
@@ -30,6 +30,7 @@ SCRIPTS = (
     *mailbox.SCRIPTS,
     *due_list.SCRIPTS,
     *outbox.SCRIPTS,
+    *delayed.SCRIPTS,
     *RECORD_SCRIPTS,
 )
 LEASE_MS = 3000

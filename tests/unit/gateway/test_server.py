@@ -5,13 +5,13 @@ from unittest.mock import Mock
 
 from uvicorn.server import ServerState
 
-from gateway.server import PatientProtocol, configuration
+from gateway.server import Configuration, PatientProtocol
 from gateway.settings import GatewaySettings
 
 
 async def protocol() -> tuple[PatientProtocol, Mock]:
     """A connection whose client may take its time for a moment only, and its transport."""
-    config = configuration(GatewaySettings(body_s=0.01))
+    config = Configuration(GatewaySettings(body_s=0.01))
     config.load()
     kind = config.http_protocol_class
     made = kind(config, ServerState(), {}, asyncio.get_running_loop())  # type: ignore[call-arg]  # uvicorn's own

@@ -10,13 +10,13 @@ import pytest
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS, DEDUPE_MS
-from memory.mailbox import dead_letters, due_list, intake, mailbox, outbox, outcomes
+from memory.mailbox import dead_letters, delayed, due_list, intake, mailbox, outbox, outcomes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox
 from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import StopPolicy
 from memory.records.event import Event, EventType
-from memory.records.events import MAX_EVENTS, queued_head
+from memory.records.events import MAX_EVENTS, queued_head, scheduled
 from memory.redis.command import Command, LuaScript
 
 LUA = Path(mailbox.__file__).parent / "lua"
@@ -29,6 +29,7 @@ OUTCOMES = {
     "interrupt": intake.EnqueueOutcome,
     "supersede": intake.EnqueueOutcome,
     "merge": intake.EnqueueOutcome,
+    "delay": intake.EnqueueOutcome,
     "acquire": outcomes.AcquireOutcome,
     "commit": outcomes.CommitOutcome,
     "discard": outcomes.DiscardOutcome,
@@ -40,6 +41,7 @@ RESULTS: dict[str, Callable[[object], object]] = {
     "interrupt": intake.Enqueued.from_reply,
     "supersede": intake.Enqueued.from_reply,
     "merge": intake.Enqueued.from_reply,
+    "delay": intake.Enqueued.from_reply,
     "acquire": outcomes.Acquired.from_reply,
     "commit": outcomes.Committed.from_reply,
     "discard": outcomes.Discarded.from_reply,
@@ -48,13 +50,13 @@ RESULTS: dict[str, Callable[[object], object]] = {
 }
 SCRIPTS = {
     script.name: script
-    for module in (intake, mailbox, due_list, outbox, dead_letters)
+    for module in (intake, mailbox, due_list, outbox, dead_letters, delayed)
     for script in module.SCRIPTS
 }
 NAMES = list(SCRIPTS)
 
 
-def take_in(on_busy: OnBusy) -> Command[object]:
+def take_in(on_busy: OnBusy, due_ms: int | None = None) -> Command[object]:
     """The operation for a job that does this to others."""
     request = Request("d" * 32, "a" * 16, 5)
     job = Intake(
@@ -68,6 +70,7 @@ def take_in(on_busy: OnBusy) -> Command[object]:
         callbacks=b"callbacks",
         owner="owner",
         merged_envelope_bytes=12,
+        due_ms=due_ms,
     )
     return BOX.take_in(job, grace_ms=1)[-1]
 
@@ -80,6 +83,8 @@ COMMANDS: dict[str, Command[object]] = {
     "interrupt": take_in(OnBusy.INTERRUPT),
     "supersede": take_in(OnBusy.ROLLBACK),
     "merge": take_in(OnBusy.MERGE),
+    "delay": take_in(OnBusy.MERGE, 73),
+    "ripe": delayed.ripe(KEYS, limit=19),
     "acquire": BOX.acquire(
         "job",
         "token",
@@ -136,7 +141,7 @@ VALUES: dict[str, object] = {
     "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
     "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",
-    "most": 61, "until_ms": 67,
+    "most": 61, "until_ms": 67, "due_ms": 73,
 }  # fmt: skip
 
 
@@ -199,6 +204,7 @@ def test_the_command_carries_the_keys_of_the_header(name: str) -> None:
 def test_the_command_carries_the_arguments_of_the_header(name: str) -> None:
     """In their order, each with the value of that name."""
     values = VALUES | ({"event": queued_head("job")} if "request" in declared(name, "ARGV") else {})
+    values |= {"event": scheduled("job", 73)} if name == "delay" else {}
     values |= {"limit": outbox.ENDS_AT_ONCE} if name == "take_ends" else {}
     passed: list[object] = []
     for argument in declared(name, "ARGV"):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from memory.errors import CorruptData
-from memory.keys import Keyspace, OutageKeys
+from memory.key_groups import OutageKeys
+from memory.keys import Keyspace
 from memory.outages import outages
 from memory.outages.outages import (
     Look,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from memory.errors import CorruptData
-from memory.keys import Keyspace, QuotaKeys
+from memory.key_groups import QuotaKeys
+from memory.keys import Keyspace
 from memory.lifetimes import ADMISSION_MS, PENDING_MS
 from memory.quotas import charges, owners, pending
 from memory.quotas.charges import Charged, ChargeOutcome

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from memory.errors import CorruptData
-from memory.keys import Keyspace, SlotKeys
+from memory.key_groups import SlotKeys
+from memory.keys import Keyspace
 from memory.redis.command import Command
 from memory.slots import slots
 from memory.slots.slots import Slots, SlotWait

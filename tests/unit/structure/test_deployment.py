@@ -154,7 +154,7 @@ def is_internal(network: Mapping[str, object]) -> bool:
 
 
 def test_no_secret_has_a_value_in_the_file() -> None:
-    """Each is asked of the environment, and compose does not start without it, but for one that
+    """Each is asked of the environment, and compose does not start without it, but for those that
     need not be set at all."""
     secrets = {"FLOWER_BASIC_AUTH", "REDISCLI_AUTH"} | {
         name
@@ -165,7 +165,7 @@ def test_no_secret_has_a_value_in_the_file() -> None:
     found = 0
     for service in COMPOSE_SERVICES.values():
         for name, value in Options.validate_python(service["environment"]).items():
-            if name in secrets - {"GRIOT_ENCRYPTION_KEYS"}:
+            if name in secrets - {"GRIOT_ENCRYPTION_KEYS", "WEBHOOK_SECRETS"}:
                 found += 1
                 # Of its own, or else the administrator's, which has to be there.
                 assert re.fullmatch(r"(\$\{\w+:-)?\$\{\w+:\?[^}]+\}\}?", str(value)), name
@@ -272,6 +272,15 @@ def test_the_overlay_for_the_gateway_publishes_one_to_this_machine_only() -> Non
     assert service["deploy"] == {"replicas": 1}
     deployed = Options.validate_python(COMPOSE_SERVICES["gateway"]["deploy"])
     assert deployed["replicas"] == "${GATEWAY_REPLICAS:-0}"
+
+
+def test_the_overlay_for_webhooks_lets_out_who_sees_no_words() -> None:
+    """The maintenance worker alone; a worker could only fail to send, and has no secret."""
+    overlay = yaml.safe_load((ROOT / "deploy" / "compose.webhooks.yml").read_text())
+    assert overlay["services"] == {
+        "worker": {"environment": {"WEBHOOK_SECRETS": ""}},
+        "maintenance": {"networks": ["inner", "internet"]},
+    }
 
 
 def test_the_gateway_in_compose_listens_in_its_network_and_is_asked_whether_it_lives() -> None:

@@ -51,9 +51,7 @@ QUOTING_CAUSES: dict[str, str] = {
 NOT_OURS = {".env", ".coverage", ".git"}
 """What else may lie at the top of a working tree."""
 
-INNER_IMPORTS: dict[str, str] = {
-    "examples/live_chat_session.py:tasks.job.envelope": "the envelope in a mailbox has the message",
-}
+INNER_IMPORTS: dict[str, str] = {}
 """What bench and examples import of ours besides the faces below, as `path:module`, and why."""
 
 FACES = {"agents", "llm", "memory", "tasks", "tasks.aio", "tasks.errors"}

@@ -33,6 +33,12 @@ RETIRED_MODULES = {name.lower().strip("_") for name in RETIRED_NAMES} | RETIRED_
 SHARED_NAMES: dict[str, str] = {}
 """Class names that two modules of the product use, and for what."""
 
+NOT_SAID = {
+    "architecture.md: look at this mailbox": "what a wake-up means",
+    "SECURITY.md: Report a vulnerability": "a button of GitHub",
+}
+"""Quotations in pages that no process says."""
+
 OLLAMA_FACTS = ROOT / "docs" / "ollama.md"
 
 
@@ -116,13 +122,22 @@ def test_a_decision_that_the_code_names_is_in_the_decisions() -> None:
     assert {(place, heading) for place, heading in named if heading not in headings} == set()
 
 
-FORBIDDEN_WORDING = (
+LITERARY = (
     *(r"cannot be doubled", r"may be in or not", r"longer ago than", r"\bbears\b", r"in earnest"),
-    *(r"\bmended\b", r"fall silent", r"begin anew", r"starts? .* anew", r"put right", r"want of"),
-    *(r"no sign of life", r"is no (?:JSON|file|TOML|text|number|object)\b", r"out of order"),
-    *(r"passes over", r"goes without saying", r"\bnobody\b"),
+    *(r"\bmended\b", r"fall silent", r"\banew\b", r"put right", r"want of"),
+    *(r"no sign of life", r"out of order", r"passes over", r"goes without saying"),
 )
-"""Private idioms and literary turns that a user has met in a message."""
+"""Private idioms and literary turns that a user has met in a message or in a page."""
+FORBIDDEN_WORDING = (
+    *LITERARY,
+    *(r"is no (?:JSON|file|TOML|text|number|object)\b", r"\bnobody\b"),
+)
+"""What no message says; a page may, where a sentence has room."""
+HISTORY = {"decisions.md", "CHANGELOG.md", "ollama.md"}
+"""Pages of what was, and of what another program says."""
+PAGES = [
+    path for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")) if path.name not in HISTORY
+]
 
 
 def _sentences(path: Path) -> Iterator[str]:
@@ -142,9 +157,48 @@ def test_no_message_has_a_wording_that_readers_stumbled_over() -> None:
     """Plain words: what happened, what follows, what to do."""
     found = {
         (str(path.relative_to(ROOT)), wording)
-        for path in modules("tasks", "memory", "llm", "agents", "children")
+        for path in modules(*PACKAGES)
         for sentence in _sentences(path)
         for wording in FORBIDDEN_WORDING
         if re.search(wording, sentence)
     }
     assert found == set()
+
+
+def test_no_page_has_a_literary_turn() -> None:
+    """Outside of code and quoted names; a reader of English as a second language looks up none."""
+    found = {
+        (path.name, wording)
+        for path in PAGES
+        for wording in LITERARY
+        if re.search(wording, re.sub(r"\s+", " ", path.read_text("utf-8")))
+    }
+    assert found == set()
+
+
+def test_a_sentence_that_a_page_quotes_is_one_of_the_code() -> None:
+    """Whoever searches a page for what a process has said finds it, and what is found is true."""
+    said = re.sub(
+        r"\s+", " ", " ".join(text for path in modules(*PACKAGES) for text in _texts(path))
+    )
+    quoted = {
+        (path.name, " ".join(quote.split()))
+        for path in PAGES
+        for quote in re.findall(r'"([^"`$]+)"', _prose(path))
+        if len(quote.split()) >= 3
+    }
+    unknown = {(page, quote) for page, quote in quoted if quote not in said}
+    assert_listed({f"{page}: {quote}" for page, quote in unknown}, NOT_SAID)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """The pieces of texts of a module in their order; what is put in stays out."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _prose(path: Path) -> str:
+    """A page without its blocks of code and what is `so`."""
+    text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"`[^`\n]+`", "", text)

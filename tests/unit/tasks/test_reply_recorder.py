@@ -6,6 +6,7 @@ import pytest
 
 from llm import Delta, Final
 from tasks.process.live_events import AttemptEvents
+from tasks.process.turns_now import TurnNow
 from tasks.turn.reply_recorder import ReplyRecorder
 
 
@@ -19,7 +20,7 @@ class NoEvents:
 @pytest.fixture
 def recorder() -> ReplyRecorder:
     """Of an attempt that has called nothing yet."""
-    return ReplyRecorder(cast(AttemptEvents, NoEvents()))
+    return ReplyRecorder(cast(AttemptEvents, NoEvents()), TurnNow("agent", "session", "job"))
 
 
 def hear(recorder: ReplyRecorder, prompt_tokens: int, pieces: int) -> None:

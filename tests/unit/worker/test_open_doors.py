@@ -6,9 +6,11 @@ import pytest
 
 from llm import LLMSettings
 from tasks.process.configuration import Settings, load_settings
+from webhooks.settings import WebhookSettings
 from worker.checks.findings import Finding, Level
 from worker.checks.open_doors import check_open_doors
 
+HOOK_SECRET = "whsec_" + "QUFB" * 8
 SECRET = "operator:geheim-0815"  # noqa: S105  # of this test
 
 
@@ -88,3 +90,22 @@ def test_a_crash_point_is_named(monkeypatch: pytest.MonkeyPatch, switch: str) ->
     monkeypatch.setenv("GRIOT_CRASH_ARMED", switch)
     (found,) = warned(settings())
     assert "GRIOT_CRASH_AT" in found.found
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ""),
+        ({"hosts": "hooks.example.com", "secrets": HOOK_SECRET}, ""),
+        ({"hosts": "http://127.0.0.1:9", "secrets": HOOK_SECRET, "networks": "127.0.0.1/32"}, ""),
+        ({"hosts": "hooks.example.com"}, "without WEBHOOK_SECRETS"),
+        ({"hosts": "a.example", "secrets": HOOK_SECRET, "networks": "10.0.0.0/8"}, "10.0.0.0/8"),
+        ({"hosts": "http://a.example", "secrets": HOOK_SECRET}, "plain text: a.example"),
+    ],
+)
+def test_what_is_open_for_webhooks_is_named(given: dict[str, str], expected: str) -> None:
+    """No secret, a whole private network, no TLS; never with a secret."""
+    of = replace(settings(), webhooks=WebhookSettings.model_validate(given))
+    found = warned(of)
+    assert [expected in one.found for one in found] == [True] * bool(expected)
+    assert HOOK_SECRET not in repr((found, of))

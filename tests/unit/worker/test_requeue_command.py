@@ -14,6 +14,12 @@ MODULE = sys.modules["worker.cli.dead_letters"]
 """Not `worker.cli.dead_letters`, which is the command that has its name."""
 
 
+@pytest.fixture(autouse=True)
+def no_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None was given up."""
+    monkeypatch.setattr(MODULE, "webhook_letters", lambda: iter(()))
+
+
 def _run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["dead-letters", "requeue", *arguments])
 

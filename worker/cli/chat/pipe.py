@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import uuid
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Protocol
@@ -19,6 +20,9 @@ from worker.cli.chat.sentences import LOOK_FIRST, not_confirmed
 from worker.cli.console import is_terminal, note, printable, write
 from worker.cli.group import CommandFailed
 from worker.cli.known_agents import note_unknown
+
+TRIES = 3
+"""How often a message is sent that Redis does not confirm; each takes up to twice REDIS_TIMEOUT."""
 
 
 class EventPrinter(Protocol):
@@ -100,16 +104,29 @@ class Pipe:
         try:
             if not _is_unicode(message):
                 raise InvalidJob("the line is not valid UTF-8")
-            options = self._talk.options()
-            job = chat_task.delay(self._talk.agent, self._talk.session, message, **options)
+            job_id = self._take_in(message)
             self._warn_unknown()
-            asyncio.run(self._follow(job.id, reader))
+            asyncio.run(self._follow(job_id, reader))
         except NotAccepted as exc:
             self.failures += 1
             reader.not_sent(f"{not_confirmed(exc)}; {LOOK_FIRST}")
         except (ChatError, Backpressure) as exc:
             self.failures += 1
             reader.not_sent(str(exc))
+
+    def _take_in(self, message: str) -> str:
+        """Send a message, again under the same id while Redis does not confirm it: who fills a pipe
+        cannot. The job's id. Raises NotAccepted after the last try, and what `delay` raises."""
+        arguments = (self._talk.agent, self._talk.session, message)
+        options, task_id = self._talk.options(), str(uuid.uuid4())
+        for is_last in (*[False] * (TRIES - 1), True):
+            try:
+                return chat_task.apply_async(arguments, options, task_id=task_id).id
+            except NotAccepted as exc:
+                if is_last:
+                    raise
+                note(f"griot: {not_confirmed(exc)}; sending it again, duplicates are ignored")
+        raise AssertionError("unreachable")
 
     def _warn_unknown(self) -> None:
         """Say once that the default profile answers for the agent, if it does."""

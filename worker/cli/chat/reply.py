@@ -44,7 +44,7 @@ class ShownReply:
         """Show what an event brings. A new attempt begins the reply again."""
         self.is_silent = event.type is EventType.STARTED
         match event.type:
-            case EventType.QUEUED | EventType.WAITING:
+            case EventType.SCHEDULED | EventType.QUEUED | EventType.WAITING:
                 self._waits(event)
             case EventType.STARTED:
                 self._begin(event)

@@ -13,7 +13,7 @@ MERGED = "(answered together with a later message)"
 CANCELLED = "(cancelled)"
 SEND_AGAIN = "send it again (arrow up, Enter), duplicates are ignored"
 LOOK_FIRST = "look into the session before you send it again"
-"""Of a pipe, whose next message has an id of its own."""
+"""Of a pipe, which has sent it again under its id as often as it does."""
 
 
 def why_waiting(event: Event, *, max_wait_s: float) -> str:

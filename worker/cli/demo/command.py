@@ -105,7 +105,7 @@ def _say_next(settings: Settings, kept: list[Path]) -> None:
         say(f"  {command(name):<{width}}   {what}")
     if HAS_GATEWAY:
         at = checked(GatewaySettings).address
-        say(f"While it is up, OpenAI's clients find it at {at}/v1.")
+        say(f"While it is up, you can chat at {at}/chat; OpenAI's clients find it at {at}/v1.")
 
 
 def _run(settings: Settings, cleanup: ExitStack, kept: list[Path], *, is_verbose: bool) -> int:

@@ -7,6 +7,7 @@ from tasks.errors import InvalidJob
 from tasks.job.celery_options import MAX_CALLBACK_BYTES, MAX_HEADER_BYTES, publish_options
 from tasks.job.envelope import Envelope
 from tasks.job.envelope_size import largest_envelope_bytes
+from tasks.job.functions import MAX_FUNCTIONS_BYTES
 from tasks.job.job import MAX_METADATA_BYTES, MAX_SYSTEM_PROMPT_BYTES, ChatJob
 from tasks.job.reply_format import MAX_SCHEMA_BYTES
 
@@ -30,7 +31,11 @@ def test_a_job_whose_parts_are_all_as_large_as_may_be_is_taken() -> None:
     job = ChatJob.checked(arguments, max_message_bytes=MESSAGE_BYTES)
     # Not both may be given; the size is that of either.
     full = job.model_copy(
-        update={"tools": ["\1" * 128] * 128, "images": ["x" * (IMAGE_BYTES * 4 // 3)]}
+        update={
+            "tools": ["\1" * 128] * 128,
+            "functions": [{"name": "x" * (MAX_FUNCTIONS_BYTES - len('{"name":""}'))}],
+            "images": ["x" * (IMAGE_BYTES * 4 // 3)],
+        }
     )
     options = publish_options(
         {

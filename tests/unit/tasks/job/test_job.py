@@ -31,6 +31,40 @@ def nested(depth: int) -> dict[str, object]:
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "no message": ({"message": None}, "message: "),
     "an empty message": ({"message": ""}, "message: "),
+    "no message behind a question": (
+        {"message": "", "preceding": [{"role": "user", "content": "a"}]},
+        "message: must have at least 1 character",
+    ),
+    "a merge of results": (
+        {"message": "", "preceding": [{"role": "tool", "content": "a"}], "on_busy": "merge"},
+        "cannot be merged",
+    ),
+    "a function without a name": ({"functions": [{"description": "a"}]}, "functions.0: name"),
+    "two functions of one name": ({"functions": [{"name": "f"}] * 2}, "two have the same name"),
+    "a function with more": ({"functions": [{"name": "f", "code": "a"}]}, "functions.0: code"),
+    "a function of a list": (
+        {"functions": [{"name": "f", "parameters": {"type": "array"}}]},
+        "functions.0.parameters: must be the schema of an object",
+    ),
+    "a schema of a megabyte": (
+        {"functions": [{"name": "f", "parameters": {"title": "a" * 10**6}}]},
+        "functions have ",
+    ),
+    "a schema over its limit": (
+        {"functions": [{"name": "f", "parameters": {"title": "a" * 33_000}}]},
+        "functions.0.parameters: has ",
+    ),
+    "a recursive function": (
+        {"functions": [{"name": "f", "parameters": {"properties": {"a": {"$ref": "#"}}}}]},
+        "functions.0.parameters: is recursive",
+    ),
+    "bottomless functions": ({"functions": [nested(300)]}, "functions is nested deeper"),
+    "functions and a format": (
+        {"functions": [{"name": "f"}], "format": "json"},
+        "format and functions cannot be combined",
+    ),
+    "a wild sample": ({"sampling": {"top_p": 2}}, "sampling: top_p: "),
+    "an unknown sample": ({"sampling": {"num_ctx": 2}}, "sampling: num_ctx: "),
     "bytes": ({"message": SECRET.encode()}, "message: Input should be a valid string"),
     "a list": ({"message": [SECRET]}, "message: Input should be a valid string"),
     "a lone surrogate": ({"message": f"{SECRET}\ud800"}, "message: "),

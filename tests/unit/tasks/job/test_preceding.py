@@ -47,3 +47,14 @@ def test_what_no_history_takes_is_refused(preceding: object) -> None:
     """Before anything is sent."""
     with pytest.raises(InvalidJob, match="preceding"):
         job(preceding)
+
+
+RESULT = {"role": "tool", "content": "5 MW", "tool_call_id": "call_1"}
+
+
+def test_a_turn_that_goes_on_has_no_question() -> None:
+    """The results that it brings, and the reply; a cancelled one still says that it was."""
+    going_on = ChatJob(agent_id="energy", session_id="s", message="", preceding=[RESULT])
+    cancelled = cancelled_messages("1", going_on, "")
+    assert [one["role"] for one in cancelled] == ["tool", "assistant"]
+    assert (cancelled[0]["before"], cancelled[1]["cancelled"]) == ("1", True)

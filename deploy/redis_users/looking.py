@@ -1,0 +1,25 @@
+"""What workers show of themselves in Redis, and what the console of a gateway looks at there."""
+
+from deploy.redis_users.role import Grants
+
+REPORTING: Grants = {
+    "watched": "get",
+    "report:": "set",
+    "workers": "zremrangebyrank",
+    "turn_counts": "hincrby",
+}
+"""What a worker says of itself while somebody looks."""
+LOOKING: Grants = {
+    "watched": "set",
+    "workers pending_jobs: outages waiting_models": "zrange",
+    "report:": "get",
+    "lease:": "hmget",
+    "queue:": "zrank zscore zrange",
+    "waiters: slots: parked:": "zcard",
+    "call_stats: counts:": "hget",
+    "outage: quota: totals:": "hmget",
+    "stats audit": "xrevrange",
+    "dead": "zrevrange",
+    "dead: history:": "lrange",
+}
+"""What operators look at in the console of a gateway."""

@@ -1,0 +1,1 @@
+"""The operator's console: what it asks, and what operators do in it."""

@@ -1,0 +1,48 @@
+"""Keys that belong together and to no session; each group has a hash tag."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SlotKeys:
+    """The keys of one model at some servers; all have one hash tag. `tag` names the model.
+
+    `slots` has a key for each server, in the servers' order.
+    """
+
+    tag: str
+    waiters: str
+    round_robin: str
+    enqueued_at: str
+    call_stats: str
+    slots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutageKeys:
+    """The keys of one model server that is away; both have one hash tag."""
+
+    outage: str
+    parked: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaKeys:
+    """The keys by which the jobs of a deployment are counted; all have one hash tag."""
+
+    pending_jobs: str
+    owners: str
+    counts: str
+    totals: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookKeys:
+    """The keys of the webhooks that are to be sent, and of those to one host; all have one hash
+    tag."""
+
+    webhook_hosts: str
+    webhook_due: str
+    webhooks: str
+    webhook_sessions: str
+    webhook_letters: str

@@ -1,0 +1,1 @@
+"""Webhooks that are to be sent, until their receivers have them."""

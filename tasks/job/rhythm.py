@@ -1,0 +1,131 @@
+"""When the ticks of a schedule are: by a cron expression in a time zone, or at an interval."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from celery.schedules import ParseException, crontab
+from pydantic import BaseModel, ConfigDict
+
+from memory.quoting import quoted
+from tasks.errors import InvalidJob
+
+MIN_EVERY_S, MAX_EVERY_S = 10, 366 * 24 * 3600
+MAX_CRON_CHARS, MAX_ZONE_CHARS = 256, 64
+HORIZON_DAYS = 8 * 366 + 2
+"""The rarest day, 29 February, is at most eight years away."""
+CRON_FORM = (
+    "five fields: minute hour day-of-month month day-of-week, such as '0 9 * * 1-5' (weekdays at "
+    "9:00) or '*/15 * * * *'"
+)
+
+
+class Rhythm(BaseModel):
+    """The ticks of a schedule: `cron` in a time `zone`, or every `every_s` seconds from `begun_s`.
+
+    A time of day that the clocks leap over in spring is taken an hour later. One that comes twice
+    in autumn is taken the first time, unless `cron` names each hour. Day of month and day of week
+    must both fit, as in Celery.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cron: str | None = None
+    every_s: int | None = None
+    zone: str = "UTC"
+    begun_s: int = 0
+
+    def check(self) -> None:
+        """Raise InvalidJob for what is no rhythm, which says what is wrong."""
+        if (self.cron is None) == (self.every_s is None):
+            raise InvalidJob("give either a cron expression or an interval")
+        _zone(self.zone)
+        if self.every_s is not None:
+            if not MIN_EVERY_S <= self.every_s <= MAX_EVERY_S:
+                raise InvalidJob(f"an interval has {MIN_EVERY_S} to {MAX_EVERY_S} seconds")
+        elif next(self.after(0), None) is None:
+            raise InvalidJob(f"{quoted(self.cron or '')} names no day that ever comes")
+
+    def after(self, moment_s: float) -> Iterator[int]:
+        """The ticks after a moment, in their order, Unix time in seconds."""
+        if self.every_s is not None:
+            number = max(0, (int(moment_s) - self.begun_s) // self.every_s) + 1
+            while True:
+                yield self.begun_s + number * self.every_s
+                number += 1
+        first = _day(moment_s, self.zone) - timedelta(days=1)
+        last_s = int(moment_s)
+        for days in range(HORIZON_DAYS):
+            for tick_s in self._ticks_of(first + timedelta(days=days)):
+                if tick_s > last_s:
+                    yield tick_s
+                    last_s = tick_s
+
+    def last_until(self, moment_s: float) -> int | None:
+        """The last tick that is not after a moment; None: there is none in eight years."""
+        if self.every_s is not None:
+            number = (int(moment_s) - self.begun_s) // self.every_s
+            return self.begun_s + number * self.every_s if number > 0 else None
+        first = _day(moment_s, self.zone) + timedelta(days=1)
+        for days in range(HORIZON_DAYS):
+            ticks = [one for one in self._ticks_of(first - timedelta(days=days)) if one <= moment_s]
+            if ticks:
+                return ticks[-1]
+        return None
+
+    def missed(self, after_s: float, until_s: float, *, at_most: int) -> int:
+        """How many ticks lie after a moment and not after another; no more than `at_most`."""
+        ticks = islice(self.after(after_s), at_most)
+        return sum(1 for tick_s in ticks if tick_s <= until_s)
+
+    def _ticks_of(self, day: date) -> list[int]:
+        parsed, zone = _parsed(self.cron or ""), _zone(self.zone)
+        fits = (
+            day.day in parsed.day_of_month
+            and day.month in parsed.month_of_year
+            and day.isoweekday() % 7 in parsed.day_of_week
+        )
+        if not fits:
+            return []
+        # Who names each hour means each: the one that comes twice, too.
+        folds = (0, 1) if len(parsed.hour) == 24 else (0,)
+        return sorted(
+            {
+                int(datetime(day.year, day.month, day.day, h, m, tzinfo=zone, fold=f).timestamp())
+                for h in parsed.hour
+                for m in parsed.minute
+                for f in folds
+            }
+        )
+
+    def __str__(self) -> str:
+        """As an operator reads it."""
+        return f"every {self.every_s} s" if self.every_s is not None else f"{self.cron} {self.zone}"
+
+
+def _parsed(cron: str) -> crontab:
+    if len(cron) > MAX_CRON_CHARS:
+        raise InvalidJob(f"a cron expression has at most {MAX_CRON_CHARS} characters")
+    fields = cron.split()
+    if len(fields) != 5:
+        raise InvalidJob(f"a cron expression has {CRON_FORM}; this one has {len(fields)}")
+    try:
+        return crontab.from_string(" ".join(fields))
+    except (ParseException, ValueError, KeyError) as exc:
+        raise InvalidJob(
+            f"{quoted(cron)} is no cron expression ({exc}): it has {CRON_FORM}"
+        ) from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        if len(name) <= MAX_ZONE_CHARS:
+            return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        pass
+    raise InvalidJob(f"{quoted(name)} is no time zone; write it as Europe/Berlin or UTC")
+
+
+def _day(moment_s: float, zone: str) -> date:
+    return datetime.fromtimestamp(moment_s, UTC).astimezone(_zone(zone)).date()

@@ -1,0 +1,56 @@
+"""A schedule: a message that is sent to a session again and again. Pure."""
+
+import uuid
+from typing import Self
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from memory import CorruptData
+from tasks.job.rhythm import Rhythm
+
+TICK_NAMESPACE = uuid.UUID("0d0b7a0c-6a5e-5b8e-8f0e-6772696f7435")
+
+
+class Schedule(BaseModel):
+    """What is sent when, and how far it is. Times are Unix time in seconds.
+
+    `after_s`: the ticks up to then are done with, `last_s`: the last one that was sent, `skipped`:
+    how many were not, `skipped_s`: when that was last, and `why` then.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    schedule_id: str
+    agent_id: str
+    session_id: str
+    message: str = Field(repr=False)
+    options: dict[str, JsonValue] = Field(default={}, repr=False)
+    rhythm: Rhythm
+    after_s: float
+    is_paused: bool = False
+    last_s: float | None = None
+    skipped: int = 0
+    skipped_s: float | None = None
+    why: str = ""
+
+    def pack(self) -> bytes:
+        """Its bytes."""
+        return orjson.dumps(self.model_dump(mode="json", exclude_defaults=True))
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Self:
+        """`pack` the other way round. Raises CorruptData."""
+        try:
+            return cls.model_validate_json(packed)
+        except ValidationError:
+            raise CorruptData("not a schedule of Griot's") from None
+
+    @property
+    def next_s(self) -> int | None:
+        """The tick that is to come; None while it is paused, or where there is none."""
+        return None if self.is_paused else next(self.rhythm.after(self.after_s), None)
+
+    def job_id(self, tick_s: int) -> str:
+        """The id of the job of a tick: whoever sends it, it is one job."""
+        return str(uuid.uuid5(TICK_NAMESPACE, " ".join((self.schedule_id, str(tick_s)))))

@@ -1,0 +1,78 @@
+"""The turns that this process makes now, and how those before have ended, as operators see them.
+
+Used on the event loop only.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class TurnNow:
+    """A turn that is made; no word of it is here. `attempt` is 0 until a model is asked."""
+
+    agent_id: str
+    session_id: str
+    job_id: str
+    attempt: int = 0
+    model: str = ""
+    server: str = ""
+    pieces: int = 0
+    _began_s: float = field(default_factory=time.monotonic)
+    _first_s: float | None = None
+
+    def on_start(self, model: str, attempt: int) -> None:
+        """A model is asked, perhaps not for the first time."""
+        self.model, self.attempt, self.pieces, self._first_s = model, attempt, 0, None
+
+    def on_piece(self) -> None:
+        """A piece of the reply has come; about a token."""
+        self.pieces += 1
+        if self._first_s is None:
+            self._first_s = time.monotonic()
+
+    @property
+    def age_s(self) -> float:
+        """For how long it is made."""
+        return round(time.monotonic() - self._began_s, 1)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """About how fast the reply is written; None before its second piece."""
+        if self._first_s is None or self.pieces < 2:
+            return None
+        return round((self.pieces - 1) / max(0.001, time.monotonic() - self._first_s), 1)
+
+
+class TurnsNow:
+    """All turns of this process."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, TurnNow] = {}
+        self._counts: Counter[str] = Counter()
+
+    @property
+    def running(self) -> list[TurnNow]:
+        """The turns for which a model is asked, the oldest first."""
+        return [turn for turn in self._made.values() if turn.attempt]
+
+    @contextmanager
+    def making(self, turn: TurnNow) -> Iterator[None]:
+        """Show a turn within the block."""
+        self._made[id(turn)] = turn
+        try:
+            yield
+        finally:
+            del self._made[id(turn)]
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the counts that are to be written."""
+        self._counts.update(counts)
+
+    def take_counts(self) -> Counter[str]:
+        """The counts since they were last taken; whoever cannot write them gives them back."""
+        taken, self._counts = self._counts, Counter()
+        return taken

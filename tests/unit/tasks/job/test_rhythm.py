@@ -1,0 +1,98 @@
+"""The ticks of a schedule: cron expressions in time zones, intervals, and the hours of change."""
+
+from datetime import datetime
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tasks.errors import InvalidJob
+from tasks.job.rhythm import Rhythm
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(text: str, zone: ZoneInfo = BERLIN) -> float:
+    """A moment, written as a clock on the wall shows it."""
+    return datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
+
+
+def walls(rhythm: Rhythm, after: str, number: int) -> list[str]:
+    """The next ticks, as a clock on the wall shows them, with the zone's name then."""
+    ticks = islice(rhythm.after(at(after)), number)
+    return [datetime.fromtimestamp(one, BERLIN).strftime("%m-%d %H:%M %Z") for one in ticks]
+
+
+def test_a_cron_expression_is_meant_in_its_zone() -> None:
+    """Weekdays at nine, by the clock there, in summer and in winter."""
+    rhythm = Rhythm(cron="0 9 * * 1-5", zone="Europe/Berlin")
+    assert walls(rhythm, "2026-10-22T10:00", 3) == [
+        "10-23 09:00 CEST", "10-26 09:00 CET", "10-27 09:00 CET",
+    ]  # fmt: skip
+
+
+def test_a_time_that_the_clocks_leap_over_is_an_hour_later() -> None:
+    """And the ticks of the hour after that are there once."""
+    daily = Rhythm(cron="30 2 * * *", zone="Europe/Berlin")
+    assert walls(daily, "2026-03-28T12:00", 2) == ["03-29 03:30 CEST", "03-30 02:30 CEST"]
+    hourly = Rhythm(cron="30 * * * *", zone="Europe/Berlin")
+    assert walls(hourly, "2026-03-29T01:00", 3) == [
+        "03-29 01:30 CET", "03-29 03:30 CEST", "03-29 04:30 CEST",
+    ]  # fmt: skip
+
+
+def test_a_time_that_comes_twice_is_taken_once_unless_each_hour_is_named() -> None:
+    """The first time, in summer time."""
+    daily = Rhythm(cron="30 2 * * *", zone="Europe/Berlin")
+    assert walls(daily, "2026-10-24T12:00", 2) == ["10-25 02:30 CEST", "10-26 02:30 CET"]
+    hourly = Rhythm(cron="30 * * * *", zone="Europe/Berlin")
+    assert walls(hourly, "2026-10-25T01:45", 3) == [
+        "10-25 02:30 CEST", "10-25 02:30 CET", "10-25 03:30 CET",
+    ]  # fmt: skip
+
+
+def test_an_interval_counts_from_its_beginning() -> None:
+    """Whatever clocks on the wall do."""
+    rhythm = Rhythm(every_s=900, begun_s=1_000_000)
+    assert list(islice(rhythm.after(1_000_000), 2)) == [1_000_900, 1_001_800]
+    assert rhythm.last_until(1_001_799) == 1_000_900
+    assert rhythm.last_until(1_000_899) is None
+
+
+def test_missed_ticks_are_counted_and_the_last_of_them_is_found() -> None:
+    """However long nobody was there; no more than so many are counted."""
+    rhythm = Rhythm(cron="*/10 * * * *")
+    after_s, until_s = at("2026-11-01T00:00"), at("2026-11-26T12:03")
+    assert rhythm.last_until(until_s) == at("2026-11-26T12:00")
+    assert rhythm.missed(until_s - 3600, until_s, at_most=1000) == 6
+    assert rhythm.missed(after_s, until_s, at_most=1000) == 1000
+    assert rhythm.missed(until_s, until_s, at_most=1000) == 0
+
+
+def test_the_29th_of_february_comes() -> None:
+    """In the years that have it."""
+    rhythm = Rhythm(cron="0 0 29 2 *", zone="Europe/Berlin")
+    rhythm.check()
+    (tick,) = islice(rhythm.after(at("2026-01-01T00:00")), 1)
+    assert tick == at("2028-02-29T00:00")
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "says"),
+    [
+        (Rhythm(), "either"),
+        (Rhythm(cron="0 9 * * *", every_s=60), "either"),
+        (Rhythm(cron="0 9 * *"), "five fields.*this one has 4"),
+        (Rhythm(cron="0 25 * * *"), "no cron expression"),
+        (Rhythm(cron="x y * * *"), "no cron expression"),
+        (Rhythm(cron="0 0 31 2 *"), "."),
+        (Rhythm(cron="* " * 200), "at most 256"),
+        (Rhythm(cron="0 9 * * *", zone="Berlin"), "Europe/Berlin"),
+        (Rhythm(cron="0 9 * * *", zone="../../etc/passwd"), "no time zone"),
+        (Rhythm(every_s=1), "10 to"),
+    ],
+)
+def test_what_is_no_rhythm_is_refused_with_what_is_wrong(rhythm: Rhythm, says: str) -> None:
+    """So that whoever wrote it can put it right."""
+    with pytest.raises(InvalidJob, match=says):
+        rhythm.check()
