@@ -52,6 +52,7 @@ class EventStream(Response):
         self._keep_alive_s = keep_alive_s
         self._send_s = send_s
         self._on_hangup = on_hangup
+        self._sent_s = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all."""
@@ -64,10 +65,28 @@ class EventStream(Response):
     async def _send_all(self, send: Send) -> None:
         head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(head)
-        async with aclosing(_kept_alive(self._pieces, self._keep_alive_s)) as pieces:
-            async for piece in pieces:
-                await self._send(send, piece, more=True)
+        self._sent_s = asyncio.get_running_loop().time()
+        # Beside the pieces: a task and a timer for each of them cost more than to send it.
+        keeping = asyncio.create_task(self._keep_alive(send))
+        try:
+            async with aclosing(self._pieces) as pieces:
+                async for piece in pieces:
+                    await self._send(send, piece, more=True)
+        finally:
+            await _ended(keeping)
         await self._send(send, b"", more=False)
+
+    async def _keep_alive(self, send: Send) -> None:
+        """Send a comment for each such time in which nothing came."""
+        loop = asyncio.get_running_loop()
+        # Who does not take it is noticed by whoever sends the next piece, and by the socket.
+        with suppress(ClientLeft):
+            while True:
+                wait_s = self._sent_s + self._keep_alive_s - loop.time()
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                else:
+                    await self._send(send, KEEP_ALIVE, more=True)
 
     async def _send(self, send: Send, piece: bytes, *, more: bool) -> None:
         try:
@@ -75,6 +94,7 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
         except TimeoutError:
             raise ClientLeft from None
+        self._sent_s = asyncio.get_running_loop().time()
 
 
 async def while_there(receive: Receive, work: Coroutine[None, None, T]) -> T:
@@ -103,31 +123,3 @@ async def _ended(task: "asyncio.Task[T]") -> None:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def _kept_alive(
-    pieces: AsyncGenerator[bytes, None], every_s: float
-) -> AsyncGenerator[bytes, None]:
-    """The pieces, with a comment for each such time in which none came."""
-    coming: asyncio.Task[bytes] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.create_task(_next(pieces))
-            done, _ = await asyncio.wait((coming,), timeout=every_s)
-            if not done:
-                yield KEEP_ALIVE
-                continue
-            try:
-                piece = coming.result()
-            except StopAsyncIteration:
-                return
-            coming = None
-            yield piece
-    finally:
-        if coming is not None:
-            await _ended(coming)
-        await pieces.aclose()
-
-
-async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes:
-    return await anext(pieces)

@@ -1,9 +1,14 @@
 """Where the gateway listens, and by which names it is asked."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+
 import httpx
 import pytest
+from starlette.types import Message
 
 from gateway.app import create_app
+from gateway.doors.answers import KEEP_ALIVE, EventStream
 from gateway.settings import GatewaySettings
 
 
@@ -35,3 +40,27 @@ def test_a_service_called_gateway_beside_it_says_nothing_of_its_port(
 def test_its_address_is_one_that_a_client_takes(host: str, address: str) -> None:
     """IPv6 in brackets, however it is given."""
     assert GatewaySettings(host=host).address == address
+
+
+async def test_a_silent_stream_has_comments_until_something_comes() -> None:
+    """So that no proxy takes it for dead; what comes is sent as it is, and ends it."""
+    sent: list[bytes] = []
+    silent = asyncio.Event()
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        await silent.wait()
+        yield b"data: 1\n\n"
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+        if sent.count(KEEP_ALIVE) == 2:
+            silent.set()
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody leaves")
+
+    stream = EventStream(pieces(), keep_alive_s=0.01, send_s=10)
+    await stream({"type": "http"}, receive, send)
+    assert sent[-2:] == [b"data: 1\n\n", b""]
+    assert KEEP_ALIVE in sent
