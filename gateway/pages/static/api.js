@@ -49,7 +49,9 @@ export async function request(path, { method = "GET", body, headers = {}, signal
     }).catch((error) => { throw signal?.aborted ? error : new NoConnection(); });
     if (answer.ok || answer.status === 304) return answer;
     const refused = new Refused(answer.status, await answer.json().catch(() => null));
-    if (answer.status !== 401 || !(await askForKey(key))) throw refused;
+    // Another request may have asked for the key meanwhile.
+    const isOther = sessionStorage.getItem(KEY) !== key;
+    if (answer.status !== 401 || !(isOther || (await askForKey(key)))) throw refused;
   }
 }
 

@@ -18,7 +18,6 @@ export class Answer {
     switch (event.type) {
       case "response.created":
         this.id = event.response.id;
-        this.session = event.response.griot.session_id;
         break;
       case "response.in_progress":
         this.hasBegun = true;

@@ -7,6 +7,7 @@
 import { NoConnection, Refused, call, events, request } from "../api.js";
 import { pause } from "../dom.js";
 import { Answer, noteOf } from "./answer.js";
+import { isPending, joined, place } from "./joining.js";
 
 const POLL_MS = 1500;
 const QUEUE_MS = 1000;
@@ -139,7 +140,11 @@ export class Conversation {
         if (!answer.final) throw new NoConnection();
       } catch (error) {
         if (abort.signal.aborted) break;
-        if (error instanceof Refused && error.status < 500) { this.refused(turn, error); break; }
+        if (error instanceof Refused && error.status < 500) {
+          this.refused(turn, error);
+          if (turn.id) await pause(RETRY_MS);  // else it would be asked for again at once
+          break;
+        }
         this.seen.link("lost", "Reconnecting…");
         await pause(RETRY_MS);
         if (answer.number >= 0) {  // from behind the last one that came
@@ -261,33 +266,6 @@ export function bodyOf(agent, { text, images, onBusy }) {
   const parts = images.map((url) => ({ type: "input_image", image_url: url }));
   const input = parts.length ? [{ role: "user", content: [{ type: "input_text", text }, ...parts] }] : text;
   return { model: `agent:${agent}`, input, griot: { on_busy: onBusy || "enqueue" } };
-}
-
-export const isPending = (turn) => turn.state === "waiting" || turn.state === "running" || turn.state === "sending";
-
-function joined(known, found) {
-  if (known?.state === "done" && found.state !== "done") return known;  // a look that was late
-  if (!known) return { ...found, note: found.state === "done" ? storedNote(found) : "" };
-  const { stream } = known;
-  // Until its stream has ended it knows more than the snapshot.
-  const isLive = stream && !stream.final && found.state !== "done";
-  const text = isLive ? known.answer : found.answer, tools = isLive ? known.tools : found.tools;
-  const note = found.state === "done" ? storedNote(found) : known.note;
-  const state = known.state === "running" && found.state === "waiting" ? "running" : found.state;
-  return Object.assign(known, found, { state, answer: text, tools, note, isLocal: false });
-}
-
-function storedNote(turn) {
-  if (turn.cancelled) return "Stopped.";
-  if (turn.facts.done_reason === "length") return "It stops here: it has as many tokens as it may have.";
-  return turn.answer !== null && !turn.answer.trim() ? "The model gave no answer." : "";
-}
-
-/** Put a turn that only this tab knows behind the one it stood behind. */
-function place(turns, turn, before) {
-  const at = before ? turns.indexOf(before) : -1;
-  if (at < 0 && before) turns.push(turn);
-  else turns.splice(at + 1, 0, turn);
 }
 
 function visible(signal) {

@@ -72,3 +72,9 @@ def test_a_page_loads_only_files_that_there_are(page: str) -> None:
     assert loaded
     linked = {f"pages/{name}" for name in FILES} | set(PAGES)
     assert set(loaded) <= linked
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_fits_in_the_head(name: str) -> None:
+    """As the modules of Python do."""
+    assert len(FILES[name].content.splitlines()) <= 300
