@@ -3,8 +3,10 @@
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from gateway.doors.guard import NO_ROUTE
 from gateway.doors.request_id import new_request_id
 from gateway.errors import INVALID, SERVER, ApiError, retry_after
+from telemetry.metrics import REQUESTS
 
 FULL = "This gateway has as many connections as it may have. Try again later."
 
@@ -13,6 +15,7 @@ async def busy(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a request as one connection too many, and close."""
     refusal = ApiError(503, FULL, code="too_many_connections", kind=SERVER)
     headers = {**retry_after(), "Connection": "close"}
+    REQUESTS.labels(NO_ROUTE, refusal.status).inc()
     await JSONResponse(refusal.body, refusal.status, headers)(scope, receive, send)
 
 

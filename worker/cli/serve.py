@@ -11,7 +11,8 @@ from tasks.process.configuration import checked
 from tasks.process.services import producer_services
 from worker import logs
 from worker.cli.group import CommandFailed
-from worker.settings import WorkerSettings
+from worker.metrics.endpoint import show_metrics
+from worker.settings import MetricsSettings, WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +54,16 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
             "there are no API keys: everybody on this machine may do everything with the gateway; "
             "griot keys create NAME closes it"
         )
-    serve_gateway(settings, _set_up_logs)
+    serve_gateway(settings, _set_up_logs, _show_metrics)
 
 
 def _set_up_logs() -> None:
     """In each process; the standard streams are as they are."""
     logs.set_up(checked(WorkerSettings))
+
+
+def _show_metrics() -> None:
+    show_metrics(checked(MetricsSettings), "gateway")
 
 
 def _settings(**given: str | int | None) -> GatewaySettings:
