@@ -5,6 +5,8 @@ BIN := .venv/bin
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
+# `check` runs these, CI runs both.
+OF_THE_CODE := $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
 
 .PHONY: demo test test-fast test-browser coverage test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up chat status lock clean help
 .DEFAULT_GOAL := help
@@ -26,26 +28,26 @@ demo: .venv/.installed ## A conversation over several sessions, from nothing, wi
 	@$(BIN)/griot demo
 
 test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for a part of it
-	@$(PYTEST) $(TESTS)
+	@$(PYTEST) $(addprefix --ignore ,$(OF_THE_CODE)) $(TESTS)
 
 test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
 
 test-browser: .venv/.installed ## The web pages in chromium, axe included; skipped with a word where there is none
-	@$(PYTEST) tests/browser -rs
+	@$(PYTEST) -m slow tests/browser -rs
 
 # Every process that a test starts is measured, too, which makes all of them slower: not in `test`.
 # A part that is measured alone covers less, and its figure says so: make coverage TESTS=tests/unit
 coverage: .venv/.installed ## The suite with the branches that it takes; fails under 95 %
 	@rm -f .coverage .coverage.*
-	@TESTS_COLD=1 $(PYTEST) --cov --cov-report= $(TESTS)
+	@TESTS_COLD=1 $(PYTEST) --cov --cov-report= -m "not model and not compose" $(TESTS)
 	@$(BIN)/coverage report --skip-covered --fail-under 95
 
 # A fault of the code fails here too; what only fails beside its neighbours is a fault of the test.
 test-again: .venv/.installed ## What failed in the last run, one by one
 	@$(BIN)/pytest --last-failed --last-failed-no-failures none -m "not model and not compose" -p no:randomly
 
-test-slow: .venv/.installed ## Fail-overs of real servers and what else takes half a minute by itself
+test-slow: .venv/.installed ## Fail-overs of real servers, wheels, browsers, and what else is dear by itself
 	@$(PYTEST) -m "slow and not model" $(TESTS)
 
 test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
@@ -69,7 +71,7 @@ check: .venv/.installed ## Style, types, layers, dead code, sizes
 	cd tests/typing && ../../$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(BIN)/pytest -q -p no:randomly $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
+	$(BIN)/pytest -q -p no:randomly $(OF_THE_CODE)
 
 # An index without advisories, such as a mirror, fails it: nothing found there says nothing.
 advisories: .venv/.installed ## Look the locked requirements up in an index of advisories

@@ -5,6 +5,7 @@ it needs: the producer in this process reads its settings once. With pytest-xdis
 tests makes up its own.
 """
 
+import gc
 import os
 import random
 import signal
@@ -20,6 +21,10 @@ from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.servers.real_ollama import USERS_OLLAMA
 from tests.support.servers.redis_users import IN_PROCESS, refusals, users_of_tests
+
+# Nothing that the collection makes is ever garbage: looking through it time and again took more
+# than a third of it, in each process of xdist. See pytest_collection_finish.
+gc.disable()
 
 _USERS = "TESTS_REDIS_URL"
 # The processes of xdist inherit the environment of the first one, which has its own REDIS_URL.
@@ -65,8 +70,19 @@ FAST = {
 TIMEOUT_S = 120
 """How long a test may take on an idle machine that does not say so itself."""
 
-_COST = ("tests/faults/", "tests/browser/", "tests/e2e/", "tests/contract/", "tests/")
+_COST = (
+    "tests/contract/mailbox/test_simulation",
+    "tests/faults/",
+    "tests/browser/",
+    "tests/e2e/",
+    "tests/contract/slots/test_simulation",
+    "tests/contract/",
+    "tests/",
+)
 """What takes long begins first, so that all processes are done at the same time."""
+
+_SLOW = ("tests/browser/",)
+"""Chromium takes as much of a core as twenty workers."""
 
 
 def _isolate() -> None:
@@ -88,7 +104,7 @@ settings.register_profile(
     "the machine's",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=effort(50, long=1000),
+    max_examples=effort(25, long=1000),
 )
 settings.load_profile("the machine's")
 
@@ -96,6 +112,12 @@ settings.load_profile("the machine's")
 def pytest_report_header() -> str:
     """Say what the times of this run are multiplied with."""
     return f"slowness: {SLOWNESS:.1f} (1: an idle machine); times are that much longer"
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, in what the tests make: not in the tests themselves."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -107,12 +129,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Mark the tests that try examples before some are chosen by their marks; have the time that a
-    test may take grow with the rest; put the dear ones first when all are in their random order."""
+    """Mark the tests that try examples, and those in a browser, before some are chosen by their
+    marks; have the time that a test may take grow with the rest; put the dear ones first when all
+    are in their random order."""
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("long")
             item.add_marker(pytest.mark.timeout(effort(TIMEOUT_S, long=900)))
+        if item.nodeid.startswith(_SLOW):
+            item.add_marker("slow")
         limit = item.get_closest_marker("timeout")
         seconds = limit.args[0] if limit else TIMEOUT_S
         item.add_marker(pytest.mark.timeout(scaled(seconds)), append=False)

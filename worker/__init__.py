@@ -5,6 +5,7 @@ place of kombu's.
 """
 
 import sys
+from pathlib import Path
 
 from tasks.errors import ConfigurationError
 from tasks.job.envelope_size import BROKER_FACTOR
@@ -17,6 +18,9 @@ from worker.standard_streams import install
 
 if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a worker begins
     install()
+    # For the modules of tools. `python -m celery` does so, `celery` itself only while it loads the
+    # app; last, so that no module there takes the place of one of ours.
+    sys.path.append(str(Path.cwd()))
 
 try:
     _settings = load_settings()

@@ -3,20 +3,22 @@
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.doors.guard import NO_ROUTE
+from gateway.doors.guard import Numbered
 from gateway.doors.request_id import new_request_id
 from gateway.errors import INVALID, SERVER, ApiError, retry_after
-from telemetry.metrics import REQUESTS
 
 FULL = "This gateway has as many connections as it may have. Try again later."
 
 
-async def busy(scope: Scope, receive: Receive, send: Send) -> None:
+async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a request as one connection too many, and close."""
     refusal = ApiError(503, FULL, code="too_many_connections", kind=SERVER)
     headers = {**retry_after(), "Connection": "close"}
-    REQUESTS.labels(NO_ROUTE, refusal.status).inc()
     await JSONResponse(refusal.body, refusal.status, headers)(scope, receive, send)
+
+
+busy = Numbered(_busy)
+"""The application of a connection too many."""
 
 
 def malformed(why: str) -> bytes:

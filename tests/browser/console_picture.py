@@ -18,8 +18,8 @@ import httpx
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
+from tests.browser.console_tab import ConsoleTab
 from tests.support.browser import ROOT, BrowserMissing, headless_browser
-from tests.support.console_tab import ConsoleTab
 from tests.support.tab import Driver
 from tests.support.waiting import wait_until
 

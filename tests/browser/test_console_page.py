@@ -11,8 +11,8 @@ from memory import Housekeeping, get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from tasks import JobFailed, chat_task
 from tests.browser.conftest import AGENT
+from tests.browser.console_tab import WAIT_S, ConsoleTab
 from tests.browser.test_accessibility import RULES
-from tests.support.console_tab import WAIT_S, ConsoleTab
 from tests.support.machine import scaled
 from tests.support.tab import Driver
 from tests.support.waiting import wait_until

@@ -63,7 +63,8 @@ def test_statistics_become_a_series_in_time() -> None:
     housekeeping = Housekeeping(memory.connection, memory.keyspace)
     wait_until(lambda: len(housekeeping.read_stats()) >= 3, what="three snapshots")
     points = housekeeping.read_stats()
-    assert all(point.at < later.at for point, later in pairwise(points))
+    # A maintenance worker that was late takes two in one millisecond.
+    assert all(point.at <= later.at for point, later in pairwise(points))
     assert points[-1].used_memory_bytes > 0
 
 

@@ -484,6 +484,7 @@ def test_the_fallback_examples_notice_that_redis_is_away(
         assert caplog.records.pop().getMessage().startswith("Redis unavailable, using fallback")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_every_command_of_the_document_works(reader: Reader, tmp_path: Path) -> None:
     """In the repository's root, with the settings of the document in the environment.

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.wheel import Environment, installed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("agents", "children", "gateway", "llm", "memory"),

@@ -2,8 +2,9 @@
 
 import pytest
 
+from memory import Housekeeping, index
 from memory.lifetimes import DEDUPE_MS
-from memory.mailbox import delayed
+from memory.mailbox import delayed, schedules
 from memory.mailbox.delayed import delayed_sessions
 from memory.mailbox.due import IDLE_MS
 from memory.mailbox.intake import EnqueueOutcome, OnBusy
@@ -194,3 +195,19 @@ def test_a_job_tells_when_it_is_due(rig: Rig) -> None:
     rig.later(5000)
     rig.take_in("later")
     assert rig.connection.run(due) is None
+
+
+def test_delayed_jobs_and_schedules_that_no_list_leads_to_are_found(real_rig: Rig) -> None:
+    """By the session index, as mailboxes are that the sweeper has lost."""
+    rig = real_rig
+    rig.delay("later", HOUR_MS)
+    rig.connection.run(schedules.save(rig.box.keys, "s1", b"{}"))
+    rig.connection.run_all(*index.touch(rig.keyspace, rig.agent_id, rig.session_id))
+    rig.ask("DEL", rig.keyspace.delayed)
+    assert Housekeeping(rig.connection, rig.keyspace).add_strays() == 2
+    for waiting in (delayed_sessions(rig.keyspace), schedules.scheduled_sessions(rig.keyspace)):
+        (entry,) = rig.connection.run(waiting.entries(limit=9))
+        assert entry.history_key == rig.box.keys.history
+    erased = rig.erase("w1")
+    assert erased.jobs == 1
+    assert rig.connection.run(schedules.every(rig.box.keys)) == []

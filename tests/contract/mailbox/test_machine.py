@@ -32,7 +32,7 @@ from tests.support.mailbox.rig import (
 
 pytest_plugins = ["tests.support.mailbox.fixtures"]
 
-CAP = 4
+CAP = 3
 ATTEMPTS = 2
 JOBS = st.sampled_from([f"j{number}" for number in range(6)])
 TOKENS = st.sampled_from([f"t{number}" for number in range(4)])

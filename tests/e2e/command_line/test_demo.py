@@ -59,6 +59,7 @@ def test_the_demo_shows_everything_when_asked(environment: dict[str, str], tmp_p
     assert re.search(r"^20\d\d-\S+Z +\S+ +\d+ +6 +\d+ ", ended.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_in_a_redis_of_ones_own(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_up_says_last_which_process_ended_and_why(
     )
 
 
+@pytest.mark.slow
 def test_up_ends_with_the_server_that_it_has_started(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_up_leaves_the_gateway_out_where_its_extra_is_not_installed(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

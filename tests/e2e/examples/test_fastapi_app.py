@@ -138,7 +138,8 @@ def test_a_wrong_job_is_the_callers_mistake(
 
 def test_a_full_session_asks_the_caller_to_wait(web: TestClient, new: dict[str, str]) -> None:
     """429 with Retry-After once CHAT_MAX_PENDING jobs wait."""
-    chat_task.delay(**kept(new), model="delay:5s")
+    # Longer than all the others take to send.
+    chat_task.delay(**kept(new), model=f"delay:{scaled(20):.0f}s")
     for _ in range(DEFAULT_MAX_PENDING - 1):
         chat_task.delay(**kept(new))
     answer = web.post("/jobs", json=new)

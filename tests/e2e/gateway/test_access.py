@@ -180,7 +180,7 @@ def test_a_revoked_key_opens_nothing(door: httpx.Client, stack: GriotStack) -> N
         ({"model": AGENT}, "input"),
         ({**HELLO, "unknown": 1}, "unknown"),
         ({**HELLO, "temperature": 7}, "temperature"),
-        ({**HELLO, "top_p": 0.5}, "top_p"),
+        ({**HELLO, "top_p": 1.5}, "top_p"),
         ({**HELLO, "metadata": {"a": "b" * 513}}, "metadata.a"),
         ({**HELLO, "store": False, "background": True}, "store"),
         ({**HELLO, "text": {"format": {"type": "xml"}}}, "text.format"),

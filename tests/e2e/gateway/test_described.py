@@ -7,27 +7,25 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.effort import IS_LONG, effort
 from tests.support.machine import scaled
 
 CHECKS = (
     "not_a_server_error,response_schema_conformance,status_code_conformance,"
     "content_type_conformance"
 )
+PHASES = "coverage,fuzzing" if IS_LONG else "fuzzing"
+EXAMPLES = effort(2, long=50)
 COMMAND = Path(sys.executable).with_name("schemathesis")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("phases", "examples"),
-    [("fuzzing", 2), pytest.param("coverage,fuzzing", 50, marks=pytest.mark.long)],
-)
-def test_whatever_is_asked_is_answered_as_described(
-    gateway: str, tmp_path: Path, phases: str, examples: int
-) -> None:
+def test_whatever_is_asked_is_answered_as_described(gateway: str, tmp_path: Path) -> None:
     """No fault of the server, and no answer of another form; the same requests each time."""
     ended = subprocess.run(
-        (COMMAND, "run", f"{gateway}/openapi.json", "--checks", CHECKS, "--phases", phases,
-         "-n", str(examples), "--seed", "1", "--no-color"),
+        (COMMAND, "run", f"{gateway}/openapi.json", "--checks", CHECKS, "--phases", PHASES,
+         "-n", str(EXAMPLES), "--seed", "1", "--no-color"),
         cwd=tmp_path, capture_output=True, text=True, timeout=scaled(600), check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout[-4000:]

@@ -34,6 +34,7 @@ def test_every_block_of_code_is_a_file_of_a_project() -> None:
     assert len(blocks) == sum(map(len, projects().values())) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", projects())
 def test_a_section_does_what_it_shows(wheel: Environment, tmp_path: Path, title: str) -> None:
     """In a folder that has nothing else."""

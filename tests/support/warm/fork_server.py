@@ -1,7 +1,8 @@
 """A process that has imported the libraries, and forks what is asked for: a Python that is warm.
 
 Hundreds of processes are started in a run of the tests, and each took a second of a core to import
-the same libraries. A forked one ends as any Python does; what is Griot's own it imports itself.
+the same libraries. A forked one ends as any Python does; of what is Griot's own it imports itself
+all that looks at the environment as it is imported.
 
     python fork_server.py CONTROL_FD
 
@@ -10,6 +11,7 @@ with four file descriptors: standard input, output and error, and a socket that 
 process id, and the status at the end as `waitpid` has it.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -49,6 +51,9 @@ LIBRARIES = (
     "click_plugins",
     "click_repl",
     "cryptography.hazmat.primitives.ciphers.aead",
+    "fastapi.applications",
+    "fastapi.middleware.cors",
+    "fastapi.openapi.docs",
     "flower.command",
     "hiredis",
     "honcho.manager",
@@ -68,13 +73,20 @@ LIBRARIES = (
     "redis.asyncio.cluster",
     "redis.asyncio.sentinel",
     "redis.cluster",
+    "prompt_toolkit.patch_stdout",
+    "pydantic.v1",
     "redis.sentinel",
     "rich.console",
     "rich.live",
     "rich.table",
+    "starlette.middleware.trustedhost",
+    "uvicorn",
+    "uvicorn.protocols.http.h11_impl",
     "uvloop",
     "yaml",
 )
+OURS = ("agents", "children", "llm", "memory")
+"""Read their settings when they are used; `tasks`, `worker` and `gateway` as they are imported."""
 
 
 def serve(control: socket.socket) -> dict[str, object]:
@@ -140,7 +152,10 @@ def become(request: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    for name in LIBRARIES:
+    sys.path.insert(0, str(Path(__file__).parents[3]))
+    for name in (*LIBRARIES, *OURS):
         importlib.import_module(name)
+    # Nobody has to look through this for garbage, nor to copy it for that.
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     become(serve(socket.socket(fileno=int(sys.argv[1]))))

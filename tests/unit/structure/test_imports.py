@@ -38,6 +38,11 @@ brought = {"celery", "kombu", "billiard", "vine"} & set(sys.modules)
 assert not brought, brought
 """
 
+WITHOUT_A_WEB_FRAMEWORK = """
+brought = {"fastapi", "starlette", "uvicorn"} & set(sys.modules)
+assert not brought, brought
+"""
+
 
 def run(program: str) -> None:
     """Run it in a process of its own, with an address at which nothing listens."""
@@ -63,3 +68,8 @@ def test_the_ground_does_without_celery(package: str) -> None:
 def test_an_import_asks_nobody_and_starts_nothing() -> None:
     """No connection, no name looked up, no file written, no thread: a producer may not need any."""
     run(QUIET.format(package="tasks.aio"))  # with tasks
+
+
+def test_a_command_does_without_the_gateways_libraries() -> None:
+    """`griot serve` alone pays for them, a quarter of a second, when it has been asked for."""
+    run("import sys, worker.cli" + WITHOUT_A_WEB_FRAMEWORK)

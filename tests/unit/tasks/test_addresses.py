@@ -16,6 +16,7 @@ from memory.address import check_address
 from memory.redis.endpoint import endpoint
 from tasks.errors import ConfigurationError
 from tasks.process.app import GriotCelery, _load_config
+from tasks.process.celery_tls import plain_options
 from tasks.process.configuration import load_settings
 
 SECRET = "s3cret"  # noqa: S105  # no one's
@@ -198,3 +199,8 @@ def test_settings_show_no_secret() -> None:
     llm = LLMSettings(api_key=SECRET, extra_headers=f"X-Key={SECRET}")
     assert SECRET not in f"{memory!r} {memory} {llm!r} {ServerSettings(api_key=SECRET)!r}"
     assert SECRET not in repr(endpoint(memory))
+
+
+def test_an_address_with_tls_that_says_nothing_checks_the_certificate() -> None:
+    """Kombu 5.7.0 would check none, and Celery's backend would not take the address."""
+    assert plain_options("rediss://redis:6379/1", "X").endswith("?ssl_cert_reqs=required")

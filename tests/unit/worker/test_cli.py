@@ -21,6 +21,7 @@ COMMANDS = (
         "demo",
         "serve",
         "keys",
+        "schedules",
         "up",
         "check",
         "chat",

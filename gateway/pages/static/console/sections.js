@@ -103,7 +103,7 @@ function others() {
     key: (one) => one.agent_id, nothing: "No agent has a profile.",
     columns: [
       { title: "Agent", show: (one) => one.agent_id },
-      { title: "Pending", kind: "number", show: (one) => (one.jobs_at_once === null ? count(one.pending) : `${count(one.pending)} of ${count(one.jobs_at_once)}`) },
+      { title: "Pending", kind: "number", show: (one) => `${count(one.pending)} of ${count(one.jobs_at_once ?? one.most)}` },
       { title: "This minute", show: (one) => used(one.minute_used, one.jobs_per_minute, "jobs") },
       { title: "Today", show: (one) => used(one.day_used, one.tokens_per_day, "tokens") },
     ],
@@ -123,7 +123,7 @@ function others() {
       workers.show(found.workers);
       servers.show(found.servers.map((one) => ({ ...one, away: away.get(one.url) })));
       slots.show(found.slots);
-      quotas.show(found.quotas.agents);
+      quotas.show(found.quotas.agents.map((one) => ({ ...one, most: found.quotas.most_of_agent })));
     },
     slow(found) {
       audit.show(found.audit);

@@ -88,10 +88,8 @@ export class Table {
         return;
       }
       // Nodes are put in once more only where they would look different.
-      const nodes = [shown].flat();
-      const said = nodes.map((one) => one.outerHTML).join("");
-      if (cell.said === said) return;
-      cell.said = said;
+      const nodes = [shown].flat(), had = cell.childNodes;
+      if (nodes.length === had.length && nodes.every((one, place) => one.isEqualNode(had[place]))) return;
       cell.replaceChildren(...nodes);
     });
     if (!this.#acts) return;
