@@ -40,6 +40,7 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from tests.support.breaker_states import State, state_of
 from tests.support.machine import scaled
+from tests.support.metrics.shown import own_text, total
 from tests.support.waiting import eventually, wait_until
 
 MESSAGES = ({"role": "user", "content": "Tell me of the balafon."},)
@@ -286,6 +287,7 @@ async def test_a_server_that_keeps_failing_is_left_alone(pair: Pair) -> None:
             assert (await fleet.chat(chat(), session=pair.session)).text == ANSWER
         assert pair.counts == (FAILURES, FAILURES + 5)
         assert [state_of(server.breaker) for server in fleet.servers] == [State.OPEN, State.CLOSED]
+        assert total(own_text(), "griot_breaker_open", server=fleet.servers[0].label) == 1
         await eventually(
             lambda: state_of(fleet.servers[0].breaker) is State.HALF_OPEN, what="the pause is over"
         )
