@@ -244,3 +244,14 @@ def test_the_file_of_a_killed_process_goes_with_the_next_start(
     stack.worker(name="second", **settings)
     (now,) = (house.folder / "own").glob("*.json")
     assert now != left
+
+
+def test_each_process_of_a_pool_shows_its_own_turns(house: House, stack: GriotStack) -> None:
+    """Their main process runs none."""
+    folder = house.folder / "pool"
+    settings = {"METRICS_PORT": str(free_port()), "METRICS_TARGETS": str(folder)}
+    stack.worker("-P", "processes", "-c", "2", name="pool", **settings)
+    wait_until(lambda: len(shown.targets(folder).get("worker", ())) == 3, what="three have ports")
+    places = shown.targets(folder)["worker"]
+    turns = sorted(shown.total(shown.scraped(one), "griot_concurrency") for one in places)
+    assert turns == [0, 1, 1]
