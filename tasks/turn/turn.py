@@ -106,6 +106,7 @@ class ModelTurn:
     ) -> ChatResult:
         """The turn's result. Raises LLMError, InvalidJob or memory.MemoryServiceError."""
         job = envelope.job
+        self._recorder.on_turn(job.agent_id, envelope.sent_at, acquired.attempt)
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
         past = await past_of(self._memory, keys, self._profile, job, acquired)
         shown = TurnContext(
@@ -133,6 +134,7 @@ class ModelTurn:
             called=rounds.called,
         )
         result["receipt"]["fallback_for"] = self._fallback_for
+        self._recorder.on_receipt(job.agent_id, result["receipt"])
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
 

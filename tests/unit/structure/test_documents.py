@@ -15,7 +15,7 @@ from tests.support.key_kinds import KINDS
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = (
     *("worker", "gateway", "tasks", "agents", "memory", "llm"),
-    *("children", "sandbox", "pytest_griot", "bench", "examples"),
+    *("children", "telemetry", "sandbox", "pytest_griot", "bench", "examples"),
 )
 README = ROOT / "README.md"
 DOCUMENTS = sorted([README, *(ROOT / "docs").glob("*.md")])
@@ -29,7 +29,7 @@ NAMESPACES = {"namespace"}
 PRIVATE_WORDS = (
     r"houses?", r"rooms?", r"doorbells?", r"bears?", r"borne", r"in earnest", r"knock(?:s|ed|ing)?",
     r"ends the same", r"stand(?:s|ing)? in line", r"places? at (?:a|the|its) (?:model|server)",
-    r"untold", r"gauges?", r"census", r"journeys?", r"interviews?", r"ushers?", r"ledgers?",
+    r"untold", r"census", r"journeys?", r"interviews?", r"ushers?", r"ledgers?",
     r"programmes?",
 )  # fmt: skip
 """What documents say in the field's words instead. `untold` may stand as the name of a key."""
