@@ -151,7 +151,7 @@ class Fleet:
             has_spoken = False
             try:
                 with (
-                    measured_call(server.label, model) as measure,
+                    measured_call(server.label, model, request) as measure,
                     server.calling(request) as trial,
                 ):
                     await server.load(request)

@@ -12,6 +12,7 @@ from tasks.process.services import producer_services
 from worker import logs
 from worker.cli.group import CommandFailed
 from worker.settings import WorkerSettings
+from worker.traces.setup import take_traces
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
 def _set_up_logs() -> None:
     """In each process; the standard streams are as they are."""
     logs.set_up(checked(WorkerSettings))
+    take_traces("gateway")
 
 
 def _settings(**given: str | int | None) -> GatewaySettings:
