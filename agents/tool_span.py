@@ -9,6 +9,7 @@ from opentelemetry.trace import Span
 from agents.tool_function import Outcome
 from llm import ToolCall
 from telemetry import tracing
+from telemetry.settings import captures_content
 
 FAILED = "tool_error"
 
@@ -18,7 +19,7 @@ class ToolSpan:
 
     def __init__(self, span: Span, call: ToolCall) -> None:
         self._span = span
-        self._holds_words = span.is_recording() and tracing.captures_content()
+        self._holds_words = span.is_recording() and captures_content()
         if self._holds_words:
             arguments = orjson.dumps(dict(call.arguments), default=str).decode()
             tracing.note(span, {"gen_ai.tool.call.arguments": tracing.bounded(arguments)})

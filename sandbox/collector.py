@@ -33,6 +33,7 @@ def collector(*, keeps: bool = True) -> Iterator[Collector]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            """Take what comes."""
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.requests += 1
             if found.keeps:

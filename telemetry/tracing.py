@@ -7,7 +7,6 @@ No span holds what was said: exceptions are not recorded in them, for their text
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,8 +25,6 @@ Carrier: TypeAlias = Mapping[str, str]
 Facts: TypeAlias = Mapping[str, AttributeValue | None]
 """Attributes of a span, those that are not known as None."""
 
-CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""The variable of OpenTelemetry's conventions that has spans hold what was said."""
 MOST_CONTENT_CHARS = 65_536
 """Of what was said a span holds so much."""
 
@@ -43,17 +40,11 @@ chosen_ids: ContextVar[tuple[int | None, int | None]] = ContextVar(
 _W3C = TraceContextTextMapPropagator()
 _NAME = "griot"
 _NOTHING: Carrier = {}
-_CAPTURES = frozenset({"true", "span_only", "span_and_event"})
 
 
 def is_on() -> bool:
     """Whether an SDK takes spans in this process."""
     return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
-
-
-def captures_content() -> bool:
-    """Whether spans are to hold what was said."""
-    return os.environ.get(CONTENT, "").strip().lower() in _CAPTURES
 
 
 def bounded(said: str) -> str:

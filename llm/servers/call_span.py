@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind
 from llm.wire.records import Delta, Final
 from llm.wire.requests import ChatRequest, Message
 from telemetry import tracing
+from telemetry.settings import captures_content
 
 FIRST = "first token"
 """The event of a span at which the reply begins."""
@@ -32,7 +33,7 @@ class CallSpan:
             "server.port": int(port) if port.isdigit() else None,
         }
         self._span = tracing.begun(f"{kind} {request.model}", kind=SpanKind.CLIENT)
-        self._holds_words = self._span.is_recording() and tracing.captures_content()
+        self._holds_words = self._span.is_recording() and captures_content()
         self._said: list[str] = []
         tracing.note(self._span, facts)
         if self._holds_words:

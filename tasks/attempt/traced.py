@@ -17,9 +17,9 @@ from memory.ids import shown_id
 from tasks.attempt.lost_attempt import Lost, lost_before
 from tasks.attempt.verdict import Answered, Verdict
 from tasks.job.envelope import Envelope, JobRef, MergedJob
-from tasks.process.attempt_place import AttemptPlace, placed
 from tasks.process.log_context import log_trace
 from tasks.settings import QueueSettings
+from tasks.turn.attempt_place import AttemptPlace, placed
 from telemetry import tracing
 
 FAILED = ("retried", "failed", "broken")

@@ -53,8 +53,9 @@ class MergedJob(BaseModel):
 
     job_id: str
     metadata: dict[str, JsonValue] | None = None
-    sent_at: float = 0.0
-    trace: Place = None
+    # No part of what the history says of it.
+    sent_at: float = Field(default=0.0, exclude=True)
+    trace: Place = Field(default=None, exclude=True)
 
 
 class Envelope(BaseModel):

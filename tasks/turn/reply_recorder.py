@@ -6,10 +6,10 @@ from agents import ToolEvent
 from llm import Delta, Final, ModelReply
 from memory import EventType
 from tasks.job.result import Timings
-from tasks.process.attempt_place import place_of_attempt, trace_wait
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
 from tasks.process.turns_now import TurnNow
+from tasks.turn.attempt_place import place_of_attempt, trace_wait
 from telemetry.labels import AGENTS
 from telemetry.metrics import FIRST_TOKEN, QUEUE_WAIT
 

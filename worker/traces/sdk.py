@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.util.types import AttributeValue
 
 from telemetry.tracing import chosen_ids
+from worker.traces.settings import is_named
 
 
 class ChosenIds(RandomIdGenerator):
@@ -41,7 +42,7 @@ def install(name: str) -> Callable[[], None]:
         "service.version": version("griot"),
         "process.pid": os.getpid(),
     }
-    if not _is_named():
+    if not is_named():
         own["service.name"] = name
     provider = TracerProvider(
         resource=Resource.create(own), id_generator=ChosenIds(), shutdown_on_exit=False
@@ -49,8 +50,3 @@ def install(name: str) -> Callable[[], None]:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     return provider.shutdown
-
-
-def _is_named() -> bool:
-    in_resource = "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    return in_resource or bool(os.environ.get("OTEL_SERVICE_NAME"))

@@ -1,25 +1,19 @@
 """Taking the spans of a process of ours, as OpenTelemetry's own variables say.
 
-They are read from the environment and from `.env`, as all settings. Spans go to a collector over
+Spans go to a collector over
 HTTP, in batches and from a thread: a collector that is away or slow costs spans, and no turn time.
 """
 
 import atexit
 import logging
-import os
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Thread
 
-from dotenv import dotenv_values
-
-from memory.env_file import ENV_FILE
 from telemetry import tracing
+from worker.traces.settings import HTTP, protocol, read_env_file, wants_traces
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-HTTP = "http/protobuf"
 FLUSH_S = 3.0
 """How long the end of a process waits for its last spans to be taken."""
 
@@ -34,14 +28,13 @@ def take_traces(role: str) -> None:
 
     What a process cannot do about it is said in the log, and it does its work.
     """
-    _read_env_file()
-    if not _is_wanted() or tracing.is_on():
+    read_env_file()
+    if not wants_traces() or tracing.is_on():
         return
     if find_spec("opentelemetry.sdk") is None:
         logger.warning("spans are not sent: OpenTelemetry's SDK is missing; install griot[otel]")
         return
-    protocol = next((os.environ[name] for name in PROTOCOLS if os.environ.get(name)), HTTP)
-    if protocol != HTTP:
+    if protocol() != HTTP:
         logger.warning("spans are sent as %s: this is the only protocol that is installed", HTTP)
     # What stands there asks for the SDK, which is an extra.
     module = import_module("worker.traces.sdk")
@@ -56,16 +49,3 @@ def end_traces(**_: object) -> None:
         ending = Thread(target=_shutdowns.pop(), name="griot-spans", daemon=True)
         ending.start()
         ending.join(FLUSH_S)
-
-
-def _is_wanted() -> bool:
-    is_off = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
-    is_none = os.environ.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() == "none"
-    return any(os.environ.get(name) for name in ENDPOINTS) and not is_off and not is_none
-
-
-def _read_env_file() -> None:
-    # The SDK reads the environment only; there a variable counts before the file.
-    for name, value in dotenv_values(ENV_FILE).items():
-        if name.startswith("OTEL_") and value:
-            os.environ.setdefault(name, value)

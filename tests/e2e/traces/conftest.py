@@ -9,7 +9,7 @@ from sandbox.collector import Collector, collector
 from sandbox.stack import GriotStack
 from tasks.process.anew import read_settings_again
 from tests.conftest import FAST
-from tests.support import spans
+from tests.support.traces import spans
 from tests.support.webhooks.receiver import SECRET, Receiver, receiver
 
 ROOT = Path(__file__).resolve().parents[3]
