@@ -10,7 +10,6 @@ from opentelemetry import trace
 
 from sandbox.collector import Collector
 from sandbox.ollama import OllamaStandIn
-from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from tasks import EventType, chat_task, follow_job
 from tasks.errors import JobFailed
@@ -163,27 +162,29 @@ def test_a_fail_over_shows_both_servers(
     stack: GriotStack, ollama: OllamaStandIn, collected: Collector
 ) -> None:
     """A call of the server that is away, with its error, then one of the server that answers."""
-    away = f"http://127.0.0.1:{free_port()}"
-    stack.worker("-Q", "fleet", name="fleet", OLLAMA_BASE_URLS=f"{away},{ollama.url}")
-
-    def both() -> list[Got]:
-        # Which server a session goes to is its hash's affair.
-        job = chat_task.apply_async((AGENT, f"s-{uuid.uuid4()}", "hello"), queue="fleet")
-        job.get(timeout=WAIT_S)
-        found = traced(collected, job.id, is_delivered)
-        return found if len(named(found, "chat")) > 1 else []
-
-    found: list[Got] = []
-    for _ in range(20):
-        found = both()
-        if found:
-            break
+    with OllamaStandIn() as other:
+        urls = f"{other.url},{ollama.url}"
+        stack.worker("-Q", "fleet", name="fleet", OLLAMA_BASE_URLS=urls)
+        other.script("*", ["busy-503"] * 20)
+        found = _that_failed_over(collected)
     assert_whole(found)
     failed, answered = named(found, "chat")
     assert (failed.is_error, answered.is_error) == (True, False)
-    assert failed.attributes["error.type"] == "OllamaUnreachableError"
+    assert failed.attributes["error.type"] == "OllamaBusyError"
     assert failed.attributes["server.port"] != answered.attributes["server.port"]
     assert failed.parent == answered.parent
+
+
+def _that_failed_over(collected: Collector) -> list[Got]:
+    # Which server a session goes to first is its hash's affair.
+    for at in range(20):
+        session_id = f"s-{uuid.uuid4()}"
+        job = chat_task.apply_async((AGENT, session_id, f"hello {at}"), queue="fleet")
+        job.get(timeout=WAIT_S)
+        found = traced(collected, job.id, is_delivered)
+        if len(named(found, "chat")) > 1:
+            return found
+    raise AssertionError("no call has failed over")
 
 
 def test_a_request_is_the_root_and_a_webhook_the_end(
