@@ -19,6 +19,7 @@ from bench.measures import (
     relay,
     start,
     throughput,
+    traces,
     wide,
 )
 from bench.rows import Row
@@ -30,6 +31,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         "throughput": throughput.measure,
         "encryption": encryption.measure,
+        "traces": traces.measure,
         "wide": wide.measure,
         "idle": idle.measure,
         "relay": relay.measure,

@@ -16,7 +16,13 @@ WAITS = {
     "servers_away": "waits for its model's servers",
     "retry": "waits to be tried again",
 }
-_BEGINNINGS = (EventType.SCHEDULED, EventType.QUEUED)
+BEGUN = {
+    EventType.SCHEDULED: "waits until it is due",
+    EventType.QUEUED: "queued",
+    EventType.STARTED: "model, until its first token",
+    **dict.fromkeys(ENDINGS, ""),
+}
+"""What goes on from an event of these types; "" nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +122,14 @@ def _stretches(found: Sequence[Event]) -> Iterator[Stretch]:
 
 def _begun_by(event: Event, going: Stretch | None) -> str | None:
     """What goes on from an event; "" nothing more, None what went on before."""
+    if event.type in BEGUN:
+        return BEGUN[event.type]
     match event.type:
-        case EventType.SCHEDULED:
-            return "waits until it is due"
-        case EventType.QUEUED:
-            return "queued"
         case EventType.WAITING:
             return WAITS.get(str(event.data.get("reason")), "waits")
-        case EventType.STARTED:
-            return "model, until its first token"
         case EventType.TOOL_CALL:
             is_over = "is_error" in event.data
-            name = quoted(event.data.get("name"))
-            return "model, after a tool" if is_over else f"tool {name}"
-        case EventType.TOKEN | EventType.THINKING:
-            is_new = going is None or going.what.startswith("model")
-            return "reply" if is_new else None
-        case other if other in ENDINGS:
-            return ""
+            return "model, after a tool" if is_over else f"tool {quoted(event.data.get('name'))}"
+        case EventType.TOKEN | EventType.THINKING if going is None or going.what[:5] == "model":
+            return "reply"
     return None
