@@ -1,15 +1,19 @@
 """A job's trace, taken from a collector, is whole: whatever becomes of the job, whoever dies."""
 
+import json
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from opentelemetry import trace
 
 from sandbox.collector import Collector
 from sandbox.ollama import OllamaStandIn
+from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from tasks import EventType, chat_task, follow_job
 from tasks.errors import JobFailed
@@ -20,6 +24,8 @@ from tests.support.machine import scaled
 from tests.support.traces.spans import Got, assert_whole, named, spans, trace_of
 from tests.support.waiting import wait_until
 from tests.support.webhooks.receiver import Receiver
+from worker.cli import main
+from worker.traces.setup import FLUSH_S
 
 WAIT_S = scaled(40)
 AGENT = "energy"
@@ -218,13 +224,13 @@ def test_a_request_is_the_root_and_a_webhook_the_end(
 
 
 @pytest.mark.parametrize(
-    "odd", ["x" * 1_000_000, "00-0-0-01", f"00-{'0' * 32}-{'1' * 16}-01", CLIENTS + "-more"]
+    "odd", ["x" * 4_000, "00-0-0-01", f"00-{'0' * 32}-{'1' * 16}-01", CLIENTS + "-more"]
 )
 def test_an_odd_place_in_a_trace_is_passed_over(
-    stack: GriotStack, collected: Collector, session: str, odd: str
+    collected: Collector, session: str, odd: str
 ) -> None:
     """In the headers of a raw job: it runs, in a trace of its own."""
-    headers = {"traceparent": odd[:100_000]}
+    headers = {"traceparent": odd}
     kwargs = {"agent_id": AGENT, "session_id": session, "message": "hello"}
     job = chat_task.app.send_task("tasks.chat_task", kwargs=kwargs, headers=headers)
     found = traced(collected, job.id, lambda found: attempts(found, "answered"))
@@ -240,3 +246,42 @@ def test_attempts_share_a_trace_that_nobody_has_begun(collected: Collector, sess
     found = traced(collected, job.id, is_delivered)
     assert_whole(found)
     assert [one.name for one in found if not one.parent] == [f"invoke_agent {AGENT}"]
+
+
+def test_a_collector_that_is_away_holds_nothing_up(stack: GriotStack, session: str) -> None:
+    """Neither a turn nor the end of the worker; its log says that spans are lost."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": nowhere, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    worker = stack.worker("-Q", "nowhere", name="nowhere", **settings)
+    options = ChatOptions(model="instant")
+    for _ in range(5):
+        job = chat_task.apply_async((AGENT, session, "hello"), options, queue="nowhere")
+        job.get(timeout=WAIT_S)
+    began_s = time.monotonic()
+    worker.stop(scaled(30))
+    assert worker.returncode == 0
+    assert time.monotonic() - began_s < scaled(FLUSH_S + 6)
+    assert "spans batch" in worker.log_text()
+
+
+def test_the_log_names_the_trace(stack: GriotStack, session: str) -> None:
+    """So that whoever reads a line finds the spans, and the other way round; as does the waterfall
+    of the job, which needs no collector."""
+    worker = stack.worker("-Q", "logged", name="logged", LOG_FORMAT="json", LOG_LEVEL="INFO")
+    options = ChatOptions(model="error-line")
+    job = chat_task.apply_async((AGENT, session, "hello"), options, queue="logged")
+    wait_until(lambda: '"attempt": 1' in worker.log_text(), timeout_s=WAIT_S, what="a line")
+    chat_task.cancel(job.id)
+    told = json.loads(CliRunner().invoke(main, ["trace", job.id, "--json"]).output)
+    lines = [json.loads(one) for one in worker.log_text().splitlines() if one.startswith("{")]
+    assert told["trace"] in {one.get("trace") for one in lines if one.get("job") == job.id}
+    shown = CliRunner().invoke(main, ["trace", job.id]).output
+    assert "model, until its first token" in shown
+    assert f"Trace {told['trace']}" in shown
+
+
+def test_an_unknown_job_has_no_times() -> None:
+    """The command says so, and shows the id as one word."""
+    ended = CliRunner().invoke(main, ["trace", "nobody\x1b[2J knows"])
+    assert ended.exit_code == 1
+    assert "nobody%1B%5B2J%20knows" in ended.output
