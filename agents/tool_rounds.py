@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from agents.calls_in_text import calls_in
 from agents.client_functions import ClientCalls, ClientFunction, identified
 from agents.tool_function import MAX_ARGUMENTS_BYTES, Outcome, ToolContext, within
+from agents.tool_span import traced_tool
 from agents.tools import Tool
 from llm import ModelReply, ToolCall
 from telemetry.labels import OTHER, TOOLS
@@ -178,9 +179,13 @@ class ToolRounds:
         began = ToolEvent(self._calls, call.name, call.arguments)
         began_at = time.monotonic()
         self._on_event(began)
-        outcome = await self._outcome(call, is_whole=is_whole)
+        # The name of a tool that there is not is the model's own words.
+        known = call.name if call.name in self._tools else OTHER
+        with traced_tool(known, call) as span:
+            outcome = await self._outcome(call, is_whole=is_whole)
+            span.ended(outcome)
         took_s = time.monotonic() - began_at
-        name = TOOLS.label(call.name) if call.name in self._tools else OTHER
+        name = TOOLS.label(call.name) if known is not OTHER else OTHER
         TOOL.labels(name, "tool_error" if outcome.is_error else "").observe(took_s)
         self._on_event(replace(began, outcome=outcome, ms=took_s * 1000))
         return outcome

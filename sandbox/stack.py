@@ -31,6 +31,8 @@ OURS = (
     "FLOWER_",
     "GATEWAY_",
     "WEBHOOK_",
+    "OTEL_",
+    "TRACE_",
     "GRIOT_ENCRYPTION_",
 )
 """What the names of Griot's settings begin with."""

@@ -42,6 +42,8 @@ from tasks.submit.job_result import JobResult
 from tasks.submit.last_event import LastEvent
 from tasks.submit.producer import has_effects, producer
 from tasks.submit.standing import Standing, standing_of
+from tasks.submit.submission import Submission
+from tasks.submit.traced import sending
 from tasks.submit.waking import Waking
 
 LOOK_S = 0.5
@@ -80,7 +82,17 @@ async def send(
     if app.conf.task_always_eager:
         job = job.model_copy(update={"not_before": None})
     job_id = job.job_id(task_id)
-    submission = producer().submission(Envelope(job=job, sender=sender), job_id)
+    with sending(job.agent_id, job_id) as place:
+        envelope = Envelope(job=job, sender=sender, trace=place)
+        submission = producer().submission(envelope, job_id)
+        await _submit(submission)
+    if app.conf.task_always_eager:
+        await asyncio.to_thread(work_off, submission)
+    return JobResult(submission.job_id, app=app)
+
+
+async def _submit(submission: Submission) -> None:
+    """`Producer.submit` on an event loop."""
     connections = await _connections()
     try:
         memory = connections.memory
@@ -91,9 +103,6 @@ async def send(
         await asyncio.to_thread(producer().follow_up, submission, enqueued)
     elif enqueued.position == 0:
         await connections.waking.wake(submission)
-    if app.conf.task_always_eager:
-        await asyncio.to_thread(work_off, submission)
-    return JobResult(submission.job_id, app=app)
 
 
 async def follow(

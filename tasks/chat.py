@@ -19,6 +19,7 @@ from tasks.attempt.start import (
     RunningAttempt,
     job_ref_of,
     options_of,
+    place_of,
     start_attempt,
     started_before,
 )
@@ -40,6 +41,7 @@ from tasks.submit.cancel import CancelOutcome, cancel
 from tasks.submit.follow import last_end
 from tasks.submit.job_result import JobResult
 from tasks.submit.producer import producer
+from tasks.submit.traced import sending
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +107,11 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         job = producer().checked(args or (), arguments)
         if self.app.conf.task_always_eager:
             job = job.model_copy(update={"not_before": None})
-        envelope = Envelope(job=job, publish=publish_options(options))
-        submission = producer().submission(envelope, job.job_id(task_id))
-        producer().submit(submission)
+        job_id = job.job_id(task_id)
+        with sending(job.agent_id, job_id) as place:
+            envelope = Envelope(job=job, publish=publish_options(options), trace=place)
+            submission = producer().submission(envelope, job_id)
+            producer().submit(submission)
         if self.app.conf.task_always_eager:
             work_off(submission)
         return JobResult(submission.job_id, app=self.app)
@@ -261,6 +265,7 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
             options_of(task.request),
             retries=task.request.retries + 1,
             countdown_s=delay_s,
+            trace=place_of(task.request),
         )
     except OperationalError as exc:
         logger.warning(

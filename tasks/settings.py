@@ -107,6 +107,11 @@ class QueueSettings(LimitSettings):
         validation_alias="CHAT_RETRY_MAX_SECONDS",
         description="Longest pause between two attempts, seconds",
     )
+    trace_sessions: bool = Field(
+        default=False,
+        validation_alias="TRACE_SESSIONS",
+        description="Whether spans name the session of a turn (gen_ai.conversation.id)",
+    )
     extend_every_s: float = Field(
         default=300.0,
         ge=0.1,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import NoReturn
 
 import aiohttp
@@ -32,9 +33,14 @@ class Poster:
         self._names = names
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, url: str, event_id: str, body: bytes) -> None:
-        """Send an event. Returns once the receiver has answered that it has it (2xx), and within
-        WEBHOOK_TIMEOUT_SECONDS. Raises Failed, or Refused."""
+    async def post(
+        self, url: str, event_id: str, body: bytes, place: Mapping[str, str] | None = None
+    ) -> None:
+        """Send an event, with its `place` in a trace as the W3C writes it.
+
+        Returns once the receiver has answered that it has it (2xx), and within
+        WEBHOOK_TIMEOUT_SECONDS. Raises Failed, or Refused.
+        """
         try:
             address = self._settings.allowed.check(url)
         except BadAddress as exc:
@@ -44,7 +50,8 @@ class Poster:
         headers = signed_headers(self._settings.keys, event_id, body, now_s=now_s)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                status = await self._status(address, {**HEADERS, **headers}, body)
+                all_headers = {**HEADERS, **headers, **(place or {})}
+                status = await self._status(address, all_headers, body)
         except TimeoutError:
             raise Failed(f"no answer within {self._settings.timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as exc:

@@ -7,7 +7,8 @@ import warnings
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from tasks.process.log_context import job_in_log
+from tasks.process.log_context import JobInLog, job_in_log
+from telemetry import tracing
 
 MOST_CHARACTERS = 8192
 """So long may a message or a traceback be; the rest of a longer one is left out."""
@@ -34,7 +35,8 @@ def show_warnings() -> None:
 class JsonLine(logging.Formatter):
     """One JSON object, in ASCII, for each record: `at` (UTC, ISO 8601), `level`, `process`,
     `logger`, `message`, `traceback` if there is one, and, in what is logged about a job, its `job`,
-    `agent`, `session` and `attempt`, and `request` of what came through a gateway."""
+    `agent`, `session` and `attempt`, and `request` of what came through a gateway; and the id of
+    its `trace`, where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line. Nothing in it can end it or steer a terminal: JSON escapes all that could."""
@@ -45,10 +47,15 @@ class JsonLine(logging.Formatter):
             "process": record.processName,
             "logger": record.name,
             "message": bounded(record.getMessage()),
-            **({} if about is None else asdict(about)),
+            "trace": tracing.trace_id(),
+            **({} if about is None else _known(about)),
         }
         if record.exc_info:
             shown["traceback"] = bounded(self.formatException(record.exc_info))
         elif record.stack_info:
             shown["traceback"] = bounded(record.stack_info)
         return json.dumps({name: value for name, value in shown.items() if value is not None})
+
+
+def _known(about: JobInLog) -> dict[str, object]:
+    return {name: value for name, value in asdict(about).items() if value is not None}

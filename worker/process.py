@@ -51,6 +51,7 @@ from worker.options import check_options, check_schedule, pool_of, turns_of
 from worker.refusal import refuse_to_start
 from worker.settings import MetricsSettings, WorkerSettings
 from worker.stop_notice import StopNotice
+from worker.traces.setup import end_traces, take_traces
 from worker.unknown_settings import warnings_of_unknown
 
 SHOWN_OF_BROKER = ("transport", "hostname", "port", "virtual_host", "connect_timeout", "heartbeat")
@@ -137,6 +138,7 @@ def prepare(app: Celery) -> None:
     notice = StopNotice()
     signals.worker_shutting_down.connect(partial(_drain, notice), weak=False)
     signals.worker_process_init.connect(partial(_drain_on, notice), weak=False)
+    signals.worker_process_shutdown.connect(end_traces, weak=False)
     signals.task_revoked.connect(_cancel_revoked, weak=False)
     signals.beat_init.connect(_check_beat, weak=False)
     refuse_no_turns()
@@ -212,6 +214,7 @@ def _check_beat(**_: object) -> None:
         check_schedule("schedule")
         warn_of_unchecked_certificates()
         show_metrics(checked(MetricsSettings), "beat")
+    take_traces("beat")
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:
@@ -220,6 +223,7 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     worker_services().runtime.spawn(sweep_forever(app))
     pool = sender.pool  # type: ignore[attr-defined]
     # Of a pool of processes each shows its own turn.
+    take_traces("worker")
     concurrency = 0 if pool.uses_semaphore else pool.limit
     has_redis = load_settings().names.queue(MAINTENANCE) in app.amqp.queues.consume_from
     show_worker_metrics(checked(MetricsSettings), concurrency, has_redis=has_redis)
@@ -256,6 +260,7 @@ def _drain_on(notice: StopNotice, **_: object) -> None:
     """In a process of Celery's prefork pool: drain when its worker does."""
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(_drain_after(notice))
+    take_traces("worker")
     show_worker_metrics(checked(MetricsSettings), 1)
     name = f"{socket.gethostname()}, process {os.getpid()}"
     worker_services().runtime.spawn(report_forever(name, _lateness))

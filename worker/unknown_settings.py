@@ -53,8 +53,8 @@ OF_OLLAMA = (
 """Ollama's own variables, which may stand beside ours."""
 
 ONLY_OURS = ("CHAT_", "HISTORY_", "LLM_", "SUPERVISOR_")
-OF_OTHERS = ("COMPOSE_", "DOCKER_", "FLOWER_")
-"""What docker compose and Flower read: their options are too many to know."""
+OF_OTHERS = ("COMPOSE_", "DOCKER_", "FLOWER_", "OTEL_")
+"""What docker compose, Flower and OpenTelemetry read: their options are too many to know."""
 
 NEAR = 0.8
 """How alike two names are, from 0 to 1, for the one to be a slip for the other."""

@@ -20,6 +20,7 @@ from bench.measures import (
     relay,
     start,
     throughput,
+    traces,
     wide,
 )
 from bench.rows import Row
@@ -32,6 +33,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "throughput": throughput.measure,
         "encryption": encryption.measure,
         "metrics": metrics.measure,
+        "traces": traces.measure,
         "wide": wide.measure,
         "idle": idle.measure,
         "relay": relay.measure,

@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.doors.request_id import request_id_of
+from gateway.doors.request_span import RequestSpan, traced_request
 from gateway.errors import ApiError
 from gateway.settings import GatewaySettings, names_in
 from memory.quoting import quoted
@@ -38,8 +39,11 @@ class Numbered:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_request = scope["type"] == "http"
-        await self._app(scope, receive, _Asked(scope, send).send if is_request else send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with traced_request(scope) as span:
+            await self._app(scope, receive, _Asked(scope, send, span).send)
 
 
 class Guard:
@@ -98,8 +102,9 @@ class Guard:
 class _Asked:
     """A request on its way: its id, and the line that the log has of it."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, span: RequestSpan) -> None:
         self._scope = scope
+        self._span = span
         self._send = send
         self._began_s = time.monotonic()
         self.request_id = request_id_of(Headers(scope=scope).get("x-request-id", ""))
@@ -112,6 +117,7 @@ class _Asked:
             headers["X-Request-ID"] = self.request_id
             for name, value in SECURE.items():
                 headers[name] = value
+            self._span.answered(message["status"])
             self._log(message["status"])
         await self._send(message)
 

@@ -9,7 +9,7 @@ receivers").
 Pure, as `mailbox`: functions return commands. Each is safe to repeat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Self
 
@@ -21,6 +21,7 @@ from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS, WEBHOOK_MS
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, code_and_count, flag, integer, raw, strings, text
+from telemetry import tracing
 
 NOTE_WEBHOOK = LuaScript.load("webhooks", "note_webhook")
 CLAIM_WEBHOOKS = LuaScript.load("webhooks", "claim_webhooks")
@@ -39,8 +40,8 @@ ANY_HOST = "any"
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """A webhook that is to be sent. `host` is name and port of `url`, `session` the key of its
-    job's history; `created_at` is Unix time in seconds, `attempts` how often it was tried, and
-    `error` what the last try came to."""
+    job's history; `created_at` is Unix time in seconds, `attempts` how often it was tried,
+    `error` what the last try came to, and `trace` the place of its job in a trace."""
 
     event_id: str
     kind: str
@@ -51,10 +52,15 @@ class Webhook:
     created_at: int = 0
     attempts: int = 0
     error: str = ""
+    trace: Mapping[str, str] = field(default_factory=dict)
 
     def packed(self) -> bytes:
         """The webhook as it lies in Redis; scripts read its first two words."""
-        return f"{self.host} {self.session} ".encode() + orjson.dumps(asdict(self))
+        facts = asdict(self)
+        # Older processes know no such field, and take what has one for damaged.
+        if not self.trace:
+            del facts["trace"]
+        return f"{self.host} {self.session} ".encode() + orjson.dumps(facts)
 
     @classmethod
     def parsed(cls, stored: bytes) -> Self:
@@ -66,8 +72,8 @@ class Webhook:
                     "event_id": str(), "kind": str(), "job_id": str(), "host": str(),
                     "session": str(), "url": str(), "created_at": int(), "attempts": int(),
                     "error": str(), **others,
-                } as known if not others:  # fmt: skip
-                    return cls(**known)
+                } as known if not others.keys() - {"trace"}:  # fmt: skip
+                    return cls(**{**known, "trace": tracing.checked(others.get("trace"))})
         except ValueError:
             pass
         raise CorruptData("the record of a webhook is none of ours")

@@ -31,6 +31,7 @@ from tasks.attempt.late_commit import after_refused_commit
 from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s, told
+from tasks.attempt.traced import trace_attempt
 from tasks.attempt.verdict import (
     Answered,
     Cancelled,
@@ -53,6 +54,7 @@ from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
+from telemetry import tracing
 from telemetry.metrics import DEAD_LETTERS_MADE, RETRIES
 
 logger = logging.getLogger(__name__)
@@ -122,6 +124,7 @@ class Attempt:
         job = envelope.job
         owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
         log_sender(envelope.sender)
+        await trace_attempt(envelope, acquired)
         self._holder.charge(owners, lambda: self._turn.tokens)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)
@@ -220,8 +223,9 @@ class Attempt:
     async def _commit(self, records: list[bytes], last: Event) -> Committed:
         """Commit the turn, with its last event behind all that the relay still has of it."""
         keys = self._holder.mailbox.keys
-        before = (*await self._events.unsent(), *self._summaries.before_commit(keys))
-        return await self._holder.commit(records, last, before)
+        with tracing.child("commit"):
+            before = (*await self._events.unsent(), *self._summaries.before_commit(keys))
+            return await self._holder.commit(records, last, before)
 
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""

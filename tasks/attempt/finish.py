@@ -9,6 +9,7 @@ from tasks.process.app import app
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.services import worker_services
 from tasks.process.wakeup import wake
+from telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,11 @@ async def deliver_end(attempt: RunningAttempt) -> None:
         return
     crash_if_armed(CrashPoint.BEFORE_RESULT)
     keys = worker.keyspace.session(ref.agent_id, ref.session_id)
-    if isinstance(verdict, Answered) and verdict.end is not None:
-        await worker.ends.deliver(keys, verdict.end)
-        return
-    try:
-        await worker.ends.deliver_session(keys, attempt.token)
-    except MemoryServiceError as exc:
-        logger.warning("the result of job %s will be delivered later: %s", ref.shown, exc)
+    with tracing.at(attempt.trace.place), tracing.child("deliver result"):
+        if isinstance(verdict, Answered) and verdict.end is not None:
+            await worker.ends.deliver(keys, verdict.end)
+            return
+        try:
+            await worker.ends.deliver_session(keys, attempt.token)
+        except MemoryServiceError as exc:
+            logger.warning("the result of job %s will be delivered later: %s", ref.shown, exc)

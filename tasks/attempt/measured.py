@@ -1,7 +1,7 @@
 """What attempts took and what they came to, as metrics (docs/metrics.md)."""
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Refused, Verdict
@@ -20,15 +20,21 @@ BROKEN = "broken"
 """What an attempt came to that Redis or a stop has ended before there was a verdict."""
 
 
-async def measured(agent_id: str, attempt: Coroutine[Any, Any, Verdict]) -> Verdict:
-    """Make this attempt and count it."""
+async def measured(
+    agent_id: str,
+    attempt: Coroutine[Any, Any, Verdict],
+    ended: Callable[[str, Verdict | None], None],
+) -> Verdict:
+    """Make this attempt and count it; `ended` is told what it came to."""
     agent, began_s, outcome = AGENTS.label(agent_id), time.monotonic(), BROKEN
+    verdict: Verdict | None = None
     TURNS_RUNNING.inc()
     try:
         verdict = await attempt
         outcome = _outcome_of(verdict)
         return verdict
     finally:
+        ended(outcome, verdict)
         TURNS_RUNNING.dec()
         ATTEMPTS.labels(agent, outcome).inc()
         if outcome not in ("waiting", "refused"):

@@ -23,6 +23,7 @@ from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.measured import measured
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
+from tasks.attempt.traced import AttemptTrace
 from tasks.attempt.turn_counts import counts_of
 from tasks.attempt.unknown_agents import UnknownAgents
 from tasks.attempt.verdict import NotNow, Refused, Verdict
@@ -40,6 +41,7 @@ from tasks.submit.producer import Producer, has_effects, producer
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
+from telemetry import tracing
 from telemetry.metrics import HANDOVER
 
 logger = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class RunningAttempt:
     verdict: "Future[Verdict]"
     in_log: JobInLog
     """The job as lines of the log name it."""
+    trace: AttemptTrace
     started_s: float = field(default_factory=time.monotonic)
     """When it started, by the monotonic clock."""
     is_followed_up: bool = False
@@ -75,15 +78,18 @@ started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before",
 def start_attempt(ref: JobRef) -> RunningAttempt:
     """Start an attempt at a job."""
     worker, token, in_log = worker_services(), uuid.uuid4().hex, JobInLog.of(ref)
-    verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log))
-    return RunningAttempt(ref, token, verdict, in_log)
+    trace = AttemptTrace(worker.memory, worker.keyspace, ref, worker.settings.queue)
+    verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log, trace))
+    return RunningAttempt(ref, token, verdict, in_log, trace)
 
 
-async def _attempt(worker: WorkerServices, ref: JobRef, token: str, in_log: JobInLog) -> Verdict:
+async def _attempt(
+    worker: WorkerServices, ref: JobRef, token: str, in_log: JobInLog, trace: AttemptTrace
+) -> Verdict:
     """Take a raw job in, and make one attempt at it. Raises InvalidJob, MemoryServiceError."""
     worker.watch_cancellations()
-    with log_about(in_log):
-        return await measured(ref.agent_id, _attempt_in_log(worker, ref, token))
+    with log_about(in_log), trace:
+        return await measured(ref.agent_id, _attempt_in_log(worker, ref, token), trace.ended)
 
 
 async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
@@ -193,8 +199,15 @@ def job_ref_of(
     if message is None:
         return JobRef(request.id, agent_id, session_id, wanted)
     job = producer().checked((agent_id, session_id, message), options)
-    envelope = Envelope(job=job, publish=options_of(request))
+    # Of a foreign sender that traces what it sends with Celery.
+    envelope = Envelope(job=job, publish=options_of(request), trace=place_of(request))
     return JobRef(request.id, agent_id, session_id, wanted, envelope)
+
+
+def place_of(request: Context) -> dict[str, str] | None:
+    """The place in a trace that the message being handled was published with."""
+    names = (tracing.PARENT, tracing.STATE)
+    return dict(tracing.checked({name: request.get(name) for name in names})) or None
 
 
 def options_of(request: Context) -> dict[str, object]:

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from memory import Backpressure, CorruptData, InvalidInput
 from tasks.errors import InvalidJob, SessionBusy
 from tasks.job.envelope import CALLBACK_OPTIONS
+from telemetry import tracing
 
 UNSENDABLE = (
     Backpressure,
@@ -48,6 +49,7 @@ def packed_callbacks(
     options: Mapping[str, JsonValue],
     *,
     webhook: str | None,
+    trace: Mapping[str, str] | None = None,
     is_requeued: bool = False,
 ) -> bytes:
     """The line of a job that is published with these options; empty where nothing follows it."""
@@ -56,16 +58,27 @@ def packed_callbacks(
         # The chord has counted the first life of the job, which failed.
         kept = {name: value for name, value in kept.items() if name not in _OF_CHORD}
     hooked = {"webhook": webhook} if webhook else {}
-    line = {"job": job_id, "options": kept, **hooked}
+    traced = {"trace": {**trace}} if trace else {}
+    line = {"job": job_id, "options": kept, **hooked, **traced}
     return orjson.dumps(line) + b"\n" if kept or hooked else b""
 
 
-def webhooks_of(lines: bytes) -> Iterator[tuple[str, str]]:
-    """The jobs that have a webhook, each with its address. A line that is damaged has none."""
+def webhooks_of(lines: bytes) -> Iterator[tuple[str, str, tracing.Carrier]]:
+    """The jobs that have a webhook, each with its address and its place in a trace. A line that is
+    damaged has none."""
     for line in lines.splitlines():
         match _facts(line):
-            case {"job": str(job_id), "webhook": str(url)}:
-                yield job_id, url
+            case {"job": str(job_id), "webhook": str(url), **others}:
+                yield job_id, url, tracing.checked(others.get("trace"))
+
+
+def place_of(job_id: str, lines: bytes) -> tracing.Carrier:
+    """The place in a trace of a job with these lines; empty where it has none."""
+    for line in lines.splitlines():
+        match _facts(line):
+            case {"job": str(named), "trace": place} if named == job_id:
+                return tracing.checked(place)
+    return {}
 
 
 def is_followed_in_celery(lines: bytes) -> bool:

@@ -27,12 +27,13 @@ from memory import (
 )
 from memory.ids import shown_id
 from memory.quotas import pending
-from tasks.end.callbacks import UNSENDABLE, requests_of
+from tasks.end.callbacks import UNSENDABLE, place_of, requests_of
 from tasks.end.outcome import JobOutcome, outcome_of
 from tasks.end.stored_result import encrypted_result, encrypts_results
 from tasks.end.webhooks import notes_of
 from tasks.errors import NotAccepted
 from tasks.job.result import ChatResult
+from telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +72,10 @@ class Delivery:
             stored = encrypted_result(keys, outcome.value)
             backend.store_result(end.job_id, stored, outcome.state, request=own)
             is_stored = False
-        self._conclude(own, outcome, is_stored=is_stored)
-        for request in merged:
-            self._conclude(request, outcome, is_stored=False)
+        for request in (own, *merged):
+            # What follows a job is a part of its trace, wherever its end is delivered.
+            with tracing.at(place_of(request.id, end.callbacks)):
+                self._conclude(request, outcome, is_stored=is_stored and request is own)
 
     def _conclude(self, request: Context, outcome: JobOutcome, *, is_stored: bool) -> None:
         backend, value = self._app.backend, outcome.value

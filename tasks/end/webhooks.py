@@ -53,7 +53,7 @@ def body_of(webhook: Webhook) -> bytes:
 
 def _following(keys: SessionKeys, end: End) -> Iterator[Webhook]:
     kind = _kind_of(end.event)
-    for job_id, url in webhooks_of(end.callbacks) if kind is not None else ():
+    for job_id, url, place in webhooks_of(end.callbacks) if kind is not None else ():
         try:
             host = Address.parsed(url).place
         except BadAddress:  # of another program
@@ -68,6 +68,7 @@ def _following(keys: SessionKeys, end: End) -> Iterator[Webhook]:
             session=keys.history,
             url=url,
             created_at=int(time.time()),
+            trace=dict(place),
         )
 
 

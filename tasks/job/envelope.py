@@ -6,10 +6,10 @@ published with (queue, priority, links, group …). Redis never looks inside.
 
 import time
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Annotated, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
 from memory import CorruptData, JobToWake, MergedEnvelope, SessionKeys, decrypted_envelope
 from memory.ids import shown_id
@@ -18,6 +18,7 @@ from tasks.errors import InvalidJob
 from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob, problems_of
 from tasks.job.sender import Sender
+from telemetry import tracing
 
 # The worker joins the messages: Redis decodes no envelope (docs/decisions.md, "What merging is").
 BETWEEN_MERGED = "\n\n"
@@ -39,6 +40,12 @@ CALLBACK_OPTIONS = frozenset(
 """The options of Celery's `apply_async` that say what is done with a job's end."""
 
 
+Place = Annotated[
+    dict[str, str] | None, BeforeValidator(lambda given: tracing.checked(given) or None)
+]
+"""A place in a trace; one that is none counts as not there, whoever wrote it."""
+
+
 class MergedJob(BaseModel):
     """A job whose message another job carries besides its own."""
 
@@ -46,6 +53,9 @@ class MergedJob(BaseModel):
 
     job_id: str
     metadata: dict[str, JsonValue] | None = None
+    # No part of what the history says of it.
+    sent_at: float = Field(default=0.0, exclude=True)
+    trace: Place = Field(default=None, exclude=True)
 
 
 class Envelope(BaseModel):
@@ -58,6 +68,8 @@ class Envelope(BaseModel):
     sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
     merged: tuple[MergedJob, ...] = ()
     sender: Sender | None = None
+    trace: Place = None
+    """Where it was sent, as a place in a trace; no part of what was asked."""
 
     @property
     def key(self) -> Owner | None:
@@ -69,6 +81,11 @@ class Envelope(BaseModel):
         """Whether something may follow the job, in Celery or as a webhook, or a job that is merged
         into it."""
         return bool(self.merged or self.job.webhook or CALLBACK_OPTIONS & self.publish.keys())
+
+    def as_merged(self, job_id: str) -> MergedJob:
+        """What is kept of this job where another one answers it."""
+        metadata, sent_at, trace = self.job.metadata, self.sent_at, self.trace
+        return MergedJob(job_id=job_id, metadata=metadata, sent_at=sent_at, trace=trace)
 
     def pack(self, *, most_bytes: int | None = None) -> bytes:
         """The envelope's bytes. Raises InvalidJob where the options are not JSON, or where it has
@@ -110,9 +127,9 @@ class Envelope(BaseModel):
         own = cls._parsed(carried.envelope)
         if not carried.merged:
             return own
-        others = [(one.job_id, cls._parsed(one.envelope).job) for one in carried.merged]
-        messages = [*(job.message for _, job in others), own.job.message]
-        merged = [MergedJob(job_id=job_id, metadata=job.metadata) for job_id, job in others]
+        others = [(one.job_id, cls._parsed(one.envelope)) for one in carried.merged]
+        messages = [*(one.job.message for _, one in others), own.job.message]
+        merged = [one.as_merged(job_id) for job_id, one in others]
         job = own.job.model_copy(update={"message": BETWEEN_MERGED.join(messages)})
         return own.model_copy(update={"job": job, "merged": tuple(merged)})
 

@@ -30,6 +30,8 @@ class JobInLog:
     """The number of the attempt that runs or has run, from 1; None before it has the lease."""
     request: str | None = None
     """The request of a gateway that the job came with; its lines in the gateway's log have it."""
+    trace: str | None = None
+    """The job's trace, where it has one: 32 hex digits."""
 
     @classmethod
     def of(cls, ref: JobRef) -> Self:
@@ -60,6 +62,13 @@ def log_attempt(number: int) -> None:
     job = _current.get()
     if job is not None:
         job.attempt = number
+
+
+def log_trace(trace_id: str | None) -> None:
+    """Have the lines about the current job carry its trace."""
+    job = _current.get()
+    if job is not None:
+        job.trace = trace_id
 
 
 def log_sender(sender: Sender | None) -> None:

@@ -19,6 +19,7 @@ from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
 from tasks.process.broker_names import PREFIX_HEADER
 from tasks.process.configuration import load_settings
 from tasks.process.redis_clock import redis_clock
+from telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +61,11 @@ def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
 def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | None) -> bool:
     """`wake` for a job whose envelope is at hand; None: it cannot be read."""
     options = envelope.publish if envelope else {}
+    trace = envelope.trace if envelope else None
     kwargs = wakeup_kwargs(keys, envelope.job.max_history if envelope else None)
     try:
         try:
-            publish(app, job_id, kwargs, options)
+            publish(app, job_id, kwargs, options, trace=trace)
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.error(
@@ -71,7 +73,7 @@ def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | N
                 shown_id(job_id),
                 kind,
             )
-            publish(app, job_id, kwargs, {})
+            publish(app, job_id, kwargs, {}, trace=trace)
     except OperationalError as exc:
         logger.warning(
             "the wake-up of job %s was not published; the sweeper will publish it: %s",
@@ -85,7 +87,8 @@ def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | N
 def wake_jobs(app: Celery, jobs: Sequence[tuple[SessionKeys, str, Envelope]]) -> None:
     """`wake_job` for the heads of several mailboxes, all of them jobs without Celery options."""
     waiting = [
-        (job_id, wakeup_kwargs(keys, envelope.job.max_history)) for keys, job_id, envelope in jobs
+        (job_id, wakeup_kwargs(keys, envelope.job.max_history), envelope.trace)
+        for keys, job_id, envelope in jobs
     ]
     try:
         publish_together(app, waiting)
@@ -113,18 +116,28 @@ def publish(
     *,
     retries: int = 0,
     countdown_s: float | None = None,
+    trace: tracing.Carrier | None = None,
 ) -> None:
     """Publish one message for `job_id`; `worker.pool` takes it. Raises kombu's OperationalError.
+
+    `trace` is the job's own place: who publishes is often about another job.
 
     Not through `Celery.send_task`: that subscribes the process to the result (a worker would
     gather subscriptions without end) and makes whatever task happens to publish the parent
     (docs/decisions.md, "Wake-ups are published below Celery.send_task").
     """
-    with app.producer_or_acquire() as producer, producer.connection._reraise_as_library_errors():
+    with (
+        app.producer_or_acquire() as producer,
+        producer.connection._reraise_as_library_errors(),
+        tracing.at(trace or {}),
+    ):
         _send(app, producer, job_id, kwargs, options, retries=retries, countdown_s=countdown_s)
 
 
-def publish_together(app: Celery, waiting: Iterable[tuple[str, Mapping[str, object]]]) -> None:
+def publish_together(
+    app: Celery,
+    waiting: Iterable[tuple[str, Mapping[str, object], tracing.Carrier | None]],
+) -> None:
     """Publish the wake-ups of several jobs, by id with their arguments, in one round trip where the
     broker is Redis. Raises kombu's OperationalError or BatchPublishError, or RuntimeError: some of
     them may be out."""
@@ -133,8 +146,9 @@ def publish_together(app: Celery, waiting: Iterable[tuple[str, Mapping[str, obje
         producer.connection._reraise_as_library_errors(),
         producer.batch(),
     ):
-        for job_id, kwargs in waiting:
-            _send(app, producer, job_id, kwargs, {})
+        for job_id, kwargs, trace in waiting:
+            with tracing.at(trace or {}):
+                _send(app, producer, job_id, kwargs, {})
 
 
 def _send(
@@ -164,6 +178,7 @@ def _send(
     )
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), **_due(countdown_s or 0.0)}
+    headers |= tracing.carrier()
     headers[PREFIX_HEADER] = load_settings().names.key_prefix
     # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
     if "message" not in kwargs:

@@ -9,14 +9,20 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import replace
 
+from opentelemetry.trace import SpanKind
+
 from memory import AsyncConnection, Command, Keyspace, MemoryServiceError, index
+from memory.ids import shown_id
 from memory.quoting import quoted
 from memory.webhooks import queue
 from memory.webhooks.queue import Webhook
 from tasks.end.webhooks import body_of
+from telemetry import tracing
 from telemetry.metrics import DELIVERIES
 from webhooks.errors import Failed, Refused
 from webhooks.posting import Poster
@@ -108,7 +114,7 @@ class WebhookSender:
         await self._poster.aclose()
 
     def _begin(self, webhook: Webhook) -> None:
-        task = asyncio.create_task(self._send(webhook))
+        task = asyncio.create_task(self._send(webhook), context=Context())
         self._sending.add(task)
         self._to_host[webhook.host] += 1
         task.add_done_callback(lambda done: self._ended(webhook.host, done))
@@ -124,7 +130,9 @@ class WebhookSender:
     async def _send(self, webhook: Webhook) -> None:
         tried = replace(webhook, attempts=webhook.attempts + 1)
         try:
-            await self._poster.post(webhook.url, webhook.event_id, body_of(webhook))
+            with _traced(tried):
+                place = tracing.carrier()
+                await self._poster.post(webhook.url, webhook.event_id, body_of(webhook), place)
         except Refused as exc:
             settle = self._given_up(replace(tried, error=str(exc)))
         except Failed as exc:
@@ -174,3 +182,19 @@ class WebhookSender:
             webhook.error,
         )
         return queue.give_up(self._keyspace, webhook)
+
+
+@contextmanager
+def _traced(webhook: Webhook) -> Iterator[None]:
+    """The span of one try to send a webhook, in the trace of its job if that has one."""
+    host, _, port = webhook.host.rpartition(":")
+    facts: tracing.Facts = {
+        "http.request.method": "POST",
+        "server.address": host or webhook.host,
+        "server.port": int(port) if port.isdigit() else None,
+        "griot.job.id": shown_id(webhook.job_id),
+        "griot.webhook.try": webhook.attempts,
+    }
+    with tracing.at(webhook.trace), tracing.child("webhook", kind=SpanKind.CLIENT) as span:
+        tracing.note(span, facts)
+        yield

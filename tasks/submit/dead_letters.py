@@ -248,6 +248,7 @@ def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:
         dead_letters.requeued_id(letter.job_id),
         envelope.publish,
         webhook=envelope.job.webhook,
+        trace=envelope.trace,
         is_requeued=True,
     )
 

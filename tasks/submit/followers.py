@@ -11,6 +11,7 @@ from memory.ids import shown_id
 from memory.records.event import ENDINGS
 from tasks.errors import JobFailed
 from tasks.submit.last_event import LastEvent
+from telemetry import tracing
 from telemetry.metrics import FOLLOWERS
 
 
@@ -51,6 +52,8 @@ class JobFollower(SessionFollower):
         for event in super().take(found):
             if event.job_id == self.last.job_id and not self.is_over:
                 of_job.append(event)
+                if event.type is EventType.STARTED:
+                    tracing.link_to(event.data)
                 self.is_over = event.type in ENDINGS
         return of_job
 

@@ -141,7 +141,9 @@ class Producer:
             merged_bytes=settings.queue.max_message_bytes,
             merged_envelope_bytes=settings.max_envelope_bytes,
             ttl_s=settings.memory.default_ttl_s,
-            callbacks=packed_callbacks(job_id, envelope.publish, webhook=envelope.job.webhook),
+            callbacks=packed_callbacks(
+                job_id, envelope.publish, webhook=envelope.job.webhook, trace=envelope.trace
+            ),
         )
 
     def submit(self, submission: Submission) -> None:

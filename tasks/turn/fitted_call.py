@@ -22,6 +22,7 @@ from llm import (
     TokenBudget,
 )
 from llm.servers.stays import load_request
+from telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,9 @@ class FittedCall:
 
     async def _ask_fitted(self, source: PromptSource) -> FittedReply:
         """Call the model at most twice."""
-        budget, prompt, has_started = await self._first_prompt(source)
+        with tracing.child("prompt") as span:
+            budget, prompt, has_started = await self._first_prompt(source)
+            tracing.note(span, _facts(prompt))
         try:
             return await self._ask_once(prompt, budget, has_started=has_started)
         except ContextOverflowError as refusal:
@@ -168,3 +171,12 @@ class FittedCall:
         self._limits.learn(model, prompt.fit, answer.final)
         is_truncated = self._limits.ran_past(model, answer.final)
         return FittedReply(prompt, answer, budget, is_truncated)
+
+
+def _facts(prompt: Prompt) -> dict[str, int]:
+    """What the span of a prompt says of it."""
+    return {
+        "griot.prompt.messages": len(prompt.request.messages),
+        "griot.prompt.history_messages": prompt.history_messages,
+        "griot.prompt.estimated_tokens": prompt.fit.estimated_tokens,
+    }

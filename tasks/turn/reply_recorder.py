@@ -9,6 +9,7 @@ from tasks.job.result import Receipt, Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
 from tasks.process.turns_now import TurnNow
+from tasks.turn.attempt_place import place_of_attempt, trace_wait
 from telemetry.labels import AGENTS
 from telemetry.metrics import FIRST_TOKEN, LEFT_OUT, QUEUE_WAIT, SILENT_CUTS
 
@@ -42,6 +43,7 @@ class ReplyRecorder:
         """The turn begins of a job that was sent at this Unix time."""
         agent = AGENTS.label(agent_id)
         if attempt == 1:
+            trace_wait(sent_at, self._taken_at)
             QUEUE_WAIT.labels(agent).observe(max(0.0, self._taken_at - sent_at))
             self._sent = (agent, sent_at)
 
@@ -50,7 +52,7 @@ class ReplyRecorder:
         self._said.clear()
         self._started_s, self._first_delta_s = time.monotonic(), None
         self._shown.on_start(model, self._events.attempt)
-        self._events.emit(EventType.STARTED, data={"model": model})
+        self._events.emit(EventType.STARTED, data={"model": model, **place_of_attempt()})
 
     def on_server(self, url: str) -> None:
         """This server is asked, perhaps in place of another."""

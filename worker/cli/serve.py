@@ -13,6 +13,7 @@ from worker import logs
 from worker.cli.group import CommandFailed
 from worker.metrics.endpoint import show_metrics
 from worker.settings import MetricsSettings, WorkerSettings
+from worker.traces.setup import take_traces
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
 def _set_up_logs() -> None:
     """In each process; the standard streams are as they are."""
     logs.set_up(checked(WorkerSettings))
+    take_traces("gateway")
 
 
 def _show_metrics() -> None:

@@ -14,6 +14,7 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner
 
+from sandbox.collector import Collector, collector
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
@@ -45,10 +46,19 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def worker(stack: GriotStack, profiles: Path) -> ServerProcess:
-    """A worker that logs everything, and shows metrics."""
+def collected() -> Iterator[Collector]:
+    """Takes the worker's spans."""
+    with collector() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def worker(stack: GriotStack, profiles: Path, collected: Collector) -> ServerProcess:
+    """A worker that logs everything, shows metrics, and traces all."""
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collected.url, "TRACE_SESSIONS": "true"}
+    soon = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
     given = {"AGENT_PROFILES": str(profiles), "CHAT_MAX_ATTEMPTS": "2"}
-    return stack.worker(*OPTIONS, **given, **_metrics(stack))
+    return stack.worker(*OPTIONS, **given, **traced, **soon, **_metrics(stack))
 
 
 def _metrics(stack: GriotStack) -> dict[str, str]:
@@ -114,11 +124,13 @@ def house(stack: GriotStack, valkey: ValkeyServer) -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def places(
+    *,
     house: House,
     worker: ServerProcess,
     events: list[dict[str, object]],
     flower: httpx.Client,
     producer_log: list[str],
+    collected: Collector,
 ) -> dict[str, str]:
     """All texts once through their doors; then what each place shows."""
     for number, (name, go_in) in enumerate(DOORS.items()):
@@ -140,6 +152,10 @@ def places(
     shown["what senders are told"] = "\n".join(house.refusals)
     shown["a sender's log"] = "\n".join(producer_log)
     shown["process titles"] = _titles(worker)
+    wait_until(
+        lambda: last.id in _spans(collected), timeout_s=WAIT_S, what="the spans of the last job"
+    )
+    shown["the spans"] = _spans(collected)
     shown["a sender's metrics"] = own_text()
     # Not before, for whoever inspects is answered by one worker.
     house.stack.maintenance(**_metrics(house.stack))
@@ -189,6 +205,10 @@ def _told(stack: GriotStack) -> dict[str, str]:
     return {"celery report": told, **outputs}
 
 
+def _spans(collected: Collector) -> str:
+    return b"\n".join(list(collected.bodies)).decode("latin-1")
+
+
 def _titles(worker: ServerProcess) -> str:
     process = psutil.Process(worker.pid)
     family = [process, *process.children(recursive=True)]
@@ -218,6 +238,7 @@ def test_no_id_writes_a_line_of_its_own(places: dict[str, str]) -> None:
 AS_LINES = ("the log", "griot", "what senders", "a sender")
 
 SHOWN = {
+    "the spans": "door-0",
     "the log": "door-0",
     "the events": "door-0",
     "inspect active": "door-",

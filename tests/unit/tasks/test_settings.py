@@ -61,8 +61,13 @@ BOUNDS = (
 ADDRESSES = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
 CHOICES = {"CHAT_CANCEL_POLICY": ("keep", "discard")}
 """The default first."""
-OTHERS = {"CHAT_ALLOWED_MODELS", "CHAT_CLOUD_MODELS", "CELERY_RESULT_ENCRYPTED"}
-"""Their tests: tests/unit/tasks/job/test_allowed_models.py; e2e tests of encryption."""
+OTHERS = {
+    "CHAT_ALLOWED_MODELS",
+    "CHAT_CLOUD_MODELS",
+    "CELERY_RESULT_ENCRYPTED",
+    "TRACE_SESSIONS",
+}
+"""Their tests: tests/unit/tasks/job/test_allowed_models.py; e2e tests of encryption and traces."""
 WHOLE = {bound.name for bound in BOUNDS if not bound.field.endswith("_s")} | {"CELERY_RESULT_TTL"}
 
 all_bounds = pytest.mark.parametrize("bound", BOUNDS, ids=[bound.name for bound in BOUNDS])

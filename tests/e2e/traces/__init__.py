@@ -1,0 +1,1 @@
+"""Traces of jobs from end to end."""

@@ -1,0 +1,1 @@
+"""Where a process sends its spans."""
