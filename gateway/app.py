@@ -49,11 +49,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(Numbered)
     answer_errors(app)
     for part in (
+        responses,  # the one that is asked most is looked at first
+        completions,
+        conversations,
         health,
         models,
-        responses,
-        conversations,
-        completions,
         queue,
         operator,
         files,

@@ -77,7 +77,8 @@ async def send(
     `sender`: whom a gateway sends it for.
     """
     job = producer().checked((agent_id, session_id, message), options)
-    if app.conf.task_always_eager:
+    is_eager = app.conf.task_always_eager
+    if is_eager:
         job = job.model_copy(update={"not_before": None})
     job_id = job.job_id(task_id)
     submission = producer().submission(Envelope(job=job, sender=sender), job_id)
@@ -91,7 +92,7 @@ async def send(
         await asyncio.to_thread(producer().follow_up, submission, enqueued)
     elif enqueued.position == 0:
         await connections.waking.wake(submission)
-    if app.conf.task_always_eager:
+    if is_eager:
         await asyncio.to_thread(work_off, submission)
     return JobResult(submission.job_id, app=app)
 
