@@ -1,7 +1,7 @@
 """The short way to an endpoint that takes a message in: its request is read and validated once.
 
-FastAPI's own way, by solving dependencies, cost more CPU than all that the gateway then does before
-Redis is asked. It still describes these routes in the OpenAPI document, by their signatures.
+FastAPI's own way, by solving dependencies, took an eighth of a request's CPU. It still describes
+these routes in the OpenAPI document, by their signatures.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
