@@ -117,6 +117,7 @@ def _with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
 
 Looker = Annotated[Caller, Depends(_with(Scope.AGENTS))]
 Reader = Annotated[Caller, Depends(_with(Scope.READ))]
-Writer = Annotated[Caller, Depends(_with(Scope.WRITE))]
+writer = _with(Scope.WRITE)
+Writer = Annotated[Caller, Depends(writer)]
 Operator = Annotated[Caller, Depends(_with(Scope.OPERATE))]
 Eraser = Annotated[Caller, Depends(_with(Scope.ERASE))]

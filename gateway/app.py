@@ -51,11 +51,11 @@ def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None 
     app.add_middleware(Numbered)
     answer_errors(app)
     for part in (
+        responses,  # the one that is asked most is looked at first
+        completions,
+        conversations,
         health,
         models,
-        responses,
-        conversations,
-        completions,
         embeddings,
         queue,
         operator,

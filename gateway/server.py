@@ -16,6 +16,10 @@ from gateway.settings import GatewaySettings
 STOP_S = 5
 """How long a server that stops lets running requests end; their jobs go on."""
 IDLE_S = 30
+START_S = 60
+"""How long one of several processes may say nothing before it is killed, and started again. It says
+nothing while it imports, which on a busy machine takes longer than uvicorn's five seconds: so none
+would ever have served."""
 MAX_HEAD_BYTES = 65_536
 """So large may the head of a request be; llhttp itself has no bound."""
 
@@ -53,6 +57,7 @@ class Configuration(uvicorn.Config):
             forwarded_allow_ips=settings.proxies,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=STOP_S,
+            timeout_worker_healthcheck=START_S,
         )
 
     def configure_logging(self) -> None:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pydantic import Field, model_validator
 
@@ -127,12 +128,7 @@ class GatewaySettings(EnvSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.host)
 
     @property
     def may_be_open(self) -> bool:
@@ -145,6 +141,16 @@ class GatewaySettings(EnvSettings):
         if self.hosts:
             return names_in(self.hosts)
         return [*LOOPBACK_NAMES, self.host] if self.may_be_open else ["*"]
+
+
+@lru_cache(maxsize=1)  # asked with each request
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def names_in(text: str) -> list[str]:

@@ -79,14 +79,15 @@ async def send(
     `sender`: whom a gateway sends it for.
     """
     job = producer().checked((agent_id, session_id, message), options)
-    if app.conf.task_always_eager:
+    is_eager = app.conf.task_always_eager
+    if is_eager:
         job = job.model_copy(update={"not_before": None})
     job_id = job.job_id(task_id)
     with sending(job.agent_id, job_id) as place:
         envelope = Envelope(job=job, sender=sender, trace=place)
         submission = producer().submission(envelope, job_id)
         await _submit(submission)
-    if app.conf.task_always_eager:
+    if is_eager:
         await asyncio.to_thread(work_off, submission)
     return JobResult(submission.job_id, app=app)
 
@@ -146,19 +147,18 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
     while not follower.is_over:
         found = await connections.tail.after(stream, follower.cursor, timeout_s=timeout_s)
         timeout_s = LOOK_S
+        if not found:
+            is_pending, is_committed, _ = await connections.memory.run_all(
+                *follower.last.standing(), events.check_not_ahead(keys, follower.cursor)
+            )
+            if not follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
+                continue
+            found = await _read_now(connections.memory, follower)
+            if not found:
+                answers = await connections.memory.run_each(follower.last.lookup())
+                yield follower.conclusion(answers, is_committed=bool(is_committed))
         for event in follower.take(found):
-            into = None
-            if event.type is EventType.FAILED:
-                into = await connections.memory.run(follower.last.replacement())
-            yield follower.last.led_on(event, into)
-        if found:
-            continue
-        is_pending, is_committed, _ = await connections.memory.run_all(
-            *follower.last.standing(), events.check_not_ahead(keys, follower.cursor)
-        )
-        if follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
-            answers = await connections.memory.run_each(follower.last.lookup())
-            yield follower.conclusion(answers, is_committed=bool(is_committed))
+            yield await _led_on(connections.memory, follower, event)
 
 
 async def look(job_id: str) -> Standing | None:
@@ -190,6 +190,20 @@ async def look(job_id: str) -> Standing | None:
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:
     """`chat_task.cancel` on an event loop."""
     return await asyncio.to_thread(chat_task.cancel, job_id, policy)
+
+
+async def _read_now(memory: AsyncConnection, follower: JobFollower) -> list[Event]:
+    stream = events.stream_of(follower.keys)
+    found = await memory.run(events.read_now(stream, follower.cursor))
+    if events.may_have_gap(found):
+        await memory.run(events.check_cursor(follower.keys, follower.cursor))
+    return found
+
+
+async def _led_on(memory: AsyncConnection, follower: JobFollower, event: Event) -> Event:
+    if event.type is not EventType.FAILED:
+        return event
+    return follower.last.led_on(event, await memory.run(follower.last.replacement()))
 
 
 async def _check(memory: AsyncConnection, keys: SessionKeys, cursor: str) -> None:

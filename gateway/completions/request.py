@@ -54,7 +54,7 @@ class CompletionRequest(Nullable):
     metadata: Metadata | None = None
     user: Annotated[str, StringConstraints(max_length=128)] | None = None
     safety_identifier: Annotated[str, StringConstraints(max_length=128)] | None = None
-    griot: Extension = Extension()
+    griot: Extension = Field(default_factory=Extension)
     # These ask for what is so anyway, or give a hint that changes no answer.
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Request, Response
 from gateway.access import Shared, Writer
 from gateway.completions.request import CompletionRequest
 from gateway.completions.shape import Chunks, completion
+from gateway.direct_route import DirectRoute
 from gateway.doors.answers import server_sent
 from gateway.errors import ApiError, body_of
 from gateway.responses import sending
@@ -23,7 +24,6 @@ PREFIX = "chatcmpl-"
 DONE = b"data: [DONE]\n\n"
 
 
-@router.post("/v1/chat/completions")
 async def create_completion(
     asked: CompletionRequest,
     request: Request,
@@ -39,6 +39,14 @@ async def create_completion(
     if asked.stream:
         return answering.stream(_pieces(known, Chunks(known, has_usage=asked.has_usage)))
     return await answering.whole(request, lambda done: completion(known, done))
+
+
+router.add_api_route(
+    "/v1/chat/completions",
+    create_completion,
+    methods=["POST"],
+    route_class_override=DirectRoute,
+)
 
 
 async def _pieces(known: Known, chunks: Chunks) -> AsyncGenerator[bytes, None]:

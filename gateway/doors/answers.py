@@ -31,6 +31,16 @@ def server_sent(data: Mapping[str, object], event: str | None = None) -> bytes:
     return head + b"data: " + orjson.dumps(data) + b"\n\n"
 
 
+class Json(Response):
+    """An answer in JSON, packed by orjson."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """Its bytes."""
+        return orjson.dumps(content)
+
+
 class EventStream(Response):
     """Sends pieces of a stream of events as they come; a client that leaves is noticed at once.
 

@@ -93,7 +93,7 @@ class ResponseRequest(Nullable):
     parallel_tool_calls: bool | None = None
     user: Annotated[str, StringConstraints(max_length=128)] | None = None
     safety_identifier: Annotated[str, StringConstraints(max_length=128)] | None = None
-    griot: Extension = Extension()
+    griot: Extension = Field(default_factory=Extension)
     # These ask for what is so anyway, or give a hint that changes no answer.
     truncation: Literal["auto"] | None = None
     include: list[Included] | None = None

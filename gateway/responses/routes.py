@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 
 from gateway.access import Eraser, Reader, Shared, Writer
 from gateway.acting import cancelled
-from gateway.doors.answers import EventStream
+from gateway.direct_route import DirectRoute
+from gateway.doors.answers import EventStream, Json
 from gateway.paging import Page, page_of
 from gateway.responses import deletion, following, inputs, sending
 from gateway.responses.answering import Answering
@@ -20,7 +21,6 @@ ResponseId = Annotated[str, Path(max_length=512)]
 CANCEL_WAIT_S = 5.0
 
 
-@router.post("")
 async def create_response(
     asked: ResponseRequest,
     request: Request,
@@ -34,8 +34,11 @@ async def create_response(
     if asked.stream:
         return Answering(gateway, caller, known).stream(following.pieces(known))
     if asked.background:
-        return JSONResponse(known.response("queued"))
+        return Json(known.response("queued"))
     return await Answering(gateway, caller, known).whole(request)
+
+
+router.add_api_route("", create_response, methods=["POST"], route_class_override=DirectRoute)
 
 
 @router.get("/{response_id}")

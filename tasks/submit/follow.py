@@ -51,14 +51,16 @@ def follow_job(job_id: str, after: str | None = None) -> Iterator[Event]:
     while not follower.is_over:
         found = _read(services.memory, follower, block_ms)
         block_ms = BLOCK_MS
+        if not found:
+            is_pending, is_committed = services.memory.run_all(*follower.last.standing())
+            if not follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
+                continue
+            found = _read(services.memory, follower, NO_WAIT_MS)
+            if not found:
+                answers = services.memory.run_each(follower.last.lookup())
+                yield follower.conclusion(answers, is_committed=bool(is_committed))
         for event in follower.take(found):
             yield _led_on(services.memory, follower, event)
-        if found:
-            continue
-        is_pending, is_committed = services.memory.run_all(*follower.last.standing())
-        if follower.is_known_over(is_pending=is_pending, is_committed=is_committed):
-            answers = services.memory.run_each(follower.last.lookup())
-            yield follower.conclusion(answers, is_committed=bool(is_committed))
 
 
 def last_end(job_id: str) -> tuple[SessionKeys, End] | None:

@@ -37,8 +37,9 @@ class JobFollower(SessionFollower):
     """Follows one job to its end.
 
     When nothing comes, ask `last.standing`: the last event may never have been stored, or be gone.
-    Where the job is over, as `is_known_over` says, ask `last.lookup`, and hand over what
-    `conclusion` makes of the answers.
+    Where the job is over, as `is_known_over` says, read once more: the wait may have ended just
+    before the last events came, or been too short for a busy process to be given them. Where still
+    nothing is there, ask `last.lookup`, and hand over what `conclusion` makes of the answers.
     """
 
     def __init__(self, keyspace: Keyspace, keys: SessionKeys, job_id: str, cursor: str) -> None:

@@ -10,21 +10,25 @@ import pytest
 
 from memory import (
     Command,
+    Connection,
     CursorExpired,
     Event,
     EventType,
     InvalidInput,
     Mailbox,
+    Tail,
     get_redis_memory,
 )
 from memory.records.event import packed
-from memory.records.events import FROM_START, MAX_EVENTS
+from memory.records.events import FROM_START, MAX_EVENTS, Stream
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import chat_task, follow, follow_job
 from tasks.aio import aclose
 from tasks.aio import follow as afollow
 from tasks.aio import follow_job as afollow_job
+from tasks.submit import follow as blocking
+from tasks.submit.followers import SessionFollower
 from tests.support.machine import scaled
 from tests.support.waiting import elapsed, eventually
 
@@ -147,6 +151,44 @@ async def test_a_follower_on_a_loop_restarted_ten_times_misses_nothing(
         assert not is_over(told), "the answer was over before all restarts"
     await atake(followed(job.id, session_id, told[-1].cursor), told)
     assert_whole(told, session_id)
+
+
+def test_a_wait_that_ends_just_before_the_last_events_costs_none(
+    session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job ends between a read that finds nothing and the question whether it is over."""
+    job = chat_task.delay(AGENT, session_id, "tell me", model="slow-tokens:5x0.01s")
+    read, reads = blocking._read, list[int]()
+
+    def too_soon(memory: Connection, follower: SessionFollower, block_ms: int) -> list[Event]:
+        reads.append(block_ms)
+        if len(reads) > 1:
+            return read(memory, follower, block_ms)
+        job.get(timeout=WAIT_S)
+        return []
+
+    monkeypatch.setattr(blocking, "_read", too_soon)
+    assert_whole(list(follow_job(job.id)), session_id)
+
+
+async def test_a_wait_on_a_loop_that_ends_just_before_the_last_events_costs_none(
+    session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a thread; a loop with many followers is late by itself."""
+    job = await asyncio.to_thread(
+        chat_task.delay, AGENT, session_id, "tell me", model="slow-tokens:5x0.01s"
+    )
+    after, waits = Tail.after, list[float]()
+
+    async def too_soon(tail: Tail, stream: Stream, cursor: str, *, timeout_s: float) -> list[Event]:
+        waits.append(timeout_s)
+        if len(waits) > 1:
+            return await after(tail, stream, cursor, timeout_s=timeout_s)
+        await asyncio.to_thread(job.get, timeout=WAIT_S)
+        return []
+
+    monkeypatch.setattr(Tail, "after", too_soon)
+    assert_whole([event async for event in afollow_job(job.id)], session_id)
 
 
 async def test_all_followers_see_the_second_attempt_replace_the_first(

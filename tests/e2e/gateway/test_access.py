@@ -88,9 +88,21 @@ def error(answer: httpx.Response, status: int) -> dict[str, str]:
 def test_no_address_but_loopback_is_open(stack: GriotStack) -> None:
     """Without keys it does not start, and says what to do; this module makes them later."""
     for settings in ({"GATEWAY_HOST": "192.0.2.1"}, {"GATEWAY_PROXIES": "10.0.0.1"}):
-        ended = griot(stack, "serve", REDIS_MEMORY_DB="9", GATEWAY_PORT="0", **settings)
+        ended = griot(stack, "serve", REDIS_KEY_PREFIX="keyless", GATEWAY_PORT="0", **settings)
         assert ended.returncode == 1
         assert "griot keys create" in ended.stderr
+
+
+def test_whoever_opens_a_gateway_again_says_so(stack: GriotStack) -> None:
+    """Revoking the last key opens nothing; `griot keys open` does, and once there is no key."""
+    own = {"REDIS_KEY_PREFIX": "opened"}
+    made = griot(stack, "keys", "create", "last", **own)
+    assert made.returncode == 0, made.stderr
+    assert griot(stack, "keys", "open", **own).returncode == 1, "there is a key"
+    assert griot(stack, "keys", "revoke", made.stdout.split("_")[1], **own).returncode == 0
+    assert griot(stack, "keys", "open", **own).returncode == 0
+    strangers = griot(stack, "serve", GATEWAY_HOST="192.0.2.1", GATEWAY_PORT="0", **own)
+    assert "there are no API keys" in strangers.stderr
 
 
 def test_a_key_is_needed(door: httpx.Client, keys: Mapping[str, str]) -> None:

@@ -1,14 +1,16 @@
-"""The producer where the id of a job is claimed on another server than its mailbox."""
+"""The producer where Redis or the broker fails in between."""
 
 import logging
 from collections import deque
 from unittest.mock import Mock
 
 import pytest
+from kombu.exceptions import BatchPublishError, OperationalError
 
 from memory import Backpressure, Claim, Enqueued, EnqueueOutcome, Keyspace, MemoryUnavailable
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
+from tasks.process import wakeup
 from tasks.process.app import app
 from tasks.process.configuration import load_settings
 from tasks.process.queue_wait import QueueWait
@@ -31,6 +33,25 @@ def test_a_refused_job_is_refused_also_where_its_id_cannot_be_freed(
         producer.submit(producer.submission(Envelope(job=job), "j1"))
     assert not asked
     assert "job j1 was refused, but its id stays reserved for its request" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OperationalError("away"), BatchPublishError([], []), RuntimeError("the connection is lost")],
+    ids=lambda error: type(error).__name__,
+)
+def test_wake_ups_whose_batch_fails_are_published_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """All of them: which of the batch are out is not known, and a second wake-up is harmless."""
+    monkeypatch.setattr(wakeup, "publish_together", Mock(side_effect=error))
+    monkeypatch.setattr(wakeup, "publish", published := Mock())
+    envelope = Envelope(job=ChatJob(agent_id="energy", session_id="s1", message="Hello"))
+    keys = Keyspace().session("energy", "s1")
+    with caplog.at_level(logging.INFO):
+        wakeup.wake_jobs(app, [(keys, job_id, envelope) for job_id in ("j1", "j2")])
+    assert [call.args[1] for call in published.call_args_list] == ["j1", "j2"]
+    assert "2 wake-ups are published one by one" in caplog.text
 
 
 def _answer(answer: object) -> object:

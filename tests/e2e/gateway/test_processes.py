@@ -1,0 +1,67 @@
+"""A gateway of several processes that share a port: `griot serve --processes`."""
+
+import os
+import re
+import signal
+
+import httpx
+import pytest
+
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from tests.e2e.gateway.conftest import AGENT
+from tests.support.waiting import wait_until
+
+STARTED = re.compile(r"Started server process \[(\d+)\]")
+WAIT_S = 20.0
+HELLO = {"model": AGENT, "input": "Hello"}
+
+
+def answering(address: str) -> set[str]:
+    """The processes that answer a few connections, by what their ids of requests begin with."""
+    found = set()
+    for _ in range(8):
+        try:
+            answer = httpx.get(f"{address}/healthz", trust_env=False, timeout=10)
+        except httpx.TransportError:  # not there yet, or killed in between
+            continue
+        found.add(answer.headers["x-request-id"].rpartition("_")[0])
+    return found
+
+
+def pids(process: ServerProcess) -> list[int]:
+    """Those of all serving processes that were started, in their order."""
+    return [int(found) for found in STARTED.findall(process.log_text())]
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process is alive."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_several_processes_share_a_port(stack: GriotStack) -> None:
+    """Any answers for any; one that is killed is started again; at Ctrl-C all end, and none is left
+    that holds the port. One test, for each start costs seconds."""
+    process, address = stack.gateway(name="several", GATEWAY_PROCESSES="2")
+    wait_until(lambda: len(answering(address)) == 2, timeout_s=WAIT_S, what="both answer")
+    before = answering(address)
+
+    made = httpx.post(f"{address}/v1/responses", json=HELLO, trust_env=False, timeout=WAIT_S)
+    assert made.status_code == 200, made.text
+    where = f"{address}/v1/responses/{made.json()['id']}"
+    found = [httpx.get(where, trust_env=False, timeout=WAIT_S) for _ in range(8)]
+    assert {one.json()["status"] for one in found} == {"completed"}
+
+    os.kill(pids(process)[0], signal.SIGKILL)
+    wait_until(lambda: answering(address) - before, timeout_s=WAIT_S, what="another answers")
+    assert len(pids(process)) == 3
+
+    process.signal(signal.SIGINT)
+    assert process.wait(WAIT_S) is not None
+    assert not any(map(is_there, pids(process)))
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{address}/healthz", trust_env=False)
