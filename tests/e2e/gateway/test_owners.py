@@ -60,10 +60,10 @@ THEIRS: Mapping[str, tuple[Ask, ...]] = {
     "GET /v1/queue": (("GET", "/v1/queue?response_id={response}", None),),
     # The page begins a conversation by looking at it: one that nobody has is empty.
     "GET /chat/session": (
-        ("GET", f"/chat/session?agent={AGENT}&conversation={{conversation}}", None),
+        ("GET", f"/chat/session?agent={AGENT}&id={{conversation}}", None),
     ),
     "GET /chat/export": (
-        ("GET", f"/chat/export?agent={AGENT}&conversation={{conversation}}", None),
+        ("GET", f"/chat/export?agent={AGENT}&id={{conversation}}", None),
     ),
 }  # fmt: skip
 

@@ -235,7 +235,8 @@ def test_a_webhook_that_is_given_up_is_listed_sent_again_and_dropped(
     listed = http.get("/v1/dead_letters").json()["data"]
     assert set(by_job.values()) <= {one["id"] for one in listed if one["kind"] == "webhook"}
     griot("dead-letters", "requeue", str(by_job[sent[0]]))
-    assert http.post(f"/v1/dead_letters/{by_job[sent[1]]}/requeue").status_code == 200
+    again = http.post(f"/v1/dead_letters/{by_job[sent[1]]}/requeue")
+    assert again.status_code == 200, again.text
     griot("dead-letters", "drop", str(by_job[sent[2]]))
     wait_until(lambda: len(hooks.about(sent[0])) == 2, timeout_s=20, what="it has come")
     wait_until(lambda: len(hooks.about(sent[1])) == 2, timeout_s=20, what="it has come")
