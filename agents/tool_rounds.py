@@ -12,6 +12,8 @@ from agents.client_functions import ClientCalls, ClientFunction, identified
 from agents.tool_function import MAX_ARGUMENTS_BYTES, Outcome, ToolContext, within
 from agents.tools import Tool
 from llm import ModelReply, ToolCall
+from telemetry.labels import OTHER, TOOLS
+from telemetry.metrics import TOOL
 
 MAX_CALLS_PER_ROUND = 16
 """Of more calls in one answer the rest are dropped; the model may make them in the next round."""
@@ -177,8 +179,10 @@ class ToolRounds:
         began_at = time.monotonic()
         self._on_event(began)
         outcome = await self._outcome(call, is_whole=is_whole)
-        ms = (time.monotonic() - began_at) * 1000
-        self._on_event(replace(began, outcome=outcome, ms=ms))
+        took_s = time.monotonic() - began_at
+        name = TOOLS.label(call.name) if call.name in self._tools else OTHER
+        TOOL.labels(name, "tool_error" if outcome.is_error else "").observe(took_s)
+        self._on_event(replace(began, outcome=outcome, ms=took_s * 1000))
         return outcome
 
     async def _outcome(self, call: ToolCall, *, is_whole: bool) -> Outcome:

@@ -43,6 +43,8 @@ from worker.command_line import (
 )
 from worker.json_log import show_warnings
 from worker.lateness import loop_watch
+from worker.metrics.process import show_worker_metrics
+from worker.metrics.settings import MetricsSettings
 from worker.model_watch import watch_models
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
@@ -215,6 +217,9 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(sweep_forever(app))
+    pool = sender.pool  # type: ignore[attr-defined]
+    # Of a pool of processes each shows its own turn.
+    show_worker_metrics(checked(MetricsSettings), 0 if pool.uses_semaphore else pool.limit)
     worker_services().runtime.spawn(report_forever(str(sender.hostname), _lateness))  # type: ignore[attr-defined]  # as above
     settings = load_settings()
     # The others may be where no model server can be reached, and ask none.
@@ -248,6 +253,7 @@ def _drain_on(notice: StopNotice, **_: object) -> None:
     """In a process of Celery's prefork pool: drain when its worker does."""
     worker_services().runtime.spawn(loop_watch().start())
     worker_services().runtime.spawn(_drain_after(notice))
+    show_worker_metrics(checked(MetricsSettings), 1)
     name = f"{socket.gethostname()}, process {os.getpid()}"
     worker_services().runtime.spawn(report_forever(name, _lateness))
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from llm.errors import LLMError, OllamaUnreachableError
 from llm.http.client import OllamaClient
+from llm.servers.call_metrics import measured_call
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
@@ -149,7 +150,10 @@ class Fleet:
             on_server(server.url)
             has_spoken = False
             try:
-                with server.calling(request) as trial:
+                with (
+                    measured_call(server.label, model) as measure,
+                    server.calling(request) as trial,
+                ):
                     await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:
@@ -158,6 +162,7 @@ class Fleet:
                                 has_spoken = True
                                 server.answers(request.model, trial)
                             server.heard(model)
+                            measure.heard(record)
                             yield record
                 return
             except LLMError as exc:

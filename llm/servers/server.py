@@ -36,6 +36,8 @@ from llm.wire.error_map import KILLED
 from llm.wire.models import full_name, is_cloud
 from llm.wire.requests import ChatRequest
 from llm.wire.timeouts import LOAD_TIMEOUT_S, Timeouts
+from telemetry.labels import SERVERS
+from telemetry.metrics import BREAKER_OPEN
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,7 @@ class Server:
         self.label = label_of(self.url)
         self.client = client
         self.breaker = Breaker()
+        BREAKER_OPEN.labels(SERVERS.label(self.label)).set_function(self._is_left_alone)
         self.catalog = client.catalog
         self.warmer = Warmer(
             client,
@@ -197,6 +200,9 @@ class Server:
             self.warmer.forget(model)
         if isinstance(error, TotalTimeoutError) and not trial.has_answered:
             self._waited_in_vain(request, trial, after_s)
+
+    def _is_left_alone(self) -> float:
+        return 0.0 if self.breaker.is_closed else 1.0
 
     @property
     def _tell_every_s(self) -> float:

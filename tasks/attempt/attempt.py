@@ -52,6 +52,7 @@ from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
+from telemetry.metrics import LATE_COMMITS, RETRIES
 
 logger = logging.getLogger(__name__)
 
@@ -225,11 +226,12 @@ class Attempt:
         """What a commit means that has recorded nothing."""
         if committed.outcome is CommitOutcome.GONE:
             return NotNow("is over", committed.next, is_over=True)
-        refused = committed.outcome.value
+        why = committed.outcome.value
+        LATE_COMMITS.inc()
         logger.warning(
-            "late commit of job %s refused; its reply is dropped: %s", self._ref.shown, refused
+            "late commit of job %s refused; its reply is dropped: %s", self._ref.shown, why
         )
-        return NotNow(refused)
+        return NotNow(why)
 
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
@@ -238,6 +240,7 @@ class Attempt:
         if is_retried(error) and attempt < queue.max_attempts:
             delay_s = pause_s(error, attempt, base_s=queue.retry_base_s, max_s=queue.retry_max_s)
             await self._holder.fail(delay_s=delay_s, refund=False, error=str(error))
+            RETRIES.labels(type(error).__name__).inc()
             self._events.emit(EventType.WAITING, data=told(error, delay_s, queue.max_attempts))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
         return await self._bury(str(error))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from memory import AsyncConnection, Mailbox, MemoryServiceError, Slots, StopPolicy
 from tasks.process.stopping import Stoppable, StopReason
+from telemetry.metrics import LEASES_LOST
 
 # Two renewals may be lost before a lease ends.
 RENEWALS_PER_LEASE = 3
@@ -60,6 +61,7 @@ async def _renew(memory: AsyncConnection, lease: Lease, stoppable: Stoppable) ->
         with suppress(MemoryServiceError):
             is_ours, policy, has_slot = await _renew_once(memory, lease)
             if not is_ours:
+                LEASES_LOST.inc()
                 stoppable.stop(StopReason.LEASE_LOST)
                 return
             if policy is not None:

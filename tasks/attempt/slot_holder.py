@@ -16,7 +16,10 @@ from memory import (
     ignore_corrupt,
 )
 from memory.slots.slots import last_turn_us
+from tasks.process.redis_clock import redis_clock
 from tasks.process.slots import BoundedModels, SlotNotifier
+from telemetry.labels import MODELS
+from telemetry.metrics import SLOT_WAIT
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +71,9 @@ class SlotHolder:
         if server is None:
             return slots
         self.held, self._taken_s, self.server = slots, time.monotonic(), server
+        if (now_s := redis_clock().now_s) is not None:
+            waited_s = max(0.0, now_s - self._enqueued_us / 1e6)
+            SLOT_WAIT.labels(MODELS.label(slots.model)).observe(waited_s)
         return None
 
     async def move(self, servers: Sequence[str]) -> bool:

@@ -20,6 +20,7 @@ from memory.redis.steps import run_steps_async
 from tasks.attempt.attempt import Attempt
 from tasks.attempt.key_wait import verdict_of
 from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.measured import measured
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.turn_counts import counts_of
@@ -39,6 +40,7 @@ from tasks.submit.producer import Producer, has_effects, producer
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
+from telemetry.metrics import HANDOVER
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ async def _attempt(worker: WorkerServices, ref: JobRef, token: str, in_log: JobI
     """Take a raw job in, and make one attempt at it. Raises InvalidJob, MemoryServiceError."""
     worker.watch_cancellations()
     with log_about(in_log):
-        return await _attempt_in_log(worker, ref, token)
+        return await measured(ref.agent_id, _attempt_in_log(worker, ref, token))
 
 
 async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Verdict:
@@ -185,6 +187,7 @@ def job_ref_of(
     is_again = (request.delivery_info or {}).get("redelivered")
     if isinstance(due_at, float) and now_s is not None and not is_again:
         producer_services().queue_wait.note(now_s - due_at)
+        HANDOVER.observe(max(0.0, now_s - due_at))
     max_history = options.get("max_history")
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 
 from celery import Celery
 
-from memory import CorruptData, Due, MemoryServiceError
+from memory import CorruptData, Due, MemoryServiceError, SweepOutcome
 from tasks.beat.delayed_sweep import DelayedSweep
 from tasks.beat.mailbox_sweep import MailboxSweep, guarded
 from tasks.beat.outage_sweep import OutageSweep
@@ -23,6 +23,7 @@ from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import worker_services
 from tasks.submit.producer import producer
+from telemetry.metrics import SWEEPS, SWEPT, WAKEUPS_LOST
 
 logger = logging.getLogger(__name__)
 
@@ -54,14 +55,21 @@ async def sweep_once(celery: Celery) -> Counter[str]:
     slots = SlotSweep(memory, keyspace, worker.bounded_models, worker.slot_notifier)
     outcomes = await mailboxes.run()
     await slots.run()
-    return Counter(outcomes)
+    counted = Counter(outcomes)
+    SWEEPS.inc()
+    WAKEUPS_LOST.inc(counted[SweepOutcome.WAKE.value])
+    for outcome, how_many in counted.items():
+        SWEPT.labels(outcome.lower()).inc(how_many)
+    return counted
 
 
 async def deliver_once(_: Celery) -> int:
     """Deliver the ends that nobody has delivered; of how many sessions. Raises
     MemoryServiceError."""
     worker = worker_services()
-    return await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
+    delivered = await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
+    SWEPT.labels("delivered").inc(delivered)
+    return delivered
 
 
 def _make_delayed_sweep() -> DelayedSweep:

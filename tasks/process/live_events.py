@@ -8,6 +8,7 @@ the history has.
 import asyncio
 import itertools
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from memory import (
     events,
 )
 from memory.ids import shown_id
+from telemetry.metrics import RELAY_LAG
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Relay:
         self._flush: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self._since_s = 0.0
 
     def emit(self, keys: SessionKeys, event: Event, *, token: str = "", soon: bool = False) -> None:
         """Have an event published within a tick; `soon` ends the tick that is running.
@@ -63,6 +66,8 @@ class Relay:
         With a `token` it is dropped unless that holds the session's lease when it is written.
         Somebody looks at an empty screen until the first token of a reply: that one is sent soon.
         """
+        if not self._waiting:
+            self._since_s = time.monotonic()
         waiting = self._waiting[keys, token]
         if waiting and _continues(waiting[-1][0], event):
             waiting[-1].append(event)
@@ -84,9 +89,11 @@ class Relay:
         while self._waiting:
             await self._tick()
             batch, self._waiting = self._waiting, defaultdict(list)
+            since_s = self._since_s
             self._sending = asyncio.create_task(self._send(batch), context=Context())
             await self._sending
             self._sending = None
+            RELAY_LAG.observe(time.monotonic() - since_s)
 
     async def _tick(self) -> None:
         with suppress(TimeoutError):

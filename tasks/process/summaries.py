@@ -31,6 +31,7 @@ from memory import (
 from memory.lifetimes import SUMMARY_LOCK_MS
 from memory.records import history
 from memory.records.summary import Earlier, Summary
+from telemetry.metrics import SUMMARIES
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +160,7 @@ class Summaries:
                 "%s was not summarised; its next turn asks for a summary again: %s", history, exc
             )
             outcome = _Outcome.OVER
+        SUMMARIES.labels(outcome.name.lower()).inc()
         if outcome is not _Outcome.STOPPED:  # or the turn may be another's by now
             await self._memory.run(summary.remove_lock(self._keyspace))
         return outcome

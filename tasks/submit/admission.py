@@ -36,6 +36,7 @@ from memory.redis.steps import Steps, asked
 from tasks.errors import ChatError, LimitReached, QuotaExceeded, SessionBusy
 from tasks.process.configuration import Settings
 from tasks.submit.submission import Submission
+from telemetry.metrics import QUOTA_REFUSALS
 
 T = TypeVar("T")
 
@@ -213,6 +214,7 @@ def _exceeded(agent_id: str, charged: Charged) -> QuotaExceeded:
     wait_s = UNKNOWN_WAIT_S if charged.wait_ms is None else charged.wait_ms / 1000
     if charged.owner is None:
         raise AssertionError("a refusal names its owner")
+    QUOTA_REFUSALS.labels(charged.rule).inc()
     rule = f"{getattr(charged.owner.quota, charged.rule)} {charged.rule.replace('_', ' ')}"
     if charged.owner.name.startswith("u:"):
         setting = f"CHAT_USER_{charged.rule.upper()}"

@@ -3,6 +3,7 @@
 `follow.py` drives a follower from a thread, `aio.py` on an event loop.
 """
 
+import weakref
 from collections.abc import Sequence
 
 from memory import Event, EventType, Keyspace, SessionKeys, events
@@ -10,6 +11,7 @@ from memory.ids import shown_id
 from memory.records.event import ENDINGS
 from tasks.errors import JobFailed
 from tasks.submit.last_event import LastEvent
+from telemetry.metrics import FOLLOWERS
 
 
 class SessionFollower:
@@ -20,6 +22,8 @@ class SessionFollower:
     def __init__(self, keys: SessionKeys, cursor: str) -> None:
         self.keys = keys
         self.cursor = cursor
+        FOLLOWERS.inc()
+        weakref.finalize(self, FOLLOWERS.dec)
 
     def take(self, found: Sequence[Event]) -> list[Event]:
         """The events to hand over; the cursor moves behind them."""

@@ -9,6 +9,8 @@ from tasks.job.result import Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
 from tasks.process.turns_now import TurnNow
+from telemetry.labels import AGENTS
+from telemetry.metrics import FIRST_TOKEN, QUEUE_WAIT
 
 
 class ReplyRecorder:
@@ -22,6 +24,7 @@ class ReplyRecorder:
         self._taken_at = time.time()
         self._started_s = time.monotonic()
         self._first_delta_s: float | None = None
+        self._sent: tuple[str, float] | None = None
         self._tokens, self._prompt_tokens, self._pieces = 0, 0, 0
 
     @property
@@ -34,6 +37,13 @@ class ReplyRecorder:
     def said(self) -> str:
         """What the model has said of its reply so far."""
         return "".join(self._said)
+
+    def on_turn(self, agent_id: str, sent_at: float, attempt: int) -> None:
+        """The turn begins of a job that was sent at this Unix time."""
+        agent = AGENTS.label(agent_id)
+        if attempt == 1:
+            QUEUE_WAIT.labels(agent).observe(max(0.0, self._taken_at - sent_at))
+            self._sent = (agent, sent_at)
 
     def on_start(self, model: str) -> None:
         """The model is called, perhaps not for the first time: what it has said is dropped."""
@@ -59,6 +69,7 @@ class ReplyRecorder:
         """A piece of the reply has come."""
         if self._first_delta_s is None:
             self._first_delta_s = time.monotonic()
+            self._note_first_token()
         self._said.append(delta.text)
         self._pieces += 1
         self._shown.on_piece()
@@ -72,6 +83,12 @@ class ReplyRecorder:
         """A tool is called or has answered: what was said before is no part of the reply."""
         self._said.clear()
         self._events.emit(EventType.TOOL_CALL, data=event.data)
+
+    def _note_first_token(self) -> None:
+        if self._sent is not None:
+            agent, sent_at = self._sent
+            FIRST_TOKEN.labels(agent).observe(max(0.0, time.time() - sent_at))
+            self._sent = None
 
     def timings(self, answer: ModelReply, *, sent_at: float) -> Timings:
         """The times of the last call, with those that its server gives; `sent_at` is Unix time."""

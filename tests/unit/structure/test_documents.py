@@ -15,7 +15,7 @@ from tests.support.key_kinds import KINDS
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = (
     *("worker", "gateway", "tasks", "agents", "memory", "llm"),
-    *("children", "sandbox", "pytest_griot", "bench", "examples"),
+    *("children", "telemetry", "sandbox", "pytest_griot", "bench", "examples"),
 )
 README = ROOT / "README.md"
 DOCUMENTS = sorted([README, *(ROOT / "docs").glob("*.md")])

@@ -1,0 +1,146 @@
+"""Every metric of Griot, by name; docs/metrics.md is made from this list.
+
+Names and buckets follow OpenTelemetry's conventions for generative AI (status: development, 2026)
+where they have one; `griot_` is for ours. No label holds a session, a job, a user or a text, and
+`telemetry.labels` bounds those that others choose.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+REGISTRY = CollectorRegistry()
+"""All metrics of this process."""
+
+SECONDS = tuple(0.01 * 2**power for power in range(14))
+"""Buckets of the conventions for what a model's call takes: 10 ms to 82 s."""
+SHORT_SECONDS = (
+    *(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
+"""For what takes from a millisecond to minutes."""
+TOKENS = tuple(4**power for power in range(14))
+"""Buckets of the conventions for tokens: 1 to 67 million."""
+
+
+def _histogram(
+    name: str, says: str, *labels: str, buckets: tuple[float, ...] = SHORT_SECONDS
+) -> Histogram:
+    return Histogram(name, says, labels, buckets=buckets, registry=REGISTRY)
+
+
+def _counter(name: str, says: str, *labels: str) -> Counter:
+    return Counter(name, says, labels, registry=REGISTRY)
+
+
+def _gauge(name: str, says: str, *labels: str) -> Gauge:
+    return Gauge(name, says, labels, registry=REGISTRY)
+
+
+ProcessCollector(registry=REGISTRY)
+
+# ---- the model's calls, by the conventions
+
+MODEL_CALL = _histogram(
+    "gen_ai_client_operation_duration_seconds",
+    "A call of a model, from the request to its end",
+    *("gen_ai_operation_name", "gen_ai_request_model", "server_address", "error_type"),
+    buckets=SECONDS,
+)
+FIRST_CHUNK = _histogram(
+    "gen_ai_client_operation_time_to_first_chunk_seconds",
+    "A call of a model, from the request to the first piece of the reply",
+    *("gen_ai_request_model", "server_address"),
+    buckets=SECONDS,
+)
+CHUNK = _histogram(
+    "gen_ai_client_operation_time_per_output_chunk_seconds",
+    "From one piece of a reply to the next",
+    *("gen_ai_request_model", "server_address"),
+    buckets=SECONDS,
+)
+TOKENS_USED = _histogram(
+    "gen_ai_client_token_usage",
+    "Tokens of a call of a model, as its server counts them",
+    *("gen_ai_token_type", "gen_ai_request_model"),
+    buckets=TOKENS,
+)
+TURN = _histogram(
+    "gen_ai_invoke_agent_duration_seconds",
+    "A turn, from the attempt's start to its end",
+    *("gen_ai_agent_name", "error_type"),
+    buckets=SECONDS,
+)
+TOOL = _histogram(
+    "gen_ai_execute_tool_duration_seconds",
+    "A call of a tool",
+    *("gen_ai_tool_name", "error_type"),
+    buckets=SECONDS,
+)
+
+# ---- jobs and attempts
+
+QUEUE_WAIT = _histogram(
+    "griot_queue_wait_seconds", "A job, from when it is sent to its first attempt", "agent"
+)
+FIRST_TOKEN = _histogram(
+    "griot_first_token_seconds", "A job, from when it is sent to the first token", "agent"
+)
+HANDOVER = _histogram("griot_handover_seconds", "From a wake-up to the attempt that it starts")
+ATTEMPTS = _counter("griot_attempts", "Attempts by what they came to", "agent", "outcome")
+RETRIES = _counter("griot_retries", "Attempts that are made again, by what failed", "error")
+LATE_COMMITS = _counter(
+    "griot_late_commits_refused", "Turns that were refused because another attempt owns the session"
+)
+LEASES_LOST = _counter("griot_leases_lost", "Leases that ended before their attempt did")
+TURNS_RUNNING = _gauge("griot_turns_running", "Attempts that run in this process")
+CONCURRENCY = _gauge("griot_concurrency", "Turns that this process runs at once, at most")
+
+# ---- what keeps it going
+
+SWEEPS = _counter("griot_sweeps", "Rounds of the sweep")
+SWEPT = _counter("griot_swept", "What the sweep has met, by what came of it", "outcome")
+WAKEUPS_LOST = _counter("griot_wakeups_lost", "Wake-ups that the sweep had to send again")
+
+# ---- slots and servers
+
+SLOT_WAIT = _histogram(
+    "griot_slot_wait_seconds", "From when a job could run to the slot of its model", "model"
+)
+SERVER_CHOICES = _counter(
+    "griot_server_choices", "Calls by the server that got them", "server", "model"
+)
+BREAKER_OPEN = _gauge(
+    "griot_breaker_open", "1 while a server is left alone after failures", "server"
+)
+
+# ---- context
+
+LEFT_OUT = _counter(
+    "griot_context_messages_left_out",
+    "Messages of history that did not fit the window",
+    "agent",
+)
+SILENT_CUTS = _counter(
+    "griot_silent_cuts", "Prompts that a server has shortened without a word", "agent"
+)
+SUMMARIES = _counter("griot_summaries", "Summaries by what they came to", "outcome")
+
+# ---- streams
+
+FOLLOWERS = _gauge("griot_followers", "Followers of live events in this process")
+RELAY_LAG = _histogram("griot_relay_lag_seconds", "A live event, from its making to Redis")
+
+# ---- the process
+
+LATENESS = _gauge(
+    "griot_loop_lateness_seconds", "How late the event loop was in the last 10 s", "stat"
+)
+ROUND_TRIP = _histogram("griot_redis_round_trip_seconds", "A round trip to the memory's Redis")
+CONNECTIONS = _gauge("griot_redis_connections_in_use", "Connections to Redis that are lent out")
+QUOTA_REFUSALS = _counter("griot_quota_refusals", "Jobs that a quota has refused", "quota")
+
+# ---- the gateway
+
+REQUESTS = _counter("griot_http_requests", "Requests by route and status", "route", "status")
+REQUEST_TIME = _histogram("griot_http_request_duration_seconds", "A request by its route", "route")
+STREAMS_OPEN = _gauge("griot_http_streams_open", "Streams that are open")
+DELIVERIES = _counter("griot_webhook_deliveries", "Deliveries of webhooks by outcome", "outcome")

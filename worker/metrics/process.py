@@ -1,0 +1,20 @@
+"""What a worker process shows of itself, beside what is counted where it happens."""
+
+from tasks.process.services import worker_services
+from telemetry.labels import AGENTS
+from telemetry.metrics import CONCURRENCY, LATENESS
+from worker.lateness import loop_watch
+from worker.metrics.endpoint import show_metrics
+from worker.metrics.settings import MetricsSettings
+
+
+def show_worker_metrics(settings: MetricsSettings, concurrency: int) -> None:
+    """Show the metrics of this worker, or of this process of its pool."""
+    if settings.port is None:
+        return
+    services = worker_services()
+    AGENTS.know(services.settings.profiles.by_id)
+    CONCURRENCY.set(concurrency)
+    LATENESS.labels("max").set_function(lambda: loop_watch().seen().max_ms / 1000)
+    LATENESS.labels("p99").set_function(lambda: loop_watch().seen().p99_ms / 1000)
+    show_metrics(settings, "worker")
