@@ -1,6 +1,6 @@
 """Every setting, as .env.example and docs/operations.md show it: made from the settings classes.
 
-`python -m deploy.reference` writes both anew;
+`python -m deploy.reference` writes both anew, and docs/metrics.md;
 tests/unit/structure/test_deployment.py holds them to the code.
 """
 
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from agents import AgentSettings
+from deploy.metrics_document import METRICS, metrics_document
 from gateway.settings import GatewaySettings
 from llm import LLMSettings
 from memory import MemorySettings
@@ -21,7 +22,7 @@ from memory.settings import AuditSettings
 from tasks.limits import LimitSettings
 from tasks.settings import QueueSettings
 from webhooks.settings import WebhookSettings
-from worker.settings import WorkerSettings
+from worker.settings import MetricsSettings, WorkerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV_EXAMPLE = ROOT / ".env.example"
@@ -34,6 +35,7 @@ SECTIONS: tuple[tuple[str, type[BaseSettings]], ...] = (
     ("Queue, jobs and maintenance", QueueSettings),
     ("Limits of jobs", LimitSettings),
     ("Worker processes", WorkerSettings),
+    ("Metrics", MetricsSettings),
     ("Gateway", GatewaySettings),
     ("Webhooks", WebhookSettings),
 )
@@ -123,9 +125,10 @@ def operations() -> str:
 
 
 def main() -> None:
-    """Write both files anew."""
+    """Write all three files anew."""
     ENV_EXAMPLE.write_text(env_example())
     OPERATIONS.write_text(operations())
+    METRICS.write_text(metrics_document())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The gateway's application: its routes behind its doors."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -24,12 +24,15 @@ from tasks import aio
 EXPOSED = ["X-Request-ID", "Retry-After"]
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application with these settings; Griot's own are read as it starts."""
+def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None = None) -> FastAPI:
+    """The application with these settings; Griot's own are read as it starts. `on_start` is called
+    in each process that serves it, and in no other."""
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         app.state.gateway = gateway = Gateway.start(settings)
+        if on_start is not None:
+            on_start()
         yield
         await gateway.memory.aclose()
         await aio.aclose()

@@ -19,20 +19,26 @@ IDLE_S = 30
 MAX_HEAD_BYTES = 65_536
 """So large may the head of a request be; llhttp itself has no bound."""
 
-SetUp = Callable[[], None]
+SetUp = Callable[[], object]
 
 
 class Configuration(uvicorn.Config):
     """How uvicorn serves the gateway; several processes are each given it, so it is picklable.
 
-    `set_up` is called in each of them before anything else: for logs.
+    `set_up` is called in each of them before anything else: for logs. `on_start` is called in those
+    that serve, not in the one that keeps several of them: for metrics.
     """
 
-    def __init__(self, settings: GatewaySettings, set_up: SetUp | None = None) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        set_up: SetUp | None = None,
+        on_start: SetUp | None = None,
+    ) -> None:
         self.settings = settings
         self._set_up = set_up
         super().__init__(
-            partial(create_app, settings),
+            partial(create_app, settings, on_start),
             factory=True,
             host=settings.host.strip("[]"),
             port=settings.port,
@@ -56,10 +62,12 @@ class Configuration(uvicorn.Config):
             self._set_up()
 
 
-def serve(settings: GatewaySettings, set_up: SetUp | None = None) -> None:
+def serve(
+    settings: GatewaySettings, set_up: SetUp | None = None, on_start: SetUp | None = None
+) -> None:
     """Serve until told to stop. Several processes share one socket; one that dies is started
     again."""
-    config = Configuration(settings, set_up)
+    config = Configuration(settings, set_up, on_start)
     if settings.processes == 1:
         uvicorn.Server(config).run()
     else:

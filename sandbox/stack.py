@@ -26,6 +26,7 @@ OURS = (
     "WORKER_",
     "HISTORY_",
     "MEMORY_",
+    "METRICS_",
     "LOG_",
     "FLOWER_",
     "GATEWAY_",

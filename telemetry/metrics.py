@@ -5,7 +5,11 @@ where they have one; `griot_` is for ours. No label holds a session, a job, a us
 `telemetry.labels` bounds those that others choose.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.metrics_core import GaugeMetricFamily
 
 REGISTRY = CollectorRegistry()
 """All metrics of this process."""
@@ -21,18 +25,48 @@ TOKENS = tuple(4**power for power in range(14))
 """Buckets of the conventions for tokens: 1 to 67 million."""
 
 
+Kind = Literal["histogram", "counter", "gauge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric as its readers see it. `is_read`: from Redis, by whoever exports that."""
+
+    name: str
+    kind: Kind
+    says: str
+    labels: tuple[str, ...]
+    is_read: bool = False
+
+    def family(self) -> GaugeMetricFamily:
+        """A gauge to be filled with what was read."""
+        return GaugeMetricFamily(self.name, self.says, labels=self.labels)
+
+
+CATALOGUE: list[Described] = []
+"""Every metric below, in this order."""
+
+
 def _histogram(
     name: str, says: str, *labels: str, buckets: tuple[float, ...] = SHORT_SECONDS
 ) -> Histogram:
+    CATALOGUE.append(Described(name, "histogram", says, labels))
     return Histogram(name, says, labels, buckets=buckets, registry=REGISTRY)
 
 
 def _counter(name: str, says: str, *labels: str) -> Counter:
+    CATALOGUE.append(Described(f"{name}_total", "counter", says, labels))
     return Counter(name, says, labels, registry=REGISTRY)
 
 
 def _gauge(name: str, says: str, *labels: str) -> Gauge:
+    CATALOGUE.append(Described(name, "gauge", says, labels))
     return Gauge(name, says, labels, registry=REGISTRY)
+
+
+def _read(name: str, says: str, *labels: str) -> Described:
+    CATALOGUE.append(Described(name, "gauge", says, labels, is_read=True))
+    return CATALOGUE[-1]
 
 
 ProcessCollector(registry=REGISTRY)
@@ -90,6 +124,9 @@ RETRIES = _counter("griot_retries", "Attempts that are made again, by what faile
 LATE_COMMITS = _counter(
     "griot_late_commits_refused", "Turns that were refused because another attempt owns the session"
 )
+DEAD_LETTERS_MADE = _counter(
+    "griot_dead_letters_made", "Jobs that became dead letters, by what failed", "reason"
+)
 LEASES_LOST = _counter("griot_leases_lost", "Leases that ended before their attempt did")
 TURNS_RUNNING = _gauge("griot_turns_running", "Attempts that run in this process")
 CONCURRENCY = _gauge("griot_concurrency", "Turns that this process runs at once, at most")
@@ -97,7 +134,9 @@ CONCURRENCY = _gauge("griot_concurrency", "Turns that this process runs at once,
 # ---- what keeps it going
 
 SWEEPS = _counter("griot_sweeps", "Rounds of the sweep")
-SWEPT = _counter("griot_swept", "What the sweep has met, by what came of it", "outcome")
+SWEEP_MENDED = _counter(
+    "griot_sweep_mended", "What the sweep has looked at, by what came of it", "what"
+)
 WAKEUPS_LOST = _counter("griot_wakeups_lost", "Wake-ups that the sweep had to send again")
 
 # ---- slots and servers
@@ -138,9 +177,38 @@ ROUND_TRIP = _histogram("griot_redis_round_trip_seconds", "A round trip to the m
 CONNECTIONS = _gauge("griot_redis_connections_in_use", "Connections to Redis that are lent out")
 QUOTA_REFUSALS = _counter("griot_quota_refusals", "Jobs that a quota has refused", "quota")
 
-# ---- the gateway
+# ---- the gateway, and webhooks
 
 REQUESTS = _counter("griot_http_requests", "Requests by route and status", "route", "status")
-REQUEST_TIME = _histogram("griot_http_request_duration_seconds", "A request by its route", "route")
-STREAMS_OPEN = _gauge("griot_http_streams_open", "Streams that are open")
-DELIVERIES = _counter("griot_webhook_deliveries", "Deliveries of webhooks by outcome", "outcome")
+REQUEST_TIME = _histogram(
+    "griot_http_request_duration_seconds", "A request, until its answer begins", "route"
+)
+STREAMS_OPEN = _gauge("griot_http_streams_open", "Streams of events that are open")
+DELIVERIES = _counter("griot_webhook_deliveries", "Tries to deliver a webhook", "outcome")
+
+# ---- read from Redis at each scrape
+
+REDIS_UP = _read("griot_redis_up", "1 where the memory's Redis answers, else 0")
+REDIS_MEMORY = _read("griot_redis_memory_bytes", "What Redis uses, all servers of it together")
+REDIS_LIMIT = _read("griot_redis_memory_limit_bytes", "What it may use; 0: there is no limit")
+REDIS_EVICTED = _read("griot_redis_evicted_keys", "Keys that it has dropped since its start")
+PENDING = _read("griot_pending_jobs", "Jobs that wait or run", "agent")
+PENDING_OLDEST = _read(
+    "griot_pending_oldest_seconds",
+    "The oldest job that waits or runs, of the thousand oldest; from when it was due",
+    "agent",
+)
+OUTBOX = _read(
+    "griot_outbox_entries", "Sessions with ends that could not be delivered the first time"
+)
+OUTBOX_OLDEST = _read(
+    "griot_outbox_oldest_seconds", "Since the one of them was tried that waits longest"
+)
+SLOTS_LIMIT = _read("griot_slots_limit", "Calls of a model that may run at once", "model", "server")
+SLOTS_TAKEN = _read("griot_slots_taken", "Slots of it that are taken", "model", "server")
+SLOT_WAITERS = _read("griot_slot_waiters", "Jobs that wait for a slot", "model")
+DEAD_LETTERS = _read("griot_dead_letters", "Dead letters, in the 500 sessions that had one last")
+SESSIONS = _read("griot_sessions", "Sessions, as the last snapshot of statistics has them")
+SNAPSHOT_AGE = _read("griot_snapshot_age_seconds", "Since the last snapshot of statistics")
+WORKERS = _read("griot_workers", "Worker processes that have shown themselves in the last 15 s")
+RUNNING_TURNS = _read("griot_running_turns", "Turns that they are making")

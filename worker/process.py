@@ -21,7 +21,7 @@ from agents import InvalidProfiles
 from memory import MemoryServiceError
 from memory.ids import shown_id
 from tasks.beat.reporting import report_forever
-from tasks.beat.sweep import sweep_forever
+from tasks.beat.sweep import MAINTENANCE, sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
 from tasks.process.configuration import checked, load_settings
 from tasks.process.crash_points import warn_if_ignored
@@ -43,13 +43,13 @@ from worker.command_line import (
 )
 from worker.json_log import show_warnings
 from worker.lateness import loop_watch
+from worker.metrics.endpoint import show_metrics
 from worker.metrics.process import show_worker_metrics
-from worker.metrics.settings import MetricsSettings
 from worker.model_watch import watch_models
 from worker.node_name import take_name
 from worker.options import check_options, check_schedule, pool_of, turns_of
 from worker.refusal import refuse_to_start
-from worker.settings import WorkerSettings
+from worker.settings import MetricsSettings, WorkerSettings
 from worker.stop_notice import StopNotice
 from worker.unknown_settings import warnings_of_unknown
 
@@ -211,6 +211,7 @@ def _check_beat(**_: object) -> None:
         check_global_options()
         check_schedule("schedule")
         warn_of_unchecked_certificates()
+        show_metrics(checked(MetricsSettings), "beat")
 
 
 def _start_sweeper(sender: object = None, **_: object) -> None:
@@ -219,7 +220,9 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     worker_services().runtime.spawn(sweep_forever(app))
     pool = sender.pool  # type: ignore[attr-defined]
     # Of a pool of processes each shows its own turn.
-    show_worker_metrics(checked(MetricsSettings), 0 if pool.uses_semaphore else pool.limit)
+    concurrency = 0 if pool.uses_semaphore else pool.limit
+    has_redis = load_settings().names.queue(MAINTENANCE) in app.amqp.queues.consume_from
+    show_worker_metrics(checked(MetricsSettings), concurrency, has_redis=has_redis)
     worker_services().runtime.spawn(report_forever(str(sender.hostname), _lateness))  # type: ignore[attr-defined]  # as above
     settings = load_settings()
     # The others may be where no model server can be reached, and ask none.

@@ -21,11 +21,12 @@ from memory.settings import AuditSettings
 from tasks.process.crash_points import SWITCH, VARIABLE
 from tasks.settings import QueueSettings
 from webhooks.settings import WebhookSettings
-from worker.settings import FlowerAccess, WorkerSettings
+from worker.settings import FlowerAccess, MetricsSettings, WorkerSettings
 
 CLASSES: tuple[type[BaseSettings], ...] = (
     *(MemorySettings, AuditSettings, LLMSettings, AgentSettings),
-    *(QueueSettings, WorkerSettings, FlowerAccess, GatewaySettings, WebhookSettings),
+    *(QueueSettings, WorkerSettings, MetricsSettings),
+    *(FlowerAccess, GatewaySettings, WebhookSettings),
 )
 OF_COMPOSE = (
     *("FLOWER_MAX_TASKS", "FLOWER_PORT", "FLOWER_READ_ONLY", "GRIOT_VERSION"),

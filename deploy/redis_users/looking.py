@@ -9,6 +9,19 @@ REPORTING: Grants = {
     "turn_counts": "hincrby",
 }
 """What a worker says of itself while somebody looks."""
+EXPORTING: Grants = {
+    "watched": "set",
+    "workers pending_jobs: waiting_models outbox": "zrange",
+    "report:": "get",
+    "outbox waiters: slots:": "zcard",
+    "counts:": "hgetall",
+    "owners:": "hmget",
+    "call_stats:": "hget",
+    "stats": "xrevrange",
+    "dead": "zrevrange",
+    "dead:": "llen",
+}
+"""What the metrics of Redis are read from."""
 LOOKING: Grants = {
     "watched": "set",
     "workers pending_jobs: outages waiting_models": "zrange",

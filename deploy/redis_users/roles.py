@@ -16,7 +16,7 @@ from deploy.redis_users.celery_grants import (
     PUBLISHING,
     WAITING,
 )
-from deploy.redis_users.looking import LOOKING, REPORTING
+from deploy.redis_users.looking import EXPORTING, LOOKING, REPORTING
 from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
@@ -231,12 +231,12 @@ WORKER = Role(
 )  # fmt: skip
 MAINTENANCE = Role(
     name="maintenance",
-    purpose="the worker of beat's tasks, which also sweeps; it reads no history",
+    purpose="the worker of beat's tasks, which also sweeps and shows metrics; it reads no history",
     scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
     grants=(
         FINDING, ENDING, SWEEPING, REPORTING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING,
-        CONSUMING,
+        CONSUMING, EXPORTING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",

@@ -9,6 +9,8 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from telemetry.metrics import STREAMS_OPEN
+
 T = TypeVar("T")
 KEEP_ALIVE = b": keep-alive\n\n"
 STREAM_HEADERS: Mapping[str, str] = {
@@ -57,7 +59,8 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all."""
         try:
-            await while_there(receive, self._send_all(send))
+            with STREAMS_OPEN.track_inprogress():
+                await while_there(receive, self._send_all(send))
         except ClientLeft:
             if self._on_hangup is not None:
                 await self._on_hangup()

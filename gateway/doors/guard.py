@@ -20,16 +20,19 @@ from gateway.doors.request_id import request_id_of
 from gateway.errors import ApiError
 from gateway.settings import GatewaySettings, names_in
 from memory.quoting import quoted
+from telemetry.metrics import REQUEST_TIME, REQUESTS
 
 logger = logging.getLogger(__name__)
 
 HARMLESS = ("GET", "HEAD", "OPTIONS")
+NO_ROUTE = "unknown path"
+"""What log and metrics call a path that is none of ours."""
 SECURE: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
 
 class Numbered:
-    """Gives each request its id, and each answer our headers and a line in the log: those too that
-    no application sees. The outermost door."""
+    """Gives each request its id, and each answer our headers, a line in the log and its place in
+    the metrics: those too that no application sees. The outermost door."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -115,13 +118,15 @@ class _Asked:
     def _log(self, status: int) -> None:
         state, route = self._scope["state"], self._scope.get("route")
         # The route's own path: that of the request holds ids, and whatever a client puts there.
-        path = getattr(route, "path", "unknown path")
+        path, took_s = getattr(route, "path", NO_ROUTE), time.monotonic() - self._began_s
+        REQUESTS.labels(path, status).inc()
+        REQUEST_TIME.labels(path).observe(took_s)
         logger.info(
             "%s %s: %d after %.0f ms, request %s of %s",
             self._scope["method"],
             path,
             status,
-            (time.monotonic() - self._began_s) * 1000,
+            took_s * 1000,
             quoted(self.request_id),
             quoted(state.get("caller", "nobody")),
         )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from memory.keys import Keyspace
-from memory.lifetimes import PENDING_MS
+from memory.lifetimes import ADMISSION_MS, PENDING_MS
 from memory.quotas.owners import Owner, agent
+from memory.records import index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, count, integer, optional, pairs, unexpected_reply
 
@@ -82,18 +83,57 @@ def of_owner(keyspace: Keyspace, owner: Owner) -> Command[int]:
     )
 
 
-def fullest_agent(keyspace: Keyspace) -> Command[tuple[str, int]]:
-    """The agent that has the most pending jobs, and how many; '' and 0 where none has any."""
+def by_agent(keyspace: Keyspace) -> Command[dict[str, int]]:
+    """How many jobs each agent has that wait or run; those that have none are left out."""
 
-    def read(reply: object) -> tuple[str, int]:
-        counts = {
-            unquote(owner.decode(errors="replace").removeprefix("a:")): int(number)
+    def read(reply: object) -> dict[str, int]:
+        return {
+            _agent_of(owner): int(number)
             for owner, number in pairs(reply)
             if owner.startswith(b"a:") and number.isdigit()
         }
-        return max(counts.items(), key=lambda one: one[1], default=("", 0))
 
     return Command(read, ("HGETALL", keyspace.quotas.counts))
+
+
+def fullest_agent(keyspace: Keyspace) -> Command[tuple[str, int]]:
+    """The agent that has the most pending jobs, and how many; '' and 0 where none has any."""
+    counts = by_agent(keyspace)
+
+    def read(reply: object) -> tuple[str, int]:
+        return max(counts.parse(reply).items(), key=lambda one: one[1], default=("", 0))
+
+    return Command(read, counts.args)
+
+
+def oldest(keyspace: Keyspace, *, now_ms: int, limit: int) -> Command[list[tuple[str, float]]]:
+    """The jobs that wait or run and were due first, each with since when, ms of the server's clock;
+    those that are due later come last, with a time to come."""
+    # A job is counted for a minute while it is admitted, and from then on for PENDING_MS.
+    admitted = index.oldest(
+        keyspace.quotas.pending_jobs, since_ms=now_ms + ADMISSION_MS, limit=limit
+    )
+
+    def read(reply: object) -> list[tuple[str, float]]:
+        return [(one.member, one.seen_ms - PENDING_MS) for one in admitted.parse(reply)]
+
+    return Command(read, admitted.args)
+
+
+def agents_of(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[list[str | None]]:
+    """The agents of jobs, at least one, that wait or run; None where one does not any more."""
+
+    def read(reply: object) -> list[str | None]:
+        if not isinstance(reply, list):
+            raise unexpected_reply(reply)
+        return [_agent_of(one.split(b" ")[0]) if isinstance(one, bytes) else None for one in reply]
+
+    ids = [one.encode(errors="surrogateescape") for one in job_ids]
+    return Command(read, ("HMGET", keyspace.quotas.owners, *ids))
+
+
+def _agent_of(owner: bytes) -> str:
+    return unquote(owner.decode(errors="replace").removeprefix("a:"))
 
 
 def release(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:

@@ -21,6 +21,7 @@ from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.redis.replicas import ReplicaWait, has_wait_behind
 from memory.settings import MemorySettings
+from telemetry.metrics import CONNECTIONS, ROUND_TRIP
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -144,7 +145,7 @@ class Connection:
         attempts = Attempts(self.timeout_s)
         while True:
             try:
-                with translating(self.label):
+                with translating(self.label), ROUND_TRIP.time(), CONNECTIONS.track_inprogress():
                     replies = send(self._connected())
                 self._raise_first(commands, replies, deciding)
                 return replies

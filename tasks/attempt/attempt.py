@@ -52,7 +52,7 @@ from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
-from telemetry.metrics import LATE_COMMITS, RETRIES
+from telemetry.metrics import DEAD_LETTERS_MADE, LATE_COMMITS, RETRIES
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Attempt:
             case AcquireOutcome.DEAD:
                 await self._holder.list_letter()
                 reason = f"no answer after {self._settings.queue.max_attempts} attempts"
-                self._log_death(reason)
+                self._note_death(reason, "no_answer")
                 return Ended(JobFailed(reason), wake)
             case AcquireOutcome.UNKNOWN:
                 if await self._holder.is_of_another_session():
@@ -181,7 +181,7 @@ class Attempt:
     async def _wait_for_servers(self, met: OutageMet, acquired: Acquired) -> Verdict:
         """Leave the worker until a server of the model is back; or give up what waits too long."""
         if self._outage_wait.is_too_long(acquired):
-            return await self._bury(self._outage_wait.reason(met, acquired))
+            return await self._bury(self._outage_wait.reason(met, acquired), "outage")
         is_stopped = await self._outage_wait.park(met, acquired)
         mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
         return NotNow("waits for its model's servers, which are unavailable", mine)
@@ -243,23 +243,22 @@ class Attempt:
             RETRIES.labels(type(error).__name__).inc()
             self._events.emit(EventType.WAITING, data=told(error, delay_s, queue.max_attempts))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
-        return await self._bury(str(error))
+        return await self._bury(str(error), type(error).__name__)
 
-    async def _bury(self, reason: str) -> Verdict:
-        """Make the job a dead letter."""
+    async def _bury(self, reason: str, kind: str) -> Verdict:
+        """Make the job a dead letter; `kind` is what metrics say of the reason."""
         reason = reason[:MAX_ERROR_CHARS]
         buried = await self._holder.bury(reason, await self._events.unsent())
         verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
         if isinstance(verdict, Ended):
-            self._log_death(reason)
+            self._note_death(reason, kind)
         return verdict
 
-    def _log_death(self, reason: str) -> None:
+    def _note_death(self, reason: str, kind: str) -> None:
+        DEAD_LETTERS_MADE.labels(kind).inc()
         logger.warning(
             "job %s is a dead letter after attempt %d: %s; `griot dead-letters` sends it again",
-            self._ref.shown,
-            self._events.attempt,
-            reason,
+            *(self._ref.shown, self._events.attempt, reason),
         )
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
@@ -282,8 +281,7 @@ class Attempt:
         """Record a cancelled turn as far as it came, be it with a holder that has died since."""
         # With `stop` the job was cancelled before this attempt, and an earlier one said something:
         # what its followers saw is kept (docs/decisions.md, "Cancelling").
-        is_earlier = acquired.stop is not None
-        said = await self._holder.said_before() if is_earlier else self._turn.said
+        said = self._turn.said if acquired.stop is None else await self._holder.said_before()
         steps = self._turn.steps
         messages = cancelled_messages(self._ref.job_id, envelope.job, said, steps, envelope.merged)
         last = self._events.event(EventType.CANCELLED, said)
@@ -294,8 +292,9 @@ class Attempt:
 
     async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
-        is_refund = reason is StopReason.DRAINED
-        await self._holder.fail(delay_s=0.0, refund=is_refund, error=reason.value)
+        await self._holder.fail(
+            delay_s=0.0, refund=reason is StopReason.DRAINED, error=reason.value
+        )
         return NotNow(reason.value, JobToWake(self._ref.job_id, acquired.envelope))
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:

@@ -23,7 +23,7 @@ from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import worker_services
 from tasks.submit.producer import producer
-from telemetry.metrics import SWEEPS, SWEPT, WAKEUPS_LOST
+from telemetry.metrics import SWEEP_MENDED, SWEEPS, WAKEUPS_LOST
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ async def sweep_once(celery: Celery) -> Counter[str]:
     SWEEPS.inc()
     WAKEUPS_LOST.inc(counted[SweepOutcome.WAKE.value])
     for outcome, how_many in counted.items():
-        SWEPT.labels(outcome.lower()).inc(how_many)
+        SWEEP_MENDED.labels(outcome.lower()).inc(how_many)
     return counted
 
 
@@ -68,7 +68,7 @@ async def deliver_once(_: Celery) -> int:
     MemoryServiceError."""
     worker = worker_services()
     delivered = await OutboxSweep(worker.memory, worker.keyspace, worker.ends).run()
-    SWEPT.labels("delivered").inc(delivered)
+    SWEEP_MENDED.labels("delivered").inc(delivered)
     return delivered
 
 

@@ -24,15 +24,15 @@ class ModelSlots:
 
 
 def model_slots(
-    memory: Connection, keyspace: Keyspace, settings: Settings
+    memory: Connection, keyspace: Keyspace, settings: Settings, *, most: int | None = None
 ) -> tuple[ModelSlots, ...]:
-    """Every bounded model that agents ask for, or that somebody waited for lately. Raises
-    memory.MemoryServiceError."""
+    """Every bounded model that agents ask for, or that somebody waited for lately: the first `most`
+    of them, None: all. Raises memory.MemoryServiceError."""
     if not settings.llm.is_bounded:
         return ()
     waiting = memory.run(slots.waiting_models(keyspace))
     models = [*map(full_name, settings.models), *(slots.model_of(one.member) for one in waiting)]
-    bounded = (slots_of(keyspace, settings.llm, model) for model in dict.fromkeys(models))
+    bounded = (slots_of(keyspace, settings.llm, model) for model in [*dict.fromkeys(models)][:most])
     return tuple(_slots_now(memory, at) for at in bounded if at is not None)
 
 

@@ -17,6 +17,7 @@ from memory.quoting import quoted
 from memory.webhooks import queue
 from memory.webhooks.queue import Webhook
 from tasks.end.webhooks import body_of
+from telemetry.metrics import DELIVERIES
 from webhooks.errors import Failed, Refused
 from webhooks.posting import Poster
 from webhooks.settings import WebhookSettings
@@ -129,6 +130,7 @@ class WebhookSender:
         except Failed as exc:
             settle = self._failed(replace(tried, error=str(exc)))
         else:
+            DELIVERIES.labels("delivered").inc()
             self._failing.discard(webhook.host)
             settle = queue.end(self._keyspace, webhook)
         try:
@@ -143,6 +145,7 @@ class WebhookSender:
     def _failed(self, webhook: Webhook) -> Command[bool]:
         if webhook.attempts >= self._settings.max_attempts:
             return self._given_up(webhook)
+        DELIVERIES.labels("put_off").inc()
         longest_s = self._settings.retry_max_s
         wait_s = min(self._settings.retry_base_s * GROWTH ** (webhook.attempts - 1), longest_s)
         # Else all that one outage has met come back at once.
@@ -161,6 +164,7 @@ class WebhookSender:
         return queue.put_off(self._keyspace, webhook, wait_ms=round(wait_s * 1000))
 
     def _given_up(self, webhook: Webhook) -> Command[bool]:
+        DELIVERIES.labels("given_up").inc()
         logger.error(
             "webhook %s to %s is a dead letter after attempt %d: %s; `griot dead-letters requeue` "
             "sends it again",

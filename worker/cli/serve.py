@@ -11,7 +11,8 @@ from tasks.process.configuration import checked
 from tasks.process.services import producer_services
 from worker import logs
 from worker.cli.group import CommandFailed
-from worker.settings import WorkerSettings
+from worker.metrics.endpoint import show_metrics
+from worker.settings import MetricsSettings, WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,16 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
             "griot keys create NAME closes it"
         )
     # FastAPI takes a quarter of a second to import: `griot status` does without it.
-    import_module("gateway.server").serve(settings, _set_up_logs)
+    import_module("gateway.server").serve(settings, _set_up_logs, _show_metrics)
 
 
 def _set_up_logs() -> None:
     """In each process; the standard streams are as they are."""
     logs.set_up(checked(WorkerSettings))
+
+
+def _show_metrics() -> None:
+    show_metrics(checked(MetricsSettings), "gateway")
 
 
 def _settings(**given: str | int | None) -> GatewaySettings:

@@ -18,7 +18,7 @@ from pathlib import Path
 from prometheus_client import start_http_server
 
 from telemetry.metrics import REGISTRY
-from worker.metrics.settings import MetricsSettings
+from worker.settings import MetricsSettings
 
 logger = logging.getLogger(__name__)
 

@@ -5,11 +5,15 @@ from telemetry.labels import AGENTS
 from telemetry.metrics import CONCURRENCY, LATENESS
 from worker.lateness import loop_watch
 from worker.metrics.endpoint import show_metrics
-from worker.metrics.settings import MetricsSettings
+from worker.metrics.exporter import export_redis
+from worker.settings import MetricsSettings
 
 
-def show_worker_metrics(settings: MetricsSettings, concurrency: int) -> None:
-    """Show the metrics of this worker, or of this process of its pool."""
+def show_worker_metrics(
+    settings: MetricsSettings, concurrency: int, *, has_redis: bool = False
+) -> None:
+    """Show the metrics of this worker, or of this process of its pool; with `has_redis` those too
+    of what lies in Redis."""
     if settings.port is None:
         return
     services = worker_services()
@@ -17,4 +21,6 @@ def show_worker_metrics(settings: MetricsSettings, concurrency: int) -> None:
     CONCURRENCY.set(concurrency)
     LATENESS.labels("max").set_function(lambda: loop_watch().seen().max_ms / 1000)
     LATENESS.labels("p99").set_function(lambda: loop_watch().seen().p99_ms / 1000)
-    show_metrics(settings, "worker")
+    if has_redis:
+        export_redis(services.settings)
+    show_metrics(settings, "maintenance" if has_redis else "worker")
