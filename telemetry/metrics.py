@@ -170,6 +170,7 @@ RELAY_LAG = _histogram("griot_relay_lag_seconds", "A live event, from its making
 
 # ---- the process
 
+BUILD = _gauge("griot_build_info", "1, with the version that this process runs", "version")
 LATENESS = _gauge(
     "griot_loop_lateness_seconds", "How late the event loop was in the last 10 s", "stat"
 )

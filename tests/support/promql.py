@@ -2,15 +2,10 @@
 
 import re
 
+from prometheus_client import ProcessCollector
+
 from telemetry.metrics import CATALOGUE
 
-OF_THE_PROCESS = {
-    "process_resident_memory_bytes",
-    "process_cpu_seconds_total",
-    "process_open_fds",
-    "process_max_fds",
-    "process_start_time_seconds",
-}
 OF_A_TARGET = {"job", "instance", "role", "le"}
 """Labels that Prometheus adds, and that of a histogram's buckets."""
 
@@ -20,11 +15,16 @@ _GROUPED = re.compile(r"\b(?:by|on|without|ignoring|group_left)\s*\(([^)]*)\)")
 
 def series() -> dict[str, set[str]]:
     """Every series that Griot's processes show, with its labels."""
-    found: dict[str, set[str]] = {name: set() for name in ("up", *OF_THE_PROCESS)}
+    found: dict[str, set[str]] = {name: set() for name in ("up", *_of_a_process())}
     for one in CATALOGUE:
         ends = ("_bucket", "_sum", "_count") if one.kind == "histogram" else ("",)
         found |= {f"{one.name}{end}": set(one.labels) for end in ends}
     return found
+
+
+def _of_a_process() -> set[str]:
+    families = ProcessCollector(registry=None).collect()
+    return {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
 
 
 def unknown_names(expression: str) -> list[str]:
