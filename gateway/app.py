@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -28,15 +29,7 @@ def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None 
     """The application with these settings; Griot's own are read as it starts. `on_start` is called
     in each process that serves it, and in no other."""
 
-    @asynccontextmanager
-    async def running(app: FastAPI) -> AsyncIterator[None]:
-        app.state.gateway = gateway = Gateway.start(settings)
-        if on_start is not None:
-            on_start()
-        yield
-        await gateway.memory.aclose()
-        await aio.aclose()
-
+    running = partial(_running, settings, on_start)
     app = FastAPI(
         title="Griot", lifespan=running, docs_url=None, redoc_url=None, root_path=settings.root_path
     )
@@ -66,3 +59,15 @@ def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None 
         app.include_router(part.router)
     describe(app)
     return app
+
+
+@asynccontextmanager
+async def _running(
+    settings: GatewaySettings, on_start: Callable[[], object] | None, app: FastAPI
+) -> AsyncIterator[None]:
+    app.state.gateway = gateway = Gateway.start(settings)
+    if on_start is not None:
+        on_start()
+    yield
+    await gateway.memory.aclose()
+    await aio.aclose()

@@ -23,9 +23,9 @@ from memory.ids import shown_id
 from tasks.beat.reporting import report_forever
 from tasks.beat.sweep import MAINTENANCE, sweep_forever
 from tasks.errors import ConfigurationError, InvalidJob
+from tasks.overview.report import LoopLateness
 from tasks.process.configuration import checked, load_settings
 from tasks.process.crash_points import warn_if_ignored
-from tasks.process.report import LoopLateness
 from tasks.process.services import producer_services, worker_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import cancel

@@ -142,18 +142,14 @@ class Fleet:
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
         With a `held_slot` only the server of that slot is asked; `on_server` is told which are.
         """
-        failover = FailoverState(timeouts or self._timeouts)
-        model = full_name(request.model)
+        failover, model = FailoverState(timeouts or self._timeouts), full_name(request.model)
         slot = held_slot if held_slot is not None and held_slot.server else None
         while True:
             server = await self._next(request, session, failover, slot)
             on_server(server.url)
             has_spoken = False
             try:
-                with (
-                    measured_call(server.label, model) as measure,
-                    server.calling(request) as trial,
-                ):
+                with measured_call(server.label, model) as call, server.calling(request) as trial:
                     await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:
@@ -162,7 +158,7 @@ class Fleet:
                                 has_spoken = True
                                 server.answers(request.model, trial)
                             server.heard(model)
-                            measure.heard(record)
+                            call.heard(record)
                             yield record
                 return
             except LLMError as exc:

@@ -27,6 +27,7 @@ from memory import (
 )
 from tasks.attempt.after_turn import summary_wanted
 from tasks.attempt.envelope_check import checked_envelope
+from tasks.attempt.late_commit import after_refused_commit
 from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s, told
@@ -52,7 +53,7 @@ from tasks.process.stopping import Stoppable, Stopped, StopReason
 from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
-from telemetry.metrics import DEAD_LETTERS_MADE, LATE_COMMITS, RETRIES
+from telemetry.metrics import DEAD_LETTERS_MADE, RETRIES
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ class Attempt:
             return await self._failed(error, acquired)
         committed = await self._commit(records, last)
         if committed.outcome not in (CommitOutcome.OK, CommitOutcome.ALREADY):
-            return self._refused(committed)
+            return after_refused_commit(self._ref.shown, committed)
         if committed.next is None:
             # Nothing waits in this session: there is time to sum it up.
             mailbox, of_turn = self._holder.mailbox, (envelope.job, result, len(records))
@@ -221,17 +222,6 @@ class Attempt:
         keys = self._holder.mailbox.keys
         before = (*await self._events.unsent(), *self._summaries.before_commit(keys))
         return await self._holder.commit(records, last, before)
-
-    def _refused(self, committed: Committed) -> Verdict:
-        """What a commit means that has recorded nothing."""
-        if committed.outcome is CommitOutcome.GONE:
-            return NotNow("is over", committed.next, is_over=True)
-        why = committed.outcome.value
-        LATE_COMMITS.inc()
-        logger.warning(
-            "late commit of job %s refused; its reply is dropped: %s", self._ref.shown, why
-        )
-        return NotNow(why)
 
     async def _failed(self, error: Exception, acquired: Acquired) -> Verdict:
         """Try again later, still the head of the mailbox; or make the job a dead letter."""
@@ -258,7 +248,9 @@ class Attempt:
         DEAD_LETTERS_MADE.labels(kind).inc()
         logger.warning(
             "job %s is a dead letter after attempt %d: %s; `griot dead-letters` sends it again",
-            *(self._ref.shown, self._events.attempt, reason),
+            self._ref.shown,
+            self._events.attempt,
+            reason,
         )
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
@@ -288,7 +280,7 @@ class Attempt:
         committed = await self._commit(self._encoded(messages), last)
         if committed.outcome in (CommitOutcome.OK, CommitOutcome.ALREADY):
             return Cancelled(committed.next)
-        return self._refused(committed)
+        return after_refused_commit(self._ref.shown, committed)
 
     async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""

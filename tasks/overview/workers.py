@@ -6,7 +6,7 @@ from memory import Connection, Keyspace
 from memory.records import reports
 from memory.records.index import server_time_ms
 from memory.redis.command import ignore_corrupt
-from tasks.process.report import WorkerReport
+from tasks.overview.report import WorkerReport
 
 
 def look_at_workers(memory: Connection, keyspace: Keyspace) -> tuple[WorkerReport, ...]:

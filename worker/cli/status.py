@@ -206,6 +206,12 @@ def _show(now: Status) -> None:
 
 def _tables(now: Status) -> Iterator[Table]:
     """In the order shown; only that of the workers may be empty."""
+    yield from _of_queues(now)
+    yield from _of_sessions(now)
+    yield from _of_models(now)
+
+
+def _of_queues(now: Status) -> Iterator[Table]:
     queues = [(one.queue, one.messages, one.quarantined) for one in now.queues]
     yield Table("Queues", ("Queue", "Messages", "Quarantined"), queues)
     workers = [
@@ -214,6 +220,9 @@ def _tables(now: Status) -> Iterator[Table]:
     ]
     columns = ("Worker", "Queues", "Running", "Loop late, ms (p99)", "Calls that hang")
     yield Table("Workers", columns, workers)
+
+
+def _of_sessions(now: Status) -> Iterator[Table]:
     boxes = now.mailboxes
     more = "" if boxes.is_complete else " at least"
     counts = (boxes.pending_jobs, boxes.delayed_jobs, boxes.dead_letters)
@@ -223,6 +232,9 @@ def _tables(now: Status) -> Iterator[Table]:
     if now.webhooks.pending or now.webhooks.dead_letters:
         left = (now.webhooks.pending, now.webhooks.dead_letters)
         yield Table("Webhooks", ("To be delivered", "Dead letters"), [left])
+
+
+def _of_models(now: Status) -> Iterator[Table]:
     models = [
         (
             one.model,

@@ -16,10 +16,10 @@ from tasks.overview.jobs import JobShown, waiting_jobs
 from tasks.overview.letters import letters
 from tasks.overview.outages import outages_now
 from tasks.overview.quotas import look_at_quotas
+from tasks.overview.report import WorkerReport
 from tasks.overview.series import series
 from tasks.overview.slots import model_slots
 from tasks.overview.workers import look_at_workers
-from tasks.process.report import WorkerReport
 from tasks.process.services import producer_services
 
 ROWS = 10

@@ -30,7 +30,7 @@ NAMESPACES = {"namespace"}
 PRIVATE_WORDS = (
     r"houses?", r"rooms?", r"doorbells?", r"bears?", r"borne", r"in earnest", r"knock(?:s|ed|ing)?",
     r"ends the same", r"stand(?:s|ing)? in line", r"places? at (?:a|the|its) (?:model|server)",
-    r"untold", r"gauges?", r"census", r"journeys?", r"interviews?", r"ushers?", r"ledgers?",
+    r"untold", r"census", r"journeys?", r"interviews?", r"ushers?", r"ledgers?",
     r"programmes?",
 )  # fmt: skip
 """What documents say in the field's words instead. `untold` may stand as the name of a key."""

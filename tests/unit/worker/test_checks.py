@@ -82,7 +82,7 @@ def test_what_a_window_costs_on_a_shared_server_is_told() -> None:
     for llm in (LLMSettings(num_ctx=8192), LLMSettings(num_ctx_by_model="m=8192")):
         (told,) = check_window(replace(settings, llm=llm))
         assert told.level is Level.WARN
-        assert "loads the model anew" in told.found
+        assert "loads the model again" in told.found
         assert "OLLAMA_SHARED=false" in told.advice
         alone = llm.model_copy(update={"shared": False})
         assert check_window(replace(settings, llm=alone)) == []
