@@ -33,6 +33,26 @@ NOW = Row(
     ),
 )
 
+PROMISES = Row(
+    "Do users get what they were promised?",
+    (
+        chart(
+            *("Jobs that missed a promised time, in an hour", "percentunit"),
+            Query("griot:slo_missed:ratio_rate1h", "{{agent}}, {{slo}}"),
+            read("griot_slo_allowed_ratio", "agent", "slo", legend="{{agent}}, {{slo}}, allowed"),
+            hint="`slo` of an agent's profile. griot status says since when.",
+        ),
+        chart(
+            *("How fast what may be missed is used up", "short"),
+            Query(
+                "griot:slo_missed:ratio_rate6h / max by (agent, slo) (griot_slo_allowed_ratio)",
+                "{{agent}}, {{slo}}",
+            ),
+            hint="1: in 30 days. Over six hours; from 6 on somebody is called.",
+        ),
+    ),
+)
+
 WHY_WAIT = Row(
     "Why does this user wait?",
     (
@@ -241,4 +261,4 @@ PROCESSES = Row(
     ),
 )
 
-ROWS = (NOW, WHY_WAIT, WHICH_SERVER, WHAT_CHANGED, MEMORY, WHO_FILLS, PROCESSES)
+ROWS = (NOW, PROMISES, WHY_WAIT, WHICH_SERVER, WHAT_CHANGED, MEMORY, WHO_FILLS, PROCESSES)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers.prometheus import needs_prometheus
+from tests.support.machine import scaled
+from tests.support.monitoring.prometheus import needs_prometheus
 
 FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"
 
@@ -18,7 +19,12 @@ def promtool(*words: str, directory: Path = FOLDER) -> None:
     program = shutil.which("promtool")
     assert program
     done = subprocess.run(
-        [program, *words], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+        [program, *words],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=scaled(30),
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -15,7 +15,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import JobFailed, chat_task
 from tests.conftest import FAST
 from tests.support.machine import scaled
-from tests.support.servers.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.support.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
 from tests.support.source_tree import ROOT
 from tests.support.waiting import wait_until
 from tests.support.webhooks.receiver import SECRET, receiver
@@ -26,6 +26,7 @@ WAIT_S = scaled(30)
 CANARY = "xylophone"
 PROFILES = """
 [agents.energy]
+slo = {{queue_wait_s = 60.0, first_token_s = 60.0}}
 [agents.tooled]
 tools = ["tests.support.tool_functions.capacity_of"]
 [agents.hooked]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.headings import anchors
-from tests.support.promql import unknown_names
+from tests.support.monitoring.promql import unknown_names
+from tests.support.source_tree import anchors
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "monitoring"

@@ -16,7 +16,7 @@ import pytest
 from deploy.monitoring.dashboard import DASHBOARD, dashboard_text
 from deploy.monitoring.panels import Panel, Query
 from deploy.monitoring.rows import ROWS
-from tests.support.promql import unknown_names
+from tests.support.monitoring.promql import unknown_names
 
 SCHEMA = Path(__file__).parent / "dashboard.schema.json"
 SHOWN: dict[str, Any] = json.loads(DASHBOARD.read_text("utf-8"))
@@ -57,7 +57,12 @@ def test_a_panel_asks_for_what_there_is(query: Query) -> None:
     """Metrics and labels of the catalogue; and its legend names labels that its series have."""
     assert unknown_names(recorded(query.expression)) == []
     for label in re.findall(r"{{(\w+)}}", query.legend):
-        assert label in ("instance", "role") or re.search(rf"\b{label}\b", query.expression)
+        in_rules = "griot:slo_missed" in query.expression and label in ("agent", "slo")
+        assert (
+            in_rules
+            or label in ("instance", "role")
+            or re.search(rf"\b{label}\b", query.expression)
+        )
 
 
 def test_the_marks_ask_for_what_there_is() -> None:

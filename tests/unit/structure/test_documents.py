@@ -10,8 +10,8 @@ import pytest
 from deploy import reference
 from memory.keys import DEFAULT_PREFIX
 from tasks.job.job import ChatJob
-from tests.support.headings import anchors
 from tests.support.key_kinds import KINDS
+from tests.support.source_tree import anchors
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = (

@@ -1,0 +1,1 @@
+"""What is asked of Prometheus, and a real one."""
