@@ -1,7 +1,7 @@
 """Grafana's dashboard: made from the code, shaped as Grafana reads it, asking for what there is.
 
-No Grafana is at hand where the tests run: what it shows of the file is seen in the compose profile
-`monitoring` only. The queries themselves are tried in tests/contract/monitoring.
+No Grafana is at hand where it is made and tested, so nobody has seen what it looks like there. The
+queries themselves are tried in tests/e2e/monitoring.
 """
 
 import json
@@ -17,6 +17,7 @@ from deploy.monitoring.dashboard import DASHBOARD, dashboard_text
 from deploy.monitoring.panels import Panel, Query
 from deploy.monitoring.rows import ROWS
 from tests.support.monitoring.promql import unknown_names
+from tests.support.source_tree import ROOT
 
 SCHEMA = Path(__file__).parent / "dashboard.schema.json"
 SHOWN: dict[str, Any] = json.loads(DASHBOARD.read_text("utf-8"))
@@ -82,6 +83,15 @@ def test_each_question_of_an_operator_has_its_row() -> None:
         "Will memory last the week?",
         "Who fills the queue?",
     } <= {row.question for row in ROWS}
+
+
+def test_the_questions_of_the_document_lead_to_panels() -> None:
+    """Each panel that docs/operations.md names is there, in the row of its question."""
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    rows = {row.question: {panel.title for panel in row.panels} for row in ROWS}
+    asked = re.findall(r'^\| ([^|]+\?) \| [^|]*\| "([^"]+)"', text, re.MULTILINE)
+    assert len(asked) == 5
+    assert [(question, title) for question, title in asked if title not in rows[question]] == []
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.title)
