@@ -39,6 +39,7 @@ task_queues = [Queue(_names.chat), Queue(_names.default)]  # what `celery -A wor
 task_create_missing_queues = True  # the maintenance worker names its queue with -Q maintenance
 task_routes = {
     "tasks.chat_task": {"queue": _names.chat},
+    "tasks.embed_texts": {"queue": _names.chat},
     "tasks.sweep": {"queue": _names.maintenance},
     "tasks.maintenance.*": {"queue": _names.maintenance},
 }

@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway import health, models, operator, queue
+from gateway import embeddings, health, models, operator, queue
 from gateway.completions import routes as completions
 from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard, Numbered
@@ -50,6 +50,7 @@ def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None 
         responses,
         conversations,
         completions,
+        embeddings,
         queue,
         operator,
         files,

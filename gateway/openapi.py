@@ -77,6 +77,28 @@ COMPLETION: Schema = {
         "choices": {"type": "array", "items": {"type": "object"}, "minItems": 1},
     },
 }
+EMBEDDINGS: Schema = {
+    "type": "object",
+    "required": ["object", "data", "model", "usage"],
+    "properties": {
+        "object": {"const": "list"},
+        "data": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["object", "index", "embedding"],
+                "properties": {
+                    "object": {"const": "embedding"},
+                    "index": {"type": "integer"},
+                    "embedding": {"type": ["array", "string"], "items": {"type": "number"}},
+                },
+            },
+        },
+        "model": TEXT,
+        "usage": {"type": "object", "required": ["prompt_tokens", "total_tokens"]},
+    },
+}
 SCHEMAS = {
     "Error": ERROR,
     "Response": RESPONSE,
@@ -84,6 +106,7 @@ SCHEMAS = {
     "Deleted": DELETED,
     "List": LIST,
     "Completion": COMPLETION,
+    "Embeddings": EMBEDDINGS,
 }
 _ITEMS = "/v1/conversations/{conversation}/items"
 _ONE = "/v1/conversations/{conversation}"
@@ -101,6 +124,7 @@ ANSWERS: Mapping[tuple[str, str], str] = {
     ("post", _ITEMS): "List",
     ("delete", f"{_ITEMS}/{{item_id}}"): "Conversation",
     ("post", "/v1/chat/completions"): "Completion",
+    ("post", "/v1/embeddings"): "Embeddings",
     ("get", "/v1/models"): "List",
     ("get", "/v1/agents"): "List",
     ("get", "/v1/sessions"): "List",

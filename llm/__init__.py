@@ -46,11 +46,13 @@ from llm.factory import get_llm_service, reset_llm_service
 from llm.http.capabilities import Ability, Capabilities
 from llm.http.catalog import ModelCatalog
 from llm.http.client import OllamaClient
+from llm.servers.embedding import embed
 from llm.servers.failover import HeldSlot
 from llm.servers.fleet import Fleet
 from llm.servers.watchdog import SharedAnswers
 from llm.service import LLMService
 from llm.settings import PARALLEL, LLMSettings
+from llm.wire.embed import Embedded, EmbedRequest
 from llm.wire.models import Loaded, full_name, is_cloud, is_installed, is_same
 from llm.wire.records import Delta, Final, ModelReply, ToolCall, joined
 from llm.wire.requests import ChatRequest, Message, check_model_name
@@ -66,6 +68,8 @@ __all__ = [
     "ContextLimits",
     "ContextOverflowError",
     "Delta",
+    "EmbedRequest",
+    "Embedded",
     "Final",
     "FirstTokenTimeoutError",
     "Fit",
@@ -106,6 +110,7 @@ __all__ = [
     "TotalTimeoutError",
     "UnsupportedError",
     "check_model_name",
+    "embed",
     "estimated",
     "fit",
     "full_name",

@@ -22,6 +22,7 @@ from llm.http.connection import (
     sync_http_client,
 )
 from llm.http.dialect import DIALECTS, OLLAMA, OPENAI, Reader
+from llm.http.embedding import check_size
 from llm.servers.blocking_warmth import BlockingWarmth
 from llm.settings import LLMSettings, read_settings
 from llm.wire import error_map
@@ -136,6 +137,21 @@ class LLMService:
                 yield from reader.feed(chunk)
         yield from reader.finish()
         yield reader.final()
+
+    def embed(
+        self, texts: Sequence[str], model: str, dimensions: int | None = None
+    ) -> list[list[float]]:
+        """A vector for each text, in their order; `dimensions`: of this length, where the model can
+        make such. Raises an LLMError."""
+        request = self.settings.embed_request(tuple(texts), model=model, dimensions=dimensions)
+        dialect, body = self._dialect, bytearray()
+        first_s = max(self.settings.first_token_timeout_s, self.settings.load_timeout_s)
+        limits = replace(self.settings.timeouts, first_token_s=first_s)
+        for chunk in self._chunks(dialect.embed_path, dialect.embed_body(request), model, limits):
+            body += chunk
+            check_size(len(body), self.settings.max_response_bytes)
+        vectors = dialect.read_embedded(bytes(body), request, self.base_url).vectors
+        return [vector.tolist() for vector in vectors]
 
     def health_check(self, *, timeout_s: float = HEALTH_TIMEOUT_S) -> bool:
         """True if Ollama answers in time. Says nothing about a model; never raises an error."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from llm.env_file import check_env_file
 from llm.server_settings import ServerSettings
 from llm.wire.address import check_base_url
+from llm.wire.embed import EmbedRequest
 from llm.wire.models import ByModel
 from llm.wire.requests import DURATION_PATTERN, ChatRequest, Message, check_model_name
 from llm.wire.timeouts import KEEP_WARM_S, LOAD_TIMEOUT_S, Timeouts
@@ -250,6 +251,19 @@ class LLMSettings(ServerSettings):
             options={} if window_tokens is None else {"num_ctx": window_tokens},
             keep_alive=self.keep_alive,
             shift=None if self.shared else False,
+        )
+
+    def embed_request(
+        self, texts: tuple[str, ...], *, model: str, dimensions: int | None = None
+    ) -> EmbedRequest:
+        """A request for vectors with these settings. Raises InvalidRequestError."""
+        window_tokens = self.window_tokens(model)
+        return EmbedRequest(
+            model=model,
+            texts=texts,
+            dimensions=dimensions,
+            options={} if window_tokens is None else {"num_ctx": window_tokens},
+            keep_alive=self.keep_alive,
         )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from memory.ids import encode_id
+
 
 @dataclass(frozen=True, slots=True)
 class SlotKeys:
@@ -46,3 +48,19 @@ class WebhookKeys:
     webhooks: str
     webhook_sessions: str
     webhook_letters: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingKeys:
+    """The keys of one request for vectors; all have one hash tag."""
+
+    embedding: str
+    embedding_lease: str
+    embedding_answer: str
+
+    @classmethod
+    def of(cls, prefix: str, request_id: str) -> "EmbeddingKeys":
+        """Those of a request, under a prefix of keys."""
+        tag = encode_id(request_id, what="request_id")
+        names = ("embedding", "embedding_lease", "embedding_answer")
+        return cls(*(f"{prefix}:{name}:{{{tag}}}" for name in names))

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from memory.encryption.keyring import NO_KEYS, Cipher, Keyring
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
-from memory.key_groups import OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
+from memory.key_groups import EmbeddingKeys, OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
 from memory.quoting import quoted
 
 DEFAULT_PREFIX = "ecowas"
@@ -87,10 +87,8 @@ class Keyspace:
         )
 
     def parse_history(self, history_key: str) -> SessionKeys:
-        """The keys of the session whose history key this is: `session` the other way round.
-
-        Raises CorruptData for a key that `session` never gives.
-        """
+        """`session` the other way round, for a key of a history. Raises CorruptData for one that
+        `session` never gives."""
         keys = self.find_session(history_key)
         if keys is None:
             raise CorruptData(
@@ -139,6 +137,10 @@ class Keyspace:
         return OutageKeys(
             outage=f"{self.prefix}:outage:{{{tag}}}", parked=f"{self.prefix}:parked:{{{tag}}}"
         )
+
+    def embedding(self, request_id: str) -> EmbeddingKeys:
+        """The keys of one request for vectors."""
+        return EmbeddingKeys.of(self.prefix, request_id)
 
     @property
     def quotas(self) -> QuotaKeys:

@@ -48,6 +48,9 @@ REPORT_MS = 15 * 1000
 ADMISSION_MS = 60 * 1000
 """A job that is charged and not taken in yet: longer than a producer waits for Redis' answers."""
 
+EMBEDDING_MS = 60 * 1000
+"""Vectors that nobody fetches: who asked looks for them many times a second."""
+
 PENDING_MS = DEDUPE_MS
 """The note that a job is pending: as long as the mark by which a done job is known."""
 

@@ -8,6 +8,7 @@ from tasks.beat.maintenance import (
 )
 from tasks.beat.sweep import sweep
 from tasks.chat import ChatTask, chat_task
+from tasks.embeddings import embed_texts
 from tasks.errors import (
     ChatError,
     ConfigurationError,
@@ -56,6 +57,7 @@ __all__ = [
     "app",
     "chat_task",
     "clean_stale_sessions",
+    "embed_texts",
     "extend_active_sessions",
     "follow",
     "follow_job",

@@ -124,6 +124,28 @@ class LimitSettings(EnvSettings):
         "broker: twice that); default: the size of a job with all parts at their "
         "own limits",
     )
+    max_embedding_texts: int = Field(
+        default=2048,
+        ge=1,
+        le=100_000,
+        validation_alias="CHAT_MAX_EMBEDDING_TEXTS",
+        description="Texts in one request for embeddings",
+    )
+    max_embedding_bytes: int = Field(
+        default=1_048_576,
+        ge=1,
+        le=67_108_864,
+        validation_alias="CHAT_MAX_EMBEDDING_BYTES",
+        description="All texts of one request for embeddings together, bytes of UTF-8",
+    )
+    embedding_wait_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        validation_alias="CHAT_EMBEDDING_WAIT_SECONDS",
+        description="How long a request for embeddings waits for a slot of its model, seconds; "
+        "then it is refused as 429",
+    )
     allowed_models: Annotated[
         # NoDecode: pydantic-settings would want JSON for a tuple.
         tuple[str, ...], NoDecode, BeforeValidator(split_names), AfterValidator(check_names)

@@ -14,6 +14,7 @@ from bench.measures import (
     history,
     idle,
     live,
+    metrics,
     micro,
     million,
     relay,
@@ -30,6 +31,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         "throughput": throughput.measure,
         "encryption": encryption.measure,
+        "metrics": metrics.measure,
         "wide": wide.measure,
         "idle": idle.measure,
         "relay": relay.measure,

@@ -136,6 +136,8 @@ SERVING: Grants = {
     "pending_jobs:": "zcard",
 }
 """What only a gateway does: ask for keys, look at jobs, delete responses and items."""
+VECTORS: Grants = {"embedding: embedding_lease: embedding_answer:": "set get exists unlink pexpire"}
+"""Texts on their way to a worker, and vectors on their way back."""
 ERASING: Grants = {
     "users users: session_users:": "zscore zcard zrange",
     "history: dead:": "llen",
@@ -196,7 +198,7 @@ GATEWAY = Role(
     indexes=f"{SESSIONS} dead",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
-        DELIVERING, GROUPING, SERVING, ERASING, LOOKING,
+        DELIVERING, GROUPING, SERVING, ERASING, LOOKING, VECTORS,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -222,6 +224,7 @@ WORKER = Role(
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
+        VECTORS,
         {"totals:": "hmget"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",

@@ -66,7 +66,7 @@ class OllamaClient:
         self._chat_url = httpx.URL(f"{self.base_url}{dialect.chat_path}")
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
-        self._max_response_bytes = max_response_bytes
+        self.max_response_bytes = max_response_bytes
         # Made once: to check and encode them takes a tenth of a short call.
         self._headers = httpx.Headers({**HEADERS, **(headers or {})})
         self.clock_ahead_s = 0.0
@@ -103,7 +103,7 @@ class OllamaClient:
             yield Final(request.model, "load", server=label_of(self.base_url))
             return
         limits = timeouts or self._timeouts
-        reader = self.dialect.reader(request, self.base_url, self._max_response_bytes)
+        reader = self.dialect.reader(request, self.base_url, self.max_response_bytes)
         model, body = request.model, self.dialect.body(request)
         is_alive = partial(self.catalog.is_at_work, model) if request.expects_answer else None
         with self._watching(model, limits, is_alive) as watch:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from llm.openai.embed import embed_body, read_data
 from llm.openai.models import read_names, read_served
 from llm.openai.reply import OpenAIReply
 from llm.openai.requests import chat_body
 from llm.wire.address import DialectName
+from llm.wire.embed import Embedded, EmbedRequest, read_embedded
 from llm.wire.models import Loaded, read_loaded, read_models
 from llm.wire.records import Delta, Final
 from llm.wire.reply import ReplyReader
@@ -46,6 +48,9 @@ class Dialect:
     body: Callable[[ChatRequest], bytes]
     reader: Callable[[ChatRequest, str, int], Reader]
     """Of a request, the server's address, and the most bytes that are read."""
+    embed_path: str
+    embed_body: Callable[[EmbedRequest], bytes]
+    read_embedded: Callable[[bytes, EmbedRequest, str], Embedded]
 
 
 OLLAMA = Dialect(
@@ -58,6 +63,9 @@ OLLAMA = Dialect(
     read_loaded=read_loaded,
     body=ChatRequest.body,
     reader=ReplyReader,
+    embed_path="/api/embed",
+    embed_body=EmbedRequest.body,
+    read_embedded=read_embedded,
 )
 OPENAI = Dialect(
     name="openai",
@@ -69,5 +77,8 @@ OPENAI = Dialect(
     read_loaded=read_served,
     body=chat_body,
     reader=OpenAIReply,
+    embed_path="/embeddings",
+    embed_body=embed_body,
+    read_embedded=read_data,
 )
 DIALECTS = {dialect.name: dialect for dialect in (OLLAMA, OPENAI)}

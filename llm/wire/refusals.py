@@ -192,7 +192,7 @@ _REASONS = (
 _ABILITIES = (
     (re.compile(r"image input is not supported|does not support multimodal requests"), "vision"),
     (re.compile(r"audio input is not supported"), "audio"),
-    (re.compile(r"does not support (?P<ability>tools|thinking|chat|generate)"), ""),
+    (re.compile(r"does not support (?P<ability>tools|thinking|chat|generate|embeddings)"), ""),
 )
 _OVERFLOW = re.compile(
     r"exceed_context_size_error|exceeds the (available )?context (size|length)"

@@ -45,10 +45,15 @@ class PendingCounts:
 
 
 def note(
-    keyspace: Keyspace, job_id: str, owners: Sequence[Owner], *, wait_ms: int = 0
+    keyspace: Keyspace,
+    job_id: str,
+    owners: Sequence[Owner],
+    *,
+    wait_ms: int = 0,
+    held_ms: int = PENDING_MS,
 ) -> Command[PendingCounts]:
     """Count a job for its owners, of whom the first is its agent. Goes before it is taken in.
-    It is not due before `wait_ms`.
+    It is not due before `wait_ms`, and counts for `held_ms` from then where nobody releases it.
 
     Where the counts are damaged, that is logged, and none are known.
     """
@@ -57,7 +62,7 @@ def note(
         keyspace.quotas,
         job=job_id,
         its_owners=owner_names(owners),
-        pending_ms=PENDING_MS + wait_ms,
+        pending_ms=held_ms + wait_ms,
     )
     return ignore_corrupt(counted, PendingCounts())
 

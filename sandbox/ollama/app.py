@@ -6,9 +6,10 @@ from functools import partial
 
 from aiohttp import web
 
-from sandbox.ollama import catalog, embedding, gojson, openai_answers, refusals
+from sandbox.ollama import catalog, gojson, openai_answers
 from sandbox.ollama.call_log import RecordedCall
 from sandbox.ollama.chat import CHAT, GENERATE, Calls, refusal_response
+from sandbox.ollama.embedding import Embeddings
 from sandbox.ollama.errors import Refused, UnknownScenario
 from sandbox.ollama.gojson import JsonObject
 from sandbox.ollama.hosts import is_allowed_host, is_allowed_origin
@@ -40,6 +41,7 @@ def make_app(state: StandInState) -> web.Application:
     """
     app = web.Application(client_max_size=0, middlewares=[_local_only])  # no limit, like Ollama
     calls, lookups, controls = Calls(state), _Lookups(state), _Controls(state)
+    embeddings = Embeddings(state)
     routes: list[tuple[str, str, _Handler]] = [
         ("POST", "/api/chat", partial(calls.answer, CHAT)),
         ("POST", "/api/generate", partial(calls.answer, GENERATE)),
@@ -48,7 +50,8 @@ def make_app(state: StandInState) -> web.Application:
         ("POST", "/api/show", lookups.show),
         ("POST", "/api/pull", partial(pull, state)),
         ("POST", "/api/copy", lookups.copy),
-        ("POST", "/api/embed", lookups.embed),
+        ("POST", "/api/embed", embeddings.embed),
+        ("POST", "/v1/embeddings", embeddings.complete),
         ("POST", "/v1/chat/completions", calls.complete),
         ("GET", "/v1/models/{name:.+}", lookups.model),
         ("GET", "/standin/stats", controls.stats),
@@ -123,19 +126,6 @@ class _Lookups:
         except Refused as refused:
             return refusal_response(refused)
         return web.Response()
-
-    async def embed(self, request: web.Request) -> web.Response:
-        try:
-            asked = read_object(await request.read(), "EmbedRequest")
-            texts, model = embedding.read_input(asked), str(asked.get("model", ""))
-            if not model:
-                raise refusals.not_found("")
-            scenario = self.state.own_scenario(model)
-            if not scenario.is_installed:
-                raise Refused(404, f'model "{model}" not found, try pulling it first')
-            return self._answer(embedding.embedded(model, scenario, texts))
-        except Refused as refused:
-            return refusal_response(refused)
 
     def _shown(self, asked: JsonObject) -> JsonObject:
         for name in ("model", "name"):

@@ -17,6 +17,7 @@ from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.configuration import Settings, load_settings
+from tasks.process.embedding.embedder import Embedder
 from tasks.process.head_waker import HeadWaker
 from tasks.process.live_events import Relay
 from tasks.process.outages import Outages
@@ -172,6 +173,18 @@ class WorkerServices:
         )
 
     @cached_property
+    def embedder(self) -> Embedder:
+        """What makes vectors."""
+        return Embedder(
+            self.memory,
+            self.settings,
+            self.ollama,
+            self.bounded_models,
+            self.slot_notifier,
+            most=self.concurrency,
+        )
+
+    @cached_property
     def outages(self) -> Outages:
         """Which model servers are away."""
         return Outages(self.memory, self.keyspace, self.ollama)
@@ -183,6 +196,7 @@ class WorkerServices:
 
     async def aclose(self) -> None:
         """Deliver the ends that are under way, and end the child processes."""
+        await self._close("embedder")
         await self.ends.aclose()
         await self.webhooks.aclose()
         await self.checkers.aclose()
@@ -191,7 +205,7 @@ class WorkerServices:
     def close(self) -> None:
         """End and close all that was begun here, for a process that goes on with other settings;
         not from the event loop."""
-        self.runtime.run(self._close("ends", "webhooks", "checkers", "toolbox"))
+        self.runtime.run(self._close("embedder", "ends", "webhooks", "checkers", "toolbox"))
         # With their connections still there, so that each closes what it has opened.
         self.runtime.cancel_all()
         self.runtime.run(self._close("ollama", "memory"))

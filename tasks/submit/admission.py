@@ -202,7 +202,7 @@ class Admission:
         if charged.outcome is ChargeOutcome.REFUSED and not (
             yield from self._is_repeat(submission)
         ):
-            raise _exceeded(submission.job.agent_id, charged)
+            raise exceeded(submission.job.agent_id, charged)
 
     def _is_repeat(self, submission: Submission) -> Steps[bool]:
         """Whether the job was taken in before: it is answered, whatever there is no room for."""
@@ -210,7 +210,8 @@ class Admission:
         return (yield from asked(is_claimed(self._keyspace, submission.job_id, identity)))
 
 
-def _exceeded(agent_id: str, charged: Charged) -> QuotaExceeded:
+def exceeded(agent_id: str, charged: Charged) -> QuotaExceeded:
+    """The error for a job whose quota is used up."""
     wait_s = UNKNOWN_WAIT_S if charged.wait_ms is None else charged.wait_ms / 1000
     if charged.owner is None:
         raise AssertionError("a refusal names its owner")

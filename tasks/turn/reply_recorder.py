@@ -5,12 +5,12 @@ import time
 from agents import ToolEvent
 from llm import Delta, Final, ModelReply
 from memory import EventType
-from tasks.job.result import Timings
+from tasks.job.result import Receipt, Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
 from tasks.process.turns_now import TurnNow
 from telemetry.labels import AGENTS
-from telemetry.metrics import FIRST_TOKEN, QUEUE_WAIT
+from telemetry.metrics import FIRST_TOKEN, LEFT_OUT, QUEUE_WAIT, SILENT_CUTS
 
 
 class ReplyRecorder:
@@ -86,6 +86,12 @@ class ReplyRecorder:
         """A tool is called or has answered: what was said before is no part of the reply."""
         self._said.clear()
         self._events.emit(EventType.TOOL_CALL, data=event.data)
+
+    def on_receipt(self, agent_id: str, receipt: Receipt) -> None:
+        """The turn has a result: what did not fit, and what a server has cut without a word."""
+        agent = AGENTS.label(agent_id)
+        LEFT_OUT.labels(agent).inc(receipt["messages_left_out"])
+        SILENT_CUTS.labels(agent).inc(receipt["truncated"])
 
     def _note_first_token(self) -> None:
         since_sent_s = max(0.0, time.time() - self._sent_at)

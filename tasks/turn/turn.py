@@ -29,7 +29,7 @@ from memory import Acquired, AsyncConnection, SessionKeys
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
-from tasks.job.result import ChatResult, Receipt
+from tasks.job.result import ChatResult
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.turn.context import TurnContext, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
@@ -37,8 +37,6 @@ from tasks.turn.past import past_of
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn_result import result_of
-from telemetry.labels import AGENTS
-from telemetry.metrics import LEFT_OUT, SILENT_CUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ class ModelTurn:
             called=rounds.called,
         )
         result["receipt"]["fallback_for"] = self._fallback_for
-        _count(job.agent_id, result["receipt"])
+        self._recorder.on_receipt(job.agent_id, result["receipt"])
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
 
@@ -202,9 +200,3 @@ class ModelTurn:
             held_slot=self._slot,
             on_server=self._recorder.on_server,
         )
-
-
-def _count(agent_id: str, receipt: Receipt) -> None:
-    agent = AGENTS.label(agent_id)
-    LEFT_OUT.labels(agent).inc(receipt["messages_left_out"])
-    SILENT_CUTS.labels(agent).inc(receipt["truncated"])

@@ -99,6 +99,13 @@ KINDS: tuple[KeyKind, ...] = (
         "digest of the job's request, and H: where its mailbox is",
     ),
     KeyKind(
+        "embedding:{R}", "string", "as long as somebody waits", "texts that wait for vectors, JSON"
+    ),
+    KeyKind("embedding_lease:{R}", "string", "CHAT_LEASE_SECONDS", "which worker makes them"),
+    KeyKind(
+        "embedding_answer:{R}", "string", "1 minute", "the vectors, or why there are none, JSON"
+    ),
+    KeyKind(
         "pending_jobs:{quotas}",
         "zset",
         "2 weeks",

@@ -142,7 +142,8 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("HVALS", "ecowas:api_keys"),
         ("HGETALL", OURS.jobs),
         ("ZADD", "ecowas:slots:{m}:s", "1", "x"),
-        ("XREVRANGE", "ecowas:audit", "+", "-"),
+        ("XTRIM", "ecowas:audit", "MAXLEN", "0"),
+        ("DEL", "ecowas:audit"),
     ),
     "memory": (
         ("HGETALL", OURS.jobs),

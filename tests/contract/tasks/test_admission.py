@@ -77,6 +77,7 @@ class Doors:
             agents=known.agents,
             queue=known.queue.model_copy(update=given),
             profiles=Profiles(profile, {}),
+            webhooks=known.webhooks,
         )
         return Sender(app, self.memory, self.keyspace, settings, QueueWait(5.0))
 

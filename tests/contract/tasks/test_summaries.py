@@ -12,6 +12,7 @@ from memory.records.summary import Summary
 from sandbox.ollama import OllamaStandIn
 from tasks.process.summaries import MAX_WANTED, Summaries, Wanted
 from tests.support.memory_fixtures import Backend
+from tests.support.metrics.shown import moves
 from tests.support.waiting import eventually
 
 
@@ -71,8 +72,10 @@ async def test_all_but_what_is_shown_is_summed_up(
     summaries: Summaries, mailbox: Mailbox, real_backend: Backend, ollama: OllamaStandIn
 ) -> None:
     """Once; the turn to make one is given back."""
-    summaries.want(Wanted(mailbox, "ok", shown_messages=2))
-    await eventually(lambda: kept(real_backend, mailbox), what="a summary is kept")
+    with moves("griot_summaries_total"):
+        summaries.want(Wanted(mailbox, "ok", shown_messages=2))
+        await eventually(lambda: kept(real_backend, mailbox), what="a summary is kept")
+        await eventually(lambda: not summaries.wanted, what="it is over")
     (call,) = ollama.calls
     told = str(call.messages[1]["content"])
     assert "User: user 2" in told

@@ -12,6 +12,7 @@ from memory.webhooks.queue import Webhook
 from tasks.process import webhook_sender
 from tasks.process.webhook_sender import AT_ONCE, WebhookSender
 from tests.support.memory_fixtures import Backend
+from tests.support.metrics.shown import moves
 from tests.support.waiting import eventually
 from tests.support.webhooks.receiver import SECRET, Receiver, receiver
 from webhooks.address import Address
@@ -95,8 +96,9 @@ async def test_what_is_delivered_is_forgotten(
     """Each event comes once, whole and signed."""
     names = [f"j{number}" for number in range(3 * AT_ONCE)]
     await note(memory, keyspace, hooks, *names)
-    async with sending(memory, keyspace, hooks):
-        await settled(real_backend, 0, 0)
+    with moves("griot_webhook_deliveries_total", outcome="delivered"):
+        async with sending(memory, keyspace, hooks):
+            await settled(real_backend, 0, 0)
     assert sorted(hooks.types()) == sorted(("response.completed", name) for name in names)
     assert hooks.most_open <= AT_ONCE
 
@@ -108,7 +110,8 @@ async def test_a_receiver_that_was_away_gets_everything_later_under_the_same_ids
     hooks.status = 503
     await note(memory, keyspace, hooks, "j1", "j2")
     async with sending(memory, keyspace, hooks, max_attempts=50):
-        await eventually(lambda: len(hooks.got) >= 6, what="some tries have failed")
+        with moves("griot_webhook_deliveries_total", outcome="put_off"):
+            await eventually(lambda: len(hooks.got) >= 6, what="some tries have failed")
         hooks.status = 200
         await settled(real_backend, 0, 0)
     ids = {delivery.headers["webhook-id"] for delivery in hooks.got}
@@ -138,8 +141,9 @@ async def test_after_the_last_attempt_it_is_a_dead_letter_that_says_why(
     """And the log says so, without the path, which may be a secret."""
     hooks.status = 500
     await note(memory, keyspace, hooks, "j1")
-    async with sending(memory, keyspace, hooks, max_attempts=3):
-        await settled(real_backend, 1, 1)
+    with moves("griot_webhook_deliveries_total", outcome="given_up"):
+        async with sending(memory, keyspace, hooks, max_attempts=3):
+            await settled(real_backend, 1, 1)
     (found,) = await memory.run(queue.find(keyspace, ["evt_j1"]))
     assert (found.attempts, found.error, len(hooks.got)) == (3, "it answered 500", 3)
     assert "is a dead letter after attempt 3" in caplog.text

@@ -19,7 +19,7 @@ def settings_of(backend: Backend, **queue: int) -> Settings:
     known = load_settings()
     memory = known.memory.model_copy(update={"key_prefix": backend.prefix})
     queue_settings = known.queue.model_copy(update=queue)
-    return Settings(memory, known.llm, known.agents, queue_settings, known.profiles)
+    return replace(known, memory=memory, queue=queue_settings)
 
 
 def found(backend: Backend, **queue: int) -> dict[str, Finding]:

@@ -64,6 +64,7 @@ THEIRS: Mapping[str, tuple[Ask, ...]] = {
 NOBODYS = {
     "GET /healthz", "GET /readyz", "GET /v1/models", "GET /v1/models/{name:path}",
     "GET /v1/agents", "POST /v1/conversations", "POST /v1/chat/completions",
+    "POST /v1/embeddings",
 }  # fmt: skip
 LISTS = {"GET /v1/sessions"}
 OPERATORS = {

@@ -14,12 +14,14 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner
 
+from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app, chat_task
 from tests.support.inbox import Inbox
 from tests.support.machine import scaled
+from tests.support.metrics.shown import own_text, scraped, targets
 from tests.support.privacy import own_doors, raw_doors
 from tests.support.privacy.house import PROFILES, House, canary
 from tests.support.waiting import wait_until
@@ -44,8 +46,17 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def worker(stack: GriotStack, profiles: Path) -> ServerProcess:
-    """A worker that logs everything."""
-    return stack.worker(*OPTIONS, AGENT_PROFILES=str(profiles), CHAT_MAX_ATTEMPTS="2")
+    """A worker that logs everything, and shows metrics."""
+    given = {"AGENT_PROFILES": str(profiles), "CHAT_MAX_ATTEMPTS": "2"}
+    return stack.worker(*OPTIONS, **given, **_metrics(stack))
+
+
+def _metrics(stack: GriotStack) -> dict[str, str]:
+    return {"METRICS_PORT": str(free_port()), "METRICS_TARGETS": str(_targets(stack))}
+
+
+def _targets(stack: GriotStack) -> Path:
+    return stack.directory / "targets"
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +140,13 @@ def places(
     shown["what senders are told"] = "\n".join(house.refusals)
     shown["a sender's log"] = "\n".join(producer_log)
     shown["process titles"] = _titles(worker)
+    shown["a sender's metrics"] = own_text()
+    # Not before, for whoever inspects is answered by one worker.
+    house.stack.maintenance(**_metrics(house.stack))
+    shown |= {
+        f"the metrics of a {role}": scraped(address)
+        for role, (address,) in targets(_targets(house.stack)).items()
+    }
     for job_id in house.held:
         chat_task.cancel(job_id)
     return shown
@@ -212,6 +230,9 @@ SHOWN = {
     "griot status": "dead",
     "griot sessions": "door-0",
     "process titles": "celery",
+    "the metrics of a worker": 'griot_attempts_total{agent="energy"',
+    "the metrics of a maintenance": 'griot_pending_jobs{agent="energy"',
+    "a sender's metrics": "griot_redis_round_trip_seconds_count",
     "flower /api/tasks": "door-0",
 }
 

@@ -18,6 +18,7 @@ from memory import (
 from tasks.attempt.renewal import RENEWALS_PER_LEASE, Lease, renewed
 from tasks.process.stopping import RunningLeases, Stoppable, Stopped, StopReason
 from tests.support.machine import scaled
+from tests.support.metrics.shown import moves
 from tests.support.waiting import eventually
 
 LEASE_MS = 15
@@ -169,8 +170,9 @@ async def test_a_lease_is_renewed_several_times_per_length() -> None:
 async def test_a_lost_lease_stops_the_work_and_is_renewed_no_more() -> None:
     """The new holder is not disturbed."""
     redis, stoppable = Redis((True, None), (False, None)), Stoppable()
-    async with renewed(redis.as_connection(), lease_of(), stoppable):
-        assert await reason_of(stoppable) is StopReason.LEASE_LOST
+    with moves("griot_leases_lost_total"):
+        async with renewed(redis.as_connection(), lease_of(), stoppable):
+            assert await reason_of(stoppable) is StopReason.LEASE_LOST
     assert redis.looks == 2
 
 
