@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.machine import scaled
-from tests.support.monitoring.prometheus import needs_prometheus
+from tests.support.metrics.prometheus import needs_prometheus
 
 FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "monitoring"
 

@@ -15,7 +15,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import JobFailed, chat_task
 from tests.conftest import FAST
 from tests.support.machine import scaled
-from tests.support.monitoring.prometheus import Prometheus, needs_prometheus, prometheus
+from tests.support.metrics.prometheus import Prometheus, needs_prometheus, prometheus
 from tests.support.source_tree import ROOT
 from tests.support.waiting import wait_until
 from tests.support.webhooks.receiver import SECRET, receiver

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.monitoring.promql import unknown_names
+from tests.support.metrics.promql import unknown_names
 from tests.support.source_tree import anchors
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -16,7 +16,7 @@ import pytest
 from deploy.monitoring.dashboard import DASHBOARD, dashboard_text
 from deploy.monitoring.panels import Panel, Query
 from deploy.monitoring.rows import ROWS
-from tests.support.monitoring.promql import unknown_names
+from tests.support.metrics.promql import unknown_names
 from tests.support.source_tree import ROOT
 
 SCHEMA = Path(__file__).parent / "dashboard.schema.json"
