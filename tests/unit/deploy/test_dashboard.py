@@ -89,7 +89,7 @@ def test_the_questions_of_the_document_lead_to_panels() -> None:
     """Each panel that docs/operations.md names is there, in the row of its question."""
     text = (ROOT / "docs" / "operations.md").read_text("utf-8")
     rows = {row.question: {panel.title for panel in row.panels} for row in ROWS}
-    asked = re.findall(r'^\| ([^|]+\?) \| [^|]*\| "([^"]+)"', text, re.MULTILINE)
+    asked = re.findall(r"^\| ([^|]+\?) \| [^|]*\| \*\*([^*]+)\*\*", text, re.MULTILINE)
     assert len(asked) == 5
     assert [(question, title) for question, title in asked if title not in rows[question]] == []
 
