@@ -19,6 +19,7 @@ from pydantic import (
 
 from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
+from agents.slo import Slo
 from llm import check_model_name
 from memory.quotas.owners import UNBOUNDED, Quota
 from webhooks.address import check_url
@@ -54,7 +55,7 @@ class Profile:
     With `summary` a worker sums up, when nobody waits, what the model is not shown any more.
     While no server can answer with the model, those of `fallback` are asked instead, in this order,
     once a job has waited for `fallback_after_s`. All users together have the `quota`.
-    `webhook` is told how each job has ended that names no other.
+    `webhook` is told how each job has ended that names no other. `slo` is what users are promised.
     """
 
     agent_id: str
@@ -69,6 +70,7 @@ class Profile:
     fallback_after_s: float = FALLBACK_AFTER_S
     quota: Quota = UNBOUNDED
     webhook: str | None = None
+    slo: Slo | None = None
 
 
 def _as_table(named: object) -> object:
@@ -93,6 +95,7 @@ class _Table(BaseModel):
     )
     quota: Quota = UNBOUNDED
     webhook: Annotated[str, AfterValidator(check_url)] | None = None
+    slo: Slo | None = None
 
 
 class _File(BaseModel):
@@ -115,6 +118,11 @@ class Profiles:
     def has_summaries(self) -> bool:
         """Whether any agent's conversations are summed up."""
         return self.default.summary or any(one.summary for one in self.by_id.values())
+
+    @property
+    def has_slo(self) -> bool:
+        """Whether any agent's users are promised anything."""
+        return any(one.slo for one in (self.default, *self.by_id.values()))
 
     def of(self, agent_id: str) -> Profile:
         """The profile of `agent_id`."""
@@ -169,6 +177,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         fallback_after_s=table.fallback_after_s,
         quota=table.quota,
         webhook=table.webhook,
+        slo=table.slo,
     )
 
 

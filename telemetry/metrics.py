@@ -131,6 +131,14 @@ LEASES_LOST = _counter("griot_leases_lost", "Leases that ended before their atte
 TURNS_RUNNING = _gauge("griot_turns_running", "Attempts that run in this process")
 CONCURRENCY = _gauge("griot_concurrency", "Turns that this process runs at once, at most")
 
+SLO_MEASURED = _counter(
+    "griot_slo_measured", "Jobs by an objective of their agent's profile", "agent", "slo"
+)
+SLO_MISSED = _counter("griot_slo_missed", "Those of them that took longer", "agent", "slo")
+SLO_ALLOWED = _gauge(
+    "griot_slo_allowed_ratio", "The part of them that may take longer", "agent", "slo"
+)
+
 # ---- what keeps it going
 
 SWEEPS = _counter("griot_sweeps", "Rounds of the sweep")
@@ -170,6 +178,7 @@ RELAY_LAG = _histogram("griot_relay_lag_seconds", "A live event, from its making
 
 # ---- the process
 
+BUILD = _gauge("griot_build_info", "1, with the version that this process runs", "version")
 LATENESS = _gauge(
     "griot_loop_lateness_seconds", "How late the event loop was in the last 10 s", "stat"
 )

@@ -21,6 +21,7 @@ from tasks.attempt.attempt import Attempt
 from tasks.attempt.key_wait import verdict_of
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.measured import measured
+from tasks.attempt.objectives import judged
 from tasks.attempt.outage_wait import OutageWait
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.traced import AttemptTrace
@@ -107,7 +108,8 @@ async def _attempt_in_log(worker: WorkerServices, ref: JobRef, token: str) -> Ve
     attempt, holder, shown = _attempt_at(worker, ref, mailbox, events, token)
     with worker.turns.making(shown):
         verdict = await verdict_of(attempt, holder, ref.job_id)
-    worker.turns.count(counts_of(verdict))
+    profile = worker.settings.profiles.of(ref.agent_id)
+    worker.turns.count(counts_of(verdict) + judged(profile, shown, verdict))
     return verdict
 
 

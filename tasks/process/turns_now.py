@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class TurnNow:
-    """A turn that is made; no word of it is here. `attempt` is 0 until a model is asked."""
+    """A turn that is made; no word of it is here. `attempt` is 0 until a model is asked.
+
+    `queue_wait_s` is from sending to the first attempt, None in later ones; `first_token_s` from
+    sending to the first token of this attempt, None before.
+    """
 
     agent_id: str
     session_id: str
@@ -21,6 +25,8 @@ class TurnNow:
     model: str = ""
     server: str = ""
     pieces: int = 0
+    queue_wait_s: float | None = None
+    first_token_s: float | None = None
     _began_s: float = field(default_factory=time.monotonic)
     _first_s: float | None = None
 

@@ -26,6 +26,7 @@ class ReplyRecorder:
         self._started_s = time.monotonic()
         self._first_delta_s: float | None = None
         self._sent: tuple[str, float] | None = None
+        self._sent_at = self._taken_at
         self._tokens, self._prompt_tokens, self._pieces = 0, 0, 0
 
     @property
@@ -44,8 +45,10 @@ class ReplyRecorder:
         agent = AGENTS.label(agent_id)
         if attempt == 1:
             trace_wait(sent_at, self._taken_at)
-            QUEUE_WAIT.labels(agent).observe(max(0.0, self._taken_at - sent_at))
+            self._shown.queue_wait_s = max(0.0, self._taken_at - sent_at)
+            QUEUE_WAIT.labels(agent).observe(self._shown.queue_wait_s)
             self._sent = (agent, sent_at)
+        self._sent_at = sent_at
 
     def on_start(self, model: str) -> None:
         """The model is called, perhaps not for the first time: what it has said is dropped."""
@@ -93,9 +96,11 @@ class ReplyRecorder:
         SILENT_CUTS.labels(agent).inc(receipt["truncated"])
 
     def _note_first_token(self) -> None:
+        since_sent_s = max(0.0, time.time() - self._sent_at)
+        if self._shown.first_token_s is None:
+            self._shown.first_token_s = since_sent_s
         if self._sent is not None:
-            agent, sent_at = self._sent
-            FIRST_TOKEN.labels(agent).observe(max(0.0, time.time() - sent_at))
+            FIRST_TOKEN.labels(self._sent[0]).observe(since_sent_s)
             self._sent = None
 
     def timings(self, answer: ModelReply, *, sent_at: float) -> Timings:

@@ -1,6 +1,7 @@
 """The repository's Python files as syntax, for the tests of its structure."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -71,3 +72,9 @@ def assert_listed(found: set[str], listed: dict[str, str]) -> None:
     assert not new, f"new: look for the seam, or list it with its reason: {sorted(new)}"
     assert not gone, f"no exception any more: take it off the list: {sorted(gone)}"
     assert all(listed.values()), "an exception has a reason"
+
+
+def anchors(path: Path) -> set[str]:
+    """The headings of a document as links name them."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

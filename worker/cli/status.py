@@ -21,6 +21,8 @@ from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
 from memory.webhooks import queue
 from tasks import app
+from tasks.overview.jobs import JobShown
+from tasks.overview.objectives import Objective, longest_waiting, objectives
 from tasks.overview.outages import OutageNow, outages_now
 from tasks.overview.slots import ModelSlots, model_slots
 from tasks.process.configuration import load_settings
@@ -33,6 +35,7 @@ from worker.checks.deployment import (
 )
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
 from worker.cli.next_steps import command
+from worker.cli.waits import tables as waits
 from worker.health import Health, healths
 from worker.model_servers import ModelServer, model_servers
 
@@ -95,12 +98,14 @@ class Status:
     servers: tuple[ModelServer, ...]
     outages: tuple[OutageNow, ...]
     webhooks: WebhooksLeft
+    objectives: tuple[Objective, ...]
+    longest_waiting: tuple[JobShown, ...]
 
 
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show queues, workers, what waits in the mailboxes, the models and their servers.
+    """Show queues, workers, what waits and who waits longest, promised times, models and servers.
 
     \b
     Example:
@@ -116,6 +121,8 @@ def status(as_json: bool) -> None:
         servers=model_servers(services.settings.llm),
         outages=outages_now(services.memory, services.keyspace),
         webhooks=webhooks_left(services.memory, services.keyspace),
+        objectives=objectives(services.memory, services.keyspace, services.settings.profiles),
+        longest_waiting=longest_waiting(services.memory, services.keyspace),
     )
     show_json(now) if as_json else _show(now)
 
@@ -258,6 +265,7 @@ def _of_models(now: Status) -> Iterator[Table]:
     if outages:
         columns = ("Server", "Models", "State", "Away since", "Waiting sessions")
         yield Table("Model servers that do not answer", columns, outages)
+    yield from waits(now.objectives, now.longest_waiting)
 
 
 def _health_of(health: Health | None) -> tuple[str, str]:

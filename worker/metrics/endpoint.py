@@ -13,11 +13,12 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client import start_http_server
 
-from telemetry.metrics import REGISTRY
+from telemetry.metrics import BUILD, REGISTRY
 from worker.settings import MetricsSettings
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ def show_metrics(settings: MetricsSettings, role: str) -> int | None:
     """
     if settings.port is None:
         return None
+    BUILD.labels(version("griot")).set(1)
     for port in range(settings.port, min(settings.port + MOST_PROCESSES, 65_536)):
         try:
             start_http_server(port, settings.host, registry=REGISTRY)

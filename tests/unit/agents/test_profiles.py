@@ -34,6 +34,12 @@ WRONG = {
         "[default]\nfallback_after_s = -1",
         "greater than or equal to 0",
     ),
+    "a promise of nothing": ("[default]\nslo = {}", "must have first_token_s or queue_wait_s"),
+    "a promise for nearly nobody": (
+        "[default]\nslo = {queue_wait_s = 1.0, target = 0.5}",
+        "greater than or equal to 0.9",
+    ),
+    "a promise of no time": ("[default]\nslo = {queue_wait_s = 0.0}", "greater than 0"),
     "a window that is a bool": ("[default]\nmax_history = true", "valid integer"),
 }
 

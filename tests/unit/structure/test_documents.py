@@ -11,6 +11,7 @@ from deploy import reference
 from memory.keys import DEFAULT_PREFIX
 from tasks.job.job import ChatJob
 from tests.support.key_kinds import KINDS
+from tests.support.source_tree import anchors
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = (
@@ -56,12 +57,6 @@ def defined(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name
-
-
-def anchors(path: Path) -> set[str]:
-    """The headings of a document as links name them."""
-    titles = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 # ---- the glossary

@@ -38,6 +38,7 @@ def test_a_port_that_is_taken_leads_to_the_next(taken: int, tmp_path: Path) -> N
     assert port > taken
     assert targets(tmp_path) == {"worker": [f"127.0.0.1:{port}"]}
     assert total(scraped(f"127.0.0.1:{port}"), "griot_concurrency") >= 0
+    assert total(scraped(f"127.0.0.1:{port}"), "griot_build_info") == 1
 
 
 def test_files_of_the_dead_are_removed_and_no_others(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What Prometheus and Grafana need: configuration, alerts, a dashboard, and what makes them."""

@@ -1,0 +1,97 @@
+"""`griot status` on promised times and on who waits, with a real worker."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+
+import pytest
+from click.testing import CliRunner
+
+from memory.records.stats import record_stats
+from memory.records.turn_counts import read
+from sandbox.process import ServerProcess
+from sandbox.stack import GriotStack
+from tasks import chat_task
+from tasks.process.anew import read_settings_again
+from tasks.process.services import producer_services
+from tests.conftest import FAST
+from tests.support.machine import scaled
+from tests.support.waiting import wait_until
+from worker.cli import main
+
+WAIT_S = scaled(30)
+PROFILES = """
+[agents.hasty]
+slo = {first_token_s = 0.0001, queue_wait_s = 3600.0}
+"""
+
+
+@pytest.fixture(scope="module")
+def griot_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """An agent with a promise that nobody can keep, for the worker and for this process."""
+    profiles = tmp_path_factory.mktemp("profiles") / "profiles.toml"
+    profiles.write_text(PROFILES, "utf-8")
+    own = {"AGENT_PROFILES": str(profiles), "CHAT_ALLOWED_MODELS": "*"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in own.items():
+            patch.setenv(name, value)
+        read_settings_again()
+        yield {**FAST, **own}
+    read_settings_again()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def worker(stack: GriotStack) -> ServerProcess:
+    """One worker for all tests of this module."""
+    return stack.worker()
+
+
+def shown(*words: str) -> str:
+    """What `griot status` prints."""
+    done = CliRunner().invoke(main, ["status", *words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_missed_promise_is_shown_with_its_beginning() -> None:
+    """And the one that is kept as kept; both from what lies in Redis."""
+    services = producer_services()
+    memory, keyspace = services.memory, services.keyspace
+    record_stats(memory, keyspace, keep=10)
+    chat_task.delay("hasty", f"s-{uuid.uuid4()}", "Hello").get(timeout=WAIT_S)
+    count = "slo_missed:first_token:hasty"
+    wait_until(lambda: memory.run(read(keyspace)).get(count), what="the worker writes its counts")
+    record_stats(memory, keyspace, keep=10)
+    found = {one["slo"]: one for one in json.loads(shown("--json"))["objectives"]}
+    late, kept = found["first_token"], found["queue_wait"]
+    assert (late["agent"], late["measured"], late["missed"], late["allowed"]) == (
+        "hasty",
+        1,
+        1,
+        0.01,
+    )
+    assert late["since"] is not None
+    assert (kept["measured"], kept["missed"], kept["since"]) == (1, 0, None)
+    assert "first_token in 0.0001 s" in shown()
+
+
+def test_the_three_sessions_that_wait_longest_are_named() -> None:
+    """In the order in which they came, each once, with the job and what keeps it."""
+    run = uuid.uuid4().hex[:6]
+    chat_task.delay("energy", f"{run}-0", "Hello", model="hang")
+    waiting = [chat_task.delay("energy", f"{run}-0", "And then?", model="hang")]
+    for number in (1, 2, 3):
+        session = f"{run}-{number}"
+        chat_task.delay("energy", session, "Hello", model="hang")
+        waiting.append(chat_task.delay("energy", session, "And then?", model="hang"))
+
+    def longest() -> list[dict[str, object]]:
+        found: list[dict[str, object]] = json.loads(shown("--json"))["longest_waiting"]
+        return found
+
+    expected = [(f"{run}-{number}", waiting[number].id) for number in (0, 1, 2)]
+    wait_until(
+        lambda: [(one["session_id"], one["job_id"]) for one in longest()] == expected,
+        what="the three that wait longest are shown",
+    )
+    assert {one["before"] for one in longest()} == {1}

@@ -1,0 +1,29 @@
+"""What `griot status` says of promised times and of those who wait longest."""
+
+from collections.abc import Iterator, Sequence
+
+from tasks.overview.jobs import JobShown
+from tasks.overview.objectives import Objective
+from worker.cli.console import Table, moment, moment_of
+
+
+def tables(objectives: Sequence[Objective], longest: Sequence[JobShown]) -> Iterator[Table]:
+    """A table for each that there is something to say of."""
+    if objectives:
+        columns = ("Agent", "Promised", "Jobs in the last hour", "Missed", "Allowed", "Since")
+        yield Table("Promised times", columns, [_row(one) for one in objectives])
+    if longest:
+        columns = ("Agent", "Session", "Job", "Waits since", "Because", "Jobs before it")
+        yield Table("Sessions that wait longest", columns, [_waiting(one) for one in longest])
+
+
+def _waiting(one: JobShown) -> tuple[object, ...]:
+    since = moment_of(one.since_ms or 0)
+    return (one.agent_id, one.session_id, one.job_id, since, one.why.value, one.before)
+
+
+def _row(one: Objective) -> tuple[object, ...]:
+    return (
+        *(one.agent, f"{one.slo} in {one.within_s:g} s", one.measured, one.missed),
+        *(f"{one.allowed:.2%}", "kept" if one.since is None else moment(one.since)),
+    )
