@@ -265,7 +265,7 @@ OPERATOR = Role(
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,
-        WAITING, DELIVERING, GROUPING, ASKING, CHECKING, RECORDING, PROVING, REENCRYPTING,
+        WAITING, DELIVERING, GROUPING, ASKING, CHECKING, RECORDING, PROVING, REENCRYPTING, LOOKING,
     ),
     alone=f"time info dbsize scan {LOADING} {CLUSTER}",
     hears=frozenset(Channel),

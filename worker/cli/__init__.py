@@ -18,6 +18,7 @@ from worker.cli.schedules import schedules
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.top.command import top
 from worker.cli.transfer import export, import_
 from worker.cli.up import up
 from worker.extras import HAS_GATEWAY, HAS_SANDBOX, needs_sandbox
@@ -73,7 +74,8 @@ def main() -> None:
 
 
 for command in (
-    *(demo, up, check, chat, cancel, agents, sessions, stats, status, dead_letters),
-    *(erase_command, export, import_, reencrypt_command, audit_command, serve, keys, schedules),
+    *(demo, up, check, chat, cancel, agents, sessions, stats, status, top),
+    *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
+    schedules,
 ):
     main.add_command(command)
