@@ -60,7 +60,9 @@ _WITH_SANDBOX = """\
 _WITHOUT_SANDBOX = """\
   griot check             whether all that a worker needs is there
 """
-_ALWAYS = "  griot chat energy me-1  talk to an agent"
+_ALWAYS = """\
+  griot chat energy me-1  talk to an agent
+  griot top               what runs and what waits, live"""
 
 
 @click.group(
