@@ -8,6 +8,9 @@ HAS_SANDBOX = find_spec("sandbox") is not None
 HAS_GATEWAY = find_spec("fastapi") is not None and find_spec("uvicorn") is not None
 """Whether `griot serve` can run here."""
 
+HAS_PLOT = find_spec("plotext") is not None and find_spec("matplotlib") is not None
+"""Whether `griot stats` can draw charts here."""
+
 TO_TRY = "griot up --sandbox"
 
 OR_TRY = f"; for a try: {TO_TRY}" if HAS_SANDBOX else ""

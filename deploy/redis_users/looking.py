@@ -1,4 +1,4 @@
-"""What workers show of themselves in Redis, and what the console of a gateway looks at there."""
+"""What workers show of themselves in Redis, and what operators look at there."""
 
 from deploy.redis_users.role import Grants
 
@@ -35,4 +35,4 @@ LOOKING: Grants = {
     "dead": "zrevrange",
     "dead: history:": "lrange",
 }
-"""What operators look at in the console of a gateway."""
+"""What operators look at in the console of a gateway, and with `griot top`."""

@@ -162,7 +162,7 @@ class _Run:
                         self.connection, self.keyspace, session_id
                     )
             except CorruptData as exc:
-                logger.error(
+                logger.warning(
                     "data of session %s could not be deleted; it stays until its TTL ends: %s",
                     shown_id(session_id),
                     exc,

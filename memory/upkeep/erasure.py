@@ -127,7 +127,7 @@ def _erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> i
             except CorruptData as exc:
                 damage = exc
             except InvalidInput:
-                logger.error("the index of %s has a member that is not an id", shown_id(agent_id))
+                logger.warning("the index of %s has a member that is not an id", shown_id(agent_id))
     if damage is not None:
         raise damage
     if agent_seen_ms is not None:

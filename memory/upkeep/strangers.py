@@ -21,7 +21,7 @@ def without_strangers(
     ids = [entry for entry in batch if is_id(entry.member)]
     strangers = [entry for entry in batch if not is_id(entry.member)]
     if strangers:
-        logger.error(
+        logger.warning(
             "%s had %d members that are not ids; they were removed",
             index_key,
             len(strangers),

@@ -118,7 +118,7 @@ class DelayedSweep:
         keys = self._keyspace.find_session(entry.history_key)
         if keys is None:
             name = quoted(entry.history_key)
-            logger.error("%s is not the key of a history; its delayed jobs are not run", name)
+            logger.warning("%s is not the key of a history; its delayed jobs are not run", name)
             await self._memory.run(self._delayed.forget(entry))
             return 0
         try:

@@ -99,7 +99,7 @@ class MailboxSweep:
         mailbox = self._due.mailbox(entry)
         if mailbox is None:
             name = quoted(entry.history_key)
-            logger.error("%s is not the key of a history; it is no longer swept", name)
+            logger.warning("%s is not the key of a history; it is no longer swept", name)
             await self._memory.run(self._due.forget(entry))
             return "FORGOTTEN"
         try:

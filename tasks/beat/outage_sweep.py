@@ -96,7 +96,9 @@ class OutageSweep:
     async def _wake(self, outage: Outage, entry: Entry) -> None:
         keys = outage.session(entry)
         if keys is None:
-            logger.error("%s waits for %s but is not a session", quoted(entry.member), outage.name)
+            logger.warning(
+                "%s waits for %s but is not a session", quoted(entry.member), outage.name
+            )
             return
         await self._waker.is_coming(keys)
 

@@ -55,7 +55,7 @@ class OutboxSweep:
         keys = self._keyspace.find_session(entry.member)
         if keys is None:
             name = quoted(entry.member)
-            logger.error(
+            logger.warning(
                 "%s is not the key of a history; it was removed from the list of outboxes", name
             )
             return 0

@@ -65,7 +65,7 @@ class TickSweep:
         keys = self._keyspace.find_session(entry.history_key)
         if keys is None:
             name = quoted(entry.history_key)
-            logger.error("%s is not the key of a history; its schedules are not run", name)
+            logger.warning("%s is not the key of a history; its schedules are not run", name)
             await self._memory.run(self._sessions.forget(entry))
             return 0
         try:

@@ -68,7 +68,7 @@ def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | N
             publish(app, job_id, kwargs, options, trace=trace)
         except UNSENDABLE as exc:
             kind = type(exc).__name__
-            logger.error(
+            logger.warning(
                 "job %s is woken without its Celery options, which could not be sent: %s",
                 shown_id(job_id),
                 kind,

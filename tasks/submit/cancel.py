@@ -129,7 +129,7 @@ def _stop(
     try:
         services.memory.run(events.announce_stop(services.keyspace, job_id))
     except CorruptData as exc:
-        logger.error(
+        logger.warning(
             "the cancellation of job %s cannot be announced; the job stops at the next "
             "renewal of its lease: %s",
             shown_id(job_id),

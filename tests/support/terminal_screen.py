@@ -4,6 +4,7 @@ import codecs
 import re
 
 _SEQUENCE = re.compile(r"\x1b(?:\[(\?)?([0-9;]*)([A-Za-z])|[()][A-Z0-9]|[=>])")
+ALTERNATE = "1049"
 _UNFINISHED = re.compile(r"\x1b(?:\[\??[0-9;]*)?\Z")
 
 
@@ -15,6 +16,7 @@ class TerminalScreen:
         self._rows = rows
         self._lines = [""]
         self._row = self._column = 0
+        self._below: list[str] | None = None
         self._rest = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
@@ -33,6 +35,8 @@ class TerminalScreen:
             self._put(text[at : found.start()])
             if found[3] and not found[1]:
                 self._obey(found[3], int(found[2].partition(";")[0] or 0))
+            elif found[2] == ALTERNATE:
+                self._change_screens(is_other=found[3] == "h")
             at = found.end()
         self._put(text[at:])
 
@@ -67,8 +71,20 @@ class TerminalScreen:
             self._move_to(self._row + (steps if command == "B" else -steps))
         elif command in "CD":
             self._column = max(0, self._column + (steps if command == "C" else -steps))
+        elif command == "H":
+            self._move_to(max(0, len(self._lines) - self._rows) + steps - 1)
+            self._column = 0
         elif command == "K":
             self._lines[self._row] = self._lines[self._row][: self._column]
         elif command == "J":
             self._lines[self._row] = self._lines[self._row][: self._column]
             del self._lines[self._row + 1 :]
+
+    def _change_screens(self, *, is_other: bool) -> None:
+        """To an empty one, or back to the one below, as it was."""
+        if is_other and self._below is None:
+            self._below, self._lines = self._lines, [""]
+        elif not is_other and self._below is not None:
+            self._lines, self._below = self._below, None
+        self._move_to(len(self._lines) - 1)
+        self._column = 0

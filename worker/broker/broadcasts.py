@@ -48,7 +48,7 @@ class BroadcastChannel(kombu_redis.Channel):
             message = self._accepted(decode_message(data))
             return bool(self._deliver_fanout_message(message, exchange))
         except MALFORMED as error:
-            logger.error("a broadcast on %r is ignored (%s)", exchange, fault_of(error))
+            logger.warning("a broadcast on %r is ignored (%s)", exchange, fault_of(error))
             return False
 
     def _accepted(self, message: dict[str, object]) -> dict[str, object]:

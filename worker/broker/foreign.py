@@ -32,5 +32,7 @@ def send_home(app: Celery, message: Message, prefix: str) -> None:
         try:
             republish(app, message, home)
         except OperationalError as exc:
-            logger.warning("was dropped; their sweeper publishes it again: %s", exc)
+            logger.warning(
+                "the wake-up of %s is dropped; its own sweeper publishes it again: %s", prefix, exc
+            )
     message.ack()

@@ -37,7 +37,7 @@ def set_aside(app: Celery, message: Message, error: BaseException) -> None:
         headers = {} if isinstance(error, TooLarge) else message.headers
         republish(app, message, quarantine, most_bytes=KEPT_BYTES, headers=headers)
     except OperationalError as exc:
-        logger.error("the message stays in %r and will be tried again: %s", queue, exc)
+        logger.warning("the message stays in %r and will be tried again: %s", queue, exc)
         return
     message.ack()
 

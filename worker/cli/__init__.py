@@ -18,6 +18,7 @@ from worker.cli.schedules import schedules
 from worker.cli.sessions import sessions
 from worker.cli.stats import stats
 from worker.cli.status import status
+from worker.cli.top.command import top
 from worker.cli.trace import trace
 from worker.cli.transfer import export, import_
 from worker.cli.up import up
@@ -60,7 +61,9 @@ _WITH_SANDBOX = """\
 _WITHOUT_SANDBOX = """\
   griot check             whether all that a worker needs is there
 """
-_ALWAYS = "  griot chat energy me-1  talk to an agent"
+_ALWAYS = """\
+  griot chat energy me-1  talk to an agent
+  griot top               what runs and what waits, live"""
 
 
 @click.group(
@@ -74,7 +77,8 @@ def main() -> None:
 
 
 for command in (
-    *(demo, up, check, chat, cancel, trace, agents, sessions, stats, status, dead_letters),
-    *(erase_command, export, import_, reencrypt_command, audit_command, serve, keys, schedules),
+    *(demo, up, check, chat, cancel, trace, agents, sessions, stats, status, top),
+    *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
+    schedules,
 ):
     main.add_command(command)

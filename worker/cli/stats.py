@@ -1,13 +1,21 @@
-"""`griot stats`: the memory statistics, now and over time."""
+"""`griot stats`: the memory statistics, now and over time, and charts of memory and turns."""
 
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 
 import click
 
 from memory import Housekeeping, MemoryStats, StatsPoint
 from memory.records.stats import human_size, memory_stats
-from tasks.process.services import producer_services
-from worker.cli.console import Table, json_option, moment, show, show_json
+from tasks.overview.series import series
+from tasks.process.services import ProducerServices, producer_services
+from worker.cli.charts.chart import Chart, charts
+from worker.cli.console import Table, is_terminal, json_option, moment, show, show_json, terminal
+from worker.cli.group import CommandFailed
+from worker.extras import HAS_PLOT
+
+MOST_HOURS = 24 * 365
 
 
 @click.command()
@@ -18,22 +26,67 @@ from worker.cli.console import Table, json_option, moment, show, show_json
     metavar="N",
     help="The last N snapshots that beat took, instead of the current numbers.",
 )
+@click.option(
+    "--plot", is_flag=True, help="Charts in the terminal: memory, queue wait, first token, turns."
+)
+@click.option(
+    "--png",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The same charts as a picture.",
+)
+@click.option(
+    "--hours",
+    type=click.IntRange(1, MOST_HOURS),
+    default=24,
+    show_default=True,
+    help="Of the last hours, for --plot and --png.",
+)
 @json_option
-def stats(points: int | None, as_json: bool) -> None:
-    """Show what Redis uses for the memory, now or over time.
+def stats(*, points: int | None, plot: bool, file: Path | None, hours: int, as_json: bool) -> None:
+    """Show what Redis uses for the memory, now or over time, and how the turns went.
 
     \b
     Example:
       griot stats
       griot stats --history 60      an hour, at the default MEMORY_STATS_EVERY
+      griot stats --plot --hours 168
+      griot stats --png week.png --hours 168
     """
     services = producer_services()
+    if plot or file is not None:
+        _draw(services, hours=hours, file=file, is_shown=plot)
+        return
     if points is None:
         now = memory_stats(services.memory, services.keyspace)
         show_json(now) if as_json else show(table_of(now))
         return
-    series = Housekeeping(services.memory, services.keyspace).read_stats(limit=points)
-    show_json(series) if as_json else show(table_over_time(series))
+    snapshots = Housekeeping(services.memory, services.keyspace).read_stats(limit=points)
+    show_json(snapshots) if as_json else show(table_over_time(snapshots))
+
+
+def _draw(services: ProducerServices, *, hours: int, file: Path | None, is_shown: bool) -> None:
+    if not HAS_PLOT:
+        raise CommandFailed("charts need Griot's extra `plot`: pip install './griot[plot]'")
+    found = charts(series(services.memory, services.keyspace, hours=hours))
+    if not found:
+        raise CommandFailed(
+            f"there are no snapshots of the last {hours} hours: beat and the maintenance worker "
+            "take one every MEMORY_STATS_EVERY"
+        )
+    if is_shown:
+        _show(found)
+    if file is not None:
+        # Both libraries are slow to import, and no other command draws.
+        import_module("worker.cli.charts.picture").save(found, file)
+
+
+def _show(found: Sequence[Chart]) -> None:
+    drawing, console = import_module("worker.cli.charts.drawing"), terminal()
+    is_coloured = is_terminal() and not console.no_color
+    for chart in found:
+        click.echo(drawing.drawn(chart, width=console.width, is_coloured=is_coloured), color=True)
 
 
 def table_of(numbers: MemoryStats) -> Table:

@@ -157,4 +157,5 @@ async def test_a_member_that_is_no_mailbox_is_named_and_taken_off(
         server.command("ZADD", KEYSPACE.due, 1, member)
     assert sorted(await sweep.run()) == ["FORGOTTEN", "FORGOTTEN", "WAKE"]
     assert caplog.text.count("is not the key of a history") == 2
+    assert {one.levelname for one in caplog.records} == {"WARNING"}, "nobody has to act"
     assert await sweep.run() == []

@@ -3,12 +3,14 @@
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from llm import LLMSettings
 from memory import get_redis_memory
+from memory.records.stats import record_stats
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
@@ -144,6 +146,25 @@ def test_sessions_and_stats_tell_what_is_there() -> None:
     assert numbers["sessions"] >= 1
     assert numbers["used_memory_bytes"] > 0
     assert json.loads(griot("stats", "--history", "5", "--json").stdout) == []
+
+
+def test_charts_are_drawn_of_snapshots(tmp_path: Path) -> None:
+    """In the terminal and as a picture; without any snapshot the command says who takes them."""
+    file = tmp_path / "day.png"
+    none = griot("stats", "--plot")
+    assert none.exit_code == 1
+    assert "MEMORY_STATS_EVERY" in none.stderr
+    services = producer_services()
+    for _ in range(2):
+        record_stats(services.memory, services.keyspace, keep=10)
+    drawn = griot("stats", "--plot", "--png", str(file))
+    assert drawn.exit_code == 0, drawn.output
+    assert "Memory of Redis, MiB" in drawn.stdout
+    assert "\x1b" not in drawn.stdout
+    assert file.read_bytes().startswith(b"\x89PNG")
+    lost = griot("stats", "--png", str(tmp_path / "missing" / "day.png"))
+    assert lost.exit_code == 1
+    assert len(lost.stderr.splitlines()) == 1
 
 
 def test_status_tells_queues_and_workers() -> None:

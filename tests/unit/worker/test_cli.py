@@ -30,6 +30,7 @@ COMMANDS = (
         "sessions",
         "stats",
         "status",
+        "top",
         "dead-letters",
     ),
     *("erase", "export", "import", "reencrypt", "audit"),
