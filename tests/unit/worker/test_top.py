@@ -2,11 +2,11 @@
 
 import pytest
 from rich.cells import cell_len
-from tasks.process.report import LoopLateness, ServerShown, TurnShown, WorkerReport
 
 from memory.mailbox.looks import Why
 from tasks.overview.jobs import JobShown
 from tasks.overview.outages import OutageNow
+from tasks.overview.report import LoopLateness, ServerShown, TurnShown, WorkerReport
 from tasks.overview.slots import ModelSlots
 from worker.cli.top.screen import Seen, drawn
 from worker.cli.top.snapshot import Snapshot

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from tasks.process.report import WorkerReport
-
 from memory.records.index import server_time_ms
 from tasks.overview.jobs import JobShown, waiting_jobs
 from tasks.overview.outages import OutageNow, outages_now
+from tasks.overview.report import WorkerReport
 from tasks.overview.slots import ModelSlots, model_slots
 from tasks.overview.workers import look_at_workers
 from tasks.process.services import ProducerServices

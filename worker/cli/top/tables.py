@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.process.report import WorkerReport
-
 from memory.mailbox.looks import Why
+from tasks.overview.report import WorkerReport
 from worker.cli.console import duration, printable
 from worker.cli.top.snapshot import Snapshot
 
