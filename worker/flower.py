@@ -62,7 +62,7 @@ def prepare() -> None:
     known = vars(command)
     options = known["options"]
     options.address = "127.0.0.1"
-    os.environ.update(flower_variables())  # Flower reads them after this
+    os.environ.update(flower_variables(os.environ))  # Flower reads them after this
     forget_service_ports(os.environ)
     options.tasks_columns = TASKS_COLUMNS
     options.purge_offline_workers = PURGE_OFFLINE_WORKERS_S

@@ -1,6 +1,5 @@
 """The settings of a worker process itself, from the environment and `.env`."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,7 +81,7 @@ class MetricsSettings(EnvSettings):
     )
 
 
-def flower_variables(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def flower_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """What `.env` says of Flower, which itself reads only the environment, and the environment does
     not; an empty value is none."""
     path = Path(ENV_FILE)
