@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import health, models, operator, queue
@@ -22,6 +23,8 @@ from gateway.settings import GatewaySettings, names_in
 from tasks import aio
 
 EXPOSED = ["X-Request-ID", "Retry-After"]
+NOTHING: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own spans hold paths, queries and the texts of exceptions; `Numbered` makes ours."""
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -35,14 +38,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         await aio.aclose()
 
     app = FastAPI(
-        title="Griot",
-        lifespan=running,
-        docs_url=None,
-        redoc_url=None,
-        root_path=settings.root_path,
-        # Its spans hold paths, queries and the texts of exceptions; `Numbered` makes ours.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-    )
+        title="Griot", lifespan=running, docs_url=None, redoc_url=None,
+        root_path=settings.root_path, telemetry=NOTHING,
+    )  # fmt: skip
     # The one that is added last is asked first.
     app.add_middleware(Guard, settings=settings)
     if origins := names_in(settings.cors_origins):
