@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import embeddings, health, models, operator, queue
@@ -23,6 +24,8 @@ from gateway.settings import GatewaySettings, names_in
 from tasks import aio
 
 EXPOSED = ["X-Request-ID", "Retry-After"]
+NOTHING: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""FastAPI's own spans hold paths, queries and the texts of exceptions; `Numbered` makes ours."""
 
 
 def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None = None) -> FastAPI:
@@ -31,14 +34,9 @@ def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None 
 
     running = partial(_running, settings, on_start)
     app = FastAPI(
-        title="Griot",
-        lifespan=running,
-        docs_url=None,
-        redoc_url=None,
-        root_path=settings.root_path,
-        # Its spans hold paths, queries and the texts of exceptions; `Numbered` makes ours.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-    )
+        title="Griot", lifespan=running, docs_url=None, redoc_url=None,
+        root_path=settings.root_path, telemetry=NOTHING,
+    )  # fmt: skip
     # The one that is added last is asked first.
     app.add_middleware(Guard, settings=settings)
     if origins := names_in(settings.cors_origins):

@@ -114,7 +114,7 @@ def _stretches(found: Sequence[Event]) -> Iterator[Stretch]:
             is_lost = is_lost and not going.what.startswith("waits")
             yield replace(going, ended_ms=at_ms)
             if is_lost:
-                yield Stretch("lost: its worker gave no sign of life", going.attempt, at_ms, at_ms)
+                yield Stretch("lost: its worker is gone", going.attempt, at_ms, at_ms)
         going = None if what == "" else Stretch(what, event.attempt, at_ms)
     if going is not None:
         yield going

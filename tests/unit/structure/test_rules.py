@@ -64,6 +64,7 @@ ENVIRONMENT_READERS: dict[str, str] = {
     "sandbox/users.py": "a switch for tests that is no setting of an operator",
     "worker/flower.py": "removes what Kubernetes sets there, before Flower reads it",
     "worker/cli/procfile.py": "hands its own environment on to the processes it starts",
+    "worker/traces/settings.py": "gives OpenTelemetry's SDK, which reads no file, what `.env` has",
     "worker/unknown_settings.py": "looks for names that are nearly settings",
     "tasks/process/crash_points.py": "a switch for tests that is no setting of an operator",
 }

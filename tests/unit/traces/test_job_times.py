@@ -61,7 +61,7 @@ def test_waits_and_a_lost_attempt_are_named() -> None:
         (1, "waits to be tried again"),
         (2, "model, until its first token"),
         (2, "reply"),
-        (2, "lost: its worker gave no sign of life"),
+        (2, "lost: its worker is gone"),
         (3, "model, until its first token"),
     ]
     assert found.stretches[-1].ended_ms is None
