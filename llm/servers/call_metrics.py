@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from llm.servers.call_span import CallSpan
+from llm.wire.models import full_name
 from llm.wire.records import Delta, Final
 from llm.wire.requests import ChatRequest
 from telemetry.labels import MODELS, SERVERS
@@ -46,8 +47,9 @@ class CallMeasure:
 
 
 @contextmanager
-def measured_call(server: str, model: str, request: ChatRequest) -> Iterator[CallMeasure]:
-    """Measure the call that is made within the block; `server` is its label, `model` full."""
+def measured_call(server: str, request: ChatRequest) -> Iterator[CallMeasure]:
+    """Measure the call that is made within the block; `server` is its label."""
+    model = full_name(request.model)
     measure = CallMeasure(server, model, request)
     SERVER_CHOICES.labels(SERVERS.label(server), MODELS.label(model)).inc()
     error = STOPPED

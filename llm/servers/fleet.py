@@ -149,10 +149,7 @@ class Fleet:
             on_server(server.url)
             has_spoken = False
             try:
-                with (
-                    measured_call(server.label, model, request) as call,
-                    server.calling(request) as trial,
-                ):
+                with measured_call(server.label, request) as call, server.calling(request) as trial:
                     await server.load(request)
                     stream = server.client.stream(request, timeouts=failover.ask())
                     async with aclosing(stream) as records:

@@ -7,6 +7,7 @@ import click
 from worker.cli.agents import agents
 from worker.cli.audit import audit_command
 from worker.cli.cancel import cancel
+from worker.cli.charts.command import stats
 from worker.cli.chat.command import chat
 from worker.cli.check import check
 from worker.cli.dead_letters import dead_letters
@@ -16,7 +17,6 @@ from worker.cli.keys import keys
 from worker.cli.reencrypt import reencrypt_command
 from worker.cli.schedules import schedules
 from worker.cli.sessions import sessions
-from worker.cli.stats import stats
 from worker.cli.status import status
 from worker.cli.top.command import top
 from worker.cli.trace import trace

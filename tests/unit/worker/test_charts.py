@@ -111,7 +111,7 @@ def test_without_the_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before it asks Redis."""
-    monkeypatch.setattr(import_module("worker.cli.stats"), "HAS_PLOT", False)
+    monkeypatch.setattr(import_module("worker.cli.charts.command"), "HAS_PLOT", False)
     ended = CliRunner().invoke(main, ["stats", "--plot"])
     assert ended.exit_code == 1
     assert "./griot[plot]" in ended.stderr

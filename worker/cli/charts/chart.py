@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.records.turn_counts import Spread, TurnsSpan
-from tasks.overview.series import Series
+from tasks.overview.series import MemoryPoint, Series
 
 MIB = 1024 * 1024
 
@@ -31,22 +31,7 @@ def charts(of: Series) -> tuple[Chart, ...]:
     """The charts that have anything to show."""
     memory, turns = of.memory, of.turns
     every = (
-        Chart(
-            "Memory of Redis",
-            "MiB",
-            (
-                Curve("used", tuple((one.at, one.used_bytes / MIB) for one in memory)),
-                # A limit far above hides what happens below it; `griot check` warns of 80 %.
-                Curve(
-                    "limit",
-                    tuple(
-                        (one.at, one.most_bytes / MIB)
-                        for one in memory
-                        if 0 < one.most_bytes < 3 * one.used_bytes
-                    ),
-                ),
-            ),
-        ),
+        _memory(memory),
         Chart("Sessions", "", (Curve("listed", tuple((one.at, one.sessions) for one in memory)),)),
         Chart("Queue wait", "s", _spreads(turns, lambda one: one.wait)),
         Chart("First token", "s", _spreads(turns, lambda one: one.first_token)),
@@ -76,6 +61,14 @@ def charts(of: Series) -> tuple[Chart, ...]:
         for one in every
     )
     return tuple(one for one in full if one.curves)
+
+
+def _memory(memory: Sequence[MemoryPoint]) -> Chart:
+    used = tuple((one.at, one.used_bytes / MIB) for one in memory)
+    # A limit far above hides what happens below it; `griot check` warns of 80 %.
+    near = (one for one in memory if 0 < one.most_bytes < 3 * one.used_bytes)
+    limit = tuple((one.at, one.most_bytes / MIB) for one in near)
+    return Chart("Memory of Redis", "MiB", (Curve("used", used), Curve("limit", limit)))
 
 
 def _spreads(

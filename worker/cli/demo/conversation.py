@@ -21,10 +21,10 @@ from tasks import ChatResult, chat_task
 from tasks.aio import aclose, follow_job
 from tasks.errors import ChatError
 from tasks.process.services import ProducerServices, producer_services
+from worker.cli.charts.command import table_of, table_over_time
 from worker.cli.console import note, say, show, terminal
 from worker.cli.demo.transcript import Transcript
 from worker.cli.group import INTERRUPTED
-from worker.cli.stats import table_of, table_over_time
 
 MAX_TOKENS = 80
 SNAPSHOT_TIMEOUT_S = 15.0
