@@ -26,6 +26,7 @@ COMMANDS = (
         "check",
         "chat",
         "cancel",
+        "trace",
         "agents",
         "sessions",
         "stats",
