@@ -52,7 +52,10 @@ def test_a_large_element_is_set_aside(rig: Rig, steady: ServerProcess, sender: S
 def test_a_deep_broadcast_is_ignored(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
     """It ended the worker."""
     pid, (session_id,) = steady.pid, sender.sessions(1)
-    rig.broker("PUBLISH", "/1.celery.pidbox", b"[" * 100_000)
+    wait_until(
+        lambda: rig.broker("PUBLISH", "/1.celery.pidbox", b"[" * 100_000),
+        what="the worker hears broadcasts",
+    )
     sender.send(session_id)
     rig.check(sender, max_calls=1)
     assert steady.is_running

@@ -263,6 +263,8 @@ def test_beat_reads_no_schedule_from_a_file(stack: GriotStack, tmp_path: Path) -
     with shelve.open(str(stack.directory / "celerybeat-schedule")) as schedule:  # noqa: S301
         schedule["entries"] = Marking(marker)
     beat = stack.beat("--loglevel", "debug", CHAT_SWEEP_SECONDS="1")
-    wait_until(lambda: "tasks.sweep" in beat.log_text(), timeout_s=WAIT_S, what="a task of beat")
+    wait_until(
+        lambda: "beat sent sweep" in beat.log_text(), timeout_s=WAIT_S, what="a task of beat"
+    )
     assert beat.is_running
     assert not marker.exists()

@@ -95,7 +95,7 @@ def end_of(kind: str, callback: Signature, job_id: str | None = None) -> End:
     """The end of a job that is followed by this."""
     job_id = job_id or str(uuid.uuid4())
     event_type, data = ENDS[kind]
-    callbacks = packed_callbacks(job_id, publish_options({kind: callback}))
+    callbacks = packed_callbacks(job_id, publish_options({kind: callback}), webhook=None)
     return End(job_id, Event(event_type, job_id, 1, data=data), callbacks)  # type: ignore[arg-type]  # all values are JSON
 
 

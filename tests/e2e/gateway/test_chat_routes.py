@@ -104,6 +104,7 @@ def tokens() -> Iterator[dict[str, str]]:
     yield {key.owner: token for key, token in made}
     for key, _ in made:
         memory.connection.run(api_keys.revoke(memory.keyspace, key.key_id))
+    memory.connection.run(api_keys.reopen(memory.keyspace))
 
 
 def test_conversations_are_those_of_one_owner(

@@ -176,6 +176,7 @@ def test_an_agent_s_profile_and_an_api_key_have_webhooks_of_their_own(
     finally:
         for one in memory.connection.run(api_keys.every(memory.keyspace)):
             memory.connection.run(api_keys.revoke(memory.keyspace, one.key_id))
+        memory.connection.run(api_keys.reopen(memory.keyspace))
 
 
 @pytest.mark.parametrize("point", [CrashPoint.AFTER_COMMIT, CrashPoint.BEFORE_RESULT])
