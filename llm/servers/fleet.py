@@ -265,7 +265,8 @@ class Fleet:
     async def _wait_for_change(self, at_most_s: float) -> None:
         """Until a server may be asked again, as time or the end of another call decides it."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._change.wait(), at_most_s)
+            async with asyncio.timeout(at_most_s):
+                await self._change.wait()
 
     def _announce(self) -> None:
         # It wakes those who wait now; who waits from here on waits for the next change.

@@ -106,7 +106,8 @@ class Outages:
             await asyncio.sleep(min(LOOK_PAUSE_MS / 1000, pause_s))
         else:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), pause_s)
+                async with asyncio.timeout(pause_s):
+                    await self._news.wait()
         self._news.clear()
 
 

@@ -80,7 +80,8 @@ class WebhookSender:
                     logger.warning("webhooks wait, as Redis cannot be asked; again soon: %s", exc)
                 is_away = True
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._is_wanted.wait(), self._pause_s)
+                async with asyncio.timeout(self._pause_s):
+                    await self._is_wanted.wait()
             self._is_wanted.clear()
 
     async def send_due(self) -> int:

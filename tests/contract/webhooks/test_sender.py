@@ -11,6 +11,7 @@ from memory.webhooks import queue
 from memory.webhooks.queue import Webhook
 from tasks.process import webhook_sender
 from tasks.process.webhook_sender import AT_ONCE, WebhookSender
+from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
 from tests.support.metrics.shown import moves
 from tests.support.waiting import eventually
@@ -129,6 +130,24 @@ async def test_a_receiver_that_was_down_gets_everything_once_it_is_up(
         with receiver(port) as again:
             await settled(real_backend, 0, 0)
             assert again.types() == [("response.completed", "j1")]
+
+
+async def test_a_sender_that_is_stopped_as_a_delivery_ends_stops(
+    memory: AsyncConnection, keyspace: Keyspace, hooks: Receiver
+) -> None:
+    """A cancel and the word that there is room, in one tick of the loop."""
+    settings = WebhookSettings.model_validate(
+        {"hosts": f"http://127.0.0.1:{hooks.port}", "secrets": SECRET}
+    )
+    made = WebhookSender(memory, keyspace, settings, pause_s=scaled(60))
+    work = asyncio.create_task(made.run_forever())
+    await eventually(lambda: bool(made._is_wanted._waiters), what="it waits")
+    made.nudge()
+    await asyncio.sleep(0)
+    work.cancel()
+    done, _ = await asyncio.wait((work,), timeout=scaled(5))
+    assert work in done
+    await made.aclose()
 
 
 async def test_after_the_last_attempt_it_is_a_dead_letter_that_says_why(

@@ -241,6 +241,18 @@ def test_no_test_sleeps() -> None:
     assert_listed(sleepers, {})
 
 
+def test_no_cancel_is_swallowed() -> None:
+    """Python 3.11's `asyncio.wait_for` passes over a cancel that comes as its future is done, and
+    what was cancelled runs for ever; `asyncio.timeout` does not."""
+    found = {
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules(*PRODUCT)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "asyncio.wait_for"
+    }
+    assert_listed(found, {})
+
+
 def texts() -> Iterator[Path]:
     """The files of the repository that people read."""
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.name not in NOT_OURS)
