@@ -140,7 +140,7 @@ def test_a_conversation_is_found_again(new_tab: NewTab, session_id: str) -> None
     wait_until(lambda: tab.texts(named) == ["What is WAPP?"], timeout_s=WAIT_S, what="its entry")
     tab.click("#new")
     wait_until(lambda: tab.shown("user") == [], timeout_s=WAIT_S, what="an empty page")
-    assert tab.is_visible("empty")
+    wait_until(lambda: tab.is_visible("empty"), timeout_s=WAIT_S, what="the word of a new chat")
     tab.click(f'#sessions a[href="#quick/{session_id}"]')
     tab.until_answered()
     assert tab.shown("user") == ["What is WAPP?"]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("agents", "children", "gateway", "llm", "memory"),
-    *("pytest_griot", "sandbox", "tasks", "worker"),
+    *("pytest_griot", "sandbox", "tasks", "telemetry", "webhooks", "worker"),
 )
 LET_IN = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
 """What the Docker image is built from."""
@@ -79,7 +79,7 @@ DEFAULT_APP = "celery.current_app"
 
 OURS = [
     "celery",
-    ["tasks.chat_task", "tasks.maintenance.*", "tasks.sweep"],
+    ["tasks.chat_task", "tasks.embed_texts", "tasks.maintenance.*", "tasks.sweep"],
     ["json"],
     "worker.pool:LoopPool",
 ]

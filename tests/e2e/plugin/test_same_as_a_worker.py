@@ -1,7 +1,7 @@
 """The eager mode gives what a worker gives: one story, told to both, and all that is left of it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -110,13 +110,24 @@ def left_of(job: JobResult, session: str, model: ScriptedModel) -> object:
     # Nor does it matter what a busy server has refused: the call that had begun, or to load the
     # model before it, where none of the process was answered for five seconds.
     waits = [at for at, (kind, _) in enumerate(last) if kind == EventType.WAITING]
-    last = last[waits[-1] :] if waits else last
+    last = _in_one_piece(last[waits[-1] :] if waits else last)
     history = [
         {name: value for name, value in message.items() if name in {"role", "content", "cancelled"}}
         for message in get_redis_memory().get_conversation_history(AGENT, session)
     ]
     prompts = [[one.model, one.system, one.tools, len(one.messages)] for one in model.prompts]
     return json.loads(json.dumps([job.state, result, events[-1].attempt, last, history, prompts]))
+
+
+def _in_one_piece(events: Sequence[list[str]]) -> list[list[str]]:
+    """Tokens that follow each other as one: a busy relay writes several as one event."""
+    joined: list[list[str]] = []
+    for kind, text in events:
+        if joined and kind == joined[-1][0] == EventType.TOKEN:
+            joined[-1][1] += text
+        else:
+            joined.append([kind, text])
+    return joined
 
 
 @pytest.mark.parametrize("story", STORIES)
