@@ -271,7 +271,7 @@ def test_the_log_names_the_trace(stack: GriotStack, session: str) -> None:
     lines = [json.loads(one) for one in worker.log_text().splitlines() if one.startswith("{")]
     assert told["trace"] in {one.get("trace") for one in lines if one.get("job") == job.id}
     shown = CliRunner().invoke(main, ["trace", job.id]).output
-    assert "model, until its first token" in shown
+    assert "waits to be tried again" in shown
     assert f"Trace {told['trace']}" in shown
 
 
