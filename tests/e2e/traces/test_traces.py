@@ -266,8 +266,13 @@ def test_the_log_names_the_trace(stack: GriotStack, session: str) -> None:
     options = ChatOptions(model="error-line")
     job = chat_task.apply_async((AGENT, session, "hello"), options, queue="logged")
     wait_until(lambda: '"attempt": 1' in worker.log_text(), timeout_s=WAIT_S, what="a line")
+    as_json = ["trace", job.id, "--json"]
+    wait_until(
+        lambda: json.loads(CliRunner().invoke(main, as_json).output)["trace"],
+        timeout_s=WAIT_S, what="the event that names the trace",
+    )  # fmt: skip
     chat_task.cancel(job.id)
-    told = json.loads(CliRunner().invoke(main, ["trace", job.id, "--json"]).output)
+    told = json.loads(CliRunner().invoke(main, as_json).output)
     lines = [json.loads(one) for one in worker.log_text().splitlines() if one.startswith("{")]
     assert told["trace"] in {one.get("trace") for one in lines if one.get("job") == job.id}
     shown = CliRunner().invoke(main, ["trace", job.id]).output
