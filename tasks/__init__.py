@@ -21,13 +21,15 @@ from tasks.errors import (
     QuotaExceeded,
     SessionBusy,
 )
-from tasks.job.options import ChatArguments, ChatOptions
+from tasks.job.options import ChatArguments, ChatOptions, JobToSend
 from tasks.job.result import ChatResult, Receipt, Timings, Usage
+from tasks.many import send_many
 from tasks.process.app import app
 from tasks.submit import schedules
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import follow, follow_job
 from tasks.submit.job_result import JobResult
+from tasks.submit.many import SendAnswer, SendOutcome
 
 __all__ = [
     "Backpressure",
@@ -45,12 +47,15 @@ __all__ = [
     "JobErased",
     "JobFailed",
     "JobResult",
+    "JobToSend",
     "LimitReached",
     "MemoryFull",
     "NotAccepted",
     "OnBusy",
     "QuotaExceeded",
     "Receipt",
+    "SendAnswer",
+    "SendOutcome",
     "SessionBusy",
     "Timings",
     "Usage",
@@ -62,6 +67,7 @@ __all__ = [
     "follow",
     "follow_job",
     "schedules",
+    "send_many",
     "snapshot_memory_stats",
     "sweep",
 ]

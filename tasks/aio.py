@@ -11,7 +11,7 @@ another that shuts down asynchronous generators; `await aclose()` closes them at
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Literal, Unpack
 
@@ -30,7 +30,8 @@ from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task
 from tasks.eager import work_off
 from tasks.job.envelope import Envelope
-from tasks.job.options import ChatOptions
+from tasks.job.job import ChatJob
+from tasks.job.options import ChatOptions, JobToSend
 from tasks.job.sender import Sender
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
@@ -40,6 +41,7 @@ from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
 from tasks.submit.last_event import LastEvent
+from tasks.submit.many import SendAnswer, send_in_order
 from tasks.submit.producer import has_effects, producer
 from tasks.submit.standing import Standing, standing_of
 from tasks.submit.submission import Submission
@@ -79,17 +81,26 @@ async def send(
     `sender`: whom a gateway sends it for.
     """
     job = producer().checked((agent_id, session_id, message), options)
+    job_id = job.job_id(task_id)
+    await _send(job, job_id, sender)
+    return JobResult(job_id, app=app)
+
+
+async def send_many(jobs: Iterable[JobToSend]) -> list[SendAnswer]:
+    """`tasks.send_many` on an event loop."""
+    return await send_in_order(jobs, _send)
+
+
+async def _send(job: ChatJob, job_id: str, sender: Sender | None = None) -> None:
     is_eager = app.conf.task_always_eager
     if is_eager:
         job = job.model_copy(update={"not_before": None})
-    job_id = job.job_id(task_id)
     with sending(job.agent_id, job_id) as place:
         envelope = Envelope(job=job, sender=sender, trace=place)
         submission = producer().submission(envelope, job_id)
         await _submit(submission)
     if is_eager:
         await asyncio.to_thread(work_off, submission)
-    return JobResult(submission.job_id, app=app)
 
 
 async def _submit(submission: Submission) -> None:

@@ -81,3 +81,11 @@ class ChatArguments(ChatOptions):
     agent_id: Required[str]
     session_id: Required[str]
     message: Required[str]
+
+
+class JobToSend(ChatArguments, total=False):
+    """One job of `tasks.send_many`."""
+
+    task_id: str | None
+    """The job's id, as `apply_async` takes it; None: a new one, or that of its
+    `idempotency_key`."""

@@ -26,6 +26,15 @@ for _ in sys.stdin:
     print(job.id, flush=True)
 """
 
+MANY = """
+from tasks import send_many
+jobs = [
+    {"agent_id": "energy", "session_id": f"s-{number % 500}", "message": "hello"}
+    for number in range(1000)
+]
+print(len({answer.job_id for answer in send_many(jobs) if answer.outcome == "accepted"}))
+"""
+
 
 @pytest.fixture
 def memory(valkey: ValkeyServer) -> Iterator[Proxy]:
@@ -106,6 +115,18 @@ def test_a_producer_makes_one_round_trip_and_publishes(
         assert send(producer)
     assert memory.round_trips - before[0] == JOBS
     assert broker.round_trips == before[1]
+
+
+def test_a_thousand_jobs_share_their_round_trips(
+    counted: GriotStack, memory: Proxy, broker: Proxy
+) -> None:
+    """Of 500 sessions with two messages each; so do their wake-ups."""
+    sent = subprocess.run(
+        (sys.executable, "-c", MANY), env=counted.env, capture_output=True, text=True, check=True
+    )
+    assert sent.stdout.strip() == "1000"
+    assert memory.round_trips < 60
+    assert broker.round_trips < 120
 
 
 def test_a_worker_makes_two_round_trips_for_a_turn(

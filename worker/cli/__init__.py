@@ -16,6 +16,7 @@ from worker.cli.group import CommandFailed, Commands
 from worker.cli.keys import keys
 from worker.cli.reencrypt import reencrypt_command
 from worker.cli.schedules import schedules
+from worker.cli.send.command import send_command
 from worker.cli.sessions import sessions
 from worker.cli.status import status
 from worker.cli.top.command import top
@@ -77,7 +78,7 @@ def main() -> None:
 
 
 for command in (
-    *(demo, up, check, chat, cancel, trace, agents, sessions, stats, status, top),
+    *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
     *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
     schedules,
 ):

@@ -1,0 +1,1 @@
+"""`griot send`: a file of messages, sent and answered."""
