@@ -14,8 +14,10 @@ from tasks.job.envelope_size import BROKER_FACTOR
 from tasks.process.broker_names import other_prefix
 from tasks.process.configuration import load_settings
 from worker.broker.foreign import send_home
+from worker.broker.handover import Handover
 from worker.broker.messages import MALFORMED, check_size, has_sound_headers
 from worker.broker.rabbitmq import is_lost, set_aside
+from worker.pool import LoopPool
 
 EVENTS_EVERY_S = 0.1
 EVENTS_TOGETHER = 500
@@ -85,6 +87,8 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         super().update_strategies()
         for name in BUILT_IN:
             self.strategies.pop(name, None)
+        if isinstance(self.pool, LoopPool):
+            self.pool.hand_over = Handover(self)
 
     def on_invalid_task(self, body: object, message: Message, exc: Exception) -> None:
         """Refuse a message whose task cannot be run, such as one with an `eta` that is no time."""

@@ -16,7 +16,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from threading import Condition
 
@@ -24,10 +23,12 @@ from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
+from memory import JobToWake, SessionKeys
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
-from tasks.attempt.verdict import Answered
+from tasks.attempt.verdict import Answered, Verdict
 from tasks.errors import InvalidJob
+from tasks.job.envelope import JobRef
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.log_context import log_about
 from tasks.process.services import worker_services
@@ -91,6 +92,9 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._running = 0
         self._finishing = 0
         self._changed = Condition()
+        self.hand_over: Callable[[SessionKeys, JobToWake], bool] = lambda *_: False
+        """What takes a session's next job on without a message, or says False; Celery's consumer
+        sets it."""
         worker_services().concurrency = max(self.limit, MOST_TURNS)
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
@@ -145,11 +149,14 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
                 return
             self._running += 1
             call = self._waiting.popleft()
-        with ExitStack() as giving_up:
-            giving_up.callback(self._end)
+        has_begun = False
+        try:
             call.accepted(os.getpid(), time.monotonic())
             self._begin(call)
-            giving_up.pop_all()
+            has_begun = True
+        finally:
+            if not has_begun:
+                self._end()
 
     def _begin(self, call: PoolTask) -> None:
         request = call.request
@@ -170,11 +177,28 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         verdict = attempt.verdict
         if verdict.cancelled() or verdict.exception() is not None:
             self._threads.submit(self._trace, call, attempt)
-        elif verdict.result().wake is not None:
-            worker_services().wakers.submit(self._wake_and_finish, call, request, attempt)
-        else:
+            return
+        is_woken = False
+        try:
+            is_woken = self._is_next_taken(attempt.ref, verdict.result())
+        finally:
+            if is_woken:
+                worker_services().runtime.begin(self._finish(call, request, attempt))
+            else:
+                worker_services().wakers.submit(self._wake_and_finish, call, request, attempt)
+
+    def _is_next_taken(self, ref: JobRef, verdict: Verdict) -> bool:
+        """Whether nobody has to be told of the session's next job: there is none, or it begins
+        here. That is so while a place is free: else others wait in the queue, and before it."""
+        if verdict.wake is None:
             crash_if_armed(CrashPoint.BEFORE_WAKE)
-            worker_services().runtime.spawn(self._finish(call, request, attempt))
+            return True
+        with self._changed:
+            is_full = bool(self._waiting) or self._running >= self.limit
+        if is_full or not isinstance(verdict, Answered):
+            return False
+        keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
+        return self.hand_over(keys, verdict.wake)
 
     def _wake_and_finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
@@ -182,17 +206,18 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             with log_about(attempt.in_log):
                 wake_next(attempt)
         finally:
-            worker_services().runtime.spawn(self._finish(call, request, attempt))
+            worker_services().runtime.begin(self._finish(call, request, attempt))
 
     async def _finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         verdict = attempt.verdict.result()
-        with ExitStack() as ending:
-            ending.enter_context(log_about(attempt.in_log))
+        with log_about(attempt.in_log):
             if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
                 await self._succeed(call, request, attempt, verdict)
                 return
-            ending.callback(self._threads.submit, self._trace, call, attempt.followed_up())
-            await deliver_end(attempt)
+            try:
+                await deliver_end(attempt)
+            finally:
+                self._threads.submit(self._trace, call, attempt.followed_up())
 
     async def _succeed(
         self, call: PoolTask, request: Context, attempt: RunningAttempt, verdict: Answered

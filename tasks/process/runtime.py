@@ -27,6 +27,8 @@ class Runtime:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._begun: set[asyncio.Task[None]] = set()
         self._is_over = False
 
     def run(self, coroutine: Coroutine[object, object, T]) -> T:
@@ -49,6 +51,15 @@ class Runtime:
         """Start `coroutine` on the loop and return its future at once."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._ensure_loop())
 
+    def begin(self, coroutine: Coroutine[object, object, None]) -> None:
+        """Start `coroutine` on the loop, and wait for nothing; cheap where this is the loop."""
+        if threading.current_thread() is not self._thread:
+            self.spawn(coroutine)
+            return
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._begun.add(task)  # a loop only knows its tasks weakly
+        task.add_done_callback(self._begun.discard)
+
     def cancel_all(self) -> None:
         """Cancel all that runs on the loop, and wait for its end."""
         self.run(_cancel_others())
@@ -67,7 +78,7 @@ class Runtime:
                     loop.close()
                     raise
                 # Only now: on a loop that does not run the next caller would wait for ever.
-                self._loop = loop
+                self._loop, self._thread = loop, thread
                 atexit.register(self._end, loop, thread)
             return self._loop
 

@@ -177,25 +177,30 @@ def _send(
         **{"root_id": options.get("root_id") or job_id, **of_message},
     )
     given = of_sending.pop("headers", None)
-    headers = {**(given if isinstance(given, dict) else {}), **_due(countdown_s or 0.0)}
-    headers |= tracing.carrier()
-    headers[PREFIX_HEADER] = load_settings().names.key_prefix
-    # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
-    if "message" not in kwargs:
-        headers[WAKEUP_HEADER] = True
+    headers = {**(given if isinstance(given, dict) else {}), **tracing.carrier()}
+    headers |= wakeup_headers(countdown_s or 0.0)
+    if "message" in kwargs:
+        del headers[WAKEUP_HEADER]
     app.amqp.send_task_message(producer, CHAT_TASK, message, **of_sending, headers=headers)
 
 
 def _placed(of_sending: dict[str, object]) -> dict[str, object]:
     """The same with the name that the queue has in this deployment."""
-    names, queue = load_settings().names, of_sending.get("queue")
-    own = names.queue(queue) if isinstance(queue, str) else queue or names.chat
-    return {**of_sending, "queue": own}
+    return {**of_sending, "queue": queue_of(of_sending)}
 
 
-def _due(countdown_s: float) -> dict[str, float]:
+def queue_of(options: Mapping[str, object]) -> object:
+    """The queue of a job that was sent with these options, by its name in this deployment."""
+    names, queue = load_settings().names, options.get("queue")
+    return names.queue(queue) if isinstance(queue, str) else queue or names.chat
+
+
+def wakeup_headers(countdown_s: float = 0.0) -> dict[str, object]:
+    """What a wake-up has of our own among its headers, due after that time."""
     now_s = redis_clock().now_s
-    return {} if now_s is None else {DUE_HEADER: now_s + countdown_s}
+    due: dict[str, object] = {} if now_s is None else {DUE_HEADER: now_s + countdown_s}
+    # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
+    return {**due, PREFIX_HEADER: load_settings().names.key_prefix, WAKEUP_HEADER: True}
 
 
 def is_wakeup(headers: Mapping[str, object] | None) -> bool:

@@ -1,5 +1,6 @@
 """How often a job goes to Redis, counted on the wire: what its costs are made of."""
 
+import re
 import subprocess
 import sys
 import uuid
@@ -162,3 +163,40 @@ def test_a_worker_makes_two_round_trips_for_a_turn(
     # Looked at between two round trips, a series may seem one shorter than it is.
     # A slow machine's clock adds some to every series; a third round trip would make it three.
     assert 1.6 < min(per_turn) < 2.6
+
+
+def test_the_next_job_of_a_session_needs_no_wake_up(
+    producer: "subprocess.Popen[str]", counted: GriotStack, valkey: ValkeyServer
+) -> None:
+    """The worker that has committed a turn begins the next itself; Celery sees each job begin."""
+    for _ in range(JOBS - 1):
+        send(producer)
+    producer.kill()
+    valkey.command("CONFIG", "RESETSTAT")
+    worker = counted.worker(CHAT_GRACE_SECONDS="30")
+    succeeded = r"tasks\.chat_task\[\S+\] succeeded"
+    wait_until(
+        lambda: len(re.findall(succeeded, worker.log_text())) == JOBS,
+        timeout_s=20,
+        what="all jobs have succeeded",
+    )
+    # Nothing but wake-ups is pushed from the left.
+    assert "cmdstat_lpush:" not in str(valkey.command("INFO", "commandstats"))
+
+
+def test_a_full_worker_lets_others_go_first(
+    producer: "subprocess.Popen[str]", counted: GriotStack, valkey: ValkeyServer, session_id: str
+) -> None:
+    """With no place free the next job goes behind what waits in the queue, as a wake-up."""
+    for _ in range(SERIES - 1):
+        send(producer)
+    producer.kill()
+    valkey.command("CONFIG", "RESETSTAT")
+    counted.worker("-c", "1", CHAT_GRACE_SECONDS="30")
+    history = f"ecowas:history:energy:{session_id}"
+    wait_until(
+        lambda: int(str(valkey.command("LLEN", history))) == 2 * SERIES,
+        timeout_s=20,
+        what="all turns are committed",
+    )
+    assert f"cmdstat_lpush:calls={SERIES - 1}," in str(valkey.command("INFO", "commandstats"))

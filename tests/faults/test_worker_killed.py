@@ -31,11 +31,13 @@ class Fault:
     passage: int
     within_s: float
     calls: int
+    places: int = 1
+    """With a second place the worker hands the session's next job over to itself."""
 
     @property
     def name(self) -> str:
         """The name of the worker and of its queue."""
-        return f"{self.point.value}-{self.passage}"
+        return f"{self.point.value}-{self.passage}-{self.places}"
 
 
 UNDER_LEASE_S = LEASE_S + SWEEP_S + GRACE_S
@@ -52,6 +54,9 @@ FAULTS = (
     Fault(CrashPoint.BEFORE_WAKE, 1, NO_LEASE_S, calls=1),
     Fault(CrashPoint.BEFORE_RESULT, 1, 0.0, calls=1),
     Fault(CrashPoint.BEFORE_ACK, 1, 0.0, calls=1),
+    Fault(CrashPoint.BEFORE_WAKE, 1, NO_LEASE_S, calls=1, places=2),
+    Fault(CrashPoint.BEFORE_ACQUIRE, 2, NO_LEASE_S, calls=1, places=2),
+    Fault(CrashPoint.BEFORE_RESULT, 1, UNDER_LEASE_S, calls=2, places=2),
 )
 
 
@@ -71,7 +76,7 @@ def cases(rig: Rig, steady: ServerProcess) -> dict[str, Case]:
     """All of them at once, each with a queue of its own, which the steady worker takes over."""
 
     def start(fault: Fault) -> Case:
-        options = ("-Q", fault.name, "-c", "1")
+        options = ("-Q", fault.name, "-c", str(fault.places))
         doomed = rig.doomed_worker(fault.point, fault.passage, *options, name=fault.name)
         return Case(fault, doomed, Sender(MODEL))
 
