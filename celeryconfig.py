@@ -48,6 +48,8 @@ event_exchange = event_queue_prefix = f"{_names.prefix}celeryev"  # Flower
 
 # --- the worker -----------------------------------------------------------------------------------
 worker_pool = "worker.pool:LoopPool"  # a chat job waits for its model without a thread
+# What a worker runs, and no producer loads.
+imports = ("tasks.attempt.body", "tasks.beat.maintenance", "tasks.beat.sweep", "tasks.embeddings")
 worker_concurrency = _queue.concurrency  # turns at once in one process (WORKER_CONCURRENCY)
 worker_prefetch_multiplier = 1  # a message that waits in a worker cannot be taken by an idle one
 task_acks_late = True  # a message is acknowledged when its task is over

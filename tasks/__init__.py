@@ -1,14 +1,7 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
 from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
-from tasks.beat.maintenance import (
-    clean_stale_sessions,
-    extend_active_sessions,
-    snapshot_memory_stats,
-)
-from tasks.beat.sweep import sweep
 from tasks.chat import ChatTask, chat_task
-from tasks.embeddings import embed_texts
 from tasks.errors import (
     ChatError,
     ConfigurationError,
@@ -61,13 +54,8 @@ __all__ = [
     "Usage",
     "app",
     "chat_task",
-    "clean_stale_sessions",
-    "embed_texts",
-    "extend_active_sessions",
     "follow",
     "follow_job",
     "schedules",
     "send_many",
-    "snapshot_memory_stats",
-    "sweep",
 ]

@@ -27,8 +27,7 @@ from memory import (
 )
 from memory.mailbox import delayed, looks
 from memory.redis.steps import run_steps_async
-from tasks.chat import chat_task
-from tasks.eager import work_off
+from tasks.chat import chat_task, work_off
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.options import ChatOptions, JobToSend

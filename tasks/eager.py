@@ -13,7 +13,7 @@ from tasks.attempt.verdict import Answered, Cancelled, Ended, Later, NotNow, Ver
 from tasks.beat.sweep import look_once
 from tasks.job.envelope import JobRef
 from tasks.process.app import app
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 from tasks.submit.submission import Submission
 
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25

@@ -1,7 +1,7 @@
 """The Celery task that has a worker make vectors; `tasks.submit.embedding` sends it."""
 
 from tasks.process.app import app
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 from tasks.submit.embedding import EMBED_TASK
 
 

@@ -7,7 +7,7 @@ from typing import Self
 from celery.app.control import Inspect
 from celery.worker.control import inspect_command
 
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 from worker.lateness import Lateness, loop_watch
 
 NAME = "griot_health"

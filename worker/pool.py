@@ -31,8 +31,8 @@ from tasks.errors import InvalidJob
 from tasks.job.envelope import JobRef
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.log_context import log_about
-from tasks.process.services import worker_services
 from tasks.process.wakeup import CHAT_TASK
+from tasks.process.worker.services import worker_services
 from worker.broker.messages import MALFORMED
 from worker.settings import MOST_TURNS
 from worker.success import log_success, needs_no_tracer

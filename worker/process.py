@@ -26,8 +26,9 @@ from tasks.errors import ConfigurationError, InvalidJob
 from tasks.overview.report import LoopLateness
 from tasks.process.configuration import checked, load_settings
 from tasks.process.crash_points import warn_if_ignored
-from tasks.process.services import producer_services, worker_services
+from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_TASK
+from tasks.process.worker.services import worker_services
 from tasks.submit.cancel import cancel
 from worker import flower, health, heap, logs, pulse
 from worker.checks.celery_start import celery_start_checks

@@ -11,7 +11,7 @@ from pathlib import Path
 from celery import signals
 
 from memory import AsyncConnection, Due, MemoryServiceError
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 
 logger = logging.getLogger(__name__)
 

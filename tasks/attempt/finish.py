@@ -7,8 +7,8 @@ from tasks.attempt.start import RunningAttempt
 from tasks.attempt.verdict import Answered, may_have_end
 from tasks.process.app import app
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.process.services import worker_services
 from tasks.process.wakeup import wake
+from tasks.process.worker.services import worker_services
 from telemetry import tracing
 
 logger = logging.getLogger(__name__)

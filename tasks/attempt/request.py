@@ -4,8 +4,8 @@ import os
 
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.received import UnshownRequest
-from tasks.process.services import worker_services
 from tasks.process.wakeup import repr_of
+from tasks.process.worker.services import worker_services
 
 
 class ChatTaskRequest(UnshownRequest):

@@ -35,9 +35,10 @@ from tasks.process.live_events import AttemptEvents
 from tasks.process.log_context import JobInLog, log_about
 from tasks.process.per_process import PerProcess
 from tasks.process.redis_clock import redis_clock
-from tasks.process.services import WorkerServices, producer_services, worker_services
+from tasks.process.services import producer_services
 from tasks.process.turns_now import TurnNow
 from tasks.process.wakeup import DUE_HEADER
+from tasks.process.worker.services import WorkerServices, worker_services
 from tasks.submit.producer import Producer, has_effects, producer
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder

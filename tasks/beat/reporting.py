@@ -7,7 +7,7 @@ from memory import CorruptData, MemoryServiceError
 from memory.ids import MAX_ID_BYTES
 from memory.records import reports, turn_counts
 from tasks.overview.report import LoopLateness, report_of
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 
 EVERY_S = 2.0
 

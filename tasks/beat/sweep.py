@@ -21,7 +21,7 @@ from tasks.beat.slot_sweep import SlotSweep
 from tasks.beat.tick_sweep import TickSweep
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 from tasks.submit.producer import producer
 from telemetry.metrics import SWEEP_MENDED, SWEEPS, WAKEUPS_LOST
 

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from llm.servers.server import Server
-from tasks.process.services import WorkerServices
 from tasks.process.turns_now import TurnNow
+from tasks.process.worker.services import WorkerServices
 
 MOST_TURNS = 200
 """So many of its turns are shown, the oldest; `running` counts all."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from llm import full_name
-from memory import Connection, Keyspace, Occupancy, Slots, slots
+from memory import Connection, Keyspace, Occupancy, Slots
+from memory.slots import slots
 from tasks.process.configuration import Settings
 from tasks.process.slots import slots_of
 

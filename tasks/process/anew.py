@@ -5,7 +5,8 @@ from memory import reset_redis_memory
 from tasks.process.app import app
 from tasks.process.configuration import load_settings
 from tasks.process.per_process import forget_all
-from tasks.process.services import producer_services, worker_services
+from tasks.process.services import producer_services
+from tasks.process.worker.services import worker_services
 
 
 def read_settings_again() -> None:

@@ -13,8 +13,8 @@ from memory import (
     Mailbox,
     SessionKeys,
     SweepOutcome,
-    slots,
 )
+from memory.slots import slots
 from tasks.process.queue_wait import QueueWait
 
 logger = logging.getLogger(__name__)

@@ -1,44 +1,16 @@
-"""Where a process is put together: settings → connections → services, each built on first use.
+"""The producer's side of a process: settings → connections, each built on first use.
 
-Entry points (a task, a command, a function of the public interface) look things up here. Everything
-below them is handed what it uses.
+Entry points (a command, a function of the public interface) look things up here. Everything below
+them is handed what it uses. What a worker needs besides is in tasks/process/worker/: it takes long
+to load, and no producer asks a model.
 """
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import cached_property
 
-from agents import Toolbox
-from children import json_schema
-from children.pool import Children, Limits
-from llm import Capabilities, ContextLimits, Fleet
-from memory import AsyncConnection, Connection
-from tasks.end.loop_delivery import LoopDelivery, plain_results
-from tasks.process.app import app
-from tasks.process.cancel_watch import watch_cancellations
+from memory import Connection
 from tasks.process.configuration import Settings, load_settings
-from tasks.process.embedding.embedder import Embedder
-from tasks.process.head_waker import HeadWaker
-from tasks.process.live_events import Relay
-from tasks.process.outages import Outages
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
-from tasks.process.runtime import Runtime
-from tasks.process.shared_answers import AnswersInMemory
-from tasks.process.slots import BoundedModels, SlotNotifier
-from tasks.process.stopping import RunningLeases
-from tasks.process.summaries import Summaries
-from tasks.process.turns_now import TurnsNow
-from tasks.process.wakeup import wake
-from tasks.process.webhook_sender import WebhookSender
-
-MOST_WAKERS = 4
-SPARE_CONNECTIONS = 10
-"""Connections to a model server besides those of the turns: lookups, loads, health checks."""
-
-MOST_CHECKERS = 2
-CHECKER = Limits(cpu_s=2.0, memory_bytes=1 << 30, niceness=10)
-"""They give way to everything else: who has a dear schema waits, and nobody besides."""
 
 
 class ProducerServices:
@@ -56,178 +28,5 @@ class ProducerServices:
         return Connection(self.settings.memory)
 
 
-class WorkerServices:
-    """What the attempts of one worker process share; used on its event loop, but for `runtime`
-    and `toolbox`."""
-
-    def __init__(self, producer: ProducerServices, runtime: Runtime) -> None:
-        self.settings = producer.settings
-        self.keyspace = producer.keyspace
-        self.queue_wait = producer.queue_wait
-        self.runtime = runtime
-        self.leases = RunningLeases()
-        self.turns = TurnsNow()
-        self.concurrency = self.settings.queue.concurrency
-        """The most turns that this process may run at once; a pool that can grow sets it."""
-        self._watching: asyncio.Task[None] | None = None
-
-    @cached_property
-    def memory(self) -> AsyncConnection:
-        """The connection of the event loop."""
-        return AsyncConnection(self.settings.memory)
-
-    @cached_property
-    def wakers(self) -> ThreadPoolExecutor:
-        """Threads that publish wake-ups, and do nothing slower; from any thread."""
-        return ThreadPoolExecutor(MOST_WAKERS, "griot-wake")
-
-    @cached_property
-    def ends(self) -> LoopDelivery:
-        """What delivers the ends of jobs."""
-        where, timeout_s = self.settings.results_redis_url, self.settings.memory.timeout_s
-        results = plain_results(app, where, timeout_s=timeout_s)
-        claim_ms = round(self.settings.queue.grace_s * 1000)
-        return LoopDelivery(
-            app,
-            lambda: self.memory,
-            self.keyspace,
-            results=results,
-            claim_ms=claim_ms,
-            on_webhook=self.webhooks.nudge,
-        )
-
-    @cached_property
-    def webhooks(self) -> WebhookSender:
-        """What sends webhooks."""
-        settings, pause_s = self.settings.webhooks, self.settings.queue.sweep_s
-        return WebhookSender(self.memory, self.keyspace, settings, pause_s=pause_s)
-
-    @cached_property
-    def ollama(self) -> Fleet:
-        """The model servers."""
-        return Fleet.from_settings(
-            self.settings.llm,
-            max_connections=self.concurrency + SPARE_CONNECTIONS,
-            models=self.settings.models,
-            answers=AnswersInMemory(self.memory, self.keyspace),
-        )
-
-    @cached_property
-    def toolbox(self) -> Toolbox:
-        """The tools that models may call. Raises InvalidProfiles."""
-        return Toolbox(self.settings.profiles, self.settings.agents)
-
-    @cached_property
-    def checkers(self) -> Children:
-        """The processes in which the forms of replies are checked, where that may be dear."""
-        return Children(json_schema.WORK, most=MOST_CHECKERS, limits=CHECKER)
-
-    @cached_property
-    def capabilities(self) -> Capabilities:
-        """What the models can do."""
-        return Capabilities(self.ollama.capabilities)
-
-    @cached_property
-    def context_limits(self) -> ContextLimits:
-        """How long a prompt of each model may be."""
-        return ContextLimits(self.ollama.servers, self.settings.llm)
-
-    @cached_property
-    def summaries(self) -> Summaries:
-        """The summaries to be made when nobody waits."""
-        return Summaries(
-            self.memory,
-            self.keyspace,
-            self.context_limits,
-            self.ollama.stream,
-            self.settings.llm,
-            is_used=self.settings.profiles.has_summaries,
-            ttl_s=self.settings.memory.default_ttl_s,
-        )
-
-    @cached_property
-    def relay(self) -> Relay:
-        """What writes events to the sessions' streams."""
-        return Relay(self.memory, ttl_s=self.settings.memory.default_ttl_s)
-
-    @cached_property
-    def slot_notifier(self) -> SlotNotifier:
-        """What wakes the sessions that are granted a slot."""
-        return SlotNotifier(
-            self.memory,
-            queue_wait=self.queue_wait,
-            lease_ms=self.settings.queue.lease_ms,
-            open_to=self.bounded_models.open_to,
-            waker=self.head_waker,
-        )
-
-    @cached_property
-    def head_waker(self) -> HeadWaker:
-        """What wakes sessions that wait."""
-        return HeadWaker(
-            self.memory,
-            self.keyspace,
-            queue_wait=self.queue_wait,
-            wake=partial(wake, app),
-            wakers=self.wakers,
-        )
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """What makes vectors."""
-        return Embedder(
-            self.memory,
-            self.settings,
-            self.ollama,
-            self.bounded_models,
-            self.slot_notifier,
-            most=self.concurrency,
-        )
-
-    @cached_property
-    def outages(self) -> Outages:
-        """Which model servers are away."""
-        return Outages(self.memory, self.keyspace, self.ollama)
-
-    @cached_property
-    def bounded_models(self) -> BoundedModels:
-        """Which models' calls are bounded."""
-        return BoundedModels(self.keyspace, self.settings.llm, self.ollama, self.outages)
-
-    async def aclose(self) -> None:
-        """Deliver the ends that are under way, and end the child processes."""
-        await self._close("embedder")
-        await self.ends.aclose()
-        await self.webhooks.aclose()
-        await self.checkers.aclose()
-        await self.toolbox.aclose()
-
-    def close(self) -> None:
-        """End and close all that was begun here, for a process that goes on with other settings;
-        not from the event loop."""
-        self.runtime.run(self._close("embedder", "ends", "webhooks", "checkers", "toolbox"))
-        # With their connections still there, so that each closes what it has opened.
-        self.runtime.cancel_all()
-        self.runtime.run(self._close("ollama", "memory"))
-        self.wakers.shutdown()
-
-    async def _close(self, *names: str) -> None:
-        for name in names:
-            if name in vars(self):
-                await getattr(self, name).aclose()
-
-    def watch_cancellations(self) -> None:
-        """Have this process stop the jobs that somebody cancels. Safe to repeat."""
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(
-                watch_cancellations(self.settings.memory, self.keyspace, self.leases)
-            )
-
-
 producer_services = PerProcess(lambda: ProducerServices(load_settings()))
 """The producer's side of this process."""
-
-_runtime = PerProcess(Runtime, has_settings=False)
-
-worker_services = PerProcess(lambda: WorkerServices(producer_services(), _runtime()))
-"""The worker's side of this process."""

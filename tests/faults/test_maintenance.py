@@ -3,7 +3,12 @@
 import pytest
 
 from sandbox.process import ServerProcess
-from tasks import app, clean_stale_sessions, extend_active_sessions, snapshot_memory_stats
+from tasks import app
+from tasks.beat.maintenance import (
+    clean_stale_sessions,
+    extend_active_sessions,
+    snapshot_memory_stats,
+)
 from tasks.process.wakeup import publish
 from tests.support.faults.rig import GRACE_S, SWEEP_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender

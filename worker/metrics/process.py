@@ -1,6 +1,6 @@
 """What a worker process shows of itself, beside what is counted where it happens."""
 
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 from telemetry.labels import AGENTS
 from telemetry.metrics import CONCURRENCY, LATENESS
 from worker.lateness import loop_watch

@@ -16,8 +16,8 @@ from memory import (
     RedisMemoryService,
     Slots,
     SweepOutcome,
-    slots,
 )
+from memory.slots import slots
 from memory.upkeep.housekeeping import Housekeeping
 from memory.upkeep.reencryption import reencrypt
 from sandbox.cluster import ValkeyCluster

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from memory import slots
 from memory.redis.command import LuaScript
+from memory.slots import slots
 from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation

@@ -20,7 +20,8 @@ from tasks.attempt.finish import deliver_end
 from tasks.attempt.start import start_attempt
 from tasks.job.envelope import JobRef
 from tasks.process.runtime import Runtime
-from tasks.process.services import producer_services, worker_services
+from tasks.process.services import producer_services
+from tasks.process.worker.services import worker_services
 from tests.support.dear.inputs import HISTORY_TEXTS, DearInput, dear_inputs
 from tests.support.dear.model import MODEL, DearModel
 from tests.support.slowest_callback import slowest_callback

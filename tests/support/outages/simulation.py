@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from memory import slots
 from memory.keys import Keyspace
 from memory.mailbox.outcomes import Acquired, AcquireOutcome, Committed, SweepOutcome, Swept
 from memory.outages import outages
 from memory.outages.outages import LookOutcome, NotedLook, NotedOutcome, Outage, ServerOutage
 from memory.records.event import packed
 from memory.redis.command import Command, LuaScript
+from memory.slots import slots
 from tests.support.mailbox import actors
 from tests.support.mailbox.delivering import TTL_S, done_event, sweep_outboxes
 from tests.support.mailbox.journal import Violation

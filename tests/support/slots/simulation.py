@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from memory import slots
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import (
@@ -21,6 +20,7 @@ from memory.mailbox.outcomes import (
 )
 from memory.records.event import packed
 from memory.redis.command import Command, LuaScript
+from memory.slots import slots
 from memory.slots.slots import Slots, SlotWait
 from tests.support.mailbox import actors
 from tests.support.mailbox.delivering import TTL_S, done_event, sweep_outboxes

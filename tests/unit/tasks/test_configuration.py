@@ -22,7 +22,8 @@ from tasks.process.app import GriotCelery
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
 from tasks.process.runtime import Runtime
-from tasks.process.services import ProducerServices, WorkerServices
+from tasks.process.services import ProducerServices
+from tasks.process.worker.services import WorkerServices
 from tests.conftest import FAST
 from tests.support.machine import scaled
 

@@ -189,6 +189,7 @@ def test_beat_sends_every_periodic_task_and_lets_none_pile_up() -> None:
 
 def test_beat_sends_what_a_worker_knows() -> None:
     """By its registered name, to the queue that the maintenance worker consumes."""
+    tasks.app.loader.import_default_modules()  # as a worker does
     for entry in beat_entries(QueueSettings()).values():
         assert entry["task"] in tasks.app.tasks
         queue = tasks.app.amqp.router.route({}, entry["task"])["queue"]

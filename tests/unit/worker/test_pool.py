@@ -5,7 +5,7 @@ from threading import Event, Lock
 
 import pytest
 
-from tasks.process.services import worker_services
+from tasks.process.worker.services import worker_services
 from tasks.settings import QueueSettings
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until

@@ -24,7 +24,7 @@ from tasks.job.reply_format import (
     check_format,
 )
 from tasks.job.schema_weight import MAX_PATTERN_CHARS
-from tasks.process.services import CHECKER
+from tasks.process.worker.services import CHECKER
 from tasks.turn.reply_check import (
     MAX_REPLY_BYTES,
     MAX_WORK_HERE,

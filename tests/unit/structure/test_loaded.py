@@ -1,0 +1,87 @@
+"""What a process loads before it does anything: what its own work takes, and nothing besides.
+
+Modules are counted and named, not timed: each costs a start its time and every process its memory.
+"""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+OF_MODEL_SERVERS = ("httpx", "aiohttp", "httpx_aiohttp", "yarl", "rich", "pygments")
+OF_THE_GATEWAY = ("fastapi", "starlette", "uvicorn", "gateway")
+OF_OPERATORS = ("prompt_toolkit", "matplotlib", "plotext", "flower", "tornado", "worker", "sandbox")
+OF_TURNS = (
+    "uvloop",
+    "llm.http",
+    "llm.servers",
+    "llm.service",
+    "agents.toolbox",
+    "agents.tool_rounds",
+    "memory.service",
+    "memory.upkeep",
+    "memory.slots",
+    "memory.outages",
+    "tasks.attempt",
+    "tasks.beat",
+    "tasks.eager",
+    "tasks.process.worker",
+    "tasks.turn",
+    "webhooks.posting",
+)
+NOT_OF_A_PRODUCER = (*OF_MODEL_SERVERS, *OF_THE_GATEWAY, *OF_OPERATORS, *OF_TURNS)
+MOST_OF_A_PRODUCER = 840
+"""751 with what `griot[queue]` brings, 826 with all that the tests use; 1189 before."""
+
+FACES = ("agents", "llm", "memory")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules of a new process that has run this."""
+    shown = f"{code}\nimport sys\nprint(*sys.modules)"
+    command = (sys.executable, "-c", shown)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize("code", ["from tasks import chat_task", "import tasks.aio"])
+def test_a_producer_loads_nothing_that_runs_jobs(code: str) -> None:
+    """No client of model servers, no turn, no tool, no web server; and few modules in all."""
+    loaded = loaded_by(code)
+    begins = tuple(f"{name}." for name in NOT_OF_A_PRODUCER)
+    unneeded = {one for one in loaded if one in NOT_OF_A_PRODUCER or one.startswith(begins)}
+    assert unneeded == set()
+    assert len(loaded) <= MOST_OF_A_PRODUCER
+
+
+def test_a_worker_knows_every_task_before_its_first_message() -> None:
+    """What Celery loads at a worker's start registers them, with the body of the chat task."""
+    code = "from tasks import app\napp.loader.import_default_modules()"
+    names = ("tasks.attempt.body", "tasks.beat.maintenance", "tasks.beat.sweep", "tasks.embeddings")
+    assert loaded_by(code) >= {*names}
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_face_offers_what_it_names(package: str) -> None:
+    """Every name is there, from where the types say it is, and no other name is."""
+    face = import_module(package)
+    (typed,) = (
+        node
+        for node in ast.parse(Path(str(face.__file__)).read_text()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    found = {
+        name.name: getattr(import_module(str(node.module)), name.name, None)
+        or import_module(f"{node.module}.{name.name}")
+        for node in typed.body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    assert {name: getattr(face, name) for name in found} == found
+    assert all(hasattr(face, name) for name in face.__all__)
+    assert not hasattr(face, "no_such_name")
