@@ -93,19 +93,23 @@ async def _is_closed(gateway: Gateway) -> bool:
     return await gateway.memory.run(api_keys.is_closed(gateway.keyspace))
 
 
-async def gateway_of(request: Request) -> Gateway:
+def gateway_of(request: Request) -> Gateway:
     """What the requests of this process share."""
     gateway: Gateway = request.app.state.gateway
     return gateway
 
 
-Shared = Annotated[Gateway, Depends(gateway_of)]
+async def _shared(request: Request) -> Gateway:
+    return gateway_of(request)  # without `async` FastAPI would call it in a thread
+
+
+Shared = Annotated[Gateway, Depends(_shared)]
 
 
 def _with(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
     async def check(request: Request) -> Caller:
         # Not as a dependency of its own: FastAPI's way to it cost as much as a trip to Redis.
-        found = await caller_of(await gateway_of(request), request.headers.get("authorization", ""))
+        found = await caller_of(gateway_of(request), request.headers.get("authorization", ""))
         request.state.caller = found.name
         caller = replace(found, request_id=getattr(request.state, "request_id", ""))
         if scope not in caller.scopes:

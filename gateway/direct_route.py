@@ -35,6 +35,6 @@ class DirectRoute(APIRoute):
                 found = wrong.errors(include_url=False, include_input=False)
                 raise RequestValidationError(found) from None
             key = request.headers.get("idempotency-key")
-            return await take(asked, request, await gateway_of(request), caller, key)
+            return await take(asked, request, gateway_of(request), caller, key)
 
         return handle

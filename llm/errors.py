@@ -133,7 +133,12 @@ class ContextOverflowError(RequestRejectedError):
 
 
 class UnsupportedError(RequestRejectedError):
-    """The model cannot do what the request wants of it: choose another, or ask for less."""
+    """The model cannot do what the request wants of it: choose another, or ask for less.
+
+    `ability` is what it lacks, empty where that is not known.
+    """
+
+    ability: str = ""
 
 
 class FormatCutShortError(PermanentLLMError):

@@ -12,6 +12,7 @@ another that shuts down asynchronous generators; `await aclose()` closes them at
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, Unpack
 
@@ -146,6 +147,16 @@ async def follow(
 
 async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Event, None]:
     """`tasks.follow_job` on an event loop."""
+    async with aclosing(follow_job_pages(job_id, after)) as pages:
+        async for page in pages:
+            for event in page:
+                yield event
+
+
+async def follow_job_pages(
+    job_id: str, after: str | None = None
+) -> AsyncGenerator[list[Event], None]:
+    """`follow_job`, for who hands on at once what came at once: lists of events, none empty."""
     connections, keyspace = await _connections(), producer_services().keyspace
     keys = await connections.memory.run(locate(keyspace, job_id))
     if keys is None:
@@ -166,9 +177,11 @@ async def follow_job(job_id: str, after: str | None = None) -> AsyncGenerator[Ev
             found = await _read_now(connections.memory, follower)
             if not found:
                 answers = await connections.memory.run_each(follower.last.lookup())
-                yield follower.conclusion(answers, is_committed=bool(is_committed))
-        for event in follower.take(found):
-            yield await _led_on(connections.memory, follower, event)
+                yield [follower.conclusion(answers, is_committed=bool(is_committed))]
+        if page := follower.take(found):
+            # Only the last event of a job can be a failure.
+            page[-1] = await _led_on(connections.memory, follower, page[-1])
+            yield page
 
 
 async def look(job_id: str) -> Standing | None:

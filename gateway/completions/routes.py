@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
@@ -14,7 +15,7 @@ from gateway.doors.answers import server_sent
 from gateway.errors import ApiError, body_of
 from gateway.responses import sending
 from gateway.responses.answering import Answering
-from gateway.responses.following import job_events
+from gateway.responses.following import job_pages
 from gateway.responses.shape import Known
 from memory import MemoryServiceError
 from tasks import ChatError
@@ -51,9 +52,9 @@ router.add_api_route(
 
 async def _pieces(known: Known, chunks: Chunks) -> AsyncGenerator[bytes, None]:
     try:
-        async with aclosing(job_events(known)) as found:
-            async for event in found:
-                for chunk in chunks.take(event):
+        async with aclosing(job_pages(known)) as found:
+            async for page in found:
+                for chunk in chain.from_iterable(map(chunks.take, page)):
                     yield server_sent(chunk)
         yield DONE
     except (ApiError, ChatError, MemoryServiceError) as error:

@@ -156,7 +156,7 @@ def _ended(event: Event) -> ApiError:
         return ApiError(409, "The answer was cancelled.", code="cancelled")
     if event.type is EventType.ERASED:
         return _erased()
-    return _failed(*failure_for(event.data.get("error")))
+    return _failed(*failure_for(event.data))
 
 
 def _erased() -> ApiError:

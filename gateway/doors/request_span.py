@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -37,8 +37,11 @@ class RequestSpan:
 def traced_request(scope: Scope) -> Iterator[RequestSpan]:
     """The span of the request that is handled within the block."""
     method = scope["method"] if scope["method"] in METHODS else OTHER
+    if not tracing.is_on():  # to ask is the dearest part of it, so it is asked once
+        yield RequestSpan(INVALID_SPAN, scope, method)
+        return
     facts = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
-    place = _place(scope) if tracing.is_on() else {}
+    place = _place(scope)
     with tracing.span(method, kind=SpanKind.SERVER, within=place, attributes=facts) as span:
         yield RequestSpan(span, scope, method)
 

@@ -61,7 +61,6 @@ class Answering:
         return EventStream(
             self._to_the_end(pieces),
             keep_alive_s=settings.keep_alive_s,
-            send_s=settings.body_s,
             on_hangup=self.hang_up,
         )
 

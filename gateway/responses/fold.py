@@ -7,7 +7,7 @@ A job may be begun anew: after a crash, or because a worker stopped. What was sa
 part of the reply. Its items end as `incomplete`, with `griot.abandoned`, and new ones begin.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
 
@@ -26,12 +26,13 @@ _BEFORE_IT_RUNS = (
 
 
 class ResponseFold:
-    """Takes the events of one job in their order. `final` is the response once it is over."""
+    """Takes the events of one job in their order. `final` is the response once it is over, `number`
+    that of the last event that was told."""
 
     def __init__(self, known: Known) -> None:
         self.final: dict[str, object] | None = None
         self._known = known
-        self._number = -1
+        self.number = -1
         self._attempt = 0
         self._items = 0
         self._messages = 0
@@ -45,9 +46,16 @@ class ResponseFold:
         """What OpenAI's clients are told of one event."""
         return [self._numbered(one) for one in self._taken(event)]
 
+    def take_all(self, events: Iterable[Event], after: int) -> list[Sent]:
+        """What they are told of several that they do not know, having all up to a number."""
+        begin = self.number + 1
+        told = [sent for event in events for sent in self.take(event)]
+        return told[max(0, after + 1 - begin) :]
+
     def _numbered(self, sent: Sent) -> Sent:
-        self._number += 1
-        return {**sent, "sequence_number": self._number}
+        self.number += 1
+        sent["sequence_number"] = self.number
+        return sent
 
     def _taken(self, event: Event) -> Iterator[Sent]:
         yield from self._begun(event)

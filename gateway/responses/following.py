@@ -47,16 +47,18 @@ async def as_it_is(standing: Standing, known: Known) -> dict[str, object]:
 async def ended(known: Known) -> dict[str, object]:
     """The response once its job is over; waits for that."""
     fold = ResponseFold(known)
-    async with aclosing(job_events(known)) as found:
-        async for event in found:
-            fold.take(event)
+    async with aclosing(job_pages(known)) as found:
+        async for page in found:
+            for event in page:
+                fold.take(event)
     if fold.final is None:
         raise JobFailed("the events of a job have ended without its last one")
     return fold.final
 
 
-async def job_events(known: Known) -> AsyncGenerator[Event, None]:
-    """The events of a response's job to its end, and those of the job that it was merged into.
+async def job_pages(known: Known) -> AsyncGenerator[list[Event], None]:
+    """The events of a response's job to its end, and those of the job that it was merged into: in
+    lists of what came at once, none of them empty.
 
     Where its first events are gone it has what is left of them.
     """
@@ -64,46 +66,46 @@ async def job_events(known: Known) -> AsyncGenerator[Event, None]:
     after: str | None = known.record.after
     while job_id is not None:
         into: str | None = None
-        async with aclosing(_events_of(job_id, after)) as found:
-            async for event in found:
-                if event.type is EventType.MERGED:
-                    into = str(event.data.get("into", ""))
-                else:
-                    yield event
+        async with aclosing(_pages_of(job_id, after)) as found:
+            async for page in found:
+                if page[-1].type is EventType.MERGED:
+                    into = str(page.pop().data.get("into", ""))
+                if page:
+                    yield page
         job_id = into
 
 
-async def _events_of(job_id: str, after: str | None) -> AsyncGenerator[Event, None]:
+async def _pages_of(job_id: str, after: str | None) -> AsyncGenerator[list[Event], None]:
     start = None if after == FROM_START else after
     has_any = False
     while True:
         try:
-            async with aclosing(aio.follow_job(job_id, start)) as found:
-                async for event in found:
+            async with aclosing(aio.follow_job_pages(job_id, start)) as found:
+                async for page in found:
                     has_any = True
-                    yield event
+                    yield page
             return
         except CursorExpired:
             if has_any or start is None:
                 raise
             start = None
         except JobFailed as error:
-            yield Event(EventType.FAILED, job_id, 0, data={"error": str(error)})
+            yield [Event(EventType.FAILED, job_id, 0, data={"error": str(error)})]
             return
 
 
 async def pieces(known: Known, *, starting_after: int = FROM_FIRST) -> AsyncGenerator[bytes, None]:
-    """The stream of a response as it is sent, from behind the event with that number."""
+    """The stream of a response as it is sent, from behind the event with that number: a piece for
+    what came at once."""
     fold = ResponseFold(known)
     last = max(starting_after, 0)
     try:
-        async with aclosing(job_events(known)) as found:
-            async for event in found:
-                for sent in fold.take(event):
-                    number = sent["sequence_number"]
-                    if isinstance(number, int) and number > starting_after:
-                        last = number
-                        yield server_sent(sent, str(sent["type"]))
+        async with aclosing(job_pages(known)) as found:
+            async for page in found:
+                told = fold.take_all(page, starting_after)
+                if told:
+                    last = fold.number
+                    yield b"".join([server_sent(sent, str(sent["type"])) for sent in told])
     except (ChatError, MemoryServiceError) as error:
         # The head was sent long ago: so the stream says it. It has the number of the last event,
         # for a client that goes on behind the last number it has seen must miss none.
@@ -116,9 +118,9 @@ async def check_resumable(known: Known, starting_after: int) -> None:
     by which all are counted."""
     if starting_after == FROM_FIRST:
         return
-    async with aclosing(job_events(known)) as found:
-        async for first in found:
-            if first.type in (EventType.SCHEDULED, EventType.QUEUED):
+    async with aclosing(job_pages(known)) as found:
+        async for page in found:
+            if page[0].type in (EventType.SCHEDULED, EventType.QUEUED):
                 return
             break
     raise ApiError(

@@ -55,9 +55,8 @@ async def retrieve_response(
         return JSONResponse(await following.as_it_is(standing, known))
     start = following.FROM_FIRST if starting_after is None else starting_after
     await following.check_resumable(known, start)
-    settings = gateway.settings
     pieces = following.pieces(known, starting_after=start)
-    return EventStream(pieces, keep_alive_s=settings.keep_alive_s, send_s=settings.body_s)
+    return EventStream(pieces, keep_alive_s=gateway.settings.keep_alive_s)
 
 
 @router.post("/{response_id}/cancel")

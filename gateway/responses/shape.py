@@ -153,7 +153,7 @@ def failure_of(end: Event) -> dict[str, object]:
     """Why a response has failed."""
     if end.type is EventType.ERASED:
         return {**ERASED}
-    return failure_for(end.data.get("error"))._asdict()
+    return failure_for(end.data)._asdict()
 
 
 def _tool(tool: JsonValue) -> JsonValue:

@@ -126,10 +126,12 @@ def total_timeout(timeouts: Timeouts) -> TotalTimeoutError:
 
 def cannot(model: str, ability: str) -> UnsupportedError:
     """What to raise when a model lacks an ability (tools, thinking, vision, chat)."""
-    return UnsupportedError(
+    error = UnsupportedError(
         f"model '{model}' does not support {ability}: choose one that does "
         f"(`ollama show {model}` lists what it can do), or ask without"
     )
+    error.ability = ability
+    return error
 
 
 def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMError:

@@ -21,7 +21,7 @@ from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.pointer import keep_pointer
 from memory.mailbox.words import ERROR, TOO_LARGE, decrypted_envelope
-from memory.records.event import about_reason
+from memory.records.event import about_reason, without_code
 from memory.records.index import touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, integer, strings, text, unexpected_reply
@@ -50,7 +50,8 @@ class DeadLetter:
     """A job that was given up: when, why, after how many attempts. `stored` is its element.
 
     `failures` are the attempts before the last, whose error is the `reason`. An envelope that was
-    too large to be kept is empty here: `too_large_bytes` is its size.
+    too large to be kept is empty here: `too_large_bytes` is its size. `code` is the kind of the
+    reason, "" for a letter of before 2026-11-26.
     """
 
     job_id: str
@@ -62,6 +63,7 @@ class DeadLetter:
     stored: bytes = field(repr=False)
     failures: tuple[FailedAttempt, ...] = ()
     too_large_bytes: int = 0
+    code: str = ""
 
     @classmethod
     def parse(cls, keys: SessionKeys, stored: bytes) -> "DeadLetter":
@@ -72,12 +74,14 @@ class DeadLetter:
         try:
             job_id, seq_us, attempts, died_at_ms, reason, envelope, errors = netstrings(stored)
             too_large = TOO_LARGE.fullmatch(envelope)
+            said, code = without_code(_shown(keys, reason.decode(), about_reason(job_id.decode())))
             return cls(
                 job_id=job_id.decode(),
                 seq_us=int(float(seq_us)),
                 attempts=int(attempts),
                 died_at_ms=int(died_at_ms),
-                reason=_shown(keys, reason.decode(), about_reason(job_id.decode())),
+                reason=said,
+                code=code,
                 envelope=b"" if too_large else envelope,
                 stored=stored,
                 failures=tuple(_failures(keys, errors)),

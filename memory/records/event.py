@@ -22,7 +22,8 @@ class EventType(StrEnum):
     its model before it, and `wait_s`, about how long that takes, where that is known. With
     "servers_away": `servers`, those of its model, and since when none of them could answer
     (`since`, Unix time in seconds). With "retry": the `error` of the attempt that failed, `wait_s`
-    until the next, and `max_attempts`. `failed` has `error`; `merged` has `into`, the job that
+    until the next, and `max_attempts`. `failed` has `error` and, since 2026-11-26, `code`
+    (`tasks.job.failure_code`); `merged` has `into`, the job that
     answers its message too. After `erased` nothing is left of the session. `keep_alive` says that
     nothing happened, and is never stored (an entry that another program has written is read as one,
     with a warning); `stop` is for the workers only. `unknown` stands for each type that only a
@@ -87,6 +88,8 @@ _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
 
 REASONS = ("error", "reason")
 """What in the `data` of an event says why its job ended."""
+_CODE = "\x1f"
+"""Between a reason and its code: the separator of units, which no reason has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +203,26 @@ def _with_reason(event: Event, cipher: Cipher) -> Event:
         return event
     about = about_reason(event.job_id)
     plain = {name: cipher.decrypted_text(str(event.data[name]), about) for name in found}
+    if event.type is EventType.FAILED and "error" in plain:
+        plain["error"], code = without_code(plain["error"])
+        plain |= {"code": code} if code else {}
     return replace(event, data={**event.data, **plain})
 
 
 def _reasons(data: Mapping[str, object]) -> list[str]:
     return [name for name in REASONS if isinstance(data.get(name), str)]
+
+
+def with_code(reason: str, code: str) -> str:
+    """A reason as it is kept, with the code of its kind (or "") behind it: the operations of the
+    mailbox take the two as one text, and older processes read the reason first."""
+    return f"{reason}{_CODE}{code}" if code else reason
+
+
+def without_code(kept: str) -> tuple[str, str]:
+    """`with_code` the other way round: the reason, and its code, "" where it has none."""
+    reason, _, code = kept.rpartition(_CODE)
+    return (reason, code) if reason else (kept, "")
 
 
 def about_reason(job_id: str) -> str:

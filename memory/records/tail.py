@@ -5,7 +5,7 @@ cluster, where streams lie on several servers, each stream is looked at by itsel
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextvars import Context
 from dataclasses import dataclass, field
 
@@ -40,7 +40,7 @@ class Tail:
     def __init__(self, connect: Callable[[], AsyncConnection], *, block_ms: int = BLOCK_MS) -> None:
         self._connection = connect()
         self._block_ms = block_ms
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[_Waiting, None] = {}  # in their order; a thousand come and go
         self._reader: asyncio.Task[None] | None = None
 
     async def after(self, stream: Stream, cursor: str, *, timeout_s: float) -> list[Event]:
@@ -49,7 +49,7 @@ class Tail:
         Raises CursorExpired where some are no longer kept, and MemoryServiceError.
         """
         waiting = _Waiting(stream, cursor, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        self._waiting[waiting] = None
         # It ends when nobody waits: a process without followers asks Redis nothing.
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read(), context=Context())
@@ -59,8 +59,7 @@ class Tail:
         except TimeoutError:
             return []
         finally:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
+            self._waiting.pop(waiting, None)
 
     async def aclose(self) -> None:
         """Stop reading and close the connection."""
@@ -120,30 +119,31 @@ class Tail:
                 continue
             for waiting in list(self._waiting):
                 if waiting.stream == stream and is_expired(waiting.cursor, oldest):
-                    self._waiting.remove(waiting)
+                    del self._waiting[waiting]
                     if not waiting.found.done():
                         waiting.found.set_exception(CursorExpired(waiting.cursor))
 
     def _hand_out(self, cursors: dict[Stream, str], found: dict[Stream, list[Event]]) -> None:
-        for waiting in list(self._waiting):
+        for waiting in [one for one in self._waiting if one.stream in found]:
             # A follower that came during the read with an earlier cursor would miss events.
-            begun = cursors.get(waiting.stream)
-            if begun is None or is_after(begun, waiting.cursor):
+            begun, new = cursors[waiting.stream], found[waiting.stream]
+            if is_after(begun, waiting.cursor):
                 continue
-            new = [e for e in found.get(waiting.stream, ()) if is_after(e.cursor, waiting.cursor)]
+            if waiting.cursor != begun:
+                new = [event for event in new if is_after(event.cursor, waiting.cursor)]
             if new and not waiting.found.done():
                 waiting.found.set_result(new)
-                self._waiting.remove(waiting)
+                del self._waiting[waiting]
 
     def _fail(self, error: MemoryServiceError, streams: Collection[Stream]) -> None:
         """Give the error to those who wait for one of these streams."""
         for waiting in [one for one in self._waiting if one.stream in streams]:
-            self._waiting.remove(waiting)
+            del self._waiting[waiting]
             if not waiting.found.done():
                 waiting.found.set_exception(error)
 
 
-def _earliest(waiting: list[_Waiting]) -> dict[Stream, str]:
+def _earliest(waiting: Iterable[_Waiting]) -> dict[Stream, str]:
     """For each stream the cursor of the follower that is furthest behind."""
     cursors: dict[Stream, str] = {}
     # One read serves all followers of a stream, each of which takes what is new to it.

@@ -45,6 +45,7 @@ from tasks.attempt.verdict import (
 from tasks.end.outcome import check_size, event_data
 from tasks.errors import InvalidJob, JobFailed
 from tasks.job.envelope import Envelope, JobRef
+from tasks.job.failure_code import FailureCode, code_of
 from tasks.job.messages import cancelled_messages, messages_of
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -237,12 +238,12 @@ class Attempt:
             RETRIES.labels(type(error).__name__).inc()
             self._events.emit(EventType.WAITING, data=told(error, delay_s, queue.max_attempts))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
-        return await self._bury(str(error), type(error).__name__)
+        return await self._bury(str(error), type(error).__name__, code_of(error))
 
-    async def _bury(self, reason: str, kind: str) -> Verdict:
+    async def _bury(self, reason: str, kind: str, code: FailureCode | None = None) -> Verdict:
         """Make the job a dead letter; `kind` is what metrics say of the reason."""
         reason = reason[:MAX_ERROR_CHARS]
-        buried = await self._holder.bury(reason, await self._events.unsent())
+        buried = await self._holder.bury(reason, code, await self._events.unsent())
         verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
         if isinstance(verdict, Ended):
             self._note_death(reason, kind)

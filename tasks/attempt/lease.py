@@ -29,11 +29,12 @@ from memory import (
 )
 from memory.quotas import charges
 from memory.quotas.owners import Owner
-from memory.records.event import packed
+from memory.records.event import packed, with_code
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.renewal import Lease, renewed
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
+from tasks.job.failure_code import FailureCode
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.queue_wait import QueueWait
@@ -199,11 +200,13 @@ class LeaseHolder:
         )
         await self._ending(*calls)
 
-    async def bury(self, reason: str, before: Sequence[Command[object]]) -> Discarded:
+    async def bury(
+        self, reason: str, code: FailureCode | None, before: Sequence[Command[object]]
+    ) -> Discarded:
         """Make the job a dead letter. The commands `before` go first."""
         note = dead_letters.note(self.mailbox)
         keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
-        discard = self._discard(reason, cancelled=False)
+        discard = self._discard(with_code(reason, code or ""), cancelled=False)
         return await self._ending(*before, note, keep, *discard)
 
     async def list_letter(self) -> None:

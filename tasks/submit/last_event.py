@@ -69,7 +69,8 @@ class LastEvent:
             return self._last(EventType.MERGED, into=into)
         letter = cast(Letters, letters).find(self.job_id)
         if letter is not None:
-            return self._last(EventType.FAILED, error=letter.reason)
+            kind = {"code": letter.code} if letter.code else {}
+            return self._last(EventType.FAILED, error=letter.reason, **kind)
         return self._last(EventType.CANCELLED)
 
     def _of_turn(self, reply: bytes | None) -> Event:

@@ -10,7 +10,7 @@ from agents import Ask, Profile
 from agents.client_functions import last_turn
 from memory import Acquired, AsyncConnection, SessionKeys
 from memory.records import history
-from tasks.errors import InvalidJob
+from tasks.job.failure_code import QuestionGone
 from tasks.job.job import ChatJob
 from tasks.turn.context import MOST_MESSAGES, messages_to_bring
 from tasks.turn.turn_result import Places, places_of
@@ -52,7 +52,7 @@ def _going_on(past: Past) -> Past:
     """The past of a job that asks nothing: it goes on with the last question."""
     earlier, turn = last_turn(past.history)
     if not turn:
-        raise InvalidJob(
+        raise QuestionGone(
             "the question that the results of functions belong to is not kept any more"
         )
     question, *done = turn

@@ -26,8 +26,8 @@ from llm import (
     LLMSettings,
 )
 from memory import Acquired, AsyncConnection, SessionKeys
-from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
+from tasks.job.failure_code import FunctionClash, UnknownToolAsked
 from tasks.job.job import ChatJob
 from tasks.job.result import ChatResult
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -165,9 +165,9 @@ class ModelTurn:
         try:
             tools = toolbox.of(self._profile, job.tool_names)
         except UnknownTool as exc:
-            raise InvalidJob(str(exc)) from None
+            raise UnknownToolAsked(str(exc)) from None
         if twice := {tool.name for tool in tools} & {function.name for function in functions}:
-            raise InvalidJob(f"functions: the agent has a tool {min(twice)!r} of its own")
+            raise FunctionClash(f"functions: the agent has a tool {min(twice)!r} of its own")
         most_calls = 1 if job.parallel_tool_calls is False else MAX_CALLS_PER_ROUND
         return ToolRounds(
             tools,

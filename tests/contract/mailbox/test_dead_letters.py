@@ -2,12 +2,13 @@
 
 import pytest
 
-from memory import dead_letters
+from memory import dead_letters, events
 from memory.errors import CorruptData
 from memory.mailbox.dead_letters import DeadLetter, FailedAttempt, requeued_id
 from memory.mailbox.intake import Enqueued, EnqueueOutcome
 from memory.mailbox.mailbox import DEAD_MAX
 from memory.mailbox.outcomes import AcquireOutcome
+from memory.records.event import with_code
 from memory.redis.command import Command
 from tests.support.mailbox.rig import (
     CAP,
@@ -48,6 +49,17 @@ def test_a_dead_letter_tells_all_about_its_job(rig: Rig) -> None:
     assert letter.died_at_ms == START_MS + 1000
     assert letter.reason == "404: no such model, “x”\n"
     assert letter.envelope == envelope_of("j1")
+
+
+def test_the_kind_of_a_failure_is_told_beside_its_words(rig: Rig) -> None:
+    """In the dead letter and in the last event; programs need not read the words."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    rig.bury("j1", "t1", reason=with_code("too long: “x”", "context_overflow"))
+    (letter,) = letters_of(rig)
+    assert (letter.reason, letter.code) == ("too long: “x”", "context_overflow")
+    last = rig.connection.run(events.read_now(events.stream_of(rig.box.keys), "0"))[-1]
+    assert last.data == {"error": "too long: “x”", "code": "context_overflow"}
 
 
 def test_a_job_that_used_up_its_attempts_says_so(rig: Rig) -> None:

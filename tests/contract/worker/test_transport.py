@@ -240,6 +240,27 @@ def test_nothing_is_retried_behind_kombus_back(connection: Connection) -> None:
     assert connection.channel()._connparams()["retry"].get_retries() == 0
 
 
+def test_what_is_published_together_takes_one_trip(
+    server: ValkeyServer, connection: Connection
+) -> None:
+    """A gateway publishes the wake-ups of many requests so; one by one cost a fifth of its CPU."""
+    with connection.Producer() as producer:
+        producer.publish("warm", routing_key=QUEUE)
+        before = _commands(server)
+        with producer.batch():
+            for number in range(20):
+                producer.publish(str(number), routing_key=QUEUE)
+            assert _commands(server)["lpush"] == before["lpush"]
+    assert _commands(server)["lpush"] == before["lpush"] + 20
+
+
+def _commands(server: ValkeyServer) -> dict[str, int]:
+    """How often each command was called."""
+    with redis.Redis.from_url(server.url()) as client:
+        found = client.info("commandstats")
+    return {name.removeprefix("cmdstat_"): one["calls"] for name, one in found.items()}
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [

@@ -60,7 +60,7 @@ async def test_a_silent_stream_has_comments_until_something_comes() -> None:
         await asyncio.Event().wait()
         raise AssertionError("nobody leaves")
 
-    stream = EventStream(pieces(), keep_alive_s=0.01, send_s=10)
+    stream = EventStream(pieces(), keep_alive_s=0.01)
     await stream({"type": "http"}, receive, send)
     assert sent[-2:] == [b"data: 1\n\n", b""]
     assert KEEP_ALIVE in sent
