@@ -8,7 +8,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no
 # `check` runs these, CI runs both.
 OF_THE_CODE := $(addprefix tests/unit/structure/test_,$(addsuffix .py,rules imports words dead_code))
 
-.PHONY: demo test test-fast test-browser coverage test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench soak up chat status lock clean help
+.PHONY: demo test test-fast test-browser coverage test-again test-slow test-long test-acl test-model check compose-check compose-test digests digests-check advisories bench bench-peers soak up chat status lock clean help
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -80,11 +80,16 @@ advisories: .venv/.installed ## Look the locked requirements up in an index of a
 	for lock in worker dev build; do .venv/advisories/bin/pip-audit --strict --no-deps --disable-pip \
 		--require-hashes --requirement requirements/$$lock.lock || exit 1; done
 
-bench: .venv/.installed ## The benchmark, as ratios in one run
-	@$(BIN)/python -m bench
+bench: .venv/.installed ## The benchmark, as ratios in one run; with charts: make bench HTML=bench.html
+	@$(BIN)/python -m bench $(if $(HTML),--html $(HTML))
+
+bench-peers: .venv/.installed requirements/bench-peers.lock ## Install taskiq beside the environment, for the benchmark to compare with
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target .venv/bench-peers \
+		-r requirements/bench-peers.lock
 
 soak: .venv/.installed ## Minutes of seeded random faults: make soak MINUTES=30 SEED=7
-	@$(BIN)/python -m tests.support.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.support.faults.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) \
+		$(if $(HTML),--html $(HTML))
 
 compose-check: ## Whether Docker Compose is new enough and an engine answers
 	@$(PYTHON) -m deploy.compose_check
@@ -119,6 +124,8 @@ lock: ## Resolve the requirements anew (needs uv)
 		--no-annotate --group model -o requirements/model.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --group agents-sdk --constraint requirements/dev.lock -o requirements/agents-sdk.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --group bench-peers --constraint requirements/dev.lock -o requirements/bench-peers.lock
 	echo 'hatchling==1.33.0' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --constraint requirements/dev.lock - -o requirements/build.lock
 

@@ -1,12 +1,14 @@
 """`python -m bench`: measure, print the table."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import report
 from bench.arena import Arena
+from bench.html.report import html
 from bench.measures import LONG, MEASURES, Measure
 from bench.rows import Row
 from bench.size import FULL, QUICK
@@ -26,6 +28,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--million", action="store_true", help="a million sessions, too: minutes")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     parser.add_argument("--markdown", action="store_true", help="the table as the docs have it")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with charts, too")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs in this directory")
     return parser.parse_args(given)
 
@@ -53,8 +56,11 @@ def main() -> None:
                 arena.say(f"  {report.row_line(row)}")
     after = report.machine()
     facts |= {f"{name}_after": after[name] for name in ("load_1min", "million_additions_ms")}
+    document = report.document(rows, facts)
+    if options.html is not None:
+        options.html.write_text(html(document), "utf-8")
     if options.json:
-        sys.stdout.write(report.document(rows, facts) + "\n")
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
     machine = ", ".join(f"{name} {value}" for name, value in facts.items())
     shown = report.markdown(rows) if options.markdown else report.table(rows)

@@ -8,12 +8,14 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Self
 
+import orjson
 import redis
 
 from bench.conversation import AGENT, HISTORY_MESSAGES, messages, stored
+from bench.lean import LeanPeer, lean_peer
 from bench.meter import Meter
 from bench.model import ModelProcess
-from bench.plain_app import history_key
+from bench.peers.plain import history_key
 from bench.producing import producing
 from memory import Connection, Keyspace, MemorySettings, encode_message
 from sandbox.process import ServerProcess
@@ -27,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The dbs of the one server: memory, broker and results of Griot, then of the others.
 NOOP_DBS = (3, 4)
 PLAIN_DBS = (5, 6)
+LEAN_DB = 8
 
 SETTINGS = {
     "OLLAMA_MODEL": "instant",
@@ -85,10 +88,10 @@ class Arena(ExitStack):
         return f"r{self._runs}"
 
     @contextmanager
-    def chat_worker(self, **settings: str) -> Iterator[ServerProcess]:
+    def chat_worker(self, *options: str, **settings: str) -> Iterator[ServerProcess]:
         """A Griot worker that has run its first jobs; all data is deleted afterwards."""
         name = f"worker-{self.new_run()}"
-        worker = self.griot.worker(name=name, **settings)
+        worker = self.griot.worker(*options, name=name, **settings)
         try:
             self.producer.burst("chat", [f"{name}-{i}" for i in range(WARM_UP_JOBS)])
             yield worker
@@ -98,7 +101,7 @@ class Arena(ExitStack):
 
     @contextmanager
     def celery_worker(self, kind: str, dbs: tuple[int, int]) -> Iterator[ServerProcess]:
-        """A plain Celery worker for `bench.<kind>_app` on Celery's threads pool."""
+        """A plain Celery worker for `bench.peers.<kind>` on Celery's threads pool."""
         worker = ServerProcess(
             self._celery_command(kind, dbs),
             log_path=self.directory / f"{kind}.log",
@@ -111,6 +114,14 @@ class Arena(ExitStack):
             yield worker
             worker.kill()
 
+    @contextmanager
+    def lean_peer(self) -> Iterator[LeanPeer]:
+        """taskiq's worker, which has run its first jobs, and its producer."""
+        url = self.valkey.url(LEAN_DB)
+        with lean_peer(url, self.griot.env, self.directory, concurrency=CONCURRENCY) as peer:
+            peer.burst([f"warm-{i}" for i in range(WARM_UP_JOBS)])
+            yield peer
+
     def seed_chat(self, sessions: Sequence[str], amount: int = HISTORY_MESSAGES) -> None:
         """Give Griot's sessions a history of `amount` messages."""
         records = [encode_message(message, 1 << 20) for message in stored(amount)]
@@ -118,8 +129,11 @@ class Arena(ExitStack):
 
     def seed_plain(self, sessions: Sequence[str]) -> None:
         """Give the plain job's sessions the same history."""
-        records = [encode_message(message, 1 << 20) for message in messages()]
-        self._seed(PLAIN_DBS[0], [history_key(one) for one in sessions], records)
+        self._seed(PLAIN_DBS[0], [history_key(one) for one in sessions], _plain_records())
+
+    def seed_lean(self, sessions: Sequence[str]) -> None:
+        """Give the sessions of taskiq's job the same history."""
+        self._seed(LEAN_DB, [f"lean:{one}" for one in sessions], _plain_records())
 
     def forget(self) -> None:
         """Empty Valkey and the model's log of calls."""
@@ -129,6 +143,18 @@ class Arena(ExitStack):
     def meter(self, worker: ServerProcess) -> Meter:
         """What `worker` uses."""
         return Meter(worker.pid)
+
+    def history(self, agent_id: str, session_id: str) -> list[dict[str, object]]:
+        """What Griot has stored of a session's conversation."""
+        key = self.keyspace.session(agent_id, session_id).history
+        with self.client(0) as client:
+            return [orjson.loads(record) for record in client.lrange(key, 0, -1)]
+
+    def redis_cpu_s(self) -> float:
+        """CPU seconds that the server has used so far, user and system, all threads."""
+        with self.client(0) as client:
+            found = client.info("cpu")
+        return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
     def client(self, db: int) -> redis.Redis:
         """A client of one of the dbs, for setting up."""
@@ -143,7 +169,11 @@ class Arena(ExitStack):
 
     def _celery_command(self, kind: str, dbs: tuple[int, int]) -> tuple[str, ...]:
         broker, results = (self.valkey.url(db) for db in dbs)
-        where = ("-A", f"bench.{kind}_app", "--broker", broker, "--result-backend", results)
+        where = ("-A", f"bench.peers.{kind}", "--broker", broker, "--result-backend", results)
         pool = ("--pool", "threads", "--concurrency", str(CONCURRENCY))
         quiet = ("--without-gossip", "--without-mingle", "--hostname", f"{kind}@%h")
         return (sys.executable, "-m", "celery", *where, "worker", *pool, *quiet)
+
+
+def _plain_records() -> list[bytes]:
+    return [encode_message(message, 1 << 20) for message in messages()]

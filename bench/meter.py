@@ -14,9 +14,11 @@ class Meter:
     pid: int
 
     def cpu_s(self) -> float:
-        """CPU seconds used so far, user and system, all threads."""
-        times = psutil.Process(self.pid).cpu_times()
-        return float(times.user + times.system)
+        """CPU seconds used so far, user and system, all threads, and those of its children that
+        still run."""
+        process = psutil.Process(self.pid)
+        used = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+        return float(sum(times.user + times.system for times in used))
 
     def rss_mb(self) -> float:
         """Memory held now, MiB."""

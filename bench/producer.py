@@ -9,10 +9,10 @@ from celery.exceptions import TimeoutError as NoResultYet
 from celery.result import AsyncResult
 
 from bench.conversation import AGENT, HISTORY_MESSAGES, MESSAGE, messages
-from bench.noop_app import app as noop_app
-from bench.noop_app import noop
-from bench.plain_app import app as plain_app
-from bench.plain_app import plain
+from bench.peers.noop import app as noop_app
+from bench.peers.noop import noop
+from bench.peers.plain import app as plain_app
+from bench.peers.plain import plain
 from llm import LLMService
 from tasks import EventType, aio, chat_task, follow_job
 
@@ -20,10 +20,12 @@ RESULT_TIMEOUT_S = 120.0
 LOOK_AGAIN_S = 5.0
 
 
-def send(kind: str, session: str, model: str, max_history: int) -> AsyncResult:
+def send(
+    kind: str, session: str, model: str, max_history: int, message: str = MESSAGE
+) -> AsyncResult:
     """Send one job of the system `kind`: chat, noop or plain."""
     if kind == "chat":
-        return chat_task.delay(AGENT, session, MESSAGE, model=model, max_history=max_history)
+        return chat_task.delay(AGENT, session, message, model=model, max_history=max_history)
     if kind == "plain":
         return plain.delay(session, MESSAGE, model)
     return noop.delay(session)
@@ -54,10 +56,14 @@ def burst(
     sessions: Sequence[str],
     model: str = "instant",
     max_history: int = HISTORY_MESSAGES,
+    message: str = MESSAGE,
 ) -> float:
-    """Send a job to each session at once and fetch all results: seconds from first to last."""
+    """Send a job to each session at once and fetch all results: seconds from first to last.
+
+    `message` is what chat jobs ask.
+    """
     began = time.monotonic()
-    for result in [send(kind, session, model, max_history) for session in sessions]:
+    for result in [send(kind, session, model, max_history, message) for session in sessions]:
         fetch(result)
     return time.monotonic() - began
 

@@ -1,14 +1,16 @@
 """How the rows are shown: a table for people, JSON for programs."""
 
-import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.rows import Row, Target, shown
+from bench.rows import Row
+
+VERDICTS = {True: "ok", False: "not yet", None: ""}
+"""What is said of a value that keeps its bound, of one that does not, and where there is none."""
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -34,13 +36,13 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def row_line(row: Row) -> str:
     """One row for the progress report."""
-    target = "" if row.target is None else f"  (now {_bound(row.target, row.target.now)})"
-    return f"{row.what}: {_value(row)}{target}"
+    target = "" if row.target is None else f"  (now {row.target.reads(row.target.now)})"
+    return f"{row.what}: {row.measured}{target}"
 
 
-def document(rows: Iterable[Row], facts: dict[str, object]) -> str:
+def document(rows: Iterable[Row], facts: Mapping[str, object]) -> dict[str, object]:
     """All as one JSON object."""
-    return json.dumps({**facts, "rows": [row.as_json() for row in rows]}, indent=2)
+    return {**facts, "rows": [row.as_json() for row in rows]}
 
 
 def machine() -> dict[str, object]:
@@ -62,12 +64,11 @@ def machine() -> dict[str, object]:
 def _cells(row: Row) -> tuple[str, ...]:
     target = row.target
     if target is None:
-        return (row.measure, row.what, _value(row), "", "", "", "")
+        return (row.measure, row.what, row.measured, "", "", "", "")
     bounds = (target.now, target.goal)
-    marks = ("ok" if target.is_met(row.value, bound) else "not yet" for bound in bounds)
-    now, goal = marks
-    shown_now, shown_goal = (_bound(target, bound) for bound in bounds)
-    return (row.measure, row.what, _value(row), shown_now, now, shown_goal, goal)
+    now, goal = (VERDICTS[target.is_met(row.value, bound)] for bound in bounds)
+    shown_now, shown_goal = map(target.reads, bounds)
+    return (row.measure, row.what, row.measured, shown_now, now, shown_goal, goal)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -76,14 +77,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
         for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     return "  ".join(aligned).rstrip()
-
-
-def _value(row: Row) -> str:
-    return f"{shown(row.value)} {row.unit}"
-
-
-def _bound(target: Target, bound: float) -> str:
-    return f"{target.sign} {bound:g}" if bound < 1000 else f"{target.sign} {bound:,.0f}"
 
 
 def _additions_ms() -> float:

@@ -16,26 +16,36 @@ class Target:
     goal: float
     at_least: bool = False
 
-    @property
-    def sign(self) -> str:
-        """How the bound reads."""
-        return "≥" if self.at_least else "≤"
+    def reads(self, bound: float) -> str:
+        """A bound as people read it."""
+        number = f"{bound:g}" if bound < 1000 else f"{bound:,.0f}"
+        return f"{'≥' if self.at_least else '≤'} {number}"
 
-    def is_met(self, value: float, bound: float) -> bool:
-        """Whether `value` keeps the bound."""
+    def is_met(self, value: float | None, bound: float) -> bool | None:
+        """Whether `value` keeps the bound; None where there is no value."""
+        if value is None:
+            return None
         return value >= bound if self.at_least else value <= bound
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One number, in `unit` (`x` for a ratio); `detail` says what lies behind it."""
+    """One number, in `unit` (`x` for a ratio); `detail` says what lies behind it.
+
+    `value` is None where it could not be measured here; `detail` says why.
+    """
 
     measure: str
     what: str
-    value: float
+    value: float | None
     unit: str
     target: Target | None = None
     detail: str = ""
+
+    @property
+    def measured(self) -> str:
+        """The value with its unit, as people read it."""
+        return "–" if self.value is None else f"{shown(self.value)} {self.unit}".rstrip()
 
     def as_json(self) -> dict[str, object]:
         """The row as a JSON object."""

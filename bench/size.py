@@ -10,6 +10,7 @@ class Size:
     rounds: int
     throughput_jobs: int
     wide_sessions: int
+    widest_sessions: int
     idle_pairs: int
     relay_streams: int
     stops: int
@@ -20,6 +21,7 @@ class Size:
     backlog: int
     starts: int
     requests: int
+    rest_s: float
     micro_calls: int
     million_sessions: int
 
@@ -28,6 +30,7 @@ FULL = Size(
     rounds=5,
     throughput_jobs=600,
     wide_sessions=500,
+    widest_sessions=1000,
     idle_pairs=300,
     relay_streams=100,
     stops=50,
@@ -38,6 +41,7 @@ FULL = Size(
     backlog=1000,
     starts=5,
     requests=4000,
+    rest_s=20.0,
     micro_calls=2000,
     million_sessions=1_000_000,
 )
@@ -46,6 +50,7 @@ QUICK = Size(
     rounds=2,
     throughput_jobs=200,
     wide_sessions=500,
+    widest_sessions=1000,
     idle_pairs=50,
     relay_streams=100,
     stops=10,
@@ -56,6 +61,7 @@ QUICK = Size(
     backlog=300,
     starts=2,
     requests=1000,
+    rest_s=5.0,
     micro_calls=300,
     million_sessions=20_000,
 )

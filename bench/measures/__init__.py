@@ -7,21 +7,22 @@ from typing import TypeAlias
 from bench.arena import Arena
 from bench.measures import (
     dearest,
-    encryption,
     fairness,
     gateway,
     handover,
     history,
     idle,
     live,
-    metrics,
     micro,
     million,
+    on_off,
     relay,
+    resting,
+    scaling,
     start,
     throughput,
-    traces,
     wide,
+    written,
 )
 from bench.rows import Row
 from bench.size import Size
@@ -31,10 +32,13 @@ Measure: TypeAlias = Callable[[Arena, Size], list[Row]]
 MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         "throughput": throughput.measure,
-        "encryption": encryption.measure,
-        "metrics": metrics.measure,
-        "traces": traces.measure,
+        "encryption": on_off.encryption,
+        "metrics": on_off.metrics,
+        "traces": on_off.traces,
         "wide": wide.measure,
+        "scaling": scaling.measure,
+        "resting": resting.measure,
+        "written": written.measure,
         "idle": idle.measure,
         "relay": relay.measure,
         "live": live.measure,

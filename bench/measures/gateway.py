@@ -24,7 +24,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
     """Requests per second beside a bare handler; lateness and memory with many streams open."""
     rates = _rates(arena, size)
     for row in rates:
-        arena.say(f"  {row.what}: {shown(row.value)} {row.unit} ({row.detail})")
+        arena.say(f"  {row.what}: {row.measured} ({row.detail})")
     return [*rates, *_streams(arena, size)]
 
 
@@ -107,7 +107,7 @@ def _gateway(arena: Arena, number: int, **settings: str) -> Iterator[tuple[Serve
 def _bare(arena: Arena, number: int) -> Iterator[tuple[ServerProcess, int]]:
     port = free_port()
     process = ServerProcess(
-        (sys.executable, "-m", "uvicorn", "bench.bare_app:app", "--port", str(port),
+        (sys.executable, "-m", "uvicorn", "bench.peers.bare:app", "--port", str(port),
          "--no-access-log"),
         log_path=arena.directory / f"bare-{number}.log",
         cwd=ROOT,

@@ -24,7 +24,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             "end of a turn to start of the next, p50",
             median(gaps_ms),
             "ms",
-            Target(5, 3),
+            Target(5, 2),
             f"p90 {shown(percentile(gaps_ms, 90))} ms, p99 {shown(percentile(gaps_ms, 99))} ms",
         )
     ]

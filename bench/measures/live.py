@@ -62,7 +62,7 @@ def _memory(arena: Arena, size: Size) -> Row:
         f"memory with {amount} streams open",
         max(rss_mb),
         "MB",
-        Target(200, 200),
+        Target(200, 100),
         spread(rss_mb, "MB"),
     )
 

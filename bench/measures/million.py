@@ -63,7 +63,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             "p99 of a turn during clean-up / before",
             ratio,
             "x",
-            Target(2, 2),
+            Target(2, 1.5),
             f"{len(meanwhile_ms)} turns meanwhile; "
             f"p50 {shown(median(meanwhile_ms))} ms, before {shown(median(before_ms))} ms",
         ),

@@ -40,7 +40,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
             f"CPU per 1000 tokens at {streams} streams",
             alone,
             "ms",
-            Target(35, 20),
+            Target(35, 15),
             f"with the jobs' own cost {shown(median(whole))} ms",
         ),
         Row(

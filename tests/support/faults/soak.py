@@ -21,6 +21,7 @@ from sandbox.process import ServerProcess
 from tests.conftest import LEASE_S
 from tests.support.faults.rig import Rig, new_rig
 from tests.support.faults.sender import Sender
+from tests.support.faults.soak_page import Round, html
 from tests.support.waiting import elapsed, wait_until
 
 SESSIONS, JOBS = 12, 25
@@ -146,18 +147,20 @@ def assert_not_grown(before: Footprint, after: Footprint, losses: int) -> None:
     assert grown[1] < MAX_GROWTH_FILES, f"the worker has {grown[1]} more open files"
 
 
-def soak(directory: Path, *, minutes: float, seed: int) -> None:
-    """Rounds until the time is over. Raises AssertionError."""
+def soak(directory: Path, rounds: list[Round], *, minutes: float, seed: int) -> None:
+    """Rounds until the time is over, each noted in `rounds`. Raises AssertionError."""
     ends_at = time.monotonic() + 60 * minutes
     with new_rig(directory) as rig:
-        soaking, rounds, warm = Soak(rig, seed), 0, Footprint(0, 0)
-        while time.monotonic() < ends_at or rounds <= WARM_ROUNDS:
+        soaking, warm = Soak(rig, seed), Footprint(0, 0)
+        while time.monotonic() < ends_at or len(rounds) <= WARM_ROUNDS:
+            before = soaking.faults.copy()
             calls = soaking.round()
-            rounds += 1
             now = Footprint.of(soaking.steady)
-            warm = now if rounds == WARM_ROUNDS else warm
+            made = soaking.faults - before
+            rounds.append(Round(SESSIONS * JOBS, calls, made, now.rss_bytes, now.files))
+            warm = now if len(rounds) == WARM_ROUNDS else warm
             sys.stdout.write(
-                f"round {rounds}: {SESSIONS * JOBS} jobs, {calls} model calls, "
+                f"round {len(rounds)}: {SESSIONS * JOBS} jobs, {calls} model calls, "
                 f"{soaking.faults.total()} faults so far, worker {now.rss_bytes // 1_000_000} MB, "
                 f"{now.files} files\n"
             )
@@ -172,11 +175,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.support.faults.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with charts, too")
     given = parser.parse_args()
-    sys.stdout.write(f"soak for {given.minutes:g} minutes with --seed {given.seed}\n")
+    began = f"soak for {given.minutes:g} minutes with --seed {given.seed}"
+    sys.stdout.write(f"{began}\n")
     sys.stdout.flush()
-    with tempfile.TemporaryDirectory(prefix="griot-soak-") as directory:
-        soak(Path(directory), minutes=given.minutes, seed=given.seed)
+    rounds: list[Round] = []
+    verdict = "stopped by the error that the terminal shows"
+    try:
+        with tempfile.TemporaryDirectory(prefix="griot-soak-") as directory:
+            soak(Path(directory), rounds, minutes=given.minutes, seed=given.seed)
+        verdict = "every promise was kept"
+    finally:
+        if given.html is not None:
+            given.html.write_text(html(f"{began}: {verdict}.", rounds), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What Griot is measured beside: other programs that do the same job, or a part of it."""
