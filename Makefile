@@ -1,8 +1,8 @@
 # The entries: demo, up, chat, status, test, check, bench, soak. Each makes the environment it needs.
 PYTHON ?= python3
 BIN := .venv/bin
-# The tests mostly wait, for servers and for time to pass: three processes for each core.
-JOBS ?= $(shell $(PYTHON) -c 'import os; print(3 * (os.cpu_count() or 1))')
+# The tests mostly wait, for servers and for time to pass: five processes for each core.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(5 * (os.cpu_count() or 1))')
 # Hundreds of processes are started: none of them compiles what another has compiled.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=20
 # `check` runs these, CI runs both.
@@ -24,13 +24,20 @@ help: ## Show the targets
 		-r requirements/agents-sdk.lock
 	@touch $@
 
+# What pytest makes of each module of tests is made once and kept, not by each of JOBS at once: that
+# took 8 seconds of a core in every one of them.
+.venv/.collected: .venv/.installed
+	@for part in "tests/unit tests/contract" "tests/e2e tests/faults"; do \
+		PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --collect-only -qq -p no:cacheprovider $$part >/dev/null & done; wait
+	@touch $@
+
 demo: .venv/.installed ## A conversation over several sessions, from nothing, with real servers
 	@$(BIN)/griot demo
 
-test: .venv/.installed ## The suite, against real servers; TESTS=tests/unit for a part of it
+test: .venv/.collected ## The suite, against real servers; TESTS=tests/unit for a part of it
 	@$(PYTEST) $(addprefix --ignore ,$(OF_THE_CODE)) $(TESTS)
 
-test-fast: .venv/.installed ## Unit and contract tests in a minute; the rules of the code are in check
+test-fast: .venv/.collected ## Unit and contract tests in a minute; the rules of the code are in check
 	@$(PYTEST) tests/unit tests/contract --ignore tests/unit/structure
 
 test-browser: .venv/.installed ## The web pages in chromium, axe included; skipped with a word where there is none
@@ -38,7 +45,7 @@ test-browser: .venv/.installed ## The web pages in chromium, axe included; skipp
 
 # Every process that a test starts is measured, too, which makes all of them slower: not in `test`.
 # A part that is measured alone covers less, and its figure says so: make coverage TESTS=tests/unit
-coverage: .venv/.installed ## The suite with the branches that it takes; fails under 95 %
+coverage: .venv/.collected ## The suite with the branches that it takes; fails under 95 %
 	@rm -f .coverage .coverage.*
 	@TESTS_COLD=1 $(PYTEST) --cov --cov-report= -m "not model and not compose" $(TESTS)
 	@$(BIN)/coverage report --skip-covered --fail-under 95
@@ -47,14 +54,14 @@ coverage: .venv/.installed ## The suite with the branches that it takes; fails u
 test-again: .venv/.installed ## What failed in the last run, one by one
 	@$(BIN)/pytest --last-failed --last-failed-no-failures none -m "not model and not compose" -p no:randomly
 
-test-slow: .venv/.installed ## Fail-overs of real servers, wheels, browsers, and what else is dear by itself
+test-slow: .venv/.collected ## Fail-overs of real servers, wheels, browsers, and what else is dear by itself
 	@$(PYTEST) -m "slow and not model" $(TESTS)
 
-test-long: .venv/.installed ## What is too heavy for every run: more seeds, cancels, examples
+test-long: .venv/.collected ## What is too heavy for every run: more seeds, cancels, examples
 	@TESTS_LONG=1 $(PYTEST) -m long $(TESTS)
 
 test-acl: TESTS = tests/contract tests/e2e tests/faults
-test-acl: .venv/.installed ## The same with each process as its user at Redis, who may be refused nothing
+test-acl: .venv/.collected ## The same with each process as its user at Redis, who may be refused nothing
 	@GRIOT_TEST_ACL=1 TESTS_LONG= $(PYTEST) $(TESTS)
 
 # Without them (280 MB) the tests of OpenAI's dialect on a real server are skipped.

@@ -7,6 +7,7 @@ first process of the tests measures, before it starts the others, what a fixed p
 import math
 import os
 import time
+from collections.abc import Callable
 
 REFERENCE_S = 0.025
 """What the work takes on an idle core of 2024."""
@@ -50,3 +51,17 @@ SLOWNESS = min(MOST, max(1.0, _crowd()) * max(1.0, _measured()))
 def scaled(seconds: float) -> float:
     """What takes at most `seconds` on an idle machine takes at most so many here."""
     return seconds * SLOWNESS
+
+
+def cpu_s(work: Callable[[], object], *, tries: int = 3) -> float:
+    """The CPU time of this thread that `work` takes, seconds: the least of some tries.
+
+    A neighbour in the same caches makes a try dearer, and never cheaper.
+    """
+    return min(_cpu_s(work) for _ in range(tries))
+
+
+def _cpu_s(work: Callable[[], object]) -> float:
+    began_s = time.thread_time()
+    work()
+    return time.thread_time() - began_s

@@ -83,6 +83,7 @@ def test_ctrl_c_leaves_nothing_in_a_redis_of_ones_own(
     assert "Traceback" not in output.read_text()
 
 
+@pytest.mark.slow
 def test_the_demo_ends_quietly_when_its_reader_has_left(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -31,8 +31,8 @@ def _shell(command: str, streams: str) -> tuple[str, ...]:
     ("command", "streams"),
     [
         ("--version", ">/dev/full"),
-        ("--version", ">&-"),
-        ("sessions energy", ">/dev/full"),
+        pytest.param("--version", ">&-", marks=pytest.mark.slow),
+        pytest.param("sessions energy", ">/dev/full", marks=pytest.mark.slow),
         ("sessions energy --json", ">&-"),
     ],
 )

@@ -124,7 +124,14 @@ def test_up_ends_with_the_server_that_it_has_started(
     assert "ended with status -9: see " in last
 
 
-@pytest.mark.parametrize("given", ["REDIS_URL", "REDIS_DB", "CELERY_BROKER_URL"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        "REDIS_URL",
+        pytest.param("REDIS_DB", marks=pytest.mark.slow),
+        pytest.param("CELERY_BROKER_URL", marks=pytest.mark.slow),
+    ],
+)
 def test_up_starts_no_sandbox_where_a_setting_says_where_redis_is(
     environment: dict[str, str], tmp_path: Path, given: str
 ) -> None:

@@ -18,7 +18,7 @@ from sandbox.resp import RespConnection
 from sandbox.stack import GriotStack
 from sandbox.valkey import HOST, ValkeyServer, valkey_binary
 from tests.conftest import FAST
-from tests.support.machine import scaled
+from tests.support.machine import SLOWNESS, scaled
 from tests.support.servers.tls_rig import Authority, TlsDoor, tls_redis
 from tests.support.waiting import wait_until
 from tests.support.warm.python import run_python, warm
@@ -26,21 +26,22 @@ from tests.support.warm.python import run_python, warm
 MASTER = "griot"
 OF_SERVERS, OF_SENTINELS = "servers-secret", "sentinels-secret"
 SENTINELS, SESSIONS, JOBS = 3, 10, 6
+SESSION_IDS = [f"s{number}" for number in range(SESSIONS)]
 
 CLIENT = """
 import json, sys
 from memory import get_redis_memory
 from tasks import chat_task
-sessions, jobs = sys.argv[2:], int(sys.argv[1])
+jobs, slowness, sessions = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
 sent = [
     chat_task.delay("energy", session, f"no. {number}", model="delay:300ms")
     for number in range(jobs) for session in sessions
 ]
 print("sent", flush=True)
-replies = [job.get(timeout=90)["response"] for job in sent]
+replies = [job.get(timeout=90 * slowness)["response"] for job in sent]
 history = get_redis_memory().get_conversation_history
 asked = [[m["content"] for m in history("energy", s) if m["role"] == "user"] for s in sessions]
-chat_task.delay("energy", sessions[0], "and now?").get(timeout=30)
+chat_task.delay("energy", sessions[0], "and now?").get(timeout=30 * slowness)
 print(json.dumps([all(replies), asked]))
 """
 
@@ -145,9 +146,10 @@ def _sentinel(
         "".join(f"{name} {value}\n" for name, value in own.items())
         + f"bind {HOST}\nport {port}\ndir {directory}\nrequirepass {OF_SENTINELS}\n"
         f"sentinel sentinel-pass {OF_SENTINELS}\n"
+        # A server that only waits for a core is not down.
         f"sentinel monitor {MASTER} {HOST} {master_port} 2\n"
         f"sentinel auth-pass {MASTER} {OF_SERVERS}\n"
-        f"sentinel down-after-milliseconds {MASTER} 500\n"
+        f"sentinel down-after-milliseconds {MASTER} {round(scaled(1000))}\n"
         f"sentinel failover-timeout {MASTER} 5000\n"
     )
     command = (binary, conf, "--sentinel")
@@ -183,7 +185,7 @@ def test_all_go_on_after_a_fail_over_behind_passwords_and_tls(
     ):
         worker = stack.worker()
         with subprocess.Popen(
-            (sys.executable, "-c", CLIENT, str(JOBS), *(f"s{n}" for n in range(SESSIONS))),
+            (sys.executable, "-c", CLIENT, str(JOBS), str(SLOWNESS), *SESSION_IDS),
             env=stack.env,
             cwd=tmp_path,
             stdout=subprocess.PIPE,

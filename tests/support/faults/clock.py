@@ -15,13 +15,24 @@ local function move_scores(key, by)
     redis.call('ZADD', key, score + (score < 0 and -by or by), members[i])
   end
 end
-local in_ms = {due = 1, owed = 1, dead = 1, agents = 1, sessions = 1, done = 1, write_ids = 1,
+local function move_claims(key)
+  local ends = redis.call('HGETALL', key)
+  for i = 1, #ends, 2 do
+    local until_ms, rest = string.match(ends[i + 1], '^(%d+)( .*)$')
+    if until_ms then
+      redis.call('HSET', key, ends[i], string.format('%d', until_ms + by_ms) .. rest)
+    end
+  end
+end
+local in_ms = {due = 1, delayed = 1, dead = 1, agents = 1, sessions = 1, done = 1, write_ids = 1,
   slots = 1, waiting_models = 1}
+local in_us = {queue = 1, outbox = 1}
 local moved = 0
 for _, key in ipairs(redis.call('KEYS', prefix .. ':*')) do
   local kind, held = string.match(key, '^' .. prefix .. ':([a-z_]+)'), redis.call('TYPE', key).ok
   if held == 'zset' and in_ms[kind] then move_scores(key, by_ms) end
-  if held == 'zset' and kind == 'queue' then move_scores(key, by_ms * 1000) end
+  if held == 'zset' and in_us[kind] then move_scores(key, by_ms * 1000) end
+  if held == 'hash' and kind == 'outbox' then move_claims(key) end
   if kind == 'lease' then
     for _, field in ipairs({'until', 'not_before', 'woken_at', 'slot_wait_until'}) do
       if redis.call('HEXISTS', key, field) == 1 then

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
-from tests.support.machine import scaled
+from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
 
 # A process of its own: the producer in this one knows one address for all tests.
@@ -15,17 +15,17 @@ CLIENT = """
 import json, sys
 from memory import get_redis_memory
 from tasks import chat_task
-sessions, jobs = sys.argv[2:], int(sys.argv[1])
+jobs, slowness, sessions = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
 sent = [
     chat_task.delay("energy", session, f"no. {number}", model="delay:300ms")
     for number in range(jobs) for session in sessions
 ]
 print("sent", flush=True)
 for job in sent:
-    job.get(timeout=60)
+    job.get(timeout=60 * slowness)
 history = get_redis_memory().get_conversation_history
 asked = [[m["content"] for m in history("energy", s) if m["role"] == "user"] for s in sessions]
-chat_task.delay("energy", sessions[0], "and now?").get(timeout=20)
+chat_task.delay("energy", sessions[0], "and now?").get(timeout=20 * slowness)
 print(json.dumps(asked))
 """
 
@@ -36,8 +36,9 @@ def assert_all_is_answered(
     """A worker of `stack` answers every job, in order and with one turn each, and one job more,
     though `kill` is called in the middle: when the second turns run."""
     worker = stack.worker()
+    session_ids = [f"s{number}" for number in range(sessions)]
     with subprocess.Popen(
-        (sys.executable, "-c", CLIENT, str(jobs), *(f"s{n}" for n in range(sessions))),
+        (sys.executable, "-c", CLIENT, str(jobs), str(SLOWNESS), *session_ids),
         env=stack.env,
         cwd=stack.directory,
         stdout=subprocess.PIPE,

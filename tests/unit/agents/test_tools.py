@@ -563,7 +563,11 @@ async def test_the_mistakes_of_a_model_are_counted_where_they_are_many() -> None
         """Sum up."""
         return " ".join(words)
 
-    began = time.thread_time()
-    said, is_error = await outcome(sum_up, {"words": [1] * 32_000})
-    assert time.thread_time() - began < scaled(0.05)
+    costs_s = []
+    for _ in range(3):
+        began_s = time.thread_time()
+        said, is_error = await outcome(sum_up, {"words": [1] * 32_000})
+        costs_s.append(time.thread_time() - began_s)
+    # The least: a neighbour in the same caches makes a try dearer.
+    assert min(costs_s) < scaled(0.05)
     assert (said, is_error) == ("error: wrong arguments: 32000 of their values do not fit", True)
