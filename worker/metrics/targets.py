@@ -32,14 +32,14 @@ PATIENCE_S = 0.5
 _FILE = re.compile(r"griot-([0-9]+)\.json")
 
 
-class Entry(BaseModel):
+class TargetGroup(BaseModel):
     """One element of a file, as Prometheus reads it."""
 
     targets: list[str]
     labels: dict[str, str]
 
 
-_Entries = TypeAdapter(list[Entry])
+_TargetGroups = TypeAdapter(list[TargetGroup])
 
 
 def address_of(host: str, port: int) -> str:
@@ -51,14 +51,14 @@ def announce(folder: Path, address: str, role: str) -> None:
     """Write the file of this process, which shows its metrics, and remove those of the dead.
     A folder that cannot be written costs a warning."""
     path = folder / f"griot-{os.getpid()}.json"
-    entry = Entry(targets=[address], labels={"job": "griot", "role": role})
+    group = TargetGroup(targets=[address], labels={"job": "griot", "role": role})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for old in files_of_the_dead(folder):
             old.unlink(missing_ok=True)
         # At once, for Prometheus may read at any moment.
         part = path.with_suffix(".part")
-        part.write_text(json.dumps([entry.model_dump()]), "utf-8")
+        part.write_text(json.dumps([group.model_dump()]), "utf-8")
         part.replace(path)
     except OSError as exc:
         logger.warning("Prometheus is not told of %s: %s", address, exc)
@@ -113,10 +113,10 @@ def _is_gone(pid: int) -> bool:
 def _is_answered(path: Path) -> bool:
     """Whether somebody listens at an address of the file, as far as can be told."""
     try:
-        entries = _Entries.validate_json(path.read_bytes())
+        groups = _TargetGroups.validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return True  # nobody knows whose it is
-    addresses = [one for entry in entries for one in entry.targets]
+    addresses = [one for group in groups for one in group.targets]
     return not addresses or any(map(_accepts, addresses))
 
 
