@@ -18,13 +18,16 @@ from urllib.parse import urlsplit
 import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("Dockerfile", "deploy/redis.Dockerfile", "docker-compose.yml")
+FILES = (
+    *("Dockerfile", "docker-compose.yml"),
+    *(f"deploy/{name}.Dockerfile" for name in ("redis", "prometheus", "grafana")),
+)
 HUB = "https://registry-1.docker.io"
 TIMEOUT_S = 30.0
 
 IMAGE = re.compile(
     r"(?P<before>^(?:ARG \w+_IMAGE=|\s+image: (?:&\w+ )?))"
-    r"(?P<tagged>[a-z0-9][a-z0-9./_-]*:\d[\w.-]*)"
+    r"(?P<tagged>[a-z0-9][a-z0-9./_-]*:v?\d[\w.-]*)"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?$",
     re.MULTILINE,
 )

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tasks.errors import ConfigurationError
 from tasks.job.envelope_size import BROKER_FACTOR
-from tasks.process.configuration import checked, load_settings
+from tasks.process.configuration import load_settings
 from worker.broker.amqp_messages import read_any_message
 from worker.broker.transport import register_transport
 from worker.refusal import refuse_to_start
-from worker.settings import WorkerSettings
+from worker.settings import check_process_settings
 from worker.standard_streams import install
 
 if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a worker begins
@@ -24,7 +24,7 @@ if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a wo
 
 try:
     _settings = load_settings()
-    checked(WorkerSettings)
+    check_process_settings()
 except ConfigurationError as exc:
     refuse_to_start(exc)
 

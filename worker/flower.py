@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from functools import partial
 from typing import Protocol
@@ -29,6 +30,10 @@ PURGE_OFFLINE_WORKERS_S = 3600
 # agent and session, never a message (`tasks.process.wakeup.repr_of`).
 TASKS_COLUMNS = "name,state,kwargs,received,started,runtime,worker,uuid"
 ENVIRONMENT = "FLOWER_"
+INSPECTOR = "flower.inspector"
+UNANSWERED = "Inspect method %s failed"
+"""What Flower 2.2.0 logs as a warning for each of its four questions that no worker answers."""
+SILENCE_S = 300.0
 
 
 class Site(Protocol):
@@ -50,6 +55,28 @@ class Options(Protocol):
     basic_auth: Sequence[str] | None
 
 
+class NoWorkerYet(logging.Filter):
+    """One line that no worker answers, in the place of one for each question: Flower asks before
+    the workers that start beside it are ready."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._silent_until_s = clock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is logged; it may be another one by then."""
+        if record.msg != UNANSWERED:
+            return True
+        now_s = self._clock()
+        if now_s < self._silent_until_s:
+            return False
+        self._silent_until_s = now_s + SILENCE_S
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "no worker has answered yet; each is shown once it does", ()
+        return True
+
+
 def prepare() -> None:
     """Set Flower's defaults, and have it checked and confined when it starts.
 
@@ -67,6 +94,7 @@ def prepare() -> None:
     options.tasks_columns = TASKS_COLUMNS
     options.purge_offline_workers = PURGE_OFFLINE_WORKERS_S
     options.task_runtime_metric_buckets = list(RUNTIME_BUCKETS_S)
+    logging.getLogger(INSPECTOR).addFilter(NoWorkerYet())
     known["Flower"] = partial(_start, known["Flower"])
 
 

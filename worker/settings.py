@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory import EnvSettings
 from memory.env_file import ENV_FILE
+from tasks.process.configuration import checked
 
 MOST_TURNS = 2000
 """What a pool may grow to; the bound of WORKER_CONCURRENCY."""
@@ -79,6 +80,13 @@ class MetricsSettings(EnvSettings):
         description="A folder for Prometheus' file_sd_configs: each process writes a file into it "
         "that names its address; empty: none",
     )
+
+
+def check_process_settings() -> None:
+    """Read what a process needs only once it runs, where a wrong one could end nothing any more.
+    Raises ConfigurationError."""
+    checked(WorkerSettings)
+    checked(MetricsSettings)
 
 
 def flower_variables(environment: Mapping[str, str]) -> dict[str, str]:

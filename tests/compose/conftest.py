@@ -65,7 +65,8 @@ def compose(
 def forget_images(stack: Compose) -> None:
     """Those that were built here; the engine keeps what makes the next build quick."""
     version = stack.settings["GRIOT_VERSION"]
-    stack.docker("image", "rm", f"griot:{version}", f"griot-redis:{version}", check=False)
+    ours = ("griot", "griot-redis", "griot-prometheus", "griot-grafana")
+    stack.docker("image", "rm", *(f"{name}:{version}" for name in ours), check=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """From nothing to stopped, as an operator goes: build, start, 200 jobs, faults, stop."""
 
+import base64
 import json
 import threading
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from sandbox.ports import free_port
 from tests.support.compose import producer
@@ -18,6 +20,10 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 PRODUCER = Path(producer.__file__).read_text("utf-8")
 OURS = ("worker", "maintenance", "beat", "flower")
 LASTING = (*OURS, "redis", "ollama")
+MONITORING = ("prometheus", "grafana")
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
+Bindings = TypeAdapter(dict[str, list[dict[str, str]]])
+Options = TypeAdapter(dict[str, object])
 SETTLE_S = 180
 JOBS = producer.SESSIONS * producer.JOBS
 
@@ -105,20 +111,25 @@ def test_every_container_is_confined(stack: Compose) -> None:
     """As the engine holds it, not as the file says: nobody is root, nothing can be written,
     no capability is left, and no new privilege can be had; no port is open outside."""
     for one, container in stack.containers(*LASTING).items():
-        name = str(container["Name"])
-        host = container["HostConfig"]
-        assert isinstance(host, dict)
-        assert host["ReadonlyRootfs"] is True, name
-        assert not host["Privileged"], name
-        assert host["PortBindings"] in ({}, None), name
-        assert host["PidsLimit"] > 0, name
-        assert host["Memory"] > 0, name
-        status = stack.inside(one, "cat", "/proc/self/status")
-        facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        assert int(facts["Uid"].split()[0]) > 0, name
-        assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0, name
-        assert facts["NoNewPrivs"] == "1", name
-        assert "Read-only file system" in stack.inside(one, "touch", "/usr/x", check=False), name
+        assert_confined(stack, one, container)
+        assert part(container, "HostConfig", "PortBindings") in ({}, None), container["Name"]
+
+
+def assert_confined(stack: Compose, one: str, container: Mapping[str, object]) -> None:
+    """All of it but the ports."""
+    name = str(container["Name"])
+    host = container["HostConfig"]
+    assert isinstance(host, dict)
+    assert host["ReadonlyRootfs"] is True, name
+    assert not host["Privileged"], name
+    assert host["PidsLimit"] > 0, name
+    assert host["Memory"] > 0, name
+    status = stack.inside(one, "cat", "/proc/self/status")
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(facts["Uid"].split()[0]) > 0, name
+    assert int(facts["CapEff"], 16) == int(facts["CapBnd"], 16) == 0, name
+    assert facts["NoNewPrivs"] == "1", name
+    assert "Read-only file system" in stack.inside(one, "touch", "/usr/x", check=False), name
 
 
 def test_each_process_is_its_own_user_at_redis(stack: Compose, settings: dict[str, str]) -> None:
@@ -187,7 +198,7 @@ def test_the_gateway_is_shown_to_this_machine_and_asks_for_a_key(stack: Compose)
     key = made.split()[-1]
     port = free_port()
     files = ("-f", "docker-compose.yml", "-f", "deploy/compose.gateway.yml")
-    stack.run(*files, "up", "--detach", GATEWAY_PORT=str(port))
+    stack.run(*files, "up", "--detach", GATEWAY_PORT=str(port), GATEWAY_PROCESSES="2")
     wait_until(lambda: is_well(stack, "gateway"), timeout_s=SETTLE_S, what="the gateway is well")
     (gateway,) = stack.containers("gateway").values()
     assert part(gateway, "HostConfig", "PortBindings") == {
@@ -198,6 +209,78 @@ def test_the_gateway_is_shown_to_this_machine_and_asks_for_a_key(stack: Compose)
         bearer = {"Authorization": f"Bearer {key}"}
         assert client.get("/v1/models", headers=bearer).status_code == httpx.codes.OK
     assert len(stack.containers("worker")) == 3
+
+
+def test_prometheus_and_grafana_are_shown_to_this_machine(stack: Compose) -> None:
+    """With their profile, which changes no other service; every process is found, each of a
+    gateway's too."""
+    before = stack.containers(*OURS)
+    ports = {"PROMETHEUS_PORT": str(free_port()), "GRAFANA_PORT": str(free_port())}
+    files = ("-f", "docker-compose.yml", "-f", "deploy/compose.gateway.yml")
+    stack.run(*files, "up", "--detach", COMPOSE_PROFILES="monitoring", timeout_s=1200, **ports)
+    wait_until(lambda: is_well(stack, *MONITORING), timeout_s=SETTLE_S, what="both are well")
+    assert set(stack.containers(*OURS)) == set(before)
+    for one, container in stack.containers(*MONITORING).items():
+        assert_confined(stack, one, container)
+        bindings = Bindings.validate_python(part(container, "HostConfig", "PortBindings"))
+        assert {place["HostIp"] for places in bindings.values() for place in places} == {
+            "127.0.0.1"
+        }
+    address = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
+    with httpx.Client(base_url=address, trust_env=False, timeout=30) as prometheus:
+        expected = {"worker": 3, "maintenance": 1, "beat": 1, "gateway": 2}
+        wait_until(lambda: processes(prometheus) == expected, timeout_s=SETTLE_S, what="all found")
+        rules = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+        assert {"griot-redis", "griot-processes"} <= {one["name"] for one in rules}
+        assert query(prometheus, "sum(griot_redis_up)") == [1.0]
+    (grafana,) = stack.containers("grafana")
+    shown = stack.inside(grafana, "cat", "/etc/griot/dashboards/griot.json")
+    assert json.loads(shown)["title"]
+    health = f"http://127.0.0.1:{ports['GRAFANA_PORT']}/api/health"
+    assert httpx.get(health, trust_env=False, timeout=30).status_code == httpx.codes.OK
+    stack.run("rm", "--stop", "--force", *MONITORING)
+    stack.run("up", "--detach", COMPOSE_PROFILES="")
+
+
+def query(prometheus: httpx.Client, expression: str) -> list[float]:
+    """What each series of an expression is now."""
+    answer = prometheus.get("/api/v1/query", params={"query": expression}).json()
+    return [float(one["value"][1]) for one in answer["data"]["result"]]
+
+
+def processes(prometheus: httpx.Client) -> dict[str, int]:
+    """How many of each role Prometheus has metrics of."""
+    answer = prometheus.get("/api/v1/query", params={"query": "count by (role) (up == 1)"}).json()
+    found = answer["data"]["result"]
+    return {one["metric"]["role"]: int(one["value"][1]) for one in found}
+
+
+def test_the_maintenance_worker_alone_is_let_out_to_send_webhooks(stack: Compose) -> None:
+    """With its overlay; workers have no secret to sign with."""
+    files = ("-f", "docker-compose.yml", "-f", "deploy/compose.webhooks.yml")
+    given = {"WEBHOOK_HOSTS": "hooks.example.com", "WEBHOOK_SECRETS": WEBHOOK_SECRET}
+    stack.run(*files, "up", "--detach", **given)
+    wait_until(lambda: is_well(stack, *OURS), timeout_s=SETTLE_S, what="all are well")
+    joined = {name: networks(stack, name) for name in OURS}
+    assert {name for name in OURS if "internet" in joined[name]} == {"maintenance"}
+    asked = "import os; print(os.environ.get('WEBHOOK_SECRETS', ''))"
+    told = {
+        name: stack.inside(next(iter(stack.containers(name))), "python", "-c", asked).strip()
+        for name in ("worker", "maintenance")
+    }
+    assert told == {"worker": "", "maintenance": WEBHOOK_SECRET}
+    stack.run("up", "--detach", WEBHOOK_HOSTS="", WEBHOOK_SECRETS="")
+    wait_until(lambda: is_well(stack, *OURS), timeout_s=SETTLE_S, what="all are well")
+    assert "internet" not in networks(stack, "maintenance")
+
+
+def networks(stack: Compose, service: str) -> set[str]:
+    """Which networks its containers are in, without the project's name."""
+    return {
+        name.rpartition("_")[2]
+        for one in stack.containers(service).values()
+        for name in Options.validate_python(part(one, "NetworkSettings", "Networks"))
+    }
 
 
 def produce(

@@ -12,7 +12,7 @@ from tasks.process.services import producer_services
 from worker import logs
 from worker.cli.group import CommandFailed
 from worker.metrics.endpoint import show_metrics
-from worker.settings import MetricsSettings, WorkerSettings
+from worker.settings import MetricsSettings, WorkerSettings, check_process_settings
 from worker.traces.setup import take_traces
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
       curl http://127.0.0.1:8080/v1/models
     """
     settings = _settings(host=host, port=port, processes=processes)
+    check_process_settings()
     services = producer_services()
     is_closed = services.memory.run(api_keys.is_closed(services.keyspace))
     if not is_closed and not settings.may_be_open:

@@ -22,7 +22,7 @@ from worker.cli.procfile import commands_of, run_processes
 from worker.cli.servers import ECHO, names_own_servers, ollama_trouble, redis_trouble
 from worker.extras import HAS_GATEWAY, HAS_SANDBOX, OR_TRY, TO_TRY, needs_sandbox
 from worker.model_servers import LOOPBACK
-from worker.settings import FlowerAccess
+from worker.settings import FlowerAccess, check_process_settings
 
 if HAS_SANDBOX:
     from sandbox.process import ServerProcess
@@ -80,6 +80,7 @@ def up(has_sandbox: bool, or_sandbox: bool) -> None:
     if has_sandbox and not HAS_SANDBOX:
         raise CommandFailed(needs_sandbox(TO_TRY))
     settings = load_settings()
+    check_process_settings()
     if or_sandbox and HAS_SANDBOX and not names_own_servers(settings):
         has_sandbox = True
     commands = {name: _quiet(line) for name, line in commands_of(PROCFILE).items()}

@@ -2,10 +2,11 @@
 
 from tasks.process.worker.services import worker_services
 from telemetry.labels import AGENTS
-from telemetry.metrics import CONCURRENCY, LATENESS
+from telemetry.metrics import CONCURRENCY, LATENESS, REGISTRY
 from worker.lateness import loop_watch
 from worker.metrics.endpoint import show_metrics
 from worker.metrics.exporter import export_redis
+from worker.metrics.targets import Cleaner
 from worker.settings import MetricsSettings
 
 
@@ -23,4 +24,6 @@ def show_worker_metrics(
     LATENESS.labels("p99").set_function(lambda: loop_watch().seen().p99_ms / 1000)
     if has_redis:
         export_redis(services.settings)
+        if settings.targets is not None:
+            REGISTRY.register(Cleaner(settings.targets))
     show_metrics(settings, "maintenance" if has_redis else "worker")

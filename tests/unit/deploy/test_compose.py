@@ -125,7 +125,9 @@ def test_no_file_of_the_clone_has_to_be_readable_for_a_container() -> None:
 
 def test_griots_commands_are_no_part_of_the_stack() -> None:
     """`up` starts nothing that ends at once; `run --rm griot` does as the operator."""
-    assert {name for name, one in SERVICES.items() if "profiles" in one} == {"griot"}
+    profiles = {name: one["profiles"] for name, one in SERVICES.items() if "profiles" in one}
+    assert profiles.pop("griot") == ["commands"]
+    assert set(profiles) == {"prometheus", "grafana"}
     assert SERVICES["griot"]["entrypoint"] == ["griot"]
 
 

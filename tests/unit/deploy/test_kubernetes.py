@@ -48,6 +48,9 @@ def at(found: object, *names: str | int) -> object:
 
 
 OBJECTS = dict(manifests())
+WAITING = Options.validate_python(
+    yaml.safe_load((FOLDER / "waiting-jobs" / "autoscaler.yaml").read_text("utf-8"))
+)
 
 
 def deployment(name: str) -> dict[str, object]:
@@ -98,7 +101,7 @@ def test_a_misspelled_field_is_found() -> None:
 
 def test_every_file_is_named() -> None:
     """One that is not would never be applied."""
-    files = {path.name for path in FOLDER.iterdir()}
+    files = {path.name for path in FOLDER.iterdir() if path.is_file()}
     named = set(TypeAdapter(list[str]).validate_python(KUSTOMIZATION["resources"]))
     assert files == named | {"kustomization.yaml", "settings.env"}
     kinds = {named.split()[0] for named in OBJECTS}
@@ -287,18 +290,69 @@ def test_the_workers_are_scaled_by_processor_time() -> None:
     assert at(kept, "selector", "matchLabels") == labels_of("worker")
 
 
+def test_the_workers_can_be_scaled_by_what_waits() -> None:
+    """In the place of the other autoscaler, and beside processor time; the adapter makes the name
+    that is asked for, of metrics that there are (test_monitoring_stack.py)."""
+    (asked, *rest) = Many.validate_python(at(WAITING, "spec", "metrics"))
+    scaled = OBJECTS["HorizontalPodAutoscaler griot-worker"]
+    assert at(WAITING, "metadata") == at(scaled, "metadata")
+    others = dict(Options.validate_python(scaled["spec"]))
+    assert rest == others.pop("metrics")
+    assert others.items() <= Options.validate_python(WAITING["spec"]).items()
+    rules = yaml.safe_load((FOLDER / "waiting-jobs" / "adapter-values.yaml").read_text("utf-8"))
+    (rule,) = rules["rules"]["external"]
+    assert at(asked, "external", "metric", "name") == at(rule, "name", "as")
+    kustomization = yaml.safe_load((FOLDER / "waiting-jobs/kustomization.yaml").read_text("utf-8"))
+    assert kustomization["kind"] == "Component"
+    assert kustomization["patches"] == [{"path": "autoscaler.yaml"}]
+
+
+@pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
+def test_the_cluster_knows_every_field_of_the_other_autoscaler(version: str) -> None:
+    """As of all others."""
+    kubernetes_validate.validate(WAITING, version, strict=True)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+def test_kustomize_puts_the_other_autoscaler_in_place(tmp_path: Path) -> None:
+    """With the one line that the docs have."""
+    shutil.copytree(FOLDER, tmp_path / "kubernetes")
+    with (tmp_path / "kubernetes" / "kustomization.yaml").open("a", encoding="utf-8") as file:
+        file.write("components: [waiting-jobs]\n")
+    done = subprocess.run(
+        (str(shutil.which("kubectl")), "kustomize", str(tmp_path / "kubernetes")),
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    made = [Options.validate_python(one) for one in yaml.safe_load_all(done.stdout)]
+    (scaler,) = [one for one in made if one["kind"] == "HorizontalPodAutoscaler"]
+    assert scaler["spec"] == WAITING["spec"]
+
+
+@pytest.mark.parametrize("name", ["worker", "maintenance", "beat", "gateway"])
+def test_a_pod_shows_its_metrics_where_the_settings_say(name: str) -> None:
+    """On the port of that name, by which Prometheus finds it."""
+    ports = {str(one["name"]): one for one in Many.validate_python(container(name)["ports"])}
+    assert str(ports["metrics"]["containerPort"]) == settings_file()["METRICS_PORT"]
+    assert settings_file()["METRICS_HOST"] == "0.0.0.0"  # noqa: S104  # of its pod
+
+
 def test_there_is_never_a_second_beat() -> None:
     """Not even while it is updated."""
     assert at(deployment("beat"), "spec", "replicas") == 1
     assert at(deployment("beat"), "spec", "strategy", "type") == "Recreate"
 
 
-def test_nobody_is_let_in_but_to_the_gateway_and_only_workers_reach_the_models() -> None:
+def test_nobody_is_let_in_but_where_the_policies_say_and_only_workers_reach_the_models() -> None:
     """As in compose; the ports are those of the settings."""
     policies = {name: one["spec"] for name, one in OBJECTS.items() if "NetworkPolicy" in name}
     everybody, worker = (policies[f"NetworkPolicy {name}"] for name in ("griot", "griot-worker"))
     gateway = policies["NetworkPolicy griot-gateway"]
-    assert len(policies) == 3
+    metrics = policies["NetworkPolicy griot-metrics"]
+    assert len(policies) == 4
+    assert at(metrics, "ingress", 0, "from", 0, "namespaceSelector", "matchLabels") == {
+        "griot-metrics": "prometheus"
+    }
+    assert str(at(metrics, "ingress", 0, "ports", 0, "port")) == settings_file()["METRICS_PORT"]
     assert at(gateway, "policyTypes") == ["Ingress"]
     assert at(gateway, "podSelector", "matchLabels") == labels_of("gateway")
     (entry,) = Many.validate_python(at(gateway, "ingress"))

@@ -29,12 +29,16 @@ from tests.support.machine import scaled
 ROOT = Path(__file__).resolve().parents[3]
 OURS = ("worker", "maintenance", "beat", "flower", "gateway")
 OLLAMA = ("ollama", "model")
-SERVICES = (*OURS, *OLLAMA, "redis", "griot")
+MONITORING = ("prometheus", "grafana")
+SERVICES = (*OURS, *OLLAMA, *MONITORING, "redis", "griot")
 ONE_SHOT = {"model", "griot"}
 SETTINGS = {name for _, kind in reference.SECTIONS for name, _ in reference.named_fields(kind)}
 
 OF_GATEWAY = {name for name, _ in reference.named_fields(GatewaySettings)}
 """What the gateway alone reads."""
+
+OF_OTHERS = ("FLOWER_", "OTEL_")
+"""How the names begin of what Flower and OpenTelemetry read."""
 
 FIXED = {"OLLAMA_BASE_URL", "REDIS_DB", "REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME"}
 """What compose says itself, and so refuses from anybody else."""
@@ -47,6 +51,7 @@ BINARIES = [valkey_binary(), *map(Path, filter(None, (shutil.which("redis-server
 
 Service = Mapping[str, object]
 Options = TypeAdapter(dict[str, object])
+Many = TypeAdapter(list[str])
 COMPOSE = Options.validate_python(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
 COMPOSE_SERVICES = TypeAdapter(dict[str, dict[str, object]]).validate_python(COMPOSE["services"])
 
@@ -120,9 +125,19 @@ def test_a_service_has_limits(service: Service) -> None:
     assert "max-size" in Options.validate_python(service["logging"])["options"]
 
 
-def test_nothing_is_published(service: Service) -> None:
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(MONITORING)))
+def test_nothing_is_published(name: str) -> None:
     """No port, and no fixed name that would keep a service from being scaled."""
-    assert {"ports", "container_name", "hostname", "network_mode"}.isdisjoint(service)
+    forbidden = {"ports", "container_name", "hostname", "network_mode"}
+    assert forbidden.isdisjoint(COMPOSE_SERVICES[name])
+
+
+@pytest.mark.parametrize("name", MONITORING)
+def test_what_is_looked_at_is_shown_to_this_machine_only(name: str) -> None:
+    """It asks for no password, and runs only when its profile is named."""
+    (port,) = Many.validate_python(COMPOSE_SERVICES[name]["ports"])
+    assert re.fullmatch(rf"127\.0\.0\.1:\$\{{{name.upper()}_PORT:-(\d+)\}}:\1", port)
+    assert COMPOSE_SERVICES[name]["profiles"] == ["monitoring"]
 
 
 def test_an_image_is_pinned(service: Service) -> None:
@@ -143,7 +158,10 @@ def test_only_the_download_reaches_the_internet_and_only_workers_reach_ollama() 
     networks = Options.validate_python(COMPOSE["networks"])
     inner = {name for name, told in networks.items() if told and is_internal(told)}
     joined = {name: set(COMPOSE_SERVICES[name]["networks"]) for name in SERVICES}
-    assert {name for name in SERVICES if not joined[name] <= inner} == {"model"}
+    published = {*MONITORING}  # in a network that nobody else is in
+    assert {name for name in SERVICES if not joined[name] <= inner} == {"model", *published}
+    assert {name for name in SERVICES if "internet" in joined[name]} == {"model"}
+    assert {name for name in SERVICES if "monitoring" in joined[name]} == published
     assert {name for name in SERVICES if "models" in joined[name]} == {"ollama", "worker", "griot"}
     assert {name for name in SERVICES if "queue" in joined[name]} == {"redis"}
 
@@ -406,7 +424,7 @@ def test_every_setting_reaches_the_containers_or_is_refused() -> None:
     assert refused >= FIXED | {"GATEWAY_HOST"}
     for name in (*OURS, "griot"):
         environment = Options.validate_python(COMPOSE_SERVICES[name]["environment"])
-        passed = {one for one in environment if not one.startswith("FLOWER_")}
+        passed = {one for one in environment if not one.startswith(OF_OTHERS)}
         fixed = FIXED | {"GATEWAY_HOST"} if name == "gateway" else FIXED
         assert passed & refused == fixed
         read = SETTINGS if name == "gateway" else SETTINGS - OF_GATEWAY
@@ -422,6 +440,8 @@ def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
     passed_on = Options.validate_python(COMPOSE_SERVICES["redis"]["environment"])
     asked |= {name for name, value in passed_on.items() if value is None}
     asked.remove("COMPOSE_PROJECT_NAME")  # compose's own
+    settings = Options.validate_python(COMPOSE["x-settings"])
+    asked |= {name for name in settings if name.startswith(OF_OTHERS)}
     named = set(re.findall(r"^(?:# )?([A-Z_]+)=", reference.ENV_EXAMPLE.read_text(), re.MULTILINE))
     assert asked <= named
     assert named == asked | SETTINGS

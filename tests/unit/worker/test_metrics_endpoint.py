@@ -1,7 +1,5 @@
 """Where a process shows its metrics: nowhere, on its port, on the next one."""
 
-import json
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -39,23 +37,6 @@ def test_a_port_that_is_taken_leads_to_the_next(taken: int, tmp_path: Path) -> N
     assert targets(tmp_path) == {"worker": [f"127.0.0.1:{port}"]}
     assert total(scraped(f"127.0.0.1:{port}"), "griot_concurrency") >= 0
     assert total(scraped(f"127.0.0.1:{port}"), "griot_build_info") == 1
-
-
-def test_files_of_the_dead_are_removed_and_no_others(tmp_path: Path) -> None:
-    """Of what is no file of ours, too, nobody knows whose it is."""
-    dead = os.fork()
-    if dead == 0:
-        os._exit(0)
-    os.waitpid(dead, 0)
-    for name in (f"griot-{dead}.json", f"griot-{os.getppid()}.json", "others.json"):
-        (tmp_path / name).write_text("[]")
-    given = {"METRICS_PORT": free_port(), "METRICS_TARGETS": tmp_path}
-    show_metrics(MetricsSettings(_env_file=None, **given), "beat")
-    mine = f"griot-{os.getpid()}.json"
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *(mine, f"griot-{os.getppid()}.json", "others.json")
-    }
-    assert json.loads((tmp_path / mine).read_text())[0]["labels"]["role"] == "beat"
 
 
 def test_an_address_that_is_none_costs_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

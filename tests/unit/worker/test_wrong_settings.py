@@ -1,0 +1,38 @@
+"""A wrong setting of a process ends it at once, before it looks for a server or starts anything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox.ports import free_port
+
+CELERY = ("-m", "celery", "-A", "worker")
+GRIOT = ("-c", "import griot; griot.main()")
+DOORS = {
+    "worker": (*CELERY, "worker"),
+    "beat": (*CELERY, "beat"),
+    "griot serve": (*GRIOT, "serve"),
+    "griot up": (*GRIOT, "up"),
+    "griot up --sandbox": (*GRIOT, "up", "--sandbox"),
+}
+WRONG = {"METRICS_PORT": "9400x", "LOG_LEVEL": "LOUD"}
+
+
+@pytest.mark.parametrize(
+    ("door", "name"),
+    [*((door, "METRICS_PORT") for door in DOORS), ("griot serve", "LOG_LEVEL")],
+)
+def test_it_is_said_in_one_line_with_status_78(door: str, name: str, tmp_path: Path) -> None:
+    """Redis, which is not there, is not in it."""
+    kept = {one: os.environ[one] for one in ("PATH", "HOME") if one in os.environ}
+    redis = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    done = subprocess.run(
+        (sys.executable, *DOORS[door]), cwd=tmp_path, env={**kept, **redis, name: WRONG[name]},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 78, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"griot: {name}={WRONG[name]}: ")
