@@ -4,16 +4,19 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, takewhile
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from celery.schedules import ParseException, crontab
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memory.quoting import quoted
 from tasks.errors import InvalidJob
 
 MIN_EVERY_S, MAX_EVERY_S = 10, 366 * 24 * 3600
 MAX_CRON_CHARS, MAX_ZONE_CHARS = 256, 64
+LATEST_S = 100_000_000_000
+"""The year 5138: a calendar has no days for what another program may write here."""
 HORIZON_DAYS = 8 * 366 + 2
 """The rarest day, 29 February, is at most eight years away."""
 CRON_FORM = (
@@ -35,7 +38,19 @@ class Rhythm(BaseModel):
     cron: str | None = None
     every_s: int | None = None
     zone: str = "UTC"
-    begun_s: int = 0
+    begun_s: Annotated[int, Field(ge=0, le=LATEST_S)] = 0
+
+    @classmethod
+    def of(cls, *, cron: str | None, every_s: int | None, zone: str, begun_s: int) -> "Rhythm":
+        """A rhythm that a caller asks for. Raises InvalidJob, which says what is wrong."""
+        try:
+            found = cls(cron=cron, every_s=every_s, zone=zone, begun_s=begun_s)
+        except ValidationError:
+            raise InvalidJob(
+                "cron and zone must be texts, and an interval a whole number of seconds"
+            ) from None
+        found.check()
+        return found
 
     def check(self) -> None:
         """Raise InvalidJob for what is no rhythm, which says what is wrong."""
