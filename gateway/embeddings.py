@@ -1,11 +1,13 @@
 """OpenAI's Embeddings: vectors of texts, by a model of the deployment, through its workers."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Literal, NamedTuple
 
+import orjson
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints, field_validator
+from fastapi.responses import StreamingResponse
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.access import Caller, Shared, Writer
@@ -57,7 +59,11 @@ _REFUSALS: Mapping[Refusal, _Refused] = {
 
 
 def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class EmbeddingsRequest(Nullable):
@@ -114,7 +120,8 @@ async def create_embeddings(
         raise ApiError(504, "The answer took too long.", code="timeout", kind=SERVER) from None
     if answer.refusal is not None:
         raise _refused(answer.refusal)
-    return JSONResponse(_shown(asked, answer))
+    _check_length(asked, answer)
+    return StreamingResponse(_shown(asked, answer), media_type="application/json")
 
 
 def _request(asked: EmbeddingsRequest, caller: Caller) -> EmbeddingRequest:
@@ -137,23 +144,25 @@ def _refused(refusal: Refusal) -> ApiError:
     )
 
 
-def _shown(asked: EmbeddingsRequest, answer: EmbeddingAnswer) -> dict[str, JsonValue]:
-    """The object that is answered. Raises ApiError where the vectors have another length than was
-    asked for."""
+def _check_length(asked: EmbeddingsRequest, answer: EmbeddingAnswer) -> None:
+    """Raise ApiError where the vectors have another length than was asked for."""
     first = floats_of(answer.vectors[0])
     if asked.dimensions is not None and len(first) != asked.dimensions:
         raise ApiError(
             400, f"The model's vectors have {len(first)} dimensions, and cannot have more.",
             code="invalid_value", param="dimensions",
         )  # fmt: skip
-    data: list[JsonValue] = [
-        {
-            "object": "embedding",
-            "index": index,
-            # OpenAI's form of base64 is the one in which vectors are kept.
-            "embedding": vector if asked.encoding_format == "base64" else list(floats_of(vector)),
-        }
-        for index, vector in enumerate(answer.vectors)
-    ]
-    usage: dict[str, JsonValue] = {"prompt_tokens": answer.tokens, "total_tokens": answer.tokens}
-    return {"object": "list", "data": data, "model": asked.model, "usage": usage}
+
+
+async def _shown(asked: EmbeddingsRequest, answer: EmbeddingAnswer) -> AsyncIterator[bytes]:
+    """The object that is answered, as JSON, a vector at a time: millions of numbers are not written
+    in one go, for the loop has other requests too."""
+    yield b'{"object":"list","data":['
+    for index, vector in enumerate(answer.vectors):
+        # OpenAI's form of base64 is the one in which vectors are kept.
+        shown = vector if asked.encoding_format == "base64" else floats_of(vector)
+        one = orjson.dumps({"object": "embedding", "index": index, "embedding": shown})
+        yield b"," + one if index else one
+        await asyncio.sleep(0)
+    usage = {"prompt_tokens": answer.tokens, "total_tokens": answer.tokens}
+    yield b"]," + orjson.dumps({"model": asked.model, "usage": usage})[1:]

@@ -79,14 +79,19 @@ class TickSweep:
 
     async def _send_due(self, entry: DueEntry, keys: SessionKeys) -> int:
         now_ms, found = await self._memory.run_all(index.server_time_ms(), schedules.every(keys))
-        kept = [(one, Schedule.unpack(one.packed)) for one in found]
-        if not kept:
+        if not found:
             await self._memory.run(self._sessions.leave(entry))
             return 0
-        now_s = now_ms / 1000
-        due = [(one, schedule) for one, schedule in kept if _is_due(schedule, now_s)]
+        now_s, due, waits_ms = now_ms / 1000, [], []
+        for one in found:
+            schedule = Schedule.unpack(one.packed)
+            if (next_s := schedule.next_s) is None:
+                continue
+            waits_ms.append((next_s - now_s) * 1000)
+            if next_s <= now_s:
+                due.append((one, schedule))
+            await asyncio.sleep(0)  # a hundred schedules are not looked at in one go
         if not due:
-            waits_ms = [(at - now_s) * 1000 for _, one in kept if (at := one.next_s) is not None]
             await self._memory.run(self._sessions.put_off(entry, _wait_ms(waits_ms)))
             return 0
         # Claimed before anything is done: of many workers that look at once one does it.
@@ -139,11 +144,6 @@ class TickSweep:
             return str(refused)
         await asyncio.to_thread(producer.follow_up, submission, enqueued)
         return None
-
-
-def _is_due(schedule: Schedule, now_s: float) -> bool:
-    tick_s = schedule.next_s
-    return tick_s is not None and tick_s <= now_s
 
 
 def _wait_ms(waits_ms: list[float]) -> int:

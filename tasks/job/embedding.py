@@ -5,9 +5,9 @@ from base64 import b64decode, b64encode
 from enum import StrEnum
 from typing import Self, TypeVar
 
+import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llm import Embedded
 from memory import CorruptData
 from tasks.job.sender import Sender
 
@@ -64,15 +64,11 @@ class EmbeddingAnswer(BaseModel):
     tokens: int = 0
     refusal: Refusal | None = None
 
-    @classmethod
-    def of(cls, parts: list[Embedded]) -> Self:
-        """The answer that some calls of the model make together."""
-        vectors = tuple(_encoded(vector) for part in parts for vector in part.vectors)
-        return cls(vectors=vectors, tokens=sum(part.tokens for part in parts))
-
     def pack(self) -> bytes:
         """As it waits in Redis."""
-        return self.model_dump_json().encode()
+        return orjson.dumps(
+            self.model_dump()
+        )  # it may have megabytes, of which pydantic looks at each
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
@@ -88,7 +84,8 @@ def floats_of(encoded: str) -> list[float]:
     return numbers.tolist()
 
 
-def _encoded(vector: "array[float]") -> str:
+def encoded(vector: "array[float]") -> str:
+    """A vector as an answer has it."""
     if array("H", b"\1\0")[0] != 1:
         vector = array("f", vector)
         vector.byteswap()

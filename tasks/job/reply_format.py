@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from children.json_schema import validator
 from memory.quoting import quoted
 from tasks.errors import InvalidJob
-from tasks.job.schema_weight import weight_of
+from tasks.job.schema_weight import Weight, weight_of
 
 ReplyFormat: TypeAlias = Literal["json"] | dict[str, JsonValue]
 
@@ -31,18 +31,23 @@ MAX_PLACE = 16
 
 def check_format(wanted: ReplyFormat | None) -> None:
     """Raise InvalidJob unless `wanted` is "json", or a JSON Schema that can be used."""
-    if not isinstance(wanted, dict):
-        return
+    if isinstance(wanted, dict):
+        weigh(wanted)
+        check_keywords(wanted)
+
+
+def weigh(wanted: dict[str, JsonValue]) -> Weight:
+    """How heavy a JSON Schema is. Raises InvalidJob for one that is too heavy, or no JSON."""
     if _depth(wanted) > MAX_SCHEMA_DEPTH:
         raise InvalidJob(f"format is nested deeper than {MAX_SCHEMA_DEPTH} levels")
     size_bytes = len(_packed(wanted))
     if size_bytes > MAX_SCHEMA_BYTES:
         raise InvalidJob(f"format has {size_bytes} bytes; the limit is {MAX_SCHEMA_BYTES}")
-    weight_of(wanted)
-    _compile(wanted)
+    return weight_of(wanted)
 
 
-def _compile(schema: Mapping[str, JsonValue]) -> None:
+def check_keywords(schema: Mapping[str, JsonValue]) -> None:
+    """Raise InvalidJob for what cannot be used as a JSON Schema; `weigh` it before."""
     try:
         validator(schema)
     except jsonschema_rs.ValidationError as exc:

@@ -1,13 +1,14 @@
 """A schedule: a message that is sent to a session again and again. Pure."""
 
 import uuid
-from typing import Self
+from typing import Annotated, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from memory import CorruptData
-from tasks.job.rhythm import Rhythm
+from tasks.errors import InvalidJob
+from tasks.job.rhythm import LATEST_S, Rhythm
 
 TICK_NAMESPACE = uuid.UUID("0d0b7a0c-6a5e-5b8e-8f0e-6772696f7435")
 
@@ -27,7 +28,7 @@ class Schedule(BaseModel):
     message: str = Field(repr=False)
     options: dict[str, JsonValue] = Field(default={}, repr=False)
     rhythm: Rhythm
-    after_s: float
+    after_s: Annotated[float, Field(ge=0, le=LATEST_S)]
     is_paused: bool = False
     last_s: float | None = None
     skipped: int = 0
@@ -42,9 +43,11 @@ class Schedule(BaseModel):
     def unpack(cls, packed: bytes) -> Self:
         """`pack` the other way round. Raises CorruptData."""
         try:
-            return cls.model_validate_json(packed)
-        except ValidationError:
+            found = cls.model_validate_json(packed)
+            found.rhythm.check()
+        except (ValidationError, InvalidJob):
             raise CorruptData("not a schedule of Griot's") from None
+        return found
 
     @property
     def next_s(self) -> int | None:

@@ -137,11 +137,12 @@ def _check(request: EmbeddingRequest, settings: Settings) -> None:
 
 async def _told_by_broker(request_id: str) -> None:
     with suppress(OperationalError):  # it is told again
-        await asyncio.to_thread(_publish, request_id)
+        await asyncio.to_thread(tell_worker, request_id)
 
 
-def _publish(request_id: str) -> None:
-    """Publish the message, below `send_task` as wake-ups are. Raises kombu's OperationalError."""
+def tell_worker(request_id: str) -> None:
+    """Publish the message of a request, below `send_task` as wake-ups are. Raises kombu's
+    OperationalError."""
     names = load_settings().names
     message = app.amqp.create_task_message(
         request_id,

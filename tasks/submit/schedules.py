@@ -56,8 +56,7 @@ def create(
         raise InvalidJob(f"a schedule does not take {' or '.join(refused)}: its ticks have it")
     job = producer().checked((agent_id, session_id, message), options)
     now_s = producer_services().memory.run(index.server_time_ms()) / 1000
-    rhythm = Rhythm(cron=cron, every_s=every_s, zone=zone, begun_s=math.floor(now_s))
-    rhythm.check()
+    rhythm = Rhythm.of(cron=cron, every_s=every_s, zone=zone, begun_s=math.floor(now_s))
     own = {"agent_id", "session_id", "message"}
     made = Schedule(
         schedule_id=uuid.uuid4().hex[:12],

@@ -10,18 +10,25 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from memory import Backpressure, InvalidInput, MemoryServiceError
+from memory.mailbox import due_list
+from memory.mailbox import schedules as records
+from memory.records import embeddings
 from sandbox.process import ServerProcess
-from tasks import ChatError, app, chat_task
+from tasks import ChatError, app, chat_task, schedules
 from tasks.process.wakeup import publish
+from tasks.submit.embedding import tell_worker
 from tests.support.effort import effort
 from tests.support.faults.loop_watch import VARIABLE, slowest_of_worker
 from tests.support.faults.odd_things import (
     STORED_SESSION,
     Broadcast,
     Element,
+    Made,
     Odd,
+    Scheduled,
     Sent,
     Stored,
+    Vectors,
     odd_things,
 )
 from tests.support.faults.rig import GRACE_S, Rig
@@ -85,6 +92,18 @@ def _send(rig: Rig, odd: Odd) -> None:
             box = rig.mailbox(STORED_SESSION)
             rig.connection.run_last(*box.enqueue(job_id, data, cap=10_000, grace_ms=grace_ms))
             publish(app, job_id, {"agent_id": AGENT_ID, "session_id": STORED_SESSION}, {})
+        case Scheduled(data):
+            keys = rig.keyspace.session(AGENT_ID, f"fuzz-{uuid.uuid4().hex}")
+            rig.connection.run(records.save(keys, "odd", data))
+            due = due_list.schedule(rig.keyspace.schedules, keys.history, delay_ms=0)
+            rig.connection.run(due)
+        case Made(arguments):
+            with suppress(ChatError, MemoryServiceError):
+                schedules.create(AGENT_ID, f"fuzz-{uuid.uuid4().hex}", "hi", **arguments)  # type: ignore[arg-type]  # odd
+        case Vectors(data):
+            request_id = uuid.uuid4().hex
+            rig.connection.run(embeddings.put(rig.keyspace, request_id, data, ttl_ms=60_000))
+            tell_worker(request_id)
         case Sent(arguments, celery):
             with suppress(ChatError, Backpressure, InvalidInput, MemoryServiceError):
                 chat_task.apply_async(kwargs=arguments, **celery)  # type: ignore[call-overload]  # odd

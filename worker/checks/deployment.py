@@ -31,7 +31,7 @@ from worker.checks.bounds import check_bounds
 from worker.checks.encryption import check_encryption
 from worker.checks.findings import Finding, Level, judged
 from worker.checks.models import check_models
-from worker.checks.open_doors import check_open_doors
+from worker.checks.open_doors import check_gateway, check_open_doors
 from worker.checks.redis_rights import (
     USE_NEWER,
     check_broker_rights,
@@ -84,6 +84,7 @@ def _memory(connection: Connection, settings: Settings) -> list[Finding]:
         *check_encryption(connection, settings),
         *check_memory_rights(connection, settings),
         *user_findings(connection, settings),
+        *check_gateway(connection, settings.memory.keyspace),
     ]
 
 

@@ -1,4 +1,5 @@
-"""What stands open outside Redis: Flower, the way to the models, crash points, webhooks.
+"""What stands open outside Redis: Flower, gateway, metrics, spans, the way to the models, webhooks,
+crash points.
 
 Each door is a warning of `griot check`. What stands open in Redis, and models of the cloud, have
 checks of their own.
@@ -9,10 +10,15 @@ from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from tasks.process.configuration import Settings
+from gateway.settings import GatewaySettings
+from memory import Connection, Keyspace, MemoryServiceError
+from memory.records import api_keys
+from tasks.process.configuration import Settings, checked
 from tasks.process.crash_points import VARIABLE, is_named
+from telemetry.settings import CONTENT, captures_content
 from worker.checks.findings import Finding, Level
-from worker.settings import FlowerAccess
+from worker.settings import FlowerAccess, MetricsSettings
+from worker.traces.settings import endpoints, read_env_file, wants_traces
 
 CHECK = "open doors"
 THIS_MACHINE = "host.docker.internal"
@@ -25,8 +31,26 @@ def check_open_doors(settings: Settings) -> list[Finding]:
         *_plain_text(settings),
         *_crash_points(),
         *_webhooks(settings),
+        *_metrics(checked(MetricsSettings)),
+        *_spans(),
     ]
     return doors or [Finding(CHECK, Level.OK, "none besides those of Redis")]
+
+
+def check_gateway(connection: Connection, keyspace: Keyspace) -> list[Finding]:
+    """Whether a gateway here lets everybody in. Nothing of a gateway that keys close."""
+    settings = checked(GatewaySettings)
+    try:
+        is_closed = connection.run(api_keys.is_closed(keyspace))
+    except MemoryServiceError:
+        return []  # `check_redis` says why, or this user may not read keys, and runs no gateway
+    if is_closed:
+        return [Finding("gateway", Level.OK, "asks for an API key")]
+    advice = "make the first key: griot keys create NAME"
+    if settings.may_be_open:
+        found = "`griot serve` asks for no API key: all on this machine may do everything with it"
+        return [Finding("gateway", Level.OK, found, advice)]
+    return [Finding("gateway", Level.OK, "does not start: there is no API key", advice)]
 
 
 def is_loopback(host: str) -> bool:
@@ -81,6 +105,28 @@ def _webhooks(settings: Settings) -> Iterator[Finding]:
 
 def _is_far(scheme: str, host: str) -> bool:
     return scheme == "http" and not is_loopback(host)
+
+
+def _metrics(access: MetricsSettings) -> Iterator[Finding]:
+    if access.port is not None and not is_loopback(access.host):
+        found = (
+            f"metrics are shown to all who reach METRICS_HOST={access.host or '(every address)'}: "
+            "names of agents and models, numbers of jobs"
+        )
+        yield Finding(CHECK, Level.WARN, found, "let only your Prometheus reach METRICS_PORT")
+
+
+def _spans() -> Iterator[Finding]:
+    read_env_file()
+    if not wants_traces():
+        return
+    far = sorted({url for url in endpoints() if _leaves_in_plain_text(url)})
+    if far:
+        found = f"spans, with ids of agents and jobs, go in plain text to {', '.join(far)}"
+        yield Finding(CHECK, Level.WARN, found, "use https, or a collector on this machine")
+    if captures_content():
+        found = f"spans hold what is said ({CONTENT})"
+        yield Finding(CHECK, Level.WARN, found, "unset it, unless this is what you want")
 
 
 def _crash_points() -> Iterator[Finding]:

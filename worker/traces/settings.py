@@ -30,6 +30,11 @@ def wants_traces() -> bool:
     return any(os.environ.get(name) for name in _ENDPOINTS) and not is_off and not is_none
 
 
+def endpoints() -> list[str]:
+    """The addresses that spans are sent to, as they are given."""
+    return [url for name in _ENDPOINTS if (url := os.environ.get(name))]
+
+
 def protocol() -> str:
     """The protocol that is asked for."""
     return next((os.environ[name] for name in _PROTOCOLS if os.environ.get(name)), HTTP)

@@ -13,7 +13,6 @@ from contextvars import Context
 
 from llm import (
     ContextOverflowError,
-    Embedded,
     Fleet,
     LLMError,
     ModelNotFoundError,
@@ -28,7 +27,7 @@ from memory.ids import shown_id
 from memory.lifetimes import EMBEDDING_MS
 from memory.quotas import charges
 from memory.records import embeddings
-from tasks.job.embedding import EmbeddingAnswer, EmbeddingRequest, Refusal
+from tasks.job.embedding import EmbeddingAnswer, EmbeddingRequest, Refusal, encoded
 from tasks.process.configuration import Settings
 from tasks.process.embedding.slot import EmbeddingSlot
 from tasks.process.slots import BoundedModels, SlotNotifier
@@ -37,8 +36,9 @@ logger = logging.getLogger(__name__)
 
 TEXTS_AT_ONCE = 64
 """Texts in one call of the model: a larger request takes several, so each has time enough."""
-MOST_VECTOR_BYTES = 32 * 1024 * 1024
-"""All vectors of one answer, which lies in Redis until it is fetched."""
+MOST_VECTOR_BYTES = 16 * 1024 * 1024
+"""All vectors of one answer, which lies in Redis until it is fetched. Twice as many would take the
+loop of all turns over 50 ms to write."""
 
 # The first that fits; of any other error only the log says more.
 _REFUSALS: Mapping[type[LLMError], Refusal] = {
@@ -159,7 +159,7 @@ class Embedder:
         if not await slot.take(request.model, within_s=limits.embedding_wait_s):
             return EmbeddingAnswer(refusal=Refusal.NO_SLOT)
         try:
-            parts = await self._parts(request, slot)
+            return await self._vectors(request, slot)
         except LLMError as exc:
             refusal = next(
                 (one for kind, one in _REFUSALS.items() if isinstance(exc, kind)), Refusal.FAILED
@@ -168,18 +168,20 @@ class Embedder:
                 "the embeddings of request %s are refused: %s", shown_id(request_id), exc
             )
             return EmbeddingAnswer(refusal=refusal)
-        return EmbeddingAnswer.of(parts)
 
-    async def _parts(self, request: EmbeddingRequest, slot: EmbeddingSlot) -> list[Embedded]:
-        llm, parts, size = self._settings.llm, list[Embedded](), 0
+    async def _vectors(self, request: EmbeddingRequest, slot: EmbeddingSlot) -> EmbeddingAnswer:
+        llm, vectors, tokens, size = self._settings.llm, list[str](), 0, 0
         for at in range(0, len(request.texts), TEXTS_AT_ONCE):
             texts = request.texts[at : at + TEXTS_AT_ONCE]
             asked = llm.embed_request(texts, model=request.model, dimensions=request.dimensions)
-            parts.append(await embed(self._fleet, llm, asked, held_slot=slot))
-            size += sum(4 * len(vector) for vector in parts[-1].vectors)
+            part = await embed(self._fleet, llm, asked, held_slot=slot)
+            size += sum(4 * len(vector) for vector in part.vectors)
             if size > MOST_VECTOR_BYTES:
                 raise ResponseTooLargeError(f"the vectors are over {MOST_VECTOR_BYTES} bytes")
-        return parts
+            vectors += map(encoded, part.vectors)
+            tokens += part.tokens
+            await asyncio.sleep(0)  # a part was read and written: others' turn
+        return EmbeddingAnswer(vectors=tuple(vectors), tokens=tokens)
 
     async def _deliver(
         self, request_id: str, request: EmbeddingRequest, answer: EmbeddingAnswer, token: str

@@ -85,17 +85,22 @@ def error(answer: httpx.Response, status: int) -> dict[str, str]:
     return found
 
 
+def elsewhere(stack: GriotStack, db: int) -> Mapping[str, str]:
+    """Settings for another database: not another prefix, whose keys no user may touch."""
+    return {"REDIS_URL": f"{stack.env['REDIS_URL'].rpartition('/')[0]}/{db}"}
+
+
 def test_no_address_but_loopback_is_open(stack: GriotStack) -> None:
     """Without keys it does not start, and says what to do; this module makes them later."""
     for settings in ({"GATEWAY_HOST": "192.0.2.1"}, {"GATEWAY_PROXIES": "10.0.0.1"}):
-        ended = griot(stack, "serve", REDIS_KEY_PREFIX="keyless", GATEWAY_PORT="0", **settings)
+        ended = griot(stack, "serve", GATEWAY_PORT="0", **settings, **elsewhere(stack, 5))
         assert ended.returncode == 1
         assert "griot keys create" in ended.stderr
 
 
 def test_whoever_opens_a_gateway_again_says_so(stack: GriotStack) -> None:
     """Revoking the last key opens nothing; `griot keys open` does, and once there is no key."""
-    own = {"REDIS_KEY_PREFIX": "opened"}
+    own = elsewhere(stack, 8)
     made = griot(stack, "keys", "create", "last", **own)
     assert made.returncode == 0, made.stderr
     assert griot(stack, "keys", "open", **own).returncode == 1, "there is a key"

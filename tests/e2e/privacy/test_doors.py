@@ -2,17 +2,13 @@
 
 import json
 import logging
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from celery import Celery
-from click.testing import CliRunner
 
 from sandbox.collector import Collector, collector
 from sandbox.ports import free_port
@@ -20,16 +16,19 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import app, chat_task
+from tasks.process.anew import read_settings_again
+from tests.conftest import FAST
 from tests.support.inbox import Inbox
 from tests.support.machine import scaled
 from tests.support.metrics.shown import own_text, scraped, targets
-from tests.support.privacy import own_doors, raw_doors
+from tests.support.privacy import own_doors, raw_doors, served_doors
+from tests.support.privacy import places as seen
 from tests.support.privacy.house import PROFILES, House, canary
 from tests.support.waiting import wait_until
-from worker.cli import main
+from tests.support.webhooks.receiver import SECRET, Receiver, receiver
 
-WAIT_S = scaled(60)
-DOORS = own_doors.DOORS | raw_doors.DOORS
+WAIT_S = seen.WAIT_S
+DOORS = own_doors.DOORS | raw_doors.DOORS | served_doors.DOORS
 TEXTS = {name: canary() for name in DOORS}
 FORGED = "one\n2001-01-01 00:00:00,000 CRITICAL forged\r\x1b[2K\u2028\u202e"
 """An id that would write a line of its own, and hide the one before it."""
@@ -55,10 +54,46 @@ def collected() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def worker(stack: GriotStack, profiles: Path, collected: Collector) -> ServerProcess:
     """A worker that logs everything, shows metrics, and traces all."""
-    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collected.url, "TRACE_SESSIONS": "true"}
-    soon = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
     given = {"AGENT_PROFILES": str(profiles), "CHAT_MAX_ATTEMPTS": "2"}
-    return stack.worker(*OPTIONS, **given, **traced, **soon, **_metrics(stack))
+    return stack.worker(*OPTIONS, **given, **_traced(collected), **_metrics(stack))
+
+
+@pytest.fixture(scope="module")
+def http(stack: GriotStack, worker: ServerProcess, collected: Collector) -> Iterator[httpx.Client]:
+    """A client of a gateway that logs everything, too."""
+    _, url = stack.gateway(LOG_LEVEL="DEBUG", **_traced(collected), **_metrics(stack))
+    with httpx.Client(base_url=url, trust_env=False, timeout=scaled(30)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def hooks() -> Iterator[Mapping[str, Receiver]]:
+    """Receivers of webhooks."""
+    with receiver() as takes, receiver() as gone:
+        gone.status = 410
+        yield {"takes": takes, "gone": gone}
+
+
+@pytest.fixture(scope="module")
+def griot_settings(hooks: Mapping[str, Receiver]) -> Iterator[Mapping[str, str]]:
+    """Short times, and receivers that are allowed; for all processes, and for this one."""
+    own = {
+        "WEBHOOK_HOSTS": ",".join(f"http://127.0.0.1:{one.port}" for one in hooks.values()),
+        "WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "WEBHOOK_SECRETS": SECRET,
+        "WEBHOOK_RETRY_BASE_SECONDS": "0.2",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, given in {**own, "CHAT_ALLOWED_MODELS": "*"}.items():
+            patch.setenv(name, given)
+        read_settings_again()
+        yield {**FAST, **own}
+    read_settings_again()
+
+
+def _traced(collected: Collector) -> dict[str, str]:
+    address = {"OTEL_EXPORTER_OTLP_ENDPOINT": collected.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    return {**address, "TRACE_SESSIONS": "true"}
 
 
 def _metrics(stack: GriotStack) -> dict[str, str]:
@@ -112,14 +147,16 @@ def producer_log() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def house(stack: GriotStack, valkey: ValkeyServer) -> Iterator[House]:
+def house(
+    stack: GriotStack, valkey: ValkeyServer, http: httpx.Client, hooks: Mapping[str, Receiver]
+) -> Iterator[House]:
     """The servers, and who sends."""
     urls = {"broker": valkey.url(1), "backend": valkey.url(2)}
     with (
         Celery("foreign", **urls, set_as_current=False) as foreign,
         app.connection_for_read(valkey.url(1)) as broker,
     ):
-        yield House(stack, valkey, foreign, Inbox(broker))
+        yield House(stack, valkey, foreign, Inbox(broker), http, hooks)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +174,7 @@ def places(
         go_in(house, f"door-{number}", TEXTS[name])
     raw_doors.as_session(house, "forged", FORGED)
     wait_until(house.is_quiet, timeout_s=30, what="all that was sent has ended")
+    seen.wait_until_told(house)
     last = chat_task.delay("energy", "innocent", "hello", model="instant")
     shown = {"the result of another": json.dumps(last.get(timeout=WAIT_S))}
     wait_until(
@@ -145,20 +183,20 @@ def places(
     )
     shown |= {f"the log of {one.name}": one.log_text() for one in house.stack.processes}
     shown |= {"the log": worker.log_text(), "the events": json.dumps([*events], default=repr)}
-    shown |= {f"flower {path}": text for path, text in _pages(flower, house).items()}
-    shown |= _inspected(house)
-    shown |= _told(house.stack)
+    shown |= {f"flower {path}": text for path, text in seen.pages(flower, house).items()}
+    shown |= seen.inspected(house) | seen.told(house.stack) | seen.gateway(house)
     shown["what follows a job"] = json.dumps([one.headers for one in house.inbox.messages()])
     shown["what senders are told"] = "\n".join(house.refusals)
     shown["a sender's log"] = "\n".join(producer_log)
-    shown["process titles"] = _titles(worker)
+    shown["process titles"] = seen.titles(worker)
     wait_until(
-        lambda: last.id in _spans(collected), timeout_s=WAIT_S, what="the spans of the last job"
+        lambda: last.id in seen.spans(collected), timeout_s=WAIT_S, what="the spans of the last job"
     )
-    shown["the spans"] = _spans(collected)
+    shown["the spans"] = seen.spans(collected)
     shown["a sender's metrics"] = own_text()
     # Not before, for whoever inspects is answered by one worker.
     house.stack.maintenance(**_metrics(house.stack))
+    house.stack.beat("--loglevel", "debug", **_metrics(house.stack))
     shown |= {
         f"the metrics of a {role}": scraped(address)
         for role, (address,) in targets(_targets(house.stack)).items()
@@ -166,53 +204,6 @@ def places(
     for job_id in house.held:
         chat_task.cancel(job_id)
     return shown
-
-
-def _pages(flower: httpx.Client, house: House) -> dict[str, str]:
-    paths = ["/", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers?refresh=1"]
-    paths += [f"/worker/{name}" for name in flower.get("/api/workers").json()]
-    # The page of a task shows what /api/tasks has of it.
-    paths += [f"/task/{job_id}" for job_id in (*house.job_ids[:3], *house.held)]
-    return {path: flower.get(path).text for path in paths}
-
-
-def _inspected(house: House) -> dict[str, str]:
-    with app.connection_for_write() as connection:
-        inspect = app.control.inspect(timeout=scaled(5), connection=connection, limit=1)
-        wait_until(
-            lambda: all(one in json.dumps(inspect.active()) for one in house.held),
-            what="the jobs that are held are active",
-        )
-        found = {
-            f"inspect {name}": getattr(inspect, name)()
-            for name in ("active", "reserved", "scheduled", "conf", "stats", "registered")
-        }
-        found["inspect query_task"] = inspect.query_task(*house.held, *house.job_ids)
-        found["inspect revoked"] = inspect.revoked()
-    return {name: json.dumps(answer, default=repr) for name, answer in found.items()}
-
-
-def _told(stack: GriotStack) -> dict[str, str]:
-    told = subprocess.check_output(
-        (sys.executable, "-m", "celery", "-A", "worker", "report"),
-        env=stack.env,
-        cwd=stack.directory,
-        text=True,
-        timeout=WAIT_S,
-    )
-    commands = (["status"], ["check"], ["dead-letters", "list"], ["sessions", "energy"])
-    outputs = {f"griot {one[0]}": CliRunner().invoke(main, one).output for one in commands}
-    return {"celery report": told, **outputs}
-
-
-def _spans(collected: Collector) -> str:
-    return b"\n".join(list(collected.bodies)).decode("latin-1")
-
-
-def _titles(worker: ServerProcess) -> str:
-    process = psutil.Process(worker.pid)
-    family = [process, *process.children(recursive=True)]
-    return "\n".join(" ".join([one.name(), *one.cmdline()]) for one in family)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -253,6 +244,12 @@ SHOWN = {
     "process titles": "celery",
     "the metrics of a worker": 'griot_attempts_total{agent="energy"',
     "the metrics of a maintenance": 'griot_pending_jobs{agent="energy"',
+    "the metrics of a gateway": "griot_http_requests_total{",
+    "the metrics of a beat": "griot_build",
+    "the log of gateway": "POST /v1/embeddings",
+    "gateway /v1/console?slow=true": "door-0",
+    "what a receiver that takes was told": "response.completed",
+    "what a receiver that gone was told": "response.failed",
     "a sender's metrics": "griot_redis_round_trip_seconds_count",
     "flower /api/tasks": "door-0",
 }

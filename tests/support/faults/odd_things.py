@@ -12,56 +12,23 @@ from typing import TypeAlias
 from hypothesis import strategies as st
 
 from tests.support.faults.celery_messages import MALFORMED, task_properties
+from tests.support.faults.odd_values import (
+    anything,
+    ids,
+    kept_schedules,
+    moments,
+    nested,
+    options,
+    rhythms,
+    texts,
+    values,
+    vectors,
+)
 from tests.support.faults.sender import AGENT_ID
-from tests.support.odd_schemas import ODD_SCHEMAS
 
 CHAT = "tasks.chat_task"
 STORED_SESSION = "fuzz-stored"
 
-texts = st.sampled_from(["", "a", "nul\0", "line\nline", "\ud800", "😀", "{x}", "*", "a:b"])
-texts = texts | st.text(max_size=20) | st.sampled_from([600, 70_000]).map(lambda size: "x" * size)
-numbers = st.integers(-(2**70), 2**70) | st.floats() | st.sampled_from([1e308, 2**63, -1, 0])
-plain = st.none() | st.booleans() | numbers | texts
-values = st.recursive(
-    plain,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=8,
-)
-
-
-def _nested(levels: int, core: object) -> object:
-    for level in range(levels):
-        core = [core] if level % 2 else {"a": core}
-    return core
-
-
-deep = st.builds(_nested, st.sampled_from([10, 60, 70, 130, 300]), plain)
-anything = values | deep
-ids = st.sampled_from(["fuzz-1", "fuzz-2", "a:b", "{x}", "new\nline", "*"]) | texts
-
-schemas = st.sampled_from(list(ODD_SCHEMAS.values())) | st.dictionaries(
-    st.sampled_from(["type", "items", "anyOf", "$ref", "pattern", "enum", "properties", "$defs"]),
-    values,
-    max_size=4,
-)
-OPTIONS: Mapping[str, st.SearchStrategy[object]] = {
-    "system_prompt": anything,
-    "model": st.sampled_from(["instant", "bad-400", "missing", "x:cloud"]) | anything,
-    "temperature": anything,
-    "max_tokens": anything,
-    "max_history": anything,
-    "images": st.just(["iVBORw0KGgo="]) | st.lists(texts, max_size=6) | anything,
-    "format": st.just("json") | schemas | anything,
-    "think": anything,
-    "tools": st.lists(texts, max_size=3) | st.integers(127, 130).map(["a"].__mul__) | anything,
-    "idempotency_key": anything,
-    "on_busy": st.sampled_from(["enqueue", "reject", "interrupt", "rollback", "merge"]) | anything,
-    "metadata": st.fixed_dictionaries({"user_id": anything}) | anything,
-    "mesage": anything,
-}
-options = st.lists(st.sampled_from(sorted(OPTIONS)), max_size=4, unique=True).flatmap(
-    lambda names: st.fixed_dictionaries({name: OPTIONS[name] for name in names})
-)
 HEADERS = (
     "lang", "task", "id", "root_id", "parent_id", "group", "group_index", "shadow", "eta",
     "expires", "retries", "timelimit", "argsrepr", "kwargsrepr", "origin", "ignore_result",
@@ -101,6 +68,27 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """What lies among the schedules of a session, and is due."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The arguments of a schedule that is made as a service makes it."""
+
+    arguments: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What lies in the place of a request for vectors, of which a worker is told."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """The arguments and Celery options of a job that is sent as a service sends it."""
 
@@ -108,7 +96,7 @@ class Sent:
     celery: Mapping[str, object]
 
 
-Odd: TypeAlias = Element | Broadcast | Stored | Sent
+Odd: TypeAlias = Element | Broadcast | Stored | Sent | Scheduled | Made | Vectors
 
 
 def _bytes(value: object) -> bytes:
@@ -198,7 +186,7 @@ _FIXED: Mapping[str, bytes] = {
     "long headers": _bytes(_element(CHAT, [[], {}, {}], {"more": "x" * 6_000_000})),
     "a long message": _bytes(_element(CHAT, [["a", "b", "x" * 6_000_000], {}, {}], {})),
     "a body of brackets": _bytes(_element(CHAT, [[], {}, {}], {}, body="[" * 5000)),
-    "a deep body": _bytes(_element(CHAT, _nested(900, 1), {})),
+    "a deep body": _bytes(_element(CHAT, nested(900, 1), {})),
     "lists in lists": b"[" * 200_000,
     "objects in objects": b'{"a":' * 5000,
 }
@@ -239,11 +227,14 @@ sent = st.builds(
         options,
     ),
     st.dictionaries(
-        st.sampled_from(["headers", "shadow", "link", "queue", "priority", "root_id", "reply_to"]),
-        anything,
+        st.sampled_from(
+            ["headers", "shadow", "link", "queue", "priority", "root_id", "reply_to", "eta",
+             "countdown"]
+        ),
+        moments,
         max_size=2,
     ),
-)
+)  # fmt: skip
 odd_things: st.SearchStrategy[Odd] = st.one_of(
     elements.map(Element),
     elements.map(Element),
@@ -253,4 +244,7 @@ odd_things: st.SearchStrategy[Odd] = st.one_of(
     broadcasts.map(Broadcast),
     envelopes.map(Stored),
     sent,
+    (kept_schedules.map(_bytes) | _fixed).map(Scheduled),
+    st.builds(lambda one, more: Made({**one, **more}), rhythms, options),
+    (vectors.map(_bytes) | _fixed).map(Vectors),
 )

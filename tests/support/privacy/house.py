@@ -1,9 +1,11 @@
 """What the doors of the privacy tests lead into: servers, a worker, and a service of others."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import httpx
 from celery import Celery
 from celery.result import AsyncResult
 
@@ -13,6 +15,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import ChatError, app, chat_task
 from tests.support.inbox import Inbox
+from tests.support.webhooks.receiver import Receiver
 
 AGENT = "energy"
 HERE = "tests.support.tool_functions"
@@ -36,10 +39,16 @@ class House:
     valkey: ValkeyServer
     foreign: Celery
     inbox: Inbox
+    http: httpx.Client
+    """A client of a gateway."""
+    hooks: Mapping[str, Receiver]
+    """Receivers of webhooks: one that takes all, one that wants none."""
     job_ids: list[str] = field(default_factory=list)
     """Jobs and tasks that end, each with a result."""
     held: list[str] = field(default_factory=list)
     """Jobs that run until they are cancelled."""
+    scheduled: list[str] = field(default_factory=list)
+    """Schedules, each of which is to send something."""
     refusals: list[str] = field(default_factory=list)
     """What senders were told."""
 
@@ -54,6 +63,13 @@ class House:
             return ""
         self.job_ids.append(job.id)
         return job.id
+
+    def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """A request to the gateway, whatever comes of it."""
+        answer = self.http.request(method, path, **request)
+        if answer.is_error:
+            self.refusals.append(f"{answer.headers} {answer.text}")
+        return answer
 
     def raw(self, *args: object, name: str = "tasks.chat_task", **options: object) -> str:
         """A task of a service that knows nothing of ours."""

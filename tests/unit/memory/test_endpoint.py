@@ -97,6 +97,15 @@ def test_sentinels_have_a_login_and_tls_of_their_own() -> None:
     assert not any(name.startswith("ssl") for name in only.options)
 
 
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h"])
+def test_the_certificates_of_sentinels_are_checked(url: str) -> None:
+    """And their hosts' names, where no address says otherwise: they say who the master is."""
+    given = {"mode": "sentinel", "sentinels": ("a:1",), "sentinel_tls": True}
+    asked = endpoint(_settings(**given, url=SecretStr(url))).sentinel_options()
+    checks = asked["ssl"], asked["ssl_cert_reqs"], asked["ssl_check_hostname"]
+    assert checks == (True, "required", True)
+
+
 def test_a_cluster_has_one_database() -> None:
     """Another number would silently be another place."""
     assert "db" not in endpoint(_settings(mode="cluster")).cluster_options()

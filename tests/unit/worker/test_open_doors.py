@@ -1,14 +1,22 @@
 """`griot check` names what stands open outside Redis, and nothing that does not."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
 from llm import LLMSettings
+from memory import Keyspace
+from memory.records import api_keys
+from memory.records.api_keys import USUAL, ApiKey
 from tasks.process.configuration import Settings, load_settings
+from telemetry.settings import CONTENT
+from tests.support.memory_fixtures import Backend, fake_backend
 from webhooks.settings import WebhookSettings
 from worker.checks.findings import Finding, Level
-from worker.checks.open_doors import check_open_doors
+from worker.checks.open_doors import check_gateway, check_open_doors
+
+__all__ = ["fake_backend"]
 
 HOOK_SECRET = "whsec_" + "QUFB" * 8
 SECRET = "operator:geheim-0815"  # noqa: S105  # of this test
@@ -19,6 +27,8 @@ def neutral(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment that names no door."""
     for name in ("ADDRESS", "BASIC_AUTH", "AUTH", "UNIX_SOCKET"):
         monkeypatch.delenv(f"FLOWER_{name}", raising=False)
+    for name in [one for one in os.environ if one.startswith(("OTEL_", "METRICS_", "GATEWAY_"))]:
+        monkeypatch.delenv(name)
 
 
 def settings(**llm: object) -> Settings:
@@ -109,3 +119,69 @@ def test_what_is_open_for_webhooks_is_named(given: dict[str, str], expected: str
     found = warned(of)
     assert [expected in one.found for one in found] == [True] * bool(expected)
     assert HOOK_SECRET not in repr((found, of))
+
+
+@pytest.mark.parametrize(
+    ("given", "is_open"),
+    [
+        ({"METRICS_PORT": "9100"}, False),
+        ({"METRICS_HOST": "0.0.0.0"}, False),  # noqa: S104  # of a setting, nobody listens
+        ({"METRICS_PORT": "9100", "METRICS_HOST": "0.0.0.0"}, True),  # noqa: S104  # the same
+        ({"METRICS_PORT": "9100", "METRICS_HOST": "10.0.0.1"}, True),
+        ({"METRICS_PORT": "9100", "METRICS_HOST": "localhost"}, False),
+    ],
+)
+def test_metrics_that_others_reach_are_named(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], is_open: bool
+) -> None:
+    """They ask for no password."""
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert ["METRICS_HOST" in one.found for one in warned(settings())] == [True] * is_open
+
+
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+FAR = "http://collector.example.org:4318"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, []),
+        ({COLLECTOR: "http://127.0.0.1:4318"}, []),
+        ({COLLECTOR: "http://collector:4318"}, []),
+        ({COLLECTOR: "https://collector.example.org"}, []),
+        ({COLLECTOR: FAR}, [FAR]),
+        ({COLLECTOR: FAR, "OTEL_SDK_DISABLED": "true"}, []),
+        ({CONTENT: "true"}, []),
+        ({COLLECTOR: "http://127.0.0.1:4318", CONTENT: "true"}, ["hold what is said"]),
+    ],
+)
+def test_spans_that_others_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: list[str]
+) -> None:
+    """In plain text over a network, or with what is said in them."""
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    found = [one.found for one in warned(settings())]
+    assert len(found) == len(expected)
+    assert all(part in one for part, one in zip(expected, found, strict=True))
+
+
+def test_a_gateway_that_asks_for_no_key_is_named(
+    monkeypatch: pytest.MonkeyPatch, fake_backend: Backend
+) -> None:
+    """On loopback it is open, and said to be; elsewhere it does not start; keys close it."""
+    keyspace = Keyspace(fake_backend.prefix)
+    connection = fake_backend.connection
+    (found,) = check_gateway(connection, keyspace)
+    assert "asks for no API key" in found.found
+    assert "griot keys create" in found.advice
+    with monkeypatch.context() as patch:
+        patch.setenv("GATEWAY_HOST", "0.0.0.0")  # noqa: S104  # of a setting, nobody listens
+        (found,) = check_gateway(connection, keyspace)
+        assert "does not start" in found.found
+    key, _ = ApiKey.new(name="a", owner="a", scopes=USUAL, agents=None)
+    connection.run(api_keys.save(keyspace, key))
+    (found,) = check_gateway(connection, keyspace)
+    assert (found.found, found.advice) == ("asks for an API key", "")

@@ -1,5 +1,6 @@
 """The ticks of a schedule: cron expressions in time zones, intervals, and the hours of change."""
 
+import time
 from datetime import datetime
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -96,3 +97,32 @@ def test_what_is_no_rhythm_is_refused_with_what_is_wrong(rhythm: Rhythm, says: s
     """So that whoever wrote it can put it right."""
     with pytest.raises(InvalidJob, match=says):
         rhythm.check()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize("cron", ["* * 29 2 0", "0 0 29 2 1", "* * * * *", "0 0 1 1 *"])
+def test_no_schedule_keeps_the_loop_that_looks_for_its_ticks(cron: str, zone: str) -> None:
+    """A Sunday that is a 29 February comes every 28 years; a worker looks on the loop of all
+    turns."""
+    rhythm, now_s = Rhythm(cron=cron, zone=zone), at("2026-11-26T12:00")
+    began_s = time.thread_time()
+    next(rhythm.after(now_s), None)
+    rhythm.last_until(now_s)
+    rhythm.missed(now_s - 86_400, now_s, at_most=1000)
+    assert time.thread_time() - began_s < 0.03
+
+
+@pytest.mark.parametrize("hour", ["1", "2", "3", "*"])
+def test_a_change_within_an_hour_is_seen(hour: str) -> None:
+    """Lord Howe sets its clocks by half an hour: its hours of change have minutes of their own."""
+    zone = ZoneInfo("Australia/Lord_Howe")
+    minutes = (0, 29, 30, 59)
+    rhythm = Rhythm(cron=f"{','.join(map(str, minutes))} {hour} * * *", zone=zone.key)
+    folds = (0, 1) if hour == "*" else (0,)
+    hours = range(24) if hour == "*" else [int(hour)]
+    for month, day in ((4, 5), (10, 4)):
+        walls = [datetime(2026, month, day, h, m, tzinfo=zone, fold=f) for h in hours
+                 for m in minutes for f in folds]  # fmt: skip
+        expected = sorted({int(one.timestamp()) for one in walls})
+        begin_s = at(f"2026-{month:02}-{day:02}T00:00", zone) - 1
+        assert list(islice(rhythm.after(begin_s), len(expected))) == expected
