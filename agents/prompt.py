@@ -156,26 +156,18 @@ def prompt_for(
     )
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
-    request = _request(ask, profile, settings, budget.left_after(fitting.estimated_tokens))
-    request = replace(request, messages=ordered.messages, tools=tuple(tools))
-    return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
-
-
-def _request(
-    ask: Ask,
-    profile: Profile,
-    settings: LLMSettings,
-    left_tokens: int | None,
-) -> ChatRequest:
     request = settings.chat_request(
-        (),
+        ordered.messages,
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
-        left_tokens=left_tokens,
+        left_tokens=budget.left_after(fitting.estimated_tokens),
+        sampling=ask.sampling,
+        reply_format=ask.format,
+        think=ask.think,
+        tools=tuple(tools),
     )
-    options = {**request.options, **ask.sampling}
-    return replace(request, format=ask.format, think=ask.think, options=options)
+    return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
 
 
 def _recent(
@@ -214,17 +206,18 @@ def question_of(ask: Ask) -> dict[str, object]:
 
 
 async def read_answer(
-    records: AsyncIterator[Delta | Final], on_delta: Callable[[Delta], None] | None = None
+    chunks: AsyncIterator[Sequence[Delta | Final]],
+    on_deltas: Callable[[Sequence[Delta]], None],
 ) -> ModelReply:
-    """Read a stream to its end, handing each piece to `on_delta` as it comes.
+    """Read a stream to its end, handing the pieces that come together to `on_deltas`.
 
     Raises what the stream raises; a stream without its end is a StreamCutError.
     """
     read: list[Delta | Final] = []
-    async for record in records:
-        read.append(record)
-        if on_delta is not None and isinstance(record, Delta):
-            on_delta(record)
+    async for records in chunks:
+        read += records
+        if deltas := [record for record in records if isinstance(record, Delta)]:
+            on_deltas(deltas)
     return joined(read)
 
 

@@ -85,6 +85,10 @@ def in_order(
     there are none. No assistant's message is empty. Without `takes_system` the system prompt is a
     part of the first user's message.
     """
+    if takes_system and _is_in_order(messages):
+        has_head = bool(system and not system.isspace())
+        first = ({"role": "system", "content": system},) if has_head else ()
+        return Ordered((*first, *(one.message for one in messages)), NOTHING_DONE)
     noted = _Noted()
     said = _without_empty(messages, noted)
     notes, talk = _apart(said, noted, is_first=not system)
@@ -97,6 +101,17 @@ def in_order(
     elif head:
         joined = [_joined({"role": "user", "content": head}, joined[0]), *joined[1:]]
     return Ordered(tuple(joined), noted.repairs())
+
+
+def _is_in_order(messages: Sequence[Placed]) -> bool:
+    """Whether these are words of user and assistant in turns, as in nearly every prompt."""
+    for at, one in enumerate(messages):
+        message = one.message
+        if message["role"] != ("assistant" if at % 2 else "user") or "tool_calls" in message:
+            return False
+        if at % 2 and _is_blank(message):
+            return False
+    return True
 
 
 def _without_empty(messages: Sequence[Placed], noted: _Noted) -> list[Placed]:

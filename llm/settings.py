@@ -1,5 +1,6 @@
 """The environment of this package: the only place in it that reads the environment."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -232,25 +233,33 @@ class LLMSettings(ServerSettings):
         temperature: float | None = None,
         max_tokens: int | None = None,
         left_tokens: int | None = None,
+        sampling: Mapping[str, object] | None = None,
+        reply_format: str | Mapping[str, object] | None = None,
+        think: bool | str | None = None,
+        tools: tuple[Mapping[str, object], ...] = (),
     ) -> ChatRequest:
         """A request with these settings where an argument is None. Raises InvalidRequestError.
 
         `left_tokens` is what the window has left for the reply, by the estimate: its bound where
-        the server is shared. None: not known.
+        the server is shared. None: not known. `sampling` are options beside the window.
         """
         model = self.model if model is None else model
         window_tokens = self.window_tokens(model)
         wanted = self.reply_tokens(model) if max_tokens is None else max_tokens
         bounds = [bound for bound in (wanted, left_tokens) if bound is not None]
+        options = {} if window_tokens is None else {"num_ctx": window_tokens}
         return ChatRequest(
             model=model,
             reads_think_tags=self.think_tags,
             messages=messages,
             temperature=self.temperature if temperature is None else temperature,
             max_tokens=min(bounds, default=None) if self.shared else wanted,
-            options={} if window_tokens is None else {"num_ctx": window_tokens},
+            options={**options, **(sampling or {})},
             keep_alive=self.keep_alive,
             shift=None if self.shared else False,
+            format=reply_format,
+            think=think,
+            tools=tools,
         )
 
     def embed_request(

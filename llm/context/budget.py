@@ -168,13 +168,15 @@ def fit(
     they alone are longer than a known window allows.
     """
     ratio = budget.ratio
+    texts, images = [estimated(one, 0.0) for one in history], [*map(images_in, history)]
     # docs/decisions.md, "A session's own count goes before the model's".
     if precedent is not None and not budget.is_measured:
         before = PROMPT_TOKENS + extra_tokens + sum(map(estimated, head))
-        ratio = _ratio_of(precedent, history, before, budget)
+        ratio = _ratio_of(precedent, texts, images, before, budget)
     # What an image costs does not depend on the words: all is multiplied by the ratio afterwards.
     image_tokens = budget.image_tokens / ratio
-    upto = [0.0, *accumulate(estimated(message, image_tokens) for message in history)]
+    each = (text + image_tokens * of for text, of in zip(texts, images, strict=True))
+    upto = [0.0, *accumulate(each if any(images) else texts)]
     fixed = [*head, *turn]
     needed = PROMPT_TOKENS + extra_tokens + sum(estimated(one, image_tokens) for one in fixed)
     # An assumed window refuses nothing: docs/decisions.md, "A window that is only assumed refuses
@@ -185,9 +187,9 @@ def fit(
     starts = [*turn_starts(history), len(history)]
     lengths = [(needed + upto[-1] - upto[start]) * ratio for start in starts]
     at = _cut(starts, lengths, budget.prompt_tokens, precedent)
-    images = sum(map(images_in, [*fixed, *history[starts[at] :]]))
-    length = lengths[at]
-    return Fit(starts[at], math.ceil(length), length / ratio, ratio, at > 0, images, image_tokens)
+    shown_images = sum(images[starts[at] :]) + sum(map(images_in, fixed))
+    first, plain = starts[at], lengths[at] / ratio
+    return Fit(first, math.ceil(lengths[at]), plain, ratio, at > 0, shown_images, image_tokens)
 
 
 def turn_starts(history: History) -> list[int]:
@@ -251,17 +253,23 @@ def _cut(
 
 
 def _ratio_of(
-    precedent: Precedent, history: History, head_tokens: float, budget: TokenBudget
+    precedent: Precedent,
+    texts: Sequence[float],
+    images: Sequence[int],
+    head_tokens: float,
+    budget: TokenBudget,
 ) -> float:
-    """What the model counted for one estimated token of this very session, if that is known."""
+    """What the model counted for one estimated token of this very session, if that is known.
+
+    `texts` are the estimates of the history's messages without their `images`.
+    """
     if precedent.first < 0:
         return budget.ratio
-    shown = history[precedent.first : precedent.end]
-    images = sum(map(images_in, shown))
-    counted = precedent.counted_tokens - images * budget.image_tokens
+    shown = slice(precedent.first, precedent.end)
+    counted = precedent.counted_tokens - sum(images[shown]) * budget.image_tokens
     if counted < MIN_COUNTED_TOKENS:
         return budget.ratio
-    return bounded(counted / (head_tokens + sum(estimated(one, 0.0) for one in shown)))
+    return bounded(counted / (head_tokens + sum(texts[shown])))
 
 
 def bounded(ratio: float) -> float:

@@ -15,8 +15,11 @@ MAX_IMAGE_TOKENS = 16_384
 
 def images_in(message: Mapping[str, object]) -> int:
     """How many images a message has."""
-    images = message.get("images")
-    return len(images) if isinstance(images, list | tuple) else int("images" in message)
+    # Nearly every message has none, and a long history is asked for each turn.
+    if "images" not in message:
+        return 0
+    images = message["images"]
+    return len(images) if isinstance(images, list | tuple) else 1
 
 
 def estimated(message: Mapping[str, object], image_tokens: float = IMAGE_TOKENS) -> float:
@@ -32,7 +35,7 @@ def estimated(message: Mapping[str, object], image_tokens: float = IMAGE_TOKENS)
         tokens += _of_json(message["thinking"])
     if "tool_calls" in message:
         tokens += _of_json(message["tool_calls"])
-    return tokens + image_tokens * images_in(message)
+    return tokens + image_tokens * images_in(message) if "images" in message else tokens
 
 
 def bounded_image(tokens: float) -> float:

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Self
 
-import httpx
+import aiohttp
 
 from llm.errors import (
     LLMError,
@@ -16,21 +16,20 @@ from llm.errors import (
     OllamaUnreachableError,
     ResponseTooLargeError,
 )
+from llm.http.answer import Answer
 from llm.http.catalog import ModelCatalog
 from llm.http.connection import (
     DEFAULT_MAX_CONNECTIONS,
-    END_OF_REPLY_S,
     HEADERS,
     HEALTH_TIMEOUT_S,
-    async_transport,
-    refusal_of,
+    async_session,
 )
-from llm.http.deadlines import IsAlive, StreamWatch, error_beginning
+from llm.http.deadlines import IsAlive, StreamWatch
 from llm.http.dialect import DIALECTS, OLLAMA, OPENAI, Dialect
 from llm.http.served import ServedModels
 from llm.settings import LLMSettings
 from llm.wire.address import check_base_url, label_of, named
-from llm.wire.error_map import MAX_ERROR_BODY_BYTES, TRANSPORT_ERRORS, lost_connection
+from llm.wire.error_map import TRANSPORT_ERRORS, lost_connection, refused
 from llm.wire.models import is_same
 from llm.wire.records import Delta, Final, ModelReply, joined
 from llm.wire.requests import ChatRequest
@@ -63,15 +62,14 @@ class OllamaClient:
     ) -> None:
         self.base_url = check_base_url(base_url)
         self.dialect = dialect
-        self._chat_url = httpx.URL(f"{self.base_url}{dialect.chat_path}")
+        self._chat_url = f"{self.base_url}{dialect.chat_path}"
         self._max_connections = max_connections
         self._timeouts = timeouts or Timeouts()
         self.max_response_bytes = max_response_bytes
-        # Made once: to check and encode them takes a tenth of a short call.
-        self._headers = httpx.Headers({**HEADERS, **(headers or {})})
+        self._headers = {**HEADERS, **(headers or {})}
         self.clock_ahead_s = 0.0
         """How far the server's clock is ahead of ours, if by seconds, as of its last look-up."""
-        self._http: httpx.AsyncBaseTransport | None = None
+        self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watches: dict[StreamWatch, str] = {}
         self._is_closed = False
@@ -98,29 +96,35 @@ class OllamaClient:
         early, or cancelling the task, closes the connection at once: Ollama then stops the model.
         Anything but a whole answer raises an LLMError. Repeating a call asks the model again.
         """
+        async with aclosing(self.chunks(request, timeouts=timeouts)) as chunks:
+            async for records in chunks:
+                for record in records:
+                    yield record
+
+    async def chunks(
+        self, request: ChatRequest, *, timeouts: Timeouts | None = None
+    ) -> AsyncGenerator[Sequence[Delta | Final], None]:
+        """`stream`, but what comes at once together: never nothing, and the Final by itself."""
         if not request.expects_answer and self.dialect is OPENAI:
             # Such a server has loaded what it serves, and refuses a request that asks nothing.
-            yield Final(request.model, "load", server=label_of(self.base_url))
+            yield [Final(request.model, "load", server=label_of(self.base_url))]
             return
-        limits = timeouts or self._timeouts
+        limits, model = timeouts or self._timeouts, request.model
         reader = self.dialect.reader(request, self.base_url, self.max_response_bytes)
-        model, body = request.model, self.dialect.body(request)
         is_alive = partial(self.catalog.is_at_work, model) if request.expects_answer else None
-        with self._watching(model, limits, is_alive) as watch:
-            answer = self._chunks(self._chat_url, body, model, limits, watch)
-            async with aclosing(answer) as chunks:
-                async for chunk in chunks:
-                    for delta in reader.feed(chunk):
-                        yield delta
-                    if reader.is_done:
-                        await _read_to_end(chunks, watch)
-                        break
-                    # What comes faster than it is read never waits, and would keep the loop.
-                    if len(chunk) > BIG_CHUNK_BYTES:
-                        await asyncio.sleep(0)
-            for delta in reader.finish():
-                yield delta
-            yield reader.final()
+        body = self.dialect.body(request)
+        async with self._answer(self._chat_url, body, model, limits, is_alive) as answer:
+            while not reader.is_done and (chunk := await answer.read()):
+                if deltas := reader.feed(chunk):
+                    yield deltas
+                # What comes faster than it is read never waits, and would keep the loop.
+                if len(chunk) > BIG_CHUNK_BYTES:
+                    await asyncio.sleep(0)
+            if reader.is_done:
+                await answer.read_to_end()
+        if deltas := reader.finish():
+            yield deltas
+        yield [reader.final()]
 
     async def chat(self, request: ChatRequest, *, timeouts: Timeouts | None = None) -> ModelReply:
         """The whole reply at once; the same promises as `stream`."""
@@ -181,7 +185,7 @@ class OllamaClient:
             watch.abort(_closed())
         http, self._http = self._http, None
         if http is not None:
-            await http.aclose()
+            await http.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -196,74 +200,53 @@ class OllamaClient:
 
         The same promises as `stream`.
         """
-        with self._watching(model, timeouts) as watch:
-            answer = self._chunks(f"{self.base_url}{path}", content, model, timeouts, watch)
-            async with aclosing(answer) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+        url = f"{self.base_url}{path}"
+        async with self._answer(url, content, model, timeouts) as answer:
+            while chunk := await answer.read():
+                yield chunk
 
-    @contextmanager
-    def _watching(
+    @asynccontextmanager
+    async def _answer(
         self,
-        model: str,
-        timeouts: Timeouts,
-        is_alive: IsAlive | None = None,
-    ) -> Iterator[StreamWatch]:
-        watch = StreamWatch(timeouts, is_alive=is_alive)
-        self._watches[watch] = model
-        try:
-            yield watch
-        finally:
-            watch.close()
-            del self._watches[watch]
-
-    async def _chunks(
-        self,
-        url: httpx.URL | str,
+        url: str,
         content: bytes | None,
         model: str,
         timeouts: Timeouts,
-        watch: StreamWatch,
-    ) -> AsyncGenerator[bytes, None]:
-        """The bytes of a reply of status 200; any failure as an LLMError."""
-        response: httpx.Response | None = None
-        request = self._request(url, content, timeouts)
+        is_alive: IsAlive | None = None,
+    ) -> AsyncIterator[Answer]:
+        """A reply of status 200; any failure as an LLMError."""
+        response: aiohttp.ClientResponse | None = None
+        watch = StreamWatch(timeouts, is_alive=is_alive)
+        self._watches[watch] = model
         try:
             with watch:
-                response = await self._transport_here().handle_async_request(request)
+                response = await self._session_here().request(
+                    "GET" if content is None else "POST",
+                    url,
+                    data=content,
+                    timeout=_until_connected(timeouts.connect_s),
+                    allow_redirects=False,
+                )
             if content is None:
                 self._note_clock(response.headers.get("Date"))
-            raw = response.aiter_raw()
-            if response.status_code != 200:
-                body = await error_beginning(raw, watch)
-                raise refusal_of(response, body, model=model, base_url=self.base_url)
-            while True:
-                with watch:
-                    chunk = await anext(raw, None)
-                if chunk is None:
-                    return
-                watch.heard()
-                yield chunk
+            answer = Answer(response.content, watch)
+            if response.status != 200:
+                body = await answer.beginning()
+                after = response.headers.get("Retry-After")
+                raise refused(
+                    response.status, body, model=model, base_url=self.base_url, retry_after=after
+                )
+            yield answer
         except TRANSPORT_ERRORS as exc:
             raise lost_connection(
                 exc, replying=response is not None, base_url=self.base_url, timeouts=timeouts
             ) from exc
         finally:
+            watch.close()
+            del self._watches[watch]
+            # One that was not read to its end is closed: that is the only cancel.
             if response is not None:
-                with suppress(*TRANSPORT_ERRORS):
-                    await response.aclose()
-
-    def _request(
-        self, url: httpx.URL | str, content: bytes | None, timeouts: Timeouts
-    ) -> httpx.Request:
-        return httpx.Request(
-            "GET" if content is None else "POST",
-            url,
-            headers=self._headers,
-            content=content,
-            # No read limit: the first byte and later ones need two (StreamWatch).
-            extensions={"timeout": {"connect": timeouts.connect_s}},
-        )
+                response.release()
 
     def _note_clock(self, date: str | None) -> None:
         with suppress(TypeError, ValueError):  # a proxy may leave it out, or write what it likes
@@ -271,13 +254,14 @@ class OllamaClient:
             # The header has whole seconds: a difference of one says nothing.
             self.clock_ahead_s = ahead_s if abs(ahead_s) > 2 else 0.0
 
-    def _transport_here(self) -> httpx.AsyncBaseTransport:
+    def _session_here(self) -> aiohttp.ClientSession:
         if self._is_closed:
             raise _closed()
         # Made late: aiohttp's connections belong to the loop that they are made on.
         loop = asyncio.get_running_loop()
         if self._http is None:
-            self._loop, self._http = loop, async_transport(self.base_url, self._max_connections)
+            self._loop = loop
+            self._http = async_session(self.base_url, self._max_connections, self._headers)
         elif self._loop is not loop:
             raise RuntimeError("an OllamaClient belongs to one event loop: create one per loop")
         return self._http
@@ -287,12 +271,7 @@ def _closed() -> OllamaUnreachableError:
     return OllamaUnreachableError("this client of Ollama has been closed")
 
 
-async def _read_to_end(chunks: AsyncGenerator[bytes, None], watch: StreamWatch) -> None:
-    """The answer is whole; what goes wrong from here on costs a connection, not the answer."""
-    watch.expect_end(END_OF_REPLY_S)
-    read_bytes = 0
-    with suppress(LLMError):
-        async for chunk in chunks:
-            read_bytes += len(chunk)
-            if read_bytes > MAX_ERROR_BODY_BYTES:
-                return
+@lru_cache(maxsize=8)
+def _until_connected(connect_s: float) -> aiohttp.ClientTimeout:
+    # No read limit: the first byte and later ones need two (StreamWatch).
+    return aiohttp.ClientTimeout(sock_connect=connect_s)

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from llm.errors import LLMError
 from llm.wire.address import ssl_context_for
@@ -121,21 +120,23 @@ def beginning_of(chunks: Iterator[bytes]) -> bytes:
     return body
 
 
-def async_transport(base_url: str, max_connections: int) -> httpx.AsyncBaseTransport:
-    """httpx's transport over aiohttp's connections, to be made on its event loop.
+def async_session(
+    base_url: str, max_connections: int, headers: Mapping[str, str]
+) -> aiohttp.ClientSession:
+    """aiohttp's pool of connections, to be made on its event loop.
 
-    Over httpx's own transport cancelled calls leak connections until the pool is stuck
-    (encode/httpcore#1093), and a call costs four times the CPU. It is used without a client
-    around it: no cookies, redirects, proxies or authentication are wanted, and to look for them
-    is a tenth of what a chat job costs.
+    Not httpx's: cancelled calls leak its connections until the pool is stuck
+    (encode/httpcore#1093), and a call costs several times the CPU.
     """
-    context = ssl_context_for(urlsplit(base_url).scheme)
-
-    def session() -> aiohttp.ClientSession:
-        # Explicit numbers: left to itself aiohttp stops at 100 connections.
-        connector = aiohttp.TCPConnector(
-            limit=max_connections, ssl=context, keepalive_timeout=KEEPALIVE_S
-        )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-
-    return AiohttpTransport(verify=context, client=session)
+    # Explicit numbers: left to itself aiohttp stops at 100 connections.
+    connector = aiohttp.TCPConnector(
+        limit=max_connections,
+        ssl=ssl_context_for(urlsplit(base_url).scheme),
+        keepalive_timeout=KEEPALIVE_S,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers=headers,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+    )

@@ -1,17 +1,12 @@
 """The clock of one asynchronous stream: first token, silence, whole time, by a single timer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from llm.errors import LLMError, LLMTimeoutError
-from llm.wire.error_map import (
-    MAX_ERROR_BODY_BYTES,
-    first_token_timeout,
-    idle_timeout,
-    total_timeout,
-)
+from llm.wire.error_map import first_token_timeout, idle_timeout, total_timeout
 from llm.wire.timeouts import Timeouts
 
 IsAlive: TypeAlias = Callable[[bool], Awaitable[bool]]
@@ -43,7 +38,9 @@ class StreamWatch:
         self._cancels_before = 0
         self._expired: LLMError | None = None
         self._aborted: LLMError | None = None
-        self._timer = self._loop.call_at(self._due(), self._fire)
+        # As early as any wait may end: a timer that fires too early costs less than a second one.
+        first_s = min(timeouts.first_token_s, timeouts.idle_s, timeouts.total_s)
+        self._timer = self._loop.call_at(self._waits_since + first_s, self._fire)
 
     def heard(self) -> None:
         """The first byte has come: from now on silence is limited by `idle_s`."""
@@ -95,7 +92,8 @@ class StreamWatch:
 
     def _limit_silence(self, silence_s: float) -> None:
         self._silence_s = silence_s
-        self._rearm(self._due())
+        if self._due() < self._timer.when():
+            self._rearm(self._due())
 
     def _due(self) -> float:
         return min(self._waits_since + self._silence_s, self._ends_at)
@@ -141,15 +139,3 @@ class StreamWatch:
             return total_timeout(self._timeouts)
         make = idle_timeout if self._is_replying else first_token_timeout
         return make(self._timeouts)
-
-
-async def error_beginning(raw: AsyncIterator[bytes], watch: StreamWatch) -> bytes:
-    """As much as an error's body may have."""
-    body = b""
-    while len(body) < MAX_ERROR_BODY_BYTES:
-        with watch:
-            chunk = await anext(raw, None)
-        if chunk is None:
-            break
-        body += chunk
-    return body

@@ -1,6 +1,6 @@
 """What a server speaks: Ollama's own protocol or OpenAI's. All else is the same for both."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,16 +21,16 @@ class Reader(Protocol):
 
     @property
     def is_done(self) -> bool:
-        """Whether the reply is whole: nothing that follows matters."""
+        """Whether the reply is whole or has failed: nothing that follows matters."""
 
-    def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """The deltas of a chunk."""
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """The deltas of a chunk. Raises an LLMError for bytes that are no reply."""
 
-    def finish(self) -> Iterator[Delta]:
+    def finish(self) -> list[Delta]:
         """The deltas of what is left at a clean end of the bytes."""
 
     def final(self) -> Final:
-        """The end of the reply."""
+        """The end of the reply. Raises the LLMError that it has failed with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ The stream is server-sent events: lines `data: {…}`, the last one `data: [DONE
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from llm.errors import StreamCutError
+from llm.errors import LLMError, StreamCutError
 from llm.wire.address import label_of
 from llm.wire.error_map import error_line
 from llm.wire.models import count_of
@@ -42,22 +42,26 @@ class OpenAIReply:
         self._final = Final(model=request.model, server=label_of(base_url))
         self._has_reason = False
         self._is_done = False
+        self._error: LLMError | None = None
 
     @property
     def is_done(self) -> bool:
-        """True once `[DONE]` has been read: nothing that follows matters."""
+        """True once `[DONE]` or an error has been read: nothing that follows matters."""
         return self._is_done
 
-    def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """The deltas of a chunk; raises the LLMError that an error in it means."""
-        yield from self._read(self._lines.feed(chunk))
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """The deltas of a chunk. What an error in it means is raised by `final`."""
+        return self._read(self._lines.feed(chunk))
 
-    def finish(self) -> Iterator[Delta]:
+    def finish(self) -> list[Delta]:
         """The same for what follows the last newline, at a clean end of the bytes."""
-        yield from self._read(self._lines.finish())
+        return self._read(self._lines.finish())
 
     def final(self) -> Final:
-        """The end of the reply; StreamCutError if the bytes ended without a reason for it."""
+        """The end of the reply; raises what an error means, and StreamCutError if the bytes ended
+        without a reason for it."""
+        if self._error is not None:
+            raise self._error
         # Some servers leave [DONE] out, and some the counts; a whole reply has its reason.
         if not self._has_reason:
             raise StreamCutError(
@@ -65,25 +69,30 @@ class OpenAIReply:
             )
         return self._final
 
-    def _read(self, lines: list[bytes]) -> Iterator[Delta]:
+    def _read(self, lines: list[bytes]) -> list[Delta]:
+        deltas: list[Delta] = []
         for line in lines:
             if self._is_done:
-                return
+                break
             kind, _, data = line.partition(b":")
             # Comments (`: keep-alive`) and the names of events say nothing here.
             if kind != b"data":
                 continue
             if data.strip() == b"[DONE]":
                 self._is_done = True
-                return
-            yield from self._take(decoded(data))
+            else:
+                deltas += self._take(decoded(data))
+        return deltas
 
     def _take(self, record: Mapping[str, object]) -> Iterator[Delta]:
         # vLLM before 0.10 sends the error itself as the object.
         error = record if record.get("object") == "error" else record.get("error")
         if error is not None:
             said = error.get("message") if isinstance(error, Mapping) else error
-            raise error_line(said, model=self._final.model, base_url=self._base_url)
+            # Not raised here: what stands before it in the chunk was said.
+            self._error = error_line(said, model=self._final.model, base_url=self._base_url)
+            self._is_done = True
+            return
         self._count(record)
         choices = record.get("choices")
         choice = choices[0] if isinstance(choices, list) and choices else None

@@ -1,57 +1,100 @@
 """What a call of a model took, as metrics (docs/metrics.md) and as a span."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import NamedTuple
+
+from prometheus_client import Counter, Histogram
 
 from llm.servers.call_span import CallSpan
 from llm.wire.models import full_name
 from llm.wire.records import Delta, Final
 from llm.wire.requests import ChatRequest
 from telemetry.labels import MODELS, SERVERS
-from telemetry.metrics import CHUNK, FIRST_CHUNK, MODEL_CALL, SERVER_CHOICES, TOKENS_USED
+from telemetry.metrics import (
+    CHUNK,
+    FIRST_CHUNK,
+    MODEL_CALL,
+    SERVER_CHOICES,
+    TOKENS_USED,
+    observe_all,
+)
 
 STOPPED = "cancelled"
 """What `error_type` says of a call that its reader has left."""
+
+
+GAPS_AT_ONCE = 100
+"""So many times between chunks are kept of a call before they are counted."""
+
+
+class _Series(NamedTuple):
+    """The series of a model at a server."""
+
+    labels: tuple[str, str]
+    first: Histogram
+    chunk: Histogram
+    prompt_tokens: Histogram
+    reply_tokens: Histogram
+    choices: Counter
+
+
+@lru_cache(maxsize=256)
+def _series_of(server: str, name: str) -> _Series:
+    # Finding a series by its labels costs as much as ten additions to it.
+    labels = model, at = MODELS.label(name), SERVERS.label(server)
+    prompt, reply = (TOKENS_USED.labels(kind, model) for kind in ("input", "output"))
+    choices = SERVER_CHOICES.labels(at, model)
+    first, chunk = FIRST_CHUNK.labels(*labels), CHUNK.labels(*labels)
+    return _Series(labels, first, chunk, prompt, reply, choices)
 
 
 class CallMeasure:
     """Measures one call of one server."""
 
     def __init__(self, server: str, model: str, request: ChatRequest) -> None:
-        labels = (MODELS.label(model), SERVERS.label(server))
-        self._labels = labels
-        self._first, self._chunk = FIRST_CHUNK.labels(*labels), CHUNK.labels(*labels)
+        self._series = _series_of(server, model)
+        self._series.choices.inc()
         self._began_s = time.monotonic()
         self._last_s: float | None = None
+        self._gaps_s: list[float] = []
         self._span = CallSpan(server, request)
 
-    def heard(self, record: Delta | Final) -> None:
-        """A piece of the reply has come, or its last record."""
+    def heard(self, records: Sequence[Delta | Final]) -> None:
+        """A chunk of the reply has come, or its last record."""
         now_s, last_s = time.monotonic(), self._last_s
         self._last_s = now_s
-        self._span.heard(record, is_first=last_s is None)
-        if isinstance(record, Final):
-            TOKENS_USED.labels("input", self._labels[0]).observe(record.prompt_tokens)
-            TOKENS_USED.labels("output", self._labels[0]).observe(record.completion_tokens)
+        if self._span.is_recorded:
+            self._span.heard(records, is_first=last_s is None)
+        if isinstance(final := records[-1], Final):
+            self._series.prompt_tokens.observe(final.prompt_tokens)
+            self._series.reply_tokens.observe(final.completion_tokens)
         elif last_s is None:
-            self._first.observe(now_s - self._began_s)
+            self._series.first.observe(now_s - self._began_s)
         else:
-            self._chunk.observe(now_s - last_s)
+            self._gaps_s.append(now_s - last_s)
+            if len(self._gaps_s) >= GAPS_AT_ONCE:
+                self._count_gaps()
 
     def ended(self, error: str = "") -> None:
         """The call is over; `error` is the class of what has ended it, or ""."""
         took_s = time.monotonic() - self._began_s
-        MODEL_CALL.labels("chat", *self._labels, error).observe(took_s)
+        MODEL_CALL.labels("chat", *self._series.labels, error).observe(took_s)
+        if self._gaps_s:
+            self._count_gaps()
         self._span.ended(error)
+
+    def _count_gaps(self) -> None:
+        observe_all(self._series.chunk, self._gaps_s)
+        self._gaps_s.clear()
 
 
 @contextmanager
 def measured_call(server: str, request: ChatRequest) -> Iterator[CallMeasure]:
     """Measure the call that is made within the block; `server` is its label."""
-    model = full_name(request.model)
-    measure = CallMeasure(server, model, request)
-    SERVER_CHOICES.labels(SERVERS.label(server), MODELS.label(model)).inc()
+    measure = CallMeasure(server, full_name(request.model), request)
     error = STOPPED
     try:
         yield measure

@@ -21,8 +21,14 @@ class CallSpan:
     """The span of one call of one server, where the code that calls it is in a trace."""
 
     def __init__(self, server: str, request: ChatRequest) -> None:
-        host, _, port = server.rpartition(":")
         kind = "chat" if request.messages else "load"
+        self._span = tracing.begun(f"{kind} {request.model}", kind=SpanKind.CLIENT)
+        self.is_recorded = self._span.is_recording()
+        self._holds_words = self.is_recorded and captures_content()
+        self._said: list[str] = []
+        if not self.is_recorded:
+            return
+        host, _, port = server.rpartition(":")
         facts: tracing.Facts = {
             "gen_ai.operation.name": kind,
             "gen_ai.provider.name": "ollama",
@@ -32,29 +38,25 @@ class CallSpan:
             "server.address": host or server,
             "server.port": int(port) if port.isdigit() else None,
         }
-        self._span = tracing.begun(f"{kind} {request.model}", kind=SpanKind.CLIENT)
-        self._holds_words = self._span.is_recording() and captures_content()
-        self._said: list[str] = []
         tracing.note(self._span, facts)
         if self._holds_words:
             messages = [_read(one) for one in request.messages]
             tracing.note(self._span, {"gen_ai.input.messages": _as_parts(messages)})
 
-    def heard(self, record: Delta | Final, *, is_first: bool) -> None:
-        """A piece of the reply has come, or its last record."""
-        if isinstance(record, Delta):
-            if is_first:
-                self._span.add_event(FIRST)
-            if self._holds_words:
-                self._said.append(record.text)
-            return
-        known: tracing.Facts = {
-            "gen_ai.response.model": record.model,
-            "gen_ai.response.finish_reasons": [record.done_reason],
-            "gen_ai.usage.input_tokens": record.prompt_tokens,
-            "gen_ai.usage.output_tokens": record.completion_tokens,
-        }
-        tracing.note(self._span, known)
+    def heard(self, records: Sequence[Delta | Final], *, is_first: bool) -> None:
+        """A chunk of the reply has come, or its last record."""
+        if isinstance(final := records[-1], Final):
+            known: tracing.Facts = {
+                "gen_ai.response.model": final.model,
+                "gen_ai.response.finish_reasons": [final.done_reason],
+                "gen_ai.usage.input_tokens": final.prompt_tokens,
+                "gen_ai.usage.output_tokens": final.completion_tokens,
+            }
+            tracing.note(self._span, known)
+        elif is_first:
+            self._span.add_event(FIRST)
+        if self._holds_words:
+            self._said += [one.text for one in records if isinstance(one, Delta)]
 
     def ended(self, error: str) -> None:
         """The call is over; `error` is the class of what has ended it, or ""."""

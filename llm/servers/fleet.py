@@ -136,7 +136,25 @@ class Fleet:
         held_slot: HeldSlot | None = None,
         on_server: Callable[[str], None] = lambda _: None,
     ) -> AsyncGenerator[Delta | Final, None]:
-        """As `OllamaClient.stream`, by the server that is best for `session` now.
+        """`chunks`, record by record."""
+        stream = self.chunks(
+            request, session=session, timeouts=timeouts, held_slot=held_slot, on_server=on_server
+        )
+        async with aclosing(stream) as chunks:
+            async for records in chunks:
+                for record in records:
+                    yield record
+
+    async def chunks(
+        self,
+        request: ChatRequest,
+        *,
+        session: str = "",
+        timeouts: Timeouts | None = None,
+        held_slot: HeldSlot | None = None,
+        on_server: Callable[[str], None] = lambda _: None,
+    ) -> AsyncGenerator[Sequence[Delta | Final], None]:
+        """As `OllamaClient.chunks`, by the server that is best for `session` now.
 
         A retryable failure before the first piece of the reply moves the call to another server;
         each is tried once at most. Raises the LLMError of the last one, a retryable one first.
@@ -151,15 +169,15 @@ class Fleet:
             try:
                 with measured_call(server.label, request) as call, server.calling(request) as trial:
                     await server.load(request)
-                    stream = server.client.stream(request, timeouts=failover.ask())
-                    async with aclosing(stream) as records:
-                        async for record in records:
+                    stream = server.client.chunks(request, timeouts=failover.ask())
+                    async with aclosing(stream) as chunks:
+                        async for records in chunks:
                             if not has_spoken:
                                 has_spoken = True
                                 server.answers(request.model, trial)
                             server.heard(model)
-                            call.heard(record)
-                            yield record
+                            call.heard(records)
+                            yield records
                 return
             except LLMError as exc:
                 await server.look_after(exc)

@@ -40,10 +40,7 @@ MAX_ERROR_BODY_BYTES = 64 * 1024
 """As much of an error's body as is read; Ollama's longest are under 1 KiB."""
 
 TRANSPORT_ERRORS = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
-"""What an HTTP call can raise; `lost_connection` turns each into an LLMError.
-
-The transport httpx-aiohttp 0.2 passes some of aiohttp's errors on as they are.
-"""
+"""What a call by httpx or aiohttp can raise; `lost_connection` turns each into an LLMError."""
 
 KILLED = "signal: killed"
 """In the message of a runner's death: the kernel did it, or somebody by hand."""
@@ -135,14 +132,12 @@ def cannot(model: str, ability: str) -> UnsupportedError:
 
 
 def _no_connection(exc: Exception, base_url: str, timeouts: Timeouts) -> LLMError:
-    # httpx-aiohttp 0.2 reports most failures as httpx.ConnectTimeout: look underneath.
-    cause = exc.__cause__ if isinstance(exc.__cause__, aiohttp.ClientError) else exc
-    if isinstance(cause, httpx.ConnectTimeout | aiohttp.ServerTimeoutError):
+    if isinstance(exc, httpx.ConnectTimeout | aiohttp.ServerTimeoutError):
         return OllamaUnreachableError(
             f"{named(base_url)} does not accept a connection within "
             f"{timeouts.connect_s:g} s: is it running, and is OLLAMA_BASE_URL right?"
         )
-    if isinstance(cause, httpx.ConnectError | aiohttp.ClientConnectorError):
+    if isinstance(exc, httpx.ConnectError | aiohttp.ClientConnectorError):
         return OllamaUnreachableError(
             f"{named(base_url)} does not answer: is it running (`ollama serve`), "
             "and is OLLAMA_BASE_URL right?"

@@ -32,19 +32,21 @@ class Lines:
         self._read_bytes += len(chunk)
         if self._max_bytes is not None and self._read_bytes > self._max_bytes:
             raise _too_large("reply", self._max_bytes)
-        head, *lines = chunk.split(b"\n")
+        lines = chunk.split(b"\n")
         # Joined only when the line ends, so that a long line costs no copy per chunk.
-        self._keep(head)
-        if not lines:
-            return []
-        lines.insert(0, self._take())
-        self._keep(lines.pop())
-        return [self._checked(line) for line in lines if not _is_blank(line)]
+        if len(lines) == 1 or self._rest:
+            self._keep(lines[0])
+            lines[0] = self._take() if len(lines) > 1 else b""
+        if rest := lines.pop():
+            self._keep(rest)
+        if len(chunk) > self._max_line_bytes:
+            lines = [*map(self._checked, lines)]
+        return [line for line in lines if line and not line.isspace()]
 
     def finish(self) -> list[bytes]:
         """The line after the last newline, if there is one."""
         line = self._take()
-        return [] if _is_blank(line) else [self._checked(line)]
+        return [line] if line and not line.isspace() else []
 
     def _keep(self, part: bytes) -> None:
         if part:
@@ -94,10 +96,6 @@ def decoded(line: bytes) -> dict[str, object]:
     if not isinstance(record, dict):
         raise InvalidReplyError(f"a line of the reply is {type(record).__name__}, not an object")
     return record
-
-
-def _is_blank(line: bytes) -> bool:
-    return not line or line.isspace()
 
 
 def _too_large(what: str, limit_bytes: int) -> ResponseTooLargeError:

@@ -1,6 +1,5 @@
 """Reading one reply: bytes in, deltas out, and at its end either a Final or the error. No I/O."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from llm.errors import LLMError, OllamaFailedError, RepetitionError, StreamCutError
@@ -29,6 +28,7 @@ class ReplyReader:
         self._tags = ThinkTags() if request.reads_think_tags else None
         self._decoder = NDJSONDecoder(max_bytes=max_bytes)
         self._final: Final | None = None
+        self._error: LLMError | None = None
         self._last_piece = ""
         self._equal_pieces = 0
         self._pieces = 0
@@ -36,33 +36,34 @@ class ReplyReader:
 
     @property
     def is_done(self) -> bool:
-        """True once `done: true` has been read: nothing that follows matters."""
-        return self._final is not None
+        """True once `done: true` or an error has been read: nothing that follows matters."""
+        return self._final is not None or self._error is not None
 
-    def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """The deltas of a chunk; raises the LLMError that an error line in it means."""
-        if self._final is None:
-            yield from self._told(self._read(self._decoder.feed(chunk)))
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """The deltas of a chunk. What an error line in it means is raised by `final`."""
+        return [] if self.is_done else self._told(self._read(self._decoder.feed(chunk)))
 
-    def finish(self) -> Iterator[Delta]:
+    def finish(self) -> list[Delta]:
         """The same for what follows the last newline, at a clean end of the bytes."""
-        if self._final is None:
-            yield from self._told(self._read(self._decoder.finish()))
+        return [] if self.is_done else self._told(self._read(self._decoder.finish()))
 
-    def _told(self, deltas: Iterator[Delta]) -> Iterator[Delta]:
+    def _told(self, deltas: list[Delta]) -> list[Delta]:
         """The deltas, with thoughts that are written into the text taken out of it."""
         if self._tags is None:
-            yield from deltas
-            return
-        yield from filter(None, map(self._tags.read, deltas))
+            return deltas
+        told = [*filter(None, map(self._tags.read, deltas))]
         if self._final is not None and (rest := self._tags.rest()):
-            yield rest
+            told.append(rest)
+        return told
 
     def final(self) -> Final:
-        """The end of the reply; RepetitionError or StreamCutError if the bytes ended without it.
+        """The end of the reply; raises what an error line means, and RepetitionError or
+        StreamCutError if the bytes ended without an end.
 
         Ollama ends some failed streams tidily, with neither `done: true` nor an error line.
         """
+        if self._error is not None:
+            raise self._error
         if self._final is None:
             raise self._cut()
         return self._final
@@ -78,18 +79,22 @@ class ReplyReader:
             f"the reply of Ollama at {self._base_url} ended without `done: true`: it is incomplete"
         )
 
-    def _read(self, records: list[dict[str, object]]) -> Iterator[Delta]:
+    def _read(self, records: list[dict[str, object]]) -> list[Delta]:
+        deltas: list[Delta] = []
         for record in records:
             if (error := record.get("error")) is not None:
-                raise error_line(error, model=self._model, base_url=self._base_url)
+                # Not raised here: what stands before it in the chunk was said.
+                self._error = error_line(error, model=self._model, base_url=self._base_url)
+                break
             # Before the end is looked at: the final record may hold text, and all calls of tools
             # (docs/ollama.md, Records).
             if delta := delta_of(record):
                 self._count(delta)
-                yield delta
+                deltas.append(delta)
             if final := final_of(record):
                 self._end(final)
-                return
+                break
+        return deltas
 
     def _count(self, delta: Delta) -> None:
         # As Ollama counts: what is white space is equal (llm/llama_server.go).
@@ -102,7 +107,7 @@ class ReplyReader:
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).
         if self._expects_answer and final.done_reason in ("load", "unload"):
-            raise OllamaFailedError(
+            self._error = OllamaFailedError(
                 f"Ollama at {self._base_url} only loaded the model and gave no answer"
             )
         self._final = replace(self._with_thinking(final), server=label_of(self._base_url))

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from pydantic import JsonValue
@@ -40,10 +40,22 @@ MOST_NAMED = 3
 """Sessions that one log line names; without Redis all lose their events, tick after tick."""
 TEXT_EVENTS = frozenset({EventType.TOKEN, EventType.THINKING})
 
-_Run: TypeAlias = list[Event]
-"""Events that follow each other and become one."""
 _Writer: TypeAlias = tuple[SessionKeys, str]
 """A session, and the token of the attempt that writes; the token is empty where none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """An event, and the texts of all that follow each other and become one with it."""
+
+    first: Event
+    texts: list[str]
+
+    def joined(self) -> Event:
+        """The one that they become."""
+        if len(self.texts) == 1:
+            return self.first
+        return replace(self.first, text="".join(self.texts))
 
 
 class Relay:
@@ -69,14 +81,23 @@ class Relay:
         if not self._waiting:
             self._since_s = time.monotonic()
         waiting = self._waiting[keys, token]
-        if waiting and _continues(waiting[-1][0], event):
-            waiting[-1].append(event)
+        if waiting and _continues(waiting[-1].first, event):
+            waiting[-1].texts.append(event.text)
         else:
-            waiting.append([event])
+            waiting.append(_Run(event, [event.text]))
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._publish(), context=Context())
         if soon:
             self._hurry.set()
+
+    def goes_on(self, keys: SessionKeys, token: str, kind: EventType, text: str) -> bool:
+        """Add a text to the attempt's last event, if that waits and is of this kind."""
+        # Most tokens of a busy process take this way, which makes no event of each.
+        waiting = self._waiting.get((keys, token))
+        if not waiting or waiting[-1].first.type is not kind:
+            return False
+        waiting[-1].texts.append(text)
+        return True
 
     async def taken(self, keys: SessionKeys, token: str) -> list[Command[bool]]:
         """What still waits of an attempt, for the caller to send; what was under way is there."""
@@ -116,7 +137,7 @@ class Relay:
             )
 
     def _call(self, writer: _Writer, waiting: Sequence[_Run]) -> Command[bool]:
-        (keys, token), joined = writer, [_joined(run) for run in waiting]
+        (keys, token), joined = writer, [run.joined() for run in waiting]
         return events.publish(
             keys, joined, ttl_s=self._ttl_s, token=token, number=next(self._numbers)
         )
@@ -147,6 +168,11 @@ class AttemptEvents:
         event = self.event(kind, text, data)
         self._relay.emit(self._keys, event, token=token, soon=is_first_token)
 
+    def say(self, kind: EventType, text: str) -> None:
+        """Publish a piece of the reply, of a type of TEXT_EVENTS, as `emit` does."""
+        if not self._relay.goes_on(self._keys, self._token, kind, text):
+            self.emit(kind, text)
+
     def event(
         self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None
     ) -> Event:
@@ -165,12 +191,6 @@ def _named(sessions: Sequence[SessionKeys]) -> str:
     ]
     more = len(sessions) - len(named)
     return ", ".join(named) + (f" and {more} more sessions" if more else "")
-
-
-def _joined(run: _Run) -> Event:
-    if len(run) == 1:
-        return run[0]
-    return replace(run[0], text="".join([event.text for event in run]))
 
 
 def _continues(last: Event, event: Event) -> bool:

@@ -16,9 +16,8 @@ from contextvars import Context
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from agents import read_answer
 from agents.summary import MAX_SUMMARY_CHARS, SUMMARY_TOKENS, digest_of
-from llm import ChatRequest, ContextLimits, Delta, Final, LLMError, LLMSettings
+from llm import ChatRequest, ContextLimits, Delta, Final, LLMError, LLMSettings, joined
 from memory import (
     AsyncConnection,
     Command,
@@ -220,7 +219,7 @@ class Summaries:
         # A model that thinks would spend on that what the summary may have.
         stream = self._stream(replace(request, think=False))
         async with aclosing(stream) as records:
-            return (await read_answer(records)).text.strip()
+            return joined([record async for record in records]).text.strip()
 
     async def _until_somebody_comes(self, wanted: Wanted, name: bytes) -> None:
         """Return once a user's message is there: in this process, in another, in the session."""

@@ -34,9 +34,9 @@ class TurnNow:
         """A model is asked, perhaps not for the first time."""
         self.model, self.attempt, self.pieces, self._first_s = model, attempt, 0, None
 
-    def on_piece(self) -> None:
-        """A piece of the reply has come; about a token."""
-        self.pieces += 1
+    def on_pieces(self, number: int) -> None:
+        """Pieces of the reply have come, together; each is about a token."""
+        self.pieces += number
         if self._first_s is None:
             self._first_s = time.monotonic()
 

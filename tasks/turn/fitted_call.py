@@ -5,7 +5,7 @@ it as too long, the budget is measured anew and the model is called once more.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,8 +56,8 @@ class ReplyListener(Protocol):
     def on_prompt(self, tokens: int) -> None:
         """A prompt is sent, which has so many tokens by the estimate."""
 
-    def on_delta(self, delta: Delta) -> None:
-        """A piece of the reply."""
+    def on_deltas(self, deltas: Sequence[Delta]) -> None:
+        """Pieces of the reply that have come together."""
 
     def on_answer(self, final: Final) -> None:
         """The reply is whole."""
@@ -76,16 +76,16 @@ class FittedReply:
 
 
 class FittedCall:
-    """Calls models; `stream` sends a request, `limits` knows how long a prompt may be."""
+    """Calls models; `chunks` sends a request, `limits` knows how long a prompt may be."""
 
     def __init__(
         self,
         limits: ContextLimits,
-        stream: Callable[[ChatRequest], AsyncGenerator[Delta | Final, None]],
+        chunks: Callable[[ChatRequest], AsyncGenerator[Sequence[Delta | Final], None]],
         listener: ReplyListener,
     ) -> None:
         self._limits = limits
-        self._stream = stream
+        self._chunks = chunks
         self._listener = listener
         self._is_sent = False
 
@@ -135,7 +135,7 @@ class FittedCall:
         if budget.is_known or not is_needed or not can_know:
             return budget, prompt, False
         self._listener.on_start(source.model)
-        async with aclosing(self._stream(load_request(prompt.request))) as records:
+        async with aclosing(self._chunks(load_request(prompt.request))) as records:
             async for _ in records:
                 pass
         self._limits.doubt(source.model)
@@ -165,8 +165,8 @@ class FittedCall:
             self._listener.on_start(model)
         self._is_sent = True
         self._listener.on_prompt(prompt.fit.estimated_tokens)
-        async with aclosing(self._stream(prompt.request)) as records:
-            answer = await read_answer(records, self._listener.on_delta)
+        async with aclosing(self._chunks(prompt.request)) as chunks:
+            answer = await read_answer(chunks, self._listener.on_deltas)
         self._listener.on_answer(answer.final)
         self._limits.learn(model, prompt.fit, answer.final)
         is_truncated = self._limits.ran_past(model, answer.final)

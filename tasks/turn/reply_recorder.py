@@ -1,6 +1,7 @@
 """What one attempt has heard of its reply: text, tokens, times, and the events for followers."""
 
 import time
+from collections.abc import Sequence
 
 from agents import ToolEvent
 from llm import Delta, Final, ModelReply
@@ -70,19 +71,20 @@ class ReplyRecorder:
         self._tokens += final.prompt_tokens + final.completion_tokens
         self._prompt_tokens = self._pieces = 0
 
-    def on_delta(self, delta: Delta) -> None:
-        """A piece of the reply has come."""
+    def on_deltas(self, deltas: Sequence[Delta]) -> None:
+        """Pieces of the reply have come, together."""
         if self._first_delta_s is None:
             self._first_delta_s = time.monotonic()
             self._note_first_token()
-        self._said.append(delta.text)
-        self._pieces += 1
-        self._shown.on_piece()
-        if delta.thinking:
-            self._events.emit(EventType.THINKING, text=delta.thinking)
-        if delta.text:
-            self._events.emit(EventType.TOKEN, text=delta.text)
-        crash_if_armed(CrashPoint.TOKEN)
+        self._pieces += len(deltas)
+        self._shown.on_pieces(len(deltas))
+        for delta in deltas:
+            if delta.thinking:
+                self._events.say(EventType.THINKING, delta.thinking)
+            if delta.text:
+                self._said.append(delta.text)
+                self._events.say(EventType.TOKEN, delta.text)
+            crash_if_armed(CrashPoint.TOKEN)
 
     def on_tool(self, event: ToolEvent) -> None:
         """A tool is called or has answered: what was said before is no part of the reply."""

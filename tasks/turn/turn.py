@@ -180,8 +180,8 @@ class ModelTurn:
 
     async def _ask(self, shown: TurnContext, rounds: ToolRounds, session: str) -> FittedReply:
         """One call of the model, with what its tools have done in this turn so far."""
-        stream = partial(self._stream, session=session)
-        fitted_call = FittedCall(self._models.context_limits, stream, self._recorder)
+        chunks = partial(self._chunks, session=session)
+        fitted_call = FittedCall(self._models.context_limits, chunks, self._recorder)
         while True:
             try:
                 return await fitted_call.ask(shown)
@@ -189,11 +189,13 @@ class ModelTurn:
                 if not rounds.shorten():
                     raise
 
-    def _stream(self, request: ChatRequest, *, session: str) -> AsyncGenerator[Delta | Final, None]:
+    def _chunks(
+        self, request: ChatRequest, *, session: str
+    ) -> AsyncGenerator[Sequence[Delta | Final], None]:
         timeouts = self._models.settings.timeouts
         if request.tools:
             timeouts = timeouts.for_tools()
-        return self._models.servers.stream(
+        return self._models.servers.chunks(
             request,
             session=session,
             timeouts=timeouts,

@@ -44,9 +44,9 @@ class Ear:
     def on_answer(self, final: Final) -> None:
         """The reply is whole."""
 
-    def on_delta(self, delta: Delta) -> None:
-        """A piece of the reply."""
-        self.said.append(delta.text)
+    def on_deltas(self, deltas: Sequence[Delta]) -> None:
+        """Pieces of the reply."""
+        self.said += [delta.text for delta in deltas]
 
 
 @dataclass
@@ -99,7 +99,7 @@ async def ask(
 
     context_limits = context_limits or ContextLimits([client], settings)
     shown = Conversation(question, settings, limit)
-    return await FittedCall(context_limits, client.stream, ear).ask(shown)
+    return await FittedCall(context_limits, client.chunks, ear).ask(shown)
 
 
 async def test_what_fits_is_asked_once(
@@ -168,7 +168,7 @@ async def test_questions_that_stand_in_one_message_are_shortened_too(
     question = Ask(message="And now?", model="window:ctx1800-dense3", system_prompt="")
     asked = [message for message in HISTORY if message["role"] == "user"]
     shown = Conversation(question, settings, len(asked), past=asked)
-    reply = await FittedCall(ContextLimits([client], settings), client.stream, ear).ask(shown)
+    reply = await FittedCall(ContextLimits([client], settings), client.chunks, ear).ask(shown)
     assert [call.status for call in ollama.calls] == [400, 200]
     assert [len(call.messages) for call in ollama.calls] == [1, 1]
     assert 0 < reply.prompt.history_messages < len(asked)

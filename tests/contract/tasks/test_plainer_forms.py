@@ -59,14 +59,14 @@ class Server:
         self._refuses = refuses
         self.asked: list[list[Mapping[str, object]]] = []
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[Delta | Final, None]:
+    async def chunks(self, request: ChatRequest) -> AsyncGenerator[list[Delta | Final], None]:
         """One call."""
         messages = orjson.loads(request.body())["messages"]
         self.asked.append(messages)
         if self._refuses(messages):
             raise RequestRejectedError(f"refusal {len(self.asked)}")
-        yield Delta(text="yes")
-        yield Final(model="m", prompt_tokens=5)
+        yield [Delta(text="yes")]
+        yield [Final(model="m", prompt_tokens=5)]
 
 
 async def ask(
@@ -87,7 +87,7 @@ async def ask(
         stored_messages=len(HISTORY),
         rounds=rounds,
     )
-    return await FittedCall(ContextLimits([client], SETTINGS), server.stream, Ear()).ask(shown)
+    return await FittedCall(ContextLimits([client], SETTINGS), server.chunks, Ear()).ask(shown)
 
 
 @pytest.mark.parametrize(

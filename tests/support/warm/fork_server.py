@@ -59,7 +59,6 @@ LIBRARIES = (
     "honcho.manager",
     "http.server",
     "httpx",
-    "httpx_aiohttp",
     "jsonschema_rs",
     "kombu.pidbox",
     "kombu.transport.redis",

@@ -206,21 +206,23 @@ def test_an_empty_system_prompt_means_none_at_all() -> None:
     ]
 
 
-async def stream(*records: Delta | Final | Exception) -> AsyncIterator[Delta | Final]:
-    """A model's reply; an error in it is raised."""
+async def stream(*records: Delta | Final | Exception) -> AsyncIterator[list[Delta | Final]]:
+    """A model's reply, one record at a time; an error in it is raised."""
     for record in records:
         if isinstance(record, Exception):
             raise record
-        yield record
+        yield [record]
+
+
+def nobody_hears(_: Sequence[Delta]) -> None:
+    """What comes is not looked at."""
 
 
 async def test_an_answer_is_the_joined_text_and_its_counts() -> None:
     """Each piece is handed on as it comes, thinking included; thinking is no part of the text."""
     seen: list[Delta] = []
     pieces = (Delta(thinking="hm"), Delta(text="Hel"), Delta(text="lo"))
-    answer = await read_answer(
-        stream(*pieces, Final(model="m", completion_tokens=3)), on_delta=seen.append
-    )
+    answer = await read_answer(stream(*pieces, Final(model="m", completion_tokens=3)), seen.extend)
     assert (answer.text, answer.final.completion_tokens) == ("Hello", 3)
     assert seen == list(pieces)
 
@@ -228,18 +230,18 @@ async def test_an_answer_is_the_joined_text_and_its_counts() -> None:
 async def test_a_stream_without_its_end_is_no_answer() -> None:
     """What was read of it is not taken for a whole reply."""
     with pytest.raises(StreamCutError):
-        await read_answer(stream(Delta(text="half an an")))
+        await read_answer(stream(Delta(text="half an an")), nobody_hears)
 
 
 async def test_an_error_of_the_stream_is_raised_as_it_is() -> None:
     """The retry table decides by its type."""
     with pytest.raises(OllamaFailedError):
-        await read_answer(stream(Delta(text="half"), OllamaFailedError("the runner died")))
+        await read_answer(stream(Delta(text="half"), OllamaFailedError("died")), nobody_hears)
 
 
 async def test_an_empty_reply_is_an_answer() -> None:
     """A model may say nothing."""
-    assert (await read_answer(stream(Final()))).text == ""
+    assert (await read_answer(stream(Final()), nobody_hears)).text == ""
 
 
 def test_room_is_kept_for_the_reply_that_is_asked_for() -> None:

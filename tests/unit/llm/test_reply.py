@@ -104,9 +104,10 @@ def test_an_error_line_ends_the_reply_after_the_deltas_before_it() -> None:
     reader = ReplyReader(ASK, "http://ollama:11434", 1 << 20)
     lines = (record("a"), {"error": "an error was encountered while running the model: EOF"})
     deltas = reader.feed(b"".join(orjson.dumps(line) + b"\n" for line in lines))
-    assert next(deltas) == Delta(text="a")
+    assert deltas == [Delta(text="a")]
+    assert reader.is_done
     with pytest.raises(OllamaFailedError, match="while running the model"):
-        next(deltas)
+        reader.final()
 
 
 def test_an_error_line_about_the_window_is_a_context_overflow() -> None:

@@ -13,7 +13,7 @@ from tasks.turn.reply_recorder import ReplyRecorder
 class NoEvents:
     """Followers are not told."""
 
-    def emit(self, *_: object, **__: object) -> None:
+    def say(self, *_: object) -> None:
         """Nobody follows."""
 
 
@@ -26,8 +26,7 @@ def recorder() -> ReplyRecorder:
 def hear(recorder: ReplyRecorder, prompt_tokens: int, pieces: int) -> None:
     """A call that has said so much."""
     recorder.on_prompt(prompt_tokens)
-    for _ in range(pieces):
-        recorder.on_delta(Delta("x", ""))
+    recorder.on_deltas([Delta("x", "")] * pieces)
 
 
 def test_a_whole_reply_costs_what_its_server_says(recorder: ReplyRecorder) -> None:

@@ -46,8 +46,8 @@ def test_a_turn_is_shown_while_a_model_is_asked() -> None:
         turn.on_start("model", 1)
         assert turns.running == [turn]
         assert turn.tokens_per_s is None
-        turn.on_piece()
-        turn.on_piece()
+        turn.on_pieces(1)
+        turn.on_pieces(1)
         assert turn.tokens_per_s is not None
         turn.on_start("model", 2)
         assert (turn.attempt, turn.pieces, turn.tokens_per_s) == (2, 0, None)
