@@ -19,7 +19,7 @@ WEIGHT = 0.2
 wait for a core must not decide alone."""
 
 
-class Pace:
+class ShortSteps:
     """Sends many commands of one kind; for one run of one task, in one thread.
 
     A step is as many as the server did lately in STEP_US, by its own clock, and after each it is

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 from memory import Connection, MemorySettings
 from memory.redis.command import Command
 from memory.redis.replies import integer
-from memory.upkeep.pace import FIRST, LEAST, MOST, Pace
+from memory.upkeep.short_steps import FIRST, LEAST, MOST, ShortSteps
 
 T = TypeVar("T")
 
@@ -41,14 +41,14 @@ def commands(amount: int) -> Iterator[Command[int]]:
 def test_every_command_is_sent_once_and_in_order() -> None:
     """However they are parted."""
     for cost_us in (0.0, 3.0, 40.0, 5000.0):
-        assert Pace(Clocked(cost_us)).run_each(commands(237)) == list(range(237))
+        assert ShortSteps(Clocked(cost_us)).run_each(commands(237)) == list(range(237))
 
 
 def test_a_step_is_as_long_as_the_server_takes_for_it() -> None:
     """Dear commands go in small steps, cheap ones in long ones, each kind by its own cost."""
     dear, cheap = Clocked(200.0), Clocked(1.0)
     for server in (dear, cheap):
-        Pace(server).run_each(commands(1000))
+        ShortSteps(server).run_each(commands(1000))
 
     assert dear.steps[0] == cheap.steps[0] == FIRST
     assert set(dear.steps[1:-1]) == {LEAST}
@@ -60,7 +60,7 @@ def test_the_server_is_left_alone_for_as_long_as_it_has_worked() -> None:
     server = Clocked(300.0)
     began_s = time.monotonic()
 
-    Pace(server).run_each(commands(50))
+    ShortSteps(server).run_each(commands(50))
 
     worked_s = sum(server.steps[:-1]) * 300.0 / 1_000_000
     assert time.monotonic() - began_s >= worked_s
@@ -76,7 +76,7 @@ def test_commands_are_made_when_their_step_comes() -> None:
             steps_before.append(len(server.steps))
             yield command
 
-    Pace(server).run_each(made())
+    ShortSteps(server).run_each(made())
 
     assert steps_before[0] == 0
     assert steps_before[-1] == len(server.steps) - 1
