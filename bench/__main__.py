@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from inspect import getmodule
 from pathlib import Path
 
 from bench import report
@@ -16,14 +17,20 @@ from bench.size import FULL, QUICK
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench", description="Measure Griot, as ratios.")
+    every = {**MEASURES, **LONG}
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Measure Griot, as ratios.",
+        epilog="\n".join(f"{name:12}{told(measure)}" for name, measure in every.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--quick", action="store_true", help="a short look: small and noisy")
     parser.add_argument(
         "--only",
         action="append",
-        choices=[*MEASURES, *LONG],
+        choices=list(every),
         metavar="NAME",
-        help=f"measure only this, may be repeated: {', '.join([*MEASURES, *LONG])}",
+        help="measure only this, may be repeated; the names are below",
     )
     parser.add_argument("--million", action="store_true", help="a million sessions, too: minutes")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
@@ -31,6 +38,12 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with charts, too")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs in this directory")
     return parser.parse_args(given)
+
+
+def told(measure: Measure) -> str:
+    """What a measure is: the first sentence of its module; of several in one module, its own."""
+    said = measure.__doc__ if measure.__name__ != "measure" else getmodule(measure).__doc__
+    return " ".join((said or "").partition("\n\n")[0].split())
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Measure]:

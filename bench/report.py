@@ -7,10 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.rows import Row
-
-VERDICTS = {True: "ok", False: "not yet", None: ""}
-"""What is said of a value that keeps its bound, of one that does not, and where there is none."""
+from bench.rows import VERDICTS, Row
 
 
 def table(rows: Sequence[Row]) -> str:

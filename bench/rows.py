@@ -4,6 +4,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+VERDICTS = {True: "ok", False: "not yet", None: ""}
+"""What is said of a value that keeps its bound, of one that does not, and where there is none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -16,7 +16,7 @@ body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
 table { border-collapse: collapse; width: 100%; margin: 0.5rem 0 1.5rem; }
 th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left; }
 th { font-weight: 600; } td { vertical-align: top; }
-.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+.number { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .good { color: var(--good); } .bad { color: var(--bad); } .mute { color: var(--mute); }
 svg { display: block; width: 100%; height: auto; margin: 0.5rem 0; }
 svg text { font-size: 12px; fill: currentColor; }

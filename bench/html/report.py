@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from bench.html.charts import Bar, bars
 from bench.html.elements import element, page, table
-from bench.rows import Row, Target
+from bench.rows import VERDICTS, Row, Target
 
 TITLE = "Griot: the benchmark"
 HEAD = ("What", "Measured", "Now", "Goal", "Behind it")
@@ -85,5 +85,7 @@ def _cells(row: Row) -> list[Element | str]:
 def _bound(row: Row, bound: float | None) -> Element:
     if row.target is None or bound is None:
         return element("td", "")
-    kind = {True: "good", False: "bad", None: "mute"}[row.target.is_met(row.value, bound)]
-    return element("td", row.target.reads(bound), class_=f"number {kind}")
+    is_met = row.target.is_met(row.value, bound)
+    kind = {True: "good", False: "bad", None: "mute"}[is_met]
+    said = f"{row.target.reads(bound)} {VERDICTS[is_met]}".rstrip()
+    return element("td", said, class_=f"number {kind}")

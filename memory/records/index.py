@@ -107,6 +107,11 @@ def server_time_ms() -> Command[int]:
     return Command(_time_ms, ("TIME",))
 
 
+def server_time_us() -> Command[int]:
+    """The same in microseconds."""
+    return Command(_time_us, ("TIME",))
+
+
 def live_sessions(connection: Connection, keyspace: Keyspace, agent_id: str) -> list[str]:
     """The ids of an agent's sessions that have a history or jobs waiting, last used first.
 
@@ -198,7 +203,11 @@ def _entries(reply: object) -> list[Entry]:
 
 
 def _time_ms(reply: object) -> int:
+    return _time_us(reply) // 1000
+
+
+def _time_us(reply: object) -> int:
     match reply:
         case [bytes(seconds), bytes(micros)]:
-            return int(seconds) * 1000 + int(micros) // 1000
+            return int(seconds) * 1_000_000 + int(micros)
     raise unexpected_reply(reply)

@@ -15,13 +15,14 @@ from memory.records import index, session_data, values
 from memory.records.index import Entry
 from memory.redis.command import ignore_corrupt
 from memory.redis.connection import Connection
+from memory.upkeep.short_steps import ShortSteps
 from memory.upkeep.strangers import without_strangers
 from memory.upkeep.user_cleanup import forget_unused
 
 logger = logging.getLogger(__name__)
 
 BATCH_SESSIONS = 100
-"""Sessions per pipeline: enough to be fast, few enough that a chat turn hardly waits."""
+"""Sessions that are read from the index at once; how many go in one step, `ShortSteps` says."""
 MAX_SHARERS = 1000
 """With more agents than this, a stale session's data is left to its TTL: finding out which other
 agents use it would cost too much."""
@@ -61,7 +62,7 @@ def clean_stale(
     for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
         without_strangers(connection, keyspace.agents, page)
     agents = index.agents(connection, keyspace)
-    run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms)
+    run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms, ShortSteps(connection))
     for agent in agents:
         try:
             while batch := run.unused(agent):
@@ -89,6 +90,7 @@ class _Run:
     agents: list[str]
     idle_ms: int
     until_ms: float
+    steps: ShortSteps
     met: int = 0
     keys: int = 0
     users: int = 0
@@ -106,10 +108,10 @@ class _Run:
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
         # CLEAN looks again by itself: since the index was read the session may have been used.
-        boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
-        commands = [ignore_corrupt(box.clean(self.idle_ms), None) for box in boxes]
+        boxes = (Mailbox.of(self.keyspace, agent, one.member) for one in batch)
+        commands = (ignore_corrupt(box.clean(self.idle_ms), None) for box in boxes)
         gone, kept = [], []
-        for entry, cleaned in zip(batch, self.connection.run_each(commands), strict=True):
+        for entry, cleaned in zip(batch, self.steps.run_each(commands), strict=True):
             outcome = cleaned.outcome if cleaned is not None else None
             self.outcomes[outcome] += 1
             if cleaned is not None and outcome is CleanOutcome.DELETED:
@@ -150,7 +152,7 @@ class _Run:
         if gone:
             self.connection.run(index.forget(self.keyspace.sessions(agent), gone))
         touches = [index.touch(self.keyspace, agent, entry.member)[0] for entry in kept]
-        self.connection.run_each(touches)
+        self.steps.run_each(touches)
 
     def _remove_data(self, agent: str, session_ids: Sequence[str]) -> None:
         if len(self.agents) > MAX_SHARERS:

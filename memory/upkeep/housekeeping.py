@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeVar
 
 from memory.errors import CorruptData
@@ -27,6 +28,7 @@ from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.upkeep.cleanup import CleanedUp, clean_stale
 from memory.upkeep.rounds import Round
+from memory.upkeep.short_steps import ShortSteps
 from memory.upkeep.totals import Totals, keep_totals
 
 logger = logging.getLogger(__name__)
@@ -49,15 +51,19 @@ class Extended:
     is_complete: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Housekeeping:
-    """The maintenance of the memory that `connection` reaches.
+    """The maintenance of the memory that `connection` reaches; for one thread.
 
     Every method raises only `MemoryServiceError`s, and then did a part of its work at most.
     """
 
     connection: Connection
     keyspace: Keyspace
+
+    @cached_property
+    def _steps(self) -> ShortSteps:
+        return ShortSteps(self.connection)
 
     def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
         """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
@@ -158,10 +164,10 @@ class Housekeeping:
         sessions = [self.keyspace.session(agent, entry.member) for entry in page]
         # EXISTS asks for no type: one damaged key must not hide the other sessions.
         exist = [values.exist([one.queue, one.outbox]) for one in sessions]
-        found = self.connection.run_each(exist)
+        found = self._steps.run_each(exist)
         waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
         due = Due(self.keyspace)
-        found = self.connection.run_each([due.add_stray(one) for one in waiting])
+        found = self._steps.run_each(due.add_stray(one) for one in waiting)
         lists = (
             (delayed_sessions(self.keyspace), "delayed"),
             (scheduled_sessions(self.keyspace), "schedules"),
@@ -169,16 +175,16 @@ class Housekeeping:
         return sum(found) + sum(self._add_to(due, name, sessions) for due, name in lists)
 
     def _add_to(self, due: DueSessions, name: str, sessions: Sequence[SessionKeys]) -> int:
-        found = self.connection.run_each([values.exist([getattr(one, name)]) for one in sessions])
+        found = self._steps.run_each(values.exist([getattr(one, name)]) for one in sessions)
         waiting = [one.history for one, is_any in zip(sessions, found, strict=True) if is_any]
-        return sum(self.connection.run_each([due.add_stray(one) for one in waiting]))
+        return sum(self._steps.run_each(due.add_stray(one) for one in waiting))
 
     def _of_each(
         self, sessions: Sequence[SessionKeys], command: Callable[[SessionKeys], Command[T]], none: T
     ) -> list[T]:
         """The result of a command, safe to repeat, on each session; `none` of a damaged one."""
         try:
-            return self.connection.run_each([command(one) for one in sessions])
+            return self._steps.run_each(command(one) for one in sessions)
         except CorruptData:
             return [self._of_one(one, command(one), none) for one in sessions]
 

@@ -8,6 +8,7 @@ from memory.keys import Keyspace
 from memory.records import index, users
 from memory.records.index import Entry
 from memory.redis.connection import Connection
+from memory.upkeep.short_steps import ShortSteps
 from memory.upkeep.strangers import without_strangers
 
 logger = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ def forget_unused(
     How many went, and whether all were looked at before `deadline` (of `time.monotonic`). Of the
     others the entries that lead nowhere go; they are looked at again as if they were used now.
     """
-    gone = 0
+    gone, steps = 0, ShortSteps(connection)
     while batch := connection.run(
         index.oldest(keyspace.users, until_ms=until_ms, limit=BATCH_USERS)
     ):
@@ -35,7 +36,7 @@ def forget_unused(
         if unused:
             gone += len(unused)
             connection.run(index.forget(keyspace.users, unused))
-        connection.run_each([index.touch_index(keyspace.users, one.member) for one in kept])
+        steps.run_each(index.touch_index(keyspace.users, one.member) for one in kept)
     return gone, True
 
 
