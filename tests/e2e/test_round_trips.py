@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -65,12 +64,6 @@ def counted(
         starter=warm,
     ) as stack:
         yield stack
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 @pytest.fixture

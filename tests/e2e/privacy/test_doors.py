@@ -24,7 +24,7 @@ from tests.support.inbox import Inbox
 from tests.support.machine import scaled
 from tests.support.metrics.shown import own_text, scraped, targets
 from tests.support.privacy import own_doors, raw_doors
-from tests.support.privacy.house import PROFILES, House, canary
+from tests.support.privacy.setup import PROFILES, Setup, canary
 from tests.support.waiting import wait_until
 from worker.cli import main
 
@@ -112,20 +112,20 @@ def producer_log() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def house(stack: GriotStack, valkey: ValkeyServer) -> Iterator[House]:
+def setup(stack: GriotStack, valkey: ValkeyServer) -> Iterator[Setup]:
     """The servers, and who sends."""
     urls = {"broker": valkey.url(1), "backend": valkey.url(2)}
     with (
         Celery("foreign", **urls, set_as_current=False) as foreign,
         app.connection_for_read(valkey.url(1)) as broker,
     ):
-        yield House(stack, valkey, foreign, Inbox(broker))
+        yield Setup(stack, valkey, foreign, Inbox(broker))
 
 
 @pytest.fixture(scope="module")
 def places(
     *,
-    house: House,
+    setup: Setup,
     worker: ServerProcess,
     events: list[dict[str, object]],
     flower: httpx.Client,
@@ -134,22 +134,22 @@ def places(
 ) -> dict[str, str]:
     """All texts once through their doors; then what each place shows."""
     for number, (name, go_in) in enumerate(DOORS.items()):
-        go_in(house, f"door-{number}", TEXTS[name])
-    raw_doors.as_session(house, "forged", FORGED)
-    wait_until(house.is_quiet, timeout_s=30, what="all that was sent has ended")
+        go_in(setup, f"door-{number}", TEXTS[name])
+    raw_doors.as_session(setup, "forged", FORGED)
+    wait_until(setup.is_quiet, timeout_s=30, what="all that was sent has ended")
     last = chat_task.delay("energy", "innocent", "hello", model="instant")
     shown = {"the result of another": json.dumps(last.get(timeout=WAIT_S))}
     wait_until(
         lambda: last.id in json.dumps([*events]) and last.id in flower.get("/api/tasks").text,
         what="monitors know of the last job",
     )
-    shown |= {f"the log of {one.name}": one.log_text() for one in house.stack.processes}
+    shown |= {f"the log of {one.name}": one.log_text() for one in setup.stack.processes}
     shown |= {"the log": worker.log_text(), "the events": json.dumps([*events], default=repr)}
-    shown |= {f"flower {path}": text for path, text in _pages(flower, house).items()}
-    shown |= _inspected(house)
-    shown |= _told(house.stack)
-    shown["what follows a job"] = json.dumps([one.headers for one in house.inbox.messages()])
-    shown["what senders are told"] = "\n".join(house.refusals)
+    shown |= {f"flower {path}": text for path, text in _pages(flower, setup).items()}
+    shown |= _inspected(setup)
+    shown |= _told(setup.stack)
+    shown["what follows a job"] = json.dumps([one.headers for one in setup.inbox.messages()])
+    shown["what senders are told"] = "\n".join(setup.refusals)
     shown["a sender's log"] = "\n".join(producer_log)
     shown["process titles"] = _titles(worker)
     wait_until(
@@ -158,36 +158,36 @@ def places(
     shown["the spans"] = _spans(collected)
     shown["a sender's metrics"] = own_text()
     # Not before, for whoever inspects is answered by one worker.
-    house.stack.maintenance(**_metrics(house.stack))
+    setup.stack.maintenance(**_metrics(setup.stack))
     shown |= {
         f"the metrics of a {role}": scraped(address)
-        for role, (address,) in targets(_targets(house.stack)).items()
+        for role, (address,) in targets(_targets(setup.stack)).items()
     }
-    for job_id in house.held:
+    for job_id in setup.held:
         chat_task.cancel(job_id)
     return shown
 
 
-def _pages(flower: httpx.Client, house: House) -> dict[str, str]:
+def _pages(flower: httpx.Client, setup: Setup) -> dict[str, str]:
     paths = ["/", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers?refresh=1"]
     paths += [f"/worker/{name}" for name in flower.get("/api/workers").json()]
     # The page of a task shows what /api/tasks has of it.
-    paths += [f"/task/{job_id}" for job_id in (*house.job_ids[:3], *house.held)]
+    paths += [f"/task/{job_id}" for job_id in (*setup.job_ids[:3], *setup.held)]
     return {path: flower.get(path).text for path in paths}
 
 
-def _inspected(house: House) -> dict[str, str]:
+def _inspected(setup: Setup) -> dict[str, str]:
     with app.connection_for_write() as connection:
         inspect = app.control.inspect(timeout=scaled(5), connection=connection, limit=1)
         wait_until(
-            lambda: all(one in json.dumps(inspect.active()) for one in house.held),
+            lambda: all(one in json.dumps(inspect.active()) for one in setup.held),
             what="the jobs that are held are active",
         )
         found = {
             f"inspect {name}": getattr(inspect, name)()
             for name in ("active", "reserved", "scheduled", "conf", "stats", "registered")
         }
-        found["inspect query_task"] = inspect.query_task(*house.held, *house.job_ids)
+        found["inspect query_task"] = inspect.query_task(*setup.held, *setup.job_ids)
         found["inspect revoked"] = inspect.revoked()
     return {name: json.dumps(answer, default=repr) for name, answer in found.items()}
 

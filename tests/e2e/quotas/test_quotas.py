@@ -87,12 +87,6 @@ def worker(stack: GriotStack) -> ServerProcess:
     return stack.worker()
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def raw(user: str, model: str = "ok", session: str | None = None) -> AsyncResult:
     """A job of a user, sent by name as a foreign service does."""
     kwargs = {
