@@ -1,7 +1,5 @@
 """Quotas with real processes: both doors keep them, and every end of a job makes room again."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ from tasks.submit.dead_letters import requeue
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
-from tests.support.warm.python import warm
+from tests.support.warm.python import run_python, warm
 from worker.cli import main
 
 WAIT_S = scaled(20)
@@ -179,15 +177,8 @@ def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(
     stack: GriotStack, tmp_path: Path
 ) -> None:
     """Both say when there is room."""
-    done = subprocess.run(
-        (sys.executable, "-c", SENDER),
-        env=stack.env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=scaled(60),
-    )
+    done = run_python("-c", SENDER, env=stack.env, cwd=tmp_path, timeout_s=scaled(60))
+    assert done.returncode == 0, done.stderr
     *jobs, by_delay, by_loop = done.stdout.splitlines()
     for job in jobs:
         assert AsyncResult(job, app=app).get(timeout=WAIT_S)["response"]
