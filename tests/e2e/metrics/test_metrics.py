@@ -82,7 +82,9 @@ def setup(stack: GriotStack, tmp_path_factory: pytest.TempPathFactory) -> Setup:
     stack.beat(**settings)
     _, url = stack.gateway(**settings, GATEWAY_PROCESSES="2")
     wait_until(
-        lambda: len(shown.targets(folder).get("gateway", ())) == 2, what="both have their ports"
+        lambda: len(shown.targets(folder).get("gateway", ())) == 2,
+        timeout_s=30,  # they are two more processes, spawned, which import everything
+        what="both have their ports",
     )
     return Setup(folder, url, worker)
 
