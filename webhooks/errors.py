@@ -1,10 +1,10 @@
 """Errors of webhooks.
 
 WebhookError
-├── BadAddress        an address that cannot be one, or that no setting allows
-└── NotDelivered      the receiver does not have it
-    ├── Refused       and never will: its address is not allowed, or it says 410 Gone
-    └── Failed        now: it may have it later
+├── BadAddress           an address that cannot be one, or that no setting allows
+└── NotDelivered         the receiver does not have it
+    ├── Undeliverable    and never will: its address is not allowed, or it says 410 Gone
+    └── Failed           now: it may have it later
 """
 
 
@@ -20,7 +20,7 @@ class NotDelivered(WebhookError):
     """The receiver does not have the event."""
 
 
-class Refused(NotDelivered):
+class Undeliverable(NotDelivered):
     """It is not to be sent again by itself."""
 
 

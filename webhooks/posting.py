@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from webhooks.address import Address
-from webhooks.errors import BadAddress, Failed, Refused
+from webhooks.errors import BadAddress, Failed, Undeliverable
 from webhooks.networks import AddressRefused, CheckedResolver, is_allowed
 from webhooks.settings import WebhookSettings
 from webhooks.signing import signed_headers
@@ -39,12 +39,12 @@ class Poster:
         """Send an event, with its `place` in a trace as the W3C writes it.
 
         Returns once the receiver has answered that it has it (2xx), and within
-        WEBHOOK_TIMEOUT_SECONDS. Raises Failed, or Refused.
+        WEBHOOK_TIMEOUT_SECONDS. Raises Failed, or Undeliverable.
         """
         try:
             address = self._settings.allowed.check(url)
         except BadAddress as exc:
-            raise Refused(str(exc)) from None
+            raise Undeliverable(str(exc)) from None
         self._check_literal(address)
         now_s = int(time.time())
         headers = signed_headers(self._settings.keys, event_id, body, now_s=now_s)
@@ -57,7 +57,7 @@ class Poster:
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise_mapped(exc)
         if status == GONE:
-            raise Refused("it answered 410: it wants no more of them")
+            raise Undeliverable("it answered 410: it wants no more of them")
         if not 200 <= status < 300:
             more = "; redirects are not followed" if 300 <= status < 400 else ""
             raise Failed(f"it answered {status}{more}")
@@ -84,7 +84,9 @@ class Poster:
         """An address that is a number is connected to without a look-up."""
         is_number = ":" in address.host or address.host.replace(".", "").isdigit()
         if is_number and not is_allowed(address.host, self._settings.private):
-            raise Refused(f"{address.host} is in a private network that WEBHOOK_NETWORKS lacks")
+            raise Undeliverable(
+                f"{address.host} is in a private network that WEBHOOK_NETWORKS lacks"
+            )
 
     def _made(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -109,6 +111,6 @@ def raise_mapped(error: Exception) -> NoReturn:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, AddressRefused):
-            raise Refused(f"{cause}, which WEBHOOK_NETWORKS lacks") from None
+            raise Undeliverable(f"{cause}, which WEBHOOK_NETWORKS lacks") from None
         cause = cause.__cause__ or cause.__context__
     raise Failed(f"it cannot be reached ({type(error).__name__})") from None

@@ -24,7 +24,7 @@ from memory.webhooks.queue import Webhook
 from tasks.end.webhooks import body_of
 from telemetry import tracing
 from telemetry.metrics import DELIVERIES
-from webhooks.errors import Failed, Refused
+from webhooks.errors import Failed, Undeliverable
 from webhooks.posting import Poster
 from webhooks.settings import WebhookSettings
 
@@ -134,7 +134,7 @@ class WebhookSender:
             with _traced(tried):
                 place = tracing.carrier()
                 await self._poster.post(webhook.url, webhook.event_id, body_of(webhook), place)
-        except Refused as exc:
+        except Undeliverable as exc:
             settle = self._given_up(replace(tried, error=str(exc)))
         except Failed as exc:
             settle = self._failed(replace(tried, error=str(exc)))

@@ -4,6 +4,7 @@ They are those of Griot's own pytest plugin, for the tests of one module (griot_
 address that this process' producer knows.
 """
 
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -78,3 +79,9 @@ def stack(griot_servers: GriotSetup) -> Iterator[GriotStack]:
     """Starts Griot's processes against these servers and kills them after the module."""
     yield griot_servers.processes
     griot_servers.processes.stop(end_grace_s())
+
+
+@pytest.fixture
+def session_id() -> str:
+    """A session of the test's own."""
+    return f"session-{uuid.uuid4()}"

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -34,12 +33,6 @@ def worker(stack: GriotStack) -> Iterator[ServerProcess]:
 def quiet(ollama: OllamaStandIn) -> None:
     """The calls that a test sees are its own."""
     ollama.reset()
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 def history(session_id: str) -> list[dict[str, object]]:

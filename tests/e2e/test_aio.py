@@ -1,7 +1,6 @@
 """Sending and following from an event loop."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -21,12 +20,6 @@ WAIT_S = scaled(20)
 def worker(stack: GriotStack) -> ServerProcess:
     """One worker for all tests of this module."""
     return stack.worker()
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 @pytest.fixture(autouse=True)

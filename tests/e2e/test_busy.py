@@ -44,12 +44,6 @@ def worker(stack: GriotStack) -> ServerProcess:
     return stack.worker()
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 @pytest.fixture(params=["delay", "raw"])
 def again(request: pytest.FixtureRequest, session_id: str) -> Send:
     """Sends one more message, with the producer or by name as a foreign service does."""

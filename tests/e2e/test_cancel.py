@@ -27,12 +27,6 @@ def worker(stack: GriotStack) -> ServerProcess:
     return stack.worker()
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def said(session_id: str) -> list[tuple[object, object, object]]:
     """Role, text and mark of each message in the history."""
     history = get_redis_memory().get_conversation_history("energy", session_id)

@@ -26,12 +26,6 @@ def worker(stack: GriotStack) -> Iterator[ServerProcess]:
     return stack.worker()
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def test_a_job_sent_with_delay_is_answered(session_id: str) -> None:
     """`.get()` gives the reply and the facts that `ChatResult` promises."""
     sent = chat_task.delay("energy", session_id, "What is WAPP?")

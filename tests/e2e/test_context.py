@@ -1,7 +1,5 @@
 """Long conversations in small windows, with real workers: what is shown, and what is told of it."""
 
-import uuid
-
 import pytest
 
 from memory import get_redis_memory
@@ -20,12 +18,6 @@ def workers(stack: GriotStack) -> None:
     """Two workers, so that turns of one session are taken by either."""
     for name in ("left", "right"):
         stack.worker("-c", "4", name=name)
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 def ask(session_id: str, message: str, model: str) -> dict[str, dict[str, object]]:

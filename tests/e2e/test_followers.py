@@ -52,12 +52,6 @@ async def connections() -> AsyncIterator[None]:
     await aclose()
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def text_of(told: Iterable[Event]) -> str:
     """What a follower has on its screen: the text since the last beginning."""
     attempt, text = 0, ""

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -75,12 +74,6 @@ def counted(
         starter=warm,
     ) as stack:
         yield stack
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 @pytest.fixture

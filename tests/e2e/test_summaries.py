@@ -1,6 +1,5 @@
 """The rolling summary with real workers: made when nobody waits, and never in the way."""
 
-import uuid
 from pathlib import Path
 
 import pytest
@@ -39,12 +38,6 @@ def calm(ollama: OllamaStandIn) -> None:
     """Nothing is under way from the test before."""
     wait_until(lambda: ollama.stats.active == 0, timeout_s=20, what="the model is idle")
     ollama.reset()
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 def ask(session_id: str, *messages: str, agent: str = "energy", **options: object) -> None:

@@ -1,7 +1,6 @@
 """Tools that models call, from `delay` to the history, with a real worker."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,12 +70,6 @@ def worker(stack: GriotStack, profiles: Path) -> Iterator[ServerProcess]:
 def quiet(ollama: OllamaStandIn) -> None:
     """The calls that a test sees are its own."""
     ollama.reset()
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 def history(agent_id: str, session_id: str) -> list[dict[str, object]]:

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("worker", "gateway", "tasks", "agents", "memory", "llm", "children")
+PRODUCT = (
+    "worker", "gateway", "tasks", "webhooks", "agents", "memory", "llm", "children", "telemetry"
+)  # fmt: skip
 PACKAGES = (*PRODUCT, "sandbox", "pytest_griot", "bench", "examples", "deploy")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -9,7 +9,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook as StandardWebhook
 
 from tests.support.webhooks.receiver import OTHER_SECRET, SECRET, Receiver, receiver
-from webhooks.errors import Failed, Refused
+from webhooks.errors import Failed, Undeliverable
 from webhooks.posting import Poster
 from webhooks.settings import WebhookSettings
 
@@ -98,7 +98,7 @@ async def test_what_is_not_taken_is_sent_again_later(hooks: Receiver, status: in
 async def test_who_wants_no_more_is_left_alone(hooks: Receiver) -> None:
     """410 Gone."""
     hooks.status = 410
-    with pytest.raises(Refused, match="410"):
+    with pytest.raises(Undeliverable, match="410"):
         await sent(hooks)
 
 
@@ -127,7 +127,7 @@ async def test_of_a_long_answer_only_the_beginning_is_read(hooks: Receiver) -> N
 @pytest.mark.parametrize("networks", ["", "10.0.0.0/8"])
 async def test_an_address_of_a_private_network_is_refused(hooks: Receiver, networks: str) -> None:
     """Nothing is sent unless a setting names the network."""
-    with pytest.raises(Refused, match="private network"):
+    with pytest.raises(Undeliverable, match="private network"):
         await sent(hooks, networks=networks)
     assert hooks.got == []
 
@@ -135,7 +135,7 @@ async def test_an_address_of_a_private_network_is_refused(hooks: Receiver, netwo
 async def test_a_name_of_a_private_address_is_refused(hooks: Receiver) -> None:
     """Whoever owns a name may give it any address."""
     names = Names("127.0.0.1")
-    with pytest.raises(Refused, match="private network"):
+    with pytest.raises(Undeliverable, match="private network"):
         await sent(hooks, url=f"http://hooks.example:{hooks.port}/", names=names, networks="")
     assert hooks.got == []
 
@@ -154,7 +154,7 @@ async def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
 
 async def test_a_host_that_is_not_allowed_any_more_gets_nothing(hooks: Receiver) -> None:
     """The list is asked again each time that something is sent."""
-    with pytest.raises(Refused, match="WEBHOOK_HOSTS"):
+    with pytest.raises(Undeliverable, match="WEBHOOK_HOSTS"):
         await sent(hooks, hosts="hooks.example.com")
     assert hooks.got == []
 

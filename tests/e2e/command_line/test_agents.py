@@ -1,8 +1,6 @@
 """`griot agents`, and what commands say of an agent that nobody knows."""
 
 import json
-import subprocess
-import sys
 
 from click.testing import CliRunner, Result
 
@@ -10,6 +8,8 @@ from memory import get_redis_memory
 from sandbox.ports import free_port
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
+from tests.support.machine import scaled
+from tests.support.warm.python import run_python
 from worker.cli import main
 
 
@@ -36,13 +36,11 @@ def test_agents_are_listed_with_their_sessions(valkey: ValkeyServer) -> None:
 def test_without_redis_the_profiles_are_listed_nevertheless(stack: GriotStack) -> None:
     """They are no secret of Redis; why their sessions are missing is said."""
     url = f"redis://127.0.0.1:{free_port()}/0"
-    listed = subprocess.run(
-        (sys.executable, "-m", "worker.cli", "agents", "--json"),
+    listed = run_python(
+        *("-m", "worker.cli", "agents", "--json"),
         env={**stack.env, "REDIS_URL": url},
         cwd=stack.directory,
-        capture_output=True,
-        text=True,
-        check=False,
+        timeout_s=scaled(60),
     )
     assert listed.returncode == 0
     assert [one["sessions"] for one in json.loads(listed.stdout)] == [None, None, None]

@@ -25,12 +25,6 @@ def workers(stack: GriotStack) -> list[ServerProcess]:
     return [stack.worker(), stack.worker(name="second")]
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def questions(session_id: str) -> list[str]:
     """What was asked, as the history has it."""
     history = get_redis_memory().get_conversation_history("energy", session_id)

@@ -29,12 +29,6 @@ def workers(stack: GriotStack) -> list[ServerProcess]:
     return [stack.worker(), stack.worker(name="second")]
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def put_back(schedule: Schedule, by_s: int) -> None:
     """Have a schedule begun, and looked at last, so long ago."""
     services = producer_services()

@@ -39,12 +39,6 @@ def worker(stack: GriotStack) -> ServerProcess:
 
 
 @pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
-@pytest.fixture
 def inbox(valkey: ValkeyServer) -> Iterator[Inbox]:
     """A queue of the test's own."""
     with app.connection_for_read(valkey.url(1)) as broker:

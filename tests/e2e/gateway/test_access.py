@@ -2,7 +2,6 @@
 
 import socket
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,6 +17,7 @@ from sandbox.valkey import ValkeyServer
 from tests.e2e.gateway.conftest import AGENT
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 
 BOUNDS = {
     "GATEWAY_MAX_BODY_BYTES": "4096",
@@ -32,9 +32,9 @@ HELLO = {"model": AGENT, "input": "Hello"}
 
 def griot(stack: GriotStack, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """A command of Griot's, ended."""
-    return subprocess.run(
-        (sys.executable, "-m", "worker.cli", *arguments), env={**stack.env, **settings},
-        cwd=stack.directory, capture_output=True, text=True, timeout=scaled(60), check=False,
+    return run_python(
+        "-m", "worker.cli", *arguments, env={**stack.env, **settings}, cwd=stack.directory,
+        timeout_s=scaled(60),
     )  # fmt: skip
 
 

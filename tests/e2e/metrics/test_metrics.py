@@ -37,7 +37,7 @@ FILLER = "x" * 4000
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Setup:
     """A worker, a worker of maintenance, beat, and a gateway of two processes."""
 
     folder: Path
@@ -65,7 +65,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(stack: GriotStack, tmp_path_factory: pytest.TempPathFactory) -> House:
+def setup(stack: GriotStack, tmp_path_factory: pytest.TempPathFactory) -> Setup:
     """All of them, started once."""
     folder = tmp_path_factory.mktemp("targets")
     profiles = folder / "profiles.toml"
@@ -82,17 +82,19 @@ def house(stack: GriotStack, tmp_path_factory: pytest.TempPathFactory) -> House:
     stack.beat(**settings)
     _, url = stack.gateway(**settings, GATEWAY_PROCESSES="2")
     wait_until(
-        lambda: len(shown.targets(folder).get("gateway", ())) == 2, what="both have their ports"
+        lambda: len(shown.targets(folder).get("gateway", ())) == 2,
+        timeout_s=30,  # they are two more processes, spawned, which import everything
+        what="both have their ports",
     )
-    return House(folder, url, worker)
+    return Setup(folder, url, worker)
 
 
 @pytest.fixture(scope="module")
-def answered(house: House) -> House:
+def answered(setup: Setup) -> Setup:
     """After a turn with a tool, and one as people have it."""
     for agent, model in (("energy", "ok"), ("tooled", None)):
         chat_task.delay(agent, f"s-{agent}", "hello", model=model).get(timeout=WAIT_S)
-    return house
+    return setup
 
 
 OF_A_TURN: list[tuple[str, dict[str, str]]] = [
@@ -126,62 +128,62 @@ OF_A_TURN: list[tuple[str, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("name", "labels"), OF_A_TURN)
 def test_a_turn_moves_what_a_worker_measures(
-    answered: House, name: str, labels: dict[str, str]
+    answered: Setup, name: str, labels: dict[str, str]
 ) -> None:
     """One with a tool, and one as people have it."""
     answered.moved("worker", name, **labels)
 
 
-def test_a_failure_is_a_retry_and_at_last_a_dead_letter(house: House) -> None:
+def test_a_failure_is_a_retry_and_at_last_a_dead_letter(setup: Setup) -> None:
     """With the classes of the errors."""
     for model in ("cut:3x1ms", "missing"):
         with pytest.raises(JobFailed):
             chat_task.delay("energy", f"s-{model}", "hello", model=model).get(timeout=WAIT_S)
-    house.moved("worker", "griot_retries_total")
-    house.moved("worker", "griot_dead_letters_made_total", reason="ModelNotFoundError")
-    house.moved("maintenance", "griot_dead_letters")
+    setup.moved("worker", "griot_retries_total")
+    setup.moved("worker", "griot_dead_letters_made_total", reason="ModelNotFoundError")
+    setup.moved("maintenance", "griot_dead_letters")
 
 
-def test_a_lost_wake_up_is_counted_by_whoever_finds_it(house: House) -> None:
+def test_a_lost_wake_up_is_counted_by_whoever_finds_it(setup: Setup) -> None:
     """Nobody has published one for this job."""
     services = producer_services()
     mailbox = Mailbox.of(services.keyspace, "energy", "lost")
     services.memory.run_all(*mailbox.enqueue("lost-job", b"{}", cap=9, grace_ms=0))
 
     def found(name: str, **labels: str) -> float:
-        return sum(house.total(role, name, **labels) for role in ("worker", "maintenance"))
+        return sum(setup.total(role, name, **labels) for role in ("worker", "maintenance"))
 
     wait_until(lambda: found("griot_wakeups_lost_total"), what="griot_wakeups_lost_total")
     assert found("griot_sweep_mended_total", what="wake") > 0
 
 
-def test_history_that_is_left_out_is_counted(house: House) -> None:
+def test_history_that_is_left_out_is_counted(setup: Setup) -> None:
     """By the agent."""
     for number in range(8):
         sent = chat_task.delay("energy", "long", f"{number} {FILLER}", model="window")
         sent.get(timeout=WAIT_S)
-    house.moved("worker", "griot_context_messages_left_out_total", agent="energy")
+    setup.moved("worker", "griot_context_messages_left_out_total", agent="energy")
 
 
-def test_what_runs_is_shown_while_it_runs(house: House, ollama: OllamaStandIn) -> None:
+def test_what_runs_is_shown_while_it_runs(setup: Setup, ollama: OllamaStandIn) -> None:
     """By the worker itself, and by maintenance from Redis."""
     sent = chat_task.delay("energy", "running", "hello", model="endless")
     try:
-        house.moved("worker", "griot_turns_running")
-        house.moved("maintenance", "griot_pending_jobs", agent="energy")
-        house.moved("maintenance", "griot_pending_oldest_seconds", agent="energy")
-        house.moved("maintenance", "griot_slots_taken", model="endless:latest")
-        house.moved("maintenance", "griot_workers")
-        house.moved("maintenance", "griot_running_turns")
+        setup.moved("worker", "griot_turns_running")
+        setup.moved("maintenance", "griot_pending_jobs", agent="energy")
+        setup.moved("maintenance", "griot_pending_oldest_seconds", agent="energy")
+        setup.moved("maintenance", "griot_slots_taken", model="endless:latest")
+        setup.moved("maintenance", "griot_workers")
+        setup.moved("maintenance", "griot_running_turns")
     finally:
         chat_task.cancel(sent.id)
     server = ollama.url.removeprefix("http://")
-    assert house.total("maintenance", "griot_slots_limit", server=server) >= 20
-    assert house.total("maintenance", "griot_redis_up") == 1
-    assert house.total("maintenance", "griot_redis_memory_bytes") > 0
+    assert setup.total("maintenance", "griot_slots_limit", server=server) >= 20
+    assert setup.total("maintenance", "griot_redis_up") == 1
+    assert setup.total("maintenance", "griot_redis_memory_bytes") > 0
 
 
-def test_a_snapshot_is_shown_with_its_age(answered: House) -> None:
+def test_a_snapshot_is_shown_with_its_age(answered: Setup) -> None:
     """As maintenance takes them now and then."""
     services = producer_services()
     record_stats(services.memory, services.keyspace, keep=10)
@@ -189,41 +191,41 @@ def test_a_snapshot_is_shown_with_its_age(answered: House) -> None:
     answered.moved("maintenance", "griot_snapshot_age_seconds")
 
 
-def test_requests_are_counted_by_route_and_status(house: House) -> None:
+def test_requests_are_counted_by_route_and_status(setup: Setup) -> None:
     """Whichever process of the gateway answers; unknown paths have one series."""
     well = {"route": "/v1/chat/completions", "status": "200"}
     unknown = {"route": "unknown path", "status": "404"}
-    before = [house.total("gateway", "griot_http_requests_total", **one) for one in (well, unknown)]
-    assert house.chat().status_code == 200
+    before = [setup.total("gateway", "griot_http_requests_total", **one) for one in (well, unknown)]
+    assert setup.chat().status_code == 200
     for number in range(3):
-        httpx.get(f"{house.gateway}/nothing/{number}", trust_env=False)
-    after = [house.total("gateway", "griot_http_requests_total", **one) for one in (well, unknown)]
+        httpx.get(f"{setup.gateway}/nothing/{number}", trust_env=False)
+    after = [setup.total("gateway", "griot_http_requests_total", **one) for one in (well, unknown)]
     assert [more - less for more, less in zip(after, before, strict=True)] == [1, 3]
-    assert house.total("gateway", "griot_http_request_duration_seconds", route=well["route"]) >= 1
+    assert setup.total("gateway", "griot_http_request_duration_seconds", route=well["route"]) >= 1
 
 
-def test_a_quota_that_refuses_is_counted(house: House) -> None:
+def test_a_quota_that_refuses_is_counted(setup: Setup) -> None:
     """Where it refuses: in the process that sends."""
-    assert [house.chat("scarce").status_code for _ in range(2)] == [200, 429]
-    house.moved("gateway", "griot_quota_refusals_total", quota="jobs_per_minute")
+    assert [setup.chat("scarce").status_code for _ in range(2)] == [200, 429]
+    setup.moved("gateway", "griot_quota_refusals_total", quota="jobs_per_minute")
 
 
-def test_a_stream_is_counted_while_it_is_open(house: House) -> None:
+def test_a_stream_is_counted_while_it_is_open(setup: Setup) -> None:
     """And its follower."""
     message = [{"role": "user", "content": "hello"}]
     asked = {"model": "talker", "messages": message, "stream": True}
     with httpx.stream(
-        "POST", f"{house.gateway}/v1/chat/completions", json=asked, trust_env=False, timeout=WAIT_S
+        "POST", f"{setup.gateway}/v1/chat/completions", json=asked, trust_env=False, timeout=WAIT_S
     ) as answer:
         assert answer.status_code == 200
-        house.moved("gateway", "griot_http_streams_open")
-        house.moved("gateway", "griot_followers")
-    wait_until(lambda: house.total("gateway", "griot_http_streams_open") == 0, what="it is closed")
+        setup.moved("gateway", "griot_http_streams_open")
+        setup.moved("gateway", "griot_followers")
+    wait_until(lambda: setup.total("gateway", "griot_http_streams_open") == 0, what="it is closed")
 
 
-def test_each_process_has_a_port_and_a_file_of_its_own(house: House) -> None:
+def test_each_process_has_a_port_and_a_file_of_its_own(setup: Setup) -> None:
     """From METRICS_PORT on; beat, too."""
-    found = shown.targets(house.folder)
+    found = shown.targets(setup.folder)
     assert {role: len(places) for role, places in found.items()} == {
         "worker": 1,
         "maintenance": 1,
@@ -231,25 +233,25 @@ def test_each_process_has_a_port_and_a_file_of_its_own(house: House) -> None:
         "gateway": 2,
     }
     assert len({place for places in found.values() for place in places}) == 5
-    assert shown.total(house.text("beat"), "process_open_fds") > 0
+    assert shown.total(setup.text("beat"), "process_open_fds") > 0
 
 
 def test_the_file_of_a_killed_process_goes_with_the_next_start(
-    house: House, stack: GriotStack
+    setup: Setup, stack: GriotStack
 ) -> None:
     """Prometheus would ask its port for ever."""
-    settings = {"METRICS_PORT": str(free_port()), "METRICS_TARGETS": str(house.folder / "own")}
+    settings = {"METRICS_PORT": str(free_port()), "METRICS_TARGETS": str(setup.folder / "own")}
     first = stack.worker("-Q", "idle", name="first", **settings)
-    (left,) = (house.folder / "own").glob("*.json")
+    (left,) = (setup.folder / "own").glob("*.json")
     first.kill()
     stack.worker("-Q", "idle", name="second", **settings)
-    (now,) = (house.folder / "own").glob("*.json")
+    (now,) = (setup.folder / "own").glob("*.json")
     assert now != left
 
 
-def test_each_process_of_a_pool_shows_its_own_turns(house: House, stack: GriotStack) -> None:
+def test_each_process_of_a_pool_shows_its_own_turns(setup: Setup, stack: GriotStack) -> None:
     """Their main process runs none."""
-    folder = house.folder / "pool"
+    folder = setup.folder / "pool"
     settings = {"METRICS_PORT": str(free_port()), "METRICS_TARGETS": str(folder)}
     stack.worker("-Q", "idle", "-P", "processes", "-c", "2", name="pool", **settings)
     wait_until(lambda: len(shown.targets(folder).get("worker", ())) == 3, what="three have ports")

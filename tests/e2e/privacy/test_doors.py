@@ -23,7 +23,7 @@ from tests.support.machine import scaled
 from tests.support.metrics.shown import own_text, scraped, targets
 from tests.support.privacy import own_doors, raw_doors, served_doors
 from tests.support.privacy import places as seen
-from tests.support.privacy.house import PROFILES, House, canary
+from tests.support.privacy.setup import PROFILES, Setup, canary
 from tests.support.waiting import wait_until
 from tests.support.webhooks.receiver import SECRET, Receiver, receiver
 
@@ -147,22 +147,22 @@ def producer_log() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def house(
+def setup(
     stack: GriotStack, valkey: ValkeyServer, http: httpx.Client, hooks: Mapping[str, Receiver]
-) -> Iterator[House]:
+) -> Iterator[Setup]:
     """The servers, and who sends."""
     urls = {"broker": valkey.url(1), "backend": valkey.url(2)}
     with (
         Celery("foreign", **urls, set_as_current=False) as foreign,
         app.connection_for_read(valkey.url(1)) as broker,
     ):
-        yield House(stack, valkey, foreign, Inbox(broker), http, hooks)
+        yield Setup(stack, valkey, foreign, Inbox(broker), http, hooks)
 
 
 @pytest.fixture(scope="module")
 def places(
     *,
-    house: House,
+    setup: Setup,
     worker: ServerProcess,
     events: list[dict[str, object]],
     flower: httpx.Client,
@@ -171,22 +171,22 @@ def places(
 ) -> dict[str, str]:
     """All texts once through their doors; then what each place shows."""
     for number, (name, go_in) in enumerate(DOORS.items()):
-        go_in(house, f"door-{number}", TEXTS[name])
-    raw_doors.as_session(house, "forged", FORGED)
-    wait_until(house.is_quiet, timeout_s=30, what="all that was sent has ended")
-    seen.wait_until_told(house)
+        go_in(setup, f"door-{number}", TEXTS[name])
+    raw_doors.as_session(setup, "forged", FORGED)
+    wait_until(setup.is_quiet, timeout_s=30, what="all that was sent has ended")
+    seen.wait_until_told(setup)
     last = chat_task.delay("energy", "innocent", "hello", model="instant")
     shown = {"the result of another": json.dumps(last.get(timeout=WAIT_S))}
     wait_until(
         lambda: last.id in json.dumps([*events]) and last.id in flower.get("/api/tasks").text,
         what="monitors know of the last job",
     )
-    shown |= {f"the log of {one.name}": one.log_text() for one in house.stack.processes}
+    shown |= {f"the log of {one.name}": one.log_text() for one in setup.stack.processes}
     shown |= {"the log": worker.log_text(), "the events": json.dumps([*events], default=repr)}
-    shown |= {f"flower {path}": text for path, text in seen.pages(flower, house).items()}
-    shown |= seen.inspected(house) | seen.told(house.stack) | seen.gateway(house)
-    shown["what follows a job"] = json.dumps([one.headers for one in house.inbox.messages()])
-    shown["what senders are told"] = "\n".join(house.refusals)
+    shown |= {f"flower {path}": text for path, text in seen.pages(flower, setup).items()}
+    shown |= seen.inspected(setup) | seen.told(setup.stack) | seen.gateway(setup)
+    shown["what follows a job"] = json.dumps([one.headers for one in setup.inbox.messages()])
+    shown["what senders are told"] = "\n".join(setup.refusals)
     shown["a sender's log"] = "\n".join(producer_log)
     shown["process titles"] = seen.titles(worker)
     wait_until(
@@ -195,13 +195,13 @@ def places(
     shown["the spans"] = seen.spans(collected)
     shown["a sender's metrics"] = own_text()
     # Not before, for whoever inspects is answered by one worker.
-    house.stack.maintenance(**_metrics(house.stack))
-    house.stack.beat("--loglevel", "debug", **_metrics(house.stack))
+    setup.stack.maintenance(**_metrics(setup.stack))
+    setup.stack.beat("--loglevel", "debug", **_metrics(setup.stack))
     shown |= {
         f"the metrics of a {role}": scraped(address)
-        for role, (address,) in targets(_targets(house.stack)).items()
+        for role, (address,) in targets(_targets(setup.stack)).items()
     }
-    for job_id in house.held:
+    for job_id in setup.held:
         chat_task.cancel(job_id)
     return shown
 

@@ -1,6 +1,5 @@
 """What lies in a history and what a model says, from Redis to the receipt, with a real worker."""
 
-import uuid
 from collections.abc import Iterator
 
 import orjson
@@ -30,12 +29,6 @@ def worker(stack: GriotStack) -> Iterator[ServerProcess]:
 def quiet(ollama: OllamaStandIn) -> None:
     """The calls that a test sees are its own."""
     ollama.reset()
-
-
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
 
 
 def test_the_receipt_names_what_was_put_in_order(

@@ -1,7 +1,5 @@
 """Quotas with real processes: both doors keep them, and every end of a job makes room again."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +20,7 @@ from tasks.submit.dead_letters import requeue
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
-from tests.support.warm.python import warm
+from tests.support.warm.python import run_python, warm
 from worker.cli import main
 
 WAIT_S = scaled(20)
@@ -87,12 +85,6 @@ def worker(stack: GriotStack) -> ServerProcess:
     return stack.worker()
 
 
-@pytest.fixture
-def session_id() -> str:
-    """A session of the test's own."""
-    return f"session-{uuid.uuid4()}"
-
-
 def raw(user: str, model: str = "ok", session: str | None = None) -> AsyncResult:
     """A job of a user, sent by name as a foreign service does."""
     kwargs = {
@@ -122,7 +114,8 @@ def first_token(job_id: str) -> None:
 def test_a_raw_job_beyond_a_quota_fails_and_the_next_is_taken_once_one_has_ended() -> None:
     """FAILURE QuotaExceeded, with when to come again; another user is served."""
     user = f"user-{uuid.uuid4()}"
-    running = [raw(user, ENDLESS) for _ in range(2)]
+    # An endless reply would use the day's tokens up on a slow machine.
+    running = [raw(user, "hang") for _ in range(2)]
     for job in running:
         wait_until(lambda job=job: is_known(job), timeout_s=WAIT_S, what="it is taken in")
     with pytest.raises(QuotaExceeded, match="CHAT_USER_JOBS_AT_ONCE") as caught:
@@ -185,15 +178,8 @@ def test_delay_and_send_refuse_a_job_beyond_the_quota_of_its_agent(
     stack: GriotStack, tmp_path: Path
 ) -> None:
     """Both say when there is room."""
-    done = subprocess.run(
-        (sys.executable, "-c", SENDER),
-        env=stack.env,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=scaled(60),
-    )
+    done = run_python("-c", SENDER, env=stack.env, cwd=tmp_path, timeout_s=scaled(60))
+    assert done.returncode == 0, done.stderr
     *jobs, by_delay, by_loop = done.stdout.splitlines()
     for job in jobs:
         assert AsyncResult(job, app=app).get(timeout=WAIT_S)["response"]

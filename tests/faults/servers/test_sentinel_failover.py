@@ -35,9 +35,8 @@ def sentinel_port(master: ValkeyServer, tmp_path: Path) -> Iterator[int]:
     port, conf = free_port(), tmp_path / "sentinel.conf"
     conf.write_text(
         f"bind {HOST}\nport {port}\ndir {tmp_path}\n"
-        # A server that only waits for a core is not down.
         f"sentinel monitor {MASTER} {HOST} {master.port} 1\n"
-        f"sentinel down-after-milliseconds {MASTER} {round(scaled(1000))}\n"
+        f"sentinel down-after-milliseconds {MASTER} 500\n"
         f"sentinel failover-timeout {MASTER} 5000\n"
     )
     replication = {"replicaof": f"{HOST} {master.port}"}

@@ -146,10 +146,9 @@ def _sentinel(
         "".join(f"{name} {value}\n" for name, value in own.items())
         + f"bind {HOST}\nport {port}\ndir {directory}\nrequirepass {OF_SENTINELS}\n"
         f"sentinel sentinel-pass {OF_SENTINELS}\n"
-        # A server that only waits for a core is not down.
         f"sentinel monitor {MASTER} {HOST} {master_port} 2\n"
         f"sentinel auth-pass {MASTER} {OF_SERVERS}\n"
-        f"sentinel down-after-milliseconds {MASTER} {round(scaled(1000))}\n"
+        f"sentinel down-after-milliseconds {MASTER} 500\n"
         f"sentinel failover-timeout {MASTER} 5000\n"
     )
     command = (binary, conf, "--sentinel")

@@ -8,7 +8,7 @@ from celery import chord
 from click.testing import CliRunner
 
 from tasks import EventType, aio, app, chat_task, follow_job
-from tests.support.privacy.house import Door, House
+from tests.support.privacy.setup import Door, Setup
 from tests.support.waiting import wait_until
 from worker.cli import main
 
@@ -18,8 +18,8 @@ SCHEMA = {"type": "object", "properties": {}, "required": []}
 def option(name: str, *, model: str = "instant") -> Door:
     """The text as one option of a job, whatever that option is."""
 
-    def go_in(house: House, session: str, text: str) -> None:
-        house.send(session, "hello", **{"model": model, name: text})
+    def go_in(setup: Setup, session: str, text: str) -> None:
+        setup.send(session, "hello", **{"model": model, name: text})
 
     return go_in
 
@@ -27,9 +27,9 @@ def option(name: str, *, model: str = "instant") -> Door:
 def value(name: str, shape: object, *, model: str = "instant") -> Door:
     """The same within a value: each `TEXT` of it becomes the text."""
 
-    def go_in(house: House, session: str, text: str) -> None:
+    def go_in(setup: Setup, session: str, text: str) -> None:
         filled = json.loads(json.dumps(shape).replace("TEXT", text))
-        house.send(session, "hello", **{"model": model, name: filled})
+        setup.send(session, "hello", **{"model": model, name: filled})
 
     return go_in
 
@@ -37,9 +37,9 @@ def value(name: str, shape: object, *, model: str = "instant") -> Door:
 def of_celery(name: str, shape: object = "TEXT") -> Door:
     """The text in one of Celery's own options."""
 
-    def go_in(house: House, session: str, text: str) -> None:
+    def go_in(setup: Setup, session: str, text: str) -> None:
         filled = json.loads(json.dumps(shape).replace("TEXT", text))
-        house.send(session, "hello", model="instant", celery={name: filled})
+        setup.send(session, "hello", model="instant", celery={name: filled})
 
     return go_in
 
@@ -47,81 +47,81 @@ def of_celery(name: str, shape: object = "TEXT") -> Door:
 def said_to(model: str, agent: str = "energy", **options: object) -> Door:
     """A message that this model answers; the stand-in's replies repeat it."""
 
-    def go_in(house: House, session: str, text: str) -> None:
-        house.send(session, text, agent=agent, model=model, **options)
+    def go_in(setup: Setup, session: str, text: str) -> None:
+        setup.send(session, text, agent=agent, model=model, **options)
 
     return go_in
 
 
-def image(house: House, session: str, text: str) -> None:
+def image(setup: Setup, session: str, text: str) -> None:
     picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + text.encode()).decode()
-    house.send(session, "look", model="vision", images=[picture])
+    setup.send(session, "look", model="vision", images=[picture])
 
 
-def linked(house: House, session: str, text: str) -> None:
-    link = house.inbox.task().clone(kwargs={"note": text})
-    error = house.inbox.task().clone(kwargs={"note": text})
-    house.send(session, text, model="instant", celery={"link": link, "link_error": error})
+def linked(setup: Setup, session: str, text: str) -> None:
+    link = setup.inbox.task().clone(kwargs={"note": text})
+    error = setup.inbox.task().clone(kwargs={"note": text})
+    setup.send(session, text, model="instant", celery={"link": link, "link_error": error})
 
 
-def into_chain(house: House, session: str, text: str) -> None:
+def into_chain(setup: Setup, session: str, text: str) -> None:
     """The reply goes on to a task of another service, and from there to one of ours."""
     kwargs = {"agent_id": "energy", "session_id": session, "message": text}
     first = chat_task.signature(kwargs=kwargs, app=app)
-    house.job_ids.append((first | house.inbox.task()).apply_async().parent.id)
+    setup.job_ids.append((first | setup.inbox.task()).apply_async().parent.id)
 
 
-def into_chord(house: House, session: str, text: str) -> None:
+def into_chord(setup: Setup, session: str, text: str) -> None:
     """Both replies are arguments of the chord's body, whose message our worker writes."""
     sessions = [f"{session}-a", f"{session}-b"]
     kwargs = [{"agent_id": "energy", "session_id": one, "message": text} for one in sessions]
     parts = [chat_task.signature(kwargs=one, app=app) for one in kwargs]
-    body = house.inbox.task().clone(kwargs={"note": text})
-    house.job_ids += [one.id for one in chord(parts, app=app)(body).parent.results]
+    body = setup.inbox.task().clone(kwargs={"note": text})
+    setup.job_ids += [one.id for one in chord(parts, app=app)(body).parent.results]
 
 
-def by_asyncio(house: House, session: str, text: str) -> None:
+def by_asyncio(setup: Setup, session: str, text: str) -> None:
     async def send() -> str:
         sent = await aio.send("energy", session, text, model="instant")
         await aio.aclose()
         return str(sent.id)
 
-    house.job_ids.append(asyncio.run(send()))
+    setup.job_ids.append(asyncio.run(send()))
 
 
 def behind(on_busy: str) -> Door:
     """A message that meets a session that is busy."""
 
-    def go_in(house: House, session: str, text: str) -> None:
+    def go_in(setup: Setup, session: str, text: str) -> None:
         options = {"metadata": {"user_id": session}, "model": "delay:0.3s"}
         for number in range(3):
-            house.send(session, f"{text} {number}", on_busy=on_busy, **options)
+            setup.send(session, f"{text} {number}", on_busy=on_busy, **options)
 
     return go_in
 
 
-def cancelled(house: House, session: str, text: str) -> None:
-    job_id = house.send(session, text, model="endless")
+def cancelled(setup: Setup, session: str, text: str) -> None:
+    job_id = setup.send(session, text, model="endless")
     assert any(event.type is EventType.TOKEN for event in follow_job(job_id))
     chat_task.cancel(job_id)
 
 
-def requeued(house: House, session: str, text: str) -> None:
-    job_id = house.send(session, text, model="missing")
+def requeued(setup: Setup, session: str, text: str) -> None:
+    job_id = setup.send(session, text, model="missing")
     command = CliRunner()
     wait_until(
         lambda: command.invoke(main, ["dead-letters", "show", job_id]).exit_code == 0,
         what="it is a dead letter",
     )
-    house.refusals.append(command.invoke(main, ["dead-letters", "list"]).output)
+    setup.refusals.append(command.invoke(main, ["dead-letters", "list"]).output)
     command.invoke(main, ["dead-letters", "requeue", job_id])
 
 
-def imported(house: House, session: str, text: str) -> None:
+def imported(setup: Setup, session: str, text: str) -> None:
     """A file that is none: what is said of it is what an operator pastes into a ticket."""
     for line in (text, json.dumps({"kind": text}), json.dumps({text: text})):
         done = CliRunner().invoke(main, ["import", "-"], input=f"{line}\n")
-        house.refusals.append(done.output)
+        setup.refusals.append(done.output)
 
 
 DOORS: dict[str, Door] = {
@@ -129,7 +129,7 @@ DOORS: dict[str, Door] = {
     "a reply that thinks": said_to("think"),
     "the system prompt": option("system_prompt"),
     "words for a model": option("model"),
-    "words for an option": lambda house, session, text: house.send(session, "hi", **{text: 1}),
+    "words for an option": lambda setup, session, text: setup.send(session, "hi", **{text: 1}),
     "words for thinking": option("think"),
     "words for a format": option("format"),
     "words for on_busy": option("on_busy"),
@@ -138,7 +138,7 @@ DOORS: dict[str, Door] = {
     "words for a tool": value("tools", ["TEXT"]),
     "an idempotency key": option("idempotency_key"),
     "metadata": value("metadata", {"TEXT": "TEXT"}),
-    "metadata that are refused": lambda house, session, text: house.send(
+    "metadata that are refused": lambda setup, session, text: setup.send(
         session, "hi", metadata={text: object()}
     ),
     "a user": value("metadata", {"user_id": "TEXT"}),

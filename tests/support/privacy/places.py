@@ -13,35 +13,35 @@ from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import app, schedules
 from tests.support.machine import scaled
-from tests.support.privacy.house import House
+from tests.support.privacy.setup import Setup
 from tests.support.waiting import wait_until
 from worker.cli import main
 
 WAIT_S = scaled(60)
 
 
-def pages(flower: httpx.Client, house: House) -> dict[str, str]:
+def pages(flower: httpx.Client, setup: Setup) -> dict[str, str]:
     """What Flower shows."""
     paths = ["/", "/tasks", "/broker", "/metrics", "/api/tasks", "/api/workers?refresh=1"]
     paths += [f"/worker/{name}" for name in flower.get("/api/workers").json()]
     # The page of a task shows what /api/tasks has of it.
-    paths += [f"/task/{job_id}" for job_id in (*house.job_ids[:3], *house.held)]
+    paths += [f"/task/{job_id}" for job_id in (*setup.job_ids[:3], *setup.held)]
     return {path: flower.get(path).text for path in paths}
 
 
-def inspected(house: House) -> dict[str, str]:
+def inspected(setup: Setup) -> dict[str, str]:
     """What a worker tells whoever inspects it."""
     with app.connection_for_write() as connection:
         inspect = app.control.inspect(timeout=scaled(5), connection=connection, limit=1)
         wait_until(
-            lambda: all(one in json.dumps(inspect.active()) for one in house.held),
+            lambda: all(one in json.dumps(inspect.active()) for one in setup.held),
             what="the jobs that are held are active",
         )
         found = {
             f"inspect {name}": getattr(inspect, name)()
             for name in ("active", "reserved", "scheduled", "conf", "stats", "registered")
         }
-        found["inspect query_task"] = inspect.query_task(*house.held, *house.job_ids)
+        found["inspect query_task"] = inspect.query_task(*setup.held, *setup.job_ids)
         found["inspect revoked"] = inspect.revoked()
     return {name: json.dumps(answer, default=repr) for name, answer in found.items()}
 
@@ -72,25 +72,25 @@ def titles(worker: ServerProcess) -> str:
     return "\n".join(" ".join([one.name(), *one.cmdline()]) for one in family)
 
 
-def gateway(house: House) -> dict[str, str]:
+def gateway(setup: Setup) -> dict[str, str]:
     """What a gateway tells an operator, and receivers of webhooks were told."""
     paths = ("/v1/console?slow=true", "/v1/queue", "/v1/dead_letters", "/v1/sessions", "/readyz")
-    shown = {f"gateway {path}": house.http.get(path).text for path in paths}
+    shown = {f"gateway {path}": setup.http.get(path).text for path in paths}
     return shown | {
         f"what a receiver that {name} was told": "\n".join(
             f"{one.headers} {one.body.decode()}" for one in list(receiver.got)
         )
-        for name, receiver in house.hooks.items()
+        for name, receiver in setup.hooks.items()
     }
 
 
-def wait_until_told(house: House) -> None:
+def wait_until_told(setup: Setup) -> None:
     """Wait until receivers have heard of jobs, and each schedule has sent one."""
     wait_until(
-        lambda: all(len(one.got) > 1 for one in house.hooks.values()),
+        lambda: all(len(one.got) > 1 for one in setup.hooks.values()),
         timeout_s=WAIT_S, what="receivers are told",
     )  # fmt: skip
     wait_until(
-        lambda: all(schedules.find(one).last_s for one in house.scheduled),
+        lambda: all(schedules.find(one).last_s for one in setup.scheduled),
         timeout_s=WAIT_S, what="schedules have sent",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from click.testing import CliRunner
 
 from tasks import ChatError, schedules
-from tests.support.privacy.house import AGENT, Door, House
+from tests.support.privacy.setup import AGENT, Door, Setup
 from worker.cli import main
 
 FUNCTION = {"type": "object", "properties": {"country": {"type": "string"}}}
@@ -16,9 +16,9 @@ FUNCTION = {"type": "object", "properties": {"country": {"type": "string"}}}
 def post(path: str, body: object) -> Door:
     """A request with this body; each TEXT in it becomes the text, SESSION the session."""
 
-    def go_in(house: House, session: str, text: str) -> None:
+    def go_in(setup: Setup, session: str, text: str) -> None:
         filled = json.dumps(body).replace("TEXT", text).replace("SESSION", session)
-        house.ask("POST", path, content=filled.encode(), headers=JSON)
+        setup.ask("POST", path, content=filled.encode(), headers=JSON)
 
     return go_in
 
@@ -26,9 +26,9 @@ def post(path: str, body: object) -> Door:
 def get(path: str, **more: object) -> Door:
     """A question; each TEXT in its path, parameters and headers becomes the text."""
 
-    def go_in(house: House, session: str, text: str) -> None:
+    def go_in(setup: Setup, session: str, text: str) -> None:
         filled = json.loads(json.dumps(more).replace("TEXT", text))
-        house.ask("GET", path.replace("TEXT", text), **filled)
+        setup.ask("GET", path.replace("TEXT", text), **filled)
 
     return go_in
 
@@ -50,10 +50,10 @@ def with_function(text: str) -> Mapping[str, object]:
     }
 
 
-def function(house: House, session: str, text: str) -> None:
+def function(setup: Setup, session: str, text: str) -> None:
     """A function, the arguments that the model calls it with, and what it has answered."""
     body = {"model": "tools", "input": text, "tools": [with_function(text)]}
-    first = house.ask("POST", "/v1/responses", json=body).json()
+    first = setup.ask("POST", "/v1/responses", json=body).json()
     results = [
         {"type": "function_call_output", "call_id": call["call_id"], "output": text}
         for call in first["output"]
@@ -61,10 +61,10 @@ def function(house: House, session: str, text: str) -> None:
     ]
     assert results
     more = {"input": results, "previous_response_id": first["id"]}
-    house.ask("POST", "/v1/responses", json={**body, **more})
+    setup.ask("POST", "/v1/responses", json={**body, **more})
 
 
-def odd_function(house: House, session: str, text: str) -> None:
+def odd_function(setup: Setup, session: str, text: str) -> None:
     """Functions that are none: a refusal names where, not what."""
     for change in (
         {"name": text},
@@ -74,104 +74,104 @@ def odd_function(house: House, session: str, text: str) -> None:
         {text: text},
     ):
         tools = [{**with_function("a"), **change}]
-        house.ask("POST", "/v1/responses", json={"model": AGENT, "input": "hi", "tools": tools})
+        setup.ask("POST", "/v1/responses", json={"model": AGENT, "input": "hi", "tools": tools})
 
 
-def conversation(house: House, session: str, text: str) -> None:
+def conversation(setup: Setup, session: str, text: str) -> None:
     """Its items and metadata, read, searched and rendered."""
-    made = house.ask("POST", "/v1/conversations", json={"metadata": {"topic": text}}).json()
+    made = setup.ask("POST", "/v1/conversations", json={"metadata": {"topic": text}}).json()
     at = f"/v1/conversations/{made['id']}"
     item = {"type": "message", "role": "user", "content": text}
-    house.ask("POST", f"{at}/items", json={"items": [item]})
-    house.ask("GET", f"{at}/items", params={"after": text})
-    house.ask("GET", f"{at}/items/{text}")
-    house.ask("DELETE", at)
+    setup.ask("POST", f"{at}/items", json={"items": [item]})
+    setup.ask("GET", f"{at}/items", params={"after": text})
+    setup.ask("GET", f"{at}/items/{text}")
+    setup.ask("DELETE", at)
 
 
-def streamed(house: House, session: str, text: str) -> None:
+def streamed(setup: Setup, session: str, text: str) -> None:
     """A stream, and one that a client leaves."""
     for path in ("/v1/responses", "/v1/chat/completions"):
         said = {"input": text} if "responses" in path else {
             "messages": [{"role": "user", "content": text}]
         }  # fmt: skip
-        house.ask("POST", path, json={"model": AGENT, "stream": True, **said})
+        setup.ask("POST", path, json={"model": AGENT, "stream": True, **said})
 
 
-def pages(house: House, session: str, text: str) -> None:
+def pages(setup: Setup, session: str, text: str) -> None:
     """The page of conversations, and the operator's, with the text as every parameter."""
-    house.ask(
+    setup.ask(
         "POST", "/v1/responses", json={"model": AGENT, "input": text, "conversation": session}
     )
     where = {"agent": AGENT, "id": session}
     for path in ("/chat/session", "/chat/export", "/chat/sessions"):
-        house.ask("GET", path, params=where)
-        house.ask("GET", path, params={"agent": text, "id": text, "q": text})
-    house.ask("POST", "/chat/render", json={"text": text})
-    house.ask("GET", f"/pages/{text}")
-    house.ask("GET", "/v1/console", params={"slow": True, "find": text})
-    house.ask("GET", "/v1/console/job", params={"job_id": text})
+        setup.ask("GET", path, params=where)
+        setup.ask("GET", path, params={"agent": text, "id": text, "q": text})
+    setup.ask("POST", "/chat/render", json={"text": text})
+    setup.ask("GET", f"/pages/{text}")
+    setup.ask("GET", "/v1/console", params={"slow": True, "find": text})
+    setup.ask("GET", "/v1/console/job", params={"job_id": text})
     for act in ("read", "cancel", "requeue", "drop", "erase"):
-        house.ask("POST", f"/v1/console/{act}", json={"job_id": text, text: text})
+        setup.ask("POST", f"/v1/console/{act}", json={"job_id": text, text: text})
 
 
 def webhook(receiver: str) -> Door:
     """A response that is told to a receiver: its address has a token, which is a text, too."""
 
-    def go_in(house: House, session: str, text: str) -> None:
-        hook = f"http://127.0.0.1:{house.hooks[receiver].port}/hooks?token={text.split()[1]}"
+    def go_in(setup: Setup, session: str, text: str) -> None:
+        hook = f"http://127.0.0.1:{setup.hooks[receiver].port}/hooks?token={text.split()[1]}"
         body = {"model": AGENT, "input": text, "griot": {"webhook": hook}}
-        house.ask("POST", "/v1/responses", json=body)
-        house.ask("POST", "/v1/responses", json={**body, "model": "bad-400"})
+        setup.ask("POST", "/v1/responses", json=body)
+        setup.ask("POST", "/v1/responses", json={**body, "model": "bad-400"})
 
     return go_in
 
 
-def odd_webhook(house: House, session: str, text: str) -> None:
+def odd_webhook(setup: Setup, session: str, text: str) -> None:
     """Addresses that are not allowed, or are none."""
     word = text.split()[1]
     for hook in (f"https://{word}.example/{word}", f"ftp://{word}", text, f"http://u:{word}@h/"):
-        house.send(session, "hi", webhook=hook)
+        setup.send(session, "hi", webhook=hook)
         body = {"model": AGENT, "input": "hi", "griot": {"webhook": hook}}
-        house.ask("POST", "/v1/responses", json=body)
+        setup.ask("POST", "/v1/responses", json=body)
 
 
-def schedule(house: House, session: str, text: str) -> None:
+def schedule(setup: Setup, session: str, text: str) -> None:
     """A message that is sent again and again. `griot schedules list` shows it: who made it there
     sees it there."""
     made = schedules.create(AGENT, session, text, every_s=10, system_prompt=text)
-    house.refusals.append(repr(made))
-    house.scheduled.append(made.schedule_id)
+    setup.refusals.append(repr(made))
+    setup.scheduled.append(made.schedule_id)
     made = schedules.create(AGENT, session, text, cron="* * * * *", model="missing")
     for command in ("next", "pause"):
         done = CliRunner().invoke(main, ["schedules", command, made.schedule_id])
-        house.refusals.append(done.output)
+        setup.refusals.append(done.output)
 
 
-def odd_schedule(house: House, session: str, text: str) -> None:
+def odd_schedule(setup: Setup, session: str, text: str) -> None:
     """Rhythms and options that are none."""
     for given in ({"cron": text}, {"cron": f"* * * * {text.split()[1]}!"}, {"cron": "* * * * *",
                   "zone": text}, {"every_s": 60, "format": {"type": text}}):  # fmt: skip
         try:
             schedules.create(AGENT, session, text, **given)  # type: ignore[arg-type]  # odd
         except ChatError as refusal:
-            house.refusals.append(str(refusal))
+            setup.refusals.append(str(refusal))
 
 
-def later(house: House, session: str, text: str) -> None:
+def later(setup: Setup, session: str, text: str) -> None:
     """Jobs that wait for their time: one until it has come, one for longer than the test."""
-    house.send(session, text, model="instant", not_before=time.time() + 1)
-    waiting = house.send(f"{session}-long", text, model="instant", not_before=time.time() + 3600)
-    house.job_ids.remove(waiting)
+    setup.send(session, text, model="instant", not_before=time.time() + 1)
+    waiting = setup.send(f"{session}-long", text, model="instant", not_before=time.time() + 3600)
+    setup.job_ids.remove(waiting)
     for moment in (text, {text: text}, [text]):
-        house.send(session, "hi", not_before=moment)
+        setup.send(session, "hi", not_before=moment)
 
 
-def headers(house: House, session: str, text: str) -> None:
+def headers(setup: Setup, session: str, text: str) -> None:
     """The text in each header that is looked at."""
     for name in HEADERS:
         value = f"Bearer {text}" if name == "Authorization" else text
         body = b'{"model": "energy", "input": "hi"}'
-        house.ask("POST", "/v1/responses", content=body, headers={**JSON, name: value})
+        setup.ask("POST", "/v1/responses", content=body, headers={**JSON, name: value})
 
 
 HEADERS = (
@@ -192,7 +192,7 @@ DOORS: dict[str, Door] = {
     "http: a conversation": sent(conversation="TEXT"),
     "http: the one before": sent(previous_response_id="TEXT"),
     "http: items and metadata": conversation,
-    "http: a body that is no JSON": lambda house, session, text: house.ask(
+    "http: a body that is no JSON": lambda setup, session, text: setup.ask(
         "POST", "/v1/responses", content=text.encode(), headers=JSON
     ),
     "http: a path": get("/v1/TEXT"),
@@ -203,7 +203,7 @@ DOORS: dict[str, Door] = {
     "functions that are none": odd_function,
     "texts for vectors": post(EMBED, {"model": "embedder", "input": ["TEXT"], "user": "TEXT"}),
     "texts that get no vectors": post(EMBED, {"model": "ok", "input": "TEXT"}),
-    "a text that is too long for a vector": lambda house, session, text: house.ask(
+    "a text that is too long for a vector": lambda setup, session, text: setup.ask(
         "POST", EMBED, json={"model": "embedder:ctx8", "input": text * 400}
     ),
     "a model for vectors": post(EMBED, {"model": "TEXT", "input": "hi"}),

@@ -62,6 +62,7 @@ ENVIRONMENT_READERS: dict[str, str] = {
     "pytest_griot/here.py": "gives the process of a service's tests other settings for a while",
     "sandbox/stack.py": "hands its own environment on to the processes it starts",
     "sandbox/users.py": "a switch for tests that is no setting of an operator",
+    "telemetry/settings.py": "one of OpenTelemetry's own variables, which its SDK reads there",
     "worker/flower.py": "removes what Kubernetes sets there, before Flower reads it",
     "worker/cli/procfile.py": "hands its own environment on to the processes it starts",
     "worker/traces/settings.py": "gives OpenTelemetry's SDK, which reads no file, what `.env` has",

@@ -32,7 +32,7 @@ tools = ["{HERE}.count_high"]
 
 
 @dataclass
-class House:
+class Setup:
     """The servers, a service that imports nothing of ours, and what was noted on the way."""
 
     stack: GriotStack
@@ -91,7 +91,7 @@ class House:
         return not any(waiting) and all(AsyncResult(one, app=app).ready() for one in self.job_ids)
 
 
-Door = Callable[[House, str, str], object]
+Door = Callable[[Setup, str, str], object]
 """Sends a text through one door; in a session."""
 
 
