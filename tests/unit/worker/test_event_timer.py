@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from types import SimpleNamespace
 
+import pytest
+
 from worker.consumer import EVENTS_EVERY_S, IDLE_EVERY_S, GriotConsumer
 
 
@@ -28,3 +30,7 @@ def test_an_idle_worker_looks_seldom_and_one_with_events_often() -> None:
     planned.pop()()
     assert pauses_s[-1] == EVENTS_EVERY_S
     assert len(flushed) == len(pauses_s)
+    dispatcher.flush = lambda: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        planned.pop()()
+    assert planned

@@ -85,7 +85,7 @@ def test_an_idle_loop_is_hardly_late(runtime: Runtime) -> None:
 
 
 def test_the_watch_wakes_an_idle_worker_seldom() -> None:
-    """Its timers are most of what an idle worker does; what is told is seen by both all the same."""
+    """Its timers are most of what an idle worker does; both still see what is to be told."""
     assert 1 / TICK_S + 1 / LOOK_S <= 16
     assert max(TICK_S, LOOK_S) < HELD_S
 
