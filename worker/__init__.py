@@ -28,6 +28,9 @@ try:
 except ConfigurationError as exc:
     refuse_to_start(exc)
 
+# httpx 0.28 loads its own command line, and rich and pygments with it, where they are installed.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # Python: not to be found
+
 register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
 read_any_message()
 

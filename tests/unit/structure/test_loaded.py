@@ -38,6 +38,9 @@ NOT_OF_A_PRODUCER = (*OF_MODEL_SERVERS, *OF_THE_GATEWAY, *OF_OPERATORS, *OF_TURN
 MOST_OF_A_PRODUCER = 840
 """751 with what `griot[queue]` brings, 826 with all that the tests use; 1189 before."""
 
+MOST_OF_A_WORKER = 1280
+"""Without what `celery` loads before it loads us: Flower, and the prompt of its shell."""
+
 FACES = ("agents", "llm", "memory")
 
 
@@ -64,6 +67,16 @@ def test_a_worker_knows_every_task_before_its_first_message() -> None:
     code = "from tasks import app\napp.loader.import_default_modules()"
     names = ("tasks.attempt.body", "tasks.beat.maintenance", "tasks.beat.sweep", "tasks.embeddings")
     assert loaded_by(code) >= {*names}
+
+
+def test_a_worker_loads_no_gateway_and_no_command_line_of_ours() -> None:
+    """Nor that of its HTTP client, what draws charts, and the SDK of traces that nobody set up."""
+    loaded = loaded_by("import worker\nworker.app.loader.import_default_modules()")
+    begins = (*OF_THE_GATEWAY[:3], "rich", "prompt_toolkit", "matplotlib", "plotext")
+    begins += ("flower", "sandbox", "worker.cli", "worker.traces.sdk", "opentelemetry.exporter")
+    found = {one for one in loaded for name in begins if one == name or one.startswith(f"{name}.")}
+    assert found == set()
+    assert len(loaded) <= MOST_OF_A_WORKER
 
 
 @pytest.mark.parametrize("package", FACES)

@@ -12,7 +12,7 @@ from tasks.process.runtime import Runtime
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.health import Health
-from worker.lateness import HELD_S, HoldReport, Lateness, LoopWatch
+from worker.lateness import HELD_S, LOOK_S, TICK_S, HoldReport, Lateness, LoopWatch
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 
@@ -82,6 +82,12 @@ def test_an_idle_loop_is_hardly_late(runtime: Runtime) -> None:
     runtime.run(watch.start())
     runtime.run(asyncio.sleep(0))
     assert watch.seen().max_ms < scaled(500)
+
+
+def test_the_watch_wakes_an_idle_worker_seldom() -> None:
+    """Its timers are most of what an idle worker does; both still see what is to be told."""
+    assert 1 / TICK_S + 1 / LOOK_S <= 16
+    assert max(TICK_S, LOOK_S) < HELD_S
 
 
 def test_a_health_comes_back_as_it_was_told() -> None:
