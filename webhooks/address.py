@@ -71,9 +71,10 @@ class AllowedHosts:
         """The address, if it is allowed. Raises BadAddress."""
         address = Address.parsed(url)
         if not any(_is_of(address, *pattern) for pattern in self.patterns):
+            plain = ", with http:// before it" if address.scheme == "http" else ""
             raise BadAddress(
                 f"webhooks to {address.scheme}://{address.place} are not allowed: WEBHOOK_HOSTS "
-                "does not name it"
+                f"does not name it{plain}"
             )
         return address
 

@@ -33,6 +33,7 @@ from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s, told
 from tasks.attempt.traced import trace_attempt
 from tasks.attempt.verdict import (
+    UNKNOWN_JOB,
     Answered,
     Cancelled,
     Ended,
@@ -108,7 +109,7 @@ class Attempt:
             case AcquireOutcome.UNKNOWN:
                 if await self._holder.is_of_another_session():
                     return NotNow("its id belongs to a job of another session", wake)
-                return Refused(JobFailed("this job is unknown: its mailbox is gone"), wake)
+                return Refused(JobFailed(UNKNOWN_JOB), wake)
             case waiting:
                 return NotNow(waiting.value, wake)
 

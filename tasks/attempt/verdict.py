@@ -12,6 +12,9 @@ from memory import Discarded, DiscardOutcome, End, JobToWake
 from tasks.errors import ChatError
 from tasks.job.result import ChatResult
 
+UNKNOWN_JOB = "this job is unknown: its mailbox is gone, or it was sent without `message`"
+"""A wake-up names agent and session, and so does a raw job that lacks the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:

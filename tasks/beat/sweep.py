@@ -134,12 +134,13 @@ async def sweep_forever(celery: Celery) -> None:
     Nothing ends it: what is found in one mailbox must not cost all others their wake-ups. Nor does
     a slow server of results, or of models, hold wake-ups up: they have tasks of their own.
     """
+    away = set[str]()
     await asyncio.gather(
-        _repeat(celery, sweep_once, asyncio.sleep),
-        _repeat(celery, take_in_once, _delayed_sweep().until_next),
-        _repeat(celery, tick_once, _for_a_second),
-        _repeat(celery, deliver_once, asyncio.sleep),
-        _repeat(celery, look_once, worker_services().outages.until_next_look),
+        _repeat(celery, sweep_once, asyncio.sleep, away),
+        _repeat(celery, take_in_once, _delayed_sweep().until_next, away),
+        _repeat(celery, tick_once, _for_a_second, away),
+        _repeat(celery, deliver_once, asyncio.sleep, away),
+        _repeat(celery, look_once, worker_services().outages.until_next_look, away),
         _send_webhooks(),
     )
 
@@ -155,19 +156,20 @@ async def _repeat(
     celery: Celery,
     work: Callable[[Celery], Coroutine[object, object, object]],
     pause: Callable[[float], Coroutine[object, object, None]],
+    away: set[str],
 ) -> None:
+    """`away` has the works that did not reach Redis the last time: the first of them says it."""
     pause_s = worker_services().settings.queue.sweep_s
-    is_away = False
     while True:
         await pause(pause_s)
-        was_away, is_away = is_away, False
         try:
             await guarded(work(celery), "finish this sweep; the next one tries again")
+            away.discard(work.__name__)
         except CorruptData as exc:
             logger.error(
                 "the sweep stopped early; it stays incomplete until a key is repaired: %s", exc
             )
         except MemoryServiceError as exc:
-            is_away = True
-            if not was_away:
+            if not away:
                 logger.warning("the sweeper cannot reach Redis; it tries again: %s", exc)
+            away.add(work.__name__)

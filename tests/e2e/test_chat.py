@@ -73,6 +73,12 @@ def test_a_raw_send_task_is_answered(session_id: str, valkey: ValkeyServer) -> N
     assert "from afar" in sent.get(timeout=WAIT_S)["response"]
     history = get_redis_memory().get_conversation_history("energy", session_id)
     assert [past["role"] for past in history] == ["user", "assistant"]
+    without = foreign.send_task(
+        "tasks.chat_task", kwargs={"agent_id": "energy", "session_id": session_id}
+    )
+    # As a wake-up is; its sender has to see what is missing.
+    with pytest.raises(Exception, match="or it was sent without `message`"):
+        without.get(timeout=WAIT_S)
     foreign.close()
 
 

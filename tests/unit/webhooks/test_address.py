@@ -50,6 +50,7 @@ def test_what_none_names_is_not(url: str) -> None:
     with pytest.raises(BadAddress, match="are not allowed") as raised:
         ALLOWED.check(f"{url}s3cret")
     assert "s3cret" not in str(raised.value)
+    assert ("with http:// before it" in str(raised.value)) == url.startswith("http:")
 
 
 @pytest.mark.parametrize(

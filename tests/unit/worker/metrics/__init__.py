@@ -1,0 +1,1 @@
+"""Where a process shows its metrics, and how Prometheus finds it."""
