@@ -129,7 +129,7 @@ def test_a_change_within_an_hour_is_seen(hour: str) -> None:
 
 
 def test_a_refusal_quotes_no_odd_characters() -> None:
-    """Celery's reason is shown of what has the letters of a cron expression, and of nothing else."""
+    """Celery's reason is shown of what has the letters of a cron expression only."""
     with pytest.raises(InvalidJob, match="Invalid weekday literal 'frday'"):
         Rhythm(cron="0 9 * * frday").check()
     with pytest.raises(InvalidJob) as refused:
