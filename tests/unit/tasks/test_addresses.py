@@ -8,6 +8,7 @@ from celery.app.utils import bugreport
 from hypothesis import given
 from hypothesis import strategies as st
 from kombu.utils.url import url_to_parts
+from pydantic import SecretStr
 
 from llm import LLMSettings
 from llm.server_settings import ServerSettings
@@ -215,3 +216,13 @@ def test_celerys_sentinels_get_the_tls_of_the_address() -> None:
     assert isinstance(asked, dict)
     assert asked["ssl"]
     assert {name: asked[name] for name in expected} == expected
+
+
+def test_celerys_sentinels_alone_get_the_tls_of_the_memorys() -> None:
+    """Where only they have it, the broker's address has no place to say so."""
+    url = SecretStr("redis://h?ssl_ca_certs=ca")
+    memory = MemorySettings(url=url, mode="sentinel", sentinels=("a:1",), sentinel_tls=True)
+    address = celery_address("sentinel://a:1/0", "CELERY_BROKER_URL")
+    asked = sentinel_transport(memory, address)["sentinel_kwargs"]
+    assert isinstance(asked, dict)
+    assert (asked["ssl"], asked["ssl_ca_certs"]) == (True, "ca")
