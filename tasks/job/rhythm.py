@@ -1,5 +1,6 @@
 """When the ticks of a schedule are: by a cron expression in a time zone, or at an interval."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -17,6 +18,7 @@ MIN_EVERY_S, MAX_EVERY_S = 10, 366 * 24 * 3600
 MAX_CRON_CHARS, MAX_ZONE_CHARS = 256, 64
 LATEST_S = 100_000_000_000
 """The year 5138: a calendar has no days for what another program may write here."""
+_USUAL = re.compile(r"[A-Za-z0-9*,/ -]*")
 HORIZON_DAYS = 8 * 366 + 2
 """The rarest day, 29 February, is at most eight years away."""
 CRON_FORM = (
@@ -151,9 +153,9 @@ def _parsed(cron: str) -> crontab:
     try:
         return crontab.from_string(" ".join(fields))
     except (ParseException, ValueError, KeyError) as exc:
-        raise InvalidJob(
-            f"{quoted(cron)} is no cron expression ({exc}): it has {CRON_FORM}"
-        ) from None
+        # Celery's reason quotes a field.
+        why = f" ({exc})" if _USUAL.fullmatch(cron) else ""
+        raise InvalidJob(f"{quoted(cron)} is no cron expression{why}: it has {CRON_FORM}") from None
 
 
 def _zone(name: str) -> ZoneInfo:

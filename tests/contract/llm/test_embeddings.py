@@ -24,6 +24,7 @@ from llm import (
     UnsupportedError,
     embed,
 )
+from llm.http import embedding
 from llm.wire.embed import read_embedded
 from sandbox.ollama import OllamaStandIn
 from sandbox.ports import free_port
@@ -147,3 +148,14 @@ def test_a_lone_surrogate_cannot_be_written() -> None:
     """InvalidRequestError, too."""
     with pytest.raises(InvalidRequestError):
         EmbedRequest(model="m", texts=("\ud800",)).body()
+
+
+def test_what_a_loop_reads_in_one_go_is_bounded(
+    ollama: OllamaStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever LLM_MAX_RESPONSE_BYTES is: reading 16 MB of numbers takes it 70 ms."""
+    settings = LLMSettings(base_url=ollama.url)
+    assert embedding.MOST_BYTES <= 8 * 1024 * 1024 < settings.max_response_bytes
+    monkeypatch.setattr(embedding, "MOST_BYTES", 20)
+    with pytest.raises(ResponseTooLargeError, match="over 20 bytes: ask for fewer"):
+        by_fleet(settings, "embedder")

@@ -129,7 +129,7 @@ def webhook(receiver: str) -> Door:
 def odd_webhook(setup: Setup, session: str, text: str) -> None:
     """Addresses that are not allowed, or are none."""
     word = text.split()[1]
-    for hook in (f"https://{word}.example/{word}", f"ftp://{word}", text, f"http://u:{word}@h/"):
+    for hook in (f"https://a.example/{word}", f"ftp://a/{word}", text, f"http://u:{word}@h/"):
         setup.send(session, "hi", webhook=hook)
         body = {"model": AGENT, "input": "hi", "griot": {"webhook": hook}}
         setup.ask("POST", "/v1/responses", json=body)
@@ -189,7 +189,6 @@ DOORS: dict[str, Door] = {
     "http: streams": streamed,
     "http: a model": sent(model="TEXT"),
     "http: an option": sent(TEXT="TEXT"),
-    "http: a conversation": sent(conversation="TEXT"),
     "http: the one before": sent(previous_response_id="TEXT"),
     "http: items and metadata": conversation,
     "http: a body that is no JSON": lambda setup, session, text: setup.ask(

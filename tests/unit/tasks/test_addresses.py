@@ -8,6 +8,7 @@ from celery.app.utils import bugreport
 from hypothesis import given
 from hypothesis import strategies as st
 from kombu.utils.url import url_to_parts
+from pydantic import SecretStr
 
 from llm import LLMSettings
 from llm.server_settings import ServerSettings
@@ -16,7 +17,7 @@ from memory.address import check_address
 from memory.redis.endpoint import endpoint
 from tasks.errors import ConfigurationError
 from tasks.process.app import GriotCelery, _load_config
-from tasks.process.celery_tls import plain_options
+from tasks.process.celery_tls import celery_address, plain_options, sentinel_transport
 from tasks.process.configuration import load_settings
 
 SECRET = "s3cret"  # noqa: S105  # no one's
@@ -204,3 +205,24 @@ def test_settings_show_no_secret() -> None:
 def test_an_address_with_tls_that_says_nothing_checks_the_certificate() -> None:
     """Kombu 5.7.0 would check none, and Celery's backend would not take the address."""
     assert plain_options("rediss://redis:6379/1", "X").endswith("?ssl_cert_reqs=required")
+
+
+def test_celerys_sentinels_get_the_tls_of_the_address() -> None:
+    """With its authority, and certificate and host name checked: they say who the master is."""
+    memory = MemorySettings(url=None, mode="sentinel", sentinels=("a:1",))
+    address = celery_address(f"sentinel://a:1/0?ssl_ca_certs={__file__}", "CELERY_BROKER_URL")
+    asked = sentinel_transport(memory, address)["sentinel_kwargs"]
+    expected = {"ssl_ca_certs": __file__, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    assert isinstance(asked, dict)
+    assert asked["ssl"]
+    assert {name: asked[name] for name in expected} == expected
+
+
+def test_celerys_sentinels_alone_get_the_tls_of_the_memorys() -> None:
+    """Where only they have it, the broker's address has no place to say so."""
+    url = SecretStr("redis://h?ssl_ca_certs=ca")
+    memory = MemorySettings(url=url, mode="sentinel", sentinels=("a:1",), sentinel_tls=True)
+    address = celery_address("sentinel://a:1/0", "CELERY_BROKER_URL")
+    asked = sentinel_transport(memory, address)["sentinel_kwargs"]
+    assert isinstance(asked, dict)
+    assert (asked["ssl"], asked["ssl_ca_certs"]) == (True, "ca")

@@ -126,3 +126,23 @@ def test_a_change_within_an_hour_is_seen(hour: str) -> None:
         expected = sorted({int(one.timestamp()) for one in walls})
         begin_s = at(f"2026-{month:02}-{day:02}T00:00", zone) - 1
         assert list(islice(rhythm.after(begin_s), len(expected))) == expected
+
+
+def test_a_refusal_quotes_no_odd_characters() -> None:
+    """Celery's reason is shown of what has the letters of a cron expression only."""
+    with pytest.raises(InvalidJob, match="Invalid weekday literal 'frday'"):
+        Rhythm(cron="0 9 * * frday").check()
+    with pytest.raises(InvalidJob) as refused:
+        Rhythm(cron="0 9 * * \x1b[2Ksecret").check()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"cron": ["x"]}, {"every_s": "x"}, {"every_s": 1e30}, {"cron": "* * * * *", "zone": 1}],
+)
+def test_a_rhythm_of_other_types_is_refused_in_our_words(given: dict[str, object]) -> None:
+    """As an InvalidJob, which callers expect."""
+    known = {"cron": None, "every_s": None, "zone": "UTC", "begun_s": 0, **given}
+    with pytest.raises(InvalidJob):
+        Rhythm.of(**known)  # type: ignore[arg-type]  # that is the point
