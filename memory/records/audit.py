@@ -1,4 +1,4 @@
-"""Who did what to what is kept: cancelled, sent again, dropped, erased, exported, imported.
+"""Who did what to what is kept: cancelled, sent again, dropped, erased, exported, scheduled.
 
 A deed has two entries in one capped stream: one before it, so that also a deed that was killed in
 its middle has left its mark, and one with what came of it. Neither holds a word of a conversation,
@@ -52,6 +52,10 @@ class Deed(StrEnum):
     CREATE_KEY = "create key"
     REVOKE_KEY = "revoke key"
     """An API key of the gateway."""
+    CREATE_SCHEDULE = "create schedule"
+    PAUSE_SCHEDULE = "pause schedule"
+    RESUME_SCHEDULE = "resume schedule"
+    DELETE_SCHEDULE = "delete schedule"
     OPEN_GATEWAY = "open gateway"
     """It needs no key any more, as none is left."""
 

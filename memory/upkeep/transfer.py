@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from memory.errors import CorruptData, InvalidInput, MailboxError
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEDUPE_MS
-from memory.mailbox import dead_letters
+from memory.mailbox import dead_letters, due_list, schedules
 from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.words import decrypted_envelope
@@ -22,10 +22,11 @@ from memory.records.summary import name_of
 from memory.redis.command import Command, LuaScript
 from memory.redis.connection import Connection
 from memory.redis.replies import code_and_count, integer, optional, pairs
-from memory.upkeep.transfer_file import HEADER, VERSION, Line, Transfer, raw
+from memory.upkeep.transfer_file import HEADER, VERSION, Line, MovedSchedule, Transfer, raw
 
 _RESTORE = LuaScript.load("records", "restore")
 MAX_USERS = 10_000
+SOON_MS = 1000
 
 
 class SessionNotEmpty(MailboxError):
@@ -72,6 +73,7 @@ def _exported(
         *_summary_lines(stored, kept),
         *_data_lines(connection, keyspace, session_id),
         *_job_lines(connection, keyspace, keys),
+        *_schedule_lines(connection, keys),
         *({"kind": "user", "user": user} for user in _users(connection, keys)),
     ]
     if not lines:
@@ -135,6 +137,18 @@ def _restore(
         connection.run_all(
             note, values.save(keyspace, key, one.encoded, ttl_s=one.ttl_s, is_own=one.is_own_ttl)
         )
+    _restore_schedules(connection, keyspace, keys, transfer.schedules)
+
+
+def _restore_schedules(
+    connection: Connection, keyspace: Keyspace, keys: SessionKeys, moved: Sequence[MovedSchedule]
+) -> None:
+    if not moved:
+        return
+    # Before they are there: a look too early finds nothing, one that is missing is never made up.
+    connection.run(due_list.look(keyspace.schedules, keys.history, delay_ms=SOON_MS))
+    for one in moved:
+        connection.run(schedules.save(keys, one.schedule_id, one.packed))
 
 
 def _check_empty(connection: Connection, keys: SessionKeys, data: Sequence[str]) -> None:
@@ -142,6 +156,8 @@ def _check_empty(connection: Connection, keys: SessionKeys, data: Sequence[str])
     jobs = sum(connection.run_all(index.size(keys.queue), index.size(keys.delayed)))
     if messages or jobs:
         raise SessionNotEmpty(keys, messages)
+    if connection.run(schedules.count(keys)):
+        raise SessionNotEmpty(keys, None)
     if any(connection.run_each([values.exist([key]) for key in data])):
         raise SessionNotEmpty(keys, None)
 
@@ -252,12 +268,22 @@ def _json(stored: bytes) -> JsonValue:
     return value
 
 
+def _schedule_lines(connection: Connection, keys: SessionKeys) -> Iterator[Line]:
+    for kept in connection.run(schedules.every(keys)):
+        about = {"kind": "schedule", "schedule_id": kept.schedule_id}
+        try:
+            yield {**about, "schedule": _json(kept.packed)}
+        except CorruptData:
+            yield {**about, "kind": "unreadable", "base64": raw(kept.packed)}
+
+
 def _users(connection: Connection, keys: SessionKeys) -> list[str]:
     return connection.run(users.of_session(keys, at_most=MAX_USERS))
 
 
 def renamed(transfer: Transfer, agent_id: str | None, session_id: str | None) -> Transfer:
-    """The same for another agent or session, where one is given."""
+    """The same for another agent or session, where one is given; but for its schedules, whose words
+    are not ours."""
     return replace(
         transfer,
         agent_id=agent_id or transfer.agent_id,

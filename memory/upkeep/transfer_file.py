@@ -35,6 +35,14 @@ class Value:
     is_own_ttl: bool
 
 
+@dataclass(frozen=True, slots=True)
+class MovedSchedule:
+    """A schedule, as whoever makes schedules has packed it."""
+
+    schedule_id: str
+    packed: bytes = field(repr=False)
+
+
 @dataclass(slots=True)
 class Transfer:
     """A session as it was exported. `summary_until` counts the messages that its summary is of.
@@ -51,6 +59,7 @@ class Transfer:
     summary_until: int = 0
     values: list[Value] = field(default_factory=list)
     users: list[str] = field(default_factory=list)
+    schedules: list[MovedSchedule] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
 
@@ -138,6 +147,10 @@ def _take(transfer: Transfer, number: int, fields: Line, max_bytes: int) -> None
             is_own = fields.get("own_ttl") is True
             value = Value(_text(number, fields, "key"), encoded, _ttl(number, fields), is_own)
             transfer.values.append(value)
+        case "schedule":
+            packed = encode_value(fields.get("schedule"), max_bytes, what=f"line {number}: it")
+            name = _text(number, fields, "schedule_id")
+            transfer.schedules.append(MovedSchedule(name, packed))
         case "user":
             transfer.users.append(_text(number, fields, "user"))
         case str(kind) if kind in EXPORT_ONLY:

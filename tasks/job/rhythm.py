@@ -43,10 +43,10 @@ class Rhythm(BaseModel):
     begun_s: Annotated[int, Field(ge=0, le=LATEST_S)] = 0
 
     @classmethod
-    def of(cls, *, cron: str | None, every_s: int | None, zone: str, begun_s: int) -> "Rhythm":
+    def of(cls, *, cron: str | None, every_s: int | None, zone: str) -> "Rhythm":
         """A rhythm that a caller asks for. Raises InvalidJob, which says what is wrong."""
         try:
-            found = cls(cron=cron, every_s=every_s, zone=zone, begun_s=begun_s)
+            found = cls(cron=cron, every_s=every_s, zone=zone)
         except ValidationError:
             raise InvalidJob(
                 "cron and zone must be texts, and an interval a whole number of seconds"

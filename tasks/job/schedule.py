@@ -13,6 +13,11 @@ from tasks.job.rhythm import LATEST_S, Rhythm
 TICK_NAMESPACE = uuid.UUID("0d0b7a0c-6a5e-5b8e-8f0e-6772696f7435")
 
 
+def new_schedule_id() -> str:
+    """An id that no other schedule has."""
+    return uuid.uuid4().hex[:12]
+
+
 class Schedule(BaseModel):
     """What is sent when, and how far it is. Times are Unix time in seconds.
 
@@ -53,6 +58,14 @@ class Schedule(BaseModel):
     def next_s(self) -> int | None:
         """The tick that is to come; None while it is paused, or where there is none."""
         return None if self.is_paused else next(self.rhythm.after(self.after_s), None)
+
+    def moved(self, agent_id: str, session_id: str) -> Self:
+        """The same for a session. In another one it has an id of its own: the two go on beside each
+        other, and each sends jobs of its own."""
+        if (agent_id, session_id) == (self.agent_id, self.session_id):
+            return self
+        place = {"agent_id": agent_id, "session_id": session_id}
+        return self.model_copy(update={"schedule_id": new_schedule_id(), **place})
 
     def job_id(self, tick_s: int) -> str:
         """The id of the job of a tick: whoever sends it, it is one job."""

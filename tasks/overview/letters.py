@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from memory import Connection, Keyspace, Mailbox, dead_letters
-from memory.errors import InvalidInput
 from memory.redis.command import ignore_corrupt
+from tasks.overview.paging import place_in
 
 SESSIONS_LOOKED_AT = 200
 """A page may be short where sessions are listed whose letters have expired: it says where to go
@@ -45,12 +45,8 @@ class _LetterStart:
 
     @classmethod
     def parsed(cls, text: str) -> Self:
-        if not text:
-            return cls()
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise InvalidInput("this is not a place where a page begins")
-        return cls(int(found[1]), int(found[2]))
+        found = place_in(text, _PLACE)
+        return cls() if found is None else cls(int(found[1]), int(found[2]))
 
     @property
     def packed(self) -> str:

@@ -10,6 +10,15 @@ from memory.errors import InvalidInput
 _PLACE = re.compile(r"([0-9]{1,16}(?:\.[0-9]{1,6})?)-([0-9]{1,9})")
 
 
+def place_in(text: str, form: re.Pattern[str]) -> re.Match[str] | None:
+    """The parts of a place of this form; None for "", which is the beginning. Raises
+    InvalidInput."""
+    found = form.fullmatch(text)
+    if text and found is None:
+        raise InvalidInput("this is not a place where a page begins")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class ScoreStart:
     """Behind `skip` members of this score. What comes and goes elsewhere moves nothing."""
@@ -20,12 +29,8 @@ class ScoreStart:
     @classmethod
     def parsed(cls, text: str) -> Self:
         """`packed` the other way round; "" is the beginning. Raises InvalidInput."""
-        if not text:
-            return cls()
-        found = _PLACE.fullmatch(text)
-        if found is None:
-            raise InvalidInput("this is not a place where a page begins")
-        return cls(float(found[1]), int(found[2]))
+        found = place_in(text, _PLACE)
+        return cls() if found is None else cls(float(found[1]), int(found[2]))
 
     @property
     def packed(self) -> str:

@@ -8,21 +8,22 @@ Workers send them when they are due (tasks/beat/tick_sweep.py).
 """
 
 import math
-import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Unpack
 
-from memory import CorruptData, Keyspace, SessionKeys, index, users
+from memory import CorruptData, Keyspace, SessionKeys, audit, index, users
 from memory.ids import shown_id
 from memory.mailbox import due_list, schedules
 from memory.mailbox.schedules import KeptSchedule, scheduled_sessions
+from memory.records.audit import Deed
 from memory.redis.command import Command
 from memory.redis.replies import strings
 from tasks.errors import InvalidJob, LimitReached
 from tasks.job.options import ChatOptions
 from tasks.job.rhythm import Rhythm
-from tasks.job.schedule import Schedule
+from tasks.job.schedule import Schedule, new_schedule_id
 from tasks.process.services import producer_services
 from tasks.submit.producer import producer
 
@@ -54,12 +55,14 @@ def create(
     refused = [name for name in _NOT_FOR_TICKS if options.get(name) is not None]
     if refused:
         raise InvalidJob(f"a schedule does not take {' or '.join(refused)}: its ticks have it")
+    # Before anything is asked of Redis.
+    rhythm = Rhythm.of(cron=cron, every_s=every_s, zone=zone)
     job = producer().checked((agent_id, session_id, message), options)
     now_s = producer_services().memory.run(index.server_time_ms()) / 1000
-    rhythm = Rhythm.of(cron=cron, every_s=every_s, zone=zone, begun_s=math.floor(now_s))
+    rhythm = rhythm.model_copy(update={"begun_s": math.floor(now_s)})
     own = {"agent_id", "session_id", "message"}
     made = Schedule(
-        schedule_id=uuid.uuid4().hex[:12],
+        schedule_id=new_schedule_id(),
         agent_id=agent_id,
         session_id=session_id,
         message=message,
@@ -67,8 +70,26 @@ def create(
         rhythm=rhythm,
         after_s=now_s,
     )
-    _keep(made, job.user)
+    with _recorded(Deed.CREATE_SCHEDULE, made, user=job.user or ""):
+        _keep(made, job.user)
     return made
+
+
+@contextmanager
+def _recorded(deed: Deed, schedule: Schedule, *, user: str = "") -> Iterator[None]:
+    """Have an act in the audit, under the schedule's id."""
+    services = producer_services()
+    found = audit.recorded(
+        services.memory,
+        services.keyspace,
+        deed,
+        agent_id=schedule.agent_id,
+        session_id=schedule.session_id,
+        user=user,
+        job_id=schedule.schedule_id,
+    )
+    with found:
+        yield
 
 
 def _keep(made: Schedule, user: str | None) -> None:
@@ -98,13 +119,15 @@ def find(schedule_id: str) -> Schedule:
 
 def delete(schedule_id: str) -> None:
     """Remove a schedule; a job that it has sent goes on. Raises InvalidJob."""
-    keys, _, _ = _find(schedule_id)
-    producer_services().memory.run(schedules.drop(keys, schedule_id))
+    keys, _, found = _find(schedule_id)
+    with _recorded(Deed.DELETE_SCHEDULE, found):
+        producer_services().memory.run(schedules.drop(keys, schedule_id))
 
 
 def pause(schedule_id: str) -> None:
     """Send no more until `resume`. Safe to repeat. Raises InvalidJob."""
-    _change(schedule_id, lambda found, _: found.model_copy(update={"is_paused": True}))
+    with _recorded(Deed.PAUSE_SCHEDULE, find(schedule_id)):
+        _change(schedule_id, lambda found, _: found.model_copy(update={"is_paused": True}))
 
 
 def resume(schedule_id: str) -> None:
@@ -116,7 +139,8 @@ def resume(schedule_id: str) -> None:
             return found
         return found.model_copy(update={"is_paused": False, "after_s": now_s})
 
-    _change(schedule_id, resumed)
+    with _recorded(Deed.RESUME_SCHEDULE, find(schedule_id)):
+        _change(schedule_id, resumed)
 
 
 def next_ticks(schedule_id: str, number: int = 5) -> list[int]:

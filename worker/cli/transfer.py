@@ -1,13 +1,16 @@
 """`griot export` and `griot import`: a session as a file."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO
 
 import click
 
+from memory import CorruptData, InvalidInput
 from memory.ids import shown_id
 from memory.upkeep.transfer import exported, renamed, restore
-from memory.upkeep.transfer_file import as_lines, read
+from memory.upkeep.transfer_file import MovedSchedule, Transfer, as_lines, read
+from tasks.job.schedule import Schedule
 from tasks.process.services import producer_services
 from worker.cli.console import note
 from worker.cli.known_agents import note_unknown
@@ -33,8 +36,9 @@ def export_session(agent: str, session: str, file: IO[bytes]) -> None:
     """Write SESSION of AGENT as JSON lines: history, summary, data, users, jobs that wait or died.
 
     Each line has its "kind". The first is the header; the last counts the lines. `griot import`
-    brings the session back; of jobs it leaves out what it finds. Not in the file: the agent's
-    state, which belongs to all of its sessions, live events, and results in Celery's backend.
+    brings the session back, its schedules too; of jobs it leaves out what it finds. Not in the
+    file: the agent's state, which belongs to all of its sessions, live events, and results in
+    Celery's backend.
 
     \b
     Example:
@@ -58,7 +62,8 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
     The session must be empty: no history, no jobs that wait, none of the data in the file. With
     --force its history and summary are replaced, and those data; other data stay, and so do jobs
     that wait. If a line of the file is bad, its number is told and nothing is written. Times to
-    live are those of the export, counted from now. Jobs in the file are not sent again.
+    live are those of the export, counted from now. Jobs in the file are not sent again; schedules
+    go on, and those of another session have new ids.
 
     An import that was cut off by a failure of Redis may be repeated with --force.
 
@@ -76,7 +81,7 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
         max_bytes=kept.max_value_bytes,
         most_bytes=kept.history_max_bytes,
     )
-    transfer = renamed(found, agent, session)
+    transfer = _with_schedules(renamed(found, agent, session))
     restore(
         services.memory,
         services.keyspace,
@@ -87,10 +92,24 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
     note(
         f"session {shown_id(transfer.session_id)} of agent {shown_id(transfer.agent_id)} was "
         f"imported: {len(transfer.messages)} messages, {len(transfer.values)} values of "
-        "session data"
+        f"session data, {len(transfer.schedules)} schedules"
     )
     for kind, lines in transfer.left_out.items():
         note(f"skipped: {lines} lines of kind {kind}, which cannot be imported")
+
+
+def _with_schedules(transfer: Transfer) -> Transfer:
+    """The same, each schedule that of the session in which it is to be. Raises InvalidInput."""
+    found = []
+    for number, kept in enumerate(transfer.schedules, 1):
+        try:
+            one = Schedule.unpack(kept.packed)
+        except CorruptData as exc:
+            raise InvalidInput(f"schedule {number} of the file: {exc}") from None
+        one.rhythm.check()
+        one = one.moved(transfer.agent_id, transfer.session_id)
+        found.append(MovedSchedule(one.schedule_id, one.pack()))
+    return replace(transfer, schedules=found)
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

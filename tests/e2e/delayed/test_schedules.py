@@ -1,15 +1,19 @@
 """Schedules: each tick is sent once, missed ticks are said, and erasure removes them."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 
 import pytest
 from click.testing import CliRunner
 
-from memory import get_redis_memory
+from memory import audit, get_redis_memory
 from memory.mailbox import due_list
 from memory.mailbox import schedules as records
+from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tasks import InvalidJob, app, chat_task, schedules
@@ -96,6 +100,67 @@ def test_a_paused_schedule_sends_nothing_and_makes_up_for_nothing(session_id: st
     with pytest.raises(InvalidJob, match="no schedule"):
         schedules.pause(made.schedule_id)
     assert questions(session_id) == []
+
+
+def test_a_session_takes_its_schedules_along(session_id: str) -> None:
+    """Exported, erased and imported they go on; in another session under ids of their own."""
+    made = schedules.create("energy", session_id, "What is new?", cron="0 9 * * 1-5")
+    file = CliRunner().invoke(main, ["export", "session", "energy", session_id]).stdout_bytes
+    erase(app, "energy", session_id)
+    for place in ([], ["--session", f"{session_id}-2"]):
+        brought = CliRunner().invoke(main, ["import", "-", *place], input=file)
+        assert brought.exit_code == 0, brought.output
+    assert schedules.find(made.schedule_id) == made
+    (other,) = [one for one in schedules.every() if one.session_id == f"{session_id}-2"]
+    assert other.schedule_id != made.schedule_id
+    assert (other.message, other.rhythm) == (made.message, made.rhythm)
+    again = CliRunner().invoke(main, ["import", "-"], input=file)
+    assert "is not empty" in again.output
+
+
+def test_what_is_no_schedule_is_not_imported(session_id: str) -> None:
+    """Nothing of the file is written: it would stop the list of all schedules."""
+    schedules.create("energy", session_id, "What is new?", every_s=3600)
+    file = CliRunner().invoke(main, ["export", "session", "energy", session_id]).stdout
+    wrong = file.replace('"every_s":3600', '"every_s":1').encode()
+    brought = CliRunner().invoke(main, ["import", "-", "--session", "none-of-it"], input=wrong)
+    assert "an interval has" in brought.output
+    assert not [one for one in schedules.every() if one.session_id == "none-of-it"]
+
+
+def test_each_act_is_in_the_audit(session_id: str) -> None:
+    """Who, and which schedule; no word of it."""
+    made = schedules.create("energy", session_id, "a secret", cron="0 9 * * *")
+    schedules.pause(made.schedule_id)
+    schedules.resume(made.schedule_id)
+    schedules.delete(made.schedule_id)
+    services = producer_services()
+    found = [
+        one
+        for one in audit.records(services.memory, services.keyspace)
+        if one.is_about(made.schedule_id)
+    ]
+    deeds = [f"{deed} schedule" for deed in ("delete", "resume", "pause", "create")]
+    assert [(one.deed, one.outcome) for one in found] == [(deed, "done") for deed in deeds]
+    assert all(one.is_about(session_id) for one in found)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cron": "61 * * * *"}, {"cron": "0 9 * * *", "zone": "No/Where"}]
+)
+def test_what_is_no_rhythm_is_refused_before_anything_is_asked(wrong: dict[str, str]) -> None:
+    """Redis may be away: the mistake is the caller's, and is said at once."""
+    code = (
+        "import sys, json; from tasks import InvalidJob, schedules\n"
+        "try: schedules.create('energy', 's', 'x', **json.loads(sys.argv[1]))\n"
+        "except InvalidJob as error: print('refused:', error)"
+    )
+    away = {**os.environ, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(wrong)],
+        capture_output=True, text=True, env=away, timeout=scaled(60), check=False,
+    )  # fmt: skip
+    assert ran.stdout.startswith("refused:"), ran.stderr[-500:]
 
 
 def test_erasing_a_session_removes_its_schedules(session_id: str) -> None:

@@ -89,6 +89,38 @@ SETTINGS = {
     "GRIOT_ENCRYPTION_KEYS": key_of("k1"),
 }
 """What takes rights of its own where it is set."""
+SCHEDULED = """
+from tasks import schedules
+made = schedules.create("energy", "ticking", "What is new?", every_s=3600)
+schedules.pause(made.schedule_id)
+schedules.resume(made.schedule_id)
+"""
+DUE = """
+from memory.mailbox import due_list, schedules as records
+from tasks import schedules
+from tasks.process.services import producer_services
+services = producer_services()
+keys = services.keyspace.session("energy", "ticking")
+(kept,) = services.memory.run(records.every(keys))
+(made,) = schedules.every()
+rhythm = made.rhythm.model_copy(update={"begun_s": made.rhythm.begun_s - 4000})
+old = made.model_copy(update={"after_s": made.after_s - 4000, "rhythm": rhythm})
+services.memory.run(records.change(keys, kept, old.pack()))
+services.memory.run(due_list.schedule(services.keyspace.schedules, keys.history, delay_ms=0))
+"""
+ANSWERED = """
+import sys, time
+from memory import get_redis_memory
+until_s = time.monotonic() + float(sys.argv[1])
+while not get_redis_memory().get_conversation_history("energy", "ticking"):
+    assert time.monotonic() < until_s
+    time.sleep(0.1)
+"""
+DELETED = """
+from tasks import schedules
+for one in schedules.every():
+    schedules.delete(one.schedule_id)
+"""
 COMMANDS = (
     ("check",), ("status",), ("stats",), ("sessions", "energy"), ("dead-letters", "list"),
     ("export", "session", "energy", "followed"), ("erase", "session", "energy", "followed"),
@@ -152,6 +184,22 @@ def test_every_role_does_all_of_its_work_as_its_user(
         assert_done(run(stack, "operator", "-m", "worker.cli", *command))
     assert_done(run(stack, "worker", "-m", "worker.cli", "check"))
     assert_nothing_refused(users, server, *processes)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not (IS_LONG or users_of_tests()), reason="make test-long, make test-acl")
+@pytest.mark.timeout(300)
+def test_a_workers_user_sends_what_an_operators_schedules_say(
+    world: tuple[GriotStack, Users, ValkeyServer],
+) -> None:
+    """Only operators may write schedules; their ticks are the worker's."""
+    stack, users, server = world
+    worker = stack.worker()
+    assert_done(run(stack, "operator", "-c", SCHEDULED))
+    assert_done(run(stack, "operator", "-c", DUE))
+    assert_done(run(stack, "operator", "-c", ANSWERED, str(scaled(60))))
+    assert_done(run(stack, "operator", "-c", DELETED))
+    assert_nothing_refused(users, server, worker)
 
 
 def assert_done(ended: subprocess.CompletedProcess[str]) -> None:

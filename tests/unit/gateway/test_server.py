@@ -1,8 +1,11 @@
 """How long the server of a gateway bears with a client."""
 
 import asyncio
-from unittest.mock import Mock
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 
+import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
 from gateway.server import Configuration, PatientProtocol
@@ -50,3 +53,35 @@ async def test_an_idle_connection_is_cut_off_with_what_was_not_taken() -> None:
     made, transport = await protocol()
     made.timeout_keep_alive_handler()
     transport.abort.assert_called_once_with()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "seen"),
+    [
+        ("127.0.0.1", ("https", "203.0.113.7")),
+        ("203.0.113.1,10.0.0.0/8", ("http", "127.0.0.1")),
+        ("", ("http", "127.0.0.1")),
+    ],
+)
+async def test_forwarded_headers_are_believed_of_the_set_proxies_only(
+    proxies: str, seen: tuple[str, str]
+) -> None:
+    """Anybody else may send them too."""
+    config = Configuration(GatewaySettings(proxies=proxies))
+    config.load()
+    inner = AsyncMock()
+    served: Any = config.loaded_app
+    if proxies:
+        served.app = inner
+    else:
+        assert not isinstance(served, ProxyHeadersMiddleware)
+        served = inner
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "client": ("127.0.0.1", 4000),
+        "headers": [(b"x-forwarded-proto", b"https"), (b"x-forwarded-for", b"203.0.113.7")],
+    }
+    await served(scope, AsyncMock(), AsyncMock())
+    passed = inner.await_args.args[0]
+    assert (passed["scheme"], passed["client"][0]) == seen
