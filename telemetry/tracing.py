@@ -8,7 +8,7 @@ No span holds what was said: exceptions are not recorded in them, for their text
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TypeAlias
 
@@ -40,6 +40,8 @@ chosen_ids: ContextVar[tuple[int | None, int | None]] = ContextVar(
 _W3C = TraceContextTextMapPropagator()
 _NAME = "griot"
 _NOTHING: Carrier = {}
+_NO_SPAN = nullcontext(INVALID_SPAN)
+"""For whatever is in no trace, which costs nothing then."""
 
 
 def is_on() -> bool:
@@ -106,19 +108,25 @@ def trace_id(span: Span | None = None) -> str | None:
     return trace.format_trace_id(found.trace_id) if found.is_valid else None
 
 
-@contextmanager
 def span(
     name: str,
     *,
     kind: SpanKind = SpanKind.INTERNAL,
     within: Carrier | None = None,
     attributes: Mapping[str, AttributeValue] | None = None,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """A span around the block: at the place `within` (default: where this code is), or else the
     root of a trace. What has an error ends as one, by its class."""
-    if not is_on():
-        yield INVALID_SPAN
-        return
+    return _spanned(name, kind, within, attributes) if is_on() else _NO_SPAN
+
+
+@contextmanager
+def _spanned(
+    name: str,
+    kind: SpanKind,
+    within: Carrier | None,
+    attributes: Mapping[str, AttributeValue] | None,
+) -> Iterator[Span]:
     parent = None if within is None else _context_at(within)
     made = trace.get_tracer(_NAME).start_span(name, parent, kind, attributes)
     token = contexts.attach(trace.set_span_in_context(made))
@@ -132,19 +140,14 @@ def span(
         made.end()
 
 
-@contextmanager
 def child(
     name: str,
     attributes: Mapping[str, AttributeValue] | None = None,
     *,
     kind: SpanKind = SpanKind.INTERNAL,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """`span`, but none where this code is in no trace."""
-    if not is_traced():
-        yield INVALID_SPAN
-        return
-    with span(name, kind=kind, attributes=attributes) as made:
-        yield made
+    return span(name, kind=kind, attributes=attributes) if is_traced() else _NO_SPAN
 
 
 def begun(
@@ -183,9 +186,13 @@ def note_error(span: Span, kind: str) -> None:
         span.set_status(StatusCode.ERROR)
 
 
-@contextmanager
-def at(place: Carrier) -> Iterator[None]:
+def at(place: Carrier) -> AbstractContextManager[object]:
     """Have this code be at a place of a trace; where that is none, in no trace."""
+    return _attached(place) if place or is_traced() else _NO_SPAN
+
+
+@contextmanager
+def _attached(place: Carrier) -> Iterator[None]:
     token = contexts.attach(_context_at(place))
     try:
         yield

@@ -31,7 +31,7 @@ from tasks.errors import InvalidJob
 from tasks.job.envelope import JobRef
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.log_context import log_about
-from tasks.process.wakeup import CHAT_TASK
+from tasks.process.wakeup import CHAT_TASK, is_wakeup
 from tasks.process.worker.services import worker_services
 from worker.broker.messages import MALFORMED
 from worker.settings import MOST_TURNS
@@ -66,6 +66,9 @@ class PoolTask:
         if self.args[0] != CHAT_TASK:
             return self
         name, job_id, headers, packed, content_type, encoding = self.args
+        if content_type and is_wakeup(headers):  # type: ignore[arg-type]  # a dict, as Celery's
+            # Celery's request has decoded it already, and nothing else lies in it.
+            packed, content_type = (headers["args"], headers["kwargs"], None), None  # type: ignore[index]
         # Of Celery's first protocol, the body comes decoded and without a type.
         body = loads(packed, content_type, encoding, accept=ACCEPTED) if content_type else packed
         args, kwargs, embed = body  # type: ignore[misc]  # what it is not made of raises

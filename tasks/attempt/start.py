@@ -6,8 +6,8 @@ runs, so that no thread waits for a model.
 
 import asyncio
 import logging
+import secrets
 import time
-import uuid
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -79,7 +79,7 @@ started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before",
 
 def start_attempt(ref: JobRef) -> RunningAttempt:
     """Start an attempt at a job."""
-    worker, token, in_log = worker_services(), uuid.uuid4().hex, JobInLog.of(ref)
+    worker, token, in_log = worker_services(), secrets.token_hex(16), JobInLog.of(ref)
     trace = AttemptTrace(worker.memory, worker.keyspace, ref, worker.settings.queue)
     verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log, trace))
     return RunningAttempt(ref, token, verdict, in_log, trace)

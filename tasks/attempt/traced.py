@@ -46,6 +46,8 @@ class AttemptTrace:
         return self._place.attempt
 
     def __enter__(self) -> Self:
+        if not tracing.is_on():
+            return self
         token = _current.set(self)
         self._entered.callback(_current.reset, token)
         self._entered.enter_context(placed(self._place))
@@ -56,8 +58,6 @@ class AttemptTrace:
 
     async def begin(self, envelope: Envelope, acquired: Acquired) -> None:
         """The job is known, and its trace: the span begins where the attempt has begun."""
-        if not tracing.is_on():
-            return
         job, number = envelope.trace or {}, acquired.attempt
         facts = self._facts(envelope) | {"griot.attempt": number}
         lost = None
@@ -86,6 +86,8 @@ class AttemptTrace:
     def ended(self, outcome: str, verdict: Verdict | None) -> None:
         """The attempt has come to this; `verdict` is None where something broke it off."""
         span = self._span
+        if not span.is_recording():
+            return
         tracing.note(span, {"griot.outcome": outcome})
         if outcome in FAILED:
             tracing.note_error(span, outcome)

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 from celery import Celery
 from celery.app.task import Context
 from celery.backends.redis import RedisBackend
@@ -243,7 +244,8 @@ class LoopDelivery:
         if not isinstance(outcome.value, Exception) and encrypts_results(self._app):
             stored = encrypted_result(keys, outcome.value)
         meta = backend._get_result_meta(stored, outcome.state, None, Context(id=end.job_id))
-        packed = backend.encode({**meta, "task_id": end.job_id})
+        meta["task_id"] = end.job_id
+        packed = backend.encode(meta) if is_error else orjson.dumps(meta)
         key = backend.get_key_for_task(end.job_id)
         kept = ("SETEX", key, int(backend.expires), packed)
         return [Command(_nothing, parts) for parts in (kept, ("PUBLISH", key, packed))]
