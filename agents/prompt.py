@@ -156,14 +156,8 @@ def prompt_for(
     )
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
-    request = _request(
-        ask,
-        profile,
-        settings,
-        messages=ordered.messages,
-        tools=tuple(tools),
-        left_tokens=budget.left_after(fitting.estimated_tokens),
-    )
+    left_tokens = budget.left_after(fitting.estimated_tokens)
+    request = _request(ask, profile, settings, left_tokens, messages=ordered.messages, tools=tools)
     return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
 
 
@@ -171,10 +165,10 @@ def _request(
     ask: Ask,
     profile: Profile,
     settings: LLMSettings,
+    left_tokens: int | None,
     *,
     messages: tuple[Mapping[str, object], ...],
-    tools: tuple[Mapping[str, object], ...],
-    left_tokens: int | None,
+    tools: Sequence[Mapping[str, object]],
 ) -> ChatRequest:
     return settings.chat_request(
         messages,
@@ -185,7 +179,7 @@ def _request(
         sampling=ask.sampling,
         reply_format=ask.format,
         think=ask.think,
-        tools=tools,
+        tools=tuple(tools),
     )
 
 
