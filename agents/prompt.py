@@ -156,18 +156,31 @@ def prompt_for(
     )
     if ordered.repairs:
         fitting = fitting.of(ordered.messages, _of_tools(tools))
-    request = settings.chat_request(
-        ordered.messages,
+    left_tokens = budget.left_after(fitting.estimated_tokens)
+    request = _request(ask, profile, settings, left_tokens, messages=ordered.messages, tools=tools)
+    return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
+
+
+def _request(
+    ask: Ask,
+    profile: Profile,
+    settings: LLMSettings,
+    left_tokens: int | None,
+    *,
+    messages: tuple[Mapping[str, object], ...],
+    tools: Sequence[Mapping[str, object]],
+) -> ChatRequest:
+    return settings.chat_request(
+        messages,
         model=model_of(ask, profile, settings),
         temperature=_first(ask.temperature, profile.temperature),
         max_tokens=_first(ask.max_tokens, profile.max_tokens),
-        left_tokens=budget.left_after(fitting.estimated_tokens),
+        left_tokens=left_tokens,
         sampling=ask.sampling,
         reply_format=ask.format,
         think=ask.think,
         tools=tuple(tools),
     )
-    return Prompt(request, len(recent) - first, fitting, False, ordered.repairs, form)
 
 
 def _recent(

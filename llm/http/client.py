@@ -220,13 +220,7 @@ class OllamaClient:
         self._watches[watch] = model
         try:
             with watch:
-                response = await self._session_here().request(
-                    "GET" if content is None else "POST",
-                    url,
-                    data=content,
-                    timeout=_until_connected(timeouts.connect_s),
-                    allow_redirects=False,
-                )
+                response = await self._begun(url, content, timeouts.connect_s)
             if content is None:
                 self._note_clock(response.headers.get("Date"))
             answer = Answer(response.content, watch)
@@ -247,6 +241,18 @@ class OllamaClient:
             # One that was not read to its end is closed: that is the only cancel.
             if response is not None:
                 response.release()
+
+    async def _begun(
+        self, url: str, content: bytes | None, connect_s: float
+    ) -> aiohttp.ClientResponse:
+        """The head of the answer."""
+        return await self._session_here().request(
+            "GET" if content is None else "POST",
+            url,
+            data=content,
+            timeout=_until_connected(connect_s),
+            allow_redirects=False,
+        )
 
     def _note_clock(self, date: str | None) -> None:
         with suppress(TypeError, ValueError):  # a proxy may leave it out, or write what it likes

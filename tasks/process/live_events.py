@@ -45,7 +45,7 @@ _Writer: TypeAlias = tuple[SessionKeys, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _TextRun:
     """An event, and the texts of all that follow each other and become one with it."""
 
     first: Event
@@ -65,7 +65,7 @@ class Relay:
         self._memory = memory
         self._ttl_s = ttl_s
         self._tick_s = tick_s
-        self._waiting: dict[_Writer, list[_Run]] = defaultdict(list)
+        self._waiting: dict[_Writer, list[_TextRun]] = defaultdict(list)
         self._numbers = itertools.count(1)
         self._flush: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -84,7 +84,7 @@ class Relay:
         if waiting and _continues(waiting[-1].first, event):
             waiting[-1].texts.append(event.text)
         else:
-            waiting.append(_Run(event, [event.text]))
+            waiting.append(_TextRun(event, [event.text]))
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._publish(), context=Context())
         if soon:
@@ -123,7 +123,7 @@ class Relay:
                 await asyncio.sleep(SOON_S)
         self._hurry.clear()
 
-    async def _send(self, batch: Mapping[_Writer, list[_Run]]) -> None:
+    async def _send(self, batch: Mapping[_Writer, list[_TextRun]]) -> None:
         # A group for each session: the damaged stream of one costs no other an event.
         calls = [[self._call(writer, waiting)] for writer, waiting in batch.items()]
         errors = await self._memory.run_groups(calls)
@@ -136,7 +136,7 @@ class Relay:
                 "live events of %s are lost, the history is not: %s", _named(sessions), reason
             )
 
-    def _call(self, writer: _Writer, waiting: Sequence[_Run]) -> Command[bool]:
+    def _call(self, writer: _Writer, waiting: Sequence[_TextRun]) -> Command[bool]:
         (keys, token), joined = writer, [run.joined() for run in waiting]
         return events.publish(
             keys, joined, ttl_s=self._ttl_s, token=token, number=next(self._numbers)
