@@ -15,7 +15,7 @@ from tasks.errors import InvalidJob
 from worker.cli import main
 from worker.cli.group import CommandFailed, Commands
 
-README = (Path(__file__).resolve().parents[3] / "README.md").read_text("utf-8")
+README = (Path(__file__).resolve().parents[4] / "README.md").read_text("utf-8")
 COMMANDS = (
     *(
         "demo",
