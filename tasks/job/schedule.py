@@ -50,7 +50,9 @@ class Schedule(BaseModel):
         try:
             found = cls.model_validate_json(packed)
             found.rhythm.check()
-        except (ValidationError, InvalidJob):
+        except InvalidJob as exc:
+            raise CorruptData(f"not a schedule of Griot's: {exc}") from None
+        except ValidationError:
             raise CorruptData("not a schedule of Griot's") from None
         return found
 

@@ -18,6 +18,7 @@ class ClockedConnection(Connection):
 
     def __init__(self, connection: Connection, now_ms: Callable[[], int]) -> None:
         self._connection = connection
+        self.endpoint = connection.endpoint
         self._now_ms = now_ms
 
     def run(self, command: Command[T]) -> T:

@@ -143,6 +143,6 @@ def test_a_refusal_quotes_no_odd_characters() -> None:
 )
 def test_a_rhythm_of_other_types_is_refused_in_our_words(given: dict[str, object]) -> None:
     """As an InvalidJob, which callers expect."""
-    known = {"cron": None, "every_s": None, "zone": "UTC", "begun_s": 0, **given}
+    known = {"cron": None, "every_s": None, "zone": "UTC", **given}
     with pytest.raises(InvalidJob):
         Rhythm.of(**known)  # type: ignore[arg-type]  # that is the point

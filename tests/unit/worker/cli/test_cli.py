@@ -25,6 +25,7 @@ COMMANDS = (
         "up",
         "check",
         "chat",
+        "send",
         "cancel",
         "trace",
         "agents",
