@@ -176,9 +176,9 @@ class Rig:
             what=f"{count} model calls run",
         )
 
-    def wait_calls(self, count: int) -> None:
-        """Return when the model has had so many calls more."""
-        before = self.ollama.stats.requests
+    def wait_calls(self, count: int, *, since: int | None = None) -> None:
+        """Return when the model has had so many calls more: than now, or than at a count before."""
+        before = self.ollama.stats.requests if since is None else since
         wait_until(
             lambda: self.ollama.stats.requests >= before + count,
             timeout_s=30,
