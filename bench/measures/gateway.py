@@ -65,29 +65,43 @@ def _streams(arena: Arena, size: Size) -> list[Row]:
         _gateway(arena, 0, GATEWAY_MAX_CONNECTIONS=str(2 * amount)) as (gateway, port),
     ):
         ids = sessions(arena.new_run(), amount)
+        meter = Meter(gateway.pid)
+        before_s = meter.cpu_s()
         came_s = arena.producer.listen_all(port, ids, {"model": STREAMED, "input": "Hello"})
-        rss_mb = Meter(gateway.pid).rss_mb()
-        late_ms = [late for one, at_s in zip(ids, came_s, strict=True)
-                   for late in _late_ms(arena, one, at_s)]  # fmt: skip
+        cpu_ms, rss_mb = 1000 * (meter.cpu_s() - before_s), meter.rss_mb()
+        told_ms = [_told_ms(arena, one) for one in ids]
+    late_ms = _late_ms(told_ms, came_s)
     return [
         Row("gateway", f"Redis to client, {amount} streams, p99", percentile(late_ms, 99), "ms",
             Target(20, 20), f"p50 {shown(median(late_ms))} ms, {len(late_ms):,} tokens"),
+        Row("gateway", "a gateway's CPU per 1000 streamed tokens",
+            1000 * cpu_ms / sum(map(len, came_s)), "ms", detail="with the requests"),
         Row("gateway", f"a gateway's memory after {amount} streams", rss_mb, "MB",
             Target(250, 250)),
     ]  # fmt: skip
 
 
-def _late_ms(arena: Arena, session: str, came_s: Sequence[float]) -> Iterator[float]:
-    """How long after its entry in Redis each delta came; the two clocks are this machine's."""
+def _told_ms(arena: Arena, session: str) -> list[int]:
+    """When each token of a session came into its stream, by Redis' clock."""
     key = arena.keyspace.session("default", session).events
     entries = arena.valkey.command("XRANGE", key, "-", "+")
     said = (
         [entry for entry in entries if '"token"' in str(entry)] if isinstance(entries, list) else []
     )
-    tokens = [entry[0] for entry in said if isinstance(entry, list)]
-    assert len(tokens) == len(came_s), f"{len(tokens)} tokens in Redis, {len(came_s)} came"
-    for cursor, at_s in zip(tokens, came_s, strict=True):
-        yield at_s * 1000 - int(str(cursor).partition("-")[0])
+    return [int(str(entry[0]).partition("-")[0]) for entry in said if isinstance(entry, list)]
+
+
+def _late_ms(told_ms: Sequence[list[int]], came_s: Sequence[Sequence[float]]) -> list[float]:
+    """How long after its entry in Redis each token came, of those that came while all streams were
+    open; the two clocks are this machine's."""
+    all_open_ms = max(told[0] for told in told_ms)
+    first_ends_ms = min(told[-1] for told in told_ms)
+    return [
+        at_s * 1000 - at_ms
+        for told, came in zip(told_ms, came_s, strict=True)
+        for at_ms, at_s in zip(told, came, strict=True)
+        if all_open_ms <= at_ms < first_ends_ms
+    ]
 
 
 def _cpu_s(servers: Sequence[tuple[ServerProcess, int]]) -> float:

@@ -9,7 +9,7 @@ from gateway.settings import GatewaySettings
 from memory.records import api_keys
 from tasks.process.configuration import checked
 from tasks.process.services import producer_services
-from worker import logs
+from worker import heap, logs
 from worker.cli.group import CommandFailed
 from worker.metrics.endpoint import show_metrics
 from worker.settings import MetricsSettings, WorkerSettings, check_process_settings
@@ -57,7 +57,7 @@ def serve(host: str | None, port: int | None, processes: int | None) -> None:
             "griot keys create NAME closes it"
         )
     # FastAPI takes a quarter of a second to import: `griot status` does without it.
-    import_module("gateway.server").serve(settings, _set_up_logs, _show_metrics)
+    import_module("gateway.server").serve(settings, _set_up_logs, _on_start)
 
 
 def _set_up_logs() -> None:
@@ -66,8 +66,11 @@ def _set_up_logs() -> None:
     take_traces("gateway")
 
 
-def _show_metrics() -> None:
+def _on_start() -> None:
+    """In each process that serves, when all of it is loaded."""
     show_metrics(checked(MetricsSettings), "gateway")
+    # A full collection would hold all open streams for as long as it looks at the libraries.
+    heap.settle()
 
 
 def _settings(**given: str | int | None) -> GatewaySettings:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 from celery import signals
@@ -32,3 +33,10 @@ def test_each_process_that_runs_turns_settles_its_heap(ready: signals.Signal) ->
     """A worker, and those of Celery's prefork pool."""
     assert worker.app is not None
     assert heap.settle in [receiver for _, receiver in ready.receivers]
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_gateway_settles_its_heap_when_it_serves() -> None:
+    """Else one collection holds all streams that are open."""
+    import_module("worker.cli.serve")._on_start()
+    assert gc.get_freeze_count() > 10_000
