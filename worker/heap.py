@@ -7,7 +7,7 @@ YOUNG = 10_000
 
 
 def settle(**_: object) -> None:
-    """Take what a worker or a gateway has when it is ready out of all later collections. Safe to repeat.
+    """Take what a process has when it is ready out of all later collections. Safe to repeat.
 
     A full collection looks at each object: 57 ms for the 120 000 of a worker that has done nothing
     yet, in whichever callback of the event loop it falls. JSON with many brackets makes it fall:
