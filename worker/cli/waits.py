@@ -2,11 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
+from memory.mailbox.looks import Why
 from tasks.overview.backlog import Filler
 from tasks.overview.jobs import JobShown
 from tasks.overview.objectives import Objective
 from worker.cli.console import Table, moment, moment_of
-from worker.cli.top.tables import WHY
+
+WHY = {
+    Why.BEHIND: "behind",
+    Why.SLOT: "no slot",
+    Why.SERVER: "server away",
+    Why.BACKOFF: "back-off",
+    Why.SCHEDULED: "not due",
+    Why.WAKE: "to be taken",
+}
+"""What keeps a job, in a word."""
 
 
 def tables(

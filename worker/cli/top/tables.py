@@ -4,21 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from memory.mailbox.looks import Why
 from tasks.overview.report import WorkerReport
 from worker.cli.console import duration, printable
 from worker.cli.top.snapshot import Snapshot
+from worker.cli.waits import WHY
 
 Value = str | int | float | None
 Row = Sequence[Value]
-WHY = {
-    Why.BEHIND: "behind",
-    Why.SLOT: "no slot",
-    Why.SERVER: "server away",
-    Why.BACKOFF: "back-off",
-    Why.SCHEDULED: "not due",
-    Why.WAKE: "to be taken",
-}
 WORST_FIRST = ("open", "half-open", "closed")
 
 
