@@ -108,7 +108,7 @@ class Cipher:
             raise CannotDecrypt(self._owner, key_id, is_known=True)
         return plain
 
-    def renewed(self, stored: bytes, about: str) -> bytes:
+    def reencrypted(self, stored: bytes, about: str) -> bytes:
         """A record as it would be written now; itself where it is so. Raises CannotDecrypt."""
         if self.keyring.is_current(stored):
             return stored

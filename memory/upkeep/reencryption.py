@@ -18,7 +18,12 @@ from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import optional, pairs, raw, strings, unexpected_reply
 from memory.redis.scan import key_count, scan
-from memory.upkeep.renewal import FIELDS, renewed_event, renewed_letter, renewed_message
+from memory.upkeep.reencrypted_records import (
+    FIELDS,
+    reencrypted_event,
+    reencrypted_letter,
+    reencrypted_message,
+)
 
 SWAP_BYTES = 1_000_000
 """About how much one script writes: it holds all sessions up meanwhile."""
@@ -26,7 +31,7 @@ MOST_REASONS = 10
 PATIENCE = 5
 """How often a stream is read again that somebody writes to."""
 
-Renew = Callable[[bytes], bytes]
+Rewrite = Callable[[bytes], bytes]
 
 
 @dataclass(slots=True)
@@ -59,21 +64,21 @@ class Reencryption:
 
 def reencrypt(connection: Connection, keyspace: Keyspace) -> Iterator[Reencryption]:
     """Go over all keys; how far it is, after each page of them. Raises MemoryServiceError."""
-    run = _Renewal(connection, keyspace, Reencryption(key_count(connection)))
+    rewriter = _Rewriter(connection, keyspace, Reencryption(key_count(connection)))
     for page in scan(connection, f"{keyspace.prefix}:*"):
         for key in page:
-            run.renew(key)
-        run.progress.seen += len(page)
-        yield run.progress
+            rewriter.rewrite(key)
+        rewriter.progress.seen += len(page)
+        yield rewriter.progress
 
 
 @dataclass(frozen=True, slots=True)
-class _Renewal:
+class _Rewriter:
     connection: Connection
     keyspace: Keyspace
     progress: Reencryption
 
-    def renew(self, key: str) -> None:
+    def rewrite(self, key: str) -> None:
         """Write anew what lies under one key, if words may lie there."""
         word = key.removeprefix(f"{self.keyspace.prefix}:").partition(":")[0]
         try:
@@ -87,9 +92,9 @@ class _Renewal:
     def _of_session(self, kind: str, keys: SessionKeys) -> None:
         match kind:
             case "history":
-                self._list(keys.history, lambda stored: renewed_message(keys, stored))
+                self._list(keys.history, lambda stored: reencrypted_message(keys, stored))
             case "dead":
-                self._list(keys.dead, lambda stored: renewed_letter(keys, stored))
+                self._list(keys.dead, lambda stored: reencrypted_letter(keys, stored))
             case "events":
                 self._stream(keys)
             case _ if kind in FIELDS:
@@ -101,16 +106,19 @@ class _Renewal:
             return
         end = OWN_TTL if stored.endswith(OWN_TTL) else b""
         cipher = self.keyspace.cipher_of(key)
-        new = self._new(stored.removesuffix(OWN_TTL), lambda one: cipher.renewed(one, VALUE)) + end
+        new = (
+            self._new(stored.removesuffix(OWN_TTL), lambda one: cipher.reencrypted(one, VALUE))
+            + end
+        )
         if new != stored:
             self._count(1, self.connection.run(swap_value(key, stored, new)))
 
-    def _list(self, key: str, renew: Renew) -> None:
+    def _list(self, key: str, rewrite: Rewrite) -> None:
         elements = self.connection.run(Command(strings, ("LRANGE", key, 0, -1)))
         swaps = [
             Swap(place, old, new)
             for place, old in enumerate(elements)
-            if (new := self._new(old, renew)) != old
+            if (new := self._new(old, rewrite)) != old
         ]
         self._swap(key, swaps, swap_elements)
 
@@ -135,12 +143,12 @@ class _Renewal:
         self.progress.busy += 1
 
     def _new_facts(self, keys: SessionKeys, facts: Sequence[bytes]) -> Sequence[bytes]:
-        return [self._new(one, lambda stored: renewed_event(keys, stored)) for one in facts]
+        return [self._new(one, lambda stored: reencrypted_event(keys, stored)) for one in facts]
 
-    def _new(self, stored: bytes, renew: Renew) -> bytes:
+    def _new(self, stored: bytes, rewrite: Rewrite) -> bytes:
         """A record as it is to be; itself where it cannot be decrypted."""
         try:
-            return renew(stored)
+            return rewrite(stored)
         except CannotDecrypt as exc:
             self.progress.note(exc)
             return stored

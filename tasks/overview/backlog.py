@@ -1,8 +1,10 @@
 """What waits in all, in few commands however much it is: the jobs of each agent, ends, letters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
-from memory import Connection, Keyspace, dead_letters, outbox
+from memory import Connection, Keyspace, SessionKeys, dead_letters, outbox
 from memory.quotas import pending
 from memory.records import index
 from memory.redis.command import Command, ignore_corrupt
@@ -21,6 +23,15 @@ class AgentBacklog:
     agent_id: str
     pending: int
     oldest_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
+    """Whose jobs wait or run: an agent with all its sessions (`session_id` None), or a session."""
+
+    agent_id: str
+    session_id: str | None
+    jobs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,21 @@ def agent_backlogs(memory: Connection, keyspace: Keyspace) -> tuple[AgentBacklog
             oldest.setdefault(agent, (now_ms - at_ms) / 1000)
     largest = sorted(counts.items(), key=lambda one: -one[1])
     return tuple(AgentBacklog(agent, jobs, oldest.get(agent)) for agent, jobs in largest)
+
+
+def fullest_agents(memory: Connection, keyspace: Keyspace, *, most: int) -> tuple[Filler, ...]:
+    """The agents with the most jobs, at most `most` of them. Raises MemoryServiceError."""
+    counts = memory.run(ignore_corrupt(pending.by_agent(keyspace), {}))
+    largest = nlargest(most, counts.items(), key=lambda one: one[1])
+    return tuple(Filler(agent, None, jobs) for agent, jobs in largest if jobs)
+
+
+def fullest_sessions(
+    sessions: Sequence[SessionKeys], jobs: Sequence[int], *, most: int
+) -> tuple[Filler, ...]:
+    """Of sessions, each with how many jobs it has, those with the most, at most `most` of them."""
+    largest = nlargest(most, zip(sessions, jobs, strict=True), key=lambda one: one[1])
+    return tuple(Filler(keys.agent_id, keys.session_id, count) for keys, count in largest if count)
 
 
 def outbox_left(memory: Connection, keyspace: Keyspace) -> OutboxLeft:

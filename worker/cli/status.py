@@ -21,6 +21,7 @@ from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
 from memory.webhooks import queue
 from tasks import app
+from tasks.overview.backlog import Filler, fullest_agents, fullest_sessions
 from tasks.overview.jobs import JobShown
 from tasks.overview.objectives import Objective, longest_waiting, objectives
 from tasks.overview.outages import OutageNow, outages_now
@@ -41,6 +42,7 @@ from worker.model_servers import ModelServer, model_servers
 
 MAX_MAILBOXES = 5000
 MAX_SESSIONS = 5000
+FULLEST = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Mailboxes:
     delayed_jobs: int
     dead_letters: int
     is_complete: bool
+    fullest: tuple[Filler, ...]
+    """The agents and then the sessions that have the most jobs, FULLEST of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,7 @@ class Status:
 @click.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Show queues, workers, what waits and who waits longest, promised times, models and servers.
+    """Show queues, workers, what waits, for whom and why, promised times, models and servers.
 
     \b
     Example:
@@ -165,13 +169,18 @@ def mailboxes(connection: Connection, keyspace: Keyspace) -> Mailboxes:
         for key in (keyspace.due, keyspace.delayed)
     )
     dead = connection.run(dead_letters.sessions(keyspace, limit=MAX_SESSIONS))
+    pending = _sizes(connection, "ZCARD", [keys.queue for keys in seen])
     return Mailboxes(
         listed=listed,
         due=due,
-        pending_jobs=_sum(connection, "ZCARD", [keys.queue for keys in seen]),
-        delayed_jobs=_sum(connection, "ZCARD", [keys.delayed for keys in later]),
-        dead_letters=_sum(connection, "LLEN", [keys.dead for keys in dead]),
+        pending_jobs=sum(pending),
+        delayed_jobs=sum(_sizes(connection, "ZCARD", [keys.delayed for keys in later])),
+        dead_letters=sum(_sizes(connection, "LLEN", [keys.dead for keys in dead])),
         is_complete=max(listed, delayed) <= MAX_MAILBOXES and len(dead) < MAX_SESSIONS,
+        fullest=(
+            *fullest_agents(connection, keyspace, most=FULLEST),
+            *fullest_sessions(seen, pending, most=FULLEST),
+        ),
     )
 
 
@@ -185,8 +194,8 @@ def webhooks_left(connection: Connection, keyspace: Keyspace) -> WebhooksLeft:
     return WebhooksLeft(every - letters, letters)
 
 
-def _sum(connection: Connection, command: str, keys: Sequence[str]) -> int:
-    return sum(connection.run_each([Command(integer, (command, key)) for key in keys]))
+def _sizes(connection: Connection, command: str, keys: Sequence[str]) -> list[int]:
+    return list(connection.run_each([Command(integer, (command, key)) for key in keys]))
 
 
 def _length(connection: BrokerConnection, queue: str) -> int:
@@ -265,7 +274,7 @@ def _of_models(now: Status) -> Iterator[Table]:
     if outages:
         columns = ("Server", "Models", "State", "Away since", "Waiting sessions")
         yield Table("Model servers that do not answer", columns, outages)
-    yield from waits(now.objectives, now.longest_waiting)
+    yield from waits(now.objectives, now.longest_waiting, now.mailboxes.fullest)
 
 
 def _health_of(health: Health | None) -> tuple[str, str]:

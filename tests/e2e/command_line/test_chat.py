@@ -14,6 +14,7 @@ from tests.support.machine import scaled
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 from tests.support.waiting import wait_until
 from worker.cli import main
+from worker.cli.next_steps import program
 
 PACE = "slow-tokens:100x20ms"
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(40)
@@ -160,8 +161,10 @@ def test_a_dead_letter_is_said_with_its_way_back() -> None:
     talked = griot("chat", "energy", "dead", "--model", "missing", said="Hello\n")
     assert talked.exit_code == 1
     _, way = talked.stderr.splitlines()
-    assert way.startswith("It is a dead letter. Send it again with: griot dead-letters requeue ")
-    again = griot(*way.partition(": griot ")[2].split())
+    assert way.startswith(
+        f"It is a dead letter. Send it again with: {program()} dead-letters requeue "
+    )
+    again = griot(*way.partition(f": {program()} ")[2].split())
     assert (again.exit_code, again.stderr) == (0, "")
 
 

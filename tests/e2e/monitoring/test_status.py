@@ -1,6 +1,7 @@
 """`griot status` on promised times and on who waits, with a real worker."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 
@@ -95,3 +96,24 @@ def test_the_three_sessions_that_wait_longest_are_named() -> None:
         what="the three that wait longest are shown",
     )
     assert {one["before"] for one in longest()} == {1}
+
+
+def test_who_fills_the_queue_is_named() -> None:
+    """The agent first, then its sessions, those with the most jobs first."""
+    run = uuid.uuid4().hex[:6]
+    for session, jobs in ((f"{run}-few", 30), (f"{run}-many", 31)):
+        for _ in range(jobs):
+            chat_task.delay(f"{run}-filler", session, "Hello", model="hang")
+    found = json.loads(shown("--json"))["mailboxes"]["fullest"]
+    assert [one for one in found if one["agent_id"] == f"{run}-filler"] == [
+        {"agent_id": f"{run}-filler", "session_id": None, "jobs": 61},
+        {"agent_id": f"{run}-filler", "session_id": f"{run}-many", "jobs": 31},
+        {"agent_id": f"{run}-filler", "session_id": f"{run}-few", "jobs": 30},
+    ]
+    assert re.search(rf"{run}-filler\s+\(all\)\s+61", shown())
+
+
+def test_the_numbers_say_what_memory_will_be_in_a_week() -> None:
+    """Of a deployment that has just begun: that nobody knows it yet."""
+    done = CliRunner().invoke(main, ["stats"], catch_exceptions=False)
+    assert "not known before an hour of snapshots" in done.output

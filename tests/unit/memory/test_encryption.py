@@ -19,7 +19,7 @@ from memory.mailbox.dead_letters import DeadLetter
 from memory.mailbox.netstrings import packed_netstrings
 from memory.records.event import Event, EventType, packed, parsed, repacked
 from memory.settings import settings_for
-from memory.upkeep.renewal import renewed_letter
+from memory.upkeep.reencrypted_records import reencrypted_letter
 from tests.support.encryption import key_of, keyring_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,11 +52,11 @@ def test_all_keys_decrypt_and_the_first_one_encrypts() -> None:
     old = keyring_of("k1").cipher_of("session").encrypted(b"words", "x")
     assert CIPHER.decrypted(old, "x") == b"words"
     assert CIPHER.decrypted(b"plain words", "x") == b"plain words"
-    renewed = CIPHER.renewed(old, "x")
-    assert renewed.startswith(b"\x1e1:k2:")
-    assert CIPHER.renewed(renewed, "x") is renewed
+    new = CIPHER.reencrypted(old, "x")
+    assert new.startswith(b"\x1e1:k2:")
+    assert CIPHER.reencrypted(new, "x") is new
     off = keyring_of("plain", "k1").cipher_of("session")
-    assert (off.renewed(old, "x"), off.encrypted(b"words", "x")) == (b"words", b"words")
+    assert (off.reencrypted(old, "x"), off.encrypted(b"words", "x")) == (b"words", b"words")
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_a_letter_without_its_envelope_is_not_encrypted() -> None:
     """What is in place of the envelope is no word of anybody, and is still known after it."""
     parts = [b"j1", b"1", b"1", b"1", b"refused", b"too large: 99", b""]
     keys = Keyspace(keyring=keyring_of("k")).session("a", "s")
-    renewed = renewed_letter(keys, packed_netstrings(parts))
-    assert DeadLetter.parse(keys, renewed).too_large_bytes == 99
+    new = reencrypted_letter(keys, packed_netstrings(parts))
+    assert DeadLetter.parse(keys, new).too_large_bytes == 99
 
 
 def test_keys_are_not_shown() -> None:

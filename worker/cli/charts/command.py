@@ -1,6 +1,7 @@
 """`griot stats`: the memory statistics, now and over time, and charts of memory and turns."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from memory.records.stats import human_size, memory_stats
 from tasks.overview.series import series
 from tasks.process.services import ProducerServices, producer_services
 from worker.cli.charts.chart import Chart, charts
+from worker.cli.charts.week import week_ahead
 from worker.cli.console import Table, is_terminal, json_option, moment, show, show_json, terminal
 from worker.cli.group import CommandFailed
 from worker.extras import HAS_PLOT
@@ -49,7 +51,7 @@ def stats(*, points: int | None, plot: bool, file: Path | None, hours: int, as_j
 
     \b
     Example:
-      griot stats
+      griot stats                   now, and in a week at this growth
       griot stats --history 60      an hour, at the default MEMORY_STATS_EVERY
       griot stats --plot --hours 168
       griot stats --png week.png --hours 168
@@ -59,11 +61,21 @@ def stats(*, points: int | None, plot: bool, file: Path | None, hours: int, as_j
         _draw(services, hours=hours, file=file, is_shown=plot)
         return
     if points is None:
-        now = memory_stats(services.memory, services.keyspace)
-        show_json(now) if as_json else show(table_of(now))
+        _now(services, as_json=as_json)
         return
     snapshots = Housekeeping(services.memory, services.keyspace).read_stats(limit=points)
     show_json(snapshots) if as_json else show(table_over_time(snapshots))
+
+
+def _now(services: ProducerServices, *, as_json: bool) -> None:
+    now = memory_stats(services.memory, services.keyspace)
+    day = series(services.memory, services.keyspace, hours=24).memory
+    ahead = week_ahead(day, most_bytes=now["maxmemory_bytes"])
+    if as_json:
+        show_json({**now, "in_a_week_bytes": ahead.in_a_week_bytes})
+        return
+    numbers = table_of(now)
+    show(replace(numbers, rows=[*numbers.rows, ("in a week, as the last day went", ahead.words)]))
 
 
 def _draw(services: ProducerServices, *, hours: int, file: Path | None, is_shown: bool) -> None:

@@ -1,8 +1,9 @@
-"""What `griot chat` says of a job that waits, is tried again or has ended. Pure."""
+"""What `griot chat` says of a job that waits, is tried again or has ended."""
 
 from memory import Event, EventType
 from tasks import NotAccepted
 from worker.cli.console import duration, moment_of
+from worker.cli.next_steps import program
 
 NO_ANSWERS = {
     "blank": "(the model gave no answer)",
@@ -68,7 +69,7 @@ def not_confirmed(error: NotAccepted) -> str:
 
 def way_back(job_id: str) -> str:
     """How a job that was given up is sent again."""
-    return f"It is a dead letter. Send it again with: griot dead-letters requeue {job_id}"
+    return f"It is a dead letter. Send it again with: {program()} dead-letters requeue {job_id}"
 
 
 def _servers_away(event: Event) -> str:

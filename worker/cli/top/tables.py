@@ -2,22 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import mean
 
-from memory.mailbox.looks import Why
 from tasks.overview.report import WorkerReport
 from worker.cli.console import duration, printable
 from worker.cli.top.snapshot import Snapshot
+from worker.cli.waits import WHY
 
 Value = str | int | float | None
 Row = Sequence[Value]
-WHY = {
-    Why.BEHIND: "behind",
-    Why.SLOT: "no slot",
-    Why.SERVER: "server away",
-    Why.BACKOFF: "back-off",
-    Why.SCHEDULED: "not due",
-    Why.WAKE: "to be taken",
-}
 WORST_FIRST = ("open", "half-open", "closed")
 
 
@@ -162,6 +155,7 @@ def _servers(now: Snapshot) -> Grid:
         Column("STATE", 0),
         Column("CALLS", 0),
         Column("TOKENS/S", 1, tenths),
+        Column("EACH", 1, tenths),
         Column("WAITING SESSIONS", 3),
         Column("LOADED", 2),
     )
@@ -169,7 +163,8 @@ def _servers(now: Snapshot) -> Grid:
 
 
 def _server_rows(now: Snapshot) -> Iterator[Row]:
-    """Each server as all workers together see it: the worst breaker, the sum of the calls."""
+    """Each server as all workers together see it: the worst breaker, the sum of the calls.
+    EACH is what one of its turns gets: the slow server among several, however many it has."""
     seen = [server for worker in now.workers for server in worker.servers]
     turns = [turn for worker in now.workers for turn in worker.turns]
     away = {one.server: one for one in now.outages if not one.model}
@@ -178,11 +173,13 @@ def _server_rows(now: Snapshot) -> Iterator[Row]:
         breakers = {server.breaker for server in of_url}
         breaker = next((f"breaker {one}" for one in WORST_FIRST[:2] if one in breakers), "ok")
         outage = away.get(url)
+        rates = [turn.tokens_per_s for turn in turns if turn.server == url and turn.tokens_per_s]
         yield (
             url,
             "away" if outage is not None and outage.is_away else breaker,
             sum(server.calls for server in of_url),
-            sum(turn.tokens_per_s or 0.0 for turn in turns if turn.server == url),
+            sum(rates),
+            mean(rates) if rates else None,
             outage.waiting if outage is not None else 0,
             ", ".join(sorted({model for server in of_url for model in server.loaded})),
         )

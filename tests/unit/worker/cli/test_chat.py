@@ -131,11 +131,11 @@ def test_a_call_of_a_tool_begins_the_reply_anew() -> None:
 
 
 def test_a_dead_letter_is_said_with_its_way_back() -> None:
-    """The command has the job's id."""
+    """The command has the job's id, and can be typed in a checkout."""
     told = seen(event("started"), event("failed", error="no such model"))
     assert told.shown == (
         "[griot: no such model\n"
-        "It is a dead letter. Send it again with: griot dead-letters requeue job]\n"
+        "It is a dead letter. Send it again with: .venv/bin/griot dead-letters requeue job]\n"
     )
 
 

@@ -167,8 +167,8 @@ def test_trouble_is_said_with_the_age_of_what_is_shown() -> None:
 def test_servers_are_seen_as_all_workers_together_see_them() -> None:
     """The worst breaker, all calls, all that is loaded; those that only an outage names, too."""
     one, away = grid_of(FULL, "servers").rows
-    assert list(one) == [URL, "breaker open", 3, 25, 0, "w1's, w2's"]
-    assert list(away) == ["http://gpu-2:11434", "away", 0, 0, 3, ""]
+    assert list(one) == [URL, "breaker open", 3, 25, 12.5, 0, "w1's, w2's"]
+    assert list(away) == ["http://gpu-2:11434", "away", 0, 0, None, 3, ""]
 
 
 def test_an_empty_table_says_what_that_means() -> None:

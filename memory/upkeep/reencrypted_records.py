@@ -1,4 +1,4 @@
-"""Records as they would be written now, each kind that may hold words.
+"""Records as they would be encrypted now, each kind that may hold words.
 
 Pure. Each function gives the same bytes where nothing is to be done, or where it is no record of
 ours, and raises CannotDecrypt.
@@ -24,23 +24,23 @@ from memory.records.history import MESSAGE
 from memory.records.summary import NAME_BYTES, SUMMARY, UNTIL
 
 
-def renewed_message(keys: SessionKeys, stored: bytes) -> bytes:
+def reencrypted_message(keys: SessionKeys, stored: bytes) -> bytes:
     """An element of a history."""
-    return keys.cipher.renewed(stored, MESSAGE)
+    return keys.cipher.reencrypted(stored, MESSAGE)
 
 
-def renewed_event(keys: SessionKeys, stored: bytes) -> bytes:
+def reencrypted_event(keys: SessionKeys, stored: bytes) -> bytes:
     """An event, or another field of its entry."""
     return repacked(stored, keys.cipher)
 
 
-def renewed_letter(keys: SessionKeys, stored: bytes) -> bytes:
+def reencrypted_letter(keys: SessionKeys, stored: bytes) -> bytes:
     """A dead letter."""
     try:
         job, seq_us, attempts, died_at_ms, reason, envelope, errors = netstrings(stored)
         parts = [
             *(job, seq_us, attempts, died_at_ms),
-            keys.cipher.renewed(reason, about_reason(job.decode())),
+            keys.cipher.reencrypted(reason, about_reason(job.decode())),
             envelope if TOO_LARGE.fullmatch(envelope) else _envelope(keys, job, envelope),
             _errors(keys, errors),
         ]
@@ -70,7 +70,7 @@ def _callbacks(keys: SessionKeys, stored: bytes) -> bytes:
 def _errors(keys: SessionKeys, stored: bytes) -> bytes:
     """What the attempts at a job came to: number, time and error of each."""
     parts = list(netstrings(stored))
-    parts[2::3] = [keys.cipher.renewed(one, ERROR) for one in parts[2::3]]
+    parts[2::3] = [keys.cipher.reencrypted(one, ERROR) for one in parts[2::3]]
     return packed_netstrings(parts)
 
 
@@ -93,12 +93,12 @@ def _of_outbox(keys: SessionKeys, _: bytes, stored: bytes) -> bytes:
 
 def _of_summary(keys: SessionKeys, name: bytes, stored: bytes) -> bytes:
     if name == b"text":
-        return keys.cipher.renewed(stored, SUMMARY)
+        return keys.cipher.reencrypted(stored, SUMMARY)
     if name != b"until" or not stored:
         return stored
     # A plain one may begin with any byte.
     if len(stored) > NAME_BYTES:
-        return keys.cipher.renewed(stored, UNTIL)
+        return keys.cipher.reencrypted(stored, UNTIL)
     return keys.cipher.encrypted(stored, UNTIL)
 
 
@@ -108,8 +108,8 @@ FIELDS: Mapping[str, Callable[[SessionKeys, bytes, bytes], bytes]] = {
     "lease": _of_lease,
     "outbox": _of_outbox,
     "summary": _of_summary,
-    "schedules": lambda keys, name, stored: keys.cipher.renewed(
+    "schedules": lambda keys, name, stored: keys.cipher.reencrypted(
         stored, about_schedule(name.decode(errors="replace"))
     ),
 }
-"""How the fields of a session's hashes are renewed, by the hash, the field's name and its value."""
+"""How a session's hashes are encrypted anew, by the hash, the field's name and its value."""
