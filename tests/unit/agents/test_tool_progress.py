@@ -37,6 +37,15 @@ def count_pages(pages: int, context: ToolContext) -> str:
     return "read"
 
 
+def hurry(pages: int, context: ToolContext) -> str:
+    """Say more than can be told before it ends; without pages nothing, for a while."""
+    for page in range(pages):
+        context.progress(text=f"page {page}")
+    if not pages:
+        wait_until(elapsed(1.5 * PROGRESS_EVERY_S), what="what was said before is due")
+    return "read"
+
+
 async def speak_late(pages: int, context: ToolContext) -> str:
     """Speak once the call has ended."""
 
@@ -50,9 +59,9 @@ async def speak_late(pages: int, context: ToolContext) -> str:
 
 
 async def told_by(
-    function: Callable[..., object], pages: int = 10_000, *, in_process: bool = False
+    function: Callable[..., object], *pages: int, in_process: bool = False
 ) -> list[ToolEvent | ToolProgress]:
-    """All that a turn is told of one call."""
+    """All that a turn is told of these calls, one after the other."""
     path = f"{__name__}.{function.__name__}" if in_process else None
     tool = Tool(function, timeout_s=scaled(30), max_result_bytes=1000, in_process=path)
     told: list[ToolEvent | ToolProgress] = []
@@ -63,10 +72,10 @@ async def told_by(
         on_event=told.append,
         on_progress=told.append,
     )
-    call = ToolCall(function.__name__, {"pages": pages})
+    calls = tuple(ToolCall(function.__name__, {"pages": number}) for number in pages)
     try:
         await turn.run_tool_calls(
-            ModelReply("", Final(model="m", done_reason="stop"), tool_calls=(call,))
+            ModelReply("", Final(model="m", done_reason="stop"), tool_calls=calls)
         )
     finally:
         await tool.aclose()
@@ -81,7 +90,7 @@ async def test_the_first_and_the_last_are_told_of_many(
     function: Callable[..., object], in_process: bool
 ) -> None:
     """A call that says much says it at most twice a second, between its beginning and its end."""
-    began, *between, ended = await told_by(function, in_process=in_process)
+    began, *between, ended = await told_by(function, 10_000, in_process=in_process)
     assert isinstance(began, ToolEvent)
     assert isinstance(ended, ToolEvent)
     assert ended.outcome is not None
@@ -93,9 +102,17 @@ async def test_the_first_and_the_last_are_told_of_many(
     }  # fmt: skip
 
 
+async def test_what_a_process_has_not_told_in_time_is_not_told_of_its_next_call() -> None:
+    """It has ended with its call."""
+    told = await told_by(hurry, 2, 0, in_process=True)
+    progress = [one for one in told if isinstance(one, ToolProgress)]
+    assert {one.number for one in progress} <= {1}
+    assert {one.text for one in progress} <= {"page 0"}
+
+
 async def test_what_comes_after_the_end_of_a_call_is_dropped() -> None:
     """The event that the call has ended is its last."""
-    told = await told_by(speak_late)
+    told = await told_by(speak_late, 1)
     LATE.set()
     assert await asyncio.to_thread(SPOKEN.wait, scaled(10))
     for _ in range(5):  # the loop's way from a thread to what it does later
