@@ -4,11 +4,13 @@ A worker uses it, and so does the child process in which a tool may run.
 """
 
 import inspect
+import math
 import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from typing import TypeAlias, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, create_model
@@ -20,12 +22,17 @@ from agents.tool_schema import parameters_schema
 from agents.tool_threads import CallResult
 
 ToolFunction: TypeAlias = Callable[..., object]
+Report: TypeAlias = Callable[[float | None, str], None]
+"""Takes how far a call is, 0 to 1 or None, and what it does now. May be called in any thread."""
 
 MAX_ARGUMENTS_BYTES = 65_536
 MAX_DESCRIPTION_CHARS = 4096
 MAX_PROBLEMS = 5
 MOST_DESCRIBED = 500
 CUT = "\n[cut: the rest is too long]"
+MAX_PROGRESS_CHARS = 200
+PROGRESS_EVERY_S = 0.5
+"""Followers hear of a call's progress at most so often."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -47,6 +54,20 @@ class ToolContext:
     job_id: str
     attempt: int
     call_number: int = 0
+    report: Report | None = field(default=None, repr=False, compare=False)
+    """Where `progress` goes; without it, as in a context that a test makes, nowhere."""
+
+    def progress(self, fraction: float | None = None, text: str = "") -> None:
+        """Tell who follows the job how far this call is: from 0 to 1, or None where that is not
+        known; and in a few words what it does now. May be called in any thread, as often as you
+        like: followers get the newest, at most every half second, and what comes after the call
+        has ended is dropped.
+
+        Raises nothing. A fraction beyond 0 or 1 counts as that, one that is no number as None; of
+        the text 200 characters are shown, on one line.
+        """
+        if self.report is not None:
+            self.report(_checked_fraction(fraction), _checked_text(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,24 @@ class TypedFunction:
         # docs/decisions.md, "Tools run one after the other, and an error shows its kind only".
         failed = Outcome(f"error: the tool failed ({kind})", is_error=True)
         return CallEnd(failed, f"{kind} at {where[-1:]}")
+
+
+def _checked_fraction(fraction: object) -> float | None:
+    if not isinstance(fraction, Real):
+        return None
+    try:
+        number = float(fraction)
+    except OverflowError:  # a whole number beyond all that floats have
+        number = math.inf if fraction > 0 else 0.0  # type: ignore[operator]  # numbers compare
+    return None if math.isnan(number) else round(min(max(number, 0.0), 1.0), 3)
+
+
+def _checked_text(text: object) -> str:
+    if not isinstance(text, str):
+        return ""
+    start = text[: 2 * MAX_PROGRESS_CHARS].encode(errors="replace").decode()
+    shown = "".join(char if char.isprintable() else " " for char in start)
+    return " ".join(shown.split())[:MAX_PROGRESS_CHARS]
 
 
 def _checked_name(function: ToolFunction) -> str:

@@ -1,7 +1,9 @@
 """The rounds of one turn in which the model calls tools, before it answers."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import orjson
@@ -9,9 +11,16 @@ from pydantic import JsonValue
 
 from agents.calls_in_text import calls_in
 from agents.client_functions import ClientCalls, ClientFunction, identified
-from agents.tool_function import MAX_ARGUMENTS_BYTES, Outcome, ToolContext, within
+from agents.tool_function import (
+    MAX_ARGUMENTS_BYTES,
+    PROGRESS_EVERY_S,
+    Outcome,
+    ToolContext,
+    within,
+)
 from agents.tool_span import traced_tool
 from agents.tools import Tool
+from children.notes import Newest
 from llm import ModelReply, ToolCall
 from telemetry.labels import OTHER, TOOLS
 from telemetry.metrics import TOOL
@@ -55,6 +64,23 @@ class ToolEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """How far a call of a tool is: `fraction` from 0 to 1, None where it does not say; and `text`,
+    what it does now."""
+
+    number: int
+    name: str
+    fraction: float | None
+    text: str = field(repr=False)
+
+    @property
+    def data(self) -> dict[str, JsonValue]:
+        """What followers are sent."""
+        said: dict[str, JsonValue] = {"fraction": self.fraction, "text": self.text}
+        return {"call": self.number, "name": self.name, **said}
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSide:
     """What a model may call besides its agent's tools: functions that whoever asks runs. `fits`
     says whether arguments fit a schema; `most_calls` are taken of one answer."""
@@ -68,7 +94,8 @@ class ToolRounds:
     """Runs what the model calls, one call after the other, and keeps it as messages.
 
     After `max_rounds` rounds the model is offered no tools any more, so that it answers. `on_event`
-    is called for each call as it begins and as it ends. With `reads_text` an answer that is nothing
+    is called for each call as it begins and as it ends, `on_progress` with what its tool says
+    between the two, at most once in PROGRESS_EVERY_S. With `reads_text` an answer that is nothing
     but calls written as JSON counts as these calls.
 
     Calls of functions of the `client` end the turn: `called` has them then. Calls of tools in the
@@ -82,6 +109,7 @@ class ToolRounds:
         *,
         max_rounds: int,
         on_event: Callable[[ToolEvent], None],
+        on_progress: Callable[[ToolProgress], None] = lambda _: None,
         reads_text: bool = False,
         client: ClientSide | None = None,
     ) -> None:
@@ -95,6 +123,7 @@ class ToolRounds:
         self._context = context
         self._rounds_left = max_rounds if tools or functions else 0
         self._on_event = on_event
+        self._on_progress = on_progress
         self._steps: list[dict[str, object]] = []
         self._unanswered: list[ToolCall] = []
         self._calls = 0
@@ -198,8 +227,22 @@ class ToolRounds:
             return Outcome(f"error: there is no such tool; there are: {known}", is_error=True)
         if not is_whole:
             return _UNREADABLE
-        context = replace(self._context, call_number=self._calls)
-        return await tool.call(call.arguments, context)
+        number, loop = self._calls, asyncio.get_running_loop()
+
+        def later(wait_s: float, act: Callable[[], None]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the process ends
+                loop.call_soon_threadsafe(loop.call_later, wait_s, act)
+
+        progress: Newest[ToolProgress] = Newest(self._on_progress, later, every_s=PROGRESS_EVERY_S)
+        context = replace(
+            self._context,
+            call_number=number,
+            report=lambda *said: progress.tell(ToolProgress(number, tool.name, *said)),
+        )
+        try:
+            return await tool.call(call.arguments, context)
+        finally:
+            progress.end()
 
 
 def _recorded(call: ToolCall) -> tuple[ToolCall, bool]:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import orjson
 
@@ -125,9 +125,15 @@ class Tool:
         self, path: str, arguments: Mapping[str, object], context: ToolContext
     ) -> CallResult:
         asked = {"path": path, "max_result_bytes": self._max_result_bytes}
-        request = {**asked, "arguments": dict(arguments), "context": asdict(context)}
+        told = asdict(replace(context, report=None))
+        request = {**asked, "arguments": dict(arguments), "context": told}
         try:
-            answer = orjson.loads(await self._processes.ask(orjson.dumps(request)))
+            answer = orjson.loads(
+                await self._processes.ask(
+                    orjson.dumps(request),
+                    on_note=lambda note: context.progress(*orjson.loads(note)),
+                )
+            )
         except ChildError as exc:
             return CallResult(error=exc)
         return CallResult(

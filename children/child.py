@@ -1,7 +1,7 @@
 """What a child process runs, with a socket to its parent as its input.
 
-Its work is a function, bytes in and bytes out. Nothing here imports more than it needs: some work
-is light.
+Its work is a function, bytes in and bytes out; `tell` says what it is at meanwhile. Nothing here
+imports more than it needs: some work is light.
 
 The process ends with its parent, whatever it is doing. On Linux the kernel kills it; elsewhere a
 thread sees the end of the socket, and while the work holds the interpreter's lock only the limit of
@@ -19,10 +19,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TypedDict
 
-from children.frames import HEAD, READY, framed, length_of
+from children.frames import HEAD, NOTE, READY, WHOLE, framed, read_head
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -40,9 +41,34 @@ class Told(TypedDict):
     niceness: int
 
 
+class _Parent:
+    """The way to the parent, whole frame by whole frame, from any thread."""
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    def send(self, payload: bytes, kind: bytes = WHOLE) -> None:
+        with self._lock:
+            if self.socket is not None:
+                self.socket.sendall(framed(payload, kind))
+
+
+_parent = _Parent()
+
+
+def tell(note: bytes) -> None:
+    """Say something of the request that is worked on; where this is no child process, nothing.
+
+    Say nothing after its answer: it would be taken for a note of the next request.
+    """
+    with suppress(OSError):  # the parent has gone, and this process goes too
+        _parent.send(note, NOTE)
+
+
 def main(told: Told) -> None:
     """Answer requests until the parent ends."""
-    parent = socket.socket(fileno=os.dup(0))
+    parent = _parent.socket = socket.socket(fileno=os.dup(0))
     # The work's own input: reading it must not take what the parent sends.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     _end_with_parent(told["parent_pid"])
@@ -54,13 +80,13 @@ def main(told: Told) -> None:
     work: Callable[[bytes], bytes] = pkgutil.resolve_name(told["work"])
     threading.Thread(target=_read, args=(parent, requests), daemon=True).start()
     sys.excepthook = _tell_kind
-    parent.sendall(framed(READY))
+    _parent.send(READY)
     while True:
         request = requests.get()
         _time(told["cpu_s"])
         answer = work(request)
         _time(0)
-        parent.sendall(framed(answer))
+        _parent.send(answer)
 
 
 def _tell_kind(kind: type[BaseException], _: BaseException, where: TracebackType | None) -> None:
@@ -74,7 +100,7 @@ def _read(parent: socket.socket, requests: "queue.SimpleQueue[bytes]") -> None:
     """Hand on what the parent sends, and end the process when it has closed its end."""
     with parent.makefile("rb") as stream:
         while len(head := stream.read(HEAD.size)) == HEAD.size:
-            requests.put(stream.read(length_of(head)))
+            requests.put(stream.read(read_head(head)[1]))
     os._exit(0)
 
 

@@ -8,12 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
 from children.child import Told
 from children.errors import ChildEnded, NoChild
-from children.frames import HEAD, framed, length_of
+from children.frames import HEAD, NOTE, framed, read_head
 
 _START = (
     "import json, sys; told = json.loads(sys.argv[1]); sys.path[:] = told['path']; "
@@ -51,8 +52,15 @@ class Children:
         self._idle: list[_Child] = []
         self._is_closed = False
 
-    async def ask(self, request: bytes, *, timeout_s: float | None = None) -> bytes:
+    async def ask(
+        self,
+        request: bytes,
+        *,
+        timeout_s: float | None = None,
+        on_note: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         """The answer to a request; one that waits for a free process waits without a limit.
+        `on_note` is called with what the work says meanwhile (`children.child.tell`).
 
         Raises NoChild, and ChildEnded where the process was killed at a limit or died. Where the
         caller is cancelled the process is killed.
@@ -64,7 +72,7 @@ class Children:
             is_well = False
             try:
                 async with asyncio.timeout(timeout_s):
-                    answer = await child.ask(request)
+                    answer = await child.ask(request, on_note)
                 is_well = not self._is_closed
             except TimeoutError:
                 raise ChildEnded(f"it was killed after {timeout_s:g} s") from None
@@ -120,13 +128,13 @@ class _Child:
                 await child.kill()
         return child
 
-    async def ask(self, request: bytes) -> bytes:
+    async def ask(self, request: bytes, on_note: Callable[[bytes], None] | None) -> bytes:
         try:
             self._writer.write(framed(request))
             await self._writer.drain()
         except OSError:
             raise await self._ended() from None
-        return await self._answer()
+        return await self._answer(on_note)
 
     async def kill(self) -> None:
         """End it, and what it has started."""
@@ -136,10 +144,18 @@ class _Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
         await asyncio.shield(asyncio.to_thread(self._process.wait))
 
-    async def _answer(self) -> bytes:
+    async def _answer(self, on_note: Callable[[bytes], None] | None = None) -> bytes:
+        while True:
+            kind, payload = await self._frame()
+            if kind != NOTE:
+                return payload
+            if on_note is not None:
+                on_note(payload)
+
+    async def _frame(self) -> tuple[bytes, bytes]:
         try:
-            head = await self._reader.readexactly(HEAD.size)
-            return await self._reader.readexactly(length_of(head))
+            kind, length = read_head(await self._reader.readexactly(HEAD.size))
+            return kind, await self._reader.readexactly(length)
         except (asyncio.IncompleteReadError, OSError):
             raise await self._ended() from None
 

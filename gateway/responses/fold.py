@@ -66,6 +66,8 @@ class ResponseFold:
                 yield from self._said(event)
             case EventType.TOOL_CALL:
                 yield from self._called(event)
+            case EventType.TOOL_PROGRESS:
+                yield from self._progressed(event)
             case EventType.DONE:
                 yield from self._done(event)
             case EventType.FAILED | EventType.ERASED:
@@ -165,6 +167,14 @@ class ResponseFold:
         yield about("response.mcp_call.in_progress", index, item_id=item_id)
         facts = {"item_id": item_id, "arguments": arguments}
         yield about("response.mcp_call_arguments.done", index, **facts)
+
+    def _progressed(self, event: Event) -> Iterator[Sent]:
+        """How far a call is, as OpenAI's event that it is under way with more in it: clients know
+        no other."""
+        if self._call is not None and event.data.get("call") == self._last_call:
+            index, item = self._call
+            said = {name: event.data.get(name) for name in ("fraction", "text")}
+            yield about("response.mcp_call.in_progress", index, item_id=item["id"], griot=said)
 
     def _call_ended(self, call: tuple[int, Item], data: Mapping[str, object]) -> Iterator[Sent]:
         index, item = call

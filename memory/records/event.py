@@ -23,8 +23,9 @@ class EventType(StrEnum):
     "servers_away": `servers`, those of its model, and since when none of them could answer
     (`since`, Unix time in seconds). With "retry": the `error` of the attempt that failed, `wait_s`
     until the next, and `max_attempts`. `failed` has `error` and, since 2026-11-26, `code`
-    (`tasks.job.failure_code`); `merged` has `into`, the job that
-    answers its message too. After `erased` nothing is left of the session. `keep_alive` says that
+    (`tasks.job.failure_code`); `merged` has `into`, the job that answers its message too.
+    `tool_progress` has what a tool says of its `call`: `fraction` from 0 to 1, None where it does
+    not say, and `text`. After `erased` nothing is left of the session. `keep_alive` says that
     nothing happened, and is never stored (an entry that another program has written is read as one,
     with a warning); `stop` is for the workers only. `unknown` stands for each type that only a
     newer version knows; who follows is not shown it.
@@ -38,6 +39,7 @@ class EventType(StrEnum):
     TOKEN = "token"  # noqa: S105  # no password
     THINKING = "thinking"
     TOOL_CALL = "tool_call"
+    TOOL_PROGRESS = "tool_progress"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -81,6 +83,7 @@ _PROMISED: Mapping[EventType, Mapping[str, type | UnionType]] = {
         "since": int | float | None,
         "max_attempts": int | None,
     },
+    EventType.TOOL_PROGRESS: {"fraction": int | float | None, "text": str},
     EventType.MERGED: {"into": str},
 }
 """What readers rely on in the `data` of an event."""

@@ -1,16 +1,20 @@
 """Waiting for the result of a chat job."""
 
 import itertools
+import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal, overload
 
 from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
 from celery.states import PENDING
 
-from memory import CannotDecrypt, MemoryServiceError, locate
+from memory import CannotDecrypt, MemoryServiceError, MemoryUnavailable, locate
+from memory.ids import shown_id
 from memory.mailbox import delayed
+from memory.redis.failures import translated
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import decrypted_result
 from tasks.errors import JobFailed
@@ -18,9 +22,16 @@ from tasks.job.result import ChatResult
 from tasks.process.services import producer_services
 from tasks.submit.follow import check_kept, last_end
 
+logger = logging.getLogger(__name__)
+
 LOOK_AGAIN_S = 1.0
 LOOKS_PER_QUESTION = 5
 SCHEDULED = "SCHEDULED"
+RESULTS = "the results' address"
+
+
+class _ServerAway(ResultTimeout):  # type: ignore[misc]  # Celery ships no types
+    """There is no result in time, for the results' server cannot be asked; the text says why."""
 
 
 class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
@@ -32,6 +43,10 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     open for each job whose result nobody fetches. So `get` looks again every second. From time to
     time it also asks the job's mailbox: a result that has expired never comes, nor does that of a
     job that Redis has lost.
+
+    Celery gives up, for good, on a server of results that is away for longer than its retries last
+    (5 s in celeryconfig.py): `get` begins anew with it. `state`, `ready()` and the like are one
+    look each: they raise what Celery's backend raises then.
     """
 
     id: str
@@ -54,7 +69,8 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     def get(
         self, timeout: float | None = None, *, propagate: bool = True, **options: object
     ) -> ChatResult | BaseException:
-        """The result; waits for `timeout` seconds, None: for ever.
+        """The result; waits for `timeout` seconds, None: for ever, also while the results' server
+        is away. A try to reach that may end a few seconds after the time.
 
         Of a job that was merged into another it is the other's. Raises what ended the job (with
         `propagate=False`: returns it), celery.exceptions.TimeoutError, or memory.CannotDecrypt.
@@ -94,22 +110,70 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
     def _get(
         self, deadline: float | None, options: Mapping[str, object]
     ) -> ChatResult | BaseException:
+        was_away = False
         for look in itertools.count(1):
             left_s = LOOK_AGAIN_S if deadline is None else deadline - time.monotonic()
+            pause_s = max(0.0, min(LOOK_AGAIN_S, left_s))
             try:
-                found: ChatResult | BaseException = super().get(
-                    timeout=max(0.0, min(LOOK_AGAIN_S, left_s)), **options
-                )
-            except ResultTimeout:
+                return self._look(pause_s, options)
+            except ResultTimeout as exc:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise
-            else:
-                return found
+                was_away = self._is_away(exc, was_away=was_away)
+            if was_away:
+                time.sleep(pause_s)
             if look % LOOKS_PER_QUESTION == 0 and (kept := self._kept()) is not None:
-                if isinstance(kept, Exception) and options["propagate"]:
-                    raise kept
-                return kept
+                return self._given(kept, options)
         raise AssertionError("unreachable")
+
+    def _given(
+        self, kept: ChatResult | Exception, options: Mapping[str, object]
+    ) -> ChatResult | Exception:
+        if isinstance(kept, Exception) and options["propagate"]:
+            raise kept
+        return kept
+
+    def _is_away(self, timed_out: ResultTimeout, *, was_away: bool) -> bool:
+        """Whether the results' server is away; the log has when that begins and ends."""
+        is_away = isinstance(timed_out, _ServerAway)
+        if is_away and not was_away:
+            logger.warning(
+                "the result of job %s cannot be asked for; get() goes on trying, and this process "
+                "need not be restarted: %s",
+                shown_id(self.id),
+                timed_out,
+            )
+        elif was_away and not is_away:
+            logger.info("the result of job %s can be asked for again", shown_id(self.id))
+        return is_away
+
+    def _look(self, timeout_s: float, options: Mapping[str, object]) -> ChatResult | BaseException:
+        """Celery's `get`. Raises _ServerAway in place of what it raises in an outage."""
+        errors = _errors_of(self.backend)
+        caught: tuple[type[Exception], ...] = (*errors, RuntimeError)
+        try:
+            found: ChatResult | BaseException = super().get(timeout=timeout_s, **options)
+        except caught as exc:
+            # What Celery raises once it gives up has the reason as its cause.
+            reason = exc.__cause__ if isinstance(exc, RuntimeError) else exc
+            if self._cache or not isinstance(reason, errors):
+                raise  # it is what ended the job, or the fault of whoever asks
+            away = translated(reason, RESULTS)
+            if not isinstance(away, MemoryUnavailable):
+                raise
+            self._begin_anew(has_given_up=reason is not exc)
+            raise _ServerAway(str(away)) from exc
+        return found
+
+    def _begin_anew(self, *, has_given_up: bool) -> None:
+        """Have the next look subscribe on a new connection: Celery counts this job among those that
+        it is subscribed to, and is not."""
+        consumer = self.backend.result_consumer
+        if has_given_up:
+            # Under gevent and eventlet it has ended, and would raise the same error for ever.
+            consumer.drainer = type(consumer.drainer)(consumer)
+        with suppress(*_errors_of(self.backend), RuntimeError):  # it says goodbye to a dead server
+            self.backend.remove_pending_result(self)
 
     def _kept(self) -> ChatResult | Exception | None:
         """How the job has ended, as its mailbox has it; None where it goes on. JobFailed where no
@@ -128,3 +192,9 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
             return None
         keys, end = kept
         return outcome_of(keys, end.event).value
+
+
+def _errors_of(backend: object) -> tuple[type[Exception], ...]:
+    """What a backend raises for its server. A KeyError, which kombu counts among them, is none."""
+    kinds = getattr(backend, "connection_errors", ()) + getattr(backend, "channel_errors", ())
+    return tuple(kind for kind in kinds if not issubclass(kind, LookupError))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from agents import ToolEvent
+from agents.tool_rounds import ToolProgress
 from llm import Delta, Final, ModelReply
 from memory import EventType
 from tasks.job.result import Receipt, Timings
@@ -90,6 +91,10 @@ class ReplyRecorder:
         """A tool is called or has answered: what was said before is no part of the reply."""
         self._said.clear()
         self._events.emit(EventType.TOOL_CALL, data=event.data)
+
+    def on_progress(self, progress: ToolProgress) -> None:
+        """A tool says how far it is."""
+        self._events.emit(EventType.TOOL_PROGRESS, data=progress.data)
 
     def on_receipt(self, agent_id: str, receipt: Receipt) -> None:
         """The turn has a result: what did not fit, and what a server has cut without a word."""

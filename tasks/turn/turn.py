@@ -174,6 +174,7 @@ class ModelTurn:
             ToolContext(job.agent_id, job.session_id, job_id, attempt),
             max_rounds=self._models.max_tool_rounds,
             on_event=self._recorder.on_tool,
+            on_progress=self._recorder.on_progress,
             reads_text=toolbox.reads_calls_in_text,
             client=ClientSide(self._models.reply_checks.fits, functions, most_calls),
         )

@@ -31,6 +31,9 @@ model = "slow-tokens:60x0.05s"
 [agents.tooled]
 model = "tools"
 tools = ["tests.support.tool_functions.capacity_of"]
+[agents.reader]
+model = "tools"
+tools = ["tests.support.tool_functions.read_until"]
 [agents.thinker]
 model = "think"
 [agents.eyed]

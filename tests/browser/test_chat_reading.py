@@ -86,6 +86,24 @@ def test_tools_are_shown_with_what_they_gave(new_tab: NewTab, session_id: str) -
         tab.until_answered()
 
 
+def test_how_far_a_tool_is_is_seen_while_it_runs(
+    new_tab: NewTab, session_id: str, tmp_path: Path
+) -> None:
+    """Beside its name, until it has ended."""
+    tab, book = new_tab("reader"), tmp_path / "book"
+    tab.say(str(book))
+    wait_until(
+        lambda: tab.texts(".tool summary") == [
+            "Tool read_until runs… 40 %, reading page 3 of book"
+        ],
+        timeout_s=WAIT_S,
+        what="its progress",
+    )  # fmt: skip
+    book.touch()
+    tab.until_answered()
+    assert tab.texts(".tool summary") == ["Tool read_until"]
+
+
 def test_a_receipt_says_what_the_model_was_shown(new_tab: NewTab, session_id: str) -> None:
     """And what was left out; by its numbers and the first words of each turn."""
     tab = new_tab("quick")

@@ -45,6 +45,10 @@ tools = [{{function = "{HERE}.hang", timeout_s = 0.2, process = true}}]
 tools = [{{function = "{HERE}.own_process", process = true}}]
 [agents.holding]
 tools = ["{HERE}.hold_loop"]
+[agents.reading]
+tools = ["{HERE}.read_until"]
+[agents.reading-apart]
+tools = [{{function = "{HERE}.read_until", process = true}}]
 [agents.patient]
 tools = ["{HERE}.wait_long"]
 """
@@ -112,6 +116,28 @@ def test_a_tool_is_run_between_the_question_and_the_reply(
         },
     )
     assert result["usage"]["completion_tokens"] == first.tokens + second.tokens
+
+
+@pytest.mark.parametrize("agent_id", ["reading", "reading-apart"])
+def test_a_follower_hears_how_far_a_tool_is(session_id: str, tmp_path: Path, agent_id: str) -> None:
+    """While it runs, in a thread or in a process; the history has the call as ever."""
+    book = tmp_path / "book"
+    sent = chat_task.delay(agent_id, session_id, str(book), model="tools")
+    heard = []
+    for event in follow_job(sent.id):
+        heard.append(event)
+        if event.type is EventType.TOOL_PROGRESS:
+            book.touch()
+    kinds = [event.type for event in heard]
+    progress = heard[kinds.index(EventType.TOOL_PROGRESS)]
+    assert progress.data == {
+        "call": 1, "name": "read_until", "fraction": 0.4, "text": "reading page 3 of book",
+    }  # fmt: skip
+    calls = [n for n, kind in enumerate(kinds) if kind is EventType.TOOL_CALL]
+    assert calls[0] < kinds.index(EventType.TOOL_PROGRESS) < calls[1]
+    assert [one["role"] for one in history(agent_id, session_id)] == [
+        "user", "assistant", "tool", "assistant",
+    ]  # fmt: skip
 
 
 def test_later_turns_are_shown_the_whole_turn(session_id: str, ollama: OllamaStandIn) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agents import ToolContext, ToolError
+from tests.support.waiting import wait_until
 
 BOOKED = "where bookings are noted"
 
@@ -29,6 +30,12 @@ def book_seat(seat: int, context: ToolContext) -> str:
 def refuse(reason: str) -> str:
     """Refuse, with a reason for the model."""
     raise ToolError(f"not today: {reason}")
+
+
+def tell(what: str, context: ToolContext) -> str:
+    """Say what it works at."""
+    context.progress(None, what)
+    return "told"
 
 
 def crash(password: str) -> str:
@@ -57,6 +64,13 @@ async def hold_loop(what: str) -> str:
     while time.thread_time() < until:
         what.encode()
     return what
+
+
+def read_until(what: str, context: ToolContext) -> str:
+    """Read, and say how far that is, until there is a file of this name."""
+    context.progress(0.4, f"reading page 3 of {Path(what).name}")
+    wait_until(Path(what).exists, timeout_s=20, what="it may end")
+    return "read"
 
 
 def count_high(least: Annotated[int, Field(ge=1000)]) -> str:

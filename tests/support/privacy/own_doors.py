@@ -174,6 +174,7 @@ DOORS: dict[str, Door] = {
     "a prompt that is too long": said_to("overflow-400"),
     "a tool that crashes": said_to("tools", agent="crashing"),
     "a tool that refuses": said_to("tools", agent="refusing"),
+    "a tool that says how far it is": said_to("tools", agent="telling"),
     "a tool that is given what it does not take": said_to("tools", agent="counting"),
     "a call that cannot be read": said_to("bad-call"),
     "a file that is imported": imported,

@@ -26,6 +26,8 @@ system_prompt = "Be brief."
 tools = ["{HERE}.crash"]
 [agents.refusing]
 tools = ["{HERE}.refuse"]
+[agents.telling]
+tools = ["{HERE}.tell"]
 [agents.counting]
 tools = ["{HERE}.count_high"]
 """

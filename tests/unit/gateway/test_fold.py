@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 
 import pytest
+from openai import omit
+from openai._models import construct_type_unchecked
+from openai.lib.streaming.responses._responses import ResponseStreamState
+from openai.types.responses import ResponseStreamEvent
 
 from gateway.responses.fold import ResponseFold
 from gateway.responses.record import ResponseRecord
@@ -99,6 +103,29 @@ def test_tools_of_the_agent_are_those_of_a_server() -> None:
     assert (output[0]["arguments"], output[0]["output"]) == ('{"a":1}', "3")
     added = [one["output_index"] for one in sent if one["type"] == "response.output_item.added"]
     assert added == [0, 1, 2]
+
+
+def test_how_far_a_tool_is_is_an_event_that_clients_know() -> None:
+    """With Griot's own words in it; of a call that is not under way nothing is told."""
+    far = {"fraction": 0.4, "text": "reading page 3"}
+    data = {"call": 1, "name": "add", **far}
+    progress = Event(EventType.TOOL_PROGRESS, JOB, 1, data=data, cursor="5-0")  # type: ignore[arg-type]  # JSON
+    sent, fold = told([
+        QUEUED, STARTED, progress,
+        event(EventType.TOOL_CALL, call=1, name="add", arguments={"a": 1}),
+        progress,
+        event(EventType.TOOL_CALL, call=1, name="add", result="3", is_error=False, ms=1.0),
+        progress,
+        STARTED, event(EventType.TOKEN, text="3"), event(EventType.DONE, text="3", **USAGE),
+    ])  # fmt: skip
+    (begun, under_way) = (one for one in sent if one["type"] == "response.mcp_call.in_progress")
+    assert under_way == {
+        **begun, "griot": far, "sequence_number": under_way["sequence_number"],
+    }  # fmt: skip
+    assert text_of(fold.final) == "3"
+    state = ResponseStreamState(input_tools=omit, text_format=omit)
+    for one in sent:
+        state.handle_event(construct_type_unchecked(type_=ResponseStreamEvent, value=one))
 
 
 def test_thoughts_are_an_item_before_the_message() -> None:

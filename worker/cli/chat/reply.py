@@ -48,8 +48,8 @@ class ShownReply:
                 self._waits(event)
             case EventType.STARTED:
                 self._begin(event)
-            case EventType.THINKING:
-                self._view.status(f"{self.model} is thinking")
+            case EventType.THINKING | EventType.TOOL_PROGRESS:
+                self._view.status(sentences.at_work(event, self.model))
             case EventType.TOOL_CALL:
                 self._call(event)
             case EventType.TOKEN:

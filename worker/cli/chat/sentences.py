@@ -37,6 +37,17 @@ def why_waiting(event: Event, *, max_wait_s: float) -> str:
     return f"{position} before this one" if position else ""
 
 
+def at_work(event: Event, model: str) -> str:
+    """That a model thinks, or how far a tool says that it is."""
+    if event.type is EventType.THINKING:
+        return f"{model} is thinking"
+    fraction, text = event.data.get("fraction"), event.data.get("text")
+    share = f"{fraction:.0%}" if isinstance(fraction, int | float) else ""
+    said = ", ".join(str(part) for part in (share, text) if part)
+    runs = f"the tool {event.data.get('name')} runs"
+    return f"{runs}: {said}" if said else runs
+
+
 def before_you(ahead: object) -> str:
     """How many are served first."""
     return f"{ahead} before you" if ahead else "you are next"

@@ -26,6 +26,9 @@ export class Answer {
         this.attempt = Math.max(this.attempt, event.item.griot?.attempt || 1);
         this.items.set(event.output_index, { ...event.item, text: "" });
         break;
+      case "response.mcp_call.in_progress":
+        if (item && event.griot) item.progress = event.griot;
+        break;
       case "response.output_text.delta":
       case "response.reasoning_text.delta":
         if (item) item.text += event.delta;
@@ -68,7 +71,7 @@ function textOf(item) {
 
 /** A call of a tool, as it is shown. */
 export function toolOf(item) {
-  return { name: item.name, arguments: item.arguments, result: item.output ?? item.error, isError: Boolean(item.error) };
+  return { name: item.name, arguments: item.arguments, result: item.output ?? item.error, isError: Boolean(item.error), progress: item.progress };
 }
 
 /** What a response that is over says besides its text: {note, isAlarm}. */

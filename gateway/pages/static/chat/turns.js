@@ -71,6 +71,8 @@ class TurnView {
     this.thought.firstChild.textContent = isRunning && !turn.answer ? "Thinking…" : "Thinking";
     const calls = turn.tools.map((one) => `${one.name} ${one.result !== null}`).join();
     this.once("tools", calls, () => this.tools.replaceChildren(...turn.tools.map(tool)));
+    // In place: a call that somebody has unfolded stays so.
+    turn.tools.forEach((call, at) => { this.tools.children[at].querySelector(".progress").textContent = progressOf(call); });
     const isRendered = turn.html !== undefined && (turn.rendered === turn.answer || (isRunning && turn.answer?.startsWith(turn.rendered)));
     this.once("answer", isRendered ? turn.html : `\n${turn.answer || ""}`, () => {
       this.answer.classList.toggle("plain", !isRendered);
@@ -141,11 +143,19 @@ function picture(url) {
   return url.startsWith("data:image/") ? element("img", { src: url, alt: "An image of yours", loading: "lazy" }) : element("span", {}, "An image");
 }
 
+/** How far a call that runs says that it is, such as " 40 %, reading page 3". */
+function progressOf(call) {
+  if (call.result !== null || !call.progress) return "";
+  const { fraction, text } = call.progress;
+  const said = [Number.isFinite(fraction) && `${Math.round(100 * fraction)} %`, text].filter(Boolean).join(", ");
+  return said && ` ${said}`;
+}
+
 function tool(call) {
   const said = typeof call.arguments === "string" ? call.arguments : JSON.stringify(call.arguments);
   const state = call.result === null ? "runs…" : call.isError ? "failed" : "";
   return element("details", { class: "fold tool" },
-    element("summary", {}, "Tool ", element("code", {}, call.name), state && ` ${state}`),
+    element("summary", {}, "Tool ", element("code", {}, call.name), state && ` ${state}`, element("span", { class: "progress" })),
     element("pre", { tabIndex: 0 }, said), call.result !== null && call.result !== undefined ? element("pre", { tabIndex: 0 }, call.result) : null);
 }
 

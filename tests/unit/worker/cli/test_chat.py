@@ -1,5 +1,6 @@
 """What `griot chat` makes of events, of text that comes in pieces, and of what is typed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,25 @@ def test_a_call_of_a_tool_begins_the_reply_anew() -> None:
     told = seen(*before, event("started"), event("token", "It is"), event("done", "It is 42."))
     assert told.shown == "Let me see.\n[[look_up]]\nIt is 42.\n"
     assert "the tool look_up runs" in told.awaited
+
+
+def test_how_far_a_tool_is_is_said_where_it_can_be_taken_back() -> None:
+    """What it does not say is left out."""
+    called = event("tool_call", name="look_up", arguments={})
+    progress = [
+        replace(
+            event("tool_progress"), data={"name": "look_up", "fraction": fraction, "text": text}
+        )
+        for fraction, text in ((0.4, "reading page 3"), (0.5, ""), (None, "at it"), (None, ""))
+    ]
+    told = seen(event("started"), called, *progress)
+    assert told.shown == "[[look_up]]\n"
+    assert told.awaited[-4:] == [
+        "the tool look_up runs: 40%, reading page 3",
+        "the tool look_up runs: 50%",
+        "the tool look_up runs: at it",
+        "the tool look_up runs",
+    ]
 
 
 def test_a_dead_letter_is_said_with_its_way_back() -> None:
