@@ -1,0 +1,54 @@
+"""Which jobs expire: those that had not begun."""
+
+import pytest
+
+from memory import Acquired, AcquireOutcome, StopPolicy
+from tasks.attempt.giving_up import expired, is_refunded
+from tasks.job.job import ChatJob
+from tasks.process.redis_clock import redis_clock
+from tasks.process.stopping import StopReason
+
+NOW_S = 2_000_000_000.0
+
+
+@pytest.fixture(autouse=True)
+def clock() -> None:
+    """Redis' clock, which is far from this machine's."""
+    redis_clock().set_ms(round(NOW_S * 1000))
+
+
+def job(expires: float | None) -> ChatJob:
+    """A job with this deadline."""
+    return ChatJob(agent_id="energy", session_id="s", message="hello", expires=expires)
+
+
+def acquired(attempt: int, stop: StopPolicy | None = None) -> Acquired:
+    """The answer to the try of a job."""
+    return Acquired(AcquireOutcome.RUN, attempt=attempt, stop=stop)
+
+
+def test_a_job_that_has_not_begun_expires_by_redis_clock() -> None:
+    """At its time, not before."""
+    assert expired("j", job(NOW_S - 1), acquired(1)) is not None
+    assert expired("j", job(NOW_S + 60), acquired(1)) is None
+    assert expired("j", job(None), acquired(1)) is None
+
+
+def test_a_job_that_began_in_time_is_not_expired_by_a_retry() -> None:
+    """Its second attempt runs whenever it comes."""
+    assert expired("j", job(NOW_S - 1), acquired(2)) is None
+
+
+def test_a_job_that_was_cancelled_is_cancelled() -> None:
+    """What was asked first counts."""
+    assert expired("j", job(NOW_S - 1), acquired(1, StopPolicy.KEEP)) is None
+
+
+def test_the_first_attempt_of_a_job_that_may_expire_counts() -> None:
+    """Where its worker stops: the next worker must find that it has begun, if it may try at all."""
+    drained, lost = StopReason.DRAINED, StopReason.SLOT_LOST
+    assert not is_refunded(drained, job(NOW_S), acquired(1), 3)
+    assert is_refunded(drained, job(NOW_S), acquired(2), 3)
+    assert is_refunded(drained, job(NOW_S), acquired(1), 1)
+    assert is_refunded(drained, job(None), acquired(1), 3)
+    assert not is_refunded(lost, job(None), acquired(1), 3)
