@@ -1,12 +1,19 @@
 """Which jobs expire: those that had not begun."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from agents import Profile
 from memory import Acquired, AcquireOutcome, StopPolicy
 from tasks.attempt.giving_up import expired, is_refunded
+from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.job.job import ChatJob
 from tasks.process.redis_clock import redis_clock
 from tasks.process.stopping import StopReason
+from tasks.settings import QueueSettings
 
 NOW_S = 2_000_000_000.0
 
@@ -52,3 +59,41 @@ def test_the_first_attempt_of_a_job_that_may_expire_counts() -> None:
     assert is_refunded(drained, job(NOW_S), acquired(1), 1)
     assert is_refunded(drained, job(None), acquired(1), 3)
     assert not is_refunded(lost, job(None), acquired(1), 3)
+
+
+class Parking:
+    """Of a lease, and of the outages, as much as a job that waits for servers needs."""
+
+    def __init__(self) -> None:
+        self.mailbox = SimpleNamespace(keys=None)
+        self.for_ms: list[int] = []
+
+    async def park(self, *_: object, for_ms: int) -> None:
+        """Note for how long nobody looks."""
+        self.for_ms.append(for_ms)
+
+    def parking(self, *_: object, **__: object) -> tuple[tuple[()], tuple[()]]:
+        """No commands."""
+        return (), ()
+
+    def note_parked(self, *_: object) -> None:
+        """Nothing."""
+
+    def emit(self, *_: object, **__: object) -> None:
+        """Tell nobody."""
+
+
+@pytest.mark.parametrize(
+    ("expires", "attempt", "for_ms"),
+    [(None, 1, 600_000), (NOW_S + 5, 1, 5000), (NOW_S + 5, 2, 600_000), (NOW_S - 5, 1, 1)],
+)
+async def test_a_job_that_waits_for_servers_is_looked_at_when_it_expires(
+    expires: float | None, attempt: int, for_ms: int
+) -> None:
+    """Not only when they are back, unless it has begun."""
+    parking: Any = Parking()
+    profile = Profile("energy", None, None, None, None, max_history=10)
+    wait = OutageWait(parking, parking, parking, QueueSettings(), profile)
+    waiting = replace(acquired(attempt), away_ms=1000)
+    await wait.park(OutageMet([]), waiting, expires)
+    assert parking.for_ms == [pytest.approx(for_ms, abs=500)]
