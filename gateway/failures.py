@@ -44,6 +44,9 @@ _BY_CODE: Mapping[str, Failure] = {
     FailureCode.QUESTION_GONE: Failure(
         "invalid_prompt", "The question that the results belong to is not kept any more."
     ),
+    FailureCode.EXPIRED: Failure(
+        "server_error", "The answer was not begun by the time that the request says."
+    ),
 }
 _NO_ANSWER = Failure("server_error", "The answer was begun too often and never came to its end.")
 # Of what was written before 2026-11-26, and of what Lua writes, which has no code.

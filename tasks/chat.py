@@ -1,6 +1,5 @@
 """The chat task: what producers call; what a worker runs for it is in `tasks.attempt.body`."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
@@ -83,17 +82,19 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         """Send a chat job; when this returns, it is in its session's mailbox.
 
         `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
-        headers and the like; `eta` and `countdown` are `not_before`). Sending again with the same
-        `task_id` (or the same `idempotency_key`) is safe and gives the same job. Raises InvalidJob
+        headers and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`).
+        Sending again with the same `task_id` (or the same `idempotency_key`) is safe and gives the
+        same job. Raises InvalidJob
         (nothing was sent), JobConflict (the id is another request's), SessionBusy
         (`on_busy="reject"`, and the session has a job), memory.Backpressure (it has
         CHAT_MAX_PENDING unanswered ones), LimitReached (so has the whole deployment), QuotaExceeded
         (of its user or agent), memory.MemoryFull, or NotAccepted (Redis did not confirm in time;
         send it again).
         """
-        now_s = redis_clock().now_s or time.time()
-        due = not_before_of(options, now_s=now_s)
-        arguments = {**(kwargs or {}), **({} if due is None else {"not_before": due})}
+        due = not_before_of(options, now_s=redis_clock().best_s)
+        of_options = {"not_before": due, "expires": options.get("expires")}
+        given = {name: value for name, value in of_options.items() if value is not None}
+        arguments = {**(kwargs or {}), **given}
         job = producer().checked(args or (), arguments)
         if self.app.conf.task_always_eager:
             job = job.model_copy(update={"not_before": None})

@@ -8,6 +8,7 @@ ChatError
 ├── QuotaExceeded       the user or the agent has used up a quota: not taken in; `retry_after_s`
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
+│   └── JobExpired      it was not begun by the time that its `expires` says; no letter is kept
 ├── JobErased           the job's session was erased, with all that was said
 └── ConfigurationError  a setting is wrong: the process cannot start
 
@@ -88,7 +89,12 @@ class NotAccepted(ChatError, ConnectionError):
 
 
 class JobFailed(ChatError):
-    """The job is over without an answer: refused by the model, or out of attempts."""
+    """The job is over without an answer: refused by the model, out of attempts, or too late."""
+
+
+class JobExpired(JobFailed):
+    """The job had not begun by the time that its `expires` says. No model was called, and there is
+    no dead letter: what comes too late is not to be sent again."""
 
 
 class JobErased(ChatError):

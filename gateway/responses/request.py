@@ -36,7 +36,8 @@ class Named(BaseModel):
 class Extension(Nullable):
     """What only Griot has, and what OpenAI has of chat completions only (`seed` to
     `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
-    response is begun, Unix time in seconds or ISO 8601 with a time zone."""
+    response is begun, Unix time in seconds or ISO 8601 with a time zone; `expires`: by when it must
+    have begun, seconds from now or ISO 8601."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,6 +46,7 @@ class Extension(Nullable):
     max_history: Annotated[int, Field(ge=0, le=100_000)] | None = None
     cancel_policy: Literal["keep", "discard"] | None = None
     not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
+    expires: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
     seed: int | None = None
     stop: list[str] | None = None
@@ -146,6 +148,7 @@ class ResponseRequest(Nullable):
             parallel_tool_calls=False if self.parallel_tool_calls is False else None,
             on_busy=self.griot.on_busy,
             not_before=self.griot.not_before,
+            expires=self.griot.expires,
         )
 
 

@@ -18,6 +18,7 @@ from memory.mailbox.outcomes import (
     CommitOutcome,
     Committed,
     Discarded,
+    Ending,
     StopPolicy,
     Swept,
     read_stop,
@@ -208,13 +209,13 @@ class Mailbox:
         token: str = "",
         *,
         owner: str,
-        cancelled: bool,
+        ending: Ending,
         ttl_s: int,
         grace_ms: int,
         dead_bytes: int = MAX_ENVELOPE_BYTES,
     ) -> tuple[Command[int], Command[Discarded]]:
-        """Take a job out without a turn: `cancelled`, or else a dead letter, which keeps of an
-        envelope over `dead_bytes` only the size.
+        """Take a job out without a turn. A dead letter keeps of an envelope over `dead_bytes` only
+        the size.
 
         `token` is the holder's where the caller runs the job; without one a running job is
         answered RUNNING. `owner` is to deliver the end within `grace_ms`.
@@ -226,7 +227,7 @@ class Mailbox:
             reason=encrypted_reason(self.keys, job_id, reason),
             token=token,
             owner=owner,
-            is_dead=int(not cancelled),
+            ending=ending,
             grace_ms=grace_ms,
             events_max=MAX_EVENTS,
             ttl_s=ttl_s,

@@ -118,6 +118,16 @@ class Committed:
         return cls(*_code_and_next(CommitOutcome, reply))
 
 
+class Ending(StrEnum):
+    """How a job ends that is discarded."""
+
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """It has failed, and nobody is to send it again: there is no dead letter."""
+    DEAD = "dead"
+    """It has failed, and is a dead letter."""
+
+
 class DiscardOutcome(StrEnum):
     """Whether the job is out of the mailbox without a turn."""
 

@@ -27,6 +27,7 @@ from memory import (
 )
 from tasks.attempt.after_turn import summary_wanted
 from tasks.attempt.envelope_check import checked_envelope
+from tasks.attempt.giving_up import expired, is_refunded, note_death
 from tasks.attempt.late_commit import after_refused_commit
 from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
@@ -44,9 +45,10 @@ from tasks.attempt.verdict import (
     after_discard,
 )
 from tasks.end.outcome import check_size, event_data
-from tasks.errors import InvalidJob, JobFailed
+from tasks.errors import InvalidJob, JobExpired, JobFailed
 from tasks.job.envelope import Envelope, JobRef
 from tasks.job.failure_code import FailureCode, code_of
+from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -57,7 +59,7 @@ from tasks.process.summaries import Summaries
 from tasks.turn.context import messages_to_bring
 from tasks.turn.turn import ModelTurn
 from telemetry import tracing
-from telemetry.metrics import DEAD_LETTERS_MADE, RETRIES
+from telemetry.metrics import RETRIES
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class Attempt:
             case AcquireOutcome.DEAD:
                 await self._holder.list_letter()
                 reason = f"no answer after {self._settings.queue.max_attempts} attempts"
-                self._note_death(reason, "no_answer")
+                note_death(self._ref.job_id, self._events.attempt, reason, "no_answer")
                 return Ended(JobFailed(reason), wake)
             case AcquireOutcome.UNKNOWN:
                 if await self._holder.is_of_another_session():
@@ -124,6 +126,8 @@ class Attempt:
         except InvalidJob as error:
             return await self._failed(error, acquired)
         job = envelope.job
+        if (too_late := expired(self._ref.job_id, job, acquired)) is not None:
+            return await self._expire(too_late)
         owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
         log_sender(envelope.sender)
         await trace_attempt(envelope, acquired)
@@ -139,7 +143,7 @@ class Attempt:
             outcome = await self._fall_back(model, own, envelope, acquired)
             if not isinstance(outcome, OutageMet):
                 return outcome
-        return await self._wait_for_servers(met, acquired)
+        return await self._wait_for_servers(met, acquired, job)
 
     async def _fall_back(
         self, model: str, own: str, envelope: Envelope, acquired: Acquired
@@ -184,11 +188,11 @@ class Attempt:
         mine = None if stop is None else JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow("waits for a slot of its model", mine)
 
-    async def _wait_for_servers(self, met: OutageMet, acquired: Acquired) -> Verdict:
+    async def _wait_for_servers(self, met: OutageMet, acquired: Acquired, job: ChatJob) -> Verdict:
         """Leave the worker until a server of the model is back; or give up what waits too long."""
         if self._outage_wait.is_too_long(acquired):
             return await self._bury(self._outage_wait.reason(met, acquired), "outage")
-        is_stopped = await self._outage_wait.park(met, acquired)
+        is_stopped = await self._outage_wait.park(met, acquired, job.expires)
         mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
         return NotNow("waits for its model's servers, which are unavailable", mine)
 
@@ -206,7 +210,7 @@ class Attempt:
         except Stopped as stopped:
             return await self._stopped(stopped.reason, acquired, envelope)
         except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(acquired, StopReason.DRAINED))
+            await asyncio.shield(self._give_back(acquired, StopReason.DRAINED, envelope.job))
             raise
         except (InvalidInput, InvalidJob) as error:
             return await self._failed(error, acquired)
@@ -247,17 +251,14 @@ class Attempt:
         buried = await self._holder.bury(reason, code, await self._events.unsent())
         verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
         if isinstance(verdict, Ended):
-            self._note_death(reason, kind)
+            note_death(self._ref.job_id, self._events.attempt, reason, kind)
         return verdict
 
-    def _note_death(self, reason: str, kind: str) -> None:
-        DEAD_LETTERS_MADE.labels(kind).inc()
-        logger.warning(
-            "job %s is a dead letter after attempt %d: %s; `griot dead-letters` sends it again",
-            self._ref.shown,
-            self._events.attempt,
-            reason,
-        )
+    async def _expire(self, error: JobExpired) -> Verdict:
+        """End a job that is not begun any more; its session goes on."""
+        before = await self._events.unsent()
+        ended = await self._holder.give_up(str(error), FailureCode.EXPIRED, before)
+        return after_discard(ended, Ended(error, ended.next))
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -268,7 +269,7 @@ class Attempt:
         if reason is StopReason.LEASE_LOST:
             await self._holder.slot.release()
             return NotNow(reason.value)
-        return await self._give_back(acquired, reason)
+        return await self._give_back(acquired, reason, envelope.job)
 
     async def _withdraw(self, reason: StopReason) -> Verdict:
         """Take a cancelled job out with nothing of it recorded."""
@@ -288,11 +289,10 @@ class Attempt:
             return Cancelled(committed.next)
         return after_refused_commit(self._ref.shown, committed)
 
-    async def _give_back(self, acquired: Acquired, reason: StopReason) -> Verdict:
+    async def _give_back(self, acquired: Acquired, reason: StopReason, job: ChatJob) -> Verdict:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
-        await self._holder.fail(
-            delay_s=0.0, refund=reason is StopReason.DRAINED, error=reason.value
-        )
+        refund = is_refunded(reason, job, acquired, self._settings.queue.max_attempts)
+        await self._holder.fail(delay_s=0.0, refund=refund, error=reason.value)
         return NotNow(reason.value, JobToWake(self._ref.job_id, acquired.envelope))
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:

@@ -69,7 +69,8 @@ def _seen_through(
         # An id that cannot be in a key will not be able to be the next time either.
         raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
-        _again(task, ref, {"agent_id": ref.agent_id, "session_id": ref.session_id, **given}, exc)
+        named = {"agent_id": ref.agent_id, "session_id": ref.session_id}
+        _again(task, ref, {**named, **given, "expires": task.request.expires}, exc)
     if not attempt.is_followed_up:
         wake_next(attempt)
         worker_services().runtime.run(deliver_end(attempt))

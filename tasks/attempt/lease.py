@@ -14,6 +14,7 @@ from memory import (
     Committed,
     CorruptData,
     Discarded,
+    Ending,
     Event,
     LastAttempt,
     Mailbox,
@@ -206,7 +207,7 @@ class LeaseHolder:
         """Make the job a dead letter. The commands `before` go first."""
         note = dead_letters.note(self.mailbox)
         keep = keep_pointer(self.mailbox.keyspace, self._ref.job_id)
-        discard = self._discard(with_code(reason, code or ""), cancelled=False)
+        discard = self._discard(with_code(reason, code or ""), Ending.DEAD)
         return await self._ending(*before, note, keep, *discard)
 
     async def list_letter(self) -> None:
@@ -216,7 +217,14 @@ class LeaseHolder:
 
     async def withdraw(self, reason: str, before: Sequence[Command[object]]) -> Discarded:
         """Take the job out without a turn. The commands `before` go first."""
-        return await self._ending(*before, *self._discard(reason, cancelled=True))
+        return await self._ending(*before, *self._discard(reason, Ending.CANCELLED))
+
+    async def give_up(
+        self, reason: str, code: FailureCode, before: Sequence[Command[object]]
+    ) -> Discarded:
+        """Have the job fail for good, without a dead letter. The commands `before` go first."""
+        discard = self._discard(with_code(reason, code), Ending.FAILED)
+        return await self._ending(*before, *discard)
 
     async def is_of_another_session(self) -> bool:
         """Whether the job's id stands for a job of another session."""
@@ -252,13 +260,13 @@ class LeaseHolder:
         self.slot.released(granted)
         return answer
 
-    def _discard(self, reason: str, *, cancelled: bool) -> tuple[Command[int], Command[Discarded]]:
+    def _discard(self, reason: str, ending: Ending) -> tuple[Command[int], Command[Discarded]]:
         return self.mailbox.discard(
             self._ref.job_id,
             reason,
             self.token,
             owner=self.token,
-            cancelled=cancelled,
+            ending=ending,
             ttl_s=self._kept.default_ttl_s,
             grace_ms=self._queue_wait.grace_ms,
             dead_bytes=self._dead_bytes,

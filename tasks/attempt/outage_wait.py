@@ -12,6 +12,7 @@ from tasks.attempt.lease import LeaseHolder
 from tasks.job.job import ChatJob
 from tasks.process.live_events import AttemptEvents
 from tasks.process.outages import Outages
+from tasks.process.redis_clock import redis_clock
 from tasks.settings import QueueSettings
 
 LOAD_PAUSE_S = 10.0
@@ -72,12 +73,12 @@ class OutageWait:
             f"CHAT_MAX_WAIT_SECONDS={self._max_wait_s:g}{said}"
         )
 
-    async def park(self, met: OutageMet, acquired: Acquired) -> bool:
+    async def park(self, met: OutageMet, acquired: Acquired, expires: float | None) -> bool:
         """Give lease and slot back, and wait for the servers; the follower is told. Whether
         somebody has asked to stop the job meanwhile: then it is to be woken.
 
         The job is woken after PARKED_MS in any case, and when another model may be asked, or when
-        it has waited as long as it may.
+        it has waited as long as it may, or expires (Unix time, seconds) before it has begun.
         """
         outages, why = met.outages, "a job was told so" if met.error is None else str(met.error)
         parked: list[Parked] = []
@@ -88,7 +89,7 @@ class OutageWait:
             is_first=acquired.away_ms == 0,
             pause_ms=_pause_ms(met.error),
         )
-        stop = await self._holder.park(before, after, for_ms=self._next_look_ms(acquired))
+        stop = await self._holder.park(before, after, for_ms=self._next_look_ms(acquired, expires))
         self._outages.note_parked(outages, parked, why)
         since_ms = max((one.since_ms for one in parked), default=None)
         self._events.emit(
@@ -101,11 +102,13 @@ class OutageWait:
         )
         return stop is not None
 
-    def _next_look_ms(self, acquired: Acquired) -> int:
+    def _next_look_ms(self, acquired: Acquired, expires: float | None) -> int:
         times_s = [self._max_wait_s]
         after_s = self._profile.fallback_after_s
         if self._profile.fallback and acquired.away_ms < after_s * 1000:
             times_s.append(after_s)
+        if expires is not None and acquired.attempt == 1:
+            times_s.append(acquired.away_ms / 1000 + expires - redis_clock().best_s)
         return max(1, min(PARKED_MS, round(min(times_s) * 1000) - acquired.away_ms))
 
 

@@ -1,6 +1,7 @@
 """How a worker sees the message of a chat job: without the text of the conversation."""
 
 import os
+from datetime import datetime
 
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.received import UnshownRequest
@@ -19,6 +20,11 @@ class ChatTaskRequest(UnshownRequest):
         super().__init__(*args, **kwargs)
         named = dict(zip(("agent_id", "session_id"), self._args or (), strict=False))
         self._show("()", repr_of({**named, **(self._kwargs or {})}))
+        # The mailbox decides: a message that Celery drops would leave its job waiting.
+        expires = getattr(self, "expires", None)
+        if isinstance(expires, datetime):
+            self._request_dict["expires"] = expires.isoformat()
+            self.expires = None
 
     def acknowledge(self) -> None:
         """Tell the broker that the task is over."""

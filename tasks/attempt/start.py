@@ -201,6 +201,8 @@ def job_ref_of(
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:
         return JobRef(request.id, agent_id, session_id, wanted)
+    if request.expires is not None:
+        options["expires"] = request.expires
     job = producer().checked((agent_id, session_id, message), options)
     # Of a foreign sender that traces what it sends with Celery.
     envelope = Envelope(job=job, publish=options_of(request), trace=place_of(request))

@@ -4,6 +4,7 @@ The last event is the one truth about how a job has ended: the script that ends 
 and the result is made from it, whoever delivers it, and whenever.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -14,11 +15,16 @@ from pydantic import JsonValue
 from memory import Event, EventType, InvalidInput, SessionKeys
 from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.records.event import packed
-from tasks.errors import JobErased, JobFailed
+from tasks.errors import JobErased, JobExpired, JobFailed
+from tasks.job.failure_code import FailureCode
 from tasks.job.result import ChatResult, merged_result, result_from_reply
 
 RESULT_BOUND = "CHAT_MAX_RESULT_BYTES"
 """The setting that the reason of a dead letter names whose answer was too large."""
+
+
+_ERRORS: Mapping[object, type[JobFailed]] = {FailureCode.EXPIRED: JobExpired}
+"""By the code of a failed job, where that has an error of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ def outcome_of(keys: SessionKeys, last: Event) -> JobOutcome:
             merged = merged_result(last.job_id, keys.agent_id, keys.session_id, into)
             return JobOutcome(SUCCESS, merged)
         case EventType.FAILED:
-            return JobOutcome(FAILURE, JobFailed(str(last.data.get("error", "unknown reason"))))
+            kind = _ERRORS.get(last.data.get("code"), JobFailed)
+            return JobOutcome(FAILURE, kind(str(last.data.get("error", "unknown reason"))))
         case EventType.ERASED:
             return JobOutcome(FAILURE, JobErased("the job's session was erased"))
     return JobOutcome(REVOKED, TaskRevokedError(str(last.data.get("reason", "cancelled"))))

@@ -20,8 +20,8 @@ MAX_CALLBACK_BYTES = 1_048_576
 MAX_OPTIONS = 64
 
 # Celery's options that a mailbox cannot keep: they would end a job without its knowing
-# (docs/decisions.md, "expires and time limits are refused").
-_REFUSED = frozenset({"expires", "time_limit", "soft_time_limit"})
+# (docs/decisions.md, "A deadline is the mailbox's").
+_REFUSED = frozenset({"time_limit", "soft_time_limit"})
 # Celery's options that are about this process only, not about the job.
 _LOCAL = frozenset(
     {
@@ -35,6 +35,8 @@ _LOCAL = frozenset(
         # Of the job itself, which has them as `not_before`.
         "eta",
         "countdown",
+        # Of the job itself, too.
+        "expires",
     }
 )
 _FOLLOWS = frozenset({"link", "link_error", "chain", "chord"})

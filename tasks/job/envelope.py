@@ -15,6 +15,7 @@ from memory import CorruptData, JobToWake, MergedEnvelope, SessionKeys, decrypte
 from memory.ids import shown_id
 from memory.quotas.owners import Owner
 from tasks.errors import InvalidJob
+from tasks.job.deadline import latest
 from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob, problems_of
 from tasks.job.sender import Sender
@@ -130,7 +131,10 @@ class Envelope(BaseModel):
         others = [(one.job_id, cls._parsed(one.envelope)) for one in carried.merged]
         messages = [*(one.job.message for _, one in others), own.job.message]
         merged = [one.as_merged(job_id) for job_id, one in others]
-        job = own.job.model_copy(update={"message": BETWEEN_MERGED.join(messages)})
+        # Whoever has more time, or all of it, is to be answered.
+        expires = latest([*(one.job.expires for _, one in others), own.job.expires])
+        message = BETWEEN_MERGED.join(messages)
+        job = own.job.model_copy(update={"message": message, "expires": expires})
         return own.model_copy(update={"job": job, "merged": tuple(merged)})
 
     @classmethod

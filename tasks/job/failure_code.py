@@ -28,6 +28,8 @@ class FailureCode(StrEnum):
     """A function of the client has the name of one of the agent's own tools."""
     QUESTION_GONE = "question_gone"
     """The question that the results of functions belong to is not kept any more."""
+    EXPIRED = "expired"
+    """The job had not begun by the time that its `expires` says."""
 
 
 class UnknownToolAsked(InvalidJob):

@@ -93,6 +93,7 @@ class ChatJob(BaseModel):
     idempotency_key: Annotated[Text, StringConstraints(min_length=1, max_length=256)] | None = None
     on_busy: OnBusy = OnBusy.ENQUEUE
     not_before: Moment | None = None
+    expires: Moment | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
     webhook: Text | None = Field(default=None, repr=False)
@@ -145,6 +146,8 @@ class ChatJob(BaseModel):
                 "not_before and on_busy='reject' cannot be combined: when the job is due, its "
                 "sender cannot be told"
             )
+        if self.expires is not None and self.expires <= (self.not_before or 0.0):
+            raise InvalidJob("expires must be later than not_before: the job could never begin")
 
     def _check_message(self) -> None:
         if self.continues and not ends_with_result(self.preceding or ()):
@@ -228,7 +231,7 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "webhook"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "expires", "webhook"}
 """Arguments that change nothing of what is asked."""
 
 

@@ -63,6 +63,10 @@ class ChatOptions(TypedDict, total=False):
     """When the job takes its place in its session, at most a year ahead: a datetime with a time
     zone, Unix time in seconds, or ISO 8601 with a time zone. Until then it holds nobody up, and
     `on_busy`, which it applies then, cannot be "reject"."""
+    expires: datetime | float | str | None
+    """By when the job must have begun, at most a year ahead: seconds from the sending, a datetime
+    with a time zone, or ISO 8601 with a time zone. One that has not ends in its turn as JobExpired,
+    without a call of the model."""
     preceding: Sequence[Mapping[str, JsonValue]] | None
     """Messages that go into the history right before this one and are shown as part of it, as
     `memory.RedisMemoryService.save_conversation_history` takes them; 1000 at most, which are at

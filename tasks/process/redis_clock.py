@@ -34,6 +34,11 @@ class RedisClock:
         ahead_s = self._ahead_s
         return None if ahead_s is None else time.monotonic() + ahead_s
 
+    @property
+    def best_s(self) -> float:
+        """Redis' time, or as long as that is not known that of this machine; Unix seconds."""
+        return self.now_s or time.time()
+
 
 redis_clock = PerProcess(RedisClock)
 """The clock of this process."""

@@ -10,6 +10,7 @@ from celery import Celery
 from memory import (
     CorruptData,
     DiscardOutcome,
+    Ending,
     Mailbox,
     StopPolicy,
     audit,
@@ -96,7 +97,7 @@ def _take_out(
         job_id,
         REASON,
         owner=owner,
-        cancelled=True,
+        ending=Ending.CANCELLED,
         ttl_s=services.settings.memory.default_ttl_s,
         grace_ms=services.queue_wait.grace_ms,
     )

@@ -35,6 +35,7 @@ from tasks.job.envelope import Envelope
 from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob
 from tasks.process.configuration import Settings
+from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake
 from tasks.submit.webhook_letters import drop_webhook, find_webhook_letter, requeue_webhook
@@ -199,6 +200,12 @@ def _check(keys: SessionKeys, found: Letter, settings: Settings) -> None:
         )
     packed = decrypted_envelope(keys, found.letter.job_id, found.letter.envelope)
     check_envelope_size(len(packed), settings.max_envelope_bytes)
+    expires = found.job.expires if found.job else None
+    if expires is not None and expires <= redis_clock().best_s:
+        raise InvalidJob(
+            f"dead letter {shown_id(found.letter.job_id)} cannot be sent again: its job has "
+            "expired; drop it"
+        )
     model = found.job.model if found.job else None
     if model is not None and settings.knows_models:
         settings.allowed_models.check(model)

@@ -29,6 +29,7 @@ from memory.redis.steps import run_steps
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.errors import InvalidJob
+from tasks.job.deadline import expires_at
 from tasks.job.due_time import wait_ms as wait_ms_until
 from tasks.job.envelope import Envelope
 from tasks.job.images import check_images
@@ -79,6 +80,8 @@ class Producer:
             ) from None
         queue = self._settings.queue
         named = {**bound.pop("options", {}), **bound}
+        if named.get("expires") is not None:
+            named["expires"] = expires_at(named["expires"], now_s=redis_clock().best_s)
         job = ChatJob.checked(named, max_message_bytes=queue.max_message_bytes)
         if job.model is not None and self._settings.knows_models:
             self._settings.allowed_models.check(job.model)

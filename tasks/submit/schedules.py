@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Unpack
 
+from pydantic import JsonValue
+
 from memory import CorruptData, Keyspace, SessionKeys, audit, index, users
 from memory.ids import shown_id
 from memory.mailbox import due_list, schedules
@@ -21,6 +23,7 @@ from memory.records.audit import Deed
 from memory.redis.command import Command
 from memory.redis.replies import strings
 from tasks.errors import InvalidJob, LimitReached
+from tasks.job.job import ChatJob
 from tasks.job.options import ChatOptions
 from tasks.job.rhythm import Rhythm
 from tasks.job.schedule import Schedule, new_schedule_id
@@ -58,21 +61,30 @@ def create(
     # Before anything is asked of Redis.
     rhythm = Rhythm.of(cron=cron, every_s=every_s, zone=zone)
     job = producer().checked((agent_id, session_id, message), options)
+    kept = _options_of_ticks(job, options.get("expires"))
     now_s = producer_services().memory.run(index.server_time_ms()) / 1000
     rhythm = rhythm.model_copy(update={"begun_s": math.floor(now_s)})
-    own = {"agent_id", "session_id", "message"}
     made = Schedule(
         schedule_id=new_schedule_id(),
         agent_id=agent_id,
         session_id=session_id,
         message=message,
-        options=job.model_dump(mode="json", exclude_defaults=True, exclude=own),
+        options=kept,
         rhythm=rhythm,
         after_s=now_s,
     )
     with _recorded(Deed.CREATE_SCHEDULE, made, user=job.user or ""):
         _keep(made, job.user)
     return made
+
+
+def _options_of_ticks(job: ChatJob, expires: object) -> dict[str, JsonValue]:
+    """The options of each tick; `expires` counts from its sending. Raises InvalidJob."""
+    if not isinstance(expires, int | float | None):
+        raise InvalidJob("a schedule takes expires as a number of seconds: each tick has its own")
+    own = {"agent_id", "session_id", "message"}
+    kept = job.model_dump(mode="json", exclude_defaults=True, exclude=own)
+    return kept if expires is None else {**kept, "expires": expires}
 
 
 @contextmanager

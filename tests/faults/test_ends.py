@@ -7,7 +7,7 @@ from celery.result import AsyncResult
 from kombu import Connection as Broker
 
 from memory.lifetimes import DEDUPE_MS
-from memory.mailbox.outcomes import AcquireOutcome
+from memory.mailbox.outcomes import AcquireOutcome, Ending
 from sandbox.process import ServerProcess
 from tasks import EventType, app, chat_task, follow_job
 from tasks.process.crash_points import CrashPoint
@@ -161,7 +161,7 @@ def test_a_lost_wake_up_is_found_beside_an_end_that_cannot_be_noted(
     rig.observer.set(rig.keyspace.outbox, "what is this")
     try:
         calls = mailbox.discard(
-            gone, "cancelled", owner="dead", cancelled=True, ttl_s=600, grace_ms=100
+            gone, "cancelled", owner="dead", ending=Ending.CANCELLED, ttl_s=600, grace_ms=100
         )
         rig.connection.run_last(*calls)
         rig.enqueue_silently(sender, session_id)

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
--- DISCARD: take a job out for good without a turn: cancelled, or refused and a dead letter.
+-- DISCARD: take a job out for good without a turn: cancelled, or failed with or without a letter.
 -- A job that is not there yet is marked too: its raw message may be on the way.
 -- Safe to repeat: GONE.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash delayed:zset
--- ARGV  job reason token owner is_dead grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
+-- ARGV  job reason token owner ending grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: that of the lease, '' where the caller has none; owner: who delivers the end;
--- is_dead: 1 keeps a dead letter, 0 does not; dead_bytes: the largest envelope that one keeps
+-- ending: 'cancelled', 'failed', or 'dead': failed, and a dead letter is kept; dead_bytes: the
+-- largest envelope that one keeps
 -- Returns (next: a job and its envelope, both '' where there is none to wake)
 --   {'DISCARDED', next, envelope} removed, and marked done
 --   {'GONE', next, envelope}     was cancelled or dead before
@@ -27,9 +28,9 @@ if token == '' and held[3] == job and live_ms > 0 then return {'RUNNING'} end
 
 local envelope = redis.call('HGET', jobs, job)
 local attempt = held[3] == job and tonumber(held[4]) or 0
-if is_dead == '1' and envelope then keep_dead_letter(envelope, attempt, reason) end
-local kind, name = 'cancelled', 'reason'
-if is_dead == '1' then kind, name = 'failed', 'error' end
+if ending == 'dead' and envelope then keep_dead_letter(envelope, attempt, reason) end
+local kind, name = 'failed', 'error'
+if ending == 'cancelled' then kind, name = 'cancelled', 'reason' end
 end_job(job, -now_ms, last_event(kind, job, attempt, name, reason))
 if held[3] == job then
   forget_attempt()

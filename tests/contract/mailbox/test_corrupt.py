@@ -12,7 +12,7 @@ from memory.mailbox import due_list, intake
 from memory.mailbox.delayed import ripe
 from memory.mailbox.due import DueEntry
 from memory.mailbox.intake import EnqueueOutcome, Intake, OnBusy
-from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, StopPolicy
+from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, Ending, StopPolicy
 from memory.records import history
 from memory.records.event import Event, EventType
 from memory.redis.command import Command
@@ -104,7 +104,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
     ),
     "discard": (
         lambda rig: rig.box.discard(
-            "j1", "x", "t1", owner="t1", cancelled=False, ttl_s=TTL_S, grace_ms=GRACE_MS
+            "j1", "x", "t1", owner="t1", ending=Ending.DEAD, ttl_s=TTL_S, grace_ms=GRACE_MS
         )[-1],
         (*ENDS, "dead", "events", "outbox", "delayed"),
     ),

@@ -80,6 +80,20 @@ def test_the_holder_discards_its_own_job(rig: Rig) -> None:
     assert (acquired.outcome, acquired.attempt) == (AcquireOutcome.RUN, 1)
 
 
+def test_a_job_that_fails_for_good_leaves_no_letter(rig: Rig) -> None:
+    """It has expired: nobody is to send it again. The next job runs."""
+    for job in ("j1", "j2"):
+        rig.enqueue(job)
+    rig.acquire("j1", "t1")
+    discarded = rig.give_up("j1", "t1", reason="expired")
+    assert discarded.outcome is DiscardOutcome.DISCARDED
+    assert discarded.next == JobToWake("j2", envelope_of("j2"))
+    assert rig.ask("EXISTS", rig.box.keys.dead) == 0
+    assert rig.ends()["j1"].event.type is EventType.FAILED
+    assert rig.history() == []
+    assert rig.acquire("j2", "t2").attempt == 1
+
+
 def test_a_stale_holder_discards_nothing(rig: Rig) -> None:
     """Another works on the job by now."""
     rig.enqueue("j1")
@@ -109,7 +123,7 @@ def test_the_token_of_one_job_does_not_discard_another(rig: Rig) -> None:
     assert rig.pending() == ["j1", "j2"]
 
 
-@pytest.mark.parametrize("how", ["cancel", "bury"])
+@pytest.mark.parametrize("how", ["cancel", "bury", "give_up"])
 def test_a_repeat_is_gone_and_names_the_next_again(rig: Rig, how: str) -> None:
     """The reply was lost: nothing is doubled, and the next is not forgotten."""
     for job in ("j1", "j2"):

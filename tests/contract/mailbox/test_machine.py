@@ -14,7 +14,7 @@ from memory import outbox
 from memory.mailbox.dead_letters import letters
 from memory.mailbox.intake import MergedEnvelope, OnBusy
 from memory.mailbox.netstrings import packed_netstrings
-from memory.mailbox.outcomes import JobToWake, StopPolicy
+from memory.mailbox.outcomes import Ending, JobToWake, StopPolicy
 from memory.redis.command import Command
 from tests.support.effort import effort
 from tests.support.mailbox.model import End, Model
@@ -83,7 +83,7 @@ class MailboxMachine(RuleBasedStateMachine):
     @rule(job=JOBS)
     def what_waits_is_merged_and_dies(self, job: str) -> None:
         self.take_in(job, OnBusy.MERGE)
-        self.discard(job, "", cancelled=False)
+        self.discard(job, "", Ending.DEAD)
 
     @rule(job=JOBS)
     def enqueue(self, job: str) -> None:
@@ -180,11 +180,15 @@ class MailboxMachine(RuleBasedStateMachine):
             attempts = self.box.ask("HGET", self.box.box.keys.lease, "attempt")
             assert attempts == b"%d" % self.model.attempts
 
-    @rule(job=JOBS, token=TOKENS | st.just(""), cancelled=st.booleans())
-    def discard(self, job: str, token: str, cancelled: bool) -> None:
-        discard = self.box.cancel if cancelled else self.box.bury
-        discarded = discard(job, token)
-        outcome = self.model.discard(job, token, token or OWNER, cancelled=cancelled)
+    @rule(job=JOBS, token=TOKENS | st.just(""), ending=st.sampled_from(Ending))
+    def discard(self, job: str, token: str, ending: Ending) -> None:
+        ways = {
+            Ending.CANCELLED: self.box.cancel,
+            Ending.DEAD: self.box.bury,
+            Ending.FAILED: self.box.give_up,
+        }
+        discarded = ways[ending](job, token)
+        outcome = self.model.discard(job, token, token or OWNER, ending)
         assert discarded.outcome == outcome
         names_next = outcome in ("DISCARDED", "GONE")
         assert named(discarded.next) == (self.model.next if names_next else None)

@@ -11,7 +11,7 @@ from memory.lifetimes import DEDUPE_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outbox import ENDS_AT_ONCE, End
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome
-from memory.records.event import ENDINGS, EventType
+from memory.records.event import ENDINGS, EventType, with_code
 from memory.records.index import Entry
 from tests.support.mailbox.rig import CLAIM_MS, GRACE_MS, LEASE_MS, Rig, done_event
 
@@ -36,10 +36,18 @@ def _die(rig: Rig) -> None:
     assert rig.acquire("j1", "t1", max_attempts=1).outcome is AcquireOutcome.DEAD
 
 
+def _give_up(rig: Rig) -> None:
+    rig.acquire("j1", "t1")
+    rig.give_up("j1", "t1", reason=with_code("too late", "expired"))
+
+
 Act = Callable[[Rig], object]
 ENDS: dict[str, tuple[Act, str, EventType, int, str, dict[str, object]]] = {
     "COMMIT": (_commit, "t1", EventType.DONE, 1, "hello \u201cyou\u201d", {}),
     "DISCARD by the holder": (_bury, "t1", EventType.FAILED, 1, "", {"error": 'no "model"\n'}),
+    "DISCARD without a letter": (
+        _give_up, "t1", EventType.FAILED, 1, "", {"error": "too late", "code": "expired"}
+    ),
     "DISCARD by another": (
         lambda rig: rig.cancel("j1"), "someone", EventType.CANCELLED, 0, "", {"reason": "cancelled"}
     ),

@@ -58,7 +58,7 @@ MUTANT_SEEDS = 80
 TAKEOVERS = 6
 DISTURBED = (
     Plan(),
-    Plan(faults=DEADLY, cancels=8),
+    Plan(faults=DEADLY, cancels=8, expires=0.2),
     Plan(erasures=2),
     Plan(faults=DEADLY, erasures=5),
     Plan(reuses=6, twins=4),
@@ -87,7 +87,7 @@ def wire() -> Iterator[Wire]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
-    """I1 to I5 throughout, and I10 to I15 when the faults are over; every other time with people
+    """I1 to I5 throughout, and I10 to I16 when the faults are over; every other time with people
     who interrupt, roll back, replace and merge, and each time with one kind of disturbance."""
     commits = 0
     for seed in range(first_seed, first_seed + PART):

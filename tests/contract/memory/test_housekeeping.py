@@ -8,6 +8,7 @@ from memory import InvalidInput, RedisMemoryService, dead_letters
 from memory.lifetimes import DEAD_MS
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.outcomes import Ending
 from memory.records import index
 from memory.upkeep.housekeeping import Housekeeping
 from tests.support.memory_fixtures import Backend
@@ -406,7 +407,9 @@ def test_a_session_with_ends_that_the_sweeper_has_lost_is_found(
     for session in ("damaged", "undelivered"):
         service.append_to_history("a", session, MESSAGE)
     mailbox = Mailbox.of(keyspace, "a", "undelivered")
-    discard = mailbox.discard("j", "reason", owner="o", cancelled=True, ttl_s=60, grace_ms=5000)
+    discard = mailbox.discard(
+        "j", "reason", owner="o", ending=Ending.CANCELLED, ttl_s=60, grace_ms=5000
+    )
     service.connection.run_last(*discard)
     look.set(keyspace.session("a", "damaged").queue, "not ours", ex=60)
     look.delete(keyspace.due)

@@ -21,6 +21,7 @@ from memory import (
 )
 from memory.mailbox.intake import Intake
 from memory.mailbox.mailbox import NO_CAP
+from memory.mailbox.outcomes import Ending
 from memory.settings import read_settings
 from sandbox.cluster import ValkeyCluster
 from sandbox.ports import free_port
@@ -151,7 +152,7 @@ async def test_a_sender_is_told_when_too_few_replicas_have_its_job(
     take_in = BOX.take_in(Intake("j1", b"{}", 1), grace_ms=GRACE_MS)
     await sender.last(*BOX.take_in(Intake("j0", b"{}", 9), grace_ms=GRACE_MS))
     await sender.last(
-        *BOX.discard("j0", "", owner="o", cancelled=True, ttl_s=60, grace_ms=GRACE_MS)
+        *BOX.discard("j0", "", owner="o", ending=Ending.CANCELLED, ttl_s=60, grace_ms=GRACE_MS)
     )
     replica.freeze()
 

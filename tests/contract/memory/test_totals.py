@@ -6,6 +6,7 @@ import pytest
 
 from memory import Command, Keyspace, Mailbox, dead_letters, index
 from memory.mailbox.intake import Intake
+from memory.mailbox.outcomes import Ending
 from memory.quotas import pending
 from memory.upkeep.housekeeping import Housekeeping
 from memory.upkeep.totals import Totals, read_totals
@@ -30,7 +31,7 @@ class Deployment:
         box = Mailbox.of(self.keyspace, "energy", session)
         take_in = box.take_in(Intake(job, b"{}", 100), grace_ms=1)
         self.connection.run_last(dead_letters.note(box), *take_in)
-        out = box.discard(job, "x", owner="o", cancelled=False, ttl_s=60, grace_ms=1)
+        out = box.discard(job, "x", owner="o", ending=Ending.DEAD, ttl_s=60, grace_ms=1)
         self.connection.run_last(*out)
 
     def letters(self, session: str) -> list[str]:

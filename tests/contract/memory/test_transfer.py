@@ -15,6 +15,7 @@ from memory import (
     users,
 )
 from memory.mailbox.intake import Intake, OnBusy
+from memory.mailbox.outcomes import Ending
 from memory.records import summary
 from memory.records.summary import Earlier, Summary, name_of
 from memory.upkeep.transfer import SessionNotEmpty, exported, renamed, restore
@@ -136,10 +137,10 @@ def test_what_cannot_be_read_and_jobs_are_exported_and_left_out_by_an_import(
         envelope = b'{"job":{"message":"%s"}}' % job.encode()
         backend.connection.run_all(*box.take_in(Intake(job, envelope, 9, on_busy), grace_ms=1))
     backend.connection.run_all(
-        *box.discard("j2", "refused", owner="o", cancelled=False, ttl_s=60, grace_ms=1)
+        *box.discard("j2", "refused", owner="o", ending=Ending.DEAD, ttl_s=60, grace_ms=1)
     )
     buried = box.discard(
-        "j3", "big", owner="o", cancelled=False, ttl_s=60, grace_ms=1, dead_bytes=9
+        "j3", "big", owner="o", ending=Ending.DEAD, ttl_s=60, grace_ms=1, dead_bytes=9
     )
     backend.connection.run_all(*buried)
 

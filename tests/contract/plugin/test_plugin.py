@@ -11,7 +11,7 @@ from memory import get_redis_memory
 from pytest_griot import here
 from pytest_griot.eager import EagerGriot
 from pytest_griot.model import ScriptedModel
-from tasks import aio, app, chat_task
+from tasks import JobExpired, aio, app, chat_task
 from tasks.process.configuration import load_settings
 from tests.support.machine import scaled
 
@@ -100,6 +100,18 @@ def test_a_prompt_that_is_another_is_shown(
     scripted_model.clear()
     with pytest.raises(AssertionError, match="was not asked"):
         _ = scripted_model.last
+
+
+def test_a_job_that_comes_too_late_expires_here_too(
+    griot_eager: EagerGriot, scripted_model: ScriptedModel
+) -> None:
+    """As a worker would have it; the model is not asked."""
+    del griot_eager
+    scripted_model.reply("in time")
+    late = chat_task.delay("energy", "too-late", "hello", expires="2026-01-01T00:00:00Z")
+    with pytest.raises(JobExpired):
+        late.get()
+    assert chat_task.delay("energy", "too-late", "hello", expires=60).get()["response"] == "in time"
 
 
 async def test_a_job_sent_from_an_event_loop_is_answered_too(griot_eager: EagerGriot) -> None:

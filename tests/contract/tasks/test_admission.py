@@ -17,6 +17,7 @@ from memory import (
     MemoryUnavailable,
     intake,
 )
+from memory.mailbox.outcomes import Ending
 from memory.quotas import pending
 from memory.quotas.owners import Quota
 from memory.quotas.pending import PendingCounts
@@ -264,7 +265,7 @@ def test_a_refusal_by_the_mailbox_costs_nothing(doors: Callable[..., Doors]) -> 
         one.delay("j1", session="other")
     assert one.counts() == PendingCounts(1, 1)
     box = Mailbox.of(one.keyspace, "energy", "s")
-    gone = box.discard("j1", "x", owner="o", cancelled=True, ttl_s=60, grace_ms=1)
+    gone = box.discard("j1", "x", owner="o", ending=Ending.CANCELLED, ttl_s=60, grace_ms=1)
     one.memory.run_last(*gone)
     one.memory.run(pending.release(one.keyspace, ("j1",)))
     one.delay("j1")

@@ -11,6 +11,7 @@ from celery.canvas import Signature
 from kombu.message import Message
 
 from memory import Command, End, Event, EventType, Mailbox, get_redis_memory, outbox
+from memory.mailbox.outcomes import Ending
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
@@ -212,7 +213,7 @@ def test_what_follows_a_cancel_runs_once(
         kwargs=arguments(session_id, "wait"), link_error=OF_JOBS[name](inbox, session_id)
     )
     calls = mailbox.discard(
-        job.id, "cancelled", owner="dead", cancelled=True, ttl_s=60, grace_ms=500
+        job.id, "cancelled", owner="dead", ending=Ending.CANCELLED, ttl_s=60, grace_ms=500
     )
     memory.connection.run_last(*calls)
     stored = memory.connection.run(Command(list, ("HGETALL", mailbox.keys.outbox)))

@@ -9,6 +9,7 @@ from celery.exceptions import ChordError, TaskRevokedError
 from celery.result import AsyncResult
 
 from memory import Command, EventType, Mailbox, get_redis_memory, outbox
+from memory.mailbox.outcomes import Ending
 from memory.records.index import SETTLED_MS
 from sandbox.ollama import OllamaStandIn
 from sandbox.process import ServerProcess
@@ -215,7 +216,7 @@ def test_a_cancel_whose_deliverer_died_is_revoked_in_time(session_id: str) -> No
     memory = get_redis_memory()
     mailbox = Mailbox.of(memory.keyspace, "energy", session_id)
     calls = mailbox.discard(
-        waiting.id, "cancelled", owner="dead", cancelled=True, ttl_s=60, grace_ms=500
+        waiting.id, "cancelled", owner="dead", ending=Ending.CANCELLED, ttl_s=60, grace_ms=500
     )
     memory.connection.run_last(*calls)
     assert chat_task.cancel(waiting.id) is CancelOutcome.ALREADY
@@ -238,7 +239,7 @@ def test_a_cancel_that_nobody_heard_of_is_told_by_the_next(
     worker.freeze()
     try:
         calls = mailbox.discard(
-            waiting.id, "cancelled", owner="dead", cancelled=True, ttl_s=60, grace_ms=0
+            waiting.id, "cancelled", owner="dead", ending=Ending.CANCELLED, ttl_s=60, grace_ms=0
         )
         memory.connection.run_last(*calls)
         assert chat_task.cancel(waiting.id) is CancelOutcome.ALREADY

@@ -1,4 +1,4 @@
-"""A response that is to be begun later: through OpenAI's own client."""
+"""A response that is to be begun later, or by a time: through OpenAI's own client."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -55,3 +55,18 @@ def test_only_what_runs_in_the_background_waits(client: openai.OpenAI) -> None:
         client.responses.create(
             model=AGENT, input="x", extra_body={"griot": {"not_before": time.time() + 9}}
         )
+
+
+def test_what_is_not_begun_by_its_time_fails(client: openai.OpenAI) -> None:
+    """With a code of OpenAI's and words that say why; what is in time is answered."""
+    asked = {"model": AGENT, "input": "What is WAPP?"}
+    past = {"griot": {"expires": "2026-01-01T00:00:00Z"}}
+    late = client.responses.create(**asked, extra_body=past)  # type: ignore[call-overload]
+    assert late.status == "failed"
+    assert late.error.code == "server_error"
+    assert "not begun by the time" in late.error.message
+    in_time = {"griot": {"expires": 300}}
+    found = client.responses.create(**asked, extra_body=in_time)  # type: ignore[call-overload]
+    assert "What is WAPP?" in found.output_text
+    with pytest.raises(openai.BadRequestError, match="expires"):
+        client.responses.create(**asked, extra_body={"griot": {"expires": 0}})  # type: ignore[call-overload]

@@ -15,6 +15,7 @@ from memory.mailbox.outcomes import (
     Committed,
     Discarded,
     DiscardOutcome,
+    Ending,
     JobToWake,
     StopPolicy,
     Swept,
@@ -70,6 +71,9 @@ def work(world: World, message: Publish) -> Actor:
     )
     assert isinstance(acquired, Acquired)
     if acquired.outcome is AcquireOutcome.RUN:
+        if acquired.stop is None and world.is_too_late(acquired.attempt):
+            yield from refuse(world, message, token, Ending.FAILED)
+            return
         yield from run(world, message, token, acquired)
         return
     yield from wake(session, acquired.next or acquired.head)
@@ -98,7 +102,7 @@ def run(world: World, message: Publish, token: str, acquired: Acquired) -> Actor
         if stop is StopPolicy.KEEP:
             yield from commit(world, message, token, acquired)
         else:
-            yield from refuse(world, message, token, cancelled=True)
+            yield from refuse(world, message, token, Ending.CANCELLED)
         return
     fate = world.random.random()
     if fate < world.model_fails:
@@ -149,15 +153,16 @@ def fail(world: World, message: Publish, token: str) -> Actor:
     yield Publish(message.session, message.job, message.envelope, delay_ms=RETRY_MS)
 
 
-def refuse(world: World, message: Publish, token: str, *, cancelled: bool = False) -> Actor:
-    """A dead letter by the holder, or the end of a turn that is not to be kept."""
+def refuse(world: World, message: Publish, token: str, ending: Ending = Ending.DEAD) -> Actor:
+    """A dead letter by the holder, or the end of a turn that is not to be kept, or of a job that
+    has expired."""
     *_, discarded = yield Ask(
         world.box(message.session).discard(
             message.job,
             f"refused {word(message.job)}",
             token,
             owner=token,
-            cancelled=cancelled,
+            ending=ending,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )
@@ -221,7 +226,7 @@ def cancel(world: World, session: str, job: str) -> Actor:
             job,
             "cancelled",
             owner=owner,
-            cancelled=True,
+            ending=Ending.CANCELLED,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
         )

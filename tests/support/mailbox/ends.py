@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from memory.errors import CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox.intake import Enqueued, EnqueueOutcome
+from memory.mailbox.netstrings import netstrings
 from memory.mailbox.outbox import End
 from memory.mailbox.outcomes import (
     Acquired,
@@ -62,6 +63,7 @@ class Job:
     """The number of the call by which it was erased."""
     had_event_at: int = -1
     """The number of the call that wrote its last event into the stream."""
+    may_have_letter: bool = True
     results: list[tuple[str, str]] = field(default_factory=list)
     stored_ms: int | None = None
     sent: list[Publication] = field(default_factory=list)
@@ -119,8 +121,10 @@ class Ends:
             case Acquired(AcquireOutcome.DEAD):
                 self._end(history_key, job, "failed", now_ms)
             case Discarded(DiscardOutcome.DISCARDED):
-                is_dead = _argument(command, "is_dead") == 1
-                self._end(history_key, job, "failed" if is_dead else "cancelled", now_ms)
+                ending = _argument(command, "ending")
+                kind = "cancelled" if ending == "cancelled" else "failed"
+                self._end(history_key, job, kind, now_ms)
+                self.jobs[job].may_have_letter = ending == "dead"
             case Cleaned(CleanOutcome.DELETED):
                 self._removed_at[history_key] = self._calls
             case Erased() if job not in self._erasures:
@@ -250,6 +254,11 @@ class Ends:
         (stored,) = self._ask(("HKEYS", keys.outbox))
         if stored:
             raise Violation(f"I11: ends of {stored} are not delivered")
+        letters = self._ask(("LRANGE", keys.dead, 0, -1))[0]
+        assert isinstance(letters, list)
+        for letter in (next(netstrings(letter)).decode() for letter in letters):
+            if not self.jobs[letter].may_have_letter:
+                raise Violation(f"I16: {letter} has failed for good, and has a dead letter")
         told = self._last_events(keys)
         for job, one in self.jobs.items():
             if one.history_key == keys.history and one.kind:

@@ -7,6 +7,7 @@ from memory.mailbox.outcomes import (
     AcquireOutcome,
     CommitOutcome,
     DiscardOutcome,
+    Ending,
     SweepOutcome,
 )
 
@@ -185,7 +186,7 @@ class Model:
         self.lease, self.last_failed, self.wakes = None, token, 0
         return True
 
-    def discard(self, job: str, token: str, owner: str, *, cancelled: bool) -> DiscardOutcome:
+    def discard(self, job: str, token: str, owner: str, ending: Ending) -> DiscardOutcome:
         if job in self.committed:
             return DiscardOutcome.DONE
         if job in self.gone:
@@ -193,9 +194,9 @@ class Model:
         is_running = bool(self.live_ms) and self.lease is not None and self.lease.job == job
         if not self.holds(token, job) if token else is_running:
             return DiscardOutcome.RUNNING
-        if not cancelled and (job in self.pending or job in self.delayed):
+        if ending is Ending.DEAD and (job in self.pending or job in self.delayed):
             self.dead.append(job)
-        self._give_up(job, "cancelled" if cancelled else "failed", owner)
+        self._give_up(job, "cancelled" if ending is Ending.CANCELLED else "failed", owner)
         return DiscardOutcome.DISCARDED
 
     def too_large_bytes(self, envelope_bytes: int) -> int:

@@ -1,4 +1,4 @@
-"""The operations and actors with one rule about ends taken out: each breaks one of I11 to I15."""
+"""The operations and actors with one rule about ends taken out: each breaks one of I11 to I16."""
 
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,11 @@ def _unwritten() -> dict[str, Mutant]:
     return unwritten | {
         "DEAD writes no end into the outbox": Mutant(
             (without(ACQUIRE, IN_OUTBOX),), often, "I1[12]"
+        ),
+        "DISCARD keeps a letter of what has expired": Mutant(
+            (mutate(DISCARD, ("ending == 'dead' and", "ending ~= 'cancelled' and")),),
+            replace(BUSY, expires=0.2),
+            "I16",
         ),
         "DISCARD tells the stream nothing": Mutant((without(DISCARD, IN_STREAM),), BUSY, "I11"),
         "MERGE drops what follows the merged": Mutant((without(MERGE, HANDED_OVER),), BUSY, "I12"),

@@ -10,7 +10,7 @@ from memory.mailbox.due import Due
 from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outbox import End, TakenEnds
-from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Swept
+from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Ending, Swept
 from memory.records import history
 from memory.records.event import Event, EventType, packed
 from memory.records.history import Erased
@@ -190,7 +190,7 @@ class Rig:
         return self.connection.run_last(*commands)
 
     def cancel(self, job: str, token: str = "") -> Discarded:
-        return self._discard(job, "cancelled", token, cancelled=True)
+        return self._discard(job, "cancelled", token, Ending.CANCELLED)
 
     def bury(
         self,
@@ -200,15 +200,19 @@ class Rig:
         reason: str = "refused",
         dead_bytes: int = DEAD_BYTES,
     ) -> Discarded:
-        return self._discard(job, reason, token, cancelled=False, dead_bytes=dead_bytes)
+        return self._discard(job, reason, token, Ending.DEAD, dead_bytes=dead_bytes)
+
+    def give_up(self, job: str, token: str = "", *, reason: str = "expired") -> Discarded:
+        """DISCARD as failed, with no dead letter."""
+        return self._discard(job, reason, token, Ending.FAILED)
 
     def _discard(
         self,
         job: str,
         reason: str,
         token: str,
+        ending: Ending,
         *,
-        cancelled: bool,
         dead_bytes: int = DEAD_BYTES,
     ) -> Discarded:
         commands = self.box.discard(
@@ -216,7 +220,7 @@ class Rig:
             reason,
             token,
             owner=token or OWNER,
-            cancelled=cancelled,
+            ending=ending,
             ttl_s=TTL_S,
             grace_ms=GRACE_MS,
             dead_bytes=dead_bytes,

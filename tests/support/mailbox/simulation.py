@@ -50,6 +50,7 @@ class Plan:
     faults: Faults = EVERYTHING
     model_fails: float = 0.1
     model_refuses: float = 0.05
+    expires: float = 0.0
     raw_sends: int = 3
     cancels: int = 3
     cleans: int = 3
@@ -110,6 +111,7 @@ def simulate(wire: Wire, seed: int, plan: Plan) -> Report:
         plan.mutants,
         model_fails=plan.model_fails,
         model_refuses=plan.model_refuses,
+        expires=plan.expires,
     )
     damaged = SESSIONS[2:] if plan.damages else ()
     broken = {world.box(session).keys.history for session in damaged}

@@ -149,10 +149,16 @@ class World:
     mutants: Mapping[str, LuaScript] = field(default_factory=dict)
     model_fails: float = 0.0
     model_refuses: float = 0.0
+    expires: float = 0.0
+    """How many of the jobs are not begun in time."""
     workers: int = 8
     now_ms: int = START_MS
     clock_ms: int = 0
     """How far the server's clock is ahead of the world's time."""
+
+    def is_too_late(self, attempt: int) -> bool:
+        """Whether a job that has come to its turn has expired: its first attempt finds that."""
+        return bool(self.expires) and attempt == 1 and self.random.random() < self.expires
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)

@@ -15,6 +15,7 @@ from memory.mailbox.outcomes import (
     AcquireOutcome,
     Committed,
     Discarded,
+    Ending,
     SweepOutcome,
     Swept,
 )
@@ -49,7 +50,7 @@ RECOVERY_MS = 60_000
 LIMIT = 2
 SUMMONS = 5
 
-Ending: TypeAlias = Sequence[Command[object]]
+LeaseEnd: TypeAlias = Sequence[Command[object]]
 """What is sent to end a lease."""
 
 SLOT_SCRIPTS = {script.name: script for script in slots.SCRIPTS}
@@ -345,7 +346,7 @@ def ask_model(world: SlotWorld, message: Publish, token: str, acquired: Acquired
 
 def give_up(world: SlotWorld, token: str, message: Publish | None) -> Actor:
     """Lease or slot were lost: give back what is left of both."""
-    before: Ending = failure(world, message.session, token) if message else ()
+    before: LeaseEnd = failure(world, message.session, token) if message else ()
     *_, granted = yield Ask((*before, *leaving(world, token)))
     yield from bring(world, granted)
     if message is not None:
@@ -357,7 +358,7 @@ def leaving(world: SlotWorld, token: str) -> tuple[Command[object], Command[obje
     return at.release(token, took_ms=100), at.grant_next(reserve_ms=GRACE_MS)
 
 
-def end(world: SlotWorld, message: Publish, token: str, ending: Ending) -> Actor:
+def end(world: SlotWorld, message: Publish, token: str, ending: LeaseEnd) -> Actor:
     """What ends the lease, with the slot released before it."""
     _, granted, *_, ended = yield Ask((*leaving(world, token), *ending))
     if isinstance(ended, Committed | Discarded):
@@ -365,25 +366,25 @@ def end(world: SlotWorld, message: Publish, token: str, ending: Ending) -> Actor
     yield from bring(world, granted)
 
 
-def failure(world: SlotWorld, session: str, token: str) -> Ending:
+def failure(world: SlotWorld, session: str, token: str) -> LeaseEnd:
     """FAIL, to come back as Celery's retry does."""
     return world.box(session).fail(token, delay_ms=actors.RETRY_MS, refund=False, grace_ms=GRACE_MS)
 
 
-def refusal(world: SlotWorld, message: Publish, token: str) -> Ending:
+def refusal(world: SlotWorld, message: Publish, token: str) -> LeaseEnd:
     """A dead letter by the holder."""
     return world.box(message.session).discard(
         message.job,
         "refused",
         token,
         owner=token,
-        cancelled=False,
+        ending=Ending.DEAD,
         ttl_s=TTL_S,
         grace_ms=GRACE_MS,
     )
 
 
-def turn(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> Ending:
+def turn(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> LeaseEnd:
     """COMMIT of a turn that says which turns it was made from."""
     records = actors.records_of(message.job, acquired)
     return world.box(message.session).commit(

@@ -11,6 +11,7 @@ from memory.keys import Keyspace
 from memory.mailbox.dead_letters import DeadLetter
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
+from memory.mailbox.outcomes import Ending
 from memory.records.history import find_reply
 
 BOX = Mailbox.of(Keyspace(), "energy", "session-1")
@@ -37,7 +38,7 @@ def names_of(commands: object) -> list[str]:
         ),
         (BOX.fail("t", delay_ms=1, refund=False, grace_ms=1), ["schedule", "fail"]),
         (
-            BOX.discard("j1", "x", owner="o", cancelled=True, ttl_s=1, grace_ms=1),
+            BOX.discard("j1", "x", owner="o", ending=Ending.CANCELLED, ttl_s=1, grace_ms=1),
             ["schedule", "discard"],
         ),
         (

@@ -14,7 +14,7 @@ from memory.mailbox import dead_letters, delayed, due_list, intake, mailbox, out
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.mailbox import DEAD_MAX, Mailbox
 from memory.mailbox.outbox import End
-from memory.mailbox.outcomes import StopPolicy
+from memory.mailbox.outcomes import Ending, StopPolicy
 from memory.records.event import Event, EventType
 from memory.records.events import MAX_EVENTS, queued_head, scheduled
 from memory.redis.command import Command, LuaScript
@@ -113,7 +113,7 @@ COMMANDS: dict[str, Command[object]] = {
         "reason",
         "token",
         owner="owner",
-        cancelled=False,
+        ending=Ending.DEAD,
         ttl_s=13,
         grace_ms=1,
         dead_bytes=71,
@@ -138,7 +138,7 @@ VALUES: dict[str, object] = {
     "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "dead_bytes": 71, "keep": 37,
     "records": (b"r1", b"r2"), "refund": 1,
     "slot_wait_ms": 41, "is_outage": 1, "error": "error",
-    "reason": "reason", "is_dead": 1, "policy": "keep", "gap_ms": 43,
+    "reason": "reason", "ending": "dead", "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
     "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",
     "most": 61, "until_ms": 67, "due_ms": 73,

@@ -55,7 +55,7 @@ def test_arguments_may_come_by_position_and_by_name() -> None:
     assert by_position == by_name
 
 
-@pytest.mark.parametrize("option", ["expires", "time_limit"])
+@pytest.mark.parametrize("option", ["soft_time_limit", "time_limit"])
 def test_options_that_would_end_a_job_unseen_are_refused(option: str) -> None:
     """Before anything is sent: nothing listens where this test would send to."""
     with pytest.raises(InvalidJob, match=f"does not accept {option}"):

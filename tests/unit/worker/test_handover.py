@@ -101,7 +101,7 @@ def test_the_consumers_own_thread_decides(worker: Worker, change: Callable[[Work
     assert worker.received == []
 
 
-@pytest.mark.parametrize("options", [{"queue": "other"}, {"priority": 3}, {"expires": 60}])
+@pytest.mark.parametrize("options", [{"queue": "other"}, {"priority": 3}, {"shadow": "x"}])
 def test_a_job_with_celery_options_goes_through_the_broker(
     worker: Worker, options: dict[str, object]
 ) -> None:

@@ -124,8 +124,7 @@ class ShownReply:
             case EventType.ERASED:
                 self._view.remark("(the session was erased; nothing is left of it)")
             case _:
-                reason = event.data.get("error", "the job failed")
-                self._view.remark(f"griot: {reason}\n{sentences.way_back(event.job_id)}")
+                self._view.remark(sentences.given_up(event))
 
     def _end_line(self) -> None:
         if self._is_in_line:

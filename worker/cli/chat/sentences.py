@@ -2,6 +2,7 @@
 
 from memory import Event, EventType
 from tasks import NotAccepted
+from tasks.job.failure_code import FailureCode
 from worker.cli.console import duration, moment_of
 from worker.cli.next_steps import program
 
@@ -78,9 +79,13 @@ def not_confirmed(error: NotAccepted) -> str:
     return f"Redis did not confirm the message, which may have been stored ({why})"
 
 
-def way_back(job_id: str) -> str:
-    """How a job that was given up is sent again."""
-    return f"It is a dead letter. Send it again with: {program()} dead-letters requeue {job_id}"
+def given_up(failed: Event) -> str:
+    """Why a job has no answer, and how it is sent again; what has expired is not."""
+    reason = f"griot: {failed.data.get('error', 'the job failed')}"
+    if failed.data.get("code") == FailureCode.EXPIRED:
+        return reason
+    again = f"{program()} dead-letters requeue {failed.job_id}"
+    return f"{reason}\nIt is a dead letter. Send it again with: {again}"
 
 
 def _servers_away(event: Event) -> str:

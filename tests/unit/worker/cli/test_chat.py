@@ -159,6 +159,12 @@ def test_a_dead_letter_is_said_with_its_way_back() -> None:
     )
 
 
+def test_what_has_expired_is_not_to_be_sent_again() -> None:
+    """There is no dead letter of it."""
+    view = seen(event("failed", error="it came too late", code="expired"))
+    assert view.shown == "[griot: it came too late]\n"
+
+
 @pytest.mark.parametrize(
     ("waiting", "said"),
     [
