@@ -91,6 +91,13 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
 
     status = state
 
+    def forget(self) -> None:
+        """Delete the result. Raises MemoryServiceError where its server is away, or refuses."""
+        try:
+            super().forget()
+        except _errors_of(self.backend) as exc:
+            raise translated(exc, RESULTS) from exc
+
     def _is_delayed(self) -> bool:
         services = producer_services()
         try:

@@ -9,6 +9,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import TimeoutError as ResultTimeout
 
+from memory import MemoryUnavailable
 from sandbox.valkey import ValkeyServer
 from tasks.submit import job_result
 from tasks.submit.job_result import JobResult
@@ -99,3 +100,19 @@ def test_get_keeps_to_its_time_while_the_server_is_away(
             JobResult("j4", app=celery).get(timeout=0.2)
     finally:
         server.restart()
+
+
+def test_a_result_cannot_be_deleted_while_the_server_is_away(
+    server: ValkeyServer, celery: Celery
+) -> None:
+    """The error is one of ours, which a gateway answers with 503; later it can be."""
+    store(server, "j5")
+    server.kill()
+    try:
+        with pytest.raises(MemoryUnavailable):
+            JobResult("j5", app=celery).forget()
+    finally:
+        server.restart()
+    store(server, "j5")
+    JobResult("j5", app=celery).forget()
+    assert server.command("EXISTS", "celery-task-meta-j5") == 0
