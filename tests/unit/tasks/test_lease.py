@@ -330,6 +330,8 @@ async def test_a_dead_letter_keeps_no_larger_envelope_than_a_job_may_have() -> N
         settings=settings,
         queue_wait=cast("QueueWait", SimpleNamespace(grace_ms=1)),
     )
-    for ends in (holder.acquire(history_n=1), holder.bury("why", None, ())):
-        await ends
-        assert str(settings.max_envelope_bytes) in map(str, kept.commands[-1].args)
+    most = str(settings.max_envelope_bytes)
+    await holder.acquire(history_n=1)
+    assert most in map(str, kept.commands[-1].args)
+    await holder.bury("why", None, ())
+    assert most in map(str, kept.commands[-1].args)

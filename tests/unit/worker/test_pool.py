@@ -156,7 +156,7 @@ def test_the_prefetch_count_is_left_alone() -> None:
 @pytest.mark.parametrize("kind", ["pickle", "yaml"])
 def test_the_body_of_a_chat_job_is_json(kind: str) -> None:
     """The pool decodes it itself, and asks nobody's settings."""
-    body, content_type, encoding = dumps([[], {}, {}], serializer=kind)
+    content_type, encoding, body = dumps([[], {}, {}], serializer=kind)
     args = (CHAT_TASK, "job", {}, body, content_type, encoding)
     task = PoolTask(max, args, callback=list, accepted=pow)
     with pytest.raises(ContentDisallowed):

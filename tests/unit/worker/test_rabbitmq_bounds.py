@@ -51,10 +51,10 @@ def test_what_is_too_much_is_set_aside_unread(
     """As on Redis, where the transport does it."""
     body, headers, why = REFUSED[kind]
     handle(body, headers)
+    assert not handled
     (error,) = aside
     assert isinstance(error, TooLarge)
     assert why in str(error)
-    assert not handled
 
 
 def test_a_message_as_large_as_may_be_is_handled(
