@@ -66,8 +66,8 @@ class Workers:
 
     async def aclose(self) -> None:
         """Stop all workers."""
-        for embedder in self.embedders:
-            await embedder.aclose()
+        for each in self.embedders:
+            await each.aclose()
         for fleet in self.fleets:
             await fleet.aclose()
 
