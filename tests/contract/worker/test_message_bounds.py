@@ -16,6 +16,7 @@ from sandbox.valkey import ValkeyServer
 from tests.support.faults.celery_messages import element
 from tests.support.waiting import wait_until
 from worker.broker import transport
+from worker.broker.broadcasts import BroadcastChannel
 from worker.broker.messages import MAX_LEVELS
 
 QUEUE = "jobs"
@@ -86,3 +87,12 @@ def test_such_a_broadcast_is_ignored(
         assert not channel._take_broadcast(packed, "all")
     assert len(got) == 1
     assert f"a broadcast on 'all' is ignored ({why}" in caplog.text
+
+
+def test_the_bound_holds_for_what_is_decompressed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 MB of a message may hold 2 GB."""
+    bounds: list[int] = []
+    monkeypatch.setattr(BroadcastChannel, "most_bytes", 0)
+    monkeypatch.setattr(transport, "bound_decompression", bounds.append)
+    transport.register_transport(MOST_BYTES)
+    assert (transport.Channel.most_bytes, bounds) == (MOST_BYTES, [MOST_BYTES])
