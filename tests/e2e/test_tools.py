@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from memory import Event, get_redis_memory
 from sandbox.ollama import OllamaStandIn
@@ -15,6 +16,7 @@ from tasks import EventType, InvalidJob, JobFailed, app, chat_task, follow_job
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from tests.support.warm.python import run_python
+from worker.cli import main
 from worker.cli.status import worker_states
 from worker.refusal import BAD_SETTINGS
 
@@ -312,6 +314,7 @@ def test_a_tool_that_hangs_is_counted_and_costs_no_other(
     (state,) = worker_states(app)
     assert state.health is not None
     assert state.health.hanging_tools == {"hang": 1}
+    assert "1 of hang" in CliRunner().invoke(main, ["status"]).output
     assert tool_said("energy", session_id) == RESULT
 
 

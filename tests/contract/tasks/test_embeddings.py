@@ -14,7 +14,8 @@ from sandbox.ollama import OllamaStandIn
 from tasks.errors import LimitReached
 from tasks.job.embedding import EmbeddingAnswer, EmbeddingRequest, Refusal, floats_of
 from tasks.process.configuration import Settings, load_settings
-from tasks.process.embedding.embedder import Embedder
+from tasks.process.embedding import embedder
+from tasks.process.embedding.embedder import TEXTS_AT_ONCE, Embedder
 from tasks.process.head_waker import HeadWaker
 from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
@@ -65,8 +66,8 @@ class Workers:
 
     async def aclose(self) -> None:
         """Stop all workers."""
-        for embedder in self.embedders:
-            await embedder.aclose()
+        for each in self.embedders:
+            await each.aclose()
         for fleet in self.fleets:
             await fleet.aclose()
 
@@ -104,6 +105,19 @@ async def test_vectors_come_in_the_order_of_the_texts(workers: Workers) -> None:
     assert len(answer.vectors) == 150
     assert floats_of(answer.vectors[99]) == floats_of(alone.vectors[0])
     assert answer.tokens > alone.tokens > 0
+
+
+async def test_more_bytes_than_one_answer_may_have_are_refused(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all calls of the model together; an answer lies in Redis, and is written on the loop."""
+    texts = [str(number) for number in range(2 * TEXTS_AT_ONCE)]
+    answer = await workers.answered("embedder", *texts)
+    size_bytes = sum(4 * len(floats_of(one)) for one in answer.vectors)
+    monkeypatch.setattr(embedder, "MOST_VECTOR_BYTES", size_bytes)
+    assert (await workers.answered("embedder", *texts)).refusal is None
+    monkeypatch.setattr(embedder, "MOST_VECTOR_BYTES", size_bytes - 1)
+    assert (await workers.answered("embedder", *texts)).refusal is Refusal.TOO_LARGE
 
 
 async def test_more_than_there_are_slots_for_are_refused(

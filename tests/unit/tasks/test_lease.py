@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -15,7 +16,12 @@ from memory import (
     Slots,
     StopPolicy,
 )
+from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.renewal import RENEWALS_PER_LEASE, Lease, renewed
+from tasks.attempt.slot_holder import SlotHolder
+from tasks.job.envelope import JobRef
+from tasks.process.configuration import load_settings
+from tasks.process.queue_wait import QueueWait
 from tasks.process.stopping import RunningLeases, Stoppable, Stopped, StopReason
 from tests.support.machine import scaled
 from tests.support.metrics.shown import moves
@@ -293,3 +299,39 @@ async def test_an_announcement_that_nobody_asked_for_stops_nothing() -> None:
     with leases.holding(MAILBOX, "job", stoppable):
         await leases.stop_if_cancelled(Redis((True, None)).as_connection(), "job")
         assert await stoppable.run(returning("done")) == "done"
+
+
+class Kept:
+    """A connection that keeps what it is to run; the attempt holds no slot."""
+
+    held, token = None, "token"
+
+    def __init__(self) -> None:
+        self.commands: list[Command[object]] = []
+
+    async def run_last(self, *commands: Command[object]) -> None:
+        """Note them."""
+        self.commands += commands
+
+    def releasing(self) -> None:
+        """Nothing to release."""
+
+
+async def test_a_dead_letter_keeps_no_larger_envelope_than_a_job_may_have() -> None:
+    """Whoever wrote it into the mailbox: of a larger one the scripts keep the size."""
+    settings = load_settings()
+    kept = Kept()
+    holder = LeaseHolder(
+        JobRef("job", "energy", "s"),
+        MAILBOX,
+        cast("AsyncConnection", kept),
+        cast("SlotHolder", kept),
+        leases=RunningLeases(),
+        settings=settings,
+        queue_wait=cast("QueueWait", SimpleNamespace(grace_ms=1)),
+    )
+    most = str(settings.max_envelope_bytes)
+    await holder.acquire(history_n=1)
+    assert most in map(str, kept.commands[-1].args)
+    await holder.bury("why", None, ())
+    assert most in map(str, kept.commands[-1].args)

@@ -4,16 +4,20 @@ from collections.abc import Iterator
 from threading import Event, Lock
 
 import pytest
+from kombu.exceptions import ContentDisallowed
+from kombu.serialization import dumps, prepare_accept_content
 
+from tasks.process.wakeup import CHAT_TASK
 from tasks.process.worker.services import worker_services
 from tasks.settings import QueueSettings
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker import app
-from worker.pool import LoopPool
+from worker.pool import LoopPool, PoolTask
 from worker.settings import MOST_TURNS
 
 LIMIT = 3
+JSON = "application/json"
 
 
 class Board:
@@ -147,3 +151,20 @@ def test_the_prefetch_count_is_left_alone() -> None:
     """With RabbitMQ, Celery changes it from the thread that ended a task, over the consumer's
     channel, which may then wait for ever. No test can make that happen at will."""
     assert app.conf.worker_enable_prefetch_count_reduction is False
+
+
+@pytest.mark.parametrize("kind", ["pickle", "yaml"])
+def test_the_body_of_a_chat_job_is_json(kind: str) -> None:
+    """The pool decodes it itself, and asks nobody's settings."""
+    content_type, encoding, body = dumps([[], {}, {}], serializer=kind)
+    args = (CHAT_TASK, "job", {}, body, content_type, encoding)
+    task = PoolTask(max, args, callback=list, accepted=pow)
+    with pytest.raises(ContentDisallowed):
+        task.decoded()
+
+
+def test_celery_reads_and_writes_results_and_messages_as_json_alone() -> None:
+    """What could run code is neither accepted nor the form in which a result is looked for."""
+    backend = app.backend
+    assert backend.accept == prepare_accept_content(app.conf.accept_content) == {JSON}
+    assert (backend.content_type, app.conf.task_serializer) == (JSON, "json")

@@ -3,11 +3,18 @@
 import time
 from collections.abc import Mapping, Sequence
 
+import orjson
 import pytest
 from pydantic import JsonValue
 
 from tasks.errors import InvalidJob
-from tasks.job.functions import MAX_LOAD, PART, FunctionTool, check_functions
+from tasks.job.functions import (
+    MAX_FUNCTIONS_BYTES,
+    MAX_LOAD,
+    PART,
+    FunctionTool,
+    check_functions,
+)
 
 MOST_S = 0.05
 MOST_FUNCTIONS = 128
@@ -78,3 +85,16 @@ def test_what_is_allowed_is_checked_and_offered_in_a_moment(what: str) -> None:
     assert len(offered) == len(given)
     assert checked_s - began_s < MOST_S
     assert time.thread_time() - checked_s < MOST_S
+
+
+def test_all_functions_of_a_job_have_their_bytes_together() -> None:
+    """To the byte: their words weigh nothing, and a model is shown them all."""
+    two = [FunctionTool(name=name, description="") for name in ("a", "b")]
+    empty_bytes = sum(len(orjson.dumps(one.model_dump())) for one in two)
+    words = "x" * ((MAX_FUNCTIONS_BYTES - empty_bytes) // 2)
+    rest = "x" * (MAX_FUNCTIONS_BYTES - empty_bytes - len(words))
+    fits = [FunctionTool(name="a", description=words), FunctionTool(name="b", description=rest)]
+    check_functions(fits)
+    over = [fits[0], FunctionTool(name="b", description=rest + "x")]
+    with pytest.raises(InvalidJob, match=f"at most {MAX_FUNCTIONS_BYTES} are allowed"):
+        check_functions(over)

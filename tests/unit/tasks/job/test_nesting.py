@@ -38,13 +38,14 @@ def test_the_limit_holds_to_the_level(brackets: str) -> None:
 
 
 def test_a_value_that_contains_itself_is_deep() -> None:
-    """So is one whose parts multiply: neither is walked to its end."""
+    """So is one whose parts multiply, or are too many: none is walked to its end."""
     endless: list[object] = []
     endless.append(endless)
     many: list[object] = []
     for _ in range(40):
         many = [many, many]
     assert is_nested_deeper(endless, LEVELS)
+    assert is_nested_deeper([[None] * 400] * 400, LEVELS), "and one that is only wide"
     assert is_nested_deeper(many, 64)
 
 

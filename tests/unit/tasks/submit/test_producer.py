@@ -2,12 +2,14 @@
 
 import logging
 from collections import deque
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 from kombu.exceptions import BatchPublishError, OperationalError
 
 from memory import Backpressure, Claim, Enqueued, EnqueueOutcome, Keyspace, MemoryUnavailable
+from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.process import wakeup
@@ -52,6 +54,23 @@ def test_wake_ups_whose_batch_fails_are_published_one_by_one(
         wakeup.wake_jobs(app, [(keys, job_id, envelope) for job_id in ("j1", "j2")])
     assert [call.args[1] for call in published.call_args_list] == ["j1", "j2"]
     assert "2 wake-ups are published one by one" in caplog.text
+
+
+def test_a_job_is_bounded_with_all_that_surrounds_it_and_that_is_merged_into_it() -> None:
+    """One over CHAT_MAX_ENVELOPE_BYTES is refused before anything is sent."""
+    known = load_settings()
+    envelope = Envelope(job=ChatJob(agent_id="energy", session_id="s1", message="m" * 2000))
+    size_bytes = len(envelope.pack())
+    for most_bytes, is_taken in ((size_bytes, True), (size_bytes - 1, False)):
+        queue = known.queue.model_copy(update={"max_envelope_bytes": most_bytes})
+        settings = replace(known, queue=queue)
+        producer = Producer(app, Mock(), Keyspace(), settings, QueueWait(5.0))
+        if is_taken:
+            intake = producer.submission(envelope, "j1").intake
+            assert intake.merged_envelope_bytes == most_bytes
+        else:
+            with pytest.raises(InvalidJob, match="CHAT_MAX_ENVELOPE_BYTES"):
+                producer.submission(envelope, "j1")
 
 
 def _answer(answer: object) -> object:
