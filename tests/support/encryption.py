@@ -9,6 +9,7 @@ from pathlib import Path
 from memory import (
     AcquireOutcome,
     CommitOutcome,
+    Ending,
     EnqueueOutcome,
     Event,
     EventType,
@@ -107,7 +108,7 @@ def fill(connection: Connection, keyspace: Keyspace, session_id: str = "s") -> M
     for command in box.fail("t2", delay_ms=0, refund=False, grace_ms=1, error=f"{CANARY} 1"):
         run(command)
     acquire(connection, box, "dead", "t3")
-    buried = {"owner": "o", "cancelled": False, "ttl_s": TTL_S, "grace_ms": GRACE_MS}
+    buried = {"owner": "o", "ending": Ending.DEAD, "ttl_s": TTL_S, "grace_ms": GRACE_MS}
     connection.run_last(*box.discard("dead", f"{CANARY} 2", "t3", **buried))  # type: ignore[arg-type]
     take_in(connection, box, "merged")
     take_in(connection, box, "merging", OnBusy.MERGE)
