@@ -101,9 +101,11 @@ def test_the_three_sessions_that_wait_longest_are_named() -> None:
 def test_who_fills_the_queue_is_named() -> None:
     """The agent first, then its sessions, those with the most jobs first."""
     run = uuid.uuid4().hex[:6]
-    for session, jobs in ((f"{run}-few", 30), (f"{run}-many", 31)):
-        for _ in range(jobs):
-            chat_task.delay(f"{run}-filler", session, "Hello", model="hang")
+    sent = [
+        chat_task.delay(f"{run}-filler", session, "Hello", model="hang")
+        for session, jobs in ((f"{run}-few", 30), (f"{run}-many", 31))
+        for _ in range(jobs)
+    ]
     found = json.loads(shown("--json"))["mailboxes"]["fullest"]
     assert [one for one in found if one["agent_id"] == f"{run}-filler"] == [
         {"agent_id": f"{run}-filler", "session_id": None, "jobs": 61},
@@ -111,6 +113,9 @@ def test_who_fills_the_queue_is_named() -> None:
         {"agent_id": f"{run}-filler", "session_id": f"{run}-few", "jobs": 30},
     ]
     assert re.search(rf"{run}-filler\s+\(all\)\s+61", shown())
+    # Else they are the ones that wait longest, for the test of those.
+    for job in reversed(sent):
+        chat_task.cancel(job.id, "discard")
 
 
 def test_the_numbers_say_what_memory_will_be_in_a_week() -> None:
