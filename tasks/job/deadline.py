@@ -15,7 +15,10 @@ def expires_at(given: object, *, now_s: float) -> float:
     Raises InvalidJob.
     """
     try:
-        at_s = unix_time(given, what="expires") if _is_moment(given) else _in(given, now_s)
+        if _is_moment(given):
+            at_s = unix_time(given, what="expires", ways=WAYS)
+        else:
+            at_s = _in(given, now_s)
     except ValueError as exc:
         raise InvalidJob(str(exc)) from None
     if at_s - now_s > MAX_DELAY_S:

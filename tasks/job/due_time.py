@@ -11,13 +11,14 @@ MAX_DELAY_S = 366 * 24 * 3600
 WAYS = "a datetime with a time zone, Unix time in seconds, or ISO 8601 with a time zone"
 
 
-def unix_time(given: object, *, what: str) -> float:
-    """A moment as Unix time, seconds. Raises ValueError, which says what is wrong with it."""
+def unix_time(given: object, *, what: str, ways: str = WAYS) -> float:
+    """A moment as Unix time, seconds. Raises ValueError, which says what is wrong with it, and in
+    which `ways` it may be said."""
     if isinstance(given, str):
         try:
             given = datetime.fromisoformat(given)
         except ValueError:
-            raise ValueError(f"{what} must be {WAYS}") from None
+            raise ValueError(f"{what} must be {ways}") from None
     if isinstance(given, datetime):
         if given.utcoffset() is None:
             raise ValueError(f"{what} has no time zone: give it one, for example UTC")
@@ -26,7 +27,7 @@ def unix_time(given: object, *, what: str) -> float:
         moment_s = float(given)
         if math.isfinite(moment_s) and moment_s >= 0:
             return moment_s
-    raise ValueError(f"{what} must be {WAYS}")
+    raise ValueError(f"{what} must be {ways}")
 
 
 def not_before_of(options: Mapping[str, object], *, now_s: float) -> float | None:
