@@ -6,6 +6,10 @@ A caller may have a session kept for up to `MAX_TTL_S` of memory/records/limits.
 SESSION_TTL_S = 24 * 3600
 """A session after its last use where nobody says otherwise: a user who comes back the next day."""
 
+UNTIL_ERASED_S = 100 * 365 * 24 * 3600
+"""A session that is kept until it is erased: a century after its last use. As a TTL, every rule of
+TTLs holds for it too: a longer one stays, and another one may be given."""
+
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """The mark of a done job, and what goes with it: longer than any message is delivered again."""
 

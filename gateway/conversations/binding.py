@@ -155,7 +155,7 @@ async def append(
         write_id=sha256(once.encode()).digest()[:12],
         keep=memory.history_max_messages,
         most_bytes=memory.history_max_bytes,
-        ttl_s=memory.default_ttl_s,
+        ttl_s=gateway.griot.ttl_of(keys.agent_id),
         is_exact=False,
     )
     touched = index.touch(gateway.keyspace, keys.agent_id, keys.session_id)

@@ -16,6 +16,7 @@ from memory.mailbox.words import decrypted_envelope
 from memory.records import audit, history, index, summary, users, values
 from memory.records.audit import Deed
 from memory.records.codec import decode_messages, decode_value
+from memory.records.limits import MAX_TTL_S
 from memory.records.message import is_nested_too_deeply
 from memory.records.session_data import MAX_FIELDS
 from memory.records.summary import name_of
@@ -84,7 +85,8 @@ def _exported(
         "agent_id": agent_id,
         "session_id": session_id,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "ttl_s": ttl_s if ttl_s > 0 else None,
+        "ttl_s": min(ttl_s, MAX_TTL_S) if ttl_s > 0 else None,
+        **({"until_erased": True} if ttl_s > MAX_TTL_S else {}),
     }
     yield from lines
 
@@ -216,7 +218,7 @@ def _data_lines(connection: Connection, keyspace: Keyspace, session_id: str) -> 
         )
         if stored is not None:
             is_own, plain = stored.endswith(values.OWN_TTL), values.decrypted(keyspace, key, stored)
-            yield _data_line(name, plain, max(1, ttl_s), is_own=is_own)
+            yield _data_line(name, plain, min(max(1, ttl_s), MAX_TTL_S), is_own=is_own)
 
 
 def _data_line(name: str, stored: bytes, ttl_s: int, *, is_own: bool) -> Line:

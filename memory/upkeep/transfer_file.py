@@ -13,6 +13,7 @@ import orjson
 from pydantic import JsonValue
 
 from memory.errors import InvalidInput
+from memory.lifetimes import UNTIL_ERASED_S
 from memory.records.codec import encode_message, encode_value
 from memory.records.limits import MAX_HISTORY_BYTES, MAX_TTL_S, whole_number
 from memory.records.users import user_of
@@ -131,6 +132,8 @@ def _header(number: int, fields: Line) -> Transfer:
         )
     agent_id, session_id = _text(number, fields, "agent_id"), _text(number, fields, "session_id")
     ttl_s = None if fields.get("ttl_s") is None else _ttl(number, fields)
+    if fields.get("until_erased") is True:
+        ttl_s = UNTIL_ERASED_S
     return Transfer(agent_id, session_id, ttl_s)
 
 

@@ -34,15 +34,17 @@ def extend_active_sessions() -> dict[str, object]:
     """Give every session used within MEMORY_ACTIVE_WINDOW its whole TTL again."""
     settings = producer_services().settings
     extended = _housekeeping().extend_active(
-        window_s=settings.queue.active_window_s, ttl_s=settings.memory.default_ttl_s
+        window_s=settings.queue.active_window_s, ttl_s=settings.ttl_of
     )
     return _logged("TTL extended", asdict(extended))
 
 
 @app.task(base=MaintenanceTask, name=CLEANUP_TASK)
 def clean_stale_sessions() -> dict[str, object]:
-    """Delete what nobody has used for MEMORY_STALE_AFTER; the longest unused first."""
-    cleaned = _housekeeping().clean_stale(idle_s=producer_services().settings.stale_after_s)
+    """Delete what nobody has used for MEMORY_STALE_AFTER, and for no less than its agent's TTL;
+    the longest unused first."""
+    settings = producer_services().settings
+    cleaned = _housekeeping().clean_stale(idle_s=settings.stale_after_s, kept_of=settings.ttl_of)
     return _logged("stale sessions", asdict(cleaned))
 
 

@@ -12,8 +12,8 @@ from tasks.process.services import producer_services
 from worker.cli.console import (
     Table,
     ago,
-    duration,
     json_option,
+    kept_for,
     limit_option,
     moment_of,
     show,
@@ -60,7 +60,7 @@ def sessions(agent: str, limit: int, as_json: bool) -> None:
             session.messages,
             session.pending,
             ago(session.last_active_ms, now_ms=now_ms),
-            None if session.ttl_s is None else duration(session.ttl_s),
+            None if session.ttl_s is None else kept_for(session.ttl_s),
         )
         for session in found
     ]

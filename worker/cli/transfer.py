@@ -86,7 +86,7 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
         services.memory,
         services.keyspace,
         transfer,
-        default_ttl_s=kept.default_ttl_s,
+        default_ttl_s=services.settings.ttl_of(transfer.agent_id),
         is_forced=force,
     )
     note(
