@@ -62,8 +62,8 @@ class StoredHistory:
             self._keys,
             turn.records,
             write_id=turn.write_id,
-            keep=self._limits.history_max_messages,
-            most_bytes=self._limits.history_max_bytes,
+            keep=self._limits.held_messages,
+            most_bytes=self._limits.held_bytes,
             ttl_s=self._ttl_s,
             # A longer TTL that somebody has set stays, as with a commit: docs/decisions.md, "COMMIT
             # never shortens a session's life".

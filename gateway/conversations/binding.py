@@ -153,8 +153,8 @@ async def append(
         keys,
         [encode_message(one, memory.max_value_bytes) for one in messages],
         write_id=sha256(once.encode()).digest()[:12],
-        keep=memory.history_max_messages,
-        most_bytes=memory.history_max_bytes,
+        keep=memory.held_messages,
+        most_bytes=memory.held_bytes,
         ttl_s=gateway.griot.ttl_of(keys.agent_id),
         is_exact=False,
     )

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_SESSIONS = 100
 """Sessions that are read from the index at once; how many go in one step, `ShortSteps` says."""
+NEVER_MS = 1 << 52
+"""Nothing is unused for so long."""
 MAX_SHARERS = 1000
 """With more agents than this, a stale session's data is left to its TTL: finding out which other
 agents use it would cost too much."""
@@ -110,8 +112,11 @@ class _Run:
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
         # CLEAN looks again by itself: since the index was read the session may have been used.
-        boxes = (Mailbox.of(self.keyspace, agent, one.member) for one in batch)
-        commands = (ignore_corrupt(box.clean(self.idle_ms[agent]), None) for box in boxes)
+        boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
+        idle_ms = [self.idle_ms[agent] if is_free else NEVER_MS for is_free in self._free(boxes)]
+        commands = (
+            ignore_corrupt(box.clean(ms), None) for box, ms in zip(boxes, idle_ms, strict=True)
+        )
         gone, kept = [], []
         for entry, cleaned in zip(batch, self.steps.run_each(commands), strict=True):
             outcome = cleaned.outcome if cleaned is not None else None
@@ -125,6 +130,13 @@ class _Run:
         if gone:
             self._remove_data(agent, [entry.member for entry in gone])
         self._update_index(agent, gone, kept)
+
+    def _free(self, boxes: Sequence[Mailbox]) -> list[bool]:
+        """Whether each of these may go: where there is an archive, what it has not taken stays."""
+        if not self.keyspace.has_archive:
+            return [True] * len(boxes)
+        held = self.steps.run_each(values.exist([box.keys.history]) for box in boxes)
+        return [not is_held for is_held in held]
 
     def forget_if_empty(self, agent: str) -> None:
         """Drop an agent that has no sessions left."""

@@ -6,7 +6,7 @@ are, so that a file that was cut is known. docs/operations.md has the kinds.
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import orjson
@@ -120,6 +120,16 @@ def _object(number: int, line: bytes) -> dict[str, JsonValue]:
     if not isinstance(fields, dict):
         _refuse(number, "it is not a JSON object")
     return fields
+
+
+def renamed(transfer: Transfer, agent_id: str | None, session_id: str | None) -> Transfer:
+    """The same for another agent or session, where one is given; but for its schedules, whose words
+    are not ours."""
+    return replace(
+        transfer,
+        agent_id=agent_id or transfer.agent_id,
+        session_id=session_id or transfer.session_id,
+    )
 
 
 def _header(number: int, fields: Line) -> Transfer:

@@ -78,7 +78,9 @@ def sessions_of(connection: Connection, keyspace: Keyspace, agent_id: str) -> It
             for parts in (("LLEN", of.history), ("ZCARD", of.queue), ("TTL", of.history))
         ]
         numbers = iter(connection.run_each(calls))
-        for entry, messages, pending, ttl_s in zip(page, numbers, numbers, numbers, strict=True):
+        for entry, of, messages, pending, ttl_s in zip(
+            page, keys, numbers, numbers, numbers, strict=True
+        ):
             if messages or pending:
                 yield Session(
                     session_id=entry.member,
@@ -86,5 +88,5 @@ def sessions_of(connection: Connection, keyspace: Keyspace, agent_id: str) -> It
                     pending=pending,
                     last_active=moment_of(entry.seen_ms),
                     last_active_ms=within_time_ms(entry.seen_ms),
-                    ttl_s=ttl_s if ttl_s >= 0 else None,
+                    ttl_s=of.promised_s(ttl_s) if ttl_s >= 0 else None,
                 )

@@ -48,6 +48,7 @@ class WorkerServices:
         self.settings = producer.settings
         self.keyspace = producer.keyspace
         self.queue_wait = producer.queue_wait
+        self.archive = producer.archive
         self.runtime = runtime
         self.leases = RunningLeases()
         self.turns = TurnsNow()

@@ -19,8 +19,8 @@ from memory.mailbox.intake import Intake, OnBusy
 from memory.mailbox.outcomes import Ending
 from memory.records import summary
 from memory.records.summary import Earlier, Summary, name_of
-from memory.upkeep.transfer import SessionNotEmpty, exported, renamed, restore
-from memory.upkeep.transfer_file import Transfer, as_lines, read
+from memory.upkeep.transfer import SessionNotEmpty, exported, restore
+from memory.upkeep.transfer_file import Transfer, as_lines, read, renamed
 from tests.support.memory_fixtures import Backend
 
 MESSAGES: list[dict[str, object]] = [
