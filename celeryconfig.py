@@ -104,5 +104,6 @@ if result_backend.startswith("sentinel"):
 beat_scheduler = (
     "worker.beat:SteadyScheduler"  # in memory: every entry is an interval and idempotent
 )
-beat_schedule = beat_entries(_queue)  # sweep, TTL extension, clean-up, statistics
+_has_archive = _settings.memory.archive_url is not None
+beat_schedule = beat_entries(_queue, has_archive=_has_archive)  # sweep, TTLs, clean-up, statistics
 beat_max_loop_interval = 5  # seconds

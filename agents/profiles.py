@@ -1,5 +1,6 @@
 """Agent profiles: what an agent id stands for."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from agents.settings import AgentSettings
 from agents.slo import Slo
 from llm import check_model_name
 from memory.quotas.owners import UNBOUNDED, Quota
+from memory.records.limits import MAX_TTL_S
 from webhooks.address import check_url
 
 SUPERVISOR = "supervisor"
@@ -32,6 +34,8 @@ _PLAIN = {
     "dict_type": "must be a table",
     "extra_forbidden": "is no key that can stand there",
 }
+_LENGTH = re.compile(r"(\d{1,9})([smhd])")
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 TOOL_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
@@ -56,6 +60,7 @@ class Profile:
     While no server can answer with the model, those of `fallback` are asked instead, in this order,
     once a job has waited for `fallback_after_s`. All users together have the `quota`.
     `webhook` is told how each job has ended that names no other. `slo` is what users are promised.
+    `ttl_s` is how long a session is kept after its last use; 0: until it is erased.
     """
 
     agent_id: str
@@ -71,10 +76,20 @@ class Profile:
     quota: Quota = UNBOUNDED
     webhook: str | None = None
     slo: Slo | None = None
+    ttl_s: int | None = None
 
 
 def _as_table(named: object) -> object:
     return {"function": named} if isinstance(named, str) else named
+
+
+def _as_seconds(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    length = _LENGTH.fullmatch(given)
+    if length is None:
+        raise ValueError('must be seconds, or a length of time such as "36h" or "30d"')
+    return int(length[1]) * _UNITS_S[length[2]]
 
 
 class _Table(BaseModel):
@@ -96,6 +111,7 @@ class _Table(BaseModel):
     quota: Quota = UNBOUNDED
     webhook: Annotated[str, AfterValidator(check_url)] | None = None
     slo: Slo | None = None
+    ttl: Annotated[int, BeforeValidator(_as_seconds), Field(ge=0, le=MAX_TTL_S)] | None = None
 
 
 class _File(BaseModel):
@@ -178,6 +194,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         quota=table.quota,
         webhook=table.webhook,
         slo=table.slo,
+        ttl_s=table.ttl,
     )
 
 

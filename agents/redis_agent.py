@@ -50,7 +50,9 @@ class RedisAgent(BaseAgent):
         self._is_away = False
         if self.use_redis:
             memory = redis_memory or get_redis_memory()
-            self._stored = StoredHistory(memory, agent_id, session_id, read_settings())
+            self._stored = StoredHistory(
+                memory, agent_id, session_id, read_settings(), ttl_s=self.profile.ttl_s
+            )
             self._load(self._stored)
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from memory import MemorySettings, RedisMemoryService, encode_message, index
+from memory.lifetimes import UNTIL_ERASED_S
 from memory.records import history
 
 
@@ -23,13 +24,21 @@ class StoredHistory:
     """
 
     def __init__(
-        self, memory: RedisMemoryService, agent_id: str, session_id: str, limits: MemorySettings
+        self,
+        memory: RedisMemoryService,
+        agent_id: str,
+        session_id: str,
+        limits: MemorySettings,
+        *,
+        ttl_s: int | None = None,
     ) -> None:
+        """`ttl_s`: how long the session is kept, 0 until it is erased; else as `memory` says."""
         self._memory = memory
         self._agent_id = agent_id
         self._session_id = session_id
         self._keys = memory.keyspace.session(agent_id, session_id)
         self._limits = limits
+        self._ttl_s = memory.default_ttl if ttl_s is None else ttl_s or UNTIL_ERASED_S
 
     def last(self, at_most: int) -> Sequence[Mapping[str, object]]:
         """The last `at_most` messages, oldest first. An element that is no message is left out."""
@@ -53,9 +62,9 @@ class StoredHistory:
             self._keys,
             turn.records,
             write_id=turn.write_id,
-            keep=self._limits.history_max_messages,
-            most_bytes=self._limits.history_max_bytes,
-            ttl_s=self._memory.default_ttl,
+            keep=self._limits.held_messages,
+            most_bytes=self._limits.held_bytes,
+            ttl_s=self._ttl_s,
             # A longer TTL that somebody has set stays, as with a commit: docs/decisions.md, "COMMIT
             # never shortens a session's life".
             is_exact=False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from memory.env_file import EnvSettings, check_env_file, is_service_port
 from memory.errors import (
+    ArchiveUnavailable,
     Backpressure,
     CannotDecrypt,
     CorruptData,
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AcquireOutcome",
     "Acquired",
+    "ArchiveUnavailable",
     "AsyncConnection",
     "Backpressure",
     "CannotDecrypt",

@@ -8,6 +8,7 @@ MemoryServiceError
 ├── MemoryRefused           wrong password, no permission, bad certificate: fix the configuration
 ├── CorruptData             a key holds another type than ours, or a reply has no meaning for us
 ├── CannotDecrypt           a record is encrypted with a key that is not set: set it; it stays
+├── ArchiveUnavailable      the archive cannot be read or written: mend it; nothing is lost
 ├── CursorExpired           the events after the cursor are gone: read the history, follow from now
 └── MailboxError            an operation of a session's mailbox was refused
     └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING
@@ -48,6 +49,10 @@ class MemoryRefused(MemoryServiceError, PermissionError):
 
 class CorruptData(MemoryServiceError):
     """A key holds a value of another type than this package writes. Nothing was written."""
+
+
+class ArchiveUnavailable(MemoryServiceError):
+    """The archive cannot be read or written. What is to go there stays in Redis."""
 
 
 class CannotDecrypt(MemoryServiceError):

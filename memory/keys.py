@@ -15,45 +15,13 @@ from memory.errors import CorruptData, InvalidInput
 from memory.ids import encode_id
 from memory.key_groups import EmbeddingKeys, OutageKeys, QuotaKeys, SlotKeys, WebhookKeys
 from memory.quoting import quoted
+from memory.session_keys import OF_SESSION, SessionKeys
+
+__all__ = ("DEFAULT_PREFIX", "PREFIX_PATTERN", "Keyspace", "SessionKeys")
 
 DEFAULT_PREFIX = "ecowas"
 
 PREFIX_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}(:[A-Za-z0-9._-]{1,64}){0,3}$"
-
-
-_OF_SESSION = (
-    *("queue", "delayed", "schedules", "jobs", "callbacks", "lease", "done", "requests", "outbox"),
-    *("dead", "events", "write_ids", "summary"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionKeys:
-    """The keys of one session of one agent; all have one hash tag. `cipher` encrypts and decrypts
-    what lies under them."""
-
-    agent_id: str
-    session_id: str
-    history: str
-    queue: str
-    delayed: str
-    schedules: str
-    jobs: str
-    callbacks: str
-    lease: str
-    done: str
-    requests: str
-    outbox: str
-    dead: str
-    events: str
-    write_ids: str
-    summary: str
-    users: str
-    cipher: Cipher = field(compare=False, repr=False)
-
-    def __hash__(self) -> int:
-        # The relay looks one up for each token; the history's key says all that the others say.
-        return hash(self.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +33,8 @@ class Keyspace:
     """Whether keys with different tags may lie on different servers."""
     keyring: Keyring = field(default=NO_KEYS, compare=False, repr=False)
     """What encrypts what people say."""
+    has_archive: bool = field(default=False, compare=False)
+    """Whether histories go to an archive before they leave Redis."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(PREFIX_PATTERN, self.prefix):
@@ -81,9 +51,10 @@ class Keyspace:
             agent_id=agent_id,
             session_id=session_id,
             history=history,
-            **{name: f"{self.prefix}:{name}:{{{history}}}" for name in _OF_SESSION},
+            **{name: f"{self.prefix}:{name}:{{{history}}}" for name in OF_SESSION},
             users=f"{self.prefix}:session_users:{{{history}}}",
             cipher=self.keyring.cipher_of(history),
+            is_archived=self.has_archive,
         )
 
     def parse_history(self, history_key: str) -> SessionKeys:
@@ -287,6 +258,21 @@ class Keyspace:
     def api_keys(self) -> str:
         """The API keys of the gateway."""
         return f"{self.prefix}:api_keys"
+
+    @property
+    def archive_run(self) -> str:
+        """What the last run of the archiver came to."""
+        return f"{self.prefix}:archive_run"
+
+    @property
+    def archive_lock(self) -> str:
+        """Which process archives now."""
+        return f"{self.prefix}:archive_lock"
+
+    @property
+    def archive_forgotten(self) -> str:
+        """The sessions whose archived messages are to be deleted."""
+        return f"{self.prefix}:archive_forgotten"
 
     @property
     def audit(self) -> str:

@@ -6,6 +6,14 @@ A caller may have a session kept for up to `MAX_TTL_S` of memory/records/limits.
 SESSION_TTL_S = 24 * 3600
 """A session after its last use where nobody says otherwise: a user who comes back the next day."""
 
+UNTIL_ERASED_S = 100 * 365 * 24 * 3600
+"""A session that is kept until it is erased: a century after its last use. As a TTL, every rule of
+TTLs holds for it too: a longer one stays, and another one may be given."""
+
+ARCHIVE_HOLD_S = 1000 * 365 * 24 * 3600
+"""What a history's TTL is longer by where there is an archive: no outage of it loses anything. What
+is left of the TTL beyond this is the time that was promised. end_job.lua and intake.lua have it."""
+
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """The mark of a done job, and what goes with it: longer than any message is delivered again."""
 
@@ -56,3 +64,6 @@ PENDING_MS = DEDUPE_MS
 
 UPKEEP_TTL_S = 24 * 3600
 """Where a task of upkeep goes on: the longest time between two of its runs is as long."""
+
+ARCHIVE_LOCK_MS = 5 * 60 * 1000
+"""The right to archive: longer than any step, which renews it; so soon does another one go on."""

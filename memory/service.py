@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from memory.lifetimes import SESSION_TTL_S
 from memory.records import history as histories
 from memory.records import index, values
+from memory.records.archived import forget
 from memory.records.codec import Decoded, encode_mapping, encode_message, encode_value
 from memory.records.index import live_sessions
 from memory.records.limits import encoded_history, kept_messages, seconds
@@ -92,6 +93,8 @@ class RedisMemoryService:
             write = histories.replace(keys, records, write_id=write_id, ttl_s=ttl_s)
         else:
             write = histories.clear(keys, write_id=write_id)
+        for one in forget(self.keyspace, keys):
+            self.connection.run(one)
         self._write(write, agent_id, session_id)
         return True
 
@@ -124,8 +127,8 @@ class RedisMemoryService:
             keys,
             [encode_message(message, self._settings.max_value_bytes)],
             write_id=histories.new_write_id(),
-            keep=kept_messages(max_history, most=self._settings.history_max_messages),
-            most_bytes=self._settings.history_max_bytes,
+            keep=kept_messages(max_history, most=self._settings.held_messages),
+            most_bytes=self._settings.held_bytes,
             ttl_s=seconds(ttl, default_s=self.default_ttl),
             is_exact=ttl is not None,
         )
@@ -135,7 +138,8 @@ class RedisMemoryService:
     def clear_conversation_history(self, agent_id: str, session_id: str) -> bool:
         """Remove the messages. Whether there were any. Jobs that wait in the mailbox stay."""
         keys = self.keyspace.session(agent_id, session_id)
-        return self.connection.run(histories.clear(keys, write_id=histories.new_write_id())) > 0
+        clear = histories.clear(keys, write_id=histories.new_write_id())
+        return self.connection.run_last(*forget(self.keyspace, keys), clear) > 0
 
     def save_agent_state(
         self, agent_id: str, state: Mapping[str, object], ttl: int | None = None

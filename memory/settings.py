@@ -19,6 +19,11 @@ from memory.errors import InvalidInput
 from memory.keys import DEFAULT_PREFIX, PREFIX_PATTERN, Keyspace
 from memory.lifetimes import SESSION_TTL_S
 
+MOST_HELD = 1_000_000
+"""Messages that a history has at most while its archive is away; the oldest go beyond that."""
+MOST_HELD_BYTES = 64 * 1024 * 1024
+"""Likewise bytes of them."""
+
 
 def _split(nodes: object) -> object:
     if not isinstance(nodes, str):
@@ -141,6 +146,13 @@ class MemorySettings(EnvSettings):
         description="Largest message, state or session value, bytes of JSON",
     )
 
+    archive_url: str | None = Field(
+        default=None,
+        pattern=r"^sqlite:///.+$",
+        validation_alias="ARCHIVE_URL",
+        description="Where histories go before they leave Redis, sqlite:///<path>; "
+        "without it they expire",
+    )
     encryption_keys: SecretStr | None = Field(
         default=None,
         validation_alias="GRIOT_ENCRYPTION_KEYS",
@@ -154,7 +166,23 @@ class MemorySettings(EnvSettings):
         """The names of the keys, and what encrypts what lies under them."""
         given = self.encryption_keys
         keyring = NO_KEYS if given is None else Keyring.parse(given.get_secret_value())
-        return Keyspace(self.key_prefix, is_cluster=self.mode == "cluster", keyring=keyring)
+        return Keyspace(
+            self.key_prefix,
+            is_cluster=self.mode == "cluster",
+            keyring=keyring,
+            has_archive=self.archive_url is not None,
+        )
+
+    @property
+    def held_messages(self) -> int:
+        """How many messages an append leaves in a history; with an archive all that there are, for
+        that takes what is too much before it goes."""
+        return self.history_max_messages if self.archive_url is None else MOST_HELD
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes of messages an append leaves."""
+        return self.history_max_bytes if self.archive_url is None else MOST_HELD_BYTES
 
     def url_of_db(self, offset: int) -> str:
         """The address of the db `offset` numbers after the memory's, on the same server.
@@ -177,6 +205,11 @@ class MemorySettings(EnvSettings):
         if not db.isdecimal():
             raise ValueError("REDIS_URL does not end in a db number")
         return urlunsplit(parts._replace(path=f"/{int(db) + offset}"))
+
+    @field_validator("archive_url", mode="before")
+    @classmethod
+    def _nothing_is_no_archive(cls, given: object) -> object:
+        return given or None
 
     @model_validator(mode="before")
     @classmethod

@@ -141,6 +141,13 @@ class QueueSettings(LimitSettings):
         description="A session unused for this time is deleted, seconds; "
         "default: REDIS_MEMORY_TTL, at least a week",
     )
+    archive_every_s: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=DAY_S,
+        validation_alias="ARCHIVE_EVERY",
+        description="Time between two runs of the archiver, seconds",
+    )
     stats_every_s: float = Field(
         default=60.0,
         ge=0.1,

@@ -199,6 +199,8 @@ LATENESS = _gauge(
 ROUND_TRIP = _histogram("griot_redis_round_trip_seconds", "A round trip to the memory's Redis")
 CONNECTIONS = _gauge("griot_redis_connections_in_use", "Connections to Redis that are lent out")
 QUOTA_REFUSALS = _counter("griot_quota_refusals", "Jobs that a quota has refused", "quota")
+ARCHIVED = _counter("griot_archived_messages", "Messages that have gone to the archive")
+ARCHIVE_LAG = _gauge("griot_archive_lag_seconds", "How late the archiver was, in its last run")
 
 # ---- the gateway, and webhooks
 

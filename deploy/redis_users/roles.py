@@ -42,6 +42,14 @@ FOLLOWING: Grants = {
     "outbox: requests:": "hget",
     "dead: history:": "lrange",
 }
+ARCHIVING: Grants = {
+    "archive:": "hmget",
+    "archive_lock": "set get pexpire unlink",
+    "archive_run": "set",
+    "archive_forgotten": "zmscore zrange",
+}
+"""Moving histories to the archive."""
+READING_BACK: Grants = {"lease:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
 TICKING: Grants = {"schedules:": "hgetall"}
@@ -121,6 +129,9 @@ OPERATING: Grants = {
     "audit": "xrevrange",
     "encryption_keys": "hkeys hdel",
     "api_keys": "hset hvals hlen hdel",
+    "archive_run": "get",
+    "archive_forgotten": "zmscore",
+    "archive:": "hmget",
     "webhooks:": "hlen hmget",
     "webhook_letters:": "zcard zscore zrevrange",
     "webhook_sessions:": "zrangebylex",
@@ -166,6 +177,7 @@ SWEEPS = (
     f"schedule due settle sweep touch forget forget_until {ENDS} note_late look note_look "
     "expire_slots grant_slots claim_webhooks put_off_webhook end_webhook give_up_webhook"
 )
+ARCHIVES = "archive_look archive_take archive_taken"
 RECORDS = "append replace clear touch forget extend extend_value note_fields"
 SESSIONS = "agents sessions: users users: session_users:"
 ALL_DUE = "due delayed schedules"
@@ -196,7 +208,7 @@ GATEWAY = Role(
     purpose="griot serve: it sends, follows and cancels for others, and reads what is theirs",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase drop_letters "
     "forget_until restore members end_webhook put_off_webhook",
-    indexes=f"{SESSIONS} dead",
+    indexes=f"{SESSIONS} dead archive_forgotten",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, SERVING, ERASING, LOOKING, VECTORS,
@@ -210,7 +222,7 @@ MEMORY = Role(
     name="memory",
     purpose="a service that uses RedisMemoryService or RedisAgent and sends no jobs",
     scripts=RECORDS,
-    indexes=SESSIONS,
+    indexes=f"{SESSIONS} archive_forgotten",
     grants=(REMEMBERING, RECORDING, {"agents": "exists"}),
     together=TOGETHER,
     alone=f"time info dbsize {CLUSTER}",
@@ -220,14 +232,14 @@ WORKER = Role(
     purpose="a worker that runs chat jobs; in its container, griot check",
     scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
     "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
-    "park spend",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
+    "park spend read_back",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers archive_forgotten",
     due_lists=ALL_DUE,
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
-        VECTORS,
-        {"totals:": "hmget"},
+        VECTORS, READING_BACK,
+        {"totals:": "hmget", "archive_run": "get"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
@@ -236,13 +248,13 @@ WORKER = Role(
 )  # fmt: skip
 MAINTENANCE = Role(
     name="maintenance",
-    purpose="the worker of beat's tasks, which also sweeps and shows metrics; it reads no history",
-    scripts=f"{SWEEPS} extend extend_value note_fields clean trim members drop_letters",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers",
+    purpose="the worker of beat's tasks, which also sweeps, archives and shows metrics",
+    scripts=f"{SWEEPS} {ARCHIVES} extend extend_value note_fields clean trim members drop_letters",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers archive_forgotten",
     due_lists=ALL_DUE,
     grants=(
         FINDING, ENDING, SWEEPING, REPORTING, KEEPING, PROVING, PUBLISHING, DELIVERING, GROUPING,
-        CONSUMING, EXPORTING,
+        CONSUMING, EXPORTING, ARCHIVING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -268,7 +280,7 @@ OPERATOR = Role(
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
     "members forget_until trim swap_elements swap_fields swap_stream swap_value end_webhook "
     "put_off_webhook",
-    indexes=f"{SESSIONS} dead outages waiting_models outbox parked:",
+    indexes=f"{SESSIONS} dead outages waiting_models outbox parked: archive_forgotten",
     due_lists=ALL_DUE,
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,

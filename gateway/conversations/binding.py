@@ -153,9 +153,9 @@ async def append(
         keys,
         [encode_message(one, memory.max_value_bytes) for one in messages],
         write_id=sha256(once.encode()).digest()[:12],
-        keep=memory.history_max_messages,
-        most_bytes=memory.history_max_bytes,
-        ttl_s=memory.default_ttl_s,
+        keep=memory.held_messages,
+        most_bytes=memory.held_bytes,
+        ttl_s=gateway.griot.ttl_of(keys.agent_id),
         is_exact=False,
     )
     touched = index.touch(gateway.keyspace, keys.agent_id, keys.session_id)

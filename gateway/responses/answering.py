@@ -83,7 +83,7 @@ class Answering:
             await erased_session(self._caller, *self._temporary)
         except (ChatError, MemoryServiceError) as exc:
             logger.warning(
-                "the session of response %s is not erased, and stays for REDIS_MEMORY_TTL: %s",
+                "the session of response %s is not erased, and stays for its TTL: %s",
                 shown_id(self._known.response_id),
                 exc,
             )

@@ -69,7 +69,9 @@ async def _copy(
     memory = gateway.griot.memory
     records = [encode_message(one, memory.max_value_bytes) for one in messages]
     write_id = hashlib.sha256(own.session_id.encode()).digest()[:12]
-    copy = history.replace(own, records, write_id=write_id, ttl_s=memory.default_ttl_s)
+    copy = history.replace(
+        own, records, write_id=write_id, ttl_s=gateway.griot.ttl_of(own.agent_id)
+    )
     await gateway.memory.run(copy)
 
 

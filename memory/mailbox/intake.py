@@ -216,7 +216,7 @@ class Intake:
             if self.due_ms is None
             else events.scheduled(self.job_id, self.due_ms),
             events_max=events.MAX_EVENTS,
-            ttl_s=self.ttl_s,
+            ttl_s=keys.held_s(self.ttl_s),
             dedupe_ms=DEDUPE_MS,
             **options,
         )

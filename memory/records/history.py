@@ -137,7 +137,7 @@ def append(
         write_id=write_id,
         keep=keep,
         most_bytes=most_bytes,
-        ttl_ms=ttl_s * 1000,
+        ttl_ms=keys.held_s(ttl_s) * 1000,
         is_exact=int(is_exact),
         dedupe_ms=DEDUPE_MS,
         records=encrypted(keys, records),
@@ -155,7 +155,7 @@ def replace(
         count,
         keys,
         write_id=write_id,
-        ttl_ms=ttl_s * 1000,
+        ttl_ms=keys.held_s(ttl_s) * 1000,
         dedupe_ms=DEDUPE_MS,
         records=encrypted(keys, records),
     )
@@ -187,7 +187,7 @@ def extend(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
 
     Safe to repeat.
     """
-    return _EXTEND.command(count, keys, ttl_ms=ttl_s * 1000)
+    return _EXTEND.command(count, keys, ttl_ms=keys.held_s(ttl_s) * 1000)
 
 
 def _erased(reply: object) -> Erased:

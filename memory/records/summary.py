@@ -95,9 +95,15 @@ def encrypted(keys: SessionKeys, summary: Summary) -> tuple[bytes, bytes]:
     return keys.cipher.encrypted(text, SUMMARY), keys.cipher.encrypted(summary.until, UNTIL)
 
 
+def decoded(keys: SessionKeys, text: bytes, until: bytes) -> Summary:
+    """`encrypted` the other way round. Raises CannotDecrypt."""
+    plain = keys.cipher.decrypted(text, SUMMARY).decode(errors="replace")
+    return Summary(plain, _until(keys, until))
+
+
 def prolong(keys: SessionKeys, *, ttl_s: int) -> Command[int]:
     """Let a summary live at least `ttl_s`, as COMMIT does with the history. Safe to repeat."""
-    return Command(integer, ("EXPIRE", keys.summary, ttl_s, "GT"))
+    return Command(integer, ("EXPIRE", keys.summary, keys.held_s(ttl_s), "GT"))
 
 
 def name_of(message: bytes) -> bytes:
@@ -156,8 +162,7 @@ def _until(keys: SessionKeys, stored: bytes) -> bytes:
 def _summary(keys: SessionKeys, reply: object) -> Summary | None:
     match reply:
         case [bytes(stored), bytes() | None as until]:
-            text = keys.cipher.decrypted(stored, SUMMARY).decode(errors="replace")
-            return Summary(text, _until(keys, until or b""))
+            return decoded(keys, stored, until or b"")
         case [None, _]:
             return None
     raise unexpected_reply(reply)

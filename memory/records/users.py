@@ -23,7 +23,7 @@ USER_ID = "user_id"
 """What in a job's metadata says whose message it is."""
 
 _MEMBERS = LuaScript.load("records", "members")
-_NOT_KEPT = frozenset({"agent_id", "session_id", "users", "cipher"})
+_NOT_KEPT = frozenset({"agent_id", "session_id", "users", "cipher", "archive", "is_archived"})
 _KEPT = tuple(one.name for one in fields(SessionKeys) if one.name not in _NOT_KEPT)
 
 

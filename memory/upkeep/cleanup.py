@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from memory.errors import CorruptData
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_SESSIONS = 100
 """Sessions that are read from the index at once; how many go in one step, `ShortSteps` says."""
+NEVER_MS = 1 << 52
+"""Nothing is unused for so long."""
 MAX_SHARERS = 1000
 """With more agents than this, a stale session's data is left to its TTL: finding out which other
 agents use it would cost too much."""
@@ -52,17 +54,19 @@ def clean_stale(
     keyspace: Keyspace,
     *,
     idle_s: float,
+    kept_of: Callable[[str], float],
     max_sessions: int,
     budget_s: float,
 ) -> CleanedUp:
     """Delete what was not used for `idle_s`; see `housekeeping.Housekeeping.clean_stale`."""
     # docs/decisions.md, "A stale session is older than its TTL promises".
     deadline = time.monotonic() + budget_s
-    until_ms = connection.run(index.server_time_ms()) - idle_s * 1000
+    now_ms = connection.run(index.server_time_ms())
     for page in index.pages(connection, keyspace.agents, is_known=lambda name: not is_id(name)):
         without_strangers(connection, keyspace.agents, page)
     agents = index.agents(connection, keyspace)
-    run = _Run(connection, keyspace, agents, int(idle_s * 1000), until_ms, ShortSteps(connection))
+    idle_ms = {agent: int(max(idle_s, kept_of(agent)) * 1000) for agent in agents}
+    run = _Run(connection, keyspace, agents, idle_ms, now_ms, ShortSteps(connection))
     for agent in agents:
         try:
             while batch := run.unused(agent):
@@ -78,7 +82,7 @@ def clean_stale(
                 exc,
             )
     run.users, is_complete = forget_unused(
-        connection, keyspace, until_ms=until_ms, deadline=deadline
+        connection, keyspace, until_ms=now_ms - idle_s * 1000, deadline=deadline
     )
     return run.result(is_complete=is_complete)
 
@@ -88,8 +92,8 @@ class _Run:
     connection: Connection
     keyspace: Keyspace
     agents: list[str]
-    idle_ms: int
-    until_ms: float
+    idle_ms: Mapping[str, int]
+    now_ms: float
     steps: ShortSteps
     met: int = 0
     keys: int = 0
@@ -99,7 +103,7 @@ class _Run:
     def unused(self, agent: str) -> list[Entry]:
         """The sessions of an agent that were not used for the longest time."""
         key = self.keyspace.sessions(agent)
-        ask = index.oldest(key, until_ms=self.until_ms, limit=BATCH_SESSIONS)
+        ask = index.oldest(key, until_ms=self._until_ms(agent), limit=BATCH_SESSIONS)
         while batch := self.connection.run(ask):
             if ids := without_strangers(self.connection, key, batch):
                 return ids
@@ -108,8 +112,11 @@ class _Run:
     def clean(self, agent: str, batch: Sequence[Entry]) -> None:
         """Delete those that are not in use. None of them comes back from `unused`."""
         # CLEAN looks again by itself: since the index was read the session may have been used.
-        boxes = (Mailbox.of(self.keyspace, agent, one.member) for one in batch)
-        commands = (ignore_corrupt(box.clean(self.idle_ms), None) for box in boxes)
+        boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
+        idle_ms = [self.idle_ms[agent] if is_free else NEVER_MS for is_free in self._free(boxes)]
+        commands = (
+            ignore_corrupt(box.clean(ms), None) for box, ms in zip(boxes, idle_ms, strict=True)
+        )
         gone, kept = [], []
         for entry, cleaned in zip(batch, self.steps.run_each(commands), strict=True):
             outcome = cleaned.outcome if cleaned is not None else None
@@ -123,6 +130,13 @@ class _Run:
         if gone:
             self._remove_data(agent, [entry.member for entry in gone])
         self._update_index(agent, gone, kept)
+
+    def _free(self, boxes: Sequence[Mailbox]) -> list[bool]:
+        """Whether each of these may go: where there is an archive, what it has not taken stays."""
+        if not self.keyspace.has_archive:
+            return [True] * len(boxes)
+        held = self.steps.run_each(values.exist([box.keys.history]) for box in boxes)
+        return [not is_held for is_held in held]
 
     def forget_if_empty(self, agent: str) -> None:
         """Drop an agent that has no sessions left."""
@@ -180,11 +194,15 @@ class _Run:
 
     def _is_used_by_others(self, agent: str, session_id: str) -> bool:
         # Session data belongs to no agent: one id may be in use with several.
+        others = [other for other in self.agents if other != agent]
         scores = self.connection.run_each(
-            [
-                index.score(self.keyspace.sessions(other), session_id)
-                for other in self.agents
-                if other != agent
-            ]
+            [index.score(self.keyspace.sessions(other), session_id) for other in others]
         )
-        return any(seen_ms is not None and seen_ms > self.until_ms for seen_ms in scores)
+        return any(
+            seen_ms is not None and seen_ms > self._until_ms(other)
+            for other, seen_ms in zip(others, scores, strict=True)
+        )
+
+    def _until_ms(self, agent: str) -> float:
+        """What of an agent was not used since then is stale."""
+        return self.now_ms - self.idle_ms[agent]

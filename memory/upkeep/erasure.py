@@ -9,7 +9,7 @@ from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
-from memory.records import audit, events, history, index, session_data, users, values
+from memory.records import archived, audit, events, history, index, session_data, users, values
 from memory.records.audit import Deed
 from memory.redis.command import Command
 from memory.redis.connection import Connection
@@ -89,8 +89,11 @@ def _erase_session(
     # not do: an entry of an outbox that is still empty is forgotten.
     began_ms = connection.run(index.server_time_ms())
     connection.run(mailbox.look(DELIVER_MS))
+    connection.run_each(archived.forget(keyspace, mailbox.keys))
     # Alone: a repeat, because a server has forgotten the script before it, says less.
     erased = connection.run(history.erase(mailbox.keys, write_id=owner, grace_ms=DELIVER_MS))
+    # Once more: what was archived before this step was deleted while the history was still there.
+    connection.run_each(archived.forget(keyspace, mailbox.keys))
     _forget_users(connection, keyspace, mailbox.keys, until_ms=began_ms)
     if erased.running:
         connection.run(events.announce_stop(keyspace, erased.running))
@@ -119,6 +122,7 @@ def _erase_agent(connection: Connection, keyspace: Keyspace, agent_id: str) -> i
     damage: CorruptData | None = None
     # Read first: an agent that is used meanwhile stays in the index.
     agent_seen_ms = connection.run(index.score(keyspace.agents, agent_id))
+    connection.run_each(archived.forget_agent(keyspace, agent_id))
     removed = connection.run(values.remove(keyspace.state(agent_id)))
     for page in list(index.pages(connection, keyspace.sessions(agent_id))):
         for entry in page:

@@ -65,32 +65,42 @@ class Housekeeping:
     def _steps(self) -> ShortSteps:
         return ShortSteps(self.connection)
 
-    def extend_active(self, *, window_s: float, ttl_s: int, max_sessions: int = 10_000) -> Extended:
+    def extend_active(
+        self, *, window_s: float, ttl_s: int | Callable[[str], int], max_sessions: int = 10_000
+    ) -> Extended:
         """Let every session that was used in the last `window_s` live at least `ttl_s` longer:
-        history, events, data, and the state of its agent. A value that was written with a TTL of
-        its own keeps that. This does not count as use. What is remembered of jobs that are
-        forgotten goes.
+        history, events, data, and the state of its agent; `ttl_s` may be a function of the agent.
+        A value that was written with a TTL of its own keeps that. This does not count as use. What
+        is remembered of jobs that are forgotten goes.
 
         At most about `max_sessions` per run; the next run goes on from there."""
-        whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
+        if not callable(ttl_s):
+            whole_number(ttl_s, what="ttl_s", most=MAX_TTL_S)
         since_ms = self.connection.run(index.server_time_ms()) - window_s * 1000
         sessions = keys = 0
         going = Round(self.connection, self.keyspace, "extend", since_ms)
         for agent, page in going.pages(limit=min(BATCH_SESSIONS, max_sessions)):
+            its_ttl_s = ttl_s(agent) if callable(ttl_s) else ttl_s
             if not page:
-                state = values.extend_by_session(self.keyspace.state(agent), ttl_s=ttl_s)
+                state = values.extend_by_session(self.keyspace.state(agent), ttl_s=its_ttl_s)
                 found = self.connection.run(ignore_corrupt(state, values.OWN))
                 keys += found != values.GONE
-            keys += self._extend(agent, page, ttl_s)
+            keys += self._extend(agent, page, its_ttl_s)
             sessions += len(page)
             if sessions >= max_sessions:
                 return Extended(sessions, keys, is_complete=False)
         return Extended(sessions, keys, is_complete=True)
 
     def clean_stale(
-        self, *, idle_s: float, max_sessions: int = 100_000, budget_s: float = 60.0
+        self,
+        *,
+        idle_s: float,
+        kept_of: Callable[[str], float] = lambda agent: 0,
+        max_sessions: int = 100_000,
+        budget_s: float = 60.0,
     ) -> CleanedUp:
-        """Delete the sessions that were not used for `idle_s`, per agent the longest unused first.
+        """Delete the sessions that were not used for `idle_s`, per agent the longest unused first;
+        those of an agent for which `kept_of` says more seconds, after so many.
 
         History and events go, and the session's data unless another agent still uses a session of
         that id. A session with work waiting or running, or whose history was read meanwhile, stays
@@ -100,6 +110,7 @@ class Housekeeping:
             self.connection,
             self.keyspace,
             idle_s=idle_s,
+            kept_of=kept_of,
             max_sessions=max_sessions,
             budget_s=budget_s,
         )

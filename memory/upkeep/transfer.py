@@ -1,7 +1,6 @@
 """A session taken out of Redis and brought back: `griot export session` and `griot import`."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
@@ -14,8 +13,10 @@ from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.words import decrypted_envelope
 from memory.records import audit, history, index, summary, users, values
+from memory.records.archived import Part
 from memory.records.audit import Deed
 from memory.records.codec import decode_messages, decode_value
+from memory.records.limits import MAX_TTL_S
 from memory.records.message import is_nested_too_deeply
 from memory.records.session_data import MAX_FIELDS
 from memory.records.summary import name_of
@@ -42,9 +43,15 @@ class SessionNotEmpty(MailboxError):
 
 
 def exported(
-    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str
+    connection: Connection,
+    keyspace: Keyspace,
+    agent_id: str,
+    session_id: str,
+    *,
+    elsewhere: Part | None = None,
 ) -> Iterator[Line]:
-    """What is kept of a session, line by line, for `transfer_file.as_lines`.
+    """What is kept of a session, line by line, for `transfer_file.as_lines`; what is kept
+    `elsewhere` comes before what is in Redis.
 
     Raises InvalidInput where there is nothing, and MemoryServiceError. It is in the audit before
     the first line comes.
@@ -53,21 +60,26 @@ def exported(
         connection, keyspace, Deed.EXPORT, agent_id=agent_id, session_id=session_id
     )
     with found as entry:
-        lines = _exported(connection, keyspace, agent_id, session_id)
+        lines = _exported(connection, keyspace, keyspace.session(agent_id, session_id), elsewhere)
         for number, line in enumerate(lines, start=1):
             entry.outcome = f"exported: {number} lines"
             yield line
 
 
 def _exported(
-    connection: Connection, keyspace: Keyspace, agent_id: str, session_id: str
+    connection: Connection, keyspace: Keyspace, keys: SessionKeys, elsewhere: Part | None
 ) -> Iterator[Line]:
-    keys = keyspace.session(agent_id, session_id)
+    agent_id, session_id = keys.agent_id, keys.session_id
     stored, ttl_s, kept = connection.run_all(
         history.elements(keys, 0, -1),
         Command(integer, ("TTL", keys.history)),
         summary.read(keys),
     )
+    ttl_s = keys.promised_s(ttl_s)
+    if elsewhere is not None:
+        stored = [*history.decrypted(keys, elsewhere.records), *stored]
+        if kept is None and elsewhere.text:
+            kept = summary.decoded(keys, elsewhere.text, elsewhere.until)
     lines = [
         *_history_lines(stored),
         *_summary_lines(stored, kept),
@@ -84,7 +96,8 @@ def _exported(
         "agent_id": agent_id,
         "session_id": session_id,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "ttl_s": ttl_s if ttl_s > 0 else None,
+        "ttl_s": min(ttl_s, MAX_TTL_S) if ttl_s > 0 else None,
+        **({"until_erased": True} if ttl_s > MAX_TTL_S else {}),
     }
     yield from lines
 
@@ -177,7 +190,7 @@ def _restore_history(
         code_and_count,
         keys,
         write_id=history.new_write_id(),
-        ttl_ms=(transfer.ttl_s or default_ttl_s) * 1000,
+        ttl_ms=keys.held_s(transfer.ttl_s or default_ttl_s) * 1000,
         dedupe_ms=DEDUPE_MS,
         is_forced=int(is_forced),
         text=text,
@@ -216,7 +229,7 @@ def _data_lines(connection: Connection, keyspace: Keyspace, session_id: str) -> 
         )
         if stored is not None:
             is_own, plain = stored.endswith(values.OWN_TTL), values.decrypted(keyspace, key, stored)
-            yield _data_line(name, plain, max(1, ttl_s), is_own=is_own)
+            yield _data_line(name, plain, min(max(1, ttl_s), MAX_TTL_S), is_own=is_own)
 
 
 def _data_line(name: str, stored: bytes, ttl_s: int, *, is_own: bool) -> Line:
@@ -279,13 +292,3 @@ def _schedule_lines(connection: Connection, keys: SessionKeys) -> Iterator[Line]
 
 def _users(connection: Connection, keys: SessionKeys) -> list[str]:
     return connection.run(users.of_session(keys, at_most=MAX_USERS))
-
-
-def renamed(transfer: Transfer, agent_id: str | None, session_id: str | None) -> Transfer:
-    """The same for another agent or session, where one is given; but for its schedules, whose words
-    are not ours."""
-    return replace(
-        transfer,
-        agent_id=agent_id or transfer.agent_id,
-        session_id=session_id or transfer.session_id,
-    )

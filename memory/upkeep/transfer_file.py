@@ -6,13 +6,14 @@ are, so that a file that was cut is known. docs/operations.md has the kinds.
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import orjson
 from pydantic import JsonValue
 
 from memory.errors import InvalidInput
+from memory.lifetimes import UNTIL_ERASED_S
 from memory.records.codec import encode_message, encode_value
 from memory.records.limits import MAX_HISTORY_BYTES, MAX_TTL_S, whole_number
 from memory.records.users import user_of
@@ -121,6 +122,16 @@ def _object(number: int, line: bytes) -> dict[str, JsonValue]:
     return fields
 
 
+def renamed(transfer: Transfer, agent_id: str | None, session_id: str | None) -> Transfer:
+    """The same for another agent or session, where one is given; but for its schedules, whose words
+    are not ours."""
+    return replace(
+        transfer,
+        agent_id=agent_id or transfer.agent_id,
+        session_id=session_id or transfer.session_id,
+    )
+
+
 def _header(number: int, fields: Line) -> Transfer:
     if fields.get("kind") != HEADER:
         _refuse(number, "it is not a header: the file was not made by `griot export session`")
@@ -131,6 +142,8 @@ def _header(number: int, fields: Line) -> Transfer:
         )
     agent_id, session_id = _text(number, fields, "agent_id"), _text(number, fields, "session_id")
     ttl_s = None if fields.get("ttl_s") is None else _ttl(number, fields)
+    if fields.get("until_erased") is True:
+        ttl_s = UNTIL_ERASED_S
     return Transfer(agent_id, session_id, ttl_s)
 
 

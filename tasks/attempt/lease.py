@@ -79,6 +79,7 @@ class LeaseHolder:
         self._leases = leases
         self._queue = settings.queue
         self._kept = settings.memory
+        self._ttl_s = settings.ttl_of(ref.agent_id)
         self._dead_bytes = settings.max_envelope_bytes
         self._queue_wait = queue_wait
         self._owners: Sequence[Owner] = ()
@@ -100,7 +101,7 @@ class LeaseHolder:
             lease_ms=self._queue.lease_ms,
             history_n=history_n,
             max_attempts=self._queue.max_attempts,
-            ttl_s=self._kept.default_ttl_s,
+            ttl_s=self._ttl_s,
             grace_ms=self._queue_wait.grace_ms,
             dead_bytes=self._dead_bytes,
         )
@@ -167,9 +168,9 @@ class LeaseHolder:
             self.token,
             self._ref.job_id,
             records,
-            keep=self._kept.history_max_messages,
-            most_bytes=self._kept.history_max_bytes,
-            ttl_s=self._kept.default_ttl_s,
+            keep=self._kept.held_messages,
+            most_bytes=self._kept.held_bytes,
+            ttl_s=self._ttl_s,
             grace_ms=self._queue_wait.grace_ms,
             event=packed(last, self.mailbox.keys.cipher),
         )
@@ -267,7 +268,7 @@ class LeaseHolder:
             self.token,
             owner=self.token,
             ending=ending,
-            ttl_s=self._kept.default_ttl_s,
+            ttl_s=self._ttl_s,
             grace_ms=self._queue_wait.grace_ms,
             dead_bytes=self._dead_bytes,
         )

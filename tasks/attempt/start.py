@@ -40,6 +40,7 @@ from tasks.process.turns_now import TurnNow
 from tasks.process.wakeup import DUE_HEADER
 from tasks.process.worker.services import WorkerServices, worker_services
 from tasks.submit.producer import Producer, has_effects, producer
+from tasks.turn.read_back import ArchiveReader
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn import Models, ModelTurn
@@ -175,6 +176,12 @@ def _models(worker: WorkerServices) -> Models:
         worker.settings.llm,
         worker.settings.agents.tool_rounds,
         ReplyChecks(worker.checkers),
+        ArchiveReader(
+            worker.memory,
+            worker.keyspace,
+            worker.archive,
+            most=worker.settings.memory.history_max_messages,
+        ),
     )
 
 

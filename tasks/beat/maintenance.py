@@ -7,11 +7,20 @@ line in the log.
 import logging
 from dataclasses import asdict
 
-from memory import Housekeeping, MemoryUnavailable
-from tasks.beat.schedule import CLEANUP_TASK, EXTEND_TASK, STATS_TASK, STRAYS_TASK
+from memory import ArchiveUnavailable, Housekeeping, MemoryUnavailable
+from memory.archive.archiver import Archiver
+from memory.records.archived import Stay
+from tasks.beat.schedule import (
+    ARCHIVE_TASK,
+    CLEANUP_TASK,
+    EXTEND_TASK,
+    STATS_TASK,
+    STRAYS_TASK,
+)
 from tasks.process.app import app
 from tasks.process.services import producer_services
 from tasks.process.unshown import UnshownTask
+from telemetry.metrics import ARCHIVE_LAG, ARCHIVED
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +35,7 @@ class MaintenanceTask(UnshownTask):
     max_retries = 3
     default_retry_delay = RETRY_S
     retry_jitter = True
-    throws = (MemoryUnavailable,)
+    throws = (MemoryUnavailable, ArchiveUnavailable)
 
 
 @app.task(base=MaintenanceTask, name=EXTEND_TASK)
@@ -34,16 +43,32 @@ def extend_active_sessions() -> dict[str, object]:
     """Give every session used within MEMORY_ACTIVE_WINDOW its whole TTL again."""
     settings = producer_services().settings
     extended = _housekeeping().extend_active(
-        window_s=settings.queue.active_window_s, ttl_s=settings.memory.default_ttl_s
+        window_s=settings.queue.active_window_s, ttl_s=settings.ttl_of
     )
     return _logged("TTL extended", asdict(extended))
 
 
 @app.task(base=MaintenanceTask, name=CLEANUP_TASK)
 def clean_stale_sessions() -> dict[str, object]:
-    """Delete what nobody has used for MEMORY_STALE_AFTER; the longest unused first."""
-    cleaned = _housekeeping().clean_stale(idle_s=producer_services().settings.stale_after_s)
+    """Delete what nobody has used for MEMORY_STALE_AFTER, and for no less than its agent's TTL;
+    the longest unused first."""
+    settings = producer_services().settings
+    cleaned = _housekeeping().clean_stale(idle_s=settings.stale_after_s, kept_of=settings.ttl_of)
     return _logged("stale sessions", asdict(cleaned))
+
+
+@app.task(base=MaintenanceTask, name=ARCHIVE_TASK)
+def archive_sessions() -> dict[str, object]:
+    """Write to the archive what is about to leave Redis, and then remove it there."""
+    services = producer_services()
+    kept, file = services.settings.memory, services.archive
+    if file is None:
+        return {}
+    stay = Stay(kept.history_max_messages, kept.history_max_bytes)
+    done = Archiver(services.memory, services.keyspace, file, stay).run()
+    ARCHIVED.inc(done.messages)
+    ARCHIVE_LAG.set(done.overdue_s)
+    return _logged("archive", asdict(done))
 
 
 @app.task(base=MaintenanceTask, name=STATS_TASK)

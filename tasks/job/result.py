@@ -53,7 +53,9 @@ class Receipt(TypedDict):
     `repairs` is there where messages were not sent as the history has them, `plain` where the
     model's server refused the prompt and a plainer one was sent: "texts" (no images, no calls of
     tools, no system message) or "message" (no history). `empty` is what a reply without an answer
-    consists of: "blank" or "thinking"; with `asked_again` it is that of a second call.
+    consists of: "blank" or "thinking"; with `asked_again` it is that of a second call. `read_back`
+    is there where the session had no history in Redis and the archive was asked: how many messages
+    of it are the stored history now; None where the archive could not be read.
 
     `messages_sent` counts all messages of the prompt, `messages_left_out` those of the stored
     history that are not among them; with `summary` a summary of earlier turns was shown
@@ -71,6 +73,7 @@ class Receipt(TypedDict):
     plain: NotRequired[str]
     empty: NotRequired[str]
     asked_again: NotRequired[bool]
+    read_back: NotRequired[int | None]
     window_tokens: int | None
     estimated_prompt_tokens: int
     prompt_tokens: int | None

@@ -11,6 +11,7 @@ from agents import AgentSettings, InvalidProfiles, Profiles
 from llm import LLMSettings, full_name
 from memory import Connection, InvalidInput, MemorySettings, check_env_file
 from memory.address import ESCAPES, check_address, option_names
+from memory.lifetimes import UNTIL_ERASED_S
 from memory.quotas import owners
 from memory.quotas.owners import Owner
 from tasks.errors import ConfigurationError
@@ -138,6 +139,13 @@ class Settings:
     def knows_models(self) -> bool:
         """Whether this process, be it a producer, was told which models a job may name."""
         return bool(self.queue.allowed_models or self.agents.profiles)
+
+    def ttl_of(self, agent_id: str) -> int:
+        """How long a session of an agent is kept after its last use, seconds."""
+        given_s = self.profiles.of(agent_id).ttl_s
+        if given_s is None:
+            return self.memory.default_ttl_s
+        return given_s or UNTIL_ERASED_S
 
     @property
     def stale_after_s(self) -> float:

@@ -10,7 +10,7 @@ import itertools
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -61,9 +61,12 @@ class _TextRun:
 class Relay:
     """Collects the events of all attempts of a process; used on the event loop only."""
 
-    def __init__(self, memory: AsyncConnection, *, ttl_s: int, tick_s: float = TICK_S) -> None:
+    def __init__(
+        self, memory: AsyncConnection, *, ttl_of: Callable[[str], int], tick_s: float = TICK_S
+    ) -> None:
+        """`ttl_of` an agent: how long its sessions are kept, seconds."""
         self._memory = memory
-        self._ttl_s = ttl_s
+        self._ttl_of = ttl_of
         self._tick_s = tick_s
         self._waiting: dict[_Writer, list[_TextRun]] = defaultdict(list)
         self._numbers = itertools.count(1)
@@ -138,9 +141,8 @@ class Relay:
 
     def _call(self, writer: _Writer, waiting: Sequence[_TextRun]) -> Command[bool]:
         (keys, token), joined = writer, [run.joined() for run in waiting]
-        return events.publish(
-            keys, joined, ttl_s=self._ttl_s, token=token, number=next(self._numbers)
-        )
+        ttl_s = self._ttl_of(keys.agent_id)
+        return events.publish(keys, joined, ttl_s=ttl_s, token=token, number=next(self._numbers))
 
 
 class AttemptEvents:

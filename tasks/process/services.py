@@ -6,11 +6,16 @@ to load, and no producer asks a model.
 """
 
 from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from memory import Connection
 from tasks.process.configuration import Settings, load_settings
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
+
+if TYPE_CHECKING:
+    from memory.archive.file import ArchiveFile
 
 
 class ProducerServices:
@@ -26,6 +31,16 @@ class ProducerServices:
     def memory(self) -> Connection:
         """The blocking connection, for any thread."""
         return Connection(self.settings.memory)
+
+    @cached_property
+    def archive(self) -> "ArchiveFile | None":
+        """Where histories go before they leave Redis, if anywhere; its calls are for threads."""
+        url = self.settings.memory.archive_url
+        if url is None:
+            return None
+        # Not at the top: a producer needs no SQLite.
+        made: type[ArchiveFile] = import_module("memory.archive.file").ArchiveFile
+        return made.at(url)
 
 
 producer_services = PerProcess(lambda: ProducerServices(load_settings()))

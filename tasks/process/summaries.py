@@ -72,11 +72,12 @@ class Summaries:
         settings: LLMSettings,
         *,
         is_used: bool,
-        ttl_s: int,
+        ttl_of: Callable[[str], int],
     ) -> None:
-        """`is_used`: an agent's profile wants summaries; `ttl_s` is that of the sessions."""
+        """`is_used`: an agent's profile wants summaries; `ttl_of` an agent: how long its sessions
+        are kept, seconds."""
         self._is_used = is_used
-        self._ttl_s = ttl_s
+        self._ttl_of = ttl_of
         self._memory = memory
         self._keyspace = keyspace
         self._context_limits = context_limits
@@ -110,7 +111,8 @@ class Summaries:
 
     def before_commit(self, keys: SessionKeys) -> list[Command[object]]:
         """What is to be sent with a turn, so that the summary lives as long as its session."""
-        return [summary.prolong(keys, ttl_s=self._ttl_s)] if self._is_used else []
+        ttl_s = self._ttl_of(keys.agent_id)
+        return [summary.prolong(keys, ttl_s=ttl_s)] if self._is_used else []
 
     async def _work(self) -> None:
         while self.wanted:

@@ -98,7 +98,7 @@ def _take_out(
         REASON,
         owner=owner,
         ending=Ending.CANCELLED,
-        ttl_s=services.settings.memory.default_ttl_s,
+        ttl_s=services.settings.ttl_of(mailbox.keys.agent_id),
         grace_ms=services.queue_wait.grace_ms,
     )
     discarded = services.memory.run_last(*calls)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from celery import Celery
 
@@ -25,19 +25,27 @@ class ErasureReceipt:
 
 def sessions_of_agent(agent_id: str) -> Iterator[tuple[str, str]]:
     """The sessions of an agent, as (agent, session). Raises memory.MemoryServiceError."""
-    services = producer_services()
+    services, seen = producer_services(), set[str]()
     for page in list(index.pages(services.memory, services.keyspace.sessions(agent_id))):
         for entry in page:
             yield agent_id, entry.member
+            seen.add(entry.member)
+    if services.archive is not None:
+        archived = services.archive.of_agent(agent_id)
+        yield from ((agent_id, session) for session in archived if session not in seen)
 
 
 def sessions_of_user(user: str, *, is_shared: bool) -> Iterator[tuple[str, str]]:
     """The sessions in which a user wrote, as (agent, session); those that others share only with
     `is_shared`. Raises memory.MemoryServiceError."""
-    services = producer_services()
+    services, shared = producer_services(), dict[tuple[str, str], bool]()
     for one in users.sessions_of_user(services.memory, services.keyspace, user):
-        if is_shared or not one.is_shared:
-            yield one.agent_id, one.session_id
+        shared[one.agent_id, one.session_id] = one.is_shared
+    if services.archive is not None:
+        for agent_id, session_id, is_known_as_shared in services.archive.of_user(user):
+            before = shared.get((agent_id, session_id), False)
+            shared[agent_id, session_id] = before or is_known_as_shared
+    yield from (session for session, is_one in shared.items() if is_shared or not is_one)
 
 
 def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False) -> ErasureReceipt:
@@ -49,11 +57,17 @@ def erase(app: Celery, agent_id: str, session_id: str, *, dry_run: bool = False)
     """
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
-    receipt = ErasureReceipt(agent_id, session_id, kept_of(memory, keyspace, agent_id, session_id))
+    keys = keyspace.session(agent_id, session_id)
+    kept = kept_of(memory, keyspace, agent_id, session_id)
+    if services.archive is not None:
+        kept = replace(kept, messages=kept.messages + services.archive.count(keys))
+    receipt = ErasureReceipt(agent_id, session_id, kept)
     if dry_run:
         return receipt
-    keys = keyspace.session(agent_id, session_id)
     erased = erase_session(memory, keyspace, agent_id, session_id)
+    if services.archive is not None:
+        # An archiver that was writing it right now deletes it in its next run.
+        services.archive.forget(keys.history)
     claim_ms = services.queue_wait.grace_ms
     deadline = time.monotonic() + 2 * claim_ms / 1000
     delivery, owner = Delivery(app), erased.owner

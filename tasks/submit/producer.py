@@ -143,7 +143,7 @@ class Producer:
             request=request,
             merged_bytes=settings.queue.max_message_bytes,
             merged_envelope_bytes=settings.max_envelope_bytes,
-            ttl_s=settings.memory.default_ttl_s,
+            ttl_s=settings.ttl_of(envelope.job.agent_id),
             callbacks=packed_callbacks(
                 job_id, envelope.publish, webhook=envelope.job.webhook, trace=envelope.trace
             ),

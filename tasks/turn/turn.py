@@ -31,9 +31,10 @@ from tasks.job.failure_code import FunctionClash, UnknownToolAsked
 from tasks.job.job import ChatJob
 from tasks.job.result import ChatResult
 from tasks.process.crash_points import CrashPoint, crash_if_armed
-from tasks.turn.context import TurnContext, summary_of
+from tasks.turn.context import TurnContext, messages_to_bring, summary_of
 from tasks.turn.fitted_call import FittedCall, FittedReply
-from tasks.turn.past import past_of
+from tasks.turn.past import Past, past_of
+from tasks.turn.read_back import ArchiveReader
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
 from tasks.turn.turn_result import result_of
@@ -41,7 +42,8 @@ from tasks.turn.turn_result import result_of
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What a turn takes: the servers, their limits and abilities, tools, the check of formats."""
+    """What a turn takes: the servers, their limits and abilities, tools, the check of formats, what
+    reads sessions back."""
 
     servers: Fleet
     context_limits: ContextLimits
@@ -50,6 +52,7 @@ class Models:
     settings: LLMSettings
     max_tool_rounds: int
     reply_checks: ReplyChecks
+    archive: ArchiveReader
 
 
 class ModelTurn:
@@ -108,18 +111,13 @@ class ModelTurn:
         job = envelope.job
         self._recorder.on_turn(job.agent_id, envelope.sent_at, acquired.attempt)
         rounds = self._rounds = self._new_rounds(job, job_id, acquired.attempt)
-        past = await past_of(self._memory, keys, self._profile, job, acquired)
-        shown = TurnContext(
-            past.ask,
-            self._profile,
-            self._models.settings,
-            self._models.capabilities,
-            history=past.history,
-            stored_messages=past.stored_messages,
-            rounds=rounds,
-            done=past.done,
-            summary_text=await summary_of(self._memory, keys, self._profile, job, acquired),
+        wanted = messages_to_bring(self._profile, job.max_history)
+        acquired, read_back = await self._models.archive.read_back(
+            keys, job_id, acquired, wanted=wanted
         )
+        past = await past_of(self._memory, keys, self._profile, job, acquired)
+        summed_up = await summary_of(self._memory, keys, self._profile, job, acquired)
+        shown = self._shown(past, rounds, summed_up)
         replies = await self._replies(shown, rounds, f"{job.agent_id}:{job.session_id}")
         crash_if_armed(CrashPoint.MODEL_DONE)
         parsed = await self._models.reply_checks.parsed(job.format, replies[-1].answer)
@@ -134,9 +132,24 @@ class ModelTurn:
             called=rounds.called,
         )
         result["receipt"]["fallback_for"] = self._fallback_for
+        if read_back != 0:
+            result["receipt"]["read_back"] = read_back
         self._recorder.on_receipt(job.agent_id, result["receipt"])
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result
+
+    def _shown(self, past: Past, rounds: ToolRounds, summed_up: str | None) -> TurnContext:
+        return TurnContext(
+            past.ask,
+            self._profile,
+            self._models.settings,
+            self._models.capabilities,
+            history=past.history,
+            stored_messages=past.stored_messages,
+            rounds=rounds,
+            done=past.done,
+            summary_text=summed_up,
+        )
 
     async def _replies(
         self, shown: TurnContext, rounds: ToolRounds, session: str

@@ -93,6 +93,13 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind(
+        "archive:{H}",
+        "hash",
+        "none; goes with the history",
+        "name of the history in the archive; how many of its messages have left Redis",
+        True,
+    ),
+    KeyKind(
         "job:<job>",
         "string",
         "dedupe window; 30 days with a dead letter",
@@ -194,6 +201,15 @@ KINDS: tuple[KeyKind, ...] = (
     ),
     KeyKind("queue_wait", "string", "1 minute", "how long wake-ups wait in the broker's queue, ms"),
     KeyKind("upkeep:<task>", "string", "1 day", "where it goes on: agent, ms, entries of this ms"),
+    KeyKind("archive_lock", "string", "5 minutes", "which process archives now"),
+    KeyKind("archive_run", "string", "none", "what the archiver's last run came to, JSON", True),
+    KeyKind(
+        "archive_forgotten",
+        "zset",
+        "none",
+        "H whose archived messages are to be deleted → since when, ms",
+        True,
+    ),
     KeyKind("watched", "string", "10 seconds", "somebody looks at the workers: they report"),
     KeyKind("workers", "zset", "none", "worker → ms of its last report; the last 500", True),
     KeyKind(

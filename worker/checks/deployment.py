@@ -27,6 +27,7 @@ from tasks.errors import ConfigurationError
 from tasks.overview.outages import outages_now
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.checks.advice import advice_on, raise_it
+from worker.checks.archive import check_archive
 from worker.checks.bounds import check_bounds
 from worker.checks.encryption import check_encryption
 from worker.checks.findings import Finding, Level, judged
@@ -82,6 +83,7 @@ def _memory(connection: Connection, settings: Settings) -> list[Finding]:
         *check_keys(connection, settings),
         *check_bounds(connection, settings),
         *check_encryption(connection, settings),
+        *check_archive(connection, settings),
         *check_memory_rights(connection, settings),
         *user_findings(connection, settings),
         *check_gateway(connection, settings.memory.keyspace),

@@ -5,6 +5,7 @@ from typing import NoReturn
 import click
 
 from worker.cli.agents import agents
+from worker.cli.archive.command import archive_command
 from worker.cli.audit import audit_command
 from worker.cli.cancel import cancel
 from worker.cli.charts.command import stats
@@ -80,6 +81,6 @@ def main() -> None:
 for command in (
     *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
     *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
-    schedules,
+    *(schedules, archive_command),
 ):
     main.add_command(command)

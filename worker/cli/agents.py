@@ -9,7 +9,7 @@ from agents import Profile
 from memory import Connection, Keyspace, MemoryServiceError, index
 from tasks.process.configuration import Settings
 from tasks.process.services import producer_services
-from worker.cli.console import Table, duration, json_option, limit_option, note, show, show_json
+from worker.cli.console import Table, json_option, kept_for, limit_option, note, show, show_json
 
 ANY = "(any other)"
 
@@ -65,8 +65,8 @@ def agents_known(settings: Settings) -> list[Agent]:
 
 
 def _row(one: Agent) -> tuple[object, ...]:
-    tools, kept_for = ", ".join(one.tools), duration(one.ttl_s)
-    return one.agent_id, one.profile, one.model, tools, kept_for, one.sessions
+    tools, kept = ", ".join(one.tools), kept_for(one.ttl_s)
+    return one.agent_id, one.profile, one.model, tools, kept, one.sessions
 
 
 def _agent(profile: Profile, settings: Settings) -> Agent:
@@ -78,7 +78,7 @@ def _agent(profile: Profile, settings: Settings) -> Agent:
         fallback=profile.fallback,
         max_history=profile.max_history,
         summary=profile.summary,
-        ttl_s=settings.memory.default_ttl_s,
+        ttl_s=settings.ttl_of(profile.agent_id),
     )
 
 

@@ -18,6 +18,8 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from memory.lifetimes import UNTIL_ERASED_S
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 100_000), default=50, show_default=True
@@ -121,6 +123,11 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size_s:
             return f"{seconds / size_s:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def kept_for(seconds: float) -> str:
+    """How long a session is kept, as `duration` has it; or that it is kept until it is erased."""
+    return "until erased" if seconds > UNTIL_ERASED_S / 2 else duration(seconds)
 
 
 def moment_of(at_ms: float) -> str:

@@ -7,9 +7,10 @@ from dataclasses import asdict
 import click
 
 from memory import audit, prove_keys
+from memory.archive.reencryption import reencrypt_archive
 from memory.upkeep.key_check import forget_other_keys
 from memory.upkeep.reencryption import Reencryption, reencrypt
-from tasks.process.services import producer_services
+from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import json_option, note, say, show_json
 from worker.cli.group import CommandFailed
 
@@ -21,8 +22,9 @@ TOLD_EVERY_S = 2.0
 def reencrypt_command(as_json: bool) -> None:
     """Re-encrypt all records with the first key of GRIOT_ENCRYPTION_KEYS, while workers run.
 
-    Messages, jobs, events, dead letters, summaries, agents' states and session data. What is plain
-    is encrypted, what another key has encrypted gets the first one; with `plain` as the first, all
+    Messages, jobs, events, dead letters, summaries, agents' states and session data, in Redis and
+    the archive (ARCHIVE_URL). What is plain is encrypted, what another key has encrypted gets the
+    first one; with `plain` as the first, all
     of it becomes plain. A run that is stopped may be repeated. Exit code 1 where records could not
     be decrypted: they stay as they are.
 
@@ -42,7 +44,7 @@ def reencrypt_command(as_json: bool) -> None:
     if any(one.is_known for one in prove_keys(memory, keyspace)):
         raise CommandFailed("other processes use a different key under this id; run: griot check")
     with audit.recorded(memory, keyspace, audit.Deed.REENCRYPT) as entry:
-        progress = _told(reencrypt(memory, keyspace))
+        progress = _told(_all(services))
         entry.outcome = f"reencrypted: {progress.written} records"
     if progress.is_done:
         forget_other_keys(memory, keyspace)
@@ -52,6 +54,15 @@ def reencrypt_command(as_json: bool) -> None:
         _say(progress, has_keys=bool(services.settings.memory.encryption_keys))
     if progress.unreadable:
         raise click.exceptions.Exit(1)
+
+
+def _all(services: ProducerServices) -> Iterator[Reencryption]:
+    """Redis first, so that what goes to the archive meanwhile is as it is to be."""
+    progress = Reencryption(0)
+    for progress in reencrypt(services.memory, services.keyspace):
+        yield progress
+    if services.archive is not None:
+        yield from reencrypt_archive(services.archive, services.keyspace, progress)
 
 
 def _told(run: Iterator[Reencryption]) -> Reencryption:

@@ -12,8 +12,8 @@ from tasks.process.services import producer_services
 from worker.cli.console import (
     Table,
     ago,
-    duration,
     json_option,
+    kept_for,
     limit_option,
     moment_of,
     show,
@@ -60,7 +60,7 @@ def sessions(agent: str, limit: int, as_json: bool) -> None:
             session.messages,
             session.pending,
             ago(session.last_active_ms, now_ms=now_ms),
-            None if session.ttl_s is None else duration(session.ttl_s),
+            None if session.ttl_s is None else kept_for(session.ttl_s),
         )
         for session in found
     ]
@@ -78,7 +78,9 @@ def sessions_of(connection: Connection, keyspace: Keyspace, agent_id: str) -> It
             for parts in (("LLEN", of.history), ("ZCARD", of.queue), ("TTL", of.history))
         ]
         numbers = iter(connection.run_each(calls))
-        for entry, messages, pending, ttl_s in zip(page, numbers, numbers, numbers, strict=True):
+        for entry, of, messages, pending, ttl_s in zip(
+            page, keys, numbers, numbers, numbers, strict=True
+        ):
             if messages or pending:
                 yield Session(
                     session_id=entry.member,
@@ -86,5 +88,5 @@ def sessions_of(connection: Connection, keyspace: Keyspace, agent_id: str) -> It
                     pending=pending,
                     last_active=moment_of(entry.seen_ms),
                     last_active_ms=within_time_ms(entry.seen_ms),
-                    ttl_s=ttl_s if ttl_s >= 0 else None,
+                    ttl_s=of.promised_s(ttl_s) if ttl_s >= 0 else None,
                 )

@@ -7,9 +7,10 @@ from typing import IO
 import click
 
 from memory import CorruptData, InvalidInput
+from memory.archive.reading import kept_elsewhere
 from memory.ids import shown_id
-from memory.upkeep.transfer import exported, renamed, restore
-from memory.upkeep.transfer_file import MovedSchedule, Transfer, as_lines, read
+from memory.upkeep.transfer import exported, restore
+from memory.upkeep.transfer_file import MovedSchedule, Transfer, as_lines, read, renamed
 from tasks.job.schedule import Schedule
 from tasks.process.services import producer_services
 from worker.cli.console import note
@@ -35,6 +36,8 @@ def export() -> None:
 def export_session(agent: str, session: str, file: IO[bytes]) -> None:
     """Write SESSION of AGENT as JSON lines: history, summary, data, users, jobs that wait or died.
 
+    What is in the archive (ARCHIVE_URL) comes first.
+
     Each line has its "kind". The first is the header; the last counts the lines. `griot import`
     brings the session back, its schedules too; of jobs it leaves out what it finds. Not in the
     file: the agent's state, which belongs to all of its sessions, live events, and results in
@@ -47,7 +50,10 @@ def export_session(agent: str, session: str, file: IO[bytes]) -> None:
     """
     note_unknown(agent)
     services = producer_services()
-    for line in as_lines(exported(services.memory, services.keyspace, agent, session)):
+    memory, keyspace = services.memory, services.keyspace
+    keys = keyspace.session(agent, session)
+    elsewhere = kept_elsewhere(memory, keyspace, services.archive, keys)
+    for line in as_lines(exported(memory, keyspace, agent, session, elsewhere=elsewhere)):
         file.write(line)
 
 
@@ -77,16 +83,16 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
     kept = services.settings.memory
     found = read(
         _lines(file),
-        most_messages=kept.history_max_messages,
+        most_messages=kept.held_messages,
         max_bytes=kept.max_value_bytes,
-        most_bytes=kept.history_max_bytes,
+        most_bytes=kept.held_bytes,
     )
     transfer = _with_schedules(renamed(found, agent, session))
     restore(
         services.memory,
         services.keyspace,
         transfer,
-        default_ttl_s=kept.default_ttl_s,
+        default_ttl_s=services.settings.ttl_of(transfer.agent_id),
         is_forced=force,
     )
     note(

@@ -4,7 +4,7 @@
 -- message would run a job again. Whether the history was used is the server's own note of its last
 -- access; without one (an LFU policy) it counts as used. Safe to repeat.
 --
--- KEYS  history:list queue:zset lease:hash events:stream summary:hash delayed:zset
+-- KEYS  history:list queue:zset lease:hash events:stream summary:hash delayed:zset archive:hash
 -- ARGV  idle_ms
 -- Returns
 --   {'PENDING', jobs}            work is waiting, or delayed; nothing was deleted
@@ -27,4 +27,4 @@ if redis.call('EXISTS', history) == 1 then
   unused_ms = math.min(unused_ms, idle_s * 1000)
 end
 if unused_ms < tonumber(idle_ms) then return {'FRESH', unused_ms} end
-return {'DELETED', redis.call('UNLINK', history, events, summary)}
+return {'DELETED', redis.call('UNLINK', history, events, summary, archive)}

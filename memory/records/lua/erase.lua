@@ -6,7 +6,7 @@
 -- recorded. The new stream, with the last events only, lives for a minute. Safe to repeat: a write
 -- id acts once in ten minutes. Its schedules go, too.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset delayed:zset schedules:hash
+-- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream dead:list summary:hash outbox:hash write_ids:zset delayed:zset schedules:hash archive:hash
 -- ARGV  write_id owner grace_ms events_max dedupe_ms
 -- owner: who delivers the ends, within `grace_ms`; dedupe_ms: how long marks, outbox and lease live
 -- Returns
@@ -23,7 +23,7 @@ local ttl_s = 60
 local keys = redis.call('EXISTS', history, events, dead, summary, queue, delayed, schedules)
 local held = redis.call('HMGET', lease, 'token', 'until', 'job')
 local is_live = held[1] and (tonumber(held[2]) or 0) > now_ms
-redis.call('UNLINK', history, events, dead, summary, requests, schedules)
+redis.call('UNLINK', history, events, dead, summary, requests, schedules, archive)
 local waiting = redis.call('ZRANGE', queue, 0, -1)
 for _, one in ipairs(redis.call('ZRANGE', delayed, 0, -1)) do table.insert(waiting, one) end
 for _, one in ipairs(redis.call('ZRANGE', done, 0, -1)) do

@@ -8,5 +8,8 @@
 --   {'OK', keys}                 how many of the keys exist
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttl_ms, 'GT') end
+redis.call('PEXPIRE', history, ttl_ms, 'GT')
+redis.call('PEXPIRE', summary, ttl_ms, 'GT')
+-- Not the time that a history waits for its archive.
+redis.call('PEXPIRE', events, ttl_ms % 31536000000000, 'GT')
 return {'OK', redis.call('EXISTS', unpack(KEYS))}

@@ -21,7 +21,7 @@ for i = 3, #ARGV do
 end
 redis.call('ZREMRANGEBYSCORE', fields, '-inf', now_ms)
 local last = redis.call('ZRANGE', fields, -1, -1, 'WITHSCORES')
--- Another program may have written any score: none is believed beyond the longest TTL, ten years.
-local most_ms = now_ms + 315360000000
+-- Another program may have written any score: none is believed beyond the longest TTL, a century.
+local most_ms = now_ms + 3153600000000
 if last[2] then redis.call('PEXPIREAT', fields, math.min(tonumber(last[2]), most_ms)) end
 return {'OK', redis.call('ZCARD', fields)}

@@ -3,7 +3,7 @@
 -- and the turn that runs is committed behind the new messages. Refused when Redis is out of memory.
 -- Safe to repeat: a write id acts once in 10 minutes.
 --
--- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash delayed:zset
+-- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash delayed:zset archive:hash
 -- ARGV  write_id ttl_ms dedupe_ms records...
 -- dedupe_ms: TTL of a lease that has none; records: at least one
 -- Returns

@@ -3,7 +3,7 @@
 -- history or jobs, unless forced; then both go, and jobs that wait stay, as in REPLACE. Refused
 -- when Redis is out of memory. Safe to repeat: a write id acts once in 10 minutes.
 --
--- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash delayed:zset
+-- KEYS  history:list queue:zset lease:hash write_ids:zset summary:hash delayed:zset archive:hash
 -- ARGV  write_id ttl_ms dedupe_ms is_forced text last records...
 -- text: of the summary, '' for none; last: names the last message in it; records: may be none
 -- Returns

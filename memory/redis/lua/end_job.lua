@@ -19,7 +19,8 @@ local function end_job(one, mark_ms, last)
   redis.call('ZREM', delayed, one)
   redis.call('HDEL', jobs, one)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
-  redis.call('EXPIRE', events, ttl_s)
+  -- Not the time that a history waits for its archive.
+  redis.call('EXPIRE', events, ttl_s % 31536000000)
   redis.call('HSET', outbox, one, string.format('%d %d %s %d ', now_ms + grace_ms, grace_ms,
     owner, #last) ..
     last .. (redis.call('HGET', callbacks, one) or ''))

@@ -35,5 +35,5 @@ local function take_in(content)
   redis.call('ZADD', queue, seq_us, job)
   position = redis.call('ZRANK', queue, job)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event .. position .. '}}')
-  redis.call('EXPIRE', events, ttl_s)
+  redis.call('EXPIRE', events, ttl_s % 31536000000)
 end

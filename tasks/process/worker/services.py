@@ -48,6 +48,7 @@ class WorkerServices:
         self.settings = producer.settings
         self.keyspace = producer.keyspace
         self.queue_wait = producer.queue_wait
+        self.archive = producer.archive
         self.runtime = runtime
         self.leases = RunningLeases()
         self.turns = TurnsNow()
@@ -126,13 +127,13 @@ class WorkerServices:
             self.ollama.stream,
             self.settings.llm,
             is_used=self.settings.profiles.has_summaries,
-            ttl_s=self.settings.memory.default_ttl_s,
+            ttl_of=self.settings.ttl_of,
         )
 
     @cached_property
     def relay(self) -> Relay:
         """What writes events to the sessions' streams."""
-        return Relay(self.memory, ttl_s=self.settings.memory.default_ttl_s)
+        return Relay(self.memory, ttl_of=self.settings.ttl_of)
 
     @cached_property
     def slot_notifier(self) -> SlotNotifier:

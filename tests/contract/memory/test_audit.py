@@ -16,8 +16,8 @@ from memory.errors import CorruptData, InvalidInput, MemoryServiceError
 from memory.lifetimes import AUDIT_MS
 from memory.records.audit import KEPT_ENTRIES, Deed, Record, digest_of, recorded
 from memory.upkeep.erasure import erase_session
-from memory.upkeep.transfer import SessionNotEmpty, exported, renamed, restore
-from memory.upkeep.transfer_file import as_lines, read
+from memory.upkeep.transfer import SessionNotEmpty, exported, restore
+from memory.upkeep.transfer_file import as_lines, read, renamed
 from tests.support.memory_fixtures import Backend
 
 SESSION = "ama@example.org:1"

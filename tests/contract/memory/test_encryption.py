@@ -22,8 +22,8 @@ from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import integer, nothing, pairs
 from memory.settings import MemorySettings
-from memory.upkeep.transfer import exported, renamed, restore
-from memory.upkeep.transfer_file import as_lines, read
+from memory.upkeep.transfer import exported, restore
+from memory.upkeep.transfer_file import as_lines, read, renamed
 from sandbox.valkey import ValkeyServer
 from tests.support.encryption import (
     CANARY,

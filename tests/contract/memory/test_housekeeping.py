@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memory import InvalidInput, RedisMemoryService, dead_letters
-from memory.lifetimes import DEAD_MS
+from memory.lifetimes import DEAD_MS, UNTIL_ERASED_S
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Ending
@@ -223,6 +223,39 @@ def test_stale_sessions_go_with_their_data(
     assert service.get_conversation_history("a", "stale") == []
     assert service.get_session_data("stale", "k") is None
     assert _ttl(real_backend, "fields:stale") == -2
+
+
+def test_an_agent_whose_sessions_are_kept_longer_has_no_stale_ones_before_that(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """Nor does data go that a session of another agent with the same id still has."""
+    for agent in ("short", "long"):
+        service.append_to_history(agent, "s", MESSAGE)
+        _make_old(real_backend, agent, "s")
+        _make_unread(real_backend, agent, "s")
+    service.set_session_data("s", "k", 1)
+
+    done = housekeeping.clean_stale(idle_s=600, kept_of={"short": 1, "long": 10**12}.__getitem__)
+
+    assert (done.deleted, done.keys) == (1, 1)
+    assert service.get_conversation_history("long", "s") == [MESSAGE]
+    assert service.get_session_data("s", "k") == 1
+
+
+def test_each_agent_has_its_own_ttl(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """One of a century too: data of its sessions is found again by their index as long."""
+    for agent in ("short", "long"):
+        service.append_to_history(agent, agent, MESSAGE, ttl=100)
+        service.set_session_data(agent, "k", 1)
+    ttl_of = {"short": 1000, "long": UNTIL_ERASED_S}.__getitem__
+
+    assert housekeeping.extend_active(window_s=60, ttl_s=ttl_of).sessions == 2
+
+    assert 990 < _ttl(real_backend, "history:short:short") <= 1000
+    for key in ("history:long:long", "session:long:k", "fields:long"):
+        assert _ttl(real_backend, key) > UNTIL_ERASED_S - 10
 
 
 def test_a_history_that_was_read_lately_is_not_stale(

@@ -14,12 +14,13 @@ from memory import (
     sessions_of_user,
     users,
 )
+from memory.lifetimes import UNTIL_ERASED_S
 from memory.mailbox.intake import Intake, OnBusy
 from memory.mailbox.outcomes import Ending
 from memory.records import summary
 from memory.records.summary import Earlier, Summary, name_of
-from memory.upkeep.transfer import SessionNotEmpty, exported, renamed, restore
-from memory.upkeep.transfer_file import Transfer, as_lines, read
+from memory.upkeep.transfer import SessionNotEmpty, exported, restore
+from memory.upkeep.transfer_file import Transfer, as_lines, read, renamed
 from tests.support.memory_fixtures import Backend
 
 MESSAGES: list[dict[str, object]] = [
@@ -117,6 +118,22 @@ def test_the_file_has_a_header_and_counts_its_lines(
     assert (header["agent_id"], header["session_id"]) == ("a", "s")
     assert last == {"kind": "end", "lines": len(lines)}
     assert all(line.count(b"\n") == 1 and line.endswith(b"\n") for line in lines)
+
+
+def test_what_is_kept_until_it_is_erased_is_so_again(
+    redis_memory: RedisMemoryService,
+    backend: Backend,
+    keyspace: Keyspace,
+    export: Callable[[str, str], Lines],
+    bring_back: Callable[..., Transfer],
+) -> None:
+    """A Griot that does not know this reads the longest TTL that it takes."""
+    redis_memory.save_conversation_history("a", "s", MESSAGES)
+    backend.observer.expire(keyspace.session("a", "s").history, UNTIL_ERASED_S)
+    lines = export("a", "s")
+    assert orjson.loads(lines[0])["ttl_s"] == 315_360_000
+    bring_back(lines, "t")
+    assert backend.observer.ttl(keyspace.session("a", "t").history) > UNTIL_ERASED_S - 10
 
 
 def test_what_cannot_be_read_and_jobs_are_exported_and_left_out_by_an_import(

@@ -60,7 +60,7 @@ async def test_tokens_of_a_tick_become_one_event(
     memory: AsyncConnection, keys: SessionKeys
 ) -> None:
     """In their order; those of another session are in the same pipeline, not in the same event."""
-    relay = Relay(memory, ttl_s=60)
+    relay = Relay(memory, ttl_of=lambda agent: 60)
     other = await session(memory, f"{keys.session_id}-2")
     for text in ("a", "b", "c"):
         relay.emit(keys, token(text), token=HOLDER)
@@ -73,7 +73,7 @@ async def test_what_is_to_be_sent_soon_does_not_wait_for_the_tick(
     memory: AsyncConnection, keys: SessionKeys
 ) -> None:
     """And takes along what waits; what comes later waits for its own tick."""
-    relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
+    relay = Relay(memory, ttl_of=lambda agent: 60, tick_s=NEVER_S)
     relay.emit(keys, token("before"), token=HOLDER)
     await asyncio.sleep(0)
     relay.emit(keys, Event(EventType.STARTED, "next", 1), token=HOLDER)
@@ -85,7 +85,7 @@ async def test_what_is_to_be_sent_soon_does_not_wait_for_the_tick(
 
 async def test_what_waits_can_be_taken_along(memory: AsyncConnection, keys: SessionKeys) -> None:
     """By who sends the last event of a turn: nothing of it comes behind that."""
-    relay = Relay(memory, ttl_s=60, tick_s=NEVER_S)
+    relay = Relay(memory, ttl_of=lambda agent: 60, tick_s=NEVER_S)
     relay.emit(keys, token("a"), token=HOLDER)
     relay.emit(keys, token("b"), token=HOLDER)
     await memory.run_each(await relay.taken(keys, HOLDER))
@@ -97,7 +97,7 @@ async def test_what_an_attempt_says_that_has_lost_its_job_is_dropped(
     memory: AsyncConnection, keys: SessionKeys
 ) -> None:
     """Its tokens would stand among those of the attempt that runs now."""
-    relay = Relay(memory, ttl_s=60)
+    relay = Relay(memory, ttl_of=lambda agent: 60)
     relay.emit(keys, token("late"), token=LOST)
     relay.emit(keys, token("here"), token=HOLDER)
     assert await stored(memory, keys) == ["here"]
@@ -110,7 +110,7 @@ async def test_what_is_said_of_no_attempt_makes_no_stream(
     memory: AsyncConnection, keys: SessionKeys
 ) -> None:
     """A session that was erased stays without; where there is a stream it is told."""
-    relay = Relay(memory, ttl_s=60)
+    relay = Relay(memory, ttl_of=lambda agent: 60)
     waiting = Event(EventType.WAITING, "job", 0)
     relay.emit(keys, waiting)
     await relay.taken(keys, "")
@@ -128,7 +128,7 @@ async def test_a_damaged_stream_costs_no_other_session_an_event(
     """However many sessions there are in a tick; the log names the one that lost its events."""
     await memory.run(Command(bool, ("SET", keys.events, "no stream", "EX", 60)))
     others = [await session(memory, f"{keys.session_id}-{n}") for n in range(BATCH_CALLS)]
-    relay = Relay(memory, ttl_s=60)
+    relay = Relay(memory, ttl_of=lambda agent: 60)
     for one in (keys, *others):
         relay.emit(one, token("here"), token=HOLDER)
     for one in others:
@@ -142,7 +142,7 @@ async def test_without_redis_one_line_tells_what_is_lost(
 ) -> None:
     """It names some of the sessions."""
     gone = AsyncConnection(MemorySettings(port=free_port(), timeout_s=0.5))
-    relay = Relay(gone, ttl_s=60)
+    relay = Relay(gone, ttl_of=lambda agent: 60)
     for number in range(5):
         relay.emit(Keyspace().session("energy", f"{keys.session_id}-{number}"), token("here"))
     await eventually(lambda: bool(caplog.messages), what="a line in the log")

@@ -59,7 +59,7 @@ async def summaries(
         client.stream,
         settings,
         is_used=True,
-        ttl_s=3600,
+        ttl_of=lambda agent: 3600,
     )
 
 

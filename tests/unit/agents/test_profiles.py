@@ -34,6 +34,9 @@ WRONG = {
         "[default]\nfallback_after_s = -1",
         "greater than or equal to 0",
     ),
+    "a time that has no unit": ("[default]\nttl = '30'", "default.ttl: must be seconds, or a"),
+    "a time below 0": ("[agents.energy]\nttl = -1", "agents.energy.ttl: Input should be greater"),
+    "more than ten years": ("[default]\nttl = '3651d'", "less than or equal to 315360000"),
     "a promise of nothing": ("[default]\nslo = {}", "must have first_token_s or queue_wait_s"),
     "a promise for nearly nobody": (
         "[default]\nslo = {queue_wait_s = 1.0, target = 0.5}",
@@ -178,3 +181,15 @@ def test_a_window_out_of_bounds_is_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name):
         AgentSettings()
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("90", 90), ("'36h'", 129_600), ("'30d'", 2_592_000), ("0", 0)]
+)
+def test_a_profile_says_how_long_sessions_are_kept(
+    tmp_path: Path, given: str, seconds: int
+) -> None:
+    """In seconds, or as a length of time; 0 is kept apart from nothing said."""
+    profiles = profiles_from(f"[agents.energy]\nttl = {given}", tmp_path)
+    assert profiles.of("energy").ttl_s == seconds
+    assert profiles.of("other").ttl_s is None

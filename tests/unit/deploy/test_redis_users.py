@@ -105,7 +105,7 @@ def test_a_script_is_read_as_it_runs() -> None:
 
     assert is_used("sweep", "hset", "lease:")
     assert not is_used("sweep", "hset", "jobs:")
-    assert is_used("clean", "unlink", "history: summary: events:")
+    assert is_used("clean", "unlink", "history: summary: events: archive:")
     assert is_used("clean", "object|idletime", "history:")
     assert is_used("supersede", "hset", "outbox:")
     assert is_used("supersede", "hget", "callbacks:")

@@ -9,7 +9,7 @@ from memory import events, index, summary, users
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.lifetimes import WRITE_IDS_MS
-from memory.records import history, swap, values
+from memory.records import archived, history, swap, values
 from memory.records.event import Event, EventType
 from memory.records.index import Entry
 from memory.redis.command import Command
@@ -43,6 +43,12 @@ COMMANDS: dict[str, Command[object]] = {
         text="t",
         last=b"",
         records=(b"r",),
+    ),
+    "archive_look": archived.look(KEYS, archived.Stay(1, 1)),
+    "archive_take": archived.take(KEYS, archived.Stay(1, 1), "g"),
+    "archive_taken": archived.taken(KEYS, archived.Part("g", 0, (b"r",))),
+    "read_back": archived.read_back(
+        KEYS, archived.Part("g", 0, (b"r",)), job_id="j", attempt=1, rev=b""
     ),
     "forget_until": index.forget_until(KEYSPACE.sessions("a"), [Entry("s", 0)], 1),
     "members": users._members(KEYSPACE.sessions("a"), limit=1),

@@ -55,6 +55,7 @@ BOUNDS = (
     Bound("MEMORY_ACTIVE_WINDOW", "active_window_s", 3600, 1, 30 * DAY_S),
     Bound("MEMORY_CLEANUP_EVERY", "cleanup_every_s", 3600, 0.1, DAY_S),
     Bound("MEMORY_STALE_AFTER", "stale_after_s", None, 1, 3650 * DAY_S),
+    Bound("ARCHIVE_EVERY", "archive_every_s", 60, 0.1, DAY_S),
     Bound("MEMORY_STATS_EVERY", "stats_every_s", 60, 0.1, DAY_S),
     Bound("MEMORY_STATS_KEPT", "stats_kept", 10_080, 1, 1_000_000),
 )
@@ -176,21 +177,24 @@ def test_beat_sends_every_periodic_task_and_lets_none_pile_up() -> None:
     settings = QueueSettings(
         sweep_s=0.5, extend_every_s=2, cleanup_every_s=3, stats_every_s=4, active_window_s=9
     )
-    entries = beat_entries(settings).values()
+    entries = beat_entries(settings, has_archive=True).values()
     assert {entry["task"]: entry["schedule"] for entry in entries} == {
         "tasks.sweep": 0.5,
         "tasks.maintenance.extend_active_sessions": 2,
         "tasks.maintenance.clean_stale_sessions": 3,
         "tasks.maintenance.snapshot_memory_stats": 4,
         "tasks.maintenance.find_stray_mailboxes": 21_600.0,
+        "tasks.maintenance.archive_sessions": 60.0,
     }
+    without = beat_entries(settings, has_archive=False)
+    assert [*without] == [one for one in beat_entries(settings, has_archive=True)][:-1]
     assert all(entry["options"]["expires"] <= entry["schedule"] for entry in entries)
 
 
 def test_beat_sends_what_a_worker_knows() -> None:
     """By its registered name, to the queue that the maintenance worker consumes."""
     tasks.app.loader.import_default_modules()  # as a worker does
-    for entry in beat_entries(QueueSettings()).values():
+    for entry in beat_entries(QueueSettings(), has_archive=True).values():
         assert entry["task"] in tasks.app.tasks
         queue = tasks.app.amqp.router.route({}, entry["task"])["queue"]
         assert queue.name == "maintenance"

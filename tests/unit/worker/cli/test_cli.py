@@ -22,6 +22,7 @@ COMMANDS = (
         "serve",
         "keys",
         "schedules",
+        "archive",
         "up",
         "check",
         "chat",

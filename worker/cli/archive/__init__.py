@@ -1,0 +1,1 @@
+"""`griot archive`: what has left Redis, and how it goes on."""
