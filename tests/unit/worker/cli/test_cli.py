@@ -22,6 +22,8 @@ COMMANDS = (
         "serve",
         "keys",
         "schedules",
+        "worker",
+        "beat",
         "up",
         "check",
         "chat",
