@@ -33,4 +33,4 @@ WORKDIR /srv/griot
 USER 10001:10001
 # Asks a worker to finish its turns; give it WORKER_DRAIN_SECONDS and some more.
 STOPSIGNAL SIGTERM
-CMD ["celery", "-A", "worker", "worker"]
+CMD ["griot", "worker"]

@@ -8,6 +8,8 @@ import signal
 import sys
 from importlib import import_module
 
+PROCESSES = ("worker", "beat")
+"""Commands that run for days: they load nothing of the others, and keep none of it."""
 OF_EXTRAS = ("celery", "click", "jsonschema_rs", "kombu", "prompt_toolkit", "rich", "uvloop")
 """What the commands need beyond what a plain `pip install` of Griot brings."""
 
@@ -18,8 +20,9 @@ def main() -> None:
     is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_ours:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    is_process = bool(set(sys.argv[1:2]) & set(PROCESSES))
     try:
-        command = import_module("worker.cli").main
+        command = import_module("worker.start.commands" if is_process else "worker.cli").main
     except ModuleNotFoundError as exc:
         missing = (exc.name or "").partition(".")[0]
         if missing not in OF_EXTRAS:
@@ -32,3 +35,7 @@ def main() -> None:
     if is_ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     command()
+
+
+if __name__ == "__main__":  # python -m griot
+    main()

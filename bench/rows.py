@@ -84,6 +84,12 @@ def spread(values: Sequence[float], unit: str = "") -> str:
     return f"{shown(min(values))}–{shown(max(values))}{unit and ' ' + unit}"
 
 
+def middle_half(values: Sequence[float]) -> str:
+    """Between what the middle half of the values lies: one that the machine disturbed says nothing
+    of the others."""
+    return f"{shown(percentile(values, 25))}–{shown(percentile(values, 75))}"
+
+
 def shown(value: float) -> str:
     """A number with three significant digits at most after the point."""
     if abs(value) >= 100:

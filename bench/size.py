@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The amounts of all measurements. A round is one pass over the systems that are compared."""
+    """The amounts of all measurements. A round is one pass over the systems that are compared; a
+    pair is one over two that hardly differ."""
 
     rounds: int
     throughput_jobs: int
+    pairs: int
+    pair_jobs: int
     wide_sessions: int
     widest_sessions: int
     idle_pairs: int
@@ -29,6 +32,8 @@ class Size:
 FULL = Size(
     rounds=5,
     throughput_jobs=600,
+    pairs=12,
+    pair_jobs=1200,
     wide_sessions=500,
     widest_sessions=1000,
     idle_pairs=300,
@@ -49,6 +54,8 @@ FULL = Size(
 QUICK = Size(
     rounds=2,
     throughput_jobs=200,
+    pairs=3,
+    pair_jobs=300,
     wide_sessions=500,
     widest_sessions=1000,
     idle_pairs=50,

@@ -24,7 +24,7 @@ def metrics_document() -> str:
 
 def _tables() -> Iterator[str]:
     yield "\n## What each process measures\n\n"
-    yield from _table(one for one in CATALOGUE if not one.is_read)
+    yield from _table(one for one in CATALOGUE if one.series is not None)
     yield f"\nBuckets, in seconds: {_numbers(SECONDS)} for the model's calls, turns and tools; "
     yield f"{_numbers(SHORT_SECONDS)} for the rest. In tokens: {_numbers(TOKENS)}.\n"
     yield "\n## What each process uses\n\n"
@@ -33,7 +33,7 @@ def _tables() -> Iterator[str]:
         for one in ProcessCollector(registry=None).collect()
     )
     yield "\n## What lies in Redis\n\n"
-    yield from _table(one for one in CATALOGUE if one.is_read)
+    yield from _table(one for one in CATALOGUE if one.series is None)
     yield "\n"
 
 

@@ -78,7 +78,7 @@ class GriotStack(Closing):
         return self._logged_in(self._plain_env, role)
 
     def worker(self, *options: str, name: str = "worker", **settings: str) -> ServerProcess:
-        """A started worker that consumes the chat queues; `options` as of `celery worker`."""
+        """A started worker that consumes the chat queues; `options` as of `griot worker`."""
         process = self._celery(
             "worker", "--hostname", f"{name}@%h", *options, name=name, **settings
         )
@@ -96,7 +96,7 @@ class GriotStack(Closing):
         return self.worker("-Q", "maintenance", "-c", "4", name=name, **settings)
 
     def beat(self, *options: str, **settings: str) -> ServerProcess:
-        """A started beat; `options` are those of `celery beat`."""
+        """A started beat; `options` are those of `griot beat`."""
         process = self._celery("beat", *options, name="beat", **settings).start()
         process.wait_ready(lambda: "beat: Starting" in process.log_text(), READY_TIMEOUT_S)
         return process
@@ -146,7 +146,9 @@ class GriotStack(Closing):
 
     def _celery(self, *arguments: str, name: str, **settings: str) -> ServerProcess:
         role = "maintenance" if "maintenance" in arguments else arguments[0]
-        command = ("-m", "celery", "-A", "worker", *arguments)
+        # Flower is a command of Celery's own; the others are ours.
+        program = ("celery", "-A", "worker") if arguments[0] == "flower" else ("griot",)
+        command = ("-m", *program, *arguments)
         return self._process(command, name, role, **settings)
 
     def _process(

@@ -5,16 +5,11 @@ where they have one; `griot_` is for ours. No label holds a session, a job, a us
 `telemetry.labels` bounds those that others choose.
 """
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeAlias, overload
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.metrics_core import GaugeMetricFamily
-
-REGISTRY = CollectorRegistry()
-"""All metrics of this process."""
+from telemetry.series import Amounts, Count, Labelled, Reading, S
 
 SECONDS = tuple(0.01 * 2**power for power in range(14))
 """Buckets of the conventions for what a model's call takes: 10 ms to 82 s."""
@@ -26,64 +21,70 @@ SHORT_SECONDS = (
 TOKENS = tuple(4**power for power in range(14))
 """Buckets of the conventions for tokens: 1 to 67 million."""
 
-
 Kind = Literal["histogram", "counter", "gauge"]
+Series: TypeAlias = Labelled[Amounts] | Labelled[Count] | Labelled[Reading]
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A metric as its readers see it. `is_read`: from Redis, by whoever exports that."""
+    """A metric as its readers see it; a histogram with the bounds of its buckets."""
 
     name: str
     kind: Kind
     says: str
     labels: tuple[str, ...]
-    is_read: bool = False
-
-    def family(self) -> GaugeMetricFamily:
-        """A gauge to be filled with what was read."""
-        return GaugeMetricFamily(self.name, self.says, labels=self.labels)
+    series: Series | None = None
+    """What this process counts; None: it is read from Redis, by whoever exports that."""
+    buckets: tuple[float, ...] = ()
 
 
 CATALOGUE: list[Described] = []
 """Every metric below, in this order."""
 
 
+@overload
+def _histogram(name: str, says: str, *, buckets: tuple[float, ...] = ...) -> Amounts: ...
+@overload
+def _histogram(
+    name: str, says: str, first: str, /, *labels: str, buckets: tuple[float, ...] = ...
+) -> Labelled[Amounts]: ...
 def _histogram(
     name: str, says: str, *labels: str, buckets: tuple[float, ...] = SHORT_SECONDS
-) -> Histogram:
-    CATALOGUE.append(Described(name, "histogram", says, labels))
-    return Histogram(name, says, labels, buckets=buckets, registry=REGISTRY)
+) -> Amounts | Labelled[Amounts]:
+    series = Labelled(partial(Amounts, buckets))
+    CATALOGUE.append(Described(name, "histogram", says, labels, series, buckets))
+    return _of(series, labels)
 
 
-def _counter(name: str, says: str, *labels: str) -> Counter:
-    CATALOGUE.append(Described(f"{name}_total", "counter", says, labels))
-    return Counter(name, says, labels, registry=REGISTRY)
+@overload
+def _counter(name: str, says: str) -> Count: ...
+@overload
+def _counter(name: str, says: str, first: str, /, *labels: str) -> Labelled[Count]: ...
+def _counter(name: str, says: str, *labels: str) -> Count | Labelled[Count]:
+    series = Labelled(Count)
+    CATALOGUE.append(Described(f"{name}_total", "counter", says, labels, series))
+    return _of(series, labels)
 
 
-def _gauge(name: str, says: str, *labels: str) -> Gauge:
-    CATALOGUE.append(Described(name, "gauge", says, labels))
-    return Gauge(name, says, labels, registry=REGISTRY)
+@overload
+def _gauge(name: str, says: str) -> Reading: ...
+@overload
+def _gauge(name: str, says: str, first: str, /, *labels: str) -> Labelled[Reading]: ...
+def _gauge(name: str, says: str, *labels: str) -> Reading | Labelled[Reading]:
+    series = Labelled(Reading)
+    CATALOGUE.append(Described(name, "gauge", says, labels, series))
+    return _of(series, labels)
+
+
+def _of(series: Labelled[S], labels: tuple[str, ...]) -> S | Labelled[S]:
+    # Without labels there is one series, which is there from the beginning.
+    return series if labels else series.labels()
 
 
 def _read(name: str, says: str, *labels: str) -> Described:
-    CATALOGUE.append(Described(name, "gauge", says, labels, is_read=True))
+    CATALOGUE.append(Described(name, "gauge", says, labels))
     return CATALOGUE[-1]
 
-
-def observe_all(histogram: Histogram, amounts: Sequence[float]) -> None:
-    """Observe many amounts at once: what comes with each token costs too much one by one."""
-    # prometheus_client 0.26 has no public way; tests/unit/telemetry/test_observe_all.py holds it.
-    numbers: dict[int, int] = {}
-    for amount in amounts:
-        at = bisect_left(histogram._upper_bounds, amount)
-        numbers[at] = numbers.get(at, 0) + 1
-    for at, number in numbers.items():
-        histogram._buckets[at].inc(number)
-    histogram._sum.inc(sum(amounts))
-
-
-ProcessCollector(registry=REGISTRY)
 
 # ---- the model's calls, by the conventions
 

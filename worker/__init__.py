@@ -1,4 +1,4 @@
-"""A worker process: `celery -A worker worker | beat | flower`.
+"""A worker process: `griot worker | beat`, `celery -A worker worker | beat | flower`.
 
 Importing it checks every setting before Celery reads any, and puts the hardened transport in the
 place of kombu's.
@@ -7,36 +7,39 @@ place of kombu's.
 import sys
 from pathlib import Path
 
-from tasks.errors import ConfigurationError
-from tasks.job.envelope_size import BROKER_FACTOR
-from tasks.process.configuration import load_settings
-from worker.broker.amqp_messages import read_any_message
-from worker.broker.transport import register_transport
-from worker.refusal import refuse_to_start
-from worker.settings import check_process_settings
-from worker.standard_streams import install
+from worker import heap
+from worker.start.unused import left_out
 
-if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a worker begins
-    install()
-    # For the modules of tools. `python -m celery` does so, `celery` itself only while it loads the
-    # app; last, so that no module there takes the place of one of ours.
-    sys.path.append(str(Path.cwd()))
+heap.begin()
 
-try:
-    _settings = load_settings()
-    check_process_settings()
-except ConfigurationError as exc:
-    refuse_to_start(exc)
+with left_out():
+    from tasks.errors import ConfigurationError
+    from tasks.job.envelope_size import BROKER_FACTOR
+    from tasks.process.configuration import load_settings
+    from worker.broker.amqp_messages import read_any_message
+    from worker.broker.transport import register_transport
+    from worker.refusal import refuse_to_start
+    from worker.settings import check_process_settings
+    from worker.standard_streams import install
 
-# httpx 0.28 loads its own command line, and rich and pygments with it, where they are installed.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # Python: not to be found
+    if "celery.bin.celery" in sys.modules:  # the command line of Celery, where a worker begins
+        install()
+        # For the modules of tools. `python -m celery` does so, `celery` itself only while it loads
+        # the app; last, so that no module there takes the place of one of ours.
+        sys.path.append(str(Path.cwd()))
 
-register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
-read_any_message()
+    try:
+        _settings = load_settings()
+        check_process_settings()
+    except ConfigurationError as exc:
+        refuse_to_start(exc)
 
-from tasks import app  # noqa: E402  # reads celeryconfig, so only after the check
-from worker import process  # noqa: E402
+    register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
+    read_any_message()
 
-process.prepare(app)
+    from tasks import app  # reads celeryconfig, so only after the check
+    from worker import process
+
+    process.prepare(app)
 
 __all__ = ["app"]

@@ -20,8 +20,6 @@ from worker.broker.rabbitmq import is_lost, set_aside
 from worker.pool import LoopPool
 
 EVENTS_EVERY_S = 0.1
-IDLE_EVERY_S = 0.4
-"""The same of a worker that has no event: each look wakes its process."""
 EVENTS_TOGETHER = 500
 LOOK = "check who sends to this worker's queues"
 BUILT_IN = frozenset(
@@ -35,8 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
-    """Task events wait up to EVENTS_EVERY_S, or until there are EVENTS_TOGETHER, and go together;
-    the first after a pause waits up to IDLE_EVERY_S.
+    """Task events wait up to EVENTS_EVERY_S, or until there are EVENTS_TOGETHER, and go together.
 
     Celery 5.7.0 publishes at the next turn of its loop and so nearly each event by itself, which
     was a tenth of a worker's CPU; in portions of its own limit, 24, they still are a twentieth.
@@ -47,23 +44,24 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self._has_events, self._flush_pause_s = False, EVENTS_EVERY_S
-        if self.hub is not None:
-            self.hub.call_later(EVENTS_EVERY_S, self._flush_and_go_on)
+        self._is_flush_due = False
 
     def on_send_event_buffered(self) -> None:
-        """Nothing: the timer sends it."""
-        self._has_events = True
+        """Have a timer send it: one that runs only where there is something to send, for each look
+        wakes the process. Called in any thread."""
         self.event_dispatcher.buffer_limit = EVENTS_TOGETHER
+        if not self._is_flush_due and self.hub is not None:
+            self._is_flush_due = True
+            self.hub.call_soon(self.hub.call_later, EVENTS_EVERY_S, self._flush_due)
 
-    def _flush_and_go_on(self) -> None:
-        longer_s = min(2 * self._flush_pause_s, IDLE_EVERY_S)
-        self._flush_pause_s = EVENTS_EVERY_S if self._has_events else longer_s
-        self._has_events = False
-        try:
-            self._flush_events()
-        finally:  # whatever the broker says
-            self.hub.call_later(self._flush_pause_s, self._flush_and_go_on)
+    def _flush_due(self) -> None:
+        self._is_flush_due = False  # first: what cannot be sent now goes with the next event
+        self._flush_events()
+
+    def on_ready(self) -> None:
+        """Connected, perhaps again: a timer of the connection before may be gone."""
+        self._is_flush_due = False
+        super().on_ready()
 
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """What is called with each message."""

@@ -3,6 +3,9 @@
 The loop notes how much later than planned its own timer comes. A thread looks on: where the timer
 is overdue it reads what the loop's thread is doing, and when the timer has come it says so in the
 log, by file, line and function alone, for values may be somebody's words.
+
+Where nobody waits for the loop both look seldom, until the next turn begins: they were most of what
+an idle worker did.
 """
 
 import asyncio
@@ -12,6 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import FrameType
@@ -24,6 +28,8 @@ TICK_S = 0.1
 """The loop's own timer. With 0.05 s, here and below, an idle worker used twice the CPU."""
 LOOK_S = 0.2
 """The thread's: a callback that takes HELD_S and a tick is overdue for as long at least."""
+IDLE_S = 1.0
+"""Both, once the loop was idle for as long."""
 OVERDUE_S = 0.05
 KEPT_S = 10.0
 HELD_S = 0.25
@@ -73,8 +79,10 @@ class LoopWatch:
     """Watches the loop that it is started on, until the process ends."""
 
     def __init__(self) -> None:
-        self._late_s: deque[float] = deque(maxlen=round(KEPT_S / TICK_S))
-        self._due_s = time.monotonic()
+        self._late: deque[tuple[float, float]] = deque(maxlen=round(KEPT_S / TICK_S))
+        self._due_s = self._busy_s = time.monotonic()
+        self._is_idle: Callable[[], bool] = lambda: False
+        self._timer: asyncio.TimerHandle | None = None
         self._cpu_s = 0.0
         self._held_cpu_s = 0.0
         self._ticks = 0
@@ -82,13 +90,16 @@ class LoopWatch:
         self._thread_id = 0
         self._report = HoldReport()
         self._is_over = threading.Event()
+        self._is_hurried = threading.Event()
 
-    async def start(self) -> None:
-        """Begin, once; to be run on the loop."""
+    async def start(self, is_idle: Callable[[], bool] = lambda: False) -> None:
+        """Begin, once; to be run on the loop. `is_idle` says whether nobody waits for it; `hurry`
+        is to be called when that ends."""
         if self._loop is not None:
             return
         self._loop = asyncio.get_running_loop()
         self._thread_id, self._cpu_s = threading.get_ident(), time.thread_time()
+        self._is_idle = is_idle
         self._plan(self._loop)
         thread = threading.Thread(target=self._look_on, name="griot-loop-watch", daemon=True)
         thread.start()
@@ -97,29 +108,50 @@ class LoopWatch:
 
     def _end(self, thread: threading.Thread) -> None:
         self._is_over.set()
+        self._is_hurried.set()
         thread.join()
+
+    def hurry(self) -> None:
+        """Look often again; to be called on the loop."""
+        if self._loop is not None and self._is_resting:
+            self._busy_s = time.monotonic()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._plan(self._loop)
+            self._is_hurried.set()
 
     def seen(self) -> Lateness:
         """How late the loop was lately; from any thread."""
-        ordered = sorted((*self._late_s, max(0.0, time.monotonic() - self._due_s)))
+        now_s = time.monotonic()
+        late_s = [late_s for at_s, late_s in self._late.copy() if now_s - at_s <= KEPT_S]
+        ordered = sorted((*late_s, max(0.0, now_s - self._due_s)))
         return Lateness(
             max_ms=round(ordered[-1] * 1000, 1),
             p99_ms=round(ordered[-(len(ordered) // 100) - 1] * 1000, 1),
         )
 
+    @property
+    def _is_resting(self) -> bool:
+        return time.monotonic() - self._busy_s >= IDLE_S
+
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due_s = time.monotonic() + TICK_S
-        loop.call_later(TICK_S, self._tick, loop)
+        pause_s = IDLE_S if self._is_resting else TICK_S
+        self._due_s = time.monotonic() + pause_s
+        self._timer = loop.call_later(pause_s, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        cpu_s = time.thread_time()
-        self._late_s.append(max(0.0, time.monotonic() - self._due_s))
+        cpu_s, now_s = time.thread_time(), time.monotonic()
+        self._late.append((now_s, max(0.0, now_s - self._due_s)))
+        if not self._is_idle():
+            self._busy_s = now_s
         self._held_cpu_s, self._cpu_s = cpu_s - self._cpu_s, cpu_s
         self._ticks += 1
         self._plan(loop)
 
     def _look_on(self) -> None:
-        while not self._is_over.wait(LOOK_S):
+        while not self._is_over.is_set():
+            if self._is_told_to_hurry(IDLE_S if self._is_resting else LOOK_S):
+                continue
             ticks = self._ticks
             if time.monotonic() - self._due_s < OVERDUE_S:
                 continue
@@ -127,9 +159,15 @@ class LoopWatch:
             # after, and mostly sees the line that called it.
             where = self._where()
             while self._ticks == ticks:
-                if self._is_over.wait(TICK_S):
+                if self._is_told_to_hurry(TICK_S) and self._is_over.is_set():
                     return
-            self._report.tell(self._late_s[-1], self._held_cpu_s, where, time.monotonic())
+            self._report.tell(self._late[-1][1], self._held_cpu_s, where, time.monotonic())
+
+    def _is_told_to_hurry(self, within_s: float) -> bool:
+        is_told = self._is_hurried.wait(within_s)
+        if is_told:
+            self._is_hurried.clear()
+        return is_told
 
     def _where(self) -> str:
         """The task that runs, and where; "" while the loop itself waits for its turn."""

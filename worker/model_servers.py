@@ -1,9 +1,9 @@
 """What the servers of the models say of themselves, asked all at once."""
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
 from dataclasses import dataclass
 
-from llm import LLMError, LLMService, LLMSettings
+from llm import LLMError, LLMSettings, OllamaClient
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -19,16 +19,26 @@ class ModelServer:
 
 
 def model_servers(settings: LLMSettings) -> tuple[ModelServer, ...]:
-    """Every server of the settings, in their order. Takes three seconds if one is silent."""
-    with ThreadPoolExecutor() as pool:
-        return tuple(pool.map(lambda url: _asked(settings.at(url)), settings.servers))
+    """Every server of the settings, in their order. Takes three seconds if one is silent; not to be
+    called where an event loop runs."""
+    return asyncio.run(_all_asked(settings))
 
 
-def _asked(settings: LLMSettings) -> ModelServer:
-    with LLMService(settings) as service:
+async def _all_asked(settings: LLMSettings) -> tuple[ModelServer, ...]:
+    return tuple(await asyncio.gather(*(_asked(settings.at(url)) for url in settings.servers)))
+
+
+async def _asked(settings: LLMSettings) -> ModelServer:
+    # By the client that a worker's turns have: that of the synchronous service would load another.
+    async with OllamaClient.from_settings(settings, max_connections=1) as client:
+        read, url = client.dialect, client.base_url
         try:
-            installed = service.installed_models()
-            loaded = service.loaded_models()
+            installed = await client.lookup(read.installed_path)
+            loaded = await client.lookup(read.loaded_path)
+            return ModelServer(
+                url,
+                tuple(read.read_installed(installed, base_url=url)),
+                tuple(model.name for model in read.read_loaded(loaded, base_url=url)),
+            )
         except LLMError as exc:
-            return ModelServer(service.base_url, trouble=str(exc))
-    return ModelServer(service.base_url, installed, tuple(model.name for model in loaded))
+            return ModelServer(url, trouble=str(exc))

@@ -220,7 +220,7 @@ def _check_beat(**_: object) -> None:
 
 def _start_sweeper(sender: object = None, **_: object) -> None:
     app: Celery = sender.app  # type: ignore[attr-defined]  # the consumer that is ready
-    worker_services().runtime.spawn(loop_watch().start())
+    _watch_loop()
     worker_services().runtime.spawn(sweep_forever(app))
     pool = sender.pool  # type: ignore[attr-defined]
     # Of a pool of processes each shows its own turn.
@@ -233,6 +233,12 @@ def _start_sweeper(sender: object = None, **_: object) -> None:
     # The others may be where no model server can be reached, and ask none.
     if settings.names.chat in app.amqp.queues.consume_from:
         worker_services().runtime.spawn(watch_models(settings))
+
+
+def _watch_loop() -> None:
+    worker, watch = worker_services(), loop_watch()
+    worker.turns.on_first = watch.hurry
+    worker.runtime.spawn(watch.start(lambda: worker.turns.is_idle))
 
 
 def _cancel_revoked(
@@ -259,7 +265,7 @@ def _drain(notice: StopNotice, **_: object) -> None:
 
 def _drain_on(notice: StopNotice, **_: object) -> None:
     """In a process of Celery's prefork pool: drain when its worker does."""
-    worker_services().runtime.spawn(loop_watch().start())
+    _watch_loop()
     worker_services().runtime.spawn(_drain_after(notice))
     take_traces("worker")
     show_worker_metrics(checked(MetricsSettings), 1)

@@ -16,7 +16,7 @@ from bench.arena import Arena
 from bench.conversation import AGENT, sessions, stored
 from bench.meter import Meter
 from bench.producing import Producer, producing
-from bench.rows import Row, Target, median, shown, spread
+from bench.rows import Row, Target, median, middle_half, shown
 from bench.size import Size
 from memory import MemorySettings, RedisMemoryService
 from sandbox.collector import collector
@@ -96,7 +96,7 @@ def traces(arena: Arena, size: Size) -> list[Row]:
 
 
 def _measured(arena: Arena, size: Size, switch: _Switch) -> list[Row]:
-    """Rounds of both, one after the other; ratios of the medians."""
+    """Pairs of rounds, one after the other; the median of their ratios."""
     common = {**switch.common, "REDIS_KEY_PREFIX": PREFIX}
     with ExitStack() as stack:
         without = stack.enter_context(arena.chat_worker(*switch.off))
@@ -108,13 +108,13 @@ def _measured(arena: Arena, size: Size, switch: _Switch) -> list[Row]:
         on = _Side(producer, arena.meter(having), _memory(stack, arena, common))
         for side in (off, on):
             side.producer.burst("chat", sessions(arena.new_run(), size.throughput_jobs))
-        for number in range(size.rounds):
+        for number in range(size.pairs):
             # Whoever comes second may find a warmer machine.
             for side in (on, off) if number % 2 else (off, on):
-                side.round(sessions(arena.new_run(), size.throughput_jobs))
+                side.round(sessions(arena.new_run(), size.pair_jobs))
                 arena.model.reset()
-            rates = f"on {shown(on.rates[-1])}, off {shown(off.rates[-1])} jobs/s"
-            arena.say(f"{switch.name} {number + 1}/{size.rounds}: {rates}")
+            used = f"on {shown(on.cpu_ms[-1])}, off {shown(off.cpu_ms[-1])} ms CPU per job"
+            arena.say(f"{switch.name} {number + 1}/{size.pairs}: {used}")
     return _rows(switch, on, off)
 
 
@@ -149,12 +149,18 @@ def _scraping(port: int) -> Iterator[None]:
 
 
 def _rows(switch: _Switch, on: _Side, off: _Side) -> list[Row]:
+    rate, rates = _compared(on.rates, off.rates, "jobs/s")
+    cpu, used = _compared(on.cpu_ms, off.cpu_ms, "ms")
     name, what = switch.name, f"{switch.name} on / off"
-    rates, cpu_ms = ([median(side) for side in sides]
-                     for sides in ((on.rates, off.rates), (on.cpu_ms, off.cpu_ms)))  # fmt: skip
-    behind = f"on {spread(on.rates)} jobs/s, off {spread(off.rates)} jobs/s"
-    used = f"on {shown(cpu_ms[0])} ms, off {shown(cpu_ms[1])} ms"
     return [
-        Row(name, f"jobs per second, {what}", rates[0] / rates[1], "x", switch.rate, behind),
-        Row(name, f"worker CPU per chat job, {what}", cpu_ms[0] / cpu_ms[1], "x", switch.cpu, used),
+        Row(name, f"worker CPU per chat job, {what}", cpu, "x", switch.cpu, used),
+        Row(name, f"jobs per second, {what}", rate, "x", switch.rate, rates),
     ]
+
+
+def _compared(on: Sequence[float], off: Sequence[float], unit: str) -> tuple[float, str]:
+    """The ratio of a pair in the middle, and what lies behind it: the two of a pair ran on the same
+    machine, which is another by the next pair."""
+    ratios = [one / other for one, other in zip(on, off, strict=True)]
+    behind = f"on {shown(median(on))}, off {shown(median(off))} {unit}"
+    return median(ratios), f"{behind}; half of {len(ratios)} pairs {middle_half(ratios)}"

@@ -67,7 +67,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it all."""
         try:
-            with STREAMS_OPEN.track_inprogress():
+            with STREAMS_OPEN.raised():
                 await while_there(receive, self._send_all(send))
         except ClientLeft:
             if self._on_hangup is not None:

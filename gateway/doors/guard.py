@@ -125,7 +125,7 @@ class _Asked:
         state, route = self._scope["state"], self._scope.get("route")
         # The route's own path: that of the request holds ids, and whatever a client puts there.
         path, took_s = getattr(route, "path", NO_ROUTE), time.monotonic() - self._began_s
-        REQUESTS.labels(path, status).inc()
+        REQUESTS.labels(path, str(status)).inc()
         REQUEST_TIME.labels(path).observe(took_s)
         logger.info(
             "%s %s: %d after %.0f ms, request %s of %s",

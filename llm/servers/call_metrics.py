@@ -6,21 +6,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
-from prometheus_client import Counter, Histogram
-
 from llm.servers.call_span import CallSpan
 from llm.wire.models import full_name
 from llm.wire.records import Delta, Final
 from llm.wire.requests import ChatRequest
 from telemetry.labels import MODELS, SERVERS
-from telemetry.metrics import (
-    CHUNK,
-    FIRST_CHUNK,
-    MODEL_CALL,
-    SERVER_CHOICES,
-    TOKENS_USED,
-    observe_all,
-)
+from telemetry.metrics import CHUNK, FIRST_CHUNK, MODEL_CALL, SERVER_CHOICES, TOKENS_USED
+from telemetry.series import Amounts, Count
 
 STOPPED = "cancelled"
 """What `error_type` says of a call that its reader has left."""
@@ -34,11 +26,11 @@ class _Series(NamedTuple):
     """The series of a model at a server."""
 
     labels: tuple[str, str]
-    first: Histogram
-    chunk: Histogram
-    prompt_tokens: Histogram
-    reply_tokens: Histogram
-    choices: Counter
+    first: Amounts
+    chunk: Amounts
+    prompt_tokens: Amounts
+    reply_tokens: Amounts
+    choices: Count
 
 
 @lru_cache(maxsize=256)
@@ -87,7 +79,7 @@ class CallMeasure:
         self._span.ended(error)
 
     def _count_gaps(self) -> None:
-        observe_all(self._series.chunk, self._gaps_s)
+        self._series.chunk.observe_all(self._gaps_s)
         self._gaps_s.clear()
 
 

@@ -19,8 +19,8 @@ from memory.redis.command import Command
 from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.redis.replicas import ReplicaWait
+from memory.redis.round_trip import RoundTrip
 from memory.settings import MemorySettings
-from telemetry.metrics import CONNECTIONS, ROUND_TRIP
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -228,7 +228,7 @@ class AsyncConnection:
 
     async def _exchange(self, batch: Sequence[_Group]) -> list[Replies | MemoryServiceError]:
         try:
-            with translating(self.label), ROUND_TRIP.time(), CONNECTIONS.track_inprogress():
+            with translating(self.label), RoundTrip():
                 if self._client is None:
                     self._client = new_client(self._endpoint, timeout_s=self.timeout_s)
                 replies = await self._client.exchange([group.commands for group in batch])

@@ -20,8 +20,8 @@ from memory.redis.command import Argument, Command
 from memory.redis.endpoint import DEFAULT_MAX_CONNECTIONS, Endpoint, endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.redis.replicas import ReplicaWait, has_wait_behind
+from memory.redis.round_trip import RoundTrip
 from memory.settings import MemorySettings
-from telemetry.metrics import CONNECTIONS, ROUND_TRIP
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -145,7 +145,7 @@ class Connection:
         attempts = Attempts(self.timeout_s)
         while True:
             try:
-                with translating(self.label), ROUND_TRIP.time(), CONNECTIONS.track_inprogress():
+                with translating(self.label), RoundTrip():
                     replies = send(self._connected())
                 self._raise_first(commands, replies, deciding)
                 return replies

@@ -5,7 +5,7 @@ Used on the event loop only.
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -59,6 +59,13 @@ class TurnsNow:
     def __init__(self) -> None:
         self._made: dict[int, TurnNow] = {}
         self._counts: Counter[str] = Counter()
+        self.on_first: Callable[[], None] = lambda: None
+        """Called when a turn begins and no other runs."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn is made."""
+        return not self._made
 
     @property
     def running(self) -> list[TurnNow]:
@@ -68,6 +75,8 @@ class TurnsNow:
     @contextmanager
     def making(self, turn: TurnNow) -> Iterator[None]:
         """Show a turn within the block."""
+        if not self._made:
+            self.on_first()
         self._made[id(turn)] = turn
         try:
             yield

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 MOST_DAMAGED = 20
 CROWDED = 0.8  # of maxmemory
 REPLY_TIMEOUT_S = 1.0
-START = "start one with `make up` (or: celery -A worker worker)"
+START = "start one with `make up` (or: griot worker)"
 
 
 def all_findings(app: Celery, connection: Connection, settings: Settings) -> list[Finding]:
@@ -216,7 +216,7 @@ def check_workers(app: Celery) -> Finding:
     if not any(names.chat in consumed for consumed in queues.values()):
         return Finding("workers", Level.WARN, f"{found}, none of them takes chat jobs", START)
     if not any(names.maintenance in consumed for consumed in queues.values()):
-        advice = "start one: celery -A worker worker -Q maintenance"
+        advice = "start one: griot worker -Q maintenance"
         return Finding("workers", Level.WARN, f"{found}, none of them does maintenance", advice)
     return Finding("workers", Level.OK, found)
 

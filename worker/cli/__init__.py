@@ -25,6 +25,7 @@ from worker.cli.trace import trace
 from worker.cli.transfer import export, import_
 from worker.cli.up import up
 from worker.extras import HAS_GATEWAY, HAS_SANDBOX, needs_sandbox
+from worker.start.commands import beat, worker
 
 __all__ = ["main"]
 
@@ -82,5 +83,6 @@ for command in (
     *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
     *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
     *(schedules, archive_command),
+    *(worker, beat),
 ):
     main.add_command(command)

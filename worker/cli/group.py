@@ -18,7 +18,7 @@ from worker.standard_streams import lost_output
 from worker.unknown_settings import warnings_of_unknown
 
 INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
-TELL_THEMSELVES = ("check", "demo", "up")
+TELL_THEMSELVES = ("check", "demo", "up", "worker", "beat")
 """Commands that look for themselves whether the servers can be used."""
 _HELP = {"-h", "--help"}
 FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)

@@ -11,7 +11,8 @@ from importlib.metadata import version
 
 from prometheus_client import start_http_server
 
-from telemetry.metrics import BUILD, REGISTRY
+from telemetry.metrics import BUILD
+from worker.metrics.registry import REGISTRY
 from worker.metrics.targets import address_of, announce
 from worker.settings import MetricsSettings
 

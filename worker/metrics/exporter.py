@@ -33,7 +33,6 @@ from telemetry.metrics import (
     REDIS_LIMIT,
     REDIS_MEMORY,
     REDIS_UP,
-    REGISTRY,
     RUNNING_TURNS,
     SESSIONS,
     SLOT_WAITERS,
@@ -43,6 +42,7 @@ from telemetry.metrics import (
     WORKERS,
     Described,
 )
+from worker.metrics.registry import REGISTRY, gauge_family
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class RedisExporter(Collector):
             yield _one(described, sum(int(info.get(name, "0")) for info in servers))
 
     def _jobs(self) -> Families:
-        pending, oldest = PENDING.family(), PENDING_OLDEST.family()
+        pending, oldest = gauge_family(PENDING), gauge_family(PENDING_OLDEST)
         backlogs = agent_backlogs(self._memory, self._keyspace)
         known = [*self._settings.profiles.by_id][:MOST_NAMES]
         # Those of the profiles first, with 0 where they have none; then the largest.
@@ -141,7 +141,7 @@ class RedisExporter(Collector):
         yield _one(DEAD_LETTERS, letters_kept(self._memory, self._keyspace))
 
     def _slots(self) -> Families:
-        limit, taken, waiters = SLOTS_LIMIT.family(), SLOTS_TAKEN.family(), SLOT_WAITERS.family()
+        limit, taken, waiters = map(gauge_family, (SLOTS_LIMIT, SLOTS_TAKEN, SLOT_WAITERS))
         models = model_slots(self._memory, self._keyspace, self._settings, most=MOST_NAMES)
         for one in models:
             for server, slots in one.slots.items():
@@ -173,6 +173,6 @@ def export_redis(settings: Settings, registry: CollectorRegistry = REGISTRY) -> 
 
 
 def _one(described: Described, value: float) -> GaugeMetricFamily:
-    family = described.family()
+    family = gauge_family(described)
     family.add_metric([], value)
     return family

@@ -2,10 +2,11 @@
 
 from tasks.process.worker.services import worker_services
 from telemetry.labels import AGENTS
-from telemetry.metrics import CONCURRENCY, LATENESS, REGISTRY
+from telemetry.metrics import CONCURRENCY, LATENESS
 from worker.lateness import loop_watch
 from worker.metrics.endpoint import show_metrics
 from worker.metrics.exporter import export_redis
+from worker.metrics.registry import REGISTRY
 from worker.metrics.targets import Cleaner
 from worker.settings import MetricsSettings
 

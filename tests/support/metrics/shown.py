@@ -9,7 +9,7 @@ import httpx
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from telemetry.metrics import REGISTRY
+from worker.metrics.registry import REGISTRY
 
 
 def own_text() -> str:

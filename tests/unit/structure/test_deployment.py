@@ -78,8 +78,10 @@ def test_the_procfile_and_compose_start_the_same_commands() -> None:
     }
     assert set(procfile) == set(OURS)
     assert procfile == {name: words(COMPOSE_SERVICES[name]["command"]) for name in OURS}
-    of_celery = [procfile[name][:3] for name in OURS if name != "gateway"]
-    assert of_celery == [["celery", "-A", "worker"]] * len(of_celery)
+    begins = {name: command[:2] for name, command in procfile.items()}
+    assert begins.pop("flower") == ["celery", "-A"]
+    assert {one[0] for one in begins.values()} == {"griot"}
+    assert {one[1] for one in begins.values()} == {"worker", "beat", "serve"}
 
 
 def test_maintenance_consumes_the_queue_that_periodic_tasks_are_sent_to() -> None:

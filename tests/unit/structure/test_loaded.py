@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.start.unused import UNUSED
+
 ROOT = Path(__file__).resolve().parents[3]
 
 OF_MODEL_SERVERS = ("httpx", "aiohttp", "httpx_aiohttp", "yarl", "rich", "pygments")
@@ -38,7 +40,7 @@ NOT_OF_A_PRODUCER = (*OF_MODEL_SERVERS, *OF_THE_GATEWAY, *OF_OPERATORS, *OF_TURN
 MOST_OF_A_PRODUCER = 840
 """751 with what `griot[queue]` brings, 826 with all that the tests use; 1189 before."""
 
-MOST_OF_A_WORKER = 1280
+MOST_OF_A_WORKER = 1180
 """Without what `celery` loads before it loads us: Flower, and the prompt of its shell."""
 
 FACES = ("agents", "llm", "memory")
@@ -71,12 +73,30 @@ def test_a_worker_knows_every_task_before_its_first_message() -> None:
 
 def test_a_worker_loads_no_gateway_and_no_command_line_of_ours() -> None:
     """Nor that of its HTTP client, what draws charts, and the SDK of traces that nobody set up."""
-    loaded = loaded_by("import worker\nworker.app.loader.import_default_modules()")
+    code = "import worker.start.commands\nworker.app.loader.import_default_modules()"
+    loaded = loaded_by(code)
     begins = (*OF_THE_GATEWAY[:3], "rich", "prompt_toolkit", "matplotlib", "plotext")
     begins += ("flower", "sandbox", "worker.cli", "worker.traces.sdk", "opentelemetry.exporter")
     found = {one for one in loaded for name in begins if one == name or one.startswith(f"{name}.")}
     assert found == set()
     assert len(loaded) <= MOST_OF_A_WORKER
+
+
+def test_a_worker_asks_model_servers_with_the_client_of_its_turns() -> None:
+    """Another would load httpcore and anyio, and trio where it is installed: 5 MB."""
+    code = """
+from llm import LLMSettings
+from worker.model_servers import model_servers
+(server,) = model_servers(LLMSettings(_env_file=None, base_url="http://127.0.0.1:9"))
+assert server.trouble"""
+    assert not {"httpcore", "anyio", "trio"} & loaded_by(code)
+
+
+def test_what_no_worker_uses_is_found_by_whoever_asks_later() -> None:
+    """Spans need OpenTelemetry's SDK, a tool may need any of them."""
+    assert not {*UNUSED} & loaded_by("import worker.start.commands")
+    later = "import worker.start.commands, yaml, pygments, opentelemetry.sdk"
+    assert loaded_by(later) >= {"yaml", "pygments", "opentelemetry.sdk"}
 
 
 @pytest.mark.parametrize("package", FACES)

@@ -13,7 +13,7 @@ from tasks.attempt.objectives import judged
 from tasks.attempt.verdict import Cancelled, Ended, Later, NotNow
 from tasks.errors import JobFailed
 from tasks.process.turns_now import TurnNow
-from telemetry.metrics import REGISTRY
+from worker.metrics.registry import REGISTRY
 
 AGENT = "promising"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from telemetry.labels import AGENTS, MOST_NAMES, OTHER, BoundedNames
-from telemetry.metrics import ATTEMPTS, REGISTRY
+from telemetry.metrics import ATTEMPTS
 from tests.support.metrics.shown import own_text
+from worker.metrics.registry import REGISTRY
 
 AGENTS_SENT = 10_000
 

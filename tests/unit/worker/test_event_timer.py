@@ -1,36 +1,47 @@
-"""How often a worker looks whether it has task events to send."""
+"""When a worker sends its task events."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
-from worker.consumer import EVENTS_EVERY_S, IDLE_EVERY_S, GriotConsumer
+from worker.consumer import EVENTS_EVERY_S, EVENTS_TOGETHER, GriotConsumer
 
 
-def test_an_idle_worker_looks_seldom_and_one_with_events_often() -> None:
-    """Each look wakes the process; events go out at each, and the timer outlives an error."""
-    pauses_s: list[float] = []
-    planned: list[Callable[[], None]] = []
+class Hub:
+    """Kombu's event loop, driven by hand."""
 
-    def call_later(pause_s: float, call: Callable[[], None]) -> None:
-        pauses_s.append(pause_s)
-        planned.append(call)
+    def __init__(self) -> None:
+        self.pauses_s: list[float] = []
+        self.planned: list[Callable[[], None]] = []
 
-    flushed: list[bool] = []
+    def call_soon(self, call: Callable[..., None], *arguments: object) -> None:
+        """At once."""
+        call(*arguments)
+
+    def call_later(self, pause_s: float, call: Callable[[], None]) -> None:
+        """Noted."""
+        self.pauses_s.append(pause_s)
+        self.planned.append(call)
+
+
+def test_a_worker_has_a_timer_only_while_it_has_events() -> None:
+    """Each look wakes the process. Events that come together go together, also after an error."""
+    hub, flushed = Hub(), list[bool]()
     dispatcher = SimpleNamespace(flush=lambda: flushed.append(True), buffer_limit=0)
     consumer = object.__new__(GriotConsumer)
-    consumer._has_events, consumer._flush_pause_s = False, EVENTS_EVERY_S
-    consumer.hub, consumer.event_dispatcher = SimpleNamespace(call_later=call_later), dispatcher
-    consumer._flush_and_go_on()
-    for _ in range(4):
-        planned.pop()()
-    assert pauses_s[-1] == IDLE_EVERY_S
-    consumer.on_send_event_buffered()
-    planned.pop()()
-    assert pauses_s[-1] == EVENTS_EVERY_S
-    assert len(flushed) == len(pauses_s)
+    consumer._is_flush_due = False
+    consumer.hub, consumer.event_dispatcher = hub, dispatcher
+    for _ in range(3):
+        consumer.on_send_event_buffered()
+    assert hub.pauses_s == [EVENTS_EVERY_S]
+    assert dispatcher.buffer_limit == EVENTS_TOGETHER
+    hub.planned.pop()()
+    assert flushed == [True]
+    assert not hub.planned
     dispatcher.flush = lambda: 1 / 0
+    consumer.on_send_event_buffered()
     with pytest.raises(ZeroDivisionError):
-        planned.pop()()
-    assert planned
+        hub.planned.pop()()
+    consumer.on_send_event_buffered()
+    assert hub.planned

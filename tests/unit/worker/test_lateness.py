@@ -12,7 +12,7 @@ from tasks.process.runtime import Runtime
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 from worker.health import Health
-from worker.lateness import HELD_S, LOOK_S, TICK_S, HoldReport, Lateness, LoopWatch
+from worker.lateness import HELD_S, IDLE_S, LOOK_S, TICK_S, HoldReport, Lateness, LoopWatch
 
 SECRET = "what nobody may read in a log"  # noqa: S105  # text of a conversation
 
@@ -84,10 +84,28 @@ def test_an_idle_loop_is_hardly_late(runtime: Runtime) -> None:
     assert watch.seen().max_ms < scaled(500)
 
 
-def test_the_watch_wakes_an_idle_worker_seldom() -> None:
-    """Its timers are most of what an idle worker does; both still see what is to be told."""
+def test_the_watch_of_an_idle_worker_rests_until_a_turn_begins(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its timers were most of what an idle worker did; what holds a first turn is told all the
+    same."""
+    watch = LoopWatch()
+    runtime.run(watch.start(lambda: True))
+    wait_until(lambda: watch._is_resting and watch._due_s - time.monotonic() > LOOK_S, what="rest")
+
+    async def first_turn() -> None:
+        watch.hurry()
+        assert watch._due_s - time.monotonic() <= TICK_S
+        await spin(SECRET)
+
+    runtime.run(first_turn())
+    wait_until(lambda: "the event loop was blocked for" in caplog.text, what="it is told")
+
+
+def test_both_timers_of_the_watch_see_what_is_to_be_told() -> None:
+    """And wake a worker that has turns seldom enough."""
     assert 1 / TICK_S + 1 / LOOK_S <= 16
-    assert max(TICK_S, LOOK_S) < HELD_S
+    assert max(TICK_S, LOOK_S) < HELD_S < IDLE_S
 
 
 def test_a_health_comes_back_as_it_was_told() -> None:

@@ -12,8 +12,10 @@ from sandbox.ports import free_port
 CELERY = ("-m", "celery", "-A", "worker")
 GRIOT = ("-c", "import griot; griot.main()")
 DOORS = {
-    "worker": (*CELERY, "worker"),
-    "beat": (*CELERY, "beat"),
+    "celery worker": (*CELERY, "worker"),
+    "celery beat": (*CELERY, "beat"),
+    "griot worker": (*GRIOT, "worker"),
+    "griot beat": (*GRIOT, "beat"),
     "griot serve": (*GRIOT, "serve"),
     "griot up": (*GRIOT, "up"),
     "griot up --sandbox": (*GRIOT, "up", "--sandbox"),

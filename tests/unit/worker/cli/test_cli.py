@@ -23,6 +23,8 @@ COMMANDS = (
         "keys",
         "schedules",
         "archive",
+        "worker",
+        "beat",
         "up",
         "check",
         "chat",

@@ -1,0 +1,1 @@
+"""How a process begins: its command line, and what it does without."""
