@@ -61,6 +61,7 @@ class Profile:
     once a job has waited for `fallback_after_s`. All users together have the `quota`.
     `webhook` is told how each job has ended that names no other. `slo` is what users are promised.
     `ttl_s` is how long a session is kept after its last use; 0: until it is erased.
+    `timeout_s` is how long a turn of a job may run that says nothing of it.
     """
 
     agent_id: str
@@ -77,6 +78,7 @@ class Profile:
     webhook: str | None = None
     slo: Slo | None = None
     ttl_s: int | None = None
+    timeout_s: float | None = None
 
 
 def _as_table(named: object) -> object:
@@ -112,6 +114,7 @@ class _Table(BaseModel):
     webhook: Annotated[str, AfterValidator(check_url)] | None = None
     slo: Slo | None = None
     ttl: Annotated[int, BeforeValidator(_as_seconds), Field(ge=0, le=MAX_TTL_S)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = None
 
 
 class _File(BaseModel):
@@ -195,6 +198,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         webhook=table.webhook,
         slo=table.slo,
         ttl_s=table.ttl,
+        timeout_s=table.timeout_s,
     )
 
 

@@ -8,6 +8,7 @@ from memory.errors import (
     ArchiveUnavailable,
     Backpressure,
     CannotDecrypt,
+    CannotRead,
     CorruptData,
     CursorExpired,
     InvalidInput,
@@ -17,6 +18,7 @@ from memory.errors import (
     MemoryRefused,
     MemoryServiceError,
     MemoryUnavailable,
+    NewerFormat,
 )
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters, intake, outbox
@@ -82,6 +84,7 @@ __all__ = [
     "AsyncConnection",
     "Backpressure",
     "CannotDecrypt",
+    "CannotRead",
     "Claim",
     "CleanOutcome",
     "CleanedUp",
@@ -122,6 +125,7 @@ __all__ = [
     "MemoryStats",
     "MemoryUnavailable",
     "MergedEnvelope",
+    "NewerFormat",
     "NotedOutcome",
     "Occupancy",
     "OnBusy",

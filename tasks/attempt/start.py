@@ -18,11 +18,11 @@ from memory import AsyncConnection, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from memory.redis.steps import run_steps_async
 from tasks.attempt.attempt import Attempt
-from tasks.attempt.key_wait import verdict_of
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.measured import measured
 from tasks.attempt.objectives import judged
 from tasks.attempt.outage_wait import OutageWait
+from tasks.attempt.reader_wait import verdict_of
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.traced import AttemptTrace
 from tasks.attempt.turn_counts import counts_of
@@ -30,6 +30,7 @@ from tasks.attempt.unknown_agents import UnknownAgents
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import ChatError, JobConflict
 from tasks.job.celery_options import publish_options
+from tasks.job.deadline import timeout_of_message
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
 from tasks.process.log_context import JobInLog, log_about
@@ -208,12 +209,16 @@ def job_ref_of(
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:
         return JobRef(request.id, agent_id, session_id, wanted)
-    if request.expires is not None:
-        options["expires"] = request.expires
-    job = producer().checked((agent_id, session_id, message), options)
+    job = producer().checked((agent_id, session_id, message), {**options, **limits_of(request)})
     # Of a foreign sender that traces what it sends with Celery.
     envelope = Envelope(job=job, publish=options_of(request), trace=place_of(request))
     return JobRef(request.id, agent_id, session_id, wanted, envelope)
+
+
+def limits_of(request: Context) -> dict[str, object]:
+    """What the message being handled says of the job's time, as options of the job."""
+    said = {"expires": request.expires, "timeout_s": timeout_of_message(request.timelimit)}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def place_of(request: Context) -> dict[str, str] | None:
