@@ -37,7 +37,7 @@ class Extension(Nullable):
     """What only Griot has, and what OpenAI has of chat completions only (`seed` to
     `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
     response is begun, Unix time in seconds or ISO 8601 with a time zone; `expires`: by when it must
-    have begun, seconds from now or ISO 8601."""
+    have begun, seconds from now or ISO 8601; `tags`: by which operators find it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,6 +48,7 @@ class Extension(Nullable):
     not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     expires: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    tags: list[str] | None = None
     seed: int | None = None
     stop: list[str] | None = None
     presence_penalty: float | None = None
@@ -149,6 +150,7 @@ class ResponseRequest(Nullable):
             on_busy=self.griot.on_busy,
             not_before=self.griot.not_before,
             expires=self.griot.expires,
+            tags=self.griot.tags,
         )
 
 

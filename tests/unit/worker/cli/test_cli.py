@@ -28,6 +28,8 @@ COMMANDS = (
         "send",
         "cancel",
         "trace",
+        "jobs",
+        "usage",
         "agents",
         "sessions",
         "stats",
