@@ -1,6 +1,6 @@
 """Keys that belong together and to no session; each group has a hash tag."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from memory.ids import encode_id
 
@@ -30,12 +30,21 @@ class OutageKeys:
 
 @dataclass(frozen=True, slots=True)
 class QuotaKeys:
-    """The keys by which the jobs of a deployment are counted; all have one hash tag."""
+    """The keys by which the jobs of a deployment are counted and found; all have one hash tag."""
 
     pending_jobs: str
     owners: str
     counts: str
     totals: str
+    job_records: str
+    job_index: str
+    record_ends: str
+    usage_ids: str
+
+    @classmethod
+    def of(cls, prefix: str) -> "QuotaKeys":
+        """Those under a prefix of keys."""
+        return cls(*(f"{prefix}:{one.name}:{{quotas}}" for one in fields(cls)))
 
 
 @dataclass(frozen=True, slots=True)

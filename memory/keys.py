@@ -115,13 +115,12 @@ class Keyspace:
 
     @property
     def quotas(self) -> QuotaKeys:
-        """The keys by which jobs are counted."""
-        return QuotaKeys(
-            pending_jobs=f"{self.prefix}:pending_jobs:{{quotas}}",
-            owners=f"{self.prefix}:owners:{{quotas}}",
-            counts=f"{self.prefix}:counts:{{quotas}}",
-            totals=f"{self.prefix}:totals:{{quotas}}",
-        )
+        """The keys by which jobs are counted and found."""
+        return QuotaKeys.of(self.prefix)
+
+    def usage(self, day: str) -> str:
+        """What was used on a day, YYYYMMDD."""
+        return f"{self.prefix}:usage:{{quotas}}:{day}"
 
     def quota(self, owner: str) -> str:
         """What an owner of jobs (memory/quotas/owners.py) has used up of its quota."""

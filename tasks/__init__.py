@@ -19,6 +19,8 @@ from tasks.errors import (
 from tasks.job.options import ChatArguments, ChatOptions, JobToSend
 from tasks.job.result import ChatResult, Receipt, Timings, Usage
 from tasks.many import send_many
+from tasks.overview.found_jobs import FoundJob, FoundJobs, JobState, find_jobs
+from tasks.overview.usage import UsageBy, UsageRow, usage
 from tasks.process.app import app
 from tasks.submit import schedules
 from tasks.submit.cancel import CancelOutcome
@@ -37,12 +39,15 @@ __all__ = [
     "ConfigurationError",
     "Event",
     "EventType",
+    "FoundJob",
+    "FoundJobs",
     "InvalidJob",
     "JobConflict",
     "JobErased",
     "JobExpired",
     "JobFailed",
     "JobResult",
+    "JobState",
     "JobTimeout",
     "JobToSend",
     "LimitReached",
@@ -56,10 +61,14 @@ __all__ = [
     "SessionBusy",
     "Timings",
     "Usage",
+    "UsageBy",
+    "UsageRow",
     "app",
     "chat_task",
+    "find_jobs",
     "follow",
     "follow_job",
     "schedules",
     "send_many",
+    "usage",
 ]

@@ -14,6 +14,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import date
+from functools import partial
 from typing import Literal, Unpack
 
 from memory import (
@@ -33,6 +35,10 @@ from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.options import ChatOptions, JobToSend
 from tasks.job.sender import Sender
+from tasks.overview import found_jobs
+from tasks.overview import usage as overview_usage
+from tasks.overview.found_jobs import FoundJobs, JobSearch
+from tasks.overview.usage import UsageBy, UsageRow
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import producer_services
@@ -213,6 +219,26 @@ async def look(job_id: str) -> Standing | None:
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:
     """`chat_task.cancel` on an event loop."""
     return await asyncio.to_thread(chat_task.cancel, job_id, policy)
+
+
+async def find_jobs(
+    *, cursor: str = "", limit: int = 100, **search: Unpack[JobSearch]
+) -> FoundJobs:
+    """`tasks.find_jobs` on an event loop."""
+    find = partial(found_jobs.find_jobs, cursor=cursor, limit=limit, **search)
+    return await asyncio.to_thread(find)
+
+
+async def usage(
+    by: UsageBy = "day",
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    each_day: bool = False,
+) -> tuple[UsageRow, ...]:
+    """`tasks.usage` on an event loop."""
+    ask = partial(overview_usage.usage, by, since=since, until=until, each_day=each_day)
+    return await asyncio.to_thread(ask)
 
 
 async def _read_now(memory: AsyncConnection, follower: JobFollower) -> list[Event]:

@@ -148,6 +148,21 @@ class QueueSettings(LimitSettings):
         validation_alias="ARCHIVE_EVERY",
         description="Time between two runs of the archiver, seconds",
     )
+    jobs_kept_s: float = Field(
+        default=DAY_S,
+        ge=0,
+        le=7 * DAY_S,
+        validation_alias="CHAT_JOBS_KEPT_SECONDS",
+        description="How long `griot jobs` finds a job that has ended, seconds",
+    )
+    max_jobs_kept: int = Field(
+        default=20_000,
+        ge=0,
+        le=1_000_000,
+        validation_alias="CHAT_MAX_JOBS_KEPT",
+        description="So many jobs that have ended `griot jobs` finds at most, about 1 KB each in "
+        "Redis; 0: jobs are not listed at all",
+    )
     stats_every_s: float = Field(
         default=60.0,
         ge=0.1,

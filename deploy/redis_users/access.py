@@ -25,6 +25,7 @@ NAMES = {
     "fields": "fields:",
     "value": "state: session:",
     "buckets": "quota:",
+    "days": "usage:",
     "elements": "history: dead:",
 }
 """Names in the headers of scripts that no class of memory/keys.py has: what is passed for them."""

@@ -36,3 +36,9 @@ LOOKING: Grants = {
     "dead: history:": "lrange",
 }
 """What operators look at in the console of a gateway, and with `griot top`."""
+LISTING: Grants = {
+    "job_index:": "zrange zlexcount",
+    "job_records:": "hmget",
+    "usage:": "hgetall hget",
+}
+"""Finding jobs, and what was used: there are ids in it, and no words."""

@@ -16,7 +16,7 @@ from deploy.redis_users.celery_grants import (
     PUBLISHING,
     WAITING,
 )
-from deploy.redis_users.looking import EXPORTING, LOOKING, REPORTING
+from deploy.redis_users.looking import EXPORTING, LISTING, LOOKING, REPORTING
 from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
@@ -198,6 +198,7 @@ CLIENT = Role(
     indexes=f"{SESSIONS} dead",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, RECORDING, PUBLISHING, WAITING, DELIVERING, GROUPING,
+        LISTING, {"lease:": "hmget"},
     ),
     alone=f"time {LOADING} {CLUSTER}",
     hears=frozenset({Channel.RESULTS}),
@@ -207,11 +208,11 @@ GATEWAY = Role(
     name="gateway",
     purpose="griot serve: it sends, follows and cancels for others, and reads what is theirs",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase drop_letters "
-    "forget_until restore members end_webhook put_off_webhook",
+    "forget_until restore members end_webhook put_off_webhook forget_records",
     indexes=f"{SESSIONS} dead archive_forgotten",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
-        DELIVERING, GROUPING, SERVING, ERASING, LOOKING, VECTORS,
+        DELIVERING, GROUPING, SERVING, ERASING, LOOKING, VECTORS, LISTING,
     ),
     together=TOGETHER,
     alone=f"time info dbsize {LOADING} {CLUSTER}",
@@ -232,7 +233,7 @@ WORKER = Role(
     purpose="a worker that runs chat jobs; in its container, griot check",
     scripts=f"{SENDS} {ENDS} {SWEEPS} {RECORDS} supersede merge discard stop ripe acquire renew "
     "swap_fields commit fail publish summarise take_slot renew_slot wait_for_slot release_slot "
-    "park spend read_back",
+    "park spend read_back count_usage",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: workers archive_forgotten",
     due_lists=ALL_DUE,
     grants=(
@@ -279,12 +280,13 @@ OPERATOR = Role(
     purpose="griot's commands; reencrypt looks at the names of all keys",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
     "members forget_until trim swap_elements swap_fields swap_stream swap_value end_webhook "
-    "put_off_webhook",
+    "put_off_webhook forget_records",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: archive_forgotten",
     due_lists=ALL_DUE,
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, SWEEPING, REMEMBERING, KEEPING, OPERATING, PUBLISHING,
         WAITING, DELIVERING, GROUPING, ASKING, CHECKING, RECORDING, PROVING, REENCRYPTING, LOOKING,
+        LISTING, {"usage:": "hdel"},
     ),
     alone=f"time info dbsize scan {LOADING} {CLUSTER}",
     hears=frozenset(Channel),

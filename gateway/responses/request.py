@@ -38,7 +38,8 @@ class Extension(Nullable):
     """What only Griot has, and what OpenAI has of chat completions only (`seed` to
     `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
     response is begun, Unix time in seconds or ISO 8601 with a time zone; `expires`: by when it must
-    have begun, seconds from now or ISO 8601; `timeout_s`: how long its turn may run."""
+    have begun, seconds from now or ISO 8601; `timeout_s`: how long its turn may run; `tags`: by
+    which operators find it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,6 +51,7 @@ class Extension(Nullable):
     expires: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
     webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
+    tags: list[str] | None = None
     seed: int | None = None
     stop: list[str] | None = None
     presence_penalty: float | None = None
@@ -152,6 +154,7 @@ class ResponseRequest(Nullable):
             not_before=self.griot.not_before,
             expires=self.griot.expires,
             timeout_s=self.griot.timeout_s,
+            tags=self.griot.tags,
         )
 
 

@@ -11,8 +11,10 @@ from math import isfinite
 
 from memory.keys import Keyspace
 from memory.lifetimes import ADMISSION_MS, PENDING_MS
+from memory.quotas.job_records import FORGET_RECORDS
 from memory.quotas.owners import RULES, Owner, user
 from memory.quotas.pending import NOTE_JOB, RELEASE_JOBS, owner_names
+from memory.quotas.usage import COUNT_USAGE
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import code_and_rest, count, nothing, unexpected_reply
 
@@ -21,7 +23,7 @@ MINUTE_MS, DAY_MS = 60_000, 86_400_000
 CHARGE = LuaScript.load("quotas", "charge")
 REFUND = LuaScript.load("quotas", "refund")
 SPEND = LuaScript.load("quotas", "spend")
-SCRIPTS = (NOTE_JOB, RELEASE_JOBS, CHARGE, REFUND, SPEND)
+SCRIPTS = (NOTE_JOB, RELEASE_JOBS, CHARGE, REFUND, SPEND, COUNT_USAGE, FORGET_RECORDS)
 
 
 class ChargeOutcome(StrEnum):

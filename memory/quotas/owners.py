@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from memory.errors import CorruptData
 from memory.ids import encode_id
+from memory.records.users import name_of
 
 MOST_PER_MINUTE = 100_000
 MOST_PER_DAY = 1_000_000_000
@@ -67,6 +68,16 @@ def key(name: str, quota: Quota = UNBOUNDED) -> Owner:
     """Those who have an API key of this name as an owner of jobs: by a digest, as a user."""
     digest = blake2b(name.encode(errors="replace"), digest_size=16).hexdigest()
     return Owner(f"k:{digest}", quota)
+
+
+def named(user_id: str) -> Owner:
+    """A user as usage names them, who has no quota: whoever is billed needs the name."""
+    return Owner(f"n:{user_name(user_id)}")
+
+
+def user_name(user_id: str) -> str:
+    """A user as the rows of usage and the records of jobs name them."""
+    return encode_id(name_of(user_id), what="user")
 
 
 def key_quota(kept: Mapping[str, int]) -> Quota:

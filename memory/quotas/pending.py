@@ -14,7 +14,9 @@ from urllib.parse import unquote
 
 from memory.keys import Keyspace
 from memory.lifetimes import ADMISSION_MS, PENDING_MS
+from memory.quotas.job_records import NOT_LISTED, Listed
 from memory.quotas.owners import Owner, agent
+from memory.quotas.usage import MOST_NAMES, Spent, days_around, model_row
 from memory.records import index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, count, integer, optional, pairs, unexpected_reply
@@ -44,6 +46,22 @@ class PendingCounts:
         raise unexpected_reply(reply)
 
 
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that counts no longer. `state` is how it has ended: "done", "failed", "cancelled",
+    "merged" or "erased"; "" where it was not taken in. `spent` is what its turn has used."""
+
+    job_id: str
+    state: str = ""
+    model: str = ""
+    spent: Spent | None = None
+
+    @property
+    def packed(self) -> str:
+        """What was used, as RELEASE_JOBS takes it."""
+        return "" if self.spent is None else f"{model_row(self.model)} {self.spent.packed}"
+
+
 def note(
     keyspace: Keyspace,
     job_id: str,
@@ -51,9 +69,11 @@ def note(
     *,
     wait_ms: int = 0,
     held_ms: int = PENDING_MS,
+    listed: Listed = NOT_LISTED,
 ) -> Command[PendingCounts]:
-    """Count a job for its owners, of whom the first is its agent. Goes before it is taken in.
-    It is not due before `wait_ms`, and counts for `held_ms` from then where nobody releases it.
+    """Count a job for its owners, of whom the first is its agent, and list it so that it is found
+    (`job_records`). Goes before it is taken in. It is not due before `wait_ms`, and counts for
+    `held_ms` from then where nobody releases it.
 
     Where the counts are damaged, that is logged, and none are known.
     """
@@ -63,6 +83,9 @@ def note(
         job=job_id,
         its_owners=owner_names(owners),
         pending_ms=held_ms + wait_ms,
+        kept_ms=listed.kept_ms,
+        most_records=listed.most,
+        names=listed.names if listed.most else "",
     )
     return ignore_corrupt(counted, PendingCounts())
 
@@ -131,19 +154,42 @@ def agents_of(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[list[str | 
     def read(reply: object) -> list[str | None]:
         if not isinstance(reply, list):
             raise unexpected_reply(reply)
-        return [_agent_of(one.split(b" ")[0]) if isinstance(one, bytes) else None for one in reply]
+        return [_first_agent(one) if isinstance(one, bytes) else None for one in reply]
 
     ids = [one.encode(errors="surrogateescape") for one in job_ids]
     return Command(read, ("HMGET", keyspace.quotas.owners, *ids))
+
+
+def _first_agent(stored: bytes) -> str | None:
+    # Before the agent there may be the attempt that has paid last.
+    agents = (_agent_of(one) for one in stored.split() if one.startswith(b"a:"))
+    return next(agents, None)
 
 
 def _agent_of(owner: bytes) -> str:
     return unquote(owner.decode(errors="replace").removeprefix("a:"))
 
 
-def release(keyspace: Keyspace, job_ids: Sequence[str]) -> Command[int]:
-    """Count jobs, at least one, no longer; how many of them were counted."""
-    released = RELEASE_JOBS.command(count, keyspace.quotas, jobs=tuple(job_ids))
+def release(
+    keyspace: Keyspace, job_ids: Sequence[str], *, now_s: float | None = None
+) -> Command[int]:
+    """Count jobs, at least one, no longer that were not taken in; how many of them were counted."""
+    return release_ended(keyspace, [EndedJob(one) for one in job_ids], now_s=now_s)
+
+
+def release_ended(
+    keyspace: Keyspace, ended: Sequence[EndedJob], *, now_s: float | None = None
+) -> Command[int]:
+    """Count jobs, at least one, no longer, and what they have used: once. How many were counted."""
+    first_day, days = days_around(keyspace, now_s)
+    released = RELEASE_JOBS.command(
+        count,
+        keyspace.quotas,
+        more_keys=days,
+        first_day=first_day,
+        most_names=MOST_NAMES,
+        jobs=tuple(part for one in ended for part in (one.job_id, one.state, one.packed)),
+    )
     return ignore_corrupt(released, 0)
 
 

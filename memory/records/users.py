@@ -54,7 +54,7 @@ def touch(
     Three commands, as the indexes may lie on different servers of a cluster. Safe to repeat. A
     damaged index fails no job: it is logged (docs/decisions.md).
     """
-    name = _name(user)
+    name = name_of(user)
     return (
         ignore_corrupt(touch_index(keyspace.users, name), 0),
         ignore_corrupt(touch_index(keyspace.user(name), _member(keyspace, keys)), 0),
@@ -113,7 +113,7 @@ def _living_pages(
 ) -> Iterator[list[tuple[Entry, SessionKeys]]]:
     """The sessions of a user of which anything is left, a page at a time; others are dropped."""
     now_ms = connection.run(index.server_time_ms())
-    for page in list(_pages(connection, keyspace.user(_name(user)))):
+    for page in list(_pages(connection, keyspace.user(name_of(user)))):
         known = [(entry, keys) for entry in page if (keys := _keys(keyspace, entry)) is not None]
         is_left = _is_left(connection, keyspace, [keys for _, keys in known])
         living = [one for one, is_there in zip(known, is_left, strict=True) if is_there]
@@ -136,7 +136,7 @@ def _shared(
     connection: Connection, user: str, page: Sequence[tuple[Entry, SessionKeys]]
 ) -> list[bool]:
     # Two are enough to know that one of them is another. An index that cannot be read: shared.
-    name, unknown = _name(user), [b"", b""]
+    name, unknown = name_of(user), [b"", b""]
     asked = [ignore_corrupt(_members(keys.users, limit=2), unknown) for _, keys in page]
     answers = connection.run_each(asked)
     return [any(_decoded(one) != name for one in who) for who in answers]
@@ -167,7 +167,7 @@ def _drop(
     """Drop entries of a user's list where the user wrote nothing after a moment."""
     if not entries:
         return
-    name = _name(user)
+    name = name_of(user)
     known = [keys for entry in entries if (keys := _keys(keyspace, entry)) is not None]
     # The sessions' own indexes first: an entry that is left then is found again by the user's.
     of_session = [index.forget_until(keys.users, [Entry(name, 0)], until_ms) for keys in known]
@@ -185,7 +185,7 @@ def _pages(connection: Connection, index_key: str) -> Iterator[list[Entry]]:
     return index.pages(connection, index_key, is_known=lambda member: True)
 
 
-def _name(user: str) -> str:
+def name_of(user: str) -> str:
     """A user as the indexes have it: a text that is too long for a key, by its digest."""
     encoded = user.encode(errors="replace")
     if len(encoded) <= MAX_ID_BYTES:

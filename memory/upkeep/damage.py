@@ -53,7 +53,16 @@ GLOBAL_TYPES = {
 }
 """The type of each key that all sessions share."""
 
-QUOTA_TYPES = {"pending_jobs": "zset", "owners": "hash", "counts": "hash", "totals": "hash"}
+QUOTA_TYPES = {
+    "pending_jobs": "zset",
+    "owners": "hash",
+    "counts": "hash",
+    "totals": "hash",
+    "job_records": "hash",
+    "job_index": "zset",
+    "record_ends": "zset",
+    "usage_ids": "zset",
+}
 """The type of each key by which jobs are counted."""
 
 

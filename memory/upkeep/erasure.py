@@ -3,15 +3,17 @@
 import logging
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from memory.errors import CorruptData, InvalidInput
 from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters
 from memory.mailbox.mailbox import Mailbox
+from memory.quotas import job_records, usage
 from memory.records import archived, audit, events, history, index, session_data, users, values
 from memory.records.audit import Deed
-from memory.redis.command import Command
+from memory.redis.command import Command, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.redis.replies import integer
 from memory.webhooks import queue
@@ -99,6 +101,7 @@ def _erase_session(
         connection.run(events.announce_stop(keyspace, erased.running))
     connection.run(dead_letters.forget(mailbox))
     _forget_webhooks(connection, keyspace, mailbox.keys)
+    _forget_records(connection, keyspace, mailbox.keys, until_ms=began_ms)
     # A job that was sent meanwhile keeps its session on the list.
     entry = index.Entry(session_id, began_ms)
     connection.run(index.forget_until(keyspace.sessions(agent_id), [entry], began_ms))
@@ -145,6 +148,27 @@ def _forget_webhooks(connection: Connection, keyspace: Keyspace, keys: SessionKe
     if event_ids := connection.run(queue.of_session(keyspace, keys)):
         for webhook in connection.run(queue.find(keyspace, event_ids)):
             connection.run(queue.end(keyspace, webhook))
+
+
+def _forget_records(
+    connection: Connection, keyspace: Keyspace, keys: SessionKeys, *, until_ms: int
+) -> None:
+    """Forget the records of the session's jobs; those that end as erased lose theirs by that."""
+    name = job_records.session_name(keys.session_id)
+    for page in job_records.pages(connection, keyspace, name, until_ms=until_ms):
+        of_it = [one.job_id for one in page if one.agent_id == keys.agent_id]
+        if of_it:
+            connection.run(ignore_corrupt(job_records.forget(keyspace, of_it), 0))
+
+
+def forget_user(connection: Connection, keyspace: Keyspace, user: str) -> None:
+    """Forget what usage and the records of jobs have of a user: in sessions that stay, too."""
+    now_ms = connection.run(index.server_time_ms())
+    for page in job_records.pages(connection, keyspace, job_records.user_of(user), until_ms=now_ms):
+        forget = job_records.forget(keyspace, [one.job_id for one in page])
+        connection.run(ignore_corrupt(forget, 0))
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+    connection.run_each(list(usage.forget_user(keyspace, user, today)))
 
 
 def _forget_users(

@@ -21,5 +21,5 @@ def summary_wanted(
     stays = had if has_calls else min(had, window)
     is_any_hidden = result["receipt"]["messages_left_out"] or stays < had
     if profile.summary and window and is_any_hidden:
-        return Wanted(mailbox, result["model"], stays)
+        return Wanted(mailbox, result["model"], stays, job.user)
     return None

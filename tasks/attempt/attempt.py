@@ -132,7 +132,7 @@ class Attempt:
         owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
         log_sender(envelope.sender)
         await trace_attempt(envelope, acquired)
-        self._holder.charge(owners, lambda: self._turn.tokens)
+        self._holder.charge(owners, lambda: self._turn.spent)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)
         if not isinstance(met, OutageMet):

@@ -16,6 +16,7 @@ from memory import (
     Discarded,
     Ending,
     Event,
+    EventType,
     LastAttempt,
     Mailbox,
     MemoryUnavailable,
@@ -28,8 +29,10 @@ from memory import (
     keep_pointer,
     locate,
 )
-from memory.quotas import charges
+from memory.mailbox.mailbox import RECORDED
+from memory.quotas import charges, usage
 from memory.quotas.owners import Owner
+from memory.quotas.usage import Spent
 from memory.records.event import packed, with_code
 from memory.slots.slots import SLOT_WAIT_MS
 from tasks.attempt.renewal import Lease, renewed
@@ -83,12 +86,13 @@ class LeaseHolder:
         self._dead_bytes = settings.max_envelope_bytes
         self._queue_wait = queue_wait
         self._owners: Sequence[Owner] = ()
-        self._tokens: Callable[[], int] = int
+        self._spent: Callable[[], tuple[Spent, str]] = lambda: (Spent(), "")
 
-    def charge(self, owners: Sequence[Owner], tokens: Callable[[], int]) -> None:
-        """Take the `tokens` of the attempt, as many as they are by then, out of its job's owners'
-        quotas in the pipeline that ends the lease, whatever its end is."""
-        self._owners, self._tokens = owners, tokens
+    def charge(self, owners: Sequence[Owner], spent: Callable[[], tuple[Spent, str]]) -> None:
+        """Take what the attempt has used by then, of the model that is named with it, out of its
+        job's owners' quotas in the pipeline that ends the lease, whatever its end is; where that is
+        no reply, count it as used."""
+        self._owners, self._spent = owners, spent
 
     async def acquire(self, *before: Command[object], history_n: int) -> Acquired:
         """Ask for the job, with the last `history_n` messages of its session.
@@ -180,7 +184,8 @@ class LeaseHolder:
         deadline = time.monotonic() + COMMIT_PATIENCE_S
         while True:
             try:
-                committed = await self._ending(*before, look, *touches, commit)
+                is_turn = last.type is EventType.DONE
+                committed = await self._ending(*before, look, *touches, commit, is_turn=is_turn)
             except MemoryUnavailable:
                 if time.monotonic() >= deadline:
                     raise
@@ -188,6 +193,8 @@ class LeaseHolder:
                 await asyncio.sleep(COMMIT_PAUSE_S)
             else:
                 crash_if_armed(CrashPoint.AFTER_COMMIT)
+                if is_turn and committed.outcome not in RECORDED:
+                    await self._memory.run_each(self._unfinished())
                 return committed
 
     async def fail(self, *, delay_s: float, refund: bool, error: str = "") -> None:
@@ -246,20 +253,32 @@ class LeaseHolder:
             )
         return attempt.text
 
-    async def _ending(self, *commands: *tuple[*tuple[Command[object], ...], Command[T]]) -> T:
+    async def _ending(
+        self,
+        *commands: *tuple[*tuple[Command[object], ...], Command[T]],
+        is_turn: bool = False,
+    ) -> T:
         """The answer to the last of these commands, which end the lease. What the attempt has cost
-        goes first, then the slot."""
-        tokens, attempt = self._tokens(), self.token
+        goes first, then the slot; what a turn has used is counted when its end is released."""
+        tokens, attempt = self._spent()[0].tokens, self.token
         keyspace, job_id = self.mailbox.keyspace, self._ref.job_id
         paying = charges.spend(keyspace, job_id, self._owners, tokens, attempt=attempt)
         *others, last = commands
-        before = [*paying, *others]
+        before = [*paying, *(() if is_turn else self._unfinished()), *others]
         releasing = self.slot.releasing()
         if releasing is None:
             return await self._memory.run_last(*before, last)
         granted, answer = await self._memory.run_last_two(*before, *releasing, last)
         self.slot.released(granted)
         return answer
+
+    def _unfinished(self) -> Sequence[Command[int]]:
+        """Counts what the attempt has used without a reply, if anything. Safe to repeat."""
+        spent, model = self._spent()
+        if not spent.tokens:
+            return ()
+        rows = usage.rows_of(self._owners, model)
+        return (usage.count_once(self.mailbox.keyspace, self.token, spent, rows),)
 
     def _discard(self, reason: str, ending: Ending) -> tuple[Command[int], Command[Discarded]]:
         return self.mailbox.discard(

@@ -28,6 +28,7 @@ from memory import (
 from memory.ids import shown_id
 from memory.quotas import pending
 from tasks.end.callbacks import UNSENDABLE, place_of, requests_of
+from tasks.end.ended import ended_by
 from tasks.end.outcome import JobOutcome, outcome_of
 from tasks.end.stored_result import encrypted_result, encrypts_results
 from tasks.end.webhooks import notes_of
@@ -158,11 +159,14 @@ def deliver_ends(
 def _deliver_one(
     delivery: Delivery, memory: Connection, keyspace: Keyspace, keys: SessionKeys, end: End
 ) -> None:
-    release, ends = pending.release(keyspace, (end.job_id,)), [end]
+    release, ends = pending.release_ended(keyspace, [ended_by(end)]), [end]
     # Where the job was erased meanwhile, its result is stored once more, as erased.
     while ends:
         delivery.deliver(keys, ends[0])
         memory.run_each(notes_of(keyspace, keys, ends[0]))
+        if keyspace.is_cluster:
+            # Of two servers: what was used is counted before the outbox, which has it, forgets.
+            memory.run(release)
         ends[:1] = memory.run_last(release, outbox.delivered(keys, ends[:1]))
 
 

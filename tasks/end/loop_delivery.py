@@ -11,7 +11,7 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
@@ -34,8 +34,10 @@ from memory import (
 )
 from memory.ids import shown_id
 from memory.quotas import pending
+from memory.quotas.pending import EndedJob
 from tasks.end.callbacks import is_followed_in_celery
 from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged, log_unreadable
+from tasks.end.ended import ended_by
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import encrypted_result, encrypts_results
 from tasks.end.webhooks import notes_of
@@ -81,7 +83,7 @@ class LoopDelivery:
         # With callbacks an end needs the broker too, which may be away alone.
         self._away_until_s = {True: 0.0, False: 0.0}
         self._delivered: dict[SessionKeys, list[End]] = defaultdict(list)
-        self._ended: set[str] = set()
+        self._ended: dict[str, EndedJob] = {}
         self._noting: asyncio.Task[None] | None = None
         self._flushing = asyncio.Lock()
         self._is_reported = False
@@ -95,7 +97,7 @@ class LoopDelivery:
         False: not delivered yet; it is under way, or was logged, and is tried again.
         """
         # It counts no longer, also where its result has to wait for a server.
-        self._ended.add(end.job_id)
+        self._ended[end.job_id] = ended_by(end)
         try:
             return await self._deliver_once(keys, end)
         finally:
@@ -145,20 +147,24 @@ class LoopDelivery:
         """Take out of the outboxes what is delivered. A failure is logged: False."""
         async with self._flushing:
             delivered, self._delivered = self._delivered, defaultdict(list)
-            ended, self._ended = self._ended, set()
+            ended, self._ended = self._ended, {}
             commands = [outbox.delivered(keys, ends) for keys, ends in delivered.items()]
             try:
-                # Begun together, they go out in one pipeline.
-                erased, _ = await asyncio.gather(
-                    self._memory().run_each(commands), self._release(ended)
-                )
+                # What a turn has used is counted before its end is out of the outbox, which has
+                # it. Begun together, they go out in one pipeline, but to two servers of a cluster.
+                releasing = self._release(ended.values())
+                if self._keyspace.is_cluster:
+                    await releasing
+                    erased = await self._memory().run_each(commands)
+                else:
+                    _, erased = await asyncio.gather(releasing, self._memory().run_each(commands))
             except MemoryServiceError as exc:
                 logger.info(
                     "delivered results of %d sessions will be recorded later: %s",
                     len(commands),
                     exc,
                 )
-                self._ended |= ended
+                self._ended = ended | self._ended
                 for keys, ends in delivered.items():
                     self._delivered[keys] = [*ends, *self._delivered[keys]]
                 return False
@@ -203,10 +209,10 @@ class LoopDelivery:
             await self.flush()
         return True
 
-    async def _release(self, ended: Collection[str]) -> None:
-        """Count these jobs as pending no longer."""
-        if ended:
-            await self._memory().run(pending.release(self._keyspace, tuple(ended)))
+    async def _release(self, ended: Iterable[EndedJob]) -> None:
+        """Count these jobs as pending no longer, and what they have used."""
+        if jobs := tuple(ended):
+            await self._memory().run(pending.release_ended(self._keyspace, jobs))
 
     def _note_soon(self, keys: SessionKeys, ends: Sequence[End]) -> None:
         self._delivered[keys] += ends

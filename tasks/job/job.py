@@ -59,6 +59,9 @@ ThinkLevel = Annotated[Text, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$
 ToolName = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_TOOL_CHARS)]
 
 
+Tag = Annotated[Text, StringConstraints(pattern=r"^[\w.:/@+=-]{1,64}$")]
+MAX_TAGS = 8
+
 Moment = Annotated[
     float,
     BeforeValidator(
@@ -99,6 +102,7 @@ class ChatJob(BaseModel):
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
     webhook: Text | None = Field(default=None, repr=False)
+    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] | None = None
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -233,7 +237,7 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "expires", "webhook"}
+_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "expires", "webhook", "tags"}
 """Arguments that change nothing of what is asked."""
 
 

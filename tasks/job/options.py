@@ -77,6 +77,9 @@ class ChatOptions(TypedDict, total=False):
     metadata: Mapping[str, JsonValue] | None
     """A JSON object of at most 8192 bytes that comes back with the result. Its `user_id` says whose
     messages may be merged."""
+    tags: Sequence[str] | None
+    """By which `griot jobs` and `tasks.find_jobs` find the job: at most 8 of at most 64 letters,
+    digits and `_ . : / @ + = -`. They lie in Redis as they are, and are no part of the prompt."""
     webhook: str | None
     """The address that is told how the job has ended, of a host that WEBHOOK_HOSTS allows; None:
     what the agent's profile says."""

@@ -12,6 +12,8 @@ class Usage(TypedDict):
 
     prompt_tokens: int
     completion_tokens: int
+    tool_calls: NotRequired[int]
+    """How many calls of the agent's tools were run; left out where there was none."""
 
 
 class Timings(TypedDict):
@@ -19,7 +21,7 @@ class Timings(TypedDict):
 
     From sending to the model's call, from that to its first token, the whole call; then what the
     server says: loading the model and waiting for it, waiting for a free slot, reading the prompt,
-    writing the reply.
+    writing the reply. At last, the whole turn from its first call on, with those of tools.
     """
 
     queue_wait_ms: float
@@ -30,6 +32,8 @@ class Timings(TypedDict):
     prompt_eval_ms: float | None
     eval_ms: float | None
     tokens_per_s: float | None
+    turn_ms: NotRequired[float]
+    """Of results since 2026-11-26."""
 
 
 class ReceiptRepairs(TypedDict, total=False):

@@ -12,11 +12,13 @@ from llm import LLMSettings, full_name
 from memory import Connection, InvalidInput, MemorySettings, check_env_file
 from memory.address import ESCAPES, check_address, option_names
 from memory.lifetimes import UNTIL_ERASED_S
-from memory.quotas import owners
+from memory.quotas import job_records, owners
+from memory.quotas.job_records import Listed
 from memory.quotas.owners import Owner
 from tasks.errors import ConfigurationError
 from tasks.job.allowed_models import AllowedModels
 from tasks.job.envelope_size import largest_envelope_bytes
+from tasks.job.job import ChatJob
 from tasks.process.broker_names import BrokerNames
 from tasks.process.celery_tls import (
     CeleryAddress,
@@ -116,11 +118,18 @@ class Settings:
         self, agent_id: str, user: str | None, key: Owner | None = None
     ) -> tuple[Owner, ...]:
         """Whom a job counts for, with their quotas: its agent; its user where users have one; the
-        API key that it came with where that has one."""
+        API key that it came with where that has one. Then its user by name, for usage."""
         agent = owners.agent(agent_id, self.profiles.of(agent_id).quota)
         quota = self.queue.user_quota
         others = (None if user is None or not quota.is_set else owners.user(user, quota), key)
-        return (agent, *(other for other in others if other is not None))
+        named = () if user is None else (owners.named(user),)
+        return (agent, *(other for other in others if other is not None), *named)
+
+    def listed(self, job: ChatJob) -> Listed:
+        """How a job is listed, so that it is found."""
+        queue = self.queue
+        names = job_records.names_of(job.agent_id, job.session_id, job.user, job.tags or ())
+        return Listed(names, round(queue.jobs_kept_s * 1000), queue.max_jobs_kept)
 
     @property
     def max_envelope_bytes(self) -> int:

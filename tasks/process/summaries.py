@@ -17,7 +17,16 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from agents.summary import MAX_SUMMARY_CHARS, SUMMARY_TOKENS, digest_of
-from llm import ChatRequest, ContextLimits, Delta, Final, LLMError, LLMSettings, joined
+from llm import (
+    ChatRequest,
+    ContextLimits,
+    Delta,
+    Final,
+    LLMError,
+    LLMSettings,
+    ModelReply,
+    joined,
+)
 from memory import (
     AsyncConnection,
     Command,
@@ -28,6 +37,8 @@ from memory import (
     summary,
 )
 from memory.lifetimes import SUMMARY_LOCK_MS
+from memory.quotas import owners, usage
+from memory.quotas.usage import Spent
 from memory.records import history
 from memory.records.summary import Earlier, Summary
 from telemetry.metrics import SUMMARIES
@@ -47,6 +58,8 @@ class Wanted:
     mailbox: Mailbox
     model: str
     shown_messages: int
+    user: str | None = None
+    """Whose message asked for it, for usage."""
 
 
 class _Outcome(Enum):
@@ -178,13 +191,17 @@ class Summaries:
         digest = digest_of(decoded, so_far, budget, self._settings, wanted.model)
         if digest is None:
             return _Outcome.OVER
-        text = await self._written(digest.request, wanted, name)
-        if text is None:
+        reply = await self._written(digest.request, wanted, name)
+        if reply is None:
             return _Outcome.STOPPED
+        text = reply.text.strip()
         until = summary.name_of(earlier.messages[digest.messages - 1])
         new = Summary(text[:MAX_SUMMARY_CHARS], until)
-        kept = summary.keep(keys, earlier, new)
-        is_kept = bool(text) and await self._memory.run(kept)
+        # Used also where the history is another one by now.
+        used = _used(self._keyspace, wanted, name, reply.final)
+        kept = (summary.keep(keys, earlier, new),) if text else ()
+        answers = await self._memory.run_each([*kept, used])
+        is_kept = bool(kept and answers[0])
         is_all = digest.messages == len(decoded)
         return _Outcome.OVER if is_all or not is_kept else _Outcome.PARTLY
 
@@ -201,7 +218,9 @@ class Summaries:
         readable = tuple(messages[place] for place in found.places)
         return Earlier(name, rev, so_far, summary.not_in(so_far, readable))
 
-    async def _written(self, request: ChatRequest, wanted: Wanted, name: bytes) -> str | None:
+    async def _written(
+        self, request: ChatRequest, wanted: Wanted, name: bytes
+    ) -> ModelReply | None:
         """The summary; None if a user's message came first, and the model was stopped."""
         writing = asyncio.create_task(self._ask(request))
         guard = asyncio.create_task(self._until_somebody_comes(wanted, name))
@@ -217,11 +236,11 @@ class Summaries:
             guard.result()
         return None
 
-    async def _ask(self, request: ChatRequest) -> str:
+    async def _ask(self, request: ChatRequest) -> ModelReply:
         # A model that thinks would spend on that what the summary may have.
         stream = self._stream(replace(request, think=False))
         async with aclosing(stream) as records:
-            return joined([record async for record in records]).text.strip()
+            return joined([record async for record in records])
 
     async def _until_somebody_comes(self, wanted: Wanted, name: bytes) -> None:
         """Return once a user's message is there: in this process, in another, in the session."""
@@ -239,3 +258,16 @@ class Summaries:
             )
             if holder != name or pending:
                 return
+
+
+def _used(keyspace: Keyspace, wanted: Wanted, name: bytes, final: Final) -> Command[int]:
+    """Counts what a summary has used."""
+    spent = Spent(
+        slot_ms=round(final.total_ms or 0),
+        summaries=1,
+        summary_tokens_in=final.prompt_tokens,
+        summary_tokens_out=final.completion_tokens,
+    )
+    named = () if wanted.user is None else (owners.named(wanted.user),)
+    whose = (owners.agent(wanted.mailbox.keys.agent_id), *named)
+    return usage.count_once(keyspace, name.hex(), spent, usage.rows_of(whose, wanted.model))

@@ -98,7 +98,9 @@ class Admission:
     def _enqueue(self, submission: Submission, trial: _Trial) -> Steps[Enqueued]:
         """Put the job into its mailbox, counted. Raises why it is refused."""
         wait_ms = submission.intake.wait_ms
-        note = pending.note(self._keyspace, submission.job_id, trial.owners, wait_ms=wait_ms)
+        listed = self._settings.listed(submission.job)
+        job_id, owners = submission.job_id, trial.owners
+        note = pending.note(self._keyspace, job_id, owners, wait_ms=wait_ms, listed=listed)
         if submission.claim is not None:
             claimed = yield from asked(submission.claim)
             trial.is_claimed = submission.is_new_claim(claimed)
@@ -118,7 +120,8 @@ class Admission:
                 yield from asked(unclaim(self._keyspace, job_id))
             if trial.is_charged:
                 yield from asked(charges.refund(self._keyspace, job_id, trial.owners))
-            elif trial.told and trial.told[-1].is_new:
+            if trial.is_charged or (trial.told and trial.told[-1].is_new):
+                # After what it was charged, and with its record.
                 yield from asked(pending.release(self._keyspace, (job_id,)))
         except MemoryServiceError as exc:
             logger.info(

@@ -28,6 +28,7 @@ from memory import (
 )
 from memory.ids import shown_id
 from memory.quotas import pending
+from memory.quotas.job_records import NOT_LISTED
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery
 from tasks.errors import InvalidJob, JobConflict
@@ -166,7 +167,9 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     user = found.job.user if found.job else None
     key = found.envelope.key if found.envelope else None
     owners = services.settings.owners_of(found.agent_id, user, key)
-    enqueued = services.memory.run_last(pending.note(services.keyspace, new_id, owners), *calls)
+    listed = services.settings.listed(found.job) if found.job else NOT_LISTED
+    note = pending.note(services.keyspace, new_id, owners, listed=listed)
+    enqueued = services.memory.run_last(note, *calls)
     if enqueued.outcome in (EnqueueOutcome.FULL, EnqueueOutcome.DONE):
         services.memory.run(pending.release(services.keyspace, (new_id,)))
     if enqueued.outcome is EnqueueOutcome.FULL:

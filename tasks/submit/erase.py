@@ -8,6 +8,7 @@ from celery import Celery
 
 from memory import Kept, audit, erase_agent, erase_session, index, kept_of, outbox, users
 from memory.quotas import charges
+from memory.upkeep.erasure import forget_user
 from tasks.end.delivery import Delivery, deliver_ends
 from tasks.process.services import producer_services
 
@@ -91,6 +92,7 @@ def erase_user(
         sessions = list(sessions_of_user(user, is_shared=is_shared))
         receipts = [erase(app, *one) for one in sessions]
         services.memory.run(charges.forget_user(services.keyspace, user))
+        forget_user(services.memory, services.keyspace, user)
         entry.outcome = f"erased: {len(receipts)} sessions"
     return receipts
 

@@ -7,6 +7,7 @@ from agents import ToolEvent
 from agents.tool_rounds import ToolProgress
 from llm import Delta, Final, ModelReply
 from memory import EventType
+from memory.quotas.usage import Spent
 from tasks.job.result import Receipt, Timings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.live_events import AttemptEvents
@@ -29,13 +30,30 @@ class ReplyRecorder:
         self._first_delta_s: float | None = None
         self._sent: tuple[str, float] | None = None
         self._sent_at = self._taken_at
-        self._tokens, self._prompt_tokens, self._pieces = 0, 0, 0
+        self._tokens_in, self._tokens_out, self._prompt_tokens, self._pieces = 0, 0, 0, 0
+        self._began_s: float | None = None
 
     @property
     def tokens(self) -> int:
         """What the calls so far have cost, prompts and replies. Of one that has not ended the
         server has told nothing: the prompt is estimated then, and each piece counts as a token."""
-        return self._tokens + (self._prompt_tokens + self._pieces if self._pieces else 0)
+        return self.spent.tokens
+
+    @property
+    def spent(self) -> Spent:
+        """The same as usage counts it of an attempt that has come to no reply so far."""
+        open_in = self._prompt_tokens if self._pieces else 0
+        return Spent(
+            slot_ms=self._turn_ms(),
+            unfinished=1,
+            unfinished_tokens_in=self._tokens_in + open_in,
+            unfinished_tokens_out=self._tokens_out + self._pieces,
+        )
+
+    @property
+    def model(self) -> str:
+        """The model that was called last; "" where none was."""
+        return self._shown.model
 
     @property
     def said(self) -> str:
@@ -56,6 +74,7 @@ class ReplyRecorder:
         """The model is called, perhaps not for the first time: what it has said is dropped."""
         self._said.clear()
         self._started_s, self._first_delta_s = time.monotonic(), None
+        self._began_s = self._began_s or self._started_s
         self._shown.on_start(model, self._events.attempt)
         self._events.emit(EventType.STARTED, data={"model": model, **place_of_attempt()})
 
@@ -65,11 +84,14 @@ class ReplyRecorder:
 
     def on_prompt(self, tokens: int) -> None:
         """A prompt is sent, which has so many tokens by the estimate."""
-        self._tokens, self._prompt_tokens, self._pieces = self.tokens, tokens, 0
+        spent = self.spent
+        self._tokens_in, self._tokens_out = spent.unfinished_tokens_in, spent.unfinished_tokens_out
+        self._prompt_tokens, self._pieces = tokens, 0
 
     def on_answer(self, final: Final) -> None:
         """A call has ended, and its server has told what it has cost."""
-        self._tokens += final.prompt_tokens + final.completion_tokens
+        self._tokens_in += final.prompt_tokens
+        self._tokens_out += final.completion_tokens
         self._prompt_tokens = self._pieces = 0
 
     def on_deltas(self, deltas: Sequence[Delta]) -> None:
@@ -123,4 +145,9 @@ class ReplyRecorder:
             prompt_eval_ms=final.prompt_eval_ms,
             eval_ms=final.eval_ms,
             tokens_per_s=final.tokens_per_s,
+            turn_ms=self._turn_ms(),
         )
+
+    def _turn_ms(self) -> int:
+        """How long it is since the first call of the model; 0 where there was none."""
+        return 0 if self._began_s is None else round((time.monotonic() - self._began_s) * 1000)

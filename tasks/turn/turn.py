@@ -26,6 +26,7 @@ from llm import (
     LLMSettings,
 )
 from memory import Acquired, AsyncConnection, SessionKeys
+from memory.quotas.usage import Spent
 from tasks.job.envelope import Envelope
 from tasks.job.failure_code import FunctionClash, UnknownToolAsked
 from tasks.job.job import ChatJob
@@ -37,7 +38,7 @@ from tasks.turn.past import Past, past_of
 from tasks.turn.read_back import ArchiveReader
 from tasks.turn.reply_check import ReplyChecks
 from tasks.turn.reply_recorder import ReplyRecorder
-from tasks.turn.turn_result import result_of
+from tasks.turn.turn_result import calls_in, result_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +96,10 @@ class ModelTurn:
         return self._recorder.said
 
     @property
-    def tokens(self) -> int:
-        """What the calls of the attempt have cost so far."""
-        return self._recorder.tokens
+    def spent(self) -> tuple[Spent, str]:
+        """What the attempt has used so far, as one that has come to no reply, and the model."""
+        spent = replace(self._recorder.spent, tool_calls=calls_in(self.steps))
+        return spent, self._recorder.model
 
     @property
     def steps(self) -> Sequence[Mapping[str, object]]:
@@ -134,6 +136,8 @@ class ModelTurn:
         result["receipt"]["fallback_for"] = self._fallback_for
         if read_back != 0:
             result["receipt"]["read_back"] = read_back
+        if calls := calls_in(self.steps):
+            result["usage"]["tool_calls"] = calls
         self._recorder.on_receipt(job.agent_id, result["receipt"])
         result["timings"] = self._recorder.timings(replies[-1].answer, sent_at=envelope.sent_at)
         return result

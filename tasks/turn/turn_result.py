@@ -1,6 +1,6 @@
 """What a turn comes to: the result of its job, with a receipt of what its model was shown. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TypeAlias, cast
 
@@ -72,6 +72,11 @@ def result_of(
     if called is not None:
         result["response"], result["calls"] = called.text, [*map(_call, called.calls)]
     return result
+
+
+def calls_in(steps: Sequence[Mapping[str, object]]) -> int:
+    """How many calls of the agent's tools have a result among the messages of a turn."""
+    return sum(step.get("role") == "tool" for step in steps)
 
 
 def _add_what_there_is(result: ChatResult, job: ChatJob, answer: ModelReply) -> None:

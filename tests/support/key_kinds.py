@@ -122,10 +122,42 @@ KINDS: tuple[KeyKind, ...] = (
         "owners:{quotas}",
         "hash",
         "2 weeks",
-        "such a job → a:<agent> and u:<user> that it counts for; before them + and the last "
-        "attempt that has paid its tokens",
+        "such a job → a:<agent> and u:<user> that it counts for, n:<user> as usage names them; "
+        "before them + and the last attempt that has paid its tokens",
     ),
     KeyKind("counts:{quotas}", "hash", "2 weeks", "such an owner → number of their jobs"),
+    KeyKind(
+        "job_records:{quotas}",
+        "hash",
+        "2 weeks",
+        "job → state, ms at which it was taken in and has ended, a:<agent> s:<session> u:<user> "
+        "t:<tag>",
+    ),
+    KeyKind(
+        "job_index:{quotas}",
+        "zset",
+        "2 weeks",
+        "such a name, e:<state> or *; then when the job was taken in, and the job; all score 0",
+    ),
+    KeyKind(
+        "record_ends:{quotas}",
+        "zset",
+        "2 weeks",
+        "job with a record → ms at which it has ended, of an open one until which it counts",
+    ),
+    KeyKind(
+        "usage:{quotas}:<YYYYMMDD>",
+        "hash",
+        "400 days",
+        "d:, a:<agent>, u:<user>, m:<model> → turns, tokens and so on of that day; #a: and so on → "
+        "how many rows of that kind there are",
+    ),
+    KeyKind(
+        "usage_ids:{quotas}",
+        "zset",
+        "10 minutes",
+        "attempt or summary whose usage is counted → ms at which it was",
+    ),
     KeyKind(
         "totals:{quotas}",
         "hash",

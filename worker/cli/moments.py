@@ -1,4 +1,4 @@
-"""The option --since: a moment, or how long ago."""
+"""The options --since and --until: a moment, or how long ago."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -31,4 +31,10 @@ since_option = click.option(
     callback=_moment,
     metavar="WHEN",
     help="Only since this date or time (UTC), or for so long: 2026-05-31, 36h, 7d.",
+)
+until_option = click.option(
+    "--until",
+    callback=_moment,
+    metavar="WHEN",
+    help="Only before this date or time (UTC), or before so long ago.",
 )

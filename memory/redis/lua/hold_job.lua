@@ -5,7 +5,7 @@ local function hold_job(one, its_owners, held_ms)
   if is_new == 0 then redis.call('ZADD', pending_jobs, 'GT', now_ms + held_ms, one)
   else
     redis.call('HSET', owners, one, its_owners)
-    for owner in its_owners:gmatch('%S+') do redis.call('HINCRBY', counts, owner, 1) end
+    for owner in its_owners:gmatch('[auk]:%S+') do redis.call('HINCRBY', counts, owner, 1) end
   end
   -- Longer than any job counts. All three keys begin and end with the first and the last job.
   if redis.call('PTTL', pending_jobs) < 1.5 * pending_ms then

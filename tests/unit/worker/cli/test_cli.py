@@ -31,6 +31,8 @@ COMMANDS = (
         "send",
         "cancel",
         "trace",
+        "jobs",
+        "usage",
         "agents",
         "sessions",
         "stats",
