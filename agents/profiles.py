@@ -21,6 +21,7 @@ from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
 from agents.slo import Slo
 from llm import check_model_name
+from memory.priority import Priority
 from memory.quotas.owners import UNBOUNDED, Quota
 from webhooks.address import check_url
 
@@ -56,6 +57,7 @@ class Profile:
     While no server can answer with the model, those of `fallback` are asked instead, in this order,
     once a job has waited for `fallback_after_s`. All users together have the `quota`.
     `webhook` is told how each job has ended that names no other. `slo` is what users are promised.
+    `priority` is how urgent a job is that does not say so itself.
     """
 
     agent_id: str
@@ -71,6 +73,7 @@ class Profile:
     quota: Quota = UNBOUNDED
     webhook: str | None = None
     slo: Slo | None = None
+    priority: Priority = Priority.NORMAL
 
 
 def _as_table(named: object) -> object:
@@ -96,6 +99,8 @@ class _Table(BaseModel):
     quota: Quota = UNBOUNDED
     webhook: Annotated[str, AfterValidator(check_url)] | None = None
     slo: Slo | None = None
+    # Strictly, a text is no member of it.
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
 class _File(BaseModel):
@@ -178,6 +183,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         quota=table.quota,
         webhook=table.webhook,
         slo=table.slo,
+        priority=table.priority,
     )
 
 

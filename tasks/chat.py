@@ -81,8 +81,9 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     ) -> JobResult:
         """Send a chat job; when this returns, it is in its session's mailbox.
 
-        `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
-        headers and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`).
+        `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, link, headers
+        and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`, and
+        `priority` too, or one of Celery's numbers).
         Sending again with the same `task_id` (or the same `idempotency_key`) is safe and gives the
         same job. Raises InvalidJob
         (nothing was sent), JobConflict (the id is another request's), SessionBusy
@@ -92,7 +93,8 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         send it again).
         """
         due = not_before_of(options, now_s=redis_clock().best_s)
-        of_options = {"not_before": due, "expires": options.get("expires")}
+        of_job = {name: options.get(name) for name in ("expires", "priority")}
+        of_options = {"not_before": due, **of_job}
         given = {name: value for name, value in of_options.items() if value is not None}
         arguments = {**(kwargs or {}), **given}
         job = producer().checked(args or (), arguments)

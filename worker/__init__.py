@@ -31,7 +31,7 @@ except ConfigurationError as exc:
 # httpx 0.28 loads its own command line, and rich and pygments with it, where they are installed.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # Python: not to be found
 
-register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
+register_transport(_settings.max_envelope_bytes * BROKER_FACTOR, _settings.queue.shares)
 read_any_message()
 
 from tasks import app  # noqa: E402  # reads celeryconfig, so only after the check

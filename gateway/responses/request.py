@@ -9,7 +9,7 @@ from gateway.requests import Metadata, Nullable
 from gateway.responses.tools import offer_of
 from tasks import ChatOptions
 from tasks.job.job import MAX_TOOLS
-from tasks.job.options import OnBusyName
+from tasks.job.options import OnBusyName, PriorityName
 
 MAX_ID_CHARS = 400
 Included = Literal[
@@ -37,7 +37,7 @@ class Extension(Nullable):
     """What only Griot has, and what OpenAI has of chat completions only (`seed` to
     `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
     response is begun, Unix time in seconds or ISO 8601 with a time zone; `expires`: by when it must
-    have begun, seconds from now or ISO 8601."""
+    have begun, seconds from now or ISO 8601; `priority`: how urgent it is."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,6 +47,7 @@ class Extension(Nullable):
     cancel_policy: Literal["keep", "discard"] | None = None
     not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     expires: Annotated[str, StringConstraints(max_length=64)] | float | None = None
+    priority: PriorityName | None = None
     webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
     seed: int | None = None
     stop: list[str] | None = None
@@ -149,6 +150,7 @@ class ResponseRequest(Nullable):
             on_busy=self.griot.on_busy,
             not_before=self.griot.not_before,
             expires=self.griot.expires,
+            priority=self.griot.priority,
         )
 
 

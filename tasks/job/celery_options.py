@@ -37,6 +37,7 @@ _LOCAL = frozenset(
         "countdown",
         # Of the job itself, too.
         "expires",
+        "priority",
     }
 )
 _FOLLOWS = frozenset({"link", "link_error", "chain", "chord"})

@@ -23,6 +23,7 @@ from llm import check_model_name
 from llm.errors import InvalidRequestError
 from memory import InvalidInput, OnBusy, Request
 from memory.ids import encode_id
+from memory.priority import Priority
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
@@ -97,6 +98,7 @@ class ChatJob(BaseModel):
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
     webhook: Text | None = Field(default=None, repr=False)
+    priority: Priority | None = None
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -231,7 +233,15 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "expires", "webhook"}
+_NOT_ASKED = {
+    "on_busy",
+    "metadata",
+    "idempotency_key",
+    "not_before",
+    "expires",
+    "webhook",
+    "priority",
+}
 """Arguments that change nothing of what is asked."""
 
 

@@ -15,6 +15,7 @@ from memory import (
     Slots,
     ignore_corrupt,
 )
+from memory.priority import Shares
 from tasks.process.head_waker import HeadWaker
 from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
@@ -26,17 +27,24 @@ class BoundedModels:
     """The slots of the models, as OLLAMA_NUM_PARALLEL and its kin bound them."""
 
     def __init__(
-        self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet, outages: Outages
+        self,
+        keyspace: Keyspace,
+        settings: LLMSettings,
+        servers: Fleet,
+        outages: Outages,
+        *,
+        shares: Shares,
     ) -> None:
         self.are_any = settings.is_bounded
         self._keyspace = keyspace
         self._settings = settings
         self._servers = servers
         self._outages = outages
+        self._shares = shares
 
     def slots_of(self, model: str) -> Slots | None:
         """The slots of a model, at every server; None where nothing bounds its calls."""
-        return slots_of(self._keyspace, self._settings, model)
+        return slots_of(self._keyspace, self._settings, model, self._shares)
 
     async def ranked(self, model: str, session: str) -> Sequence[str]:
         """The servers that may be asked for a model, the best for a session first."""
@@ -48,14 +56,14 @@ class BoundedModels:
         return self._outages.without_those_away(self._servers.open_to(model))
 
 
-def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str) -> Slots | None:
+def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str, shares: Shares) -> Slots | None:
     """The slots of a model, at every server; None where nothing bounds its calls."""
     limits = {url: settings.at(url).parallel_calls(model) for url in settings.servers}
     if not any(limits.values()):
         return None
     # Beside bounded servers one without a bound has as many slots as anybody may set.
     own = {url: limit or PARALLEL.most for url, limit in limits.items()}
-    return Slots(keyspace, full_name(model), settings.servers, max(own.values()), own)
+    return Slots(keyspace, full_name(model), settings.servers, max(own.values()), own, shares)
 
 
 class SlotNotifier:
@@ -103,7 +111,8 @@ class SlotNotifier:
 
     async def _wake_head(self, at: Slots, keys: SessionKeys) -> None:
         try:
-            if not await self._waker.is_coming(keys):
+            # Before all others in the queue: until it comes, the slot is free in vain.
+            if not await self._waker.is_coming(keys, is_first=True):
                 self.notify(
                     at, await self._memory.run_last(at.unreserve(keys), self.grant_next(at))
                 )
