@@ -22,6 +22,7 @@ from agents.errors import InvalidProfiles
 from agents.settings import AgentSettings
 from agents.slo import Slo
 from llm import check_model_name
+from memory.priority import Priority
 from memory.quotas.owners import UNBOUNDED, Quota
 from memory.records.limits import MAX_TTL_S
 from webhooks.address import check_url
@@ -62,6 +63,7 @@ class Profile:
     `webhook` is told how each job has ended that names no other. `slo` is what users are promised.
     `ttl_s` is how long a session is kept after its last use; 0: until it is erased.
     `timeout_s` is how long a turn of a job may run that says nothing of it.
+    `priority` is how urgent a job is that does not say so itself.
     """
 
     agent_id: str
@@ -79,6 +81,7 @@ class Profile:
     slo: Slo | None = None
     ttl_s: int | None = None
     timeout_s: float | None = None
+    priority: Priority = Priority.NORMAL
 
 
 def _as_table(named: object) -> object:
@@ -115,6 +118,8 @@ class _Table(BaseModel):
     slo: Slo | None = None
     ttl: Annotated[int, BeforeValidator(_as_seconds), Field(ge=0, le=MAX_TTL_S)] | None = None
     timeout_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = None
+    # Strictly, a text is no member of it.
+    priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
 
 
 class _File(BaseModel):
@@ -199,6 +204,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         slo=table.slo,
         ttl_s=table.ttl,
         timeout_s=table.timeout_s,
+        priority=table.priority,
     )
 
 

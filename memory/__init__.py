@@ -47,6 +47,7 @@ from memory.mailbox.outcomes import (
     SweepOutcome,
 )
 from memory.mailbox.pointer import keep_pointer, locate, unclaim
+from memory.priority import Priority
 from memory.records import events, index
 from memory.records.codec import decode_messages, encode_message
 from memory.records.event import Event, EventType
@@ -70,7 +71,8 @@ if TYPE_CHECKING:
     from memory.redis.async_connection import AsyncConnection
     from memory.service import RedisMemoryService
     from memory.slots import answers
-    from memory.slots.slots import Occupancy, Slots, SlotWait
+    from memory.slots.occupancy import Occupancy, SlotWait
+    from memory.slots.slots import Slots
     from memory.upkeep.cleanup import CleanedUp
     from memory.upkeep.damage import DamagedKey, damaged_keys
     from memory.upkeep.erasure import Kept, erase_agent, erase_session, kept_of
@@ -130,6 +132,7 @@ __all__ = [
     "Occupancy",
     "OnBusy",
     "Outage",
+    "Priority",
     "RedisMemoryService",
     "Request",
     "ServerOutage",
@@ -189,11 +192,11 @@ _BY_NEED = {
     "LookOutcome": "memory.outages.outages",
     "MemoryStats": "memory.records.stats",
     "NotedOutcome": "memory.outages.outages",
-    "Occupancy": "memory.slots.slots",
+    "Occupancy": "memory.slots.occupancy",
     "Outage": "memory.outages.outages",
     "RedisMemoryService": "memory.service",
     "ServerOutage": "memory.outages.outages",
-    "SlotWait": "memory.slots.slots",
+    "SlotWait": "memory.slots.occupancy",
     "Slots": "memory.slots.slots",
     "StatsPoint": "memory.records.stats",
     "Tail": "memory.records.tail",

@@ -1,6 +1,6 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
-from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
+from memory import Backpressure, Event, EventType, MemoryFull, OnBusy, Priority
 from tasks.chat import ChatTask, chat_task
 from tasks.errors import (
     ChatError,
@@ -54,6 +54,7 @@ __all__ = [
     "MemoryFull",
     "NotAccepted",
     "OnBusy",
+    "Priority",
     "QuotaExceeded",
     "Receipt",
     "SendAnswer",

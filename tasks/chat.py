@@ -82,9 +82,10 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
     ) -> JobResult:
         """Send a chat job; when this returns, it is in its session's mailbox.
 
-        `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
-        headers and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`,
-        and the shorter of `time_limit` and `soft_time_limit` is `timeout_s`).
+        `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, link, headers
+        and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`, and
+        `priority` too, or one of Celery's numbers; the shorter of `time_limit` and
+        `soft_time_limit` is `timeout_s`).
         Sending again with the same `task_id` (or the same `idempotency_key`) is safe and gives the
         same job. Raises InvalidJob
         (nothing was sent), JobConflict (the id is another request's), SessionBusy
@@ -94,8 +95,8 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         send it again).
         """
         due = not_before_of(options, now_s=redis_clock().best_s)
-        deadline, timeout_s = options.get("expires"), timeout_of(options)
-        of_options = {"not_before": due, "expires": deadline, "timeout_s": timeout_s}
+        of_job = {name: options.get(name) for name in ("expires", "priority")}
+        of_options = {"not_before": due, "timeout_s": timeout_of(options), **of_job}
         given = {name: value for name, value in of_options.items() if value is not None}
         arguments = {**(kwargs or {}), **given}
         job = producer().checked(args or (), arguments)

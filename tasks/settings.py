@@ -1,9 +1,10 @@
 """The settings of the queue, from the environment and `.env`."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from memory.priority import Shares
 from tasks.limits import LimitSettings
 
 DAY_S = 86_400.0
@@ -107,6 +108,12 @@ class QueueSettings(LimitSettings):
         validation_alias="CHAT_RETRY_MAX_SECONDS",
         description="Longest pause between two attempts, seconds",
     )
+    priority_shares: Annotated[str, AfterValidator(lambda given: str(Shares.parse(given)))] = Field(
+        default=str(Shares()),
+        validation_alias="CHAT_PRIORITY_SHARES",
+        description="Of a busy model's slots and a full worker's places, how many each class of "
+        "jobs gets while all of them wait, as interactive/normal/batch",
+    )
     trace_sessions: bool = Field(
         default=False,
         validation_alias="TRACE_SESSIONS",
@@ -186,6 +193,11 @@ class QueueSettings(LimitSettings):
                 f"MEMORY_ACTIVE_WINDOW={self.active_window_s:g}: an active session is not stale"
             )
         return self
+
+    @property
+    def shares(self) -> Shares:
+        """`priority_shares` as numbers."""
+        return Shares.parse(self.priority_shares)
 
     @property
     def lease_ms(self) -> int:

@@ -34,7 +34,7 @@ with left_out():
     except ConfigurationError as exc:
         refuse_to_start(exc)
 
-    register_transport(_settings.max_envelope_bytes * BROKER_FACTOR)
+    register_transport(_settings.max_envelope_bytes * BROKER_FACTOR, _settings.queue.shares)
     read_any_message()
 
     from tasks import app  # reads celeryconfig, so only after the check

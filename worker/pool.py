@@ -13,7 +13,6 @@ It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and wa
 import logging
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from celery.app.task import Context
 from celery.concurrency.base import BasePool, apply_target
 from kombu.serialization import loads, prepare_accept_content
 
-from memory import JobToWake, SessionKeys
+from memory import JobToWake, Priority, SessionKeys
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
 from tasks.attempt.verdict import Answered, Verdict
@@ -31,11 +30,12 @@ from tasks.errors import InvalidJob
 from tasks.job.envelope import JobRef
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.log_context import log_about
-from tasks.process.wakeup import CHAT_TASK, is_wakeup
+from tasks.process.wakeup import CHAT_TASK, is_wakeup, priority_in
 from tasks.process.worker.services import worker_services
 from worker.broker.messages import MALFORMED
 from worker.settings import MOST_TURNS
 from worker.success import log_success, needs_no_tracer
+from worker.waiting_tasks import WaitingTasks
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
 # pool of our own").
@@ -57,6 +57,11 @@ class PoolTask:
     accepted: Callable[[int, float], None]
     request: Context | None = None
     """Of a chat job, whose waiting is done on the event loop."""
+
+    @property
+    def priority(self) -> Priority:
+        """Before which others it begins."""
+        return priority_in(self.args[2]) if self.request is not None else Priority.NORMAL  # type: ignore[arg-type]  # a dict, as Celery's
 
     def decoded(self) -> "PoolTask":
         """A chat job with its message's body decoded, which then is not done again.
@@ -91,7 +96,8 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     def on_start(self) -> None:
         """Make the threads, and have Celery's log show how long a job took as a whole."""
         self._threads = ThreadPoolExecutor(MOST_THREADS, "griot-task")
-        self._waiting: deque[PoolTask] = deque()
+        shares = worker_services().settings.queue.shares
+        self._waiting = WaitingTasks[PoolTask](lambda task: task.priority, shares)
         self._running = 0
         self._finishing = 0
         self._changed = Condition()

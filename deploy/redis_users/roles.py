@@ -36,6 +36,7 @@ SENDING: Grants = {
     "agents": "exists",
     "counts:": "hgetall",
     "sessions:": "zscore",
+    "jobs:": "hget",
 }
 FOLLOWING: Grants = {
     "events:": "xread xrange xrevrange",
@@ -64,6 +65,7 @@ SWEEPING: Grants = {
     "lease:": "hdel hget hmget",
     "outbox": "zrange",
     "waiters: slots:": "zcard",
+    "waiters:": "zlexcount",
     "call_stats:": "hget",
     "outages waiting_models": "zrange",
     "outage:": "hmget",

@@ -10,7 +10,7 @@ from gateway.responses.tools import offer_of
 from tasks import ChatOptions
 from tasks.job.deadline import MAX_TIMEOUT_S
 from tasks.job.job import MAX_TOOLS
-from tasks.job.options import OnBusyName
+from tasks.job.options import OnBusyName, PriorityName
 
 MAX_ID_CHARS = 400
 Included = Literal[
@@ -39,7 +39,7 @@ class Extension(Nullable):
     `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
     response is begun, Unix time in seconds or ISO 8601 with a time zone; `expires`: by when it must
     have begun, seconds from now or ISO 8601; `timeout_s`: how long its turn may run; `tags`: by
-    which operators find it."""
+    which operators find it; `priority`: how urgent it is."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,6 +50,7 @@ class Extension(Nullable):
     not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     expires: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
+    priority: PriorityName | None = None
     webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
     tags: list[str] | None = None
     seed: int | None = None
@@ -155,6 +156,7 @@ class ResponseRequest(Nullable):
             expires=self.griot.expires,
             timeout_s=self.griot.timeout_s,
             tags=self.griot.tags,
+            priority=self.griot.priority,
         )
 
 

@@ -13,6 +13,7 @@ from memory.mailbox import due_list
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.outcomes import JobToWake
 from memory.mailbox.words import CANNOT_TAKE_APART, about_envelope, encrypted_callbacks
+from memory.priority import Priority
 from memory.records import events
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import code_and_rest, integer, raw, unexpected_reply
@@ -51,8 +52,9 @@ class Enqueued:
     wake-up, and at -1 the job is delayed. `is_committed` says of DONE whether there is a turn
     (else cancelled, merged or dead).
     `pending` is the number of jobs at FULL, `first` the first of them.
-    `stopping` is a job that its worker must stop now, `wake` one that must be woken now; `ended`
-    says how many ends are in the session's outbox, of jobs that this one has taken out among them.
+    `stopping` is a job that its worker must stop now, `wake` one that must be woken now: it is to
+    stop, or its session has become more urgent; `ended` says how many ends are in the session's
+    outbox, of jobs that this one has taken out among them.
     """
 
     outcome: EnqueueOutcome
@@ -169,6 +171,7 @@ class Intake:
     due_ms: int | None = None
     wait_ms: int = 0
     look_ms: int = 0
+    priority: Priority = Priority.NORMAL
 
     def identity(self, keys: SessionKeys) -> str:
         """What the id's pointer holds: the id is this request's in this session."""
@@ -211,6 +214,7 @@ class Intake:
             # REJECT is ENQUEUE into an empty mailbox only, so it needs no script.
             cap=1 if self.on_busy is OnBusy.REJECT and not is_delayed else self.cap,
             request=self.request.packed(),
+            priority=self.priority,
             # The script adds the position: only it knows how many jobs are before this one.
             event=events.queued_head(self.job_id)
             if self.due_ms is None

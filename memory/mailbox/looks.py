@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from memory.keys import SessionKeys
-from memory.mailbox.outcomes import JobToWake
+from memory.mailbox.outcomes import JobToWake, StopPolicy, read_stop
+from memory.priority import Priority
 from memory.redis.command import Command
 from memory.redis.replies import integer, optional, strings, unexpected_reply
 
@@ -51,6 +52,28 @@ def stored(keys: SessionKeys, job_id: str) -> Command[JobToWake | None]:
     """The job as it lies in its mailbox; None where it is over."""
     read = optional(lambda envelope: JobToWake(job_id, envelope))
     return Command(read, ("HGET", keys.jobs, job_id))
+
+
+def asked_meanwhile(
+    keys: SessionKeys, job_id: str, *, seq_us: int
+) -> Command[tuple[StopPolicy | None, Priority]]:
+    """How the head, of this number, is to be stopped, if at all; and how urgent its session is."""
+
+    def read(reply: object) -> tuple[StopPolicy | None, Priority]:
+        match reply:
+            case [job, stop, until, since]:
+                return read_stop([job, stop], job_id), _priority(seq_us, until, since)
+        raise unexpected_reply(reply)
+
+    fields = ("stop_job", "stop", "interactive_until", "batch_from")
+    return Command(read, ("HMGET", keys.lease, *fields))
+
+
+def _priority(seq_us: int, interactive_until: object, batch_from: object) -> Priority:
+    # As session_class.lua has it.
+    if seq_us <= _number(interactive_until):
+        return Priority.INTERACTIVE
+    return Priority.BATCH if batch_from and seq_us >= _number(batch_from) else Priority.NORMAL
 
 
 def has_begun(keys: SessionKeys, job_id: str) -> Command[bool]:

@@ -4,11 +4,13 @@ The codes are the operations' own; memory/*/lua/*.lua says when each is given. A
 shape, and the code CORRUPT, raise CorruptData.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
 from memory.errors import CorruptData
+from memory.priority import Priority
 from memory.redis.replies import code_and_rest, strings, unexpected_reply
 
 E = TypeVar("E", bound=StrEnum)
@@ -16,10 +18,12 @@ E = TypeVar("E", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class JobToWake:
-    """A job to be woken: who gets one publishes its wake-up."""
+    """A job to be woken: who gets one publishes its wake-up. `priority` is that of its session;
+    None: of the job itself."""
 
     job_id: str
     envelope: bytes = field(repr=False)
+    priority: Priority | None = field(default=None, compare=False)
 
 
 class StopPolicy(StrEnum):
@@ -47,8 +51,9 @@ class Acquired:
     """The answer to ACQUIRE.
 
     RUN fills `seq_us`, `attempt` (from 1), `envelope`, `history` (raw messages, oldest first; the
-    last of `stored_messages`), `away_ms` (for how long it waits for its model's servers) and, where
-    the job was asked to stop and its holder died, `stop`;
+    last of `stored_messages`), `away_ms` (for how long it waits for its model's servers),
+    `priority` (that of the session) and, where the job was asked to stop and its holder died,
+    `stop`;
     BUSY and WAIT fill `wait_ms`; NOT_HEAD fills `head`; GONE, UNKNOWN and DEAD may fill `next`.
     """
 
@@ -63,6 +68,11 @@ class Acquired:
     stop: StopPolicy | None = None
     stored_messages: int = 0
     away_ms: int = 0
+    priority: Priority = Priority.NORMAL
+
+    def to_wake(self, job_id: str) -> JobToWake:
+        """The job that was to run, to be woken once more."""
+        return JobToWake(job_id, self.envelope, self.priority)
 
     @classmethod
     def from_reply(cls, reply: object) -> "Acquired":
@@ -80,18 +90,26 @@ class Acquired:
                 bytes(stop),
                 int(m),
                 int(away),
+                *urgency,
             ]:
                 history = tuple(strings(past))
-                policy = _policy(stop) if stop else None
                 return cls(
-                    outcome, seq, n, job, history, stop=policy, stored_messages=m, away_ms=away
+                    outcome,
+                    seq,
+                    n,
+                    job,
+                    history,
+                    stop=_policy(stop) if stop else None,
+                    stored_messages=m,
+                    away_ms=away,
+                    priority=_priority(urgency),
                 )
             case ((AcquireOutcome.BUSY | AcquireOutcome.WAIT), [int(wait_ms)]):
                 return cls(outcome, wait_ms=wait_ms)
-            case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope)]:
-                return cls(outcome, head=_waiting(job, envelope))
-            case _, [bytes(job), bytes(envelope)]:
-                return cls(outcome, next=_waiting(job, envelope))
+            case AcquireOutcome.NOT_HEAD, [bytes(job), bytes(envelope), *urgency]:
+                return cls(outcome, head=_waiting(job, envelope, urgency))
+            case _, [bytes(job), bytes(envelope), *urgency]:
+                return cls(outcome, next=_waiting(job, envelope, urgency))
         raise unexpected_reply(reply)
 
 
@@ -194,8 +212,8 @@ class Swept:
                 return cls(outcome)
             case [int(wait_ms)]:
                 return cls(outcome, wait_ms=wait_ms)
-            case [bytes(job), bytes(envelope), int(wait_ms)]:
-                return cls(outcome, _waiting(job, envelope), wait_ms)
+            case [bytes(job), bytes(envelope), int(wait_ms), *urgency]:
+                return cls(outcome, _waiting(job, envelope, urgency), wait_ms)
         raise unexpected_reply(reply)
 
 
@@ -230,10 +248,21 @@ def _code_and_next(outcomes: type[E], reply: object) -> tuple[E, JobToWake | Non
     match rest:
         case []:
             return outcome, None
-        case [bytes(job), bytes(envelope)]:
-            return outcome, _waiting(job, envelope)
+        case [bytes(job), bytes(envelope), *urgency]:
+            return outcome, _waiting(job, envelope, urgency)
     raise unexpected_reply(reply)
 
 
-def _waiting(job: bytes, envelope: bytes) -> JobToWake | None:
-    return JobToWake(job.decode(), envelope) if job else None
+def _waiting(job: bytes, envelope: bytes, urgency: Sequence[object]) -> JobToWake | None:
+    priority = _priority(urgency)
+    return JobToWake(job.decode(), envelope, priority) if job else None
+
+
+def _priority(urgency: Sequence[object]) -> Priority:
+    """How urgent a session is, as a reply ends: a normal one says nothing."""
+    match urgency:
+        case []:
+            return Priority.NORMAL
+        case [b"interactive" | b"batch" as name]:
+            return Priority(name.decode())
+    raise unexpected_reply(urgency)

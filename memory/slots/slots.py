@@ -2,11 +2,11 @@
 
 A worker takes a slot under the token of its session's lease, renews the slot with that lease, and
 releases it in the pipeline that ends the turn. A session that gets none becomes a waiter. A model
-has one list of waiters for all of its servers: the agents are served in turn, and of each agent the
-session whose job arrived first. A free slot is reserved for the next waiter (GRANT_SLOTS), and the
-process that caused the grant wakes that session. The list only decides who is next: the job is
-still in its mailbox, whose sweeper waits longer for it, so a lost grant delays a job and loses
-nothing. Why it is so is in docs/decisions.md.
+has one list of waiters for all of its servers: each class of urgency gets its share, in a class the
+agents are served in turn, and of each agent the session whose job arrived first. A free slot is
+reserved for the next waiter (GRANT_SLOTS), and the process that caused the grant wakes that
+session. The list only decides who is next: the job is still in its mailbox, whose sweeper waits
+longer for it, so a lost grant delays a job and loses nothing. Why it is so is in docs/decisions.md.
 
 Pure, as `mailbox`: methods return commands, which an executor sends.
 """
@@ -21,6 +21,7 @@ from memory.lifetimes import SLOTS_TTL_MS
 from memory.mailbox import due_list
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Swept
+from memory.priority import RANKS, Priority, Shares
 from memory.records.index import Entry, newest, touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import (
@@ -33,10 +34,17 @@ from memory.redis.replies import (
     text,
     unexpected_reply,
 )
+from memory.slots.occupancy import SlotWait
 
 SLOT_WAIT_MS = 120_000
 """How long no sweeper wakes a mailbox whose head waits for a slot."""
 WAITING_MODELS_MAX = 1000
+# As classes.lua has it: the first and the last of what the waiters of a class can be called.
+_ENTRIES = {
+    Priority.INTERACTIVE: ("[!", '("'),
+    Priority.NORMAL: ("[$", "+"),
+    Priority.BATCH: ("[#", "($"),
+}
 
 TAKE_SLOT = LuaScript.load("slots", "take_slot")
 RENEW_SLOT = LuaScript.load("slots", "renew_slot")
@@ -45,34 +53,6 @@ RELEASE_SLOT = LuaScript.load("slots", "release_slot")
 EXPIRE_SLOTS = LuaScript.load("slots", "expire_slots")
 GRANT_SLOTS = LuaScript.load("slots", "grant_slots")
 SCRIPTS = (TAKE_SLOT, RENEW_SLOT, WAIT_FOR_SLOT, RELEASE_SLOT, EXPIRE_SLOTS, GRANT_SLOTS)
-
-
-@dataclass(frozen=True, slots=True)
-class SlotWait:
-    """How many sessions get a slot before this one, and about how long that takes (`wait_ms`; None
-    where no call has ended yet)."""
-
-    ahead: int
-    wait_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """How full a model is: slots taken or reserved per server, waiters, mean length of a call."""
-
-    taken: tuple[int, ...]
-    waiting: int
-    call_ms: float | None
-
-    def wait_ms(self, limits: Sequence[int]) -> float | None:
-        """About how long a new waiter waits, with so many slots at the servers; None where no call
-        has ended yet."""
-        free = (taken < limit for taken, limit in zip(self.taken, limits, strict=True))
-        if not self.waiting and any(free):
-            return 0.0
-        if self.call_ms is None:
-            return None
-        return (self.waiting + 1) * self.call_ms / sum(limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +69,7 @@ class Slots:
     servers: tuple[str, ...]
     limit: int
     own_limits: Mapping[str, int] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
 
     def limits(self, servers: Sequence[str]) -> tuple[int, ...]:
         """How many slots each of these servers has."""
@@ -128,15 +109,19 @@ class Slots:
             flag, self.keys, token=token, lease_ms=lease_ms, ttl_ms=SLOTS_TTL_MS
         )
 
-    def wait(self, session: SessionKeys, *, arrived_us: int) -> Command[SlotWait]:
-        """Add a session to the waiters; its lease was given back before."""
+    def wait(
+        self, session: SessionKeys, *, arrived_us: int, priority: Priority = Priority.NORMAL
+    ) -> Command[SlotWait]:
+        """Add a session to the waiters of its class; its lease was given back before."""
         return WAIT_FOR_SLOT.command(
             _read_slot_wait,
             self.keys,
             session=self._name(session),
+            priority=priority,
             # With leading zeros the order of the texts is the order of the times.
             arrived=f"{arrived_us:016d}",
             limits=self._limits(self.servers),
+            shares=str(self.shares),
             ttl_ms=SLOTS_TTL_MS,
         )
 
@@ -179,6 +164,7 @@ class Slots:
             self._read_granted,
             self.keyspace.slots(self.model, asked),
             limits=self._limits(asked),
+            shares=str(self.shares),
             reserve_ms=reserve_ms,
             ttl_ms=SLOTS_TTL_MS,
         )
@@ -192,6 +178,10 @@ class Slots:
     def waiting(self) -> Command[int]:
         """How many sessions wait."""
         return Command(integer, ("ZCARD", self.keys.waiters))
+
+    def waiting_of(self) -> list[Command[int]]:
+        """How many sessions of each class wait, a command for each, by rank."""
+        return [Command(integer, ("ZLEXCOUNT", self.keys.waiters, *_ENTRIES[one])) for one in RANKS]
 
     def taken(self) -> list[Command[int]]:
         """How many slots are taken or reserved, a command for each server."""

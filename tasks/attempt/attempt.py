@@ -180,13 +180,11 @@ class Attempt:
 
     async def _wait_for_slot(self, slots: Slots, acquired: Acquired) -> Verdict:
         """Leave the worker until the job is granted a slot of its model."""
-        slot_wait, stop = await self._holder.wait_for_slot(slots)
+        slot_wait, mine = await self._holder.wait_for_slot(slots, acquired)
         data: dict[str, JsonValue] = {"reason": "slot", "ahead": slot_wait.ahead}
         if slot_wait.wait_ms is not None:
             data["wait_s"] = round(slot_wait.wait_ms / 1000, 1)
         self._events.emit(EventType.WAITING, data=data)
-        # A job that was cancelled meanwhile does not wait for that.
-        mine = None if stop is None else JobToWake(self._ref.job_id, acquired.envelope)
         return NotNow("waits for a slot of its model", mine)
 
     async def _wait_for_servers(self, met: OutageMet, acquired: Acquired, job: ChatJob) -> Verdict:
@@ -195,7 +193,7 @@ class Attempt:
             reason = self._outage_wait.reason(met, acquired)
             return await bury(self._holder, self._events, reason, "outage")
         is_stopped = await self._outage_wait.park(met, acquired, job.expires)
-        mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
+        mine = acquired.to_wake(self._ref.job_id) if is_stopped else None
         return NotNow("waits for its model's servers, which are unavailable", mine)
 
     async def _take_turn(
@@ -291,7 +289,7 @@ class Attempt:
         """Leave the job to another worker: the attempt does not count, unless it went wrong."""
         refund = is_refunded(reason, job, acquired, self._settings.queue.max_attempts)
         await self._holder.fail(delay_s=0.0, refund=refund, error=reason.value)
-        return NotNow(reason.value, JobToWake(self._ref.job_id, acquired.envelope))
+        return NotNow(reason.value, acquired.to_wake(self._ref.job_id))
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
         limit_bytes = self._settings.memory.max_value_bytes

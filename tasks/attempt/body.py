@@ -33,7 +33,7 @@ from tasks.job.options import ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.log_context import log_about
 from tasks.process.services import producer_services
-from tasks.process.wakeup import publish, wakeup_kwargs
+from tasks.process.wakeup import priority_in, publish, wakeup_kwargs
 from tasks.process.worker.services import worker_services
 from tasks.submit.follow import last_end
 
@@ -173,6 +173,7 @@ def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> 
             retries=task.request.retries + 1,
             countdown_s=delay_s,
             trace=place_of(task.request),
+            priority=priority_in(vars(task.request)),
         )
     except OperationalError as exc:
         logger.warning(

@@ -17,6 +17,7 @@ from memory import (
     Ending,
     Event,
     EventType,
+    JobToWake,
     LastAttempt,
     Mailbox,
     MemoryUnavailable,
@@ -29,6 +30,7 @@ from memory import (
     keep_pointer,
     locate,
 )
+from memory.mailbox import looks
 from memory.mailbox.mailbox import RECORDED
 from memory.quotas import charges, usage
 from memory.quotas.owners import Owner
@@ -122,9 +124,12 @@ class LeaseHolder:
             async with renewed(self._memory, lease, stoppable):
                 yield
 
-    async def wait_for_slot(self, slots: Slots) -> tuple[SlotWait, StopPolicy | None]:
+    async def wait_for_slot(
+        self, slots: Slots, acquired: Acquired
+    ) -> tuple[SlotWait, JobToWake | None]:
         """Give the lease back, the attempt not counted, and wait for a slot: behind how many
-        others, and how the job is to be stopped if somebody has cancelled it meanwhile."""
+        others, and the job if it is to be woken, for somebody has cancelled it meanwhile, or made
+        its session more urgent."""
         giving_back = self.mailbox.fail(
             self.token,
             delay_ms=0,
@@ -133,7 +138,14 @@ class LeaseHolder:
             grace_ms=self._queue_wait.grace_ms,
         )
         slot_wait = await self.slot.wait(slots, *giving_back)
-        return slot_wait, await self._memory.run(self.mailbox.stop_asked(self._ref.job_id))
+        job_id, keys = self._ref.job_id, self.mailbox.keys
+        # Who sends a job while a lease lives wakes nobody, and leaves it to its holder to look.
+        asked = looks.asked_meanwhile(keys, job_id, seq_us=acquired.seq_us)
+        stop, priority = await self._memory.run(asked)
+        is_lifted = priority.rank < acquired.priority.rank
+        if stop is None and not is_lifted:
+            return slot_wait, None
+        return slot_wait, JobToWake(job_id, acquired.envelope, priority)
 
     async def park(
         self,

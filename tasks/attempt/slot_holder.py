@@ -10,6 +10,7 @@ from memory import (
     Command,
     CorruptData,
     MemoryServiceError,
+    Priority,
     SessionKeys,
     Slots,
     SlotWait,
@@ -50,6 +51,7 @@ class SlotHolder:
         self._lease_ms = lease_ms
         self._taken_s: float | None = None
         self._enqueued_us = 0
+        self._priority = Priority.NORMAL
 
     async def take(self, model: str, acquired: Acquired) -> Slots | None:
         """None: the job may call `model` now. Else give its lease back and `wait` for these."""
@@ -67,7 +69,7 @@ class SlotHolder:
             # What cannot be counted bounds nothing: better too many calls than none.
             logger.error("calls of a model are not limited until its key is repaired: %s", exc)
             return None
-        self._enqueued_us = max(acquired.seq_us, ended_us)
+        self._enqueued_us, self._priority = max(acquired.seq_us, ended_us), acquired.priority
         if server is None:
             return slots
         self.held, self._taken_s, self.server = slots, time.monotonic(), server
@@ -102,7 +104,7 @@ class SlotHolder:
             slots.note_waiting(),
             *giving_back,
             self._notifier.expire(slots),
-            slots.wait(self._keys, arrived_us=self._enqueued_us),
+            slots.wait(self._keys, arrived_us=self._enqueued_us, priority=self._priority),
             self._notifier.grant_next(slots),
         )
         self._notifier.notify(slots, granted)

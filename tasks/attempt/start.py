@@ -32,13 +32,14 @@ from tasks.errors import ChatError, JobConflict
 from tasks.job.celery_options import publish_options
 from tasks.job.deadline import timeout_of_message
 from tasks.job.envelope import Envelope, JobRef
+from tasks.job.priority import of_number
 from tasks.process.live_events import AttemptEvents
 from tasks.process.log_context import JobInLog, log_about
 from tasks.process.per_process import PerProcess
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
 from tasks.process.turns_now import TurnNow
-from tasks.process.wakeup import DUE_HEADER
+from tasks.process.wakeup import DUE_HEADER, number_in
 from tasks.process.worker.services import WorkerServices, worker_services
 from tasks.submit.producer import Producer, has_effects, producer
 from tasks.turn.read_back import ArchiveReader
@@ -209,7 +210,11 @@ def job_ref_of(
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:
         return JobRef(request.id, agent_id, session_id, wanted)
-    job = producer().checked((agent_id, session_id, message), {**options, **limits_of(request)})
+    options |= limits_of(request)
+    if options.get("priority") is None:
+        settings = producer_services().settings
+        options["priority"] = of_number(number_in(vars(request)), is_rabbitmq=settings.is_rabbitmq)
+    job = producer().checked((agent_id, session_id, message), options)
     # Of a foreign sender that traces what it sends with Celery.
     envelope = Envelope(job=job, publish=options_of(request), trace=place_of(request))
     return JobRef(request.id, agent_id, session_id, wanted, envelope)

@@ -36,6 +36,7 @@ _LOCAL = frozenset(
         "expires",
         "time_limit",
         "soft_time_limit",
+        "priority",
     }
 )
 _FOLLOWS = frozenset({"link", "link_error", "chain", "chord"})

@@ -23,6 +23,7 @@ from llm import check_model_name
 from llm.errors import InvalidRequestError
 from memory import InvalidInput, OnBusy, Request
 from memory.ids import encode_id
+from memory.priority import Priority
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
@@ -103,6 +104,7 @@ class ChatJob(BaseModel):
     metadata: dict[str, JsonValue] | None = None
     webhook: Text | None = Field(default=None, repr=False)
     tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] | None = None
+    priority: Priority | None = None
 
     @classmethod
     def checked(cls, arguments: Mapping[str, object], *, max_message_bytes: int) -> Self:
@@ -237,7 +239,16 @@ class ChatJob(BaseModel):
 
 # A service may well note its second attempt in the metadata (docs/decisions.md, "What makes two
 # requests the same").
-_NOT_ASKED = {"on_busy", "metadata", "idempotency_key", "not_before", "expires", "webhook", "tags"}
+_NOT_ASKED = {
+    "on_busy",
+    "metadata",
+    "idempotency_key",
+    "not_before",
+    "expires",
+    "webhook",
+    "priority",
+    "tags",
+}
 """Arguments that change nothing of what is asked."""
 
 

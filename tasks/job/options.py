@@ -10,12 +10,14 @@ from typing import Literal, Required, TypeAlias, TypedDict
 
 from pydantic import JsonValue
 
-from memory import OnBusy
+from memory import OnBusy, Priority
 
 OnBusyName: TypeAlias = Literal[
     "enqueue", "reject", "interrupt", "rollback", "replace_pending", "merge"
 ]
 """The values of memory.OnBusy, for a producer that writes them as text."""
+PriorityName: TypeAlias = Literal["interactive", "normal", "batch"]
+"""The values of memory.Priority, for a producer that writes them as text."""
 
 
 class ChatOptions(TypedDict, total=False):
@@ -83,6 +85,10 @@ class ChatOptions(TypedDict, total=False):
     webhook: str | None
     """The address that is told how the job has ended, of a host that WEBHOOK_HOSTS allows; None:
     what the agent's profile says."""
+    priority: Priority | PriorityName | None
+    """How urgent the job is, and with it all of its session that waits: "interactive" before
+    "normal" before "batch". It changes no order within a session. None: as the agent's profile
+    says, or normal."""
 
 
 class ChatArguments(ChatOptions):

@@ -65,6 +65,11 @@ class Settings:
         return _celery_url(self.memory, self.queue.broker_url, 1, BROKER)
 
     @property
+    def is_rabbitmq(self) -> bool:
+        """Whether the broker is RabbitMQ, and not Redis."""
+        return _kind(self.broker_url) not in RESULT_KINDS
+
+    @property
     def broker(self) -> CeleryAddress:
         """The same as Celery gets it."""
         return celery_address(self.broker_url, BROKER)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from memory import (
     AsyncConnection,
@@ -11,6 +12,7 @@ from memory import (
     JobToWake,
     Keyspace,
     Mailbox,
+    Priority,
     SessionKeys,
     SweepOutcome,
 )
@@ -42,8 +44,9 @@ class HeadWaker:
         self._wake = wake
         self._wakers = wakers
 
-    async def is_coming(self, keys: SessionKeys) -> bool:
+    async def is_coming(self, keys: SessionKeys, *, is_first: bool = False) -> bool:
         """Wake the head of a session; False: there is none, or it is looked after otherwise.
+        With `is_first` a worker takes the wake-up as one of the most urgent, whatever the job is.
 
         Raises MemoryServiceError, but not CorruptData: that is logged.
         """
@@ -56,8 +59,11 @@ class HeadWaker:
                 logger.error("%s cannot run until its key is repaired: %s", keys.history, exc)
                 return False
             if swept.outcome is SweepOutcome.WAKE:
+                head = swept.head
+                if is_first and head is not None:
+                    head = replace(head, priority=Priority.INTERACTIVE)
                 waking = asyncio.get_running_loop().run_in_executor(
-                    self._wakers, self._wake, keys, swept.head
+                    self._wakers, self._wake, keys, head
                 )
                 if not await waking:
                     await self._memory.run(mailbox.unwake())

@@ -16,6 +16,7 @@ from memory import (
     Slots,
     ignore_corrupt,
 )
+from memory.priority import Shares
 from tasks.process.head_waker import HeadWaker
 from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
@@ -27,13 +28,19 @@ class BoundedModels:
     """The slots of the models, as OLLAMA_NUM_PARALLEL and its kin bound them."""
 
     def __init__(
-        self, keyspace: Keyspace, settings: LLMSettings, servers: Fleet, outages: Outages
+        self,
+        keyspace: Keyspace,
+        settings: LLMSettings,
+        servers: Fleet,
+        outages: Outages,
+        *,
+        shares: Shares,
     ) -> None:
         self.are_any = settings.is_bounded
         self._servers = servers
         self._outages = outages
         # Jobs may name any model: no more are kept than a worker meets in practice.
-        self.slots_of = lru_cache(maxsize=100)(partial(slots_of, keyspace, settings))
+        self.slots_of = lru_cache(maxsize=100)(partial(slots_of, keyspace, settings, shares=shares))
         """The slots of a model, at every server; None where nothing bounds its calls."""
 
     async def ranked(self, model: str, session: str) -> Sequence[str]:
@@ -46,14 +53,14 @@ class BoundedModels:
         return self._outages.without_those_away(self._servers.open_to(model))
 
 
-def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str) -> Slots | None:
+def slots_of(keyspace: Keyspace, settings: LLMSettings, model: str, shares: Shares) -> Slots | None:
     """The slots of a model, at every server; None where nothing bounds its calls."""
     limits = {url: settings.at(url).parallel_calls(model) for url in settings.servers}
     if not any(limits.values()):
         return None
     # Beside bounded servers one without a bound has as many slots as anybody may set.
     own = {url: limit or PARALLEL.most for url, limit in limits.items()}
-    return Slots(keyspace, full_name(model), settings.servers, max(own.values()), own)
+    return Slots(keyspace, full_name(model), settings.servers, max(own.values()), own, shares)
 
 
 class SlotNotifier:
@@ -101,7 +108,8 @@ class SlotNotifier:
 
     async def _wake_head(self, at: Slots, keys: SessionKeys) -> None:
         try:
-            if not await self._waker.is_coming(keys):
+            # Before all others in the queue: until it comes, the slot is free in vain.
+            if not await self._waker.is_coming(keys, is_first=True):
                 self.notify(
                     at, await self._memory.run_last(at.unreserve(keys), self.grant_next(at))
                 )

@@ -13,10 +13,12 @@ from pydantic import JsonValue
 
 from memory import CannotRead, JobToWake, NewerFormat, SessionKeys
 from memory.ids import is_id, shown_id
+from memory.priority import Priority
 from memory.quoting import quoted
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
 from tasks.job.envelope import CALLBACK_OPTIONS, Envelope, celery_options_of
+from tasks.job.priority import number_of, of_number
 from tasks.process.broker_names import PREFIX_HEADER
 from tasks.process.configuration import load_settings
 from tasks.process.redis_clock import redis_clock
@@ -28,6 +30,8 @@ CHAT_TASK = "tasks.chat_task"
 DUE_HEADER = "griot_due_at"
 """Header of our messages: when the task is to start, Unix time in seconds by Redis' clock; a sender
 that does not know that clock yet leaves it out."""
+PRIORITY_HEADER = "griot_priority"
+"""Header of our messages: how urgent the session is; a normal one leaves it out."""
 WAKEUP_HEADER = "griot_wakeup"
 """Header of a message whose loss costs seconds: its job lies in the mailbox."""
 
@@ -54,12 +58,13 @@ def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
         envelope = Envelope.of(keys, waiting)
     except NewerFormat:
         # Its queue and the like are where they were, and a newer worker hears of it there.
-        return wake_job(app, keys, waiting.job_id, None, celery_options_of(keys, waiting))
+        known = celery_options_of(keys, waiting)
+        return wake_job(app, keys, waiting.job_id, None, known, priority=waiting.priority)
     except (InvalidJob, CannotRead):
         # Wake it all the same: the worker makes it a dead letter, and the session goes on; or the
         # worker has the key, or says that it has not.
         envelope = None
-    return wake_job(app, keys, waiting.job_id, envelope)
+    return wake_job(app, keys, waiting.job_id, envelope, priority=waiting.priority)
 
 
 def wake_job(
@@ -68,15 +73,18 @@ def wake_job(
     job_id: str,
     envelope: Envelope | None,
     known: Mapping[str, JsonValue] | None = None,
+    *,
+    priority: Priority | None = None,
 ) -> bool:
     """`wake` for a job whose envelope is at hand; None: it cannot be read, and of its Celery
-    options only these are `known`."""
+    options only these are `known`. `priority` is that of its session; None: its own."""
+    priority = priority or (envelope.job.priority if envelope else None)
     options = envelope.publish if envelope else known or {}
     trace = envelope.trace if envelope else None
     kwargs = wakeup_kwargs(keys, envelope.job.max_history if envelope else None)
     try:
         try:
-            publish(app, job_id, kwargs, options, trace=trace)
+            publish(app, job_id, kwargs, options, trace=trace, priority=priority)
         except UNSENDABLE as exc:
             kind = type(exc).__name__
             logger.warning(
@@ -84,7 +92,7 @@ def wake_job(
                 shown_id(job_id),
                 kind,
             )
-            publish(app, job_id, kwargs, {}, trace=trace)
+            publish(app, job_id, kwargs, {}, trace=trace, priority=priority)
     except OperationalError as exc:
         logger.warning(
             "the wake-up of job %s was not published; the sweeper will publish it: %s",
@@ -98,7 +106,12 @@ def wake_job(
 def wake_jobs(app: Celery, jobs: Sequence[tuple[SessionKeys, str, Envelope]]) -> None:
     """`wake_job` for the heads of several mailboxes, all of them jobs without Celery options."""
     waiting = [
-        (job_id, wakeup_kwargs(keys, envelope.job.max_history), envelope.trace)
+        (
+            job_id,
+            wakeup_kwargs(keys, envelope.job.max_history),
+            envelope.trace,
+            envelope.job.priority,
+        )
         for keys, job_id, envelope in jobs
     ]
     try:
@@ -128,10 +141,12 @@ def publish(
     retries: int = 0,
     countdown_s: float | None = None,
     trace: tracing.Carrier | None = None,
+    priority: Priority | None = None,
 ) -> None:
     """Publish one message for `job_id`; `worker.pool` takes it. Raises kombu's OperationalError.
 
-    `trace` is the job's own place: who publishes is often about another job.
+    `trace` is the job's own place: who publishes is often about another job. `priority` says before
+    which others a worker takes it; None: normal.
 
     Not through `Celery.send_task`: that subscribes the process to the result (a worker would
     gather subscriptions without end) and makes whatever task happens to publish the parent
@@ -142,12 +157,21 @@ def publish(
         producer.connection._reraise_as_library_errors(),
         tracing.at(trace or {}),
     ):
-        _send(app, producer, job_id, kwargs, options, retries=retries, countdown_s=countdown_s)
+        _send(
+            app,
+            producer,
+            job_id,
+            kwargs,
+            options,
+            retries=retries,
+            countdown_s=countdown_s,
+            priority=priority,
+        )
 
 
 def publish_together(
     app: Celery,
-    waiting: Iterable[tuple[str, Mapping[str, object], tracing.Carrier | None]],
+    waiting: Iterable[tuple[str, Mapping[str, object], tracing.Carrier | None, Priority | None]],
 ) -> None:
     """Publish the wake-ups of several jobs, by id with their arguments, in one round trip where the
     broker is Redis. Raises kombu's OperationalError or BatchPublishError, or RuntimeError: some of
@@ -157,9 +181,9 @@ def publish_together(
         producer.connection._reraise_as_library_errors(),
         producer.batch(),
     ):
-        for job_id, kwargs, trace in waiting:
+        for job_id, kwargs, trace, priority in waiting:
             with tracing.at(trace or {}):
-                _send(app, producer, job_id, kwargs, {})
+                _send(app, producer, job_id, kwargs, {}, priority=priority)
 
 
 def _send(
@@ -171,11 +195,12 @@ def _send(
     *,
     retries: int = 0,
     countdown_s: float | None = None,
+    priority: Priority | None = None,
 ) -> None:
     # What follows the job lies in its mailbox (docs/decisions.md, "One outbox").
     names = options.keys() - CALLBACK_OPTIONS
     of_message = {name: options[name] for name in _MESSAGE_OPTIONS & names}
-    of_sending = _placed({name: options[name] for name in names - _MESSAGE_OPTIONS})
+    of_sending = _placed({name: options[name] for name in names - _MESSAGE_OPTIONS}, priority)
     message = app.amqp.create_task_message(
         job_id,
         CHAT_TASK,
@@ -189,15 +214,19 @@ def _send(
     )
     given = of_sending.pop("headers", None)
     headers = {**(given if isinstance(given, dict) else {}), **tracing.carrier()}
-    headers |= wakeup_headers(countdown_s or 0.0)
+    headers |= wakeup_headers(countdown_s or 0.0, priority)
     if "message" in kwargs:
         del headers[WAKEUP_HEADER]
     app.amqp.send_task_message(producer, CHAT_TASK, message, **of_sending, headers=headers)
 
 
-def _placed(of_sending: dict[str, object]) -> dict[str, object]:
-    """The same with the name that the queue has in this deployment."""
-    return {**of_sending, "queue": queue_of(of_sending)}
+def _placed(of_sending: dict[str, object], priority: Priority | None) -> dict[str, object]:
+    """The same with the name that the queue has in this deployment, and the class's place in it."""
+    # An older version kept Celery's own among the options.
+    of_sending.pop("priority", None)
+    number = number_of(priority or Priority.NORMAL, is_rabbitmq=load_settings().is_rabbitmq)
+    place = {} if number is None else {"priority": number}
+    return {**of_sending, **place, "queue": queue_of(of_sending)}
 
 
 def queue_of(options: Mapping[str, object]) -> object:
@@ -206,12 +235,32 @@ def queue_of(options: Mapping[str, object]) -> object:
     return names.queue(queue) if isinstance(queue, str) else queue or names.chat
 
 
-def wakeup_headers(countdown_s: float = 0.0) -> dict[str, object]:
+def wakeup_headers(countdown_s: float = 0.0, priority: Priority | None = None) -> dict[str, object]:
     """What a wake-up has of our own among its headers, due after that time."""
     now_s = redis_clock().now_s
     due: dict[str, object] = {} if now_s is None else {DUE_HEADER: now_s + countdown_s}
     # docs/decisions.md, "A wake-up is not recorded as unacknowledged".
-    return {**due, PREFIX_HEADER: load_settings().names.key_prefix, WAKEUP_HEADER: True}
+    urgency: dict[str, object] = {}
+    if priority not in (None, Priority.NORMAL):
+        urgency[PRIORITY_HEADER] = str(priority)
+    ours = {PREFIX_HEADER: load_settings().names.key_prefix, WAKEUP_HEADER: True}
+    return {**due, **urgency, **ours}
+
+
+def priority_in(headers: Mapping[str, object] | None) -> Priority:
+    """Before which others a message with these headers is to be handled: a wake-up says so, of any
+    other the number does."""
+    named = (headers or {}).get(PRIORITY_HEADER)
+    if isinstance(named, str) and named in set(Priority):
+        return Priority(named)
+    found = of_number(number_in(headers or {}), is_rabbitmq=load_settings().is_rabbitmq)
+    return found or Priority.NORMAL
+
+
+def number_in(message: Mapping[str, object]) -> object:
+    """Celery's number of a message, as a received one has it; what it is not, nobody knows."""
+    info = message.get("delivery_info")
+    return info.get("priority") if isinstance(info, Mapping) else None
 
 
 def is_wakeup(headers: Mapping[str, object] | None) -> bool:

@@ -14,17 +14,18 @@ from memory import (
     Connection,
     Enqueued,
     Intake,
-    JobToWake,
     Keyspace,
     Mailbox,
     MemoryServiceError,
     MemoryUnavailable,
+    Priority,
     Request,
     events,
     index,
     users,
 )
 from memory.ids import shown_id
+from memory.mailbox import looks
 from memory.redis.steps import run_steps
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
@@ -34,6 +35,7 @@ from tasks.job.due_time import wait_ms as wait_ms_until
 from tasks.job.envelope import Envelope
 from tasks.job.images import check_images
 from tasks.job.job import ChatJob
+from tasks.job.priority import priority_of
 from tasks.process.app import app
 from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -82,24 +84,31 @@ class Producer:
         named = {**bound.pop("options", {}), **bound}
         if named.get("expires") is not None:
             named["expires"] = expires_at(named["expires"], now_s=redis_clock().best_s)
+        is_rabbitmq = self._settings.is_rabbitmq
+        named["priority"] = priority_of(named.get("priority"), is_rabbitmq=is_rabbitmq)
         job = ChatJob.checked(named, max_message_bytes=queue.max_message_bytes)
         if job.model is not None and self._settings.knows_models:
             self._settings.allowed_models.check(job.model)
         if job.images:
             max_bytes = self._settings.max_image_bytes
             check_images(job.images, max_count=queue.max_images, max_bytes=max_bytes)
-        return self._with_webhook(job)
+        return self._with_profile(job)
 
-    def _with_webhook(self, job: ChatJob) -> ChatJob:
-        """The job with its own webhook, or the one of its agent's profile. Raises InvalidJob."""
-        if job.webhook is None:
-            of_profile = self._settings.profiles.of(job.agent_id).webhook
-            return job.model_copy(update={"webhook": of_profile}) if of_profile else job
+    def _with_profile(self, job: ChatJob) -> ChatJob:
+        """The job with its own webhook and priority, or those of its agent's profile. Raises
+        InvalidJob."""
+        profile = self._settings.profiles.of(job.agent_id)
+        of_profile: dict[str, object] = {}
+        if job.priority is None and profile.priority is not Priority.NORMAL:
+            of_profile["priority"] = profile.priority
+        if job.webhook is None and profile.webhook:
+            of_profile["webhook"] = profile.webhook
         try:
-            self._settings.webhooks.allowed.check(job.webhook)
+            if job.webhook is not None:
+                self._settings.webhooks.allowed.check(job.webhook)
         except BadAddress as exc:
             raise InvalidJob(f"webhook: {exc}") from None
-        return job
+        return job.model_copy(update=of_profile) if of_profile else job
 
     def submission(
         self,
@@ -144,6 +153,7 @@ class Producer:
             merged_bytes=settings.queue.max_message_bytes,
             merged_envelope_bytes=settings.max_envelope_bytes,
             ttl_s=settings.ttl_of(envelope.job.agent_id),
+            priority=envelope.job.priority or Priority.NORMAL,
             callbacks=packed_callbacks(
                 job_id, envelope.publish, webhook=envelope.job.webhook, trace=envelope.trace
             ),
@@ -199,7 +209,7 @@ class Producer:
                     exc,
                 )
         if enqueued.wake:
-            wake(self._app, keys, JobToWake(enqueued.wake, b""))
+            self._wake_other(submission, enqueued.wake)
         if enqueued.ended:
             claim_ms = self._queue_wait.grace_ms
             deliver_ends(
@@ -210,6 +220,21 @@ class Producer:
                 owner=submission.intake.owner,
                 claim_ms=claim_ms,
             )
+
+    def _wake_other(self, submission: Submission, job_id: str) -> None:
+        """Wake the head of the session: it is to stop, or is now as urgent as the new job."""
+        try:
+            head = self._memory.run(looks.stored(submission.keys, job_id))
+        except MemoryServiceError as exc:
+            logger.warning(
+                "job %s is not woken for a later one of its session; the sweeper wakes it: %s",
+                shown_id(job_id),
+                exc,
+            )
+            return
+        if head is not None:
+            priority = submission.intake.priority
+            wake(self._app, submission.keys, replace(head, priority=priority))
 
 
 def _delayed(intake: Intake, not_before: float) -> Intake:

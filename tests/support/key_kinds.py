@@ -44,7 +44,13 @@ KINDS: tuple[KeyKind, ...] = (
         "job id → what follows it: links, chord, chain, webhook; lines of JSON",
         True,
     ),
-    KeyKind("lease:{H}", "hash", "dedupe window", "the running head: token, until, job, attempt …"),
+    KeyKind(
+        "lease:{H}",
+        "hash",
+        "dedupe window",
+        "the running head: token, until, job, attempt …; up to which job the session is "
+        "interactive, and from which on batch",
+    ),
     KeyKind(
         "done:{H}", "zset", "dedupe window", "job id → ms; + committed, - cancelled, merged or dead"
     ),
@@ -68,14 +74,31 @@ KINDS: tuple[KeyKind, ...] = (
         "1 day",
         "lease token, or session with a reserved slot → when that expires, ms",
     ),
-    KeyKind("waiters:{M}", "zset", "1 day", "waiters: <agent>:<arrival of the job, µs>:<session>"),
     KeyKind(
-        "round_robin:{M}", "zset", "1 day", "agent that has waiters → its position in the round"
+        "waiters:{M}",
+        "zset",
+        "1 day",
+        "waiters: <agent>:<arrival of the job, µs>:<session>, with `!` before it where it is "
+        "interactive, `#` where it is batch",
     ),
     KeyKind(
-        "enqueued_at:{M}", "hash", "1 day", "<agent>:<session> that waits → arrival of its job, µs"
+        "round_robin:{M}",
+        "zset",
+        "1 day",
+        "agent that has waiters, marked as these → its position in the round of its class",
     ),
-    KeyKind("call_stats:{M}", "hash", "1 day", "number of calls, and their mean length, ms"),
+    KeyKind(
+        "enqueued_at:{M}",
+        "hash",
+        "1 day",
+        "<agent>:<session> that waits → arrival of its job, µs, marked as the waiter",
+    ),
+    KeyKind(
+        "call_stats:{M}",
+        "hash",
+        "1 day",
+        "number of calls, their mean length, ms; while several classes wait, whose turn it is",
+    ),
     KeyKind(
         "answered:{M}:<server>",
         "string",

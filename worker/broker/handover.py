@@ -12,7 +12,7 @@ from celery import signals
 from celery.worker.consumer import Consumer
 from celery.worker.request import noop
 
-from memory import CannotRead, JobToWake, SessionKeys
+from memory import CannotRead, JobToWake, Priority, SessionKeys
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -58,16 +58,19 @@ class Handover:
         is_plain = isinstance(queue, str) and not envelope.publish.keys() - {"queue"}
         if not (is_plain and tasks and tasks.consuming_from(queue)):
             return False
-        message = _message(job_id, keys, envelope, str(queue))
+        priority = waiting.priority or envelope.job.priority
+        message = _message(job_id, keys, envelope, str(queue), priority)
         strategy = consumer.strategies[CHAT_TASK]
         crash_if_armed(CrashPoint.BEFORE_WAKE)
         strategy(message, None, noop, noop, consumer.on_task_message)
         return True
 
 
-def _message(job_id: str, keys: SessionKeys, envelope: Envelope, queue: str) -> LocalMessage:
+def _message(
+    job_id: str, keys: SessionKeys, envelope: Envelope, queue: str, priority: Priority | None
+) -> LocalMessage:
     kwargs = wakeup_kwargs(keys, envelope.job.max_history)
     named = {"task": CHAT_TASK, "id": job_id, "root_id": job_id, "lang": "py", "retries": 0}
     shown = {"argsrepr": "()", "kwargsrepr": repr_of(kwargs)}
-    headers = {**named, **shown, **(envelope.trace or {}), **wakeup_headers()}
+    headers = {**named, **shown, **(envelope.trace or {}), **wakeup_headers(priority=priority)}
     return LocalMessage(headers, ((), kwargs, None), {"exchange": "", "routing_key": queue})

@@ -9,14 +9,13 @@ again.
 # Kombu says it is typed, but its transports are not.
 
 import logging
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from queue import Empty
 from typing import ClassVar
 
-import kombu.connection
 import redis
 from kombu.asynchronous.hub import Hub
 from kombu.transport import TRANSPORT_ALIASES, _transport_cache
@@ -25,7 +24,10 @@ from kombu.utils.encoding import bytes_to_str
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from memory.priority import ClassTurns, Shares
+from tasks.job.priority import LISTS
 from worker.broker.broadcasts import BroadcastChannel
+from worker.broker.certificates import require_certificates
 from worker.broker.compression import bound_decompression
 from worker.broker.messages import (
     KEPT_BYTES,
@@ -39,6 +41,12 @@ from worker.broker.unacked import QoS, reason
 
 logger = logging.getLogger(__name__)
 
+# kombu's names of a queue's lists end with the number, but for the first.
+_CLASS_OF = {
+    str(number) if number else "": priority
+    for priority, numbers in LISTS.items()
+    for number in numbers
+}
 MOST_BYTES = 16 * 1024 * 1024
 """Of a message, where nobody says how large it may be."""
 QUARANTINE_SUFFIX = ".quarantine"
@@ -52,13 +60,13 @@ QUARANTINE_TTL_S = 7 * 24 * 3600
 RESTART_PAUSE_S = 1.0
 
 
-def register_transport(most_bytes: int = MOST_BYTES) -> None:
+def register_transport(most_bytes: int = MOST_BYTES, shares: Shares | None = None) -> None:
     """Let `redis://`, `rediss://` and `sentinel://` mean the classes of this module.
 
-    A message may have `most_bytes`. For this process, and before its first broker connection. Safe
-    to repeat. Replacing kombu's aliases, unlike Celery's setting `broker_transport`, leaves the
-    URL's scheme in force: with the setting a bare `rediss://` connected in plain text (celery
-    5.7.0).
+    A message may have `most_bytes`; the classes of wake-ups have these `shares`. For this process,
+    and before its first broker connection. Safe to repeat. Replacing kombu's aliases, unlike
+    Celery's setting `broker_transport`, leaves the URL's scheme in force: with the setting a bare
+    `rediss://` connected in plain text (celery 5.7.0).
     """
     TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
     TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
@@ -66,14 +74,21 @@ def register_transport(most_bytes: int = MOST_BYTES) -> None:
     for alias in ("redis", "rediss", "sentinel"):
         _transport_cache.pop(alias, None)
     BroadcastChannel.most_bytes = most_bytes
+    Channel.shares = shares or Shares()
     bound_decompression(most_bytes)
-    _require_certificates()
+    require_certificates()
 
 
 class Channel(BroadcastChannel):
     """A channel that puts aside what it cannot decode and survives its connection's end."""
 
     QoS = QoS
+    shares: ClassVar[Shares] = Shares()
+    """Of the messages that it takes, how many are of each class while all of them have some."""
+
+    @cached_property
+    def _class_turns(self) -> ClassTurns:
+        return ClassTurns(self.shares)
 
     # The client for everything but the blocking read, and the pool that it was made for.
     _shared_client: tuple[redis.ConnectionPool, redis.Redis] | None = None
@@ -117,8 +132,9 @@ class Channel(BroadcastChannel):
         if not queues:
             return
         keys = [
-            self.global_keyprefix + self._q_for_pri(queue, priority)
-            for priority in self.priority_steps
+            self.global_keyprefix + self._q_for_pri(queue, number)
+            for priority in self._class_turns.order()
+            for number in LISTS[priority]
             for queue in queues
         ]
         most = self.qos.can_consume_max_estimate() or 1
@@ -135,10 +151,12 @@ class Channel(BroadcastChannel):
         try:
             reply = self._read_brpop_reply(**options)
             if not reply:
+                self._class_turns.nobody_waits()
                 raise Empty
             key, elements = reply
             list_key = bytes_to_str(key).removeprefix(self.global_keyprefix)
-            queue = list_key.rsplit(self.sep, 1)[0]
+            queue, _, number = list_key.partition(self.sep)
+            self._class_turns.served(_CLASS_OF[number], len(elements))
             self._queue_cycle.rotate(queue)
             # All are off their list: what one of them raises must not lose those behind it.
             with ExitStack() as handing_over:
@@ -272,18 +290,3 @@ def _refusals_named() -> Iterator[None]:
             reason(refusal),
         )
         raise
-
-
-def _require_certificates() -> None:
-    """Check the server's certificate on `rediss://` unless the URL says `ssl_cert_reqs=none`.
-
-    Kombu 5.7.0 fills in CERT_NONE, and after that its default looks like the user's
-    wish, so its default is what has to change. An explicit wish takes another way
-    (kombu.utils.url) and stays. The warning that goes with the default would no longer be true.
-    """
-    vars(kombu.connection)["CERT_NONE"] = ssl.CERT_REQUIRED
-    kombu.connection.logger.addFilter(_is_not_the_insecure_default)
-
-
-def _is_not_the_insecure_default(record: logging.LogRecord) -> bool:
-    return "defaulting to insecure SSL" not in str(record.msg)

@@ -12,6 +12,7 @@ from memory import (
     Command,
     Connection,
     Keyspace,
+    Priority,
     SessionKeys,
     dead_letters,
     index,
@@ -255,7 +256,7 @@ def _of_models(now: Status) -> Iterator[Table]:
         (
             one.model,
             ", ".join(f"{taken} of {one.slots[url]} at {url}" for url, taken in one.taken.items()),
-            one.waiting,
+            _waiting(one),
             "unknown" if one.wait_s is None else f"{one.wait_s:.0f} s",
         )
         for one in now.models
@@ -275,6 +276,13 @@ def _of_models(now: Status) -> Iterator[Table]:
         columns = ("Server", "Models", "State", "Away since", "Waiting sessions")
         yield Table("Model servers that do not answer", columns, outages)
     yield from waits(now.objectives, now.longest_waiting, now.mailboxes.fullest)
+
+
+def _waiting(model: ModelSlots) -> str:
+    """How many wait; of each class where there are others than normal ones."""
+    if not model.waiting_of.keys() - {Priority.NORMAL}:
+        return str(model.waiting)
+    return ", ".join(f"{amount} {name}" for name, amount in model.waiting_of.items())
 
 
 def _health_of(health: Health | None) -> tuple[str, str]:

@@ -6,11 +6,13 @@
 -- ARGV  job token lease_ms history_n max_attempts grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: also names who delivers the end where the job is dead; grace_ms: how long it has for that;
 -- ttl_s: of the events and the history; dead_bytes: the largest envelope that a dead letter keeps
--- Returns (next, head: a job and its envelope, both '' where there is none to wake)
+-- Returns (next, head: a job and its envelope, both '' where there is none to wake; behind them
+-- how urgent its session is, 'interactive' or 'batch', which a normal one leaves out)
 --   {'RUN', seq_us, attempt, envelope, messages, stop, stored, away_ms}  messages: the last
 --                                history_n of `stored`, oldest first; stop: how the job was asked
 --                                to stop, by STOP or by an INTERRUPT that came after it, or '';
---                                away_ms: for how long it waits for its model's servers
+--                                away_ms: for how long it waits for its model's servers; then how
+--                                urgent the session is, as behind next
 --   {'DONE'}                      committed; no next: wake-ups for a done job would never end
 --   {'GONE', next, envelope}      cancelled, merged, dead or erased
 --   {'UNKNOWN', next, envelope}   neither in the mailbox nor done
@@ -21,6 +23,7 @@
 --   {'CORRUPT', key, type}        a key of another type; nothing was written
 
 -- include clock
+-- include session_class
 -- include held
 local owner = token
 -- include keep_history
@@ -69,4 +72,4 @@ local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end
 local since_ms = tonumber(redis.call('HGET', lease, 'servers_away_since')) or now_ms
 return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, redis.call('LLEN', history),
-  math.max(0, now_ms - since_ms)}
+  math.max(0, now_ms - since_ms), class_of(seq_us, held[8], held[9])}

@@ -8,7 +8,8 @@
 -- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay,
 -- most_bytes: and how many bytes they have at most; event: the job's last one; records: at least
 -- one
--- Returns (next: a job and its envelope, both '' where there is none to wake)
+-- Returns (next: a job and its envelope, both '' where there is none to wake; behind them how
+-- urgent its session is, 'interactive' or 'batch', which a normal one leaves out)
 --   {'OK', next, envelope}       recorded, history trimmed, its TTL at least `ttl_s`
 --   {'ALREADY', next, envelope}  recorded before, as the outbox or the history says
 --   {'GONE', next, envelope}     cancelled or dead; nothing was recorded
@@ -17,6 +18,7 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+-- include session_class
 -- include held
 local owner = token
 -- include keep_history

@@ -5,7 +5,7 @@
 -- memory. Safe to repeat: PENDING or DONE; the first `due_ms` counts.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream delayed:zset pointer...:string
--- ARGV  job envelope its_callbacks cap request due_ms event events_max ttl_s dedupe_ms
+-- ARGV  job envelope its_callbacks cap request priority due_ms event events_max ttl_s dedupe_ms
 -- due_ms: by the server's clock; event: the `scheduled` event; the others as of ENQUEUE, but `cap`
 -- bounds the session's delayed jobs too
 -- Returns
@@ -19,6 +19,7 @@
 
 -- include clock
 -- include keep_history
+-- include session_class
 -- include intake
 if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if due_at_ms then return {'PENDING', 0, -1, '', '', 0} end

@@ -8,7 +8,8 @@
 -- token: that of the lease, '' where the caller has none; owner: who delivers the end;
 -- ending: 'cancelled', 'failed', or 'dead': failed, and a dead letter is kept; dead_bytes: the
 -- largest envelope that one keeps
--- Returns (next: a job and its envelope, both '' where there is none to wake)
+-- Returns (next: a job and its envelope, both '' where there is none to wake; behind them how
+-- urgent its session is, 'interactive' or 'batch', which a normal one leaves out)
 --   {'DISCARDED', next, envelope} removed, and marked done
 --   {'GONE', next, envelope}     was cancelled or dead before
 --   {'DONE'}                     was committed before; nothing was changed
@@ -16,6 +17,7 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+-- include session_class
 -- include held
 -- include keep_history
 -- include end_job

@@ -5,7 +5,7 @@
 -- when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream delayed:zset pointer...:string
--- ARGV  job envelope its_callbacks cap request event events_max ttl_s dedupe_ms
+-- ARGV  job envelope its_callbacks cap request priority event events_max ttl_s dedupe_ms
 -- as of ENQUEUE
 -- Returns
 --   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping: the job that its worker
@@ -18,6 +18,7 @@
 
 -- include clock
 -- include keep_history
+-- include session_class
 -- include intake
 local is_live = held[1] and held[3] == head and (tonumber(held[2]) or 0) > now_ms
 local before = head ~= job and head or ''

@@ -6,13 +6,13 @@
 -- Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream outbox:hash delayed:zset pointer...:string
--- ARGV  job envelope its_callbacks cap request most_bytes most_kept_bytes owner grace_ms event events_max ttl_s dedupe_ms
+-- ARGV  job envelope its_callbacks cap request priority most_bytes most_kept_bytes owner grace_ms event events_max ttl_s dedupe_ms
 -- owner: who delivers the ends of the merged jobs, within `grace_ms`; the others as of ENQUEUE
 -- A job that carries others has, as netstrings: its own envelope, then for each of them the id and
 -- the envelope.
 -- Returns
---   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping, wake: ''; ended: how many
---                                 ends are in the outbox
+--   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping: ''; wake: as of ENQUEUE;
+--                                 ended: how many ends are in the outbox
 --   {'PENDING', seq_us, position, stopping, wake, ended}  was there
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
@@ -21,6 +21,7 @@
 
 -- include clock
 -- include keep_history
+-- include session_class
 -- include intake
 -- include end_job
 if seq_us then
@@ -53,6 +54,10 @@ for i = pending, has_begun and 2 or 1, -1 do
   end
 end
 -- What a merged job carried itself is inside its own envelope.
+-- The job is as urgent as its session was: what it answers besides is so.
+if carried ~= '' and (was == 'interactive' or not was and priority == 'batch') then
+  priority = was or 'normal'
+end
 if carried ~= '' then carried = #envelope .. ':' .. envelope .. ',' .. carried end
 take_in(carried ~= '' and carried or envelope)
-return {'NEW', seq_us, position, '', '', redis.call('HLEN', outbox)}
+return {'NEW', seq_us, position, '', session_to_lift(), redis.call('HLEN', outbox)}

@@ -4,13 +4,13 @@
 -- COMMIT stays. Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
 -- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream outbox:hash delayed:zset pointer...:string
--- ARGV  job envelope its_callbacks cap request is_all owner grace_ms event events_max ttl_s dedupe_ms
+-- ARGV  job envelope its_callbacks cap request priority is_all owner grace_ms event events_max ttl_s dedupe_ms
 -- is_all: 1 or 0; owner: who delivers the ends of the jobs that are out, within `grace_ms`; the
 -- others as of ENQUEUE
 -- Returns
 --   {'NEW', seq_us, position, stopping, wake, ended}  taken in; stopping: the job that its worker
---                                 must stop now ('': none); wake: ''; ended: how many ends are in
---                                 the outbox
+--                                 must stop now ('': none); wake: as of ENQUEUE; ended: how many
+--                                 ends are in the outbox
 --   {'PENDING', seq_us, position, stopping, wake, ended}  was there
 --   {'DONE', mark_ms}             > 0: committed then, < 0: cancelled, merged or dead since then
 --   {'CONFLICT'}                  the id is another request's; nothing was written
@@ -19,6 +19,7 @@
 
 -- include clock
 -- include keep_history
+-- include session_class
 -- include intake
 -- include end_job
 if seq_us then
@@ -38,4 +39,4 @@ end
 if kept == 0 then forget_attempt() end
 if stopping ~= '' then redis.call('HSET', lease, 'stop_job', stopping, 'stop', 'discard') end
 take_in(envelope)
-return {'NEW', seq_us, position, stopping, '', redis.call('HLEN', outbox)}
+return {'NEW', seq_us, position, stopping, session_to_lift(), redis.call('HLEN', outbox)}

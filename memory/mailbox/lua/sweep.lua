@@ -12,14 +12,17 @@
 --   {'WAIT', ms}                   the head backs off for `ms`, or waits for a slot and is not
 --                                  woken by sweepers for `ms`
 --   {'WOKEN', ms}                  a wake-up was sent; the next is not due before
---   {'WAKE', head, envelope, gap_ms}  publish the head's wake-up; the next is due after the gap
+--   {'WAKE', head, envelope, gap_ms}  publish the head's wake-up; the next is due after the gap;
+--                                  then how urgent the session is, 'interactive' or 'batch', which
+--                                  a normal one leaves out
 --   {'CORRUPT', key, type}         a key of another type; nothing was written
 
 -- include clock
-local head = redis.call('ZRANGE', queue, 0, 0)[1]
+-- include session_class
+local head, seq_us = unpack(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES'))
 if not head then return {'IDLE'} end
 local held = redis.call('HMGET', lease, 'token', 'until', 'not_before', 'woken_at', 'wakes',
-  'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms')
+  'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms', 'interactive_until', 'batch_from')
 local live_ms = held[1] and left_ms(lease, 'until', held[2], held[7]) or 0
 if live_ms > 0 then return {'BUSY', live_ms} end
 local wait_ms = math.max(left_ms(lease, 'not_before', held[3], held[8]),
@@ -36,4 +39,4 @@ if wakes > 0 and woken_ms > 0 then return {'WOKEN', math.ceil(woken_ms)} end
 redis.call('HSET', lease, 'woken_at', now_ms, 'wakes', wakes + 1)
 redis.call('PEXPIRE', lease, dedupe_ms)
 local envelope = redis.call('HGET', jobs, head) or ''
-return {'WAKE', head, envelope, math.ceil(gap_after(wakes))}
+return {'WAKE', head, envelope, math.ceil(gap_after(wakes)), class_of(seq_us, held[10], held[11])}

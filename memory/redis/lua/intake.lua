@@ -14,8 +14,11 @@ if due_at_ms and due_at_ms > now_ms then return {'PENDING', 0, -1, '', '', 0} en
 if due_at_ms then cap = math.huge end
 local seq_us = tonumber(redis.call('ZSCORE', queue, job))
 local position = seq_us and redis.call('ZRANK', queue, job)
-local head, pending = redis.call('ZRANGE', queue, 0, 0)[1] or '', redis.call('ZCARD', queue)
-local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'stop_job', 'last')
+local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+local head, pending = first[1] or '', redis.call('ZCARD', queue)
+local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'stop_job', 'last',
+  'interactive_until', 'batch_from')
+local was = first[1] and class_of(first[2], held[7], held[8])
 local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
 local function keep(content, keep_ms)
   if pointer then redis.call('SET', pointer, identity, 'PX', keep_ms) end
@@ -30,10 +33,22 @@ local function take_in(content)
   -- Later than every job before it, even where the clock was set back.
   seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
   redis.call('HSET', lease, 'last', seq_us)
+  if priority == 'interactive' then redis.call('HSET', lease, 'interactive_until', seq_us) end
+  if priority == 'batch' then redis.call('HSETNX', lease, 'batch_from', seq_us)
+  elseif held[8] then redis.call('HDEL', lease, 'batch_from') end
   keep(content, dedupe_ms)
   redis.call('ZREM', delayed, job)
   redis.call('ZADD', queue, seq_us, job)
   position = redis.call('ZRANK', queue, job)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event .. position .. '}}')
   redis.call('EXPIRE', events, ttl_s % 31536000000)
+end
+-- `session_to_lift` is the head of a session that has become more urgent by the job that was taken
+-- in, and waits: it is to be woken anew, as what it is now. '' where there is none.
+local function session_to_lift()
+  local is_lifted = priority == 'interactive' and was ~= priority
+    or priority == 'normal' and was == 'batch'
+  local is_live = held[1] and held[3] == head and (tonumber(held[2]) or 0) > now_ms
+  if not is_lifted or is_live or head == job then return '' end
+  return redis.call('ZSCORE', queue, head) and head or ''
 end

@@ -13,16 +13,16 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
--- include join_round
+-- include classes
 local freed = 0
 for i = 4, #KEYS do
   for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now_ms)) do
     freed = freed + redis.call('ZREM', KEYS[i], who)
     -- Only a session with a reservation has an entry here; a token has none.
-    local arrived = redis.call('HGET', enqueued_at, who)
+    local mark, arrived = string.match(redis.call('HGET', enqueued_at, who) or '', '^([!#]?)(%d+)$')
     if arrived then
-      redis.call('ZADD', waiters, 0, (string.gsub(who, ':', ':' .. arrived .. ':', 1)))
-      join_round(string.match(who, '^[^:]*'))
+      redis.call('ZADD', waiters, 0, mark .. string.gsub(who, ':', ':' .. arrived .. ':', 1))
+      join_round(mark .. string.match(who, '^[^:]*'))
     end
   end
   for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[i], now_ms, 'inf')) do

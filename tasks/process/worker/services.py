@@ -177,7 +177,8 @@ class WorkerServices:
     @cached_property
     def bounded_models(self) -> BoundedModels:
         """Which models' calls are bounded."""
-        return BoundedModels(self.keyspace, self.settings.llm, self.ollama, self.outages)
+        llm, shares = self.settings.llm, self.settings.queue.shares
+        return BoundedModels(self.keyspace, llm, self.ollama, self.outages, shares=shares)
 
     async def aclose(self) -> None:
         """Deliver the ends that are under way, and end the child processes."""

@@ -7,10 +7,12 @@ import pytest
 from memory.errors import CorruptData
 from memory.keys import Keyspace
 from memory.lifetimes import SLOTS_TTL_MS
-from memory.slots.slots import Occupancy
+from memory.priority import Priority
+from memory.slots.occupancy import Occupancy
 from tests.support.memory_fixtures import Backend
 from tests.support.slots.rig import LEASE_MS, MODEL, OTHER, RESERVE_MS, SERVER, SlotRig
 
+WAITING = {Priority.INTERACTIVE: 0, Priority.NORMAL: 2, Priority.BATCH: 0}
 KEYS = ("waiters", "round_robin", "enqueued_at", "call_stats")
 
 
@@ -364,11 +366,11 @@ def test_the_occupancy_tells_slots_line_and_mean(rig: SlotRig) -> None:
     rig.take("a/2")
     rig.wait("b/1", 1)
     rig.wait("b/2", 2)
-    assert rig.occupancy() == Occupancy(taken=(1,), waiting=2, call_ms=1500.0)
+    assert rig.occupancy() == Occupancy((1,), WAITING, call_ms=1500.0)
     assert rig.occupancy().wait_ms((1,)) == 4500.0
-    assert Occupancy((1, 0), 0, None).wait_ms((1, 1)) == 0.0
-    assert Occupancy((1, 1), 0, None).wait_ms((1, 1)) is None
-    assert Occupancy((1, 1), 3, 1000.0).wait_ms((1, 1)) == 2000.0
+    assert Occupancy((1, 0), {}, None).wait_ms((1, 1)) == 0.0
+    assert Occupancy((1, 1), {}, None).wait_ms((1, 1)) is None
+    assert Occupancy((1, 1), {Priority.NORMAL: 3}, 1000.0).wait_ms((1, 1)) == 2000.0
 
 
 # ---- keys
@@ -476,7 +478,7 @@ def test_one_line_serves_all_servers(wide: SlotRig) -> None:
     assert wide.take_at("b/2", OTHER, SERVER) == SERVER, "the reserved slot goes first"
     assert wide.renew("b/1")
     assert wide.renew("b/2")
-    assert wide.occupancy() == Occupancy(taken=(1, 1), waiting=1, call_ms=1000.0)
+    assert wide.occupancy() == Occupancy((1, 1), {**WAITING, Priority.NORMAL: 1}, 1000.0)
 
 
 def test_calls_are_spread_over_the_servers(wide: SlotRig) -> None:

@@ -11,6 +11,7 @@ from memory.mailbox.intake import Enqueued, Intake, OnBusy, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outbox import End, TakenEnds
 from memory.mailbox.outcomes import Acquired, Cleaned, Committed, Discarded, Ending, Swept
+from memory.priority import Priority
 from memory.records import history
 from memory.records.event import Event, EventType, packed
 from memory.records.history import Erased
@@ -78,6 +79,7 @@ class Rig:
         merged_bytes: int = MERGED_BYTES,
         callbacks: bytes = b"",
         owner: str = OWNER,
+        priority: Priority = Priority.NORMAL,
         **limits: int,
     ) -> Enqueued:
         """Send a job that asks `text`, its own id where it is None."""
@@ -92,6 +94,7 @@ class Rig:
             TTL_S,
             callbacks,
             owner,
+            priority=priority,
             **limits,
         )
         commands = self.box.take_in(intake, grace_ms=GRACE_MS)

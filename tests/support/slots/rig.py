@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from memory.keys import Keyspace, SessionKeys
+from memory.priority import RANKS, Priority, Shares
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import strings
-from memory.slots.slots import Occupancy, Slots, SlotWait
+from memory.slots.occupancy import Occupancy, SlotWait
+from memory.slots.slots import Slots
 from tests.support.mailbox.server_clock import ClockedConnection
 
 START_MS = 1_800_000_000_000
@@ -28,13 +30,16 @@ class SlotRig:
     servers: tuple[str, ...] = (SERVER,)
     own_limits: Mapping[str, int] = field(default_factory=dict)
     now_ms: int = START_MS
+    shares: Shares = field(default_factory=Shares)
 
     def __post_init__(self) -> None:
         self.connection = ClockedConnection(self.connection, lambda: self.now_ms)
 
     @property
     def slots(self) -> Slots:
-        return Slots(self.keyspace, self.model, self.servers, self.limit, self.own_limits)
+        return Slots(
+            self.keyspace, self.model, self.servers, self.limit, self.own_limits, self.shares
+        )
 
     def later(self, delay_ms: int) -> None:
         self.now_ms += delay_ms
@@ -56,8 +61,11 @@ class SlotRig:
     def renew(self, token: str) -> bool:
         return self.connection.run(self.slots.renew(token, lease_ms=LEASE_MS))
 
-    def wait(self, name: str, arrived_us: int) -> SlotWait:
-        return self.connection.run(self.slots.wait(self.keys_of(name), arrived_us=arrived_us))
+    def wait(self, name: str, arrived_us: int, priority: Priority = Priority.NORMAL) -> SlotWait:
+        session = self.keys_of(name)
+        return self.connection.run(
+            self.slots.wait(session, arrived_us=arrived_us, priority=priority)
+        )
 
     def grant_next(self) -> list[str]:
         """The sessions that are granted a slot, after what expired was released."""
@@ -80,7 +88,8 @@ class SlotRig:
         """How full the model is."""
         at = self.slots
         taken = tuple(self.connection.run_each(at.taken()))
-        return Occupancy(taken, *self.connection.run_all(at.waiting(), at.mean_ms()))
+        waiting = zip(RANKS, self.connection.run_each(at.waiting_of()), strict=True)
+        return Occupancy(taken, dict(waiting), self.connection.run(at.mean_ms()))
 
     def serve_all(self) -> list[str]:
         """Have each granted session take and release its slot, until no session is granted one."""

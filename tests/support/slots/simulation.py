@@ -22,7 +22,8 @@ from memory.mailbox.outcomes import (
 from memory.records.event import packed
 from memory.redis.command import Command, LuaScript
 from memory.slots import slots
-from memory.slots.slots import Slots, SlotWait
+from memory.slots.occupancy import SlotWait
+from memory.slots.slots import Slots
 from tests.support.mailbox import actors
 from tests.support.mailbox.delivering import TTL_S, done_event, sweep_outboxes
 from tests.support.mailbox.journal import Violation

@@ -132,6 +132,7 @@ VALUES: dict[str, object] = {
     "session": KEYS.history,
     "member": "member", "delay_ms": 17, "limit": 19, "seen_ms": "1.5", "is_idle": 1, "job": "job",
     "envelope": b"envelope", "cap": 7, "request": f"{'d' * 32}:{'a' * 16}:00000005",
+    "priority": "normal",
     "event": b"event", "events_max": MAX_EVENTS, "ttl_s": 13, "dedupe_ms": DEDUPE_MS, "is_all": 1,
     "most_bytes": 11, "most_kept_bytes": 12, "token": "token", "lease_ms": 23, "history_n": 29,
     "max_attempts": 31,

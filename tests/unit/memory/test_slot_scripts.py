@@ -11,7 +11,8 @@ from memory.key_groups import SlotKeys
 from memory.keys import Keyspace
 from memory.redis.command import Command
 from memory.slots import slots
-from memory.slots.slots import Slots, SlotWait
+from memory.slots.occupancy import SlotWait
+from memory.slots.slots import Slots
 
 KEYSPACE = Keyspace()
 SERVERS = ("http://ollama:11434", "http://other:11434")
@@ -30,7 +31,7 @@ COMMANDS: dict[str, Command[object]] = {
 }
 VALUES = {
     "session": "energy:s%3A1", "token": "token", "who": "token", "lease_ms": 30_000,
-    "limits": "7,7",
+    "limits": "7,7", "shares": "80/15/5", "priority": "normal",
     "choice": 2, "ttl_ms": 86_400_000, "arrived": "0000000000000042", "took_ms": 5,
     "reserve_ms": 5000, "most_reserve_ms": 60_000,
 }  # fmt: skip

@@ -67,8 +67,10 @@ OTHERS = {
     "CHAT_CLOUD_MODELS",
     "CELERY_RESULT_ENCRYPTED",
     "TRACE_SESSIONS",
+    "CHAT_PRIORITY_SHARES",
 }
-"""Their tests: tests/unit/tasks/job/test_allowed_models.py; e2e tests of encryption and traces."""
+"""Their tests: tests/unit/tasks/job/test_allowed_models.py, tests/unit/memory/test_priority.py; e2e
+tests of encryption and traces."""
 WHOLE = {bound.name for bound in BOUNDS if not bound.field.endswith("_s")} | {"CELERY_RESULT_TTL"}
 
 all_bounds = pytest.mark.parametrize("bound", BOUNDS, ids=[bound.name for bound in BOUNDS])

@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tasks import Priority
 from worker.cli.console import note, printable, say
 from worker.cli.send.messages_file import MessagesFile
 from worker.cli.send.results_file import ResultsFile
@@ -48,7 +49,14 @@ WRITTEN_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
     metavar="NAME",
     help="Another name makes other jobs of the same file: they are answered again.",
 )
-def send_command(file: Path, results: Path | None, window: int, run_name: str) -> None:
+@click.option(
+    "--priority",
+    type=click.Choice([*Priority]),
+    help="How urgent the jobs are whose lines do not say so.  [default: as their agents' profiles]",
+)
+def send_command(
+    file: Path, results: Path | None, window: int, run_name: str, priority: str | None
+) -> None:
     """Send the messages of FILE and write their results.
 
     A line of FILE is a JSON object: agent_id, session_id, message, and any option of
@@ -62,9 +70,9 @@ def send_command(file: Path, results: Path | None, window: int, run_name: str) -
     \b
     Example:
       echo '{"agent_id": "energy", "session_id": "s-1", "message": "Hello"}' > mine.jsonl
-      griot send mine.jsonl
+      griot send mine.jsonl --priority batch
     """
-    messages = MessagesFile.read(file, run=run_name)
+    messages = MessagesFile.read(file, run=run_name, priority=priority)
     where = results or file.with_name(f"{file.name}.results.jsonl")
     with ResultsFile(where) as written, ProgressBar(messages.count) as told:
         told.begin(sum(line.job_id in written.ended for line in messages.lines()))

@@ -35,21 +35,23 @@ class MessagesFile:
     """The jobs of a file, by session and in the file's order. Of a line only its place is kept."""
 
     path: Path
+    priority: str | None = None
     sessions: dict[tuple[str, str], list[Line]] = field(default_factory=lambda: defaultdict(list))
     count: int = 0
 
     @classmethod
-    def read(cls, path: Path, *, run: str) -> "MessagesFile":
+    def read(cls, path: Path, *, run: str, priority: str | None = None) -> "MessagesFile":
         """Check every line before the first is sent. Raises CommandFailed that shows what is wrong.
 
         A line without a `task_id` or an `idempotency_key` gets an id that follows from its text,
         its number and the name of the `run`: so the same file sent again is the same jobs.
+        `priority` is that of lines which name none.
         """
-        found, faults, ids = cls(path), list[str](), dict[str, int]()
+        found, faults, ids = cls(path, priority), list[str](), dict[str, int]()
         with path.open("rb") as lines:
             for number, offset, line in _numbered(lines):
                 try:
-                    job, job_id = _job(line, number, run)
+                    job, job_id = _job(line, number, run, priority)
                     if (first := ids.setdefault(job_id, number)) != number:
                         raise InvalidJob(f"has the id of line {first}")
                 except (InvalidJob, ValueError) as exc:
@@ -76,7 +78,7 @@ class MessagesFile:
             arguments = _arguments(lines.readline())
         # With an idempotency key the id follows from it.
         has_key = arguments.get("idempotency_key") is not None
-        return {**arguments, "task_id": None if has_key else line.job_id}
+        return {"priority": self.priority, **arguments, "task_id": None if has_key else line.job_id}
 
 
 def _numbered(lines: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
@@ -87,8 +89,8 @@ def _numbered(lines: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
         offset += len(line)
 
 
-def _job(line: bytes, number: int, run: str) -> tuple[ChatJob, str]:
-    arguments = dict(_arguments(line))
+def _job(line: bytes, number: int, run: str, priority: str | None) -> tuple[ChatJob, str]:
+    arguments = {"priority": priority, **_arguments(line)}
     task_id = arguments.pop("task_id", None)
     if not isinstance(task_id, str | None):
         raise InvalidJob("task_id must be text")

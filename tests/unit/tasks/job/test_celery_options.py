@@ -40,7 +40,7 @@ TOO_MUCH: Mapping[str, Mapping[str, object]] = {
     "a deep link": {"link": nested(5000)},
     "a deep tuple": {"stamps": ((nested(70),),)},
     "no JSON": {"headers": {"a": object()}},
-    "a huge number": {"priority": 2**70},
+    "a huge number": {"delivery_mode": 2**70},
     "a surrogate": {"shadow": "\ud800"},
 }
 
