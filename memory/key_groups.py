@@ -22,7 +22,8 @@ class SlotKeys:
 
 @dataclass(frozen=True, slots=True)
 class OutageKeys:
-    """The keys of one model server that is away; both have one hash tag."""
+    """The keys of what sessions wait for: a model server that is away, or something that is paused;
+    both have one hash tag."""
 
     outage: str
     parked: str
@@ -36,6 +37,12 @@ class QuotaKeys:
     owners: str
     counts: str
     totals: str
+
+    @classmethod
+    def of(cls, prefix: str) -> "QuotaKeys":
+        """Those under a prefix of keys."""
+        names = ("pending_jobs", "owners", "counts", "totals")
+        return cls(*(f"{prefix}:{name}:{{quotas}}" for name in names))
 
 
 @dataclass(frozen=True, slots=True)

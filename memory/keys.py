@@ -145,12 +145,7 @@ class Keyspace:
     @property
     def quotas(self) -> QuotaKeys:
         """The keys by which jobs are counted."""
-        return QuotaKeys(
-            pending_jobs=f"{self.prefix}:pending_jobs:{{quotas}}",
-            owners=f"{self.prefix}:owners:{{quotas}}",
-            counts=f"{self.prefix}:counts:{{quotas}}",
-            totals=f"{self.prefix}:totals:{{quotas}}",
-        )
+        return QuotaKeys.of(self.prefix)
 
     def quota(self, owner: str) -> str:
         """What an owner of jobs (memory/quotas/owners.py) has used up of its quota."""
@@ -249,6 +244,11 @@ class Keyspace:
     def outages(self) -> str:
         """The model servers that were away lately."""
         return f"{self.prefix}:outages"
+
+    @property
+    def pauses(self) -> str:
+        """What an operator has paused."""
+        return f"{self.prefix}:pauses"
 
     @property
     def summary_lock(self) -> str:

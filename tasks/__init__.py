@@ -1,6 +1,7 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
 from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
+from memory.pauses.pauses import Pause
 from tasks.chat import ChatTask, chat_task
 from tasks.errors import (
     ChatError,
@@ -21,9 +22,11 @@ from tasks.many import send_many
 from tasks.process.app import app
 from tasks.submit import schedules
 from tasks.submit.cancel import CancelOutcome
+from tasks.submit.drain import drain
 from tasks.submit.follow import follow, follow_job
 from tasks.submit.job_result import JobResult
 from tasks.submit.many import SendAnswer, SendOutcome
+from tasks.submit.pauses import pause, paused, resume
 
 __all__ = [
     "Backpressure",
@@ -47,6 +50,7 @@ __all__ = [
     "MemoryFull",
     "NotAccepted",
     "OnBusy",
+    "Pause",
     "QuotaExceeded",
     "Receipt",
     "SendAnswer",
@@ -56,8 +60,12 @@ __all__ = [
     "Usage",
     "app",
     "chat_task",
+    "drain",
     "follow",
     "follow_job",
+    "pause",
+    "paused",
+    "resume",
     "schedules",
     "send_many",
 ]

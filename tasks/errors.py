@@ -9,6 +9,7 @@ ChatError
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
 │   └── JobExpired      it was not begun by the time that its `expires` says; no letter is kept
+├── CannotDrain         the worker does not answer, or cannot be drained
 ├── JobErased           the job's session was erased, with all that was said
 └── ConfigurationError  a setting is wrong: the process cannot start
 
@@ -99,6 +100,10 @@ class JobExpired(JobFailed):
 
 class JobErased(ChatError):
     """The job's session was erased, and the job's result with it."""
+
+
+class CannotDrain(ChatError):
+    """The worker does not answer, or its pool cannot be drained: the message says which."""
 
 
 class ConfigurationError(ChatError, ValueError):

@@ -118,6 +118,13 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting.append(PoolTask(target, args, callback, accept_callback).decoded())
         self._begin_next()
 
+    def take_back(self) -> list[str]:
+        """The ids of the tasks that have not begun, and will not."""
+        with self._changed:
+            waiting = [str(task.args[1]) for task in self._waiting]
+            self._waiting.clear()
+        return waiting
+
     def grow(self, n: int = 1) -> None:
         """Run `n` more tasks at once: `celery control pool_grow`, and `--autoscale`.
 

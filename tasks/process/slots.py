@@ -16,8 +16,8 @@ from memory import (
     ignore_corrupt,
 )
 from tasks.process.head_waker import HeadWaker
-from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
+from tasks.process.waiting.outages import Outages
 
 logger = logging.getLogger(__name__)
 

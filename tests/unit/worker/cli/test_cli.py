@@ -36,6 +36,7 @@ COMMANDS = (
         "dead-letters",
     ),
     *("erase", "export", "import", "reencrypt", "audit"),
+    *("pause", "resume", "drain"),
 )
 
 
