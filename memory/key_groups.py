@@ -22,7 +22,8 @@ class SlotKeys:
 
 @dataclass(frozen=True, slots=True)
 class OutageKeys:
-    """The keys of one model server that is away; both have one hash tag."""
+    """The keys of what sessions wait for: a model server that is away, or something that is paused;
+    both have one hash tag."""
 
     outage: str
     parked: str

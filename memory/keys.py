@@ -221,6 +221,11 @@ class Keyspace:
         return f"{self.prefix}:outages"
 
     @property
+    def pauses(self) -> str:
+        """What an operator has paused."""
+        return f"{self.prefix}:pauses"
+
+    @property
     def summary_lock(self) -> str:
         """Which worker makes a summary now."""
         return f"{self.prefix}:summary_lock"

@@ -1,6 +1,7 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
 from memory import Backpressure, Event, EventType, MemoryFull, OnBusy, Priority
+from memory.pauses.pauses import Pause
 from tasks.chat import ChatTask, chat_task
 from tasks.errors import (
     ChatError,
@@ -24,9 +25,11 @@ from tasks.overview.usage import UsageBy, UsageRow, usage
 from tasks.process.app import app
 from tasks.submit import schedules
 from tasks.submit.cancel import CancelOutcome
+from tasks.submit.drain import drain
 from tasks.submit.follow import follow, follow_job
 from tasks.submit.job_result import JobResult
 from tasks.submit.many import SendAnswer, SendOutcome
+from tasks.submit.pauses import pause, paused, resume
 
 __all__ = [
     "Backpressure",
@@ -54,6 +57,7 @@ __all__ = [
     "MemoryFull",
     "NotAccepted",
     "OnBusy",
+    "Pause",
     "Priority",
     "QuotaExceeded",
     "Receipt",
@@ -66,9 +70,13 @@ __all__ = [
     "UsageRow",
     "app",
     "chat_task",
+    "drain",
     "find_jobs",
     "follow",
     "follow_job",
+    "pause",
+    "paused",
+    "resume",
     "schedules",
     "send_many",
     "usage",

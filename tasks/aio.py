@@ -29,6 +29,7 @@ from memory import (
     locate,
 )
 from memory.mailbox import delayed, looks
+from memory.pauses.pauses import Pause
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task, work_off
 from tasks.job.envelope import Envelope
@@ -42,12 +43,14 @@ from tasks.overview.usage import UsageBy, UsageRow
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import producer_services
+from tasks.submit import pauses
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
 from tasks.submit.last_event import LastEvent
 from tasks.submit.many import SendAnswer, send_in_order
+from tasks.submit.pauses import PauseKindName
 from tasks.submit.producer import has_effects, producer
 from tasks.submit.standing import Standing, standing_of
 from tasks.submit.submission import Submission
@@ -239,6 +242,23 @@ async def usage(
     """`tasks.usage` on an event loop."""
     ask = partial(overview_usage.usage, by, since=since, until=until, each_day=each_day)
     return await asyncio.to_thread(ask)
+
+
+async def pause(
+    kind: PauseKindName, name: str = "", *, reason: str = "", for_s: float | None = None
+) -> Pause:
+    """`tasks.pause` on an event loop."""
+    return await asyncio.to_thread(pauses.pause, kind, name, reason=reason, for_s=for_s)
+
+
+async def resume(kind: PauseKindName, name: str = "") -> bool:
+    """`tasks.resume` on an event loop."""
+    return await asyncio.to_thread(pauses.resume, kind, name)
+
+
+async def paused() -> list[Pause]:
+    """`tasks.paused` on an event loop."""
+    return await asyncio.to_thread(pauses.paused)
 
 
 async def _read_now(memory: AsyncConnection, follower: JobFollower) -> list[Event]:

@@ -10,6 +10,7 @@ ChatError
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
 │   ├── JobExpired      it was not begun by the time that its `expires` says; no letter is kept
 │   └── JobTimeout      its turn ran for as long as its `timeout_s` allows; no letter is kept
+├── CannotDrain         the worker does not answer, or cannot be drained
 ├── JobErased           the job's session was erased, with all that was said
 └── ConfigurationError  a setting is wrong: the process cannot start
 
@@ -113,6 +114,10 @@ class JobTimeout(JobFailed):
 
 class JobErased(ChatError):
     """The job's session was erased, and the job's result with it."""
+
+
+class CannotDrain(ChatError):
+    """The worker does not answer, or its pool cannot be drained: the message says which."""
 
 
 class ConfigurationError(ChatError, ValueError):

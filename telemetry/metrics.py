@@ -173,6 +173,7 @@ SERVER_CHOICES = _counter(
 BREAKER_OPEN = _gauge(
     "griot_breaker_open", "1 while a server is left alone after failures", "server"
 )
+PAUSES = _gauge("griot_pauses", "What operators have paused, as this process knows it", "kind")
 
 # ---- context
 

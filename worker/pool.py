@@ -124,6 +124,11 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         self._waiting.append(PoolTask(target, args, callback, accept_callback).decoded())
         self._begin_next()
 
+    def take_back(self) -> list[str]:
+        """The ids of the tasks that have not begun, and will not."""
+        with self._changed:
+            return [str(task.args[1]) for task in self._waiting.take_all()]
+
     def grow(self, n: int = 1) -> None:
         """Run `n` more tasks at once: `celery control pool_grow`, and `--autoscale`.
 
@@ -140,7 +145,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     def on_stop(self) -> None:
         """Wait for all that has begun; what has not, another worker gets."""
         with self._changed:
-            self._waiting.clear()
+            self._waiting.take_all()
             self._changed.wait_for(lambda: not self._running and not self._finishing)
         self._threads.shutdown()
         worker_services().runtime.run(worker_services().aclose())

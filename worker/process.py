@@ -30,7 +30,7 @@ from tasks.process.services import producer_services
 from tasks.process.wakeup import CHAT_TASK
 from tasks.process.worker.services import worker_services
 from tasks.submit.cancel import cancel
-from worker import flower, health, heap, logs, pulse
+from worker import drain, flower, health, heap, logs, pulse
 from worker.checks.celery_start import celery_start_checks
 from worker.checks.deployment import worker_start_checks
 from worker.checks.encryption import check_keys_at_start
@@ -147,6 +147,7 @@ def prepare(app: Celery) -> None:
     pulse.prepare(checked(WorkerSettings).alive_file)
     flower.prepare()
     health.prepare()
+    drain.prepare()
 
 
 @contextmanager

@@ -36,7 +36,9 @@ class WaitingTasks(Generic[T]):
         self._turns.served(waiting[0], waiting=waiting)
         return self._tasks[waiting[0]].popleft()
 
-    def clear(self) -> None:
-        """Forget all that waits."""
+    def take_all(self) -> list[T]:
+        """All that waits, which waits no more."""
+        taken = [task for tasks in self._tasks.values() for task in tasks]
         for tasks in self._tasks.values():
             tasks.clear()
+        return taken

@@ -27,6 +27,7 @@ LOOKING: Grants = {
     "watched": "set",
     "workers pending_jobs: outages waiting_models": "zrange",
     "report:": "get",
+    "pauses": "hgetall",
     "lease:": "hmget",
     "queue:": "zrank zscore zrange",
     "waiters: slots: parked:": "zcard",

@@ -68,6 +68,7 @@ SWEEPING: Grants = {
     "waiters:": "zlexcount",
     "call_stats:": "hget",
     "outages waiting_models": "zrange",
+    "pauses": "hgetall",
     "outage:": "hmget",
     "parked:": "zcard",
     "queue: outbox: delayed: schedules:": "exists",
@@ -134,12 +135,14 @@ OPERATING: Grants = {
     "archive_run": "get",
     "archive_forgotten": "zmscore",
     "archive:": "hmget",
+    "pauses": "hgetall hdel",
     "webhooks:": "hlen hmget",
     "webhook_letters:": "zcard zscore zrevrange",
     "webhook_sessions:": "zrangebylex",
 }
 SERVING: Grants = {
     "api_keys": "hget hlen",
+    "pauses": "hdel",
     "jobs:": "hget",
     "lease:": "hmget",
     "events:": "xdel",
@@ -210,7 +213,7 @@ GATEWAY = Role(
     name="gateway",
     purpose="griot serve: it sends, follows and cancels for others, and reads what is theirs",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase drop_letters "
-    "forget_until restore members end_webhook put_off_webhook forget_records",
+    "forget_until restore members end_webhook put_off_webhook forget_records pause",
     indexes=f"{SESSIONS} dead archive_forgotten",
     grants=(
         FINDING, SENDING, FOLLOWING, ENDING, REMEMBERING, RECORDING, PUBLISHING, WAITING,
@@ -282,7 +285,7 @@ OPERATOR = Role(
     purpose="griot's commands; reencrypt looks at the names of all keys",
     scripts=f"{SENDS} {ENDS} {RECORDS} supersede merge discard stop note_late erase restore "
     "members forget_until trim swap_elements swap_fields swap_stream swap_value end_webhook "
-    "put_off_webhook forget_records",
+    "put_off_webhook forget_records pause",
     indexes=f"{SESSIONS} dead outages waiting_models outbox parked: archive_forgotten",
     due_lists=ALL_DUE,
     grants=(

@@ -11,7 +11,7 @@ from llm.servers.call_metrics import measured_call
 from llm.servers.choice import Candidate, Readiness, best_of, one_to_warm
 from llm.servers.failover import FailoverState, HeldSlot
 from llm.servers.pull import Pulls
-from llm.servers.server import Server
+from llm.servers.server import Server, not_paused
 from llm.servers.stays import KeepWarm
 from llm.servers.watchdog import SharedAnswers
 from llm.settings import LLMSettings
@@ -109,6 +109,12 @@ class Fleet:
         """The servers that may have a model, as far as is known; never none."""
         able = [one.url for one in self.servers if one.readiness(model) is not Readiness.ABSENT]
         return tuple(able or self._by_url)
+
+    def note_paused(self, urls: Collection[str]) -> None:
+        """These servers are paused, and no others: new calls go elsewhere."""
+        for server in self.servers:
+            server.pause(server.url in urls)
+        self._announce()
 
     def note_back(self, url: str) -> None:
         """A server is said to be well again: it may be asked at once."""
@@ -262,7 +268,7 @@ class Fleet:
     def _candidates(self, model: str, but: Collection[str]) -> list[Candidate]:
         return [
             server.candidate(model)
-            for server in self.servers
+            for server in not_paused(self.servers, model)
             if server.url not in but and server.breaker.admits
         ]
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -96,6 +96,8 @@ class Server:
             else partial(pulls.into, client),
         )
         self.in_flight = 0
+        self.is_paused = False
+        """Whether calls go to other servers, where one of them may have the model."""
         self._timeouts = timeouts
         self._on_change = on_change
         self._watchdog = Watchdog()
@@ -177,6 +179,12 @@ class Server:
             # One look for all calls that fail at the same time.
             look = self._looks.once("health", self.client.health_check)
             error.is_outage = not await result_of(look)
+
+    def pause(self, is_paused: bool) -> None:
+        """Take the server out of the choice, or back; out of it, it is kept warm no longer."""
+        if is_paused and not self.is_paused:
+            self.warmer.rest()
+        self.is_paused = is_paused
 
     async def aclose(self) -> None:
         """Stop what is done in the background, and close all connections."""
@@ -263,3 +271,13 @@ class Server:
             )
         # Other workers may do the same just now; and the runner has to end.
         await asyncio.sleep(RESTART_PAUSE_S * random.uniform(0.5, 1))  # noqa: S311  # no secret
+
+
+def not_paused(servers: Sequence[Server], model: str) -> Sequence[Server]:
+    """The servers that may get a call of `model`: those that are not paused, or all where none of
+    these may have it. A turn that has begun ends there; others do not begin."""
+    left = [server for server in servers if not server.is_paused]
+    if len(left) == len(servers):
+        return servers
+    is_able = any(server.readiness(model) is not Readiness.ABSENT for server in left)
+    return left if is_able else servers

@@ -120,9 +120,13 @@ class Warmer:
         """The model may not be loaded any more: the next chat looks to it first."""
         self._stays.forget(model)
 
+    def rest(self) -> None:
+        """Keep no model loaded from here on, until a chat has it loaded again."""
+        self._stays.clear()
+
     async def aclose(self) -> None:
         """Give up the loads under way, and load nothing more."""
-        self._stays.clear()
+        self.rest()
         await self._looks.aclose()
         await self._loads.aclose()
 

@@ -18,6 +18,7 @@ _LEASE = (
     "not_before",
     "slot_wait_until",
     "servers_away_since",
+    "paused",
 )
 
 
@@ -30,6 +31,8 @@ class Why(StrEnum):
     SLOT = "slot"
     SERVER = "server"
     """No server of its model answers."""
+    PAUSED = "paused"
+    """An operator has paused what it needs."""
     BACKOFF = "backoff"
     """Its last attempt failed."""
     SCHEDULED = "scheduled"
@@ -95,9 +98,11 @@ def head(keys: SessionKeys, *, now_ms: int) -> Command[HeadLook]:
 
     def read(reply: object) -> HeadLook:
         match reply:
-            case [token, until, job, attempt, not_before, slot_wait, away]:
+            case [token, until, job, attempt, not_before, slot_wait, away, paused]:
                 times = (_number(until), _number(not_before), _number(slot_wait))
-                why = _why(now_ms, times, is_held=token is not None, is_away=away is not None)
+                waits_for = Why.SLOT if away is None else Why.SERVER
+                waits_for = waits_for if paused is None else Why.PAUSED
+                why = _why(now_ms, times, is_held=token is not None, waits_for=waits_for)
                 ends_ms = times[1] if why is Why.BACKOFF else None
                 name = job.decode(errors="replace") if isinstance(job, bytes) else ""
                 return HeadLook(name, why, _number(attempt), ends_ms)
@@ -106,12 +111,12 @@ def head(keys: SessionKeys, *, now_ms: int) -> Command[HeadLook]:
     return Command(read, ("HMGET", keys.lease, *_LEASE))
 
 
-def _why(now_ms: int, times: tuple[int, int, int], *, is_held: bool, is_away: bool) -> Why:
+def _why(now_ms: int, times: tuple[int, int, int], *, is_held: bool, waits_for: Why) -> Why:
     until_ms, not_before_ms, slot_wait_ms = times
     if is_held and until_ms > now_ms:
         return Why.RUNNING
     if slot_wait_ms > now_ms:
-        return Why.SERVER if is_away else Why.SLOT
+        return waits_for
     return Why.BACKOFF if not_before_ms > now_ms else Why.WAKE
 
 

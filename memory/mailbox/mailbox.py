@@ -180,15 +180,15 @@ class Mailbox:
         grace_ms: int,
         slot_wait_ms: int = 0,
         is_outage: bool = False,
+        is_paused: bool = False,
         error: str = "",
     ) -> tuple[Command[int], Command[bool]]:
         """Give the lease back; the job may run again in `delay_ms`. Later jobs wait behind it.
 
-        False: the token holds no lease any more.
-        `refund`: this attempt does not count (a worker that shuts down). For `slot_wait_ms` no
-        sweeper wakes the job: it waits for a slot of its model, or for its servers (`is_outage`),
-        and is woken when there is one. A dead letter will have the `error` of an attempt that
-        counts.
+        False: the token holds no lease any more. `refund`: this attempt does not count. For
+        `slot_wait_ms` no sweeper wakes the job: it waits for a slot of its model, for its servers
+        (`is_outage`) or for the end of a pause, and is woken then. A dead letter will have the
+        `error` of an attempt that counts.
         """
         return self.look(delay_ms + slot_wait_ms + grace_ms), FAIL.command(
             flag,
@@ -198,6 +198,7 @@ class Mailbox:
             refund=int(refund),
             slot_wait_ms=slot_wait_ms,
             is_outage=int(is_outage),
+            is_paused=int(is_paused),
             error=encrypted_error(self.keys, error[:MAX_ERROR_CHARS]),
             dedupe_ms=DEDUPE_MS,
         )
@@ -253,8 +254,7 @@ class Mailbox:
         return SWEEP.command(Swept.from_reply, self.keys, gap_ms=gap_ms, dedupe_ms=DEDUPE_MS)
 
     def unwake(self) -> Command[None]:
-        """Take back what a SWEEP noted of a wake-up that could not be published."""
-        # Sweepers would wait for the doubled gap after a wake-up that was never sent.
+        """Take back what a SWEEP noted of a wake-up that was not published: others wait for it."""
         return Command(nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
 
     def clean(self, idle_ms: int) -> Command[Cleaned]:

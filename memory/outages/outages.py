@@ -7,6 +7,9 @@ is, the sessions are woken in the order in which they were parked, a batch with 
 slots, the list only says who is next: the job is still in its mailbox, whose sweeper waits longer
 for it, so what is lost here delays a job and loses nothing. Why it is so is in docs/decisions.md.
 
+What an operator has paused (memory/pauses) is waited for in the same way: a look asks then whether
+it is paused still.
+
 Pure, as `mailbox`: methods return commands, which an executor sends.
 """
 
@@ -33,6 +36,8 @@ FIRST_BATCH, FIRST_OF_MODEL, MOST_AT_ONCE = 16, 2, 512
 QUIET_MS, QUIET_OF_MODEL_MS = 5000, 60_000
 """How long a server must have answered before its outage is over: it may be going up and down."""
 MAX_SERVERS = 1000
+PAUSED = "paused"
+"""Stands in the place of a server's address where sessions wait for what is paused."""
 
 PARK = LuaScript.load("outages", "park")
 LOOK = LuaScript.load("outages", "look")
@@ -101,6 +106,8 @@ class ServerOutage:
 class Outage:
     """The commands on the outage of one server, if there is one; with a `model` for that alone.
 
+    With PAUSED for its server it is a pause, and `model` says of what, in one word or two.
+
     Each may raise CorruptData when sent: a key holds another type than ours.
     """
 
@@ -114,6 +121,16 @@ class Outage:
         # Neither an address nor the name of a model has a space in it.
         server, _, model = name.partition(" ")
         return cls(keyspace, server, model)
+
+    @classmethod
+    def of_pause(cls, keyspace: Keyspace, target: str) -> "Outage":
+        """That of what is paused, as memory/pauses writes it."""
+        return cls(keyspace, PAUSED, target)
+
+    @property
+    def is_pause(self) -> bool:
+        """Whether an operator has made it."""
+        return self.server == PAUSED
 
     @property
     def name(self) -> str:
@@ -131,11 +148,13 @@ class Outage:
         # that nobody looks for.
         return ignore_corrupt(touch_index(self.keyspace.outages, self.name), 0)
 
-    def park(self, session: SessionKeys, *, is_first: bool, pause_ms: int = 0) -> Command[Parked]:
+    def park(
+        self, session: SessionKeys, *, is_first: bool, pause_ms: int = 0, place_us: int = 0
+    ) -> Command[Parked]:
         """Have a session wait until the server is back; its lease was given back before.
 
         `is_first`: its job has not waited before; `pause_ms`: how long the server wants to be left
-        alone.
+        alone; `place_us`: its place, when its job was sent, or 0 for the last.
         """
         name = session.history.removeprefix(f"{self.keyspace.prefix}:history:")
         return PARK.command(
@@ -144,6 +163,7 @@ class Outage:
             session=name,
             is_first=int(is_first),
             pause_ms=max(LOOK_PAUSE_MS, pause_ms),
+            place_us=place_us,
             ttl_ms=OUTAGE_TTL_MS,
         )
 
@@ -157,14 +177,15 @@ class Outage:
 
     def note_look(self, *, answers: bool) -> Command[NotedLook]:
         """Note what the look has shown. Wake the sessions `to_wake`, and then `take_off`."""
+        is_of_model = bool(self.model) and not self.is_pause
         return NOTE_LOOK.command(
             _read_noted,
             self.keys,
             answers=int(answers),
             pause_ms=LOOK_PAUSE_MS,
-            batch=FIRST_OF_MODEL if self.model else FIRST_BATCH,
+            batch=FIRST_OF_MODEL if is_of_model else FIRST_BATCH,
             most=MOST_AT_ONCE,
-            quiet_ms=QUIET_OF_MODEL_MS if self.model else QUIET_MS,
+            quiet_ms=QUIET_OF_MODEL_MS if is_of_model else QUIET_MS,
             ttl_ms=OUTAGE_TTL_MS,
         )
 

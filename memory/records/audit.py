@@ -1,4 +1,4 @@
-"""Who did what to what is kept: cancelled, sent again, dropped, erased, exported, scheduled.
+"""Who did what to what is kept: cancelled, sent again, dropped, erased, exported, paused.
 
 A deed has two entries in one capped stream: one before it, so that also a deed that was killed in
 its middle has left its mark, and one with what came of it. Neither holds a word of a conversation,
@@ -11,12 +11,13 @@ import logging
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
+from typing import TypeAlias
 
 from memory.errors import InvalidInput, MemoryServiceError
 from memory.keys import Keyspace
@@ -56,6 +57,11 @@ class Deed(StrEnum):
     PAUSE_SCHEDULE = "pause schedule"
     RESUME_SCHEDULE = "resume schedule"
     DELETE_SCHEDULE = "delete schedule"
+    PAUSE = "pause"
+    RESUME = "resume"
+    """Of an agent, a model, a model server, or all: the outcome names which."""
+    DRAIN = "drain"
+    """A worker was asked to finish and end: the outcome names it."""
     OPEN_GATEWAY = "open gateway"
     """It needs no key any more, as none is left."""
 
@@ -93,6 +99,10 @@ class Record:
         """Whether this is the id of its agent, session, user or job."""
         digest = digest_of(an_id)
         return an_id in (self.agent_id, self.job_id) or digest in (self.session, self.user)
+
+
+Recording: TypeAlias = AbstractContextManager[OngoingDeed]
+"""What records a deed while it is done."""
 
 
 @contextmanager

@@ -22,7 +22,9 @@ class EventType(StrEnum):
     its session. `waiting` has the `reason`. With "slot": `ahead`, how many sessions get a slot of
     its model before it, and `wait_s`, about how long that takes, where that is known. With
     "servers_away": `servers`, those of its model, and since when none of them could answer
-    (`since`, Unix time in seconds). With "retry": the `error` of the attempt that failed, `wait_s`
+    (`since`, Unix time in seconds). With "paused": what an operator has `paused`, such as "agent
+    energy" or "all", `why`, and `until` when (Unix time in seconds), None until it is resumed. With
+    "retry": the `error` of the attempt that failed, `wait_s`
     until the next, and `max_attempts`. `failed` has `error` and, since 2026-11-26, `code`
     (`tasks.job.failure_code`); `merged` has `into`, the job that answers its message too.
     `tool_progress` has what a tool says of its `call`: `fraction` from 0 to 1, None where it does

@@ -42,6 +42,7 @@ GLOBAL_TYPES = {
     "encryption_keys": "hash",
     "waiting_models": "zset",
     "outages": "zset",
+    "pauses": "hash",
     "summary_lock": "string",
     "queue_wait": "string",
     "watched": "string",

@@ -12,6 +12,7 @@ from functools import partial
 
 from memory.errors import CannotRead, CorruptData, MemoryServiceError
 from memory.keys import Keyspace, SessionKeys
+from memory.pauses import pauses
 from memory.records.swap import Entry, Swap, swap_elements, swap_fields, swap_stream, swap_value
 from memory.records.values import OWN_TTL, VALUE
 from memory.redis.command import Command
@@ -84,6 +85,8 @@ class _Rewriter:
         try:
             if word in ("state", "session"):
                 self._value(key)
+            elif key == self.keyspace.pauses:
+                self._fields(key, partial(pauses.reencrypted, self.keyspace))
             elif (found := self.keyspace.parse_session_key(key)) is not None:
                 self._of_session(*found)
         except CorruptData as exc:
@@ -98,7 +101,7 @@ class _Rewriter:
             case "events":
                 self._stream(keys)
             case _ if kind in FIELDS:
-                self._fields(getattr(keys, kind), keys, kind)
+                self._fields(getattr(keys, kind), partial(FIELDS[kind], keys))
 
     def _value(self, key: str) -> None:
         stored = self.connection.run(Command(optional(raw), ("GET", key)))
@@ -122,12 +125,12 @@ class _Rewriter:
         ]
         self._swap(key, swaps, swap_elements)
 
-    def _fields(self, key: str, keys: SessionKeys, kind: str) -> None:
+    def _fields(self, key: str, rewrite: Callable[[bytes, bytes], bytes]) -> None:
         fields = self.connection.run(Command(pairs, ("HGETALL", key)))
         swaps = [
             Swap(name, old, new)
             for name, old in fields
-            if (new := self._new(old, partial(FIELDS[kind], keys, name))) != old
+            if (new := self._new(old, partial(rewrite, name))) != old
         ]
         self._swap(key, swaps, swap_fields)
 

@@ -1,7 +1,6 @@
 """One attempt at a job: ACQUIRE, the turn, COMMIT. What it comes to is a verdict.
 
-docs/job-lifecycle.md draws it. The attempt never touches Celery; the task body does what the
-verdict says.
+docs/job-lifecycle.md draws it. Celery is touched by the task body alone, as it says.
 """
 
 import asyncio
@@ -137,7 +136,7 @@ class Attempt:
         met = await self._try(own, envelope, acquired)
         if not isinstance(met, OutageMet):
             return met
-        for model in self._outage_wait.fallbacks(envelope.job, acquired):
+        for model in self._outage_wait.fallbacks(envelope.job, met, acquired):
             # Never in mid-reply: the next attempt may.
             if self._turn.has_begun:
                 break
@@ -160,6 +159,8 @@ class Attempt:
     ) -> Verdict | OutageMet:
         """Compute and commit the turn with this model, if it has a slot."""
         # A job that is to be stopped calls no model.
+        if acquired.stop is None and (paused := await self._outage_wait.paused(model)) is not None:
+            return paused
         busy = None if acquired.stop else await self._holder.slot.take(model, acquired)
         if busy is not None:
             return await self._wait_for_slot(busy, acquired)
@@ -189,7 +190,7 @@ class Attempt:
 
     async def _wait_for_servers(self, met: OutageMet, acquired: Acquired, job: ChatJob) -> Verdict:
         """Leave the worker until a server of the model is back; or give up what waits too long."""
-        if self._outage_wait.is_too_long(acquired):
+        if self._outage_wait.is_too_long(met, acquired):
             reason = self._outage_wait.reason(met, acquired)
             return await bury(self._holder, self._events, reason, "outage")
         is_stopped = await self._outage_wait.park(met, acquired, job.expires)
@@ -292,5 +293,4 @@ class Attempt:
         return NotNow(reason.value, acquired.to_wake(self._ref.job_id))
 
     def _encoded(self, messages: tuple[dict[str, object], ...]) -> list[bytes]:
-        limit_bytes = self._settings.memory.max_value_bytes
-        return [encode_message(message, limit_bytes) for message in messages]
+        return [encode_message(one, self._settings.memory.max_value_bytes) for one in messages]

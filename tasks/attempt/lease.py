@@ -153,9 +153,10 @@ class LeaseHolder:
         after: Sequence[Command[object]],
         *,
         for_ms: int,
+        is_paused: bool = False,
     ) -> StopPolicy | None:
-        """Give lease and slot back, the attempt not counted: the job waits for servers. How it is
-        to be stopped if somebody has cancelled it meanwhile.
+        """Give lease and slot back, the attempt not counted: the job waits for servers, or for the
+        end of a pause. How it is to be stopped if somebody has cancelled it meanwhile.
 
         The commands `before` and `after` go in the same pipeline: a session that is woken finds its
         lease given back. No sweeper wakes it for `for_ms`.
@@ -166,7 +167,8 @@ class LeaseHolder:
             delay_ms=0,
             refund=True,
             slot_wait_ms=for_ms,
-            is_outage=True,
+            is_outage=not is_paused,
+            is_paused=is_paused,
             grace_ms=self._queue_wait.grace_ms,
         )
         commands: list[Command[object]] = [*before, *giving_back, *after]

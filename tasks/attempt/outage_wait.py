@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import JsonValue
+
 from agents import Profile
 from llm import LLMError, OllamaFailedError
 from llm.wire.address import label_of
 from memory import Acquired, EventType, Outage
 from memory.outages.outages import PARKED_MS, Parked
+from memory.pauses.pauses import Pause
 from tasks.attempt.lease import LeaseHolder
 from tasks.job.job import ChatJob
 from tasks.process.live_events import AttemptEvents
-from tasks.process.outages import Outages
 from tasks.process.redis_clock import redis_clock
+from tasks.process.waiting.outages import Outages
 from tasks.settings import QueueSettings
 
 LOAD_PAUSE_S = 10.0
@@ -20,10 +23,13 @@ LOAD_PAUSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class OutageMet:
-    """No server could answer, and no attempt is counted: what to wait for, and why."""
+    """No server could answer, or one may be asked, and no attempt is counted: what to wait for, and
+    why."""
 
     outages: Sequence[Outage]
     error: Exception | None = None
+    pause: Pause | None = None
+    """What an operator has paused, where that keeps the job."""
 
 
 class OutageWait:
@@ -43,6 +49,16 @@ class OutageWait:
         self._max_wait_s = queue.max_wait_s
         self._profile = profile
 
+    async def paused(self, model: str) -> OutageMet | None:
+        """The pause that keeps the job from being begun with this model, if there is one; it then
+        holds no slot that was kept for it either. Raises MemoryServiceError."""
+        found = await self._outages.paused(self._holder.mailbox.keys.agent_id, model)
+        if found is None:
+            return None
+        await self._holder.slot.pass_on(model)
+        pause, outages = found
+        return OutageMet(outages, pause=pause)
+
     async def known(self) -> OutageMet | None:
         """The outage of all servers, where it is known that none of them can be called."""
         states = await self._outages.of_all_servers()
@@ -52,17 +68,20 @@ class OutageWait:
         """The outage that a call of `model` has met."""
         return OutageMet(await self._outages.to_wait_for(error, model), error)
 
-    def fallbacks(self, job: ChatJob, acquired: Acquired) -> Sequence[str]:
-        """The models that may be asked now in the place of the job's own; none where it names one.
+    def fallbacks(self, job: ChatJob, met: OutageMet, acquired: Acquired) -> Sequence[str]:
+        """The models that may be asked now in the place of the job's own; none where it names one,
+        or is paused.
 
         It must have waited its time for its own.
         """
+        if met.pause is not None:
+            return ()
         is_time = acquired.away_ms >= self._profile.fallback_after_s * 1000
         return self._profile.fallback if is_time and job.model is None else ()
 
-    def is_too_long(self, acquired: Acquired) -> bool:
-        """Whether the job has waited as long as it may."""
-        return acquired.away_ms >= self._max_wait_s * 1000
+    def is_too_long(self, met: OutageMet, acquired: Acquired) -> bool:
+        """Whether the job has waited as long as it may; one that is paused waits for ever."""
+        return met.pause is None and acquired.away_ms >= self._max_wait_s * 1000
 
     def reason(self, met: OutageMet, acquired: Acquired) -> str:
         """Why a job that has waited too long is given up."""
@@ -88,9 +107,14 @@ class OutageWait:
             parked,
             is_first=acquired.away_ms == 0,
             pause_ms=_pause_ms(met.error),
+            place_us=acquired.seq_us,
         )
-        stop = await self._holder.park(before, after, for_ms=self._next_look_ms(acquired, expires))
+        for_ms, is_paused = self._next_look_ms(acquired, expires), met.pause is not None
+        stop = await self._holder.park(before, after, for_ms=for_ms, is_paused=is_paused)
         self._outages.note_parked(outages, parked, why)
+        if met.pause is not None:
+            self._events.emit(EventType.WAITING, data=_told(met.pause))
+            return stop is not None
         since_ms = max((one.since_ms for one in parked), default=None)
         self._events.emit(
             EventType.WAITING,
@@ -110,6 +134,16 @@ class OutageWait:
         if expires is not None and acquired.attempt == 1:
             times_s.append(acquired.away_ms / 1000 + expires - redis_clock().best_s)
         return max(1, min(PARKED_MS, round(min(times_s) * 1000) - acquired.away_ms))
+
+
+def _told(pause: Pause) -> dict[str, JsonValue]:
+    until_ms = pause.until_ms
+    return {
+        "reason": "paused",
+        "paused": str(pause.target),
+        "why": pause.reason,
+        "until": None if until_ms is None else round(until_ms / 1000, 1),
+    }
 
 
 def _pause_ms(error: Exception | None) -> int:

@@ -110,6 +110,16 @@ class SlotHolder:
         self._notifier.notify(slots, granted)
         return slot_wait
 
+    async def pass_on(self, model: str) -> None:
+        """Let the next waiter have what is kept for this session among the slots of `model`, if
+        anything bounds its calls: the session waits for something else."""
+        slots = self._models.slots_of(model)
+        if slots is not None:
+            granting = self._notifier.grant_next(slots)
+            self._notifier.notify(
+                slots, await self._memory.run_last(slots.unreserve(self._keys), granting)
+            )
+
     async def release(self) -> None:
         """Release the slot, if there is one, where the lease is lost."""
         releasing = self.releasing()

@@ -21,7 +21,7 @@ from memory.outages.outages import NotedLook
 from memory.quoting import quoted
 from memory.records.index import Entry
 from tasks.process.head_waker import HeadWaker
-from tasks.process.outages import Outages
+from tasks.process.waiting.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,10 @@ class OutageSweep:
 
     async def run(self) -> None:
         """Look once at each server that is away. Raises MemoryServiceError."""
-        entries = await self._memory.run(servers_away(self._keyspace))
+        # In one pipeline, as all that is asked at the same time.
+        entries, _ = await asyncio.gather(
+            self._memory.run(servers_away(self._keyspace)), self._outages.pauses.read()
+        )
         states = await asyncio.gather(*(self._state_of(entry) for entry in entries))
         away = [entry.member for entry, is_away in zip(entries, states, strict=True) if is_away]
         self._outages.note_look(away, are_watched=any(state is not None for state in states))
@@ -69,20 +72,29 @@ class OutageSweep:
             return False
 
     async def _look_at(self, outage: Outage) -> bool | None:
-        is_ours = outage.server in self._outages.servers
+        is_ours = outage.is_pause or outage.server in self._outages.servers
         look = await self._memory.run(outage.look(is_ours=is_ours))
         if look.outcome is not LookOutcome.LOOK:
             return None if look.outcome is LookOutcome.NONE else look.is_away
         # What no worker uses any more keeps nobody waiting.
-        answers = not is_ours or await self._fleet.answers(outage.server)
+        answers = not is_ours or await self._is_back(outage)
         noted = await self._memory.run(outage.note_look(answers=answers))
         await self._follow_up(outage, noted)
         if noted.outcome in (NotedOutcome.NONE, NotedOutcome.OVER):
             return None
         return noted.outcome is NotedOutcome.AWAY
 
+    async def _is_back(self, outage: Outage) -> bool:
+        """Whether a server answers, or a pause has ended by what was read a moment ago."""
+        if not outage.is_pause:
+            return await self._fleet.answers(outage.server)
+        return not self._outages.pauses.is_paused(outage.model)
+
     async def _follow_up(self, outage: Outage, noted: NotedLook) -> None:
-        if noted.outcome is NotedOutcome.OVER:
+        if noted.outcome is NotedOutcome.OVER and outage.is_pause:
+            how_many = noted.jobs
+            logger.info("%s is not paused; %d jobs have waited", quoted(outage.model), how_many)
+        elif noted.outcome is NotedOutcome.OVER:
             logger.info(
                 "model server %s answers again, after %.0f s; %d jobs have waited for it",
                 outage.name,

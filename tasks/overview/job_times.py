@@ -14,6 +14,7 @@ from telemetry import tracing
 WAITS = {
     "slot": "waits for a slot of its model",
     "servers_away": "waits for its model's servers",
+    "paused": "waits, paused",
     "retry": "waits to be tried again",
 }
 BEGUN = {

@@ -47,7 +47,8 @@ def outages_now(memory: Connection, keyspace: Keyspace) -> tuple[OutageNow, ...]
         names = [entry.member for entry in memory.run(servers_away(keyspace))]
     except MemoryServiceError:
         return ()  # other checks and tables say so
-    found = (_outage_now(memory, Outage.of(keyspace, name)) for name in names)
+    every = (Outage.of(keyspace, name) for name in names)
+    found = (_outage_now(memory, outage) for outage in every if not outage.is_pause)
     return tuple(outage for outage in found if outage is not None)
 
 

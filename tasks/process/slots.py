@@ -18,8 +18,8 @@ from memory import (
 )
 from memory.priority import Shares
 from tasks.process.head_waker import HeadWaker
-from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
+from tasks.process.waiting.outages import Outages
 
 logger = logging.getLogger(__name__)
 

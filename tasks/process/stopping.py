@@ -94,6 +94,10 @@ class RunningLeases:
             if self._held.get(job_id) is held:
                 del self._held[job_id]
 
+    def take_no_more(self) -> None:
+        """Give back at once what begins from here on; what runs goes on. From any thread."""
+        self._is_draining = True
+
     async def drain(self, after_s: float) -> int:
         """Let running attempts finish for `after_s` seconds, then stop the rest; how many."""
         await asyncio.sleep(after_s)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import Context
 from dataclasses import dataclass, replace
@@ -86,9 +86,11 @@ class Summaries:
         *,
         is_used: bool,
         ttl_of: Callable[[str], int],
+        is_paused: Callable[[str, str], Awaitable[bool]],
     ) -> None:
         """`is_used`: an agent's profile wants summaries; `ttl_of` an agent: how long its sessions
-        are kept, seconds."""
+        are kept, seconds; `is_paused`: whether an agent may not call a model now."""
+        self._is_paused = is_paused
         self._is_used = is_used
         self._ttl_of = ttl_of
         self._memory = memory
@@ -181,8 +183,10 @@ class Summaries:
 
     async def _made(self, wanted: Wanted, name: bytes) -> _Outcome:
         """The same while it is our turn. Raises MemoryServiceError and LLMError."""
+        if await self._is_paused(wanted.mailbox.keys.agent_id, wanted.model):
+            return _Outcome.OVER  # its next turn wants a summary again
         if await self._memory.run(wanted.mailbox.pending()):
-            return _Outcome.OVER  # the session goes on: its next turn wants a summary again
+            return _Outcome.OVER  # the session goes on: so it does here
         earlier = await self._earlier(wanted, name)
         keys = wanted.mailbox.keys
         decoded = (await history.decode_in_slices(keys, earlier.messages)).messages

@@ -109,11 +109,9 @@ KINDS: tuple[KeyKind, ...] = (
         "outage:{S}",
         "hash",
         "2 days",
-        "model server that is away: since when, next look, whether it is back",
+        "model server that is away, or pause: since when, next look, whether it is over",
     ),
-    KeyKind(
-        "parked:{S}", "zset", "2 days", "<agent>:<session> that waits for this server → place, µs"
-    ),
+    KeyKind("parked:{S}", "zset", "2 days", "<agent>:<session> that waits for it → place, µs"),
     KeyKind("summary:{H}", "hash", "session", "a summary of earlier turns: text, until, claim"),
     KeyKind(
         "archive:{H}",
@@ -248,6 +246,7 @@ KINDS: tuple[KeyKind, ...] = (
         True,
     ),
     KeyKind("outages", "zset", "none", "S → ms at which a session last began to wait for it", True),
+    KeyKind("pauses", "hash", "none", "what is paused → since, until (ms, 0 for open), why", True),
     KeyKind(
         "summary_lock",
         "string",

@@ -25,6 +25,7 @@ from memory.redis.failures import concise
 from memory.redis.server_info import ServerInfo, server_info
 from tasks.errors import ConfigurationError
 from tasks.overview.outages import outages_now
+from tasks.overview.pauses import pauses_now
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
 from worker.checks.advice import advice_on, raise_it
 from worker.checks.archive import check_archive
@@ -67,6 +68,7 @@ def all_findings(app: Celery, connection: Connection, settings: Settings) -> lis
         *security_findings(settings),
         *check_models(settings),
         *(check_outages(connection, settings) if is_answering(redis) else ()),
+        *(check_pauses(connection, settings) if is_answering(redis) else ()),
         *check_open_doors(settings),
         *([check_workers(app)] if broker.level is Level.OK else []),
     ]
@@ -203,6 +205,16 @@ def check_outages(connection: Connection, settings: Settings) -> list[Finding]:
     advice = "start it, or let the workers reach it: their jobs wait; `griot status` shows how many"
     found = outages_now(connection, Keyspace(settings.memory.key_prefix))
     return [Finding("outage", Level.WARN, one.in_words, advice) for one in found if one.is_away]
+
+
+def check_pauses(connection: Connection, settings: Settings) -> list[Finding]:
+    """What operators have paused: its jobs wait, and nothing is wrong."""
+    found = pauses_now(connection, Keyspace(settings.memory.key_prefix))
+    return [
+        Finding("pause", Level.WARN, one.in_words, f"go on with: griot resume {one.what}")
+        for one in found
+        if one.is_paused
+    ]
 
 
 def check_workers(app: Celery) -> Finding:

@@ -17,6 +17,8 @@ from worker.cli.group import CommandFailed, Commands
 from worker.cli.keys import keys
 from worker.cli.lists.jobs import jobs_command
 from worker.cli.lists.usage import usage_command
+from worker.cli.operate.drain import drain
+from worker.cli.operate.pause import pause, resume
 from worker.cli.reencrypt import reencrypt_command
 from worker.cli.schedules import schedules
 from worker.cli.send.command import send_command
@@ -84,6 +86,7 @@ def main() -> None:
 for command in (
     *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
     *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
-    *(schedules, jobs_command, usage_command, archive_command, worker, beat),
+    *(schedules, jobs_command, usage_command, archive_command, pause, resume, drain),
+    *(worker, beat),
 ):
     main.add_command(command)

@@ -1,6 +1,7 @@
-"""The options --since and --until: a moment, or how long ago."""
+"""Options of time: --since and --until, a moment or how long ago; and for how long."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -24,6 +25,24 @@ def _moment(
         wrong = "give a date, a time or an age: 2026-05-31, 2026-05-31T08:00, 36h, 7d"
         raise click.BadParameter(wrong, context, parameter) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _duration(
+    context: click.Context, parameter: click.Parameter, given: str | None
+) -> float | None:
+    """Seconds, from a number with its unit."""
+    if given is None:
+        return None
+    found = _AGO.fullmatch(given)
+    if found is None or not int(found[1]):
+        wrong = "give a number and its unit: 90s, 10m, 2h, 1d"
+        raise click.BadParameter(wrong, context, parameter)
+    return timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds()
+
+
+def duration_option(*names: str, help: str) -> Callable[[click.decorators.FC], click.decorators.FC]:
+    """An option that takes a time such as 10m, and gives seconds."""
+    return click.option(*names, callback=_duration, metavar="TIME", help=help)
 
 
 since_option = click.option(

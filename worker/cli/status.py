@@ -26,6 +26,7 @@ from tasks.overview.backlog import Filler, fullest_agents, fullest_sessions
 from tasks.overview.jobs import JobShown
 from tasks.overview.objectives import Objective, longest_waiting, objectives
 from tasks.overview.outages import OutageNow, outages_now
+from tasks.overview.pauses import PauseNow, pauses_now
 from tasks.overview.slots import ModelSlots, model_slots
 from tasks.process.configuration import load_settings
 from tasks.process.services import producer_services
@@ -37,6 +38,7 @@ from worker.checks.deployment import (
 )
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
 from worker.cli.next_steps import command
+from worker.cli.operate.pause import pauses_table
 from worker.cli.waits import tables as waits
 from worker.health import Health, healths
 from worker.model_servers import ModelServer, model_servers
@@ -102,6 +104,7 @@ class Status:
     models: tuple[ModelSlots, ...]
     servers: tuple[ModelServer, ...]
     outages: tuple[OutageNow, ...]
+    pauses: tuple[PauseNow, ...]
     webhooks: WebhooksLeft
     objectives: tuple[Objective, ...]
     longest_waiting: tuple[JobShown, ...]
@@ -125,6 +128,7 @@ def status(as_json: bool) -> None:
         models=model_slots(services.memory, services.keyspace, services.settings),
         servers=model_servers(services.settings.llm),
         outages=outages_now(services.memory, services.keyspace),
+        pauses=pauses_now(services.memory, services.keyspace),
         webhooks=webhooks_left(services.memory, services.keyspace),
         objectives=objectives(services.memory, services.keyspace, services.settings.profiles),
         longest_waiting=longest_waiting(services.memory, services.keyspace),
@@ -275,6 +279,8 @@ def _of_models(now: Status) -> Iterator[Table]:
     if outages:
         columns = ("Server", "Models", "State", "Away since", "Waiting sessions")
         yield Table("Model servers that do not answer", columns, outages)
+    if now.pauses:
+        yield pauses_table(now.pauses)
     yield from waits(now.objectives, now.longest_waiting, now.mailboxes.fullest)
 
 

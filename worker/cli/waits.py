@@ -12,6 +12,7 @@ WHY = {
     Why.BEHIND: "behind",
     Why.SLOT: "no slot",
     Why.SERVER: "server away",
+    Why.PAUSED: "paused",
     Why.BACKOFF: "back-off",
     Why.SCHEDULED: "not due",
     Why.WAKE: "to be taken",

@@ -15,6 +15,7 @@ from memory.upkeep.totals import read_totals
 from tasks.overview.jobs import JobShown, waiting_jobs
 from tasks.overview.letters import letters
 from tasks.overview.outages import outages_now
+from tasks.overview.pauses import pauses_now
 from tasks.overview.quotas import look_at_quotas
 from tasks.overview.report import WorkerReport
 from tasks.overview.series import series
@@ -47,6 +48,7 @@ def now(caller: Caller, *, jobs: str) -> dict[str, object]:
         "servers": _servers(workers, services.settings.llm.servers),
         "slots": [asdict(one) for one in model_slots(memory, keyspace, services.settings)],
         "outages": [asdict(one) for one in outages_now(memory, keyspace)],
+        "pauses": [asdict(one) for one in pauses_now(memory, keyspace)],
         "quotas": quotas,
     }
 

@@ -66,7 +66,7 @@ end
 if not is_ours then attempt = attempt + 1 end
 redis.call('HSET', lease, 'token', token, 'until', now_ms + lease_ms, 'job', job,
   'attempt', attempt, 'seq', seq_us, 'lease_ms', lease_ms)
-redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'slot_wait_until')
+redis.call('HDEL', lease, 'not_before', 'failed', 'woken_at', 'wakes', 'slot_wait_until', 'paused')
 redis.call('PEXPIRE', lease, dedupe_ms)
 local messages = {}
 if tonumber(history_n) > 0 then messages = redis.call('LRANGE', history, -history_n, -1) end

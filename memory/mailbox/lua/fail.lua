@@ -5,10 +5,11 @@
 -- Safe to repeat: the same token gets 1 again.
 --
 -- KEYS  lease:hash
--- ARGV  token delay_ms refund slot_wait_ms is_outage error dedupe_ms
+-- ARGV  token delay_ms refund slot_wait_ms is_outage is_paused error dedupe_ms
 -- refund: 1 where the attempt is not to count, else 0; is_outage: 1 where the job waits for the
--- servers of its model: the lease keeps since when; error: of an attempt that counts, for the dead
--- letter that it may come to
+-- servers of its model: the lease keeps since when; is_paused: 1 where it waits for the end of a
+-- pause, and for servers anew after that; error: of an attempt that counts, for the dead letter that
+-- it may come to
 -- Returns
 --   1                            the lease is given back
 --   0                            the token holds no lease; nothing was changed
@@ -30,10 +31,9 @@ redis.call('HSET', lease, 'not_before', now_ms + delay_ms, 'delay_ms', delay_ms,
 redis.call('HDEL', lease, 'token', 'until', 'seq', 'woken_at', 'wakes')
 -- An attempt that counts has met a server: from then on the job waits anew.
 if is_outage == '1' then redis.call('HSETNX', lease, 'servers_away_since', now_ms)
-elseif refund == '0' then
-  note_error(attempt, error)
-  redis.call('HDEL', lease, 'servers_away_since')
-end
+elseif is_paused == '1' or refund == '0' then redis.call('HDEL', lease, 'servers_away_since') end
+if is_paused == '1' then redis.call('HSET', lease, 'paused', 1)
+elseif is_outage == '0' and refund == '0' then note_error(attempt, error) end
 if tonumber(slot_wait_ms) > 0 then
   redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms, 'slot_wait_ms', slot_wait_ms)
 end

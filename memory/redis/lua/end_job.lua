@@ -37,5 +37,5 @@ end
 local function forget_attempt()
   redis.call('HDEL', lease, 'token', 'until', 'job', 'attempt', 'not_before', 'seq', 'failed',
     'woken_at', 'wakes', 'slot_wait_until', 'lease_ms', 'delay_ms', 'slot_wait_ms', 'errors',
-    'servers_away_since')
+    'servers_away_since', 'paused')
 end

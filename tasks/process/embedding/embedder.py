@@ -7,7 +7,7 @@ No thread and no place of a turn is held: all waiting is on the loop. What a wor
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import Context
 
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 TEXTS_AT_ONCE = 64
 """Texts in one call of the model: a larger request takes several, so each has time enough."""
+PAUSED_LOOK_S = 0.5
 MOST_VECTOR_BYTES = 16 * 1024 * 1024
 """All vectors of one answer, which lies in Redis until it is fetched. Twice as many would take the
 loop of all turns over 50 ms to write."""
@@ -62,9 +63,12 @@ class Embedder:
         models: BoundedModels,
         notifier: SlotNotifier,
         *,
+        is_paused: Callable[[str, str], Awaitable[bool]],
         most: int,
     ) -> None:
-        """`most`: how many requests may be under way at once."""
+        """`is_paused`: whether an agent may not call a model now; `most`: how many requests may be
+        under way at once."""
+        self._is_paused = is_paused
         self._memory = memory
         self._settings = settings
         self._keyspace: Keyspace = settings.memory.keyspace
@@ -73,6 +77,11 @@ class Embedder:
         self._notifier = notifier
         self._most = most
         self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def under_way(self) -> int:
+        """How many requests it works at."""
+        return len(self._under_way)
 
     async def begin(self, request_id: str) -> None:
         """Answer a request in the background, unless enough are under way."""
@@ -156,6 +165,9 @@ class Embedder:
         self, request_id: str, request: EmbeddingRequest, slot: EmbeddingSlot
     ) -> EmbeddingAnswer:
         limits = self._settings.queue
+        # As long as somebody waits for the vectors.
+        while await self._is_paused(request.agent_id, request.model):
+            await asyncio.sleep(PAUSED_LOOK_S)
         if not await slot.take(request.model, within_s=limits.embedding_wait_s):
             return EmbeddingAnswer(refusal=Refusal.NO_SLOT)
         try:

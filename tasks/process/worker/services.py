@@ -19,7 +19,6 @@ from tasks.process.cancel_watch import watch_cancellations
 from tasks.process.embedding.embedder import Embedder
 from tasks.process.head_waker import HeadWaker
 from tasks.process.live_events import Relay
-from tasks.process.outages import Outages
 from tasks.process.per_process import PerProcess
 from tasks.process.runtime import Runtime
 from tasks.process.services import ProducerServices, producer_services
@@ -28,6 +27,7 @@ from tasks.process.slots import BoundedModels, SlotNotifier
 from tasks.process.stopping import RunningLeases
 from tasks.process.summaries import Summaries
 from tasks.process.turns_now import TurnsNow
+from tasks.process.waiting.outages import Outages
 from tasks.process.wakeup import wake
 from tasks.process.webhook_sender import WebhookSender
 
@@ -128,6 +128,7 @@ class WorkerServices:
             self.settings.llm,
             is_used=self.settings.profiles.has_summaries,
             ttl_of=self.settings.ttl_of,
+            is_paused=self.outages.is_paused,
         )
 
     @cached_property
@@ -166,6 +167,7 @@ class WorkerServices:
             self.ollama,
             self.bounded_models,
             self.slot_notifier,
+            is_paused=self.outages.is_paused,
             most=self.concurrency,
         )
 
@@ -206,7 +208,9 @@ class WorkerServices:
         """Have this process stop the jobs that somebody cancels. Safe to repeat."""
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(
-                watch_cancellations(self.settings.memory, self.keyspace, self.leases)
+                watch_cancellations(
+                    self.settings.memory, self.keyspace, self.leases, self.outages.pauses.read
+                )
             )
 
 

@@ -24,6 +24,10 @@ class Leases(RunningLeases):
         self.announced.append(job_id)
 
 
+async def no_pauses() -> None:
+    """Nothing is paused."""
+
+
 @pytest.fixture
 async def memory(real_backend: Backend) -> AsyncIterator[AsyncConnection]:
     """The connection that announces."""
@@ -38,7 +42,9 @@ async def test_a_foreign_entry_does_not_hide_the_announcements_behind_it(
     """It is passed over."""
     keyspace, leases = Keyspace(real_backend.settings.key_prefix), Leases()
     await memory.run(events.announce_stop(keyspace, "before"))
-    watching = asyncio.create_task(watch_cancellations(real_backend.settings, keyspace, leases))
+    watching = asyncio.create_task(
+        watch_cancellations(real_backend.settings, keyspace, leases, no_pauses)
+    )
 
     async def announced_until(is_heard: asyncio.Task[None]) -> None:
         number = 0

@@ -17,9 +17,9 @@ from tasks.process.configuration import Settings, load_settings
 from tasks.process.embedding import embedder
 from tasks.process.embedding.embedder import TEXTS_AT_ONCE, Embedder
 from tasks.process.head_waker import HeadWaker
-from tasks.process.outages import Outages
 from tasks.process.queue_wait import QueueWait
 from tasks.process.slots import BoundedModels, SlotNotifier
+from tasks.process.waiting.outages import Outages
 from tasks.submit.embedding import Embedding
 from tests.support.encryption import CANARY, key_of
 from tests.support.memory_fixtures import Backend
@@ -42,7 +42,8 @@ class Workers:
         keyspace, llm = self.settings.memory.keyspace, self.settings.llm
         fleet = Fleet.from_settings(llm, max_connections=20)
         self.fleets.append(fleet)
-        models = BoundedModels(keyspace, llm, fleet, Outages(self.memory, keyspace, fleet))
+        outages = Outages(self.memory, keyspace, fleet)
+        models = BoundedModels(keyspace, llm, fleet, outages)
         wait = QueueWait(1.0)
         waker = HeadWaker(
             self.memory, keyspace, queue_wait=wait, wake=lambda *_: True, wakers=None  # type: ignore[arg-type]  # nobody is woken
@@ -51,7 +52,10 @@ class Workers:
             self.memory, queue_wait=wait, lease_ms=self.settings.queue.lease_ms,
             open_to=models.open_to, waker=waker,
         )  # fmt: skip
-        return Embedder(self.memory, self.settings, fleet, models, notifier, most=10)
+        return Embedder(
+            self.memory, self.settings, fleet, models, notifier,
+            is_paused=outages.is_paused, most=10,
+        )  # fmt: skip
 
     async def tell(self, request_id: str) -> None:
         """As the broker does it."""

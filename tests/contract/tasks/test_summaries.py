@@ -60,7 +60,13 @@ async def summaries(
         settings,
         is_used=True,
         ttl_of=lambda agent: 3600,
+        is_paused=never,
     )
+
+
+async def never(_: str, __: str) -> bool:
+    """Nothing is paused."""
+    return False
 
 
 def kept(backend: Backend, mailbox: Mailbox) -> Summary | None:

@@ -32,6 +32,7 @@ HEAD_FIELDS = frozenset(
         "delay_ms",
         "errors",
         "servers_away_since",
+        "paused",
     }
 )
 

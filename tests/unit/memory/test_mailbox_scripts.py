@@ -106,6 +106,7 @@ COMMANDS: dict[str, Command[object]] = {
         grace_ms=1,
         slot_wait_ms=41,
         is_outage=True,
+        is_paused=True,
         error="error",
     )[-1],
     "discard": BOX.discard(
@@ -138,7 +139,7 @@ VALUES: dict[str, object] = {
     "max_attempts": 31,
     "dead_ms": DEAD_MS, "dead_max": DEAD_MAX, "dead_bytes": 71, "keep": 37,
     "records": (b"r1", b"r2"), "refund": 1,
-    "slot_wait_ms": 41, "is_outage": 1, "error": "error",
+    "slot_wait_ms": 41, "is_outage": 1, "is_paused": 1, "error": "error",
     "reason": "reason", "ending": "dead", "policy": "keep", "gap_ms": 43,
     "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
     "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",

@@ -28,14 +28,14 @@ OUTAGE = Outage(KEYSPACE, "http://ollama:11434")
 LUA = Path(outages.__file__).parent / "lua"
 MAX_CODE_LINES = 40
 COMMANDS: dict[str, Command[object]] = {
-    "park": OUTAGE.park(SESSION, is_first=True, pause_ms=500),
+    "park": OUTAGE.park(SESSION, is_first=True, pause_ms=500, place_us=3),
     "look": OUTAGE.look(is_ours=False),
     "note_look": OUTAGE.note_look(answers=True),
 }
 VALUES = {
     "session": "energy:s%3A1", "is_first": 1,
     "ttl_ms": 172_800_000, "lease_ms": 10_000, "unwatched_ms": 30_000,
-    "answers": 1, "pause_ms": 1000, "batch": 16, "most": 512, "quiet_ms": 5000,
+    "place_us": 3, "answers": 1, "pause_ms": 1000, "batch": 16, "most": 512, "quiet_ms": 5000,
 }  # fmt: skip
 
 

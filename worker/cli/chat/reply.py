@@ -64,7 +64,7 @@ class ShownReply:
         if event.type is EventType.WAITING:
             self._wait = event
             # In mid-reply it is to be seen in the text, too, why that goes no further.
-            if self._shown and event.data.get("reason") in ("servers_away", "retry"):
+            if self._shown and event.data.get("reason") in ("servers_away", "retry", "paused"):
                 self._end_line()
                 self._view.remark(f"({said})")
                 self._view.status(said)

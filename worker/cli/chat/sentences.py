@@ -19,7 +19,8 @@ LOOK_FIRST = "look into the session before you send it again"
 
 
 def why_waiting(event: Event, *, max_wait_s: float) -> str:
-    """What a message waits for: others of its session, a slot, its model's servers, a new attempt.
+    """What a message waits for: others of its session, a slot, its model's servers, the end of a
+    pause, a new attempt.
 
     Empty where it is the next one. `max_wait_s` is how long servers may be away.
     """
@@ -29,6 +30,8 @@ def why_waiting(event: Event, *, max_wait_s: float) -> str:
                 f"{_servers_away(event)}; the message waits until it is back, "
                 f"at most {duration(max_wait_s)}"
             )
+        case "paused":
+            return _paused(event)
         case "retry":
             return f"{_failed(event)}; the next one begins in {_seconds(event)}"
         case _ if event.type is EventType.WAITING:
@@ -62,6 +65,8 @@ def begins_again(wait: Event | None, event: Event) -> str:
     match wait.data.get("reason") if wait is not None else None:
         case "servers_away":
             return "(the model server is back; the reply begins again)"
+        case "paused":
+            return "(what was paused goes on; the reply begins again)"
         case "retry":
             of = f" of {wait.data['max_attempts']}" if wait and "max_attempts" in wait.data else ""
             return f"(attempt {event.attempt}{of}; the reply begins again)"
@@ -96,6 +101,13 @@ def _servers_away(event: Event) -> str:
     what = f"model server {named[0]} is" if len(named) == 1 else "model servers are"
     which = f" ({', '.join(named)})" if len(named) > 1 else ""
     return f"the {what} away{since}{which}"
+
+
+def _paused(event: Event) -> str:
+    until_s, why = event.data.get("until"), event.data.get("why")
+    until = f" until {moment_of(until_s * 1000)}" if isinstance(until_s, int | float) else ""
+    reason = f" ({why})" if why else ""
+    return f"{event.data.get('paused')} is paused{until}{reason}; the message waits"
 
 
 def _failed(event: Event) -> str:

@@ -7,6 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from tasks.overview.outages import OutageNow
+from tasks.overview.pauses import PauseNow
 from worker.cli.console import duration
 from worker.cli.top.snapshot import Snapshot
 from worker.cli.top.tables import NAMES, Grid, grid_of, tokens_per_s, word
@@ -55,7 +56,9 @@ def _head(seen: Seen, view: TopView) -> Iterator[Text]:
         old = "" if now is None else f"; what is shown is {duration(seen.age_s)} old"
         yield Text(f"it goes on trying{old}: {word(seen.trouble)}", "bold red")
     elif now is not None and now.outages:
-        yield Text(_away(now.outages), "bold red")
+        yield Text(_trouble(now.outages), "bold red")
+    if now is not None and now.pauses:
+        yield Text(_trouble(now.pauses), "bold yellow")
     yield Text()
 
 
@@ -70,9 +73,9 @@ def _sum(now: Snapshot) -> str:
     )
 
 
-def _away(outages: Sequence[OutageNow]) -> str:
-    more = f"; {len(outages) - 1} more" if len(outages) > 1 else ""
-    return word(outages[0].in_words) + more
+def _trouble(found: Sequence[OutageNow] | Sequence[PauseNow]) -> str:
+    more = f"; {len(found) - 1} more" if len(found) > 1 else ""
+    return word(found[0].in_words) + more
 
 
 def _foot(view: TopView) -> str:

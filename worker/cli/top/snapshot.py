@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from memory.records.index import server_time_ms
 from tasks.overview.jobs import JobShown, waiting_jobs
 from tasks.overview.outages import OutageNow, outages_now
+from tasks.overview.pauses import PauseNow, pauses_now
 from tasks.overview.report import WorkerReport
 from tasks.overview.slots import ModelSlots, model_slots
 from tasks.overview.workers import look_at_workers
@@ -27,6 +28,7 @@ class Snapshot:
     has_more: bool
     slots: tuple[ModelSlots, ...]
     outages: tuple[OutageNow, ...]
+    pauses: tuple[PauseNow, ...] = ()
 
 
 def take(services: ProducerServices) -> Snapshot:
@@ -42,4 +44,5 @@ def take(services: ProducerServices) -> Snapshot:
         has_more=page.next is not None,
         slots=model_slots(memory, keyspace, services.settings),
         outages=outages_now(memory, keyspace),
+        pauses=pauses_now(memory, keyspace),
     )

@@ -168,6 +168,7 @@ def _server_rows(now: Snapshot) -> Iterator[Row]:
     seen = [server for worker in now.workers for server in worker.servers]
     turns = [turn for worker in now.workers for turn in worker.turns]
     away = {one.server: one for one in now.outages if not one.model}
+    paused = {one.what for one in now.pauses if one.is_paused}
     for url in dict.fromkeys([*(server.url for server in seen), *away]):
         of_url = [server for server in seen if server.url == url]
         breakers = {server.breaker for server in of_url}
@@ -176,7 +177,11 @@ def _server_rows(now: Snapshot) -> Iterator[Row]:
         rates = [turn.tokens_per_s for turn in turns if turn.server == url and turn.tokens_per_s]
         yield (
             url,
-            "away" if outage is not None and outage.is_away else breaker,
+            "paused"
+            if f"server {url}" in paused
+            else "away"
+            if outage is not None and outage.is_away
+            else breaker,
             sum(server.calls for server in of_url),
             sum(rates),
             mean(rates) if rates else None,

@@ -23,6 +23,8 @@ export function waitWords(standing) {
         : `Waits for the model: you are next${about(standing.wait_s)}.`;
     case "servers_away":
       return "The model's servers are away. It is answered when one is back.";
+    case "paused":
+      return `Paused by an operator${standing.until ? ` until ${new Date(standing.until * 1000).toLocaleTimeString()}` : ""}${standing.why ? `: ${standing.why}` : ""}. It is answered when that is over.`;
     case "retry":
       return `An attempt failed: ${standing.error}. It is tried again${about(standing.wait_s)}.`;
   }

@@ -121,7 +121,8 @@ function others() {
     now(found) {
       const away = new Map(found.outages.filter((one) => one.is_away).map((one) => [one.server, one]));
       workers.show(found.workers);
-      servers.show(found.servers.map((one) => ({ ...one, away: away.get(one.url) })));
+      const paused = new Map(found.pauses.filter((one) => one.is_paused).map((one) => [one.what, one]));
+      servers.show(found.servers.map((one) => ({ ...one, away: away.get(one.url), paused: paused.get(`server ${one.url}`) })));
       slots.show(found.slots);
       quotas.show(found.quotas.agents.map((one) => ({ ...one, most: found.quotas.most_of_agent })));
     },
@@ -132,6 +133,7 @@ function others() {
 }
 
 function serverState(one) {
+  if (one.paused) return [chip("Paused", "wait"), element("span", { class: "under" }, one.paused.reason)];
   if (one.away) return [chip(one.away.model ? `Away for ${one.away.model}` : "Away", "alarm"), element("span", { class: "under" }, `${count(one.away.waiting)} sessions wait`)];
   if (one.open) return chip(`Breaker open in ${one.open} of ${one.seen}`, "wait");
   return one.seen ? chip("Answers", "good") : chip("Not asked yet");
@@ -166,6 +168,8 @@ function tiles(found) {
   tile("Waiting", count(Math.max(0, found.quotas.pending - total)), `of ${count(found.quotas.most_pending)} at most`);
   tile("Workers", count(found.workers.length), limit ? `${count(limit)} turns at once` : "", found.workers.length ? "" : "alarm");
   const away = found.outages.filter((one) => one.is_away).length;
+  const paused = found.pauses.filter((one) => one.is_paused).map((one) => one.what);
+  tile("Paused", count(paused.length), paused.slice(0, 3).join(", "), paused.length ? "wait" : "");
   tile("Model servers", count(found.servers.length), away ? `${away} away` : "none away", away ? "alarm" : "");
 }
 

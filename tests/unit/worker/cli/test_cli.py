@@ -41,6 +41,7 @@ COMMANDS = (
         "dead-letters",
     ),
     *("erase", "export", "import", "reencrypt", "audit"),
+    *("pause", "resume", "drain"),
 )
 
 

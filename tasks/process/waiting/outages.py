@@ -1,4 +1,5 @@
-"""What this process knows of model servers that are away, and how a session waits for them."""
+"""What this process knows of model servers that are away, and how a session waits for them; and for
+what is paused."""
 
 import asyncio
 import logging
@@ -9,6 +10,9 @@ from dataclasses import replace
 from llm import Fleet, LLMError, OllamaUnreachableError, full_name
 from memory import AsyncConnection, Command, Keyspace, Outage, ServerOutage, SessionKeys
 from memory.outages.outages import LOOK_PAUSE_MS, Parked
+from memory.pauses.pauses import Pause
+from memory.quoting import quoted
+from tasks.process.waiting.pauses import Pauses
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +26,8 @@ class Outages:
 
     def __init__(self, memory: AsyncConnection, keyspace: Keyspace, fleet: Fleet) -> None:
         self.servers = tuple(server.url for server in fleet.servers)
+        self.pauses = Pauses(memory, keyspace, fleet.note_paused)
+        """What operators have paused."""
         self._memory = memory
         self._keyspace = keyspace
         self._fleet = fleet
@@ -42,17 +48,49 @@ class Outages:
         outages = [state for state in states if state is not None and state.is_away]
         return outages if len(outages) == len(self.servers) else ()
 
+    async def paused(self, agent_id: str, model: str) -> tuple[Pause, Sequence[Outage]] | None:
+        """The pause that keeps the jobs of an agent with a model from being begun, and what they
+        wait for; None: they may begin.
+
+        Of paused servers it is so where no other may have the model, or all others are away. Raises
+        MemoryServiceError.
+        """
+        if not await self.pauses.are_any():
+            return None
+        if (pause := self.pauses.of_job(agent_id, model)) is not None:
+            return pause, [self._of(pause)]
+        await self._fleet.ranked(model, "")  # what each server has is known then
+        able = self._fleet.able_to(model)
+        held = [pause for url in able if (pause := self.pauses.of_server(url)) is not None]
+        others = [url for url in able if self.pauses.of_server(url) is None]
+        if not held or not self._away.issuperset(others):
+            return None
+        outages = [Outage(self._keyspace, server) for server in others]
+        states = await self._memory.run_each([outage.state() for outage in outages])
+        if not all(state is not None and state.is_away for state in states):
+            return None
+        return held[0], [*map(self._of, held), *outages]
+
+    async def is_paused(self, agent_id: str, model: str) -> bool:
+        """Whether an agent may not call a model now. Raises MemoryServiceError."""
+        return await self.paused(agent_id, model) is not None
+
+    def _of(self, pause: Pause) -> Outage:
+        return Outage.of_pause(self._keyspace, str(pause.target))
+
     async def to_wait_for(self, error: LLMError, model: str) -> Sequence[Outage]:
         """What a job must wait for that wanted `model`, when no server could answer its call.
 
         Each server that may have the model: itself where it does not answer a look at its health.
         One that does answer it has refused the model only: it is full, or has no memory to load it.
         """
-        able = self._fleet.able_to(model)
-        if len(able) == 1 and isinstance(error, OllamaUnreachableError):
+        every = self._fleet.able_to(model)
+        held = [pause for url in every if (pause := self.pauses.of_server(url)) is not None]
+        able = [url for url in every if self.pauses.of_server(url) is None]
+        if len(every) == len(able) == 1 and isinstance(error, OllamaUnreachableError):
             return [Outage(self._keyspace, able[0])]
         answers = await asyncio.gather(*map(self._fleet.answers, able))
-        return [
+        return [*map(self._of, held)] + [
             Outage(self._keyspace, server, full_name(model) if is_well else "")
             for server, is_well in zip(able, answers, strict=True)
         ]
@@ -69,12 +107,15 @@ class Outages:
         *,
         is_first: bool,
         pause_ms: int,
+        place_us: int,
     ) -> tuple[list[Command[int]], list[Command[Parked]]]:
         """What goes before the session's lease is given back, and what goes after it; the answers
         come `into` a list, for `note_parked`. `pause_ms`: how long a server that has refused its
-        model is left alone."""
+        model is left alone; `place_us`: when the job was sent, its place behind a pause."""
         parks = [
-            one.park(session, is_first=is_first, pause_ms=pause_ms if one.model else 0)
+            one.park(session, is_first=is_first, place_us=place_us)
+            if one.is_pause
+            else one.park(session, is_first=is_first, pause_ms=pause_ms if one.model else 0)
             for one in outages
         ]
         return [one.note() for one in outages], [_heard(park, into) for park in parks]
@@ -84,7 +125,9 @@ class Outages:
         self._away.update(outage.server for outage in outages if not outage.model)
         self._news.set()
         for outage, one in zip(outages, parked, strict=False):
-            if one.is_new:
+            if one.is_new and outage.is_pause:
+                logger.info("jobs wait, for an operator has paused %s", quoted(outage.model))
+            elif one.is_new:
                 logger.warning(
                     "%s (%s): jobs that need it wait and lose no attempt; check the server, "
                     "and see `griot status`",

@@ -1,0 +1,1 @@
+"""What this process knows of what jobs wait for: model servers that are away, and pauses."""

@@ -1,0 +1,100 @@
+"""`griot pause` and `griot resume`: have jobs wait, and go on."""
+
+import click
+
+from tasks.overview.pauses import PauseNow, pauses_now
+from tasks.process.services import producer_services
+from tasks.submit import pauses
+from tasks.submit.pauses import PauseKindName
+from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.moments import duration_option
+from worker.cli.next_steps import program
+
+KIND = click.Choice(["agent", "model", "server", "all"])
+
+
+@click.command()
+@click.argument("kind", type=KIND, required=False)
+@click.argument("name", default="")
+@click.option("--reason", default="", help="Why; shown to operators and to those who wait.")
+@duration_option(
+    "--for", "for_s", help="When it ends by itself: 90s, 10m, 2h. Default: with `griot resume`."
+)
+@json_option
+def pause(
+    kind: PauseKindName | None, name: str, reason: str, for_s: float | None, as_json: bool
+) -> None:
+    """Have jobs wait: of an agent, a model, a model server, or all. Without arguments, show what is
+    paused.
+
+    Jobs are taken in and wait, with no attempt counted; those that run finish. Workers see it
+    within about a second, and it outlives their restarts. A paused server gets no new calls; jobs
+    wait only where every server of their model is paused or away. What has `expires`, expires; a
+    cancel works at once.
+
+    \b
+    Example:
+      griot pause agent energy --reason "wrong prices" --for 10m
+      griot pause model llama3.2:1b
+      griot pause server http://gpu-2:11434 --reason "new disk"
+      griot pause all --for 30m
+      griot pause
+    """
+    if kind is None:
+        _list(as_json)
+        return
+    made = pauses.pause(kind, name, reason=reason, for_s=for_s)
+    if as_json:
+        show_json(
+            {"paused": str(made.target), "since_ms": made.since_ms, "until_ms": made.until_ms}
+        )
+        return
+    until = "" if made.until_ms is None else f" until {moment_of(made.until_ms)}"
+    of = f"{kind} {name}".strip()
+    say(f"{made.target} is paused{until}; go on with: {program()} resume {of}")
+
+
+@click.command()
+@click.argument("kind", type=KIND)
+@click.argument("name", default="")
+def resume(kind: PauseKindName, name: str) -> None:
+    """End a pause, and have the sessions that wait go on.
+
+    They are woken in the order of their jobs, a growing batch each second. What is paused otherwise
+    stays so: `resume all` ends the pause of all, and none of an agent. Resuming twice is harmless.
+
+    \b
+    Example:
+      griot resume agent energy
+      griot resume all
+    """
+    was_paused = pauses.resume(kind, name)
+    say(f"{f'{kind} {name}'.strip()} {'is resumed' if was_paused else 'was not paused'}")
+    for one in pauses.paused():
+        say(f"still paused: {one.target}")
+
+
+def pauses_table(found: tuple[PauseNow, ...]) -> Table:
+    """What is paused, since when, until when, why, and how many sessions wait."""
+    rows = [
+        (
+            one.what,
+            moment_of(one.since_ms) if one.is_paused else "resumed; its sessions are being woken",
+            "" if one.until_ms is None else moment_of(one.until_ms),
+            one.reason,
+            one.waiting,
+        )
+        for one in found
+    ]
+    return Table("Paused", ("What", "Since", "Until", "Reason", "Waiting sessions"), rows)
+
+
+def _list(as_json: bool) -> None:
+    services = producer_services()
+    found = pauses_now(services.memory, services.keyspace)
+    if as_json:
+        show_json(found)
+    elif found:
+        show(pauses_table(found))
+    else:
+        say("nothing is paused")
