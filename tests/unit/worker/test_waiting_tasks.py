@@ -39,5 +39,5 @@ def test_what_is_forgotten_waits_no_more() -> None:
     waiting = waiting_tasks()
     for priority in Priority:
         waiting.append((priority, 1))
-    waiting.clear()
+    waiting.take_all()
     assert not waiting
