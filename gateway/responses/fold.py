@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
 
+from gateway.doors.answers import server_sent
 from gateway.history_items import arguments_text, function_item
 from gateway.responses.open_text import OpenMessage, OpenReasoning, OpenText, Sent, about
 from gateway.responses.shape import Item, Known, failure_of, message_item, tool_item
@@ -23,6 +24,11 @@ _BEFORE_IT_RUNS = (
     EventType.CANCELLED,
     EventType.ERASED,
 )
+_TEXTS: Mapping[EventType, type[OpenText]] = {
+    EventType.TOKEN: OpenMessage,
+    EventType.THINKING: OpenReasoning,
+}
+"""The items that texts are pieces of."""
 
 
 class ResponseFold:
@@ -46,11 +52,18 @@ class ResponseFold:
         """What OpenAI's clients are told of one event."""
         return [self._numbered(one) for one in self._taken(event)]
 
-    def take_all(self, events: Iterable[Event], after: int) -> list[Sent]:
-        """What they are told of several that they do not know, having all up to a number."""
-        begin = self.number + 1
-        told = [sent for event in events for sent in self.take(event)]
-        return told[max(0, after + 1 - begin) :]
+    def packed(self, events: Iterable[Event], after: int) -> bytes:
+        """What they are told of several, as it is sent, having all up to a number."""
+        return b"".join([one for event in events for one in self._packed(event, after)])
+
+    def _packed(self, event: Event, after: int) -> Iterable[bytes]:
+        open_text = self._open
+        if open_text is not None and type(open_text) is _TEXTS.get(event.type):
+            self.number += 1
+            packed = open_text.packed_delta(event.text, self.number)
+            return (packed,) if self.number > after else ()
+        known = max(0, after - self.number)
+        return [server_sent(sent, str(sent["type"])) for sent in self.take(event)[known:]]
 
     def _numbered(self, sent: Sent) -> Sent:
         self.number += 1
@@ -112,7 +125,7 @@ class ResponseFold:
     # ---- what the model says
 
     def _said(self, event: Event) -> Iterator[Sent]:
-        kind = OpenMessage if event.type is EventType.TOKEN else OpenReasoning
+        kind = _TEXTS[event.type]
         going_on = self._open
         if not isinstance(going_on, kind):
             yield from self._closed("completed")

@@ -102,10 +102,9 @@ async def pieces(known: Known, *, starting_after: int = FROM_FIRST) -> AsyncGene
     try:
         async with aclosing(job_pages(known)) as found:
             async for page in found:
-                told = fold.take_all(page, starting_after)
-                if told:
+                if told := fold.packed(page, starting_after):
                     last = fold.number
-                    yield b"".join([server_sent(sent, str(sent["type"])) for sent in told])
+                    yield told
     except (ChatError, MemoryServiceError) as error:
         # The head was sent long ago: so the stream says it. It has the number of the last event,
         # for a client that goes on behind the last number it has seen must miss none.

@@ -114,7 +114,7 @@ class OllamaClient:
         is_alive = partial(self.catalog.is_at_work, model) if request.expects_answer else None
         body = self.dialect.body(request)
         async with self._answer(self._chat_url, body, model, limits, is_alive) as answer:
-            while not reader.is_done and (chunk := await answer.read()):
+            while not reader.is_done and (chunk := await answer.gathered()):
                 if deltas := reader.feed(chunk):
                     yield deltas
                 # What comes faster than it is read never waits, and would keep the loop.
@@ -223,7 +223,7 @@ class OllamaClient:
                 response = await self._begun(url, content, timeouts.connect_s)
             if content is None:
                 self._note_clock(response.headers.get("Date"))
-            answer = Answer(response.content, watch)
+            answer = Answer(response, watch)
             if response.status != 200:
                 body = await answer.beginning()
                 after = response.headers.get("Retry-After")

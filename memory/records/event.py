@@ -186,7 +186,7 @@ def parsed(stored: bytes, cipher: Cipher, cursor: str = "") -> Event:
         raise CorruptData("not an event of Griot's") from None
     if not _is_ours(event):
         raise CorruptData("an event has data of the wrong type")
-    return _with_reason(event, cipher)
+    return _with_reason(event, cipher) if event.data else event
 
 
 def _is_newer(facts: dict[str, Any]) -> bool:
@@ -261,8 +261,8 @@ def _is_ours(event: Event) -> bool:
         and type(event.attempt) is int
         and isinstance(event.text, str)
         and isinstance(event.data, dict)
-        and all(
-            isinstance(event.data.get(name), kind)
-            for name, kind in _PROMISED.get(event.type, {}).items()
+        and (
+            (promised := _PROMISED.get(event.type)) is None
+            or all(isinstance(event.data.get(name), kind) for name, kind in promised.items())
         )
     )

@@ -6,7 +6,7 @@ it loses nothing of the conversation: the history is the record.
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -59,7 +59,8 @@ def stops_of(keyspace: Keyspace) -> Stream:
 def publish(
     keys: SessionKeys, events: Sequence[Event], *, ttl_s: int, token: str = "", number: int = 0
 ) -> Command[bool]:
-    """Append events in their order, keep about MAX_EVENTS, and let the stream live `ttl_s` more.
+    """Append events in their order, keep about MAX_EVENTS, and let the stream live `ttl_s` more,
+    less a tenth at most.
 
     False: dropped, for `token` does not hold the session's lease; without one, for there is no
     stream. Safe to repeat: each call for a token has a higher `number`.
@@ -78,25 +79,26 @@ def publish(
 def read(keys: SessionKeys, after: str, *, block_ms: int) -> Command[list[Event]]:
     """Up to READ_EVENTS events after a cursor; waits up to `block_ms` (not 0) for the first."""
     stream = stream_of(keys)
-    several = read_several({stream: after}, block_ms=block_ms)
-    return Command(lambda reply: several.parse(reply).get(stream, []), several.args)
+    several = read_several((stream.key,), (after,), lambda _: stream, block_ms=block_ms)
+    return Command(lambda reply: several.parse(reply).get(stream.key, []), several.args)
 
 
 def read_several(
-    cursors: Mapping[Stream, str], *, block_ms: int
-) -> Command[dict[Stream, list[Event]]]:
+    keys: Iterable[str],
+    cursors: Iterable[str],
+    stream_of_key: Callable[[str], Stream],
+    *,
+    block_ms: int,
+) -> Command[dict[str, list[Event]]]:
     """Up to READ_EVENTS events of each stream after its cursor, of those streams that have any.
 
-    On a cluster all keys must lie in one slot. Waits up to `block_ms` (not 0) for the first event
-    of any. Raises CannotRead when sent.
+    Streams go by their keys, in the result too. On a cluster all keys must lie in one slot. Waits
+    up to `block_ms` (not 0) for the first event of any. Raises CannotRead when sent.
     """
     # BLOCK 0 would wait for ever.
     limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)
-    streams = {one.key.encode(): one for one in cursors}
-    names = [one.key for one in cursors]
     return Command(
-        lambda reply: _read(streams, reply),
-        ("XREAD", *limits, "STREAMS", *names, *cursors.values()),
+        lambda reply: _read(stream_of_key, reply), ("XREAD", *limits, "STREAMS", *keys, *cursors)
     )
 
 
@@ -217,14 +219,14 @@ def scheduled(job_id: str, due_ms: int) -> bytes:
     return packed(Event(EventType.SCHEDULED, job_id, 0, data={"not_before": due}), _NO_WORDS)
 
 
-def _read(streams: Mapping[bytes, Stream], reply: object) -> dict[Stream, list[Event]]:
+def _read(stream_of_key: Callable[[str], Stream], reply: object) -> dict[str, list[Event]]:
     """XREAD's reply: [stream, entries] pairs, or None for nothing."""
     if reply is None:
         return {}
     if not isinstance(reply, list):
         raise unexpected_reply(reply)
-    found = [(streams[key], entries) for key, entries in reply]
-    return {stream: _events(stream.cipher, entries) for stream, entries in found}
+    found = [(key.decode(), entries) for key, entries in reply]
+    return {key: _events(stream_of_key(key).cipher, entries) for key, entries in found}
 
 
 def _order(cursor: str) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """From the model's stream to the session's event stream: one pipeline per tick for all streams.
 
-An event waits at most TICK_S; the tokens of one attempt that gather meanwhile become one event.
+An event waits at most TICK_S, and the texts of a stream that was told one a moment ago until
+PACE_S after that; the tokens of one attempt that gather meanwhile become one event.
 Nobody waits for the relay, and nothing depends on it: a lost event costs a follower some text that
 the history has.
 """
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 # One pipeline per tick for all streams: a command for each token of 100 streams would be
 # thousands a second.
 TICK_S = 0.02
+PACE_S = 0.05
+"""So far apart are two texts of a stream: each is an entry that is stored, read and sent by
+itself, and nobody reads faster."""
 SOON_S = 0.003
 """How long what is to be sent soon waits for others like it."""
 MOST_NAMED = 3
@@ -50,6 +54,11 @@ class _TextRun:
 
     first: Event
     texts: list[str]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether others become one with it."""
+        return self.first.type in TEXT_EVENTS
 
     def joined(self) -> Event:
         """The one that they become."""
@@ -74,6 +83,7 @@ class Relay:
         self._sending: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._since_s = 0.0
+        self._told_s: dict[_Writer, float] = {}
 
     def emit(self, keys: SessionKeys, event: Event, *, token: str = "", soon: bool = False) -> None:
         """Have an event published within a tick; `soon` ends the tick that is running.
@@ -91,6 +101,7 @@ class Relay:
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._publish(), context=Context())
         if soon:
+            self._told_s.pop((keys, token), None)
             self._hurry.set()
 
     def goes_on(self, keys: SessionKeys, token: str, kind: EventType, text: str) -> bool:
@@ -112,12 +123,28 @@ class Relay:
     async def _publish(self) -> None:
         while self._waiting:
             await self._tick()
-            batch, self._waiting = self._waiting, defaultdict(list)
-            since_s = self._since_s
+            since_s, batch = self._since_s, self._due()
+            if not batch:
+                continue
             self._sending = asyncio.create_task(self._send(batch), context=Context())
             await self._sending
             self._sending = None
             RELAY_LAG.observe(time.monotonic() - since_s)
+
+    def _due(self) -> Mapping[_Writer, list[_TextRun]]:
+        """What waits, without the texts of those who were told one a moment ago."""
+        now_s = time.monotonic()
+        self._told_s = {one: at_s for one, at_s in self._told_s.items() if now_s - at_s < PACE_S}
+        early = {
+            one: self._waiting.pop(one)
+            for one in self._told_s
+            if one in self._waiting and _is_mere_text(self._waiting[one])
+        }
+        due, self._waiting = self._waiting, defaultdict(list, early)
+        if early:
+            self._since_s = min(map(self._told_s.__getitem__, early))
+        self._told_s |= {one: now_s for one, runs in due.items() if runs[-1].is_text}
+        return due
 
     async def _tick(self) -> None:
         with suppress(TimeoutError):
@@ -193,6 +220,10 @@ def _named(sessions: Sequence[SessionKeys]) -> str:
     ]
     more = len(sessions) - len(named)
     return ", ".join(named) + (f" and {more} more sessions" if more else "")
+
+
+def _is_mere_text(runs: Sequence[_TextRun]) -> bool:
+    return len(runs) == 1 and runs[0].is_text
 
 
 def _continues(last: Event, event: Event) -> bool:

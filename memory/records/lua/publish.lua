@@ -21,8 +21,10 @@ else
   if whose == token and tonumber(last) >= tonumber(number) then return 1 end
   redis.call('HSET', lease, 'published', token .. ' ' .. number)
 end
-for i = 5, #ARGV do
-  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', ARGV[i])
+for i = 5, #ARGV do redis.call('XADD', events, '*', 'event', ARGV[i]) end
+-- What is written here goes into Redis' file too, for each few tokens: so nothing that need not be.
+if redis.call('XLEN', events) > tonumber(events_max) then
+  redis.call('XTRIM', events, 'MAXLEN', '~', events_max)
 end
-redis.call('EXPIRE', events, ttl_s)
+if redis.call('PTTL', events) < 900 * ttl_s then redis.call('EXPIRE', events, ttl_s) end
 return 1

@@ -25,7 +25,22 @@ def test_the_holder_is_heard_in_its_order(rig: Rig) -> None:
     assert rig.say("t1", said("a"), said("b"), number=1)
     assert rig.say("t1", said("c"), number=2)
     assert texts(rig) == ["a", "b", "c"]
-    assert 0 < rig.ttl_ms(rig.box.keys.events) <= TTL_S * 1000
+
+
+def test_a_stream_lives_on_while_something_is_said(rig: Rig) -> None:
+    """Its life is given back to it once a tenth of that is over, and not with each piece."""
+    events = rig.box.keys.events
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    rig.ask("PEXPIRE", events, TTL_S * 890)
+    assert rig.say("t1", said("a"), number=1)
+    assert rig.ttl_ms(events) > TTL_S * 990
+    rig.ask("PEXPIRE", events, TTL_S * 950)
+    assert rig.say("t1", said("b"), number=2)
+    assert TTL_S * 900 < rig.ttl_ms(events) <= TTL_S * 950
+    rig.ask("PERSIST", events)
+    assert rig.say("t1", said("c"), number=3)
+    assert 0 < rig.ttl_ms(events) <= TTL_S * 1000
 
 
 def test_a_repeat_after_a_lost_reply_doubles_nothing(rig: Rig) -> None:

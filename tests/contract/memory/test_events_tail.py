@@ -127,6 +127,33 @@ async def test_nothing_comes_of_a_stream_in_which_nothing_happens(
     assert [[event.text for event in of] for of in found] == [["one", "two"], []]
 
 
+async def test_each_wait_ends_in_its_own_time(tail: Tail, streams: list[SessionKeys]) -> None:
+    """One timer serves all: a later wait may be the shorter one, and one that is left is gone."""
+    ended: list[str] = []
+
+    async def wait(name: str, timeout_s: float) -> None:
+        found = await tail.after(events.stream_of(streams[0]), FROM_START, timeout_s=timeout_s)
+        assert found == []
+        ended.append(name)
+
+    waits = [asyncio.create_task(wait(*one)) for one in (("long", 0.4), ("short", 0.05))]
+    left = asyncio.create_task(wait("left", 0.2))
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.wait([*waits, left])
+    assert ended == ["short", "long"]
+
+
+async def test_who_waits_at_the_end_is_told_nothing(tail: Tail, streams: list[SessionKeys]) -> None:
+    """And does not wait for ever."""
+    waiting = asyncio.create_task(
+        tail.after(events.stream_of(streams[0]), FROM_START, timeout_s=WAIT_S * 10)
+    )
+    await asyncio.sleep(0)
+    await tail.aclose()
+    assert await waiting == []
+
+
 async def test_who_falls_behind_the_cap_is_told(
     memory: AsyncConnection, tail: Tail, streams: list[SessionKeys]
 ) -> None:

@@ -11,6 +11,7 @@ from memory.keys import SessionKeys
 from memory.records.events import FROM_START
 from memory.redis.async_connection import BATCH_CALLS
 from sandbox.ports import free_port
+from tasks.process import live_events
 from tasks.process.live_events import Relay
 from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
@@ -81,6 +82,29 @@ async def test_what_is_to_be_sent_soon_does_not_wait_for_the_tick(
     assert await stored(memory, keys, 3) == ["before", "", "first"]
     relay.emit(keys, token("second", "next"), token=HOLDER)
     assert await stored(memory, keys, 3) == ["before", "", "first"]
+
+
+async def test_texts_of_a_stream_come_some_time_apart(
+    memory: AsyncConnection, keys: SessionKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is an entry. What is no text takes along what waits; a first token waits for none."""
+    monkeypatch.setattr(live_events, "PACE_S", NEVER_S)
+    relay = Relay(memory, ttl_s=60)
+    relay.emit(keys, Event(EventType.STARTED, "job", 1), token=HOLDER)
+    relay.emit(keys, token("first"), token=HOLDER, soon=True)
+    assert await stored(memory, keys, 2) == ["", "first"]
+    relay.emit(keys, token("a"), token=HOLDER)
+    other = await session(memory, f"{keys.session_id}-2")
+    relay.emit(other, token("of another"), token=HOLDER)
+    assert await stored(memory, other) == ["of another"]
+    assert relay.goes_on(keys, HOLDER, EventType.TOKEN, "b")
+    relay.emit(keys, Event(EventType.TOOL_CALL, "job", 1), token=HOLDER)
+    assert await stored(memory, keys, 4) == ["", "first", "ab", ""]
+    relay.emit(keys, token("again"), token=HOLDER, soon=True)
+    assert (await stored(memory, keys, 5))[4:] == ["again"]
+    relay.emit(keys, token("last"), token=HOLDER)
+    await memory.run_each(await relay.taken(keys, HOLDER))
+    assert (await stored(memory, keys, 6))[5:] == ["last"]
 
 
 async def test_what_waits_can_be_taken_along(memory: AsyncConnection, keys: SessionKeys) -> None:

@@ -8,6 +8,7 @@ from openai._models import construct_type_unchecked
 from openai.lib.streaming.responses._responses import ResponseStreamState
 from openai.types.responses import ResponseStreamEvent
 
+from gateway.doors.answers import server_sent
 from gateway.responses.fold import ResponseFold
 from gateway.responses.record import ResponseRecord
 from gateway.responses.shape import Known
@@ -57,6 +58,23 @@ def test_a_turn_is_told_in_the_order_of_openai() -> None:
     assert text_of(fold.final) == "Hello"
     assert fold.final is not None
     assert fold.final["completed_at"] == 0.005
+
+
+@pytest.mark.parametrize("after", range(-1, 30))
+def test_what_is_sent_is_what_is_told(after: int) -> None:
+    """From behind each number; pieces of texts are packed without being told one by one."""
+    page = [
+        QUEUED, STARTED, event(EventType.THINKING, text="Hm"), event(EventType.THINKING, text="…"),
+        *(event(EventType.TOKEN, text=text) for text in ("Ga", '"delta":""', "\n\u2028\x00", "é")),
+        event(EventType.STARTED, 2, model="m"),
+        *(event(EventType.TOKEN, 2, text) for text in ("Wa", "ga", "du")),
+        event(EventType.DONE, 2, "Wagadu", **USAGE),
+    ]  # fmt: skip
+    sent, _ = told(page)
+    packing = ResponseFold(Known(JOB, "energy", "c", ResponseRecord(model="energy")))
+    packed = b"".join(packing.packed([one], after) for one in page)
+    assert packed == b"".join(server_sent(one, str(one["type"])) for one in sent[after + 1 :])
+    assert packing.number == len(sent) - 1
 
 
 def test_a_second_attempt_begins_a_new_item_and_says_so() -> None:
