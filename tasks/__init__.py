@@ -1,29 +1,32 @@
 """The queue: `from tasks import chat_task` is all that a producer needs."""
 
-from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
-from tasks.chat import ChatTask, chat_task
-from tasks.errors import (
-    ChatError,
-    ConfigurationError,
-    InvalidJob,
-    JobConflict,
-    JobErased,
-    JobExpired,
-    JobFailed,
-    LimitReached,
-    NotAccepted,
-    QuotaExceeded,
-    SessionBusy,
-)
-from tasks.job.options import ChatArguments, ChatOptions, JobToSend
-from tasks.job.result import ChatResult, Receipt, Timings, Usage
-from tasks.many import send_many
-from tasks.process.app import app
-from tasks.submit import schedules
-from tasks.submit.cancel import CancelOutcome
-from tasks.submit.follow import follow, follow_job
-from tasks.submit.job_result import JobResult
-from tasks.submit.many import SendAnswer, SendOutcome
+from tasks.loading import uncollected
+
+with uncollected():
+    from memory import Backpressure, Event, EventType, MemoryFull, OnBusy
+    from tasks.chat import ChatTask, chat_task
+    from tasks.errors import (
+        ChatError,
+        ConfigurationError,
+        InvalidJob,
+        JobConflict,
+        JobErased,
+        JobExpired,
+        JobFailed,
+        LimitReached,
+        NotAccepted,
+        QuotaExceeded,
+        SessionBusy,
+    )
+    from tasks.job.options import ChatArguments, ChatOptions, JobToSend
+    from tasks.job.result import ChatResult, Receipt, Timings, Usage
+    from tasks.many import send_many
+    from tasks.process.app import app
+    from tasks.submit import schedules
+    from tasks.submit.cancel import CancelOutcome
+    from tasks.submit.follow import follow, follow_job
+    from tasks.submit.job_result import JobResult
+    from tasks.submit.many import SendAnswer, SendOutcome
 
 __all__ = [
     "Backpressure",
