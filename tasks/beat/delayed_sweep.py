@@ -33,6 +33,7 @@ from memory.quotas import pending
 from memory.quotas.owners import Owner
 from memory.quoting import quoted
 from tasks.beat.mailbox_sweep import guarded
+from tasks.beat.seconds import rest
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.process.redis_clock import redis_clock
@@ -109,9 +110,10 @@ class DelayedSweep:
     async def until_next(self, _: float) -> None:
         """Until the next job is due that is known, at most LOOK_S."""
         now_s = redis_clock().now_s
-        wait_s = LOOK_S
-        if self._next_at_s is not None and now_s is not None:
-            wait_s = min(LOOK_S, max(0.0, self._next_at_s - now_s))
+        if self._next_at_s is None or now_s is None or self._next_at_s - now_s >= LOOK_S:
+            await rest(LOOK_S)
+            return
+        wait_s = max(0.0, self._next_at_s - now_s)
         await asyncio.sleep(wait_s + random.uniform(0, SCATTER_S))  # noqa: S311 - no secret
 
     async def _look_at(self, entry: DueEntry) -> int:

@@ -1,11 +1,11 @@
 """A timer in every worker: the counts of its turns, and, while somebody looks, its report."""
 
-import asyncio
 from collections.abc import Callable
 
 from memory import CorruptData, MemoryServiceError
 from memory.ids import MAX_ID_BYTES
 from memory.records import reports, turn_counts
+from tasks.beat.seconds import rest
 from tasks.overview.report import LoopLateness, report_of
 from tasks.process.worker.services import worker_services
 
@@ -18,7 +18,7 @@ async def report_forever(name: str, late: Callable[[], LoopLateness]) -> None:
     Nothing depends on it: where Redis cannot be reached the sweeper says so, and this waits.
     """
     while True:
-        await asyncio.sleep(EVERY_S)
+        await rest(EVERY_S)
         try:
             await report_once(name, late)
         except (MemoryServiceError, CorruptData):

@@ -17,6 +17,7 @@ from tasks.beat.mailbox_sweep import MailboxSweep, guarded
 from tasks.beat.outage_sweep import OutageSweep
 from tasks.beat.outbox_sweep import OutboxSweep
 from tasks.beat.schedule import SWEEP_TASK
+from tasks.beat.seconds import rest
 from tasks.beat.slot_sweep import SlotSweep
 from tasks.beat.tick_sweep import TickSweep
 from tasks.process.app import app
@@ -121,7 +122,7 @@ async def look_once(celery: Celery) -> None:
 
 
 async def _for_a_second(_: float) -> None:
-    await asyncio.sleep(1.0)
+    await rest(1.0)
 
 
 def _does_maintenance_only(celery: Celery) -> bool:
@@ -136,10 +137,10 @@ async def sweep_forever(celery: Celery) -> None:
     """
     away = set[str]()
     await asyncio.gather(
-        _repeat(celery, sweep_once, asyncio.sleep, away),
+        _repeat(celery, sweep_once, rest, away),
         _repeat(celery, take_in_once, _delayed_sweep().until_next, away),
         _repeat(celery, tick_once, _for_a_second, away),
-        _repeat(celery, deliver_once, asyncio.sleep, away),
+        _repeat(celery, deliver_once, rest, away),
         _repeat(celery, look_once, worker_services().outages.until_next_look, away),
         _send_webhooks(),
     )

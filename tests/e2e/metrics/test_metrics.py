@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from memory import Mailbox
 from memory.records.stats import record_stats
@@ -95,6 +96,30 @@ def answered(setup: Setup) -> Setup:
     for agent, model in (("energy", "ok"), ("tooled", None)):
         chat_task.delay(agent, f"s-{agent}", "hello", model=model).get(timeout=WAIT_S)
     return setup
+
+
+BY_THE_CLOCK = ("griot_sweep", "griot_wakeups", "griot_redis_round_trip", "process_")
+MOST_OF_A_TURN = 16
+"""What is counted of a plain turn; each costs about 0.4 µs, in all less than a hundredth of it."""
+
+
+def counted(text: str) -> float:
+    """How often anything was counted that does not run by the clock."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.endswith(("_count", "_total")) and not sample.name.startswith(BY_THE_CLOCK)
+    )
+
+
+def test_a_turn_counts_few_things(answered: Setup) -> None:
+    """What a job costs besides: each new metric of a turn has to be worth it."""
+    before, jobs = counted(answered.text("worker")), 10
+    for number in range(jobs):
+        chat_task.delay("energy", f"few-{number}", "hello", model="ok").get(timeout=WAIT_S)
+    of_a_turn = (counted(answered.text("worker")) - before) / jobs
+    assert 8 <= of_a_turn <= MOST_OF_A_TURN, of_a_turn
 
 
 OF_A_TURN: list[tuple[str, dict[str, str]]] = [

@@ -64,6 +64,21 @@ def test_a_producer_loads_nothing_that_runs_jobs(code: str) -> None:
     assert len(loaded) <= MOST_OF_A_PRODUCER
 
 
+@pytest.mark.parametrize("state", ["enable", "disable"])
+def test_a_producer_finds_the_collector_as_it_was(state: str) -> None:
+    """It rests only while `tasks` is loaded, also where that fails."""
+    for begin in ("", "sys.modules['tasks.chat'] = None; "):
+        code = f"""
+import gc, sys
+gc.{state}(); {begin}
+try:
+    import tasks
+except ImportError:
+    pass
+assert gc.isenabled() is {state == "enable"}"""
+        loaded_by(code)
+
+
 def test_a_worker_knows_every_task_before_its_first_message() -> None:
     """What Celery loads at a worker's start registers them, with the body of the chat task."""
     code = "from tasks import app\napp.loader.import_default_modules()"
