@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context
+from functools import lru_cache, partial
 
 from llm import PARALLEL, Fleet, LLMSettings, full_name
 from memory import (
@@ -36,15 +37,11 @@ class BoundedModels:
         shares: Shares,
     ) -> None:
         self.are_any = settings.is_bounded
-        self._keyspace = keyspace
-        self._settings = settings
         self._servers = servers
         self._outages = outages
-        self._shares = shares
-
-    def slots_of(self, model: str) -> Slots | None:
+        # Jobs may name any model: no more are kept than a worker meets in practice.
+        self.slots_of = lru_cache(maxsize=100)(partial(slots_of, keyspace, settings, shares=shares))
         """The slots of a model, at every server; None where nothing bounds its calls."""
-        return slots_of(self._keyspace, self._settings, model, self._shares)
 
     async def ranked(self, model: str, session: str) -> Sequence[str]:
         """The servers that may be asked for a model, the best for a session first."""

@@ -12,6 +12,7 @@ from llm import (
     Capabilities,
     ChatRequest,
     LLMSettings,
+    Message,
     Precedent,
     TokenBudget,
     is_same,
@@ -223,9 +224,9 @@ def wanted_abilities(request: ChatRequest, ask: Ask) -> list[Ability]:
     return [ability for ability, is_needed in needs.items() if is_needed]
 
 
-def _has_images(message: object) -> bool:
-    return isinstance(message, Mapping) and bool(message.get("images"))
+def _has_images(message: Message) -> bool:
+    return not isinstance(message, bytes) and bool(message.get("images"))
 
 
-def _has_tools(message: object) -> bool:
-    return isinstance(message, Mapping) and message.get("role") == "tool"
+def _has_tools(message: Message) -> bool:
+    return not isinstance(message, bytes) and message.get("role") == "tool"

@@ -12,7 +12,7 @@ from memory.priority import RANKS
 from sandbox.process import ServerProcess
 from tasks import app, chat_task, follow_job, send_many
 from tests.support.effort import effort
-from tests.support.faults.rig import Rig
+from tests.support.faults.rig import LEASE_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
@@ -23,6 +23,7 @@ URGENT = 20
 QUICK, ONE = "delay:2ms", "delay:50ms"
 BOUNDED = {"OLLAMA_NUM_PARALLEL_BY_MODEL": f"{QUICK}=1, {ONE}=1"}
 
+LEASE_MS = round(scaled(LEASE_S) * 1000)
 ENDS = {Priority.NORMAL: "", Priority.INTERACTIVE: "\x06\x166", Priority.BATCH: "\x06\x169"}
 """Of the names of kombu's lists of a queue."""
 
@@ -41,8 +42,10 @@ def slots(rig: Rig, model: str) -> Slots:
 
 
 def waiting(rig: Rig, model: str) -> dict[str, int]:
-    """How many sessions of each class wait."""
-    counts = rig.connection.run_each(slots(rig, model).waiting_of())
+    """How many sessions of each class wait. Who occupies the slot keeps it for another lease."""
+    at = slots(rig, model)
+    rig.connection.run(at.renew("nobody", lease_ms=LEASE_MS))
+    counts = rig.connection.run_each(at.waiting_of())
     return {str(one): n for one, n in zip(RANKS, counts, strict=True) if n}
 
 
@@ -50,7 +53,7 @@ def waiting(rig: Rig, model: str) -> dict[str, int]:
 def occupied(rig: Rig, model: str) -> Iterator[None]:
     """The one slot of a model is taken within the block."""
     at = slots(rig, model)
-    assert rig.connection.run(at.take(rig.keys("nobody"), "nobody", lease_ms=600_000))
+    assert rig.connection.run(at.take(rig.keys("nobody"), "nobody", lease_ms=LEASE_MS))
     yield
     rig.connection.run(at.release("nobody", took_ms=1))  # the sweeper grants it
 

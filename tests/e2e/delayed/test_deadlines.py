@@ -106,9 +106,13 @@ def test_a_raw_job_in_time_is_answered(session_id: str, foreign: Celery) -> None
 
 def test_a_job_that_began_in_time_is_not_expired_by_a_retry(session_id: str) -> None:
     """Its attempts go on after its time, until there are none left."""
-    job = chat_task.delay("energy", session_id, "again", model="cut:1", expires=0.3)
-    with pytest.raises(JobFailed) as failed:
-        job.get(timeout=WAIT_S)
+    for expires_s in (0.3, 1.2, 4.8):
+        job = chat_task.delay("energy", session_id, "again", model="cut:1", expires=expires_s)
+        with pytest.raises(JobFailed) as failed:
+            job.get(timeout=WAIT_S)
+        # A busy machine may not even begin it in time.
+        if not isinstance(failed.value, JobExpired):
+            break
     assert not isinstance(failed.value, JobExpired)
     assert letters(session_id) == 1
 
