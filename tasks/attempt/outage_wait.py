@@ -88,6 +88,7 @@ class OutageWait:
             parked,
             is_first=acquired.away_ms == 0,
             pause_ms=_pause_ms(met.error),
+            priority=acquired.priority,
         )
         stop = await self._holder.park(before, after, for_ms=self._next_look_ms(acquired, expires))
         self._outages.note_parked(outages, parked, why)
