@@ -15,6 +15,7 @@ from bench.peers.plain import app as plain_app
 from bench.peers.plain import plain
 from llm import LLMService
 from tasks import EventType, aio, chat_task, follow_job
+from tasks.job.options import PriorityName
 
 RESULT_TIMEOUT_S = 120.0
 LOOK_AGAIN_S = 5.0
@@ -68,10 +69,24 @@ def burst(
     return time.monotonic() - began
 
 
-def fill(sessions: Sequence[str], model: str = "instant") -> None:
+def fill(
+    sessions: Sequence[str], model: str = "instant", priority: PriorityName = "normal"
+) -> None:
     """Send chat jobs and leave them."""
     for session in sessions:
-        send("chat", session, model, HISTORY_MESSAGES)
+        chat_task.delay(AGENT, session, MESSAGE, model=model, priority=priority)
+
+
+def urge(sessions: Sequence[str], model: str) -> dict[str, float]:
+    """Send an interactive job to each session at once, with the session's id as its message, and
+    fetch all results. By session, when it was sent: seconds of the monotonic clock."""
+    jobs, sent_s = [], {}
+    for session in sessions:
+        sent_s[session] = time.monotonic()
+        jobs.append(chat_task.delay(AGENT, session, session, model=model, priority="interactive"))
+    for job in jobs:
+        fetch(job)
+    return sent_s
 
 
 def turns(sessions: Sequence[str], max_history: int = HISTORY_MESSAGES) -> list[float]:

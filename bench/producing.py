@@ -22,6 +22,7 @@ class Producer:
         self._pool = pool
         self.burst = self._there(producer.burst)
         self.fill = self._there(producer.fill)
+        self.urge = self._there(producer.urge)
         self.turns = self._there(producer.turns)
         self.pairs = self._there(producer.pairs)
         self.follow = self._there(producer.follow)

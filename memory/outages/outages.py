@@ -21,6 +21,7 @@ from memory.errors import CorruptData
 from memory.key_groups import OutageKeys
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import OUTAGE_TTL_MS
+from memory.priority import Priority
 from memory.records.index import Entry, forget, newest, touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.replies import after_ok, code_and_rest, integer, raw, text, unexpected_reply
@@ -149,18 +150,27 @@ class Outage:
         return ignore_corrupt(touch_index(self.keyspace.outages, self.name), 0)
 
     def park(
-        self, session: SessionKeys, *, is_first: bool, pause_ms: int = 0, place_us: int = 0
+        self,
+        session: SessionKeys,
+        *,
+        is_first: bool,
+        pause_ms: int = 0,
+        place_us: int = 0,
+        priority: Priority = Priority.NORMAL,
     ) -> Command[Parked]:
-        """Have a session wait until the server is back; its lease was given back before.
+        """Have a session wait until the server is back, behind all that are as urgent or more; its
+        lease was given back before.
 
         `is_first`: its job has not waited before; `pause_ms`: how long the server wants to be left
-        alone; `place_us`: its place, when its job was sent, or 0 for the last.
+        alone; `place_us`: its place among those that are as urgent, when its job was sent, or 0 for
+        the last.
         """
         name = session.history.removeprefix(f"{self.keyspace.prefix}:history:")
         return PARK.command(
             _read_parked,
             self.keys,
             session=name,
+            priority=priority,
             is_first=int(is_first),
             pause_ms=max(LOOK_PAUSE_MS, pause_ms),
             place_us=place_us,

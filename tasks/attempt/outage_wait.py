@@ -108,6 +108,7 @@ class OutageWait:
             is_first=acquired.away_ms == 0,
             pause_ms=_pause_ms(met.error),
             place_us=acquired.seq_us,
+            priority=acquired.priority,
         )
         for_ms, is_paused = self._next_look_ms(acquired, expires), met.pause is not None
         stop = await self._holder.park(before, after, for_ms=for_ms, is_paused=is_paused)

@@ -260,7 +260,7 @@ def _of_models(now: Status) -> Iterator[Table]:
         (
             one.model,
             ", ".join(f"{taken} of {one.slots[url]} at {url}" for url, taken in one.taken.items()),
-            _waiting(one),
+            waiting_shown(one),
             "unknown" if one.wait_s is None else f"{one.wait_s:.0f} s",
         )
         for one in now.models
@@ -284,7 +284,7 @@ def _of_models(now: Status) -> Iterator[Table]:
     yield from waits(now.objectives, now.longest_waiting, now.mailboxes.fullest)
 
 
-def _waiting(model: ModelSlots) -> str:
+def waiting_shown(model: ModelSlots) -> str:
     """How many wait; of each class where there are others than normal ones."""
     if not model.waiting_of.keys() - {Priority.NORMAL}:
         return str(model.waiting)

@@ -8,7 +8,15 @@ from contextlib import suppress
 from dataclasses import replace
 
 from llm import Fleet, LLMError, OllamaUnreachableError, full_name
-from memory import AsyncConnection, Command, Keyspace, Outage, ServerOutage, SessionKeys
+from memory import (
+    AsyncConnection,
+    Command,
+    Keyspace,
+    Outage,
+    Priority,
+    ServerOutage,
+    SessionKeys,
+)
 from memory.outages.outages import LOOK_PAUSE_MS, Parked
 from memory.pauses.pauses import Pause
 from memory.quoting import quoted
@@ -108,14 +116,20 @@ class Outages:
         is_first: bool,
         pause_ms: int,
         place_us: int,
+        priority: Priority,
     ) -> tuple[list[Command[int]], list[Command[Parked]]]:
         """What goes before the session's lease is given back, and what goes after it; the answers
         come `into` a list, for `note_parked`. `pause_ms`: how long a server that has refused its
         model is left alone; `place_us`: when the job was sent, its place behind a pause."""
         parks = [
-            one.park(session, is_first=is_first, place_us=place_us)
+            one.park(session, is_first=is_first, place_us=place_us, priority=priority)
             if one.is_pause
-            else one.park(session, is_first=is_first, pause_ms=pause_ms if one.model else 0)
+            else one.park(
+                session,
+                is_first=is_first,
+                pause_ms=pause_ms if one.model else 0,
+                priority=priority,
+            )
             for one in outages
         ]
         return [one.note() for one in outages], [_heard(park, into) for park in parks]

@@ -23,6 +23,7 @@ from memory.outages.outages import (
     Parked,
     ServerOutage,
 )
+from memory.priority import Priority
 from tests.support.memory_fixtures import Backend
 from tests.support.outages.rig import SERVER, START_MS, OutageRig
 
@@ -99,6 +100,23 @@ def test_who_waits_is_woken_in_order_and_taken_off_then(rig: OutageRig) -> None:
         assert (noted.outcome, noted.since_ms) == (NotedOutcome.BACK, START_MS)
         assert rig.named(noted) == names
     assert rig.take_off(noted) == 5
+    assert rig.waiting() == 0
+
+
+def test_urgent_sessions_return_first(rig: OutageRig) -> None:
+    """In a class in the order in which they were parked, also where the clock was set back; one
+    that is parked again is the last of the class that it has now."""
+    for number, priority in enumerate((*reversed(Priority), *Priority)):
+        rig.park(f"{priority}/{number}", priority=priority)
+    rig.later(-HOUR_MS)
+    rig.park("interactive/9", priority=Priority.INTERACTIVE)
+    rig.park("batch/0", priority=Priority.NORMAL)
+    noted = rig.note_look(answers=True)
+    assert rig.named(noted) == [
+        "interactive/2", "interactive/3", "interactive/9",
+        "normal/1", "normal/4", "batch/0", "batch/5",
+    ]  # fmt: skip
+    assert rig.take_off(noted) == 7
     assert rig.waiting() == 0
 
 

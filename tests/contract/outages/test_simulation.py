@@ -91,12 +91,17 @@ MUTANTS: dict[str, tuple[LuaScript, OutagePlan, str]] = {
         "O1",
     ),
     "PARK forgets the session": (
-        mutate(outages.PARK, ("redis.call('ZADD', parked, place, session)", "")),
+        mutate(
+            outages.PARK,
+            ("redis.call('ZADD', parked, string.format('%.0f', place), session)", ""),
+        ),
         PEACE,
         "I10",
     ),
     "PARK lets the last overtake": (
-        mutate(outages.PARK, ("math.max(now_us, (tonumber(last[2]) or 0) + 1)", "-now_us")),
+        mutate(
+            outages.PARK, ("math.max(from + now_us, (tonumber(last[2]) or from) + 1)", "-now_us")
+        ),
         PEACE,
         "O3",
     ),

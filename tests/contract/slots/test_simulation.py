@@ -98,7 +98,7 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
         "P1",
     ),
     "GRANT_SLOTS reserves one slot too many": (
-        mutate(slots.GRANT_SLOTS, ("< limit_of[i - 2]", "<= limit_of[i - 2]")),
+        mutate(slots.GRANT_SLOTS, ("< limit_of[i - 3]", "<= limit_of[i - 3]")),
         PEACE,
         "P1",
     ),
@@ -129,7 +129,7 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
         mutate(
             slots.GRANT_SLOTS,
             (
-                "round_robin, 'NX', (tonumber(last[2]) or 0) + 1, agent",
+                "round_robin, 'NX', (tonumber(last[2]) or class.turn) + 1, agent",
                 "round_robin, 0, agent",
             ),
         ),

@@ -323,3 +323,28 @@ def test_it_works_through_a_real_sentinel(server: ValkeyServer, tmp_path: Path) 
             inbox.drain_until(lambda: inbox.bodies, "the good message arrives")
 
     assert server.command("LLEN", QUARANTINE) == 1
+
+
+def test_lists_are_read_by_the_shares_of_their_classes(
+    server: ValkeyServer, connection: Connection
+) -> None:
+    """An urgent wake-up overtakes a crowd, and the crowd moves meanwhile."""
+    lists = {"urgent": f"{QUEUE}\x06\x166", "plain": QUEUE, "later": f"{QUEUE}\x06\x169"}
+    for number in range(120):
+        for name, key in lists.items():
+            server.command("LPUSH", key, element("echo", f"{name} {number}"))
+    inbox = Inbox(connection, prefetch_count=1)
+
+    def take_one() -> str:
+        count = len(inbox.bodies)
+        inbox.drain_until(lambda: len(inbox.bodies) > count, "the next is delivered")
+        inbox.channel.basic_ack(inbox.tags[-1])
+        return str(_text_of(inbox.bodies[-1]))
+
+    taken = [take_one() for _ in range(100)]
+    counted = {name: sum(one.startswith(name) for one in taken) for name in lists}
+    assert counted == {"urgent": 80, "plain": 15, "later": 5}
+    for name in lists:
+        assert [one for one in taken if one.startswith(name)] == [
+            f"{name} {number}" for number in range(counted[name])
+        ]

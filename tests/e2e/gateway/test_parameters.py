@@ -5,6 +5,7 @@ from typing import Any
 import openai
 import pytest
 
+from memory import Priority
 from sandbox.ollama import OllamaStandIn
 from tests.e2e.gateway.conftest import AGENT
 
@@ -84,6 +85,20 @@ def test_what_no_response_does_is_refused(
     """The same of responses."""
     with pytest.raises(openai.BadRequestError, match=name):
         client.responses.create(model=AGENT, input="Hello", **asked)
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_a_request_says_how_urgent_it_is(client: openai.OpenAI, priority: Priority) -> None:
+    """Under `griot`, in both ways to ask; what is no priority is refused by name."""
+    said: dict[str, Any] = {"griot": {"priority": str(priority)}}
+    done = client.responses.create(model=AGENT, input="Hello", extra_body=said)
+    assert done.status == "completed"
+    whole = client.chat.completions.create(model=AGENT, messages=SAID, extra_body=said)
+    assert whole.choices[0].finish_reason == "stop"
+    with pytest.raises(openai.BadRequestError, match=r"griot\.priority"):
+        client.responses.create(
+            model=AGENT, input="Hello", extra_body={"griot": {"priority": "urgent"}}
+        )
 
 
 def test_what_clients_send_by_default_is_taken(client: openai.OpenAI) -> None:

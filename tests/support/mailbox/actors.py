@@ -190,6 +190,8 @@ def produce(world: World, session: str, jobs: Iterable[str]) -> Actor:
         world.ledger.accept(world.box(session).keys.history, job)
         if enqueued.position == 0:
             yield Publish(session, job)
+        if enqueued.wake:
+            yield Publish(session, enqueued.wake)
 
 
 def send_again(world: World, session: str, job: str, on_busy: OnBusy) -> Actor:

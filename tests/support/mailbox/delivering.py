@@ -9,6 +9,7 @@ from memory.keys import SessionKeys
 from memory.mailbox import intake as intakes
 from memory.mailbox.intake import Intake, OnBusy, Request
 from memory.mailbox.outbox import End, TakenEnds
+from memory.priority import Priority
 from memory.records import events, history
 from memory.records.event import Event, EventType
 from tests.support.mailbox.ends import Claim, all_keys
@@ -46,7 +47,14 @@ def intake_of(job: str, on_busy: OnBusy = OnBusy.ENQUEUE, owner: str = "") -> In
         merged_bytes=MERGED_BYTES,
         callbacks=f"{job} {word(job)}\n".encode() if has_callbacks else b"",
         owner=owner or f"sender of {job}".replace(" ", "-"),
+        priority=urgency_of(job),
     )
+
+
+def urgency_of(job: str) -> Priority:
+    """How urgent a job is, as its name says."""
+    named = job.rpartition("-")[2]
+    return Priority(named) if named in set(Priority) else Priority.NORMAL
 
 
 def done_event(job: str) -> Event:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from memory.keys import Keyspace, SessionKeys
 from memory.outages.outages import Look, NotedLook, Outage, Parked, ServerOutage
+from memory.priority import Priority
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import strings
@@ -37,9 +38,18 @@ class OutageRig:
         agent, session = name.split("/")
         return self.keyspace.session(agent, session)
 
-    def park(self, name: str, *, is_first: bool = True, pause_ms: int = 0) -> Parked:
-        park = self.outage.park(self.keys_of(name), is_first=is_first, pause_ms=pause_ms)
-        return self.connection.run(park)
+    def park(
+        self,
+        name: str,
+        *,
+        is_first: bool = True,
+        pause_ms: int = 0,
+        priority: Priority = Priority.NORMAL,
+    ) -> Parked:
+        session = self.keys_of(name)
+        return self.connection.run(
+            self.outage.park(session, is_first=is_first, pause_ms=pause_ms, priority=priority)
+        )
 
     def look(self, *, is_ours: bool = True) -> Look:
         return self.connection.run(self.outage.look(is_ours=is_ours))

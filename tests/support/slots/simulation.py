@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from memory.keys import Keyspace, SessionKeys
+from memory.mailbox import looks
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import (
     Acquired,
@@ -178,7 +179,7 @@ class SlotWorld(World):
             case "wait_for_slot", SlotWait(ahead):
                 if ahead < 0:
                     raise Violation("no session is before the first waiter")
-                self.books.waits(who, str(command.args[1]))
+                self.books.waits(who, str(command.args[2]))
             case "grant_slots", list(sessions):
                 for keys in sessions:
                     self.books.was_granted(f"{keys.agent_id}:{keys.session_id}")
@@ -300,22 +301,29 @@ def work(world: SlotWorld, message: Publish) -> Actor:
     if server is not None:
         yield from ask_model(world, message, token, acquired)
     else:
-        yield from stand(world, message, token, max(acquired.seq_us, last_us))
+        yield from stand(world, message, token, acquired, max(acquired.seq_us, last_us))
 
 
-def stand(world: SlotWorld, message: Publish, token: str, arrived_us: int) -> Actor:
-    """Give the lease back, wait, and wake the sessions that are granted a slot."""
+def stand(
+    world: SlotWorld, message: Publish, token: str, acquired: Acquired, arrived_us: int
+) -> Actor:
+    """Give the lease back, wait, and wake the sessions that are granted a slot; and the own one,
+    where it has become more urgent."""
     keys = world.keys_of(message.session)
     *_, granted = yield Ask(
         (
             *world.box(message.session).fail(
                 token, delay_ms=0, refund=True, slot_wait_ms=SLOT_WAIT_MS, grace_ms=GRACE_MS
             ),
-            world.slots().wait(keys, arrived_us=arrived_us),
+            world.slots().wait(keys, arrived_us=arrived_us, priority=acquired.priority),
             world.slots().grant_next(reserve_ms=GRACE_MS),
         )
     )
     yield from bring(world, granted)
+    asked = looks.asked_meanwhile(keys, message.job, seq_us=acquired.seq_us)
+    ((_, priority),) = yield Ask((asked,))  # type: ignore[misc]  # a pair
+    if priority.rank < acquired.priority.rank:
+        yield Publish(message.session, message.job)
 
 
 def ask_model(world: SlotWorld, message: Publish, token: str, acquired: Acquired) -> Actor:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents import AgentSettings, InvalidProfiles, Profiles
+from memory import Priority
 
 WRONG = {
     "no TOML": ("x", "is not valid TOML"),
@@ -43,6 +44,10 @@ WRONG = {
         "greater than or equal to 0.9",
     ),
     "a promise of no time": ("[default]\nslo = {queue_wait_s = 0.0}", "greater than 0"),
+    "a priority that is none": (
+        "[default]\npriority = 'urgent'",
+        "default.priority: Input should be 'interactive', 'normal' or 'batch'",
+    ),
     "a window that is a bool": ("[default]\nmax_history = true", "valid integer"),
 }
 
@@ -133,6 +138,13 @@ def test_an_agent_may_fall_back_to_other_models(tmp_path: Path) -> None:
     energy = profiles.of("energy")
     assert (energy.fallback, energy.fallback_after_s) == (("small", "tiny:1b"), 2.5)
     assert profiles.default.fallback == ()
+
+
+def test_an_agents_jobs_may_have_time(tmp_path: Path) -> None:
+    """Or be urgent; they are normal where nothing is said."""
+    profiles = profiles_from("[agents.energy]\npriority = 'batch'", tmp_path)
+    assert profiles.of("energy").priority is Priority.BATCH
+    assert profiles.default.priority is Priority.NORMAL
 
 
 def test_the_built_in_agents_are_the_documented_ones() -> None:

@@ -33,7 +33,7 @@ COMMANDS: dict[str, Command[object]] = {
     "note_look": OUTAGE.note_look(answers=True),
 }
 VALUES = {
-    "session": "energy:s%3A1", "is_first": 1,
+    "session": "energy:s%3A1", "priority": "normal", "is_first": 1,
     "ttl_ms": 172_800_000, "lease_ms": 10_000, "unwatched_ms": 30_000,
     "place_us": 3, "answers": 1, "pause_ms": 1000, "batch": 16, "most": 512, "quiet_ms": 5000,
 }  # fmt: skip

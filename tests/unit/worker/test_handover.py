@@ -8,11 +8,11 @@ import pytest
 from celery import signals
 from celery.worker.consumer import Consumer
 
-from memory import JobToWake, Keyspace
+from memory import JobToWake, Keyspace, Priority
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.process.configuration import load_settings
-from tasks.process.wakeup import CHAT_TASK, is_wakeup
+from tasks.process.wakeup import CHAT_TASK, PRIORITY_HEADER, is_wakeup
 from worker.broker.handover import Handover, LocalMessage
 
 KEYS = Keyspace().session("energy", "s-1")
@@ -65,6 +65,20 @@ def test_a_job_is_taken_on_as_its_wake_up_would_be(worker: Worker) -> None:
     kwargs = {"agent_id": "energy", "session_id": "s-1", "max_history": 4}
     assert message.payload == ((), kwargs, None)
     assert message.delivery_info["routing_key"] == CHAT
+
+
+def test_it_is_as_urgent_as_its_session(worker: Worker) -> None:
+    """Where the mailbox does not say so, as the job itself; a normal one says nothing."""
+    assert worker.takes()
+    assert PRIORITY_HEADER not in worker.received[0].headers
+    for of_session, of_job, named in (
+        (None, Priority.BATCH, "batch"),
+        (Priority.INTERACTIVE, Priority.BATCH, "interactive"),
+    ):
+        job = ChatJob(agent_id="energy", session_id="s-1", message="hello", priority=of_job)
+        waiting = JobToWake("job-2", Envelope(job=job).pack(), of_session)
+        assert Handover(worker.consumer)(KEYS, waiting)
+        assert worker.received[-1].headers[PRIORITY_HEADER] == named
 
 
 def test_a_job_of_another_consumed_queue_is_taken_on(worker: Worker) -> None:

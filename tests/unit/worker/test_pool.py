@@ -7,7 +7,8 @@ import pytest
 from kombu.exceptions import ContentDisallowed
 from kombu.serialization import dumps, prepare_accept_content
 
-from tasks.process.wakeup import CHAT_TASK
+from memory import Priority
+from tasks.process.wakeup import CHAT_TASK, PRIORITY_HEADER
 from tasks.process.worker.services import worker_services
 from tasks.settings import QueueSettings
 from tests.support.machine import scaled
@@ -51,6 +52,33 @@ class Board:
             accept_callback=lambda pid, at_s: self.accepted.append(number),
             correlation_id=str(number),
         )
+
+
+@pytest.mark.parametrize(
+    ("headers", "priority"),
+    [
+        ({}, Priority.NORMAL),
+        ({PRIORITY_HEADER: "batch"}, Priority.BATCH),
+        ({PRIORITY_HEADER: "interactive"}, Priority.INTERACTIVE),
+        ({PRIORITY_HEADER: "none of ours"}, Priority.NORMAL),
+        ({PRIORITY_HEADER: ["batch"]}, Priority.NORMAL),
+        ({"delivery_info": {"priority": 9}}, Priority.BATCH),
+        ({"delivery_info": {"priority": "9"}}, Priority.NORMAL),
+        ({"delivery_info": None}, Priority.NORMAL),
+        ({PRIORITY_HEADER: "interactive", "delivery_info": {"priority": 9}}, Priority.INTERACTIVE),
+    ],
+)
+def test_a_task_waits_in_the_class_that_its_message_names(
+    headers: dict[str, object], priority: Priority
+) -> None:
+    """A wake-up says so, of a raw job the number does; of any other task nothing counts."""
+    body = dumps(((), {"agent_id": "energy", "session_id": "s-1"}, {}), "json")
+    about = ("job-1", headers, body[2], body[0], body[1])
+    tasks = [
+        PoolTask(lambda: None, (name, *about), lambda _: None, lambda *_: None)
+        for name in (CHAT_TASK, "another.task")
+    ]
+    assert [task.decoded().priority for task in tasks] == [priority, Priority.NORMAL]
 
 
 @pytest.fixture

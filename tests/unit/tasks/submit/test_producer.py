@@ -8,7 +8,16 @@ from unittest.mock import Mock
 import pytest
 from kombu.exceptions import BatchPublishError, OperationalError
 
-from memory import Backpressure, Claim, Enqueued, EnqueueOutcome, Keyspace, MemoryUnavailable
+from memory import (
+    Backpressure,
+    Claim,
+    Enqueued,
+    EnqueueOutcome,
+    JobToWake,
+    Keyspace,
+    MemoryUnavailable,
+    Priority,
+)
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
@@ -77,3 +86,47 @@ def _answer(answer: object) -> object:
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def test_a_job_is_as_urgent_as_its_agents_profile_says_unless_it_says_so_itself() -> None:
+    """And a normal one says nothing in its envelope."""
+    known = load_settings()
+    batch = replace(known.profiles.default, agent_id="reports", priority=Priority.BATCH)
+    profiles = replace(known.profiles, by_id={"reports": batch})
+    settings = replace(known, profiles=profiles)
+    producer = Producer(app, Mock(), Keyspace(), settings, QueueWait(5.0))
+    for agent, given, priority in (
+        ("reports", None, Priority.BATCH),
+        ("reports", "normal", Priority.NORMAL),
+        ("reports", Priority.INTERACTIVE, Priority.INTERACTIVE),
+        ("reports", 0, Priority.BATCH),
+        ("energy", None, Priority.NORMAL),
+        ("energy", 9, Priority.BATCH),
+    ):
+        job = producer.checked((agent, "s1", "Hello"), {"priority": given})
+        submission = producer.submission(Envelope(job=job), "j1")
+        assert submission.intake.priority is priority
+    job = producer.checked(("energy", "s1", "Hello"), {})
+    assert b"priority" not in Envelope(job=job).pack()
+    with pytest.raises(InvalidJob, match="priority"):
+        producer.checked(("energy", "s1", "Hello"), {"priority": 10})
+
+
+def test_whose_session_becomes_more_urgent_is_woken_as_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In its own queue, with its own history; where Redis is away the sweeper sees to it."""
+    memory = Mock()
+    producer = Producer(app, memory, Keyspace(), load_settings(), QueueWait(5.0))
+    woken = Mock()
+    monkeypatch.setattr("tasks.submit.producer.wake", woken)
+    job = ChatJob(agent_id="energy", session_id="s1", message="Hello", priority="interactive")
+    submission = producer.submission(Envelope(job=job), "j2")
+    taken = Enqueued(EnqueueOutcome.NEW, 1, 1, wake="j1")
+    memory.run.return_value = JobToWake("j1", b"{}")
+    producer.see_to_others(submission, taken)
+    (_, _, waiting), _ = woken.call_args
+    assert (waiting.job_id, waiting.priority) == ("j1", Priority.INTERACTIVE)
+    memory.run.side_effect = MemoryUnavailable("it is away")
+    producer.see_to_others(submission, taken)
+    assert woken.call_count == 1
