@@ -36,7 +36,7 @@ UNWATCHED_MS = 30_000
 FIRST_BATCH, FIRST_OF_MODEL, MOST_AT_ONCE = 16, 2, 512
 QUIET_MS, QUIET_OF_MODEL_MS = 5000, 60_000
 """How long a server must have answered before its outage is over: it may be going up and down."""
-MAX_SERVERS = 1000
+MAX_SERVERS = 2000
 PAUSED = "paused"
 """Stands in the place of a server's address where sessions wait for what is paused."""
 

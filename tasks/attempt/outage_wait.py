@@ -96,8 +96,9 @@ class OutageWait:
         """Give lease and slot back, and wait for the servers; the follower is told. Whether
         somebody has asked to stop the job meanwhile: then it is to be woken.
 
-        The job is woken after PARKED_MS in any case, and when another model may be asked, or when
-        it has waited as long as it may, or expires (Unix time, seconds) before it has begun.
+        The job is woken after PARKED_MS in any case, and when it expires (Unix time, seconds)
+        before it has begun; one that is not paused when another model may be asked, too, or when it
+        has waited as long as it may.
         """
         outages, why = met.outages, "a job was told so" if met.error is None else str(met.error)
         parked: list[Parked] = []
@@ -110,7 +111,8 @@ class OutageWait:
             place_us=acquired.seq_us,
             priority=acquired.priority,
         )
-        for_ms, is_paused = self._next_look_ms(acquired, expires), met.pause is not None
+        is_paused = met.pause is not None
+        for_ms = self._next_look_ms(acquired, expires, is_paused=is_paused)
         stop = await self._holder.park(before, after, for_ms=for_ms, is_paused=is_paused)
         self._outages.note_parked(outages, parked, why)
         if met.pause is not None:
@@ -127,14 +129,16 @@ class OutageWait:
         )
         return stop is not None
 
-    def _next_look_ms(self, acquired: Acquired, expires: float | None) -> int:
-        times_s = [self._max_wait_s]
+    def _next_look_ms(self, acquired: Acquired, expires: float | None, *, is_paused: bool) -> int:
+        times_s, away_s = [PARKED_MS / 1000], acquired.away_ms / 1000
         after_s = self._profile.fallback_after_s
-        if self._profile.fallback and acquired.away_ms < after_s * 1000:
-            times_s.append(after_s)
+        if not is_paused:
+            times_s.append(self._max_wait_s - away_s)
+        if not is_paused and self._profile.fallback and away_s < after_s:
+            times_s.append(after_s - away_s)
         if expires is not None and acquired.attempt == 1:
-            times_s.append(acquired.away_ms / 1000 + expires - redis_clock().best_s)
-        return max(1, min(PARKED_MS, round(min(times_s) * 1000) - acquired.away_ms))
+            times_s.append(expires - redis_clock().best_s)
+        return max(1, round(min(times_s) * 1000))
 
 
 def _told(pause: Pause) -> dict[str, JsonValue]:

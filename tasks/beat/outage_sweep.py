@@ -16,6 +16,7 @@ from memory import (
     index,
     servers_away,
 )
+from memory.ids import shown_id
 from memory.mailbox.due import IDLE_MS
 from memory.outages.outages import NotedLook
 from memory.quoting import quoted
@@ -93,7 +94,7 @@ class OutageSweep:
     async def _follow_up(self, outage: Outage, noted: NotedLook) -> None:
         if noted.outcome is NotedOutcome.OVER and outage.is_pause:
             how_many = noted.jobs
-            logger.info("%s is not paused; %d jobs have waited", quoted(outage.model), how_many)
+            logger.info("%s is not paused; %d jobs have waited", shown_id(outage.model), how_many)
         elif noted.outcome is NotedOutcome.OVER:
             logger.info(
                 "model server %s answers again, after %.0f s; %d jobs have waited for it",

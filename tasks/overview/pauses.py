@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from memory import Connection, InvalidInput, Keyspace, MemoryServiceError, Outage, servers_away
+from memory.ids import shown_id
 from memory.pauses import pauses
 from memory.pauses.pauses import Pause
 from memory.records.index import server_time_ms
@@ -60,7 +61,7 @@ def _pause_now(
     try:
         waiting = memory.run(Outage.of_pause(keyspace, what).waiting())
     except (MemoryServiceError, InvalidInput) as exc:
-        logger.warning("the sessions that wait for %s cannot be counted: %s", what, exc)
+        logger.warning("the sessions that wait for %s cannot be counted: %s", shown_id(what), exc)
         return None
     if pause is None:
         return PauseNow(what, False, 0, None, "", waiting)

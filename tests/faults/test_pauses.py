@@ -1,15 +1,17 @@
 """What operators pause: jobs are taken in and wait, and go on in their order; no attempt counts."""
 
+import asyncio
 import json
 import signal
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery.exceptions import TaskRevokedError
 
-from memory import Event, EventType, Outage
+from memory import Event, EventType, Outage, Slots
 from sandbox.process import ServerProcess
-from tasks import CancelOutcome, JobExpired, chat_task, follow_job, pause, paused, resume
+from tasks import CancelOutcome, JobExpired, aio, chat_task, follow_job, pause, paused, resume
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
@@ -166,3 +168,59 @@ def test_operators_see_what_is_paused(rig: Rig) -> None:
     assert "was not paused" in griot(rig, "resume", "agent", AGENT_ID)
     deeds = json.loads(griot(rig, "audit", "--limit", "3", "--json"))
     assert [one["deed"] for one in deeds] == ["resume", "resume", "pause"]
+
+
+def test_a_lost_wake_up_is_found_after_the_pause(rig: Rig) -> None:
+    """And what takes the place of a job that waits, or comes later, waits as that did."""
+    asyncio.run(aio.pause("all"))
+    seen()
+    sender = Sender("instant")
+    lost, replaced, later = sender.sessions(3)
+    rig.enqueue_silently(sender, lost)
+    old = chat_task.delay(AGENT_ID, replaced, "old", model="instant")
+    wait_for(rig, "all", 2)
+    sender.send(replaced, on_busy="replace_pending")
+    with pytest.raises(TaskRevokedError):
+        old.get(timeout=scaled(10))
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    sender.send(later, not_before=soon.isoformat())
+    wait_for(rig, "all", 3)
+    assert [str(one.target) for one in asyncio.run(aio.paused())] == ["all"]
+    assert asyncio.run(aio.resume("all"))
+    rig.check(sender, timeout_s=30, max_calls=1)
+
+
+def test_a_paused_waiter_passes_its_slot_on(rig: Rig) -> None:
+    """Sessions of another agent get the slots at once; it waits for one again afterwards."""
+    rig.worker("-Q", "few", name="few", OLLAMA_NUM_PARALLEL="1", CHAT_GRACE_SECONDS="60")
+    model = "delay:300ms"
+    slots = Slots(rig.keyspace, model, (rig.ollama.url,), 1)
+    held, free = Sender(model, agent_id="held"), Sender(model, agent_id="free")
+    for sender in (held, free):
+        for session in sender.sessions(6):
+            sender.send(session, queue="few")
+    wait_until(lambda: rig.connection.run(slots.waiting()) >= 8, what="they wait for the slot")
+    pause("agent", "held")
+    # A grant that nobody uses would keep the slot for CHAT_GRACE_SECONDS.
+    wait_until(
+        lambda: all(chat_task.AsyncResult(one[0].job_id).ready() for one in free.jobs.values()),
+        timeout_s=30,
+        what="the free ones are answered",
+    )
+    resume("agent", "held")
+    rig.check(free, timeout_s=20, max_calls=1)
+    rig.check(held, timeout_s=30, max_calls=1)
+
+
+def test_an_eager_job_waits_for_the_end_of_a_pause(rig: Rig) -> None:
+    """Its sender does it itself, and waits as a worker would."""
+    pause("all", for_s=scaled(3))
+    code = (
+        "import time; from tasks import app, chat_task; app.conf.task_always_eager = True; "
+        "began = time.monotonic(); "
+        "reply = chat_task.delay('energy', 'eager-paused', 'hello', model='instant').get(); "
+        "print(time.monotonic() - began, reply['attempt'])"
+    )
+    took_s, attempt = rig.python(code, role="worker").stdout.split()[-2:]
+    assert float(took_s) > scaled(1) / 2
+    assert attempt == "1"

@@ -17,9 +17,9 @@ from memory import (
     ServerOutage,
     SessionKeys,
 )
+from memory.ids import shown_id
 from memory.outages.outages import LOOK_PAUSE_MS, Parked
 from memory.pauses.pauses import Pause
-from memory.quoting import quoted
 from tasks.process.waiting.pauses import Pauses
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Outages:
         self._news.set()
         for outage, one in zip(outages, parked, strict=False):
             if one.is_new and outage.is_pause:
-                logger.info("jobs wait, for an operator has paused %s", quoted(outage.model))
+                logger.info("jobs wait, for an operator has paused %s", shown_id(outage.model))
             elif one.is_new:
                 logger.warning(
                     "%s (%s): jobs that need it wait and lose no attempt; check the server, "

@@ -9,6 +9,8 @@ from pydantic import SecretStr
 
 from llm import Fleet
 from memory import AsyncConnection
+from memory.pauses import pauses
+from memory.pauses.pauses import PauseKind, PauseTarget
 from memory.quotas import pending
 from sandbox.ollama import OllamaStandIn
 from tasks.errors import LimitReached
@@ -35,6 +37,7 @@ class Workers:
         self.memory = memory
         self.settings = settings
         self.fleets: list[Fleet] = []
+        self.outages: list[Outages] = []
         self.embedders = [self._embedder() for _ in range(number)]
         self.told = 0
 
@@ -43,6 +46,7 @@ class Workers:
         fleet = Fleet.from_settings(llm, max_connections=20)
         self.fleets.append(fleet)
         outages = Outages(self.memory, keyspace, fleet)
+        self.outages.append(outages)
         models = BoundedModels(keyspace, llm, fleet, outages)
         wait = QueueWait(1.0)
         waker = HeadWaker(
@@ -135,6 +139,22 @@ async def test_more_than_there_are_slots_for_are_refused(
     assert [one.refusal for one in flood] == [Refusal.NO_SLOT] * 5
     assert (await slow).refusal is None
     assert (await workers.answered("embedder:2s", "x")).refusal is None
+
+
+async def test_what_is_paused_waits_as_long_as_somebody_does(
+    workers: Workers, ollama: OllamaStandIn
+) -> None:
+    """No model is asked; when it is resumed, the vectors are made."""
+    keyspace, model = workers.settings.memory.keyspace, PauseTarget(PauseKind.MODEL, "embedder:1s")
+    await workers.memory.run(pauses.pause(keyspace, model, ""))
+    await asyncio.gather(*(one.pauses.read() for one in workers.outages))
+    waiting = asyncio.create_task(workers.answered("embedder:1s", "x"))
+    await eventually(lambda: sum(one.under_way for one in workers.embedders) == 1, what="one waits")
+    assert (await workers.answered("embedder", "x")).refusal is None, "another model"
+    assert not waiting.done()
+    await workers.memory.run(pauses.resume(keyspace, model))
+    await asyncio.gather(*(one.pauses.read() for one in workers.outages))
+    assert (await waiting).refusal is None
 
 
 async def test_a_worker_that_stops_or_dies_is_followed_by_another(

@@ -118,6 +118,7 @@ def test_pages_of_many_dead_letters_are_bounded_and_have_each_once(
             {"slot_wait_until": FAR_MS, "servers_away_since": 5, "job": "job-0"},
             Why.SERVER,
         ),
+        ({"slot_wait_until": FAR_MS, "paused": 1, "job": "job-0"}, Why.PAUSED),
         ({"not_before": FAR_MS, "job": "another"}, Why.WAKE),
         ({"not_before": "soon", "until": b"\xff", "job": "job-0"}, Why.WAKE),
     ],

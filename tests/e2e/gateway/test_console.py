@@ -221,8 +221,28 @@ def test_a_key_for_one_agent_sees_and_does_nothing_to_others(
         }
     erase = {"agent_id": AGENT, "session_id": "x"}
     assert error(door.post("/v1/console/erase", json=erase, headers=narrow), 403)
+    for kind, name in (("agent", AGENT), ("model", "instant"), ("all", "")):
+        named = {"kind": kind, "name": name}
+        assert error(door.post("/v1/pauses", json=named, headers=narrow), 403)
+        assert error(door.delete("/v1/pauses", params=named, headers=narrow), 403)
     assert door.get("/v1/dead_letters", headers=narrow).json()["data"] == []
     assert error(door.delete(f"/v1/dead_letters/{dead_job}", headers=narrow), 403)
+
+
+def test_operators_pause_and_resume(ops: httpx.Client) -> None:
+    """What is paused is listed, and the console has it; what cannot be paused is a 400."""
+    agent = {"kind": "agent", "name": "nobody-asks-it"}
+    made = ops.post("/v1/pauses", json={**agent, "reason": "wrong prices", "for_s": 600}).json()
+    assert (made["paused"], made["reason"]) == ("agent nobody-asks-it", "wrong prices")
+    assert made["until"] == pytest.approx(made["since"] + 600)
+    (shown,) = ops.get("/v1/pauses").json()["data"]
+    assert (shown["what"], shown["is_paused"], shown["waiting"]) == (made["paused"], True, 0)
+    assert [one["what"] for one in ops.get("/v1/console").json()["pauses"]] == [made["paused"]]
+    assert ops.delete("/v1/pauses", params=agent).json()["deleted"] is True
+    assert ops.delete("/v1/pauses", params=agent).json()["deleted"] is False
+    assert ops.get("/v1/pauses").json()["data"] == []
+    assert ops.post("/v1/pauses", json={"kind": "agent"}).status_code == 400
+    assert ops.post("/v1/pauses", json={"kind": "server", "name": "http://x"}).status_code == 400
 
 
 def test_pages_go_on_where_the_last_one_ended(ops: httpx.Client) -> None:

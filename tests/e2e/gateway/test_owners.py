@@ -80,7 +80,7 @@ OPERATORS = {
     "DELETE /v1/dead_letters/{job_id}",
     "GET /v1/console", "GET /v1/console/job", "POST /v1/console/cancel",
     "POST /v1/console/requeue", "POST /v1/console/drop", "POST /v1/console/erase",
-    "POST /v1/console/read",
+    "POST /v1/console/read", "GET /v1/pauses", "POST /v1/pauses", "DELETE /v1/pauses",
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from agents import Profile
 from memory import Acquired, AcquireOutcome, StopPolicy
+from memory.pauses.pauses import Pause, PauseKind, PauseTarget
 from tasks.attempt.giving_up import expired, is_refunded
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.job.job import ChatJob
@@ -67,10 +68,12 @@ class Parking:
     def __init__(self) -> None:
         self.mailbox = SimpleNamespace(keys=None)
         self.for_ms: list[int] = []
+        self.are_paused: list[bool] = []
 
-    async def park(self, *_: object, for_ms: int) -> None:
+    async def park(self, *_: object, for_ms: int, is_paused: bool) -> None:
         """Note for how long nobody looks."""
         self.for_ms.append(for_ms)
+        self.are_paused.append(is_paused)
 
     def parking(self, *_: object, **__: object) -> tuple[tuple[()], tuple[()]]:
         """No commands."""
@@ -97,3 +100,21 @@ async def test_a_job_that_waits_for_servers_is_looked_at_when_it_expires(
     waiting = replace(acquired(attempt), away_ms=1000)
     await wait.park(OutageMet([]), waiting, expires)
     assert parking.for_ms == [pytest.approx(for_ms, abs=500)]
+
+
+@pytest.mark.parametrize(("expires", "for_ms"), [(None, 600_000), (NOW_S + 5, 5000)])
+async def test_a_paused_job_waits_whatever_bounds_the_wait_for_servers(
+    expires: float | None, for_ms: int
+) -> None:
+    """Neither CHAT_MAX_WAIT_SECONDS nor a fallback ends it; `expires` does."""
+    parking: Any = Parking()
+    profile = Profile("energy", None, None, None, None, max_history=10, fallback=("other",))
+    queue = QueueSettings(max_wait_s=1)
+    wait = OutageWait(parking, parking, parking, queue, profile)
+    target = PauseTarget(PauseKind.ALL)
+    met = OutageMet([], pause=Pause(target, 1, None, "why"))
+    waiting = replace(acquired(1), away_ms=5000)
+    assert not wait.is_too_long(met, waiting)
+    assert wait.fallbacks(job(None), met, waiting) == ()
+    await wait.park(met, waiting, expires)
+    assert (parking.for_ms, parking.are_paused) == ([pytest.approx(for_ms, abs=500)], [True])

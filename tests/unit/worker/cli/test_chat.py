@@ -64,6 +64,9 @@ def seen(*events: Event) -> Seen:
 
 
 AWAY = event("waiting", reason="servers_away", servers=["http://ollama:11434"], since=1_700_000_000)
+PAUSED = event(
+    "waiting", reason="paused", paused="model llama3", why="new disk", until=1_700_000_000
+)
 RETRY = event("waiting", reason="retry", error="the model failed", wait_s=2.0, max_attempts=5)
 
 
@@ -94,6 +97,12 @@ def test_a_reply_that_says_nothing_is_told_so(empty: str | None, said: str) -> N
             "[(the model server http://ollama:11434 is away since 2023-11-14T22:13:20Z; the "
             "message waits until it is back, at most 60 min)]\n"
             "[(the model server is back; the reply begins again)]",
+        ),
+        (
+            (PAUSED,),
+            1,
+            "[(model llama3 is paused until 2023-11-14T22:13:20Z (new disk); the message waits)]\n"
+            "[(what was paused goes on; the reply begins again)]",
         ),
         (
             (RETRY,),

@@ -1,11 +1,14 @@
 """What `griot top` shows of a snapshot, on terminals of any size."""
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
 from memory.mailbox.looks import Why
 from tasks.overview.jobs import JobShown
 from tasks.overview.outages import OutageNow
+from tasks.overview.pauses import PauseNow
 from tasks.overview.report import LoopLateness, ServerShown, TurnShown, WorkerReport
 from tasks.overview.slots import ModelSlots
 from worker.cli.top.screen import Seen, drawn
@@ -162,6 +165,19 @@ def test_trouble_is_said_with_the_age_of_what_is_shown() -> None:
     assert "http://gpu-2:11434 is away" in lines(TopView())
     assert "looking" in drawn(Seen(None, 0, None), TopView(), width=80, height=24).plain
     assert "paused, 34 s old" in lines(pressed("p"))
+
+
+def test_what_is_paused_is_said() -> None:
+    """Above the tables; and of a server in its row."""
+    pauses = tuple(
+        PauseNow(what, True, 50_000, None, "wrong prices", 2)
+        for what in ("agent energy", "server http://gpu-2:11434")
+    )
+    now = replace(FULL, pauses=pauses)
+    shown = drawn(Seen(now, 34, None), TopView(), width=140, height=30).plain
+    assert "agent energy is paused since" in shown
+    assert "(wrong prices); 2 sessions wait; 1 more" in shown
+    assert grid_of(now, "servers").rows[1][:2] == ("http://gpu-2:11434", "paused")
 
 
 def test_servers_are_seen_as_all_workers_together_see_them() -> None:
