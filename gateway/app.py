@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 
-from gateway import embeddings, health, models, operator, pauses, queue
+from gateway import embeddings, health, listing, models, operator, pauses, queue
 from gateway.completions import routes as completions
 from gateway.conversations import routes as conversations
 from gateway.doors.guard import Guard, Numbered
@@ -58,6 +58,7 @@ def create_app(settings: GatewaySettings, on_start: Callable[[], object] | None 
         queue,
         operator,
         pauses,
+        listing,
         files,
         chat,
         console,

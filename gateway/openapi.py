@@ -130,6 +130,8 @@ ANSWERS: Mapping[tuple[str, str], str] = {
     ("get", "/v1/sessions"): "List",
     ("get", "/v1/dead_letters"): "List",
     ("get", "/v1/pauses"): "List",
+    ("get", "/v1/jobs"): "List",
+    ("get", "/v1/usage"): "List",
 }
 STREAMED = (
     ("post", "/v1/responses"),

@@ -99,13 +99,14 @@ class JobQuery:
 
     @property
     def names(self) -> list[str]:
-        """The names of the index under which all that is looked for is found."""
+        """The names of the index under which all that is looked for is found. Done jobs have none
+        of their own: nearly all are."""
         given = (
             (job_records.session_name, self.session_id),
             (job_records.tag_name, self.tag),
             (job_records.user_of, self.user),
             (job_records.agent_name, self.agent_id),
-            (job_records.state_name, self.stored_state),
+            (job_records.state_name, None if self.state == "done" else self.stored_state),
         )
         return [name(value) for name, value in given if value is not None] or [job_records.ALL]
 
@@ -128,11 +129,11 @@ def find_jobs(*, cursor: str = "", limit: int = 100, **search: Unpack[JobSearch]
     services = producer_services()
     query = JobQuery(**search)
     kept_ms = services.settings.queue.jobs_kept_s * 1000
-    finding = _Finding(services.memory, services.keyspace, query, kept_ms)
+    finding = Finding(services.memory, services.keyspace, query, kept_ms)
     return finding.page(cursor, limit)
 
 
-class _Finding:
+class Finding:
     """One page that is looked for."""
 
     def __init__(
@@ -175,8 +176,8 @@ class _Finding:
         page = job_records.page(
             self._keyspace,
             name,
-            since_ms=0 if since is None else max(0, round(since.timestamp() * 1000)),
-            until_ms=_LAST_MS if until is None else max(0, round(until.timestamp() * 1000)),
+            since_ms=0 if since is None else _ms(since),
+            until_ms=_LAST_MS if until is None else _ms(until),
             place=cursor,
             limit=AT_ONCE,
         )
@@ -239,9 +240,13 @@ def _state_of(record: JobRecord, head: HeadLook) -> JobState:
     return "paused" if head.why.value == "paused" else "waiting"
 
 
+def _ms(at: datetime) -> int:
+    return min(max(0, round(at.timestamp() * 1000)), _LAST_MS)
+
+
 def _moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 def _place_of(job: FoundJob) -> str:
-    return f"{round(job.taken_at.timestamp() * 1000)} {job.job_id}"
+    return " ".join((str(_ms(job.taken_at)), job.job_id))

@@ -57,8 +57,9 @@ def days_of(memory: Connection, since: date | None, until: date | None) -> list[
     """The days from one to the other of which anything may be kept."""
     now_ms = memory.run(index.server_time_ms())
     today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
-    last = min(until or today, today + timedelta(days=1))
-    first = max(since or last - timedelta(days=29), today - timedelta(days=KEPT_DAYS))
+    oldest = today - timedelta(days=KEPT_DAYS)
+    last = min(max(until or today, oldest), today + timedelta(days=1))
+    first = max(since or last - timedelta(days=29), oldest)
     return [first + timedelta(days=one) for one in range((last - first).days + 1)]
 
 

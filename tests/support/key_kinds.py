@@ -158,7 +158,8 @@ KINDS: tuple[KeyKind, ...] = (
         "job_index:{quotas}",
         "zset",
         "2 weeks",
-        "such a name, e:<state> or *; then when the job was taken in, and the job; all score 0",
+        "such a name, e:<state> (but done) or *; then when the job was taken in, and the job; "
+        "all score 0",
     ),
     KeyKind(
         "record_ends:{quotas}",

@@ -15,5 +15,6 @@ local window_ms = 600000
 redis.call('ZREMRANGEBYSCORE', usage_ids, '-inf', now_ms - window_ms)
 if redis.call('ZADD', usage_ids, 'NX', now_ms, id) == 0 then return {'OK', 0} end
 redis.call('PEXPIRE', usage_ids, window_ms)
-for i = 5, #ARGV do add_usage(today, ARGV[i], numbers) end
+for i = 5, #ARGV do add_usage(ARGV[i], numbers_in(numbers)) end
+keep_usage(today)
 return {'OK', 1}

@@ -20,24 +20,27 @@ local function end_record(one, state)
   if state == 'erased' or taken and state == '' then return forget_record(one) end
   if not taken then return end
   redis.call('ZREM', job_index, 'e:open ' .. taken .. ' ' .. one)
-  redis.call('ZADD', job_index, 0, 'e:' .. state .. ' ' .. taken .. ' ' .. one)
+  -- Nearly all are done: to find these, all are looked at.
+  if state ~= 'done' then
+    redis.call('ZADD', job_index, 0, 'e:' .. state .. ' ' .. taken .. ' ' .. one)
+  end
   redis.call('HSET', job_records, one, state .. ' ' .. taken .. ' ' .. now_ms .. names)
   redis.call('ZADD', record_ends, now_ms, one)
 end
 local released = 0
 for i = 3, #ARGV, 3 do
   local job, state, spent = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local whose = redis.call('HGET', owners, job) or ''
-  local is_first = drop_job(job)
+  local is_first, whose = drop_job(job)
   released = released + is_first
   if is_first == 1 and spent ~= '' then
-    local model, numbers = spent:match('^(%S+) (.*)$')
-    local user = whose:match('n:(%S+)')
-    add_usage(today, 'd:', numbers)
-    add_usage(today, whose:match('a:%S+') or 'a:', numbers)
-    add_usage(today, model, numbers)
-    if user then add_usage(today, 'u:' .. user, numbers) end
+    local model, packed = spent:match('^(%S+) (.*)$')
+    local numbers, user = numbers_in(packed), whose:match('n:(%S+)')
+    add_usage('d:', numbers)
+    add_usage(whose:match('a:%S+') or 'a:', numbers)
+    add_usage(model, numbers)
+    if user then add_usage('u:' .. user, numbers) end
   end
   end_record(job, state)
 end
+keep_usage(today)
 return {'OK', released}

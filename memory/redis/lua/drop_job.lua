@@ -1,12 +1,13 @@
--- `drop_job` takes a job off the counts of its owners. What was noted for too long goes first: it
+-- `drop_job` takes a job off the counts of its owners; whose it was is its second result. What was noted for too long goes first: it
 -- was never taken in, or has ended and nobody said so.
 local function drop_job(one)
   if redis.call('ZREM', pending_jobs, one) == 0 then return 0 end
-  for owner in (redis.call('HGET', owners, one) or ''):gmatch('[auk]:%S+') do
+  local whose = redis.call('HGET', owners, one) or ''
+  for owner in whose:gmatch('[auk]:%S+') do
     if redis.call('HINCRBY', counts, owner, -1) <= 0 then redis.call('HDEL', counts, owner) end
   end
   redis.call('HDEL', owners, one)
-  return 1
+  return 1, whose
 end
 for _, one in ipairs(redis.call('ZRANGEBYSCORE', pending_jobs, '-inf', now_ms, 'LIMIT', 0, 100)) do
   drop_job(one)

@@ -129,12 +129,41 @@ def test_a_key_does_what_its_scopes_say(door: httpx.Client, keys: Mapping[str, s
     """And uses the agents that it names."""
     assert error(door.post("/v1/responses", json=HELLO, headers=bearer(keys["reader"])), 403)
     assert error(door.get("/v1/models", headers=bearer(keys["reader"])), 403)
-    for path in ("/v1/dead_letters",):
+    for path in ("/v1/dead_letters", "/v1/jobs", "/v1/usage"):
         assert error(door.get(path, headers=bearer(keys["ama"])), 403)
     assert error(door.delete("/v1/responses/x", headers=bearer(keys["kofi"])), 403)
     assert error(door.post("/v1/responses", json=HELLO, headers=bearer(keys["narrow"])), 403)
     names = door.get("/v1/models", headers=bearer(keys["narrow"])).json()["data"]
     assert [one["id"] for one in names] == ["supervisor"]
+
+
+def test_an_operator_finds_the_jobs_of_all_owners_and_what_they_used(
+    door: httpx.Client, keys: Mapping[str, str]
+) -> None:
+    """By the tag of a request; a key for other agents sees none of it."""
+    tag = f"run-{uuid.uuid4()}"
+    asked = {**HELLO, "griot": {"tags": [tag]}, "user": "esi"}
+    made = door.post("/v1/responses", json=asked, headers=bearer(keys["ama"])).json()
+    every = bearer(key("every", "every", Scope.OPERATE))
+    other = bearer(key("other", "other", Scope.OPERATE, agents=["supervisor"]))
+    path = f"/v1/jobs?tag={tag}&state=done"
+
+    def found() -> list[dict[str, object]]:
+        listed: list[dict[str, object]] = door.get(path, headers=every).json()["data"]
+        return listed
+
+    wait_until(lambda: found() != [], timeout_s=scaled(10), what="the job is found")
+    assert [one["id"] for one in found()] == [made["id"]]
+    assert found()[0]["tags"] == [tag]
+    assert door.get(path, headers=other).json() == {"object": "list", "data": [], "next": None}
+    by_agent = door.get("/v1/usage?by=agent", headers=every).json()["data"]
+    assert [one["turns"] > 0 for one in by_agent if one["agent"] == AGENT] == [True]
+    assert door.get("/v1/usage?by=agent", headers=other).json()["data"] == []
+    assert error(door.get("/v1/usage?by=user", headers=other), 403)
+    for wrong in ("cursor=x", "since=2026-11-26T00:00:00", "state=lost", "limit=0"):
+        assert door.get(f"/v1/jobs?{wrong}", headers=every).status_code in (400, 422), wrong
+    for day in ("0001-01-01", "9999-12-31"):
+        assert door.get(f"/v1/usage?since={day}&until={day}", headers=every).status_code == 200
 
 
 def test_nobody_sees_what_is_another_owners(door: httpx.Client, keys: Mapping[str, str]) -> None:

@@ -77,7 +77,7 @@ NOBODYS = {
 LISTS = {"GET /v1/sessions", "GET /chat/sessions"}
 OPERATORS = {
     "GET /v1/dead_letters", "POST /v1/dead_letters/{job_id}/requeue",
-    "DELETE /v1/dead_letters/{job_id}",
+    "DELETE /v1/dead_letters/{job_id}", "GET /v1/jobs", "GET /v1/usage",
     "GET /v1/console", "GET /v1/console/job", "POST /v1/console/cancel",
     "POST /v1/console/requeue", "POST /v1/console/drop", "POST /v1/console/erase",
     "POST /v1/console/read", "GET /v1/pauses", "POST /v1/pauses", "DELETE /v1/pauses",
