@@ -37,9 +37,8 @@ MOST_USERS = 1000
 class ArchiveRun:
     """What a run did: `looked` sessions, `moved` ones that left Redis, `messages` written,
     `forgotten` conversations. `overdue_s`: how late the latest of them was. Not complete where it
-    stopped at its bounds, not begun where another process archives."""
+    stopped at its bounds, or where another process archives."""
 
-    is_begun: bool = True
     is_complete: bool = True
     looked: int = 0
     moved: int = 0
@@ -67,7 +66,7 @@ class Archiver:
         """Take what is to be taken, of at most about `max_sessions` sessions."""
         done = ArchiveRun()
         if not self._begin():
-            return ArchiveRun(is_begun=False, is_complete=False)
+            return ArchiveRun(is_complete=False)
         deadline = time.monotonic() + budget_s
         try:
             self.file.check()

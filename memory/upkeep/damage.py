@@ -27,6 +27,7 @@ SESSION_TYPES = {
     "events": "stream",
     "write_ids": "zset",
     "summary": "hash",
+    "archive": "hash",
     "users": "zset",
 }
 """The type of each key of a session."""
@@ -45,6 +46,9 @@ GLOBAL_TYPES = {
     "pauses": "hash",
     "summary_lock": "string",
     "queue_wait": "string",
+    "archive_lock": "string",
+    "archive_run": "string",
+    "archive_forgotten": "zset",
     "watched": "string",
     "workers": "zset",
     "turn_counts": "hash",

@@ -429,6 +429,6 @@ def test_an_export_has_what_is_archived_and_new_keys_reach_it(
 def test_only_one_process_archives(archiver: Archiver) -> None:
     """A second one says so and does nothing; one that has died is replaced by and by."""
     assert archiver.connection.run(archived.take_lock(archiver.keyspace, "other"))
-    assert not archiver.run().is_begun
+    assert not archiver.run().is_complete
     archiver.connection.run(archived.release_lock(archiver.keyspace))
-    assert archiver.run().is_begun
+    assert archiver.run().is_complete

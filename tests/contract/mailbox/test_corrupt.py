@@ -120,6 +120,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
             "write_ids",
             "delayed",
             "schedules",
+            "archive",
         ),
     ),
     "take_ends": (lambda rig: outbox.take(rig.box.keys, owner="o", claim_ms=1), ("outbox",)),
@@ -132,7 +133,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
     "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
     "clean": (
         lambda rig: rig.box.clean(0),
-        ("history", "queue", "lease", "events", "summary", "delayed"),
+        ("history", "queue", "lease", "events", "summary", "delayed", "archive"),
     ),
     "due": (lambda rig: rig.due.entries(limit=9), ("due",)),
     "settle": (lambda rig: rig.due.put_off(DueEntry("x", 1.0), 1), ("due",)),

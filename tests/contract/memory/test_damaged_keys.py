@@ -12,7 +12,7 @@ from tests.support.memory_fixtures import Backend
 
 MESSAGE = {"role": "user", "content": "x"}
 LONG_AGO_MS = 1_000_000
-NO_KEYS = {"agent_id", "session_id", "cipher"}
+NO_KEYS = {"agent_id", "session_id", "cipher", "is_archived"}
 SESSION_KEYS = [one.name for one in fields(SessionKeys) if one.name not in NO_KEYS]
 DAMAGED: dict[str, Callable[[Keyspace], str]] = {
     **{

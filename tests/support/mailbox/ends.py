@@ -344,7 +344,7 @@ def _members(ask: Callable[..., list[object]], queue: str) -> list[str]:
     return [job.decode() for job in reply]
 
 
-NO_KEYS = ("agent_id", "session_id", "cipher")
+NO_KEYS = ("agent_id", "session_id", "cipher", "is_archived")
 
 
 def all_keys(keyspace: Keyspace, history_key: str) -> list[str]:

@@ -35,7 +35,9 @@ ODD_IDS = [
 
 def _all_keys(keys: SessionKeys) -> list[str]:
     names = [
-        name for name in SessionKeys.__slots__ if name not in ("agent_id", "session_id", "cipher")
+        name
+        for name in SessionKeys.__slots__
+        if name not in ("agent_id", "session_id", "cipher", "is_archived")
     ]
     return [getattr(keys, name) for name in names]
 
