@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 KEY_WAIT_S = 30.0
 """How long a job is left alone whose key is missing; a worker with the key may take it then."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 3.0
 """How long a job of a newer Griot is left alone, doubled each time this process meets it: while
 workers are replaced a newer one is near, and where there is none, each look is in vain."""
 MOST_KNOWN = 10_000
