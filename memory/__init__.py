@@ -7,6 +7,7 @@ from memory.env_file import EnvSettings, check_env_file, is_service_port
 from memory.errors import (
     Backpressure,
     CannotDecrypt,
+    CannotRead,
     CorruptData,
     CursorExpired,
     InvalidInput,
@@ -16,6 +17,7 @@ from memory.errors import (
     MemoryRefused,
     MemoryServiceError,
     MemoryUnavailable,
+    NewerFormat,
 )
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox import dead_letters, intake, outbox
@@ -80,6 +82,7 @@ __all__ = [
     "AsyncConnection",
     "Backpressure",
     "CannotDecrypt",
+    "CannotRead",
     "Claim",
     "CleanOutcome",
     "CleanedUp",
@@ -120,6 +123,7 @@ __all__ = [
     "MemoryStats",
     "MemoryUnavailable",
     "MergedEnvelope",
+    "NewerFormat",
     "NotedOutcome",
     "Occupancy",
     "OnBusy",

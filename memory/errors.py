@@ -7,7 +7,9 @@ MemoryServiceError
 ├── MemoryFull              Redis is out of memory: free some, then try again; nothing was written
 ├── MemoryRefused           wrong password, no permission, bad certificate: fix the configuration
 ├── CorruptData             a key holds another type than ours, or a reply has no meaning for us
-├── CannotDecrypt           a record is encrypted with a key that is not set: set it; it stays
+├── CannotRead              another process can read the record: it stays where it is
+│   ├── CannotDecrypt       it is encrypted with a key that is not set: set it
+│   └── NewerFormat         a newer Griot wrote it: update this process
 ├── CursorExpired           the events after the cursor are gone: read the history, follow from now
 └── MailboxError            an operation of a session's mailbox was refused
     └── Backpressure        the mailbox is full: wait for its jobs, or raise CHAT_MAX_PENDING
@@ -50,8 +52,12 @@ class CorruptData(MemoryServiceError):
     """A key holds a value of another type than this package writes. Nothing was written."""
 
 
-class CannotDecrypt(MemoryServiceError):
-    """A record does not decrypt with the keys of GRIOT_ENCRYPTION_KEYS. It stays where it is."""
+class CannotRead(MemoryServiceError):
+    """A record cannot be read here, and can elsewhere. It stays where it is."""
+
+
+class CannotDecrypt(CannotRead):
+    """A record does not decrypt with the keys of GRIOT_ENCRYPTION_KEYS."""
 
     def __init__(self, owner: str, key_id: str, *, is_known: bool) -> None:
         why = (
@@ -63,6 +69,24 @@ class CannotDecrypt(MemoryServiceError):
         super().__init__(f"a record of {owner} is encrypted with key {key_id!r}, {why}")
         self.key_id = key_id
         self.is_known = is_known
+
+
+class NewerFormat(CannotRead):
+    """A record has a version of its format that this Griot does not know (docs/decisions.md, "Each
+    record says which version of its format it has")."""
+
+    def __init__(self, what: str, version: int, newest: int) -> None:
+        super().__init__(
+            f"{what} has format version {version} and this Griot reads up to version {newest}: a "
+            "newer Griot wrote it; update this process"
+        )
+        self.version = version
+
+    @classmethod
+    def check(cls, what: str, version: object, newest: int) -> None:
+        """Raise it where `version`, as a record says it, is a number over `newest`."""
+        if isinstance(version, int) and version > newest:
+            raise cls(what, version, newest)
 
 
 class CursorExpired(MemoryServiceError):

@@ -3,6 +3,9 @@
 An encrypted record is text: `<RS>1:<key id>:<base64 of nonce and ciphertext>`, where RS is the
 control character 0x1E. No JSON begins so, nor a size, nor a text that was stripped; and it holds no
 line end, no space and no quote. So Lua may put it into netstrings, lines and JSON as it is.
+
+The number is the version of the record's format; a plain record has none, and is of the first. What
+begins with RS and a higher number, encrypted or not, was written by a newer Griot.
 """
 
 import binascii
@@ -13,13 +16,16 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Protocol
 
-from memory.errors import CannotDecrypt
+from memory.errors import CannotDecrypt, NewerFormat
 
 MARK = b"\x1e"
 PLAIN = "plain"
 KEY_BYTES = 32
 KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 _RECORD = re.compile(rb"\x1e1:([A-Za-z0-9._-]{1,32}):([A-Za-z0-9+/]+=*)")
+VERSION = 1
+"""Of the format of a record."""
+_VERSION = re.compile(rb"\x1e([0-9]{1,9}):")
 _AROUND_BYTES = 96
 """Mark, key id, nonce and tag of a record, and what base64 fills up."""
 _PURPOSE = b"griot record 1\0"
@@ -92,10 +98,12 @@ class Cipher:
         return b"%s1:%s:%s" % (MARK, key_id.encode(), encoded)
 
     def decrypted(self, stored: bytes, about: str) -> bytes:
-        """The bytes of a record; what is plain is itself. Raises CannotDecrypt."""
+        """The bytes of a record; what is plain is itself. Raises CannotRead."""
         if not stored.startswith(MARK):
             return stored
         found = _RECORD.fullmatch(stored)
+        if found is None and (version := _VERSION.match(stored)):
+            NewerFormat.check(f"a record of {self._owner}", int(version[1]), VERSION)
         key_id = found[1].decode() if found else ""
         if found is None or key_id not in self.keyring.keys:
             raise CannotDecrypt(self._owner, key_id, is_known=False)
@@ -109,7 +117,7 @@ class Cipher:
         return plain
 
     def reencrypted(self, stored: bytes, about: str) -> bytes:
-        """A record as it would be written now; itself where it is so. Raises CannotDecrypt."""
+        """A record as it would be written now; itself where it is so. Raises CannotRead."""
         if self.keyring.is_current(stored):
             return stored
         return self.encrypted(self.decrypted(stored, about), about)

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from memory.errors import CannotDecrypt, CorruptData
+from memory.errors import CannotRead, CorruptData
 from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import DEAD_MS
@@ -185,7 +185,7 @@ def requeued(
     """A dead job as it is taken in again, at the end of its mailbox and as `requeued_id`.
 
     Taking it in is safe to repeat. Only where the job is in or done, `drop` the letter then.
-    Raises CannotDecrypt.
+    Raises CannotRead.
     """
     # docs/decisions.md, "A requeued dead letter gets a new id".
     job_id = requeued_id(letter.job_id)
@@ -226,7 +226,7 @@ def _shown(keys: SessionKeys, text: str, about: str) -> str:
     # The letter itself is not in it: it can be listed, and put back where the key is set.
     try:
         return keys.cipher.decrypted_text(text, about)
-    except CannotDecrypt as exc:
+    except CannotRead as exc:
         return f"({exc})"
 
 

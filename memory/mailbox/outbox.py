@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from memory.errors import CannotDecrypt, CorruptData
+from memory.errors import CannotRead, CorruptData
 from memory.keys import Keyspace, SessionKeys
 from memory.mailbox.words import decrypted_callbacks
 from memory.records import index
@@ -43,7 +43,7 @@ class End:
     @classmethod
     def parse(cls, keys: SessionKeys, job_id: str, stored: bytes) -> "End":
         """Read an element as TAKE_ENDS gives it. Raises CorruptData where it is none of ours, and
-        CannotDecrypt."""
+        CannotRead."""
         size, _, rest = stored.partition(b" ")
         if not size.isdigit() or int(size) > len(rest):
             raise CorruptData(f"the end of job {job_id!r} in its outbox is none")
@@ -60,7 +60,7 @@ class TakenEnds:
     ends: tuple[End, ...] = ()
     corrupt: tuple[bytes, ...] = ()
     """Names of elements that cannot be read, perhaps no text; to be logged and `drop`ped."""
-    encrypted: tuple[CannotDecrypt, ...] = ()
+    unreadable: tuple[CannotRead, ...] = ()
     """Why other elements cannot be read here; to be logged and left where they are."""
     left: int = 0
 
@@ -74,15 +74,15 @@ class TakenEnds:
 
 
 def _split(keys: SessionKeys, found: Sequence[object], left: int) -> TakenEnds:
-    ends, corrupt, encrypted = list[End](), list[bytes](), list[CannotDecrypt]()
+    ends, corrupt, unreadable = list[End](), list[bytes](), list[CannotRead]()
     for job, stored in zip(found[::2], found[1::2], strict=True):
         try:
             ends.append(End.parse(keys, raw(job).decode(), raw(stored)))
-        except CannotDecrypt as exc:
-            encrypted.append(exc)
+        except CannotRead as exc:
+            unreadable.append(exc)
         except (CorruptData, UnicodeDecodeError):
             corrupt.append(raw(job))
-    return TakenEnds(tuple(ends), tuple(corrupt), tuple(encrypted), left + len(encrypted))
+    return TakenEnds(tuple(ends), tuple(corrupt), tuple(unreadable), left + len(unreadable))
 
 
 def take(keys: SessionKeys, *, owner: str, claim_ms: int) -> Command[TakenEnds]:
@@ -102,7 +102,7 @@ def take(keys: SessionKeys, *, owner: str, claim_ms: int) -> Command[TakenEnds]:
 def end_of(keys: SessionKeys, job_id: str) -> Command[Event | None]:
     """The last event of a job whose end is not delivered; None where it is, or is damaged.
 
-    Raises CannotDecrypt when sent.
+    Raises CannotRead when sent.
     """
 
     def read(reply: object) -> Event | None:

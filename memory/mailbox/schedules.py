@@ -43,7 +43,7 @@ def save(keys: SessionKeys, schedule_id: str, packed: bytes) -> Command[None]:
 
 
 def every(keys: SessionKeys) -> Command[list[KeptSchedule]]:
-    """All schedules of a session. Raises CannotDecrypt when sent."""
+    """All schedules of a session. Raises CannotRead when sent."""
 
     def read(reply: object) -> list[KeptSchedule]:
         found = []

@@ -31,7 +31,7 @@ def about_envelope(job_id: str) -> str:
 def decrypted_envelope(keys: SessionKeys, job_id: str, stored: bytes) -> bytes:
     """The envelope of a job as `MergedEnvelope.parse` reads it; what is plain is itself.
 
-    Raises CannotDecrypt, and CorruptData for several that cannot be taken apart.
+    Raises CannotRead, and CorruptData for several that cannot be taken apart.
     """
     plain = keys.cipher.decrypted(stored, about_envelope(job_id))
     # Where MERGE has put several into one, each is a record.
@@ -56,7 +56,7 @@ def encrypted_callbacks(keys: SessionKeys, lines: bytes) -> bytes:
 
 
 def decrypted_callbacks(keys: SessionKeys, stored: bytes) -> bytes:
-    """`encrypted_callbacks` the other way round. Raises CannotDecrypt."""
+    """`encrypted_callbacks` the other way round. Raises CannotRead."""
     if MARK not in stored:
         return stored
     lines = [keys.cipher.decrypted(line, CALLBACKS) for line in stored.splitlines()]

@@ -23,7 +23,7 @@ def put(keyspace: Keyspace, request_id: str, request: bytes, *, ttl_ms: int) -> 
 
 
 def find(keyspace: Keyspace, request_id: str) -> Command[bytes | None]:
-    """The request; None where nobody waits for its answer any more. May raise CannotDecrypt."""
+    """The request; None where nobody waits for its answer any more. May raise CannotRead."""
     key = keyspace.embedding(request_id).embedding
     cipher = keyspace.cipher_of(key)
     return Command(optional(lambda stored: cipher.decrypted(stored, REQUEST)), ("GET", key))
@@ -67,7 +67,7 @@ def answer(keyspace: Keyspace, request_id: str, answer: bytes, *, ttl_ms: int) -
 
 
 def answered(keyspace: Keyspace, request_id: str) -> Command[bytes | None]:
-    """The answer; None where there is none yet. May raise CannotDecrypt."""
+    """The answer; None where there is none yet. May raise CannotRead."""
     key = keyspace.embedding(request_id).embedding_answer
     cipher = keyspace.cipher_of(key)
     return Command(optional(lambda stored: cipher.decrypted(stored, ANSWER)), ("GET", key))

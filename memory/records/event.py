@@ -10,7 +10,8 @@ import orjson
 from pydantic import JsonValue
 
 from memory.encryption.keyring import Cipher, Keyring
-from memory.errors import CorruptData
+from memory.errors import CorruptData, NewerFormat
+from memory.ids import shown_id
 
 
 class EventType(StrEnum):
@@ -28,7 +29,7 @@ class EventType(StrEnum):
     not say, and `text`. After `erased` nothing is left of the session. `keep_alive` says that
     nothing happened, and is never stored (an entry that another program has written is read as one,
     with a warning); `stop` is for the workers only. `unknown` stands for each type that only a
-    newer version knows; who follows is not shown it.
+    newer version knows, and for an event of a newer format; who follows is not shown it.
     """
 
     KEEP_ALIVE = "keep_alive"
@@ -65,6 +66,9 @@ ENDINGS = frozenset(
 )
 """The types of a job's last event."""
 
+VERSION = 1
+"""Of an event's format; the first is not written down. `type`, `job` and `attempt` are the same in
+every version."""
 _WORDS = ("text", "data")
 """What in an event may be somebody's words."""
 _WORDLESS = frozenset({"position", "into", "not_before"})
@@ -158,9 +162,15 @@ def _is_current(facts: dict[str, Any], keyring: Keyring) -> bool:
 
 
 def parsed(stored: bytes, cipher: Cipher, cursor: str = "") -> Event:
-    """`packed` the other way round. Raises CorruptData for what is no event, and CannotDecrypt."""
+    """`packed` the other way round. Raises CorruptData for what is no event, and CannotRead.
+
+    What is newer is passed over; a job's last event is not: NewerFormat says that the job is over,
+    and that a newer process knows how.
+    """
     try:
         facts = orjson.loads(stored)
+        if _is_newer(facts):
+            return Event(EventType.UNKNOWN, facts["job"], facts["attempt"], cursor=cursor)
         words = _words(facts, cipher)
         event = Event(
             type=EventType(facts["type"]),
@@ -175,6 +185,16 @@ def parsed(stored: bytes, cipher: Cipher, cursor: str = "") -> Event:
     if not _is_ours(event):
         raise CorruptData("an event has data of the wrong type")
     return _with_reason(event, cipher)
+
+
+def _is_newer(facts: dict[str, Any]) -> bool:
+    """Whether an event is of a newer format. Raises NewerFormat for a last one."""
+    version = facts.get("v", VERSION)
+    if not isinstance(version, int) or version <= VERSION:
+        return False
+    if EventType(facts["type"]) in ENDINGS:
+        NewerFormat.check(f"the end of job {shown_id(facts['job'])}", version, VERSION)
+    return True
 
 
 def _joined(facts: dict[str, object], words: dict[str, object], cipher: Cipher) -> bytes:

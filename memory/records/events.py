@@ -88,7 +88,7 @@ def read_several(
     """Up to READ_EVENTS events of each stream after its cursor, of those streams that have any.
 
     On a cluster all keys must lie in one slot. Waits up to `block_ms` (not 0) for the first event
-    of any. Raises CannotDecrypt when sent.
+    of any. Raises CannotRead when sent.
     """
     # BLOCK 0 would wait for ever.
     limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)

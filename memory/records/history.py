@@ -56,7 +56,7 @@ def read(keys: SessionKeys, *, at_most: int) -> Command[Decoded]:
 def decode(keys: SessionKeys, stored: Sequence[bytes]) -> Decoded:
     """The messages among elements of this history; what is none is left out, with a warning.
 
-    Raises CannotDecrypt.
+    Raises CannotRead.
     """
     return _told(keys, decode_messages(decrypted(keys, stored)))
 
@@ -89,7 +89,7 @@ def _told(keys: SessionKeys, decoded: Decoded) -> Decoded:
 
 
 def decrypted(keys: SessionKeys, stored: Sequence[bytes]) -> list[bytes]:
-    """Elements of this history as they were encoded. Raises CannotDecrypt."""
+    """Elements of this history as they were encoded. Raises CannotRead."""
     return [keys.cipher.decrypted(one, MESSAGE) for one in stored]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from contextvars import Context
 from dataclasses import dataclass, field
 
-from memory.errors import CannotDecrypt, CorruptData, CursorExpired, MemoryServiceError
+from memory.errors import CannotRead, CorruptData, CursorExpired, MemoryServiceError
 from memory.records.event import Event
 from memory.records.events import (
     Stream,
@@ -87,7 +87,7 @@ class Tail:
             return await self._each_after(cursors)
         try:
             return await self._connection.run(read_several(cursors, block_ms=self._block_ms))
-        except (CorruptData, CannotDecrypt):
+        except (CorruptData, CannotRead):
             # One damaged stream is enough, and XREAD answers WRONGTYPE for all of them.
             return await self._each_after(cursors)
 

@@ -40,12 +40,12 @@ def save_new(
 
 
 def decrypted(keyspace: Keyspace, key: str, stored: bytes) -> bytes:
-    """A value as it was encoded, without OWN_TTL. Raises CannotDecrypt."""
+    """A value as it was encoded, without OWN_TTL. Raises CannotRead."""
     return keyspace.cipher_of(key).decrypted(stored.removesuffix(OWN_TTL), VALUE)
 
 
 def load(keyspace: Keyspace, key: str) -> Command[JsonValue]:
-    """One value; None when there is none. CorruptData when it is no JSON, and CannotDecrypt."""
+    """One value; None when there is none. CorruptData when it is no JSON, and CannotRead."""
 
     def read(stored: bytes) -> JsonValue:
         return decode_value(decrypted(keyspace, key, stored), what=key)
@@ -55,7 +55,7 @@ def load(keyspace: Keyspace, key: str) -> Command[JsonValue]:
 
 def load_mapping(keyspace: Keyspace, key: str) -> Command[dict[str, JsonValue] | None]:
     """One JSON object; None when there is none. CorruptData when it is something else, and
-    CannotDecrypt."""
+    CannotRead."""
 
     def read(stored: bytes) -> dict[str, JsonValue]:
         value = decode_value(decrypted(keyspace, key, stored), what=key)

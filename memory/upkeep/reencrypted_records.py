@@ -1,7 +1,7 @@
 """Records as they would be encrypted now, each kind that may hold words.
 
 Pure. Each function gives the same bytes where nothing is to be done, or where it is no record of
-ours, and raises CannotDecrypt.
+ours, and raises CannotRead.
 """
 
 from collections.abc import Callable, Mapping

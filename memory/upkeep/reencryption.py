@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from memory.errors import CannotDecrypt, CorruptData, MemoryServiceError
+from memory.errors import CannotRead, CorruptData, MemoryServiceError
 from memory.keys import Keyspace, SessionKeys
 from memory.records.swap import Entry, Swap, swap_elements, swap_fields, swap_stream, swap_value
 from memory.records.values import OWN_TTL, VALUE
@@ -149,7 +149,7 @@ class _Rewriter:
         """A record as it is to be; itself where it cannot be decrypted."""
         try:
             return rewrite(stored)
-        except CannotDecrypt as exc:
+        except CannotRead as exc:
             self.progress.note(exc)
             return stored
 

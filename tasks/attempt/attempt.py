@@ -90,7 +90,7 @@ class Attempt:
     async def run(self) -> Verdict:
         """Take the job if it is the head of its mailbox, and see it through.
 
-        Raises MemoryServiceError when Redis fails, and CannotDecrypt: `key_wait` sees to that.
+        Raises MemoryServiceError when Redis fails, and CannotRead: `reader_wait` sees to that.
         """
         crash_if_armed(CrashPoint.BEFORE_ACQUIRE)
         acquired = await self._holder.acquire(

@@ -13,7 +13,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.states import READY_STATES
 from kombu.exceptions import OperationalError
 
-from memory import CannotDecrypt, CorruptData, InvalidInput, MemoryServiceError
+from memory import CannotRead, CorruptData, InvalidInput, MemoryServiceError
 from memory.ids import shown_id
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import (
@@ -86,15 +86,21 @@ def _settle(task: Task, ref: JobRef, verdict: Verdict) -> RedactedResult:
         case Ended(error) | Refused(error):
             raise error
         case Later(error, delay_s):
-            keys = producer_services().keyspace.session(ref.agent_id, ref.session_id)
-            _publish_again(task, wakeup_kwargs(keys, ref.max_history), delay_s)
+            _wake_again(task, ref, delay_s)
             raise Retry(exc=error, when=delay_s)
         case Cancelled():
             raise _end_as_revoked(task)
-        case NotNow(reason, is_over=is_over):
-            if is_over:
-                _restore_result(task)
-            raise _end_without_result(task, reason)
+        case NotNow():
+            raise _end_without_result(task, _left(task, ref, verdict))
+
+
+def _left(task: Task, ref: JobRef, verdict: NotNow) -> str:
+    """Do what is left to do for a job that this message has not answered; why it has not."""
+    if verdict.again_in_s is not None:
+        _wake_again(task, ref, verdict.again_in_s)
+    if verdict.is_over:
+        _restore_result(task)
+    return verdict.reason
 
 
 def _restore_result(task: Task) -> None:
@@ -104,7 +110,7 @@ def _restore_result(task: Task) -> None:
         return
     try:
         kept = last_end(task.request.id)
-    except CannotDecrypt as exc:
+    except CannotRead as exc:
         shown = shown_id(task.request.id)
         logger.error("the result of job %s could not be stored again: %s", shown, exc)
         return
@@ -149,6 +155,11 @@ def _again(
     if not _publish_again(task, kwargs, delay_s):
         raise Reject(str(error), requeue=True) from error
     raise Retry(exc=error, when=delay_s)
+
+
+def _wake_again(task: Task, ref: JobRef, delay_s: float) -> None:
+    keys = producer_services().keyspace.session(ref.agent_id, ref.session_id)
+    _publish_again(task, wakeup_kwargs(keys, ref.max_history), delay_s)
 
 
 def _publish_again(task: Task, kwargs: Mapping[str, object], delay_s: float) -> bool:

@@ -13,7 +13,7 @@ def checked_envelope(keys: SessionKeys, found: JobToWake, settings: Settings) ->
     """The envelope of a job that was found in the mailbox of `keys`, and may run here.
 
     Raises InvalidJob for what is none, is another session's or too large, or names a model that no
-    job may name; and memory.CannotDecrypt.
+    job may name; and memory.CannotRead.
     """
     envelope = Envelope.of(keys, found, most_bytes=settings.max_envelope_bytes)
     job = envelope.job

@@ -18,11 +18,11 @@ from memory import AsyncConnection, EventType, Mailbox
 from memory.mailbox.mailbox import NO_CAP
 from memory.redis.steps import run_steps_async
 from tasks.attempt.attempt import Attempt
-from tasks.attempt.key_wait import verdict_of
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.measured import measured
 from tasks.attempt.objectives import judged
 from tasks.attempt.outage_wait import OutageWait
+from tasks.attempt.reader_wait import verdict_of
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.attempt.traced import AttemptTrace
 from tasks.attempt.turn_counts import counts_of

@@ -61,12 +61,14 @@ class Cancelled:
 class NotNow:
     """This message has nothing to do: another will come, or (`is_over`) the job is over already.
 
-    It ends without a result.
+    It ends without a result. With `again_in_s` it is sent once more, for then: any worker may take
+    it.
     """
 
     reason: str
     wake: JobToWake | None = None
     is_over: bool = False
+    again_in_s: float | None = None
 
 
 Verdict: TypeAlias = Answered | Later | Ended | Refused | Cancelled | NotNow

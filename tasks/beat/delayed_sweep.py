@@ -11,7 +11,7 @@ from celery import Celery
 
 from memory import (
     AsyncConnection,
-    CannotDecrypt,
+    CannotRead,
     Command,
     CorruptData,
     DueEntry,
@@ -171,7 +171,7 @@ class DelayedSweep:
             return _DueJob(
                 job.job_id, Mailbox(self._keyspace, keys).take_in(intake, grace_ms=CLAIM_MS)
             )
-        except CannotDecrypt as exc:
+        except CannotRead as exc:
             logger.error("job %s is due and waits: %s", shown_id(job.job_id), exc)
             return None
 

@@ -6,10 +6,11 @@ import logging
 from memory import (
     AsyncConnection,
     Backpressure,
-    CannotDecrypt,
+    CannotRead,
     CorruptData,
     DueEntry,
     Keyspace,
+    NewerFormat,
     SessionKeys,
     index,
 )
@@ -31,6 +32,7 @@ CLAIM_MS = 10_000
 """Who sends a session's ticks has so long; then another one looks."""
 LONGEST_MS = 3_600_000
 PAUSE_MS = 600_000
+SHORT_PAUSE_MS = 5000
 MOST_COUNTED = 1000
 """Of more ticks that were missed it is said that there were so many."""
 
@@ -70,11 +72,16 @@ class TickSweep:
             return 0
         try:
             return await self._send_due(entry, keys)
-        except (CorruptData, CannotDecrypt) as exc:
+        except (CorruptData, CannotRead) as exc:
+            # While workers are replaced a newer one is near.
+            pause_ms = SHORT_PAUSE_MS if isinstance(exc, NewerFormat) else PAUSE_MS
             logger.error(
-                "schedules of %s are not run; the next try is in ten minutes: %s", keys.history, exc
+                "schedules of %s are not run; the next try is in %d s: %s",
+                keys.history,
+                pause_ms / 1000,
+                exc,
             )
-            await self._memory.run(self._sessions.put_off(entry, PAUSE_MS))
+            await self._memory.run(self._sessions.put_off(entry, pause_ms))
             return 0
 
     async def _send_due(self, entry: DueEntry, keys: SessionKeys) -> int:

@@ -16,7 +16,7 @@ from celery.canvas import signature
 from kombu.exceptions import OperationalError
 
 from memory import (
-    CannotDecrypt,
+    CannotRead,
     Connection,
     End,
     EventType,
@@ -136,7 +136,7 @@ def deliver_ends(
         try:
             while (taken := memory.run(take)).ends or taken.corrupt:
                 log_damaged(keys, taken.corrupt)
-                log_encrypted(taken.encrypted)
+                log_unreadable(taken.unreadable)
                 if taken.corrupt:
                     memory.run(outbox.drop(keys, taken.corrupt))
                 for end in taken.ends:
@@ -166,8 +166,8 @@ def _deliver_one(
         ends[:1] = memory.run_last(release, outbox.delivered(keys, ends[:1]))
 
 
-def log_encrypted(errors: tuple[CannotDecrypt, ...]) -> None:
-    """Say of the ends in an outbox that do not decrypt here why they wait."""
+def log_unreadable(errors: tuple[CannotRead, ...]) -> None:
+    """Say of the ends in an outbox that cannot be read here why they wait."""
     for error in errors:
         logger.error("this process could not deliver the result of a job: %s", error)
 

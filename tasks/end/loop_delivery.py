@@ -35,7 +35,7 @@ from memory import (
 from memory.ids import shown_id
 from memory.quotas import pending
 from tasks.end.callbacks import is_followed_in_celery
-from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged, log_encrypted
+from tasks.end.delivery import PATIENCE_S, Delivery, log_damaged, log_unreadable
 from tasks.end.outcome import outcome_of
 from tasks.end.stored_result import encrypted_result, encrypts_results
 from tasks.end.webhooks import notes_of
@@ -129,7 +129,7 @@ class LoopDelivery:
         take = outbox.take(keys, owner=owner or self._owner, claim_ms=self._claim_ms)
         taken = await self._memory().run(take)
         log_damaged(keys, taken.corrupt)
-        log_encrypted(taken.encrypted)
+        log_unreadable(taken.unreadable)
         if taken.corrupt:
             await self._memory().run(outbox.drop(keys, taken.corrupt))
         for end in taken.ends:

@@ -33,7 +33,7 @@ def encrypted_result(keys: SessionKeys, result: ChatResult) -> Mapping[str, obje
 
 
 def decrypted_result(keyspace: Keyspace, found: object) -> object:
-    """What was stored as it was before; anything else is itself. Raises memory.CannotDecrypt, and
+    """What was stored as it was before; anything else is itself. Raises memory.CannotRead, and
     CorruptData."""
     if not isinstance(found, Mapping):
         return found

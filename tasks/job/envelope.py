@@ -1,7 +1,8 @@
 """The envelope in which a job lies in its session's mailbox.
 
 It is JSON with two parts: `job`, the request, and `publish`, the Celery options that its wake-up is
-published with (queue, priority, links, group …). Redis never looks inside.
+published with (queue, priority, links, group …). Redis never looks inside. `v` is the version of
+its format, where that is not the first; `publish` is what it is in every version.
 """
 
 import time
@@ -11,7 +12,14 @@ from typing import Annotated, Self
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 
-from memory import CorruptData, JobToWake, MergedEnvelope, SessionKeys, decrypted_envelope
+from memory import (
+    CorruptData,
+    JobToWake,
+    MergedEnvelope,
+    NewerFormat,
+    SessionKeys,
+    decrypted_envelope,
+)
 from memory.ids import shown_id
 from memory.quotas.owners import Owner
 from tasks.errors import InvalidJob
@@ -19,10 +27,12 @@ from tasks.job.deadline import latest
 from tasks.job.envelope_size import check_envelope_size
 from tasks.job.job import ChatJob, problems_of
 from tasks.job.sender import Sender
+from tasks.job.versions import FIRST, VERSION, version_of
 from telemetry import tracing
 
 # The worker joins the messages: Redis decodes no envelope (docs/decisions.md, "What merging is").
 BETWEEN_MERGED = "\n\n"
+WHAT = "a job's envelope"
 
 
 CALLBACK_OPTIONS = frozenset(
@@ -68,6 +78,7 @@ class Envelope(BaseModel):
     publish: dict[str, JsonValue] = {}
     sent_at: float = Field(default_factory=time.time, description="Unix time, seconds")
     merged: tuple[MergedJob, ...] = ()
+    v: int | None = Field(default=None, exclude=True)
     sender: Sender | None = None
     trace: Place = None
     """Where it was sent, as a place in a trace; no part of what was asked."""
@@ -92,9 +103,10 @@ class Envelope(BaseModel):
         """The envelope's bytes. Raises InvalidJob where the options are not JSON, or where it has
         more than `most_bytes` (CHAT_MAX_ENVELOPE_BYTES)."""
         try:
-            packed = orjson.dumps(
-                self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
-            )
+            said = self.model_dump(mode="json", exclude_none=True, exclude={"merged"})
+            if (version := version_of(said["job"].keys(), said.keys())) > FIRST:
+                said["v"] = version
+            packed = orjson.dumps(said)
         except (TypeError, ValueError):
             raise InvalidJob("the job's options must be JSON values") from None
         if most_bytes is not None:
@@ -105,7 +117,7 @@ class Envelope(BaseModel):
     def of(cls, keys: SessionKeys, job: JobToWake, *, most_bytes: int | None = None) -> Self:
         """The envelope of a job as it lies in its mailbox, or among the dead letters.
 
-        Raises InvalidJob for what is none or has more than `most_bytes`, and memory.CannotDecrypt.
+        Raises InvalidJob for what is none or has more than `most_bytes`, and memory.CannotRead.
         """
         try:
             packed = decrypted_envelope(keys, job.job_id, job.envelope)
@@ -119,7 +131,7 @@ class Envelope(BaseModel):
     def unpack(cls, packed: bytes) -> Self:
         """The envelope of these bytes; its message is joined of those that were merged into it.
 
-        Raises InvalidJob on anything else.
+        Raises InvalidJob on anything else, and memory.NewerFormat.
         """
         try:
             carried = MergedEnvelope.parse(packed)
@@ -140,9 +152,32 @@ class Envelope(BaseModel):
     @classmethod
     def _parsed(cls, packed: bytes) -> Self:
         try:
-            return cls.model_validate_json(packed)
+            found = cls.model_validate_json(packed)
         except ValidationError as exc:
+            # Of a newer one nothing else is known, so that comes first.
+            NewerFormat.check(WHAT, _facts(packed).get("v"), VERSION)
             raise InvalidJob(f"not a job's envelope: {problems_of(exc)}") from None
+        NewerFormat.check(WHAT, found.v, VERSION)
+        return found
+
+
+def celery_options_of(keys: SessionKeys, job: JobToWake) -> dict[str, JsonValue]:
+    """The Celery options of a job whose envelope is of a newer format. Raises memory.CannotRead."""
+    try:
+        own = MergedEnvelope.parse(decrypted_envelope(keys, job.job_id, job.envelope)).envelope
+    except CorruptData:
+        return {}
+    found = _facts(own).get("publish")
+    return found if isinstance(found, dict) else {}
+
+
+def _facts(packed: bytes) -> dict[str, JsonValue]:
+    """What an envelope of any version says; nothing where it is none."""
+    try:
+        found = orjson.loads(packed)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

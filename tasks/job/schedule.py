@@ -6,9 +6,10 @@ from typing import Annotated, Self
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from memory import CorruptData
+from memory import CorruptData, NewerFormat
 from tasks.errors import InvalidJob
 from tasks.job.rhythm import LATEST_S, Rhythm
+from tasks.job.versions import FIRST, VERSION, version_of
 
 TICK_NAMESPACE = uuid.UUID("0d0b7a0c-6a5e-5b8e-8f0e-6772696f7435")
 
@@ -39,16 +40,21 @@ class Schedule(BaseModel):
     skipped: int = 0
     skipped_s: float | None = None
     why: str = ""
+    v: int | None = Field(default=None, exclude=True)
 
     def pack(self) -> bytes:
         """Its bytes."""
-        return orjson.dumps(self.model_dump(mode="json", exclude_defaults=True))
+        said = self.model_dump(mode="json", exclude_defaults=True)
+        if (version := version_of(self.options.keys())) > FIRST:
+            said["v"] = version
+        return orjson.dumps(said)
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """`pack` the other way round. Raises CorruptData."""
+        """`pack` the other way round. Raises CorruptData, and NewerFormat."""
         try:
             found = cls.model_validate_json(packed)
+            NewerFormat.check("a schedule", found.v, VERSION)
             found.rhythm.check()
         except InvalidJob as exc:
             raise CorruptData(f"not a schedule of Griot's: {exc}") from None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from memory import (
-    CannotDecrypt,
+    CannotRead,
     Connection,
     JobToWake,
     Keyspace,
@@ -62,7 +62,7 @@ def _found(memory: Connection, mailbox: Mailbox, job_id: str) -> tuple[SaidMessa
 def _question(keys: SessionKeys, stored: JobToWake) -> SaidMessage:
     try:
         return SaidMessage("user", Envelope.of(keys, stored).job.message[:MOST_CHARS])
-    except (InvalidJob, CannotDecrypt):
+    except (InvalidJob, CannotRead):
         return SaidMessage("user", UNREADABLE)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from celery import Celery
 from kombu.exceptions import BatchPublishError, OperationalError
 from kombu.messaging import Producer
+from pydantic import JsonValue
 
-from memory import CannotDecrypt, JobToWake, SessionKeys
+from memory import CannotRead, JobToWake, NewerFormat, SessionKeys
 from memory.ids import is_id, shown_id
 from memory.quoting import quoted
 from tasks.end.callbacks import UNSENDABLE
 from tasks.errors import InvalidJob
-from tasks.job.envelope import CALLBACK_OPTIONS, Envelope
+from tasks.job.envelope import CALLBACK_OPTIONS, Envelope, celery_options_of
 from tasks.process.broker_names import PREFIX_HEADER
 from tasks.process.configuration import load_settings
 from tasks.process.redis_clock import redis_clock
@@ -51,16 +52,26 @@ def wake(app: Celery, keys: SessionKeys, waiting: JobToWake | None) -> bool:
         return True
     try:
         envelope = Envelope.of(keys, waiting)
-    except (InvalidJob, CannotDecrypt):
+    except NewerFormat:
+        # Its queue and the like are where they were, and a newer worker hears of it there.
+        return wake_job(app, keys, waiting.job_id, None, celery_options_of(keys, waiting))
+    except (InvalidJob, CannotRead):
         # Wake it all the same: the worker makes it a dead letter, and the session goes on; or the
         # worker has the key, or says that it has not.
         envelope = None
     return wake_job(app, keys, waiting.job_id, envelope)
 
 
-def wake_job(app: Celery, keys: SessionKeys, job_id: str, envelope: Envelope | None) -> bool:
-    """`wake` for a job whose envelope is at hand; None: it cannot be read."""
-    options = envelope.publish if envelope else {}
+def wake_job(
+    app: Celery,
+    keys: SessionKeys,
+    job_id: str,
+    envelope: Envelope | None,
+    known: Mapping[str, JsonValue] | None = None,
+) -> bool:
+    """`wake` for a job whose envelope is at hand; None: it cannot be read, and of its Celery
+    options only these are `known`."""
+    options = envelope.publish if envelope else known or {}
     trace = envelope.trace if envelope else None
     kwargs = wakeup_kwargs(keys, envelope.job.max_history if envelope else None)
     try:

@@ -9,7 +9,7 @@ from celery import Celery
 
 from memory import (
     Backpressure,
-    CannotDecrypt,
+    CannotRead,
     Claim,
     CorruptData,
     End,
@@ -43,7 +43,7 @@ from tasks.submit.webhook_letters import drop_webhook, find_webhook_letter, requ
 logger = logging.getLogger(__name__)
 
 SESSIONS_LISTED = 1000
-REFUSALS = (InvalidJob, Backpressure, CannotDecrypt, CorruptData)
+REFUSALS = (InvalidJob, Backpressure, CannotRead, CorruptData)
 """What keeps one dead letter from being sent again, and says nothing of the others."""
 
 
@@ -267,5 +267,5 @@ def _letter(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Letter:
 def _envelope(keys: SessionKeys, letter: dead_letters.DeadLetter) -> Envelope | None:
     try:
         return Envelope.of(keys, JobToWake(letter.job_id, letter.envelope))
-    except (InvalidJob, CannotDecrypt):
+    except (InvalidJob, CannotRead):
         return None

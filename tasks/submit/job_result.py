@@ -11,7 +11,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import AsyncResult
 from celery.states import PENDING
 
-from memory import CannotDecrypt, MemoryServiceError, MemoryUnavailable, locate
+from memory import CannotRead, MemoryServiceError, MemoryUnavailable, locate
 from memory.ids import shown_id
 from memory.mailbox import delayed
 from memory.redis.failures import translated
@@ -73,7 +73,7 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
         is away. A try to reach that may end a few seconds after the time.
 
         Of a job that was merged into another it is the other's. Raises what ended the job (with
-        `propagate=False`: returns it), celery.exceptions.TimeoutError, or memory.CannotDecrypt.
+        `propagate=False`: returns it), celery.exceptions.TimeoutError, or memory.CannotRead.
         `options` are Celery's.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -189,7 +189,7 @@ class JobResult(AsyncResult):  # type: ignore[misc]  # Celery ships no types
             kept = last_end(self.id)
             if kept is None:
                 check_kept(self.id)
-        except CannotDecrypt:
+        except CannotRead:
             raise  # a result that has expired would be waited for without end
         except MemoryServiceError:
             return None

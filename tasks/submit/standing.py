@@ -43,7 +43,7 @@ def standing_of(
     due_at_ms: int | None,
     stored: JobToWake | None,
 ) -> Standing:
-    """What these answers of Redis say of a job. Raises memory.CannotDecrypt."""
+    """What these answers of Redis say of a job. Raises memory.CannotRead."""
     if is_committed is not None:
         return Standing(job_id, keys, JobState.OVER)
     if not is_pending:

@@ -19,7 +19,7 @@ from llm import (
 from memory import (
     Acquired,
     AsyncConnection,
-    CannotDecrypt,
+    CannotRead,
     MemoryServiceError,
     SessionKeys,
     summary,
@@ -138,14 +138,14 @@ async def summary_of(
     """The summary of the session's earlier turns; None where there is none.
 
     Nor is there one for a job that wants no history, or while Redis does not answer. Raises
-    CannotDecrypt.
+    CannotRead.
     """
     is_wanted = profile.summary and history_limit(job.ask, profile)
     if not is_wanted or not acquired.stored_messages:
         return None
     try:
         found = await memory.run(summary.read(keys))
-    except CannotDecrypt:
+    except CannotRead:
         raise  # nobody mends that by waiting a moment
     except MemoryServiceError as exc:
         logger.warning("the turn is answered without its summary, because Redis failed: %s", exc)

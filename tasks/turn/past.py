@@ -34,7 +34,7 @@ async def past_of(
     memory: AsyncConnection, keys: SessionKeys, profile: Profile, job: ChatJob, acquired: Acquired
 ) -> Past:
     """What the turn of a job finds. Raises InvalidJob for results of functions that no question
-    stands before, MemoryServiceError and CannotDecrypt."""
+    stands before, MemoryServiceError and CannotRead."""
     acquired = await _enough(memory, keys, profile, job, acquired)
     read = await history.decode_in_slices(keys, acquired.history)
     before: Sequence[Mapping[str, JsonValue]] = job.preceding or ()

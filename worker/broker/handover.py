@@ -12,7 +12,7 @@ from celery import signals
 from celery.worker.consumer import Consumer
 from celery.worker.request import noop
 
-from memory import CannotDecrypt, JobToWake, SessionKeys
+from memory import CannotRead, JobToWake, SessionKeys
 from tasks.errors import InvalidJob
 from tasks.job.envelope import Envelope
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -52,7 +52,7 @@ class Handover:
             return False  # as well: its mailbox is asked
         try:
             envelope = Envelope.of(keys, waiting)
-        except (InvalidJob, CannotDecrypt):
+        except (InvalidJob, CannotRead):
             return False
         queue, tasks = queue_of(envelope.publish), consumer.task_consumer
         is_plain = isinstance(queue, str) and not envelope.publish.keys() - {"queue"}

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from memory import (
     Backpressure,
-    CannotDecrypt,
+    CannotRead,
     CorruptData,
     Event,
     EventType,
@@ -22,7 +22,7 @@ from worker.cli.send.results_file import ResultsFile
 
 AGAIN_S = 1.0
 """How long to wait before a job is sent again for which there was no room, or no answer."""
-OF_ONE = (ChatError, CannotDecrypt, CorruptData)
+OF_ONE = (ChatError, CannotRead, CorruptData)
 """What goes wrong with one job, or one session; all else ends the run."""
 _STATUS = {
     EventType.DONE: "done",

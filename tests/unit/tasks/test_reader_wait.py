@@ -5,10 +5,25 @@ from typing import cast
 import pytest
 
 from agents import Profile
-from memory import Acquired, AcquireOutcome, AsyncConnection, CannotDecrypt, Command, Keyspace
+from memory import (
+    Acquired,
+    AcquireOutcome,
+    AsyncConnection,
+    CannotDecrypt,
+    Command,
+    Keyspace,
+    NewerFormat,
+)
 from tasks.attempt.attempt import Attempt
-from tasks.attempt.key_wait import KEY_WAIT_S, verdict_of
 from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.reader_wait import (
+    FIRST_WAIT_S,
+    KEY_WAIT_S,
+    LONGEST_WAIT_S,
+    MOST_KNOWN,
+    Refusals,
+    verdict_of,
+)
 from tasks.attempt.verdict import NotNow, Verdict
 from tasks.job.job import ChatJob
 from tasks.turn.context import summary_of
@@ -46,6 +61,41 @@ async def test_an_attempt_without_the_key_does_not_count(caplog: pytest.LogCaptu
     assert not verdict.is_over
     assert "job job-1 waits" in caplog.text
     assert "'k1', which is not in GRIOT_ENCRYPTION_KEYS" in caplog.text
+
+
+class Newer:
+    """An attempt at a job that a newer Griot has sent."""
+
+    async def run(self) -> Verdict:
+        """Meet it."""
+        raise NewerFormat("a job's envelope", 7, 6)
+
+
+async def test_an_attempt_at_a_newer_job_does_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    """Its message goes back, later each time, and the log names the versions once."""
+    waits_s = []
+    for _ in range(8):
+        holder = Holder()
+        verdict = await verdict_of(cast(Attempt, Newer()), cast(LeaseHolder, holder), "job-2")
+        assert isinstance(verdict, NotNow)
+        waits_s.append(verdict.again_in_s)
+        assert holder.given_back == [{"delay_s": verdict.again_in_s, "refund": True}]
+    for wait_s, most_s in zip(waits_s, (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3, 3), strict=True):
+        assert wait_s is not None
+        assert most_s / 2 <= wait_s <= most_s
+    assert len(caplog.records) == 1
+    for said in ("job-2", "version 7", "up to version 6", "update this process"):
+        assert said in caplog.text
+
+
+def test_what_is_remembered_of_newer_jobs_is_bounded() -> None:
+    """The one that was met longest ago begins anew."""
+    refusals = Refusals()
+    for number in range(MOST_KNOWN + 1):
+        assert refusals.wait_s(str(number)) <= FIRST_WAIT_S
+    assert refusals.wait_s("1") >= FIRST_WAIT_S
+    assert refusals.wait_s("0") <= FIRST_WAIT_S
+    assert FIRST_WAIT_S < max(refusals.wait_s("0") for _ in range(20)) <= LONGEST_WAIT_S
 
 
 class Answering:
