@@ -56,6 +56,7 @@ class Profile:
     While no server can answer with the model, those of `fallback` are asked instead, in this order,
     once a job has waited for `fallback_after_s`. All users together have the `quota`.
     `webhook` is told how each job has ended that names no other. `slo` is what users are promised.
+    `timeout_s` is how long a turn of a job may run that says nothing of it.
     """
 
     agent_id: str
@@ -71,6 +72,7 @@ class Profile:
     quota: Quota = UNBOUNDED
     webhook: str | None = None
     slo: Slo | None = None
+    timeout_s: float | None = None
 
 
 def _as_table(named: object) -> object:
@@ -96,6 +98,7 @@ class _Table(BaseModel):
     quota: Quota = UNBOUNDED
     webhook: Annotated[str, AfterValidator(check_url)] | None = None
     slo: Slo | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)] | None = None
 
 
 class _File(BaseModel):
@@ -178,6 +181,7 @@ def _profile(agent_id: str, table: _Table, settings: AgentSettings) -> Profile:
         quota=table.quota,
         webhook=table.webhook,
         slo=table.slo,
+        timeout_s=table.timeout_s,
     )
 
 

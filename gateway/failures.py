@@ -47,6 +47,9 @@ _BY_CODE: Mapping[str, Failure] = {
     FailureCode.EXPIRED: Failure(
         "server_error", "The answer was not begun by the time that the request says."
     ),
+    FailureCode.TIMEOUT: Failure(
+        "server_error", "The answer took longer than the request, or its agent, allows."
+    ),
 }
 _NO_ANSWER = Failure("server_error", "The answer was begun too often and never came to its end.")
 # Of what was written before 2026-11-26, and of what Lua writes, which has no code.

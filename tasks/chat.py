@@ -10,6 +10,7 @@ from memory import StopPolicy
 from memory.quoting import quoted
 from tasks.errors import InvalidJob, JobFailed, LimitReached, QuotaExceeded, SessionBusy
 from tasks.job.celery_options import publish_options
+from tasks.job.deadline import timeout_of
 from tasks.job.due_time import not_before_of
 from tasks.job.envelope import Envelope
 from tasks.job.options import ChatArguments, ChatOptions
@@ -82,7 +83,8 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         """Send a chat job; when this returns, it is in its session's mailbox.
 
         `args` and `kwargs` are those of `delay`, `options` those of Celery (queue, priority, link,
-        headers and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`).
+        headers and the like; `eta` and `countdown` are `not_before`, `expires` is that of `delay`,
+        and the shorter of `time_limit` and `soft_time_limit` is `timeout_s`).
         Sending again with the same `task_id` (or the same `idempotency_key`) is safe and gives the
         same job. Raises InvalidJob
         (nothing was sent), JobConflict (the id is another request's), SessionBusy
@@ -92,7 +94,8 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         send it again).
         """
         due = not_before_of(options, now_s=redis_clock().best_s)
-        of_options = {"not_before": due, "expires": options.get("expires")}
+        deadline, timeout_s = options.get("expires"), timeout_of(options)
+        of_options = {"not_before": due, "expires": deadline, "timeout_s": timeout_s}
         given = {name: value for name, value in of_options.items() if value is not None}
         arguments = {**(kwargs or {}), **given}
         job = producer().checked(args or (), arguments)

@@ -8,7 +8,8 @@ ChatError
 ├── QuotaExceeded       the user or the agent has used up a quota: not taken in; `retry_after_s`
 ├── NotAccepted         it is not known whether the job is in: send it again under the same id
 ├── JobFailed           the job ended without an answer; it lies in the dead letters
-│   └── JobExpired      it was not begun by the time that its `expires` says; no letter is kept
+│   ├── JobExpired      it was not begun by the time that its `expires` says; no letter is kept
+│   └── JobTimeout      its turn ran for as long as its `timeout_s` allows; no letter is kept
 ├── JobErased           the job's session was erased, with all that was said
 └── ConfigurationError  a setting is wrong: the process cannot start
 
@@ -95,6 +96,19 @@ class JobFailed(ChatError):
 class JobExpired(JobFailed):
     """The job had not begun by the time that its `expires` says. No model was called, and there is
     no dead letter: what comes too late is not to be sent again."""
+
+
+class JobTimeout(JobFailed):
+    """The job's turn ran for as long as its `timeout_s`, or its agent's, allows, and was stopped.
+
+    What was said until then is in the history, or not, as CHAT_CANCEL_POLICY has it. There is no
+    dead letter, and no other attempt: it would take as long.
+    """
+
+    @classmethod
+    def after(cls, timeout_s: float) -> Self:
+        """The error that names the bound."""
+        return cls(f"the turn was stopped after {timeout_s:g} s, which its timeout_s allows")
 
 
 class JobErased(ChatError):

@@ -8,6 +8,7 @@ from gateway.errors import ApiError
 from gateway.requests import Metadata, Nullable
 from gateway.responses.tools import offer_of
 from tasks import ChatOptions
+from tasks.job.deadline import MAX_TIMEOUT_S
 from tasks.job.job import MAX_TOOLS
 from tasks.job.options import OnBusyName
 
@@ -37,7 +38,7 @@ class Extension(Nullable):
     """What only Griot has, and what OpenAI has of chat completions only (`seed` to
     `frequency_penalty`). `idempotency_key`: as the header of that name; `not_before`: when the
     response is begun, Unix time in seconds or ISO 8601 with a time zone; `expires`: by when it must
-    have begun, seconds from now or ISO 8601."""
+    have begun, seconds from now or ISO 8601; `timeout_s`: how long its turn may run."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,6 +48,7 @@ class Extension(Nullable):
     cancel_policy: Literal["keep", "discard"] | None = None
     not_before: Annotated[str, StringConstraints(max_length=64)] | float | None = None
     expires: Annotated[str, StringConstraints(max_length=64)] | float | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
     webhook: Annotated[str, StringConstraints(max_length=2048)] | None = None
     seed: int | None = None
     stop: list[str] | None = None
@@ -149,6 +151,7 @@ class ResponseRequest(Nullable):
             on_busy=self.griot.on_busy,
             not_before=self.griot.not_before,
             expires=self.griot.expires,
+            timeout_s=self.griot.timeout_s,
         )
 
 

@@ -27,11 +27,12 @@ from memory import (
 )
 from tasks.attempt.after_turn import summary_wanted
 from tasks.attempt.envelope_check import checked_envelope
-from tasks.attempt.giving_up import expired, is_refunded, note_death
+from tasks.attempt.giving_up import bury, expired, give_up, is_refunded, note_death
 from tasks.attempt.late_commit import after_refused_commit
-from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
+from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s, told
+from tasks.attempt.time_limit import ending_of, limited, timed_out, timeout_of
 from tasks.attempt.traced import trace_attempt
 from tasks.attempt.verdict import (
     UNKNOWN_JOB,
@@ -45,9 +46,9 @@ from tasks.attempt.verdict import (
     after_discard,
 )
 from tasks.end.outcome import check_size, event_data
-from tasks.errors import InvalidJob, JobExpired, JobFailed
+from tasks.errors import InvalidJob, JobFailed, JobTimeout
 from tasks.job.envelope import Envelope, JobRef
-from tasks.job.failure_code import FailureCode, code_of
+from tasks.job.failure_code import code_of
 from tasks.job.job import ChatJob
 from tasks.job.messages import cancelled_messages, messages_of
 from tasks.process.configuration import Settings
@@ -127,7 +128,7 @@ class Attempt:
             return await self._failed(error, acquired)
         job = envelope.job
         if (too_late := expired(self._ref.job_id, job, acquired)) is not None:
-            return await self._expire(too_late)
+            return await give_up(self._holder, self._events, too_late)
         owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
         log_sender(envelope.sender)
         await trace_attempt(envelope, acquired)
@@ -191,7 +192,8 @@ class Attempt:
     async def _wait_for_servers(self, met: OutageMet, acquired: Acquired, job: ChatJob) -> Verdict:
         """Leave the worker until a server of the model is back; or give up what waits too long."""
         if self._outage_wait.is_too_long(acquired):
-            return await self._bury(self._outage_wait.reason(met, acquired), "outage")
+            reason = self._outage_wait.reason(met, acquired)
+            return await bury(self._holder, self._events, reason, "outage")
         is_stopped = await self._outage_wait.park(met, acquired, job.expires)
         mine = JobToWake(self._ref.job_id, acquired.envelope) if is_stopped else None
         return NotNow("waits for its model's servers, which are unavailable", mine)
@@ -202,7 +204,8 @@ class Attempt:
         """Compute and commit the turn. Raises the LLMError of the model's call."""
         try:
             turn = self._turn.run(self._holder.mailbox.keys, self._ref.job_id, envelope, acquired)
-            result = await stoppable.run(turn)
+            with limited(stoppable, timeout_of(envelope.job, self._profile)):
+                result = await stoppable.run(turn)
             messages = messages_of(envelope.job, result, self._turn.steps, envelope.merged)
             records = self._encoded(messages)
             last = self._events.event(EventType.DONE, result["response"], event_data(result))
@@ -243,22 +246,8 @@ class Attempt:
             RETRIES.labels(type(error).__name__).inc()
             self._events.emit(EventType.WAITING, data=told(error, delay_s, queue.max_attempts))
             return Later(JobFailed(f"attempt {attempt}: {error}"), delay_s)
-        return await self._bury(str(error), type(error).__name__, code_of(error))
-
-    async def _bury(self, reason: str, kind: str, code: FailureCode | None = None) -> Verdict:
-        """Make the job a dead letter; `kind` is what metrics say of the reason."""
-        reason = reason[:MAX_ERROR_CHARS]
-        buried = await self._holder.bury(reason, code, await self._events.unsent())
-        verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
-        if isinstance(verdict, Ended):
-            note_death(self._ref.job_id, self._events.attempt, reason, kind)
-        return verdict
-
-    async def _expire(self, error: JobExpired) -> Verdict:
-        """End a job that is not begun any more; its session goes on."""
-        before = await self._events.unsent()
-        ended = await self._holder.give_up(str(error), FailureCode.EXPIRED, before)
-        return after_discard(ended, Ended(error, ended.next))
+        kind, code = type(error).__name__, code_of(error)
+        return await bury(self._holder, self._events, str(error), kind, code)
 
     async def _stopped(self, reason: StopReason, acquired: Acquired, envelope: Envelope) -> Verdict:
         match reason.policy:
@@ -266,6 +255,11 @@ class Attempt:
                 return await self._keep(acquired, envelope)
             case StopPolicy.DISCARD:
                 return await self._withdraw(reason)
+        if reason is StopReason.TIMED_OUT:
+            error = timed_out(self._ref.job_id, envelope.job, self._profile)
+            if self._settings.queue.cancel_policy == "discard":
+                return await give_up(self._holder, self._events, error)
+            return await self._keep(acquired, envelope, error)
         if reason is StopReason.LEASE_LOST:
             await self._holder.slot.release()
             return NotNow(reason.value)
@@ -276,17 +270,21 @@ class Attempt:
         discarded = await self._holder.withdraw(reason.value, await self._events.unsent())
         return after_discard(discarded, Cancelled(discarded.next))
 
-    async def _keep(self, acquired: Acquired, envelope: Envelope) -> Verdict:
-        """Record a cancelled turn as far as it came, be it with a holder that has died since."""
+    async def _keep(
+        self, acquired: Acquired, envelope: Envelope, error: JobTimeout | None = None
+    ) -> Verdict:
+        """Record a turn that was cancelled, or failed with this error, as far as it came, be it
+        with a holder that has died since."""
         # With `stop` the job was cancelled before this attempt, and an earlier one said something:
         # what its followers saw is kept (docs/decisions.md, "Cancelling").
         said = self._turn.said if acquired.stop is None else await self._holder.said_before()
-        steps = self._turn.steps
-        messages = cancelled_messages(self._ref.job_id, envelope.job, said, steps, envelope.merged)
-        last = self._events.event(EventType.CANCELLED, said)
+        told = (said, self._turn.steps, envelope.merged)
+        messages = cancelled_messages(self._ref.job_id, envelope.job, *told, error=error)
+        kind, data = ending_of(error)
+        last = self._events.event(kind, said, data)
         committed = await self._commit(self._encoded(messages), last)
         if committed.outcome in (CommitOutcome.OK, CommitOutcome.ALREADY):
-            return Cancelled(committed.next)
+            return Cancelled(committed.next) if error is None else Ended(error, committed.next)
         return after_refused_commit(self._ref.shown, committed)
 
     async def _give_back(self, acquired: Acquired, reason: StopReason, job: ChatJob) -> Verdict:

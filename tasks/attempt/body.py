@@ -19,6 +19,7 @@ from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import (
     RunningAttempt,
     job_ref_of,
+    limits_of,
     options_of,
     place_of,
     start_attempt,
@@ -70,7 +71,7 @@ def _seen_through(
         raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
         named = {"agent_id": ref.agent_id, "session_id": ref.session_id}
-        _again(task, ref, {**named, **given, "expires": task.request.expires}, exc)
+        _again(task, ref, {**named, **given, **limits_of(task.request)}, exc)
     if not attempt.is_followed_up:
         wake_next(attempt)
         worker_services().runtime.run(deliver_end(attempt))

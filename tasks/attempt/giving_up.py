@@ -4,8 +4,12 @@ import logging
 
 from memory import Acquired
 from memory.ids import shown_id
-from tasks.errors import JobExpired
+from tasks.attempt.lease import MAX_ERROR_CHARS, LeaseHolder
+from tasks.attempt.verdict import Ended, Verdict, after_discard
+from tasks.errors import JobExpired, JobFailed, JobTimeout
+from tasks.job.failure_code import FailureCode
 from tasks.job.job import ChatJob
+from tasks.process.live_events import AttemptEvents
 from tasks.process.redis_clock import redis_clock
 from tasks.process.stopping import StopReason
 from telemetry.metrics import DEAD_LETTERS_MADE
@@ -36,6 +40,31 @@ def is_refunded(reason: StopReason, job: ChatJob, acquired: Acquired, max_attemp
     """
     may_expire = job.expires is not None and acquired.attempt == 1 < max_attempts
     return reason is StopReason.DRAINED and not may_expire
+
+
+async def give_up(
+    holder: LeaseHolder, events: AttemptEvents, error: JobExpired | JobTimeout
+) -> Verdict:
+    """Have a job fail with nothing of it recorded, and no dead letter."""
+    code = FailureCode.EXPIRED if isinstance(error, JobExpired) else FailureCode.TIMEOUT
+    ended = await holder.give_up(str(error), code, await events.unsent())
+    return after_discard(ended, Ended(error, ended.next))
+
+
+async def bury(
+    holder: LeaseHolder,
+    events: AttemptEvents,
+    reason: str,
+    kind: str,
+    code: FailureCode | None = None,
+) -> Verdict:
+    """Make a job a dead letter; `kind` is what metrics say of the reason."""
+    reason = reason[:MAX_ERROR_CHARS]
+    buried = await holder.bury(reason, code, await events.unsent())
+    verdict = after_discard(buried, Ended(JobFailed(reason), buried.next))
+    if isinstance(verdict, Ended):
+        note_death(events.job_id, events.attempt, reason, kind)
+    return verdict
 
 
 def note_death(job_id: str, attempt: int, reason: str, kind: str) -> None:

@@ -8,6 +8,9 @@ from tasks.process.received import UnshownRequest
 from tasks.process.wakeup import repr_of
 from tasks.process.worker.services import worker_services
 
+NO_LIMITS = (None, None)
+"""Of Celery's pool: the hard one and the soft one."""
+
 
 class ChatTaskRequest(UnshownRequest):
     """A received chat job.
@@ -25,6 +28,10 @@ class ChatTaskRequest(UnshownRequest):
         if isinstance(expires, datetime):
             self._request_dict["expires"] = expires.isoformat()
             self.expires = None
+        # Celery would kill a process for it, and with it all its other turns; the job has it.
+        limits = self._request_dict.get("timelimit")
+        if isinstance(limits, list | tuple) and len(limits) == len(NO_LIMITS):
+            self.time_limits = NO_LIMITS
 
     def acknowledge(self) -> None:
         """Tell the broker that the task is over."""

@@ -30,6 +30,7 @@ from tasks.attempt.unknown_agents import UnknownAgents
 from tasks.attempt.verdict import NotNow, Refused, Verdict
 from tasks.errors import ChatError, JobConflict
 from tasks.job.celery_options import publish_options
+from tasks.job.deadline import timeout_of_message
 from tasks.job.envelope import Envelope, JobRef
 from tasks.process.live_events import AttemptEvents
 from tasks.process.log_context import JobInLog, log_about
@@ -201,12 +202,16 @@ def job_ref_of(
     wanted = max_history if isinstance(max_history, int) else None
     if message is None:
         return JobRef(request.id, agent_id, session_id, wanted)
-    if request.expires is not None:
-        options["expires"] = request.expires
-    job = producer().checked((agent_id, session_id, message), options)
+    job = producer().checked((agent_id, session_id, message), {**options, **limits_of(request)})
     # Of a foreign sender that traces what it sends with Celery.
     envelope = Envelope(job=job, publish=options_of(request), trace=place_of(request))
     return JobRef(request.id, agent_id, session_id, wanted, envelope)
+
+
+def limits_of(request: Context) -> dict[str, object]:
+    """What the message being handled says of the job's time, as options of the job."""
+    said = {"expires": request.expires, "timeout_s": timeout_of_message(request.timelimit)}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def place_of(request: Context) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from memory import Event, EventType, InvalidInput, SessionKeys
 from memory.encryption.keyring import NO_KEYS, Cipher
 from memory.records.event import packed
-from tasks.errors import JobErased, JobExpired, JobFailed
+from tasks.errors import JobErased, JobExpired, JobFailed, JobTimeout
 from tasks.job.failure_code import FailureCode
 from tasks.job.result import ChatResult, merged_result, result_from_reply
 
@@ -23,7 +23,10 @@ RESULT_BOUND = "CHAT_MAX_RESULT_BYTES"
 """The setting that the reason of a dead letter names whose answer was too large."""
 
 
-_ERRORS: Mapping[object, type[JobFailed]] = {FailureCode.EXPIRED: JobExpired}
+_ERRORS: Mapping[object, type[JobFailed]] = {
+    FailureCode.EXPIRED: JobExpired,
+    FailureCode.TIMEOUT: JobTimeout,
+}
 """By the code of a failed job, where that has an error of its own."""
 
 

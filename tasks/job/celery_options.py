@@ -19,9 +19,6 @@ MAX_CALLBACK_BYTES = 1_048_576
 """Of all that follows a job, as JSON: links, chains, chords, with the jobs that they hold."""
 MAX_OPTIONS = 64
 
-# Celery's options that a mailbox cannot keep: they would end a job without its knowing
-# (docs/decisions.md, "A deadline is the mailbox's").
-_REFUSED = frozenset({"time_limit", "soft_time_limit"})
 # Celery's options that are about this process only, not about the job.
 _LOCAL = frozenset(
     {
@@ -35,8 +32,10 @@ _LOCAL = frozenset(
         # Of the job itself, which has them as `not_before`.
         "eta",
         "countdown",
-        # Of the job itself, too.
+        # Of the job itself, too: `expires` and `timeout_s`.
         "expires",
+        "time_limit",
+        "soft_time_limit",
     }
 )
 _FOLLOWS = frozenset({"link", "link_error", "chain", "chord"})
@@ -60,11 +59,6 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
     """The Celery options that travel with the job. Raises InvalidJob for one that cannot, or that
     is too large."""
     given = {name: value for name, value in options.items() if value not in (None, [], {})}
-    refused = sorted(_REFUSED & given.keys())
-    if refused:
-        raise InvalidJob(
-            f"chat_task does not accept {', '.join(refused)}: cancel a job that is no longer wanted"
-        )
     if given.get("serializer", "json") != "json":
         raise InvalidJob("chat jobs are sent as JSON: leave out serializer")
     kept = {name: value for name, value in given.items() if name not in _LOCAL}

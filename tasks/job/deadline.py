@@ -1,12 +1,15 @@
-"""Until when a job must have begun: the ways in which a sender may say it. Pure."""
+"""By when a job must have begun, and how long its turn may run: how a sender may say it. Pure."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tasks.errors import InvalidJob
 from tasks.job.due_time import MAX_DELAY_S, unix_time
 
 WAYS = "seconds from now (over 0), a datetime with a time zone, or ISO 8601 with a time zone"
+MAX_TIMEOUT_S = 86_400
+"""A turn that needs more than a day is no turn of a conversation."""
+_LIMITS = ("time_limit", "soft_time_limit")
 
 
 def expires_at(given: object, *, now_s: float) -> float:
@@ -30,6 +33,24 @@ def latest(deadlines: Collection[float | None]) -> float | None:
     """The deadline of a job that answers several; None: one of them has none."""
     known = [one for one in deadlines if one is not None]
     return max(known) if len(known) == len(deadlines) else None
+
+
+def timeout_of(options: Mapping[str, object]) -> object:
+    """What Celery's `time_limit` and `soft_time_limit` ask for; None: neither is given.
+
+    A turn is stopped only once, so the shorter of the two counts. What is no number is given back
+    as it is, to be refused.
+    """
+    given = [options[name] for name in _LIMITS if options.get(name) is not None]
+    numbers = [one for one in given if isinstance(one, int | float)]
+    return min(numbers) if len(numbers) == len(given) > 0 else next(iter(given), None)
+
+
+def timeout_of_message(limits: object) -> object:
+    """The same of a message's header `timelimit`, in which 0 is none, as Celery reads it."""
+    if not isinstance(limits, list | tuple) or len(limits) != len(_LIMITS):
+        return None
+    return timeout_of(dict(zip(_LIMITS, (one or None for one in limits), strict=True)))
 
 
 def _is_moment(given: object) -> bool:

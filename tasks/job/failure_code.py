@@ -30,6 +30,8 @@ class FailureCode(StrEnum):
     """The question that the results of functions belong to is not kept any more."""
     EXPIRED = "expired"
     """The job had not begun by the time that its `expires` says."""
+    TIMEOUT = "timeout"
+    """The job's turn ran for as long as `timeout_s` allows."""
 
 
 class UnknownToolAsked(InvalidJob):

@@ -26,6 +26,7 @@ from memory.ids import encode_id
 from memory.quoting import quoted
 from memory.records.users import USER_ID, user_of
 from tasks.errors import InvalidJob
+from tasks.job.deadline import MAX_TIMEOUT_S
 from tasks.job.due_time import unix_time
 from tasks.job.functions import FunctionTool, check_functions
 from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
@@ -94,6 +95,7 @@ class ChatJob(BaseModel):
     on_busy: OnBusy = OnBusy.ENQUEUE
     not_before: Moment | None = None
     expires: Moment | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S, strict=True)] | None = None
     preceding: list[dict[str, JsonValue]] | None = Field(default=None, repr=False)
     metadata: dict[str, JsonValue] | None = None
     webhook: Text | None = Field(default=None, repr=False)

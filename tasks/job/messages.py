@@ -51,10 +51,15 @@ def cancelled_messages(
     said: str,
     steps: Sequence[Mapping[str, object]] = (),
     merged: Sequence[MergedJob] = (),
+    *,
+    error: Exception | None = None,
 ) -> tuple[dict[str, object], ...]:
     """A cancelled turn as the history keeps it: what the job brought along, the question, what
-    tools did until then, and the answer as far as it came."""
+    tools did until then, and the answer as far as it came. One that was stopped because of an
+    error says so besides, in `timeout`."""
     mark: dict[str, object] = {"job_id": job_id, "at": _now(), "cancelled": True}
+    if error is not None:
+        mark["timeout"] = str(error)
     between = [*_question(job, mark, merged), *_steps(steps, mark)]
     before = as_kept(job.preceding or (), job_id)
     if not said and between:

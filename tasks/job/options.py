@@ -67,6 +67,9 @@ class ChatOptions(TypedDict, total=False):
     """By when the job must have begun, at most a year ahead: seconds from the sending, a datetime
     with a time zone, or ISO 8601 with a time zone. One that has not ends in its turn as JobExpired,
     without a call of the model."""
+    timeout_s: float | None
+    """How long its turn may run, over 0 to 86 400 seconds; None: as its agent's profile says. Then
+    it is stopped, and the job fails with JobTimeout. What it waits for before does not count."""
     preceding: Sequence[Mapping[str, JsonValue]] | None
     """Messages that go into the history right before this one and are shown as part of it, as
     `memory.RedisMemoryService.save_conversation_history` takes them; 1000 at most, which are at

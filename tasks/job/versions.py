@@ -7,7 +7,7 @@ version. The first new option after a release raises VERSION, and the older ones
 
 from collections.abc import Set
 
-FIRST, VERSION = 1, 1
+FIRST, VERSION = 1, 2
 _OPTIONS = frozenset(
     {
         "agent_id", "expires", "format", "functions", "idempotency_key", "images", "max_history",

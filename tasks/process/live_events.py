@@ -152,7 +152,7 @@ class AttemptEvents:
         """The attempt's number; 0 until the job is acquired."""
         self._relay = relay
         self._keys = keys
-        self._job_id = job_id
+        self.job_id = job_id
         self._token = token
         self._is_silent = True
 
@@ -177,7 +177,7 @@ class AttemptEvents:
         self, kind: EventType, text: str = "", data: Mapping[str, JsonValue] | None = None
     ) -> Event:
         """An event of this attempt, not published."""
-        return Event(kind, self._job_id, self.attempt, text, data or {})
+        return Event(kind, self.job_id, self.attempt, text, data or {})
 
     async def unsent(self) -> list[Command[bool]]:
         """What the relay still has of this attempt, for the caller to send."""

@@ -19,6 +19,7 @@ class StopReason(StrEnum):
     DRAINED = "worker is stopping"
     CANCELLED = "cancelled"
     DISCARDED = "cancelled and discarded"
+    TIMED_OUT = "ran for as long as its timeout_s allows"
 
     @classmethod
     def of(cls, policy: StopPolicy) -> "StopReason":

@@ -1,8 +1,10 @@
 """How a job has ended that ended unseen: its last event, from what is kept of it. No I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
+
+from pydantic import JsonValue
 
 from memory import (
     Command,
@@ -19,6 +21,7 @@ from memory import (
 )
 from memory.mailbox.dead_letters import Letters
 from tasks.end.outcome import event_data
+from tasks.job.failure_code import FailureCode
 from tasks.job.result import result_from_reply
 
 
@@ -77,7 +80,8 @@ class LastEvent:
         messages = decode_messages([] if reply is None else [reply]).messages
         if messages and is_cancelled(messages[0]):
             said = messages[0].get("content") if messages[0].get("role") == "assistant" else ""
-            return Event(EventType.CANCELLED, self.job_id, 0, str(said or ""))
+            kind, data = _ending_of(messages[0])
+            return Event(kind, self.job_id, 0, str(said or ""), data)
         keys = self.keys
         result = result_from_reply(self.job_id, keys.agent_id, keys.session_id, messages)
         data = event_data(result)
@@ -89,3 +93,12 @@ class LastEvent:
     @property
     def _mailbox(self) -> Mailbox:
         return Mailbox(self.keyspace, self.keys)
+
+
+def _ending_of(message: Mapping[str, JsonValue]) -> tuple[EventType, Mapping[str, JsonValue]]:
+    """How a turn was stopped that the history has in part: by whoever cancelled it, or by its
+    timeout."""
+    why = message.get("timeout")
+    if why is None:
+        return EventType.CANCELLED, {}
+    return EventType.FAILED, {"error": why, "code": FailureCode.TIMEOUT}

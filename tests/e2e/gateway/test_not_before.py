@@ -1,6 +1,7 @@
 """A response that is to be begun later, or by a time: through OpenAI's own client."""
 
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import openai
@@ -8,6 +9,7 @@ import pytest
 from openai.types.responses import Response
 
 from tests.e2e.gateway.conftest import AGENT
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 
@@ -70,3 +72,18 @@ def test_what_is_not_begun_by_its_time_fails(client: openai.OpenAI) -> None:
     assert "What is WAPP?" in found.output_text
     with pytest.raises(openai.BadRequestError, match="expires"):
         client.responses.create(**asked, extra_body={"griot": {"expires": 0}})  # type: ignore[call-overload]
+
+
+def test_an_answer_that_takes_too_long_fails(client: openai.OpenAI) -> None:
+    """The same, and its conversation keeps what was said so far."""
+    session = f"slow-{uuid.uuid4()}"
+    asked = {"model": "slow-tokens:400x50ms", "input": "long", "conversation": session}
+    late = client.responses.create(  # type: ignore[call-overload]
+        **asked, extra_body={"griot": {"timeout_s": scaled(0.5)}}
+    )
+    assert (late.status, late.error.code) == ("failed", "server_error")
+    assert "longer than the request" in late.error.message
+    items = client.conversations.items.list(session).data
+    assert {item.status for item in items} == {"incomplete"}  # type: ignore[union-attr]  # each
+    with pytest.raises(openai.BadRequestError, match="timeout_s"):
+        client.responses.create(**asked, extra_body={"griot": {"timeout_s": 0}})  # type: ignore[call-overload]

@@ -7,6 +7,7 @@ import pytest
 from celery import Celery
 from kombu.message import Message
 
+from tasks.attempt.request import NO_LIMITS, ChatTaskRequest
 from tasks.process.app import GriotCelery
 from tasks.process.received import UnshownRequest
 from tasks.process.unshown import NOT_SHOWN
@@ -28,7 +29,9 @@ def asked(question: str) -> str:
     return question
 
 
-def received(app: Celery, **headers: object) -> UnshownRequest:
+def received(
+    app: Celery, kind: type[UnshownRequest] = UnshownRequest, **headers: object
+) -> UnshownRequest:
     """A request as a worker makes it of a message with these headers."""
     body = json.dumps([[WORDS], {"more": WORDS}, {}]).encode()
     given = {"task": "somebody.asks", "id": "a-task", "lang": "py", **headers}
@@ -43,7 +46,7 @@ def received(app: Celery, **headers: object) -> UnshownRequest:
         accept={"application/json"},
     )
     message.body = body
-    return UnshownRequest(message, app=app, task=app.tasks["somebody.asks"])
+    return kind(message, app=app, task=app.tasks["somebody.asks"])
 
 
 def test_arguments_are_not_shown_however_their_sender_shows_them(app: Celery) -> None:
@@ -96,3 +99,11 @@ def test_a_task_with_other_arguments_does_not_name_them(app: Celery) -> None:
         app.tasks["somebody.asks"]("why", **{WORDS: 1})
     assert str(refused.value) == "somebody.asks was called with wrong arguments"
     assert app.tasks["somebody.asks"]("why") == "why"
+
+
+def test_time_limits_of_a_chat_job_are_not_celerys(app: Celery) -> None:
+    """It would kill a process for them, and all its other turns; the job is told of them."""
+    request = received(app, ChatTaskRequest, timelimit=[30, 20])
+    assert request.time_limits == NO_LIMITS
+    assert request.request_dict["timelimit"] == [30, 20]
+    assert received(app, timelimit=[30, 20]).time_limits == [30, 20], "those of other tasks are"

@@ -80,9 +80,10 @@ def not_confirmed(error: NotAccepted) -> str:
 
 
 def given_up(failed: Event) -> str:
-    """Why a job has no answer, and how it is sent again; what has expired is not."""
+    """Why a job has no answer, and how it is sent again; what has expired is not, nor a turn that
+    took too long."""
     reason = f"griot: {failed.data.get('error', 'the job failed')}"
-    if failed.data.get("code") == FailureCode.EXPIRED:
+    if failed.data.get("code") in (FailureCode.EXPIRED, FailureCode.TIMEOUT):
         return reason
     again = f"{program()} dead-letters requeue {failed.job_id}"
     return f"{reason}\nIt is a dead letter. Send it again with: {again}"

@@ -17,7 +17,7 @@ from tasks.job.options import OnBusyName
 
 BOUNDS = {
     "$defs", "default", "description", "title",
-    "minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern",
+    "exclusiveMinimum", "minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern",
 }  # fmt: skip
 """What a JSON Schema says besides the type."""
 

@@ -73,3 +73,10 @@ def test_a_schedule_says_it_too() -> None:
     newer = orjson.dumps({**orjson.loads(made.pack()), "v": VERSION + 1})
     with pytest.raises(NewerFormat, match="a schedule has format version"):
         Schedule.unpack(newer)
+
+
+def test_a_job_with_a_new_option_says_its_version() -> None:
+    """And a reader of this release finds it there."""
+    packed = Envelope(job=JOB.model_copy(update={"timeout_s": 30.0})).pack()
+    assert orjson.loads(packed)["v"] == VERSION
+    assert Envelope.unpack(packed).job.timeout_s == 30
