@@ -14,6 +14,7 @@ from worker.cli.dead_letters import dead_letters
 from worker.cli.erase import erase_command
 from worker.cli.group import CommandFailed, Commands
 from worker.cli.keys import keys
+from worker.cli.migrate import migrate
 from worker.cli.reencrypt import reencrypt_command
 from worker.cli.schedules import schedules
 from worker.cli.send.command import send_command
@@ -80,6 +81,6 @@ def main() -> None:
 for command in (
     *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
     *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
-    schedules,
+    *(schedules, migrate),
 ):
     main.add_command(command)

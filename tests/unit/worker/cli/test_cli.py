@@ -35,7 +35,7 @@ COMMANDS = (
         "top",
         "dead-letters",
     ),
-    *("erase", "export", "import", "reencrypt", "audit"),
+    *("erase", "export", "import", "reencrypt", "audit", "migrate"),
 )
 
 
