@@ -14,8 +14,8 @@ from worker.cli.dead_letters import dead_letters
 from worker.cli.erase import erase_command
 from worker.cli.group import CommandFailed, Commands
 from worker.cli.keys import keys
-from worker.cli.migrate import migrate
-from worker.cli.reencrypt import reencrypt_command
+from worker.cli.records.migrate import migrate
+from worker.cli.records.reencrypt import reencrypt_command
 from worker.cli.schedules import schedules
 from worker.cli.send.command import send_command
 from worker.cli.sessions import sessions

@@ -26,7 +26,7 @@ def test_a_re_encryption_without_keys_names_no_keys_to_remove(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """There are none."""
-    sys.modules["worker.cli.reencrypt"]._say(Rewriting(0), has_keys=False)
+    sys.modules["worker.cli.records.reencrypt"]._say(Rewriting(0), has_keys=False)
     assert capsys.readouterr().out.endswith("all is plain: GRIOT_ENCRYPTION_KEYS is not set\n")
 
 
@@ -45,7 +45,7 @@ def test_a_migration_says_what_is_left_to_do(
 ) -> None:
     """With how many records of each kind have which version."""
     migration.versions["job", 2] = 5
-    sys.modules["worker.cli.migrate"]._say(migration, progress)
+    sys.modules["worker.cli.records.migrate"]._say(migration, progress)
     said = capsys.readouterr().out
     assert says in said
     assert re.search(r"job\s+2\s+5", said)

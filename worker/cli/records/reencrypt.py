@@ -11,7 +11,7 @@ from memory.upkeep.rewriting import Rewriting
 from tasks.process.services import producer_services
 from worker.cli.console import json_option, note, say, show_json
 from worker.cli.group import CommandFailed
-from worker.cli.migrate import told
+from worker.cli.records.migrate import told
 
 
 @click.command(name="reencrypt")
