@@ -7,12 +7,12 @@ from memory.archive.file import ArchiveFile
 from memory.errors import CannotDecrypt
 from memory.keys import Keyspace
 from memory.upkeep.reencrypted_records import FIELDS, reencrypted_message
-from memory.upkeep.reencryption import Reencryption
+from memory.upkeep.rewriting import Rewriting
 
 
 def reencrypt_archive(
-    file: ArchiveFile, keyspace: Keyspace, progress: Reencryption
-) -> Iterator[Reencryption]:
+    file: ArchiveFile, keyspace: Keyspace, progress: Rewriting
+) -> Iterator[Rewriting]:
     """Go over all records of the archive, after those of Redis; how far it is, after each page.
 
     What is written meanwhile has the keys of who writes it, and may be read again. Raises
@@ -41,7 +41,7 @@ def reencrypt_archive(
     yield progress
 
 
-def _new(progress: Reencryption, stored: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+def _new(progress: Rewriting, stored: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
     try:
         return rewrite(stored)
     except CannotDecrypt as exc:

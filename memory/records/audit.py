@@ -50,6 +50,7 @@ class Deed(StrEnum):
     EXPORT = "export"
     IMPORT = "import"
     REENCRYPT = "reencrypt"
+    MIGRATE = "migrate"
     CREATE_KEY = "create key"
     REVOKE_KEY = "revoke key"
     """An API key of the gateway."""

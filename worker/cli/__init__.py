@@ -19,7 +19,8 @@ from worker.cli.lists.jobs import jobs_command
 from worker.cli.lists.usage import usage_command
 from worker.cli.operate.drain import drain
 from worker.cli.operate.pause import pause, resume
-from worker.cli.reencrypt import reencrypt_command
+from worker.cli.records.migrate import migrate
+from worker.cli.records.reencrypt import reencrypt_command
 from worker.cli.schedules import schedules
 from worker.cli.send.command import send_command
 from worker.cli.sessions import sessions
@@ -87,6 +88,6 @@ for command in (
     *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
     *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
     *(schedules, jobs_command, usage_command, archive_command, pause, resume, drain),
-    *(worker, beat),
+    *(migrate, worker, beat),
 ):
     main.add_command(command)

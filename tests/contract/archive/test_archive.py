@@ -23,7 +23,7 @@ from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.settings import MemorySettings
 from memory.upkeep.housekeeping import Housekeeping
-from memory.upkeep.reencryption import Reencryption
+from memory.upkeep.rewriting import Rewriting
 from memory.upkeep.transfer import exported
 from tests.support.memory_fixtures import Backend
 
@@ -421,7 +421,7 @@ def test_an_export_has_what_is_archived_and_new_keys_reach_it(
     assert b"message 3" not in file.path.read_bytes() + Path(f"{file.path}-wal").read_bytes()
 
     both = keyspace_with(f"{new},{old}")
-    *_, progress = reencrypt_archive(file, both, Reencryption(0))
+    *_, progress = reencrypt_archive(file, both, Rewriting(0))
     assert (progress.written, progress.is_done) == (7, True)
     assert lines(keyspace_with(new)) == whole
 

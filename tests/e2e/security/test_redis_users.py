@@ -124,7 +124,7 @@ for one in schedules.every():
 COMMANDS = (
     ("check",), ("status",), ("stats",), ("sessions", "energy"), ("dead-letters", "list"),
     ("export", "session", "energy", "followed"), ("erase", "session", "energy", "followed"),
-    ("reencrypt",), ("audit",),
+    ("reencrypt",), ("migrate",), ("audit",),
     ("schedules", "create", "energy", "news", "What is new?", "--every", "600"),
     ("schedules", "list"),
 )  # fmt: skip

@@ -80,11 +80,7 @@ async def test_an_attempt_at_a_newer_job_does_not_count(caplog: pytest.LogCaptur
         assert isinstance(verdict, NotNow)
         waits_s.append(verdict.again_in_s)
         assert holder.given_back == [{"delay_s": verdict.again_in_s, "refund": True}]
-<<<<<<< ours
-    for wait_s, most_s in zip(waits_s, (0.5, 1, 2, 4, 5, 5), strict=True):
-=======
     for wait_s, most_s in zip(waits_s, (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3, 3), strict=True):
->>>>>>> theirs
         assert wait_s is not None
         assert most_s / 2 <= wait_s <= most_s
     assert len(caplog.records) == 1

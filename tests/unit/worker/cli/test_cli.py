@@ -40,7 +40,7 @@ COMMANDS = (
         "top",
         "dead-letters",
     ),
-    *("erase", "export", "import", "reencrypt", "audit"),
+    *("erase", "export", "import", "reencrypt", "audit", "migrate"),
     *("pause", "resume", "drain"),
 )
 

@@ -1,6 +1,5 @@
 """`griot reencrypt`: what lies in Redis, as GRIOT_ENCRYPTION_KEYS says it now."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -9,12 +8,12 @@ import click
 from memory import audit, prove_keys
 from memory.archive.reencryption import reencrypt_archive
 from memory.upkeep.key_check import forget_other_keys
-from memory.upkeep.reencryption import Reencryption, reencrypt
+from memory.upkeep.reencryption import reencrypt
+from memory.upkeep.rewriting import Rewriting
 from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import json_option, note, say, show_json
 from worker.cli.group import CommandFailed
-
-TOLD_EVERY_S = 2.0
+from worker.cli.records.migrate import told
 
 
 @click.command(name="reencrypt")
@@ -44,7 +43,7 @@ def reencrypt_command(as_json: bool) -> None:
     if any(one.is_known for one in prove_keys(memory, keyspace)):
         raise CommandFailed("other processes use a different key under this id; run: griot check")
     with audit.recorded(memory, keyspace, audit.Deed.REENCRYPT) as entry:
-        progress = _told(_all(services))
+        progress = told(_all(services))
         entry.outcome = f"reencrypted: {progress.written} records"
     if progress.is_done:
         forget_other_keys(memory, keyspace)
@@ -56,26 +55,16 @@ def reencrypt_command(as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _all(services: ProducerServices) -> Iterator[Reencryption]:
+def _all(services: ProducerServices) -> Iterator[Rewriting]:
     """Redis first, so that what goes to the archive meanwhile is as it is to be."""
-    progress = Reencryption(0)
+    progress = Rewriting(0)
     for progress in reencrypt(services.memory, services.keyspace):
         yield progress
     if services.archive is not None:
         yield from reencrypt_archive(services.archive, services.keyspace, progress)
 
 
-def _told(run: Iterator[Reencryption]) -> Reencryption:
-    """The end of a run, which tells on the way how far it is."""
-    progress, told_s = Reencryption(0), time.monotonic()
-    for progress in run:
-        if time.monotonic() - told_s >= TOLD_EVERY_S:
-            told_s = time.monotonic()
-            note(f"{progress.seen} of about {progress.total} keys, {progress.written} records")
-    return progress
-
-
-def _say(progress: Reencryption, *, has_keys: bool) -> None:
+def _say(progress: Rewriting, *, has_keys: bool) -> None:
     for reason in progress.reasons:
         note(f"not re-encrypted: {reason}")
     say(f"{progress.written} records re-encrypted, of {progress.seen} keys")

@@ -14,7 +14,8 @@ from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.redis.replies import integer, pairs, strings
 from memory.upkeep.key_check import forget_other_keys
-from memory.upkeep.reencryption import Reencryption, reencrypt
+from memory.upkeep.reencryption import reencrypt
+from memory.upkeep.rewriting import Rewriting
 from tests.support.encryption import (
     CANARY,
     acquire,
@@ -44,7 +45,7 @@ def prefix(real_backend: Backend) -> str:
     return real_backend.prefix
 
 
-def last_of(run: Iterator[Reencryption]) -> Reencryption:
+def last_of(run: Iterator[Rewriting]) -> Rewriting:
     """The end of a run."""
     *_, last = run
     return last

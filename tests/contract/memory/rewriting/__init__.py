@@ -1,0 +1,1 @@
+"""Records that are written once more while a deployment works."""

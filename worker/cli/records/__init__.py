@@ -1,0 +1,1 @@
+"""Commands that go over all records of a deployment."""
