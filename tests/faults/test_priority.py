@@ -2,7 +2,9 @@
 
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
 import pytest
 from celery import Celery
@@ -42,19 +44,29 @@ def slots(rig: Rig, model: str) -> Slots:
 
 
 def waiting(rig: Rig, model: str) -> dict[str, int]:
-    """How many sessions of each class wait. Who occupies the slot keeps it for another lease."""
-    at = slots(rig, model)
-    rig.connection.run(at.renew("nobody", lease_ms=LEASE_MS))
-    counts = rig.connection.run_each(at.waiting_of())
+    """How many sessions of each class wait."""
+    counts = rig.connection.run_each(slots(rig, model).waiting_of())
     return {str(one): n for one, n in zip(RANKS, counts, strict=True) if n}
 
 
 @contextmanager
 def occupied(rig: Rig, model: str) -> Iterator[None]:
     """The one slot of a model is taken within the block."""
-    at = slots(rig, model)
-    assert rig.connection.run(at.take(rig.keys("nobody"), "nobody", lease_ms=LEASE_MS))
-    yield
+    at, is_over = slots(rig, model), Event()
+    take = at.take(rig.keys("nobody"), "nobody", lease_ms=LEASE_MS)
+    wait_until(lambda: rig.connection.run(take), what="the slot is free")
+
+    def keep() -> None:
+        while not is_over.wait(LEASE_MS / 4000):
+            assert rig.connection.run(at.renew("nobody", lease_ms=LEASE_MS))
+
+    with ThreadPoolExecutor(1) as thread:
+        kept = thread.submit(keep)
+        try:
+            yield
+        finally:
+            is_over.set()
+    kept.result()
     rig.connection.run(at.release("nobody", took_ms=1))  # the sweeper grants it
 
 

@@ -11,6 +11,7 @@
 --   {'OK', session, session, …}  a slot is reserved for each, for `reserve_ms`: wake them
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
+if redis.call('ZCARD', waiters) == 0 then return {'OK'} end
 -- include clock
 -- include classes
 -- include class_turns

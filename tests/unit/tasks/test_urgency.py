@@ -1,0 +1,92 @@
+"""What a worker does for a session that becomes more urgent, or whose slot is there."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import AsyncMock, Mock
+
+import pytest
+
+from memory import (
+    Acquired,
+    AcquireOutcome,
+    AsyncConnection,
+    JobToWake,
+    Keyspace,
+    Mailbox,
+    Priority,
+    Slots,
+    StopPolicy,
+    SweepOutcome,
+)
+from memory.mailbox.outcomes import Swept
+from memory.slots.occupancy import SlotWait
+from tasks.attempt.lease import LeaseHolder
+from tasks.attempt.slot_holder import SlotHolder
+from tasks.job.envelope import JobRef
+from tasks.process.configuration import load_settings
+from tasks.process.head_waker import HeadWaker
+from tasks.process.queue_wait import QueueWait
+from tasks.process.stopping import RunningLeases
+
+KEYSPACE = Keyspace()
+KEYS = KEYSPACE.session("energy", "s")
+SLOTS = Slots(KEYSPACE, "m", ("http://ollama",), 1)
+
+
+def woken_for_slot(asked: tuple[StopPolicy | None, Priority]) -> JobToWake | None:
+    """What is to be woken after a wait for a slot, where that was found out meanwhile."""
+    memory = SimpleNamespace(run=AsyncMock(return_value=asked))
+    waited = AsyncMock(return_value=SlotWait(3, None))
+    slot: Any = SimpleNamespace(token="t", wait=waited)  # noqa: S106 - a lease's token
+    holder = LeaseHolder(
+        JobRef("j1", "energy", "s"),
+        Mailbox(KEYSPACE, KEYS),
+        cast("AsyncConnection", memory),
+        cast("SlotHolder", slot),
+        leases=RunningLeases(),
+        settings=load_settings(),
+        queue_wait=QueueWait(1.0),
+    )
+    acquired = Acquired(AcquireOutcome.RUN, seq_us=5, envelope=b"{}", priority=Priority.NORMAL)
+    slot_wait, mine = asyncio.run(holder.wait_for_slot(SLOTS, acquired))
+    assert slot_wait == SlotWait(3, None)
+    return mine
+
+
+@pytest.mark.parametrize(
+    ("asked", "priority"),
+    [
+        ((None, Priority.NORMAL), None),
+        ((None, Priority.BATCH), None),
+        ((None, Priority.INTERACTIVE), Priority.INTERACTIVE),
+        ((StopPolicy.KEEP, Priority.NORMAL), Priority.NORMAL),
+    ],
+)
+def test_who_waits_for_a_slot_looks_whether_its_session_was_lifted_meanwhile(
+    asked: tuple[StopPolicy | None, Priority], priority: Priority | None
+) -> None:
+    """While its lease lived, whoever sent the urgent message woke nobody."""
+    mine = woken_for_slot(asked)
+    assert (mine and mine.priority) == priority
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_session_that_has_a_slot_is_woken_before_all_others(is_first: bool) -> None:
+    """Whatever its class is: until it comes, the slot is free in vain."""
+    head = JobToWake("j1", b"{}", Priority.BATCH)
+    swept = Swept(SweepOutcome.WAKE, head)
+    memory = SimpleNamespace(run_last=AsyncMock(return_value=swept))
+    wake = Mock(return_value=True)
+    with ThreadPoolExecutor(1) as wakers:
+        waker = HeadWaker(
+            cast("AsyncConnection", memory),
+            KEYSPACE,
+            queue_wait=QueueWait(1.0),
+            wake=wake,
+            wakers=wakers,
+        )
+        assert asyncio.run(waker.is_coming(KEYS, is_first=is_first))
+    (_, woken), _ = wake.call_args
+    assert woken.priority is (Priority.INTERACTIVE if is_first else Priority.BATCH)
