@@ -1,7 +1,6 @@
 """What operators pause over HTTP: agents, models, model servers, or all."""
 
 import asyncio
-from dataclasses import asdict
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -46,13 +45,9 @@ async def pause(body: PauseBody, caller: Operator) -> dict[str, object]:
         caller,
         lambda: pauses.pause(body.kind, body.name, reason=body.reason, for_s=body.for_s),
     )
-    until_s = None if made.until_ms is None else made.until_ms / 1000
     return {
-        "object": "pause",
-        "paused": str(made.target),
-        "since": made.since_ms / 1000,
-        "until": until_s,
-        "reason": made.reason,
+        **{"id": str(made.target), "object": "pause", "reason": made.reason},
+        **{"since": made.since_ms / 1000, "until": _seconds(made.until_ms)},
     }
 
 
@@ -63,7 +58,7 @@ async def resume(
     """End a pause; the sessions that wait go on, in the order of their jobs."""
     _check(caller, kind, name)
     was_paused = await acting(caller, lambda: pauses.resume(kind, name))
-    return {"object": "pause", "paused": f"{kind} {name}".strip(), "deleted": was_paused}
+    return {"id": f"{kind} {name}".strip(), "object": "pause", "deleted": was_paused}
 
 
 def _check(caller: Caller, kind: Kind, name: str) -> None:
@@ -79,4 +74,11 @@ def _may_see(caller: Caller, what: str) -> bool:
 
 
 def _shown(one: PauseNow) -> dict[str, object]:
-    return {"object": "pause", **asdict(one)}
+    return {
+        **{"id": one.what, "object": "pause", "reason": one.reason, "is_paused": one.is_paused},
+        **{"since": one.since_ms / 1000, "until": _seconds(one.until_ms), "waiting": one.waiting},
+    }
+
+
+def _seconds(at_ms: int | None) -> float | None:
+    return None if at_ms is None else at_ms / 1000

@@ -49,7 +49,7 @@ class Drain:
         for queue in list(consumer.app.amqp.queues.consume_from):
             consumer.cancel_task_queue(queue)
         self._given_back = _give_back(consumer)
-        logger.warning(
+        logger.info(
             "this worker drains: it takes nothing new and ends when the %d tasks that run have "
             "finished; %d messages went back to the queue",
             _running(),

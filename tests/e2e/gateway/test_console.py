@@ -233,11 +233,11 @@ def test_operators_pause_and_resume(ops: httpx.Client) -> None:
     """What is paused is listed, and the console has it; what cannot be paused is a 400."""
     agent = {"kind": "agent", "name": "nobody-asks-it"}
     made = ops.post("/v1/pauses", json={**agent, "reason": "wrong prices", "for_s": 600}).json()
-    assert (made["paused"], made["reason"]) == ("agent nobody-asks-it", "wrong prices")
+    assert (made["id"], made["reason"]) == ("agent nobody-asks-it", "wrong prices")
     assert made["until"] == pytest.approx(made["since"] + 600)
     (shown,) = ops.get("/v1/pauses").json()["data"]
-    assert (shown["what"], shown["is_paused"], shown["waiting"]) == (made["paused"], True, 0)
-    assert [one["what"] for one in ops.get("/v1/console").json()["pauses"]] == [made["paused"]]
+    assert (shown["id"], shown["is_paused"], shown["waiting"]) == (made["id"], True, 0)
+    assert [one["what"] for one in ops.get("/v1/console").json()["pauses"]] == [made["id"]]
     assert ops.delete("/v1/pauses", params=agent).json()["deleted"] is True
     assert ops.delete("/v1/pauses", params=agent).json()["deleted"] is False
     assert ops.get("/v1/pauses").json()["data"] == []
