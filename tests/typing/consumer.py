@@ -67,7 +67,7 @@ async def look() -> None:
     assert_type((await aio.find_jobs(user="ama", limit=5)).jobs[0], FoundJob)
     assert_type(usage("user")[0].spent.tokens_in, int)
     assert_type(await aio.usage("model", each_day=True), tuple[UsageRow, ...])
-    find_jobs(state="lost")  # type: ignore[typeddict-item]
+    find_jobs(state="lost")  # type: ignore[arg-type]
     usage("session")  # type: ignore[arg-type]
 
 
