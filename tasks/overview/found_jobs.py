@@ -129,11 +129,11 @@ def find_jobs(*, cursor: str = "", limit: int = 100, **search: Unpack[JobSearch]
     services = producer_services()
     query = JobQuery(**search)
     kept_ms = services.settings.queue.jobs_kept_s * 1000
-    finding = Finding(services.memory, services.keyspace, query, kept_ms)
+    finding = JobFinder(services.memory, services.keyspace, query, kept_ms)
     return finding.page(cursor, limit)
 
 
-class Finding:
+class JobFinder:
     """One page that is looked for."""
 
     def __init__(

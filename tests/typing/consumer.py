@@ -18,13 +18,18 @@ from tasks import (
     ChatTask,
     Event,
     EventType,
+    FoundJob,
+    FoundJobs,
     JobResult,
     OnBusy,
     Usage,
+    UsageRow,
     aio,
     chat_task,
+    find_jobs,
     follow,
     follow_job,
+    usage,
 )
 
 
@@ -49,10 +54,21 @@ def send() -> None:
         idempotency_key="order-7",
         on_busy="interrupt",
         metadata={"user_id": 7, "tags": ["a", "b"]},
+        tags=("import-7",),
     )
     options: ChatOptions = {"format": "json", "think": True, "on_busy": OnBusy.MERGE}
     options["max_tokens"] = 5
     chat_task.delay("energy", "s", "Hello", **options)
+
+
+async def look() -> None:
+    """Jobs and usage are records, and what is looked for has its types."""
+    assert_type(find_jobs(state="failed", tag="import-7"), FoundJobs)
+    assert_type((await aio.find_jobs(user="ama", limit=5)).jobs[0], FoundJob)
+    assert_type(usage("user")[0].spent.tokens_in, int)
+    assert_type(await aio.usage("model", each_day=True), tuple[UsageRow, ...])
+    find_jobs(state="lost")  # type: ignore[arg-type]
+    usage("session")  # type: ignore[arg-type]
 
 
 def send_wrongly() -> None:

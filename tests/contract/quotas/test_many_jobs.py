@@ -9,7 +9,7 @@ from memory.quotas import owners, pending
 from memory.quotas.job_records import Listed, names_of
 from memory.quotas.pending import EndedJob
 from memory.redis.command import Command
-from tasks.overview.found_jobs import AT_ONCE, MOST_LOOKED_AT, Finding, FoundJob, JobQuery
+from tasks.overview.found_jobs import AT_ONCE, MOST_LOOKED_AT, FoundJob, JobFinder, JobQuery
 from tests.support.effort import effort
 from tests.support.memory_fixtures import Backend
 
@@ -86,7 +86,7 @@ def test_pages_are_whole_and_answers_bounded(real_backend: Backend, many: int) -
 
     def found(**search: str) -> list[str]:
         query = JobQuery(**search)  # type: ignore[arg-type]  # of texts
-        finding = Finding(counting, keyspace, query, DAY_MS)  # type: ignore[arg-type]  # it counts
+        finding = JobFinder(counting, keyspace, query, DAY_MS)  # type: ignore[arg-type]  # it counts
 
         def find(place: str) -> tuple[tuple[FoundJob, ...], str | None]:
             before = counting.commands
