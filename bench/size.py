@@ -27,6 +27,7 @@ class Size:
     rest_s: float
     micro_calls: int
     million_sessions: int
+    archived_sessions: int
 
 
 FULL = Size(
@@ -49,6 +50,7 @@ FULL = Size(
     rest_s=20.0,
     micro_calls=2000,
     million_sessions=1_000_000,
+    archived_sessions=100_000,
 )
 
 QUICK = Size(
@@ -71,4 +73,5 @@ QUICK = Size(
     rest_s=5.0,
     micro_calls=300,
     million_sessions=20_000,
+    archived_sessions=2000,
 )

@@ -58,12 +58,14 @@ from memory.redis.endpoint import redis_tls, sentinel_options, tls_options
 from memory.settings import MemorySettings
 
 if TYPE_CHECKING:
+    from memory.archive.archiver import Archiver, ArchiveRun
+    from memory.archive.file import ArchiveFile, Leaving
     from memory.factory import create_redis_memory_from_config, get_redis_memory, reset_redis_memory
     from memory.mailbox.due import Due
     from memory.mailbox.due_list import DueEntry
     from memory.mailbox.words import decrypted_envelope
     from memory.outages.outages import LookOutcome, NotedOutcome, Outage, ServerOutage, servers_away
-    from memory.records import audit, summary, users
+    from memory.records import archived, audit, summary, users
     from memory.records.last_attempt import LastAttempt
     from memory.records.stats import MemoryStats, StatsPoint
     from memory.records.tail import Tail
@@ -82,7 +84,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AcquireOutcome",
     "Acquired",
+    "ArchiveFile",
+    "ArchiveRun",
     "ArchiveUnavailable",
+    "Archiver",
     "AsyncConnection",
     "Backpressure",
     "CannotDecrypt",
@@ -116,6 +121,7 @@ __all__ = [
     "Kept",
     "Keyspace",
     "LastAttempt",
+    "Leaving",
     "LookOutcome",
     "Mailbox",
     "MailboxError",
@@ -146,6 +152,7 @@ __all__ = [
     "TakenEnds",
     "UserSession",
     "answers",
+    "archived",
     "audit",
     "check_env_file",
     "create_redis_memory_from_config",
@@ -180,6 +187,9 @@ __all__ = [
 ]
 
 _BY_NEED = {
+    "ArchiveFile": "memory.archive.file",
+    "ArchiveRun": "memory.archive.archiver",
+    "Archiver": "memory.archive.archiver",
     "AsyncConnection": "memory.redis.async_connection",
     "CleanedUp": "memory.upkeep.cleanup",
     "DamagedKey": "memory.upkeep.damage",
@@ -188,6 +198,7 @@ _BY_NEED = {
     "Extended": "memory.upkeep.housekeeping",
     "Housekeeping": "memory.upkeep.housekeeping",
     "Kept": "memory.upkeep.erasure",
+    "Leaving": "memory.archive.file",
     "LastAttempt": "memory.records.last_attempt",
     "LookOutcome": "memory.outages.outages",
     "MemoryStats": "memory.records.stats",
@@ -202,6 +213,7 @@ _BY_NEED = {
     "Tail": "memory.records.tail",
     "UserSession": "memory.records.users",
     "answers": "memory.slots.answers",
+    "archived": "memory.records.archived",
     "audit": "memory.records.audit",
     "create_redis_memory_from_config": "memory.factory",
     "damaged_keys": "memory.upkeep.damage",

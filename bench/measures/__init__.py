@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from bench.arena import Arena
 from bench.measures import (
+    archive,
     dearest,
     fairness,
     gateway,
@@ -55,5 +56,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 )
 """What `make bench` measures."""
 
-LONG: Mapping[str, Measure] = MappingProxyType({"million": million.measure})
+LONG: Mapping[str, Measure] = MappingProxyType(
+    {"million": million.measure, "archive": archive.measure}
+)
 """What takes minutes and is measured on request only."""

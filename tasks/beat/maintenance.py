@@ -53,7 +53,9 @@ def clean_stale_sessions() -> dict[str, object]:
     """Delete what nobody has used for MEMORY_STALE_AFTER, and for no less than its agent's TTL;
     the longest unused first."""
     settings = producer_services().settings
-    cleaned = _housekeeping().clean_stale(idle_s=settings.stale_after_s, kept_of=settings.ttl_of)
+    cleaned = _housekeeping().clean_stale(
+        idle_s=settings.stale_after_s, kept_of=settings.own_ttl_of
+    )
     return _logged("stale sessions", asdict(cleaned))
 
 

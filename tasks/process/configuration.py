@@ -156,10 +156,12 @@ class Settings:
 
     def ttl_of(self, agent_id: str) -> int:
         """How long a session of an agent is kept after its last use, seconds."""
+        return self.own_ttl_of(agent_id) or self.memory.default_ttl_s
+
+    def own_ttl_of(self, agent_id: str) -> int:
+        """The same, where the agent's profile says it; else 0."""
         given_s = self.profiles.of(agent_id).ttl_s
-        if given_s is None:
-            return self.memory.default_ttl_s
-        return given_s or UNTIL_ERASED_S
+        return 0 if given_s is None else given_s or UNTIL_ERASED_S
 
     @property
     def stale_after_s(self) -> float:

@@ -86,6 +86,7 @@ def test_a_session_comes_back_from_the_archive(
     assert (content["conversations"], content["messages"]) == (1, 4)
     exported = [json.loads(line) for line in griot("export", "session", "energy", "s").splitlines()]
     assert [one["kind"] for one in exported].count("message") == 4
+    assert json.loads(griot("status", "--json"))["archive"]["error"] == ""
     found = {one["check"]: one for one in json.loads(griot("check", "--json"))}
     assert "histories go to" in found["archive"]["found"]
 

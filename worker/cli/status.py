@@ -17,6 +17,7 @@ from memory import (
     dead_letters,
     index,
 )
+from memory.archive.state import LastRun, last_run
 from memory.errors import CorruptData
 from memory.mailbox import due_list
 from memory.redis.replies import integer, strings
@@ -108,6 +109,8 @@ class Status:
     webhooks: WebhooksLeft
     objectives: tuple[Objective, ...]
     longest_waiting: tuple[JobShown, ...]
+    archive: LastRun | None = None
+    """The archiver's last run; None where there was none."""
 
 
 @click.command()
@@ -132,6 +135,7 @@ def status(as_json: bool) -> None:
         webhooks=webhooks_left(services.memory, services.keyspace),
         objectives=objectives(services.memory, services.keyspace, services.settings.profiles),
         longest_waiting=longest_waiting(services.memory, services.keyspace),
+        archive=last_run(services.memory, services.keyspace),
     )
     show_json(now) if as_json else _show(now)
 
@@ -253,6 +257,9 @@ def _of_sessions(now: Status) -> Iterator[Table]:
     if now.webhooks.pending or now.webhooks.dead_letters:
         left = (now.webhooks.pending, now.webhooks.dead_letters)
         yield Table("Webhooks", ("To be delivered", "Dead letters"), [left])
+    if (run := now.archive) is not None:
+        told = (moment_of(run.at_ms), f"{run.overdue_s:.0f} s", run.error or "none")
+        yield Table("Archive", ("Last run", "Late", "Trouble"), [told])
 
 
 def _of_models(now: Status) -> Iterator[Table]:
