@@ -11,7 +11,7 @@ from memory import get_redis_memory
 from pytest_griot import here
 from pytest_griot.eager import EagerGriot
 from pytest_griot.model import ScriptedModel
-from tasks import JobExpired, aio, app, chat_task
+from tasks import JobExpired, JobTimeout, aio, app, chat_task
 from tasks.process.configuration import load_settings
 from tests.support.machine import scaled
 
@@ -112,6 +112,19 @@ def test_a_job_that_comes_too_late_expires_here_too(
     with pytest.raises(JobExpired):
         late.get()
     assert chat_task.delay("energy", "too-late", "hello", expires=60).get()["response"] == "in time"
+
+
+def test_a_turn_that_runs_too_long_is_stopped_here_too(
+    griot_eager: EagerGriot, scripted_model: ScriptedModel
+) -> None:
+    """As a worker stops it; the next one is answered."""
+    del griot_eager
+    scripted_model.play("slow-tokens:400x50ms")
+    late = chat_task.delay("energy", "too-long", "hello", timeout_s=0.2)
+    with pytest.raises(JobTimeout):
+        late.get()
+    scripted_model.reply("in time")
+    assert chat_task.delay("energy", "too-long", "and now?").get()["response"] == "in time"
 
 
 async def test_a_job_sent_from_an_event_loop_is_answered_too(griot_eager: EagerGriot) -> None:
