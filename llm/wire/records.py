@@ -113,9 +113,11 @@ def delta_of(record: Mapping[str, object]) -> Delta:
     message = record.get("message")
     if not isinstance(message, dict):
         return Delta()
-    calls = message.get("tool_calls")
+    content, calls = message.get("content"), message.get("tool_calls")
+    if calls is None and isinstance(content, str) and not message.get("thinking"):
+        return Delta(content)  # nearly all
     return Delta(
-        text=_text(message.get("content")),
+        text=_text(content),
         thinking=_text(message.get("thinking")),
         tool_calls=tuple(map(_tool_call, calls[:MAX_CALLS])) if isinstance(calls, list) else (),
     )

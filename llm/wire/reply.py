@@ -99,10 +99,13 @@ class ReplyReader:
     def _count(self, delta: Delta) -> None:
         # As Ollama counts: what is white space is equal (llm/llama_server.go).
         piece = (delta.text or delta.thinking).strip()
-        self._equal_pieces = self._equal_pieces + 1 if piece == self._last_piece else 1
-        self._last_piece = piece
+        if piece == self._last_piece:
+            self._equal_pieces += 1
+        else:
+            self._equal_pieces, self._last_piece = 1, piece
         self._pieces += 1
-        self._thinking_pieces += bool(delta.thinking)
+        if delta.thinking:
+            self._thinking_pieces += 1
 
     def _end(self, final: Final) -> None:
         # It looks whole, with `done: true`, and has no word in it (docs/ollama.md, Records).

@@ -25,6 +25,11 @@ from memory.redis.async_connection import AsyncConnection
 
 BLOCK_MS = 25
 """How long one read waits; who begins to follow meanwhile waits as long for the next."""
+REST_S = 0.00001
+"""For each stream of a read so long a pause comes before the next: a read costs both sides in
+proportion to its streams, and Redis answers it with the first event of those that come together."""
+FEW = 50
+"""So few streams are read again at once."""
 LATE_S = 0.02
 """So much later than asked a wait may end in which nothing comes."""
 
@@ -168,7 +173,7 @@ class Tail:
                 for key, page in found.items():
                     self._followed[key].hand_out(page)
             # Followers that got events ask for more before the next read.
-            await asyncio.sleep(0)
+            await asyncio.sleep(len(keys) * REST_S if len(keys) > FEW else 0)
         self._followed.clear()
 
     async def _events_after(
