@@ -10,12 +10,22 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TypeAlias
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Link, ProxyTracerProvider, Span, SpanKind, StatusCode
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    ProxyTracerProvider,
+    Span,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    TracerProvider,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -120,6 +130,16 @@ def span(
     return _spanned(name, kind, within, attributes) if is_on() else _NO_SPAN
 
 
+def _tracer() -> Tracer:
+    return _tracer_of(trace.get_tracer_provider())
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: TracerProvider) -> Tracer:
+    # The SDK makes a new one each time it is asked: a fifth of what a span costs.
+    return provider.get_tracer(_NAME)
+
+
 @contextmanager
 def _spanned(
     name: str,
@@ -128,7 +148,7 @@ def _spanned(
     attributes: Mapping[str, AttributeValue] | None,
 ) -> Iterator[Span]:
     parent = None if within is None else _context_at(within)
-    made = trace.get_tracer(_NAME).start_span(name, parent, kind, attributes)
+    made = _tracer().start_span(name, parent, kind, attributes)
     token = contexts.attach(trace.set_span_in_context(made))
     try:
         yield made
@@ -165,7 +185,7 @@ def begun(
         return INVALID_SPAN
     parent = None if within is None else _context_at(within)
     linked = [Link(_span_at(one).get_span_context()) for one in links]
-    return trace.get_tracer(_NAME).start_span(name, parent, kind, attributes, linked, start_ns)
+    return _tracer().start_span(name, parent, kind, attributes, linked, start_ns)
 
 
 def is_traced() -> bool:

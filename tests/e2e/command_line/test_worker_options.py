@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from celery.bin.beat import beat as celery_beat
+from celery.bin.worker import worker as celery_worker
 
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
@@ -20,6 +22,7 @@ from tests.support.servers.redis_users import users_of_tests
 from tests.support.waiting import wait_until
 from tests.support.warm.python import run_python, warm
 from worker.refusal import BAD_SETTINGS
+from worker.start.commands import beat, worker
 
 HOST = socket.gethostname()
 
@@ -79,13 +82,17 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
         stack.stop(grace_s=0)
 
 
-def run(stack: GriotStack, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
+CELERY, GRIOT = ("-m", "celery", "-A", "worker"), ("-m", "griot")
+DOORS = pytest.mark.parametrize("door", [CELERY, GRIOT], ids=["celery", "griot"])
+"""Both command lines have the same options."""
+
+
+def run(
+    stack: GriotStack, *options: str, door: Sequence[str] = CELERY, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """What a worker with these options says that does not start."""
     return run_python(
-        "-m",
-        "celery",
-        "-A",
-        "worker",
+        *door,
         "worker",
         *options,
         env={**stack.env_of("worker"), **settings},
@@ -115,18 +122,20 @@ def test_an_option_that_would_do_nothing_is_refused(refusals: dict[str, str], li
     assert "\n" not in refusals[line]
 
 
-def test_what_is_refused_is_said_on_standard_error(worlds: GriotStack) -> None:
+@DOORS
+def test_what_is_refused_is_said_on_standard_error(worlds: GriotStack, door: Sequence[str]) -> None:
     """And the worker's status is not that of one that has stopped."""
-    refused = run(worlds, "--time-limit", "60")
+    refused = run(worlds, "--time-limit", "60", door=door)
     assert refused.returncode == BAD_SETTINGS
     (said,) = [one for one in refused.stderr.splitlines() if one.startswith("griot: ")]
     assert said.startswith("griot: --time-limit: ")
     assert "Traceback" not in refused.stderr
 
 
-def test_no_turns_at_all_are_refused(worlds: GriotStack) -> None:
+@DOORS
+def test_no_turns_at_all_are_refused(worlds: GriotStack, door: Sequence[str]) -> None:
     """Celery takes `-c 0` for no option, and would run WORKER_CONCURRENCY of them."""
-    refused = run(worlds, "-c", "0")
+    refused = run(worlds, "-c", "0", door=door)
     assert refused.returncode == 2
     assert "'--concurrency': a worker runs 1 to 2000 turns" in refused.stderr
 
@@ -144,21 +153,30 @@ def test_settings_that_would_not_be_read_are_refused(worlds: GriotStack, command
     assert "griot: --config other: Griot's settings come from the environment" in refused.stderr
 
 
+@DOORS
 def test_a_worker_in_the_background_says_before_why_it_does_not_start(
-    worlds: GriotStack, tmp_path: Path
+    worlds: GriotStack, tmp_path: Path, door: Sequence[str]
 ) -> None:
     """And where all is well it runs, with its mask, its process id and its log where they should
     be."""
-    refused = run(worlds, "-D", "-c", "2001")
+    refused = run(worlds, "-D", "-c", "2001", door=door)
     assert refused.returncode == BAD_SETTINGS
     assert "griot: --concurrency 2001: a worker runs 1 to" in refused.stderr
     pid, log = tmp_path / "worker.pid", tmp_path / "worker.log"
     options = ("-n", "behind@%h", "--pidfile", str(pid), "--logfile", str(log), "--umask", "077")
-    assert run(worlds, "-D", *options).returncode == 0
+    assert run(worlds, "-D", *options, door=door).returncode == 0
     wait_until(lambda: log.exists() and " ready." in log.read_text(), timeout_s=40, what="it runs")
     assert log.stat().st_mode & 0o077 == 0
     os.kill(int(pid.read_text()), signal.SIGTERM)
     wait_until(lambda: not pid.exists(), timeout_s=20, what="it ends")
+
+
+def test_both_command_lines_have_the_same_options() -> None:
+    """Those of `celery worker` and `celery beat`, and with `griot` two that stand before those."""
+    for own, of_celery in ((worker, celery_worker), (beat, celery_beat)):
+        names = {one.name: one.opts for one in of_celery.params}
+        assert {one.name: one.opts for one in own.params if one.name in names} == names
+        assert {one.name for one in own.params} - names.keys() == {"no_color", "quiet"}
 
 
 @one_prefix

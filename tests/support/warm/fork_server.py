@@ -15,11 +15,13 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType
@@ -29,6 +31,7 @@ MOST_FDS = 4096
 
 # Not `celery.bin.celery`: that it is imported tells Griot that it is in Celery's command line.
 LIBRARIES = (
+    "aiohttp",
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.log",
@@ -84,8 +87,16 @@ LIBRARIES = (
     "uvloop",
     "yaml",
 )
-OURS = ("agents", "children", "llm", "memory")
+OURS = ("agents", "children", "llm", "memory", "telemetry", "webhooks")
 """Read their settings when they are used; `tasks`, `worker` and `gateway` as they are imported."""
+
+
+def modules_of_ours() -> Iterator[str]:
+    """All of them: the packages themselves load most by need."""
+    for name in OURS:
+        yield name
+        path = importlib.import_module(name).__path__
+        yield from (one.name for one in pkgutil.walk_packages(path, f"{name}."))
 
 
 def serve(control: socket.socket) -> dict[str, object]:
@@ -152,7 +163,7 @@ def become(request: dict[str, object]) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[3]))
-    for name in (*LIBRARIES, *OURS):
+    for name in (*LIBRARIES, *modules_of_ours()):
         importlib.import_module(name)
     # Nobody has to look through this for garbage, nor to copy it for that.
     gc.freeze()
