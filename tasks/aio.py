@@ -14,8 +14,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import date
-from functools import partial
 from typing import Literal, Unpack
 
 from memory import (
@@ -29,33 +27,43 @@ from memory import (
     locate,
 )
 from memory.mailbox import delayed, looks
-from memory.pauses.pauses import Pause
 from memory.redis.steps import run_steps_async
 from tasks.chat import chat_task, work_off
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.options import ChatOptions, JobToSend
 from tasks.job.sender import Sender
-from tasks.overview import found_jobs
-from tasks.overview import usage as overview_usage
-from tasks.overview.found_jobs import FoundJobs, JobSearch
-from tasks.overview.usage import UsageBy, UsageRow
+from tasks.overview.aio import find_jobs, pause, paused, resume, usage
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import producer_services
-from tasks.submit import pauses
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
 from tasks.submit.followers import JobFollower, SessionFollower, start_cursor
 from tasks.submit.job_result import JobResult
 from tasks.submit.last_event import LastEvent
 from tasks.submit.many import SendAnswer, send_in_order
-from tasks.submit.pauses import PauseKindName
 from tasks.submit.producer import has_effects, producer
 from tasks.submit.standing import Standing, standing_of
 from tasks.submit.submission import Submission
 from tasks.submit.traced import sending
 from tasks.submit.waking import Waking
+
+__all__ = [
+    "aclose",
+    "cancel",
+    "find_jobs",
+    "follow",
+    "follow_job",
+    "follow_job_pages",
+    "look",
+    "pause",
+    "paused",
+    "resume",
+    "send",
+    "send_many",
+    "usage",
+]
 
 LOOK_S = 0.5
 """How long to wait for an event before asking whether the job has ended unseen."""
@@ -222,43 +230,6 @@ async def look(job_id: str) -> Standing | None:
 async def cancel(job_id: str, policy: Literal["keep", "discard"] | None = None) -> CancelOutcome:
     """`chat_task.cancel` on an event loop."""
     return await asyncio.to_thread(chat_task.cancel, job_id, policy)
-
-
-async def find_jobs(
-    *, cursor: str = "", limit: int = 100, **search: Unpack[JobSearch]
-) -> FoundJobs:
-    """`tasks.find_jobs` on an event loop."""
-    find = partial(found_jobs.find_jobs, cursor=cursor, limit=limit, **search)
-    return await asyncio.to_thread(find)
-
-
-async def usage(
-    by: UsageBy = "day",
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    each_day: bool = False,
-) -> tuple[UsageRow, ...]:
-    """`tasks.usage` on an event loop."""
-    ask = partial(overview_usage.usage, by, since=since, until=until, each_day=each_day)
-    return await asyncio.to_thread(ask)
-
-
-async def pause(
-    kind: PauseKindName, name: str = "", *, reason: str = "", for_s: float | None = None
-) -> Pause:
-    """`tasks.pause` on an event loop."""
-    return await asyncio.to_thread(pauses.pause, kind, name, reason=reason, for_s=for_s)
-
-
-async def resume(kind: PauseKindName, name: str = "") -> bool:
-    """`tasks.resume` on an event loop."""
-    return await asyncio.to_thread(pauses.resume, kind, name)
-
-
-async def paused() -> list[Pause]:
-    """`tasks.paused` on an event loop."""
-    return await asyncio.to_thread(pauses.paused)
 
 
 async def _read_now(memory: AsyncConnection, follower: JobFollower) -> list[Event]:

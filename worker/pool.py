@@ -33,9 +33,9 @@ from tasks.process.log_context import log_about
 from tasks.process.wakeup import CHAT_TASK, is_wakeup, priority_in
 from tasks.process.worker.services import worker_services
 from worker.broker.messages import MALFORMED
+from worker.broker.waiting_tasks import WaitingTasks
 from worker.settings import MOST_TURNS
 from worker.success import log_success, needs_no_tracer
-from worker.waiting_tasks import WaitingTasks
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
 # pool of our own").

@@ -32,9 +32,9 @@ from tasks.process.worker.services import worker_services
 from tasks.submit.cancel import cancel
 from worker import drain, flower, health, heap, logs, pulse
 from worker.checks.celery_start import celery_start_checks
-from worker.checks.deployment import worker_start_checks
 from worker.checks.encryption import check_keys_at_start
 from worker.checks.security import warn_of_unchecked_certificates
+from worker.checks.worker_start import worker_start_checks
 from worker.command_line import (
     apply_umask,
     before_detaching,

@@ -230,9 +230,8 @@ MEMORY = Role(
     scripts=RECORDS,
     indexes=f"{SESSIONS} archive_forgotten",
     grants=(REMEMBERING, RECORDING, {"agents": "exists"}),
-    together=TOGETHER,
-    alone=f"time info dbsize {CLUSTER}",
-)
+    together=TOGETHER, alone=f"time info dbsize {CLUSTER}",
+)  # fmt: skip
 WORKER = Role(
     name="worker",
     purpose="a worker that runs chat jobs; in its container, griot check",
@@ -277,9 +276,8 @@ FLOWER = Role(
     purpose="Flower: it watches workers and asks them, and sees neither memory nor results",
     grants=(ASKING,),
     alone=f"info time {LOADING}",
-    hears=frozenset({Channel.CONTROL, Channel.EVENTS}),
-    speaks=frozenset({Channel.CONTROL}),
-)
+    hears=frozenset({Channel.CONTROL, Channel.EVENTS}), speaks=frozenset({Channel.CONTROL}),
+)  # fmt: skip
 OPERATOR = Role(
     name="operator",
     purpose="griot's commands; reencrypt looks at the names of all keys",

@@ -12,20 +12,17 @@ from memory import (
     AsyncConnection,
     Command,
     Committed,
-    CorruptData,
     Discarded,
     Ending,
     Event,
     EventType,
     JobToWake,
-    LastAttempt,
     Mailbox,
     MemoryUnavailable,
     Slots,
     SlotWait,
     StopPolicy,
     dead_letters,
-    events,
     index,
     keep_pointer,
     locate,
@@ -37,6 +34,7 @@ from memory.quotas.owners import Owner
 from memory.quotas.usage import Spent
 from memory.records.event import packed, with_code
 from memory.slots.slots import SLOT_WAIT_MS
+from tasks.attempt.lost_attempt import said_before
 from tasks.attempt.renewal import Lease, renewed
 from tasks.attempt.slot_holder import SlotHolder
 from tasks.job.envelope import JobRef
@@ -255,17 +253,7 @@ class LeaseHolder:
 
     async def said_before(self) -> str:
         """What an attempt that has died said of the reply; empty where its events are gone."""
-        attempt, before = LastAttempt(self._ref.job_id), events.NEWEST
-        try:
-            while not attempt.is_whole:
-                page = await self._memory.run(events.read_back(self.mailbox.keys, before))
-                attempt.take(page)
-                before = events.before(page[-1].cursor) if page else before
-        except CorruptData as exc:
-            logger.warning(
-                "live events of job %s are lost, its history is not: %s", self._ref.shown, exc
-            )
-        return attempt.text
+        return await said_before(self._memory, self.mailbox.keys, self._ref)
 
     async def _ending(
         self,

@@ -4,8 +4,18 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memory import AsyncConnection, Event, EventType, MemoryServiceError, SessionKeys, events
+from memory import (
+    AsyncConnection,
+    CorruptData,
+    Event,
+    EventType,
+    LastAttempt,
+    MemoryServiceError,
+    SessionKeys,
+    events,
+)
 from memory.ids import shown_id
+from tasks.job.envelope import JobRef
 from telemetry import tracing
 
 logger = logging.getLogger(__name__)
@@ -56,3 +66,16 @@ def lost_of(found: Sequence[Event]) -> Lost | None:
 
 def _moment(event: Event) -> int:
     return int(event.cursor.partition("-")[0])
+
+
+async def said_before(memory: AsyncConnection, keys: SessionKeys, ref: JobRef) -> str:
+    """What it said of the reply; empty where its events are gone."""
+    attempt, before = LastAttempt(ref.job_id), events.NEWEST
+    try:
+        while not attempt.is_whole:
+            page = await memory.run(events.read_back(keys, before))
+            attempt.take(page)
+            before = events.before(page[-1].cursor) if page else before
+    except CorruptData as exc:
+        logger.warning("live events of job %s are lost, its history is not: %s", ref.shown, exc)
+    return attempt.text

@@ -8,7 +8,7 @@ from kombu.utils.json import dumps
 from pydantic import JsonValue
 
 from tasks.errors import InvalidJob
-from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
+from tasks.job.weights.nesting import MAX_LEVELS, is_nested_deeper
 
 MAX_NAME_BYTES = 512
 """Of an option that is a name: a queue, an id, `shadow`, `reply_to`."""

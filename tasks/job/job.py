@@ -30,10 +30,10 @@ from tasks.errors import InvalidJob
 from tasks.job.deadline import MAX_TIMEOUT_S
 from tasks.job.due_time import unix_time
 from tasks.job.functions import FunctionTool, check_functions
-from tasks.job.nesting import MAX_LEVELS, is_nested_deeper
 from tasks.job.preceding import check_preceding, ends_with_result
 from tasks.job.reply_format import ReplyFormat, check_format
 from tasks.job.sampling import Sampling
+from tasks.job.weights.nesting import MAX_LEVELS, is_nested_deeper
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from children.json_schema import validator
 from memory.quoting import quoted
 from tasks.errors import InvalidJob
-from tasks.job.schema_weight import Weight, weight_of
+from tasks.job.weights.schema_weight import Weight, weight_of
 
 ReplyFormat: TypeAlias = Literal["json"] | dict[str, JsonValue]
 

@@ -24,7 +24,7 @@ from llm import (
 from tasks.errors import InvalidJob
 from tasks.job.reply_format import ReplyFormat, place_in
 from tasks.job.reply_text import candidates
-from tasks.job.schema_weight import weight_of
+from tasks.job.weights.schema_weight import weight_of
 
 MAX_REPLY_BYTES = 262_144
 """A longer reply is no reply in a form: 17 ms of the event loop for JSON that is all brackets."""

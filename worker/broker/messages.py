@@ -8,7 +8,7 @@ from collections.abc import Mapping, Set
 from kombu.utils.json import dumps, loads
 
 from memory.ids import is_id
-from tasks.job.nesting import is_json_nested_deeper
+from tasks.job.weights.nesting import is_json_nested_deeper
 
 MAX_LEVELS = 128
 """Objects and lists within each other in a message: an argument of a job of a chord of a chain."""

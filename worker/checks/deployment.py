@@ -1,7 +1,7 @@
 """Whether Griot can answer right now: Redis, broker, results, Ollama, workers.
 
 Each check is a plain function that answers with findings and does not raise; `griot check` shows
-them, a starting worker acts on those that `worker_start_checks` looks at.
+them, a starting worker acts on some of them (worker_start.py).
 """
 
 import logging
@@ -16,14 +16,12 @@ from kombu.exceptions import ContentDisallowed, DecodeError, OperationalError
 from memory import (
     Connection,
     Keyspace,
-    MemoryRefused,
     MemoryServiceError,
     MemoryUnavailable,
     damaged_keys,
 )
 from memory.redis.failures import concise
 from memory.redis.server_info import ServerInfo, server_info
-from tasks.errors import ConfigurationError
 from tasks.overview.outages import outages_now
 from tasks.overview.pauses import pauses_now
 from tasks.process.configuration import BROKER, RESULTS, Settings, load_settings
@@ -273,30 +271,3 @@ def broker_connection(app: Celery) -> Iterator[BrokerConnection]:
             raise OperationalError(
                 "something that is not a worker answers: its answer is not JSON"
             ) from exc
-
-
-def worker_start_checks(connection: Connection) -> bool:
-    """What a worker asks of Redis before it takes a job. Whether it answers.
-
-    Raises ConfigurationError, one line, where it must not start: wrong credentials, missing rights,
-    a server that evicts keys or is too old. What is merely unwise is logged, and so is a Redis
-    that cannot be reached: a worker waits for it.
-    """
-    try:
-        servers = server_info(connection)
-    except MemoryUnavailable as exc:
-        logger.warning("the worker starts without Redis and waits for it: %s", exc)
-        return False
-    except MemoryRefused as exc:
-        raise ConfigurationError(str(exc)) from exc
-    except MemoryServiceError as exc:
-        logger.warning("the worker starts although Redis does not answer INFO: %s", exc)
-        return False
-    for server in servers:
-        for finding in server_findings(server, connection.label):
-            line = f"{finding.check}: {finding.found}; {finding.advice}"
-            if finding.level is Level.FAIL:
-                raise ConfigurationError(line)
-            if finding.level is Level.WARN:
-                logger.warning(line)
-    return True

@@ -8,7 +8,7 @@
 -- ARGV  token delay_ms refund slot_wait_ms is_outage is_paused error dedupe_ms
 -- refund: 1 where the attempt is not to count, else 0; is_outage: 1 where the job waits for the
 -- servers of its model: the lease keeps since when; is_paused: 1 where it waits for the end of a
--- pause, and for servers anew after that; error: of an attempt that counts, for the dead letter that
+-- pause, and for servers from then on; error: of an attempt that counts, for the dead letter that
 -- it may come to
 -- Returns
 --   1                            the lease is given back

@@ -9,7 +9,7 @@ from memory import Connection, MemorySettings
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer
 from tasks.errors import ConfigurationError
-from worker.checks.deployment import worker_start_checks
+from worker.checks.worker_start import worker_start_checks
 
 RIGHT = "right"
 

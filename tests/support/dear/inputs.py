@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 from pydantic import JsonValue
 
-from tasks.job.schema_weight import MAX_PATTERN_STATES
+from tasks.job.weights.schema_weight import MAX_PATTERN_STATES
 from tasks.turn.reply_check import MAX_REPLY_BYTES
 
 MESSAGE_BYTES = 32_768

@@ -3,7 +3,7 @@
 import pytest
 
 from memory.priority import Priority, Shares
-from worker.waiting_tasks import WaitingTasks
+from worker.broker.waiting_tasks import WaitingTasks
 
 
 def waiting_tasks(shares: Shares | None = None) -> WaitingTasks[tuple[Priority, int]]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.job.nesting import MAX_PARTS, is_json_nested_deeper, is_nested_deeper
+from tasks.job.weights.nesting import MAX_PARTS, is_json_nested_deeper, is_nested_deeper
 from tests.support.machine import cpu_s, scaled
 
 LEVELS = 5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.job.pattern_weight import MOST, pattern_weight
+from tasks.job.weights.pattern_weight import MOST, pattern_weight
 from tests.support.machine import cpu_s, scaled
 
 WEIGHTS = {

@@ -22,7 +22,7 @@ from tasks.job.reply_format import (
     ReplyFormat,
     check_format,
 )
-from tasks.job.schema_weight import MAX_PATTERN_CHARS
+from tasks.job.weights.schema_weight import MAX_PATTERN_CHARS
 from tasks.process.worker.services import CHECKER
 from tasks.turn.reply_check import (
     MAX_REPLY_BYTES,

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from pydantic import JsonValue
 
 from tasks.errors import InvalidJob
-from tasks.job.pattern_weight import pattern_weight
+from tasks.job.weights.pattern_weight import pattern_weight
 
 MAX_PARTS = 10_000
 """Objects and lists in the schema, with every reference written out."""

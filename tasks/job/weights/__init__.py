@@ -1,0 +1,1 @@
+"""How heavy what a job brings may be: JSON in JSON, schemas, patterns."""

@@ -1,0 +1,1 @@
+"""One attempt at a job: how it is retried, given up, and counted."""
