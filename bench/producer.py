@@ -14,8 +14,7 @@ from bench.peers.noop import noop
 from bench.peers.plain import app as plain_app
 from bench.peers.plain import plain
 from llm import LLMService
-from tasks import EventType, aio, chat_task, follow_job
-from tasks.job.options import PriorityName
+from tasks import EventType, Priority, aio, chat_task, follow_job
 
 RESULT_TIMEOUT_S = 120.0
 LOOK_AGAIN_S = 5.0
@@ -70,7 +69,7 @@ def burst(
 
 
 def fill(
-    sessions: Sequence[str], model: str = "instant", priority: PriorityName = "normal"
+    sessions: Sequence[str], model: str = "instant", priority: Priority = Priority.NORMAL
 ) -> None:
     """Send chat jobs and leave them."""
     for session in sessions:
@@ -83,7 +82,9 @@ def urge(sessions: Sequence[str], model: str) -> dict[str, float]:
     jobs, sent_s = [], {}
     for session in sessions:
         sent_s[session] = time.monotonic()
-        jobs.append(chat_task.delay(AGENT, session, session, model=model, priority="interactive"))
+        jobs.append(
+            chat_task.delay(AGENT, session, session, model=model, priority=Priority.INTERACTIVE)
+        )
     for job in jobs:
         fetch(job)
     return sent_s

@@ -6,6 +6,7 @@ from bench.arena import Arena
 from bench.conversation import sessions
 from bench.rows import Row, Target, percentile, shown
 from bench.size import Size
+from tasks import Priority
 
 SLOTS, MODEL = 4, "delay:100ms"
 GOAL = Target(2, 2)
@@ -25,7 +26,7 @@ def measure(arena: Arena, size: Size) -> list[Row]:
     """The waits of the interactive jobs, and what the crowd got meanwhile."""
     with arena.chat_worker(OLLAMA_NUM_PARALLEL_BY_MODEL=f"{MODEL}={SLOTS}"):
         alone = _rounds(arena, size)
-        arena.producer.fill(sessions(arena.new_run(), size.backlog), MODEL, "batch")
+        arena.producer.fill(sessions(arena.new_run(), size.backlog), MODEL, Priority.BATCH)
         beside = _rounds(arena, size)
     alone_s, beside_s = percentile(alone.seconds, 99), percentile(beside.seconds, 99)
     arena.say(f"priority: p99 of the wait {alone_s:.2f} s alone, {beside_s:.2f} s beside the crowd")
