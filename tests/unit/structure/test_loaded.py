@@ -89,6 +89,7 @@ def test_a_worker_knows_every_task_before_its_first_message() -> None:
 def test_a_worker_loads_no_gateway_and_no_command_line_of_ours() -> None:
     """Nor that of its HTTP client, what draws charts, and the SDK of traces that nobody set up."""
     code = "import worker.start.commands\nworker.app.loader.import_default_modules()"
+    code += "\nimport gc\nassert gc.get_threshold()[0] == worker.heap.STARTING"
     loaded = loaded_by(code)
     begins = (*OF_THE_GATEWAY[:3], "rich", "prompt_toolkit", "matplotlib", "plotext")
     begins += ("flower", "sandbox", "worker.cli", "worker.traces.sdk", "opentelemetry.exporter")
