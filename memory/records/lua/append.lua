@@ -16,6 +16,7 @@
 -- include once
 -- include keep_history
 -- include history_size
+-- include add_messages
 local left_ms = redis.call('PTTL', history)
 if left_ms < 0 and redis.call('EXISTS', queue, delayed) > 0 then
   left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms

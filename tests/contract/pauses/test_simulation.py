@@ -70,7 +70,9 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
         "O1",
     ),
     "PARK forgets the session": (
-        mutate(outages.PARK, ("redis.call('ZADD', parked, place, session)", "")),
+        mutate(
+            outages.PARK, ("redis.call('ZADD', parked, string.format('%.0f', place), session)", "")
+        ),
         "I10",
     ),
     "PARK gives each the last place": (

@@ -27,7 +27,8 @@ REUSING = Plan(reuses=12, takeovers=4)
 
 IN_STREAM = (
     "  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)\n"
-    "  redis.call('EXPIRE', events, ttl_s)\n"
+    "  -- Not the time that a history waits for its archive.\n"
+    "  redis.call('EXPIRE', events, ttl_s % 31536000000)\n"
 )
 IDENTITY_CHECK = "if claimed and claimed ~= identity then return {'CONFLICT'} end\n"
 OWN_IDENTITY = "request:sub(1, 32) .. ' ' .. history"
