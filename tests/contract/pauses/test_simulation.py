@@ -76,11 +76,11 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
         "I10",
     ),
     "PARK gives each the last place": (
-        mutate(outages.PARK, ("tonumber(place_us) > 0", "false")),
+        mutate(outages.PARK, ("if place > from then", "if false then")),
         "P2",
     ),
     "PARK gives who waits again the place that is taken off": (
-        mutate(outages.PARK, ("(tonumber(redis.call('ZSCORE', parked, session)) or 0) + 1", "0")),
+        mutate(outages.PARK, ("place = math.max(place, before + 1)", "place = place")),
         "I10",
     ),
     "who waits again meanwhile is taken off": (

@@ -36,7 +36,7 @@ HANDED_OVER = "    its_callbacks = (redis.call('HGET', callbacks, other) or '') 
 IS_FREE = "whose == owner or left_ms <= 0 or left_ms > tonumber(length_ms)"
 NOTES_CLAIM = "      redis.call('HSET', outbox, ends[i], claimed)\n"
 ENVELOPE_GOES = "  redis.call('HDEL', jobs, one)\n"
-WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests, schedules)"
+WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests, schedules, archive)"
 GONE_CHECK = "if mark_ms < 0 then return {'GONE', first()} end\n"
 LEASE_GOES = "if #waiting > 0 then forget_attempt() end\n"
 FENCE = "  if held[1] ~= token then return 0 end\n"
