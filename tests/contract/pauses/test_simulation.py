@@ -70,15 +70,17 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
         "O1",
     ),
     "PARK forgets the session": (
-        mutate(outages.PARK, ("redis.call('ZADD', parked, place, session)", "")),
+        mutate(
+            outages.PARK, ("redis.call('ZADD', parked, string.format('%.0f', place), session)", "")
+        ),
         "I10",
     ),
     "PARK gives each the last place": (
-        mutate(outages.PARK, ("tonumber(place_us) > 0", "false")),
+        mutate(outages.PARK, ("if place > from then", "if false then")),
         "P2",
     ),
     "PARK gives who waits again the place that is taken off": (
-        mutate(outages.PARK, ("(tonumber(redis.call('ZSCORE', parked, session)) or 0) + 1", "0")),
+        mutate(outages.PARK, ("math.max(place, before + 1)", "place")),
         "I10",
     ),
     "who waits again meanwhile is taken off": (
