@@ -33,7 +33,7 @@ from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.job.options import ChatOptions, JobToSend
 from tasks.job.sender import Sender
-from tasks.overview.aio import find_jobs, pause, paused, resume, usage
+from tasks.overview.aio import drain, find_jobs, pause, paused, resume, usage
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
 from tasks.process.services import producer_services
@@ -52,6 +52,7 @@ from tasks.submit.waking import Waking
 __all__ = [
     "aclose",
     "cancel",
+    "drain",
     "find_jobs",
     "follow",
     "follow_job",

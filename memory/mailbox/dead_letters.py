@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from memory.errors import CannotRead, CorruptData
 from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
-from memory.lifetimes import DEAD_MS
+from memory.lifetimes import DEAD_MS, SESSION_TTL_S
 from memory.mailbox.intake import Intake, Request
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.netstrings import netstrings
 from memory.mailbox.pointer import keep_pointer
 from memory.mailbox.words import ERROR, TOO_LARGE, decrypted_envelope
+from memory.priority import Priority
 from memory.records.event import about_reason, without_code
 from memory.records.index import touch_index
 from memory.redis.command import Command, LuaScript, ignore_corrupt
@@ -181,6 +182,8 @@ def requeued(
     request: Request = _UNKNOWN,
     callbacks: bytes = b"",
     cap: int,
+    ttl_s: int = SESSION_TTL_S,
+    priority: Priority = Priority.NORMAL,
 ) -> Intake:
     """A dead job as it is taken in again, at the end of its mailbox and as `requeued_id`.
 
@@ -190,7 +193,15 @@ def requeued(
     # docs/decisions.md, "A requeued dead letter gets a new id".
     job_id = requeued_id(letter.job_id)
     envelope = _readable(keys, letter)
-    return Intake(job_id, envelope, cap, request=request, callbacks=callbacks)
+    return Intake(
+        job_id,
+        envelope,
+        cap,
+        request=request,
+        callbacks=callbacks,
+        ttl_s=ttl_s,
+        priority=priority,
+    )
 
 
 def _readable(keys: SessionKeys, letter: DeadLetter) -> bytes:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from memory.keys import SessionKeys
-from memory.mailbox.outcomes import JobToWake, StopPolicy, read_stop
+from memory.mailbox.outcomes import Acquired, JobToWake, read_stop
 from memory.priority import Priority
 from memory.redis.command import Command
 from memory.redis.replies import integer, optional, strings, unexpected_reply
@@ -58,14 +58,19 @@ def stored(keys: SessionKeys, job_id: str) -> Command[JobToWake | None]:
 
 
 def asked_meanwhile(
-    keys: SessionKeys, job_id: str, *, seq_us: int
-) -> Command[tuple[StopPolicy | None, Priority]]:
-    """How the head, of this number, is to be stopped, if at all; and how urgent its session is."""
+    keys: SessionKeys, job_id: str, acquired: Acquired
+) -> Command[JobToWake | None]:
+    """The job that was acquired, if it is to be woken: somebody has asked since then to stop it, or
+    has made its session more urgent."""
 
-    def read(reply: object) -> tuple[StopPolicy | None, Priority]:
+    def read(reply: object) -> JobToWake | None:
         match reply:
             case [job, stop, until, since]:
-                return read_stop([job, stop], job_id), _priority(seq_us, until, since)
+                priority = _priority(acquired.seq_us, until, since)
+                is_lifted = priority.rank < acquired.priority.rank
+                if read_stop([job, stop], job_id) is None and not is_lifted:
+                    return None
+                return JobToWake(job_id, acquired.envelope, priority)
         raise unexpected_reply(reply)
 
     fields = ("stop_job", "stop", "interactive_until", "batch_from")

@@ -39,19 +39,23 @@ class PauseKind(StrEnum):
 class PauseTarget:
     """What is paused, as `agent energy`, `model llama3.2:1b`, `server http://gpu-1:11434`, `all`.
 
-    Raises InvalidInput for a name that is missing, too long, or given with `all`.
+    Raises InvalidInput for a name that is missing, too long, no text, given with `all`, or has a
+    space at an end.
     """
 
     kind: PauseKind
     name: str = ""
 
     def __post_init__(self) -> None:
+        size_bytes = _size_bytes(self.name, what="the name")
         if (self.kind is PauseKind.ALL) is bool(self.name):
             raise InvalidInput(
                 "`all` takes no name" if self.name else f"{self.kind} needs the name of one"
             )
-        if len(self.name.encode(errors="surrogatepass")) > MAX_NAME_BYTES:
+        if size_bytes > MAX_NAME_BYTES:
             raise InvalidInput(f"the name is over {MAX_NAME_BYTES} bytes")
+        if self.name != self.name.strip():
+            raise InvalidInput("the name begins or ends with a space")
 
     @classmethod
     def of(cls, text: str) -> "PauseTarget":
@@ -93,8 +97,9 @@ def pause(
     """Pause something, for `for_ms` or, with 0, until it is resumed; None: MAX_PAUSES are there.
 
     Paused again it gets the new reason and end. Raises InvalidInput for a reason of over
-    MAX_REASON characters, or a time of over MAX_FOR_MS.
+    MAX_REASON characters, or that is no text, or a time of over MAX_FOR_MS.
     """
+    _size_bytes(reason, what="the reason")
     if len(reason) > MAX_REASON:
         raise InvalidInput(f"the reason has {len(reason)} characters; {MAX_REASON} are kept")
     if not 0 <= for_ms <= MAX_FOR_MS:
@@ -158,6 +163,16 @@ def _pause(keyspace: Keyspace, name: bytes, stored: bytes) -> Pause | None:
     except CannotDecrypt:
         text = UNREADABLE
     return Pause(target, int(since), int(end) or None, text)
+
+
+def _size_bytes(given: object, *, what: str) -> int:
+    """How large a text is. Raises InvalidInput for what is none."""
+    if not isinstance(given, str):
+        raise InvalidInput(f"{what} must be text, not {type(given).__name__}")
+    try:
+        return len(given.encode())
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} is not valid Unicode") from None
 
 
 def _parts(stored: bytes) -> tuple[bytes, bytes, bytes]:

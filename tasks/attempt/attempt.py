@@ -193,8 +193,7 @@ class Attempt:
         if self._outage_wait.is_too_long(met, acquired):
             reason = self._outage_wait.reason(met, acquired)
             return await bury(self._holder, self._events, reason, "outage")
-        is_stopped = await self._outage_wait.park(met, acquired, job.expires)
-        mine = acquired.to_wake(self._ref.job_id) if is_stopped else None
+        mine = await self._outage_wait.park(met, acquired, job.expires)
         return NotNow("waits for its model's servers, which are unavailable", mine)
 
     async def _take_turn(

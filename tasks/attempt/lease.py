@@ -21,7 +21,6 @@ from memory import (
     MemoryUnavailable,
     Slots,
     SlotWait,
-    StopPolicy,
     dead_letters,
     index,
     keep_pointer,
@@ -136,25 +135,19 @@ class LeaseHolder:
             grace_ms=self._queue_wait.grace_ms,
         )
         slot_wait = await self.slot.wait(slots, *giving_back)
-        job_id, keys = self._ref.job_id, self.mailbox.keys
-        # Who sends a job while a lease lives wakes nobody, and leaves it to its holder to look.
-        asked = looks.asked_meanwhile(keys, job_id, seq_us=acquired.seq_us)
-        stop, priority = await self._memory.run(asked)
-        is_lifted = priority.rank < acquired.priority.rank
-        if stop is None and not is_lifted:
-            return slot_wait, None
-        return slot_wait, JobToWake(job_id, acquired.envelope, priority)
+        return slot_wait, await self._memory.run(self._asked(acquired))
 
     async def park(
         self,
+        acquired: Acquired,
         before: Sequence[Command[object]],
         after: Sequence[Command[object]],
         *,
         for_ms: int,
         is_paused: bool = False,
-    ) -> StopPolicy | None:
+    ) -> JobToWake | None:
         """Give lease and slot back, the attempt not counted: the job waits for servers, or for the
-        end of a pause. How it is to be stopped if somebody has cancelled it meanwhile.
+        end of a pause. The job if it is to be woken, as of `wait_for_slot`.
 
         The commands `before` and `after` go in the same pipeline: a session that is woken finds its
         lease given back. No sweeper wakes it for `for_ms`.
@@ -170,7 +163,7 @@ class LeaseHolder:
             grace_ms=self._queue_wait.grace_ms,
         )
         commands: list[Command[object]] = [*before, *giving_back, *after]
-        return await self._ending(*commands, self.mailbox.stop_asked(self._ref.job_id))
+        return await self._ending(*commands, self._asked(acquired))
 
     async def commit(
         self, records: Sequence[bytes], last: Event, before: Sequence[Command[object]]
@@ -273,6 +266,10 @@ class LeaseHolder:
         granted, answer = await self._memory.run_last_two(*before, *releasing, last)
         self.slot.released(granted)
         return answer
+
+    def _asked(self, acquired: Acquired) -> Command[JobToWake | None]:
+        # Who sends a job while a lease lives wakes nobody, and leaves it to its holder to look.
+        return looks.asked_meanwhile(self.mailbox.keys, self._ref.job_id, acquired)
 
     def _unfinished(self) -> Sequence[Command[int]]:
         """Counts what the attempt has used without a reply, if anything. Safe to repeat."""

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 from agents import Profile
 from llm import LLMError, OllamaFailedError
 from llm.wire.address import label_of
-from memory import Acquired, EventType, Outage
+from memory import Acquired, EventType, JobToWake, Outage
 from memory.outages.outages import PARKED_MS, Parked
 from memory.pauses.pauses import Pause
 from tasks.attempt.lease import LeaseHolder
@@ -92,9 +92,11 @@ class OutageWait:
             f"CHAT_MAX_WAIT_SECONDS={self._max_wait_s:g}{said}"
         )
 
-    async def park(self, met: OutageMet, acquired: Acquired, expires: float | None) -> bool:
-        """Give lease and slot back, and wait for the servers; the follower is told. Whether
-        somebody has asked to stop the job meanwhile: then it is to be woken.
+    async def park(
+        self, met: OutageMet, acquired: Acquired, expires: float | None
+    ) -> JobToWake | None:
+        """Give lease and slot back, and wait for the servers; the follower is told. The job if it
+        is to be woken: somebody has asked to stop it meanwhile, or its session is more urgent.
 
         The job is woken after PARKED_MS in any case, and when it expires (Unix time, seconds)
         before it has begun; one that is not paused when another model may be asked, too, or when it
@@ -113,11 +115,11 @@ class OutageWait:
         )
         is_paused = met.pause is not None
         for_ms = self._next_look_ms(acquired, expires, is_paused=is_paused)
-        stop = await self._holder.park(before, after, for_ms=for_ms, is_paused=is_paused)
+        mine = await self._holder.park(acquired, before, after, for_ms=for_ms, is_paused=is_paused)
         self._outages.note_parked(outages, parked, why)
         if met.pause is not None:
             self._events.emit(EventType.WAITING, data=_told(met.pause))
-            return stop is not None
+            return mine
         since_ms = max((one.since_ms for one in parked), default=None)
         self._events.emit(
             EventType.WAITING,
@@ -127,7 +129,7 @@ class OutageWait:
                 "since": None if since_ms is None else round(since_ms / 1000, 1),
             },
         )
-        return stop is not None
+        return mine
 
     def _next_look_ms(self, acquired: Acquired, expires: float | None, *, is_paused: bool) -> int:
         times_s, away_s = [PARKED_MS / 1000], acquired.away_ms / 1000

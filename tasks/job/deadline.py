@@ -1,10 +1,9 @@
 """By when a job must have begun, and how long its turn may run: how a sender may say it. Pure."""
 
-import math
 from collections.abc import Collection, Mapping
 
 from tasks.errors import InvalidJob
-from tasks.job.due_time import MAX_DELAY_S, unix_time
+from tasks.job.due_time import MAX_DELAY_S, finite, unix_time
 
 WAYS = "seconds from now (over 0), a datetime with a time zone, or ISO 8601 with a time zone"
 MAX_TIMEOUT_S = 86_400
@@ -58,7 +57,7 @@ def _is_moment(given: object) -> bool:
 
 
 def _in(given: object, now_s: float) -> float:
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if not is_number or not (math.isfinite(given) and given > 0):  # type: ignore[arg-type, operator]  # it is one
+    wait_s = finite(given)
+    if wait_s is None or wait_s <= 0:
         raise ValueError(f"expires must be {WAYS}")
-    return now_s + float(given)  # type: ignore[arg-type]  # it is one
+    return now_s + wait_s

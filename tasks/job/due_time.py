@@ -23,11 +23,21 @@ def unix_time(given: object, *, what: str, ways: str = WAYS) -> float:
         if given.utcoffset() is None:
             raise ValueError(f"{what} has no time zone: give it one, for example UTC")
         return given.timestamp()
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        moment_s = float(given)
-        if math.isfinite(moment_s) and moment_s >= 0:
-            return moment_s
-    raise ValueError(f"{what} must be {ways}")
+    moment_s = finite(given)
+    if moment_s is None or moment_s < 0:
+        raise ValueError(f"{what} must be {ways}")
+    return moment_s
+
+
+def finite(given: object) -> float | None:
+    """A number of seconds; None of what is no number, not finite, or larger than any float."""
+    if not isinstance(given, int | float) or isinstance(given, bool):
+        return None
+    try:
+        number = float(given)
+    except OverflowError:  # an int has no largest
+        return None
+    return number if math.isfinite(number) else None
 
 
 def not_before_of(options: Mapping[str, object], *, now_s: float) -> float | None:
@@ -45,10 +55,9 @@ def not_before_of(options: Mapping[str, object], *, now_s: float) -> float | Non
             raise InvalidJob(str(exc)) from None
     if countdown is None:
         return None
-    is_number = isinstance(countdown, int | float) and not isinstance(countdown, bool)
-    if not is_number or not math.isfinite(countdown):  # type: ignore[arg-type]  # it is one
+    if (wait_s := finite(countdown)) is None:
         raise InvalidJob("countdown must be a number of seconds")
-    return now_s + max(0.0, float(countdown))  # type: ignore[arg-type]  # it is one
+    return now_s + max(0.0, wait_s)
 
 
 def wait_ms(not_before: float, *, now_s: float) -> int:

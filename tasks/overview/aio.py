@@ -10,7 +10,9 @@ from tasks.overview import found_jobs
 from tasks.overview import usage as overview_usage
 from tasks.overview.found_jobs import FoundJobs, JobSearch
 from tasks.overview.usage import UsageBy, UsageRow
+from tasks.submit import drain as draining
 from tasks.submit import pauses
+from tasks.submit.drain import Draining
 from tasks.submit.pauses import PauseKindName
 
 
@@ -49,3 +51,8 @@ async def resume(kind: PauseKindName, name: str = "") -> bool:
 async def paused() -> list[Pause]:
     """`tasks.paused` on an event loop."""
     return await asyncio.to_thread(pauses.paused)
+
+
+async def drain(worker: str) -> Draining:
+    """`tasks.drain` on an event loop."""
+    return await asyncio.to_thread(draining.drain, worker)

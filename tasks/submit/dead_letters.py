@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from celery import Celery
 
@@ -18,6 +18,7 @@ from memory import (
     EventType,
     JobToWake,
     Mailbox,
+    Priority,
     Request,
     SessionKeys,
     audit,
@@ -27,6 +28,7 @@ from memory import (
     locate,
 )
 from memory.ids import shown_id
+from memory.mailbox import looks
 from memory.quotas import pending
 from memory.quotas.job_records import NOT_LISTED
 from tasks.end.callbacks import packed_callbacks
@@ -149,13 +151,7 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
     services, job_id = producer_services(), found.letter.job_id
     _check(mailbox.keys, found, services.settings)
     request = found.job.request if found.job else Request()
-    again = dead_letters.requeued(
-        mailbox.keys,
-        found.letter,
-        request=request,
-        callbacks=_callbacks(mailbox.keys, found.letter),
-        cap=services.settings.queue.max_pending,
-    )
+    again = _as_sent(mailbox.keys, found, request, services.settings)
     new_id, claim = again.job_id, mailbox.claim(again)
     taken = JobConflict(
         f"{job_id} would be sent again as {new_id}, but that id belongs to another job: drop it"
@@ -178,10 +174,28 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
         raise taken
     if enqueued.position == 0:
         wake(app, mailbox.keys, JobToWake(new_id, again.envelope))
+    elif enqueued.wake:
+        # Its session has become as urgent as it is.
+        head = services.memory.run(looks.stored(mailbox.keys, enqueued.wake))
+        wake(app, mailbox.keys, head and replace(head, priority=again.priority))
     services.memory.run(intake.lead_on(mailbox.keys, job_id, request, new_id))
     _lead_result_on(app, mailbox.keys, job_id, new_id)
     services.memory.run(dead_letters.drop(mailbox, found.letter))
     return new_id
+
+
+def _as_sent(
+    keys: SessionKeys, found: Letter, request: Request, settings: Settings
+) -> intake.Intake:
+    return dead_letters.requeued(
+        keys,
+        found.letter,
+        request=request,
+        callbacks=_callbacks(keys, found.letter),
+        cap=settings.queue.max_pending,
+        ttl_s=settings.ttl_of(found.agent_id),
+        priority=(found.job and found.job.priority) or Priority.NORMAL,
+    )
 
 
 def _lead_result_on(app: Celery, keys: SessionKeys, job_id: str, new_id: str) -> None:

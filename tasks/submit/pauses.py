@@ -21,6 +21,7 @@ from memory.pauses.pauses import ANNOUNCED_AS, MAX_PAUSES, Pause, PauseKind, Pau
 from memory.records.audit import Deed
 from memory.records.index import server_time_ms
 from tasks.errors import LimitReached
+from tasks.job.due_time import finite
 from tasks.process.services import ProducerServices, producer_services
 
 PauseKindName: TypeAlias = Literal["agent", "model", "server", "all"]
@@ -41,10 +42,7 @@ def pause(
     be paused, LimitReached for more than 1000 pauses, and memory.MemoryServiceError.
     """
     services, target = producer_services(), _target(kind, name)
-    for_ms = 0 if for_s is None else round(for_s * 1000)
-    if for_s is not None and for_ms <= 0:
-        raise InvalidInput("a pause that ends by itself lasts longer than 0 s")
-    command = pauses.pause(services.keyspace, target, reason, for_ms=for_ms)
+    command = pauses.pause(services.keyspace, target, reason, for_ms=_for_ms(for_s))
     with _recorded(services, Deed.PAUSE, target) as entry:
         made = services.memory.run(command)
         if made is None:
@@ -71,6 +69,15 @@ def paused() -> list[Pause]:
     services = producer_services()
     now_ms, found = services.memory.run_all(server_time_ms(), pauses.every(services.keyspace))
     return [one for one in found if not one.is_over(now_ms)]
+
+
+def _for_ms(for_s: float | None) -> int:
+    if for_s is None:
+        return 0
+    length_s = finite(for_s)
+    if length_s is None or round(length_s * 1000) <= 0:
+        raise InvalidInput("a pause that ends by itself lasts a number of seconds over 0")
+    return round(length_s * 1000)
 
 
 def _target(kind: PauseKindName, name: str, *, is_known: bool = True) -> PauseTarget:

@@ -100,6 +100,38 @@ for sending in (blocking, on_a_loop, raw):
 """
 
 
+PAUSED = """
+import json, time
+from tasks import chat_task, find_jobs, follow_job, pause, paused, resume, send_many, usage
+
+def states():
+    return {one.state for one in find_jobs(tag="import-7").jobs}
+
+pause("agent", "paused", reason="new prices", for_s=60)
+jobs = [
+    {"agent_id": "paused", "session_id": f"s-{n}", "message": "hello", "model": "instant",
+     "tags": ["import-7"], "priority": ("batch", "interactive")[n % 2],
+     "metadata": {"user_id": "ama"}}
+    for n in range(9)
+]
+sent = [one.job_id for one in send_many(jobs)]
+told = [next(one for one in follow_job(job) if one.type == "waiting").data for job in sent]
+waiting = states()
+resume("agent", "paused")
+for job in sent:
+    chat_task.AsyncResult(job).get(timeout=60)
+
+# An end is counted when its result is stored.
+until, turns = time.monotonic() + 20, 0
+while turns < len(sent) and time.monotonic() < until:
+    turns = sum(one.spent.turns for one in usage("user") if one.name == "ama")
+print(json.dumps({
+    "told": sorted({one["why"] for one in told}), "waiting": sorted(waiting),
+    "done": sorted(states()), "turns": turns, "paused": len(paused()),
+}))
+"""
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GriotStack]:
     """One worker; three servers for the memory, one for the broker and the results."""
@@ -140,6 +172,18 @@ def test_sessions_on_all_servers_are_answered_followed_and_cancelled(
 def test_a_refused_job_was_never_heard_of(stack: GriotStack, tmp_path: Path) -> None:
     """Its id was claimed on another server before it was refused: it is free again."""
     _run(stack, tmp_path, REFUSED)
+
+
+def test_what_is_paused_waits_is_found_and_counted(stack: GriotStack, tmp_path: Path) -> None:
+    """Sessions of all servers, urgent ones and others; each of their turns counts once."""
+    seen = json.loads(_run(stack, tmp_path, PAUSED))
+    assert seen == {
+        "told": ["new prices"],
+        "waiting": ["paused"],
+        "done": ["done"],
+        "turns": SESSIONS,
+        "paused": 0,
+    }
 
 
 def _run(stack: GriotStack, directory: Path, code: str, *arguments: str) -> str:

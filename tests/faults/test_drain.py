@@ -1,11 +1,12 @@
 """A drained worker takes nothing new, finishes what runs, gives back the rest, and ends with 0."""
 
+import asyncio
 import signal
 import socket
 
 import pytest
 
-from tasks import chat_task, drain
+from tasks import aio, chat_task, drain
 from tasks.errors import CannotDrain
 from tasks.submit.drain import look
 from tests.support.faults.rig import Rig
@@ -62,8 +63,27 @@ def test_an_idle_worker_is_drained_at_once(rig: Rig, pool: str) -> None:
     """It ends with 0, and asked once more in time it says the same."""
     name = f"idle-{pool or 'own'}"
     worker = rig.worker("-Q", name, *(("-P", pool) if pool else ()), name=name)
-    assert drain(f"{name}@{HOST}").running == 0
+    node = f"{name}@{HOST}"
+    begun = drain(node) if pool else asyncio.run(aio.drain(node))
+    assert begun.running == 0
     assert worker.wait(scaled(15)) == 0, worker.log_tail()
+
+
+def test_a_drain_outlives_the_brokers_connection(rig: Rig) -> None:
+    """It breaks while a turn runs: the worker connects again, takes nothing, and ends with 0."""
+    worker = rig.worker("-Q", "cut", "-c", "1", name="cut")
+    sender = Sender("instant")
+    first, second = sender.sessions(2)
+    running = sender.send(first, model="slow-tokens:100x40ms", queue="cut")
+    rig.wait_active(1)
+    drain(f"cut@{HOST}")
+    rig.broker("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    sender.send(second, queue="cut")
+    assert worker.wait(scaled(30)) == 0, worker.log_tail()
+    assert running.get(timeout=scaled(5))["attempt"] == 1
+    assert queued(rig, "cut") >= 1, "a sweeper may have sent it again"
+    rig.worker("-Q", "cut", name="cut-other")
+    rig.check(sender, timeout_s=20, max_calls=1)
 
 
 def test_who_cannot_be_drained_is_told(rig: Rig) -> None:

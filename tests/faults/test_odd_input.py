@@ -1,6 +1,7 @@
 """Strange ids and messages, and keys that others have damaged: faults 31 and 32, end to end."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 
 import pytest
 from celery.exceptions import TaskRevokedError
@@ -169,6 +170,15 @@ BESIDE: Mapping[str, Callable[[Keyspace], str]] = {
     "the announcements of stops": lambda keys: keys.cancellations,
     "the wait in the queue": lambda keys: keys.queue_wait,
     "the statistics": lambda keys: keys.stats,
+    "the pauses": lambda keys: keys.pauses,
+    "the list of outages": lambda keys: keys.outages,
+    "the pending jobs": lambda keys: keys.quotas.pending_jobs,
+    "the owners of jobs": lambda keys: keys.quotas.owners,
+    "the records of jobs": lambda keys: keys.quotas.job_records,
+    "the index of jobs": lambda keys: keys.quotas.job_index,
+    "the ends of records": lambda keys: keys.quotas.record_ends,
+    "what was counted lately": lambda keys: keys.quotas.usage_ids,
+    "what was used today": lambda keys: keys.usage(f"{datetime.now(UTC):%Y%m%d}"),
 }
 
 
@@ -178,9 +188,9 @@ def test_a_key_of_a_wrong_type_beside_the_sessions(
 ) -> None:
     """No session needs it: jobs are taken in, answered, cancelled and given up as ever."""
     damaged = BESIDE[kind](rig.keyspace)
-    # A hash: none of them is one. At once, or a sweeper makes what is right in between.
+    # A list: none of them is one. At once, or a sweeper makes what is right in between.
     with rig.observer.pipeline(transaction=True) as pipe:
-        pipe.delete(damaged).hset(damaged, "not", "ours").execute()
+        pipe.delete(damaged).rpush(damaged, "not ours").execute()
     try:
         answered, endless, refused = sender.sessions(3)
         job = sender.send(answered)
@@ -192,7 +202,7 @@ def test_a_key_of_a_wrong_type_beside_the_sessions(
             running.get(timeout=WAIT_S)
         with pytest.raises(JobFailed):
             chat_task.delay(AGENT_ID, refused, "hello", model="bad-400").get(timeout=WAIT_S)
-        assert rig.observer.hgetall(damaged) == {b"not": b"ours"}
+        assert rig.observer.lrange(damaged, 0, -1) == [b"not ours"]
     finally:
         rig.observer.delete(damaged)
     sender.send(answered)

@@ -12,7 +12,8 @@ from celery import Celery
 from memory import EventType, Priority, Slots
 from memory.priority import RANKS
 from sandbox.process import ServerProcess
-from tasks import app, chat_task, follow_job, send_many
+from tasks import JobFailed, app, chat_task, follow_job, send_many
+from tasks.submit.dead_letters import requeue
 from tests.support.effort import effort
 from tests.support.faults.rig import LEASE_S, Rig
 from tests.support.faults.sender import AGENT_ID, Sender
@@ -137,6 +138,20 @@ def test_a_later_urgent_message_lifts_its_session_and_keeps_its_order(rig: Rig) 
     assert order == [sent.message for sent in lifted.jobs[session_id]]
     assert asked(rig)[0] == order[0], "its head is the next"
     assert asked(rig).index(order[2]) <= 4, "all of it is before the crowd"
+
+
+def test_a_dead_job_that_is_sent_again_is_as_urgent_as_it_was(rig: Rig) -> None:
+    """Its session, which waits for a slot with a batch job, is lifted by it."""
+    session = f"s-{uuid.uuid4()}"
+    dead = chat_task.delay(AGENT_ID, session, "hear", model="bad-400", priority="interactive")
+    with pytest.raises(JobFailed):
+        dead.get(timeout=scaled(10))
+    with occupied(rig, ONE):
+        waits = chat_task.delay(AGENT_ID, session, "one", model=ONE, priority="batch")
+        wait_until(lambda: waiting(rig, ONE) == {"batch": 1}, what="it waits as one of its class")
+        requeue(app, dead.id)
+        wait_until(lambda: waiting(rig, ONE) == {"interactive": 1}, what="it is lifted")
+    assert waits.get(timeout=scaled(10))["attempt"] == 1
 
 
 def test_a_full_worker_takes_urgent_jobs_first(rig: Rig) -> None:

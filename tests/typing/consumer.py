@@ -67,6 +67,7 @@ async def look() -> None:
     assert_type((await aio.find_jobs(user="ama", limit=5)).jobs[0], FoundJob)
     assert_type(usage("user")[0].spent.tokens_in, int)
     assert_type(await aio.usage("model", each_day=True), tuple[UsageRow, ...])
+    assert_type((await aio.drain("celery@host")).running, int)
     find_jobs(state="lost")  # type: ignore[arg-type]
     usage("session")  # type: ignore[arg-type]
 

@@ -28,5 +28,5 @@ if pending >= tonumber(cap) then return {'FULL', pending, head} end
 keep(envelope, math.max(0, due_ms - now_ms) + dedupe_ms)
 redis.call('ZADD', delayed, due_ms, job)
 redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event)
-redis.call('EXPIRE', events, ttl_s)
+redis.call('EXPIRE', events, ttl_s % 31536000000)
 return {'NEW', 0, -1, '', '', 0}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from llm import full_name
 from memory import AsyncConnection, CorruptData, Keyspace
 from memory.pauses import pauses
-from memory.pauses.pauses import Pause, PauseKind, PauseTarget
+from memory.pauses.pauses import Pause, PauseKind
 from tasks.process.redis_clock import redis_clock
 from telemetry.metrics import PAUSES
 
@@ -59,18 +59,19 @@ class Pauses:
 
     def of_job(self, agent_id: str, model: str) -> Pause | None:
         """What keeps the jobs of an agent with a model from being begun: the widest pause."""
+        # Compared as pairs: not each agent's id can be the name of a target.
         wanted = (
-            PauseTarget(PauseKind.ALL),
-            PauseTarget(PauseKind.AGENT, agent_id),
-            PauseTarget(PauseKind.MODEL, full_name(model)),
+            (PauseKind.ALL, ""),
+            (PauseKind.AGENT, agent_id),
+            (PauseKind.MODEL, full_name(model)),
         )
-        held = {one.target: one for one in self.renew()}
+        held = {(one.target.kind, one.target.name): one for one in self.renew()}
         return next((held[one] for one in wanted if one in held), None)
 
     def of_server(self, url: str) -> Pause | None:
         """The pause of a model server."""
-        target = PauseTarget(PauseKind.SERVER, url)
-        return next((one for one in self.renew() if one.target == target), None)
+        servers = (one for one in self.renew() if one.target.kind is PauseKind.SERVER)
+        return next((one for one in servers if one.target.name == url), None)
 
     def is_paused(self, target: str) -> bool:
         """Whether this is paused, as `str` has written a target."""

@@ -17,6 +17,7 @@ from memory.archive.reading import kept_elsewhere
 from memory.archive.reencryption import reencrypt_archive
 from memory.errors import ArchiveUnavailable
 from memory.lifetimes import ARCHIVE_HOLD_S, UNTIL_ERASED_S
+from memory.mailbox.intake import Intake
 from memory.records import archived, history, index, summary
 from memory.records.archived import Stay
 from memory.redis.command import Command
@@ -434,3 +435,14 @@ def test_only_one_process_archives(archiver: Archiver) -> None:
     assert not archiver.run().is_complete
     archiver.connection.run(archived.release_lock(archiver.keyspace))
     assert archiver.run().is_complete
+
+
+@pytest.mark.parametrize("due_ms", [None, 4_000_000_000_000])
+def test_events_do_not_wait_for_the_archive(
+    real_backend: Backend, keyspace: Keyspace, observer: "Redis[bytes]", due_ms: int | None
+) -> None:
+    """Of a job that waits and of one that is delayed: they live as long as without an archive."""
+    keys = keyspace.session("a", "s")
+    job = Intake("j", b"{}", 10, ttl_s=100, due_ms=due_ms, wait_ms=1000)
+    real_backend.connection.run_last(*Mailbox(keyspace, keys).take_in(job, grace_ms=1000))
+    assert 0 < observer.ttl(keys.events) <= 100

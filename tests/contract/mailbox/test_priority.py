@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory import Priority
+from memory import Priority, StopPolicy
 from memory.mailbox import looks
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, SweepOutcome
@@ -18,8 +18,7 @@ def urgency(rig: Rig) -> Priority:
     (head, *_) = rig.pending()
     acquired = rig.acquire(head, "look")
     assert acquired.outcome is AcquireOutcome.RUN
-    asked = rig.connection.run(looks.asked_meanwhile(rig.box.keys, head, seq_us=acquired.seq_us))
-    assert asked == (None, acquired.priority)
+    assert rig.connection.run(looks.asked_meanwhile(rig.box.keys, head, acquired)) is None
     assert rig.fail("look", refund=True)
     return acquired.priority
 
@@ -54,6 +53,22 @@ def test_a_session_falls_back_when_its_urgent_job_has_ended(rig: Rig) -> None:
     assert found == [INTERACTIVE, INTERACTIVE, NORMAL, NORMAL]
     rig.take_in("j5", priority=BATCH)
     assert urgency(rig) is BATCH
+
+
+@pytest.mark.parametrize("is_lifted", [True, False])
+def test_who_gives_a_job_back_hears_what_was_asked_meanwhile(rig: Rig, is_lifted: bool) -> None:
+    """A more urgent job, or a wish to stop, came while the lease lived: the sender woke nobody."""
+    rig.take_in("j1", priority=BATCH)
+    acquired = rig.acquire("j1", "t1")
+    asked = looks.asked_meanwhile(rig.box.keys, "j1", acquired)
+    assert rig.connection.run(asked) is None
+    if is_lifted:
+        assert rig.take_in("j2", priority=INTERACTIVE).wake == ""
+    else:
+        rig.connection.run(rig.box.stop("j1", StopPolicy.KEEP))
+    mine = rig.connection.run(asked)
+    assert mine is not None
+    assert (mine.job_id, mine.priority) == ("j1", INTERACTIVE if is_lifted else BATCH)
 
 
 def test_a_waiting_head_is_woken_by_a_more_urgent_job(rig: Rig) -> None:

@@ -150,6 +150,8 @@ async def test_a_job_waits_for_the_widest_pause(
         await memory.run(pauses.resume(keyspace, ALL))
         await outages.pauses.read()
         assert await outages.paused("other", "other") is None
+        assert await outages.paused("x" * 512, "other") is None, "an id that nobody could pause"
+        assert await outages.paused("energy ", "other") is None, "another agent"
 
 
 async def test_a_paused_server_gets_no_call_while_another_has_the_model(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from memory.keys import Keyspace
+from memory.mailbox import looks
 from memory.mailbox.outcomes import Acquired, AcquireOutcome, Committed
 from memory.outages import outages
 from memory.outages.outages import NotedLook, NotedOutcome, Outage
@@ -267,9 +268,10 @@ def work(world: PauseWorld, message: Publish) -> Actor:
 
 
 def park(world: PauseWorld, message: Publish, token: str, acquired: Acquired) -> Actor:
-    """Give the lease back, the attempt not counted, and wait; a job that is to stop is woken."""
+    """Give the lease back, the attempt not counted, and wait; a job of which more was asked
+    meanwhile is woken."""
     box = world.box(message.session)
-    *_, stop = yield Ask(
+    *_, mine = yield Ask(
         (
             world.outage.note(),
             *box.fail(
@@ -281,10 +283,10 @@ def park(world: PauseWorld, message: Publish, token: str, acquired: Acquired) ->
                 grace_ms=GRACE_MS,
             ),
             world.outage.park(box.keys, is_first=True, place_us=acquired.seq_us),
-            box.stop_asked(message.job),
+            looks.asked_meanwhile(box.keys, message.job, acquired),
         )
     )
-    if stop is not None:
+    if mine is not None:
         yield Publish(message.session, message.job, message.envelope)
 
 

@@ -320,9 +320,8 @@ def stand(
         )
     )
     yield from bring(world, granted)
-    asked = looks.asked_meanwhile(keys, message.job, seq_us=acquired.seq_us)
-    ((_, priority),) = yield Ask((asked,))  # type: ignore[misc]  # a pair
-    if priority.rank < acquired.priority.rank:
+    (mine,) = yield Ask((looks.asked_meanwhile(keys, message.job, acquired),))
+    if mine is not None:
         yield Publish(message.session, message.job)
 
 

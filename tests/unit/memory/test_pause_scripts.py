@@ -44,13 +44,17 @@ def test_the_answers() -> None:
 
 
 def test_what_cannot_be_paused_is_refused() -> None:
-    """A name that is missing, too long, or given with all; a reason that is too long."""
-    for kind, name in ((PauseKind.AGENT, ""), (PauseKind.ALL, "x"), (PauseKind.MODEL, "x" * 401)):
+    """A name that is missing, too long, no text, not written as it is read, or given with all; a
+    reason that is too long, or no text."""
+    agents = ("", " ", "x ", "\ud800", "x" * 401)
+    for kind, name in ((PauseKind.ALL, "x"), *((PauseKind.AGENT, one) for one in agents)):
         with pytest.raises(InvalidInput):
             PauseTarget(kind, name)
     assert PauseTarget(PauseKind.MODEL, "x" * MAX_NAME_BYTES)
     with pytest.raises(InvalidInput, match="reason"):
         pause(KEYSPACE, AGENT, "x" * (MAX_REASON + 1))
+    with pytest.raises(InvalidInput, match="Unicode"):
+        pause(KEYSPACE, AGENT, "\udcff")
     with pytest.raises(InvalidInput, match="366 days"):
         pause(KEYSPACE, AGENT, "", for_ms=367 * 86_400_000)
 

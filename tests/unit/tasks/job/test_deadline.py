@@ -44,6 +44,7 @@ def test_a_number_counts_from_now_and_a_time_is_a_time(given: object, after_s: f
         (0, "over 0"),
         (-1, "over 0"),
         (float("nan"), "over 0"),
+        (10**400, "over 0"),
         (True, "over 0"),
         ("soon", "seconds from now"),
         ([], "seconds from now"),
@@ -82,3 +83,12 @@ def test_whoever_has_more_time_is_answered(
     for number, expires in enumerate(others):
         parts += [b"j%d" % number, Envelope(job=job(expires=expires)).pack()]
     assert Envelope.unpack(packed_netstrings(parts)).job.expires == of_all
+
+
+@pytest.mark.parametrize("name", ["expires", "not_before"])
+def test_a_number_beyond_all_floats_in_a_mailbox_is_no_envelope(name: str) -> None:
+    """Another program has written it: the job becomes a dead letter, and its session goes on."""
+    huge = b'"job":{"%s":1%s,' % (name.encode(), b"0" * 400)
+    packed = Envelope(job=job()).pack().replace(b'"job":{', huge)
+    with pytest.raises(InvalidJob, match="not a job's envelope"):
+        Envelope.unpack(packed)

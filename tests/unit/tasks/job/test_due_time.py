@@ -36,6 +36,7 @@ def test_one_moment_may_be_said_in_several_ways(given: object) -> None:
         True,
         float("nan"),
         -1.0,
+        10**400,
         [],
         {},
     ],
@@ -57,6 +58,7 @@ def test_eta_and_countdown_are_celerys_words_for_it() -> None:
         {"eta": NOON.replace(tzinfo=None)},
         {"countdown": "5"},
         {"countdown": float("inf")},
+        {"countdown": 10**400},
     ):
         with pytest.raises(InvalidJob):
             not_before_of(wrong, now_s=100.0)
