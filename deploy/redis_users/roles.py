@@ -49,7 +49,7 @@ ARCHIVING: Grants = {
     "archive_forgotten": "zmscore zrange",
 }
 """Moving histories to the archive."""
-READING_BACK: Grants = {"lease:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
+BACK = {"lease: archive:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
 TICKING: Grants = {"schedules:": "hgetall"}
@@ -242,7 +242,7 @@ WORKER = Role(
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
-        VECTORS, READING_BACK,
+        VECTORS, BACK,
         {"totals:": "hmget", "archive_run": "get"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
