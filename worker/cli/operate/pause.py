@@ -7,6 +7,7 @@ from tasks.process.services import producer_services
 from tasks.submit import pauses
 from tasks.submit.pauses import PauseKindName
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.known_agents import note_unknown
 from worker.cli.moments import duration_option
 from worker.cli.next_steps import program
 
@@ -40,9 +41,13 @@ def pause(
       griot pause all --for 30m
       griot pause
     """
+    if kind is None and (reason or for_s is not None):
+        raise click.UsageError("say what is to wait: agent NAME, model NAME, server URL or all")
     if kind is None:
         _list(as_json)
         return
+    if kind == "agent":
+        note_unknown(name)
     made = pauses.pause(kind, name, reason=reason, for_s=for_s)
     if as_json:
         show_json(
