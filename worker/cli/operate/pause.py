@@ -2,7 +2,7 @@
 
 import click
 
-from tasks.overview.pauses import PauseNow, pauses_now
+from tasks.overview.pauses import PauseNow, find_pauses
 from tasks.process.services import producer_services
 from tasks.submit import pauses
 from tasks.submit.pauses import PauseKindName
@@ -96,7 +96,7 @@ def pauses_table(found: tuple[PauseNow, ...]) -> Table:
 
 def _list(as_json: bool) -> None:
     services = producer_services()
-    found = pauses_now(services.memory, services.keyspace)
+    found = find_pauses(services.memory, services.keyspace)
     if as_json:
         show_json(found)
     elif found:
