@@ -21,9 +21,11 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /dist . 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --gid 10001 griot \
     && useradd --uid 10001 --gid griot --no-create-home --home-dir /nonexistent --shell /bin/false griot \
-    && install --directory --mode 0555 /srv/griot
+    && install --directory --mode 0555 /srv/griot \
+    && install --directory --mode 0700 --owner griot --group griot /var/lib/griot
 COPY --from=build /opt/griot /opt/griot
-# Nothing is written but the file of the health check, so the file system may be read-only.
+# Nothing is written but the file of the health check, so the file system may be read-only. An
+# archive is in a volume, which takes its owner from /var/lib/griot.
 ENV PATH=/opt/griot/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

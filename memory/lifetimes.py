@@ -12,7 +12,8 @@ TTLs holds for it too: a longer one stays, and another one may be given."""
 
 ARCHIVE_HOLD_S = 1000 * 365 * 24 * 3600
 """What a history's TTL is longer by where there is an archive: no outage of it loses anything. What
-is left of the TTL beyond this is the time that was promised. end_job.lua and intake.lua have it."""
+is left of the TTL beyond this is the time that was promised. end_job.lua, intake.lua and clean.lua
+have it."""
 
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """The mark of a done job, and what goes with it: longer than any message is delivered again."""

@@ -11,9 +11,12 @@ import random
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.workermanage import WorkerController
 
 from sandbox.ports import FIRST_PORT
 from sandbox.stack import OURS
@@ -21,6 +24,8 @@ from tests.support.effort import effort
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.servers.real_ollama import USERS_OLLAMA
 from tests.support.servers.redis_users import IN_PROCESS, refusals, users_of_tests
+from tests.support.shares import SharedScheduling, are_wanted, is_of_other, share_of
+from tests.support.warm.python import start_fork_server
 
 # Nothing that the collection makes is ever garbage: looking through it time and again took more
 # than a third of it, in each process of xdist. See pytest_collection_finish.
@@ -119,6 +124,29 @@ settings.load_profile("the machine's")
 def pytest_report_header() -> str:
     """Say what the times of this run are multiplied with."""
     return f"slowness: {SLOWNESS:.1f} (1: an idle machine); times are that much longer"
+
+
+def pytest_xdist_setupnodes() -> None:
+    """Start what the processes of xdist share."""
+    start_fork_server()
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a process of xdist what it runs."""
+    number = int(node.gateway.id.removeprefix("gw"))
+    processes = node.config.option.numprocesses or 0
+    node.workerinput["share"] = share_of(number, processes) if are_wanted() else ""
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedScheduling | None:
+    """What hands out the tests, where the processes have shares; else as `--dist` says."""
+    return SharedScheduling(config, log) if are_wanted() else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave to the other processes what they run."""
+    share = getattr(config, "workerinput", {}).get("share", "")
+    return is_of_other(collection_path, config.rootpath, share) or None
 
 
 def pytest_collection_finish() -> None:

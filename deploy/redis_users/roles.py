@@ -36,7 +36,6 @@ SENDING: Grants = {
     "agents": "exists",
     "counts:": "hgetall",
     "sessions:": "zscore",
-    "jobs:": "hget",
 }
 FOLLOWING: Grants = {
     "events:": "xread xrange xrevrange",

@@ -257,9 +257,9 @@ class Mailbox:
         """Take back what a SWEEP noted of a wake-up that was not published: others wait for it."""
         return Command(nothing, ("HDEL", self.keys.lease, "woken_at", "wakes"))
 
-    def clean(self, idle_ms: int) -> Command[Cleaned]:
-        """Delete the conversation if nothing is pending and nobody used it for `idle_ms`."""
-        return CLEAN.command(Cleaned.from_reply, self.keys, idle_ms=idle_ms)
+    def clean(self, idle_ms: int, *, ttl_ms: int) -> Command[Cleaned]:
+        """Delete the conversation if nothing is pending, and its use and TTL allow it."""
+        return CLEAN.command(Cleaned.from_reply, self.keys, idle_ms=idle_ms, ttl_ms=ttl_ms)
 
     def trim(self, slack: int) -> Command[int]:
         """Forget the requests of jobs that are done and forgotten, if there are more than `slack`

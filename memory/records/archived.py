@@ -138,6 +138,19 @@ def read_back(
     )
 
 
+def came_back(keys: SessionKeys, job_id: str) -> Command[int]:
+    """How many messages an attempt at this job has read back into the history."""
+
+    def amount(noted: bytes) -> int:
+        messages, _, job = noted.partition(b" ")
+        return int(messages) if messages.isdigit() and job == job_id.encode() else 0
+
+    def read(reply: object) -> int:
+        return optional(amount)(reply) or 0
+
+    return Command(read, ("HGET", keys.archive, "back"))
+
+
 def forget(keyspace: Keyspace, keys: SessionKeys) -> list[Command[int]]:
     """Have the archiver delete what is archived of a session. Goes before its history is removed.
     Until then nothing is read back. Nothing where there is no archive. Safe to repeat."""

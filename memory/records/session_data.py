@@ -63,6 +63,24 @@ def _note(
         connection.run(ignore_corrupt(noted, 0))
 
 
+def remove_unused_data(
+    connection: Connection, keyspace: Keyspace, session_id: str
+) -> tuple[int, bool]:
+    """Remove the data of a session that lives as long as the session. How many keys went, and
+    whether any with a TTL of its own stays. Safe to repeat."""
+    names = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))
+    keys = [keyspace.session_data(session_id, name) for name in names]
+    # What another program put there counts as ours.
+    asked = [ignore_corrupt(values.whose_ttl(key), values.OF_SESSION) for key in keys]
+    whose = connection.run_each(asked)
+    own = {key for key, one in zip(keys, whose, strict=True) if one == values.OWN}
+    removed = sum(connection.run_each([values.remove(key) for key in keys if key not in own]))
+    if own:
+        # The index names them until their time is over.
+        return removed, True
+    return removed + connection.run(values.remove(keyspace.session_fields(session_id))), False
+
+
 def remove_data(connection: Connection, keyspace: Keyspace, session_id: str) -> int:
     """Remove all data of a session that its index names. How many keys went. Safe to repeat."""
     found = connection.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))

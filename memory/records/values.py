@@ -92,6 +92,11 @@ def extend_by_session(key: str, *, ttl_s: int) -> Command[int]:
     return _EXTEND_VALUE.command(count, key, ttl_ms=ttl_s * 1000)
 
 
+def whose_ttl(key: str) -> Command[int]:
+    """Whether a value lives as long as its session: GONE, OF_SESSION, or OWN."""
+    return _EXTEND_VALUE.command(count, key, ttl_ms=1)
+
+
 def exist(keys: Sequence[str]) -> Command[int]:
     """How many of the keys, at least one, are there; on a cluster all in one slot."""
     return Command(integer, ("EXISTS", *keys))

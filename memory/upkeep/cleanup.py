@@ -55,6 +55,7 @@ def clean_stale(
     *,
     idle_s: float,
     kept_of: Callable[[str], float],
+    ttl_of: Callable[[str], float],
     max_sessions: int,
     budget_s: float,
 ) -> CleanedUp:
@@ -66,7 +67,8 @@ def clean_stale(
         without_strangers(connection, keyspace.agents, page)
     agents = index.agents(connection, keyspace)
     idle_ms = {agent: int(max(idle_s, kept_of(agent)) * 1000) for agent in agents}
-    run = _Run(connection, keyspace, agents, idle_ms, now_ms, ShortSteps(connection))
+    ttl_ms = {agent: int(ttl_of(agent) * 1000) for agent in agents}
+    run = _Run(connection, keyspace, agents, idle_ms, ttl_ms, now_ms, ShortSteps(connection))
     for agent in agents:
         try:
             while batch := run.unused(agent):
@@ -93,6 +95,7 @@ class _Run:
     keyspace: Keyspace
     agents: list[str]
     idle_ms: Mapping[str, int]
+    ttl_ms: Mapping[str, int]
     now_ms: float
     steps: ShortSteps
     met: int = 0
@@ -115,7 +118,8 @@ class _Run:
         boxes = [Mailbox.of(self.keyspace, agent, one.member) for one in batch]
         idle_ms = [self.idle_ms[agent] if is_free else NEVER_MS for is_free in self._free(boxes)]
         commands = (
-            ignore_corrupt(box.clean(ms), None) for box, ms in zip(boxes, idle_ms, strict=True)
+            ignore_corrupt(box.clean(ms, ttl_ms=self.ttl_ms[agent]), None)
+            for box, ms in zip(boxes, idle_ms, strict=True)
         )
         gone, kept = [], []
         for entry, cleaned in zip(batch, self.steps.run_each(commands), strict=True):
@@ -127,8 +131,10 @@ class _Run:
             else:
                 kept.append(entry)
         self.met += len(batch)
-        if gone:
-            self._remove_data(agent, [entry.member for entry in gone])
+        # Who erases the agent finds data that stays by the session.
+        has_data = self._remove_data(agent, [entry.member for entry in gone])
+        kept += [entry for entry in gone if entry.member in has_data]
+        gone = [entry for entry in gone if entry.member not in has_data]
         self._update_index(agent, gone, kept)
 
     def _free(self, boxes: Sequence[Mailbox]) -> list[bool]:
@@ -168,21 +174,27 @@ class _Run:
         touches = [index.touch(self.keyspace, agent, entry.member)[0] for entry in kept]
         self.steps.run_each(touches)
 
-    def _remove_data(self, agent: str, session_ids: Sequence[str]) -> None:
-        if len(self.agents) > MAX_SHARERS:
-            return
+    def _remove_data(self, agent: str, session_ids: Sequence[str]) -> set[str]:
+        """Remove what lives as long as these sessions; those of which data with a TTL of its own
+        stays."""
+        left: set[str] = set()
+        if not session_ids or len(self.agents) > MAX_SHARERS:
+            return left
         for session_id in self._with_data(session_ids):
             try:
                 if not self._is_used_by_others(agent, session_id):
-                    self.keys += session_data.remove_data(
+                    removed, has_own = session_data.remove_unused_data(
                         self.connection, self.keyspace, session_id
                     )
+                    self.keys += removed
+                    left |= {session_id} if has_own else set()
             except CorruptData as exc:
                 logger.warning(
                     "data of session %s could not be deleted; it stays until its TTL ends: %s",
                     shown_id(session_id),
                     exc,
                 )
+        return left
 
     def _with_data(self, session_ids: Sequence[str]) -> list[str]:
         fields = [self.keyspace.session_fields(one) for one in session_ids]

@@ -14,6 +14,7 @@ from typing import TypeVar
 from memory.errors import CorruptData
 from memory.ids import shown_id
 from memory.keys import Keyspace, SessionKeys
+from memory.lifetimes import SESSION_TTL_S
 from memory.mailbox import dead_letters
 from memory.mailbox.delayed import delayed_sessions
 from memory.mailbox.due import Due
@@ -96,21 +97,25 @@ class Housekeeping:
         *,
         idle_s: float,
         kept_of: Callable[[str], float] = lambda agent: 0,
+        ttl_of: Callable[[str], float] = lambda agent: SESSION_TTL_S,
         max_sessions: int = 100_000,
         budget_s: float = 60.0,
     ) -> CleanedUp:
         """Delete the sessions that were not used for `idle_s`, per agent the longest unused first;
-        those of an agent for which `kept_of` says more seconds, after so many.
+        those of an agent for which `kept_of` says more seconds, after so many. A history that was
+        given a longer TTL than `ttl_of` its agent lives until that ends.
 
         History and events go, and the session's data unless another agent still uses a session of
-        that id. A session with work waiting or running, or whose history was read meanwhile, stays
-        and counts as used now. At most about `max_sessions` sessions and `budget_s` per run.
+        that id; a value with a TTL of its own keeps that. A session with work waiting or running,
+        or whose history was read meanwhile, stays and counts as used now.
+        At most about `max_sessions` sessions and `budget_s` per run.
         """
         return clean_stale(
             self.connection,
             self.keyspace,
             idle_s=idle_s,
             kept_of=kept_of,
+            ttl_of=ttl_of,
             max_sessions=max_sessions,
             budget_s=budget_s,
         )

@@ -50,11 +50,11 @@ def extend_active_sessions() -> dict[str, object]:
 
 @app.task(base=MaintenanceTask, name=CLEANUP_TASK)
 def clean_stale_sessions() -> dict[str, object]:
-    """Delete what nobody has used for MEMORY_STALE_AFTER, and for no less than its agent's TTL;
-    the longest unused first."""
+    """Delete what nobody has used for MEMORY_STALE_AFTER, and for no less than its agent's TTL, or
+    than the TTL that it was given; the longest unused first."""
     settings = producer_services().settings
     cleaned = _housekeeping().clean_stale(
-        idle_s=settings.stale_after_s, kept_of=settings.own_ttl_of
+        idle_s=settings.stale_after_s, kept_of=settings.own_ttl_of, ttl_of=settings.ttl_of
     )
     return _logged("stale sessions", asdict(cleaned))
 

@@ -25,7 +25,6 @@ from memory import (
     users,
 )
 from memory.ids import shown_id
-from memory.mailbox import looks
 from memory.redis.steps import run_steps
 from tasks.end.callbacks import packed_callbacks
 from tasks.end.delivery import Delivery, deliver_ends
@@ -43,7 +42,7 @@ from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 from tasks.process.redis_clock import redis_clock
 from tasks.process.services import producer_services
-from tasks.process.wakeup import wake, wake_job, wake_jobs
+from tasks.process.wakeup import wake_job, wake_jobs
 from tasks.submit.admission import Admission
 from tasks.submit.submission import Submission
 from webhooks.errors import BadAddress
@@ -209,7 +208,10 @@ class Producer:
                     exc,
                 )
         if enqueued.wake:
-            self._wake_other(submission, enqueued.wake)
+            # Named after the new job: a producer may not read the head, which is to stop, or is as
+            # urgent as this now. Who takes it finds the head, and wakes that where it belongs.
+            job, priority = submission.job_id, submission.intake.priority
+            wake_job(self._app, keys, job, submission.envelope, priority=priority)
         if enqueued.ended:
             claim_ms = self._queue_wait.grace_ms
             deliver_ends(
@@ -220,21 +222,6 @@ class Producer:
                 owner=submission.intake.owner,
                 claim_ms=claim_ms,
             )
-
-    def _wake_other(self, submission: Submission, job_id: str) -> None:
-        """Wake the head of the session: it is to stop, or is now as urgent as the new job."""
-        try:
-            head = self._memory.run(looks.stored(submission.keys, job_id))
-        except MemoryServiceError as exc:
-            logger.warning(
-                "job %s is not woken for a later one of its session; the sweeper wakes it: %s",
-                shown_id(job_id),
-                exc,
-            )
-            return
-        if head is not None:
-            priority = submission.intake.priority
-            wake(self._app, submission.keys, replace(head, priority=priority))
 
 
 def _delayed(intake: Intake, not_before: float) -> Intake:

@@ -8,6 +8,7 @@ from memory import Acquired, ArchiveUnavailable, AsyncConnection, Keyspace, Sess
 from memory.archive.file import ArchiveFile
 from memory.ids import shown_id
 from memory.records import archived, history
+from memory.redis.command import ignore_corrupt
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +32,11 @@ class ArchiveReader:
         self, keys: SessionKeys, job_id: str, acquired: Acquired, *, wanted: int
     ) -> tuple[Acquired, int | None]:
         """What was acquired, with the history that the archive has of a session of which Redis has
-        none: at least the last `wanted` messages. How many messages were read back; None where the
-        archive cannot be read. Raises MemoryServiceError."""
+        none: at least the last `wanted` messages. How many messages were read back for this job, be
+        it by an earlier attempt; None where the archive cannot be read. Raises
+        MemoryServiceError."""
         if self._file is None or acquired.stored_messages:
-            return acquired, 0
+            return acquired, await self._came_back(keys, job_id)
         at_most = min(max(wanted, AT_LEAST), self._most)
         try:
             part = await asyncio.to_thread(self._file.newest, keys, at_most=at_most)
@@ -62,3 +64,9 @@ class ArchiveReader:
         stored = max(len(part.records), len(found))
         shown = tuple(found[-wanted:]) if wanted else ()
         return replace(acquired, history=shown, stored_messages=stored), len(part.records)
+
+    async def _came_back(self, keys: SessionKeys, job_id: str) -> int:
+        if self._file is None:
+            return 0
+        # Of a key that is damaged the archiver tells: no turn fails by it.
+        return await self._memory.run(ignore_corrupt(archived.came_back(keys, job_id), 0))

@@ -3,7 +3,6 @@
 import os
 import pty
 import signal
-import subprocess
 import sys
 import termios
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from tests.support.machine import scaled
 from tests.support.terminal_screen import TerminalScreen
 from tests.support.waiting import wait_until
+from tests.support.warm.python import warm
 
 COLUMNS, ROWS = 80, 40
 ENTER, CTRL_C, CTRL_D = "\r", "\x03", "\x04"
@@ -28,12 +28,12 @@ class Terminal:
         termios.tcsetwinsize(self._theirs, (ROWS, COLUMNS))
         self._before = termios.tcgetattr(self._theirs)
         self._screen = TerminalScreen(columns=COLUMNS, rows=ROWS)
-        self._process = subprocess.Popen(
+        self._process = warm(
             # Its own session with this terminal, so that ^C is a signal to it.
             (sys.executable, "-c", _ON_TERMINAL, os.ttyname(self._theirs), *arguments),
-            env={**env, "TERM": "xterm-256color"},
-            cwd=directory,
-            start_new_session=True,
+            self._theirs,
+            directory,
+            {**env, "TERM": "xterm-256color"},
         )
 
     def type(self, keys: str) -> None:
@@ -90,7 +90,7 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         os.close(self._ours)
         os.close(self._theirs)

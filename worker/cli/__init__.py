@@ -58,6 +58,7 @@ _HELP = """Griot answers chat jobs in order, exactly once, and remembers.
 
 Settings come from the environment and `.env`; docs/operations.md lists them.
 Exit codes: 0 done, 1 what was asked for failed, 2 wrong usage, 130 Ctrl-C.
+`griot COMMAND --help` has examples of each command.
 
 \b
 Begin with:
@@ -84,10 +85,12 @@ def main() -> None:
     """Run one of the commands."""
 
 
-for command in (
-    *(demo, up, check, chat, send_command, cancel, trace, agents, sessions, stats, status, top),
-    *(dead_letters, erase_command, export, import_, reencrypt_command, audit_command, serve, keys),
-    *(schedules, jobs_command, usage_command, archive_command, pause, resume, drain),
-    *(migrate, worker, beat),
-):
-    main.add_command(command)
+main.add_section("Start", demo, up, check, worker, beat, serve, keys)
+main.add_section("Messages", chat, send_command, schedules, cancel)
+main.add_section("Look", status, top, jobs_command, trace, usage_command, stats, audit_command)
+main.add_section("Step in", pause, resume, drain, dead_letters)
+main.add_section(
+    "What is kept",
+    *(agents, sessions, archive_command, export, import_, erase_command),
+    *(migrate, reencrypt_command),
+)

@@ -31,7 +31,7 @@ from worker.cli.console import (
     show,
     show_json,
 )
-from worker.cli.group import INTERRUPTED
+from worker.cli.group import INTERRUPTED, Group
 from worker.cli.moments import since_option
 
 reason_option = click.option(
@@ -42,7 +42,7 @@ kind_option = click.option(
 )
 
 
-@click.group(name="dead-letters", invoke_without_command=True)
+@click.group(cls=Group, name="dead-letters", invoke_without_command=True)
 @click.pass_context
 def dead_letters(context: click.Context) -> None:
     """List, show, send again or drop jobs that ended without an answer, and webhooks that no

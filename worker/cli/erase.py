@@ -15,6 +15,7 @@ from tasks.submit.erase import (
 )
 from tasks.submit.erase import erase_user as erase_sessions_of_user
 from worker.cli.console import Table, json_option, note, say, show, show_json
+from worker.cli.group import Group
 from worker.cli.known_agents import note_unknown
 from worker.cli.status import queue_lengths
 
@@ -23,7 +24,7 @@ dry_run_option = click.option(
 )
 
 
-@click.group(name="erase")
+@click.group(cls=Group, name="erase")
 def erase_command() -> None:
     """Erase what is kept of a session, of an agent, or of a user.
 

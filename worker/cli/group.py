@@ -21,6 +21,8 @@ INTERRUPTED = 130  # as a shell has it: 128 and the number of SIGINT
 TELL_THEMSELVES = ("check", "demo", "up", "worker", "beat")
 """Commands that look for themselves whether the servers can be used."""
 _HELP = {"-h", "--help"}
+WHOLE = 1000
+"""Characters of a first sentence that the list of commands shows: none is cut off."""
 FAILURES: tuple[type[Exception], ...] = (MemoryServiceError, LLMError, ChatError, OSError)
 if HAS_SANDBOX:
     from sandbox.errors import SandboxError
@@ -36,7 +38,35 @@ class CommandFailed(click.ClickException):
         click.echo(f"griot: {printable(self.message)}", file=file or sys.stderr)
 
 
-class Commands(click.Group):
+class Group(click.Group):
+    """A group whose help has the first sentence of each command whole, and maybe sections."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        """As click's, without sections."""
+        super().__init__(*args, **options)  # type: ignore[arg-type]  # all of them, as they are
+        self.sections: dict[str, tuple[click.Command, ...]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add commands, which the help lists together, in this order, under the title."""
+        self.sections[title] = commands
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The sections with their commands; click cuts each summary at the end of its line."""
+        all_of_them = {"Commands": tuple(map(self.commands.__getitem__, sorted(self.commands)))}
+        width = max(map(len, self.commands), default=0)
+        for title, commands in (self.sections or all_of_them).items():
+            listed = [
+                (str(one.name).ljust(width), one.get_short_help_str(limit=WHOLE))
+                for one in commands
+                if not one.hidden
+            ]
+            with formatter.section(title):
+                formatter.write_dl(listed)
+
+
+class Commands(Group):
     """A group whose commands end with 0 (done), 1 (failed), 2 (usage) or 130 (Ctrl-C)."""
 
     def main(self, *args: object, **options: object) -> object:  # type: ignore[override]  # all of them

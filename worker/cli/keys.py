@@ -13,7 +13,7 @@ from tasks.process.services import producer_services
 from webhooks.address import Address
 from webhooks.errors import BadAddress
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
-from worker.cli.group import CommandFailed
+from worker.cli.group import CommandFailed, Group
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
@@ -33,7 +33,7 @@ def _webhook(context: click.Context, parameter: click.Parameter, given: str | No
         raise click.BadParameter(str(exc), context, parameter) from None
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Make, list and revoke the API keys of the gateway.
 

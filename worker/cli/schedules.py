@@ -10,12 +10,13 @@ from tasks.job.options import OnBusyName
 from tasks.job.schedule import Schedule
 from tasks.submit import schedules as kept
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.group import Group
 
 ON_BUSY = ("enqueue", "reject", "interrupt", "rollback", "replace_pending", "merge")
 SHOWN_CHARS = 40
 
 
-@click.group()
+@click.group(cls=Group)
 def schedules() -> None:
     """Send a message to a session again and again.
 

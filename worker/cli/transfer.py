@@ -14,10 +14,11 @@ from memory.upkeep.transfer_file import MovedSchedule, Transfer, as_lines, read,
 from tasks.job.schedule import Schedule
 from tasks.process.services import producer_services
 from worker.cli.console import note
+from worker.cli.group import Group
 from worker.cli.known_agents import note_unknown
 
 
-@click.group(name="export")
+@click.group(cls=Group, name="export")
 def export() -> None:
     """Write what is kept, to look at it, to move it, or to hand it to a person who asks for it.
 

@@ -113,7 +113,11 @@ def up(has_sandbox: bool, or_sandbox: bool) -> None:
 
 def _quiet(line: str) -> str:
     """Without the banner that Celery prints of each process: thirty lines before the first log."""
-    return line.replace("celery ", "celery --quiet ", 1) if line.startswith("celery ") else line
+    program, *options = line.split(" ")
+    if program == "celery":
+        return " ".join((program, "--quiet", *options))
+    is_celerys = program == "griot" and options[:1] in (["worker"], ["beat"])
+    return f"{line} --quiet" if is_celerys else line
 
 
 def _say_ready(lines: list[str]) -> None:

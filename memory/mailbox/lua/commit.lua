@@ -24,6 +24,7 @@ local owner = token
 -- include keep_history
 -- include end_job
 -- include history_size
+-- include add_messages
 if mark_ms > 0 then return {'ALREADY', first()} end
 if mark_ms < 0 then return {'GONE', first()} end
 if held[1] ~= token or held[3] ~= job then return {'FENCED'} end

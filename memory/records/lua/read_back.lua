@@ -1,6 +1,7 @@
 #!lua
 -- READ_BACK: give a session the end of its archived conversation, for the turn that runs. Only if
 -- it has no history, the job is still the one that runs, and nobody has removed the history since.
+-- Notes for later attempts at the job how many messages came back.
 -- Refused when Redis is out of memory. Safe to repeat: STALE, and nothing is written.
 --
 -- KEYS  history:list queue:zset lease:hash archive:hash summary:hash
@@ -20,7 +21,8 @@ local part = 1000
 for from = 9, #ARGV, part do
   redis.call('RPUSH', history, unpack(ARGV, from, math.min(from + part - 1, #ARGV)))
 end
-redis.call('HSET', archive, 'generation', generation, 'first', first)
+redis.call('HSET', archive, 'generation', generation, 'first', first,
+  'back', (#ARGV - 8) .. ' ' .. job)
 if text ~= '' then
   redis.call('HSET', summary, 'text', text, 'until', last)
   redis.call('PEXPIRE', summary, ttl_ms)

@@ -351,6 +351,8 @@ def test_a_session_goes_on_where_it_was(
     assert is_readable
     assert connection.run(back)
     assert not connection.run(back), "it has a history now"
+    for job_id, came_back in (("j", 3), ("other", 0)):
+        assert connection.run(archived.came_back(keys, job_id)) == came_back
     assert observer.ttl(keys.history) == -1, "a job waits"
     connection.run_all(
         *mailbox.commit(

@@ -9,8 +9,8 @@ from memory import RedisMemoryService
 from memory.archive.file import ArchiveFile
 from memory.settings import MemorySettings
 from tasks.beat import maintenance
-from telemetry.metrics import REGISTRY
 from tests.support.memory_fixtures import Backend
+from worker.metrics.registry import REGISTRY
 
 
 def test_the_task_archives_and_counts(

@@ -192,7 +192,7 @@ def test_what_does_not_decrypt_stays_where_it_is(connection: Connection, prefix:
     found = taken(connection, box)
     assert [one.job_id for one in found.ends] == ["merged"], "its end has no words"
     assert not found.corrupt
-    assert (len(found.encrypted), found.left) == (2, 2)
+    assert (len(found.unreadable), found.left) == (2, 2)
 
 
 def test_a_session_is_exported_and_imported_under_another_name(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from memory import InvalidInput, RedisMemoryService, dead_letters
-from memory.lifetimes import DEAD_MS, UNTIL_ERASED_S
+from memory.lifetimes import ARCHIVE_HOLD_S, DEAD_MS, UNTIL_ERASED_S
 from memory.mailbox.intake import EnqueueOutcome
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.outcomes import Ending
@@ -15,6 +15,8 @@ from tests.support.memory_fixtures import Backend
 
 MESSAGE = {"role": "user", "content": "x"}
 LONG_AGO_MS = 1_000_000
+HOUR_S = 3600
+DAY_S = 24 * HOUR_S
 
 
 @pytest.fixture
@@ -34,12 +36,12 @@ def _make_old(backend: Backend, agent: str, *sessions: str) -> None:
     backend.observer.zadd(key, dict.fromkeys(sessions, LONG_AGO_MS))
 
 
-def _make_unread(backend: Backend, agent: str, session: str) -> None:
-    """As if nobody had touched the history for an hour."""
+def _make_unread(backend: Backend, agent: str, session: str, *, left_s: int = 60) -> None:
+    """As if nobody had touched the history for an hour, with so much of its TTL left."""
     key = backend.service().keyspace.session(agent, session).history
     dump = backend.observer.dump(key)
     assert dump is not None
-    backend.observer.restore(key, 60_000, dump, replace=True, idletime=3600)
+    backend.observer.restore(key, left_s * 1000, dump, replace=True, idletime=HOUR_S)
 
 
 def _ttl(backend: Backend, key: str) -> int:
@@ -240,6 +242,55 @@ def test_an_agent_whose_sessions_are_kept_longer_has_no_stale_ones_before_that(
     assert (done.deleted, done.keys) == (1, 1)
     assert service.get_conversation_history("long", "s") == [MESSAGE]
     assert service.get_session_data("s", "k") == 1
+
+
+@pytest.mark.parametrize("held_s", [0, ARCHIVE_HOLD_S])
+def test_a_session_that_was_given_a_longer_ttl_lives_until_that_ends(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend, held_s: int
+) -> None:
+    """However long it is unused; also where its TTL is from a time with an archive."""
+    for session, ttl_s in (("given", 30 * DAY_S), ("usual", DAY_S)):
+        service.append_to_history("a", session, MESSAGE)
+        _make_unread(real_backend, "a", session, left_s=held_s + ttl_s - HOUR_S)
+    _make_old(real_backend, "a", "given", "usual")
+
+    done = housekeeping.clean_stale(idle_s=600, ttl_of=lambda agent: DAY_S)
+
+    assert (done.fresh, done.deleted) == (1, 1)
+    assert service.get_all_sessions_for_agent("a") == ["given"]
+    assert service.get_conversation_history("a", "given") == [MESSAGE]
+
+
+def test_data_with_a_ttl_of_its_own_outlives_its_session(
+    service: RedisMemoryService, housekeeping: Housekeeping, real_backend: Backend
+) -> None:
+    """And is found by who erases the agent; the session's other data goes."""
+    service.append_to_history("a", "s", MESSAGE)
+    service.set_session_data("s", "city", "Accra")
+    service.set_session_data("s", "code", "4711", ttl=30 * DAY_S)
+    _make_old(real_backend, "a", "s")
+    _make_unread(real_backend, "a", "s")
+
+    done = housekeeping.clean_stale(idle_s=600)
+
+    assert (done.deleted, done.keys) == (1, 2)
+    assert service.get_session_data("s", "city") is None
+    assert service.get_session_data("s", "code") == "4711"
+    assert service.clear_all_agent_data("a") > 0
+    assert service.get_session_data("s", "code") is None
+
+
+def test_a_summary_lives_as_long_as_a_history_that_is_given_a_longer_ttl(
+    service: RedisMemoryService, real_backend: Backend
+) -> None:
+    """Of what it sums up there may be nothing else."""
+    keys = service.keyspace.session("a", "s")
+    real_backend.observer.hset(keys.summary, "text", "short")
+    real_backend.observer.expire(keys.summary, 100)
+    service.append_to_history("a", "s", MESSAGE, ttl=1000)
+    assert real_backend.observer.ttl(keys.summary) > 990
+    service.append_to_history("a", "s", MESSAGE, ttl=10)
+    assert real_backend.observer.ttl(keys.summary) > 980
 
 
 def test_each_agent_has_its_own_ttl(

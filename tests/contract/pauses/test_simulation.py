@@ -80,7 +80,7 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
         "P2",
     ),
     "PARK gives who waits again the place that is taken off": (
-        mutate(outages.PARK, ("math.max(place, before + 1)", "place")),
+        mutate(outages.PARK, ("place = math.max(place, before + 1)", "place = place")),
         "I10",
     ),
     "who waits again meanwhile is taken off": (

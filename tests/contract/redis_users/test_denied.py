@@ -160,7 +160,6 @@ DENIED: dict[str, tuple[Row, ...]] = {
         ("DEL", OURS.jobs),
     ),
     "maintenance": (
-        ("LRANGE", OURS.history, "0", "-1"),
         ("RPUSH", OURS.history, "x"),
         ("HGETALL", OURS.summary),
         ("XRANGE", OURS.events, "-", "+"),

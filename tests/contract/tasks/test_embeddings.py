@@ -11,6 +11,7 @@ from llm import Fleet
 from memory import AsyncConnection
 from memory.pauses import pauses
 from memory.pauses.pauses import PauseKind, PauseTarget
+from memory.priority import Shares
 from memory.quotas import pending
 from sandbox.ollama import OllamaStandIn
 from tasks.errors import LimitReached
@@ -47,7 +48,7 @@ class Workers:
         self.fleets.append(fleet)
         outages = Outages(self.memory, keyspace, fleet)
         self.outages.append(outages)
-        models = BoundedModels(keyspace, llm, fleet, outages)
+        models = BoundedModels(keyspace, llm, fleet, outages, shares=Shares())
         wait = QueueWait(1.0)
         waker = HeadWaker(
             self.memory, keyspace, queue_wait=wait, wake=lambda *_: True, wakers=None  # type: ignore[arg-type]  # nobody is woken

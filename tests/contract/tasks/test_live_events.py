@@ -89,7 +89,7 @@ async def test_texts_of_a_stream_come_some_time_apart(
 ) -> None:
     """Each is an entry. What is no text takes along what waits; a first token waits for none."""
     monkeypatch.setattr(live_events, "PACE_S", NEVER_S)
-    relay = Relay(memory, ttl_s=60)
+    relay = Relay(memory, ttl_of=lambda agent: 60)
     relay.emit(keys, Event(EventType.STARTED, "job", 1), token=HOLDER)
     relay.emit(keys, token("first"), token=HOLDER, soon=True)
     assert await stored(memory, keys, 2) == ["", "first"]

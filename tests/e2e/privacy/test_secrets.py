@@ -86,7 +86,7 @@ SHOWN = {
     "griot check": "Broker",
     "griot status": "worker",
     "the log": "ready.",
-    "process titles": "celery",
+    "process titles": "griot",
 }
 
 

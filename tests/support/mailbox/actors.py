@@ -243,7 +243,7 @@ def cancel(world: World, session: str, job: str) -> Actor:
 
 def clean(world: World, session: str) -> Actor:
     """Cleanup meets whatever is there."""
-    yield Ask((world.box(session).clean(0),))
+    yield Ask((world.box(session).clean(0, ttl_ms=1 << 52),))
     yield Ask((world.box(session).trim(0),))
 
 

@@ -27,7 +27,8 @@ REUSING = Plan(reuses=12, takeovers=4)
 
 IN_STREAM = (
     "  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)\n"
-    "  redis.call('EXPIRE', events, ttl_s)\n"
+    "  -- Not the time that a history waits for its archive.\n"
+    "  redis.call('EXPIRE', events, ttl_s % 31536000000)\n"
 )
 IDENTITY_CHECK = "if claimed and claimed ~= identity then return {'CONFLICT'} end\n"
 OWN_IDENTITY = "request:sub(1, 32) .. ' ' .. history"
@@ -35,7 +36,7 @@ HANDED_OVER = "    its_callbacks = (redis.call('HGET', callbacks, other) or '') 
 IS_FREE = "whose == owner or left_ms <= 0 or left_ms > tonumber(length_ms)"
 NOTES_CLAIM = "      redis.call('HSET', outbox, ends[i], claimed)\n"
 ENVELOPE_GOES = "  redis.call('HDEL', jobs, one)\n"
-WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests, schedules)"
+WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests, schedules, archive)"
 GONE_CHECK = "if mark_ms < 0 then return {'GONE', first()} end\n"
 LEASE_GOES = "if #waiting > 0 then forget_attempt() end\n"
 FENCE = "  if held[1] ~= token then return 0 end\n"

@@ -254,8 +254,8 @@ class Rig:
     def sweep(self) -> Swept:
         return self.connection.run(self.box.sweep(GAP_MS))
 
-    def clean(self, idle_ms: int) -> Cleaned:
-        return self.connection.run(self.box.clean(idle_ms))
+    def clean(self, idle_ms: int, *, ttl_ms: int = TTL_S * 1000) -> Cleaned:
+        return self.connection.run(self.box.clean(idle_ms, ttl_ms=ttl_ms))
 
     def history(self) -> list[bytes]:
         args = ("LRANGE", self.box.keys.history, 0, -1)

@@ -4,11 +4,12 @@ Hundreds of processes are started in a run of the tests, and each took a second 
 the same libraries. A forked one ends as any Python does; of what is Griot's own it imports itself
 all that looks at the environment as it is imported.
 
-    python fork_server.py CONTROL_FD
+    python fork_server.py REQUESTS_FD LIFE_FD
 
-Each message on the socket CONTROL_FD is a request (JSON: `argv` as behind `python`, `env`, `cwd`)
-with four file descriptors: standard input, output and error, and a socket that gets two lines: the
-process id, and the status at the end as `waitpid` has it.
+Each datagram at the socket REQUESTS_FD, which all processes of a run share, is a request (JSON:
+`argv` as behind `python`, `env`, `cwd`) with four file descriptors: standard input, output and
+error, and a socket that gets two lines: the process id, and the status at the end as `waitpid` has
+it. The server ends as soon as LIFE_FD can be read: whoever started it has ended.
 """
 
 import gc
@@ -18,6 +19,7 @@ import os
 import pkgutil
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -99,22 +101,23 @@ def modules_of_ours() -> Iterator[str]:
         yield from (one.name for one in pkgutil.walk_packages(path, f"{name}."))
 
 
-def serve(control: socket.socket) -> dict[str, object]:
-    """Fork one process for each request; returns in each of them, with its request. The server
-    itself ends when nobody is left to ask."""
+def serve(requests: socket.socket, life_fd: int) -> dict[str, object]:
+    """Fork one process for each request; returns in each of them, with its request."""
     running: dict[int, tuple[int, socket.socket]] = {}
     with selectors.DefaultSelector() as waiting:
-        waiting.register(control, selectors.EVENT_READ)
+        waiting.register(requests, selectors.EVENT_READ)
+        waiting.register(life_fd, selectors.EVENT_READ)
         while True:
             for key, _ in waiting.select():
-                if key.fileobj is not control:
+                if key.fd == life_fd:
+                    shutil.rmtree(Path(requests.getsockname()).parent)
+                    os._exit(0)
+                if key.fileobj is not requests:
                     waiting.unregister(key.fileobj)
                     _report_end(*running.pop(key.fd))
                     os.close(key.fd)
                     continue
-                message, fds, _, _ = socket.recv_fds(control, MOST_BYTES, 4)
-                if not message:
-                    os._exit(0)
+                message, fds, _, _ = socket.recv_fds(requests, MOST_BYTES, 4)
                 pid = os.fork()
                 if pid == 0:
                     _take_over(*fds)
@@ -168,4 +171,5 @@ if __name__ == "__main__":
     # Nobody has to look through this for garbage, nor to copy it for that.
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    become(serve(socket.socket(fileno=int(sys.argv[1]))))
+    requests_fd, life_fd = map(int, sys.argv[1:])
+    become(serve(socket.socket(fileno=requests_fd), life_fd))

@@ -21,6 +21,12 @@ from tests.support.effort import IS_LONG
 
 SERVER = Path(__file__).with_name("fork_server.py")
 IS_COLD = IS_LONG or bool(os.environ.get("TESTS_COLD")) or not hasattr(os, "pidfd_open")
+VARIABLE = "TESTS_WARM"
+"""Where requests are sent to: the processes of xdist inherit it, and share one server."""
+
+_STARTING = threading.Lock()
+_STARTED: list[tuple[socket.socket, "subprocess.Popen[bytes]"]] = []
+
 GAIN = 1 if IS_COLD else 3
 """How many times longer the start of a worker takes that is not warm."""
 
@@ -40,7 +46,7 @@ class WarmProcess:
         self._answers, theirs = socket.socketpair()
         request = json.dumps({"argv": list(arguments), "env": dict(env), "cwd": str(cwd)})
         with theirs:
-            socket.send_fds(_SERVER.control(), [request.encode()], [*streams, theirs.fileno()])
+            _ask(request.encode(), [*streams, theirs.fileno()])
         self._lines = self._answers.makefile("rb")
         self._ends = select.poll()
         self._ends.register(self._answers, select.POLLIN)
@@ -72,31 +78,32 @@ class WarmProcess:
         return self.returncode
 
 
-class _ForkServer:
-    """The server of this process of tests, started when it is first needed; it ends with it."""
-
-    def __init__(self) -> None:
-        self._starting = threading.Lock()
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def control(self) -> socket.socket:
-        """Where requests are sent to."""
-        with self._starting:
-            if self._control is None:
-                self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                with theirs:
-                    self._process = subprocess.Popen(
-                        (sys.executable, SERVER, str(theirs.fileno())),
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.DEVNULL,
-                        pass_fds=[theirs.fileno()],
-                        start_new_session=True,
-                    )
-            return self._control
+def _ask(request: bytes, fds: Sequence[int]) -> None:
+    with _STARTING:
+        start_fork_server()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as requests:
+        requests.connect(os.environ[VARIABLE])
+        socket.send_fds(requests, [request], fds)
 
 
-_SERVER = _ForkServer()
+def start_fork_server() -> None:
+    """Start the one of this run, unless a process that started this one has done so; it ends with
+    the process that started it."""
+    if IS_COLD or VARIABLE in os.environ:
+        return
+    path = Path(tempfile.mkdtemp(prefix="warm-")) / "requests"
+    life, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as requests, theirs:
+        requests.bind(str(path))
+        fds = requests.fileno(), theirs.fileno()
+        _STARTED.append((life, subprocess.Popen(
+            (sys.executable, SERVER, *map(str, fds)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=fds,
+            start_new_session=True,
+        )))  # fmt: skip
+    os.environ[VARIABLE] = str(path)
 
 
 def warm(

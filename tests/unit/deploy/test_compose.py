@@ -108,6 +108,20 @@ def test_the_agents_profiles_are_mounted() -> None:
         assert mount["bind"] == {"create_host_path": False}, "a wrong path is said"
 
 
+def test_the_archive_is_shared_by_all_who_use_it() -> None:
+    """One volume, which the image gives to its user, and one address; beat asks for archiving."""
+    overlay = TypeAdapter(dict[str, dict[str, object]]).validate_python(
+        yaml.safe_load((ROOT / "deploy" / "compose.archive.yml").read_text())["services"]
+    )
+    assert set(overlay) == {"worker", "maintenance", "gateway", "griot", "beat"}
+    for name, service in overlay.items():
+        address = Options.validate_python(service["environment"])["ARCHIVE_URL"]
+        assert address == "sqlite:////var/lib/griot/archive.db"
+        assert service.get("volumes") == (None if name == "beat" else ["archive:/var/lib/griot"])
+    image = (ROOT / "Dockerfile").read_text()
+    assert "--owner griot --group griot /var/lib/griot" in image
+
+
 def test_no_file_of_the_clone_has_to_be_readable_for_a_container() -> None:
     """It may have been made under umask 077: what a container reads is in its image."""
     for name, service in SERVICES.items():

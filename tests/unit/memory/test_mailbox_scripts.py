@@ -121,7 +121,7 @@ COMMANDS: dict[str, Command[object]] = {
     )[-1],
     "stop": BOX.stop("job", StopPolicy.KEEP),
     "sweep": BOX.sweep(43),
-    "clean": BOX.clean(47),
+    "clean": BOX.clean(47, ttl_ms=48),
     "trim": BOX.trim(53),
     "claim": intake.claim(POINTER, "identity"),
     "drop_letters": dead_letters.drop_oldest(BOX, most=61, until_ms=67),
@@ -141,7 +141,8 @@ VALUES: dict[str, object] = {
     "records": (b"r1", b"r2"), "refund": 1,
     "slot_wait_ms": 41, "is_outage": 1, "is_paused": 1, "error": "error",
     "reason": "reason", "ending": "dead", "policy": "keep", "gap_ms": 43,
-    "idle_ms": 47, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
+    "idle_ms": 47,
+    "ttl_ms": 48, "slack": 53, "identity": "identity", "owner": "owner", "claim_ms": 59,
     "pairs": ("job", "done"), "grace_ms": 1, "its_callbacks": b"callbacks",
     "most": 61, "until_ms": 67, "due_ms": 73,
 }  # fmt: skip

@@ -31,15 +31,24 @@ class Redis:
     run_all = run
 
 
-async def test_without_an_archive_or_with_a_history_nothing_is_asked(tmp_path: Path) -> None:
-    """Neither of Redis nor of the file, which is not even made."""
-    file = ArchiveFile(tmp_path / "a.db")
-    known = Acquired(AcquireOutcome.RUN, attempt=1, stored_messages=2)
-    for reader, acquired in (
-        (ArchiveReader(NO_REDIS, KEYSPACE, None, most=10), NEW),
-        (ArchiveReader(NO_REDIS, KEYSPACE, file, most=10), known),
-    ):
+KNOWN = Acquired(AcquireOutcome.RUN, attempt=1, stored_messages=2)
+
+
+async def test_without_an_archive_nothing_is_asked() -> None:
+    """Whether the session has a history or not."""
+    reader = ArchiveReader(NO_REDIS, KEYSPACE, None, most=10)
+    for acquired in (NEW, KNOWN):
         assert await reader.read_back(KEYS, "j", acquired, wanted=5) == (acquired, 0)
+
+
+async def test_the_receipt_of_a_retry_says_what_an_earlier_attempt_read_back(
+    tmp_path: Path,
+) -> None:
+    """Of a session with a history Redis alone is asked; the file is not even made."""
+    file = ArchiveFile(tmp_path / "a.db")
+    redis = cast("AsyncConnection", Redis(2))
+    reader = ArchiveReader(redis, KEYSPACE, file, most=10)
+    assert await reader.read_back(KEYS, "j", KNOWN, wanted=5) == (KNOWN, 2)
     assert not file.path.exists()
 
 

@@ -35,6 +35,8 @@ BOUNDS = (
     Bound("CHAT_MAX_WAIT_SECONDS", "max_wait_s", DAY_S, 1, 30 * DAY_S),
     Bound("CHAT_MAX_PENDING", "max_pending", 100, 1, 100_000),
     Bound("CHAT_MAX_PENDING_TOTAL", "max_pending_total", 10_000, 1, 100_000_000),
+    Bound("CHAT_JOBS_KEPT_SECONDS", "jobs_kept_s", 86_400, 0, 604_800),
+    Bound("CHAT_MAX_JOBS_KEPT", "max_jobs_kept", 20_000, 0, 1_000_000),
     Bound("CHAT_MAX_PENDING_PER_AGENT", "max_pending_per_agent", 5000, 1, 100_000_000),
     Bound("CHAT_MAX_SESSIONS", "max_sessions", 100_000, 1, 1_000_000_000),
     Bound("CHAT_MAX_DEAD_LETTERS", "max_dead_letters", 10_000, 1, 100_000_000),

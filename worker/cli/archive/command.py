@@ -9,12 +9,12 @@ from memory.ids import shown_id
 from memory.records import history
 from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import Table, ago, json_option, limit_option, note, show, show_json
-from worker.cli.group import CommandFailed
+from worker.cli.group import CommandFailed, Group
 
 NO_ARCHIVE = "ARCHIVE_URL is not set: histories expire; set it as the workers have it"
 
 
-@click.group(name="archive", invoke_without_command=True)
+@click.group(cls=Group, name="archive", invoke_without_command=True)
 @click.pass_context
 @json_option
 def archive_command(context: click.Context, as_json: bool) -> None:

@@ -22,8 +22,14 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
 @click.command(name="usage")
 @click.option("--by", type=click.Choice(BY), default="day", show_default=True, help="Of what.")
-@click.option("--from", "since", type=_DAY, help="The first day.  [default: 29 days earlier]")
-@click.option("--to", "until", type=_DAY, help="The last day.  [default: today]")
+@click.option(
+    "--from",
+    "since",
+    type=_DAY,
+    metavar="DAY",
+    help="The first day, 2026-11-01.  [default: 29 days earlier]",
+)
+@click.option("--to", "until", type=_DAY, metavar="DAY", help="The last day.  [default: today]")
 @click.option("--each-day", is_flag=True, help="A row for each day, not one for all of them.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option

@@ -13,7 +13,6 @@ from memory import (
     Claim,
     Enqueued,
     EnqueueOutcome,
-    JobToWake,
     Keyspace,
     MemoryUnavailable,
     Priority,
@@ -115,18 +114,15 @@ def test_a_job_is_as_urgent_as_its_agents_profile_says_unless_it_says_so_itself(
 def test_whose_session_becomes_more_urgent_is_woken_as_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """In its own queue, with its own history; where Redis is away the sweeper sees to it."""
+    """By a message for the new job: a producer may not read the one that is first."""
     memory = Mock()
     producer = Producer(app, memory, Keyspace(), load_settings(), QueueWait(5.0))
     woken = Mock()
-    monkeypatch.setattr("tasks.submit.producer.wake", woken)
+    monkeypatch.setattr("tasks.submit.producer.wake_job", woken)
     job = ChatJob(agent_id="energy", session_id="s1", message="Hello", priority="interactive")
     submission = producer.submission(Envelope(job=job), "j2")
     taken = Enqueued(EnqueueOutcome.NEW, 1, 1, wake="j1")
-    memory.run.return_value = JobToWake("j1", b"{}")
     producer.see_to_others(submission, taken)
-    (_, _, waiting), _ = woken.call_args
-    assert (waiting.job_id, waiting.priority) == ("j1", Priority.INTERACTIVE)
-    memory.run.side_effect = MemoryUnavailable("it is away")
-    producer.see_to_others(submission, taken)
-    assert woken.call_count == 1
+    (_, _, job_id, _), options = woken.call_args
+    assert (job_id, options) == ("j2", {"priority": Priority.INTERACTIVE})
+    memory.run.assert_not_called()

@@ -62,6 +62,19 @@ def test_the_help_names_every_command() -> None:
     assert set(re.findall(r"`([a-z-]+)`", listed)) == set(COMMANDS)
 
 
+def test_the_help_has_each_command_once_in_a_section_with_a_whole_sentence() -> None:
+    """The list is in sections, so that 32 commands can be looked over; no summary is cut off."""
+    sections = main.sections
+    assert sorted(one.name or "" for section in sections.values() for one in section) == sorted(
+        main.commands
+    )
+    listed = CliRunner().invoke(main, ["--help"]).output
+    assert all(f"\n{title}:\n" in listed for title in sections)
+    for name in ("", "archive", "dead-letters", "erase", "export", "keys", "schedules"):
+        _usage, _, rest = CliRunner().invoke(main, [*name.split(), "--help"]).output.partition("\n")
+        assert "..." not in rest
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["no-such-command"], ["chat", "energy"], ["stats", "--history", "0"], ["sessions"]],
