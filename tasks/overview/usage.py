@@ -46,11 +46,18 @@ def usage(
     services = producer_services()
     if by not in BY:
         raise InvalidInput(f"by must be one of {', '.join(BY)}")
+    if not all(one is None or _is_day(one) for one in (since, until)):
+        raise InvalidInput("since and until must be days, as datetime.date has them")
     days = days_of(services.memory, since, until)
     if by == "day":
         return tuple(_by_day(services.memory, services.keyspace, days))
     rows = _by_name(services.memory, services.keyspace, days, KINDS[by])
     return tuple(rows) if each_day else tuple(_summed(rows))
+
+
+def _is_day(given: object) -> bool:
+    # A moment is a date, too, and cannot be compared with one.
+    return isinstance(given, date) and not isinstance(given, datetime)
 
 
 def days_of(memory: Connection, since: date | None, until: date | None) -> list[date]:
