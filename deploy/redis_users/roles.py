@@ -49,7 +49,11 @@ ARCHIVING: Grants = {
     "archive_forgotten": "zmscore zrange",
 }
 """Moving histories to the archive."""
-READING_BACK: Grants = {"lease:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
+READING_BACK: Grants = {
+    "archive: lease:": "hget",
+    "archive_forgotten": "zmscore",
+    "history:": "lrange",
+}
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
 TICKING: Grants = {"schedules:": "hgetall"}
