@@ -173,6 +173,7 @@ REENCRYPTING: Grants = {
     "history: dead:": "lrange",
     "jobs: callbacks: outbox: lease: summary:": "hgetall",
     "events:": "xrange",
+    "pauses": "hget",
 }
 
 SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"

@@ -271,8 +271,7 @@ class Attempt:
     async def _keep(
         self, acquired: Acquired, envelope: Envelope, error: JobTimeout | None = None
     ) -> Verdict:
-        """Record a turn that was cancelled, or failed with this error, as far as it came, be it
-        with a holder that has died since."""
+        """Record a turn that was cancelled, or failed with this error, as far as it came."""
         # With `stop` the job was cancelled before this attempt, and an earlier one said something:
         # what its followers saw is kept (docs/decisions.md, "Cancelling").
         said = self._turn.said if acquired.stop is None else await self._holder.said_before()
@@ -280,7 +279,13 @@ class Attempt:
         messages = cancelled_messages(self._ref.job_id, envelope.job, *told, error=error)
         kind, data = ending_of(error)
         last = self._events.event(kind, said, data)
-        committed = await self._commit(self._encoded(messages), last)
+        try:
+            records = self._encoded(messages)
+        except InvalidInput:  # said too much to be kept, and would the next time
+            if error is not None:
+                return await give_up(self._holder, self._events, error)
+            return await self._withdraw(StopReason.CANCELLED)
+        committed = await self._commit(records, last)
         if committed.outcome in (CommitOutcome.OK, CommitOutcome.ALREADY):
             return Cancelled(committed.next) if error is None else Ended(error, committed.next)
         return after_refused_commit(self._ref.shown, committed)

@@ -24,6 +24,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 3.0
 workers are replaced a newer one is near, and where there is none, each look is in vain."""
 MOST_KNOWN = 10_000
 """So many jobs are remembered; one that is forgotten begins anew."""
+MOST_TOLD = 100
+"""So many versions are told of; more is another program's play."""
 
 
 class Refusals:
@@ -44,8 +46,9 @@ class Refusals:
 
     def is_news(self, error: NewerFormat) -> bool:
         """Whether nothing was said yet of a record of this version."""
-        is_known = error.version in self._told
-        self._told.add(error.version)
+        is_known = error.version in self._told or len(self._told) >= MOST_TOLD
+        if not is_known:
+            self._told.add(error.version)
         return not is_known
 
 

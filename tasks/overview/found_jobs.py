@@ -89,8 +89,8 @@ class JobQuery:
     def __post_init__(self) -> None:
         if self.state is not None and self.state not in STATES:
             raise InvalidInput(f"state must be one of {', '.join(STATES)}")
-        if any(at is not None and at.tzinfo is None for at in (self.since, self.until)):
-            raise InvalidInput("since and until must have a time zone")
+        if not all(at is None or _is_moment(at) for at in (self.since, self.until)):
+            raise InvalidInput("since and until must be a datetime with a time zone")
 
     @property
     def stored_state(self) -> str | None:
@@ -238,6 +238,10 @@ def _state_of(record: JobRecord, head: HeadLook) -> JobState:
         return "running"
     # Whoever pauses says so of the head that waits for it.
     return "paused" if head.why.value == "paused" else "waiting"
+
+
+def _is_moment(given: object) -> bool:
+    return isinstance(given, datetime) and given.tzinfo is not None
 
 
 def _ms(at: datetime) -> int:

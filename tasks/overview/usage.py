@@ -45,6 +45,8 @@ def usage(
     """
     if by not in BY:
         raise InvalidInput(f"by must be one of {', '.join(BY)}")
+    if not all(one is None or _is_day(one) for one in (since, until)):
+        raise InvalidInput("since and until must be days, as datetime.date has them")
     if since is not None and until is not None and since > until:
         raise InvalidInput(f"the first day, {since}, is after the last, {until}")
     services = producer_services()
@@ -53,6 +55,11 @@ def usage(
         return tuple(_by_day(services.memory, services.keyspace, days))
     rows = _by_name(services.memory, services.keyspace, days, KINDS[by])
     return tuple(rows) if each_day else tuple(_summed(rows))
+
+
+def _is_day(given: object) -> bool:
+    # A moment is a date, too, and cannot be compared with one.
+    return isinstance(given, date) and not isinstance(given, datetime)
 
 
 def days_of(memory: Connection, since: date | None, until: date | None) -> list[date]:

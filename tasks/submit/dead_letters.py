@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from celery import Celery
 
@@ -28,7 +28,6 @@ from memory import (
     locate,
 )
 from memory.ids import shown_id
-from memory.mailbox import looks
 from memory.quotas import pending
 from memory.quotas.job_records import NOT_LISTED
 from tasks.end.callbacks import packed_callbacks
@@ -172,12 +171,9 @@ def _requeue(app: Celery, mailbox: Mailbox, found: Letter) -> str:
         raise Backpressure(found.agent_id, found.session_id, enqueued.pending)
     if enqueued.outcome is EnqueueOutcome.CONFLICT:
         raise taken
-    if enqueued.position == 0:
-        wake(app, mailbox.keys, JobToWake(new_id, again.envelope))
-    elif enqueued.wake:
-        # Its session has become as urgent as it is.
-        head = services.memory.run(looks.stored(mailbox.keys, enqueued.wake))
-        wake(app, mailbox.keys, head and replace(head, priority=again.priority))
+    if enqueued.position == 0 or enqueued.wake:
+        # Who takes it as another's that is as urgent now finds the head, and wakes that.
+        wake(app, mailbox.keys, JobToWake(new_id, again.envelope, again.priority))
     services.memory.run(intake.lead_on(mailbox.keys, job_id, request, new_id))
     _lead_result_on(app, mailbox.keys, job_id, new_id)
     services.memory.run(dead_letters.drop(mailbox, found.letter))

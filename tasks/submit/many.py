@@ -87,7 +87,10 @@ async def send_in_order(jobs: Iterable[Mapping[str, object]], send: Send) -> lis
     return [answers[at] for at in range(len(answers))]
 
 
-def _checked(at: int, described: Mapping[str, object]) -> _ToSend | SendAnswer:
+def _checked(at: int, described: object) -> _ToSend | SendAnswer:
+    if not isinstance(described, Mapping):
+        error = InvalidJob(f"a job must be an object, not {type(described).__name__}")
+        return SendAnswer(SendOutcome.REFUSED, "", error)
     arguments = dict(described)
     task_id = arguments.pop("task_id", None)
     try:

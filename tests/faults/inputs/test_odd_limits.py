@@ -4,11 +4,13 @@ import base64
 import json
 import uuid
 from collections.abc import Mapping
+from itertools import accumulate
 
 import pytest
+from celery.exceptions import TaskRevokedError
 
 from sandbox.process import ServerProcess
-from tasks import chat_task
+from tasks import JobTimeout, chat_task, follow_job
 from tasks.process.configuration import load_settings
 from tests.support.faults.celery_messages import task_message
 from tests.support.faults.rig import Rig
@@ -74,3 +76,23 @@ def test_an_odd_header_stops_no_session(rig: Rig, steady: ServerProcess, name: s
     assert chat_task.AsyncResult(job.job_id).get(timeout=scaled(15))["attempt"] == 1
     assert "Traceback" not in steady.log_text()
     assert steady.is_running
+
+
+@pytest.mark.parametrize("how", ["timeout_s", "cancel"])
+def test_a_stopped_reply_that_is_too_large_to_be_kept_ends_its_job(rig: Rig, how: str) -> None:
+    """Nothing of it is recorded, and its session goes on."""
+    queue = f"small-{how}"
+    rig.worker("-Q", queue, name=queue, MEMORY_MAX_VALUE_BYTES="1024")
+    (session_id,) = Sender().sessions(1)
+    asked = {"model": "slow-tokens:5000x2ms", "timeout_s": 1.5 if how == "timeout_s" else None}
+    job = chat_task.apply_async((AGENT_ID, session_id, "talk"), asked, queue=queue)
+    if how == "cancel":
+        said = accumulate(len(event.text) for event in follow_job(job.id))
+        assert next(size for size in said if size > 2000)
+        chat_task.cancel(job.id, "keep")
+    with pytest.raises(JobTimeout if how == "timeout_s" else TaskRevokedError):
+        job.get(timeout=scaled(15))
+    after = chat_task.apply_async(
+        (AGENT_ID, session_id, "and now?"), {"model": "instant"}, queue=queue
+    )
+    assert after.get(timeout=scaled(15))["history_messages"] == 0

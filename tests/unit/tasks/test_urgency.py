@@ -17,7 +17,6 @@ from memory import (
     Mailbox,
     Priority,
     Slots,
-    StopPolicy,
     SweepOutcome,
 )
 from memory.mailbox.outcomes import Swept
@@ -35,12 +34,19 @@ KEYS = KEYSPACE.session("energy", "s")
 SLOTS = Slots(KEYSPACE, "m", ("http://ollama",), 1)
 
 
-def woken_for_slot(asked: tuple[StopPolicy | None, Priority]) -> JobToWake | None:
-    """What is to be woken after a wait for a slot, where that was found out meanwhile."""
-    memory = SimpleNamespace(run=AsyncMock(return_value=asked))
-    waited = AsyncMock(return_value=SlotWait(3, None))
-    slot: Any = SimpleNamespace(token="t", wait=waited)  # noqa: S106 - a lease's token
-    holder = LeaseHolder(
+def holder_told(told: list[bytes | None]) -> LeaseHolder:
+    """The holder of a lease, where this is what Redis says was asked meanwhile."""
+    memory = SimpleNamespace(
+        run=AsyncMock(side_effect=lambda command: command.parse(told)),
+        run_last=AsyncMock(side_effect=lambda *commands: commands[-1].parse(told)),
+    )
+    slot: Any = SimpleNamespace(
+        token="t",  # noqa: S106 - a lease's token
+        wait=AsyncMock(return_value=SlotWait(3, None)),
+        releasing=Mock(return_value=None),
+        call_none=Mock(),
+    )
+    return LeaseHolder(
         JobRef("j1", "energy", "s"),
         Mailbox(KEYSPACE, KEYS),
         cast("AsyncConnection", memory),
@@ -49,27 +55,30 @@ def woken_for_slot(asked: tuple[StopPolicy | None, Priority]) -> JobToWake | Non
         settings=load_settings(),
         queue_wait=QueueWait(1.0),
     )
-    acquired = Acquired(AcquireOutcome.RUN, seq_us=5, envelope=b"{}", priority=Priority.NORMAL)
-    slot_wait, mine = asyncio.run(holder.wait_for_slot(SLOTS, acquired))
-    assert slot_wait == SlotWait(3, None)
-    return mine
 
 
 @pytest.mark.parametrize(
-    ("asked", "priority"),
+    ("told", "priority"),
     [
-        ((None, Priority.NORMAL), None),
-        ((None, Priority.BATCH), None),
-        ((None, Priority.INTERACTIVE), Priority.INTERACTIVE),
-        ((StopPolicy.KEEP, Priority.NORMAL), Priority.NORMAL),
+        ([None, None, None, None], None),
+        ([None, None, None, b"5"], None),
+        ([None, None, b"6", None], Priority.INTERACTIVE),
+        ([b"j1", b"keep", None, None], Priority.NORMAL),
     ],
 )
-def test_who_waits_for_a_slot_looks_whether_its_session_was_lifted_meanwhile(
-    asked: tuple[StopPolicy | None, Priority], priority: Priority | None
+def test_who_waits_looks_whether_its_session_was_lifted_meanwhile(
+    told: list[bytes | None], priority: Priority | None
 ) -> None:
-    """While its lease lived, whoever sent the urgent message woke nobody."""
-    mine = woken_for_slot(asked)
+    """For a slot, for servers or for the end of a pause: while its lease lived, whoever sent the
+    urgent message woke nobody."""
+    holder = holder_told(told)
+    acquired = Acquired(AcquireOutcome.RUN, seq_us=5, envelope=b"{}", priority=Priority.NORMAL)
+    slot_wait, mine = asyncio.run(holder.wait_for_slot(SLOTS, acquired))
+    assert slot_wait == SlotWait(3, None)
     assert (mine and mine.priority) == priority
+    for is_paused in (False, True):
+        mine = asyncio.run(holder.park(acquired, (), (), for_ms=7, is_paused=is_paused))
+        assert (mine and mine.priority) == priority
 
 
 @pytest.mark.parametrize("is_first", [False, True])

@@ -21,6 +21,7 @@ from tasks.attempt.reader_wait import (
     KEY_WAIT_S,
     LONGEST_WAIT_S,
     MOST_KNOWN,
+    MOST_TOLD,
     Refusals,
     verdict_of,
 )
@@ -118,3 +119,13 @@ async def test_a_turn_is_not_answered_without_its_summary_because_of_a_key() -> 
     memory = cast(AsyncConnection, Answering(stored))
     with pytest.raises(CannotDecrypt):
         await summary_of(memory, KEYS, profile, JOB, acquired)
+
+
+def test_versions_that_somebody_makes_up_are_not_remembered_without_end() -> None:
+    """Nor logged: another program can write any number."""
+    refusals = Refusals()
+    told = [
+        refusals.is_news(NewerFormat("a job's envelope", 3 + n, 2)) for n in range(3 * MOST_TOLD)
+    ]
+    assert told.count(True) == MOST_TOLD
+    assert not refusals.is_news(NewerFormat("a job's envelope", 3, 2))

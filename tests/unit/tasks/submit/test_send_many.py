@@ -1,6 +1,7 @@
 """Many jobs at once: each has an answer of its own, and a session's jobs keep their order."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -105,3 +106,6 @@ async def test_what_is_no_job_is_refused_and_sent_nowhere() -> None:
     assert [answer.job_id for answer in answers[:4]] == ["x", "", "", "n"]
     assert door.taken == ["n", answers[4].job_id]
     assert await send_in_order([], door.send) == []
+    odd: list[Any] = [None, 5, "abc", ["a"], described("s", "p")]
+    answers = await send_in_order(odd, door.send)
+    assert [answer.outcome for answer in answers] == [*["refused"] * 4, "accepted"]
