@@ -12,6 +12,7 @@ import orjson
 PATH = "/v1/responses"
 DELTA = b"event: response.output_text.delta\n"
 END = b"event: response.completed\n"
+WRONG_ENDS = (b"event: response.failed\n", b"event: response.incomplete\n", b"event: error\n")
 HEAD_END = b"\r\n\r\n"
 
 
@@ -43,6 +44,11 @@ class _Caller(asyncio.Protocol):
         self._took_s.append(time.monotonic() - self._sent_s)
         self._heard = b""
         self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """An answer that breaks off is none; it would be waited for without end."""
+        if not self.over.done():
+            self.over.set_exception(ConnectionError(f"an answer broke off: {exc}"))
 
     def _send(self) -> None:
         if self._left[0] <= 0:
@@ -78,8 +84,17 @@ class _Listener(asyncio.Protocol):
         for event in whole:
             if DELTA in event:
                 self.deltas_s.append(now_s)
-            elif END in event and not self.over.done():
+            elif self.over.done():
+                continue
+            elif END in event:
                 self.over.set_result(None)
+            elif any(end in event for end in WRONG_ENDS):
+                self.over.set_exception(RuntimeError(event.decode(errors="replace")))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A stream that breaks off is no measurement; it would be waited for without end."""
+        if not self.over.done():
+            self.over.set_exception(ConnectionError(f"a stream broke off: {exc}"))
 
 
 def post_all(
@@ -119,8 +134,10 @@ def listen_all(port: int, sessions: Sequence[str], body: Mapping[str, object]) -
         transport, listener = await loop.create_connection(
             lambda: _Listener(request), "127.0.0.1", port
         )
-        await listener.over
-        transport.close()
+        try:
+            await listener.over
+        finally:
+            transport.close()
         return listener.deltas_s
 
     async def run() -> list[list[float]]:

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 
-from memory.errors import CannotRead, CorruptData, CursorExpired, MemoryServiceError
+from memory.errors import (
+    CannotRead,
+    CorruptData,
+    CursorExpired,
+    MemoryServiceError,
+    MemoryUnavailable,
+)
 from memory.records.event import Event
 from memory.records.events import (
     Stream,
@@ -25,11 +31,6 @@ from memory.redis.async_connection import AsyncConnection
 
 BLOCK_MS = 25
 """How long one read waits; who begins to follow meanwhile waits as long for the next."""
-REST_S = 0.00001
-"""For each stream of a read so long a pause comes before the next: a read costs both sides in
-proportion to its streams, and Redis answers it with the first event of those that come together."""
-FEW = 50
-"""So few streams are read again at once."""
 LATE_S = 0.02
 """So much later than asked a wait may end in which nothing comes."""
 
@@ -110,12 +111,20 @@ class Tail:
         self._followed: dict[str, _Followed] = {}  # by the streams' keys; a thousand come and go
         self._reader: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
+        """When the timer runs: uvloop's own does not know where that is at once."""
+        self._is_closed = False
 
     async def after(self, stream: Stream, cursor: str, *, timeout_s: float) -> list[Event]:
         """The events of a stream after a cursor; nothing if none comes in time.
 
         Raises CursorExpired where some are no longer kept, and MemoryServiceError.
         """
+        if self._is_closed:
+            # A reader that ends and the timer that is gone would leave it waiting for ever.
+            raise MemoryUnavailable(
+                f"the connection to Redis at {self._connection.label} was closed"
+            )
         loop = asyncio.get_running_loop()
         waiting = _Waiting(cursor, loop.time() + timeout_s, loop.create_future())
         if (followed := self._followed.get(stream.key)) is None:
@@ -133,7 +142,9 @@ class Tail:
             raise
 
     async def aclose(self) -> None:
-        """Stop reading and close the connection; to who waits nothing comes any more."""
+        """Stop reading and close the connection; to who waits nothing comes any more, and who asks
+        again is told so."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for one in self._followed.values():
@@ -146,13 +157,13 @@ class Tail:
     def _expire_at(self, loop: asyncio.AbstractEventLoop, when_s: float) -> None:
         # One timer for all: most waits end with an event, so that a timer for each would only be
         # set and cancelled, for every token.
-        if self._timer is None or when_s < self._timer.when():
+        if when_s < self._timer_s:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(when_s, self._expire, loop)
+            self._timer, self._timer_s = loop.call_at(when_s, self._expire, loop), when_s
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._timer = None
+        self._timer, self._timer_s = None, math.inf
         now_s = loop.time()
         for one in self._followed.values():
             one.expire(now_s)
@@ -173,7 +184,7 @@ class Tail:
                 for key, page in found.items():
                     self._followed[key].hand_out(page)
             # Followers that got events ask for more before the next read.
-            await asyncio.sleep(len(keys) * REST_S if len(keys) > FEW else 0)
+            await asyncio.sleep(0)
         self._followed.clear()
 
     async def _events_after(

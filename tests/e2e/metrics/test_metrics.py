@@ -170,7 +170,8 @@ def test_a_failure_is_a_retry_and_at_last_a_dead_letter(setup: Setup) -> None:
 
 
 def test_a_lost_wake_up_is_counted_by_whoever_finds_it(setup: Setup) -> None:
-    """Nobody has published one for this job."""
+    """Nobody has published one for this job. Each worker looks for such jobs, whatever its queues
+    are: so a test that starts one more ends it."""
     services = producer_services()
     mailbox = Mailbox.of(services.keyspace, "energy", "lost")
     services.memory.run_all(*mailbox.enqueue("lost-job", b"{}", cap=9, grace_ms=0))
@@ -269,8 +270,8 @@ def test_the_file_of_a_killed_process_goes_with_the_next_start(
     first = stack.worker("-Q", "idle", name="first", **settings)
     (left,) = (setup.folder / "own").glob("*.json")
     first.kill()
-    stack.worker("-Q", "idle", name="second", **settings)
-    (now,) = (setup.folder / "own").glob("*.json")
+    with stack.worker("-Q", "idle", name="second", **settings):
+        (now,) = (setup.folder / "own").glob("*.json")
     assert now != left
 
 
@@ -278,8 +279,8 @@ def test_each_process_of_a_pool_shows_its_own_turns(setup: Setup, stack: GriotSt
     """Their main process runs none."""
     folder = setup.folder / "pool"
     settings = {"METRICS_PORT": str(free_port()), "METRICS_TARGETS": str(folder)}
-    stack.worker("-Q", "idle", "-P", "processes", "-c", "2", name="pool", **settings)
-    wait_until(lambda: len(shown.targets(folder).get("worker", ())) == 3, what="three have ports")
-    places = shown.targets(folder)["worker"]
-    turns = sorted(shown.total(shown.scraped(one), "griot_concurrency") for one in places)
+    with stack.worker("-Q", "idle", "-P", "processes", "-c", "2", name="pool", **settings):
+        wait_until(lambda: len(shown.targets(folder).get("worker", ())) == 3, what="all have ports")
+        places = shown.targets(folder)["worker"]
+        turns = sorted(shown.total(shown.scraped(one), "griot_concurrency") for one in places)
     assert turns == [0, 1, 1]

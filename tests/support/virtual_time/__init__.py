@@ -1,0 +1,1 @@
+"""Time that jumps, for tests of what waits."""
