@@ -50,7 +50,7 @@ ARCHIVING: Grants = {
     "archive_forgotten": "zmscore zrange",
 }
 """Moving histories to the archive."""
-READING_BACK: Grants = {"lease:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
+READBACK: Grants = {"lease: archive:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
 TICKING: Grants = {"schedules:": "hgetall"}
@@ -243,7 +243,7 @@ WORKER = Role(
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
-        VECTORS, READING_BACK,
+        VECTORS, READBACK,
         {"totals:": "hmget", "archive_run": "get"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
