@@ -129,9 +129,9 @@ status: .venv/.installed ## Queues, workers, what waits, models and their server
 
 lock: ## Resolve the requirements anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--group dev --extra worker --extra sandbox pyproject.toml -o requirements/dev.lock
+		--group dev --extra worker --extra archive --extra sandbox pyproject.toml -o requirements/dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--extra worker --extra otel --constraint requirements/dev.lock pyproject.toml -o requirements/worker.lock
+		--extra worker --extra archive --extra otel --constraint requirements/dev.lock pyproject.toml -o requirements/worker.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --group model -o requirements/model.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -59,7 +59,8 @@ from memory.settings import MemorySettings
 
 if TYPE_CHECKING:
     from memory.archive.archiver import Archiver, ArchiveRun
-    from memory.archive.file import ArchiveFile, Leaving
+    from memory.archive.file import ArchiveFile
+    from memory.archive.store import Leaving
     from memory.factory import create_redis_memory_from_config, get_redis_memory, reset_redis_memory
     from memory.mailbox.due import Due
     from memory.mailbox.due_list import DueEntry
@@ -198,7 +199,7 @@ _BY_NEED = {
     "Extended": "memory.upkeep.housekeeping",
     "Housekeeping": "memory.upkeep.housekeeping",
     "Kept": "memory.upkeep.erasure",
-    "Leaving": "memory.archive.file",
+    "Leaving": "memory.archive.store",
     "LastAttempt": "memory.records.last_attempt",
     "LookOutcome": "memory.outages.outages",
     "MemoryStats": "memory.records.stats",

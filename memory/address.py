@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import SecretStr
+
 from memory.errors import InvalidInput
 
 ESCAPES = (
@@ -74,3 +76,25 @@ def _can_be_split(url: str) -> bool:
         return urlsplit(url).port != 0
     except ValueError:  # which repeats the host, or a part of the password
         return False
+
+
+def checked_archive(address: SecretStr) -> SecretStr:
+    """The same address of an archive. Raises ValueError, which does not show it, where it is none:
+    it may hold a password."""
+    url = address.get_secret_value()
+    if re.match(r"sqlite:///.", url):
+        return address
+    try:
+        check_address(url, "ARCHIVE_URL")
+        parts = urlsplit(url)
+        is_database = bool(parts.hostname and parts.path.strip("/")) and parts.port != 0
+    except InvalidInput as exc:
+        raise ValueError(str(exc)) from None
+    except ValueError:
+        is_database = False
+    if is_database and url.startswith("postgresql://"):
+        return address
+    raise ValueError(
+        "ARCHIVE_URL must be sqlite:///<path> or "
+        "postgresql://<user>:<password>@<host>:<port>/<database>"
+    )

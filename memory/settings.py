@@ -13,6 +13,7 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
+from memory.address import checked_archive
 from memory.encryption.keyring import NO_KEYS, Keyring
 from memory.env_file import EnvSettings, check_env_file, is_service_port
 from memory.errors import InvalidInput
@@ -146,12 +147,11 @@ class MemorySettings(EnvSettings):
         description="Largest message, state or session value, bytes of JSON",
     )
 
-    archive_url: str | None = Field(
+    archive_url: SecretStr | None = Field(
         default=None,
-        pattern=r"^sqlite:///.+$",
         validation_alias="ARCHIVE_URL",
-        description="Where histories go before they leave Redis, sqlite:///<path>; "
-        "without it they expire",
+        description="Where histories go before they leave Redis, sqlite:///<path> or "
+        "postgresql://<user>:<password>@<host>/<database>; without it they expire",
     )
     encryption_keys: SecretStr | None = Field(
         default=None,
@@ -210,6 +210,11 @@ class MemorySettings(EnvSettings):
     @classmethod
     def _nothing_is_no_archive(cls, given: object) -> object:
         return given or None
+
+    @field_validator("archive_url")
+    @classmethod
+    def _archive_can_be_found(cls, given: SecretStr | None) -> SecretStr | None:
+        return given and checked_archive(given)
 
     @model_validator(mode="before")
     @classmethod

@@ -11,8 +11,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from memory.archive.file import ArchiveFile, Leaving
 from memory.archive.state import LastRun, note_run
+from memory.archive.store import Archive, Leaving
 from memory.errors import ArchiveUnavailable
 from memory.keys import Keyspace, SessionKeys
 from memory.records import archived, index, users
@@ -58,7 +58,7 @@ class Archiver:
 
     connection: Connection
     keyspace: Keyspace
-    file: ArchiveFile
+    file: Archive
     stay: Stay
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from memory.archive.file import ArchiveFile
+from memory.archive.store import Archive
 from memory.keys import Keyspace, SessionKeys
 from memory.records import archived
 from memory.records.archived import Part
@@ -10,7 +10,7 @@ from memory.redis.connection import Connection
 
 
 def kept_elsewhere(
-    connection: Connection, keyspace: Keyspace, file: ArchiveFile | None, keys: SessionKeys
+    connection: Connection, keyspace: Keyspace, file: Archive | None, keys: SessionKeys
 ) -> Part | None:
     """All of it, but for what somebody wants to be forgotten; None where there is nothing.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from memory.archive.file import ArchiveFile
+from memory.archive.store import Archive
 from memory.errors import CannotDecrypt
 from memory.keys import Keyspace
 from memory.upkeep.reencrypted_records import FIELDS, reencrypted_message
@@ -11,7 +11,7 @@ from memory.upkeep.rewriting import Rewriting
 
 
 def reencrypt_archive(
-    file: ArchiveFile, keyspace: Keyspace, progress: Rewriting
+    file: Archive, keyspace: Keyspace, progress: Rewriting
 ) -> Iterator[Rewriting]:
     """Go over all records of the archive, after those of Redis; how far it is, after each page.
 

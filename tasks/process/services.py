@@ -15,7 +15,7 @@ from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
 
 if TYPE_CHECKING:
-    from memory.archive.file import ArchiveFile
+    from memory.archive.store import Archive
 
 
 class ProducerServices:
@@ -33,14 +33,14 @@ class ProducerServices:
         return Connection(self.settings.memory)
 
     @cached_property
-    def archive(self) -> "ArchiveFile | None":
+    def archive(self) -> "Archive | None":
         """Where histories go before they leave Redis, if anywhere; its calls are for threads."""
         url = self.settings.memory.archive_url
         if url is None:
             return None
         # Not at the top: a producer needs no SQLite.
-        made: type[ArchiveFile] = import_module("memory.archive.file").ArchiveFile
-        return made.at(url)
+        found: Archive = import_module("memory.archive.opening").archive_at(url)
+        return found
 
 
 producer_services = PerProcess(lambda: ProducerServices(load_settings()))

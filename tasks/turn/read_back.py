@@ -5,7 +5,7 @@ import logging
 from dataclasses import replace
 
 from memory import Acquired, ArchiveUnavailable, AsyncConnection, Keyspace, SessionKeys
-from memory.archive.file import ArchiveFile
+from memory.archive.store import Archive
 from memory.ids import shown_id
 from memory.records import archived, history
 from memory.redis.command import ignore_corrupt
@@ -20,7 +20,7 @@ class ArchiveReader:
     """What reads back for the turns of a process. Without a `file` nothing is asked anywhere."""
 
     def __init__(
-        self, memory: AsyncConnection, keyspace: Keyspace, file: ArchiveFile | None, *, most: int
+        self, memory: AsyncConnection, keyspace: Keyspace, file: Archive | None, *, most: int
     ) -> None:
         """`most`: messages that a history may have."""
         self._memory = memory

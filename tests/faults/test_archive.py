@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from memory.archive.archiver import Archiver
-from memory.archive.file import ArchiveFile
+from memory.archive.opening import archive_at
 from memory.errors import MemoryServiceError
 from memory.records import archived, history, index
 from memory.records.archived import Stay
@@ -28,14 +28,14 @@ OVER_MS = 31_536_000_000_000 - 1000
 ARCHIVER = """
 import sys
 from memory.archive.archiver import Archiver
-from memory.archive.file import ArchiveFile
+from memory.archive.opening import archive_at
 from memory.errors import MemoryServiceError
 from memory.records.archived import Stay, release_lock
 from memory.redis.connection import Connection
 from memory.settings import MemorySettings
 
 settings = MemorySettings()
-connection, file = Connection(settings), ArchiveFile.at(settings.archive_url)
+connection, file = Connection(settings), archive_at(settings.archive_url)
 while True:
     try:
         connection.run(release_lock(settings.keyspace))  # of the one that was killed
@@ -52,7 +52,7 @@ class Conversations:
     def __init__(self, settings: MemorySettings) -> None:
         self.connection = Connection(settings)
         self.keyspace = settings.keyspace
-        self.file = ArchiveFile.at(settings.archive_url or "")
+        self.file = archive_at(settings.archive_url or SecretStr(""))
         self.said = [0] * SESSIONS
 
     def say(self) -> None:
@@ -107,7 +107,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(
     """The archiver in each round, Redis in every other one; sessions go on, and end, meanwhile."""
     chance = random.Random(18)
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    settings = MemorySettings(url=SecretStr(server.url()), archive_url=url, timeout_s=5)
+    settings = MemorySettings(url=SecretStr(server.url()), archive_url=SecretStr(url), timeout_s=5)
     talk = Conversations(settings)
     env = {"REDIS_URL": server.url(), "ARCHIVE_URL": url, "PYTHONPATH": str(Path.cwd())}
     for round_ in range(ROUNDS):

@@ -1,8 +1,9 @@
 """Whether histories can go to the archive before they leave Redis."""
 
 from memory import ArchiveUnavailable, Connection, MemoryServiceError
-from memory.archive.file import ArchiveFile
+from memory.archive.opening import archive_at
 from memory.archive.state import last_run
+from memory.archive.store import Archive
 from tasks.process.configuration import Settings
 from worker.checks.findings import Finding, Level
 
@@ -15,8 +16,9 @@ def check_archive(connection: Connection, settings: Settings) -> list[Finding]:
     url = settings.memory.archive_url
     if url is None:
         return []
-    file = ArchiveFile.at(url)
+    file: Archive | None = None
     try:
+        file = archive_at(url)
         file.check()
         run = last_run(connection, settings.memory.keyspace)
     except ArchiveUnavailable as exc:
@@ -24,9 +26,10 @@ def check_archive(connection: Connection, settings: Settings) -> list[Finding]:
     except MemoryServiceError:
         return []  # the checks of Redis say why
     finally:
-        file.close()
+        if file is not None:
+            file.close()
     if run is None:
         return [Finding("archive", Level.WARN, "no run yet", "start beat and a maintenance worker")]
     if run.error:
         return [Finding("archive", Level.FAIL, f"the last run: {run.error}", ADVICE)]
-    return [Finding("archive", Level.OK, f"histories go to {file.path}")]
+    return [Finding("archive", Level.OK, f"histories go to {file.name}")]

@@ -2,19 +2,25 @@
 
 import base64
 import itertools
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from redis import Redis
 
 from memory import Keyspace, Mailbox, RedisMemoryService, erase_session
 from memory.archive.archiver import Archiver
+from memory.archive.database import TABLES
 from memory.archive.file import ArchiveFile
+from memory.archive.opening import archive_at
 from memory.archive.reading import kept_elsewhere
 from memory.archive.reencryption import reencrypt_archive
+from memory.archive.store import Archive
 from memory.errors import ArchiveUnavailable
 from memory.lifetimes import ARCHIVE_HOLD_S, UNTIL_ERASED_S
 from memory.mailbox.intake import Intake
@@ -27,6 +33,7 @@ from memory.upkeep.housekeeping import Housekeeping
 from memory.upkeep.rewriting import Rewriting
 from memory.upkeep.transfer import exported
 from tests.support.memory_fixtures import Backend
+from tests.support.servers.postgres import PASSWORD, PostgresServer, found_programs
 
 STAY = Stay(messages=4, size_bytes=10_000)
 OVER_MS = ARCHIVE_HOLD_S * 1000 - 5000
@@ -36,10 +43,31 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """A database, where the machine has one."""
+    if (programs := found_programs()) is None:
+        pytest.skip("no PostgreSQL on the PATH: apt-get install postgresql")
+    with PostgresServer(programs) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty archive, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'a.db'}"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    yield server.url
+    with psycopg.connect(server.url) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {TABLES} CASCADE")
+
+
 @pytest.fixture
-def settings(memory_settings: MemorySettings, tmp_path: Path) -> MemorySettings:
+def settings(memory_settings: MemorySettings, address: str) -> MemorySettings:
     """Those of a deployment with an archive."""
-    return memory_settings.model_copy(update={"archive_url": f"sqlite:///{tmp_path / 'a.db'}"})
+    return memory_settings.model_copy(update={"archive_url": SecretStr(address)})
 
 
 @pytest.fixture
@@ -55,15 +83,15 @@ def keyspace(settings: MemorySettings) -> Keyspace:
 
 
 @pytest.fixture
-def file(settings: MemorySettings) -> Iterator[ArchiveFile]:
+def file(address: str) -> Iterator[Archive]:
     """The archive."""
-    made = ArchiveFile.at(settings.archive_url or "")
+    made = archive_at(SecretStr(address))
     yield made
     made.close()
 
 
 @pytest.fixture
-def archiver(real_backend: Backend, keyspace: Keyspace, file: ArchiveFile) -> Archiver:
+def archiver(real_backend: Backend, keyspace: Keyspace, file: Archive) -> Archiver:
     """What the maintenance worker runs."""
     return Archiver(real_backend.connection, keyspace, file, STAY)
 
@@ -79,7 +107,7 @@ def said(number: int) -> dict[str, object]:
     return {"role": "user", "content": f"message {number}"}
 
 
-def contents(file: ArchiveFile, keyspace: Keyspace, observer: "Redis[bytes]") -> list[str]:
+def contents(file: Archive, keyspace: Keyspace, observer: "Redis[bytes]") -> list[str]:
     """All messages of the session `a s`, those in the archive first."""
     keys = keyspace.session("a", "s")
     first = int(observer.hget(keys.archive, "first") or 0)
@@ -100,7 +128,7 @@ def texts(*numbers: int) -> list[str]:
 def test_a_session_whose_time_is_over_moves_to_the_archive(
     service: RedisMemoryService,
     archiver: Archiver,
-    file: ArchiveFile,
+    file: Archive,
     keyspace: Keyspace,
     observer: "Redis[bytes]",
 ) -> None:
@@ -125,7 +153,7 @@ def test_a_session_whose_time_is_over_moves_to_the_archive(
 def test_what_is_too_much_for_redis_goes_and_the_rest_stays(
     service: RedisMemoryService,
     archiver: Archiver,
-    file: ArchiveFile,
+    file: Archive,
     keyspace: Keyspace,
     observer: "Redis[bytes]",
 ) -> None:
@@ -177,7 +205,7 @@ def test_a_session_from_before_there_was_an_archive_does_not_expire(
     assert 90 < keys.promised_s(observer.ttl(keys.history)) <= 100
 
 
-def _killing(connection: Connection, file: ArchiveFile, at: int) -> Callable[[], int]:
+def _killing(connection: Connection, file: Archive, at: int) -> Callable[[], int]:
     """Have the process end before its `at`-th call of Redis or of the archive; how many came."""
     calls = itertools.count()
 
@@ -201,7 +229,7 @@ def test_an_archiver_that_dies_at_any_step_loses_and_doubles_nothing(
     service: RedisMemoryService,
     keyspace: Keyspace,
     observer: "Redis[bytes]",
-    file: ArchiveFile,
+    file: Archive,
     *,
     is_over: bool,
 ) -> None:
@@ -213,7 +241,7 @@ def test_an_archiver_that_dies_at_any_step_loses_and_doubles_nothing(
             count += 1
         if is_over:
             observer.pexpire(keys.history, OVER_MS)
-        doomed = ArchiveFile(file.path)
+        doomed = archive_at(settings.archive_url or SecretStr(""))
         connection = Connection(settings)
         _killing(connection, doomed, at)
         try:
@@ -259,7 +287,7 @@ def test_without_its_file_nothing_leaves_redis(
 def test_what_is_cleared_or_erased_is_deleted_in_the_archive(
     service: RedisMemoryService,
     archiver: Archiver,
-    file: ArchiveFile,
+    file: Archive,
     keyspace: Keyspace,
     observer: "Redis[bytes]",
 ) -> None:
@@ -291,7 +319,7 @@ def test_what_is_cleared_or_erased_is_deleted_in_the_archive(
 def test_erased_words_that_an_archiver_was_writing_are_deleted(
     service: RedisMemoryService,
     archiver: Archiver,
-    file: ArchiveFile,
+    file: Archive,
     keyspace: Keyspace,
     observer: "Redis[bytes]",
 ) -> None:
@@ -330,7 +358,7 @@ def _begin_turn(connection: Connection, mailbox: Mailbox, job_id: str) -> None:
 def test_a_session_goes_on_where_it_was(
     service: RedisMemoryService,
     archiver: Archiver,
-    file: ArchiveFile,
+    file: Archive,
     keyspace: Keyspace,
     observer: "Redis[bytes]",
 ) -> None:
@@ -369,7 +397,7 @@ def test_a_session_goes_on_where_it_was(
 
 
 def test_what_is_removed_while_it_is_read_back_stays_removed(
-    service: RedisMemoryService, archiver: Archiver, file: ArchiveFile, keyspace: Keyspace
+    service: RedisMemoryService, archiver: Archiver, file: Archive, keyspace: Keyspace
 ) -> None:
     """By clearing and by erasing; and a job that does not run brings nothing back."""
     keys, connection = keyspace.session("a", "s"), archiver.connection
@@ -389,7 +417,7 @@ def test_what_is_removed_while_it_is_read_back_stays_removed(
 
 
 def test_an_export_has_what_is_archived_and_new_keys_reach_it(
-    settings: MemorySettings, real_backend: Backend, file: ArchiveFile, observer: "Redis[bytes]"
+    settings: MemorySettings, real_backend: Backend, file: Archive, observer: "Redis[bytes]"
 ) -> None:
     """Each message once, in order, and the summary; records are encrypted as they were."""
     old, new = (f"{name}:{base64.b64encode(name.encode() * 32).decode()}" for name in "ab")
@@ -421,7 +449,11 @@ def test_an_export_has_what_is_archived_and_new_keys_reach_it(
     observer.pexpire(keys.history, OVER_MS)
     Archiver(connection, keyspace, file, STAY).run()
     assert not observer.exists(keys.history)
-    assert b"message 3" not in file.path.read_bytes() + Path(f"{file.path}-wal").read_bytes()
+    lies_there = b"".join(file.every(keys))
+    if isinstance(file, ArchiveFile):
+        lies_there += file.path.read_bytes() + Path(f"{file.path}-wal").read_bytes()
+    assert lies_there
+    assert b"message 3" not in lies_there
 
     both = keyspace_with(f"{new},{old}")
     *_, progress = reencrypt_archive(file, both, Rewriting(0))
@@ -446,3 +478,40 @@ def test_events_do_not_wait_for_the_archive(
     job = Intake("j", b"{}", 10, ttl_s=100, due_ms=due_ms, wait_ms=1000)
     real_backend.connection.run_last(*Mailbox(keyspace, keys).take_in(job, grace_ms=1000))
     assert 0 < observer.ttl(keys.events) <= 100
+
+
+def test_a_database_that_is_away_is_named_without_its_password(postgres: PostgresServer) -> None:
+    """In what an operator reads: refused, unknown, or with a wrong password."""
+    right = postgres.url
+    for url, why in (
+        (right.replace(str(postgres.port), "1"), "refused"),
+        (right.removesuffix("postgres") + "nobody", "does not exist"),
+        (right.replace(PASSWORD, f"{PASSWORD}-wrong"), "password authentication failed"),
+    ):
+        archive = archive_at(SecretStr(url))
+        with pytest.raises(ArchiveUnavailable, match=why) as refused:
+            archive.check()
+        archive.close()
+        said = "".join(traceback.format_exception(refused.value))
+        assert "postgresql://127.0.0.1:" in str(refused.value)
+        assert PASSWORD not in said + archive.name + repr(archive)
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:canary@h/d", "postgresql://u:canary@h", "sqlite:///", "postgresql://h:x/d"]
+)
+def test_an_address_that_names_no_archive_is_refused_and_not_shown(url: str) -> None:
+    """Before anything starts."""
+    with pytest.raises(ValidationError, match="ARCHIVE_URL") as refused:
+        MemorySettings(archive_url=SecretStr(url))
+    assert "canary" not in str(refused.value)
+
+
+def test_without_its_packages_the_line_to_install_them_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing else needs them."""
+    monkeypatch.delitem(sys.modules, "memory.archive.database", raising=False)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(ArchiveUnavailable, match=r"pip install './griot\[archive\]'"):
+        archive_at(SecretStr("postgresql://u:p@h/d"))

@@ -54,7 +54,9 @@ def run(server: ValkeyServer, tmp_path: Path) -> Run:
 
     def one(seed: int, *mutants: LuaScript) -> None:
         path = tmp_path / f"{seed}.db"
-        settings = MemorySettings(url=SecretStr(server.url()), archive_url=f"sqlite:///{path}")
+        settings = MemorySettings(
+            url=SecretStr(server.url()), archive_url=SecretStr(f"sqlite:///{path}")
+        )
         server.command("FLUSHALL")
         # With one session a mutant is found sooner.
         sessions = ("s1",) if mutants else ("s1", "s2")

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pydantic import SecretStr
 
 from memory import RedisMemoryService
 from memory.archive.file import ArchiveFile
@@ -21,7 +22,7 @@ def test_the_task_archives_and_counts(
 ) -> None:
     """Within the bounds of the settings; without an archive it does nothing."""
     url = f"sqlite:///{tmp_path / 'a.db'}"
-    changes = {"archive_url": url, "history_max_messages": 2}
+    changes = {"archive_url": SecretStr(url), "history_max_messages": 2}
     settings = memory_settings.model_copy(update=changes)
     service = RedisMemoryService(settings=settings, connection=real_backend.connection)
     for number in range(5):

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from memory import Acquired, AcquireOutcome, AsyncConnection, Keyspace
-from memory.archive.file import ArchiveFile, Leaving
+from memory.archive.file import ArchiveFile
+from memory.archive.store import Leaving
 from memory.records.archived import Part
 from tasks.turn.read_back import ArchiveReader
 

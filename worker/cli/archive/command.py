@@ -3,8 +3,8 @@
 import click
 
 from memory import index
-from memory.archive.file import ArchiveFile
 from memory.archive.state import last_run
+from memory.archive.store import Archive
 from memory.ids import shown_id
 from memory.records import history
 from tasks.process.services import ProducerServices, producer_services
@@ -65,7 +65,7 @@ def show_session(agent: str, session: str, limit: int) -> None:
     show_json([] if part is None else history.decode(keys, part.records).messages)
 
 
-def _file(services: ProducerServices) -> ArchiveFile:
+def _file(services: ProducerServices) -> Archive:
     if services.archive is None:
         raise CommandFailed(NO_ARCHIVE)
     return services.archive
