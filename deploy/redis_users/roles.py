@@ -49,11 +49,7 @@ ARCHIVING: Grants = {
     "archive_forgotten": "zmscore zrange",
 }
 """Moving histories to the archive."""
-READING_BACK: Grants = {
-    "archive: lease:": "hget",
-    "archive_forgotten": "zmscore",
-    "history:": "lrange",
-}
+READING_BACK: Grants = {"archive: lease:": "hget", "archive_forgotten": "zmscore"}
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
 TICKING: Grants = {"schedules:": "hgetall"}
@@ -138,7 +134,7 @@ OPERATING: Grants = {
     "archive_run": "get",
     "archive_forgotten": "zmscore",
     "archive:": "hmget",
-    "pauses": "hgetall hdel",
+    "pauses": "hgetall hget hdel",
     "webhooks:": "hlen hmget",
     "webhook_letters:": "zcard zscore zrevrange",
     "webhook_sessions:": "zrangebylex",
@@ -177,7 +173,6 @@ REENCRYPTING: Grants = {
     "history: dead:": "lrange",
     "jobs: callbacks: outbox: lease: summary:": "hgetall",
     "events:": "xrange",
-    "pauses": "hget",
 }
 
 SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
@@ -248,7 +243,7 @@ WORKER = Role(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
         VECTORS, READING_BACK,
-        {"totals:": "hmget", "archive_run": "get"},
+        {"totals:": "hmget", "archive_run": "get", "history:": "lrange"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),
