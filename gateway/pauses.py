@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.access import Caller, Operator
 from gateway.acting import acting
 from gateway.errors import ApiError
-from tasks.overview.pauses import PauseNow, pauses_now
+from tasks.overview.pauses import PauseNow, find_pauses
 from tasks.process.services import producer_services
 from tasks.submit import pauses
 
@@ -32,7 +32,7 @@ class PauseBody(BaseModel):
 async def list_pauses(caller: Operator) -> dict[str, object]:
     """What is paused, and what was resumed and has sessions that are still being woken."""
     services = producer_services()
-    found = await asyncio.to_thread(pauses_now, services.memory, services.keyspace)
+    found = await asyncio.to_thread(find_pauses, services.memory, services.keyspace)
     return {"object": "list", "data": [_shown(one) for one in found if _may_see(caller, one.what)]}
 
 

@@ -49,7 +49,7 @@ ARCHIVING: Grants = {
     "archive_forgotten": "zmscore zrange",
 }
 """Moving histories to the archive."""
-READING_BACK: Grants = {"archive: lease:": "hget", "archive_forgotten": "zmscore"}
+BACK = {"lease: archive:": "hget", "archive_forgotten": "zmscore", "history:": "lrange"}
 RECORDING: Grants = {"audit": "xadd pexpire"}
 """Who did what, of each who may cancel, drop, erase, export or import."""
 TICKING: Grants = {"schedules:": "hgetall"}
@@ -242,8 +242,8 @@ WORKER = Role(
     grants=(
         FINDING, SENDING, ENDING, SWEEPING, REPORTING, TURNING, REMEMBERING, PUBLISHING, WAITING,
         DELIVERING, GROUPING, CONSUMING, ASKING, CHECKING, RECORDING, PROVING, TICKING,
-        VECTORS, READING_BACK,
-        {"totals:": "hmget", "archive_run": "get", "history:": "lrange"},
+        VECTORS, BACK,
+        {"totals:": "hmget", "archive_run": "get"},
     ),
     alone=f"time info dbsize {LOADING} {CLUSTER}",
     hears=frozenset(Channel),

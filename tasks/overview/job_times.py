@@ -39,8 +39,8 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class JobTimes:
-    """A job's time, stretch by stretch. `state` is how it has ended, or "open"; `trace` the id of
-    its trace, `timings` and `server` what its result says."""
+    """A job's time, stretch by stretch. `state` is how it has ended, or "open"; `reason` is why it
+    failed, `trace` the id of its trace, `timings` and `server` what its result says."""
 
     job_id: str
     agent_id: str
@@ -50,6 +50,7 @@ class JobTimes:
     stretches: tuple[Stretch, ...] = ()
     model: str | None = None
     server: str | None = None
+    reason: str | None = None
     trace: str | None = None
     timings: dict[str, JsonValue] = field(default_factory=dict)
 
@@ -82,6 +83,8 @@ def told_by(found: Sequence[Event], known: JobTimes) -> JobTimes:
         known = replace(known, state=last.type.value)
         if last.type is EventType.DONE:
             known = _with_result(known, last)
+        elif isinstance(error := last.data.get("error"), str):
+            known = replace(known, reason=error)
     started = [one for one in found if one.type is EventType.STARTED]
     place = tracing.checked(started[-1].data).get(tracing.PARENT) if started else None
     return replace(

@@ -42,13 +42,18 @@ class PauseNow:
 
 
 def pauses_now(memory: Connection, keyspace: Keyspace) -> tuple[PauseNow, ...]:
-    """Every pause that is not over, then those whose sessions are still being woken. None where
-    Redis does not say."""
+    """As `find_pauses`, for what shows more than pauses: none where Redis does not say."""
     try:
-        now_ms, found = memory.run_all(server_time_ms(), pauses.every(keyspace))
-        outages = [Outage.of(keyspace, one.member) for one in memory.run(servers_away(keyspace))]
+        return find_pauses(memory, keyspace)
     except MemoryServiceError:
         return ()  # other checks and tables say so
+
+
+def find_pauses(memory: Connection, keyspace: Keyspace) -> tuple[PauseNow, ...]:
+    """Every pause that is not over, then those whose sessions are still being woken. Raises
+    memory.MemoryServiceError."""
+    now_ms, found = memory.run_all(server_time_ms(), pauses.every(keyspace))
+    outages = [Outage.of(keyspace, one.member) for one in memory.run(servers_away(keyspace))]
     held = {str(one.target): one for one in found if not one.is_over(now_ms)}
     over = [one.model for one in outages if one.is_pause and one.model not in held]
     shown = [_pause_now(memory, keyspace, what, held.get(what)) for what in (*held, *over)]

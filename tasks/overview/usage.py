@@ -43,11 +43,13 @@ def usage(
     `each_day` a row for each of them and each day. What a job without a `user_id` used is no
     user's. Changes nothing. Raises memory.InvalidInput and memory.MemoryServiceError.
     """
-    services = producer_services()
     if by not in BY:
         raise InvalidInput(f"by must be one of {', '.join(BY)}")
     if not all(one is None or _is_day(one) for one in (since, until)):
         raise InvalidInput("since and until must be days, as datetime.date has them")
+    if since is not None and until is not None and since > until:
+        raise InvalidInput(f"the first day, {since}, is after the last, {until}")
+    services = producer_services()
     days = days_of(services.memory, since, until)
     if by == "day":
         return tuple(_by_day(services.memory, services.keyspace, days))

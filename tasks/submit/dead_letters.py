@@ -256,7 +256,10 @@ def _found(job_id: str) -> tuple[Mailbox, Letter]:
         letter = services.memory.run(dead_letters.letters(mailbox)).find(job_id)
         if letter is not None:
             return mailbox, _letter(keys, letter)
-    raise InvalidJob(f"there is no dead letter of job {shown_id(job_id)}")
+    raise InvalidJob(
+        f"there is no dead letter of job {shown_id(job_id)}: it never was one, was sent again, or "
+        "was dropped; `griot trace` says how a job ended"
+    )
 
 
 def _callbacks(keys: SessionKeys, letter: dead_letters.DeadLetter) -> bytes:

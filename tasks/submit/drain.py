@@ -95,7 +95,10 @@ def _broker() -> Iterator[BrokerConnection]:
     options = {**app.conf.broker_transport_options, "ack_emulation": False}
     with app.connection_for_write(transport_options=options) as connection:
         connection.ensure_connection(errback=_raise)
-        yield connection
+        try:
+            yield connection
+        except (*connection.connection_errors, *connection.channel_errors) as exc:
+            raise OperationalError(str(exc)) from exc  # it went away in the middle
 
 
 def _raise(error: Exception, _: float) -> None:

@@ -9,8 +9,8 @@ import pytest
 from agents import Ask, Profile, PromptForm, prompt_for
 from llm import ChatRequest, LLMSettings
 from memory import decode_messages
-from tests.support.odd_histories import ODD_HISTORIES, stored
-from tests.support.odd_schemas import ODD_PATTERNS, ODD_SCHEMAS
+from tests.support.odd.histories import ODD_HISTORIES, stored
+from tests.support.odd.schemas import ODD_PATTERNS, ODD_SCHEMAS
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 

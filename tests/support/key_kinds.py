@@ -117,7 +117,8 @@ KINDS: tuple[KeyKind, ...] = (
         "archive:{H}",
         "hash",
         "none; goes with the history",
-        "name of the history in the archive; how many of its messages have left Redis",
+        "name of the history in the archive; how many of its messages have left Redis; how many "
+        "came back, and for which job",
         True,
     ),
     KeyKind(

@@ -14,7 +14,9 @@ BAR_CELLS = 32
 @click.argument("job_id")
 @json_option
 def trace(job_id: str, as_json: bool) -> None:
-    """Show where the time of JOB_ID went: queued, waiting, model, tools, reply, attempts.
+    """Show where the time of JOB_ID went, and why it failed.
+
+    Queued, waiting, model, tools, reply, each attempt.
 
     It is read from what Redis keeps of the job; no collector is needed. Where spans are sent to
     one, the last line has the id under which it has the trace.
@@ -60,7 +62,8 @@ def _row(one: Stretch, began_ms: int, whole_ms: int) -> tuple[object, ...]:
 
 
 def _more(found: JobTimes) -> list[str]:
-    said = [f"Agent {found.agent_id}, session {found.session_id}, attempts {found.attempts}"]
+    said = [f"Failed: {found.reason}"] if found.reason else []
+    said.append(f"Agent {found.agent_id}, session {found.session_id}, attempts {found.attempts}")
     if found.server:
         said.append(f"Server {found.server}, model {found.model}")
     shown = [

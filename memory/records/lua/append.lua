@@ -25,5 +25,8 @@ add_messages(7)
 if is_exact == '1' or left_ms < tonumber(ttl_ms) then redis.call('PEXPIRE', history, ttl_ms) end
 -- It is of no less use than what it sums up.
 redis.call('PEXPIRE', summary, ttl_ms, 'GT')
--- include keep_while_pending
+-- A TTL that is given to the history of a session in which a job waits counts once that is over.
+if redis.call('EXISTS', queue, delayed) > 0 and redis.call('EXISTS', lease) == 1 then
+  keep_history()
+end
 return {'OK', redis.call('LLEN', history)}

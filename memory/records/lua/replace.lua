@@ -20,5 +20,8 @@ for first = 4, #ARGV, part do
   redis.call('RPUSH', history, unpack(ARGV, first, math.min(first + part - 1, #ARGV)))
 end
 redis.call('PEXPIRE', history, ttl_ms)
--- include keep_while_pending
+-- A TTL that is given to the history of a session in which a job waits counts once that is over.
+if redis.call('EXISTS', queue, delayed) > 0 and redis.call('EXISTS', lease) == 1 then
+  keep_history()
+end
 return {'OK', messages}

@@ -1,5 +1,6 @@
--- Removes a history with its summary. What is archived of it is not this session's any more. The `rev` of the lease changes: so a turn or a summary that
--- is being computed can find out that its history is gone.
+-- Removes a history with its summary. What is archived of it is not this session's any more. The
+-- `rev` of the lease changes: so a turn or a summary that is being computed can find out that its
+-- history is gone.
 local removed = redis.call('UNLINK', history, summary, archive)
 if redis.call('EXISTS', lease) == 1 then
   redis.call('HINCRBY', lease, 'rev', 1)

@@ -118,7 +118,7 @@ def test_maintenance_works(service: RedisMemoryService) -> None:
     housekeeping = Housekeeping(service.connection, service.keyspace)
 
     assert housekeeping.extend_active(window_s=60, ttl_s=100_000).sessions == len(SESSIONS)
-    assert housekeeping.clean_stale(idle_s=0).deleted == len(SESSIONS)
+    assert housekeeping.clean_stale(idle_s=0, ttl_of=lambda agent: 10**9).deleted == len(SESSIONS)
     housekeeping.record_stats()
     assert len(housekeeping.read_stats()) == 1
     assert service.get_all_sessions_for_agent("a") == []

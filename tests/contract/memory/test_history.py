@@ -21,7 +21,7 @@ from memory.redis.connection import Connection
 from sandbox.proxy import Proxy
 from sandbox.valkey import ValkeyServer
 from tests.support.memory_fixtures import Backend
-from tests.support.odd_histories import PNG
+from tests.support.odd.histories import PNG
 
 MESSAGES = [{"role": "user", "content": str(number)} for number in range(5)]
 ODD_CONTENTS = ["", "\x00", "😀 e\u0301 é", "\n\r\t\u2028", '"}{', "x" * 100_000]

@@ -110,7 +110,7 @@ def test_a_session_that_is_cleaned_up_leaves_no_summary(
     """CLEAN takes it with the history."""
     assert keep(backend, keys, earlier(backend, keys))
     mailbox = Mailbox(Keyspace(backend.prefix), keys)
-    backend.connection.run(at(mailbox.clean(0), 10**16))
+    backend.connection.run(at(mailbox.clean(0, ttl_ms=10**12), 10**16))
     assert not backend.observer.exists(keys.history, keys.summary)
 
 

@@ -23,7 +23,7 @@ from llm import (
 from tasks.turn.context import TurnContext
 from tasks.turn.fitted_call import FittedCall, FittedReply
 from tests.contract.tasks.test_fitted_call import Ear
-from tests.support.odd_histories import PNG, assistant, call, calls, system, tool, user
+from tests.support.odd.histories import PNG, assistant, call, calls, system, tool, user
 
 SETTINGS = LLMSettings(num_ctx=4096)
 PROFILE = Profile("energy", "Be brief.", None, None, None, max_history=100)

@@ -13,7 +13,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import JobFailed, chat_task
 from tests.support.machine import scaled
-from tests.support.odd_histories import PNG, Record, assistant, call, calls, system, tool, user
+from tests.support.odd.histories import PNG, Record, assistant, call, calls, system, tool, user
 from tests.support.strict_template import assert_strict
 
 WAIT_S = scaled(20)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hypothesis import strategies as st
 
 from tests.support.faults.sender import AGENT_ID
-from tests.support.odd_schemas import ODD_SCHEMAS
+from tests.support.odd.schemas import ODD_SCHEMAS
 
 texts = st.sampled_from(["", "a", "nul\0", "line\nline", "\ud800", "😀", "{x}", "*", "a:b"])
 texts = texts | st.text(max_size=20) | st.sampled_from([600, 70_000]).map(lambda size: "x" * size)

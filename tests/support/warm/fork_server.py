@@ -89,8 +89,8 @@ LIBRARIES = (
     "uvloop",
     "yaml",
 )
-OURS = ("agents", "children", "llm", "memory", "telemetry", "webhooks")
-"""Read their settings when they are used; `tasks`, `worker` and `gateway` as they are imported."""
+OURS = ("agents", "children", "llm", "memory", "tasks", "telemetry", "webhooks")
+"""Read their settings when they are used; `worker` does as it is imported. See also `renew`."""
 
 
 def modules_of_ours() -> Iterator[str]:
@@ -148,11 +148,19 @@ def _take_over(*fds: int) -> None:
     os.closerange(3, MOST_FDS)
 
 
+def renew() -> None:
+    """Make again what `tasks` makes for each process as it is imported."""
+    points = sys.modules["tasks.process.crash_points"]
+    vars(points)["_fuse"] = vars(points)["_fuse_of"](os.environ.get(vars(points)["VARIABLE"], ""))
+    vars(sys.modules["tasks.attempt.retry"])["_RNG"].seed()
+
+
 def become(request: dict[str, object]) -> None:
     """Be `python` with these arguments, in this environment."""
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]  # text by text
     os.chdir(request["cwd"])  # type: ignore[arg-type]  # a text
+    renew()
     kind, what, *arguments = request["argv"]  # type: ignore[misc]  # texts
     sys.argv = [kind, *arguments]
     if kind == "-m":

@@ -10,7 +10,7 @@ from agents import FULL, Ask, Profile, Prompt, PromptForm, Repairs, prompt_for
 from agents.prompt import PLAIN
 from llm import LLMSettings, TokenBudget
 from memory import decode_messages
-from tests.support.odd_histories import (
+from tests.support.odd.histories import (
     ODD_HISTORIES,
     assistant,
     call,

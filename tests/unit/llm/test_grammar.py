@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llm import ChatRequest
 from llm.wire.grammar import grammar_format, grammar_schema
 from llm.wire.grammar_pattern import ANY, grammar_pattern
-from tests.support.odd_schemas import ODD_PATTERNS, ODD_SCHEMAS, grammar_faults
+from tests.support.odd.schemas import ODD_PATTERNS, ODD_SCHEMAS, grammar_faults
 
 
 @pytest.mark.parametrize("case", ODD_SCHEMAS)

@@ -40,6 +40,14 @@ def test_a_turn_with_a_tool_is_told_stretch_by_stretch() -> None:
     assert (found.trace, found.timings) == (TRACE, {"model_ms": 3.0})
 
 
+def test_a_failed_job_says_why() -> None:
+    """One that expired or took too long leaves no dead letter: its last event has the reason."""
+    failed = event(60, EventType.FAILED, error="the turn was stopped", code="timeout")
+    found = told_by([event(0, EventType.QUEUED, 0, position=0), failed], KNOWN)
+    assert (found.state, found.reason) == ("failed", "the turn was stopped")
+    assert told_by([event(0, EventType.QUEUED, 0, position=0)], KNOWN).reason is None
+
+
 def test_waits_and_a_lost_attempt_are_named() -> None:
     """One that its worker gave up ends with a wait; one whose worker died does not."""
     found = told_by(

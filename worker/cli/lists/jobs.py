@@ -14,6 +14,7 @@ from tasks.overview.found_jobs import (
     JobSearch,
     find_jobs,
 )
+from tasks.process.services import producer_services
 from worker.cli.console import (
     Table,
     duration,
@@ -61,6 +62,9 @@ def jobs_command(*, limit: int, cursor: str, as_json: bool, **search: Unpack[Job
         show_json({"jobs": [*map(_as_json, found)], "next": place})
         return
     columns = ("Job", "State", "Agent", "Session", "User", "Tags", "Sent", "Took")
+    if not found:
+        kept = duration(producer_services().settings.queue.jobs_kept_s)
+        note(f"griot: no such job; those that have ended are listed for {kept}")
     show(Table("Jobs", columns, [tuple(_cells(job)) for job in found]))
     if place is not None:
         note(f"griot: there are more: --cursor '{place}'")

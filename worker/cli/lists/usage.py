@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import date
 
 import click
 
@@ -17,7 +17,15 @@ ROW_OF_ALL = "other"
 COLUMNS = ("Turns", "In", "Out", "On a slot", "Tools", "Unfinished", "Summaries")
 """In, Out, Unfinished and Summaries are tokens."""
 _NUMBERS = tuple(one.name for one in fields(Spent))
-_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+def _day(context: click.Context, parameter: click.Parameter, given: str | None) -> date | None:
+    """A day as ISO 8601 has it."""
+    try:
+        return None if given is None else date.fromisoformat(given)
+    except ValueError:
+        wrong = "give a day of the calendar: 2026-11-30"
+        raise click.BadParameter(wrong, context, parameter) from None
 
 
 @click.command(name="usage")
@@ -25,19 +33,19 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option(
     "--from",
     "since",
-    type=_DAY,
+    callback=_day,
     metavar="DAY",
     help="The first day, 2026-11-01.  [default: 29 days earlier]",
 )
-@click.option("--to", "until", type=_DAY, metavar="DAY", help="The last day.  [default: today]")
+@click.option("--to", "until", callback=_day, metavar="DAY", help="The last day.  [default: today]")
 @click.option("--each-day", is_flag=True, help="A row for each day, not one for all of them.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
 def usage_command(
     *,
     by: UsageBy,
-    since: datetime | None,
-    until: datetime | None,
+    since: date | None,
+    until: date | None,
     each_day: bool,
     as_csv: bool,
     as_json: bool,
@@ -56,8 +64,7 @@ def usage_command(
     """
     if as_csv and as_json:
         raise click.UsageError("give either --csv or --json")
-    first, last = (None if at is None else at.date() for at in (since, until))
-    rows = usage(by, since=first, until=last, each_day=each_day)
+    rows = usage(by, since=since, until=until, each_day=each_day)
     if as_json:
         show_json([_facts(by, row) for row in rows])
         return

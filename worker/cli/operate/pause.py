@@ -2,11 +2,12 @@
 
 import click
 
-from tasks.overview.pauses import PauseNow, pauses_now
+from tasks.overview.pauses import PauseNow, find_pauses
 from tasks.process.services import producer_services
 from tasks.submit import pauses
 from tasks.submit.pauses import PauseKindName
 from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.known_agents import note_unknown
 from worker.cli.moments import duration_option
 from worker.cli.next_steps import program
 
@@ -40,9 +41,13 @@ def pause(
       griot pause all --for 30m
       griot pause
     """
+    if kind is None and (reason or for_s is not None):
+        raise click.UsageError("say what is to wait: agent NAME, model NAME, server URL or all")
     if kind is None:
         _list(as_json)
         return
+    if kind == "agent":
+        note_unknown(name)
     made = pauses.pause(kind, name, reason=reason, for_s=for_s)
     if as_json:
         show_json(
@@ -91,7 +96,7 @@ def pauses_table(found: tuple[PauseNow, ...]) -> Table:
 
 def _list(as_json: bool) -> None:
     services = producer_services()
-    found = pauses_now(services.memory, services.keyspace)
+    found = find_pauses(services.memory, services.keyspace)
     if as_json:
         show_json(found)
     elif found:

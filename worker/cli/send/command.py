@@ -51,7 +51,7 @@ WRITTEN_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 )
 @click.option(
     "--priority",
-    type=click.Choice([*Priority]),
+    type=click.Choice([one.value for one in Priority]),
     help="How urgent the jobs are whose lines do not say so.  [default: as their agents' profiles]",
 )
 def send_command(

@@ -11,9 +11,11 @@ from kombu.exceptions import OperationalError
 from llm import OllamaUnreachableError
 from memory import MemoryUnavailable
 from sandbox.errors import BinaryMissing
+from tasks import Priority
 from tasks.errors import InvalidJob
 from worker.cli import main
 from worker.cli.group import CommandFailed, Commands
+from worker.cli.send.command import send_command
 
 README = (Path(__file__).resolve().parents[4] / "README.md").read_text("utf-8")
 COMMANDS = (
@@ -77,11 +79,29 @@ def test_the_help_has_each_command_once_in_a_section_with_a_whole_sentence() -> 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["no-such-command"], ["chat", "energy"], ["stats", "--history", "0"], ["sessions"]],
+    [
+        *(["no-such-command"], ["chat", "energy"], ["stats", "--history", "0"], ["sessions"]),
+        *(["pause", "--for", "5m"], ["pause", "--reason", "new disk"]),
+        *(["usage", "--from", "2026-11-31"], ["send", __file__, "--priority", "urgent"]),
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
     """Exit code 2 tells wrong usage from failure."""
     assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("priority", [one.value for one in Priority])
+def test_send_takes_each_priority_by_its_word(priority: str) -> None:
+    """As the help's own example has it, and as delay does."""
+    context = send_command.make_context("send", [__file__, "--priority", priority])
+    assert context.params["priority"] == priority
+
+
+def test_days_that_end_before_they_begin_are_no_bill_of_nothing() -> None:
+    """`griot usage` and its brothers refuse them, before anything is asked."""
+    ended = CliRunner().invoke(main, ["usage", "--from", "2026-11-30", "--to", "2026-11-01"])
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert "the first day, 2026-11-30, is after the last, 2026-11-01" in ended.stderr
 
 
 @pytest.mark.parametrize(

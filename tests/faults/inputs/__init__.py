@@ -1,0 +1,1 @@
+"""What strangers send: odd, large, dear, wrong."""

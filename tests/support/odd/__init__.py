@@ -1,0 +1,1 @@
+"""Histories and schemas as strangers write them."""
