@@ -134,7 +134,7 @@ OPERATING: Grants = {
     "archive_run": "get",
     "archive_forgotten": "zmscore",
     "archive:": "hmget",
-    "pauses": "hgetall hdel",
+    "pauses": "hgetall hget hdel",
     "webhooks:": "hlen hmget",
     "webhook_letters:": "zcard zscore zrevrange",
     "webhook_sessions:": "zrangebylex",
@@ -173,7 +173,6 @@ REENCRYPTING: Grants = {
     "history: dead:": "lrange",
     "jobs: callbacks: outbox: lease: summary:": "hgetall",
     "events:": "xrange",
-    "pauses": "hget",
 }
 
 SENDS = "schedule enqueue interrupt delay touch claim note_job charge refund release_jobs"
