@@ -11,7 +11,7 @@ from memory import get_redis_memory
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from tests.support.machine import scaled
-from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal
+from tests.support.on_terminal.terminal import CTRL_C, CTRL_D, ENTER, Terminal
 from tests.support.waiting import wait_until
 from worker.cli import main
 from worker.cli.next_steps import program

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tasks import chat_task
-from tests.support.terminal import CTRL_C, Terminal
+from tests.support.on_terminal.terminal import CTRL_C, Terminal
 from tests.support.waiting import wait_until
 from worker.cli import main
 

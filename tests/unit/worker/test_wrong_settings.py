@@ -1,13 +1,12 @@
 """A wrong setting of a process ends it at once, before it looks for a server or starts anything."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from sandbox.ports import free_port
+from tests.support.warm.python import run_python
 
 CELERY = ("-m", "celery", "-A", "worker")
 GRIOT = ("-c", "import griot; griot.main()")
@@ -31,10 +30,8 @@ def test_it_is_said_in_one_line_with_status_78(door: str, name: str, tmp_path: P
     """Redis, which is not there, is not in it."""
     kept = {one: os.environ[one] for one in ("PATH", "HOME") if one in os.environ}
     redis = {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    done = subprocess.run(
-        (sys.executable, *DOORS[door]), cwd=tmp_path, env={**kept, **redis, name: WRONG[name]},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    env = {**kept, **redis, name: WRONG[name]}
+    done = run_python(*DOORS[door], env=env, cwd=tmp_path, timeout_s=60)
     assert done.returncode == 78, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"griot: {name}={WRONG[name]}: ")

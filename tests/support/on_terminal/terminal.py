@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.support.machine import scaled
-from tests.support.terminal_screen import TerminalScreen
+from tests.support.on_terminal.screen import TerminalScreen
 from tests.support.waiting import wait_until
 from tests.support.warm.python import warm
 
