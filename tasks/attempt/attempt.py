@@ -31,7 +31,7 @@ from tasks.attempt.late_commit import after_refused_commit
 from tasks.attempt.lease import LeaseHolder
 from tasks.attempt.outage_wait import OutageMet, OutageWait
 from tasks.attempt.retry import is_retried, pause_s, told
-from tasks.attempt.time_limit import ending_of, limited, timed_out, timeout_of
+from tasks.attempt.time_limit import TimeLimit, ending_of, timed_out, timeout_of
 from tasks.attempt.traced import trace_attempt
 from tasks.attempt.verdict import (
     UNKNOWN_JOB,
@@ -84,7 +84,7 @@ class Attempt:
         self._events = events
         self._outage_wait = outage_wait
         self._summaries = summaries
-        self._settings = settings
+        self._settings, self._limit = settings, TimeLimit()
         self._profile = settings.profiles.of(ref.agent_id)
 
     async def run(self) -> Verdict:
@@ -202,7 +202,7 @@ class Attempt:
         """Compute and commit the turn. Raises the LLMError of the model's call."""
         try:
             turn = self._turn.run(self._holder.mailbox.keys, self._ref.job_id, envelope, acquired)
-            with limited(stoppable, timeout_of(envelope.job, self._profile)):
+            with self._limit.over(stoppable, timeout_of(envelope.job, self._profile)):
                 result = await stoppable.run(turn)
             messages = messages_of(envelope.job, result, self._turn.steps, envelope.merged)
             records = self._encoded(messages)

@@ -1,7 +1,7 @@
 """A turn that runs for too long: it is stopped, and its job fails with what was said so far.
 
-The time is that of one turn, by this process's monotonic clock, from the moment at which it may
-call its model: what a job waits for before, a slot or servers that are away, is not in it.
+The time is that of one attempt, by this process's monotonic clock, while it may call a model, its
+own or a fallback: what a job waits for, a slot or servers that are away, is not in it.
 """
 
 import asyncio
@@ -27,17 +27,28 @@ def timeout_of(job: ChatJob, profile: Profile) -> float | None:
     return profile.timeout_s if job.timeout_s is None else job.timeout_s
 
 
-@contextmanager
-def limited(stoppable: Stoppable, timeout_s: float | None) -> Iterator[None]:
-    """Stop what runs within the block once it has run for so long; None: never."""
-    if timeout_s is None:
-        yield
-        return
-    timer = asyncio.get_running_loop().call_later(timeout_s, stoppable.stop, StopReason.TIMED_OUT)
-    try:
-        yield
-    finally:
-        timer.cancel()
+class TimeLimit:
+    """What an attempt has used of its time; its turns with fallback models count together."""
+
+    def __init__(self) -> None:
+        self._used_s = 0.0
+
+    @contextmanager
+    def over(self, stoppable: Stoppable, timeout_s: float | None) -> Iterator[None]:
+        """Stop what runs within the block once all such blocks have taken so long; None: never."""
+        if timeout_s is None:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        timer = loop.call_at(
+            began_s + timeout_s - self._used_s, stoppable.stop, StopReason.TIMED_OUT
+        )
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._used_s += loop.time() - began_s
 
 
 def timed_out(job_id: str, job: ChatJob, profile: Profile) -> JobTimeout:
