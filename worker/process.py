@@ -19,6 +19,7 @@ from celery.utils.text import str_to_list
 
 from agents import InvalidProfiles
 from memory import MemoryServiceError
+from memory.errors import ArchiveUnavailable
 from memory.ids import shown_id
 from tasks.beat.reporting import report_forever
 from tasks.beat.sweep import MAINTENANCE, sweep_forever
@@ -172,6 +173,10 @@ def _check_world(app: Celery) -> None:
     if worker_start_checks(services.memory):
         check_keys_at_start(services.memory, services.settings)
     celery_start_checks(app)
+    try:
+        _ = services.archive
+    except ArchiveUnavailable as exc:
+        raise ConfigurationError(f"ARCHIVE_URL: {exc}") from exc
     _ = worker_services().toolbox
 
 

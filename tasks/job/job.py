@@ -50,6 +50,7 @@ _UNICODE_ERROR = re.compile("[\ud800-\udfff]")
 # What may be one of several things is said as a whole: pydantic says how each of them failed.
 _ALLOWED: Mapping[int | str, str] = {
     "format": 'must be "json" or a JSON Schema, as an object',
+    "tags": "must be at most 8 texts of 1 to 64 letters, digits and _ . : / @ + = -",
     "think": 'must be True, False or a level such as "low" or "high"',
 }
 

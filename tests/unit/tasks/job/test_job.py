@@ -364,6 +364,9 @@ def test_a_user_is_a_text(metadata: dict[str, object] | None, user: str | None) 
     assert job(metadata=metadata).user == user
 
 
+SAID_OF_TAGS = "tags: must be at most 8 texts of 1 to 64 letters, digits and _ . : / @ + = -"
+
+
 def test_a_request_tells_its_size() -> None:
     """In bytes of UTF-8, in eight digits."""
     assert job(message="é").request.packed().endswith(":00000002")
@@ -374,6 +377,8 @@ def test_a_request_tells_its_size() -> None:
     [
         ({"format": "xml"}, 'format: must be "json" or a JSON Schema, as an object'),
         ({"think": 3}, 'think: must be True, False or a level such as "low" or "high"'),
+        ({"tags": ["two words"]}, SAID_OF_TAGS),
+        ({"tags": ["a"] * 9}, SAID_OF_TAGS),
     ],
 )
 def test_what_may_be_several_things_is_said_as_a_whole(
