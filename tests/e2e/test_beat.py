@@ -43,7 +43,7 @@ def test_an_active_session_gets_its_ttl_again(valkey: ValkeyServer) -> None:
 def test_a_stale_session_is_deleted_with_all_it_had(valkey: ValkeyServer) -> None:
     """History, session data and index entry of a session that nobody uses go."""
     memory = get_redis_memory()
-    memory.save_conversation_history("agriculture", "stale", HELLO)
+    memory.save_conversation_history("agriculture", "stale", HELLO, ttl=600)
     memory.set_session_data("stale", "metadata", {"user_id": "u1"})
     names = ("ecowas:history:agriculture:stale", "ecowas:session:stale:metadata")
     wait_until(

@@ -8,6 +8,7 @@ from memory import get_redis_memory
 from sandbox.stack import GriotStack
 from tasks import app, chat_task
 from tests.support.machine import scaled
+from tests.support.waiting import wait_until
 
 
 # Celery 5.7.0 takes `-P prefork` for nothing said (worker/options.py).
@@ -40,6 +41,8 @@ def test_a_pool_of_ours_that_changes_its_size(stack: GriotStack, is_autoscaled: 
     worker = stack.worker("-Q", name, *options, name=name)
     if not is_autoscaled:
         node = [f"{name}@{socket.gethostname()}"]
+        # It is ready a moment before it hears what is broadcast.
+        wait_until(lambda: app.control.ping(node, timeout=1), what="it answers")
         for change, by in (("pool_grow", 8), ("pool_shrink", 4)):
             reply = app.control.broadcast(
                 change, arguments={"n": by}, destination=node, reply=True, timeout=scaled(5)

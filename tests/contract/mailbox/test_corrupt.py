@@ -132,7 +132,7 @@ OPERATIONS: dict[str, tuple[Operation, tuple[str, ...]]] = {
     ),
     "sweep": (lambda rig: rig.box.sweep(GAP_MS), ("queue", "jobs", "lease")),
     "clean": (
-        lambda rig: rig.box.clean(0),
+        lambda rig: rig.box.clean(0, ttl_ms=10**12),
         ("history", "queue", "lease", "events", "summary", "delayed", "archive"),
     ),
     "due": (lambda rig: rig.due.entries(limit=9), ("due",)),

@@ -34,7 +34,8 @@ pytest_plugins = ["tests.support.mailbox.fixtures"]
 
 CAP = 3
 ATTEMPTS = 2
-JOBS = st.sampled_from([f"j{number}" for number in range(6)])
+ALL_JOBS = [f"j{number}" for number in range(6)]
+JOBS = st.sampled_from(ALL_JOBS)
 TOKENS = st.sampled_from([f"t{number}" for number in range(4)])
 DELAYS_MS = st.sampled_from([0, 1, 700, GAP_MS - 1, GAP_MS, LEASE_MS - 1, LEASE_MS, 100_000])
 
@@ -286,7 +287,7 @@ LIES: dict[str, Callable[[Model], object]] = {
     "one job more": lambda model: setattr(model, "cap", CAP + 1),
     "a longer lease": lambda model: setattr(model, "lease_ms", LEASE_MS + 1),
     "a shorter gap": lambda model: setattr(model, "gap_ms", GAP_MS - 1),
-    "an interrupt of what is not there": lambda model: model.stopped.add("j0"),
+    "an interrupt of what is not there": lambda model: model.stopped.update(ALL_JOBS),
     "a job never sent": lambda model: model.pending.append("never sent"),
     "an end too many": lambda model: model.ends.update(j0=End("done", OWNER, 0)),
     "time without end to deliver": lambda model: setattr(model, "grace_ms", 10**9),
