@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import generate_latest
 
-from telemetry.labels import MOST_NAMES, OTHER, BoundedNames
+from telemetry.labels import AGENTS, MOST_NAMES, OTHER, BoundedNames
 from telemetry.metrics import ATTEMPTS
 from tests.support.metrics.shown import own_text
 from worker.metrics.registry import REGISTRY
