@@ -44,6 +44,7 @@ from tests.support.mailbox.simulation import (
     jumps_of,
     simulate,
 )
+from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import GRACE_MS as PATIENCE_MS
 from tests.support.mailbox.world import LEASE_MS as WORLD_LEASE_MS
 from tests.support.mailbox.world import SWEEP_MS, Wire
@@ -151,18 +152,13 @@ IDLERS = mutants_by_idleness()
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mailbox_without_one_of_its_rules_is_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
-    assert re.search(MUTANTS[name].violation, first_violation(wire, MUTANTS[name]))
+    assert re.search(MUTANTS[name].violation, violation_of(wire, MUTANTS[name]))
 
 
-def first_violation(wire: Wire, mutant: Mutant) -> str:
+def violation_of(wire: Wire, mutant: Mutant) -> str:
     """How the first of the seeds ends that ends badly."""
     plan = replace(mutant.plan, mutants=by_name(mutant.scripts))
-    for seed in range(MUTANT_SEEDS):
-        try:
-            simulate(wire, seed, plan)
-        except Violation as violation:
-            return str(violation)
-    return f"no violation in {MUTANT_SEEDS} seeds"
+    return first_violation(lambda seed: simulate(wire, seed, plan), MUTANT_SEEDS)
 
 
 @pytest.mark.parametrize("name", IDLERS)

@@ -19,6 +19,7 @@ from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
 from tests.support.mailbox.scripts import FORGET
 from tests.support.mailbox.simulation import jumps_of
+from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.outages.simulation import (
     EVERYTHING,
@@ -141,15 +142,10 @@ MUTANTS: dict[str, tuple[LuaScript, OutagePlan, str]] = {
 def test_outages_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
     script, plan, violation = MUTANTS[name]
-    assert re.search(violation, first_violation(wire, script, plan))
+    assert re.search(violation, violation_of(wire, script, plan))
 
 
-def first_violation(wire: Wire, mutant: LuaScript, plan: OutagePlan) -> str:
+def violation_of(wire: Wire, mutant: LuaScript, plan: OutagePlan) -> str:
     """How the first of the seeds ends that ends badly."""
     mutated = replace(plan, mutants=by_name((mutant,)))
-    for seed in range(MUTANT_SEEDS):
-        try:
-            simulate(wire, seed, mutated)
-        except Violation as violation:
-            return str(violation)
-    return f"no violation in {MUTANT_SEEDS} seeds"
+    return first_violation(lambda seed: simulate(wire, seed, mutated), MUTANT_SEEDS)

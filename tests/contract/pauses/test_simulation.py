@@ -20,6 +20,7 @@ from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
 from tests.support.mailbox.scripts import FORGET
+from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.outages.simulation import NO_BACKSTOP_MS, RECOVERY_MS
 from tests.support.pauses.simulation import PausePlan, simulate
@@ -98,15 +99,10 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
 def test_pauses_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
     script, violation = MUTANTS[name]
-    assert re.search(violation, first_violation(wire, script))
+    assert re.search(violation, violation_of(wire, script))
 
 
-def first_violation(wire: Wire, mutant: LuaScript) -> str:
+def violation_of(wire: Wire, mutant: LuaScript) -> str:
     """How the first of the seeds ends that ends badly."""
     mutated = replace(PEACE, mutants=by_name((mutant,)))
-    for seed in range(MUTANT_SEEDS):
-        try:
-            simulate(wire, seed, mutated)
-        except Violation as violation:
-            return str(violation)
-    return f"none in {MUTANT_SEEDS} seeds"
+    return first_violation(lambda seed: simulate(wire, seed, mutated), MUTANT_SEEDS)

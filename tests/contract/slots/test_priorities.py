@@ -18,6 +18,7 @@ from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
+from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.slots.priorities import PriorityPlan, simulate_priorities
 
@@ -115,11 +116,5 @@ def test_priorities_without_one_of_their_rules_are_found_out(wire: Wire, name: s
     """The test of the test: some seed ends in the violation that is expected of it."""
     script, violation = MUTANTS[name]
     plan = PriorityPlan(mutants=by_name((script,)))
-    found = f"no violation in {MUTANT_SEEDS} seeds"
-    for seed in range(MUTANT_SEEDS):
-        try:
-            simulate_priorities(wire, seed, plan)
-        except Violation as violated:
-            found = str(violated)
-            break
+    found = first_violation(lambda seed: simulate_priorities(wire, seed, plan), MUTANT_SEEDS)
     assert re.search(violation, found)

@@ -17,6 +17,7 @@ from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
 from tests.support.mailbox.simulation import HOUR_MS, jumps_of
+from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.slots.simulation import EVERYTHING, RECOVERY_MS, SlotPlan, simulate
 
@@ -154,7 +155,7 @@ MUTANTS: dict[str, tuple[LuaScript, SlotPlan, str]] = {
 def test_slots_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
     script, plan, violation = MUTANTS[name]
-    assert re.search(violation, first_violation(wire, script, plan))
+    assert re.search(violation, violation_of(wire, script, plan))
 
 
 def test_slots_that_are_never_released_are_found_out_by_time(wire: Wire) -> None:
@@ -168,12 +169,7 @@ def test_slots_that_are_never_released_are_found_out_by_time(wire: Wire) -> None
     assert simulate(wire, 1, mutated).took_ms > 5 * simulate(wire, 1, PEACE).took_ms
 
 
-def first_violation(wire: Wire, mutant: LuaScript, plan: SlotPlan) -> str:
+def violation_of(wire: Wire, mutant: LuaScript, plan: SlotPlan) -> str:
     """How the first of the seeds ends that ends badly."""
     mutated = replace(plan, mutants=by_name((mutant,)))
-    for seed in range(MUTANT_SEEDS):
-        try:
-            simulate(wire, seed, mutated)
-        except Violation as violation:
-            return str(violation)
-    return f"no violation in {MUTANT_SEEDS} seeds"
+    return first_violation(lambda seed: simulate(wire, seed, mutated), MUTANT_SEEDS)
