@@ -37,7 +37,7 @@ async def embed(
                 server.answers(request.model, trial)
             return answer
         except LLMError as exc:
-            await server.look_after(exc)
+            await server.health.look_after(exc, failover.asked_at)
             if not failover.goes_on_after(exc, server.url):
                 raise
 

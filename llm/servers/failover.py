@@ -38,12 +38,14 @@ class FailoverState:
         self.tried: set[str] = set()
         self._timeouts = timeouts
         self._began = time.monotonic()
-        self._asked_at: float | None = None
+        self.asked_at = self._began
+        """When the present server was asked (monotonic); before that, when its turn came."""
+        self._is_asked = False
         self._error: LLMError | None = None
 
     def ask(self) -> Timeouts:
         """A server is asked now; the limits for that."""
-        self._asked_at = time.monotonic()
+        self.asked_at, self._is_asked = time.monotonic(), True
         return self._timeouts
 
     @property
@@ -55,10 +57,11 @@ class FailoverState:
         """Note the failure of a server; whether another one may do better."""
         self.tried.add(url)
         # Only asking counts: loads and waits for a server have limits of their own.
-        if self._asked_at is not None:
-            left_s = self._timeouts.total_s - (time.monotonic() - self._asked_at)
+        now = time.monotonic()
+        if self._is_asked:
+            left_s = self._timeouts.total_s - (now - self.asked_at)
             self._timeouts = replace(self._timeouts, total_s=max(left_s, 0.001))
-            self._asked_at = None
+        self.asked_at, self._is_asked = now, False
         may_move = isinstance(error, RetryableLLMError | ModelNotFoundError)
         # The time for the whole reply is counted over all servers: no other has more of it.
         if not may_move or isinstance(error, TotalTimeoutError):

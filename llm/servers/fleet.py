@@ -103,7 +103,7 @@ class Fleet:
 
     async def answers(self, url: str) -> bool:
         """Whether a server of ours answers a look at its health. Raises no error."""
-        return await self._by_url[url].client.health_check()
+        return await self._by_url[url].health.is_well()
 
     def able_to(self, model: str) -> tuple[str, ...]:
         """The servers that may have a model, as far as is known; never none."""
@@ -116,9 +116,12 @@ class Fleet:
             server.pause(server.url in urls)
         self._announce()
 
-    def note_back(self, url: str) -> None:
-        """A server is said to be well again: it may be asked at once."""
-        self._by_url[url].breaker.end_pause()
+    def note_look(self, away: Collection[str], back: Collection[str]) -> None:
+        """Some servers are said to be away, and some to be well again: those may be asked now."""
+        for url in away:
+            self._by_url[url].health.note_away()
+        for url in back:
+            self._by_url[url].breaker.end_pause()
         self._announce()
 
     def open_to(self, model: str) -> tuple[str, ...]:
@@ -186,7 +189,7 @@ class Fleet:
                             yield records
                 return
             except LLMError as exc:
-                await server.look_after(exc)
+                await server.health.look_after(exc, failover.asked_at)
                 # Its reader has a part of this reply; another server would begin another.
                 if has_spoken or not failover.goes_on_after(exc, server.url):
                     raise
@@ -195,8 +198,7 @@ class Fleet:
         self, request: ChatRequest, *, session: str = "", timeouts: Timeouts | None = None
     ) -> ModelReply:
         """The whole reply at once; the same promises as `stream`."""
-        stream = self.stream(request, session=session, timeouts=timeouts)
-        async with aclosing(stream) as records:
+        async with aclosing(self.stream(request, session=session, timeouts=timeouts)) as records:
             return joined([record async for record in records])
 
     async def aclose(self) -> None:

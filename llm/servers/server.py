@@ -18,15 +18,15 @@ from llm.errors import (
     OllamaFailedError,
     OllamaUnreachableError,
     PermanentLLMError,
-    RetryableLLMError,
     StreamCutError,
     TotalTimeoutError,
 )
 from llm.http.client import OllamaClient
 from llm.http.dialect import OLLAMA
-from llm.http.shared_tasks import SharedTasks, result_of
+from llm.http.shared_tasks import SharedTasks
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
+from llm.servers.health import Health
 from llm.servers.pull import Pulls
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
@@ -84,6 +84,7 @@ class Server:
         self.label = label_of(self.url)
         self.client = client
         self.breaker = Breaker()
+        self.health = Health(client)
         BREAKER_OPEN.labels(SERVERS.label(self.label)).set_function(self._is_left_alone)
         self.catalog = client.catalog
         self.warmer = Warmer(
@@ -104,7 +105,6 @@ class Server:
         self._answers = answers
         self._tells_again_at: dict[str, float] = {}
         self._restarts = SharedTasks()
-        self._looks = SharedTasks()
 
     def candidate(self, model: str) -> Candidate:
         """The server as a choice for a call of `model`."""
@@ -170,16 +170,6 @@ class Server:
             exc.is_outage = exc.is_outage or KILLED in str(exc)
             raise
 
-    async def look_after(self, error: LLMError) -> None:
-        """Mark a failure as an outage if the server does not answer a look at its health either."""
-        # A reply that took too long in all was coming until its end.
-        if isinstance(error, TotalTimeoutError) or not isinstance(error, RetryableLLMError):
-            return
-        if not error.is_outage:
-            # One look for all calls that fail at the same time.
-            look = self._looks.once("health", self.client.health_check)
-            error.is_outage = not await result_of(look)
-
     def pause(self, is_paused: bool) -> None:
         """Take the server out of the choice, or back; out of it, it is kept warm no longer."""
         if is_paused and not self.is_paused:
@@ -189,7 +179,7 @@ class Server:
     async def aclose(self) -> None:
         """Stop what is done in the background, and close all connections."""
         await self._restarts.aclose()
-        await self._looks.aclose()
+        await self.health.aclose()
         await self.client.aclose()
         await self.warmer.aclose()
 

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 import pytest
 
+from llm.wire.reply import MOST_EQUAL_PIECES
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.support.servers.real_ollama import NoOllama, RealOllama, running_ollama
@@ -20,6 +21,10 @@ from tests.support.waiting import elapsed, wait_until
 pytestmark = [pytest.mark.model, pytest.mark.timeout(600)]
 
 SLOTS = 4
+LONG = MOST_EQUAL_PIECES
+"""As many tokens as none of these replies repeats itself within: a small model does so now and
+then, and that is an attempt which counts."""
+
 CLIENT = """
 import json, sys
 from memory import create_redis_memory_from_config
@@ -127,8 +132,13 @@ def test_fifty_sessions_are_answered_in_order_on_four_slots(rig: Rig) -> None:
         assert receipt["window_tokens"]
 
 
-def test_a_server_that_is_killed_under_load_costs_nothing_but_time(rig: Rig) -> None:
+@pytest.mark.parametrize("at_work", ["replying", "loading"])
+def test_a_server_that_is_killed_under_load_costs_nothing_but_time(rig: Rig, at_work: str) -> None:
     """kill -9, and back after five seconds: no attempt is counted, no job is lost."""
+    if at_work == "loading":
+        unload(rig.ollama)
+    else:
+        rig.talk(1)
 
     def kill() -> None:
         wait_until(elapsed(1), what="calls are under way")
@@ -136,7 +146,7 @@ def test_a_server_that_is_killed_under_load_costs_nothing_but_time(rig: Rig) -> 
         wait_until(elapsed(5), timeout_s=20, what="the server is away")
         rig.ollama.process.start()
 
-    assert rig.talk(20, jobs=2, tokens=40, meanwhile=kill)["attempts"] == [1] * 40
+    assert rig.talk(20, jobs=2, tokens=LONG, meanwhile=kill)["attempts"] == [1] * 40
 
 
 def test_a_runner_that_is_killed_costs_its_calls_one_attempt_at_most(rig: Rig) -> None:
@@ -148,18 +158,23 @@ def test_a_runner_that_is_killed_costs_its_calls_one_attempt_at_most(rig: Rig) -
         for pid in runners(rig.ollama):
             os.kill(pid, signal.SIGKILL)
 
-    assert max(rig.talk(8, tokens=40, meanwhile=kill)["attempts"]) <= 2
+    assert max(rig.talk(8, tokens=LONG, meanwhile=kill)["attempts"]) <= 2
 
 
 def test_a_model_that_has_gone_is_loaded_before_its_next_chat(rig: Rig) -> None:
     """As after a night: the load is no attempt and no time-out."""
     rig.talk(1)
     loads = rig.ollama.loads
-    for pid in runners(rig.ollama):
-        os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not runners(rig.ollama), timeout_s=30, what="the runner has ended")
+    unload(rig.ollama)
     assert rig.talk(4)["attempts"] == [1] * 4
     assert rig.ollama.loads == loads + 1
+
+
+def unload(ollama: RealOllama) -> None:
+    """Return when no model is loaded any more."""
+    for pid in runners(ollama):
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not runners(ollama), timeout_s=30, what="the runner has ended")
 
 
 def runners(ollama: RealOllama) -> list[int]:

@@ -154,8 +154,7 @@ class Outages:
         back = self._away.difference(away).intersection(self.servers)
         self._away = set(away)
         self._are_watched = are_watched
-        for server in back:
-            self._fleet.note_back(server)
+        self._fleet.note_look(self._away.intersection(self.servers), back)
 
     async def until_next_look(self, pause_s: float) -> None:
         """Until it is time to look again: `pause_s`, or sooner where a server is away."""

@@ -517,7 +517,7 @@ async def test_a_server_that_is_said_to_be_back_is_asked_at_once(pair: Pair) -> 
         for _ in range(FAILURES):
             await said(fleet, session=pair.session)
         assert pair.own.url not in fleet.open_to("ok")
-        fleet.note_back(pair.own.url)
+        fleet.note_look((), (pair.own.url,))
         assert pair.own.url in fleet.open_to("ok")
 
 
