@@ -142,7 +142,7 @@ def requeue_letters(
     """
     is_filtered = is_all or not (kind is None and reason is None and since is None)
     if bool(job_ids) == is_filtered:
-        raise click.UsageError("give job ids, or one of --all, --reason and --since")
+        raise click.UsageError("give either job ids or some of --all, --kind, --reason and --since")
     if job_ids:
         for job_id in job_ids:
             say(f"{job_id} is sent again as {requeue(app, job_id)}")

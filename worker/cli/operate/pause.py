@@ -2,14 +2,17 @@
 
 import click
 
+from llm import is_cloud, is_installed
+from memory.quoting import quoted
 from tasks.overview.pauses import PauseNow, find_pauses
 from tasks.process.services import producer_services
 from tasks.submit import pauses
 from tasks.submit.pauses import PauseKindName
-from worker.cli.console import Table, json_option, moment_of, say, show, show_json
+from worker.cli.console import Table, json_option, moment_of, note, say, show, show_json
 from worker.cli.known_agents import note_unknown
 from worker.cli.moments import duration_option
 from worker.cli.next_steps import program
+from worker.model_servers import model_servers
 
 KIND = click.Choice(["agent", "model", "server", "all"])
 
@@ -46,6 +49,7 @@ def pause(
     if kind is None:
         _list(as_json)
         return
+    _check_usage(kind, name)
     if kind == "agent":
         note_unknown(name)
     made = pauses.pause(kind, name, reason=reason, for_s=for_s)
@@ -53,10 +57,13 @@ def pause(
         show_json(
             {"paused": str(made.target), "since_ms": made.since_ms, "until_ms": made.until_ms}
         )
-        return
-    until = "" if made.until_ms is None else f" until {moment_of(made.until_ms)}"
-    of = f"{kind} {name}".strip()
-    say(f"{made.target} is paused{until}; go on with: {program()} resume {of}")
+    else:
+        until = "" if made.until_ms is None else f" until {moment_of(made.until_ms)}"
+        of = f"{kind} {name}".strip()
+        say(f"{made.target} is paused{until}; go on with: {program()} resume {of}")
+    if kind == "model":
+        # After the pause, which is urgent: a server that is silent takes seconds.
+        _note_unlisted(name)
 
 
 @click.command()
@@ -73,6 +80,7 @@ def resume(kind: PauseKindName, name: str) -> None:
       griot resume agent energy
       griot resume all
     """
+    _check_usage(kind, name)
     was_paused = pauses.resume(kind, name)
     say(f"{f'{kind} {name}'.strip()} {'is resumed' if was_paused else 'was not paused'}")
     for one in pauses.paused():
@@ -92,6 +100,22 @@ def pauses_table(found: tuple[PauseNow, ...]) -> Table:
         for one in found
     ]
     return Table("Paused", ("What", "Since", "Until", "Reason", "Waiting sessions"), rows)
+
+
+def _check_usage(kind: PauseKindName, name: str) -> None:
+    """Raises click.UsageError where the name of what is meant is missing, or given with `all`."""
+    if (kind == "all") is not bool(name):
+        return
+    what = "the address of the server" if kind == "server" else f"the name of the {kind}"
+    raise click.UsageError("all takes no name" if name else f"{what} is missing")
+
+
+def _note_unlisted(model: str) -> None:
+    """Say so on standard error where every server says what it has, and none has the model."""
+    servers = model_servers(producer_services().settings.llm)
+    is_unsure = is_cloud(model) or any(server.trouble for server in servers)
+    if not is_unsure and not any(is_installed(model, server.installed) for server in servers):
+        note(f"griot: no server lists the model {quoted(model)}: is the name right?")
 
 
 def _list(as_json: bool) -> None:

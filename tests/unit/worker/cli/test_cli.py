@@ -82,6 +82,8 @@ def test_the_help_has_each_command_once_in_a_section_with_a_whole_sentence() -> 
     [
         *(["no-such-command"], ["chat", "energy"], ["stats", "--history", "0"], ["sessions"]),
         *(["pause", "--for", "5m"], ["pause", "--reason", "new disk"]),
+        *([word, kind] for word in ("pause", "resume") for kind in ("agent", "model", "server")),
+        *(["pause", "all", "energy"], ["resume", "all", "energy"], ["dead-letters", "requeue"]),
         *(["usage", "--from", "2026-11-31"], ["send", __file__, "--priority", "urgent"]),
     ],
 )

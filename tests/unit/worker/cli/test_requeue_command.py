@@ -29,7 +29,7 @@ def test_either_ids_or_a_choice_is_given(arguments: list[str]) -> None:
     """Neither sends everything by mistake, and both would contradict each other."""
     ended = _run(*arguments)
     assert ended.exit_code == 2
-    assert "give job ids, or one of --all, --reason and --since" in ended.output
+    assert "give either job ids or some of --all, --kind, --reason and --since" in ended.output
 
 
 def test_ctrl_c_stops_after_the_job_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
