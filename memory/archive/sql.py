@@ -75,6 +75,16 @@ SELECT DISTINCT agent, session, EXISTS (
 ) FROM users JOIN conversations ON id = conversation WHERE "user" = :user
 """
 OF_AGENT = "SELECT DISTINCT session FROM conversations WHERE agent = :agent"
+SESSIONS = """
+SELECT session, (
+    SELECT count(*) FROM messages JOIN conversations AS own ON own.id = conversation
+    WHERE own.history = newest.history
+), written_ms FROM (
+    SELECT history, session, max(written_ms) AS written_ms FROM conversations
+    WHERE agent = :agent GROUP BY history, session
+    ORDER BY written_ms DESC, session LIMIT :most
+) AS newest ORDER BY written_ms DESC, session
+"""
 PAGE = """
 SELECT conversation, place, record, history FROM messages JOIN conversations ON id = conversation
 WHERE (conversation, place) > (:conversation, :place) ORDER BY conversation, place LIMIT :most

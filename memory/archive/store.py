@@ -33,6 +33,16 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchivedSession:
+    """What there is of a session; `written_ms` is when the last of it was written, by Redis'
+    clock."""
+
+    session_id: str
+    messages: int
+    written_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """One record as it lies in the archive, of the history of that key."""
 
@@ -128,6 +138,12 @@ class Archive(ABC):
         with self._reading() as db:
             rows = db.execute(sql.OF_AGENT, {"agent": agent_id}).fetchall()
         return [session for (session,) in rows]
+
+    def sessions(self, agent_id: str, *, at_most: int) -> list[ArchivedSession]:
+        """The sessions of an agent, that which was written last first."""
+        with self._reading() as db:
+            rows = db.execute(sql.SESSIONS, {"agent": agent_id, "most": at_most}).fetchall()
+        return [ArchivedSession(session, int(n), written_ms) for session, n, written_ms in rows]
 
     def content(self) -> Content:
         """How much there is."""

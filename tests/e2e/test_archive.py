@@ -77,6 +77,9 @@ def test_a_session_comes_back_from_the_archive(
     ask("first question")
     leaves_redis()
     assert json.loads(griot("archive", "show", "energy", "s"))[0]["content"] == "first question"
+    (listed,) = json.loads(griot("archive", "list", "energy", "--json"))
+    assert (listed["session_id"], listed["messages"]) == ("s", 2)
+    assert "s" in griot("archive", "list", "energy").split()
     again = ask("second question")
     receipt = again["receipt"]
     assert isinstance(receipt, dict)

@@ -20,7 +20,7 @@ from memory.archive.file import ArchiveFile
 from memory.archive.opening import archive_at
 from memory.archive.reading import kept_elsewhere
 from memory.archive.reencryption import reencrypt_archive
-from memory.archive.store import Archive
+from memory.archive.store import Archive, ArchivedSession, Leaving
 from memory.errors import ArchiveUnavailable
 from memory.lifetimes import ARCHIVE_HOLD_S, UNTIL_ERASED_S
 from memory.mailbox.intake import Intake
@@ -459,6 +459,27 @@ def test_an_export_has_what_is_archived_and_new_keys_reach_it(
     *_, progress = reencrypt_archive(file, both, Rewriting(0))
     assert (progress.written, progress.is_done) == (7, True)
     assert lines(keyspace_with(new)) == whole
+
+
+def test_the_sessions_of_an_agent_are_listed_that_which_was_written_last_first(
+    file: Archive, keyspace: Keyspace
+) -> None:
+    """With the messages of all their conversations; no more than are wanted, and of no other."""
+
+    def write(agent: str, session: str, generation: str, first: int, at_ms: int) -> None:
+        part = archived.Part(generation, first, (b"x", b"y"), b"", b"")
+        file.write([Leaving(keyspace.session(agent, session), part, ())], now_ms=at_ms)
+
+    write("a", "old", "g", 0, 1)
+    write("a", "long", "g1", 0, 2)
+    write("other", "old", "g", 0, 3)
+    write("a", "s", "g", 0, 4)
+    write("a", "long", "g2", 0, 5)
+    write("a", "long", "g2", 2, 6)
+    listed = [ArchivedSession(*of) for of in (("long", 6, 6), ("s", 2, 4), ("old", 2, 1))]
+    assert file.sessions("a", at_most=10) == listed
+    assert file.sessions("a", at_most=2) == listed[:2]
+    assert file.sessions("nobody", at_most=10) == []
 
 
 def test_only_one_process_archives(archiver: Archiver) -> None:

@@ -10,6 +10,7 @@ from memory.records import history
 from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import Table, ago, json_option, limit_option, note, show, show_json
 from worker.cli.group import CommandFailed, Group
+from worker.cli.known_agents import note_unknown
 
 NO_ARCHIVE = "ARCHIVE_URL is not set: histories expire; set it as the workers have it"
 
@@ -26,6 +27,7 @@ def archive_command(context: click.Context, as_json: bool) -> None:
     \b
     Example:
       griot archive
+      griot archive list energy
       griot archive show energy me-1
     """
     if context.invoked_subcommand is not None:
@@ -44,6 +46,29 @@ def archive_command(context: click.Context, as_json: bool) -> None:
     )
     columns = ("Conversations", "Messages", "Size", "Oldest", "Last run", "Trouble")
     show(Table("Archive", columns, [row]))
+
+
+@archive_command.command(name="list")
+@click.argument("agent")
+@limit_option
+@json_option
+def list_sessions(agent: str, limit: int, as_json: bool) -> None:
+    """List the sessions of AGENT that the archive has something of, last archived first.
+
+    \b
+    Example:
+      griot archive list energy
+      griot archive list energy --json | jq -r '.[].session_id'
+    """
+    note_unknown(agent)
+    services = producer_services()
+    found = _file(services).sessions(agent, at_most=limit)
+    if as_json:
+        show_json(found)
+        return
+    now_ms = services.memory.run(index.server_time_ms())
+    rows = [(one.session_id, one.messages, ago(one.written_ms, now_ms=now_ms)) for one in found]
+    show(Table(f"Archived sessions of {agent}", ("Session", "Messages", "Archived"), rows))
 
 
 @archive_command.command(name="show")
