@@ -2,7 +2,8 @@
 -- PARK: have a session wait for a model server that is away, or for what is paused. Its lease was
 -- given back before. The last that comes is the last of its class that is woken; of what is paused
 -- it is the job that was sent last. A server that had just come back has been away all the time.
--- Safe to repeat: a session waits once, and is the last again, or where it was.
+-- Safe to repeat: a session waits once, and is the last again, or where it was; in a pause its job
+-- is counted once.
 --
 -- KEYS  outage:hash parked:zset
 -- ARGV  session priority is_first pause_ms place_us ttl_ms
@@ -28,7 +29,10 @@ local place = from + tonumber(place_us)
 if place > from then
   -- Another place than it has: who has just woken it takes off what waited then (FORGET).
   local before = tonumber(redis.call('ZSCORE', parked, session)) or from
-  if before < from + range then place = math.max(place, before + 1) end
+  if before < from + range then
+    if before >= place then is_first = 0 end
+    place = math.max(place, before + 1)
+  end
 else
   -- Behind those of its class that are there, also where the clock was set back.
   local last = redis.call('ZREVRANGEBYSCORE', parked, '(' .. string.format('%.0f', from + range),

@@ -171,6 +171,16 @@ def test_an_outage_is_over_when_the_server_has_answered_for_a_while(rig: OutageR
     assert rig.stored() == []
 
 
+def test_a_job_that_waits_on_in_a_pause_is_counted_once(rig: OutageRig) -> None:
+    """A sweeper woke it for nothing; another job of its session is counted, too."""
+    for place_us in (5000, 5000, 5000, 7000, 7000):
+        session = rig.keys_of("a/1")
+        rig.connection.run(rig.outage.park(session, is_first=True, place_us=place_us))
+    rig.take_off(rig.note_look(answers=True))
+    rig.later(QUIET_MS)
+    assert rig.note_look(answers=True).jobs == 2
+
+
 def test_a_server_that_goes_up_and_down_has_one_outage(rig: OutageRig) -> None:
     """It answers a look and no call, or it goes again: nothing new."""
     rig.park("a/1")

@@ -1,8 +1,9 @@
 """Pauses in a simulated world: seeded kills, stops, losses and duplicates, and a real Redis.
 
 P1 no turn begins while all is paused; P2 those that wait are woken in the order of their jobs; P3 a
-pause lasts as long as it was to; O1 no attempt is counted; O2 one looks at a time; O4 nothing is
-left when all is done; I1 to I5 and I10 (no job is lost) besides.
+pause lasts as long as it was to; P4 who is woken in vain is counted once; O1 no attempt is counted;
+O2 one looks at a time; O4 nothing is left when all is done; I1 to I5 and I10 (no job is lost)
+besides.
 """
 
 import re
@@ -48,7 +49,7 @@ def wire() -> Iterator[Wire]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("first_seed", range(0, SEEDS, PART))
 def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> None:
-    """P2, O2, O4 and those of the mailbox; every job is done when nothing is paused."""
+    """P2, P4, O2, O4 and those of the mailbox; every job is done when nothing is paused."""
     parked = 0
     for seed in range(first_seed, first_seed + PART):
         try:
@@ -87,6 +88,10 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
     "who waits again meanwhile is taken off": (
         mutate(FORGET, ("score and tonumber(score) == tonumber(ARGV[i + 1])", "score")),
         "I10",
+    ),
+    "PARK counts who waits on": (
+        mutate(outages.PARK, ("if before >= place then is_first = 0 end", "")),
+        "P4",
     ),
     "PAUSE has no end": (
         mutate(pauses.PAUSE, ("now_ms + for_ms or 0", "9e14 or 0")),

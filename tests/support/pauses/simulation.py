@@ -72,6 +72,10 @@ class PauseWorld(OutageWorld):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.paused_since_ms: int | None = None
+        self.places_us: dict[str, int] = {}
+        """When the job was sent with which each session waits."""
+        self.came = 0
+        """How many jobs have come to wait since the pause was noted."""
         self.is_known = False
         """What workers that have not just asked take for true."""
 
@@ -113,6 +117,7 @@ class PauseWorld(OutageWorld):
         match result:
             case outages.Parked():
                 self.books.parked += 1
+                self._book_place(str(command.args[0]), int(command.args[4]))
             case outages.Look():
                 super()._book(command, result)
             case NotedLook(NotedOutcome.BACK):
@@ -120,6 +125,26 @@ class PauseWorld(OutageWorld):
                 self._check_order(result)
             case NotedLook():
                 self.books.looked_at_until_ms = 0
+                if result.outcome is NotedOutcome.OVER:
+                    self._check_count(result)
+
+    def _book_place(self, member: str, place_us: int) -> None:
+        self.came += self.places_us.get(member) != place_us
+        self.places_us[member] = place_us
+
+    def _book_removal(self, command: Command[object]) -> None:
+        super()._book_removal(command)
+        if command.script is not None and command.script.name == "forget":
+            left = self.wire.ask(("ZRANGE", self.outage.keys.parked, 0, -1))[0]
+            assert isinstance(left, list)
+            names = {one.decode() for one in left}
+            self.places_us = {one: at for one, at in self.places_us.items() if one in names}
+
+    def _check_count(self, noted: NotedLook) -> None:
+        """Who was woken in vain, and waits on, is counted once."""
+        if noted.jobs > self.came:
+            raise Violation(f"P4: {noted.jobs} jobs have waited, and {self.came} have come")
+        self.came = 0
 
     def _check_order(self, noted: NotedLook) -> None:
         """Those that are woken are the first, each in the place of a job of its own."""
