@@ -88,11 +88,12 @@ STREAMS_OF_A_SERVER = st.builds(
         kind == "cluster", failing, corrupt, is_refusing=kind == "refusing"
     ),
     st.sampled_from(["telling", "telling", "refusing", "cluster"]),
-    NUMBERS,
-    NUMBERS,
+    NUMBERS | st.just(frozenset()),
+    NUMBERS | st.just(frozenset()),
 )
-TROUBLES = st.tuples(_times(600), st.none() | st.integers(0, STREAMS))
-"""A connection is lost that is told of changes, a stream is no longer watched, or all are not."""
+TROUBLES = st.tuples(_times(600), st.none() | st.integers(0, STREAMS + 1))
+"""A connection is lost that is told of changes, a stream is no longer watched, or all are not, or
+the next read fails for one of its streams."""
 
 
 def _trouble(streams: Streams, kind: int | None) -> None:
@@ -100,8 +101,11 @@ def _trouble(streams: Streams, kind: int | None) -> None:
         streams.lose()
     elif kind < STREAMS:
         streams.touch(f"stream-{kind}")
-    else:
+    elif kind == STREAMS:
         streams.forget_all()
+    else:
+        streams.corrupt |= {streams.calls + 1}
+        streams.touch("stream-0")
 
 
 async def _all_follow(
@@ -166,13 +170,17 @@ def test_hundreds_follow_hundreds_of_streams() -> None:
     assert streams.tracked_calls > streams.calls / 2
 
 
-async def _follow_one(streams: Streams, amounts: Sequence[int]) -> list[float]:
-    """So many events come at once, every now and then, on a connection that is told of changes; how
-    late each is."""
+async def _follow_one(
+    streams: Streams, amounts: Sequence[int], trouble: int | None = 1
+) -> list[float]:
+    """So many events come at once, every now and then, on a connection that is told of changes and
+    in trouble just before; how late each is."""
     tail = Tail(lambda: cast("AsyncConnection", streams), tracked_from=1)
-    clock, stream, cursor, late_s = asyncio.get_running_loop().time, "stream-0", FROM_START, []
+    clock, stream, cursor = asyncio.get_running_loop().time, "stream-0", FROM_START
+    late_s: list[float] = []
     await tail.after(Stream(stream, CIPHER), cursor, timeout_s=1)
     for number, amount in enumerate(amounts):
+        asyncio.get_running_loop().call_later(1.2, _trouble, streams, trouble)
         asyncio.get_running_loop().call_later(1.4, streams.tell, stream, amount)
         while len(late_s) < sum(amounts[: number + 1]):
             for event in await tail.after(Stream(stream, CIPHER), cursor, timeout_s=10):
@@ -187,6 +195,18 @@ def test_more_than_one_read_gives_is_read_at_once() -> None:
     streams = Streams()
     assert max(run(_follow_one(streams, [2 * READ_EVENTS + 10, 1]), end_s=60)) <= SOON_S
     assert streams.tracked_calls > streams.calls / 2
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [None, 0, STREAMS, STREAMS + 1],
+    ids=["lost", "evicted", "flushed", "beside a damaged one"],
+)
+def test_what_happens_to_the_connection_makes_no_event_late(trouble: int | None) -> None:
+    """Also in a stream in which nothing had happened for long."""
+    streams = Streams()
+    assert max(run(_follow_one(streams, [1] * 5, trouble), end_s=60)) <= SOON_S
+    assert streams.tracked_calls
 
 
 def test_where_changes_are_not_said_all_are_read_again(caplog: pytest.LogCaptureFixture) -> None:
