@@ -21,7 +21,8 @@ from deploy.redis_users.role import Channel, Grants, Role
 
 NARROW = frozenset({"del"})
 
-# What every client sends, whatever it is about; a broadcast of changed keys tells their names.
+# What every client sends, whatever it is about; a broadcast of changed keys tells their names, so
+# that only a gateway may have it said which of its event streams change.
 CONNECTED = "+@connection -@dangerous -client|tracking +@transaction -watch +acl|whoami"
 LOADING = "script|load script|exists"
 """What redis-py sends for the scripts of kombu and Celery."""
@@ -219,7 +220,7 @@ GATEWAY = Role(
         DELIVERING, GROUPING, SERVING, ERASING, LOOKING, VECTORS, LISTING,
     ),
     together=TOGETHER,
-    alone=f"time info dbsize {LOADING} {CLUSTER}",
+    alone=f"time info dbsize client|tracking {LOADING} {CLUSTER}",
     hears=frozenset({Channel.RESULTS}),
     speaks=frozenset({Channel.RESULTS}),
 )  # fmt: skip

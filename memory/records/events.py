@@ -88,15 +88,17 @@ def read_several(
     cursors: Iterable[str],
     stream_of_key: Callable[[str], Stream],
     *,
-    block_ms: int,
+    block_ms: int | None,
 ) -> Command[dict[str, list[Event]]]:
     """Up to READ_EVENTS events of each stream after its cursor, of those streams that have any.
 
     Streams go by their keys, in the result too. On a cluster all keys must lie in one slot. Waits
-    up to `block_ms` (not 0) for the first event of any. Raises CannotRead when sent.
+    up to `block_ms` (not 0; None: not at all) for the first event of any. Raises CannotRead when
+    sent.
     """
-    # BLOCK 0 would wait for ever.
-    limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS, "BLOCK", block_ms)
+    limits: tuple[Argument, ...] = ("COUNT", READ_EVENTS)
+    if block_ms is not None:
+        limits += ("BLOCK", block_ms)  # 0 would wait for ever
     return Command(
         lambda reply: _read(stream_of_key, reply), ("XREAD", *limits, "STREAMS", *keys, *cursors)
     )
@@ -220,9 +222,11 @@ def scheduled(job_id: str, due_ms: int) -> bytes:
 
 
 def _read(stream_of_key: Callable[[str], Stream], reply: object) -> dict[str, list[Event]]:
-    """XREAD's reply: [stream, entries] pairs, or None for nothing."""
+    """XREAD's reply: [stream, entries] pairs, in RESP3 a map; None for nothing."""
     if reply is None:
         return {}
+    if isinstance(reply, dict):
+        reply = [*reply.items()]
     if not isinstance(reply, list):
         raise unexpected_reply(reply)
     found = [(key.decode(), entries) for key, entries in reply]

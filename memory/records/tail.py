@@ -8,107 +8,40 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
-from dataclasses import dataclass, field
 
 from memory.errors import (
     CannotRead,
     CorruptData,
-    CursorExpired,
     MemoryServiceError,
     MemoryUnavailable,
 )
+from memory.records.changes import Changes, ChangesOpener
 from memory.records.event import Event
-from memory.records.events import (
-    Stream,
-    is_after,
-    is_expired,
-    may_have_gap,
-    oldest_cursor,
-    read_now,
-    read_several,
-)
+from memory.records.events import Stream, may_have_gap, oldest_cursor, read_now, read_several
+from memory.records.followed import Followed, Waiting
 from memory.redis.async_connection import AsyncConnection
 
 BLOCK_MS = 25
 """How long one read waits; who begins to follow meanwhile waits as long for the next."""
+TRACKED_FROM = 16
+"""So many streams are followed before Redis is asked to say which of them change."""
 LATE_S = 0.02
 """So much later than asked a wait may end in which nothing comes."""
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    cursor: str
-    until_s: float
-    found: "asyncio.Future[list[Event]]" = field(repr=False)
-
-
-@dataclass(slots=True, eq=False)
-class _Followed:
-    """A stream, and who waits for what comes in it."""
-
-    stream: Stream
-    waiting: list[_Waiting] = field(default_factory=list)
-    begun: str = ""
-    """The cursor after which the read goes that is under way."""
-
-    def begin(self) -> str:
-        """The cursor of the follower that is furthest behind: one read serves all of them."""
-        self.begun = self.waiting[0].cursor
-        if len(self.waiting) > 1:
-            for one in self.waiting:
-                if is_after(self.begun, one.cursor):
-                    self.begun = one.cursor
-        return self.begun
-
-    def hand_out(self, new: list[Event]) -> None:
-        """Give what the read has found to each follower that it is new to."""
-        still: list[_Waiting] = []
-        for one in self.waiting:
-            page = new
-            if one.cursor != self.begun:
-                # A follower that came during the read with an earlier cursor would miss events.
-                is_earlier = is_after(self.begun, one.cursor)
-                page = (
-                    [] if is_earlier
-                    else [event for event in new if is_after(event.cursor, one.cursor)]
-                )  # fmt: skip
-            if not page:
-                still.append(one)
-            elif not one.found.done():
-                one.found.set_result(page)
-        self.waiting = still
-
-    def fail(self, error: MemoryServiceError) -> None:
-        """Give the error to all followers."""
-        for one in self._taken(lambda _: True):
-            one.found.set_exception(error)
-
-    def refuse_the_late(self, oldest: str | None) -> None:
-        """Fail those that have missed events of a stream that begins with `oldest`."""
-        for one in self._taken(lambda one: is_expired(one.cursor, oldest)):
-            one.found.set_exception(CursorExpired(one.cursor))
-
-    def expire(self, now_s: float) -> None:
-        """End the waits that have lasted long enough."""
-        for one in self._taken(lambda one: one.until_s <= now_s):
-            one.found.set_result([])
-
-    def _taken(self, is_over: Callable[[_Waiting], bool]) -> list[_Waiting]:
-        """Those whose wait is over, and which wait no more."""
-        over = dict.fromkeys(one for one in self.waiting if is_over(one))
-        if over:
-            self.waiting = [one for one in self.waiting if one not in over]
-        return [one for one in over if not one.found.done()]
 
 
 class Tail:
     """Reads the ends of event streams. `connect` makes the connection that is kept for it alone:
     a blocking read would hold up anything else on it."""
 
-    def __init__(self, connect: Callable[[], AsyncConnection], *, block_ms: int = BLOCK_MS) -> None:
+    def __init__(
+        self, connect: Callable[[], AsyncConnection], *, block_ms: int = BLOCK_MS,
+        tracked_from: int = TRACKED_FROM,
+    ) -> None:  # fmt: skip
         self._connection = connect()
+        self._opener = ChangesOpener(self._connection)
+        self._tracked_from = tracked_from
         self._block_ms = block_ms
-        self._followed: dict[str, _Followed] = {}  # by the streams' keys; a thousand come and go
+        self._followed: dict[str, Followed] = {}  # by the streams' keys; a thousand come and go
         self._reader: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -126,10 +59,12 @@ class Tail:
                 f"the connection to Redis at {self._connection.label} was closed"
             )
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(cursor, loop.time() + timeout_s, loop.create_future())
+        waiting = Waiting(cursor, loop.time() + timeout_s, loop.create_future())
         if (followed := self._followed.get(stream.key)) is None:
-            followed = self._followed[stream.key] = _Followed(stream)
+            followed = self._followed[stream.key] = Followed(stream)
         followed.waiting.append(waiting)
+        if self._opener.changes is not None:
+            self._opener.changes.follow(stream.key, cursor)
         self._expire_at(loop, waiting.until_s)
         # It ends when nobody waits: a process without followers asks Redis nothing.
         if self._reader is None or self._reader.done():
@@ -152,6 +87,7 @@ class Tail:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait((self._reader,))
+        await self._opener.aclose()
         await self._connection.aclose()
 
     def _expire_at(self, loop: asyncio.AbstractEventLoop, when_s: float) -> None:
@@ -172,20 +108,51 @@ class Tail:
             self._expire_at(loop, max(min(left_s), now_s + LATE_S))
 
     async def _read(self) -> None:
-        while followed := {key: one for key, one in self._followed.items() if one.waiting}:
-            self._followed = followed
-            keys, cursors = [*followed], [one.begin() for one in followed.values()]
-            try:
-                found = await self._events_after(keys, cursors)
-            except MemoryServiceError as exc:
-                self._fail(exc, keys)
+        while any(one.waiting for one in self._followed.values()):
+            if (changes := self._opener.changes) is None:
+                await self._read_all()
+            elif changes.is_over:
+                await self._opener.drop()
             else:
-                await self._refuse_the_late(found)
-                for key, page in found.items():
-                    self._followed[key].hand_out(page)
-            # Followers that got events ask for more before the next read.
-            await asyncio.sleep(0)
+                await self._read_changed(changes)
         self._followed.clear()
+
+    async def _read_all(self) -> None:
+        followed = {key: one for key, one in self._followed.items() if one.waiting}
+        self._followed = followed
+        if len(followed) >= self._tracked_from:
+            self._opener.open_soon()
+        keys, cursors = [*followed], [one.begin() for one in followed.values()]
+        try:
+            found = await self._events_after(keys, cursors)
+        except MemoryServiceError as exc:
+            self._fail(exc, keys)
+        else:
+            await self._hand_out(found)
+        # Followers that got events ask for more before the next read.
+        await asyncio.sleep(0)
+
+    async def _read_changed(self, changes: Changes) -> None:
+        keys = await changes.due(self._followed)
+        if not keys:
+            return
+        cursors = [self._followed[key].begin() for key in keys]
+        try:
+            found = await changes.read(keys, cursors, self._stream_of)
+        except MemoryUnavailable:
+            return  # all are read, which tries more than once
+        except (CorruptData, CannotRead):
+            await self._hand_out(await self._each_after(keys, cursors))
+        except MemoryServiceError as exc:
+            self._fail(exc, keys)
+        else:
+            await self._hand_out(found)
+        await changes.gap(len(self._followed))
+
+    async def _hand_out(self, found: Mapping[str, list[Event]]) -> None:
+        await self._refuse_the_late(found)
+        for key, page in found.items():
+            self._followed[key].hand_out(page)
 
     async def _events_after(
         self, keys: Sequence[str], cursors: Sequence[str]

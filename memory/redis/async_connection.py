@@ -20,6 +20,7 @@ from memory.redis.endpoint import endpoint
 from memory.redis.failures import Attempts, refused, see_to_others, translating
 from memory.redis.replicas import ReplicaWait
 from memory.redis.round_trip import RoundTrip
+from memory.redis.tracked import TrackedConnection, open_tracked
 from memory.settings import MemorySettings
 
 T = TypeVar("T")
@@ -130,6 +131,10 @@ class AsyncConnection:
         # Not a coroutine per group, which the loop would have to schedule: a relay has a hundred.
         begun = [self._begin(group) for group in groups]
         return [_error_of(group, await one) for group, one in zip(groups, begun, strict=True)]
+
+    async def tracked(self) -> TrackedConnection:
+        """Another connection to the same server, which the caller closes: see `open_tracked`."""
+        return await open_tracked(self._endpoint, timeout_s=self.timeout_s)
 
     async def aclose(self) -> None:
         """Await what is under way, then close all connections. Safe to repeat.

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from memory import MemorySettings, MemoryUnavailable, RedisMemoryService
+from memory import Command, MemorySettings, MemoryUnavailable, RedisMemoryService
+from memory.redis.async_connection import AsyncConnection
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.resp import RespConnection
 from sandbox.valkey import HOST, ValkeyServer, valkey_binary
-from tests.support.waiting import wait_until
+from tests.support.waiting import eventually, wait_until
 
 MESSAGE = {"role": "user", "content": "x"}
 MASTER = "griot"
@@ -53,6 +54,23 @@ def test_the_master_is_found_through_a_sentinel(sentinel_port: int) -> None:
         assert service.get_conversation_history("a", "s") == [MESSAGE]
         service.close()
         assert service.get_all_sessions_for_agent("a") == ["s"]
+
+
+async def test_the_master_that_a_sentinel_names_says_what_changes(sentinel_port: int) -> None:
+    """Over a connection of its own."""
+    settings = MemorySettings(
+        url=None,
+        mode="sentinel",
+        sentinels=(f"{HOST}:{sentinel_port}",),
+        sentinel_master=MASTER,
+    )
+    memory = AsyncConnection(settings)
+    tracked = await memory.tracked()
+    await tracked.read(Command(bool, ("EXISTS", "key")), ["key"])
+    await memory.run(Command(bool, ("SET", "key", "x")))
+    await eventually(lambda: tracked.changed == {"key"}, what="it says what changed")
+    await tracked.aclose()
+    await memory.aclose()
 
 
 def test_a_master_that_no_sentinel_knows_is_unavailable(sentinel_port: int) -> None:

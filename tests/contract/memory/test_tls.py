@@ -1,15 +1,19 @@
 """`rediss://`: the certificate and the host's name are verified."""
 
+import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from pydantic import SecretStr
 
-from memory import MemoryRefused, MemoryServiceError, MemorySettings, RedisMemoryService
+from memory import Command, MemoryRefused, MemoryServiceError, MemorySettings, RedisMemoryService
+from memory.redis.async_connection import AsyncConnection
 from sandbox.valkey import ValkeyServer
 from tests.support.servers.tls_rig import Authority, TlsDoor
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the command openssl")
 MESSAGE = {"role": "user", "content": "x"}
@@ -43,6 +47,31 @@ def test_a_trusted_server_is_used(authority: Authority, plain_port: int) -> None
         assert service.health_check() is True
         service.append_to_history("a", "tls", MESSAGE)
         assert service.get_conversation_history("a", "tls") == [MESSAGE]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_trusted_server_says_what_changes(
+    authority: Authority, plain_port: int, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """What it says by itself comes through TLS, too, and may be held up."""
+
+    async def hear(url: SecretStr) -> None:
+        memory = AsyncConnection(MemorySettings(url=url))
+        tracked = await memory.tracked()
+        await tracked.read(Command(bool, ("EXISTS", "tls")), ["tls"])
+        tracked.hold()
+        await memory.run(Command(bool, ("SET", "tls", "x")))
+        tracked.let_go()
+        await eventually(lambda: tracked.changed == {"tls"}, what="it says what changed")
+        await tracked.aclose()
+        await memory.aclose()
+
+    with (
+        TlsDoor(plain_port, authority.issue("localhost")) as door,
+        asyncio.Runner(loop_factory=new_loop) as runner,
+    ):
+        trust = f"ssl_ca_certs={authority.certificate}"
+        runner.run(hear(SecretStr(f"rediss://localhost:{door.port}/0?{trust}")))
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,6 @@ NOBODY: tuple[Row, ...] = (
     ("CLIENT", "LIST"),
     ("CLIENT", "KILL", "ID", "1"),
     ("CLIENT", "PAUSE", "1"),
-    ("CLIENT", "TRACKING", "on", "BCAST"),
     ("SCRIPT", "FLUSH"),
     ("FUNCTION", "LIST"),
     ("MODULE", "LIST"),
@@ -195,6 +194,9 @@ DENIED: dict[str, tuple[Row, ...]] = {
 for _role, _rows in DENIED.items():
     if _role != "operator":  # griot reencrypt
         DENIED[_role] = (*_rows, ("SCAN", "0"))
+for _role, _rows in DENIED.items():
+    if _role != "gateway":  # it asks which event streams change
+        DENIED[_role] = (*_rows, ("CLIENT", "TRACKING", "on", "BCAST"))
 
 BINARIES = [valkey_binary(), *filter(None, (shutil.which("redis-server"),))]
 

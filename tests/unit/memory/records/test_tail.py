@@ -2,110 +2,29 @@
 there gets it soon, whoever else comes, leaves or is cancelled meanwhile."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from dataclasses import dataclass
+from typing import cast
 
 import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory import CorruptData, Event, EventType, MemoryServiceError, MemoryUnavailable, Tail
-from memory.encryption.keyring import NO_KEYS
-from memory.records.event import packed
-from memory.records.events import FROM_START, Stream
-from memory.records.tail import BLOCK_MS, LATE_S
+from memory import Event, MemoryServiceError, MemoryUnavailable, Tail
+from memory.records.changes import LOOK_S
+from memory.records.events import FROM_START, READ_EVENTS, Stream
+from memory.records.tail import BLOCK_MS, LATE_S, TRACKED_FROM
 from memory.redis.async_connection import AsyncConnection
-from memory.redis.command import Command
 from tests.support.virtual_time.loop import passed, run
+from tests.support.virtual_time.streams import CIPHER, TRIP_S, Streams
 
-T = TypeVar("T")
-CIPHER = NO_KEYS.cipher_of("events")
-TRIP_S = 0.0025
 GRID_MS = 5
 """All happens at multiples of it, so that much happens at once."""
 SOON_S = 2 * BLOCK_MS / 1000 + 8 * TRIP_S
 """A read that is under way ends, and the next one brings it; where streams are read one by one,
 there is a pause between the two."""
 STREAMS = 3
-
-
-@dataclass(eq=False)
-class Streams:
-    """The streams of a server, as an AsyncConnection asks for them."""
-
-    is_cluster: bool = False
-    failing: frozenset[int] = frozenset()
-    """The numbers of the calls that fail."""
-    corrupt: frozenset[int] = frozenset()
-    """The numbers of those that cannot be read together."""
-    calls: int = 0
-    told_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """When each event of a stream came; the n-th has the cursor n-0 and the text n."""
-    label: str = "nowhere"
-    is_closed: bool = False
-    _news: set["asyncio.Future[None]"] = field(default_factory=set)
-
-    def tell(self, key: str, amount: int = 1) -> None:
-        """Something happens in a stream."""
-        self.told_s[key] += [asyncio.get_running_loop().time()] * amount
-        for one in self._news:
-            if not one.done():
-                one.set_result(None)
-
-    async def run(self, command: Command[T]) -> T:
-        """XREAD that waits, or XRANGE."""
-        self.calls += 1
-        number, name = self.calls, command.args[0]
-        await passed(TRIP_S)
-        if self.is_closed or number in self.failing:
-            raise MemoryUnavailable("it is away")
-        if name == "XREAD" and number in self.corrupt:
-            raise CorruptData("one of them is no stream")
-        args = list(map(str, command.args))
-        reply = await self._xread(args) if name == "XREAD" else self._xrange(args)
-        await passed(TRIP_S)
-        return command.parse(reply)
-
-    async def aclose(self) -> None:
-        """Nobody asks any more."""
-        self.is_closed = True
-
-    async def _xread(self, args: Sequence[str]) -> object:
-        _, _, count, _, block_ms, _, *names = args
-        keys, cursors = names[: len(names) // 2], names[len(names) // 2 :]
-        found = self._found(keys, cursors, int(count))
-        if not found:
-            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._news.add(news)
-            await asyncio.wait((news,), timeout=int(block_ms) / 1000)
-            self._news.discard(news)
-            found = self._found(keys, cursors, int(count))
-        return found or None
-
-    def _xrange(self, args: Sequence[str]) -> object:
-        _, key, after, _, _, count = args
-        cursor = FROM_START if after == "-" else after.removeprefix("(")
-        found = self._found([key], [cursor], int(count))
-        return found[0][1] if found else []
-
-    def _found(
-        self, keys: Sequence[str], cursors: Sequence[str], count: int
-    ) -> list[tuple[bytes, list[tuple[bytes, list[bytes]]]]]:
-        found = []
-        for key, cursor in zip(keys, cursors, strict=True):
-            begun = int(cursor.partition("-")[0])
-            numbers = range(begun + 1, len(self.told_s[key]) + 1)[:count]
-            if numbers:
-                found.append((key.encode(), [_entry(number) for number in numbers]))
-        return found
-
-
-def _entry(number: int) -> tuple[bytes, list[bytes]]:
-    event = Event(EventType.TOKEN, "job", 1, str(number))
-    return f"{number}-0".encode(), [b"event", packed(event, CIPHER)]
 
 
 @dataclass(frozen=True)
@@ -164,16 +83,42 @@ FOLLOWERS = st.builds(
 )
 EVENTS = st.tuples(_times(600), st.integers(0, STREAMS - 1), st.integers(1, 3))
 NUMBERS = st.frozensets(st.integers(1, 40), max_size=4)
+STREAMS_OF_A_SERVER = st.builds(
+    lambda kind, failing, corrupt: Streams(
+        kind == "cluster", failing, corrupt, is_refusing=kind == "refusing"
+    ),
+    st.sampled_from(["telling", "telling", "refusing", "cluster"]),
+    NUMBERS | st.just(frozenset()),
+    NUMBERS | st.just(frozenset()),
+)
+TROUBLES = st.tuples(_times(600), st.none() | st.integers(0, STREAMS + 1))
+"""A connection is lost that is told of changes, a stream is no longer watched, or all are not, or
+the next read fails for one of its streams."""
+
+
+def _trouble(streams: Streams, kind: int | None) -> None:
+    if kind is None:
+        streams.lose()
+    elif kind < STREAMS:
+        streams.touch(f"stream-{kind}")
+    elif kind == STREAMS:
+        streams.forget_all()
+    else:
+        streams.corrupt |= {streams.calls + 1}
+        streams.touch("stream-0")
 
 
 async def _all_follow(
-    streams: Streams, followers: Sequence[Follower], events: Sequence[tuple[int, int, int]]
-) -> None:
+    streams: Streams, followers: Sequence[Follower], events: Sequence[tuple[int, int, int]],
+    troubles: Sequence[tuple[int, int | None]] = (), *, tracked_from: int = TRACKED_FROM,
+) -> None:  # fmt: skip
     """Let them follow while these events come; in the end nobody asks the server any more."""
     loop = asyncio.get_running_loop()
-    tail = Tail(lambda: cast("AsyncConnection", streams))
+    tail = Tail(lambda: cast("AsyncConnection", streams), tracked_from=tracked_from)
     for at_ms, stream, amount in events:
         loop.call_at(at_ms / 1000, streams.tell, f"stream-{stream}", amount)
+    for at_ms, trouble in troubles:
+        loop.call_at(at_ms / 1000, _trouble, streams, trouble)
     following = [asyncio.create_task(one.follow(tail, streams)) for one in followers]
     for one, task in zip(followers, following, strict=True):
         if one.gone_ms is not None:
@@ -193,20 +138,20 @@ async def _all_follow(
     followers=st.lists(FOLLOWERS, min_size=1, max_size=60)
     | st.lists(FOLLOWERS, min_size=25, max_size=60),
     events=st.lists(EVENTS, max_size=100) | st.lists(EVENTS, min_size=40, max_size=100),
-    is_cluster=st.booleans(),
-    failing=NUMBERS,
-    corrupt=NUMBERS,
+    troubles=st.lists(TROUBLES, max_size=6),
+    streams=STREAMS_OF_A_SERVER,
+    tracked_from=st.sampled_from([1, 1, STREAMS, TRACKED_FROM]),
 )
 def test_whoever_waits_for_an_event_that_is_there_gets_it_soon(
     followers: list[Follower],
     events: list[tuple[int, int, int]],
-    is_cluster: bool,
-    failing: frozenset[int],
-    corrupt: frozenset[int],
+    troubles: list[tuple[int, int | None]],
+    streams: Streams,
+    tracked_from: int,
 ) -> None:
     """And nothing twice, in no other order, and nobody waits for longer than it asked."""
-    streams = Streams(is_cluster, failing, corrupt)
-    run(_all_follow(streams, followers, events), end_s=60)
+    following = _all_follow(streams, followers, events, troubles, tracked_from=tracked_from)
+    run(following, end_s=60)
 
 
 def test_hundreds_follow_hundreds_of_streams() -> None:
@@ -220,7 +165,69 @@ def test_hundreds_follow_hundreds_of_streams() -> None:
         for one in range(amount)
         for token in range(tokens)
     ]
-    run(_all_follow(Streams(), followers, events), end_s=60)
+    streams = Streams()
+    run(_all_follow(streams, followers, events), end_s=60)
+    assert streams.tracked_calls > streams.calls / 2
+
+
+async def _follow_one(
+    streams: Streams, amounts: Sequence[int], trouble: int | None = 1
+) -> list[float]:
+    """So many events come at once, every now and then, on a connection that is told of changes and
+    in trouble just before; how late each is."""
+    tail = Tail(lambda: cast("AsyncConnection", streams), tracked_from=1)
+    clock, stream, cursor = asyncio.get_running_loop().time, "stream-0", FROM_START
+    late_s: list[float] = []
+    await tail.after(Stream(stream, CIPHER), cursor, timeout_s=1)
+    for number, amount in enumerate(amounts):
+        asyncio.get_running_loop().call_later(1.2, _trouble, streams, trouble)
+        asyncio.get_running_loop().call_later(1.4, streams.tell, stream, amount)
+        while len(late_s) < sum(amounts[: number + 1]):
+            for event in await tail.after(Stream(stream, CIPHER), cursor, timeout_s=10):
+                cursor = event.cursor
+                late_s.append(clock() - streams.told_s[stream][int(event.text) - 1])
+    await tail.aclose()
+    return late_s
+
+
+def test_more_than_one_read_gives_is_read_at_once() -> None:
+    """The rest does not wait for the next change."""
+    streams = Streams()
+    assert max(run(_follow_one(streams, [2 * READ_EVENTS + 10, 1]), end_s=60)) <= SOON_S
+    assert streams.tracked_calls > streams.calls / 2
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [None, 0, STREAMS, STREAMS + 1],
+    ids=["lost", "evicted", "flushed", "beside a damaged one"],
+)
+def test_what_happens_to_the_connection_makes_no_event_late(trouble: int | None) -> None:
+    """Also in a stream in which nothing had happened for long."""
+    streams = Streams()
+    assert max(run(_follow_one(streams, [1] * 5, trouble), end_s=60)) <= SOON_S
+    assert streams.tracked_calls
+
+
+def test_where_changes_are_not_said_all_are_read_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A proxy that passes on nothing but replies: the first event is late, and no other is."""
+    caplog.set_level("INFO", logger="memory.records.changes")
+    late_s = run(_follow_one(Streams(is_mute=True), [1] * 5), end_s=60)
+    assert SOON_S < late_s[0] <= LOOK_S + SOON_S
+    assert max(late_s[1:]) <= SOON_S
+    assert [record.message for record in caplog.records] == [
+        "Redis does not say which event streams have changed, so that all that are followed are "
+        "read each time: it said nothing of a stream that changed"
+    ]
+
+
+def test_a_refusal_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Redis is asked again ten minutes later, which nobody wants to read of."""
+    caplog.set_level("INFO", logger="memory.records.changes")
+    streams = Streams(is_refusing=True)
+    assert max(run(_follow_one(streams, [1] * 1000), end_s=2000)) <= SOON_S
+    assert streams.asked_to_tell == 3
+    assert len(caplog.records) == 1
 
 
 async def _two_that_wait_for_nothing() -> list[list[Event]]:
