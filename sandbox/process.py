@@ -11,7 +11,9 @@ from typing import Protocol, Self
 from sandbox.context import Starting
 from sandbox.errors import SandboxError, ServerDied, ServerNotReady
 
-POLL_S = 0.002
+POLL_S, MOST_POLL_S = 0.002, 0.02
+WAITED_PART = 0.05
+"""Who has waited for long looks less often."""
 TAIL_LINES = 20
 
 # A shell that waits for the end of a pipe only the parent holds, then kills the child's process
@@ -113,19 +115,20 @@ class ServerProcess(Starting):
         return self
 
     def wait_ready(self, predicate: Callable[[], object], timeout_s: float = 10.0) -> None:
-        """Return once `predicate()` is true, asking every few milliseconds.
+        """Return once `predicate()` is true, asking every few milliseconds, at most 20.
 
         ServerDied if the child ends first, ServerNotReady after `timeout_s`; the message of both
         has the last lines of its output. Whatever is raised, the child is gone afterwards.
         """
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
         try:
             while not predicate():
                 if not self.is_running:
                     raise ServerDied(self._report(f"ended with status {self.returncode}"))
-                if time.monotonic() >= deadline:
+                waited_s = time.monotonic() - began
+                if waited_s >= timeout_s:
                     raise ServerNotReady(self._report(f"not ready within {timeout_s:g} s"))
-                time.sleep(POLL_S)
+                time.sleep(min(max(POLL_S, waited_s * WAITED_PART), MOST_POLL_S))
         except BaseException:
             self.kill()
             raise

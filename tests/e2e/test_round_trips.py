@@ -1,8 +1,6 @@
 """How often a job goes to Redis, counted on the wire: what its costs are made of."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,8 +10,10 @@ from sandbox.proxy import Proxy
 from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
+from tests.support.machine import scaled
 from tests.support.waiting import wait_until
-from tests.support.warm.python import warm
+from tests.support.warm.piped import Piped, piped_python
+from tests.support.warm.python import run_python, warm
 
 JOBS = 60
 SERIES = 10
@@ -77,22 +77,17 @@ def counted(
 
 
 @pytest.fixture
-def producer(counted: GriotStack, session_id: str) -> Iterator["subprocess.Popen[str]"]:
+def producer(counted: GriotStack, session_id: str) -> Iterator[Piped]:
     """Sends one job for each line, and says its id."""
-    with subprocess.Popen(
-        (sys.executable, "-c", PRODUCER, session_id),
-        env=counted.env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
+    with piped_python(
+        "-c", PRODUCER, session_id, env=counted.env, cwd=counted.directory
     ) as process:
         send(process)  # opens the connections
         yield process
         process.kill()
 
 
-def send(producer: "subprocess.Popen[str]") -> str:
+def send(producer: Piped) -> str:
     """Have one job sent. Its id."""
     assert producer.stdin is not None
     assert producer.stdout is not None
@@ -101,7 +96,7 @@ def send(producer: "subprocess.Popen[str]") -> str:
 
 
 def test_a_producer_makes_one_round_trip_and_publishes(
-    producer: "subprocess.Popen[str]", memory: Proxy, broker: Proxy
+    producer: Piped, memory: Proxy, broker: Proxy
 ) -> None:
     """Only the first job of a session is published: the others cost one round trip in all."""
     before = memory.round_trips, broker.round_trips
@@ -115,16 +110,14 @@ def test_a_thousand_jobs_share_their_round_trips(
     counted: GriotStack, memory: Proxy, broker: Proxy
 ) -> None:
     """Of 500 sessions with two messages each; so do their wake-ups."""
-    sent = subprocess.run(
-        (sys.executable, "-c", MANY), env=counted.env, capture_output=True, text=True, check=True
-    )
+    sent = run_python("-c", MANY, env=counted.env, cwd=counted.directory, timeout_s=scaled(60))
     assert sent.stdout.strip() == "1000"
     assert memory.round_trips < 60
     assert broker.round_trips < 120
 
 
 def test_a_worker_makes_two_round_trips_for_a_turn(
-    producer: "subprocess.Popen[str]",
+    producer: Piped,
     counted: GriotStack,
     memory: Proxy,
     valkey: ValkeyServer,
@@ -159,7 +152,7 @@ def test_a_worker_makes_two_round_trips_for_a_turn(
 
 
 def test_the_next_job_of_a_session_needs_no_wake_up(
-    producer: "subprocess.Popen[str]", counted: GriotStack, valkey: ValkeyServer
+    producer: Piped, counted: GriotStack, valkey: ValkeyServer
 ) -> None:
     """The worker that has committed a turn begins the next itself; Celery sees each job begin."""
     for _ in range(JOBS - 1):
@@ -178,7 +171,7 @@ def test_the_next_job_of_a_session_needs_no_wake_up(
 
 
 def test_a_full_worker_lets_others_go_first(
-    producer: "subprocess.Popen[str]", counted: GriotStack, valkey: ValkeyServer, session_id: str
+    producer: Piped, counted: GriotStack, valkey: ValkeyServer, session_id: str
 ) -> None:
     """With no place free the next job goes behind what waits in the queue, as a wake-up."""
     for _ in range(SERIES - 1):

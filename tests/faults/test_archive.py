@@ -1,8 +1,6 @@
 """The archiver and Redis are killed at any moment: no message is lost, none is there twice."""
 
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from memory.redis.replies import integer
 from memory.settings import MemorySettings
 from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
+from tests.support.warm.piped import piped_python
 
 SESSIONS, ROUNDS = 20, effort(10, long=100)
 STAY = Stay(messages=6, size_bytes=1_000_000)
@@ -111,9 +110,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(
     talk = Conversations(settings)
     env = {"REDIS_URL": server.url(), "ARCHIVE_URL": url, "PYTHONPATH": str(Path.cwd())}
     for round_ in range(ROUNDS):
-        archiver = subprocess.Popen(
-            [sys.executable, "-c", ARCHIVER], env=env, stdout=subprocess.PIPE, text=True
-        )
+        archiver = piped_python("-c", ARCHIVER, env=env, cwd=tmp_path)
         assert archiver.stdout is not None
         assert archiver.stdout.readline() == "run\n"
         until_s = time.monotonic() + chance.uniform(0.05, 0.5)
@@ -124,8 +121,8 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(
             server.kill()
             archiver.kill()
             server.start()
-        archiver.kill()
-        archiver.communicate()
+        with archiver:
+            archiver.kill()
     talk.sure(archived.release_lock(talk.keyspace))
     Archiver(talk.connection, talk.keyspace, talk.file, STAY).run()
     assert min(talk.said) > ROUNDS

@@ -9,29 +9,33 @@ from collections.abc import Callable
 
 from tests.support.machine import scaled
 
-POLL_S = 0.01
+POLL_S, MOST_POLL_S = 0.01, 0.03
+WAITED_PART = 0.05
+"""Who has waited for long looks less often: most of what is asked meanwhile costs a core."""
 
 
 def wait_until(predicate: Callable[[], object], *, timeout_s: float = 10.0, what: str) -> None:
     """Return as soon as `predicate()` is true; fail with `what` after `timeout_s` seconds."""
-    patience_s = scaled(timeout_s)
-    deadline = time.monotonic() + patience_s
+    patience_s, began = scaled(timeout_s), time.monotonic()
     while not predicate():
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {patience_s:g} s: {what}")
-        time.sleep(POLL_S)
+        time.sleep(_pause_s(began, patience_s, what))
 
 
 async def eventually(
     predicate: Callable[[], object], *, timeout_s: float = 10.0, what: str
 ) -> None:
     """`wait_until` for a test that runs on an event loop."""
-    patience_s = scaled(timeout_s)
-    deadline = time.monotonic() + patience_s
+    patience_s, began = scaled(timeout_s), time.monotonic()
     while not predicate():
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {patience_s:g} s: {what}")
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(_pause_s(began, patience_s, what))
+
+
+def _pause_s(began: float, patience_s: float, what: str) -> float:
+    """How long until the next look; AssertionError where there is none."""
+    waited_s = time.monotonic() - began
+    if waited_s >= patience_s:
+        raise AssertionError(f"not within {patience_s:g} s: {what}")
+    return min(max(POLL_S, waited_s * WAITED_PART), MOST_POLL_S)
 
 
 def elapsed(seconds: float) -> Callable[[], bool]:

@@ -44,6 +44,7 @@ from tests.support.breaker_states import State, state_of
 from tests.support.machine import scaled
 from tests.support.metrics.shown import own_text, total
 from tests.support.waiting import eventually, wait_until
+from tests.support.warm.python import warm
 
 MESSAGES = ({"role": "user", "content": "Tell me of the balafon."},)
 ANSWER = reply_to(list(MESSAGES))
@@ -534,7 +535,9 @@ async def test_a_server_that_is_frozen_is_found_out_and_left_alone(
     """Its connections are accepted and nothing answers, as while Ollama starts."""
     port = free_port()
     command = (sys.executable, "-m", "sandbox.ollama", "--port", str(port))
-    with ServerProcess(command, log_path=tmp_path / "frozen.log", name="frozen") as process:
+    with ServerProcess(
+        command, log_path=tmp_path / "frozen.log", name="frozen", starter=warm
+    ) as process:
         process.wait_ready(lambda: "listening on" in process.log_text(), 20)
         process.freeze()
         frozen = OllamaClient(f"http://127.0.0.1:{port}", timeouts=LIMITS)
@@ -561,7 +564,9 @@ async def test_a_reply_that_breaks_is_an_outage_only_where_its_server_is_away_to
     """The reply may have broken by the fault of its request: a look at the server decides."""
     port = free_port()
     command = (sys.executable, "-m", "sandbox.ollama", "--port", str(port))
-    with ServerProcess(command, log_path=tmp_path / "server.log", name="server") as process:
+    with ServerProcess(
+        command, log_path=tmp_path / "server.log", name="server", starter=warm
+    ) as process:
         process.wait_ready(lambda: "listening on" in process.log_text(), 20)
         happens = {"frozen": process.freeze, "killed": process.kill, "well": lambda: None}
         client = OllamaClient(f"http://127.0.0.1:{port}", timeouts=LIMITS)

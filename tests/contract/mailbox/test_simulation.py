@@ -147,18 +147,27 @@ def test_a_due_list_that_is_only_set_back_is_found_out_by_time(wire: Wire) -> No
 
 MUTANTS = mutants_by_violation() | mutants_by_clock() | mutants_of_ends()
 IDLERS = mutants_by_idleness()
+KNOWN = {
+    "COMMIT answers ALREADY for a cancelled job": 43,
+    "an idle entry is dropped at once": 20,
+    "PUBLISH lets anybody speak": 7,
+    "MERGE drops what follows the merged": 5,
+    "who delivers too late is not told of the erasure": 4,
+    "a sweeper stops at a damaged mailbox": 2,
+}
+"""The first seeds that found them, of those that few find or whose runs are long."""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mailbox_without_one_of_its_rules_is_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
-    assert re.search(MUTANTS[name].violation, violation_of(wire, MUTANTS[name]))
+    assert re.search(MUTANTS[name].violation, violation_of(wire, MUTANTS[name], KNOWN.get(name, 0)))
 
 
-def violation_of(wire: Wire, mutant: Mutant) -> str:
+def violation_of(wire: Wire, mutant: Mutant, known: int) -> str:
     """How the first of the seeds ends that ends badly."""
     plan = replace(mutant.plan, mutants=by_name(mutant.scripts))
-    return first_violation(lambda seed: simulate(wire, seed, plan), MUTANT_SEEDS)
+    return first_violation(lambda seed: simulate(wire, seed, plan), MUTANT_SEEDS, known=known)
 
 
 @pytest.mark.parametrize("name", IDLERS)

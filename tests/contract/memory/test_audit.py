@@ -4,10 +4,9 @@ import logging
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,9 @@ from memory.records.audit import KEPT_ENTRIES, Deed, Record, digest_of, recorded
 from memory.upkeep.erasure import erase_session
 from memory.upkeep.transfer import SessionNotEmpty, exported, restore
 from memory.upkeep.transfer_file import as_lines, read, renamed
+from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
+from tests.support.warm.python import run_python
 
 SESSION = "ama@example.org:1"
 # Killed like by `kill -9` where its erasure would begin.
@@ -143,12 +144,8 @@ def test_an_erasure_that_is_killed_in_its_middle_is_recorded(real_backend: Backe
     url = real_backend.settings.url
     assert url is not None
     env = {"REDIS_URL": url.get_secret_value(), "REDIS_KEY_PREFIX": real_backend.prefix}
-    done = subprocess.run(
-        (sys.executable, "-c", KILLED),
-        env={**os.environ, **env, "GRIOT_ACTOR": "eraser"},
-        timeout=60,
-        check=False,
-    )
+    env = {**os.environ, **env, "GRIOT_ACTOR": "eraser"}
+    done = run_python("-c", KILLED, env=env, cwd=Path.cwd(), timeout_s=scaled(60))
     assert done.returncode == -signal.SIGKILL
     service = real_backend.service()
     assert len(service.get_conversation_history("a", SESSION)) == 1

@@ -2,28 +2,21 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.machine import scaled
 from tests.support.memory_fixtures import Backend
+from tests.support.warm.python import run_python
 
 ROOT = Path(__file__).parents[3]
+RUN = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')"
 
 
 def _run(script: str, url: str, prefix: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"REDIS_URL": url, "REDIS_KEY_PREFIX": prefix}
-    return subprocess.run(
-        [sys.executable, script],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=scaled(30),
-        check=False,
-    )
+    return run_python("-c", RUN, script, cwd=ROOT, env=environment, timeout_s=scaled(30))
 
 
 @pytest.mark.parametrize(

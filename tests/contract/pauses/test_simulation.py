@@ -98,16 +98,16 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
         "P3",
     ),
 }
+KNOWN = {"PARK gives who waits again the place that is taken off": 10}
+"""The first seed that found it, where few do."""
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_pauses_without_one_of_their_rules_are_found_out(wire: Wire, name: str) -> None:
     """The test of the test: some seed ends in the violation that is expected of it."""
     script, violation = MUTANTS[name]
-    assert re.search(violation, violation_of(wire, script))
-
-
-def violation_of(wire: Wire, mutant: LuaScript) -> str:
-    """How the first of the seeds ends that ends badly."""
-    mutated = replace(PEACE, mutants=by_name((mutant,)))
-    return first_violation(lambda seed: simulate(wire, seed, mutated), MUTANT_SEEDS)
+    mutated = replace(PEACE, mutants=by_name((script,)))
+    found = first_violation(
+        lambda seed: simulate(wire, seed, mutated), MUTANT_SEEDS, known=KNOWN.get(name, 0)
+    )
+    assert re.search(violation, found)

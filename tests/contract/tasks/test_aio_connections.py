@@ -1,8 +1,6 @@
 """An event loop that ends takes its connections to Redis with it."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from sandbox.valkey import ValkeyServer
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python
 
 ROOT = Path(__file__).resolve().parents[3]
 TIMES = 15
@@ -78,15 +77,11 @@ def server() -> Iterator[ValkeyServer]:
 )
 def test_no_connection_stays_open(server: ValkeyServer, main: str, run: str, left: int) -> None:
     """Whether the caller closes them or not: one is left here, the one that asks."""
-    done = subprocess.run(
-        (sys.executable, "-c", PROGRAM, main, run, str(TIMES)),
+    done = run_python(
+        "-c", PROGRAM, main, run, str(TIMES),
         env={**os.environ, "REDIS_URL": server.url(), "PYTHONPATH": str(ROOT)},
-        cwd=server.data_dir,
-        capture_output=True,
-        text=True,
-        timeout=scaled(40),
-        check=False,
-    )
+        cwd=server.data_dir, timeout_s=scaled(40),
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) == 1 + left, done.stderr[-2000:]
     assert "Error" not in done.stderr

@@ -1,6 +1,6 @@
 """What is said of a server that answers but cannot be used: its cause, and what to set."""
 
-import subprocess
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from tasks.process.configuration import Settings, load_settings
 from tasks.settings import QueueSettings
 from tests.support.machine import scaled
 from tests.support.servers.tls_rig import Authority, TlsDoor
+from tests.support.warm.python import run_python
 from worker.checks.celery_start import celery_start_checks
 from worker.checks.deployment import check_redis
 from worker.checks.models import check_ollama
@@ -206,8 +207,6 @@ def test_a_profile_that_cannot_be_used_says_what_to_do(
         "try:\n    Toolbox(Profiles.load(settings), settings)\n"
         "except InvalidProfiles as exc:\n    print(exc)\n"
     )
-    told = subprocess.run(
-        (sys.executable, "-c", code), cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout
+    told = run_python("-c", code, env=os.environ, cwd=tmp_path, timeout_s=scaled(40)).stdout
     assert said in told
     assert told.count("\n") == 1

@@ -11,9 +11,10 @@ import pytest
 from sandbox.ports import free_port
 from sandbox.resp import RespConnection
 from sandbox.valkey import ValkeyServer
-from tests.support.fresh_machine import GRIOT, environment
+from tests.support.fresh_machine import GRIOT, WARM_GRIOT, environment
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -108,15 +109,8 @@ def test_the_demo_says_when_a_redis_of_ones_own_does_not_answer(
 ) -> None:
     """Rather than pass over what the user has set."""
     url = f"redis://:geheim@127.0.0.1:{free_port()}/0"
-    ended = subprocess.run(
-        (*GRIOT, "demo"),
-        env={**environment, "REDIS_URL": url},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=scaled(60),
-        check=False,
-    )
+    env = {**environment, "REDIS_URL": url}
+    ended = run_python(*WARM_GRIOT, "demo", env=env, cwd=tmp_path, timeout_s=scaled(60))
     assert ended.returncode == 1
     assert "cannot be reached" in ended.stderr
     assert "geheim" not in ended.stdout + ended.stderr

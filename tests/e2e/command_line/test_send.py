@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from sandbox.stack import GriotStack
 from tasks import send_many
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.piped import piped_python
 from worker.cli import main
 
 WAIT_S = scaled(30)
@@ -139,9 +138,9 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     """By Ctrl-C and by kill -9: all are answered once, in order, and each has one result."""
     jobs = jobs_of(name, sessions=3, messages=12, model="slow-tokens:4x0.05s")
     file = write(tmp_path / "long.jsonl", jobs)
-    command = (sys.executable, "-m", "worker.cli", "send", str(file), "--window", "6")
+    command = ("-m", "worker.cli", "send", str(file), "--window", "6")
     for number, how in enumerate((signal.SIGINT, signal.SIGKILL), 1):
-        with subprocess.Popen(command, env=stack.env, stderr=subprocess.PIPE, text=True) as run:
+        with piped_python(*command, env=stack.env, cwd=tmp_path) as run:
             some = 4 * number
             wait_until(
                 lambda some=some: len(results_of(file)) >= some,  # type: ignore[misc]

@@ -14,9 +14,10 @@ from redis import Redis
 
 from sandbox.ports import free_port
 from sandbox.valkey import ValkeyServer
-from tests.support.fresh_machine import GRIOT, environment
+from tests.support.fresh_machine import GRIOT, WARM_GRIOT, environment
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 
 __all__ = ["environment"]
 
@@ -221,15 +222,8 @@ def test_up_where_the_sandbox_is_not_installed_says_what_is_missing(
         "from worker.cli import main; main()"
     )
     with ValkeyServer() as valkey:
-        ended = subprocess.run(
-            (sys.executable, "-c", bare),
-            env={**environment, "REDIS_URL": valkey.url()},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        env = {**environment, "REDIS_URL": valkey.url()}
+        ended = run_python("-c", bare, env=env, cwd=tmp_path, timeout_s=scaled(60))
     assert ended.stderr == "griot: `griot up` needs honcho: pip install './griot[sandbox]'\n"
     assert ended.returncode == 1
 
@@ -265,28 +259,15 @@ def test_up_leaves_the_gateway_out_where_its_extra_is_not_installed(
 
 def _status_of_up(settings: Mapping[str, str], directory: Path, *options: str) -> str:
     """The last line of a `griot up` that fails."""
-    ended = subprocess.run(
-        (*GRIOT, "up", *options),
-        env={**settings},
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=scaled(60),
-        check=False,
-    )
+    up = (*WARM_GRIOT, "up", *options)
+    ended = run_python(*up, env=settings, cwd=directory, timeout_s=scaled(60))
     assert ended.returncode == 1, ended.stdout
     assert "Traceback" not in ended.stderr
     return ended.stderr.splitlines()[-1]
 
 
 def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
-    return subprocess.run(
-        (*GRIOT, "chat", "energy", "up-1"),
-        env=settings,
-        cwd=directory,
-        input=message,
-        capture_output=True,
-        text=True,
-        timeout=scaled(50),
-        check=True,
-    ).stdout
+    chat = (*WARM_GRIOT, "chat", "energy", "up-1")
+    ended = run_python(*chat, env=settings, cwd=directory, timeout_s=scaled(50), said=message)
+    ended.check_returncode()
+    return ended.stdout

@@ -270,5 +270,5 @@ def test_a_crash_point_that_no_test_has_armed_is_ignored(worlds: GriotStack) -> 
         ("token:1", "tests", -signal.SIGKILL),
     ):
         env = {**worlds.env, "GRIOT_CRASH_AT": at, "GRIOT_CRASH_ARMED": armed}
-        done = subprocess.run((sys.executable, "-c", code + lives), env=env, check=False)
+        done = run_python("-c", code + lives, env=env, cwd=worlds.directory, timeout_s=scaled(60))
         assert done.returncode == expected, (at, armed)

@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -22,6 +21,7 @@ from tasks.process.services import producer_services
 from tasks.submit.erase import erase
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 from worker.cli import main
 
 WAIT_S = scaled(20)
@@ -156,10 +156,8 @@ def test_what_is_no_rhythm_is_refused_before_anything_is_asked(wrong: dict[str, 
         "except InvalidJob as error: print('refused:', error)"
     )
     away = {**os.environ, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
-    ran = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(wrong)],
-        capture_output=True, text=True, env=away, timeout=scaled(60), check=False,
-    )  # fmt: skip
+    said = json.dumps(wrong)
+    ran = run_python("-c", code, said, env=away, cwd=Path.cwd(), timeout_s=scaled(60))
     assert ran.stdout.startswith("refused:"), ran.stderr[-500:]
 
 

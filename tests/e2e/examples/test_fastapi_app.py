@@ -1,7 +1,5 @@
 """The examples, run as they are against real servers."""
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ from sandbox.valkey import ValkeyServer
 from tasks import chat_task
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 from tests.support.web_users import USER, bearer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,10 +54,9 @@ def kept(new: dict[str, str]) -> dict[str, str]:
 def test_a_wrong_setting_ends_the_start_and_no_request(stack: GriotStack, tmp_path: Path) -> None:
     """The last line before uvicorn's own names it."""
     (tmp_path / ".env").write_bytes("REDIS_HOST=h\n".encode("utf-16"))
-    command = (sys.executable, "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0")
-    ended = subprocess.run(
-        command, env={**stack.env, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True,
-        text=True, timeout=scaled(40), check=False,
+    ended = run_python(
+        "-m", "uvicorn", "examples.fastapi_app:app", "--port", "0",
+        env={**stack.env, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, timeout_s=scaled(40),
     )  # fmt: skip
     assert ended.returncode != 0
     assert f"ConfigurationError: {tmp_path}/.env is not UTF-8 (line 1)" in ended.stderr

@@ -1,7 +1,5 @@
 """What opens a server is shown by no process and by no command, also where all is logged."""
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from sandbox.stack import GriotStack
 from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
+from tests.support.warm.python import run_python
 
 REDIS, OLLAMA, SENTINELS = "secret-of-redis/1#@?%", "secret-of-ollama", "secret-of-sentinels"
 BARE = ("secret-of-", "2F1%23")
@@ -62,18 +61,11 @@ def worker(stack: GriotStack) -> ServerProcess:
 @pytest.fixture(scope="module")
 def told(stack: GriotStack, worker: ServerProcess) -> dict[str, str]:
     """What each command says, and the worker."""
-    running = {
-        name: subprocess.Popen(
-            (sys.executable, "-m", *command),
-            env=stack.env,
-            cwd=stack.directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    ended = {
+        name: run_python("-m", *command, env=stack.env, cwd=stack.directory, timeout_s=scaled(60))
         for name, command in COMMANDS.items()
     }
-    said = {name: one.communicate(timeout=scaled(60))[0] for name, one in running.items()}
+    said = {name: one.stdout + one.stderr for name, one in ended.items()}
     process = psutil.Process(worker.pid)
     titles = [[one.name(), *one.cmdline()] for one in (process, *process.children(recursive=True))]
     return {**said, "the log": worker.log_text(), "process titles": repr(titles)}

@@ -11,6 +11,7 @@ from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.stack import GriotStack
 from tests.support.waiting import wait_until
+from tests.support.warm.python import warm
 
 SECRET = "0123456789abcdef"  # noqa: S105 - nobody's
 UNCHECKED = "ssl_cert_reqs=none"
@@ -42,6 +43,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
                     cwd=directory,
                     env=stack.env_of(command),
                     name=command,
+                    starter=warm,
                 )
             )
             for command in COMMANDS

@@ -1,8 +1,6 @@
 """Model servers of both dialects behind one worker: an Ollama, and an OpenAI-compatible engine."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from sandbox.valkey import ValkeyServer
 from tests.conftest import FAST
 from tests.support.machine import scaled
 from tests.support.waiting import elapsed, wait_until
+from tests.support.warm.piped import piped_python
 from tests.support.warm.python import warm
 
 MODEL = "delay"
@@ -93,10 +92,7 @@ def test_an_engine_dies_under_load_and_comes_back(
     stack: GriotStack, ollama: OllamaStandIn, engine: OllamaStandIn, tmp_path: Path
 ) -> None:
     """Both answer, in order, within the slots of each; a cancel reaches either."""
-    client = subprocess.Popen(
-        (sys.executable, "-c", CLIENT, MODEL), env=stack.env, cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    client = piped_python("-c", CLIENT, MODEL, env=stack.env, cwd=tmp_path)
     with client:
         assert client.stdout is not None
         assert client.stdout.readline() == "sent\n"

@@ -1,7 +1,5 @@
 """Redis is killed, frozen, far away, cut off, or forgets its scripts: faults 13, 14, 17 and 18."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ from tests.support.faults.rig import LEASE_S, SETTINGS, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import elapsed, wait_until
+from tests.support.warm.piped import piped_python
 from tests.support.warm.python import warm
 from worker.broker.transport import Transport
 
@@ -143,14 +142,8 @@ def test_a_pipe_while_redis_is_frozen(rig: Rig, steady: ServerProcess, sender: S
     (session_id,) = sender.sessions(1)
     message = sender.next_message(session_id)
     rig.valkey.freeze()
-    talk = subprocess.Popen(
-        (sys.executable, "-c", PIPE, session_id, message),
-        env={**rig.stack.env_of("operator"), "REDIS_TIMEOUT": "1"},
-        cwd=rig.stack.directory,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    env = {**rig.stack.env_of("operator"), "REDIS_TIMEOUT": "1"}
+    talk = piped_python("-c", PIPE, session_id, message, env=env, cwd=rig.stack.directory)
     with talk:
         first = talk.stderr.readline() if talk.stderr else ""
         rig.valkey.thaw()

@@ -1,14 +1,13 @@
 """Conversations through the death of the server that keeps them."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 
 from sandbox.ollama import OllamaStandIn
 from sandbox.stack import GriotStack
 from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
+from tests.support.warm.piped import piped_python
 
 # A process of its own: the producer in this one knows one address for all tests.
 CLIENT = """
@@ -37,14 +36,8 @@ def assert_all_is_answered(
     though `kill` is called in the middle: when the second turns run."""
     worker = stack.worker()
     session_ids = [f"s{number}" for number in range(sessions)]
-    with subprocess.Popen(
-        (sys.executable, "-c", CLIENT, str(jobs), str(SLOWNESS), *session_ids),
-        env=stack.env,
-        cwd=stack.directory,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as client:
+    arguments = ("-c", CLIENT, str(jobs), str(SLOWNESS), *session_ids)
+    with piped_python(*arguments, env=stack.env, cwd=stack.directory) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == "sent\n"
         wait_until(lambda: ollama.stats.requests > sessions, what="the second turns run")

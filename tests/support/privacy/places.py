@@ -1,8 +1,6 @@
 """Places where others look: what each of them shows, for the privacy tests."""
 
 import json
-import subprocess
-import sys
 
 import httpx
 import psutil
@@ -15,6 +13,7 @@ from tasks import app, schedules
 from tests.support.machine import scaled
 from tests.support.privacy.setup import Setup
 from tests.support.waiting import wait_until
+from tests.support.warm.python import run_python
 from worker.cli import main
 
 WAIT_S = scaled(60)
@@ -48,13 +47,10 @@ def inspected(setup: Setup) -> dict[str, str]:
 
 def told(stack: GriotStack) -> dict[str, str]:
     """What commands print."""
-    report = subprocess.check_output(
-        (sys.executable, "-m", "celery", "-A", "worker", "report"),
-        env=stack.env,
-        cwd=stack.directory,
-        text=True,
-        timeout=WAIT_S,
-    )
+    report = run_python(
+        "-m", "celery", "-A", "worker", "report",
+        env=stack.env, cwd=stack.directory, timeout_s=WAIT_S,
+    ).stdout  # fmt: skip
     commands = (["status"], ["check"], ["dead-letters", "list"], ["sessions", "energy"])
     outputs = {f"griot {one[0]}": CliRunner().invoke(main, one).output for one in commands}
     return {"celery report": report, **outputs}
