@@ -17,7 +17,7 @@ from llm.http.shared_tasks import SharedTasks, result_of
 BROKEN_OFF = (OllamaUnreachableError, StreamCutError)
 
 
-class Health:
+class ServerHealth:
     """What looks at one server's health have shown. Belongs to one event loop."""
 
     def __init__(self, client: OllamaClient) -> None:

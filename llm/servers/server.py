@@ -26,7 +26,7 @@ from llm.http.dialect import OLLAMA
 from llm.http.shared_tasks import SharedTasks
 from llm.servers.breaker import Breaker, Trial
 from llm.servers.choice import Candidate, Readiness
-from llm.servers.health import Health
+from llm.servers.health import ServerHealth
 from llm.servers.pull import Pulls
 from llm.servers.stays import KeepWarm
 from llm.servers.warmup import Warmer
@@ -84,7 +84,7 @@ class Server:
         self.label = label_of(self.url)
         self.client = client
         self.breaker = Breaker()
-        self.health = Health(client)
+        self.health = ServerHealth(client)
         BREAKER_OPEN.labels(SERVERS.label(self.label)).set_function(self._is_left_alone)
         self.catalog = client.catalog
         self.warmer = Warmer(
