@@ -105,6 +105,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         """What takes a session's next job on without a message, or says False; Celery's consumer
         sets it."""
         worker_services().concurrency = max(self.limit, MOST_TURNS)
+        worker_services().take_on = self._take_on
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
     def on_apply(
@@ -203,16 +204,21 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
 
     def _is_next_taken(self, ref: JobRef, verdict: Verdict) -> bool:
         """Whether nobody has to be told of the session's next job: there is none, or it begins
-        here. That is so while a place is free: else others wait in the queue, and before it."""
+        here. Where no place is free others wait in the queue, and before it."""
         if verdict.wake is None:
             crash_if_armed(CrashPoint.BEFORE_WAKE)
             return True
+        if not isinstance(verdict, Answered):
+            return False
+        return self._take_on(
+            worker_services().keyspace.session(ref.agent_id, ref.session_id), verdict.wake
+        )
+
+    def _take_on(self, keys: SessionKeys, head: JobToWake) -> bool:
+        """Begin the head of a session while a place is free, without a message; else False."""
         with self._changed:
             is_full = bool(self._waiting) or self._running >= self.limit
-        if is_full or not isinstance(verdict, Answered):
-            return False
-        keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
-        return self.hand_over(keys, verdict.wake)
+        return not is_full and self.hand_over(keys, head)
 
     def _wake_and_finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
