@@ -3,9 +3,9 @@
 Under Celery's `threads` pool each waiting job holds a thread, which hands a coroutine over to the
 loop and is woken by its end. Here the attempt is begun at once. When its verdict is there, the
 session's next job is woken, if there is one, and the end is delivered (`tasks.attempt.finish`). Of
-a reply nothing is left then but to say so (`worker.success`). For any other end a thread runs
-Celery's own tracer with the task's body, which finds all that done, so retries, signals and events
-are Celery's. Every other task runs in those threads from its beginning.
+a reply, and of a job that waits, nothing is left then but to say so (`worker.untraced`). For any
+other end a thread runs Celery's own tracer with the task's body, which finds all that done, so
+retries, signals and events are Celery's. Every other task runs in those threads from its beginning.
 
 It relies on what celery 5.7.0 hands to a pool (`celery.worker.request`), and waits for no issue.
 """
@@ -25,7 +25,7 @@ from kombu.serialization import loads, prepare_accept_content
 from memory import JobToWake, Priority, SessionKeys
 from tasks.attempt.finish import deliver_end, wake_next
 from tasks.attempt.start import RunningAttempt, job_ref_of, start_attempt, started_before
-from tasks.attempt.verdict import Answered, Verdict
+from tasks.attempt.verdict import Answered, NotNow, Verdict
 from tasks.errors import InvalidJob
 from tasks.job.envelope import JobRef
 from tasks.process.crash_points import CrashPoint, crash_if_armed
@@ -35,7 +35,7 @@ from tasks.process.worker.services import worker_services
 from worker.broker.messages import MALFORMED
 from worker.broker.waiting_tasks import WaitingTasks
 from worker.settings import MOST_TURNS
-from worker.success import log_success, needs_no_tracer
+from worker.untraced import end_untraced, is_common, needs_no_tracer
 
 # Threads only make the ends that ask for more than a stored result (docs/decisions.md, "A Celery
 # pool of our own").
@@ -105,6 +105,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         """What takes a session's next job on without a message, or says False; Celery's consumer
         sets it."""
         worker_services().concurrency = max(self.limit, MOST_TURNS)
+        worker_services().take_on = self._take_on
         logging.getLogger("celery.app.trace").addFilter(_show_whole_runtime)
 
     def on_apply(
@@ -203,16 +204,21 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
 
     def _is_next_taken(self, ref: JobRef, verdict: Verdict) -> bool:
         """Whether nobody has to be told of the session's next job: there is none, or it begins
-        here. That is so while a place is free: else others wait in the queue, and before it."""
+        here. Where no place is free others wait in the queue, and before it."""
         if verdict.wake is None:
             crash_if_armed(CrashPoint.BEFORE_WAKE)
             return True
+        if not isinstance(verdict, Answered):
+            return False
+        return self._take_on(
+            worker_services().keyspace.session(ref.agent_id, ref.session_id), verdict.wake
+        )
+
+    def _take_on(self, keys: SessionKeys, head: JobToWake) -> bool:
+        """Begin the head of a session while a place is free, without a message; else False."""
         with self._changed:
             is_full = bool(self._waiting) or self._running >= self.limit
-        if is_full or not isinstance(verdict, Answered):
-            return False
-        keys = worker_services().keyspace.session(ref.agent_id, ref.session_id)
-        return self.hand_over(keys, verdict.wake)
+        return not is_full and self.hand_over(keys, head)
 
     def _wake_and_finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """Wake the session's next job before anything else: somebody waits for it."""
@@ -225,19 +231,19 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
     async def _finish(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         verdict = attempt.verdict.result()
         with log_about(attempt.in_log):
-            if isinstance(verdict, Answered) and needs_no_tracer(request, verdict):
-                await self._succeed(call, request, attempt, verdict)
+            if is_common(verdict) and needs_no_tracer(request):
+                await self._end_untraced(call, request, attempt, verdict)
                 return
             try:
                 await deliver_end(attempt)
             finally:
                 self._threads.submit(self._trace, call, attempt.followed_up())
 
-    async def _succeed(
-        self, call: PoolTask, request: Context, attempt: RunningAttempt, verdict: Answered
+    async def _end_untraced(
+        self, call: PoolTask, request: Context, attempt: RunningAttempt, verdict: Answered | NotNow
     ) -> None:
-        """Deliver the result of a reply and say so. The next task begins before: a server of
-        results that hangs must not hold it up."""
+        """Deliver the result of a reply and say so, or that another message will come. The next
+        task begins before: a server of results that hangs must not hold it up."""
         with self._changed:
             self._finishing += 1
         self._end()
@@ -245,7 +251,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
             await deliver_end(attempt)
         finally:
             runtime_s = time.monotonic() - attempt.started_s
-            call.callback((0, log_success(request, verdict, runtime_s), runtime_s))
+            call.callback(end_untraced(request, verdict, runtime_s))
             with self._changed:
                 self._finishing -= 1
                 self._changed.notify_all()

@@ -3,6 +3,8 @@
 import os
 from datetime import datetime
 
+from celery.exceptions import Ignore
+
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.received import UnshownRequest
 from tasks.process.wakeup import repr_of
@@ -10,6 +12,14 @@ from tasks.process.worker.services import worker_services
 
 NO_LIMITS = (None, None)
 """Of Celery's pool: the hard one and the soft one."""
+
+
+class MessageIsOver:
+    """Said to a request in the place of Celery's ExceptionInfo: another message will come for its
+    job."""
+
+    def __init__(self, reason: str) -> None:
+        self.exception = Ignore(reason)
 
 
 class ChatTaskRequest(UnshownRequest):
@@ -37,6 +47,14 @@ class ChatTaskRequest(UnshownRequest):
         """Tell the broker that the task is over."""
         crash_if_armed(CrashPoint.BEFORE_ACK)
         super().acknowledge()
+
+    def on_failure(self, exc_info: object, *args: object, **options: object) -> None:
+        """Note that the task has ended without a result."""
+        if isinstance(exc_info, MessageIsOver):
+            # As tasks.attempt.body has it: Flower would show the task as running for ever.
+            reason = str(exc_info.exception)
+            self.send_event("task-retried", exception=reason, traceback="")
+        super().on_failure(exc_info, *args, **options)
 
     def terminate(self, pool: object, signal: object = None) -> None:
         """Obey `control.revoke(..., terminate=True)`: cancel the job, waiting or running.

@@ -36,17 +36,21 @@ class HeadWaker:
         queue_wait: QueueWait,
         wake: Callable[[SessionKeys, JobToWake | None], bool],
         wakers: Executor,
+        take_on: Callable[[SessionKeys, JobToWake], bool],
     ) -> None:
-        """`wake` publishes one wake-up, blocking, in one of the threads of `wakers`."""
+        """`wake` publishes one wake-up, blocking, in one of the threads of `wakers`; `take_on`
+        begins the job in this process instead, if it may."""
         self._memory = memory
         self._keyspace = keyspace
         self._queue_wait = queue_wait
         self._wake = wake
         self._wakers = wakers
+        self._take_on = take_on
 
     async def is_coming(self, keys: SessionKeys, *, is_first: bool = False) -> bool:
         """Wake the head of a session; False: there is none, or it is looked after otherwise.
-        With `is_first` a worker takes the wake-up as one of the most urgent, whatever the job is.
+        With `is_first` it begins in this process, if it may, or else a worker takes the wake-up as
+        one of the most urgent, whatever the job is.
 
         Raises MemoryServiceError, but not CorruptData: that is logged.
         """
@@ -59,17 +63,19 @@ class HeadWaker:
                 logger.error("%s cannot run until its key is repaired: %s", keys.history, exc)
                 return False
             if swept.outcome is SweepOutcome.WAKE:
-                head = swept.head
-                if is_first and head is not None:
-                    head = replace(head, priority=Priority.INTERACTIVE)
-                waking = asyncio.get_running_loop().run_in_executor(
-                    self._wakers, self._wake, keys, head
-                )
-                if not await waking:
-                    await self._memory.run(mailbox.unwake())
+                await self._woken(mailbox, swept.head, is_first=is_first)
                 return True
             if swept.outcome is not SweepOutcome.BUSY:
                 return False
             # A second message of the job holds the lease for a moment, about to ask what is free.
             await asyncio.sleep(PAUSE_S)
         return False
+
+    async def _woken(self, mailbox: Mailbox, head: JobToWake | None, *, is_first: bool) -> None:
+        if is_first and head is not None:
+            head = replace(head, priority=Priority.INTERACTIVE)
+            if self._take_on(mailbox.keys, head):
+                return
+        loop = asyncio.get_running_loop()
+        if not await loop.run_in_executor(self._wakers, self._wake, mailbox.keys, head):
+            await self._memory.run(mailbox.unwake())

@@ -5,6 +5,7 @@ it uses.
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 
@@ -12,7 +13,7 @@ from agents import Toolbox
 from children import json_schema
 from children.pool import Children, Limits
 from llm import Capabilities, ContextLimits, Fleet
-from memory import AsyncConnection
+from memory import AsyncConnection, JobToWake, SessionKeys
 from tasks.end.loop_delivery import LoopDelivery, plain_results
 from tasks.process.app import app
 from tasks.process.cancel_watch import watch_cancellations
@@ -54,6 +55,9 @@ class WorkerServices:
         self.turns = TurnsNow()
         self.concurrency = self.settings.queue.concurrency
         """The most turns that this process may run at once; a pool that can grow sets it."""
+        self.take_on: Callable[[SessionKeys, JobToWake], bool] = lambda *_: False
+        """Begins the head of a session in this process, without a message, or says False; a pool
+        that can sets it."""
         self._watching: asyncio.Task[None] | None = None
 
     @cached_property
@@ -156,6 +160,7 @@ class WorkerServices:
             queue_wait=self.queue_wait,
             wake=partial(wake, app),
             wakers=self.wakers,
+            take_on=self._taken_on,
         )
 
     @cached_property
@@ -181,6 +186,9 @@ class WorkerServices:
         """Which models' calls are bounded."""
         llm, shares = self.settings.llm, self.settings.queue.shares
         return BoundedModels(self.keyspace, llm, self.ollama, self.outages, shares=shares)
+
+    def _taken_on(self, keys: SessionKeys, head: JobToWake) -> bool:
+        return self.take_on(keys, head)  # as it is then: a pool sets it when it starts
 
     async def aclose(self) -> None:
         """Deliver the ends that are under way, and end the child processes."""

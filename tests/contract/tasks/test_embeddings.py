@@ -51,7 +51,8 @@ class Workers:
         models = BoundedModels(keyspace, llm, fleet, outages, shares=Shares())
         wait = QueueWait(1.0)
         waker = HeadWaker(
-            self.memory, keyspace, queue_wait=wait, wake=lambda *_: True, wakers=None  # type: ignore[arg-type]  # nobody is woken
+            self.memory, keyspace, queue_wait=wait, wake=lambda *_: True, wakers=None,  # type: ignore[arg-type]  # nobody is woken
+            take_on=lambda *_: False,
         )  # fmt: skip
         notifier = SlotNotifier(
             self.memory, queue_wait=wait, lease_ms=self.settings.queue.lease_ms,

@@ -2,12 +2,13 @@
 
 import base64
 import json
+from types import SimpleNamespace
 
 import pytest
 from celery import Celery
 from kombu.message import Message
 
-from tasks.attempt.request import NO_LIMITS, ChatTaskRequest
+from tasks.attempt.request import NO_LIMITS, ChatTaskRequest, MessageIsOver
 from tasks.process.app import GriotCelery
 from tasks.process.received import UnshownRequest
 from tasks.process.unshown import NOT_SHOWN
@@ -107,3 +108,19 @@ def test_time_limits_of_a_chat_job_are_not_celerys(app: Celery) -> None:
     assert request.time_limits == NO_LIMITS
     assert request.request_dict["timelimit"] == [30, 20]
     assert received(app, timelimit=[30, 20]).time_limits == [30, 20], "those of other tasks are"
+
+
+def test_monitors_hear_that_a_message_has_come_for_nothing(app: Celery) -> None:
+    """Else they would show its task as running for ever; the broker hears that it is handled."""
+    app.tasks["somebody.asks"].acks_late = True
+    told, handled = list[object](), list[object]()
+    request = received(app, ChatTaskRequest)
+    request._eventer = SimpleNamespace(
+        enabled=True, send=lambda kind, **fields: told.append((kind, fields))
+    )
+    request._on_ack = lambda *about: handled.append(about)
+    request.on_failure(MessageIsOver("waits for a slot"), return_ok=True)
+    expected = {"uuid": "a-task", "exception": "waits for a slot", "traceback": ""}
+    assert told == [("task-retried", expected)]
+    assert len(handled) == 1
+    assert request.acknowledged

@@ -81,13 +81,11 @@ def test_who_waits_looks_whether_its_session_was_lifted_meanwhile(
         assert (mine and mine.priority) == priority
 
 
-@pytest.mark.parametrize("is_first", [False, True])
-def test_a_session_that_has_a_slot_is_woken_before_all_others(is_first: bool) -> None:
-    """Whatever its class is: until it comes, the slot is free in vain."""
-    head = JobToWake("j1", b"{}", Priority.BATCH)
-    swept = Swept(SweepOutcome.WAKE, head)
+def woken(*, is_first: bool, may_take_on: bool) -> tuple[Mock, Mock]:
+    """What is published of a batch job that is woken, and what is begun in the process itself."""
+    swept = Swept(SweepOutcome.WAKE, JobToWake("j1", b"{}", Priority.BATCH))
     memory = SimpleNamespace(run_last=AsyncMock(return_value=swept))
-    wake = Mock(return_value=True)
+    wake, take_on = Mock(return_value=True), Mock(return_value=may_take_on)
     with ThreadPoolExecutor(1) as wakers:
         waker = HeadWaker(
             cast("AsyncConnection", memory),
@@ -95,7 +93,30 @@ def test_a_session_that_has_a_slot_is_woken_before_all_others(is_first: bool) ->
             queue_wait=QueueWait(1.0),
             wake=wake,
             wakers=wakers,
+            take_on=take_on,
         )
         assert asyncio.run(waker.is_coming(KEYS, is_first=is_first))
-    (_, woken), _ = wake.call_args
-    assert woken.priority is (Priority.INTERACTIVE if is_first else Priority.BATCH)
+    return wake, take_on
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_session_that_has_a_slot_is_woken_before_all_others(is_first: bool) -> None:
+    """Whatever its class is: until it comes, the slot is free in vain."""
+    wake, _ = woken(is_first=is_first, may_take_on=False)
+    (_, head), _ = wake.call_args
+    assert head.priority is (Priority.INTERACTIVE if is_first else Priority.BATCH)
+
+
+def test_a_session_that_has_a_slot_begins_where_the_slot_was_released() -> None:
+    """A message would leave the slot free for as long as it is under way."""
+    wake, take_on = woken(is_first=True, may_take_on=True)
+    (_, head), _ = take_on.call_args
+    assert (head.job_id, head.priority) == ("j1", Priority.INTERACTIVE)
+    wake.assert_not_called()
+
+
+def test_a_session_whose_servers_are_back_is_for_any_worker() -> None:
+    """There are hundreds of them, woken by one."""
+    wake, take_on = woken(is_first=False, may_take_on=True)
+    wake.assert_called_once()
+    take_on.assert_not_called()

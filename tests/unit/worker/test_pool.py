@@ -7,7 +7,7 @@ import pytest
 from kombu.exceptions import ContentDisallowed
 from kombu.serialization import dumps, prepare_accept_content
 
-from memory import Priority
+from memory import JobToWake, Keyspace, Priority
 from tasks.process.wakeup import CHAT_TASK, PRIORITY_HEADER
 from tasks.process.worker.services import worker_services
 from tasks.settings import QueueSettings
@@ -158,6 +158,20 @@ def test_a_pool_that_shrinks_lets_what_runs_end(board: Board) -> None:
     board.go.set()
     wait_until(lambda: len(board.results) == 10, what="all are over")
     assert board.pool.info["max-concurrency"] == 1
+
+
+def test_a_full_pool_takes_no_session_with_a_slot_on(board: Board) -> None:
+    """Another worker may have a place free; where one is free here, it begins without a message."""
+    head, keys = JobToWake("job-1", b"{}"), Keyspace().session("energy", "s-1")
+    taken = list[object]()
+    board.pool.hand_over = lambda *about: not taken.append(about)
+    assert worker_services().take_on(keys, head)
+    assert taken == [(keys, head)]
+    for number in range(LIMIT):
+        board.apply(number)
+    wait_until(lambda: board.running == LIMIT, what="as many run as may")
+    assert not worker_services().take_on(keys, head)
+    assert len(taken) == 1
 
 
 @pytest.mark.parametrize("change", [-LIMIT, -100, MOST_TURNS])
