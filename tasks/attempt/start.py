@@ -6,7 +6,7 @@ runs, so that no thread waits for a model.
 
 import asyncio
 import logging
-import secrets
+import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -78,6 +78,10 @@ class RunningAttempt:
 unknown_agents = PerProcess(lambda: UnknownAgents(worker_services().settings.profiles))
 """The agents without a profile that this process has met."""
 
+_tokens = PerProcess(random.Random, has_settings=False)
+"""Makes tokens; nobody has to be kept from guessing one. The system's own source lets go of the
+interpreter for each, and a thread that has let go waits until the event loop does."""
+
 started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before", default=None)
 """The attempt that the pool has started for the task of this context, if there is one."""
 
@@ -87,7 +91,7 @@ def start_attempt(
 ) -> RunningAttempt:
     """Start an attempt at a job; `then` is called when its verdict is there, mostly on the loop's
     thread."""
-    worker, token, in_log = worker_services(), secrets.token_hex(16), JobInLog.of(ref)
+    worker, token, in_log = worker_services(), _tokens().randbytes(16).hex(), JobInLog.of(ref)
     trace = AttemptTrace(worker.memory, worker.keyspace, ref, worker.settings.queue)
     with_verdict = partial(RunningAttempt, ref, token, in_log, trace, time.monotonic())
     verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log, trace))
