@@ -129,14 +129,21 @@ class GriotConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
         signals.task_unknown.send(sender=self, message=message, exc=exc, name=name, id=job_id)
 
     def call_soon_ack(self, ack: Callable[..., None], *args: object) -> None:
-        """Acknowledge or reject a message, `ack` being a method of it, on the consumer's thread.
+        """Acknowledge or reject a message, `ack` being a method of it, on the consumer's thread; a
+        wake-up at once, if that thread need not be woken for it.
 
         Celery 5.7.0 logs it as critical, with a traceback, when the connection is gone that the
         message came over; RabbitMQ then delivers it again.
         """
         message = getattr(ack, "__self__", None)
-        if not (self._is_amqp and isinstance(message, Message) and is_lost(message)):
+        if not isinstance(message, Message) or not self._is_done(message, ack):
             super().call_soon_ack(ack, *args)
+
+    def _is_done(self, message: Message, ack: Callable[..., None]) -> bool:
+        if self._is_amqp:
+            return is_lost(message)
+        is_ack = ack == message.ack_log_error
+        return is_ack and bool(message.channel.qos.let_go(message.delivery_tag))
 
     def shutdown(self) -> None:
         """Send what still waits, then end."""

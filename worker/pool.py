@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Condition
 
 from celery.app.task import Context
@@ -183,8 +184,7 @@ class LoopPool(BasePool):  # type: ignore[misc]  # Celery ships no types
         except (InvalidJob, *MALFORMED):
             self._threads.submit(self._trace, call, None)  # the task's body says what is wrong
         else:
-            attempt = start_attempt(ref)
-            attempt.verdict.add_done_callback(lambda _: self._decided(call, request, attempt))
+            start_attempt(ref, partial(self._decided, call, request))
 
     def _decided(self, call: PoolTask, request: Context, attempt: RunningAttempt) -> None:
         """The verdict on a chat job is there; on the loop's thread, or on the one that began it

@@ -120,7 +120,7 @@ class ServerClient:
                         replies.append(await connection.read_response(timeout=math.inf))
                     except exceptions.ResponseError as exc:
                         # It answers one call; the replies to those behind it are read all the same.
-                        replies.append(exc)
+                        replies.append(exc.with_traceback(None))  # it holds these replies
         except TimeoutError as exc:
             raise exceptions.TimeoutError("no answer in time") from exc
         return replies

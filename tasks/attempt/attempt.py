@@ -128,10 +128,8 @@ class Attempt:
         job = envelope.job
         if (too_late := expired(self._ref.job_id, job, acquired)) is not None:
             return await give_up(self._holder, self._events, too_late)
-        owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
         log_sender(envelope.sender)
         await trace_attempt(envelope, acquired)
-        self._holder.charge(owners, lambda: self._turn.spent)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
         met = await self._try(own, envelope, acquired)
         if not isinstance(met, OutageMet):
@@ -158,6 +156,10 @@ class Attempt:
         self, model: str, envelope: Envelope, acquired: Acquired, *, is_fallback: bool = False
     ) -> Verdict | OutageMet:
         """Compute and commit the turn with this model, if it has a slot."""
+        job, turn = envelope.job, self._turn
+        owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
+        # Of the turn alone: the holder must not hold this attempt, which holds it.
+        self._holder.charge(owners, lambda: turn.spent)
         # A job that is to be stopped calls no model.
         if acquired.stop is None and (paused := await self._outage_wait.paused(model)) is not None:
             return paused

@@ -6,11 +6,13 @@ runs, so that no thread waits for a model.
 
 import asyncio
 import logging
-import secrets
+import random
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from celery.app.task import Context
 
@@ -59,12 +61,12 @@ class RunningAttempt:
     ref: JobRef
     token: str
     """Owns the end of the job, if the attempt has made one."""
-    verdict: "Future[Verdict]"
     in_log: JobInLog
     """The job as lines of the log name it."""
     trace: AttemptTrace
-    started_s: float = field(default_factory=time.monotonic)
+    started_s: float
     """When it started, by the monotonic clock."""
+    verdict: "Future[Verdict]"
     is_followed_up: bool = False
     """Whether the next job is woken and the end delivered."""
 
@@ -76,16 +78,28 @@ class RunningAttempt:
 unknown_agents = PerProcess(lambda: UnknownAgents(worker_services().settings.profiles))
 """The agents without a profile that this process has met."""
 
+_tokens = PerProcess(random.Random, has_settings=False)
+"""Makes tokens; nobody has to be kept from guessing one. The system's own source lets go of the
+interpreter for each, and a thread that has let go waits until the event loop does."""
+
 started_before: ContextVar[RunningAttempt | None] = ContextVar("started_before", default=None)
 """The attempt that the pool has started for the task of this context, if there is one."""
 
 
-def start_attempt(ref: JobRef) -> RunningAttempt:
-    """Start an attempt at a job."""
-    worker, token, in_log = worker_services(), secrets.token_hex(16), JobInLog.of(ref)
+def start_attempt(
+    ref: JobRef, then: Callable[[RunningAttempt], None] | None = None
+) -> RunningAttempt:
+    """Start an attempt at a job; `then` is called when its verdict is there, mostly on the loop's
+    thread."""
+    worker, token, in_log = worker_services(), _tokens().randbytes(16).hex(), JobInLog.of(ref)
     trace = AttemptTrace(worker.memory, worker.keyspace, ref, worker.settings.queue)
+    with_verdict = partial(RunningAttempt, ref, token, in_log, trace, time.monotonic())
     verdict = worker.runtime.spawn(_attempt(worker, ref, token, in_log, trace))
-    return RunningAttempt(ref, token, verdict, in_log, trace)
+    if then is not None:
+        # A future keeps what it has called. What holds the future itself would be a circle, and all
+        # of the job would lie about until the garbage collector comes by.
+        verdict.add_done_callback(lambda done: then(with_verdict(done)))
+    return with_verdict(verdict)
 
 
 async def _attempt(

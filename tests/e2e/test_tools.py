@@ -43,6 +43,8 @@ tools = ["{HERE}.recite"]
 tools = [{{function = "{HERE}.hang", timeout_s = 0.2}}]
 [agents.killed]
 tools = [{{function = "{HERE}.hang", timeout_s = 0.2, process = true}}]
+[agents.tidy]
+tools = ["{HERE}.attempts_left"]
 [agents.apart]
 tools = [{{function = "{HERE}.own_process", process = true}}]
 [agents.holding]
@@ -322,6 +324,15 @@ def test_a_tool_may_run_in_a_process_of_its_own(session_id: str, worker: ServerP
     """Which ends with its worker, as tests/unit/children shows."""
     told = json.loads(tool_said("apart", session_id))
     assert psutil.Process(told["pid"]).ppid() == worker.pid
+
+
+def test_a_job_that_is_over_leaves_nothing_for_the_garbage_collector(session_id: str) -> None:
+    """Its attempt goes at once: else all that the job has used lies about until that comes by."""
+    for _ in range(5):
+        chat_task.delay("energy", session_id, "hello", model="tools").get(timeout=WAIT_S)
+    left = json.loads(tool_said("tidy", session_id))
+    # Its own, whose `RunningAttempt` is made by its end; the one before may be about to go.
+    assert left["attempts"] <= 2
 
 
 def test_what_holds_the_event_loop_is_named_in_the_log(

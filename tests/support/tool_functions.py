@@ -1,6 +1,7 @@
 """Functions that the tests let a model call."""
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -51,6 +52,12 @@ async def wait_long(what: str) -> str:
 def hang(what: str) -> str:
     """Hang."""
     return str(threading.Event().wait())
+
+
+def attempts_left(what: str) -> dict[str, int]:
+    """Say how many attempts at jobs lie in the process, with all that they have used."""
+    kinds = {"Attempt", "RunningAttempt"}
+    return {"attempts": sum(type(one).__name__ in kinds for one in gc.get_objects())}
 
 
 def own_process(what: str) -> dict[str, object]:

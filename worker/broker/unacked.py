@@ -67,6 +67,12 @@ class QoS(kombu_redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
             raise
 
+    def let_go(self, delivery_tag: str) -> bool:
+        """Acknowledge a wake-up, in any thread; False: its consumer's thread is to do it, which
+        then takes the next message, or a note has to be taken away."""
+        taken = len(self._delivered) - len(self._dirty)
+        return taken < self.prefetch_count // 2 and self._forget(delivery_tag)
+
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message up; one that was noted goes back to its list if `requeue`."""
         if not self._forget(delivery_tag):

@@ -19,7 +19,14 @@ from kombu.transport import redis as kombu_redis
 from sandbox.ports import free_port
 from sandbox.process import ServerProcess
 from sandbox.valkey import ValkeyServer, valkey_binary
-from tests.support.faults.celery_messages import MALFORMED, UNACCEPTABLE, UNDECODABLE, element
+from tasks.process.wakeup import WAKEUP_HEADER
+from tests.support.faults.celery_messages import (
+    MALFORMED,
+    UNACCEPTABLE,
+    UNDECODABLE,
+    element,
+    headers,
+)
 from tests.support.waiting import wait_until
 from worker.broker import transport
 
@@ -219,6 +226,28 @@ def test_an_acknowledgement_that_fails_gives_its_place_free(
         server.command("ACL", "SETUSER", "default", "+zrem")
 
     assert inbox.channel.qos.can_consume()
+
+
+def test_a_wakeup_is_let_go_in_any_thread_while_the_next_one_may_come(
+    server: ValkeyServer, connection: Connection
+) -> None:
+    """Beyond half of what may be taken the consumer is woken for it, to take the next; what was
+    noted is its thread's alone."""
+    inbox = Inbox(connection, prefetch_count=4)
+    for is_wakeup in (True, True, False):
+        told = headers("echo", **{WAKEUP_HEADER: is_wakeup})
+        server.command("LPUSH", QUEUE, element("echo", "good", headers=told))
+    inbox.drain_until(lambda: len(inbox.tags) == 3, "all are delivered")
+    qos, (first, second, noted) = inbox.channel.qos, inbox.tags
+    assert not qos.let_go(first)
+    inbox.channel.basic_ack(first)
+    inbox.channel.basic_ack(noted)
+    assert qos.let_go(second)
+    assert not qos.let_go(second)
+    server.command("LPUSH", QUEUE, element("echo", "good"))
+    inbox.drain_until(lambda: len(inbox.tags) == 4, "the next is delivered")
+    assert not qos.let_go(inbox.tags[3])
+    assert server.command("HLEN", "unacked") == 1
 
 
 def test_a_channel_without_a_connection_raises_what_is_expected_of_it(
