@@ -49,7 +49,6 @@ local attempt = held[3] == job and tonumber(held[4]) or 0
 -- job calls no model.
 if held[3] ~= job then
   if noted[4] or noted[5] then redis.call('HDEL', lease, 'errors', 'servers_away_since') end
-  noted[4] = nil
 elseif held[1] and not is_ours then
 -- include note_error
   note_error(attempt, 'its worker gave no sign of life')
@@ -75,4 +74,4 @@ end
 live(lease, dedupe_ms)
 local messages = tonumber(history_n) > 0 and redis.call('LRANGE', history, -history_n, -1) or {}
 return {'RUN', tonumber(seq_us), attempt, envelope, messages, stop, stored,
-  math.max(0, now_ms - (tonumber(noted[4]) or now_ms)), class_of(seq_us, held[8], held[9])}
+  math.max(0, now_ms - away_since_ms), class_of(seq_us, held[8], held[9])}
