@@ -18,8 +18,9 @@ local function end_job(one, mark_ms, last)
   if redis.call('ZREM', queue, one) == 0 then redis.call('ZREM', delayed, one) end
   redis.call('HDEL', jobs, one)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
-  -- Not the time that a history waits for its archive.
-  redis.call('EXPIRE', events, ttl_s % 31536000000)
+  -- Not the time that a history waits for its archive. Where most of it is left it is not written.
+  local told_s = ttl_s % 31536000000
+  if redis.call('PTTL', events) < 900 * told_s then redis.call('EXPIRE', events, told_s) end
   local follows = redis.call('HGET', callbacks, one)
   redis.call('HSET', outbox, one, string.format('%d %d %s %d ', now_ms + grace_ms, grace_ms,
     owner, #last) .. last .. (follows or ''))

@@ -27,8 +27,10 @@ REUSING = Plan(reuses=12, takeovers=4)
 
 IN_STREAM = (
     "  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)\n"
-    "  -- Not the time that a history waits for its archive.\n"
-    "  redis.call('EXPIRE', events, ttl_s % 31536000000)\n"
+    "  -- Not the time that a history waits for its archive. Where most of it is left it is not"
+    " written.\n"
+    "  local told_s = ttl_s % 31536000000\n"
+    "  if redis.call('PTTL', events) < 900 * told_s then redis.call('EXPIRE', events, told_s) end\n"
 )
 IDENTITY_CHECK = "if claimed and claimed ~= identity then return {'CONFLICT'} end\n"
 OWN_IDENTITY = "request:sub(1, 32) .. ' ' .. history"
