@@ -18,6 +18,10 @@ have it."""
 DEDUPE_MS = 7 * 24 * 3600 * 1000
 """The mark of a done job, and what goes with it: longer than any message is delivered again."""
 
+RENEWED_MS = 3600 * 1000
+"""So much longer lives what each step of a turn renews: then it is written once in that time.
+memory/redis/lua/live.lua has it."""
+
 DEAD_MS = 30 * 24 * 3600 * 1000
 """A dead letter: time for somebody to see it and send it again."""
 

@@ -5,7 +5,7 @@ Sorted sets, written after each write of a session: no listing ever scans the da
 whose keys have expired are left out of a listing and dropped, unless someone uses them meanwhile.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -41,21 +41,29 @@ class Entry:
         return self.member.encode(errors="surrogateescape")
 
 
-def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], Command[int]]:
-    """Note that a session is active now. Send both after the write, in its pipeline.
+def touch(keyspace: Keyspace, agent_id: str, session_id: str) -> tuple[Command[int], ...]:
+    """Note that a session is active now. Send it after the write, in its pipeline.
 
-    Two commands, as the two indexes may be on different servers of a cluster. Safe to repeat. A
+    On a cluster several commands, as the indexes may be on different servers. Safe to repeat. A
     damaged index fails no write: it is logged (docs/decisions.md).
     """
-    return (
-        ignore_corrupt(touch_index(keyspace.sessions(agent_id), session_id), 0),
-        ignore_corrupt(touch_index(keyspace.agents, agent_id), 0),
+    return touch_indexes(
+        keyspace, {keyspace.sessions(agent_id): session_id, keyspace.agents: agent_id}
     )
+
+
+def touch_indexes(keyspace: Keyspace, members: Mapping[str, str]) -> tuple[Command[int], ...]:
+    """Note that a member of each index is active now, as `touch` does."""
+    if keyspace.is_cluster:
+        touches = [touch_index(key, member) for key, member in members.items()]
+    else:
+        touches = [_TOUCH.command(count, tuple(members), members=tuple(members.values()))]
+    return tuple(ignore_corrupt(touch, 0) for touch in touches)
 
 
 def touch_index(index_key: str, member: str) -> Command[int]:
     """Note that a member of one index is active now. Safe to repeat."""
-    return _TOUCH.command(count, index_key, member=member)
+    return _TOUCH.command(count, (index_key,), members=(member,))
 
 
 def forget(index_key: str, entries: Sequence[Entry]) -> Command[int]:

@@ -14,7 +14,7 @@ import orjson
 from memory.ids import MAX_ID_BYTES
 from memory.keys import Keyspace, SessionKeys
 from memory.records import index, values
-from memory.records.index import SETTLED_MS, Entry, touch_index
+from memory.records.index import SETTLED_MS, Entry, touch_indexes
 from memory.redis.command import Command, LuaScript, ignore_corrupt
 from memory.redis.connection import Connection
 from memory.redis.replies import after_ok, strings, unexpected_reply
@@ -46,20 +46,19 @@ def user_of(metadata: object) -> str | None:
     return user if isinstance(user, str) else orjson.dumps(user).decode()
 
 
-def touch(
-    keyspace: Keyspace, user: str, keys: SessionKeys
-) -> tuple[Command[int], Command[int], Command[int]]:
+def touch(keyspace: Keyspace, user: str, keys: SessionKeys) -> tuple[Command[int], ...]:
     """Note that a user sends a message to a session. Send it before the message is taken in.
 
-    Three commands, as the indexes may lie on different servers of a cluster. Safe to repeat. A
-    damaged index fails no job: it is logged (docs/decisions.md).
+    Several commands on a cluster, as `index.touch`, which is no less safe. A damaged index fails no
+    job: it is logged (docs/decisions.md).
     """
     name = name_of(user)
-    return (
-        ignore_corrupt(touch_index(keyspace.users, name), 0),
-        ignore_corrupt(touch_index(keyspace.user(name), _member(keyspace, keys)), 0),
-        ignore_corrupt(touch_index(keys.users, name), 0),
-    )
+    members = {
+        keyspace.users: name,
+        keyspace.user(name): _member(keyspace, keys),
+        keys.users: name,
+    }
+    return touch_indexes(keyspace, members)
 
 
 def of_session(keys: SessionKeys, *, at_most: int) -> Command[list[str]]:

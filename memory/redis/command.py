@@ -11,6 +11,8 @@ The header of a `.lua` file is the signature of its script, as that of a functio
 
 the loader makes a local for each key and argument (not for one with dots: it stands for any number,
 which the script reads from KEYS or ARGV) and a check that each key holds the type after its colon.
+A type with a question mark (`queue:zset?`) is not checked beforehand: the body asks for the key by
+a command of that type before it writes, and what Redis refuses then is answered CORRUPT too.
 The header ends with the first empty line. A line `-- include clock` in the body is replaced by
 memory/redis/lua/clock.lua: the pieces that several scripts share lie there.
 """
@@ -57,35 +59,32 @@ class LuaScript:
         header, body = _text(folder, name).split("\n\n", 1)
         keys, kinds = zip(*(key.split(":") for key in _names(header, "KEYS")), strict=True)
         arguments = _names(header, "ARGV")
-        lines = (
-            header,
-            f"local kinds = {{{', '.join(map(repr, kinds))}}}",
-            _text("redis", "types") + _locals(keys, "KEYS") + _locals(arguments, "ARGV"),
-            _INCLUDE.sub(lambda found: _text("redis", found[1]), body),
-        )
-        source = "\n".join(lines)
+        body = _INCLUDE.sub(lambda found: _text("redis", found[1]), body)
+        source = _source(header, kinds, _locals(keys, "KEYS") + _locals(arguments, "ARGV") + body)
         return cls(name, source, digest(source), _plain(keys), _plain(arguments))
 
     def command(
         self,
         parse: Callable[[object], T],
-        keys: SessionKeys | SlotKeys | OutageKeys | QuotaKeys | WebhookKeys | str,
+        keys: SessionKeys | SlotKeys | OutageKeys | QuotaKeys | WebhookKeys | str | tuple[str, ...],
         *,
         more_keys: tuple[str, ...] | None = None,
         **arguments: Value,
     ) -> "Command[T]":
         """The command that runs the script with these arguments, by their names in the header.
 
-        `keys` has an attribute for each key of the header, or is the only key; `more_keys` stand
-        for the last one, where it is none of the session's. A name with dots takes a tuple.
-        TypeError or KeyError for other arguments than those of the header.
+        `keys` has an attribute for each key of the header, or is the only key, or those for the
+        only name; `more_keys` stand for the last one, where it is none of the session's. A name
+        with dots takes a tuple. TypeError or KeyError for other arguments than those of the header.
         """
         # mypy sees no misspelled name: docs/decisions.md, "The header of a Lua script is its
         # signature".
         if len(arguments) != len(self.arguments):
             raise TypeError(f"{self.name} takes {self.arguments}, not {tuple(arguments)}")
         own = self.keys if more_keys is None else self.keys[:-1]
-        named = [keys] if isinstance(keys, str) else [getattr(keys, name) for name in own]
+        # What is no group of keys is the only key, or those for the only name, which has dots.
+        is_given = isinstance(keys, str | tuple)
+        named = [keys] if is_given else [getattr(keys, name) for name in own]
         named += [] if more_keys is None else [more_keys]
         passed = [arguments[name] for name in self.arguments]
         return Command(parse, _spread(passed), _spread(named), self)
@@ -179,6 +178,20 @@ def digest(source: str) -> str:
 @cache
 def _text(folder: str, name: str) -> str:
     return files(f"memory.{folder}").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _source(header: str, kinds: tuple[str, ...], body: str) -> str:
+    """The whole script: a look at the types of keys, and the body, which looks at others itself."""
+    beforehand = ["false" if kind.endswith("?") else repr(kind) for kind in kinds]
+    look = _text("redis", "types")
+    lines = [header, f"local kinds = {{{', '.join(beforehand)}}}"]
+    lines += [look] if set(beforehand) != {"false"} else []
+    if "false" not in beforehand:
+        return "\n".join((*lines, body))
+    every = ", ".join(repr(kind.removesuffix("?")) for kind in kinds)
+    lines += [f"local is_done, answer = pcall(function()\n{body}end)"]
+    lines += ["if is_done then return answer end", f"kinds = {{{every}}}"]
+    return "\n".join((*lines, look + "error(answer)"))
 
 
 def _names(header: str, what: str) -> tuple[str, ...]:

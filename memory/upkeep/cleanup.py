@@ -171,7 +171,8 @@ class _Run:
         # Last of all: a run that dies before this finds the same sessions again.
         if gone:
             self.connection.run(index.forget(self.keyspace.sessions(agent), gone))
-        touches = [index.touch(self.keyspace, agent, entry.member)[0] for entry in kept]
+        sessions = self.keyspace.sessions(agent)
+        touches = [ignore_corrupt(index.touch_index(sessions, entry.member), 0) for entry in kept]
         self.steps.run_each(touches)
 
     def _remove_data(self, agent: str, session_ids: Sequence[str]) -> set[str]:

@@ -3,7 +3,7 @@
 -- cluster, where the pointer is on another server than the mailbox; elsewhere ENQUEUE does it.
 -- Safe to repeat.
 --
--- KEYS  pointer:string
+-- KEYS  pointer:string?
 -- ARGV  identity dedupe_ms
 -- identity: digest of the request and history key of the session
 -- Returns

@@ -3,7 +3,7 @@
 -- This compare-and-set is what makes the mailbox correct; the lease only saves model calls.
 -- Safe to repeat: ALREADY.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset events:stream outbox:hash delayed:zset
+-- KEYS  history:list? queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? events:stream outbox:hash delayed:zset
 -- ARGV  token job keep most_bytes ttl_s grace_ms dedupe_ms events_max event records...
 -- token: also names who delivers the end, which has `grace_ms` for that; keep: messages that stay,
 -- most_bytes: and how many bytes they have at most; event: the job's last one; records: at least
@@ -22,6 +22,7 @@
 -- include held
 local owner = token
 -- include keep_history
+-- include live
 -- include end_job
 -- include history_size
 -- include add_messages
@@ -30,9 +31,9 @@ if mark_ms < 0 then return {'GONE', first()} end
 if held[1] ~= token or held[3] ~= job then return {'FENCED'} end
 if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end
 
-add_messages(10)
+add_messages(10, held[10] or '')
 end_job(job, now_ms, event)
 forget_attempt()
-redis.call('PEXPIRE', lease, dedupe_ms)
+live(lease, dedupe_ms)
 live_ms = 0
 return {'OK', first()}

@@ -4,7 +4,7 @@
 -- it is no head and holds nobody up, and its history does not expire. Refused when Redis is out of
 -- memory. Safe to repeat: PENDING or DONE; the first `due_ms` counts.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream delayed:zset pointer...:string
+-- KEYS  history:list queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? requests:hash events:stream delayed:zset? pointer...:string?
 -- ARGV  job envelope its_callbacks cap request priority due_ms event events_max ttl_s dedupe_ms
 -- due_ms: by the server's clock; event: the `scheduled` event; the others as of ENQUEUE, but `cap`
 -- bounds the session's delayed jobs too
@@ -20,12 +20,13 @@
 -- include clock
 -- include keep_history
 -- include session_class
+-- include live
 -- include intake
 if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if due_at_ms then return {'PENDING', 0, -1, '', '', 0} end
 pending = pending + redis.call('ZCARD', delayed)
 if pending >= tonumber(cap) then return {'FULL', pending, head} end
-keep(envelope, math.max(0, due_ms - now_ms) + dedupe_ms)
+keep(envelope, math.max(0, due_ms - now_ms) + dedupe_ms, {})
 redis.call('ZADD', delayed, due_ms, job)
 redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event)
 redis.call('EXPIRE', events, ttl_s % 31536000000)

@@ -3,7 +3,7 @@
 -- The result of a job that was erased meanwhile must be stored once more: somebody may have stored
 -- it as erased before a slow deliverer stored the reply. Safe to repeat.
 --
--- KEYS  outbox:hash requests:hash
+-- KEYS  outbox:hash? requests:hash?
 -- ARGV  pairs...
 -- pairs: job, type, job, type, …; type: that of the last event that was delivered
 -- Returns
@@ -12,12 +12,11 @@
 
 local reply = {'OK'}
 for i = 1, #ARGV, 2 do
+  local is_erased = redis.call('HGET', requests, ARGV[i]) == 'erased'
   local stored = redis.call('HGET', outbox, ARGV[i]) or ''
   if stored:match('^%d+ %d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1] then
     redis.call('HDEL', outbox, ARGV[i])
   end
-  if ARGV[i + 1] ~= 'erased' and redis.call('HGET', requests, ARGV[i]) == 'erased' then
-    table.insert(reply, ARGV[i])
-  end
+  if ARGV[i + 1] ~= 'erased' and is_erased then table.insert(reply, ARGV[i]) end
 end
 return reply

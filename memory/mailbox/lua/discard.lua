@@ -3,7 +3,7 @@
 -- A job that is not there yet is marked too: its raw message may be on the way.
 -- Safe to repeat: GONE.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset dead:list events:stream outbox:hash delayed:zset
+-- KEYS  history:list queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? dead:list events:stream outbox:hash delayed:zset
 -- ARGV  job reason token owner ending grace_ms events_max ttl_s dedupe_ms dead_ms dead_max dead_bytes
 -- token: that of the lease, '' where the caller has none; owner: who delivers the end;
 -- ending: 'cancelled', 'failed', or 'dead': failed, and a dead letter is kept; dead_bytes: the
@@ -20,6 +20,7 @@
 -- include session_class
 -- include held
 -- include keep_history
+-- include live
 -- include end_job
 -- include dead_letter
 if mark_ms > 0 then return {'DONE'} end

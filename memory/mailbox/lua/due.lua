@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- DUE: the members of a list that a sweeper must look at by now, the longest due first.
 --
--- KEYS  due:zset
+-- KEYS  due:zset?
 -- ARGV  limit
 -- Returns
 --   {'OK', now_ms, member, at_ms, member, at_ms, …}  now_ms: the server's time; at_ms: as the

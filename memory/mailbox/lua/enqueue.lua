@@ -2,7 +2,7 @@
 -- ENQUEUE: take a job into the mailbox, once. Refused when Redis is out of memory (no allow-oom):
 -- the sender must get the back-pressure. Safe to repeat: PENDING or DONE, and no second event.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream delayed:zset pointer...:string
+-- KEYS  history:list queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? requests:hash events:stream delayed:zset? pointer...:string?
 -- ARGV  job envelope its_callbacks cap request priority event events_max ttl_s dedupe_ms
 -- pointer: `job:<job>`, absent on a cluster; its_callbacks: what follows the job in Celery, lines
 -- of JSON, or ''; request: digest of the request (32 bytes), of the user (16), and size in bytes
@@ -22,6 +22,7 @@
 -- include clock
 -- include keep_history
 -- include session_class
+-- include live
 -- include intake
 if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if pending >= tonumber(cap) then return {'FULL', pending, head} end

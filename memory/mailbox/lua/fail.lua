@@ -4,7 +4,7 @@
 -- A job that was asked to stop does not wait: the next worker that runs it ends it.
 -- Safe to repeat: the same token gets 1 again.
 --
--- KEYS  lease:hash
+-- KEYS  lease:hash?
 -- ARGV  token delay_ms refund slot_wait_ms is_outage is_paused error dedupe_ms
 -- refund: 1 where the attempt is not to count, else 0; is_outage: 1 where the job waits for the
 -- servers of its model: the lease keeps since when; is_paused: 1 where it waits for the end of a
@@ -16,6 +16,7 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+-- include live
 -- include note_error
 local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
   'stop_below')
@@ -37,5 +38,5 @@ elseif is_outage == '0' and refund == '0' then note_error(attempt, error) end
 if tonumber(slot_wait_ms) > 0 then
   redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms, 'slot_wait_ms', slot_wait_ms)
 end
-redis.call('PEXPIRE', lease, dedupe_ms)
+live(lease, dedupe_ms)
 return 1

@@ -4,7 +4,7 @@
 -- sequence number: all jobs below it end, whichever worker runs them, and none after it. Refused
 -- when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream delayed:zset pointer...:string
+-- KEYS  history:list queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? requests:hash events:stream delayed:zset? pointer...:string?
 -- ARGV  job envelope its_callbacks cap request priority event events_max ttl_s dedupe_ms
 -- as of ENQUEUE
 -- Returns
@@ -19,6 +19,7 @@
 -- include clock
 -- include keep_history
 -- include session_class
+-- include live
 -- include intake
 local is_live = held[1] and held[3] == head and (tonumber(held[2]) or 0) > now_ms
 local before = head ~= job and head or ''

@@ -5,7 +5,7 @@
 -- The merged jobs are done; their envelopes are kept behind the job's own, the oldest first.
 -- Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream outbox:hash delayed:zset pointer...:string
+-- KEYS  history:list queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? requests:hash events:stream outbox:hash delayed:zset? pointer...:string?
 -- ARGV  job envelope its_callbacks cap request priority most_bytes most_kept_bytes owner grace_ms event events_max ttl_s dedupe_ms
 -- owner: who delivers the ends of the merged jobs, within `grace_ms`; the others as of ENQUEUE
 -- A job that carries others has, as netstrings: its own envelope, then for each of them the id and
@@ -22,6 +22,7 @@
 -- include clock
 -- include keep_history
 -- include session_class
+-- include live
 -- include intake
 -- include end_job
 if seq_us then

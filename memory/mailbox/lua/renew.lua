@@ -2,7 +2,7 @@
 -- RENEW: prolong the lease of `token`, also one that has expired but that no other worker took.
 -- Safe to repeat.
 --
--- KEYS  lease:hash
+-- KEYS  lease:hash?
 -- ARGV  token lease_ms dedupe_ms
 -- Returns
 --   1                            the lease ends `lease_ms` from now
@@ -10,7 +10,8 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+-- include live
 if redis.call('HGET', lease, 'token') ~= token then return 0 end
 redis.call('HSET', lease, 'until', now_ms + lease_ms, 'lease_ms', lease_ms)
-redis.call('PEXPIRE', lease, dedupe_ms)
+live(lease, dedupe_ms)
 return 1

@@ -4,7 +4,7 @@
 -- minutes apart, and no producer pauses for longer than that between SCHEDULE and ENQUEUE.
 -- Safe to repeat: 0.
 --
--- KEYS  due:zset
+-- KEYS  due:zset?
 -- ARGV  member seen_ms delay_ms is_idle
 -- seen_ms: the score that was read; delay_ms: from now to the next look, 'drop' for none;
 -- is_idle: 1 makes the score fractional, 0 does not

@@ -3,7 +3,7 @@
 -- begun. The worker of that one is asked to stop, and its COMMIT gets GONE from now on; an earlier
 -- COMMIT stays. Refused when Redis is out of memory. Safe to repeat: PENDING or DONE.
 --
--- KEYS  history:list queue:zset jobs:hash callbacks:hash lease:hash done:zset requests:hash events:stream outbox:hash delayed:zset pointer...:string
+-- KEYS  history:list queue:zset? jobs:hash callbacks:hash lease:hash? done:zset? requests:hash events:stream outbox:hash delayed:zset? pointer...:string?
 -- ARGV  job envelope its_callbacks cap request priority is_all owner grace_ms event events_max ttl_s dedupe_ms
 -- is_all: 1 or 0; owner: who delivers the ends of the jobs that are out, within `grace_ms`; the
 -- others as of ENQUEUE
@@ -20,6 +20,7 @@
 -- include clock
 -- include keep_history
 -- include session_class
+-- include live
 -- include intake
 -- include end_job
 if seq_us then

@@ -4,7 +4,7 @@
 -- no more than two minutes.
 -- Safe to repeat, and for several sweepers at once: the second gets WOKEN.
 --
--- KEYS  queue:zset jobs:hash lease:hash
+-- KEYS  queue:zset? jobs:hash lease:hash?
 -- ARGV  gap_ms dedupe_ms
 -- Returns
 --   {'IDLE'}                       no job
@@ -18,6 +18,7 @@
 --   {'CORRUPT', key, type}         a key of another type; nothing was written
 
 -- include clock
+-- include live
 -- include session_class
 local head, seq_us = unpack(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES'))
 if not head then return {'IDLE'} end
@@ -36,7 +37,7 @@ end
 local woken_ms = left_ms(lease, 'woken_at', held[4], 0) + gap_after(wakes - 1)
 if wakes > 0 and woken_ms > 0 then return {'WOKEN', math.ceil(woken_ms)} end
 
-redis.call('HSET', lease, 'woken_at', now_ms, 'wakes', wakes + 1)
-redis.call('PEXPIRE', lease, dedupe_ms)
 local envelope = redis.call('HGET', jobs, head) or ''
+redis.call('HSET', lease, 'woken_at', now_ms, 'wakes', wakes + 1)
+live(lease, dedupe_ms)
 return {'WAKE', head, envelope, math.ceil(gap_after(wakes)), class_of(seq_us, held[10], held[11])}

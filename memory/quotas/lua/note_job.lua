@@ -3,7 +3,7 @@
 -- pipeline of ENQUEUE, before it: so the answer costs no trip, and is what the next job is judged
 -- by. Refused when Redis is out of memory, as ENQUEUE is. Safe to repeat.
 --
--- KEYS  pending_jobs:zset owners:hash counts:hash totals:hash job_records:hash job_index:zset record_ends:zset
+-- KEYS  pending_jobs:zset? owners:hash counts:hash totals:hash? job_records:hash job_index:zset record_ends:zset
 -- ARGV  job its_owners pending_ms kept_ms most_records names
 -- job: '' counts none, and only asks; its_owners: a:<agent>, where users have a quota u:<user>, and
 -- whom usage names n:<user>, with a space between; pending_ms: how long a job counts that nobody
@@ -16,6 +16,7 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
+local sessions = redis.call('HGET', totals, 'sessions')
 -- include drop_job
 -- include hold_job
 -- include job_record
@@ -45,4 +46,4 @@ end
 local agent = its_owners:match('%S+')
 return {'OK', is_new, jobs,
   tonumber(redis.call('HGET', counts, agent)) or 0,
-  tonumber(redis.call('HGET', totals, 'sessions')) or 0}
+  tonumber(sessions) or 0}

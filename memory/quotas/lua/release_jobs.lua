@@ -2,7 +2,7 @@
 -- RELEASE_JOBS: count jobs no longer: they have ended, or were not taken in. What they have used is
 -- counted once: by who releases them first. Safe to repeat.
 --
--- KEYS  pending_jobs:zset owners:hash counts:hash job_records:hash job_index:zset record_ends:zset days...:hash
+-- KEYS  pending_jobs:zset? owners:hash counts:hash job_records:hash job_index:zset record_ends:zset days...:hash
 -- ARGV  first_day most_names jobs...
 -- days: three usage:<day>, of which `first_day` (days since 1970) is the first; jobs: of each job,
 -- state, spent; state: how it has ended, '' where it was not taken in; spent: m:<model> and the

@@ -19,6 +19,7 @@
 -- include once
 local ttl_s = 60
 -- include keep_history
+-- include live
 -- include end_job
 local keys = redis.call('EXISTS', history, events, dead, summary, queue, delayed, schedules)
 local held = redis.call('HMGET', lease, 'token', 'until', 'job')

@@ -4,7 +4,7 @@
 -- Redis is out of memory (no allow-oom). Safe to repeat: a higher number comes with each call of
 -- a token.
 --
--- KEYS  lease:hash events:stream
+-- KEYS  lease:hash? events:stream?
 -- ARGV  token number events_max ttl_s messages...
 -- token: '' for an event of no attempt, which is dropped where there is no stream
 -- Returns
@@ -12,17 +12,32 @@
 --   0                            dropped
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
+-- What is written here goes into Redis' file too, for each few tokens: so nothing that need not be.
+-- The last entry of a call has the call's number, behind the beginning of the token. What came
+-- later of others, a job that was sent, has none; never have 30 come between a call and its repeat.
+local caller, amounts = token:sub(1, 12), {1, 4, 30}
+local function last_number()
+  for _, amount in ipairs(amounts) do
+    local entries = redis.call('XREVRANGE', events, '+', '-', 'COUNT', amount)
+    for _, entry in ipairs(entries) do
+      if entry[2][3] == 'by' then
+        local whose, number = entry[2][4]:match('^(%S+) (%d+)$')
+        return whose == caller and tonumber(number) or -1
+      end
+    end
+    if #entries < amount then return -1 end
+  end
+  return -1
+end
 if token == '' then
   if redis.call('EXISTS', events) == 0 then return 0 end
 else
-  local held = redis.call('HMGET', lease, 'token', 'published')
-  if held[1] ~= token then return 0 end
-  local whose, last = (held[2] or ''):match('^(%S+) (%d+)$')
-  if whose == token and tonumber(last) >= tonumber(number) then return 1 end
-  redis.call('HSET', lease, 'published', token .. ' ' .. number)
+  if redis.call('HGET', lease, 'token') ~= token then return 0 end
+  if last_number() >= tonumber(number) then return 1 end
 end
-for i = 5, #ARGV do redis.call('XADD', events, '*', 'event', ARGV[i]) end
--- What is written here goes into Redis' file too, for each few tokens: so nothing that need not be.
+for i = 5, #ARGV - 1 do redis.call('XADD', events, '*', 'event', ARGV[i]) end
+if token == '' then redis.call('XADD', events, '*', 'event', ARGV[#ARGV])
+else redis.call('XADD', events, '*', 'event', ARGV[#ARGV], 'by', caller .. ' ' .. number) end
 if redis.call('XLEN', events) > tonumber(events_max) then
   redis.call('XTRIM', events, 'MAXLEN', '~', events_max)
 end

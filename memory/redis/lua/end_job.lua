@@ -14,24 +14,25 @@ end
 local function end_job(one, mark_ms, last)
   redis.call('ZADD', done, mark_ms, one)
   redis.call('ZREMRANGEBYSCORE', done, dedupe_ms - now_ms, now_ms - dedupe_ms)
-  redis.call('PEXPIRE', done, dedupe_ms)
-  redis.call('ZREM', queue, one)
-  redis.call('ZREM', delayed, one)
+  live(done, dedupe_ms)
+  if redis.call('ZREM', queue, one) == 0 then redis.call('ZREM', delayed, one) end
   redis.call('HDEL', jobs, one)
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)
-  -- Not the time that a history waits for its archive.
-  redis.call('EXPIRE', events, ttl_s % 31536000000)
+  -- Not the time that a history waits for its archive. Where most of it is left it is not written.
+  local told_s = ttl_s % 31536000000
+  if redis.call('PTTL', events) < 900 * told_s then redis.call('EXPIRE', events, told_s) end
+  local follows = redis.call('HGET', callbacks, one)
   redis.call('HSET', outbox, one, string.format('%d %d %s %d ', now_ms + grace_ms, grace_ms,
-    owner, #last) ..
-    last .. (redis.call('HGET', callbacks, one) or ''))
+    owner, #last) .. last .. (follows or ''))
   redis.call('PEXPIRE', outbox, dedupe_ms)
-  redis.call('HDEL', callbacks, one)
+  if follows then redis.call('HDEL', callbacks, one) end
   if redis.call('EXISTS', queue, delayed) > 0 then return keep_history() end
   -- A TTL that was given with the history may be longer; it is not shortened.
-  local left_ms = (tonumber(redis.call('HGET', lease, 'expires_at')) or 0) - now_ms
+  local expires_at = redis.call('HGET', lease, 'expires_at')
+  local left_ms = (tonumber(expires_at) or 0) - now_ms
   left_ms = math.max(left_ms, redis.call('PTTL', history), ttl_s * 1000)
   redis.call('PEXPIRE', history, left_ms)
-  redis.call('HDEL', lease, 'expires_at')
+  if expires_at then redis.call('HDEL', lease, 'expires_at') end
 end
 -- What the lease says of a head that is gone is not about the next one.
 local function forget_attempt()

@@ -1,5 +1,6 @@
 -- `history_bytes` says how many bytes the messages have. The lease notes it with how many messages
--- they were: where another program has written since, they are counted anew.
+-- they were (`noted`: that note, where the caller has it): where another program has written since,
+-- they are counted anew.
 local function bytes_of(from, to)
   local bytes, part = 0, 100
   for first = from, to, part do
@@ -8,9 +9,9 @@ local function bytes_of(from, to)
   end
   return bytes
 end
-local function history_bytes()
-  local messages, noted = redis.call('LLEN', history), redis.call('HGET', lease, 'size') or ''
-  local counted, bytes = noted:match('^(%d+) (%d+)$')
+local function history_bytes(noted)
+  local messages = redis.call('LLEN', history)
+  local counted, bytes = (noted or redis.call('HGET', lease, 'size') or ''):match('^(%d+) (%d+)$')
   if tonumber(counted) == messages then return tonumber(bytes) end
   return bytes_of(0, messages - 1)
 end

@@ -12,34 +12,37 @@ local due_at_ms = tonumber(redis.call('ZSCORE', delayed, job))
 if due_at_ms and due_at_ms > now_ms then return {'PENDING', 0, -1, '', '', 0} end
 -- A delayed job was counted when it was sent, so it is not refused when it is due.
 if due_at_ms then cap = math.huge end
-local seq_us = tonumber(redis.call('ZSCORE', queue, job))
-local position = seq_us and redis.call('ZRANK', queue, job)
 local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-local head, pending = first[1] or '', redis.call('ZCARD', queue)
+local head, pending, seq_us, position = first[1] or '', 0, nil, nil
+if first[1] then
+  pending, seq_us = redis.call('ZCARD', queue), tonumber(redis.call('ZSCORE', queue, job))
+  position = seq_us and redis.call('ZRANK', queue, job)
+end
 local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'stop_job', 'last',
   'interactive_until', 'batch_from')
 local was = first[1] and class_of(first[2], held[7], held[8])
 local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
-local function keep(content, keep_ms)
+local function keep(content, keep_ms, noted)
   if pointer then redis.call('SET', pointer, identity, 'PX', keep_ms) end
-  keep_history()
+  keep_history(noted)
+  if #noted > 0 then redis.call('HSET', lease, unpack(noted)) end
   redis.call('HSET', jobs, job, content)
   if its_callbacks ~= '' then redis.call('HSET', callbacks, job, its_callbacks) end
-  redis.call('PEXPIRE', lease, dedupe_ms)
+  live(lease, dedupe_ms)
   redis.call('HSET', requests, job, request)
-  redis.call('PEXPIRE', requests, dedupe_ms)
+  live(requests, dedupe_ms)
 end
 local function take_in(content)
   -- Later than every job before it, even where the clock was set back.
   seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
-  redis.call('HSET', lease, 'last', seq_us)
-  if priority == 'interactive' then redis.call('HSET', lease, 'interactive_until', seq_us) end
+  local noted = {'last', seq_us}
+  if priority == 'interactive' then noted = {'last', seq_us, 'interactive_until', seq_us} end
   if priority == 'batch' then redis.call('HSETNX', lease, 'batch_from', seq_us)
   elseif held[8] then redis.call('HDEL', lease, 'batch_from') end
-  keep(content, dedupe_ms)
-  redis.call('ZREM', delayed, job)
+  keep(content, dedupe_ms, noted)
+  if due_at_ms then redis.call('ZREM', delayed, job) end
   redis.call('ZADD', queue, seq_us, job)
-  position = redis.call('ZRANK', queue, job)
+  position = first[1] and redis.call('ZRANK', queue, job) or 0
   redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event .. position .. '}}')
   redis.call('EXPIRE', events, ttl_s % 31536000000)
 end

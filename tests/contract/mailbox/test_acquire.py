@@ -2,7 +2,7 @@
 
 import pytest
 
-from memory.lifetimes import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS, RENEWED_MS
 from memory.mailbox.intake import OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, JobToWake, StopPolicy
 from memory.records.event import EventType
@@ -171,7 +171,7 @@ def test_a_job_without_attempts_left_is_dead(rig: Rig) -> None:
     assert rig.ask("HEXISTS", rig.box.keys.jobs, "j1") == 0
     assert rig.ask("LLEN", rig.box.keys.dead) == 1
     assert rig.ttl_ms(rig.box.keys.dead) > 0
-    assert 0 < rig.ttl_ms(rig.box.keys.done) <= DEDUPE_MS
+    assert 0 < rig.ttl_ms(rig.box.keys.done) <= DEDUPE_MS + RENEWED_MS
     assert rig.ends()["j1"].event.type is EventType.FAILED
     repeat = rig.acquire("j1", "last")
     assert (repeat.outcome, repeat.next) == (AcquireOutcome.GONE, acquired.next)

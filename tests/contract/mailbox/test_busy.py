@@ -3,7 +3,7 @@
 import pytest
 
 from memory import outbox
-from memory.lifetimes import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS, RENEWED_MS
 from memory.mailbox.intake import (
     EnqueueOutcome,
     MergedEnvelope,
@@ -115,7 +115,7 @@ def test_what_is_remembered_ends(rig: Rig, on_busy: OnBusy) -> None:
     rig.take_in("j1")
     rig.take_in("j2", on_busy)
     for key in (rig.box.keys.requests, rig.box.keys.lease):
-        assert 0 < rig.ttl_ms(key) <= DEDUPE_MS
+        assert 0 < rig.ttl_ms(key) <= DEDUPE_MS + RENEWED_MS
     for key in (rig.box.keys.done, rig.box.keys.outbox):
         assert rig.ttl_ms(key) != -1
     assert rig.ttl_ms(rig.box.keys.events) > 0

@@ -181,7 +181,7 @@ def test_other_sessions_are_not_disturbed_by_a_corrupt_one(rig: Rig) -> None:
     other.enqueue("j1")
     rig.ask("SET", rig.box.keys.queue, "not ours", "EX", 60)
     with pytest.raises(CorruptData):
-        rig.enqueue("j1")
+        rig.enqueue("j2")
     assert other.acquire("j1", "t1").outcome is AcquireOutcome.RUN
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from memory import dead_letters, outbox
-from memory.lifetimes import DEDUPE_MS
+from memory.lifetimes import DEDUPE_MS, RENEWED_MS
 from memory.mailbox.intake import EnqueueOutcome, OnBusy
 from memory.mailbox.outcomes import AcquireOutcome, CommitOutcome, DiscardOutcome, StopPolicy
 from memory.records.event import Event, EventType
@@ -70,7 +70,7 @@ def test_every_job_ends_as_erased_also_those_that_were_over(rig: Rig) -> None:
     assert rig.told() == [("erased", job) for job in ("j3", "j4", "j5")]
     assert 0 < rig.ttl_ms(rig.box.keys.events) <= 60_000
     for key in (rig.box.keys.outbox, rig.box.keys.done, rig.box.keys.lease):
-        assert 0 < rig.ttl_ms(key) <= DEDUPE_MS
+        assert 0 < rig.ttl_ms(key) <= DEDUPE_MS + RENEWED_MS
 
 
 def test_what_follows_a_job_hears_that_it_was_erased(rig: Rig) -> None:

@@ -97,11 +97,36 @@ def test_what_is_said_of_no_attempt_makes_no_stream(rig: Rig) -> None:
     assert rig.told() == [("queued", "j1"), ("waiting", "j1")]
 
 
-@pytest.mark.parametrize("published", ["garbage", "t1", "t1 x", " ", "t1 99 3"])
-def test_garbage_in_what_was_published_last_silences_nobody(rig: Rig, published: str) -> None:
-    """Numbers that are none count as none."""
+def test_what_others_say_between_doubles_nothing(rig: Rig) -> None:
+    """Jobs that are sent meanwhile stand behind what the attempt said."""
     rig.enqueue("j1")
     rig.acquire("j1", "t1")
-    rig.ask("HSET", rig.box.keys.lease, "published", published)
+    assert rig.say("t1", said("a"), said("b"), number=1)
+    for number in range(2, 12):
+        rig.enqueue(f"j{number}")
+        assert rig.say("t1", said("a"), said("b"), number=1)
+    assert texts(rig) == ["a", "b"]
+
+
+def test_what_earlier_jobs_said_is_no_number_of_this_one(rig: Rig) -> None:
+    """However far back it lies, and whatever came since."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    assert rig.say("t1", said("a"), number=70)
+    rig.commit("t1", "j1")
+    for number in range(2, 50):
+        rig.enqueue(f"j{number}")
+    rig.acquire("j2", "t2")
+    assert rig.say("t2", Event(EventType.TOKEN, "j2", 1, "b"), number=1)
+    assert texts(rig) == ["a", "b"]
+
+
+@pytest.mark.parametrize("number", ["garbage", "t1", "t1 x", " ", "t1 99 3"])
+def test_garbage_in_the_number_of_an_entry_silences_nobody(rig: Rig, number: str) -> None:
+    """Numbers that are none count as none; so does an entry of an earlier version."""
+    rig.enqueue("j1")
+    rig.acquire("j1", "t1")
+    rig.ask("XADD", rig.box.keys.events, "*", "event", "{}", "by", number)
+    rig.ask("XADD", rig.box.keys.events, "*", "event", "{}")
     assert rig.say("t1", said("a"), number=1)
     assert texts(rig) == ["a"]

@@ -79,7 +79,7 @@ MOMENTS = [
 
 def check(results: Sequence[object], moments: Sequence[int]) -> None:
     """Each did its work once; ENQUEUE and APPEND tell a repeat."""
-    enqueued, first, second = results[3], results[4], results[5]
+    _, _, enqueued, first, second, _ = results
     assert enqueued.outcome in (EnqueueOutcome.NEW, EnqueueOutcome.PENDING), moments  # type: ignore[attr-defined]
     assert enqueued.position == 0, moments  # type: ignore[attr-defined]
     assert first in (1, 2), moments

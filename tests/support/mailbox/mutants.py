@@ -15,16 +15,15 @@ if mark_ms < 0 then return {'GONE', first()} end
 """
 TOKEN_CHECK = "if held[1] ~= token or held[3] ~= job then return {'FENCED'} end\n"  # noqa: S105 - Lua
 COMMIT_HEAD_CHECK = "if redis.call('ZRANGE', queue, 0, 0)[1] ~= job then return {'REORDER'} end\n"
-ACQUIRE_HEAD_CHECK = (
-    "if redis.call('ZRANK', queue, job) > 0 then return {'NOT_HEAD', first()} end\n"
-)
+ACQUIRE_HEAD_CHECK = "if front[1] ~= job then return {'NOT_HEAD', first()} end\n"
 MARK = "  redis.call('ZADD', done, mark_ms, one)\n"
 IN_OUTBOX = (
     "  redis.call('HSET', outbox, one, string.format('%d %d %s %d ', now_ms + grace_ms, grace_ms,\n"
-    "    owner, #last) ..\n    last .. (redis.call('HGET', callbacks, one) or ''))\n"
+    "    owner, #last) .. last .. (follows or ''))\n"
 )
 FRACTION_CHECK = """if delay_ms == 'drop' then
   return old_ms % 1 ~= 0 and"""
+UNREAD = "local is_unread = old_ms and old_ms > now_ms + 1000\n"
 KEPT_TIME = "redis.call('ZADD', delayed, due_ms, job)\n"
 PEACE = Faults()
 HARSH = Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
@@ -85,6 +84,16 @@ def mutants_by_violation() -> dict[str, Mutant]:
                 ),
             ),
             Plan(faults=Faults(kill=0.05, stop=0.15), raw_sends=0, cancels=0),
+            "I10",
+        ),
+        "SCHEDULE leaves an entry that a sweeper has read": Mutant(
+            (mutate(SCHEDULE, (UNREAD, "local is_unread = old_ms\n")),),
+            Plan(
+                faults=Faults(kill=0.05, stop=0.15, lose_message=0.3),
+                raw_sends=0,
+                cancels=0,
+                drain_ms=RECOVERY_MS,
+            ),
             "I10",
         ),
         "a job that is replaced is not marked": Mutant(

@@ -27,8 +27,10 @@ REUSING = Plan(reuses=12, takeovers=4)
 
 IN_STREAM = (
     "  redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', last)\n"
-    "  -- Not the time that a history waits for its archive.\n"
-    "  redis.call('EXPIRE', events, ttl_s % 31536000000)\n"
+    "  -- Not the time that a history waits for its archive. Where most of it is left it is not"
+    " written.\n"
+    "  local told_s = ttl_s % 31536000000\n"
+    "  if redis.call('PTTL', events) < 900 * told_s then redis.call('EXPIRE', events, told_s) end\n"
 )
 IDENTITY_CHECK = "if claimed and claimed ~= identity then return {'CONFLICT'} end\n"
 OWN_IDENTITY = "request:sub(1, 32) .. ' ' .. history"
@@ -39,7 +41,7 @@ ENVELOPE_GOES = "  redis.call('HDEL', jobs, one)\n"
 WORDS_GO = "redis.call('UNLINK', history, events, dead, summary, requests, schedules, archive)"
 GONE_CHECK = "if mark_ms < 0 then return {'GONE', first()} end\n"
 LEASE_GOES = "if #waiting > 0 then forget_attempt() end\n"
-FENCE = "  if held[1] ~= token then return 0 end\n"
+FENCE = "  if redis.call('HGET', lease, 'token') ~= token then return 0 end\n"
 IS_THE_SAME = """stored:match('^%d+ %d+ %S+ %d+ {"type":"(%l+)"') == ARGV[i + 1]"""
 SAYS_ERASED = "redis.call('HGET', requests, ARGV[i]) == 'erased'"
 KEEPS_CLAIM = "until_ms or now_ms, length_ms or 0,\n    whose or owner"
