@@ -74,6 +74,9 @@ SELECT DISTINCT agent, session, EXISTS (
     SELECT 1 FROM users AS other WHERE other.conversation = id AND other."user" <> users."user"
 ) FROM users JOIN conversations ON id = conversation WHERE "user" = :user
 """
+USERS_OF = """
+SELECT DISTINCT "user" FROM users JOIN conversations ON id = conversation WHERE history = :history
+"""
 OF_AGENT = "SELECT DISTINCT session FROM conversations WHERE agent = :agent"
 PAGE = """
 SELECT conversation, place, record, history FROM messages JOIN conversations ON id = conversation
