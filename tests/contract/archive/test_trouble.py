@@ -1,7 +1,7 @@
 """What one session, one name or one outage could do to all that is archived: nothing."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from redis import Redis
@@ -9,13 +9,19 @@ from redis import Redis
 from memory import Keyspace, RedisMemoryService
 from memory.archive.archiver import Archiver
 from memory.archive.reading import kept_elsewhere, messages_elsewhere, sessions_of_user
+from memory.archive.reencryption import reencrypt_archive
 from memory.archive.store import Archive
 from memory.errors import ArchiveUnavailable
 from memory.records import archived, users
 from memory.redis.connection import Connection
+from memory.upkeep.rewriting import Rewriting
 from memory.upkeep.transfer import SessionNotEmpty, exported, restore
 from memory.upkeep.transfer_file import as_lines, read
 from tests.support.archive.sessions import OVER_MS, STAY, said
+from tests.support.encryption import keyring_of
+
+NEWER = b"\x1e7:words"
+"""A record of a version that is not known here."""
 
 
 @dataclass(frozen=True)
@@ -189,3 +195,15 @@ def test_what_is_archived_is_not_imported_beside_itself(
     place.archiver.run()
     assert place.exported()[1:] == whole[1:]
     assert place.file.content().messages == 0
+
+
+def test_a_record_of_a_newer_griot_stays_as_it_is(place: Place) -> None:
+    """New keys are given to the others, and it is told that one was not read."""
+    place.is_over("a", "s")
+    place.archiver.run()
+    (page,) = place.file.pages()
+    assert place.file.rewrite([(page[1], NEWER)]) == 1
+    keyspace = replace(place.keyspace, keyring=keyring_of("a"))
+    *_, told = reencrypt_archive(place.file, keyspace, Rewriting(0))
+    assert (told.written, told.unreadable, told.is_done) == (2, 1, False)
+    assert place.file.every(place.keyspace.session("a", "s"))[1] == NEWER
