@@ -32,7 +32,7 @@ ESCAPE = "\ufdd0"
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Result:
     result: CursorResult[object]
 
     @property
@@ -47,8 +47,8 @@ class _Found:
 class _Transaction:
     connection: Connection
 
-    def execute(self, statement: str, values: Mapping[str, object], /) -> _Found:
-        return _Found(self.connection.execute(text(statement), _written(values)))
+    def execute(self, statement: str, values: Mapping[str, object], /) -> _Result:
+        return _Result(self.connection.execute(text(statement), _written(values)))
 
     def executemany(self, statement: str, values: Sequence[Mapping[str, object]], /) -> object:
         return self.connection.execute(text(statement), [_written(one) for one in values])

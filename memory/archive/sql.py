@@ -77,6 +77,7 @@ SELECT DISTINCT agent, session, EXISTS (
 USERS_OF = """
 SELECT DISTINCT "user" FROM users JOIN conversations ON id = conversation WHERE history = :history
 """
+AGENTS_OF = "SELECT DISTINCT agent FROM conversations WHERE session = :session"
 OF_AGENT = "SELECT DISTINCT session FROM conversations WHERE agent = :agent"
 PAGE = """
 SELECT conversation, place, record, history FROM messages JOIN conversations ON id = conversation

@@ -136,6 +136,12 @@ class Archive(ABC):
             rows = db.execute(sql.OF_AGENT, {"agent": agent_id}).fetchall()
         return [session for (session,) in rows]
 
+    def agents_of(self, session_id: str) -> list[str]:
+        """The agents that have a session of this id. It looks at each conversation."""
+        with self._reading() as db:
+            rows = db.execute(sql.AGENTS_OF, {"session": session_id}).fetchall()
+        return [agent for (agent,) in rows]
+
     def content(self) -> Content:
         """How much there is."""
         with self._reading() as db:

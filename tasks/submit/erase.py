@@ -37,6 +37,12 @@ def sessions_of_agent(agent_id: str) -> Iterator[tuple[str, str]]:
         yield from ((agent_id, session) for session in archived if session not in seen)
 
 
+def agents_in_archive(session_id: str) -> list[str]:
+    """The agents of whom the archive has a session of this id. Raises ArchiveUnavailable."""
+    archive = producer_services().archive
+    return [] if archive is None else archive.agents_of(session_id)
+
+
 def sessions_of_user(user: str, *, is_shared: bool) -> Iterator[tuple[str, str]]:
     """The sessions in which a user wrote, as (agent, session); those that others share only with
     `is_shared`. Raises memory.MemoryServiceError."""

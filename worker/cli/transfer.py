@@ -12,7 +12,7 @@ from memory.ids import shown_id
 from memory.upkeep.transfer import exported, restore
 from memory.upkeep.transfer_file import MovedSchedule, Transfer, as_lines, read, renamed
 from tasks.job.schedule import Schedule
-from tasks.process.services import producer_services
+from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import note
 from worker.cli.group import Group
 from worker.cli.known_agents import note_unknown
@@ -89,16 +89,7 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
         most_bytes=kept.held_bytes,
     )
     transfer = _with_schedules(renamed(found, agent, session))
-    memory, keyspace = services.memory, services.keyspace
-    keys = keyspace.session(transfer.agent_id, transfer.session_id)
-    restore(
-        memory,
-        keyspace,
-        transfer,
-        default_ttl_s=services.settings.ttl_of(transfer.agent_id),
-        is_forced=force,
-        elsewhere=messages_elsewhere(memory, keyspace, services.archive, keys),
-    )
+    _restore(services, transfer, is_forced=force)
     note(
         f"session {shown_id(transfer.session_id)} of agent {shown_id(transfer.agent_id)} was "
         f"imported: {len(transfer.messages)} messages, {len(transfer.values)} values of "
@@ -106,6 +97,19 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
     )
     for kind, lines in transfer.left_out.items():
         note(f"skipped: {lines} lines of kind {kind}, which cannot be imported")
+
+
+def _restore(services: ProducerServices, transfer: Transfer, *, is_forced: bool) -> None:
+    memory, keyspace = services.memory, services.keyspace
+    keys = keyspace.session(transfer.agent_id, transfer.session_id)
+    restore(
+        memory,
+        keyspace,
+        transfer,
+        default_ttl_s=services.settings.ttl_of(transfer.agent_id),
+        is_forced=is_forced,
+        elsewhere=messages_elsewhere(memory, keyspace, services.archive, keys),
+    )
 
 
 def _with_schedules(transfer: Transfer) -> Transfer:

@@ -25,7 +25,7 @@ NEWER = b"\x1e7:words"
 
 
 @dataclass(frozen=True)
-class Place:
+class ArchivePlace:
     """An archive, what fills it, and who looks on."""
 
     service: RedisMemoryService
@@ -71,14 +71,14 @@ class Place:
 @pytest.fixture
 def place(
     service: RedisMemoryService, archiver: Archiver, file: Archive, observer: "Redis[bytes]"
-) -> Place:
+) -> ArchivePlace:
     """The archive of this test."""
-    return Place(service, archiver, file, observer)
+    return ArchivePlace(service, archiver, file, observer)
 
 
 @pytest.mark.parametrize("part", ["events", "queue", "delayed", "lease", "summary", "archive"])
 def test_a_damaged_session_keeps_no_other_one_in_redis(
-    place: Place,
+    place: ArchivePlace,
     part: str,
 ) -> None:
     """It stays as it is and is logged; the run goes to its end."""
@@ -93,7 +93,7 @@ def test_a_damaged_session_keeps_no_other_one_in_redis(
 
 
 def test_a_damaged_session_keeps_no_erased_one_in_the_archive(
-    place: Place,
+    place: ArchivePlace,
 ) -> None:
     """Nor its own: what is on the list is what was removed."""
     for session in ("bad", "s"):
@@ -118,7 +118,7 @@ def test_a_damaged_session_keeps_no_erased_one_in_the_archive(
     ],
 )
 def test_any_name_is_archived_and_found(
-    place: Place,
+    place: ArchivePlace,
     agent: str,
     session: str,
     user: str,
@@ -138,7 +138,7 @@ def test_any_name_is_archived_and_found(
 
 
 def test_after_an_outage_the_next_run_archives(
-    place: Place,
+    place: ArchivePlace,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It need not wait for the lock of the run that failed; another one's lock is left alone."""
@@ -164,7 +164,7 @@ def test_after_an_outage_the_next_run_archives(
 
 
 def test_who_shares_a_session_is_known_after_it_was_archived(
-    place: Place,
+    place: ArchivePlace,
 ) -> None:
     """To erase one must not take the words of the other, whichever of them Redis still knows."""
     connection, keyspace = place.connection, place.keyspace
@@ -181,7 +181,7 @@ def test_who_shares_a_session_is_known_after_it_was_archived(
 
 
 def test_what_is_archived_is_not_imported_beside_itself(
-    place: Place,
+    place: ArchivePlace,
 ) -> None:
     """A session that is only in the archive is not empty; a forced import replaces it."""
     place.is_over("a", "s")
@@ -197,7 +197,7 @@ def test_what_is_archived_is_not_imported_beside_itself(
     assert place.file.content().messages == 0
 
 
-def test_a_record_of_a_newer_griot_stays_as_it_is(place: Place) -> None:
+def test_a_record_of_a_newer_griot_stays_as_it_is(place: ArchivePlace) -> None:
     """New keys are given to the others, and it is told that one was not read."""
     place.is_over("a", "s")
     place.archiver.run()
