@@ -21,6 +21,7 @@ from gateway.requests import Metadata
 from gateway.services import Gateway
 from memory.records import values
 from memory.records.session_data import MAX_FIELDS
+from tasks.submit.erase import agents_in_archive
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 ConversationId = Annotated[str, Path(max_length=400)]
@@ -96,12 +97,18 @@ async def delete_conversation(
     conversation: ConversationId, gateway: Shared, caller: Eraser
 ) -> dict[str, object]:
     """Erase all of a conversation: what was said, what runs, and what was kept of it."""
-    await _found(gateway, caller, conversation)
     session_id = caller.session(conversation)
     agent_id = await binding.agent_of(gateway, session_id)
-    if agent_id is not None:
-        caller.check_agent(agent_id)
-        await erased_session(caller, agent_id, session_id)
+    agents = [] if agent_id is None else [agent_id]
+    if await binding.conversation_of(gateway, session_id) is None:
+        # What was said in it may be in the archive still, which has none of its data.
+        agents = await asyncio.to_thread(agents_in_archive, session_id)
+        if not agents:
+            raise not_found("conversation", conversation)
+    for one in agents:
+        caller.check_agent(one)
+    for one in agents:
+        await erased_session(caller, one, session_id)
     # The data of a session that several agents have stays; what is ours of it goes.
     keyspace = gateway.keyspace
     found = await gateway.memory.run(values.field_names(keyspace, session_id, at_most=MAX_FIELDS))

@@ -9,11 +9,12 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from memory.archive.state import LastRun, note_run
 from memory.archive.store import Archive, Leaving
-from memory.errors import ArchiveUnavailable
+from memory.errors import ArchiveUnavailable, MemoryServiceError
 from memory.keys import Keyspace, SessionKeys
 from memory.records import archived, index, users
 from memory.records.archived import Part, Stay
@@ -30,7 +31,8 @@ BATCH_SESSIONS = 50
 """Sessions that are written together: each write waits for the disk once."""
 SETTLED_MS = 60_000
 """A session that is to be forgotten stays on the list for so long: its history goes meanwhile."""
-MOST_USERS = 1000
+MOST_USERS = 10_000
+"""Of a session: as many as an erasure finds in Redis."""
 
 
 @dataclass(slots=True)
@@ -67,28 +69,38 @@ class Archiver:
         done = ArchiveRun()
         if not self._begin():
             return ArchiveRun(is_complete=False)
-        deadline = time.monotonic() + budget_s
         try:
-            self.file.check()
-            done.forgotten = self._forget()
-            going = Round(self.connection, self.keyspace, "archive")
-            for agent, page in going.pages(limit=PAGE_SESSIONS):
-                self._take_page(agent, page, done)
-                if done.looked >= max_sessions or time.monotonic() >= deadline:
-                    done.is_complete = False
-                    break
-        except ArchiveUnavailable as exc:
-            self._note(done, str(exc))
+            self._go(done, max_sessions, time.monotonic() + budget_s)
+            self._note(done, "")
+        except MemoryServiceError as exc:
+            # The next run must not wait for the end of this one's lock.
+            self._end()
+            if isinstance(exc, ArchiveUnavailable):
+                self._note(done, str(exc))
             raise
-        self._note(done, "")
-        self.connection.run(archived.release_lock(self.keyspace))
+        self._end()
         return done
+
+    def _go(self, done: ArchiveRun, max_sessions: int, deadline_s: float) -> None:
+        self.file.check()
+        done.forgotten = self._forget()
+        going = Round(self.connection, self.keyspace, "archive")
+        for agent, page in going.pages(limit=PAGE_SESSIONS):
+            self._take_page(agent, page, done)
+            if done.looked >= max_sessions or time.monotonic() >= deadline_s:
+                done.is_complete = False
+                break
 
     def _begin(self) -> bool:
         if self.connection.run(archived.take_lock(self.keyspace, self.name)):
             return True
         # After a lost reply the lock is ours.
         return self.connection.run(archived.lock_holder(self.keyspace)) == self.name.encode()
+
+    def _end(self) -> None:
+        with suppress(MemoryServiceError):
+            if self.connection.run(archived.lock_holder(self.keyspace)) == self.name.encode():
+                self.connection.run(archived.release_lock(self.keyspace))
 
     def _take_page(self, agent: str, page: Sequence[Entry], done: ArchiveRun) -> None:
         sessions = [(self.keyspace.session(agent, entry.member), entry) for entry in page]
@@ -120,7 +132,9 @@ class Archiver:
             [Leaving(keys, part, who) for (keys, _, part), who in zip(taking, found, strict=True)],
             now_ms=now_ms,
         )
-        gone = self.connection.run_each([archived.taken(keys, part) for keys, _, part in taking])
+        # A damaged key keeps its own session here, and no other one.
+        takes = [ignore_corrupt(archived.taken(keys, part), False) for keys, _, part in taking]
+        gone = self.connection.run_each(takes)
         left = []
         for (keys, entry, part), is_gone in zip(taking, gone, strict=True):
             if is_gone:
@@ -168,7 +182,10 @@ class Archiver:
             sessions = (self.keyspace.session(agent, one) for one in self.file.of_agent(agent))
             return sum(self._forget_one(keys.history) for keys in sessions)
         keys = self.keyspace.find_session(member)
-        place = None if keys is None else self.connection.run(archived.place(keys))
+        # Where the name of what is in Redis cannot be read, all that is archived goes: of what is
+        # erased none may stay.
+        asked = None if keys is None else ignore_corrupt(archived.place(keys), None)
+        place = None if asked is None else self.connection.run(asked)
         return self.file.forget(member, but=place[0] if place else None)
 
     def _note(self, done: ArchiveRun, error: str) -> None:

@@ -2,6 +2,7 @@
 `griot[archive]`, which nothing else does: memory.archive.opening loads this by need.
 """
 
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,15 +27,48 @@ TYPES = {
 }
 
 
+ESCAPE = "\ufdd0"
+"""A character that Unicode keeps free, before what stands for another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    result: CursorResult[object]
+
+    @property
+    def rowcount(self) -> int:
+        return self.result.rowcount
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        return [tuple(map(_read, row)) for row in self.result.fetchall()]
+
+
 @dataclass(frozen=True, slots=True)
 class _Transaction:
     connection: Connection
 
-    def execute(self, statement: str, values: Mapping[str, object], /) -> CursorResult[object]:
-        return self.connection.execute(text(statement), dict(values))
+    def execute(self, statement: str, values: Mapping[str, object], /) -> _Result:
+        return _Result(self.connection.execute(text(statement), _written(values)))
 
     def executemany(self, statement: str, values: Sequence[Mapping[str, object]], /) -> object:
-        return self.connection.execute(text(statement), [dict(one) for one in values])
+        return self.connection.execute(text(statement), [_written(one) for one in values])
+
+
+def _written(values: Mapping[str, object]) -> dict[str, object]:
+    """Values as PostgreSQL takes them: a text of it holds no NUL, and the id of an agent, a session
+    or a user may."""
+    return {
+        name: value.replace(ESCAPE, ESCAPE * 2).replace("\0", f"{ESCAPE}0")
+        if isinstance(value, str)
+        else value
+        for name, value in values.items()
+    }
+
+
+def _read(value: object) -> object:
+    if not isinstance(value, str) or ESCAPE not in value:
+        return value
+    return re.sub(f"{ESCAPE}(.)", lambda found: "\0" if found[1] == "0" else found[1], value)
 
 
 class ArchiveDatabase(Archive):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from memory.archive.store import Archive
-from memory.errors import CannotDecrypt
+from memory.errors import CannotRead
 from memory.keys import Keyspace
 from memory.upkeep.reencrypted_records import FIELDS, reencrypted_message
 from memory.upkeep.rewriting import Rewriting
@@ -44,6 +44,6 @@ def reencrypt_archive(
 def _new(progress: Rewriting, stored: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
     try:
         return rewrite(stored)
-    except CannotDecrypt as exc:
+    except CannotRead as exc:
         progress.note(exc)
         return stored

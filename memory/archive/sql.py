@@ -74,6 +74,10 @@ SELECT DISTINCT agent, session, EXISTS (
     SELECT 1 FROM users AS other WHERE other.conversation = id AND other."user" <> users."user"
 ) FROM users JOIN conversations ON id = conversation WHERE "user" = :user
 """
+USERS_OF = """
+SELECT DISTINCT "user" FROM users JOIN conversations ON id = conversation WHERE history = :history
+"""
+AGENTS_OF = "SELECT DISTINCT agent FROM conversations WHERE session = :session"
 OF_AGENT = "SELECT DISTINCT session FROM conversations WHERE agent = :agent"
 SESSIONS = """
 SELECT session, (

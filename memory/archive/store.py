@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from memory.archive import sql
 from memory.keys import SessionKeys
 from memory.records.archived import Part
+from memory.records.users import name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,14 @@ class Archive(ABC):
     def of_user(self, user: str) -> list[tuple[str, str, bool]]:
         """The sessions in which a user wrote: agent, session, and whether others wrote there."""
         with self._reading() as db:
-            rows = db.execute(sql.OF_USER, {"user": user}).fetchall()
+            rows = db.execute(sql.OF_USER, {"user": name_of(user)}).fetchall()
         return [(agent, session, bool(is_shared)) for agent, session, is_shared in rows]
+
+    def users_of(self, keys: SessionKeys) -> set[str]:
+        """Those who wrote in a session, as `users.name_of` names them."""
+        with self._reading() as db:
+            rows = db.execute(sql.USERS_OF, {"history": keys.history}).fetchall()
+        return {user for (user,) in rows}
 
     def of_agent(self, agent_id: str) -> list[str]:
         """The sessions of an agent."""
@@ -144,6 +151,12 @@ class Archive(ABC):
         with self._reading() as db:
             rows = db.execute(sql.SESSIONS, {"agent": agent_id, "most": at_most}).fetchall()
         return [ArchivedSession(session, int(n), written_ms) for session, n, written_ms in rows]
+
+    def agents_of(self, session_id: str) -> list[str]:
+        """The agents that have a session of this id. It looks at each conversation."""
+        with self._reading() as db:
+            rows = db.execute(sql.AGENTS_OF, {"session": session_id}).fetchall()
+        return [agent for (agent,) in rows]
 
     def content(self) -> Content:
         """How much there is."""

@@ -9,7 +9,7 @@ Pure, as `mailbox`: functions return commands, which an executor sends.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from memory.errors import CannotDecrypt, InvalidInput
+from memory.errors import CannotRead, InvalidInput
 from memory.keys import Keyspace
 from memory.redis.command import Command, LuaScript
 from memory.redis.replies import code_and_rest, flag, pairs, unexpected_reply
@@ -21,9 +21,11 @@ MAX_PAUSES = 1000
 MAX_REASON = 200
 MAX_NAME_BYTES = 400
 MAX_FOR_MS = 366 * 24 * 3600 * 1000
+MOST_DIGITS = 14
+"""Of a time in ms: until the year 5138."""
 ANNOUNCED_AS = "pauses"
 """Stands for a job among those that workers are asked to stop: that the pauses have changed."""
-UNREADABLE = "(the reason cannot be decrypted with the keys of this process)"
+UNREADABLE = "(the reason cannot be read by this process: it has other keys, or is older)"
 
 
 class PauseKind(StrEnum):
@@ -96,10 +98,12 @@ def pause(
 ) -> Command[Pause | None]:
     """Pause something, for `for_ms` or, with 0, until it is resumed; None: MAX_PAUSES are there.
 
-    Paused again it gets the new reason and end. Raises InvalidInput for a reason of over
-    MAX_REASON characters, or that is no text, or a time of over MAX_FOR_MS.
+    Paused again it gets the new reason and end. Spaces around the reason go. Raises InvalidInput
+    for a reason of over MAX_REASON characters, or that is no text, or a time of over MAX_FOR_MS.
     """
     _size_bytes(reason, what="the reason")
+    # No record begins with a space, and what separates records is one (memory.encryption.keyring).
+    reason = reason.strip()
     if len(reason) > MAX_REASON:
         raise InvalidInput(f"the reason has {len(reason)} characters; {MAX_REASON} are kept")
     if not 0 <= for_ms <= MAX_FOR_MS:
@@ -151,7 +155,7 @@ def reencrypted(keyspace: Keyspace, target: bytes, stored: bytes) -> bytes:
 def _pause(keyspace: Keyspace, name: bytes, stored: bytes) -> Pause | None:
     """A pause as it is stored; None of what another program has written there."""
     since, end, reason = _parts(stored)
-    if not (since.isdigit() and end.isdigit()):
+    if not all(one.isdigit() and len(one) <= MOST_DIGITS for one in (since, end)):
         return None
     try:
         target = PauseTarget.of(name.decode(errors="replace"))
@@ -160,7 +164,7 @@ def _pause(keyspace: Keyspace, name: bytes, stored: bytes) -> Pause | None:
     try:
         plain = keyspace.cipher_of(keyspace.pauses).decrypted(reason, about(str(target)))
         text = plain.decode(errors="replace")
-    except CannotDecrypt:
+    except CannotRead:
         text = UNREADABLE
     return Pause(target, int(since), int(end) or None, text)
 

@@ -89,7 +89,8 @@ def keep(keys: SessionKeys, earlier: Earlier, summary: Summary) -> Command[bool]
 
 def encrypted(keys: SessionKeys, summary: Summary) -> tuple[bytes, bytes]:
     """Text and name of the last message as they lie in Redis; an empty text is no summary."""
-    text = summary.text.encode(errors="surrogatepass")
+    # Stripped, so that it does not begin as a record does (memory.encryption.keyring).
+    text = summary.text.strip().encode(errors="surrogatepass")
     if not text:
         return b"", b""
     return keys.cipher.encrypted(text, SUMMARY), keys.cipher.encrypted(summary.until, UNTIL)

@@ -4,7 +4,9 @@ Under each key that encrypts, the first process that uses it leaves a record; ev
 its own keys on those.
 """
 
-from memory.errors import CannotDecrypt
+from contextlib import suppress
+
+from memory.errors import CannotDecrypt, NewerFormat
 from memory.keys import Keyspace
 from memory.redis.command import Command
 from memory.redis.connection import Connection
@@ -16,7 +18,8 @@ CANARY = b"griot"
 def prove_keys(connection: Connection, keyspace: Keyspace) -> list[CannotDecrypt]:
     """Leave a record under the key that encrypts, if there is none yet, and try all that are there.
 
-    What does not decrypt here. Safe to repeat. Raises MemoryServiceError.
+    What does not decrypt here; a record of a newer Griot proves nothing. Safe to repeat. Raises
+    MemoryServiceError.
     """
     key, cipher = keyspace.encryption_keys, keyspace.cipher_of(keyspace.encryption_keys)
     if (first := keyspace.keyring.first) is not None:
@@ -25,7 +28,8 @@ def prove_keys(connection: Connection, keyspace: Keyspace) -> list[CannotDecrypt
     found = list[CannotDecrypt]()
     for key_id, record in connection.run(Command(pairs, ("HGETALL", key))):
         try:
-            cipher.decrypted(record, key_id.decode(errors="replace"))
+            with suppress(NewerFormat):
+                cipher.decrypted(record, key_id.decode(errors="replace"))
         except CannotDecrypt as exc:
             found.append(exc)
     return found

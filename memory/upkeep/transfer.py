@@ -12,7 +12,7 @@ from memory.mailbox import dead_letters, due_list, schedules
 from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.words import decrypted_envelope
-from memory.records import audit, history, index, summary, users, values
+from memory.records import archived, audit, history, index, summary, users, values
 from memory.records.archived import Part
 from memory.records.audit import Deed
 from memory.records.codec import decode_messages, decode_value
@@ -109,14 +109,18 @@ def restore(
     *,
     default_ttl_s: int,
     is_forced: bool = False,
+    elsewhere: int = 0,
 ) -> None:
     """Bring a session back. What had a TTL has it again, counted from now.
 
-    Raises SessionNotEmpty, unless it is forced: then the history is replaced, and so are those
-    values of the session's data that the transfer has. History and summary are written in one
-    step, the rest after it. Safe to repeat when forced. It is in the audit before anything is
-    written.
+    Raises SessionNotEmpty, also for the messages that are kept `elsewhere`, unless it is forced:
+    then the history is replaced, what is archived of it is forgotten, and those values of the
+    session's data are replaced that the transfer has. History and summary are written in one step,
+    the rest after it. Safe to repeat when forced. It is in the audit before anything is written.
     """
+    if elsewhere and not is_forced:
+        keys = keyspace.session(transfer.agent_id, transfer.session_id)
+        raise SessionNotEmpty(keys, elsewhere)
     agent_id, session_id = transfer.agent_id, transfer.session_id
     found = audit.recorded(
         connection, keyspace, Deed.IMPORT, agent_id=agent_id, session_id=session_id
@@ -141,6 +145,8 @@ def _restore(
     # The users first, as with a job: what is there has its entry.
     for user in dict.fromkeys(transfer.users):
         connection.run_all(*users.touch(keyspace, user, keys))
+    if is_forced:
+        connection.run_each(archived.forget(keyspace, keys))
     _restore_history(connection, keys, transfer, default_ttl_s, is_forced=is_forced)
     connection.run_all(*index.touch(keyspace, transfer.agent_id, transfer.session_id))
     for key, one in zip(data, transfer.values, strict=True):

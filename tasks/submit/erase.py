@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from celery import Celery
 
-from memory import Kept, audit, erase_agent, erase_session, index, kept_of, outbox, users
+from memory import Kept, audit, erase_agent, erase_session, index, kept_of, outbox
+from memory.archive.reading import sessions_of_user as sessions_by_user
 from memory.quotas import charges
 from memory.upkeep.erasure import forget_user
 from tasks.end.delivery import Delivery, deliver_ends
@@ -36,16 +37,17 @@ def sessions_of_agent(agent_id: str) -> Iterator[tuple[str, str]]:
         yield from ((agent_id, session) for session in archived if session not in seen)
 
 
+def agents_in_archive(session_id: str) -> list[str]:
+    """The agents of whom the archive has a session of this id. Raises ArchiveUnavailable."""
+    archive = producer_services().archive
+    return [] if archive is None else archive.agents_of(session_id)
+
+
 def sessions_of_user(user: str, *, is_shared: bool) -> Iterator[tuple[str, str]]:
     """The sessions in which a user wrote, as (agent, session); those that others share only with
     `is_shared`. Raises memory.MemoryServiceError."""
-    services, shared = producer_services(), dict[tuple[str, str], bool]()
-    for one in users.sessions_of_user(services.memory, services.keyspace, user):
-        shared[one.agent_id, one.session_id] = one.is_shared
-    if services.archive is not None:
-        for agent_id, session_id, is_known_as_shared in services.archive.of_user(user):
-            before = shared.get((agent_id, session_id), False)
-            shared[agent_id, session_id] = before or is_known_as_shared
+    services = producer_services()
+    shared = sessions_by_user(services.memory, services.keyspace, services.archive, user)
     yield from (session for session, is_one in shared.items() if is_shared or not is_one)
 
 

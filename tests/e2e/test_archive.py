@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sandbox.ollama import OllamaStandIn
@@ -99,3 +100,27 @@ def test_a_session_comes_back_from_the_archive(
     third = ask("third question")
     assert third["history_messages"] == 0
     assert "read_back" not in dict(third["receipt"])  # type: ignore[call-overload]
+
+
+def test_a_conversation_of_which_redis_has_nothing_is_deleted_over_http(
+    stack: GriotStack, valkey: ValkeyServer
+) -> None:
+    """Its own data expire, and what was said in it is in the archive: whoever said it may have it
+    erased. What nobody has said is not found."""
+    _, url = stack.gateway()
+    with httpx.Client(base_url=f"{url}/v1", trust_env=False, timeout=scaled(30)) as http:
+        made = http.post("/conversations", json={}).json()["id"]
+        asked = {"model": "energy", "input": "canary", "conversation": made}
+        assert http.post("/responses", json=asked).status_code == 200
+        key = f"ecowas:history:energy:{made}"
+        wait_until(
+            lambda: (
+                http.get(f"/conversations/{made}").status_code == 404
+                and valkey.command("EXISTS", key) == 0
+            ),
+            timeout_s=scaled(30),
+            what="the conversation is in the archive only",
+        )
+        assert http.delete(f"/conversations/{made}").json()["deleted"] is True
+        assert http.delete(f"/conversations/{made}").status_code == 404
+        assert http.delete("/conversations/conv_no").status_code == 404

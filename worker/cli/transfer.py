@@ -7,12 +7,12 @@ from typing import IO
 import click
 
 from memory import CorruptData, InvalidInput
-from memory.archive.reading import kept_elsewhere
+from memory.archive.reading import kept_elsewhere, messages_elsewhere
 from memory.ids import shown_id
 from memory.upkeep.transfer import exported, restore
 from memory.upkeep.transfer_file import MovedSchedule, Transfer, as_lines, read, renamed
 from tasks.job.schedule import Schedule
-from tasks.process.services import producer_services
+from tasks.process.services import ProducerServices, producer_services
 from worker.cli.console import note
 from worker.cli.group import Group
 from worker.cli.known_agents import note_unknown
@@ -66,11 +66,11 @@ def export_session(agent: str, session: str, file: IO[bytes]) -> None:
 def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool) -> None:
     """Bring a session back from FILE (- for the input), as `griot export session` wrote it.
 
-    The session must be empty: no history, no jobs that wait, none of the data in the file. With
-    --force its history and summary are replaced, and those data; other data stay, and so do jobs
-    that wait. If a line of the file is bad, its number is told and nothing is written. Times to
-    live are those of the export, counted from now. Jobs in the file are not sent again; schedules
-    go on, and those of another session have new ids.
+    The session must be empty: no history (in the archive neither), no jobs that wait, none of the
+    data in the file. With --force its history and summary are replaced, and those data; other data
+    stay, and so do jobs that wait. If a line of the file is bad, its number is told and nothing is
+    written. Times to live are those of the export, counted from now. Jobs in the file are not sent
+    again; schedules go on, and those of another session have new ids.
 
     An import that was cut off by a failure of Redis may be repeated with --force.
 
@@ -89,13 +89,7 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
         most_bytes=kept.held_bytes,
     )
     transfer = _with_schedules(renamed(found, agent, session))
-    restore(
-        services.memory,
-        services.keyspace,
-        transfer,
-        default_ttl_s=services.settings.ttl_of(transfer.agent_id),
-        is_forced=force,
-    )
+    _restore(services, transfer, is_forced=force)
     note(
         f"session {shown_id(transfer.session_id)} of agent {shown_id(transfer.agent_id)} was "
         f"imported: {len(transfer.messages)} messages, {len(transfer.values)} values of "
@@ -103,6 +97,19 @@ def import_(file: IO[bytes], agent: str | None, session: str | None, force: bool
     )
     for kind, lines in transfer.left_out.items():
         note(f"skipped: {lines} lines of kind {kind}, which cannot be imported")
+
+
+def _restore(services: ProducerServices, transfer: Transfer, *, is_forced: bool) -> None:
+    memory, keyspace = services.memory, services.keyspace
+    keys = keyspace.session(transfer.agent_id, transfer.session_id)
+    restore(
+        memory,
+        keyspace,
+        transfer,
+        default_ttl_s=services.settings.ttl_of(transfer.agent_id),
+        is_forced=is_forced,
+        elsewhere=messages_elsewhere(memory, keyspace, services.archive, keys),
+    )
 
 
 def _with_schedules(transfer: Transfer) -> Transfer:

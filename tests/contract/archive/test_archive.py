@@ -4,18 +4,16 @@ import base64
 import itertools
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg
 import pytest
 from pydantic import SecretStr, ValidationError
 from redis import Redis
 
 from memory import Keyspace, Mailbox, RedisMemoryService, erase_session
 from memory.archive.archiver import Archiver
-from memory.archive.database import TABLES
 from memory.archive.file import ArchiveFile
 from memory.archive.opening import archive_at
 from memory.archive.reading import kept_elsewhere
@@ -25,86 +23,19 @@ from memory.errors import ArchiveUnavailable
 from memory.lifetimes import ARCHIVE_HOLD_S, UNTIL_ERASED_S
 from memory.mailbox.intake import Intake
 from memory.records import archived, history, index, summary
-from memory.records.archived import Stay
 from memory.redis.command import Command
 from memory.redis.connection import Connection
 from memory.settings import MemorySettings
 from memory.upkeep.housekeeping import Housekeeping
 from memory.upkeep.rewriting import Rewriting
 from memory.upkeep.transfer import exported
+from tests.support.archive.sessions import OVER_MS, STAY, said
 from tests.support.memory_fixtures import Backend
-from tests.support.servers.postgres import PASSWORD, PostgresServer, found_programs
-
-STAY = Stay(messages=4, size_bytes=10_000)
-OVER_MS = ARCHIVE_HOLD_S * 1000 - 5000
+from tests.support.servers.postgres import PASSWORD, PostgresServer
 
 
 class Killed(BaseException):
     """The process ends here."""
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """A database, where the machine has one."""
-    if (programs := found_programs()) is None:
-        pytest.skip("no PostgreSQL on the PATH: apt-get install postgresql")
-    with PostgresServer(programs) as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty archive, of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'a.db'}"
-        return
-    server: PostgresServer = request.getfixturevalue("postgres")
-    yield server.url
-    with psycopg.connect(server.url) as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {TABLES} CASCADE")
-
-
-@pytest.fixture
-def settings(memory_settings: MemorySettings, address: str) -> MemorySettings:
-    """Those of a deployment with an archive."""
-    return memory_settings.model_copy(update={"archive_url": SecretStr(address)})
-
-
-@pytest.fixture
-def service(settings: MemorySettings, real_backend: Backend) -> RedisMemoryService:
-    """The documented service beside an archive."""
-    return RedisMemoryService(settings=settings, connection=real_backend.connection)
-
-
-@pytest.fixture
-def keyspace(settings: MemorySettings) -> Keyspace:
-    """The names of this test's keys."""
-    return settings.keyspace
-
-
-@pytest.fixture
-def file(address: str) -> Iterator[Archive]:
-    """The archive."""
-    made = archive_at(SecretStr(address))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def archiver(real_backend: Backend, keyspace: Keyspace, file: Archive) -> Archiver:
-    """What the maintenance worker runs."""
-    return Archiver(real_backend.connection, keyspace, file, STAY)
-
-
-@pytest.fixture
-def observer(real_backend: Backend) -> "Redis[bytes]":
-    """Somebody who looks on, and lets time go by."""
-    return real_backend.observer
-
-
-def said(number: int) -> dict[str, object]:
-    """A message of a conversation."""
-    return {"role": "user", "content": f"message {number}"}
 
 
 def contents(file: Archive, keyspace: Keyspace, observer: "Redis[bytes]") -> list[str]:

@@ -23,6 +23,7 @@ from tests.support.waiting import eventually
 NOW_MS = 1_800_000_000_000
 ALL = PauseTarget(PauseKind.ALL)
 AGENT = PauseTarget(PauseKind.AGENT, "energy")
+LATE = b"9" * 5000 + b" 0 "
 
 
 class Rig:
@@ -92,7 +93,8 @@ def test_there_is_a_bound(rig: Rig) -> None:
 def test_what_another_program_wrote_is_no_pause(rig: Rig) -> None:
     """It is passed over, and stays."""
     rig.pause(ALL)
-    for field, value in (("session x", b"1 0 "), ("agent x", b"soon"), ("agent y", b"")):
+    odd = (("session x", b"1 0 "), ("agent x", b"soon"), ("agent y", b""), ("agent z", LATE))
+    for field, value in odd:
         rig.connection.run(Command(int, ("HSET", rig.keyspace.pauses, field, value)))
     assert [one.target for one in rig.every()] == [ALL]
 
@@ -110,6 +112,18 @@ def test_a_reason_is_encrypted_and_encrypted_anew(backend: Backend, rig: Rig) ->
     assert [one.reason for one in rig.every()] == ["canary"]
     rig.keyspace = replace(rig.keyspace, keyring=keyring_of("a"))
     assert [(one.target, one.reason) for one in rig.every()] == [(AGENT, UNREADABLE)]
+
+
+def test_a_reason_of_a_newer_griot_hides_no_pause(rig: Rig) -> None:
+    """Nor does one that only begins as a record does: all pauses are read at once."""
+    rig.pause(ALL, "\x1e7: why ")
+    assert [one.reason for one in rig.every()] == ["7: why"]
+    newer = f"{NOW_MS} 0 ".encode() + b"\x1e7:words"
+    rig.connection.run(Command(int, ("HSET", rig.keyspace.pauses, str(AGENT), newer)))
+    assert {(one.target, one.reason) for one in rig.every()} == {
+        (ALL, "7: why"),
+        (AGENT, UNREADABLE),
+    }
 
 
 # ---- as a worker's process knows it

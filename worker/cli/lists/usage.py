@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import date
@@ -16,6 +17,8 @@ ROW_OF_ALL = "other"
 """What people are shown of the row of those that have none of their own."""
 COLUMNS = ("Turns", "In", "Out", "On a slot", "Tools", "Unfinished", "Summaries")
 """In, Out, Unfinished and Summaries are tokens."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-][0-9]+")
 _NUMBERS = tuple(one.name for one in fields(Spent))
 
 
@@ -90,8 +93,15 @@ def _csv(names: list[str], rows: Sequence[dict[str, object]]) -> str:
     written = io.StringIO()
     lines = csv.DictWriter(written, names, lineterminator="\n")
     lines.writeheader()
-    lines.writerows(rows)
+    lines.writerows({name: _inert(value) for name, value in row.items()} for row in rows)
     return written.getvalue()
+
+
+def _inert(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula: whoever sends jobs chooses the names. A
+    number, such as that of a telephone, is none."""
+    is_name = isinstance(value, str) and value.startswith(_FORMULA)
+    return f"'{value}" if is_name and not _NUMBER.fullmatch(str(value)) else value
 
 
 def _cells(by: UsageBy, row: UsageRow) -> list[object]:

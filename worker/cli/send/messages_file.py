@@ -1,5 +1,6 @@
 """The file of messages: one job per line, found again by its place in the file."""
 
+import codecs
 import hashlib
 import uuid
 from collections import defaultdict
@@ -96,16 +97,21 @@ def _job(line: bytes, number: int, run: str, priority: str | None) -> tuple[Chat
         raise InvalidJob("task_id must be text")
     job = producer().checked((), arguments)
     if task_id is None and job.idempotency_key is None:
-        digest = hashlib.blake2b(line.strip(), digest_size=16).hexdigest()
+        digest = hashlib.blake2b(_bare(line), digest_size=16).hexdigest()
         task_id = str(uuid.uuid5(_IDS, f"{run}:{number}:{digest}"))
     return job, job.job_id(task_id)
 
 
 def _arguments(line: bytes) -> Mapping[str, object]:
     try:
-        found = orjson.loads(line)
+        found = orjson.loads(_bare(line))
     except orjson.JSONDecodeError as exc:
         raise ValueError(f"is not JSON ({exc})") from None
     if not isinstance(found, dict):
         raise ValueError("is not a JSON object with agent_id, session_id and message")
     return found
+
+
+def _bare(line: bytes) -> bytes:
+    """A line without what is around its object: some editors put a mark before the first one."""
+    return line.removeprefix(codecs.BOM_UTF8).strip()

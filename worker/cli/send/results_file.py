@@ -1,7 +1,7 @@
 """The file of results: a line for each job as it ends, and what is left to do of an earlier run."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import orjson
 
@@ -9,6 +9,8 @@ from worker.cli.group import CommandFailed
 
 FINAL = frozenset({"done", "failed", "cancelled", "erased"})
 """Of these a job has nothing more to come; what was refused is sent again."""
+BEGIN = b'{"line":'
+"""How each line of ours begins."""
 
 
 class ResultsFile:
@@ -27,10 +29,13 @@ class ResultsFile:
         whole = 0
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                break  # a run was killed in the middle of it
+                # A run was killed in the middle of it; what nobody here has written stays as it is.
+                if whole == 0 and line[: len(BEGIN)] != BEGIN[: len(line)]:
+                    self._refuse(number)
+                file.truncate(whole)
+                break
             whole += len(line)
             self._note(line, number)
-        file.truncate(whole)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -50,8 +55,12 @@ class ResultsFile:
             result = orjson.loads(line)
             job_id, status = result["task_id"], result["status"]
         except (ValueError, TypeError, KeyError):
-            raise CommandFailed(
-                f"{self.path} line {number} is no result of griot send; name another --results"
-            ) from None
+            self._refuse(number)
         if status in FINAL:
             self.ended.add(job_id)
+
+    def _refuse(self, number: int) -> NoReturn:
+        self.__exit__()
+        raise CommandFailed(
+            f"{self.path} line {number} is no result of griot send; name another --results"
+        ) from None

@@ -125,5 +125,6 @@ class Run:
 
     def _note(self, line: Line, status: str, more: Mapping[str, object]) -> None:
         named = {"line": line.number, "task_id": line.job_id, "status": status}
-        self._results.add({**more, **named})
+        # These first: so an unfinished line is known as one of ours.
+        self._results.add({**named, **more, **named})
         self._progress.ended(status)

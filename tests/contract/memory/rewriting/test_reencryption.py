@@ -248,6 +248,16 @@ def test_a_process_with_another_key_of_the_same_id_is_found_out(
     assert other.is_known
 
 
+def test_what_a_newer_griot_left_proves_nothing_about_keys(
+    connection: Connection, prefix: str
+) -> None:
+    """An older process starts beside it."""
+    keyspace = keyspace_of(prefix, "k1")
+    newer = ("HSET", keyspace.encryption_keys, "k9", b"\x1e7:words")
+    connection.run(Command(integer, newer))
+    assert not prove_keys(connection, keyspace)
+
+
 def another_key(prefix: str, key_id: str) -> Keyspace:
     """A keyspace with an id that others know, and other bytes."""
     keyring = Keyring.parse(key_of("else").replace("else:", f"{key_id}:"))
