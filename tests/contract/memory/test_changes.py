@@ -262,6 +262,7 @@ async def test_who_may_not_ask_reads_all(
     assert "client|tracking" in record.message
     assert not tracking(server)
     server.command("ACL", "DELUSER", "narrow")
+    server.command("ACL", "LOG", "RESET")  # this refusal is wanted
 
 
 def reads(server: ValkeyServer) -> int:
