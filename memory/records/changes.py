@@ -29,7 +29,7 @@ SHORTEST_GAP_S = 0.0005  # uvloop has no shorter timers
 LONGEST_GAP_S = 0.005
 
 
-class Changes:
+class TrackedStreams:
     """Streams that end where they were read to, as long as Redis says no change of them.
 
     It lives as long as its connection: who finds that it `is_over` reads otherwise.
@@ -157,12 +157,12 @@ class Changes:
             self._woken.set_result(None)
 
 
-class ChangesOpener:
-    """Opens the connection for `Changes` where it can be had, and again after it was lost."""
+class TrackedStreamsOpener:
+    """Opens the connection of `TrackedStreams` where it can be had, and again after its loss."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         """`connection` is to the server that is asked; nothing is sent over it."""
-        self.changes: Changes | None = None
+        self.changes: TrackedStreams | None = None
         self._connection = connection
         self._opening: asyncio.Task[None] | None = None
         self._from_s = math.inf if connection.is_cluster else -math.inf
@@ -195,7 +195,7 @@ class ChangesOpener:
 
     async def _open(self) -> None:
         try:
-            self.changes = Changes(await self._connection.tracked())
+            self.changes = TrackedStreams(await self._connection.tracked())
             self._pause_s = FIRST_PAUSE_S
         except MemoryUnavailable:
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

@@ -11,6 +11,8 @@ from memory.records.events import Stream, is_after, is_expired
 
 @dataclass(slots=True, eq=False)
 class Waiting:
+    """One that waits for what comes after its cursor, until a time of the loop's clock."""
+
     cursor: str
     until_s: float
     found: "asyncio.Future[list[Event]]" = field(repr=False)

@@ -15,7 +15,7 @@ from memory.errors import (
     MemoryServiceError,
     MemoryUnavailable,
 )
-from memory.records.changes import Changes, ChangesOpener
+from memory.records.changes import TrackedStreams, TrackedStreamsOpener
 from memory.records.event import Event
 from memory.records.events import Stream, may_have_gap, oldest_cursor, read_now, read_several
 from memory.records.followed import Followed, Waiting
@@ -38,7 +38,7 @@ class Tail:
         tracked_from: int = TRACKED_FROM,
     ) -> None:  # fmt: skip
         self._connection = connect()
-        self._opener = ChangesOpener(self._connection)
+        self._opener = TrackedStreamsOpener(self._connection)
         self._tracked_from = tracked_from
         self._block_ms = block_ms
         self._followed: dict[str, Followed] = {}  # by the streams' keys; a thousand come and go
@@ -132,7 +132,7 @@ class Tail:
         # Followers that got events ask for more before the next read.
         await asyncio.sleep(0)
 
-    async def _read_changed(self, changes: Changes) -> None:
+    async def _read_changed(self, changes: TrackedStreams) -> None:
         keys = await changes.due(self._followed)
         if not keys:
             return

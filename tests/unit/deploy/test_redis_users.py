@@ -29,6 +29,8 @@ NOT_GRANTED = {
     "psubscribe": "for channels, not keys",
     "acl": "everybody may ask who he is; the administrator alone asks for rights",
     "count": "an option of XREAD",
+    "block": "an option of XREAD",
+    "client": "by its word behind it: `client|tracking`",
     "maxlen": "an option of XADD",
     "debug": "a level of the log",
 }
