@@ -131,8 +131,7 @@ class Attempt:
         log_sender(envelope.sender)
         await trace_attempt(envelope, acquired)
         own = model_of(envelope.job.ask, self._profile, self._settings.llm)
-        met = await self._try(own, envelope, acquired)
-        if not isinstance(met, OutageMet):
+        if not isinstance(met := await self._try(own, envelope, acquired), OutageMet):
             return met
         for model in self._outage_wait.fallbacks(envelope.job, met, acquired):
             # Never in mid-reply: the next attempt may.
@@ -156,9 +155,8 @@ class Attempt:
         self, model: str, envelope: Envelope, acquired: Acquired, *, is_fallback: bool = False
     ) -> Verdict | OutageMet:
         """Compute and commit the turn with this model, if it has a slot."""
-        job, turn = envelope.job, self._turn
-        owners = self._settings.owners_of(job.agent_id, job.user, envelope.key)
-        # Of the turn alone: the holder must not hold this attempt, which holds it.
+        owners = self._settings.owners_of(envelope.job.agent_id, envelope.job.user, envelope.key)
+        turn = self._turn  # alone: the holder must not hold this attempt, which holds it
         self._holder.charge(owners, lambda: turn.spent)
         # A job that is to be stopped calls no model.
         if acquired.stop is None and (paused := await self._outage_wait.paused(model)) is not None:
