@@ -20,7 +20,6 @@
 -- include clock
 -- include keep_history
 -- include session_class
--- include live
 -- include intake
 if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if due_at_ms then return {'PENDING', 0, -1, '', '', 0} end
