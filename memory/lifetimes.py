@@ -20,7 +20,7 @@ DEDUPE_MS = 7 * 24 * 3600 * 1000
 
 RENEWED_MS = 3600 * 1000
 """So much longer lives what each step of a turn renews: then it is written once in that time.
-memory/redis/lua/live.lua has it."""
+keep_history.lua, fail.lua, renew.lua and sweep.lua have it."""
 
 DEAD_MS = 30 * 24 * 3600 * 1000
 """A dead letter: time for somebody to see it and send it again."""

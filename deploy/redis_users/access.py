@@ -85,7 +85,8 @@ def script_uses(name: str, indexes: str = "", due_lists: str = "due") -> frozens
     header = _HEADER.search(script.source)
     if header is None:
         raise LookupError(f"{name}.lua has no line of KEYS")
-    types = {one.partition(":")[0].removesuffix("..."): one for one in header[1].split()}
+    words_of = header[1].replace("?", "").split()
+    types = {one.partition(":")[0].removesuffix("..."): one for one in words_of}
     passed_for = {ANY_INDEX: indexes, ANY_DUE_LIST: due_lists}
     kinds = {key: _kinds_of(key, name, passed_for) for key in types}
     every = frozenset(kind for found in kinds.values() for kind in found)

@@ -64,7 +64,12 @@ KINDS: tuple[KeyKind, ...] = (
         "job whose result is not delivered → deliverer, last event, callbacks",
     ),
     KeyKind("dead:{H}", "list", "30 days", "dead letters with their reason"),
-    KeyKind("events:{H}", "stream", "session", "the session's events"),
+    KeyKind(
+        "events:{H}",
+        "stream",
+        "session",
+        "the session's events; the last one of a call has `by`, whose it was and its number",
+    ),
     KeyKind(
         "write_ids:{H}", "zset", "10 minutes", "id of a write → ms: the same write twice acts once"
     ),

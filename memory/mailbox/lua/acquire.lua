@@ -25,7 +25,7 @@
 -- include clock
 -- include session_class
 -- include held
--- include live
+-- include keep_history
 if mark_ms > 0 then return {'DONE'} end
 if mark_ms < 0 then return {'GONE', first()} end
 local front = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
@@ -55,7 +55,6 @@ elseif held[1] and not is_ours then
 end
 if not is_ours and stop == '' and attempt >= tonumber(max_attempts) then
   local owner, reason = token, 'no answer after ' .. attempt .. ' attempts'
--- include keep_history
 -- include end_job
 -- include dead_letter
   keep_dead_letter(envelope, attempt, reason)

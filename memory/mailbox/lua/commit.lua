@@ -22,7 +22,6 @@
 -- include held
 local owner = token
 -- include keep_history
--- include live
 -- include end_job
 -- include history_size
 -- include add_messages

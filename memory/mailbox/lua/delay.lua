@@ -20,13 +20,12 @@
 -- include clock
 -- include keep_history
 -- include session_class
--- include live
 -- include intake
 if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if due_at_ms then return {'PENDING', 0, -1, '', '', 0} end
 pending = pending + redis.call('ZCARD', delayed)
 if pending >= tonumber(cap) then return {'FULL', pending, head} end
-keep(envelope, math.max(0, due_ms - now_ms) + dedupe_ms, {})
+keep(envelope, math.max(0, due_ms - now_ms) + dedupe_ms)
 redis.call('ZADD', delayed, due_ms, job)
 redis.call('XADD', events, 'MAXLEN', '~', events_max, '*', 'event', event)
 redis.call('EXPIRE', events, ttl_s % 31536000000)

@@ -20,7 +20,6 @@
 -- include session_class
 -- include held
 -- include keep_history
--- include live
 -- include end_job
 -- include dead_letter
 if mark_ms > 0 then return {'DONE'} end

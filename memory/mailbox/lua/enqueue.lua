@@ -22,7 +22,6 @@
 -- include clock
 -- include keep_history
 -- include session_class
--- include live
 -- include intake
 if seq_us then return {'PENDING', seq_us, position, '', '', 0} end
 if pending >= tonumber(cap) then return {'FULL', pending, head} end

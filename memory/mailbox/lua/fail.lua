@@ -16,7 +16,6 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
--- include live
 -- include note_error
 local held = redis.call('HMGET', lease, 'token', 'attempt', 'failed', 'job', 'stop_job', 'seq',
   'stop_below')
@@ -38,5 +37,7 @@ elseif is_outage == '0' and refund == '0' then note_error(attempt, error) end
 if tonumber(slot_wait_ms) > 0 then
   redis.call('HSET', lease, 'slot_wait_until', now_ms + slot_wait_ms, 'slot_wait_ms', slot_wait_ms)
 end
-live(lease, dedupe_ms)
+if redis.call('PTTL', lease) < tonumber(dedupe_ms) then
+  redis.call('PEXPIRE', lease, dedupe_ms + 3600000)
+end
 return 1

@@ -19,7 +19,6 @@
 -- include clock
 -- include keep_history
 -- include session_class
--- include live
 -- include intake
 local is_live = held[1] and held[3] == head and (tonumber(held[2]) or 0) > now_ms
 local before = head ~= job and head or ''

@@ -22,7 +22,6 @@
 -- include clock
 -- include keep_history
 -- include session_class
--- include live
 -- include intake
 -- include end_job
 if seq_us then

@@ -10,8 +10,9 @@
 --   {'CORRUPT', key, type}       a key of another type; nothing was written
 
 -- include clock
--- include live
 if redis.call('HGET', lease, 'token') ~= token then return 0 end
 redis.call('HSET', lease, 'until', now_ms + lease_ms, 'lease_ms', lease_ms)
-live(lease, dedupe_ms)
+if redis.call('PTTL', lease) < tonumber(dedupe_ms) then
+  redis.call('PEXPIRE', lease, dedupe_ms + 3600000)
+end
 return 1

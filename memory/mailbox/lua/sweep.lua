@@ -18,7 +18,6 @@
 --   {'CORRUPT', key, type}         a key of another type; nothing was written
 
 -- include clock
--- include live
 -- include session_class
 local head, seq_us = unpack(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES'))
 if not head then return {'IDLE'} end
@@ -39,5 +38,7 @@ if wakes > 0 and woken_ms > 0 then return {'WOKEN', math.ceil(woken_ms)} end
 
 local envelope = redis.call('HGET', jobs, head) or ''
 redis.call('HSET', lease, 'woken_at', now_ms, 'wakes', wakes + 1)
-live(lease, dedupe_ms)
+if redis.call('PTTL', lease) < tonumber(dedupe_ms) then
+  redis.call('PEXPIRE', lease, dedupe_ms + 3600000)
+end
 return {'WAKE', head, envelope, math.ceil(gap_after(wakes)), class_of(seq_us, held[10], held[11])}

@@ -18,7 +18,6 @@
 
 -- include clock
 -- include drop_job
--- include hold_job
 -- include bucket
 if redis.call('ZSCORE', pending_jobs, job) then return {'KNOWN'} end
 local charges, refused = {}, nil

@@ -18,7 +18,6 @@
 -- include clock
 local sessions = redis.call('HGET', totals, 'sessions')
 -- include drop_job
--- include hold_job
 -- include job_record
 local is_new = job ~= '' and hold_job(job, its_owners, pending_ms) or 0
 local jobs = redis.call('ZCARD', pending_jobs)

@@ -19,7 +19,6 @@
 -- include once
 local ttl_s = 60
 -- include keep_history
--- include live
 -- include end_job
 local keys = redis.call('EXISTS', history, events, dead, summary, queue, delayed, schedules)
 local held = redis.call('HMGET', lease, 'token', 'until', 'job')

@@ -2,7 +2,7 @@
 -- TOUCH: note in indexes that a member of each is active now, by the server's clock. Safe to
 -- repeat.
 --
--- KEYS  indexes...:zset?
+-- KEYS  index...:zset?
 -- ARGV  members...
 -- members: one of each index
 -- Returns

@@ -22,10 +22,9 @@ local held = redis.call('HMGET', lease, 'token', 'until', 'job', 'attempt', 'sto
   'interactive_until', 'batch_from')
 local was = first[1] and class_of(first[2], held[7], held[8])
 local has_begun = held[3] == head and (tonumber(held[4]) or 0) > 0
-local function keep(content, keep_ms, noted)
+local function keep(content, keep_ms)
   if pointer then redis.call('SET', pointer, identity, 'PX', keep_ms) end
-  keep_history(noted)
-  if #noted > 0 then redis.call('HSET', lease, unpack(noted)) end
+  keep_history()
   redis.call('HSET', jobs, job, content)
   if its_callbacks ~= '' then redis.call('HSET', callbacks, job, its_callbacks) end
   live(lease, dedupe_ms)
@@ -35,11 +34,11 @@ end
 local function take_in(content)
   -- Later than every job before it, even where the clock was set back.
   seq_us = math.max((tonumber(held[6]) or 0) + 1, now_us)
-  local noted = {'last', seq_us}
-  if priority == 'interactive' then noted = {'last', seq_us, 'interactive_until', seq_us} end
+  redis.call('HSET', lease, 'last', seq_us)
+  if priority == 'interactive' then redis.call('HSET', lease, 'interactive_until', seq_us) end
   if priority == 'batch' then redis.call('HSETNX', lease, 'batch_from', seq_us)
   elseif held[8] then redis.call('HDEL', lease, 'batch_from') end
-  keep(content, dedupe_ms, noted)
+  keep(content, dedupe_ms)
   if due_at_ms then redis.call('ZREM', delayed, job) end
   redis.call('ZADD', queue, seq_us, job)
   position = first[1] and redis.call('ZRANK', queue, job) or 0

@@ -63,7 +63,6 @@ COMMANDS: dict[str, Command[object]] = {
 }
 BY_HEADER = {
     "index": KEYSPACE.sessions("a"),
-    "indexes": KEYSPACE.sessions("a"),
     "fields": KEYSPACE.session_fields("s"),
     "value": KEYSPACE.state("a"),
     "elements": KEYS.history,
