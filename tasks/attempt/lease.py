@@ -190,7 +190,8 @@ class LeaseHolder:
         while True:
             try:
                 is_turn = last.type is EventType.DONE
-                committed = await self._ending(*before, look, *touches, commit, is_turn=is_turn)
+                first = (*before, look, *touches)
+                committed = await self._ending(*first, commit, is_turn=is_turn)
             except MemoryUnavailable:
                 if time.monotonic() >= deadline:
                     raise

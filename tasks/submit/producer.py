@@ -129,15 +129,13 @@ class Producer:
             intake = _delayed(intake, job.not_before)
         # The indexes go along with every job: a mailbox that falls off the due list is found by it
         # (docs/decisions.md, "Strays are found in the session index"), and by its user.
-        touched = index.touch(self._keyspace, job.agent_id, job.session_id)
         look, take_in = mailbox.take_in(intake, grace_ms=self._queue_wait.grace_ms)
-        commands: tuple[*tuple[Command[object], ...], Command[Enqueued]] = (
-            *touched,
+        first: tuple[Command[object], ...] = (
+            *(() if job.user is None else users.touch(self._keyspace, job.user, mailbox.keys)),
+            *index.touch(self._keyspace, job.agent_id, job.session_id),
             redis_clock().read_by(look),
-            take_in,
         )
-        if job.user is not None:
-            commands = (*users.touch(self._keyspace, job.user, mailbox.keys), *commands)
+        commands: tuple[*tuple[Command[object], ...], Command[Enqueued]] = (*first, take_in)
         claim = mailbox.claim(intake)
         return Submission(job, job_id, envelope, mailbox.keys, intake, commands, claim)
 
