@@ -1,6 +1,7 @@
 """Which ends of a message need no tracer of Celery's, and what is said of them."""
 
 import secrets
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
@@ -98,4 +99,4 @@ def _ended(verdict: Verdict) -> RunningAttempt:
     trace = AttemptTrace(services.memory, services.keyspace, ref, services.settings.queue)
     done: Future[Verdict] = Future()
     done.set_result(verdict)
-    return RunningAttempt(ref, "a token", done, JobInLog.of(ref), trace)
+    return RunningAttempt(ref, "a token", JobInLog.of(ref), trace, time.monotonic(), done)
