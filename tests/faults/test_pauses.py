@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from celery.exceptions import TaskRevokedError
@@ -31,16 +32,23 @@ def workers(rig: Rig) -> list[ServerProcess]:
 
 @pytest.fixture(autouse=True)
 def nothing_paused(rig: Rig) -> Iterator[None]:
-    """Before and after each test."""
+    """Before and after each test. Nobody waits any more: the next test counts who does."""
     yield
     for one in paused():
         resume(one.target.kind.value, one.target.name)  # type: ignore[arg-type]  # one of them
+        nobody = partial(is_left_by_all, rig, str(one.target))
+        wait_until(nobody, timeout_s=scaled(10), what=f"nobody waits for {one.target}")
     assert paused() == []
 
 
 def waiting(rig: Rig, what: str) -> Callable[[], int]:
     """How many sessions wait for the end of a pause."""
     return lambda: rig.connection.run(Outage.of_pause(rig.keyspace, what).waiting())
+
+
+def is_left_by_all(rig: Rig, what: str) -> bool:
+    """Whether nobody waits for the end of a pause."""
+    return waiting(rig, what)() == 0
 
 
 def wait_for(rig: Rig, what: str, sessions: int) -> None:
