@@ -79,7 +79,7 @@ def test_a_restart_under_two_hundred_jobs_costs_nothing_but_time(rig: Rig) -> No
     meanwhile. All are answered in order, in their first attempt, none is dead.
     """
     make_well(rig)
-    sender = Sender("slow-tokens:10x20ms")
+    sender = Sender("slow-tokens:40x20ms")
     sessions = sender.sessions(SESSIONS)
     sender.send_all(sessions, 8)
     wait_until(lambda: rig.ollama.stats.active >= SESSIONS // 2, what="it is at work")
