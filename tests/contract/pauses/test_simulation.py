@@ -87,7 +87,7 @@ MUTANTS: dict[str, tuple[LuaScript, str]] = {
     ),
     "who waits again meanwhile is taken off": (
         mutate(FORGET, ("score and tonumber(score) == tonumber(ARGV[i + 1])", "score")),
-        "I10",
+        "I10|O4",
     ),
     "PARK counts who waits on": (
         mutate(outages.PARK, ("if before >= place then is_first = 0 end", "")),
