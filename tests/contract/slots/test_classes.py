@@ -59,6 +59,21 @@ def test_classes_get_their_shares(rig: SlotRig) -> None:
     assert "batch" in classes[:22], "no share comes in one piece"
 
 
+def test_a_slot_that_is_kept_in_vain_is_a_turn(rig: SlotRig) -> None:
+    """Urgent sessions whose workers are late or dead keep their places, and the slot from nobody:
+    the batch session comes after as many turns as beside those that are in time."""
+    names = crowd(rig, INTERACTIVE, 20)
+    rig.wait("b/one", 0, BATCH)
+    granted, in_vain = rig.release("z/0"), []
+    while granted != ["b/one"] and len(in_vain) < 20:
+        in_vain += granted
+        rig.later(RESERVE_MS)
+        granted = rig.grant_next()
+    assert in_vain == names[:1] * 16
+    assert rig.take("b/one")
+    assert rig.release("b/one") == names[:1]
+
+
 def test_shares_are_a_setting(rig: SlotRig) -> None:
     """Whatever they add up to."""
     rig.shares = Shares(1, 1, 2)
