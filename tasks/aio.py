@@ -36,6 +36,7 @@ from tasks.job.sender import Sender
 from tasks.overview.aio import drain, find_jobs, pause, paused, resume, usage
 from tasks.process.app import app
 from tasks.process.per_process import PerProcess
+from tasks.process.redis_clock import hear_clock, redis_clock_s
 from tasks.process.services import producer_services
 from tasks.submit.cancel import CancelOutcome
 from tasks.submit.follow import unknown_job
@@ -98,7 +99,10 @@ async def send(
     `id` should be used on an event loop: `get()` blocks; `follow_job` ends with the result.
     `sender`: whom a gateway sends it for.
     """
-    job = producer().checked((agent_id, session_id, message), options)
+    if isinstance(options.get("expires"), int | float):
+        await hear_clock((await _connections()).memory)
+    args = (agent_id, session_id, message)
+    job = producer().checked(args, options, clock=redis_clock_s)
     job_id = job.job_id(task_id)
     await _send(job, job_id, sender)
     return JobResult(job_id, app=app)
@@ -106,6 +110,7 @@ async def send(
 
 async def send_many(jobs: Iterable[JobToSend]) -> list[SendAnswer]:
     """`tasks.send_many` on an event loop."""
+    await hear_clock((await _connections()).memory)
     return await send_in_order(jobs, _send)
 
 

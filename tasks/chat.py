@@ -16,7 +16,6 @@ from tasks.job.envelope import Envelope
 from tasks.job.options import ChatArguments, ChatOptions
 from tasks.job.result import RedactedResult
 from tasks.process.app import app
-from tasks.process.redis_clock import redis_clock
 from tasks.process.wakeup import CHAT_TASK
 from tasks.submit.cancel import CancelOutcome, cancel
 from tasks.submit.job_result import JobResult
@@ -94,7 +93,8 @@ class ChatTask(Task):  # type: ignore[misc]  # Celery ships no types
         (of its user or agent), memory.MemoryFull, or NotAccepted (Redis did not confirm in time;
         send it again).
         """
-        due = not_before_of(options, now_s=redis_clock().best_s)
+        is_counted = options.get("countdown") is not None
+        due = not_before_of(options, now_s=producer().now_s() if is_counted else 0.0)
         of_job = {name: options.get(name) for name in ("expires", "priority")}
         of_options = {"not_before": due, "timeout_s": timeout_of(options), **of_job}
         given = {name: value for name, value in of_options.items() if value is not None}

@@ -5,6 +5,7 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import NoReturn, Unpack
 
 from celery import Task
@@ -71,7 +72,7 @@ def _seen_through(
         raise InvalidJob(str(exc)) from None
     except MemoryServiceError as exc:
         named = {"agent_id": ref.agent_id, "session_id": ref.session_id}
-        _again(task, ref, {**named, **given, **limits_of(task.request)}, exc)
+        _again(task, ref, {**named, **given, **limits_of(task.request), **_deadline(ref)}, exc)
     if not attempt.is_followed_up:
         wake_next(attempt)
         worker_services().runtime.run(deliver_end(attempt))
@@ -156,6 +157,14 @@ def _again(
     if not _publish_again(task, kwargs, delay_s):
         raise Reject(str(error), requeue=True) from error
     raise Retry(exc=error, when=delay_s)
+
+
+def _deadline(ref: JobRef) -> dict[str, str]:
+    """The `expires` of a raw job as a moment: as seconds from now it would begin anew each time."""
+    expires_s = ref.envelope.job.expires if ref.envelope else None
+    if expires_s is None:
+        return {}
+    return {"expires": datetime.fromtimestamp(expires_s, UTC).isoformat()}
 
 
 def _wake_again(task: Task, ref: JobRef, delay_s: float) -> None:

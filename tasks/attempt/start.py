@@ -38,7 +38,7 @@ from tasks.job.priority import of_number
 from tasks.process.live_events import AttemptEvents
 from tasks.process.log_context import JobInLog, log_about
 from tasks.process.per_process import PerProcess
-from tasks.process.redis_clock import redis_clock
+from tasks.process.redis_clock import redis_clock, redis_clock_s
 from tasks.process.services import producer_services
 from tasks.process.turns_now import TurnNow
 from tasks.process.wakeup import DUE_HEADER, number_in
@@ -228,7 +228,7 @@ def job_ref_of(
     if options.get("priority") is None:
         settings = producer_services().settings
         options["priority"] = of_number(number_in(vars(request)), is_rabbitmq=settings.is_rabbitmq)
-    job = producer().checked((agent_id, session_id, message), options)
+    job = producer().checked((agent_id, session_id, message), options, clock=redis_clock_s)
     # Of a foreign sender that traces what it sends with Celery.
     envelope = Envelope(job=job, publish=options_of(request), trace=place_of(request))
     return JobRef(request.id, agent_id, session_id, wanted, envelope)

@@ -23,6 +23,7 @@ from tasks.beat.mailbox_sweep import guarded
 from tasks.errors import ChatError
 from tasks.job.envelope import Envelope
 from tasks.job.schedule import Schedule
+from tasks.process.redis_clock import redis_clock_s
 from tasks.submit.producer import Producer
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ class TickSweep:
         named = (schedule.agent_id, schedule.session_id, schedule.message)
         producer = self._producer
         try:
-            job = producer.checked(named, schedule.options)
+            job = producer.checked(named, schedule.options, clock=redis_clock_s)
             submission = producer.submission(Envelope(job=job), schedule.job_id(tick_s))
             enqueued = await run_steps_async(self._memory, producer.admission.take_in(submission))
         except (ChatError, Backpressure) as refused:

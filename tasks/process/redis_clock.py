@@ -5,9 +5,10 @@ Redis' is the one that they share. Nobody asks for it: it is read from answers t
 """
 
 import time
+from contextlib import suppress
 from typing import TypeVar
 
-from memory import Command
+from memory import AsyncConnection, Command, MemoryServiceError, index
 from memory.mailbox.due_list import timed
 from tasks.process.per_process import PerProcess
 
@@ -42,3 +43,16 @@ class RedisClock:
 
 redis_clock = PerProcess(RedisClock)
 """The clock of this process."""
+
+
+def redis_clock_s() -> float:
+    """What the clock of this process says at best, Unix seconds."""
+    return redis_clock().best_s
+
+
+async def hear_clock(memory: AsyncConnection) -> None:
+    """Ask Redis for its time where no answer has told it yet. Where it does not say, the clock of
+    this machine stands in."""
+    if redis_clock().now_s is None:
+        with suppress(MemoryServiceError):
+            redis_clock().set_ms(await memory.run(index.server_time_ms()))

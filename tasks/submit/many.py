@@ -22,6 +22,7 @@ from tasks.errors import (
     QuotaExceeded,
 )
 from tasks.job.job import ChatJob
+from tasks.process.redis_clock import redis_clock_s
 from tasks.submit.producer import producer
 
 SESSIONS_AT_ONCE = 1000
@@ -96,7 +97,7 @@ def _checked(at: int, described: object) -> _ToSend | SendAnswer:
     try:
         if not isinstance(task_id, str | None):
             raise InvalidJob(f"task_id must be text, not {type(task_id).__name__}")
-        job = producer().checked((), arguments)
+        job = producer().checked((), arguments, clock=redis_clock_s)
         # Known before it is sent: without its id, an unconfirmed job could not be sent again.
         if task_id is None and job.idempotency_key is None:
             task_id = str(uuid.uuid4())

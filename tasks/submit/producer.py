@@ -4,7 +4,8 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from celery import Celery
@@ -40,7 +41,7 @@ from tasks.process.configuration import Settings
 from tasks.process.crash_points import CrashPoint, crash_if_armed
 from tasks.process.per_process import PerProcess
 from tasks.process.queue_wait import QueueWait
-from tasks.process.redis_clock import redis_clock
+from tasks.process.redis_clock import redis_clock, redis_clock_s
 from tasks.process.services import producer_services
 from tasks.process.wakeup import wake_job, wake_jobs
 from tasks.submit.admission import Admission
@@ -71,8 +72,27 @@ class Producer:
         self._delivery = Delivery(app)
         self.admission = Admission(keyspace, settings)
 
-    def checked(self, args: Sequence[object], kwargs: Mapping[str, object]) -> ChatJob:
-        """The job that these arguments of `chat_task` describe. Raises InvalidJob."""
+    def now_s(self) -> float:
+        """Redis' time, Unix seconds, by which all that a sender says in seconds from now counts. It
+        is asked for where no answer has told it yet; blocking.
+
+        Where Redis does not say, that of this machine: the sending will show that it is away.
+        """
+        clock = redis_clock()
+        if clock.now_s is None:
+            with suppress(MemoryServiceError):
+                clock.set_ms(self._memory.run(index.server_time_ms()))
+        return clock.best_s
+
+    def checked(
+        self,
+        args: Sequence[object],
+        kwargs: Mapping[str, object],
+        *,
+        clock: Callable[[], float] | None = None,
+    ) -> ChatJob:
+        """The job that these arguments of `chat_task` describe; `clock` says the time instead of
+        `now_s`, where nothing may block. Raises InvalidJob."""
         try:
             bound = _ARGUMENTS.bind(*args, **kwargs).arguments
         except TypeError as exc:
@@ -82,7 +102,10 @@ class Producer:
         queue = self._settings.queue
         named = {**bound.pop("options", {}), **bound}
         if named.get("expires") is not None:
-            named["expires"] = expires_at(named["expires"], now_s=redis_clock().best_s)
+            # A moment needs no clock but to be bounded.
+            is_moment = not isinstance(named["expires"], int | float)
+            said = clock or (redis_clock_s if is_moment else self.now_s)
+            named["expires"] = expires_at(named["expires"], now_s=said())
         is_rabbitmq = self._settings.is_rabbitmq
         named["priority"] = priority_of(named.get("priority"), is_rabbitmq=is_rabbitmq)
         job = ChatJob.checked(named, max_message_bytes=queue.max_message_bytes)

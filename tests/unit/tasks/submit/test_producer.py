@@ -24,6 +24,7 @@ from tasks.process import wakeup
 from tasks.process.app import app
 from tasks.process.configuration import load_settings
 from tasks.process.queue_wait import QueueWait
+from tasks.process.redis_clock import RedisClock
 from tasks.submit.producer import Producer
 
 
@@ -125,4 +126,35 @@ def test_whose_session_becomes_more_urgent_is_woken_as_that(
     producer.see_to_others(submission, taken)
     (_, _, job_id, _), options = woken.call_args
     assert (job_id, options) == ("j2", {"priority": Priority.INTERACTIVE})
+    memory.run.assert_not_called()
+
+
+NOW_S = 1_800_000_000.0
+
+
+@pytest.mark.parametrize("answer", [NOW_S * 1000, MemoryUnavailable("away")], ids=["told", "away"])
+def test_seconds_from_now_count_by_redis_clock(
+    monkeypatch: pytest.MonkeyPatch, answer: float | Exception
+) -> None:
+    """Also where nothing has told it yet, and the sender's clock is an hour late: it is asked for
+    once. Where Redis is away the sending fails, so the sender's own will do."""
+    clock, memory = RedisClock(), Mock()
+    monkeypatch.setattr("tasks.submit.producer.redis_clock", lambda: clock)
+    monkeypatch.setattr("tasks.process.redis_clock.time.time", lambda: NOW_S - 3600)
+    memory.run.side_effect = lambda _: _answer(answer)
+    producer = Producer(app, memory, Keyspace(), load_settings(), QueueWait(5.0))
+    expires = producer.checked(("energy", "s1", "Hello"), {"expires": 10}).expires
+    is_told = not isinstance(answer, Exception)
+    assert expires == pytest.approx((NOW_S if is_told else NOW_S - 3600) + 10, abs=1)
+    if is_told:
+        producer.checked(("energy", "s1", "Hello"), {"expires": 10})
+        memory.run.assert_called_once()
+
+
+def test_a_job_without_a_deadline_asks_for_no_time() -> None:
+    """Nor does one with a moment."""
+    memory = Mock()
+    producer = Producer(app, memory, Keyspace(), load_settings(), QueueWait(5.0))
+    producer.checked(("energy", "s1", "Hello"), {})
+    producer.checked(("energy", "s1", "Hello"), {"expires": "2027-01-15T08:00:05+00:00"})
     memory.run.assert_not_called()
