@@ -8,7 +8,7 @@ from kombu.utils.json import dumps
 from pydantic import JsonValue
 
 from tasks.errors import InvalidJob
-from tasks.job.weights.nesting import MAX_LEVELS, is_nested_deeper
+from tasks.job.weights.nesting import MAX_LEVELS, shape_fault
 
 MAX_NAME_BYTES = 512
 """Of an option that is a name: a queue, an id, `shadow`, `reply_to`."""
@@ -70,10 +70,8 @@ def publish_options(options: Mapping[str, object]) -> dict[str, JsonValue]:
 
 
 def _plain(name: str, value: object) -> JsonValue:
-    if is_nested_deeper(value, MAX_LEVELS):
-        raise InvalidJob(
-            f"the Celery option {_shown(name)} is nested deeper than {MAX_LEVELS} levels"
-        )
+    if fault := shape_fault(value, MAX_LEVELS):
+        raise InvalidJob(f"the Celery option {_shown(name)} {fault}")
     try:
         # Read without kombu's hook, which would make times and the like of it again.
         plain: JsonValue = json.loads(dumps(value))

@@ -33,7 +33,7 @@ from tasks.job.functions import FunctionTool, check_functions
 from tasks.job.preceding import check_preceding, ends_with_result
 from tasks.job.reply_format import ReplyFormat, check_format
 from tasks.job.sampling import Sampling
-from tasks.job.weights.nesting import MAX_LEVELS, is_nested_deeper
+from tasks.job.weights.nesting import MAX_LEVELS, shape_fault
 
 IDEMPOTENCY_NAMESPACE = uuid.UUID("5f1e3f5c-8a1d-5d0e-9f5b-6772696f7431")
 MAX_SYSTEM_PROMPT_BYTES = 65_536
@@ -115,9 +115,9 @@ class ChatJob(BaseModel):
         """
         for name, value in arguments.items():
             # Pydantic and JSON each have a limit of their own, and say so less clearly.
-            if is_nested_deeper(value, MAX_LEVELS):
+            if fault := shape_fault(value, MAX_LEVELS):
                 named = name if name in cls.model_fields else "an unknown option"
-                raise InvalidJob(f"{named} is nested deeper than {MAX_LEVELS} levels")
+                raise InvalidJob(f"{named} {fault}")
         try:
             job = cls.model_validate(dict(arguments))
             encode_id(job.agent_id, what="agent_id")

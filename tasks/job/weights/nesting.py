@@ -21,22 +21,23 @@ for _bracket, _step in zip(b"[{]}", (1, 1, -1, -1), strict=True):
     _STEPS[_bracket] = _step
 
 
-def is_nested_deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects lie deeper within each other than so many levels.
+def shape_fault(value: object, levels: int) -> str | None:
+    """What is wrong with a value, to stand behind its name: lists and objects lie deeper within
+    each other than so many levels, or it has far too many parts. None: nothing is.
 
-    Also of a value that contains itself, or far too many others.
+    Of one that contains itself, too.
     """
     if value is None or isinstance(value, str | int | float):
-        return False  # nearly all that a job has
+        return None  # nearly all that a job has
     level = [value]
     for _ in range(levels + 1):
         inner = [item for item in level if isinstance(item, Mapping | list | tuple)]
         if not inner:
-            return False
+            return None
         level = [part for item in inner for part in _parts(item)]
         if len(level) > MAX_PARTS:
-            return True
-    return True
+            return f"has more than {MAX_PARTS} parts"
+    return f"is nested deeper than {levels} levels"
 
 
 def is_json_nested_deeper(packed: bytes, levels: int) -> bool:

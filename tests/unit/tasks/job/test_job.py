@@ -114,6 +114,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "a huge number in metadata": ({"metadata": {"a": 2**64}}, "metadata must be a JSON object"),
     "a surrogate in metadata": ({"metadata": {"a": "\ud800"}}, "metadata must be a JSON object"),
     "bottomless metadata": ({"metadata": nested(300)}, "metadata is nested deeper than 64 levels"),
+    "endless tags": ({"tags": ["a"] * 200_000}, "tags has more than 100000 parts"),
     "bottomless images": ({"images": nested(5000)}, "images is nested deeper than 64 levels"),
     "a bottomless stranger": ({"x" * 10**6: nested(5000)}, "an unknown option is nested deeper"),
     "an unknown argument": ({"mesage": 1}, "mesage: Extra inputs"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.job.weights.nesting import MAX_PARTS, is_json_nested_deeper, is_nested_deeper
+from tasks.job.weights.nesting import MAX_PARTS, is_json_nested_deeper, shape_fault
 from tests.support.machine import cpu_s, scaled
 
 LEVELS = 5
@@ -23,7 +23,7 @@ json_values = st.recursive(
 def test_text_and_value_are_judged_alike(value: object) -> None:
     """Brackets, quotes and backslashes inside a text count for nothing."""
     for levels in range(LEVELS):
-        deep = is_nested_deeper(value, levels)
+        deep = shape_fault(value, levels) is not None
         assert is_json_nested_deeper(orjson.dumps(value), levels) is deep
 
 
@@ -34,7 +34,7 @@ def test_the_limit_holds_to_the_level(brackets: str) -> None:
     for levels, deep in ((LEVELS, False), (LEVELS + 1, True)):
         text = opening * (levels - 1) + brackets + brackets[1] * (levels - 1)
         assert is_json_nested_deeper(text.encode(), LEVELS) is deep
-        assert is_nested_deeper(orjson.loads(text), LEVELS) is deep
+        assert (shape_fault(orjson.loads(text), LEVELS) is not None) is deep
 
 
 def test_a_value_that_contains_itself_is_deep() -> None:
@@ -44,9 +44,9 @@ def test_a_value_that_contains_itself_is_deep() -> None:
     many: list[object] = []
     for _ in range(40):
         many = [many, many]
-    assert is_nested_deeper(endless, LEVELS)
-    assert is_nested_deeper([[None] * 400] * 400, LEVELS), "and one that is only wide"
-    assert is_nested_deeper(many, 64)
+    assert shape_fault(endless, LEVELS) == "is nested deeper than 5 levels"
+    assert shape_fault([[None] * 400] * 400, LEVELS) == "has more than 100000 parts", "only wide"
+    assert shape_fault(many, 64) == "has more than 100000 parts"
 
 
 @pytest.mark.parametrize(
