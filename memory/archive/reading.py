@@ -5,22 +5,25 @@ from dataclasses import replace
 from memory.archive.store import Archive
 from memory.keys import Keyspace, SessionKeys
 from memory.records import archived, users
-from memory.records.archived import Part
+from memory.records.archived import Part, Place
 from memory.redis.connection import Connection
 
 
 def kept_elsewhere(
-    connection: Connection, keyspace: Keyspace, file: Archive | None, keys: SessionKeys
+    connection: Connection,
+    keyspace: Keyspace,
+    file: Archive | None,
+    keys: SessionKeys,
+    place: Place | None,
 ) -> Part | None:
-    """All of it, but for what somebody wants to be forgotten; None where there is nothing.
+    """All of it before the `place` where Redis begins, but for what somebody wants to be forgotten;
+    None where there is nothing. Ask Redis for both its messages and that place before.
 
     Raises MemoryServiceError.
     """
     if file is None or not connection.run(archived.is_readable(keyspace, keys)):
         return None
-    # First where Redis begins: what leaves it meanwhile is in the archive by then, and comes twice
-    # rather than never.
-    records = file.every(keys, but=connection.run(archived.place(keys)))
+    records = file.every(keys, but=place)
     newest = file.newest(keys, at_most=1)
     return None if newest is None else replace(newest, first=0, records=tuple(records))
 

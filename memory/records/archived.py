@@ -7,6 +7,7 @@ them. So an archiver that dies anywhere writes the same messages to the same pla
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from memory.keys import Keyspace, SessionKeys
 from memory.lifetimes import ARCHIVE_HOLD_S, ARCHIVE_LOCK_MS, SESSION_TTL_S
@@ -32,6 +33,8 @@ _READ_BACK = LuaScript.load("records", "read_back")
 HOLD_MS = ARCHIVE_HOLD_S * 1000
 _ALL = ":*"
 """Behind the beginning of the keys of an agent's histories: all of them. No id has it."""
+Place: TypeAlias = tuple[str, int]
+"""The name of a history, and the place of its first message that is in Redis."""
 MOST_AT_ONCE = 200
 """Messages of one session that are taken in one step."""
 
@@ -101,7 +104,7 @@ def taken(keys: SessionKeys, part: Part) -> Command[bool]:
     )
 
 
-def place(keys: SessionKeys) -> Command[tuple[str, int] | None]:
+def place(keys: SessionKeys) -> Command[Place | None]:
     """The name of a history, and the place of its first message; None: nothing of it has left."""
     return Command(_place, ("HMGET", keys.archive, "generation", "first"))
 

@@ -13,7 +13,6 @@ from memory.mailbox.intake import MergedEnvelope
 from memory.mailbox.mailbox import Mailbox
 from memory.mailbox.words import decrypted_envelope
 from memory.records import archived, audit, history, index, summary, users, values
-from memory.records.archived import Part
 from memory.records.audit import Deed
 from memory.records.codec import decode_messages, decode_value
 from memory.records.limits import MAX_TTL_S
@@ -24,6 +23,7 @@ from memory.redis.command import Command, LuaScript
 from memory.redis.connection import Connection
 from memory.redis.replies import code_and_count, integer, optional, pairs
 from memory.upkeep.transfer_file import HEADER, VERSION, Line, MovedSchedule, Transfer, raw
+from memory.upkeep.whole_history import Elsewhere, read_whole
 
 _RESTORE = LuaScript.load("records", "restore")
 MAX_USERS = 10_000
@@ -48,10 +48,10 @@ def exported(
     agent_id: str,
     session_id: str,
     *,
-    elsewhere: Part | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Iterator[Line]:
     """What is kept of a session, line by line, for `transfer_file.as_lines`; what is kept
-    `elsewhere` comes before what is in Redis.
+    `elsewhere` comes before what is in Redis, each message once.
 
     Raises InvalidInput where there is nothing, and MemoryServiceError. It is in the audit before
     the first line comes.
@@ -67,22 +67,14 @@ def exported(
 
 
 def _exported(
-    connection: Connection, keyspace: Keyspace, keys: SessionKeys, elsewhere: Part | None
+    connection: Connection, keyspace: Keyspace, keys: SessionKeys, elsewhere: Elsewhere | None
 ) -> Iterator[Line]:
     agent_id, session_id = keys.agent_id, keys.session_id
-    stored, ttl_s, kept = connection.run_all(
-        history.elements(keys, 0, -1),
-        Command(integer, ("TTL", keys.history)),
-        summary.read(keys),
-    )
-    ttl_s = keys.promised_s(ttl_s)
-    if elsewhere is not None:
-        stored = [*history.decrypted(keys, elsewhere.records), *stored]
-        if kept is None and elsewhere.text:
-            kept = summary.decoded(keys, elsewhere.text, elsewhere.until)
+    found = read_whole(connection, keys, elsewhere)
+    ttl_s = keys.promised_s(found.ttl_s)
     lines = [
-        *_history_lines(stored),
-        *_summary_lines(stored, kept),
+        *_history_lines(found.stored),
+        *_summary_lines(found.stored, found.summary),
         *_data_lines(connection, keyspace, session_id),
         *_job_lines(connection, keyspace, keys),
         *_schedule_lines(connection, keys),

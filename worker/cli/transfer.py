@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import IO
 
 import click
@@ -53,7 +54,7 @@ def export_session(agent: str, session: str, file: IO[bytes]) -> None:
     services = producer_services()
     memory, keyspace = services.memory, services.keyspace
     keys = keyspace.session(agent, session)
-    elsewhere = kept_elsewhere(memory, keyspace, services.archive, keys)
+    elsewhere = partial(kept_elsewhere, memory, keyspace, services.archive, keys)
     for line in as_lines(exported(memory, keyspace, agent, session, elsewhere=elsewhere)):
         file.write(line)
 

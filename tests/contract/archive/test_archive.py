@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -369,7 +370,8 @@ def test_an_export_has_what_is_archived_and_new_keys_reach_it(
     assert connection.run(summary.keep(keys, summary.Earlier(b"c", b"", None, ()), summed_up))
 
     def lines(keyspace: Keyspace) -> list[object]:
-        elsewhere = kept_elsewhere(connection, keyspace, file, keyspace.session("a", "s"))
+        keys = keyspace.session("a", "s")
+        elsewhere = partial(kept_elsewhere, connection, keyspace, file, keys)
         found = exported(connection, keyspace, "a", "s", elsewhere=elsewhere)
         return [one.get("message") or one.get("text") for one in found][1:]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 from redis import Redis
@@ -52,7 +53,7 @@ class ArchivePlace:
     def exported(self) -> list[bytes]:
         """The session `a s` as a file."""
         keys = self.keyspace.session("a", "s")
-        found = kept_elsewhere(self.connection, self.keyspace, self.file, keys)
+        found = partial(kept_elsewhere, self.connection, self.keyspace, self.file, keys)
         return list(as_lines(exported(self.connection, self.keyspace, "a", "s", elsewhere=found)))
 
     def imported(self, lines: Iterable[bytes], *, is_forced: bool) -> None:
@@ -207,3 +208,33 @@ def test_a_record_of_a_newer_griot_stays_as_it_is(place: ArchivePlace) -> None:
     *_, told = reencrypt_archive(place.file, keyspace, Rewriting(0))
     assert (told.written, told.unreadable, told.is_done) == (2, 1, False)
     assert place.file.every(place.keyspace.session("a", "s"))[1] == NEWER
+
+
+@pytest.mark.parametrize("is_over", [False, True], ids=["in use", "over"])
+@pytest.mark.parametrize("has_begun", [False, True], ids=["whole", "begun"])
+@pytest.mark.parametrize("is_between", [False, True], ids=["after", "between"])
+def test_an_export_beside_the_archiver_has_each_message_once(
+    place: ArchivePlace, is_between: bool, has_begun: bool, is_over: bool
+) -> None:
+    """Whatever leaves Redis between the look there and that at the archive, or after both: the
+    oldest messages or all, of a history of which some had left before, or none."""
+    keys = place.keyspace.session("a", "s")
+    for number in range(9):
+        place.service.append_to_history("a", "s", said(number))
+        if has_begun and number == 5:
+            place.archiver.run()
+
+    def archive() -> None:
+        if is_over:
+            place.observer.pexpire(keys.history, OVER_MS)
+        place.archiver.run()
+
+    def elsewhere(begins: archived.Place | None) -> archived.Part | None:
+        if is_between:
+            archive()
+        found = kept_elsewhere(place.connection, place.keyspace, place.file, keys, begins)
+        archive()
+        return found
+
+    lines = exported(place.connection, place.keyspace, "a", "s", elsewhere=elsewhere)
+    assert [one["message"] for one in lines if "message" in one] == [said(n) for n in range(9)]

@@ -129,7 +129,8 @@ class ArchiveWorld:
         """Nothing is lost, doubled or out of order, and what was removed is not to be seen."""
         for session, said in self.said.items():
             keys = self._keyspace.session("a", session)
-            gone = kept_elsewhere(self._calm, self._keyspace, self._file, keys)
+            place = self._calm.run(archived.place(keys))
+            gone = kept_elsewhere(self._calm, self._keyspace, self._file, keys, place)
             here = self._calm.run(history.stored(keys, at_most=10**6))
             seen = self._texts(session, [*(gone.records if gone else ()), *here])
             if seen != said:
