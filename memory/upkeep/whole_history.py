@@ -33,12 +33,10 @@ def read_whole(
 ) -> WholeHistory:
     """All of a history. Raises MemoryServiceError."""
     for _ in range(TRIES):
-        place, stored, ttl_s, kept, still = connection.run_all(
-            archived.place(keys),
-            history.elements(keys, 0, -1),
-            Command(integer, ("TTL", keys.history)),
-            summary.read(keys),
-            archived.place(keys),
+        look = archived.place(keys)
+        place, stored, still = connection.run_all(look, history.elements(keys, 0, -1), look)
+        ttl_s, kept = connection.run_all(
+            Command(integer, ("TTL", keys.history)), summary.read(keys)
         )
         part = elsewhere(place) if elsewhere is not None else None
         # What leaves Redis from here on is not asked for: the archive has it behind this place. A
