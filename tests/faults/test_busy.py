@@ -16,13 +16,14 @@ from tasks import app
 from tasks.job.envelope import Envelope
 from tasks.job.job import ChatJob
 from tasks.submit.producer import producer
+from tests.support.effort import effort
 from tests.support.faults.dump import SessionDump
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-SESSIONS, JOBS = 10, 20
+SESSIONS, JOBS = effort(4, long=10), effort(15, long=20)
 AT_ONCE = 5
 """Messages that meet each other in their mailbox, however slow the machine."""
 WORKERS = ("first", "second")
@@ -87,6 +88,7 @@ def end_of(dump: SessionDump, job_id: str, sent: list[str]) -> str:
     return "merged"
 
 
+@pytest.mark.long
 def test_each_message_has_one_end_whatever_dies(
     rig: Rig, workers: list[ServerProcess], sender: Sender
 ) -> None:

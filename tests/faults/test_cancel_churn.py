@@ -11,6 +11,7 @@ CANCELS = effort(150, long=2000)
 
 
 @pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_hundreds_of_random_cancels_leave_nothing_behind(rig: Rig) -> None:
     """No open request at the model, no stuck connection, no session that does not go on."""

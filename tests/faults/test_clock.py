@@ -18,7 +18,7 @@ from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
 HOUR_MS = 3_600_000
-SESSIONS, JOBS = 10, 4
+SESSIONS, JOBS = 6, 3
 CALL_S = scaled(0.2)
 """How long the model takes: all jobs must not be done before the clock is set."""
 RECOVERY_S = LEASE_S + 2 * SWEEP_S + GRACE_S

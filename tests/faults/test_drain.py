@@ -16,6 +16,8 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(240)
 HOST = socket.gethostname()
+LONG, SHORT = (f"slow-tokens:12x{scaled(each_s):.2f}s" for each_s in (0.6, 0.3))
+"""As long as what a test does meanwhile may take."""
 
 
 def queued(rig: Rig, queue: str) -> int:
@@ -25,7 +27,7 @@ def queued(rig: Rig, queue: str) -> int:
     return found
 
 
-@pytest.mark.parametrize("pool", ["", "threads"])
+@pytest.mark.parametrize("pool", ["", pytest.param("threads", marks=pytest.mark.slow)])
 def test_a_drained_worker_finishes_and_gives_back_what_it_has_not_begun(
     rig: Rig, pool: str
 ) -> None:
@@ -36,7 +38,7 @@ def test_a_drained_worker_finishes_and_gives_back_what_it_has_not_begun(
     sender = Sender("instant")
     sessions = sender.sessions(4)
     rig.worker("-Q", f"{name}-others", name=f"{name}-other")
-    long = sender.send(sessions[0], model="slow-tokens:400x40ms", queue=name)
+    long = sender.send(sessions[0], model=LONG, queue=name)
     rig.wait_active(1)
     others = [sender.send(one, queue=name) for one in sessions[1:]]
     later = sender.send(sessions[0], queue=name)
@@ -74,7 +76,7 @@ def test_a_drain_outlives_the_brokers_connection(rig: Rig) -> None:
     worker = rig.worker("-Q", "cut", "-c", "1", name="cut")
     sender = Sender("instant")
     first, second = sender.sessions(2)
-    running = sender.send(first, model="slow-tokens:100x40ms", queue="cut")
+    running = sender.send(first, model=SHORT, queue="cut")
     rig.wait_active(1)
     drain(f"cut@{HOST}")
     rig.broker("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")

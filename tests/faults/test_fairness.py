@@ -14,8 +14,8 @@ from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-BACKLOG = effort(250, long=1000)
-OTHERS = effort(25, long=50)
+BACKLOG = effort(120, long=1000)
+OTHERS = effort(9, long=50)
 AHEAD = 4
 """Jobs of the crowd that the model may be asked between the sending of another's job and its
 answer: more than begin while nobody waits for them, and far less than there are."""
@@ -27,7 +27,7 @@ def test_a_session_with_1000_jobs_beside_50_others(
     rig: Rig, steady: ServerProcess, sender: Sender
 ) -> None:
     """The others go past the 1000 (fewer in every run), which have their turns in order."""
-    sender.model = "delay:8ms"  # or the 1000 would be done before the others
+    sender.model = "delay:15ms"  # or the 1000 would be done before the others
     (crowded,) = sender.sessions(1)
     for _ in range(BACKLOG):
         rig.enqueue_silently(sender, crowded, max_history=10)

@@ -68,7 +68,7 @@ def test_clean_up_while_jobs_arrive(rig: Rig, steady: ServerProcess, sender: Sen
     """Clean-up in a loop over sessions with work pending: it deletes nothing of them."""
     sender.model = "delay:5ms"
     sessions = sender.sessions(5)
-    sender.send_all(sessions, 20)
+    sender.send_all(sessions, 6)
     for session_id in sessions:
         sender.send(session_id, model=f"delay:{scaled(2)}s")
     met = 0

@@ -68,13 +68,10 @@ def seen() -> None:
     wait_until(elapsed(SEEN_S), what="each worker has seen it")
 
 
-def griot(rig: Rig, *arguments: str) -> str:
-    """What a command prints."""
-    code = "import sys; from worker.cli import main; main(sys.argv[1:])"
-    return rig.python(code, *arguments, role="operator").stdout
-
-
-@pytest.mark.parametrize("kind", ["agent", "model", "server", "all"])
+@pytest.mark.parametrize(
+    "kind",
+    ["agent", "server", *(pytest.param(one, marks=pytest.mark.slow) for one in ("model", "all"))],
+)
 def test_what_is_paused_waits_and_goes_on(rig: Rig, kind: str) -> None:
     """Jobs are taken in, none is begun, and the wait says why; then all are answered, in their
     first attempt."""
@@ -82,7 +79,8 @@ def test_what_is_paused_waits_and_goes_on(rig: Rig, kind: str) -> None:
     name = {"agent": AGENT_ID, "model": model, "server": rig.ollama.url, "all": ""}[kind]
     named = [name] if name else []
     # The workers' own settings say which servers there are.
-    said = griot(rig, "pause", kind, *named, "--reason", "new disk", "--for", "1h", "--json")
+    command = ["pause", kind, *named, "--reason", "new disk", "--for", "1h", "--json"]
+    (said,) = rig.griot(command)
     made = json.loads(said)
     what, until_ms = made["paused"], made["until_ms"]
     seen()
@@ -116,7 +114,7 @@ def test_a_pause_ends_by_itself(rig: Rig) -> None:
 
 def test_what_runs_goes_on(rig: Rig) -> None:
     """A turn in mid-stream is finished; the next of its session waits."""
-    sender = Sender("slow-tokens:60x50ms")
+    sender = Sender(f"slow-tokens:20x{scaled(0.2):.2f}s")
     (session,) = sender.sessions(1)
     sender.send_all([session], 2)
     rig.wait_active(1)
@@ -167,15 +165,21 @@ def test_a_pause_outlives_every_worker(rig: Rig, workers: list[ServerProcess]) -
 
 def test_operators_see_what_is_paused(rig: Rig) -> None:
     """`griot pause`, `griot status`, `griot resume`, `griot audit`."""
-    said = griot(rig, "pause", "agent", AGENT_ID, "--reason", "wrong prices", "--for", "10m")
+    said, pauses, status, resumed, again, audit = rig.griot(
+        ["pause", "agent", AGENT_ID, "--reason", "wrong prices", "--for", "10m"],
+        ["pause", "--json"],
+        ["status", "--json"],
+        ["resume", "agent", AGENT_ID],
+        ["resume", "agent", AGENT_ID],
+        ["audit", "--limit", "3", "--json"],
+    )
     assert f"agent {AGENT_ID} is paused until" in said
-    (shown,) = json.loads(griot(rig, "pause", "--json"))
+    (shown,) = json.loads(pauses)
     assert (shown["what"], shown["reason"]) == (f"agent {AGENT_ID}", "wrong prices")
-    assert json.loads(griot(rig, "status", "--json"))["pauses"] == [shown]
-    assert "is resumed" in griot(rig, "resume", "agent", AGENT_ID)
-    assert "was not paused" in griot(rig, "resume", "agent", AGENT_ID)
-    deeds = json.loads(griot(rig, "audit", "--limit", "3", "--json"))
-    assert [one["deed"] for one in deeds] == ["resume", "resume", "pause"]
+    assert json.loads(status)["pauses"] == [shown]
+    assert "is resumed" in resumed
+    assert "was not paused" in again
+    assert [one["deed"] for one in json.loads(audit)] == ["resume", "resume", "pause"]
 
 
 def test_a_lost_wake_up_is_found_after_the_pause(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 POOLS = {"threads": "8", "processes": "3", "solo": "1"}
 """By the names of `-P`: Celery 5.7.0 takes `prefork` for nothing said, and then ours."""
 SHOWN = {"threads": "thread", "processes": "prefork", "solo": "solo"}
-JOBS, SESSIONS = 5, 4
+JOBS, SESSIONS = 4, 4
 
 
 def _start_all(rig: Rig) -> list[ServerProcess]:

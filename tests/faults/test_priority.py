@@ -12,7 +12,7 @@ from celery import Celery
 from memory import EventType, Priority, Slots
 from memory.priority import RANKS
 from sandbox.process import ServerProcess
-from tasks import JobFailed, app, chat_task, follow_job, send_many
+from tasks import CancelOutcome, JobFailed, app, chat_task, follow_job, send_many
 from tasks.submit.dead_letters import requeue
 from tests.support.effort import effort
 from tests.support.faults.rig import LEASE_S, Rig
@@ -20,7 +20,7 @@ from tests.support.faults.sender import AGENT_ID, Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-CROWD = effort(120, long=1000)
+CROWD = effort(50, long=1000)
 """Sessions of which each has a batch job."""
 URGENT = 20
 QUICK, ONE = "delay:2ms", "delay:50ms"
@@ -163,20 +163,21 @@ def test_a_full_worker_takes_urgent_jobs_first(rig: Rig) -> None:
     """Where nothing bounds the calls, its places do; what it hands over to itself waits as well."""
     rig.ollama.reset()
     worker = rig.worker("-Q", "narrow", "-c", "1", name="narrow")
-    first_model = f"delay:{scaled(1)}s"
-    slow, crowd, urgent = Sender(first_model), Sender(), Sender()
-    (first,) = slow.sessions(1)
-    slow.send(first, queue="narrow")
+    crowd, urgent = Sender(), Sender()
+    slow = chat_task.apply_async(
+        (AGENT_ID, f"s-{uuid.uuid4()}", "hold"), {"model": "hang"}, queue="narrow"
+    )
     rig.wait_active(1)
-    for session_id in crowd.sessions(8):
+    for session_id in crowd.sessions(5):
         crowd.send(session_id, queue="narrow", priority="batch")
         crowd.send(session_id, queue="narrow", priority="batch")
     for session_id in urgent.sessions(5):
         urgent.send(session_id, queue="narrow", priority="interactive")
     assert rig.ollama.stats.requests == 1, "the worker was full all the time"
-    for sender in (slow, urgent, crowd):
+    assert chat_task.cancel(slow.id) is CancelOutcome.STOPPING
+    for sender in (urgent, crowd):
         rig.check(sender, timeout_s=30, max_calls=1)
-    calls = asked(rig, first_model, "instant")
+    calls = asked(rig, "hang", "instant")
     assert [calls.index(jobs[0].message) for jobs in urgent.jobs.values()] == [1, 2, 3, 4, 5]
     worker.kill()
 

@@ -28,7 +28,7 @@ BOUNDED = {
     "OLLAMA_NUM_PARALLEL_BY_MODEL": f"{SINGLE}=1, {LONG}=1",
 }
 AGENTS = (AGENT_ID, "trade", "water")
-SESSIONS = effort(15, long=40)
+SESSIONS = effort(5, long=40)
 """Of each agent, where there is a crowd."""
 
 pytestmark = pytest.mark.timeout(180)
@@ -153,9 +153,9 @@ def test_jobs_of_one_agent_ask_in_the_order_of_sending(rig: Rig) -> None:
     rig.ollama.reset()
     sender = Sender(SINGLE)
     with occupied(rig, SINGLE):
-        for session_id in sender.sessions(20):
+        for session_id in sender.sessions(8):
             sender.send(session_id)
-        wait_until(lambda: waiting(rig, SINGLE) == 20, what="all stand in line")
+        wait_until(lambda: waiting(rig, SINGLE) == 8, what="all stand in line")
     rig.check(sender, timeout_s=30, max_calls=1)
     asked = [call.messages[-1]["content"] for call in rig.ollama.calls]
     assert asked == [sent.message for jobs in sender.jobs.values() for sent in jobs]
@@ -167,16 +167,16 @@ def test_agents_get_slots_in_turn(rig: Rig) -> None:
     rig.ollama.reset()
     busy, calm = Sender(SINGLE), Sender(SINGLE, "trade")
     with occupied(rig, SINGLE):
-        for session_id in busy.sessions(12):
+        for session_id in busy.sessions(6):
             busy.send(session_id)
-        wait_until(lambda: waiting(rig, SINGLE) == 12, what="there is a line")
+        wait_until(lambda: waiting(rig, SINGLE) == 6, what="there is a line")
         for session_id in calm.sessions(3):
             calm.send(session_id)
-        wait_until(lambda: waiting(rig, SINGLE) == 15, what="all stand in line")
+        wait_until(lambda: waiting(rig, SINGLE) == 9, what="all stand in line")
     rig.check(busy, timeout_s=30, max_calls=1)
     rig.check(calm, max_calls=1)
     asked = [str(call.messages[-1]["content"]).split()[0] for call in rig.ollama.calls]
-    assert [session_id in calm.jobs for session_id in asked] == [False, True] * 3 + [False] * 9
+    assert [session_id in calm.jobs for session_id in asked] == [False, True] * 3 + [False] * 3
 
 
 def test_a_job_in_line_is_told_so_and_can_be_cancelled(rig: Rig) -> None:
@@ -208,7 +208,7 @@ def test_a_job_in_line_is_told_so_and_can_be_cancelled(rig: Rig) -> None:
 def test_jobs_in_line_hold_no_slot_and_are_no_attempts(rig: Rig) -> None:
     """I6: two slots, one place: a job for another model runs at once, however many wait."""
     rig.ollama.reset()
-    rig.worker("-Q", "slots", "-c", "2", name="slots", **BOUNDED)
+    worker = rig.worker("-Q", "slots", "-c", "2", name="slots", **BOUNDED)
     crowd, other = Sender(LONG), Sender("instant")
     jobs = [crowd.send(session_id, queue="slots") for session_id in crowd.sessions(8)]
     wait_until(lambda: waiting(rig, LONG) == 7, what="all but one stand in line")
@@ -222,6 +222,7 @@ def test_jobs_in_line_hold_no_slot_and_are_no_attempts(rig: Rig) -> None:
         chat_task.cancel(job.id, "discard")
     rig.wait_active(0)
     assert_nobody_is_left(rig, LONG)
+    worker.kill()
 
 
 def test_a_lost_call_is_made_up_for(rig: Rig) -> None:
@@ -242,10 +243,11 @@ def test_a_lost_call_is_made_up_for(rig: Rig) -> None:
 def test_without_a_limit_nothing_is_counted(rig: Rig) -> None:
     """As it was: as many calls as there are jobs, and no key of a place."""
     rig.ollama.reset()
-    rig.worker("-Q", "free", name="free")
+    worker = rig.worker("-Q", "free", name="free")
     sender = Sender(CROWDED)
-    for session_id in sender.sessions(40):
+    for session_id in sender.sessions(12):
         sender.send(session_id, queue="free")
-    rig.wait_active(40)
+    rig.wait_active(12)
     assert not rig.observer.exists(*slots(rig, CROWDED).keys.slots)
     rig.check(sender, max_calls=1)
+    worker.kill()

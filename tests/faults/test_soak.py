@@ -17,6 +17,7 @@ SESSIONS = effort(4, long=12)
 
 
 @pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_round_of_random_faults(rig: Rig) -> None:
     """Whatever breaks in whatever order, all invariants hold afterwards."""

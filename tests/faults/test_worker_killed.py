@@ -16,7 +16,7 @@ from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
 
-JOBS = 3
+JOBS = 2
 MODEL = "slow-tokens:40x10ms"
 
 # Ten workers start at once, which takes long on a small or busy machine.

@@ -5,6 +5,7 @@ import signal
 import pytest
 
 from sandbox.process import ServerProcess
+from tests.support.effort import effort
 from tests.support.faults.rig import GRACE_S, LEASE_S, SWEEP_S, Rig
 from tests.support.faults.sender import Sender
 from tests.support.machine import scaled
@@ -22,7 +23,7 @@ def test_a_stopping_worker_finishes_its_turn(rig: Rig, sender: Sender) -> None:
     rig.check(sender, timeout_s=0.1, max_calls=1)
 
 
-@pytest.mark.parametrize("pool", ["", "threads", "processes"])
+@pytest.mark.parametrize("pool", ["", pytest.param("threads", marks=pytest.mark.slow), "processes"])
 def test_a_stopping_worker_gives_back_what_takes_too_long(
     rig: Rig, steady: ServerProcess, sender: Sender, pool: str
 ) -> None:
@@ -45,7 +46,9 @@ def test_a_stopping_worker_gives_back_what_takes_too_long(
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGQUIT, marks=pytest.mark.slow)]
+)
 def test_a_stopping_worker_that_is_told_to_hurry(
     rig: Rig, steady: ServerProcess, sender: Sender, number: signal.Signals
 ) -> None:
@@ -72,7 +75,7 @@ def test_a_worker_that_slept_past_its_lease(
     name = f"sleeper-{is_late:d}"
     sleeper = rig.worker("-Q", name, name=name)
     second = "delay:0.2s" if is_late else f"delay:{scaled(1)}s"
-    rig.ollama.script("ok", ["delay:0.8s", second])
+    rig.ollama.script("ok", [f"delay:{scaled(0.8)}s", second])
     (session_id,) = sender.sessions(1)
     sent = sender.send(session_id, model="ok", queue=name)
     sender.send(session_id)
@@ -116,9 +119,10 @@ def test_a_job_that_kills_its_worker_each_time(
     worker.kill()
 
 
-def test_200_jobs_in_flight_survive_their_only_worker(rig: Rig, sender: Sender) -> None:
+@pytest.mark.long
+def test_all_jobs_in_flight_survive_their_only_worker(rig: Rig, sender: Sender) -> None:
     """kill -9 and a new worker: all are answered within lease + sweep + grace + their own time."""
-    jobs = 200
+    jobs = effort(40, long=200)
     sender.model = "flight"
     rig.ollama.script(sender.model, ["hang"] * jobs)
     worker = rig.worker("-Q", "flight", name="flight", WORKER_CONCURRENCY=str(jobs))

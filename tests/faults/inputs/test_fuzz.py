@@ -36,7 +36,7 @@ from tests.support.faults.sender import AGENT_ID
 from tests.support.machine import scaled
 
 TOGETHER = 25
-BATCHES = effort(12, long=800)
+BATCHES = effort(5, long=800)
 SLOWEST_S = 0.05
 """The most CPU time of its thread that one callback may take."""
 

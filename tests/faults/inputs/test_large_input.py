@@ -117,17 +117,19 @@ import sys
 from tasks import InvalidJob, chat_task
 from tasks.process.app import app
 from tasks.submit.dead_letters import requeue
-try:
-    if sys.argv[1] == "delay":
-        chat_task.delay("energy", "told", "hello", model="ok")
-    elif sys.argv[1] == "aio":
-        import asyncio
-        from tasks.aio import send
-        asyncio.run(send("energy", "told", "hello", model="ok"))
-    else:
-        requeue(app, sys.argv[2])
-except InvalidJob as refused:
-    print(refused)
+dead, *ways = sys.argv[1:]
+for way in ways:
+    try:
+        if way == "delay":
+            chat_task.delay("energy", "told", "hello", model="ok")
+        elif way == "aio":
+            import asyncio
+            from tasks.aio import send
+            asyncio.run(send("energy", "told", "hello", model="ok"))
+        else:
+            requeue(app, dead)
+    except InvalidJob as refused:
+        print(refused)
 """
 
 
@@ -140,10 +142,10 @@ def test_a_producer_that_was_told_the_models_refuses_at_once(
     dead = chat_task.apply_async(kwargs=kwargs, queue="strict")
     with pytest.raises(JobFailed):
         dead.get(timeout=WAIT_S)
-    for way in ("delay", "aio", "requeue"):
-        done = rig.python(PRODUCER, way, dead.id, CHAT_ALLOWED_MODELS="instant")
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert "allowed are instant (CHAT_ALLOWED_MODELS)" in done.stdout
-    small = rig.python(PRODUCER, "requeue", dead.id, CHAT_MAX_ENVELOPE_BYTES="1024")
+    ways = ("delay", "aio", "requeue")
+    done = rig.python(PRODUCER, dead.id, *ways, CHAT_ALLOWED_MODELS="instant")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("allowed are instant (CHAT_ALLOWED_MODELS)") == len(ways)
+    small = rig.python(PRODUCER, dead.id, "requeue", CHAT_MAX_ENVELOPE_BYTES="1024")
     assert small.returncode == 0, small.stderr[-2000:]
     assert "CHAT_MAX_ENVELOPE_BYTES" in small.stdout

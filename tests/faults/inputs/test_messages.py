@@ -76,7 +76,7 @@ def test_messages_in_the_wrong_order(rig: Rig, sender: Sender) -> None:
 def test_the_same_task_id_from_two_producers(rig: Rig, sender: Sender) -> None:
     """Both are told that the job is in; it has one turn."""
     with ThreadPoolExecutor(2) as producers:
-        for session_id in sender.sessions(20):
+        for session_id in sender.sessions(6):
             job_id, message = str(uuid.uuid4()), sender.next_message(session_id)
             kwargs = {"agent_id": "energy", "session_id": session_id, "message": message}
             both = [

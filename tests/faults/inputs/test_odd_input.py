@@ -50,7 +50,9 @@ REFUSED_MESSAGES: Mapping[str, object] = {
 
 def test_ids_of_every_kind(steady: ServerProcess) -> None:
     """Each agent and each session has a conversation of its own, under exactly its id."""
-    pairs = [(agent_id, session_id) for agent_id in KEPT_IDS[:8] for session_id in KEPT_IDS]
+    # All pairs of those that could be taken for each other, and each of the others.
+    pairs = [(agent_id, session_id) for agent_id in KEPT_IDS[:3] for session_id in KEPT_IDS[:4]]
+    pairs += [(one, one) for one in KEPT_IDS[4:]]
     sent = [
         chat_task.delay(agent_id, session_id, f"{agent_id!r} {session_id!r}", model="instant")
         for agent_id, session_id in pairs

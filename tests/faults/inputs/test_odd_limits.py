@@ -84,7 +84,8 @@ def test_a_stopped_reply_that_is_too_large_to_be_kept_ends_its_job(rig: Rig, how
     queue = f"small-{how}"
     rig.worker("-Q", queue, name=queue, MEMORY_MAX_VALUE_BYTES="1024")
     (session_id,) = Sender().sessions(1)
-    asked = {"model": "slow-tokens:5000x2ms", "timeout_s": 1.5 if how == "timeout_s" else None}
+    timeout_s = scaled(1.5) if how == "timeout_s" else None
+    asked = {"model": "slow-tokens:5000x4ms", "timeout_s": timeout_s}
     job = chat_task.apply_async((AGENT_ID, session_id, "talk"), asked, queue=queue)
     if how == "cancel":
         said = accumulate(len(event.text) for event in follow_job(job.id))

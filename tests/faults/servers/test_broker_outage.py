@@ -64,7 +64,7 @@ class Rig:
         return len(self.worker.log_text())
 
 
-@pytest.fixture(scope="module", params=["threads", "prefork"])
+@pytest.fixture(scope="module", params=["threads", pytest.param("prefork", marks=pytest.mark.slow)])
 def module_rig(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:

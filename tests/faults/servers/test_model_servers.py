@@ -9,6 +9,7 @@ import pytest
 from llm import LLMService, LLMSettings
 from memory import Outage
 from sandbox.ollama import OllamaStandIn
+from tests.support.effort import effort
 from tests.support.faults.invariants import Rules, assert_invariants
 from tests.support.faults.rig import Rig
 from tests.support.faults.sender import Sender
@@ -24,10 +25,13 @@ IMPATIENT = {
     "LLM_TOTAL_TIMEOUT": str(scaled(4)),
 }
 MODEL = "slow-tokens:10x20ms"
-JOBS = 4
+SESSIONS, JOBS = effort(8, long=20), effort(3, long=4)
+"""More sessions at once than the bounded servers take calls."""
 LIMIT = 2
 BUSY = 12
 BOUNDED = "bounded"
+
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +87,7 @@ def under_way(servers: Servers, sender: Sender, *, queue: str | None = None) -> 
 
 def test_a_server_is_killed_in_mid_stream(rig: Rig, servers: Servers, sender: Sender) -> None:
     """Its calls begin anew elsewhere; when it is back it is used again."""
-    sender.send_all(sender.sessions(12), JOBS)
+    sender.send_all(sender.sessions(SESSIONS), JOBS)
     under_way(servers, sender)
     servers[0].stop()
     try:
@@ -93,10 +97,11 @@ def test_a_server_is_killed_in_mid_stream(rig: Rig, servers: Servers, sender: Se
     assert any(call.outcome == "broken" for call in servers[0].calls)
 
 
+@pytest.mark.slow
 def test_a_server_hangs(rig: Rig, servers: Servers, sender: Sender) -> None:
     """Its calls get no token in all their time: it gets no more, and they are tried elsewhere."""
     servers[1].script(MODEL, ["hang"] * 1000)
-    sender.send_all(sender.sessions(12), JOBS)
+    sender.send_all(sender.sessions(SESSIONS), JOBS)
     try:
         check(rig, sender, servers)
     finally:
@@ -108,7 +113,9 @@ def test_a_server_is_full(rig: Rig, servers: Servers, sender: Sender) -> None:
     for server in servers:
         server.reset()
     servers[2].script(MODEL, ["busy-503"] * 1000)
-    sent = [sender.send(session_id) for session_id in sender.sessions(12) for _ in range(JOBS)]
+    sent = [
+        sender.send(session_id) for session_id in sender.sessions(SESSIONS) for _ in range(JOBS)
+    ]
     try:
         check(rig, sender, servers)
     finally:
@@ -120,9 +127,9 @@ def test_a_server_is_full(rig: Rig, servers: Servers, sender: Sender) -> None:
     assert answered <= {server.url.removeprefix("http://") for server in servers[:2]}
 
 
-def send_bounded(sender: Sender, sessions: int) -> None:
+def send_bounded(sender: Sender) -> None:
     """To workers that know how many calls each server gets at once."""
-    for session_id in sender.sessions(sessions):
+    for session_id in sender.sessions(SESSIONS):
         for _ in range(JOBS):
             sender.send(session_id, queue=BOUNDED)
 
@@ -133,19 +140,20 @@ def test_no_server_gets_more_calls_than_it_has_slots(
     """From both workers together; and each server is used."""
     for server in servers:
         server.reset()
-    send_bounded(sender, 20)
+    send_bounded(sender)
     check(rig, sender, servers)
     assert [server.stats.peak for server in servers] == [LIMIT] * len(servers)
-    assert sum(server.stats.requests for server in servers) == 20 * JOBS
+    assert sum(server.stats.requests for server in servers) == SESSIONS * JOBS
 
 
+@pytest.mark.slow
 def test_a_bounded_server_is_killed_in_mid_stream(
     rig: Rig, servers: Servers, sender: Sender
 ) -> None:
     """The others do its work, within their bounds; when it is back it is used again."""
     for server in servers:
         server.reset()
-    send_bounded(sender, 20)
+    send_bounded(sender)
     under_way(servers, sender, queue=BOUNDED)
     servers[0].stop()
     try:
@@ -155,12 +163,13 @@ def test_a_bounded_server_is_killed_in_mid_stream(
     assert max(server.stats.peak for server in servers) <= LIMIT
 
 
+@pytest.mark.slow
 def test_a_bounded_server_refuses(rig: Rig, servers: Servers, sender: Sender) -> None:
     """Its calls move to places at the others, or are tried again later."""
     for server in servers:
         server.reset()
     servers[2].script(MODEL, ["busy-503"] * 1000)
-    send_bounded(sender, 12)
+    send_bounded(sender)
     try:
         check(rig, sender, servers)
     finally:
@@ -168,7 +177,7 @@ def test_a_bounded_server_refuses(rig: Rig, servers: Servers, sender: Sender) ->
     assert max(server.stats.peak for server in servers) <= LIMIT
 
 
-@pytest.mark.parametrize("queue", [None, BOUNDED])
+@pytest.mark.parametrize("queue", [pytest.param(None, marks=pytest.mark.slow), BOUNDED])
 def test_all_servers_are_away_and_one_comes_back(
     rig: Rig, servers: Servers, sender: Sender, queue: str | None
 ) -> None:
@@ -184,10 +193,10 @@ def test_all_servers_are_away_and_one_comes_back(
         server.reset()
         server.stop()
     try:
-        sent = [sender.send(one, queue=queue) for one in sender.sessions(10) for _ in range(2)]
+        sent = [sender.send(one, queue=queue) for one in sender.sessions(4) for _ in range(2)]
         for outage in outages:
             wait_until(
-                lambda outage=outage: rig.connection.run(outage.waiting()) == 10,  # type: ignore[misc]
+                lambda outage=outage: rig.connection.run(outage.waiting()) == 4,  # type: ignore[misc]
                 timeout_s=30,
                 what="every session waits",
             )

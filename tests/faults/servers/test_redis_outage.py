@@ -23,6 +23,8 @@ from tests.support.warm.python import warm
 from worker.broker.transport import Transport
 
 WAIT_S = scaled(40)
+STORM = effort(6, long=20)
+"""Sessions."""
 HOLD_S = max(scaled(1.5 * LEASE_S), 6)
 """Longer than a lease, and than a call waits for Redis."""
 
@@ -42,12 +44,14 @@ def storm(sender: Sender, *, sessions: int, jobs: int) -> Iterator[list["Future[
             future.result(timeout=WAIT_S)
 
 
+@pytest.mark.long
 def test_redis_killed_in_a_storm(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
     """kill -9 among ENQUEUE, ACQUIRE and COMMIT: what was acknowledged is there, and answered."""
     sender.model = "delay:20ms"
-    with storm(sender, sessions=8, jobs=25):
-        for done in (20, 80):
-            wait_until(lambda: _answered(rig) >= done, what="the storm is under way")  # noqa: B023
+    before = _answered(rig)
+    with storm(sender, sessions=STORM, jobs=10):
+        for done in (2 * STORM, 5 * STORM):
+            wait_until(lambda: _answered(rig) >= before + done, what="the storm is under way")  # noqa: B023
             rig.valkey.kill()
             rig.valkey.start()
     rig.check(sender, timeout_s=WAIT_S)
@@ -79,12 +83,18 @@ def _pause(rig: Rig) -> None:
     rig.valkey.command("CLIENT", "PAUSE", round(scaled(1.5 * LEASE_S) * 1000), "ALL")
 
 
-@pytest.mark.parametrize("hold", [_freeze, _pause], ids=["SIGSTOP", "CLIENT PAUSE"])
+@pytest.mark.parametrize(
+    "hold",
+    [
+        pytest.param(_freeze, id="SIGSTOP"),
+        pytest.param(_pause, id="CLIENT PAUSE", marks=pytest.mark.slow),
+    ],
+)
 def test_redis_frozen_in_mid_turn(
     rig: Rig, steady: ServerProcess, sender: Sender, hold: Callable[[Rig], None]
 ) -> None:
     """Longer than the lease without an answer: the worker lives, each job has one turn."""
-    sessions = sender.sessions(12)
+    sessions = sender.sessions(5)
     # So that Redis knows the scripts, and executes what it finds waiting, and the worker has
     # connections on which to send it.
     sender.send_all(sessions, 2)
@@ -155,7 +165,7 @@ def test_a_pipe_while_redis_is_frozen(rig: Rig, steady: ServerProcess, sender: S
 
 def test_scripts_forgotten_under_load(rig: Rig, steady: ServerProcess, sender: Sender) -> None:
     """SCRIPT FLUSH again and again: scripts are sent anew, and no model call is made twice."""
-    with storm(sender, sessions=4, jobs=15) as producers:
+    with storm(sender, sessions=4, jobs=8) as producers:
         while not all(future.done() for future in producers):
             rig.valkey.command("SCRIPT", "FLUSH")
     rig.check(sender, timeout_s=WAIT_S, max_calls=1)
@@ -225,10 +235,10 @@ def test_connections_dropped_all_the_time(rig: Rig, far: Far, sender: Sender) ->
     """Every connection of the worker is reset five times in mid-turn: each job has one turn."""
     sender.model = "delay:0.1s"
     calls_before = rig.ollama.stats.requests
-    for session_id in sender.sessions(6):
-        for _ in range(6):
+    for session_id in sender.sessions(4):
+        for _ in range(5):
             sender.send(session_id, queue="far")
-    for calls in (3, 9, 15, 21, 27):
+    for calls in (2, 5, 8, 11, 14):
         wait_until(lambda: rig.ollama.stats.requests - calls_before >= calls, what="jobs run")  # noqa: B023
         wait_until(far.proxy.drop_connections, what="connections are dropped")
     rig.check(sender, timeout_s=WAIT_S)

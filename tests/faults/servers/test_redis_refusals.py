@@ -63,7 +63,14 @@ DENIED = {
 }
 
 
-@pytest.mark.parametrize("denied", DENIED)
+@pytest.mark.parametrize(
+    "denied",
+    ["scripts", "everything"]
+    + [
+        pytest.param(one, marks=pytest.mark.slow)
+        for one in ("the broker's reads", "the broker's writes")
+    ],
+)
 def test_rights_are_taken_away_and_given_back(
     rig: Rig, restricted: ServerProcess, sender: Sender, denied: str
 ) -> None:

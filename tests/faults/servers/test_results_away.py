@@ -103,7 +103,7 @@ def test_results_are_stored_when_their_server_is_back(
 ) -> None:
     """Refused connections for a while; then all are there within S + g."""
     apart.server.kill()
-    for session_id in sender.sessions(30):
+    for session_id in sender.sessions(8):
         for _ in range(3):
             sender.send(session_id, queue="apart")
     rig.wait_drained(sender, timeout_s=WAIT_S)

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 from tests.support.warm.python import run_python, warm
 
 OTHER = "staging"
-JOBS, SESSIONS = 5, 6
+JOBS, SESSIONS = 3, 4
 pytestmark = pytest.mark.skipif(
     users_of_tests() is not None, reason="the users of a run have one prefix"
 )
@@ -116,10 +116,16 @@ def talk(stack: GriotStack, queue: str = "", sessions: int = SESSIONS) -> dict[s
     return found
 
 
-def test_every_job_of_both_is_answered(pair: Pair) -> None:
-    """By its own workers, and each deployment sees only its own processes."""
+@pytest.fixture(scope="module")
+def answers(pair: Pair) -> list[dict[str, list[str]]]:
+    """What the clients of both were told, who have talked at once."""
     with ThreadPoolExecutor(2) as pool:
-        ours, theirs = pool.map(talk, pair.stacks)
+        return list(pool.map(talk, pair.stacks))
+
+
+def test_every_job_of_both_is_answered(pair: Pair, answers: list[dict[str, list[str]]]) -> None:
+    """By its own workers, and each deployment sees only its own processes."""
+    ours, theirs = answers
     for found in (ours, theirs):
         assert found["states"] == ["SUCCESS"]
         assert len(found["replies"]) == JOBS * SESSIONS
@@ -130,10 +136,9 @@ def test_every_job_of_both_is_answered(pair: Pair) -> None:
             assert "another deployment" not in process.log_text(), process.log_tail()
 
 
+@pytest.mark.usefixtures("answers")
 def test_they_share_no_key(pair: Pair) -> None:
     """Neither in the memory, nor in the broker, nor among the results."""
-    for stack in pair.stacks:
-        talk(stack, sessions=1)
     memory, broker, results = (pair.names(db) for db in range(3))
     assert {name.partition(":")[0] for name in memory} == {"ecowas", OTHER}
     assert {name.partition("celery-task-meta-")[0] for name in results} == {"", f"{OTHER}."}

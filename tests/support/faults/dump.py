@@ -1,7 +1,7 @@
 """What lies in Redis of a session, read raw: no code of the product decides what a test sees."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from redis import Redis
@@ -67,13 +67,18 @@ def read_session(
 
 
 def is_drained(
-    observer: Redis, keyspace: Keyspace, agent_id: str, jobs: Iterable[tuple[str, int]]
+    observer: Redis, keyspace: Keyspace, agent_id: str, jobs: list[tuple[str, int]]
 ) -> bool:
-    """Whether nothing is pending and so many jobs are done, for each (session id, jobs)."""
-    for session_id, count in jobs:
+    """Whether nothing is pending and so many jobs are done, for each (session id, jobs).
+
+    A session that is done is taken out of `jobs`: whoever looks again looks at the others.
+    """
+    while jobs:
+        session_id, count = jobs[-1]
         keys = keyspace.session(agent_id, session_id)
         if observer.zcard(keys.queue) or observer.zcard(keys.done) < count:
             return False
+        jobs.pop()
     return True
 
 

@@ -1,10 +1,11 @@
 """Servers, processes and the checker in one hand: what a fault test works with."""
 
+import json
 import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,13 +35,38 @@ from tests.support.machine import SLOWNESS, scaled
 from tests.support.waiting import wait_until
 from tests.support.warm.python import GAIN, run_python, warm
 
-__all__ = ["GRACE_S", "LEASE_S", "SETTINGS", "SLACK_S", "SWEEP_S", "Rig", "armed", "new_rig"]
+__all__ = [
+    "GRACE_S",
+    "LEASE_S",
+    "NO_SYNC",
+    "SETTINGS",
+    "SLACK_S",
+    "SWEEP_S",
+    "Rig",
+    "armed",
+    "new_rig",
+]
 
 NUM_PARALLEL = 64
 """Replies of a model at once: what is put to the test is Griot, not the wait for a slot."""
 
+COMMANDS = """
+import json, sys
+from contextlib import suppress
+from worker.cli import main
+for command in json.loads(sys.argv[1]):
+    with suppress(SystemExit):
+        main(command)
+    print(end="\\0")
+"""
+
 SLACK_S = 1.5
 """What an idle machine with two cores may add to a promise in seconds; see `Rig.slack_s`."""
+
+NO_SYNC = {"appendfsync": "no"}
+"""Options of a server with an append-only file that is killed while its machine lives on: what it
+has written before it answers is kept by the system. To have the disk confirm each took more of a
+core than the rest of its work."""
 
 SETTINGS = {
     **FAST,
@@ -54,6 +80,11 @@ SETTINGS = {
 def armed(point: CrashPoint, passage: int = 1) -> dict[str, str]:
     """The environment of a process that kills itself at a passage of a point."""
     return {VARIABLE: f"{point.value}:{passage}", SWITCH: BY_TESTS}
+
+
+def counted(sender: Sender) -> list[tuple[str, int]]:
+    """How many jobs each session has been sent."""
+    return [(session_id, len(sent)) for session_id, sent in sender.jobs.items()]
 
 
 @dataclass
@@ -159,6 +190,10 @@ class Rig:
             timeout_s=scaled(30),
         )
 
+    def griot(self, *commands: Sequence[str]) -> list[str]:
+        """What some commands print for an operator, one after the other in one process."""
+        return self.python(COMMANDS, json.dumps(commands), role="operator").stdout.split("\0")[:-1]
+
     def consume(self, queue: str, worker: str = "steady") -> None:
         """Let the worker of this name take the messages of one more queue."""
         name = f"{worker}@{socket.gethostname()}"
@@ -185,17 +220,27 @@ class Rig:
             what=f"{count} calls of the model",
         )
 
-    def is_drained(self, sender: Sender) -> bool:
-        """Whether every job of `sender` is done. False while Redis does not answer."""
-        jobs = [(session_id, len(sent)) for session_id, sent in sender.jobs.items()]
+    def is_drained(self, sender: Sender, jobs: list[tuple[str, int]] | None = None) -> bool:
+        """Whether every job of `sender` is done. False while Redis does not answer.
+
+        `jobs` are those of the sessions (id, jobs) that were not done at the last look.
+        """
         try:
-            return is_drained(self.observer, self.keyspace, sender.agent_id, jobs)
+            return is_drained(
+                self.observer,
+                self.keyspace,
+                sender.agent_id,
+                counted(sender) if jobs is None else jobs,
+            )
         except (redis.ConnectionError, redis.TimeoutError):
             return False
 
     def wait_drained(self, sender: Sender, *, timeout_s: float = 15.0) -> None:
         """I10: every job of `sender` is done in time."""
-        wait_until(lambda: self.is_drained(sender), timeout_s=timeout_s, what="every job is done")
+        jobs = counted(sender)
+        wait_until(
+            lambda: self.is_drained(sender, jobs), timeout_s=timeout_s, what="every job is done"
+        )
 
     def wait_delivered(self, sender: Sender, *, queue_wait_s: float = 0.0) -> None:
         """I11: every end is delivered within S + max(g, 2 q), where wake-ups lay q in the queue."""
@@ -246,7 +291,9 @@ def new_rig(directory: Path) -> Iterator[Rig]:
     Ollama, and what starts Griot's processes; all of it is stopped in the end.
     """
     with (
-        ValkeyServer(REDIS_PORT, directory / "valkey", append_only="always") as valkey,
+        ValkeyServer(
+            REDIS_PORT, directory / "valkey", append_only="always", options=NO_SYNC
+        ) as valkey,
         OllamaStandIn(num_parallel=NUM_PARALLEL) as ollama,
         GriotStack(
             directory / "logs",
