@@ -11,22 +11,24 @@ import pytest
 from sandbox.ports import free_port
 from tests.conftest import FAST
 from tests.support.waiting import wait_until
+from tests.support.warm.programs import programs
 
 MARK = "GRIOT_TEST_MARK"
 WARM_GRIOT = ("-m", "worker.cli")
-"""For `run_python`: what it starts itself bears the mark, too."""
+"""For `run_python`: what it starts itself bears the mark, too, or is tied to one that does."""
 GRIOT = (sys.executable, *WARM_GRIOT)
 
 
 @pytest.fixture
-def environment() -> Iterator[dict[str, str]]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A fresh machine's environment; at the end none of what ran in it is left."""
     mark = uuid.uuid4().hex
     # A try is the administrator's, whoever the tests are.
     ours = ("REDIS_", "SANDBOX_", *FAST)
     plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     # Not 11434: the developer may have an Ollama.
-    yield {**plain, MARK: mark, "OLLAMA_BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    address = {"OLLAMA_BASE_URL": f"http://127.0.0.1:{free_port()}"}
+    yield {**plain, **programs(tmp_path_factory.mktemp("programs")), MARK: mark, **address}
     wait_until(lambda: not _left(mark), timeout_s=5, what="the end of every process")
 
 

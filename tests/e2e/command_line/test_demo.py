@@ -28,7 +28,8 @@ def test_the_demo_shows_a_conversation_from_nothing(
 ) -> None:
     """Exit code 0, what README shows, the data kept and the next commands; nothing is left
     running, or lying about elsewhere."""
-    ended = _demo(environment, tmp_path)
+    env = {**environment, "TMPDIR": str(tmp_path)}
+    ended = run_python(*WARM_GRIOT, "demo", env=env, cwd=tmp_path, timeout_s=scaled(100))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
     assert "\x1b" not in ended.stdout
@@ -121,7 +122,7 @@ def _demo(
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         (*GRIOT, "demo", *options),
-        env={**environment, "TMPDIR": str(directory)},
+        env=environment,
         cwd=directory,
         capture_output=True,
         text=True,

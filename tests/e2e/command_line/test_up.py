@@ -17,7 +17,7 @@ from sandbox.valkey import ValkeyServer
 from tests.support.fresh_machine import GRIOT, WARM_GRIOT, environment
 from tests.support.machine import scaled
 from tests.support.waiting import wait_until
-from tests.support.warm.python import run_python
+from tests.support.warm.python import run_python, warm
 
 __all__ = ["environment"]
 
@@ -40,13 +40,7 @@ def test_up_with_sandbox_needs_nothing_else(environment: dict[str, str], tmp_pat
     }
     output = tmp_path / "output"
     with output.open("w") as out:
-        up = subprocess.Popen(
-            (*GRIOT, "up", "--sandbox"),
-            env=settings,
-            cwd=tmp_path,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+        up = warm((*GRIOT, "up", "--sandbox"), out.fileno(), tmp_path, settings)
     try:
         wait_until(lambda: "\nReady\n" in output.read_text(), timeout_s=60, what="all are ready")
         assert _chat(settings, tmp_path, "Hello").startswith("You said: “Hello”.")
@@ -268,6 +262,6 @@ def _status_of_up(settings: Mapping[str, str], directory: Path, *options: str) -
 
 def _chat(settings: Mapping[str, str], directory: Path, message: str) -> str:
     chat = (*WARM_GRIOT, "chat", "energy", "up-1")
-    ended = run_python(*chat, env=settings, cwd=directory, timeout_s=scaled(50), said=message)
+    ended = run_python(*chat, env=settings, cwd=directory, timeout_s=scaled(20), said=message)
     ended.check_returncode()
     return ended.stdout

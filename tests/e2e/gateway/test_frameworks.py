@@ -80,6 +80,7 @@ def test_langchain_has_structured_output(chat: ChatOpenAI) -> None:
     assert isinstance(judged, Verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not SDK.exists(), reason="the Agents SDK is not installed: make .venv/.installed"
 )

@@ -7,14 +7,22 @@ import signal
 import httpx
 import pytest
 
-from sandbox.process import ServerProcess
+from sandbox.process import ServerProcess, Starter, started
 from sandbox.stack import GriotStack
 from tests.e2e.gateway.conftest import AGENT
 from tests.support.waiting import wait_until
+from tests.support.warm.python import warm
 
 STARTED = re.compile(r"Started server process \[(\d+)\]")
 WAIT_S = 20.0
 HELLO = {"model": AGENT, "input": "Hello"}
+
+
+@pytest.fixture(scope="module", params=[warm, pytest.param(started, marks=pytest.mark.slow)])
+def starter(request: pytest.FixtureRequest) -> Starter:
+    """Serving processes that are forked, and such as begin from nothing, as users have them."""
+    found: Starter = request.param
+    return found
 
 
 def answering(address: str) -> set[str]:
@@ -43,10 +51,11 @@ def is_there(pid: int) -> bool:
     return True
 
 
-def test_several_processes_share_a_port(stack: GriotStack) -> None:
+def test_several_processes_share_a_port(stack: GriotStack, starter: Starter) -> None:
     """Any answers for any; one that is killed is started again; at Ctrl-C all end, and none is left
     that holds the port. One test, for each start costs seconds."""
-    process, address = stack.gateway(name="several", GATEWAY_PROCESSES="2")
+    name = f"several-{starter.__name__}"
+    process, address = stack.gateway(name=name, GATEWAY_PROCESSES="2")
     wait_until(lambda: len(answering(address)) == 2, timeout_s=WAIT_S, what="both answer")
     before = answering(address)
 

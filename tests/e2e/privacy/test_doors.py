@@ -242,7 +242,7 @@ SHOWN = {
     "what senders are told": "think: must be",
     "griot status": "dead",
     "griot sessions": "door-",
-    "process titles": "griot worker",
+    "process titles": "python",
     "the metrics of a worker": 'griot_attempts_total{agent="energy"',
     "the metrics of a maintenance": 'griot_pending_jobs{agent="energy"',
     "the metrics of a gateway": "griot_http_requests_total{",

@@ -1,39 +1,48 @@
 """A process that has imported the libraries, and forks what is asked for: a Python that is warm.
 
 Hundreds of processes are started in a run of the tests, and each took a second of a core to import
-the same libraries. A forked one ends as any Python does; of what is Griot's own it imports itself
-all that looks at the environment as it is imported.
+the same libraries. Of what is Griot's own a forked one imports itself all that looks at the
+environment as it is imported. It ends as any Python does, but does not take its modules apart
+(`end`): that touched each object of the libraries, a tenth of a second of a core.
 
     python fork_server.py REQUESTS_FD LIFE_FD
 
 Each datagram at the socket REQUESTS_FD, which all processes of a run share, is a request (JSON:
-`argv` as behind `python`, `env`, `cwd`) with four file descriptors: standard input, output and
-error, and a socket that gets two lines: the process id, and the status at the end as `waitpid` has
-it. The server ends as soon as LIFE_FD can be read: whoever started it has ended.
+`argv` as behind `python`, `env`, `cwd`, `is_tied`) with four file descriptors: standard input,
+output and error, and a socket that gets two lines: the process id, and the status at the end as
+`waitpid` has it. One that is tied is killed when whoever asked for it has closed that socket. The
+server ends as soon as LIFE_FD can be read: whoever started it has ended.
 """
 
+import atexit
 import gc
 import importlib
 import json
 import os
 import pkgutil
 import runpy
+import secrets
 import selectors
 import shutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from types import CodeType
+from types import CodeType, SimpleNamespace
 
 MOST_BYTES = 1_000_000
 MOST_FDS = 4096
+EXECUTABLE = "TESTS_EXECUTABLE"
+"""What a process takes for the path of its Python: see programs.py."""
 
 # Not `celery.bin.celery`: that it is imported tells Griot that it is in Celery's command line.
 LIBRARIES = (
     "aiohttp",
+    "billiard.pool",
     "celery.app.amqp",
     "celery.app.control",
     "celery.app.log",
@@ -44,6 +53,7 @@ LIBRARIES = (
     "celery.bin.control",
     "celery.bin.worker",
     "celery.canvas",
+    "celery.concurrency.prefork",
     "celery.contrib.abortable",
     "celery.events.state",
     "celery.fixups.django",
@@ -63,12 +73,15 @@ LIBRARIES = (
     "hiredis",
     "honcho.manager",
     "http.server",
+    "httptools",
     "httpx",
     "jsonschema_rs",
     "kombu.pidbox",
     "kombu.transport.redis",
     "kombu.transport.virtual",
     "logging.config",
+    "markdown_it",
+    "nh3",
     "orjson",
     "pydantic",
     "pydantic.json_schema",
@@ -85,11 +98,24 @@ LIBRARIES = (
     "rich.table",
     "starlette.middleware.trustedhost",
     "uvicorn",
+    "uvicorn._subprocess",
+    "uvicorn.lifespan.on",
     "uvicorn.protocols.http.h11_impl",
+    "uvicorn.protocols.http.httptools_impl",
     "uvloop",
     "yaml",
 )
-OURS = ("agents", "children", "llm", "memory", "tasks", "telemetry", "webhooks")
+OURS = (
+    "agents",
+    "children",
+    "gateway",
+    "llm",
+    "memory",
+    "sandbox",
+    "tasks",
+    "telemetry",
+    "webhooks",
+)
 """Read their settings when they are used; `worker` does as it is imported. See also `renew`."""
 
 
@@ -98,44 +124,58 @@ def modules_of_ours() -> Iterator[str]:
     for name in OURS:
         yield name
         path = importlib.import_module(name).__path__
-        yield from (one.name for one in pkgutil.walk_packages(path, f"{name}."))
+        names = (one.name for one in pkgutil.walk_packages(path, f"{name}."))
+        yield from (one for one in names if not one.endswith(".__main__"))
 
 
-def serve(requests: socket.socket, life_fd: int) -> dict[str, object]:
-    """Fork one process for each request; returns in each of them, with its request."""
-    running: dict[int, tuple[int, socket.socket]] = {}
-    with selectors.DefaultSelector() as waiting:
-        waiting.register(requests, selectors.EVENT_READ)
-        waiting.register(life_fd, selectors.EVENT_READ)
+class Forks:
+    """The processes of this server that have not ended."""
+
+    def __init__(self, requests: socket.socket, life_fd: int) -> None:
+        self._requests, self._waiting = requests, selectors.DefaultSelector()
+        self._waiting.register(requests, selectors.EVENT_READ, self._fork)
+        self._waiting.register(life_fd, selectors.EVENT_READ, self._leave)
+
+    def serve(self) -> dict[str, object]:
+        """Fork one process for each request; returns in each of them, with its request."""
         while True:
-            for key, _ in waiting.select():
-                if key.fd == life_fd:
-                    shutil.rmtree(Path(requests.getsockname()).parent)
-                    os._exit(0)
-                if key.fileobj is not requests:
-                    waiting.unregister(key.fileobj)
-                    _report_end(*running.pop(key.fd))
-                    os.close(key.fd)
-                    continue
-                message, fds, _, _ = socket.recv_fds(requests, MOST_BYTES, 4)
-                pid = os.fork()
-                if pid == 0:
-                    _take_over(*fds)
-                    request: dict[str, object] = json.loads(message)
-                    return request
-                for fd in fds[:3]:
-                    os.close(fd)
-                asker = socket.socket(fileno=fds[3])
-                end = os.pidfd_open(pid)
-                running[end] = pid, asker
-                waiting.register(end, selectors.EVENT_READ)
+            for key, _ in self._waiting.select():
+                # What was ready may be gone by now, with what came before it.
+                if key.fd in self._waiting.get_map() and (asked := key.data()):
+                    return dict(asked)
 
+    def _fork(self) -> dict[str, object] | None:
+        message, fds, _, _ = socket.recv_fds(self._requests, MOST_BYTES, 4)
+        request: dict[str, object] = json.loads(message)
+        pid = os.fork()
+        if pid == 0:
+            _take_over(*fds)
+            return request
+        for fd in fds[:3]:
+            os.close(fd)
+        asker, end = socket.socket(fileno=fds[3]), os.pidfd_open(pid)
+        self._waiting.register(end, selectors.EVENT_READ, lambda: self._report(pid, end, asker))
+        if request.get("is_tied"):
+            self._waiting.register(asker, selectors.EVENT_READ, lambda: self._kill(pid, asker))
+        return None
 
-def _report_end(pid: int, asker: socket.socket) -> None:
-    _, status = os.waitpid(pid, 0)
-    with suppress(OSError):  # who asked may have gone
-        asker.sendall(b"%d\n" % status)
-    asker.close()
+    def _kill(self, pid: int, asker: socket.socket) -> None:
+        self._waiting.unregister(asker)
+        os.kill(pid, signal.SIGKILL)
+
+    def _report(self, pid: int, end: int, asker: socket.socket) -> None:
+        _, status = os.waitpid(pid, 0)
+        for each in (end, asker):
+            with suppress(KeyError):
+                self._waiting.unregister(each)
+        with suppress(OSError):  # who asked may have gone
+            asker.sendall(b"%d\n" % status)
+        asker.close()
+        os.close(end)
+
+    def _leave(self) -> None:
+        shutil.rmtree(Path(self._requests.getsockname()).parent)
+        os._exit(0)
 
 
 def _take_over(*fds: int) -> None:
@@ -149,16 +189,28 @@ def _take_over(*fds: int) -> None:
 
 
 def renew() -> None:
-    """Make again what `tasks` makes for each process as it is imported."""
+    """Make again what is made for each process as it is imported."""
     points = sys.modules["tasks.process.crash_points"]
     vars(points)["_fuse"] = vars(points)["_fuse_of"](os.environ.get(vars(points)["VARIABLE"], ""))
-    vars(sys.modules["tasks.attempt.retry"])["_RNG"].seed()
+    for jitter in ("tasks.attempt.retry", "llm.servers.breaker", "memory.redis.failures"):
+        vars(sys.modules[jitter])["_RNG"].seed()
+    vars(sys.modules["gateway.doors.request_id"])["_PROCESS"] = secrets.token_hex(8)
+
+
+class ForkedLikewise(ForkProcess):
+    """What uvicorn starts anew for each process that serves."""
+
+    def run(self) -> None:
+        """Its work."""
+        renew()
+        super().run()
 
 
 def become(request: dict[str, object]) -> None:
     """Be `python` with these arguments, in this environment."""
     os.environ.clear()
     os.environ.update(request["env"])  # type: ignore[call-overload]  # text by text
+    sys.executable = os.environ.get(EXECUTABLE, sys.executable)
     os.chdir(request["cwd"])  # type: ignore[arg-type]  # a text
     renew()
     kind, what, *arguments = request["argv"]  # type: ignore[misc]  # texts
@@ -172,12 +224,39 @@ def become(request: dict[str, object]) -> None:
         exec(code, {"__name__": "__main__", "__builtins__": __builtins__})  # noqa: S102  # as `-c` does
 
 
+def end(exited: SystemExit | None) -> None:
+    """End as Python does where nothing else was raised; returns where there is something to say,
+    which Python itself says best."""
+    code = None if exited is None else exited.code
+    if not isinstance(code, int | None):
+        return
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends its processes
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):  # it is full, its reader has left, or it is closed
+        return
+    os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[3]))
     for name in (*LIBRARIES, *modules_of_ours()):
         importlib.import_module(name)
+    vars(sys.modules["uvicorn._subprocess"])["spawn"] = SimpleNamespace(Process=ForkedLikewise)
     # Nobody has to look through this for garbage, nor to copy it for that.
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     requests_fd, life_fd = map(int, sys.argv[1:])
-    become(serve(socket.socket(fileno=requests_fd), life_fd))
+    # For good: whenever it were garbage in a forked process, its sockets would close what has their
+    # numbers there.
+    forks = Forks(socket.socket(fileno=requests_fd), life_fd)
+    asked = forks.serve()
+    try:
+        become(asked)
+    except SystemExit as exited:
+        end(exited)
+        raise
+    end(None)
