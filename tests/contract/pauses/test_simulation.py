@@ -7,7 +7,6 @@ besides.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,7 +15,6 @@ from memory.mailbox.mailbox import FAIL
 from memory.outages import outages
 from memory.pauses import pauses
 from memory.redis.command import LuaScript
-from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
@@ -26,6 +24,8 @@ from tests.support.mailbox.world import Faults, Wire
 from tests.support.outages.simulation import NO_BACKSTOP_MS, RECOVERY_MS
 from tests.support.pauses.simulation import PausePlan, simulate
 
+pytest_plugins = ["tests.support.mailbox.fixtures"]
+
 PART = 6
 SEEDS = effort(PART, long=100 * PART)
 PEACEFUL_SEEDS = effort(3, long=20)
@@ -34,15 +34,6 @@ PEACE = PausePlan(faults=Faults(), backstop_ms=NO_BACKSTOP_MS, drain_ms=RECOVERY
 HARSH = PausePlan(
     faults=Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
 )
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    """A server for the simulation alone."""
-    with ValkeyServer() as server:
-        wire = Wire(server.port)
-        yield wire
-        wire.close()
 
 
 @pytest.mark.long

@@ -6,7 +6,6 @@ job; and all that holds without priorities: order inside a session (I3), each jo
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,13 +13,14 @@ from memory.mailbox import mailbox
 from memory.mailbox.intake import ENQUEUE
 from memory.redis.command import LuaScript
 from memory.slots import slots
-from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
 from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.slots.priorities import PriorityPlan, simulate_priorities
+
+pytest_plugins = ["tests.support.mailbox.fixtures"]
 
 PEACEFUL_SEEDS = effort(3, long=60)
 PART = 4
@@ -30,15 +30,6 @@ HARSH = PriorityPlan(
     faults=Faults(kill=0.02, stop=0.03, lose_reply=0.04, late_message=0.1, double_message=0.2),
     is_exact=False,
 )
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    """A server for the simulation alone."""
-    with ValkeyServer() as server:
-        wire = Wire(server.port)
-        yield wire
-        wire.close()
 
 
 def test_each_class_gets_its_share_and_each_session_its_class(wire: Wire) -> None:

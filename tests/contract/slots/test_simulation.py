@@ -5,14 +5,12 @@ order of arrival within an agent; P4 nothing is left when all is done; I1 to I5 
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from memory.redis.command import LuaScript
 from memory.slots import slots
-from sandbox.valkey import ValkeyServer
 from tests.support.effort import effort
 from tests.support.mailbox.journal import Violation
 from tests.support.mailbox.mutants import by_name, mutate
@@ -21,8 +19,11 @@ from tests.support.mailbox.violation import first_violation
 from tests.support.mailbox.world import Faults, Wire
 from tests.support.slots.simulation import EVERYTHING, RECOVERY_MS, SlotPlan, simulate
 
-PART = 6
-SEEDS = effort(2 * PART, long=300 * PART)
+pytest_plugins = ["tests.support.mailbox.fixtures"]
+
+PART, CLOCK_PART = 6, 3
+SEEDS = effort(PART, long=300 * PART)
+"""A part has each plan with one server and with two."""
 PEACEFUL_SEEDS = effort(2, long=20)
 MUTANT_SEEDS = 40
 FREE_MS = 20
@@ -34,15 +35,6 @@ KILLED_MS = 20_000
 HARSH = SlotPlan(
     faults=Faults(kill=0.03, stop=0.06, lose_reply=0.05, late_message=0.2, double_message=0.2)
 )
-
-
-@pytest.fixture(scope="module")
-def wire() -> Iterator[Wire]:
-    """A server for the simulation alone."""
-    with ValkeyServer() as server:
-        wire = Wire(server.port)
-        yield wire
-        wire.close()
 
 
 @pytest.mark.long
@@ -63,10 +55,10 @@ def test_the_invariants_hold_whatever_happens(wire: Wire, first_seed: int) -> No
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("first_seed", range(0, SEEDS // 2, PART))
+@pytest.mark.parametrize("first_seed", range(0, SEEDS // 2, CLOCK_PART))
 def test_the_invariants_hold_while_the_servers_clock_is_set(wire: Wire, first_seed: int) -> None:
     """By up to an hour, in both directions; and all is done within a minute after the faults."""
-    for seed in range(first_seed, first_seed + PART):
+    for seed in range(first_seed, first_seed + CLOCK_PART):
         try:
             simulate(wire, seed, replace(CLOCK, servers=1 + seed % 2, jumps=jumps_of(seed)))
         except Violation as violation:

@@ -1,9 +1,13 @@
 """Fixtures for the tests of the mailbox; a test module takes them with `pytest_plugins`."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from memory.keys import Keyspace
+from sandbox.valkey import ValkeyServer
 from tests.support.mailbox.rig import Rig
+from tests.support.mailbox.world import Wire
 from tests.support.memory_fixtures import Backend
 
 
@@ -17,3 +21,13 @@ def rig(backend: Backend) -> Rig:
 def real_rig(real_backend: Backend) -> Rig:
     """An empty mailbox on the real server, for what the fake one cannot do."""
     return Rig(real_backend.connection, Keyspace(real_backend.prefix))
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    """A server for simulations alone."""
+    # Its path is relative to the server's own folder: such a path may not be long.
+    with ValkeyServer(options={"unixsocket": "unix"}) as server:
+        wire = Wire(server.data_dir / "unix")
+        yield wire
+        wire.close()

@@ -11,6 +11,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import hiredis
 
@@ -97,10 +98,13 @@ class Faults:
 
 
 class Wire:
-    """The shortest way to a server: a socket and a parser."""
+    """The shortest way to a server: a parser and a Unix socket, which takes a sixth less of a core
+    than one of TCP."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        self._socket.connect(str(path))
         self._reader = hiredis.Reader(notEnoughData=Ellipsis)
 
     def ask(self, *wires: tuple[str | bytes | int | float, ...]) -> list[object]:
