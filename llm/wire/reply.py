@@ -24,7 +24,7 @@ class ReplyReader:
         self._expects_answer = request.expects_answer
         self._has_format = request.format is not None
         self._model = request.model
-        self._base_url = base_url
+        self._base_url, self._server = base_url, label_of(base_url)
         self._tags = ThinkTags() if request.reads_think_tags else None
         self._decoder = NDJSONDecoder(max_bytes=max_bytes)
         self._final: Final | None = None
@@ -91,7 +91,7 @@ class ReplyReader:
             if delta := delta_of(record):
                 self._count(delta)
                 deltas.append(delta)
-            if final := final_of(record):
+            if final := final_of(record, server=self._server):
                 self._end(final)
                 break
         return deltas
@@ -113,7 +113,7 @@ class ReplyReader:
             self._error = OllamaFailedError(
                 f"Ollama at {self._base_url} only loaded the model and gave no answer"
             )
-        self._final = replace(self._with_thinking(final), server=label_of(self._base_url))
+        self._final = self._with_thinking(final)
 
     def _with_thinking(self, final: Final) -> Final:
         # With `format` the rendered path lets the model think in a run of its own, and the counts

@@ -33,7 +33,7 @@ _FIRST = date(1970, 1, 1)
 MOST_DIGITS = 15
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spent:
     """What was used. Tokens are as the models' servers count them; `slot_ms` is how long the slots
     of models were held, by turns and by attempts that came to none.

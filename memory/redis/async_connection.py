@@ -271,7 +271,7 @@ def _own(error: MemoryServiceError) -> MemoryServiceError:
 def _is_sendable(command: Command[object]) -> bool:
     # redis-py would find out while it packs the pipeline, and fail every caller's calls.
     try:
-        for argument in (*command.keys, *command.args):
+        for argument in command.args:  # names of keys are ASCII
             if isinstance(argument, str) and not argument.isascii():
                 argument.encode()
     except UnicodeEncodeError:
