@@ -263,4 +263,7 @@ def _of(
 
 
 def _first(*values: T | None) -> T | None:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None

@@ -103,9 +103,9 @@ def joined(records: Sequence[Delta | Final]) -> ModelReply:
         raise StreamCutError("the reply ended before it was complete")
     deltas = [record for record in records if isinstance(record, Delta)]
     return ModelReply(
-        text="".join(delta.text for delta in deltas),
+        text="".join([delta.text for delta in deltas]),
         final=final,
-        thinking="".join(delta.thinking for delta in deltas),
+        thinking="".join([delta.thinking for delta in deltas]),
         tool_calls=tuple(call for delta in deltas for call in delta.tool_calls),
     )
 

@@ -67,7 +67,7 @@ class Spent:
     @property
     def packed(self) -> str:
         """As a row has it."""
-        return " ".join(str(max(0, number)) for number in _numbers(self))
+        return " ".join([str(max(0, number)) for number in _numbers(self)])
 
     @classmethod
     def parsed(cls, stored: bytes) -> Self:
